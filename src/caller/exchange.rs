@@ -1,0 +1,209 @@
+//! One request and its answer, under every limit at once, with the one question answered at each way out:
+//! can it have been sent?
+
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Response};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Cancel;
+use super::judge::{self, Head};
+use super::progress::Progress;
+use super::secrets::Secrets;
+use crate::job::{Answer, Class, Failure, Outcome, is_json};
+
+/// The bounds of a call.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    /// In bytes, after content decoding.
+    pub(super) max_response: usize,
+}
+
+/// How much of an error's body is read so that its connection can be used again, in bytes.
+const ERROR_READ: usize = 64 << 10;
+/// How often an upload is looked at that has not begun, or has ended.
+const UPLOAD_LOOK: Duration = Duration::from_secs(1);
+
+/// What an exchange needs of its caller.
+pub(super) struct Exchange<'c> {
+    pub(super) client: &'c Client,
+    pub(super) progress: &'c Progress,
+    pub(super) secrets: &'c Secrets,
+    pub(super) limits: &'c Limits,
+}
+
+impl Exchange<'_> {
+    pub(super) async fn run(&self, request: reqwest::Request, cancel: &Cancel) -> Outcome {
+        // This runtime stood still since the call before. Two turns of it show the client which of its
+        // connections have been closed meanwhile, so that it does not take one of those.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => self.cut_off("stopped", "stopped before the answer came", true),
+            () = sleep(self.limits.timeout) => {
+                self.cut_off("timeout", &format!("no complete answer within {:?}", self.limits.timeout), false)
+            }
+            () = self.upload_stalls() => {
+                let message = format!("the file did not move for {:?}", self.limits.idle_timeout);
+                self.in_doubt("idle_timeout", &message)
+            }
+            outcome = self.exchange(request) => outcome,
+        }
+    }
+
+    async fn exchange(&self, request: reqwest::Request) -> Outcome {
+        match self.client.execute(request).await {
+            Ok(response) => self.answer(response).await,
+            Err(error) => self.transport(&error),
+        }
+    }
+
+    /// What a call came to that was dropped on its way.
+    fn cut_off(&self, kind: &'static str, message: &str, by_stop: bool) -> Outcome {
+        match (self.progress.is_connecting(), by_stop) {
+            (true, true) => Outcome::Interrupted,
+            (true, false) => Outcome::Unreachable(Failure::new(Class::Transient, "unreachable", message)),
+            (false, _) => self.in_doubt(kind, message),
+        }
+    }
+
+    fn transport(&self, error: &reqwest::Error) -> Outcome {
+        if let Some(message) = self.progress.upload(|upload| upload.error.take()) {
+            // The announced length was not reached, so no service can have taken the request for whole.
+            return Outcome::Failed(Failure::new(Class::Input, "input_changed", message));
+        }
+        let cause = root_cause(error);
+        if error.is_connect() {
+            let message =
+                if error.is_timeout() { "no connection in time".to_owned() } else { format!("cannot connect: {cause}") };
+            return Outcome::Unreachable(self.failure(Class::Transient, "unreachable", &message));
+        }
+        self.in_doubt("connection_lost", &format!("the connection was lost before the answer came: {cause}"))
+    }
+
+    async fn answer(&self, response: Response) -> Outcome {
+        let status = response.status();
+        let headers = response.headers();
+        let (retry_after, date) = (text(headers, &RETRY_AFTER), text(headers, &DATE));
+        #[expect(clippy::disallowed_methods, reason = "a Retry-After date is judged by our clock where the answer has no Date")]
+        let now = SystemTime::now();
+        let (class, kind, wait) = match judge::head(status.as_u16(), retry_after.as_deref(), date.as_deref(), now) {
+            Head::Good => return self.success(response).await,
+            Head::Throttled(wait) => (Class::Throttled, "http_status", Some(wait)),
+            Head::Bad(class, kind) => (class, kind, None),
+        };
+        let mut message = format!("HTTP {status}");
+        if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
+            message = format!("{message}: redirects are not followed, and this one leads to {location}");
+        }
+        let failure = Failure {
+            status: Some(status.as_u16()),
+            body: self.error_body(response).await,
+            ..self.failure(class, kind, &message)
+        };
+        match wait {
+            Some(wait) => Outcome::Throttled { failure, wait },
+            None => Outcome::Failed(failure),
+        }
+    }
+
+    async fn success(&self, mut response: Response) -> Outcome {
+        let status = response.status().as_u16();
+        let media_type = text(response.headers(), &CONTENT_TYPE);
+        let bad = |kind, message: &str, body: &[u8]| {
+            Outcome::Failed(Failure {
+                status: Some(status),
+                body: self.keep(body),
+                ..self.failure(Class::BadResponse, kind, message)
+            })
+        };
+        let too_large = format!("the answer is larger than {} bytes (--max-response)", self.limits.max_response);
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        if announced > self.limits.max_response {
+            return bad("response_too_large", &too_large, b"");
+        }
+        let mut body = Vec::with_capacity(announced);
+        loop {
+            match timeout(self.limits.idle_timeout, response.chunk()).await {
+                Ok(Ok(Some(piece))) if body.len() + piece.len() > self.limits.max_response => {
+                    return bad("response_too_large", &too_large, &body);
+                }
+                Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => {
+                    return self.in_doubt("truncated", &format!("the answer broke off: {}", root_cause(&error)));
+                }
+                Err(_) => {
+                    let message = format!("the answer stood still for {:?}", self.limits.idle_timeout);
+                    return self.in_doubt("idle_timeout", &message);
+                }
+            }
+        }
+        if media_type.as_deref().is_some_and(is_json)
+            && let Err(error) = judge::parses(&body)
+        {
+            return bad("not_json", &format!("the answer says it is JSON and is not: {error}"), &body);
+        }
+        Outcome::Succeeded(Answer { status: Some(status), media_type, body })
+    }
+
+    /// The beginning of an error's body. The status is the answer already, so a body that breaks off or stands
+    /// still changes nothing.
+    async fn error_body(&self, mut response: Response) -> Vec<u8> {
+        let mut body = Vec::new();
+        let mut read = 0;
+        while let Ok(Ok(Some(piece))) = timeout(self.limits.idle_timeout, response.chunk()).await {
+            let room = (Failure::BODY_KEPT + self.secrets.longest()).saturating_sub(body.len());
+            body.extend_from_slice(&piece[..piece.len().min(room)]);
+            read += piece.len();
+            if read > ERROR_READ {
+                break;
+            }
+        }
+        self.keep(&body)
+    }
+
+    /// What is kept of a body: its beginning, without secrets.
+    fn keep(&self, body: &[u8]) -> Vec<u8> {
+        let mut kept = self.secrets.mask(&body[..body.len().min(Failure::BODY_KEPT + self.secrets.longest())]);
+        kept.truncate(Failure::BODY_KEPT);
+        kept
+    }
+
+    /// Resolves when a streamed file has stood still for too long.
+    async fn upload_stalls(&self) {
+        loop {
+            match self.progress.upload(|upload| upload.moved) {
+                Some(moved) if moved.elapsed() >= self.limits.idle_timeout => return,
+                Some(moved) => sleep_until(Instant::from_std(moved + self.limits.idle_timeout)).await,
+                None => sleep(UPLOAD_LOOK.min(self.limits.idle_timeout)).await,
+            }
+        }
+    }
+
+    fn in_doubt(&self, kind: &'static str, message: &str) -> Outcome {
+        Outcome::InDoubt(self.failure(Class::Transient, kind, message))
+    }
+
+    fn failure(&self, class: Class, kind: &'static str, message: &str) -> Failure {
+        Failure::new(class, kind, self.secrets.mask_text(message))
+    }
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// The innermost error: the one that says what happened, where those around it say who noticed.
+pub(super) fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

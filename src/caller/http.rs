@@ -1,0 +1,306 @@
+//! HTTP calls: from a run's request to one request for each file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue as Value, USER_AGENT};
+use reqwest::{Client, Method, Url};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use thiserror::Error;
+use tokio::runtime::Runtime;
+
+use super::body::{self, unsendable};
+use super::exchange::{Exchange, Limits};
+use super::progress::Progress;
+use super::secrets::Secrets;
+use super::template::{Template, TemplateError};
+use super::{Caller, Cancel};
+use crate::job::{Attempt, FileName, Job, JobId, Outcome, Position};
+use crate::settings::{HeaderValue, Request, Settings};
+
+/// The header that carries an attempt's key
+/// (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>).
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
+/// seldom meets a connection that is just being closed.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// A request that cannot be made of what was asked for.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// A template that is not one.
+    #[error("{place}: {error}")]
+    Template {
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it.
+        error: TemplateError,
+    },
+    /// The URL cannot be called.
+    #[error("`{url}` is not a URL that can be called: {reason}")]
+    Url {
+        /// As it was given, without user information.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The method is not one.
+    #[error("`{0}` is not an HTTP method")]
+    Method(String),
+    /// The header cannot be sent.
+    #[error("the header `{name}` cannot be sent: {reason}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// Why; without its value.
+        reason: &'static str,
+    },
+    /// A credential that is not stored was not given again.
+    #[error("the value of the header `{0}` is not stored and has to be given again")]
+    Missing(String),
+    /// The HTTP client cannot be built.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+}
+
+/// The literal value of a sensitive header, which is used and never stored.
+#[derive(Clone)]
+pub struct Credential {
+    /// The header's name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: [redacted]", self.name)
+    }
+}
+
+impl Credential {
+    /// Basic authentication (RFC 7617).
+    pub fn basic(user: &str, password: &str) -> Self {
+        let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        Self { name: "Authorization".to_owned(), value }
+    }
+}
+
+/// A request, checked and ready to be made for any file, and the settings of its calls.
+#[derive(Debug, Clone)]
+pub struct HttpPlan(Arc<Plan>);
+
+#[derive(Debug)]
+struct Plan {
+    method: Method,
+    url: Template,
+    headers: Vec<(HeaderName, Option<Template>)>,
+    secrets: Secrets,
+    limits: Limits,
+    connect_timeout: Duration,
+    tls: rustls::ClientConfig,
+}
+
+impl HttpPlan {
+    /// Checks a request and brings its secrets in: `lookup` gives the values of environment variables,
+    /// `credentials` those of the headers whose values are not stored.
+    ///
+    /// # Errors
+    ///
+    /// Whatever would keep the request from being made, whichever the file.
+    pub fn new(
+        request: &Request,
+        settings: &Settings,
+        credentials: &[Credential],
+        lookup: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, PlanError> {
+        let mut secrets = Secrets::default();
+        let mut template = |place: String, text: &str| {
+            Template::parse(text)
+                .and_then(|template| template.resolve(lookup, &mut |value| secrets.add(value)))
+                .map_err(|error| PlanError::Template { place, error })
+        };
+        let url = template("the URL".to_owned(), &request.url)?;
+        let mut headers = Vec::new();
+        for header in &request.headers {
+            let name = sendable(&header.name)?;
+            let value = match &header.value {
+                HeaderValue::Absent => None,
+                HeaderValue::Template(text) => Some(template(format!("the header `{}`", header.name), text)?),
+                HeaderValue::Withheld => {
+                    let given = credentials.iter().find(|given| given.name.eq_ignore_ascii_case(&header.name));
+                    let value = &given.ok_or_else(|| PlanError::Missing(header.name.clone()))?.value;
+                    Some(Template::secret(value.as_bytes()))
+                }
+            };
+            headers.push((name, value));
+        }
+        for Credential { value, .. } in credentials {
+            secrets.add(value.as_bytes());
+            value.split_ascii_whitespace().for_each(|word| secrets.add(word.as_bytes()));
+        }
+        let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| PlanError::Method(request.method.clone()))?;
+        let limits = Limits {
+            timeout: settings.timeout,
+            idle_timeout: settings.idle_timeout,
+            max_response: usize::try_from(settings.max_response).unwrap_or(usize::MAX),
+        };
+        let tls = tls(request.url.starts_with("https:"))?;
+        let plan = Plan { method, url, headers, secrets, limits, connect_timeout: settings.connect_timeout, tls };
+        plan.check(&request.url)?;
+        Ok(Self(Arc::new(plan)))
+    }
+
+    /// A caller for one chunk thread.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP client cannot be set up, for want of descriptors for example.
+    pub fn caller(&self) -> Result<HttpCaller, PlanError> {
+        let progress = Progress::default();
+        let client = |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| client(&error))?;
+        let built = Client::builder()
+            .tls_backend_preconfigured(self.0.tls.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            // A call that died after it was sent is ours to account for, not the client's to repeat.
+            .retry(reqwest::retry::never())
+            .http1_only()
+            .connect_timeout(self.0.connect_timeout)
+            .connector_layer(progress.clone())
+            .pool_max_idle_per_host(1)
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .build();
+        let client = built.map_err(|error| client(&error))?;
+        Ok(HttpCaller { plan: Arc::clone(&self.0), client, progress, runtime: Some(runtime) })
+    }
+}
+
+/// A header's name, unless it is one that the connection needs for itself.
+fn sendable(name: &str) -> Result<HeaderName, PlanError> {
+    let refused = |reason| PlanError::Header { name: name.to_owned(), reason };
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("not a header's name"))?;
+    match parsed.as_str() {
+        "content-length" | "transfer-encoding" | "connection" => Err(refused("it follows from the file")),
+        _ => Ok(parsed),
+    }
+}
+
+/// One TLS configuration for all threads: loading the system's certificates takes a while.
+fn tls(needed: bool) -> Result<rustls::ClientConfig, PlanError> {
+    let client = |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| client(&error))?;
+    Ok(if needed {
+        builder.with_platform_verifier().map_err(|error| client(&error))?.with_no_client_auth()
+    } else {
+        builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+    })
+}
+
+impl Plan {
+    /// Tries the request on a name that has nothing special about it.
+    fn check(&self, url: &str) -> Result<(), PlanError> {
+        let path = FileName::from("name.txt");
+        let job = Job { id: JobId(0), position: Position(0), file: path.as_path().to_owned(), path };
+        let refused = |reason: &str| PlanError::Url { url: url.to_owned(), reason: reason.to_owned() };
+        let parsed = Url::parse(&self.url.fill_url(&job)).map_err(|error| match error.to_string() {
+            text if text.contains("without a base") => refused("it needs a scheme, such as https://"),
+            text => refused(&text),
+        })?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(refused("only http and https can be called"));
+        }
+        for (name, value) in &self.headers {
+            if let Some(value) = value
+                && Value::from_bytes(&value.fill(&job)).is_err()
+            {
+                let reason = "its value has a character that no header can carry, such as a newline";
+                return Err(PlanError::Header { name: name.to_string(), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file goes along: not where HTTP gives a body no meaning (RFC 9110, section 9.3).
+    fn sends_file(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
+    }
+
+    fn headers(&self, job: &Job, attempt: &Attempt) -> Result<HeaderMap, Outcome> {
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, Value::from_static(concat!("stride/", env!("CARGO_PKG_VERSION"))));
+        if let Ok(key) = Value::from_str(&attempt.key.to_string()) {
+            headers.insert(IDEMPOTENCY_KEY, key);
+        }
+        if self.sends_file() {
+            let guess = mime_guess::from_path(&job.file).first_raw().unwrap_or("application/octet-stream");
+            headers.insert(CONTENT_TYPE, Value::from_static(guess));
+        }
+        for (name, _) in &self.headers {
+            headers.remove(name);
+        }
+        for (name, value) in &self.headers {
+            if let Some(value) = value {
+                let value = Value::from_bytes(&value.fill(job))
+                    .map_err(|_| unsendable("bad_header", format!("the file's name cannot be put into the header `{name}`")))?;
+                headers.append(name, value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// Makes HTTP calls, one at a time, on a connection and a runtime of its own.
+#[derive(Debug)]
+pub struct HttpCaller {
+    plan: Arc<Plan>,
+    client: Client,
+    progress: Progress,
+    /// Taken only when the caller is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl HttpCaller {
+    fn request(&self, job: &Job, attempt: &Attempt) -> Result<reqwest::Request, Outcome> {
+        let input = body::open(&job.file)?;
+        let url = Url::parse(&self.plan.url.fill_url(job))
+            .map_err(|error| unsendable("bad_url", format!("the file's name cannot be put into the URL: {error}")))?;
+        let mut request = reqwest::Request::new(self.plan.method.clone(), url);
+        *request.headers_mut() = self.plan.headers(job, attempt)?;
+        if self.plan.sends_file() {
+            *request.body_mut() = Some(input.into_body(&self.progress)?);
+        }
+        Ok(request)
+    }
+}
+
+impl Caller for HttpCaller {
+    fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
+        self.progress.reset();
+        if cancel.is_cancelled() {
+            return Outcome::Interrupted;
+        }
+        let request = match self.request(job, attempt) {
+            Ok(request) => request,
+            Err(outcome) => return outcome,
+        };
+        let Some(runtime) = &self.runtime else { return Outcome::Interrupted };
+        let exchange =
+            Exchange { client: &self.client, progress: &self.progress, secrets: &self.plan.secrets, limits: &self.plan.limits };
+        runtime.block_on(exchange.run(request, cancel))
+    }
+}
+
+impl Drop for HttpCaller {
+    fn drop(&mut self) {
+        // A name being looked up sits in a thread that cannot be stopped; nobody waits for it.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Making one call. A [`Caller`] belongs to one chunk thread; what it returns says whether anything was sent.
+
+mod body;
+mod exchange;
+mod http;
+mod judge;
+mod progress;
+mod secrets;
+mod template;
+
+pub use http::{Credential, HttpCaller, HttpPlan, PlanError};
+pub use template::{Template, TemplateError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::job::{Answer, Attempt, Failure, Job, Outcome};
+
+/// Makes the calls of one chunk thread.
+pub trait Caller: Send {
+    /// Calls the service for one job and says what the attempt came to. It should return soon after `cancel`
+    /// is cancelled; a call that does not is left behind, in doubt.
+    fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome;
+}
+
+/// Tells a call that nobody waits for it any longer.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(CancellationToken);
+
+impl Cancel {
+    /// A token that is not cancelled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels every call that has this token.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// Whether it is cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Resolves when it is cancelled.
+    pub async fn cancelled(&self) {
+        self.0.cancelled().await;
+    }
+}
+
+/// A caller made of a function: an `Ok` is the job's result, an `Err` is a definite failure, which is retried
+/// where its class is [`Class::Transient`](crate::job::Class::Transient).
+#[derive(Debug, Clone)]
+pub struct FnCaller<F>(pub F);
+
+impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
+    fn call(&mut self, job: &Job, _: &Attempt, _: &Cancel) -> Outcome {
+        match (self.0)(job) {
+            Ok(answer) => Outcome::Succeeded(answer),
+            Err(failure) => Outcome::Failed(failure),
+        }
+    }
+}

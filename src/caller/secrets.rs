@@ -1,0 +1,80 @@
+//! The values that must not be shown: replaced, by value, in whatever is stored or printed of a failure.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
+/// Known secret values, in the forms in which a service may echo them.
+#[derive(Clone, Default)]
+pub(super) struct Secrets(Vec<Vec<u8>>);
+
+/// Shorter values would be found by chance in texts that have nothing to do with them.
+const SHORTEST: usize = 8;
+
+const REDACTED: &[u8] = b"[redacted]";
+
+impl Secrets {
+    pub(super) fn add(&mut self, value: &[u8]) {
+        if value.len() < SHORTEST {
+            return;
+        }
+        let encoded = percent_encode(value, NON_ALPHANUMERIC).to_string().into_bytes();
+        let base64 = STANDARD.encode(value).into_bytes();
+        for form in [value.to_vec(), encoded, base64] {
+            if !self.0.contains(&form) {
+                self.0.push(form);
+            }
+        }
+        // The longest first: one form may contain another.
+        self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    /// The length of the longest form, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.0.first().map_or(0, Vec::len)
+    }
+
+    /// The bytes with every known value replaced.
+    pub(super) fn mask(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while let Some(&first) = rest.first() {
+            match self.0.iter().find(|form| rest.starts_with(form)) {
+                Some(form) => {
+                    out.extend_from_slice(REDACTED);
+                    rest = &rest[form.len()..];
+                }
+                None => {
+                    out.push(first);
+                    rest = &rest[1..];
+                }
+            }
+        }
+        out
+    }
+
+    pub(super) fn mask_text(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.mask(text.as_bytes())).into_owned()
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} forms of secrets]", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_value_is_replaced() {
+        let mut secrets = Secrets::default();
+        secrets.add(b"s3cret/key+1");
+        secrets.add(b"short");
+        let echoed = "got s3cret/key+1, s3cret%2Fkey%2B1 and czNjcmV0L2tleSsx, short";
+        assert_eq!(secrets.mask_text(echoed), "got [redacted], [redacted] and [redacted], short");
+        assert!(!format!("{secrets:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,56 @@
+//! Asking a run to stop, from any thread.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::writer::Message;
+
+/// How urgently a run is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Make no new calls; let those in flight end, within the grace.
+    Drain,
+    /// Drop the calls in flight: they become in doubt.
+    Now,
+}
+
+/// Stops a run. Clones stop the same run.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    asked: Option<Urgency>,
+    inbox: Option<Sender<Message>>,
+}
+
+impl Stop {
+    /// A stop that nobody has asked for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks for a stop. Asking again more urgently is possible, taking it back is not.
+    pub fn ask(&self, urgency: Urgency) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asked = state.asked.max(Some(urgency));
+        if let Some(inbox) = &state.inbox {
+            // A writer that is gone has stopped.
+            let _ = inbox.send(Message::Stop(urgency));
+        }
+    }
+
+    /// Whether a stop was asked for.
+    pub fn is_asked(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.is_some()
+    }
+
+    /// Sends what was asked for, and what will be, to a writer.
+    pub(super) fn connect(&self, inbox: Sender<Message>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(urgency) = state.asked {
+            let _ = inbox.send(Message::Stop(urgency));
+        }
+        state.inbox = Some(inbox);
+    }
+}

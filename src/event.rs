@@ -1,0 +1,151 @@
+//! What happened: facts, each told only after its commit. Pure data.
+
+use std::time::Duration;
+
+use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position};
+use crate::pace::Closed;
+
+/// How many jobs are in which state, and what the attempts came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counts {
+    /// Jobs in all.
+    pub total: u64,
+    /// Jobs to be called.
+    pub pending: u64,
+    /// Jobs claimed by a runner.
+    pub running: u64,
+    /// Jobs with a result.
+    pub done: u64,
+    /// Jobs that failed for good.
+    pub failed: u64,
+    /// Jobs held because their last attempt is in doubt.
+    pub held: u64,
+    /// Attempts ever.
+    pub attempts: u64,
+    /// Attempts ever in doubt.
+    pub in_doubt: u64,
+    /// Those of them that a dead runner left behind.
+    pub in_doubt_recovered: u64,
+}
+
+impl Counts {
+    /// The number of jobs in a state.
+    pub fn of(&self, state: JobState) -> u64 {
+        match state {
+            JobState::Pending => self.pending,
+            JobState::Running => self.running,
+            JobState::Done => self.done,
+            JobState::Failed => self.failed,
+            JobState::Held => self.held,
+        }
+    }
+
+    /// The number of jobs in a state, to be changed.
+    pub fn of_mut(&mut self, state: JobState) -> &mut u64 {
+        match state {
+            JobState::Pending => &mut self.pending,
+            JobState::Running => &mut self.running,
+            JobState::Done => &mut self.done,
+            JobState::Failed => &mut self.failed,
+            JobState::Held => &mut self.held,
+        }
+    }
+
+    /// Moves a job from one state to another.
+    pub fn shift(&mut self, from: JobState, to: JobState) {
+        *self.of_mut(from) -= 1;
+        *self.of_mut(to) += 1;
+    }
+}
+
+/// How a runner ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing is left to call.
+    Finished,
+    /// Stopped on request.
+    Stopped,
+    /// The caller panicked on this file.
+    Panicked(FileName),
+}
+
+impl Ending {
+    /// The word under which the ending is recorded.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Panicked(_) => "panicked",
+        }
+    }
+}
+
+/// A fact about a run that is going on.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A runner began.
+    Started {
+        /// Its number in this run.
+        runner: i64,
+        /// The jobs whose call was in flight when an earlier runner died.
+        recovered: Vec<FileName>,
+        /// Where the run stands.
+        counts: Counts,
+    },
+    /// An attempt is about to be sent.
+    Claimed {
+        /// The job's name.
+        path: FileName,
+        /// The job's place in the list.
+        position: Position,
+        /// The attempt.
+        attempt: AttemptId,
+        /// Its key.
+        key: IdempotencyKey,
+        /// The chunk whose thread makes it.
+        chunk: usize,
+    },
+    /// An attempt's outcome is recorded.
+    Settled(Box<Settled>),
+    /// The gate closed for all threads, or opened (`None`).
+    Gate(Option<(Closed, Duration)>),
+    /// A stop was asked for; so many calls are still in flight.
+    Stopping {
+        /// Calls in flight.
+        in_flight: usize,
+    },
+    /// The runner ended.
+    Stopped {
+        /// How.
+        ending: Ending,
+        /// Where the run stands.
+        counts: Counts,
+    },
+    /// Nothing happened for a moment.
+    Tick,
+}
+
+/// The fact that an attempt's outcome is recorded.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The job's name.
+    pub path: FileName,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its key.
+    pub key: IdempotencyKey,
+    /// The word for the outcome.
+    pub outcome: &'static str,
+    /// The failure's class.
+    pub class: Option<Class>,
+    /// The HTTP status.
+    pub status: Option<u16>,
+    /// The failure, in one line.
+    pub message: Option<String>,
+    /// The result's checksum.
+    pub sha256: Option<Checksum>,
+    /// The job's state now.
+    pub state: JobState,
+    /// How long the call took.
+    pub took: Duration,
+}

@@ -1,0 +1,160 @@
+//! JSON: one object, or a line a job. Results that are JSON are written byte for byte.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{Content, Encoded, Error, ExportError, path_bytes, timestamp, write_failed};
+use crate::job::{Class, FileName, JobState};
+use crate::store::{Reader, Record, Stored};
+
+/// Writes one object from name to result, a line each.
+pub(super) fn object(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u64, ExportError> {
+    let mut written = 0;
+    reader.records(all, &mut |record| {
+        to.write_all(if written == 0 { b"{\n" } else { b",\n" })
+            .and_then(|()| key(&record.path, to))
+            .and_then(|()| to.write_all(b": "))
+            .and_then(|()| match &record.result {
+                Some(result) => value(result, to),
+                None => {
+                    to.write_all(b"{\"error\": ").and_then(|()| json(&Error::of(&record), to)).and_then(|()| to.write_all(b"}"))
+                }
+            })
+            .map_err(write_failed)?;
+        written += 1;
+        Ok::<_, ExportError>(())
+    })?;
+    to.write_all(if written == 0 { b"{}\n" } else { b"\n}\n" }).map_err(write_failed)?;
+    Ok(written)
+}
+
+/// Writes a name as a string. A byte that is not UTF-8 becomes the lone surrogate U+DC00 + byte, which Python's
+/// `os.fsencode` turns back into the byte (PEP 383), so that different names stay different.
+fn key(path: &FileName, to: &mut impl Write) -> io::Result<()> {
+    to.write_all(b"\"")?;
+    for chunk in path.as_bytes().utf8_chunks() {
+        let quoted = serde_json::to_string(chunk.valid())?;
+        to.write_all(&quoted.as_bytes()[1..quoted.len() - 1])?;
+        for byte in chunk.invalid() {
+            write!(to, "\\udc{byte:02x}")?;
+        }
+    }
+    to.write_all(b"\"")
+}
+
+fn value(result: &Stored, to: &mut impl Write) -> io::Result<()> {
+    match result.content() {
+        Content::Json(text) => to.write_all(text.trim_ascii()),
+        Content::Text(text) => json(&text, to),
+        Content::Bytes(bytes) => json(&Encoded::new(bytes, result.media_type.as_deref()), to),
+    }
+}
+
+fn json(value: &impl Serialize, to: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer(to, value).map_err(io::Error::from)
+}
+
+/// A job, as a line.
+#[derive(Serialize)]
+struct Line<'r> {
+    file: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    state: JobState,
+    attempts: u32,
+    status: Option<u16>,
+    class: Option<Class>,
+    error: Option<&'r str>,
+    started: Option<String>,
+    duration: Option<f64>,
+    result: Option<LineResult<'r>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum LineResult<'r> {
+    Json(Box<RawValue>),
+    Text(&'r str),
+    Bytes(Encoded<'r>),
+}
+
+/// Writes a line a job.
+pub(super) fn lines(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u64, ExportError> {
+    let mut written = 0;
+    reader.records(all, &mut |record| {
+        line(&record, to).and_then(|()| to.write_all(b"\n")).map_err(write_failed)?;
+        written += 1;
+        Ok::<_, ExportError>(())
+    })?;
+    Ok(written)
+}
+
+fn line(record: &Record, to: &mut impl Write) -> io::Result<()> {
+    let result = match record.result.as_ref().map(|result| (result, result.content())) {
+        None => None,
+        Some((_, Content::Json(text))) => Some(LineResult::Json(RawValue::from_string(on_one_line(text))?)),
+        Some((_, Content::Text(text))) => Some(LineResult::Text(text)),
+        Some((result, Content::Bytes(bytes))) => Some(LineResult::Bytes(Encoded::new(bytes, result.media_type.as_deref()))),
+    };
+    let line = Line {
+        file: &record.path.to_string_lossy(),
+        path_bytes: path_bytes(&record.path),
+        state: record.state,
+        attempts: record.attempts,
+        status: record.status,
+        class: record.class,
+        error: record.message.as_deref(),
+        started: record.started.map(timestamp),
+        duration: record.took.map(|took| took as f64 / 1000.0),
+        result,
+    };
+    json(&line, to)
+}
+
+/// JSON text without line breaks. Within strings there are none (RFC 8259, section 7), so each stands between
+/// two tokens and a space does as well.
+fn on_one_line(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).trim().replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(name: &[u8]) -> String {
+        let mut out = Vec::new();
+        key(&FileName::new(name), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn names_stay_different_whatever_their_bytes() {
+        assert_eq!(shown(b"a\"b\n\\"), r#""a\"b\n\\""#);
+        assert_eq!(shown("ü".as_bytes()), "\"ü\"");
+        assert_eq!(shown(b"caf\xe9.txt"), r#""caf\udce9.txt""#);
+        assert_eq!(shown(b"\xff\xfe"), r#""\udcff\udcfe""#);
+    }
+
+    #[test]
+    fn results_are_shown_as_what_they_are() {
+        let shown = |media_type: Option<&str>, body: &[u8]| {
+            let stored = Stored { media_type: media_type.map(str::to_owned), body: body.to_vec() };
+            let mut out = Vec::new();
+            value(&stored, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let verbatim = r#"{"a":1,"a":2,"n":1e400,"s":"\ud800"}"#;
+        assert_eq!(shown(Some("application/json"), format!(" {verbatim}\n").as_bytes()), verbatim);
+        assert_eq!(shown(Some("text/plain"), b"{}"), "\"{}\"");
+        assert_eq!(shown(None, b""), "\"\"");
+        assert_eq!(shown(Some("text/plain"), b"\xff"), r#"{"base64":"/w==","media_type":"text/plain"}"#);
+        assert_eq!(shown(Some("audio/mpeg"), b"ID3"), r#"{"base64":"SUQz","media_type":"audio/mpeg"}"#);
+    }
+
+    #[test]
+    fn a_line_has_no_line_break_and_the_same_value() {
+        assert_eq!(on_one_line(b"{\r\n \"a\": \"\\n\"\n}\n"), "{   \"a\": \"\\n\" }");
+    }
+}

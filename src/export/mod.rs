@@ -1,0 +1,246 @@
+//! Writing results: one snapshot, in list order, in constant memory; a file appears whole or not at all.
+
+mod csv;
+mod json;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::event::Counts;
+use crate::job::{Class, FileName, JobState};
+use crate::store::{Reader, Record, StoreError, Stored};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One object from name to result.
+    Json,
+    /// One object a line and a job.
+    Jsonl,
+    /// The same columns, for spreadsheets.
+    Csv,
+}
+
+/// Which jobs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// All of them, or it is an error: every job has to be done.
+    Whole,
+    /// Those that are done.
+    Partial,
+    /// Those that are done, and what became of the others.
+    All,
+}
+
+/// Why nothing was exported.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// Not every job is done, and nobody said that this is all right.
+    #[error("not everything is done: {} of {} files have a result", .counts.done, .counts.total)]
+    Incomplete {
+        /// Where the run stands.
+        counts: Counts,
+    },
+    /// The database cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The export cannot be written.
+    #[error("cannot write {target}")]
+    Write {
+        /// Where to.
+        target: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The target is a file of the run itself, or not a file.
+    #[error("{} cannot be the export: {reason}", FileName::from(.path.as_path()))]
+    Target {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// Writes results to a stream. Returns how many jobs were written.
+///
+/// # Errors
+///
+/// Not everything is done and `selection` is [`Selection::Whole`]; a result is damaged; reading or writing
+/// fails. What was written by then stays written.
+pub fn to_stream(reader: &Reader, format: Format, selection: Selection, to: &mut dyn Write) -> Result<u64, ExportError> {
+    let counts = reader.counts()?;
+    if selection == Selection::Whole && counts.done != counts.total {
+        return Err(ExportError::Incomplete { counts });
+    }
+    let failed = |source| ExportError::Write { target: "the export".to_owned(), source };
+    let mut to = BufWriter::with_capacity(1 << 16, to);
+    let all = selection == Selection::All;
+    let written = match format {
+        Format::Json => json::object(reader, all, &mut to)?,
+        Format::Jsonl => json::lines(reader, all, &mut to)?,
+        Format::Csv => csv::table(reader, all, &mut to)?,
+    };
+    to.flush().map_err(failed)?;
+    Ok(written)
+}
+
+/// Writes results to a file: to a temporary one in the same folder, which takes the file's place when it is
+/// whole and synced. The new file is readable by its owner alone.
+///
+/// # Errors
+///
+/// As [`to_stream`]; then the old file, or its absence, is untouched.
+pub fn to_file(reader: &Reader, format: Format, selection: Selection, path: &Path) -> Result<u64, ExportError> {
+    let refused = |reason| ExportError::Target { path: path.to_owned(), reason };
+    let failed = |source| ExportError::Write { target: FileName::from(path).to_string(), source };
+    let name = path.file_name().ok_or_else(|| refused("it has no name"))?;
+    if path.is_dir() {
+        return Err(refused("it is a folder"));
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let folder = fs::canonicalize(folder).map_err(failed)?;
+    // A link is followed, so that what it points to is replaced and not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| folder.join(name));
+    if is_of_run(&target, reader.path()) {
+        return Err(refused("it belongs to the run's database"));
+    }
+    let mut temporary = target.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = Temporary(temporary.into());
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary.0).map_err(failed)?;
+    let written = to_stream(reader, format, selection, &mut file).map_err(|error| match error {
+        ExportError::Write { source, .. } => failed(source),
+        error => error,
+    })?;
+    file.sync_all().and_then(|()| fs::rename(&temporary.0, &target)).map_err(failed)?;
+    let folder = target.parent().unwrap_or(&folder);
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(written)
+}
+
+/// Whether a file is a database or lies beside it under its name.
+fn is_of_run(target: &Path, database: &Path) -> bool {
+    let (target, database) = (target.as_os_str().as_bytes(), database.as_os_str().as_bytes());
+    target
+        .strip_prefix(database)
+        .is_some_and(|rest| ["", "-wal", "-shm", "-journal", ".lock"].iter().any(|own| rest == own.as_bytes()))
+}
+
+/// A file that is removed unless it has been moved into its place.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After the rename there is nothing of this name.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn write_failed(source: io::Error) -> ExportError {
+    ExportError::Write { target: "the export".to_owned(), source }
+}
+
+/// How a result is shown.
+enum Content<'r> {
+    /// JSON text, to be written as it is.
+    Json(&'r [u8]),
+    /// Text.
+    Text(&'r str),
+    /// Anything else.
+    Bytes(&'r [u8]),
+}
+
+impl Stored {
+    fn content(&self) -> Content<'_> {
+        let media_type = self.media_type.as_deref();
+        if media_type.is_some_and(crate::job::is_json) {
+            return Content::Json(&self.body);
+        }
+        match std::str::from_utf8(&self.body) {
+            Ok(text) if media_type.is_none_or(is_text) => Content::Text(text),
+            _ => Content::Bytes(&self.body),
+        }
+    }
+}
+
+/// Whether a media type is text, or says nothing of what it is.
+fn is_text(media_type: &str) -> bool {
+    let media_type = media_type.to_ascii_lowercase();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.starts_with("text/")
+        || essence.ends_with("+xml")
+        || media_type.contains("charset=")
+        || matches!(
+            essence,
+            "" | "application/xml"
+                | "application/javascript"
+                | "application/yaml"
+                | "application/x-ndjson"
+                | "application/jsonl"
+                | "application/x-www-form-urlencoded"
+        )
+}
+
+/// Bytes that are not text, as JSON.
+#[derive(Serialize)]
+struct Encoded<'r> {
+    base64: String,
+    media_type: Option<&'r str>,
+}
+
+impl<'r> Encoded<'r> {
+    fn new(bytes: &[u8], media_type: Option<&'r str>) -> Self {
+        Self { base64: STANDARD.encode(bytes), media_type }
+    }
+}
+
+/// A failure, as JSON.
+#[derive(Serialize)]
+struct Error<'r> {
+    state: JobState,
+    class: Option<Class>,
+    kind: Option<&'r str>,
+    status: Option<u16>,
+    message: Option<&'r str>,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+}
+
+impl<'r> Error<'r> {
+    fn of(record: &'r Record) -> Self {
+        Self {
+            state: record.state,
+            class: record.class,
+            kind: record.kind.as_deref(),
+            status: record.status,
+            message: record.message.as_deref(),
+            attempts: record.attempts,
+            body: record.error_body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()),
+        }
+    }
+}
+
+/// A name's bytes, where it is not text.
+fn path_bytes(path: &FileName) -> Option<String> {
+    path.as_str().is_none().then(|| STANDARD.encode(path.as_bytes()))
+}
+
+/// A moment as RFC 3339 has it, in UTC: `2026-01-31T23:59:59.125Z`. Takes milliseconds since 1970.
+pub fn timestamp(milliseconds: i64) -> String {
+    let since = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+}

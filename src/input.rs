@@ -1,0 +1,236 @@
+//! From what the user names to names of jobs: files, folders, lists. Streams; nothing is collected but one
+//! folder at a time.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::job::FileName;
+
+/// What cannot be read as a list.
+#[derive(Debug, Error)]
+pub enum InputError {
+    /// A named file or folder does not exist or cannot be read.
+    #[error("cannot read {}", FileName::from(.path.as_path()))]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A list of names is not one.
+    #[error("cannot read the list {list}")]
+    List {
+        /// Which list.
+        list: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A NUL byte in a list that is read line by line.
+    #[error("line {line} of the list {list} has a NUL byte")]
+    Nul {
+        /// Which list.
+        list: String,
+        /// Counted from 1.
+        line: u64,
+    },
+}
+
+/// What separates the names in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Separator {
+    /// One name a line.
+    Newline,
+    /// As `find -print0` writes them.
+    Nul,
+}
+
+/// Where names come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file, or a folder that is walked.
+    Path(PathBuf),
+    /// A file with a list of names.
+    List(PathBuf, Separator),
+    /// A list of names on standard input.
+    Stdin(Separator),
+}
+
+/// What was passed over on the way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Hidden files and folders in walked folders.
+    pub hidden: u64,
+    /// stride's own files.
+    pub own: Vec<FileName>,
+    /// Blank lines of lists.
+    pub blank: u64,
+    /// Things in walked folders that are neither files nor folders, and links to folders or to nothing.
+    pub other: u64,
+}
+
+/// Hands every name of the sources, in their order, to `add`. Folders are walked in the order of their names'
+/// bytes; links to files are followed, links to folders are not; hidden entries and stride's own files
+/// (absolute, resolved paths in `own`) are passed over. A file that is named rather than walked to need not
+/// exist: the run will say so of it.
+///
+/// # Errors
+///
+/// Whatever cannot be read, and whatever `add` returns.
+pub fn names<E: From<InputError>>(
+    sources: &[Source],
+    own: &[PathBuf],
+    add: &mut dyn FnMut(FileName) -> Result<(), E>,
+) -> Result<Skipped, E> {
+    let mut reader = Reader { own, skipped: Skipped::default(), add };
+    for source in sources {
+        match source {
+            Source::Path(path) => reader.path(path)?,
+            Source::List(path, separator) => {
+                let list = FileName::from(path.as_path()).to_string();
+                let file = fs::File::open(path).map_err(|source| InputError::List { list: list.clone(), source })?;
+                reader.list(&list, file, *separator)?;
+            }
+            Source::Stdin(separator) => reader.list("on standard input", io::stdin().lock(), *separator)?,
+        }
+    }
+    Ok(reader.skipped)
+}
+
+struct Reader<'a, E> {
+    own: &'a [PathBuf],
+    skipped: Skipped,
+    add: &'a mut dyn FnMut(FileName) -> Result<(), E>,
+}
+
+impl<E: From<InputError>> Reader<'_, E> {
+    fn path(&mut self, path: &Path) -> Result<(), E> {
+        // A name that leads to nothing is a job all the same: that its file is missing is its outcome.
+        if fs::metadata(path).is_ok_and(|meta| meta.is_dir()) { self.walk(path) } else { self.file(path) }
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), E> {
+        if self.is_own(path) {
+            self.skipped.own.push(path.into());
+            return Ok(());
+        }
+        (self.add)(path.into())
+    }
+
+    /// Whether this is one of stride's own files, under whatever name it is reached.
+    fn is_own(&self, path: &Path) -> bool {
+        let named = path.file_name();
+        self.own.iter().any(|own| {
+            // Comparing the last component first spares a look at the file system for nearly every file.
+            named == own.file_name() && fs::canonicalize(path).is_ok_and(|path| path == *own)
+        })
+    }
+
+    fn walk(&mut self, folder: &Path) -> Result<(), E> {
+        let unreadable = |source| InputError::Unreadable { path: folder.to_owned(), source };
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            if entry.file_name().as_bytes().starts_with(b".") {
+                self.skipped.hidden += 1;
+            } else {
+                entries.push((entry.file_name(), entry.file_type().map_err(unreadable)?));
+            }
+        }
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (name, kind) in entries {
+            let path = folder.join(name);
+            if kind.is_dir() {
+                self.walk(&path)?;
+            } else if kind.is_file() || kind.is_symlink() && fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
+                self.file(&path)?;
+            } else {
+                self.skipped.other += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, list: &str, from: impl Read, separator: Separator) -> Result<(), E> {
+        let mut from = BufReader::with_capacity(1 << 16, from);
+        let end = if separator == Separator::Nul { 0 } else { b'\n' };
+        let (mut name, mut line) = (Vec::new(), 0);
+        loop {
+            name.clear();
+            line += 1;
+            let read = from.read_until(end, &mut name);
+            if read.map_err(|source| InputError::List { list: list.to_owned(), source })? == 0 {
+                return Ok(());
+            }
+            if name.last() == Some(&end) {
+                name.pop();
+            }
+            if name.is_empty() {
+                self.skipped.blank += 1;
+            } else if name.contains(&0) {
+                return Err(InputError::Nul { list: list.to_owned(), line }.into());
+            } else {
+                self.file(FileName::new(name.as_slice()).as_path())?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collect(sources: &[Source], own: &[PathBuf]) -> (Vec<FileName>, Skipped) {
+        let mut found = Vec::new();
+        let skipped = names::<InputError>(sources, own, &mut |name| {
+            found.push(name);
+            Ok(())
+        });
+        (found, skipped.unwrap())
+    }
+
+    #[test]
+    fn a_walk_is_recursive_in_order_and_passes_over_what_is_not_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("b/deep")).unwrap();
+        fs::create_dir(root.join(".hidden")).unwrap();
+        for name in ["c", "a", "b/z", "b/deep/x", ".hidden/no", ".no", "stride.db"] {
+            fs::write(root.join(name), "").unwrap();
+        }
+        std::os::unix::fs::symlink("a", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("b", root.join("folder-link")).unwrap();
+        std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
+        let own = root.canonicalize().unwrap().join("stride.db");
+        let (found, skipped) = collect(&[Source::Path(root.to_owned())], &[own]);
+        let names: Vec<_> = found.iter().map(|n| n.as_path().strip_prefix(root).unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a", "b/deep/x", "b/z", "c", "link"]);
+        assert_eq!((skipped.hidden, skipped.own.len(), skipped.other), (2, 1, 2));
+    }
+
+    #[test]
+    fn a_list_keeps_every_byte_of_a_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b" a \n\n-b\nc\xff\r\nlast").unwrap();
+        let (found, skipped) = collect(&[Source::List(file.path().to_owned(), Separator::Newline)], &[]);
+        let found: Vec<_> = found.iter().map(FileName::as_bytes).collect();
+        assert_eq!(found, [&b" a "[..], b"-b", b"c\xff\r", b"last"]);
+        assert_eq!(skipped.blank, 1);
+
+        fs::write(file.path(), b"new\nline\0\0tail").unwrap();
+        let (found, _) = collect(&[Source::List(file.path().to_owned(), Separator::Nul)], &[]);
+        assert_eq!(found, [FileName::from("new\nline"), FileName::from("tail")]);
+    }
+
+    #[test]
+    fn nul_bytes_in_lines_are_an_error_that_names_the_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"a\nb\0c\n").unwrap();
+        let source = Source::List(file.path().to_owned(), Separator::Newline);
+        let error = names::<InputError>(&[source], &[], &mut |_| Ok(())).unwrap_err();
+        assert!(matches!(error, InputError::Nul { line: 2, .. }), "{error}");
+    }
+}

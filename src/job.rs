@@ -1,0 +1,432 @@
+//! The nouns: jobs, attempts, what they come to. Plain data without input or output.
+//!
+//! ```text
+//!             claim                    settle: succeeded
+//!   pending ────────► running ───────────────────────────► done
+//!      ▲                 │
+//!      │                 ├── failed for good, or no retry left ──► failed
+//!      │                 ├── in doubt, and the run holds doubt ──► held
+//!      │                 │
+//!      └─────────────────┘  transient, throttled, not sent, in doubt, interrupted
+//!
+//!   failed ──► pending   by `retry`          held ──► pending   by `retry --held`
+//! ```
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// The name of a file as the list gave it: bytes, in no particular encoding. It is a job's identity.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName(Box<[u8]>);
+
+impl FileName {
+    /// Takes the bytes as they are.
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes as given.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The name as text, where it is UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// The name as a path.
+    pub fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
+
+    /// The name for people: every byte sequence that is not UTF-8 replaced by U+FFFD. Not reversible.
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
+
+impl fmt::Debug for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string_lossy())
+    }
+}
+
+/// Writes the name so that no terminal acts on it (see [`escaped`]).
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escaped(&self.0))
+    }
+}
+
+impl From<&Path> for FileName {
+    fn from(path: &Path) -> Self {
+        Self::new(path.as_os_str().as_bytes())
+    }
+}
+
+impl From<PathBuf> for FileName {
+    fn from(path: PathBuf) -> Self {
+        path.as_path().into()
+    }
+}
+
+impl From<&str> for FileName {
+    fn from(name: &str) -> Self {
+        Self::new(name.as_bytes())
+    }
+}
+
+/// Makes text from outside safe to show: control characters (C0, C1, DEL) and the characters that reorder
+/// text (Unicode's bidirectional controls) become `\u{..}`, bytes that are not UTF-8 become `\x..`.
+pub fn escaped(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' => out.push_str("\\n"),
+                '\r' => out.push_str("\\r"),
+                '\t' => out.push_str("\\t"),
+                c if c.is_control() || is_bidi_control(c) => out.extend(c.escape_unicode()),
+                c => out.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// The property Bidi_Control of Unicode 16, and the line separators.
+fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A job in the store. It says nothing about the job's place in the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub i64);
+
+/// A job's place in the list, counted from 0. It decides the job's chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The chunk of this position among `threads` chunks, as in `files[i::threads]`.
+    pub fn chunk(self, threads: usize) -> usize {
+        (self.0 % threads as u64) as usize
+    }
+}
+
+/// One call of one job. The pair is the attempt's identity, and the token that fences off late settlements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttemptId {
+    /// The job.
+    pub job: JobId,
+    /// Counts the job's attempts from 1, and only grows.
+    pub number: u32,
+}
+
+/// The value of an attempt's `Idempotency-Key` header: a UUID (version 8, RFC 9562), derived from the run,
+/// the job and how many definite answers the job has had. So a repeat after an unknown outcome carries the
+/// same key, in whatever process, and a repeat after a definite answer a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(pub [u8; 16]);
+
+impl IdempotencyKey {
+    /// Derives the key of a job's attempts of one generation.
+    pub fn derive(run: &[u8; 16], job: JobId, generation: u32) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(run);
+        hash.update(job.0.to_be_bytes());
+        hash.update(generation.to_be_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        bytes[6] = bytes[6] & 0x0f | 0x80;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, byte) in self.0.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A SHA-256 checksum (FIPS 180-4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Checksum(pub [u8; 32]);
+
+impl Checksum {
+    /// The checksum of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// To be called, now or after a stated moment.
+    Pending,
+    /// Claimed by a runner.
+    Running,
+    /// Has its result.
+    Done,
+    /// Will not be called again unless asked.
+    Failed,
+    /// In doubt, and the run was told to hold what is in doubt.
+    Held,
+}
+
+impl JobState {
+    /// Every state, in the order of their codes.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Done, Self::Failed, Self::Held];
+
+    /// The word for this state.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Held => "held",
+        }
+    }
+}
+
+/// Why an attempt did not succeed, as far as it decides what happens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// May pass by itself: 408, 425, 5xx, a lost connection, a time-out.
+    Transient,
+    /// The service asks for patience: 429, or 503 with `Retry-After`.
+    Throttled,
+    /// The account's allowance is used up: 402.
+    Quota,
+    /// The credentials are not accepted: 401, 403.
+    Auth,
+    /// The service does not take this file: other 4xx, and redirects.
+    Rejected,
+    /// A 2xx whose body is not what it says: too large, or not JSON.
+    BadResponse,
+    /// The file is missing, unreadable, not a regular file, or cannot be put into the request.
+    Input,
+    /// Something on this machine failed.
+    Local,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 8] =
+        [Self::Transient, Self::Throttled, Self::Quota, Self::Auth, Self::Rejected, Self::BadResponse, Self::Input, Self::Local];
+
+    /// The word for this class.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::Quota => "quota",
+            Self::Auth => "auth",
+            Self::Rejected => "rejected",
+            Self::BadResponse => "bad_response",
+            Self::Input => "input",
+            Self::Local => "local",
+        }
+    }
+
+    /// The class of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+}
+
+/// A job as a caller sees it.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its id in the store.
+    pub id: JobId,
+    /// Its place in the list.
+    pub position: Position,
+    /// Its name, as the list gave it.
+    pub path: FileName,
+    /// Where the file lies: the name, resolved against the folder in which the run was made.
+    pub file: PathBuf,
+}
+
+/// An attempt as a caller sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// Which attempt it is.
+    pub id: AttemptId,
+    /// The key that tells the service that two attempts are one operation.
+    pub key: IdempotencyKey,
+}
+
+/// A complete, successful answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status; `None` where the caller is not HTTP.
+    pub status: Option<u16>,
+    /// The `Content-Type` as received.
+    pub media_type: Option<String>,
+    /// The body as received, after content decoding.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// An answer that is JSON text, as a closure would return it.
+    pub fn json(text: impl Into<String>) -> Self {
+        Self { status: None, media_type: Some("application/json".to_owned()), body: text.into().into_bytes() }
+    }
+
+    /// An answer that is plain text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { media_type: Some("text/plain; charset=utf-8".to_owned()), ..Self::json(text) }
+    }
+}
+
+/// Whether a media type says JSON: `application/json`, `text/json`, or any type with the suffix `+json`
+/// (RFC 6839, section 3.1).
+pub fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+/// What went wrong with an attempt, for people and for the next decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What follows from it.
+    pub class: Class,
+    /// A finer word below the class, such as `input_missing`.
+    pub kind: &'static str,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// One line for people.
+    pub message: String,
+    /// The beginning of the answer's body, at most [`Failure::BODY_KEPT`] bytes.
+    pub body: Vec<u8>,
+}
+
+impl Failure {
+    /// How much of an error's body is kept, in bytes.
+    pub const BODY_KEPT: usize = 4096;
+
+    /// A failure without an answer.
+    pub fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { class, kind, status: None, message: message.into(), body: Vec::new() }
+    }
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// A complete and successful answer.
+    Succeeded(Answer),
+    /// A definite failure: the service answered, or the answer is unusable.
+    Failed(Failure),
+    /// The service asks every caller to wait, for so long if it says so.
+    Throttled {
+        /// What the service answered.
+        failure: Failure,
+        /// How long the service asks to wait.
+        wait: Option<Duration>,
+    },
+    /// Provably not sent, because no connection was made. The job is not to blame.
+    Unreachable(Failure),
+    /// Provably not sent, because the file cannot be put into a request. The job is to blame.
+    Unsendable(Failure),
+    /// Perhaps sent, and there is no answer.
+    InDoubt(Failure),
+    /// Provably not sent, because a stop came first.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The word under which the outcome is recorded.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Succeeded(_) => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::Throttled { .. } => "throttled",
+            Self::Unreachable(_) | Self::Unsendable(_) => "not_sent",
+            Self::InDoubt(_) => "in_doubt",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// The failure, where the outcome is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure)
+            | Self::Throttled { failure, .. }
+            | Self::Unreachable(failure)
+            | Self::Unsendable(failure)
+            | Self::InDoubt(failure) => Some(failure),
+            Self::Succeeded(_) | Self::Interrupted => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_cannot_drive_a_terminal() {
+        assert_eq!(escaped(b"a\x1b]0;pwn\x07b"), "a\\u{1b}]0;pwn\\u{7}b");
+        assert_eq!(escaped("x\u{202e}y\u{9b}z\n".as_bytes()), "x\\u{202e}y\\u{9b}z\\n");
+        assert_eq!(escaped(b"caf\xe9"), "caf\\xe9");
+        assert_eq!(escaped("größe 文 👍".as_bytes()), "größe 文 👍");
+    }
+
+    #[test]
+    fn a_key_is_stable_within_a_generation_and_new_in_the_next() {
+        let run = [7; 16];
+        let key = IdempotencyKey::derive(&run, JobId(1), 0);
+        assert_eq!(key, IdempotencyKey::derive(&run, JobId(1), 0));
+        assert_ne!(key, IdempotencyKey::derive(&run, JobId(1), 1));
+        assert_ne!(key, IdempotencyKey::derive(&run, JobId(2), 0));
+        assert_ne!(key, IdempotencyKey::derive(&[8; 16], JobId(1), 0));
+        let text = key.to_string();
+        assert_eq!((text.len(), &text[14..15]), (36, "8"));
+    }
+
+    #[test]
+    fn json_is_known_by_its_media_type() {
+        for media_type in ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/problem+json"] {
+            assert!(is_json(media_type), "{media_type}");
+        }
+        for media_type in ["text/plain", "application/jsonl", "application/x-ndjson", ""] {
+            assert!(!is_json(media_type), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_strides() {
+        let chunk_of_1: Vec<u64> = (0..9).filter(|&p| Position(p).chunk(3) == 1).collect();
+        assert_eq!(chunk_of_1, [1, 4, 7]);
+    }
+}

@@ -1,0 +1,92 @@
+//! What can go wrong with a database, as its users can act on it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::Holder;
+use crate::job::{FileName, JobId};
+
+/// What went wrong with a run's database.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no such file.
+    #[error("there is no run at {}", FileName::from(.path.as_path()))]
+    Missing {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A run was to be made where something is.
+    #[error("{} exists already", FileName::from(.path.as_path()))]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The file is not a run's database.
+    #[error("{} is not a run's database", FileName::from(.path.as_path()))]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The database was made by a later version.
+    #[error("{} has schema version {found}; this program knows up to {known}", FileName::from(.path.as_path()))]
+    Newer {
+        /// Which.
+        path: PathBuf,
+        /// The database's version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// Another runner works on the run.
+    #[error("another runner has {}{}", FileName::from(.path.as_path()), Holder::show(.holder.as_ref()))]
+    Busy {
+        /// Which database.
+        path: PathBuf,
+        /// Who has it, as far as it is known.
+        holder: Option<Holder>,
+    },
+    /// The lock was lost and another runner has taken over.
+    #[error("another runner has taken this run over")]
+    Usurped,
+    /// A settlement came for an attempt that is not the job's running one.
+    #[error("attempt {number} of job {} is not running", .job.0)]
+    Stale {
+        /// The job.
+        job: JobId,
+        /// The attempt's number.
+        number: u32,
+    },
+    /// A stored result is not what was recorded.
+    #[error("the stored result of {path} is damaged")]
+    DamagedResult {
+        /// The job's name.
+        path: FileName,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot lock {}", FileName::from(.path.as_path()))]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database cannot be opened or is damaged.
+    #[error("cannot use {}", FileName::from(.path.as_path()))]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Reading or writing failed.
+    #[error("the database failed while {doing}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+pub(super) type Result<T> = std::result::Result<T, StoreError>;

@@ -1,0 +1,145 @@
+//! Adding names: one transaction, constant memory but for one bit a job.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::connection::doing;
+use super::error::Result;
+use super::{StoreError, path_from_sql, path_to_sql};
+use crate::event::Counts;
+use crate::job::FileName;
+
+/// Takes the names of a list, in order.
+#[derive(Debug)]
+pub struct Loader<'c> {
+    connection: &'c Connection,
+    position: i64,
+    /// Whether the run had jobs before: then most names are looked up, else most are new.
+    extends: bool,
+    seen: Bits,
+    loaded: Loaded,
+}
+
+/// What came of a list.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Names that are new in the run.
+    pub added: u64,
+    /// Names that the run had already.
+    pub known: u64,
+    /// Names that the list has more than once; each makes one job.
+    pub duplicates: u64,
+    /// Names that the run has and the list does not, which are kept.
+    pub left: u64,
+    /// The first few of them.
+    pub left_examples: Vec<FileName>,
+}
+
+impl<'c> Loader<'c> {
+    /// Runs `fill` inside the caller's transaction and brings the counts up to date.
+    pub(super) fn fill<E: From<StoreError>>(
+        connection: &'c Connection,
+        counts: &mut Counts,
+        fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Loaded, E> {
+        let position: i64 = connection
+            .query_row("SELECT coalesce(max(position) + 1, 0) FROM job", [], |row| row.get(0))
+            .map_err(doing("reading the list"))?;
+        let mut loader =
+            Self { connection, position, extends: counts.total > 0, seen: Bits::default(), loaded: Loaded::default() };
+        fill(&mut loader)?;
+        loader.find_left(counts.total)?;
+        let Loader { loaded, .. } = loader;
+        counts.total += loaded.added;
+        counts.pending += loaded.added;
+        connection.execute("UPDATE tally SET pending = ?1", [counts.pending]).map_err(doing("counting the list"))?;
+        Ok(loaded)
+    }
+
+    /// Adds a name at the end of the list, unless it is there.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn add(&mut self, name: &FileName) -> Result<()> {
+        let known = if self.extends { self.find(name)? } else { None };
+        let known = match known {
+            Some(id) => Some(id),
+            None if self.insert(name)? => None,
+            None => self.find(name)?,
+        };
+        match known {
+            None => self.loaded.added += 1,
+            Some(id) if self.seen.insert(id) => self.loaded.known += 1,
+            Some(_) => self.loaded.duplicates += 1,
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &FileName) -> Result<Option<i64>> {
+        self.connection
+            .prepare_cached("SELECT id FROM job WHERE path = ?1")
+            .and_then(|mut statement| statement.query_row([path_to_sql(name)], |row| row.get(0)).optional())
+            .map_err(doing("looking a name up"))
+    }
+
+    fn insert(&mut self, name: &FileName) -> Result<bool> {
+        let added = self
+            .connection
+            .prepare_cached("INSERT OR IGNORE INTO job (position, path) VALUES (?1, ?2)")
+            .and_then(|mut statement| statement.execute(params![self.position, path_to_sql(name)]))
+            .map_err(doing("adding a name"))?;
+        if added == 1 {
+            self.position += 1;
+            self.seen.insert(self.connection.last_insert_rowid());
+        }
+        Ok(added == 1)
+    }
+
+    /// Finds what the run had before and the list did not name.
+    fn find_left(&mut self, before: u64) -> Result<()> {
+        self.loaded.left = before - self.loaded.known;
+        if self.loaded.left == 0 {
+            return Ok(());
+        }
+        let mut statement =
+            self.connection.prepare("SELECT id, path FROM job ORDER BY position").map_err(doing("comparing the list"))?;
+        let mut rows = statement.query([]).map_err(doing("comparing the list"))?;
+        while let Some(row) = rows.next().map_err(doing("comparing the list"))? {
+            if !self.seen.contains(row.get(0).map_err(doing("comparing the list"))?) {
+                self.loaded.left_examples.push(path_from_sql(row, 1).map_err(doing("comparing the list"))?);
+                if self.loaded.left_examples.len() == 3 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A set of job ids, one bit each: ten million take little more than a mebibyte.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    /// Adds an id, and says whether it is new.
+    fn insert(&mut self, id: i64) -> bool {
+        let (word, bit) = Self::place(id);
+        if word >= self.0.len() {
+            self.0.resize((word + 1).next_power_of_two(), 0);
+        }
+        let word = &mut self.0[word];
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+
+    fn contains(&self, id: i64) -> bool {
+        let (word, bit) = Self::place(id);
+        self.0.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn place(id: i64) -> (usize, u64) {
+        let id = id.unsigned_abs();
+        ((id / 64) as usize, 1 << (id % 64))
+    }
+}

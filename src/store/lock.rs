@@ -1,0 +1,133 @@
+//! Ownership: a lock of the operating system on `<db>.lock`, which ends with its process, however that ends.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Result;
+use super::{StoreError, now};
+
+/// The lock on a database, held as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    database: PathBuf,
+    _file: File,
+}
+
+/// Who holds a lock. For people only: ownership is the lock itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// The machine.
+    pub host: String,
+    /// Since when, in milliseconds since 1970.
+    pub since: i64,
+}
+
+impl Holder {
+    pub(super) fn show(holder: Option<&Self>) -> String {
+        holder.map_or_else(String::new, |holder| {
+            let seconds = (now() - holder.since).max(0) / 1000;
+            let ago = crate::settings::show_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));
+            format!(": process {} on {}, for {ago}", holder.pid, crate::job::escaped(holder.host.as_bytes()))
+        })
+    }
+}
+
+impl Lock {
+    /// Takes the lock on a database, which need not exist yet. Two names of one database have one lock.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it ([`StoreError::Busy`]), or the lock file cannot be written.
+    pub fn acquire(database: &Path) -> Result<Self> {
+        let database = resolve(database)?;
+        let path = lock_file(&database);
+        let failed = |source| StoreError::Lock { path: path.clone(), source };
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let holder = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
+                return Err(StoreError::Busy { path: database, holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let holder = Holder { pid: std::process::id(), host: host(), since: now() };
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(super::to_json(&holder).as_bytes()))
+            .map_err(failed)?;
+        Ok(Self { database, _file: file })
+    }
+
+    /// Whether some process holds the lock on a database just now.
+    ///
+    /// # Errors
+    ///
+    /// The lock file cannot be opened.
+    pub fn is_held(database: &Path) -> Result<bool> {
+        let path = lock_file(&resolve(database)?);
+        match File::open(&path) {
+            Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(StoreError::Lock { path, source }),
+        }
+    }
+
+    /// The database it guards: absolute and resolved.
+    pub fn database(&self) -> &Path {
+        &self.database
+    }
+
+    /// The files that belong to a database and are not input of any run.
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        let database = &self.database;
+        let mut files = vec![database.clone(), lock_file(database), fresh_file(database)];
+        files.extend(["-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix)));
+        files
+    }
+}
+
+/// The database's path with links resolved; where there is no file yet, its folder's.
+pub(super) fn resolve(database: &Path) -> Result<PathBuf> {
+    if let Ok(resolved) = fs::canonicalize(database) {
+        return Ok(resolved);
+    }
+    let unusable = |source: std::io::Error| StoreError::Unusable { path: database.to_owned(), source: source.into() };
+    let name = database.file_name().ok_or_else(|| unusable(std::io::ErrorKind::InvalidFilename.into()))?;
+    let folder = match database.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    Ok(fs::canonicalize(folder).map_err(unusable)?.join(name))
+}
+
+fn lock_file(database: &Path) -> PathBuf {
+    with_suffix(database, ".lock")
+}
+
+/// Where a database is built before it is moved into its place: hidden, and beside it.
+pub(super) fn fresh_file(database: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(database.file_name().unwrap_or_default());
+    name.push(".new");
+    database.with_file_name(name)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+/// The machine's name.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

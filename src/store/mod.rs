@@ -1,0 +1,305 @@
+//! The queue: one run in one SQLite database. Plain data goes in and comes out; no type of the driver leaves
+//! this module, and no other module knows SQL.
+//!
+//! A [`Store`] is the one writer of a database: it holds the operating system's lock on `<db>.lock` and an
+//! owner token in the database that each of its transactions checks. A [`Reader`] looks at a database, in one
+//! snapshot, whoever writes it. Wall time in the database is this module's; everything else that needs time
+//! gets it as an argument.
+
+mod connection;
+mod error;
+mod load;
+mod lock;
+mod queue;
+mod read;
+mod recover;
+mod requeue;
+mod verify;
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+
+pub use error::StoreError;
+pub use load::{Loaded, Loader};
+pub use lock::{Holder, Lock};
+pub use queue::{Claim, Group, Offer, Settlement};
+pub use read::{Cause, CauseKey, Example, Reader, Record, RunInfo, Stored};
+pub use recover::Recovered;
+pub use requeue::Filter;
+pub use verify::Verdict;
+
+use crate::event::{Counts, Ending};
+use crate::job::{FileName, JobState};
+use crate::settings::{Call, Settings};
+use connection::{Mode, doing};
+use error::Result;
+
+/// The one writer of a run's database.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    base: PathBuf,
+    uuid: [u8; 16],
+    token: [u8; 16],
+    counts: Counts,
+    runner: Option<i64>,
+    // Dropped last: the lock outlives the connection.
+    lock: Lock,
+}
+
+/// What a new run is made of.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// What a call is.
+    pub call: Call,
+    /// The free settings.
+    pub settings: Settings,
+    /// The folder against which names resolve: absolute.
+    pub base: PathBuf,
+}
+
+impl Store {
+    /// Opens the run in the database that `lock` guards, as its writer.
+    ///
+    /// # Errors
+    ///
+    /// The database is missing, not a run's, newer, damaged, or cannot be written.
+    pub fn open(lock: Lock) -> Result<Self> {
+        let path = lock.database().to_owned();
+        let connection = connection::open(&path, Mode::Write)?;
+        let (uuid, base, counts) = {
+            let uuid = connection.query_row("SELECT uuid FROM run", [], |row| row.get(0)).map_err(doing("reading the run"))?;
+            (uuid, read::base(&connection, &path)?, read::counts(&connection)?)
+        };
+        let token = random();
+        connection.execute("UPDATE run SET owner = ?1", [token]).map_err(doing("taking the run over"))?;
+        Ok(Self { connection, path, base, uuid, token, counts, runner: None, lock })
+    }
+
+    /// Makes a run, with the names that `fill` adds. The database appears whole or not at all: it is built
+    /// beside its place and moved there when everything in it has been synced.
+    ///
+    /// # Errors
+    ///
+    /// The database exists already or cannot be written, and whatever `fill` returns.
+    pub fn create<E: From<StoreError>>(
+        lock: Lock,
+        run: &NewRun,
+        fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(Self, Loaded), E> {
+        let path = lock.database().to_owned();
+        if path.symlink_metadata().is_ok() {
+            return Err(StoreError::Exists { path }.into());
+        }
+        let fresh = connection::Fresh::create(&path)?;
+        insert_run(fresh.connection(), run, &path)?;
+        let loaded = Loader::fill(fresh.connection(), &mut Counts::default(), fill)?;
+        fresh.install(&path)?;
+        Ok((Self::open(lock)?, loaded))
+    }
+
+    /// Adds the names that `fill` adds to the run, all in one transaction. Names that are there stay as they
+    /// are.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written, and whatever `fill` returns; then nothing was added.
+    pub fn load<E: From<StoreError>>(
+        &mut self,
+        fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Loaded, E> {
+        let mut counts = self.counts;
+        let transaction = self.transaction()?;
+        let loaded = Loader::fill(&self.connection, &mut counts, fill)?;
+        transaction.commit().map_err(doing("committing"))?;
+        self.counts = counts;
+        Ok(loaded)
+    }
+
+    /// Where the database lies: absolute and resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder against which names resolve.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// How many jobs are in which state.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What a call is in this run.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn call(&self) -> Result<Call> {
+        read::json(&self.connection, "SELECT call FROM run")
+    }
+
+    /// The free settings, as last given.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn settings(&self) -> Result<Settings> {
+        read::json(&self.connection, "SELECT settings FROM run")
+    }
+
+    /// Changes what a call is, keeping every result.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn set_call(&mut self, call: &Call) -> Result<()> {
+        self.set("UPDATE run SET call = ?1", &to_json(call))
+    }
+
+    /// Changes the free settings.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn set_settings(&mut self, settings: &Settings) -> Result<()> {
+        self.set("UPDATE run SET settings = ?1", &to_json(settings))
+    }
+
+    fn set(&mut self, sql: &str, json: &str) -> Result<()> {
+        let transaction = self.transaction()?;
+        self.connection.execute(sql, [json]).map_err(doing("changing the settings"))?;
+        transaction.commit().map_err(doing("committing"))
+    }
+
+    /// Notes the runner's end, folds the write-ahead log into the database and lets go of it.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn end(mut self, ending: &Ending) -> Result<()> {
+        if let Some(runner) = self.runner.take() {
+            let transaction = self.transaction()?;
+            self.connection
+                .execute("UPDATE runner SET ended = ?1, ending = ?2 WHERE id = ?3", params![now(), ending.as_str(), runner])
+                .map_err(doing("noting the end"))?;
+            transaction.commit().map_err(doing("committing"))?;
+        }
+        self.close()
+    }
+
+    /// Folds the write-ahead log into the database and lets go of it.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn close(self) -> Result<()> {
+        let Self { connection, lock, .. } = self;
+        // A reader may be in the way; then the log stays and the next runner folds it in.
+        connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(doing("folding the log into the database"))?;
+        connection.close().map_err(|(_, error)| error).map_err(doing("closing the database"))?;
+        drop(lock);
+        Ok(())
+    }
+
+    fn transaction(&self) -> Result<Transaction<'_>> {
+        transaction(&self.connection, &self.token)
+    }
+}
+
+/// Notes a file that stride wrote for a run, so that a later walk does not take it for input. A database that
+/// cannot be written just now goes without.
+pub fn note_artifact(database: &Path, file: &Path) {
+    let note = || -> Result<()> {
+        let path = lock::resolve(database)?;
+        let connection = connection::open(&path, Mode::Note)?;
+        connection
+            .execute("INSERT OR IGNORE INTO artifact (path) VALUES (?1)", [file.as_os_str().as_bytes()])
+            .map_err(doing("noting a file"))?;
+        Ok(())
+    };
+    // The note is a courtesy to a later walk; the file is written, and that is what was asked for.
+    let _ = note();
+}
+
+fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> {
+    connection
+        .execute(
+            "INSERT INTO run (id, uuid, created, base, call, settings) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+            params![random(), now(), below(&run.base, path).as_os_str().as_bytes(), to_json(&run.call), to_json(&run.settings)],
+        )
+        .and_then(|_| connection.execute("INSERT INTO tally (id) VALUES (1)", []))
+        .map_err(doing("making the run"))?;
+    Ok(())
+}
+
+/// The folder `base` as seen from the database's own folder, where it is that or lies below it: then both can
+/// be moved together.
+fn below(base: &Path, database: &Path) -> PathBuf {
+    match database.parent().and_then(|folder| base.strip_prefix(folder).ok()) {
+        Some(rest) => Path::new(".").join(rest),
+        None => base.to_owned(),
+    }
+}
+
+/// Begins a write transaction of the database's owner. It is rolled back where it is dropped uncommitted.
+fn transaction<'c>(connection: &'c Connection, token: &[u8; 16]) -> Result<Transaction<'c>> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(doing("beginning"))?;
+    let owner: Option<Vec<u8>> = transaction
+        .prepare_cached("SELECT owner FROM run")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .map_err(doing("checking the owner"))?;
+    if owner.as_deref() == Some(token) { Ok(transaction) } else { Err(StoreError::Usurped) }
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    #[expect(clippy::expect_used, reason = "types of ours, with text keys and no failing serializers")]
+    serde_json::to_string(value).expect("settings are JSON")
+}
+
+/// Sixteen random bytes.
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    #[expect(clippy::expect_used, reason = "a system without randomness cannot make a run")]
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// Wall time, in milliseconds since 1970.
+fn now() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "wall time in the database is the store's")]
+    let now = SystemTime::now();
+    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// Names are stored as text where they are UTF-8, so that people can read them, and as a blob where not.
+fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
+    match name.as_str() {
+        Some(text) => ToSqlOutput::from(text),
+        None => ToSqlOutput::from(name.as_bytes()),
+    }
+}
+
+fn path_from_sql(row: &Row<'_>, column: usize) -> rusqlite::Result<FileName> {
+    match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(FileName::new(bytes)),
+        other => Err(rusqlite::Error::InvalidColumnType(column, "path".to_owned(), other.data_type())),
+    }
+}
+
+fn state_to_sql(state: JobState) -> i64 {
+    JobState::ALL.into_iter().zip(0..).find_map(|(each, code)| (each == state).then_some(code)).unwrap_or(0)
+}
+
+fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
+    let state = usize::try_from(code).ok().and_then(|code| JobState::ALL.get(code).copied());
+    state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
+}

@@ -1,0 +1,265 @@
+//! Offering, claiming and settling jobs: the writer's own verbs.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::connection::doing;
+use super::error::Result;
+use super::{Store, StoreError, now, path_from_sql, state_to_sql, transaction};
+use crate::event::Counts;
+use crate::job::{Attempt, AttemptId, Checksum, IdempotencyKey, Job, JobId, JobState, Outcome, Position};
+use crate::retry::{Next, Record};
+
+/// A job that is pending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// The job.
+    pub job: JobId,
+    /// Its place in the list.
+    pub position: Position,
+    /// How long it has to wait from now on.
+    pub wait: Duration,
+}
+
+/// A claimed job: its attempt is recorded and about to be sent.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The job.
+    pub job: Job,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What the job has behind it.
+    pub record: Record,
+}
+
+/// What an attempt came to, and where its job goes.
+#[derive(Debug)]
+pub struct Settlement {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// The checksum of the answer's body, where there is one.
+    pub checksum: Option<Checksum>,
+    /// How long the call took.
+    pub took: Duration,
+    /// Where the job goes.
+    pub next: Next,
+    /// What the job has behind it now.
+    pub record: Record,
+}
+
+impl Store {
+    /// Begins a group of changes that become durable together.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written, or another runner has taken it over.
+    pub fn group(&mut self) -> Result<Group<'_>> {
+        let runner = self.runner.ok_or(StoreError::Usurped)?;
+        Ok(Group {
+            transaction: transaction(&self.connection, &self.token)?,
+            after: self.counts,
+            counts: &mut self.counts,
+            runner,
+            uuid: self.uuid,
+            base: &self.base,
+            now: now(),
+        })
+    }
+}
+
+/// Changes that become durable together. Dropped without a commit, they never were.
+#[derive(Debug)]
+pub struct Group<'s> {
+    transaction: Transaction<'s>,
+    counts: &'s mut Counts,
+    after: Counts,
+    runner: i64,
+    uuid: [u8; 16],
+    base: &'s std::path::Path,
+    now: i64,
+}
+
+impl Group<'_> {
+    /// The jobs that are pending from a place in the list on, in list order: at most `limit`. A stored wait is
+    /// cut to `longest`, for the clock may have jumped since.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn offer(&self, from: Position, limit: usize, longest: Duration) -> Result<Vec<Offer>> {
+        self.transaction
+            .prepare_cached(
+                "SELECT id, position, not_before FROM job
+                 WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position LIMIT ?2",
+            )
+            .and_then(|mut statement| {
+                let rows = statement.query_map(params![from.0, limit], |row| {
+                    let not_before: Option<i64> = row.get(2)?;
+                    let wait = not_before.map_or(0, |then| then.saturating_sub(self.now)).max(0);
+                    Ok(Offer {
+                        job: JobId(row.get(0)?),
+                        position: Position(row.get(1)?),
+                        wait: Duration::from_millis(wait.unsigned_abs()).min(longest),
+                    })
+                })?;
+                rows.collect()
+            })
+            .map_err(doing("looking for pending jobs"))
+    }
+
+    /// States that an attempt of this job is about to be sent, if the job is pending.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn claim(&mut self, job: JobId, chunk: usize) -> Result<Option<Claim>> {
+        let claimed = self
+            .transaction
+            .prepare_cached(
+                "UPDATE job SET state = 1, not_before = NULL, attempts = attempts + 1 WHERE id = ?1 AND state = 0
+                 RETURNING attempts, position, path, charged, crashes, generation",
+            )
+            .and_then(|mut statement| {
+                let claim = statement.query_row([job.0], |row| {
+                    let path = path_from_sql(row, 2)?;
+                    let file = self.base.join(path.as_path());
+                    let record = Record { charged: row.get(3)?, crashes: row.get(4)?, generation: row.get(5)? };
+                    let attempt = Attempt {
+                        id: AttemptId { job, number: row.get(0)? },
+                        key: IdempotencyKey::derive(&self.uuid, job, record.generation),
+                    };
+                    Ok(Claim { job: Job { id: job, position: Position(row.get(1)?), path, file }, attempt, record })
+                });
+                claim.optional()
+            })
+            .map_err(doing("claiming a job"))?;
+        let Some(claim) = claimed else { return Ok(None) };
+        self.transaction
+            .prepare_cached("INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
+            .and_then(|mut statement| {
+                statement.execute(params![job.0, claim.attempt.id.number, self.runner, chunk, claim.attempt.key.0, self.now])
+            })
+            .map_err(doing("recording an attempt"))?;
+        self.after.shift(JobState::Pending, JobState::Running);
+        self.after.attempts += 1;
+        Ok(Some(claim))
+    }
+
+    /// Records what an attempt came to, its result and the job's next state. Only the job's running attempt
+    /// can be settled, and only once.
+    ///
+    /// # Errors
+    ///
+    /// The attempt is not the running one ([`StoreError::Stale`]), or the database cannot be written.
+    pub fn settle(&mut self, settlement: &Settlement) -> Result<JobState> {
+        let state = settle(&self.transaction, settlement, self.now)?;
+        self.after.shift(JobState::Running, state);
+        self.after.in_doubt += u64::from(matches!(settlement.outcome, Outcome::InDoubt(_)));
+        Ok(state)
+    }
+
+    /// Makes the group durable: synced when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written; then nothing of the group is.
+    pub fn commit(self) -> Result<Counts> {
+        save_counts(&self.transaction, &self.after)?;
+        self.transaction.commit().map_err(doing("committing"))?;
+        *self.counts = self.after;
+        Ok(self.after)
+    }
+}
+
+/// Settles an attempt inside the caller's transaction; the counts are the caller's too.
+pub(super) fn settle(transaction: &Transaction<'_>, settlement: &Settlement, now: i64) -> Result<JobState> {
+    let Settlement { attempt, outcome, checksum, took, next, record } = settlement;
+    let stale = || StoreError::Stale { job: attempt.job, number: attempt.number };
+    let (state, not_before) = match next {
+        Next::Done => (JobState::Done, None),
+        Next::Fail => (JobState::Failed, None),
+        Next::Hold => (JobState::Held, None),
+        Next::Again(Duration::ZERO) => (JobState::Pending, None),
+        Next::Again(wait) => (JobState::Pending, Some(now.saturating_add(wait.as_millis() as i64))),
+    };
+    let moved = transaction
+        .prepare_cached(
+            "UPDATE job SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
+             WHERE id = ?1 AND attempts = ?2 AND state = 1",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                attempt.job.0,
+                attempt.number,
+                state_to_sql(state),
+                not_before,
+                record.charged,
+                record.crashes,
+                record.generation
+            ])
+        })
+        .map_err(doing("settling a job"))?;
+    let failure = outcome.failure();
+    let answer = match outcome {
+        Outcome::Succeeded(answer) => Some(answer),
+        _ => None,
+    };
+    let noted = transaction
+        .prepare_cached(
+            "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10
+             WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                attempt.job.0,
+                attempt.number,
+                now,
+                took.as_millis() as i64,
+                outcome.as_str(),
+                failure.map(|failure| failure.class.as_str()),
+                failure.map(|failure| failure.kind),
+                failure.map_or(answer.and_then(|answer| answer.status), |failure| failure.status),
+                failure.map(|failure| failure.message.as_str()),
+                failure.map(|failure| failure.body.as_slice()).filter(|body| !body.is_empty()),
+            ])
+        })
+        .map_err(doing("settling an attempt"))?;
+    if (moved, noted) != (1, 1) {
+        return Err(stale());
+    }
+    if let Some(answer) = answer {
+        let checksum = checksum.unwrap_or_else(|| Checksum::of(&answer.body));
+        transaction
+            .prepare_cached("INSERT INTO result (job, attempt, media_type, body, sha256) VALUES (?1, ?2, ?3, ?4, ?5)")
+            .and_then(|mut statement| {
+                statement.execute(params![attempt.job.0, attempt.number, answer.media_type, answer.body, checksum.0])
+            })
+            .map_err(doing("recording a result"))?;
+    }
+    Ok(state)
+}
+
+pub(super) fn save_counts(transaction: &Transaction<'_>, counts: &Counts) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE tally SET pending = ?1, running = ?2, done = ?3, failed = ?4, held = ?5,
+                              attempts = ?6, in_doubt = ?7, in_doubt_recovered = ?8",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                counts.pending,
+                counts.running,
+                counts.done,
+                counts.failed,
+                counts.held,
+                counts.attempts,
+                counts.in_doubt,
+                counts.in_doubt_recovered
+            ])
+        })
+        .map_err(doing("keeping the counts"))?;
+    Ok(())
+}

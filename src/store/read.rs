@@ -1,0 +1,333 @@
+//! Looking at a run: one snapshot, whoever writes meanwhile.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Row};
+use serde::de::DeserializeOwned;
+
+use super::connection::{self, Mode, doing};
+use super::error::Result;
+use super::{StoreError, lock, path_from_sql, state_from_sql};
+use crate::event::Counts;
+use crate::job::{Checksum, Class, FileName, JobState};
+use crate::settings::{Call, Settings};
+
+/// A look at a run, in one snapshot.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// What a run is.
+#[derive(Debug, Clone)]
+pub struct RunInfo {
+    /// When it was made, in milliseconds since 1970.
+    pub created: i64,
+    /// The folder against which names resolve.
+    pub base: PathBuf,
+    /// What a call is.
+    pub call: Call,
+    /// The free settings, as last given.
+    pub settings: Settings,
+    /// How many runners have worked on it.
+    pub runners: u64,
+    /// When the latest one began, in milliseconds since 1970.
+    pub started: Option<i64>,
+    /// When and how the latest one ended, if it has.
+    pub ended: Option<(i64, String)>,
+}
+
+/// A job with its latest attempt and its result.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The job's name.
+    pub path: FileName,
+    /// Where it stands.
+    pub state: JobState,
+    /// How many attempts it had.
+    pub attempts: u32,
+    /// What the latest attempt came to.
+    pub outcome: Option<String>,
+    /// The failure's class.
+    pub class: Option<Class>,
+    /// The failure's kind.
+    pub kind: Option<String>,
+    /// The HTTP status.
+    pub status: Option<u16>,
+    /// The failure in one line.
+    pub message: Option<String>,
+    /// The beginning of an error's body.
+    pub error_body: Option<Vec<u8>>,
+    /// When the latest attempt began, in milliseconds since 1970.
+    pub started: Option<i64>,
+    /// How long it took, in milliseconds.
+    pub took: Option<i64>,
+    /// The result.
+    pub result: Option<Stored>,
+}
+
+/// A stored result.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The `Content-Type` as received.
+    pub media_type: Option<String>,
+    /// The body as received.
+    pub body: Vec<u8>,
+}
+
+/// What jobs failed for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CauseKey {
+    /// Failed or held.
+    pub state: JobState,
+    /// The failure's class.
+    pub class: Option<Class>,
+    /// The failure's kind.
+    pub kind: Option<String>,
+    /// The HTTP status.
+    pub status: Option<u16>,
+}
+
+/// A cause, with how many jobs it has and the first few of them.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The cause.
+    pub key: CauseKey,
+    /// How many jobs.
+    pub count: u64,
+    /// At most [`Cause::EXAMPLES`] of them, the first in list order.
+    pub examples: Vec<Example>,
+}
+
+/// A job that failed, as an example.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// Its name.
+    pub path: FileName,
+    /// What went wrong, in one line.
+    pub message: String,
+    /// The beginning of the error's body.
+    pub body: Vec<u8>,
+}
+
+impl Cause {
+    /// How many examples are kept of each cause.
+    pub const EXAMPLES: usize = 3;
+}
+
+const RECORD: &str = "SELECT job.path, job.state, job.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
+            attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256
+     FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+              LEFT JOIN result ON result.job = job.id";
+
+impl Reader {
+    /// Opens a run to look at it; everything read is of this one moment.
+    ///
+    /// # Errors
+    ///
+    /// The database is missing, not a run's, newer or damaged.
+    pub fn open(database: &Path) -> Result<Self> {
+        let path = lock::resolve(database)?;
+        let connection = connection::open(&path, Mode::Read)?;
+        // The snapshot begins with the first read inside a transaction.
+        connection
+            .execute_batch("BEGIN")
+            .and_then(|()| connection.query_row("SELECT 1 FROM run", [], |_| Ok(())))
+            .map_err(doing("looking at the run"))?;
+        Ok(Self { connection, path })
+    }
+
+    /// Where the database lies: absolute and resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// How many jobs are in which state.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn counts(&self) -> Result<Counts> {
+        counts(&self.connection)
+    }
+
+    /// What the run is.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn info(&self) -> Result<RunInfo> {
+        let latest = self
+            .connection
+            .query_row("SELECT count(*), max(id) FROM runner", [], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))
+            .and_then(|(runners, latest): (u64, _)| {
+                let Some(id) = latest else { return Ok((runners, None, None)) };
+                self.connection.query_row("SELECT started, ended, ending FROM runner WHERE id = ?1", [id], |row| {
+                    let ended = row.get::<_, Option<i64>>(1)?.zip(row.get::<_, Option<String>>(2)?);
+                    Ok((runners, Some(row.get(0)?), ended))
+                })
+            });
+        let (runners, started, ended) = latest.map_err(doing("reading the runners"))?;
+        let created =
+            self.connection.query_row("SELECT created FROM run", [], |row| row.get(0)).map_err(doing("reading the run"))?;
+        Ok(RunInfo {
+            created,
+            base: base(&self.connection, &self.path)?,
+            call: json(&self.connection, "SELECT call FROM run")?,
+            settings: json(&self.connection, "SELECT settings FROM run")?,
+            runners,
+            started,
+            ended,
+        })
+    }
+
+    /// Hands over jobs with their results, in list order: those that are done, or all of them.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read, a result is not what was recorded, or whatever `each` returns.
+    pub fn records<E: From<StoreError>>(
+        &self,
+        all: bool,
+        each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let chosen = if all { "" } else { "WHERE job.state = 2" };
+        self.stream(&format!("{RECORD} {chosen} ORDER BY job.position"), each)
+    }
+
+    /// Hands over the jobs that failed or are held, in list order within each state.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read, or whatever `each` returns.
+    pub fn failures<E: From<StoreError>>(
+        &self,
+        each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.stream(&format!("{RECORD} WHERE job.state IN (3, 4) AND job.state <> 2 ORDER BY job.state, job.position"), each)
+    }
+
+    fn stream<E: From<StoreError>>(
+        &self,
+        sql: &str,
+        each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut statement = self.connection.prepare(sql).map_err(doing("reading jobs"))?;
+        let mut rows = statement.query([]).map_err(doing("reading jobs"))?;
+        while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
+            let (record, checksum) = record(row).map_err(doing("reading jobs"))?;
+            if let (Some(result), Some(checksum)) = (&record.result, checksum)
+                && Checksum::of(&result.body) != checksum
+            {
+                return Err(StoreError::DamagedResult { path: record.path }.into());
+            }
+            each(record)?;
+        }
+        Ok(())
+    }
+
+    /// What jobs failed or are held for, the most frequent cause first.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn causes(&self) -> Result<Vec<Cause>> {
+        let mut causes: HashMap<CauseKey, Cause> = HashMap::new();
+        self.failures::<StoreError>(&mut |record| {
+            let key = CauseKey { state: record.state, class: record.class, kind: record.kind, status: record.status };
+            let cause = causes.entry(key.clone()).or_insert_with(|| Cause { key, count: 0, examples: Vec::new() });
+            cause.count += 1;
+            if cause.examples.len() < Cause::EXAMPLES {
+                cause.examples.push(Example {
+                    path: record.path,
+                    message: record.message.unwrap_or_default(),
+                    body: record.error_body.unwrap_or_default(),
+                });
+            }
+            Ok(())
+        })?;
+        let mut causes: Vec<Cause> = causes.into_values().collect();
+        causes.sort_by(|a, b| {
+            let order = b.count.cmp(&a.count);
+            order.then_with(|| (a.key.class, a.key.status, &a.key.kind).cmp(&(b.key.class, b.key.status, &b.key.kind)))
+        });
+        Ok(causes)
+    }
+
+    /// The files that stride wrote for this run elsewhere: exports, events.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn artifacts(&self) -> Result<Vec<PathBuf>> {
+        self.connection
+            .prepare("SELECT path FROM artifact")
+            .and_then(|mut statement| {
+                let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+                rows.map(|path| path.map(|path| OsStr::from_bytes(&path).into())).collect()
+            })
+            .map_err(doing("reading what was written"))
+    }
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
+    let class: Option<String> = row.get(4)?;
+    let body: Option<Vec<u8>> = row.get(12)?;
+    let media_type = row.get(11)?;
+    let record = Record {
+        path: path_from_sql(row, 0)?,
+        state: state_from_sql(row.get(1)?)?,
+        attempts: row.get(2)?,
+        outcome: row.get(3)?,
+        class: class.as_deref().and_then(Class::from_word),
+        kind: row.get(5)?,
+        status: row.get(6)?,
+        message: row.get(7)?,
+        error_body: row.get(8)?,
+        started: row.get(9)?,
+        took: row.get(10)?,
+        result: body.map(|body| Stored { media_type, body }),
+    };
+    Ok((record, row.get::<_, Option<[u8; 32]>>(13)?.map(Checksum)))
+}
+
+pub(super) fn counts(connection: &Connection) -> Result<Counts> {
+    let columns = "SELECT pending, running, done, failed, held, attempts, in_doubt, in_doubt_recovered FROM tally";
+    let counts = connection.query_row(columns, [], |row| {
+        Ok(Counts {
+            total: 0,
+            pending: row.get(0)?,
+            running: row.get(1)?,
+            done: row.get(2)?,
+            failed: row.get(3)?,
+            held: row.get(4)?,
+            attempts: row.get(5)?,
+            in_doubt: row.get(6)?,
+            in_doubt_recovered: row.get(7)?,
+        })
+    });
+    let counts = counts.map_err(doing("reading the counts"))?;
+    Ok(Counts { total: JobState::ALL.map(|state| counts.of(state)).iter().sum(), ..counts })
+}
+
+/// The folder against which names resolve.
+pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> {
+    let base: Vec<u8> = connection.query_row("SELECT base FROM run", [], |row| row.get(0)).map_err(doing("reading the run"))?;
+    let base = Path::new(OsStr::from_bytes(&base));
+    let folder = database.parent().unwrap_or(Path::new("/"));
+    // Drops the `.` of a base that is the database's own folder.
+    Ok(folder.join(base).components().collect())
+}
+
+pub(super) fn json<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<T> {
+    let text: String = connection.query_row(sql, [], |row| row.get(0)).map_err(doing("reading the settings"))?;
+    serde_json::from_str(&text).map_err(|error| StoreError::Failed { doing: "reading the settings", source: error.into() })
+}

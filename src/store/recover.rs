@@ -1,0 +1,87 @@
+//! The beginning of a runner: what a dead one left in flight becomes in doubt.
+
+use std::time::Duration;
+
+use rusqlite::params;
+
+use super::connection::doing;
+use super::error::Result;
+use super::queue::{Settlement, save_counts, settle};
+use super::{Store, lock, now, path_from_sql, transaction};
+use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
+use crate::retry::{Record, RetryPolicy};
+
+/// What a dead runner left behind.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The jobs whose call was in flight, in list order.
+    pub in_doubt: Vec<FileName>,
+}
+
+impl Store {
+    /// Begins a runner. The lock says that no other is alive, so whatever the database shows as running was
+    /// cut off: those attempts become in doubt, and their jobs go where `policy` says.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written; then no runner has begun.
+    pub fn start(&mut self, threads: usize, policy: &RetryPolicy, chance: &mut dyn FnMut() -> f64) -> Result<Recovered> {
+        let now = now();
+        let mut counts = self.counts;
+        let transaction = transaction(&self.connection, &self.token)?;
+        let mut recovered = Recovered::default();
+        for (attempt, record, path) in running(&transaction)? {
+            let (next, record) = policy.after_crash(record, chance());
+            let message = "the process ended during the call";
+            let settlement = Settlement {
+                attempt,
+                outcome: Outcome::InDoubt(Failure::new(Class::Transient, "crashed", message)),
+                checksum: None,
+                took: Duration::ZERO,
+                next,
+                record,
+            };
+            counts.shift(JobState::Running, settle(&transaction, &settlement, now)?);
+            counts.in_doubt += 1;
+            counts.in_doubt_recovered += 1;
+            recovered.in_doubt.push(path);
+        }
+        transaction
+            .execute("UPDATE runner SET ended = ?1, ending = 'died' WHERE ended IS NULL", [now])
+            .and_then(|_| {
+                transaction.execute(
+                    "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)",
+                    params![std::process::id(), lock::host(), threads, now],
+                )
+            })
+            .map_err(doing("beginning a runner"))?;
+        let runner = transaction.last_insert_rowid();
+        save_counts(&transaction, &counts)?;
+        transaction.commit().map_err(doing("beginning a runner"))?;
+        self.counts = counts;
+        self.runner = Some(runner);
+        Ok(recovered)
+    }
+
+    /// The number of the runner that has begun.
+    pub fn runner(&self) -> Option<i64> {
+        self.runner
+    }
+}
+
+fn running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, FileName)>> {
+    connection
+        .prepare(
+            "SELECT id, attempts, charged, crashes, generation, path FROM job
+             WHERE state = 1 AND state <> 2 ORDER BY position",
+        )
+        .and_then(|mut statement| {
+            let rows = statement.query_map([], |row| {
+                let attempt = AttemptId { job: JobId(row.get(0)?), number: row.get(1)? };
+                let record = Record { charged: row.get(2)?, crashes: row.get(3)?, generation: row.get(4)? };
+                Ok((attempt, record, path_from_sql(row, 5)?))
+            })?;
+            rows.collect()
+        })
+        .map_err(doing("looking for calls in flight"))
+}

@@ -1,0 +1,137 @@
+//! Proving a database sound: SQLite's own checks, the invariants of the queue, every result's checksum.
+
+use rusqlite::Row;
+
+use super::connection::doing;
+use super::error::Result;
+use super::{Reader, read};
+use crate::event::Counts;
+use crate::job::{Checksum, FileName};
+
+/// What a check found.
+#[derive(Debug, Default, Clone)]
+pub struct Verdict {
+    /// Results whose checksum was computed.
+    pub results: u64,
+    /// What is wrong, in words; empty where all is well. At most [`Verdict::MOST`].
+    pub problems: Vec<String>,
+}
+
+impl Verdict {
+    /// How many problems are listed before the rest is left out.
+    pub const MOST: usize = 20;
+
+    fn note(&mut self, problem: impl FnOnce() -> String) {
+        if self.problems.len() < Self::MOST {
+            self.problems.push(problem());
+        }
+    }
+}
+
+/// Statements that find rows which break an invariant, with what such a row means. Each returns a name.
+const INVARIANTS: [(&str, &str); 6] = [
+    (
+        "SELECT path FROM job WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM result WHERE result.job = job.id)",
+        "is done without a result",
+    ),
+    ("SELECT path FROM result JOIN job ON job.id = result.job WHERE job.state <> 2", "has a result without being done"),
+    (
+        "SELECT path FROM job WHERE attempts <> (SELECT count(*) FROM attempt WHERE attempt.job = job.id)",
+        "does not have as many attempts as it counts",
+    ),
+    (
+        "SELECT path FROM attempt JOIN job ON job.id = attempt.job
+         WHERE attempt.outcome IS NULL AND NOT (job.state = 1 AND attempt.number = job.attempts)",
+        "has an attempt in flight without running",
+    ),
+    (
+        "SELECT path FROM job WHERE state = 1 AND NOT EXISTS (
+             SELECT 1 FROM attempt WHERE attempt.job = job.id AND attempt.number = job.attempts AND attempt.outcome IS NULL)",
+        "is running without an attempt in flight",
+    ),
+    (
+        "SELECT path FROM result JOIN job ON job.id = result.job
+         WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = result.job AND attempt.number = result.attempt
+                                                   AND attempt.outcome = 'succeeded')",
+        "has a result of an attempt that did not succeed",
+    ),
+];
+
+impl Reader {
+    /// Checks everything that can be checked without calling anybody. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read at all; damage that can be read past is in the verdict.
+    pub fn verify(&self) -> Result<Verdict> {
+        let mut verdict = Verdict::default();
+        self.each("PRAGMA integrity_check", |row| {
+            let line: String = row.get(0)?;
+            if line != "ok" {
+                verdict.note(|| format!("SQLite: {line}"));
+            }
+            Ok(())
+        })?;
+        if !verdict.problems.is_empty() {
+            // Beyond this point SQLite would trip over what it has just found.
+            return Ok(verdict);
+        }
+        self.each("PRAGMA foreign_key_check", |row| {
+            let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+            verdict.note(|| format!("a row of {table} refers to a row of {parent} that is not there"));
+            Ok(())
+        })?;
+        for (sql, meaning) in INVARIANTS {
+            self.each(sql, |row| {
+                let path: FileName = super::path_from_sql(row, 0)?;
+                verdict.note(|| format!("{path} {meaning}"));
+                Ok(())
+            })?;
+        }
+        self.each("SELECT job.path, result.body, result.sha256 FROM result JOIN job ON job.id = result.job", |row| {
+            let body = row.get_ref(1)?.as_blob()?;
+            let recorded: [u8; 32] = row.get(2)?;
+            if Checksum::of(body) != Checksum(recorded) {
+                let path = super::path_from_sql(row, 0)?;
+                verdict.note(|| format!("the result of {path} is not what was recorded"));
+            }
+            verdict.results += 1;
+            Ok(())
+        })?;
+        let (kept, counted) = (read::counts(self.connection())?, self.count()?);
+        if kept != counted {
+            verdict.note(|| format!("the counts say {kept:?}, the jobs {counted:?}"));
+        }
+        Ok(verdict)
+    }
+
+    /// Counts what the tally keeps.
+    fn count(&self) -> Result<Counts> {
+        let kept = read::counts(self.connection())?;
+        // What was recovered is known from the tally alone; that it is a part of the doubt can be checked.
+        let mut counts = Counts { in_doubt_recovered: kept.in_doubt_recovered, ..Counts::default() };
+        self.each("SELECT state, count(*) FROM job GROUP BY state", |row| {
+            *counts.of_mut(super::state_from_sql(row.get(0)?)?) = row.get(1)?;
+            Ok(())
+        })?;
+        counts.total = counts.pending + counts.running + counts.done + counts.failed + counts.held;
+        self.each("SELECT count(*), count(*) FILTER (WHERE outcome = 'in_doubt') FROM attempt", |row| {
+            (counts.attempts, counts.in_doubt) = (row.get(0)?, row.get(1)?);
+            Ok(())
+        })?;
+        counts.in_doubt_recovered = counts.in_doubt_recovered.min(counts.in_doubt);
+        Ok(counts)
+    }
+
+    fn each(&self, sql: &str, mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> Result<()> {
+        let mut check = || -> rusqlite::Result<()> {
+            let mut statement = self.connection().prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                each(row)?;
+            }
+            Ok(())
+        };
+        check().map_err(doing("checking the database"))
+    }
+}
