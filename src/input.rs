@@ -85,16 +85,25 @@ pub fn names<E: From<InputError>>(
     own: &[PathBuf],
     add: &mut dyn FnMut(FileName) -> Result<(), E>,
 ) -> Result<Skipped, E> {
-    let mut reader = Reader { own, skipped: Skipped::default(), add };
+    let mut reader = Reader {
+        own,
+        skipped: Skipped::default(),
+        add,
+    };
     for source in sources {
         match source {
             Source::Path(path) => reader.path(path)?,
             Source::List(path, separator) => {
                 let list = FileName::from(path.as_path()).to_string();
-                let file = fs::File::open(path).map_err(|source| InputError::List { list: list.clone(), source })?;
+                let file = fs::File::open(path).map_err(|source| InputError::List {
+                    list: list.clone(),
+                    source,
+                })?;
                 reader.list(&list, file, *separator)?;
             }
-            Source::Stdin(separator) => reader.list("on standard input", io::stdin().lock(), *separator)?,
+            Source::Stdin(separator) => {
+                reader.list("on standard input", io::stdin().lock(), *separator)?
+            }
         }
     }
     Ok(reader.skipped)
@@ -109,7 +118,11 @@ struct Reader<'a, E> {
 impl<E: From<InputError>> Reader<'_, E> {
     fn path(&mut self, path: &Path) -> Result<(), E> {
         // A name that leads to nothing is a job all the same: that its file is missing is its outcome.
-        if fs::metadata(path).is_ok_and(|meta| meta.is_dir()) { self.walk(path) } else { self.file(path) }
+        if fs::metadata(path).is_ok_and(|meta| meta.is_dir()) {
+            self.walk(path)
+        } else {
+            self.file(path)
+        }
     }
 
     fn file(&mut self, path: &Path) -> Result<(), E> {
@@ -130,7 +143,10 @@ impl<E: From<InputError>> Reader<'_, E> {
     }
 
     fn walk(&mut self, folder: &Path) -> Result<(), E> {
-        let unreadable = |source| InputError::Unreadable { path: folder.to_owned(), source };
+        let unreadable = |source| InputError::Unreadable {
+            path: folder.to_owned(),
+            source,
+        };
         let mut entries = Vec::new();
         for entry in fs::read_dir(folder).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
@@ -145,7 +161,9 @@ impl<E: From<InputError>> Reader<'_, E> {
             let path = folder.join(name);
             if kind.is_dir() {
                 self.walk(&path)?;
-            } else if kind.is_file() || kind.is_symlink() && fs::metadata(&path).is_ok_and(|meta| meta.is_file()) {
+            } else if kind.is_file()
+                || kind.is_symlink() && fs::metadata(&path).is_ok_and(|meta| meta.is_file())
+            {
                 self.file(&path)?;
             } else {
                 self.skipped.other += 1;
@@ -156,13 +174,21 @@ impl<E: From<InputError>> Reader<'_, E> {
 
     fn list(&mut self, list: &str, from: impl Read, separator: Separator) -> Result<(), E> {
         let mut from = BufReader::with_capacity(1 << 16, from);
-        let end = if separator == Separator::Nul { 0 } else { b'\n' };
+        let end = if separator == Separator::Nul {
+            0
+        } else {
+            b'\n'
+        };
         let (mut name, mut line) = (Vec::new(), 0);
         loop {
             name.clear();
             line += 1;
             let read = from.read_until(end, &mut name);
-            if read.map_err(|source| InputError::List { list: list.to_owned(), source })? == 0 {
+            if read.map_err(|source| InputError::List {
+                list: list.to_owned(),
+                source,
+            })? == 0
+            {
                 return Ok(());
             }
             if name.last() == Some(&end) {
@@ -171,7 +197,11 @@ impl<E: From<InputError>> Reader<'_, E> {
             if name.is_empty() {
                 self.skipped.blank += 1;
             } else if name.contains(&0) {
-                return Err(InputError::Nul { list: list.to_owned(), line }.into());
+                return Err(InputError::Nul {
+                    list: list.to_owned(),
+                    line,
+                }
+                .into());
             } else {
                 self.file(FileName::new(name.as_slice()).as_path())?;
             }
@@ -198,7 +228,15 @@ mod tests {
         let root = folder.path();
         fs::create_dir_all(root.join("b/deep")).unwrap();
         fs::create_dir(root.join(".hidden")).unwrap();
-        for name in ["c", "a", "b/z", "b/deep/x", ".hidden/no", ".no", "stride.db"] {
+        for name in [
+            "c",
+            "a",
+            "b/z",
+            "b/deep/x",
+            ".hidden/no",
+            ".no",
+            "stride.db",
+        ] {
             fs::write(root.join(name), "").unwrap();
         }
         std::os::unix::fs::symlink("a", root.join("link")).unwrap();
@@ -206,16 +244,25 @@ mod tests {
         std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
         let own = root.canonicalize().unwrap().join("stride.db");
         let (found, skipped) = collect(&[Source::Path(root.to_owned())], &[own]);
-        let names: Vec<_> = found.iter().map(|n| n.as_path().strip_prefix(root).unwrap().to_str().unwrap()).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|n| n.as_path().strip_prefix(root).unwrap().to_str().unwrap())
+            .collect();
         assert_eq!(names, ["a", "b/deep/x", "b/z", "c", "link"]);
-        assert_eq!((skipped.hidden, skipped.own.len(), skipped.other), (2, 1, 2));
+        assert_eq!(
+            (skipped.hidden, skipped.own.len(), skipped.other),
+            (2, 1, 2)
+        );
     }
 
     #[test]
     fn a_list_keeps_every_byte_of_a_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b" a \n\n-b\nc\xff\r\nlast").unwrap();
-        let (found, skipped) = collect(&[Source::List(file.path().to_owned(), Separator::Newline)], &[]);
+        let (found, skipped) = collect(
+            &[Source::List(file.path().to_owned(), Separator::Newline)],
+            &[],
+        );
         let found: Vec<_> = found.iter().map(FileName::as_bytes).collect();
         assert_eq!(found, [&b" a "[..], b"-b", b"c\xff\r", b"last"]);
         assert_eq!(skipped.blank, 1);

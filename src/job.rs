@@ -202,7 +202,13 @@ pub enum JobState {
 
 impl JobState {
     /// Every state, in the order of their codes.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Done, Self::Failed, Self::Held];
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Held,
+    ];
 
     /// The word for this state.
     pub fn as_str(self) -> &'static str {
@@ -240,8 +246,16 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 8] =
-        [Self::Transient, Self::Throttled, Self::Quota, Self::Auth, Self::Rejected, Self::BadResponse, Self::Input, Self::Local];
+    pub const ALL: [Self; 8] = [
+        Self::Transient,
+        Self::Throttled,
+        Self::Quota,
+        Self::Auth,
+        Self::Rejected,
+        Self::BadResponse,
+        Self::Input,
+        Self::Local,
+    ];
 
     /// The word for this class.
     pub fn as_str(self) -> &'static str {
@@ -299,19 +313,31 @@ pub struct Answer {
 impl Answer {
     /// An answer that is JSON text, as a closure would return it.
     pub fn json(text: impl Into<String>) -> Self {
-        Self { status: None, media_type: Some("application/json".to_owned()), body: text.into().into_bytes() }
+        Self {
+            status: None,
+            media_type: Some("application/json".to_owned()),
+            body: text.into().into_bytes(),
+        }
     }
 
     /// An answer that is plain text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { media_type: Some("text/plain; charset=utf-8".to_owned()), ..Self::json(text) }
+        Self {
+            media_type: Some("text/plain; charset=utf-8".to_owned()),
+            ..Self::json(text)
+        }
     }
 }
 
 /// Whether a media type says JSON: `application/json`, `text/json`, or any type with the suffix `+json`
 /// (RFC 6839, section 3.1).
 pub fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence.ends_with("/json") || essence.ends_with("+json")
 }
 
@@ -336,7 +362,13 @@ impl Failure {
 
     /// A failure without an answer.
     pub fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { class, kind, status: None, message: message.into(), body: Vec::new() }
+        Self {
+            class,
+            kind,
+            status: None,
+            message: message.into(),
+            body: Vec::new(),
+        }
     }
 }
 
@@ -397,7 +429,10 @@ mod tests {
     #[test]
     fn text_from_outside_cannot_drive_a_terminal() {
         assert_eq!(escaped(b"a\x1b]0;pwn\x07b"), "a\\u{1b}]0;pwn\\u{7}b");
-        assert_eq!(escaped("x\u{202e}y\u{9b}z\n".as_bytes()), "x\\u{202e}y\\u{9b}z\\n");
+        assert_eq!(
+            escaped("x\u{202e}y\u{9b}z\n".as_bytes()),
+            "x\\u{202e}y\\u{9b}z\\n"
+        );
         assert_eq!(escaped(b"caf\xe9"), "caf\\xe9");
         assert_eq!(escaped("größe 文 👍".as_bytes()), "größe 文 👍");
     }
@@ -416,10 +451,20 @@ mod tests {
 
     #[test]
     fn json_is_known_by_its_media_type() {
-        for media_type in ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/problem+json"] {
+        for media_type in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "text/json",
+            "application/problem+json",
+        ] {
             assert!(is_json(media_type), "{media_type}");
         }
-        for media_type in ["text/plain", "application/jsonl", "application/x-ndjson", ""] {
+        for media_type in [
+            "text/plain",
+            "application/jsonl",
+            "application/x-ndjson",
+            "",
+        ] {
             assert!(!is_json(media_type), "{media_type}");
         }
     }

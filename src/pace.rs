@@ -36,7 +36,11 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not a rate: write calls and a unit, such as 10/s, 600/m, 5000/h or 100000/d");
+        let wrong = || {
+            format!(
+                "`{text}` is not a rate: write calls and a unit, such as 10/s, 600/m, 5000/h or 100000/d"
+            )
+        };
         let (calls, unit) = text.split_once('/').ok_or_else(wrong)?;
         let unit = match unit {
             "s" => 's',
@@ -74,7 +78,10 @@ impl Pacer {
 
     /// A pacer whose first call may be made at once.
     pub fn new(rate: Rate) -> Self {
-        Self { interval: rate.interval(), next: Duration::ZERO }
+        Self {
+            interval: rate.interval(),
+            next: Duration::ZERO,
+        }
     }
 
     /// When the next call may be made.
@@ -142,14 +149,19 @@ impl Gate {
 
     /// Why it is closed at `now`, and until when, as far as that is known.
     pub fn closed(&self, now: Duration) -> Option<(Closed, Duration)> {
-        self.why.filter(|_| self.probing || now < self.until).map(|why| (why, self.until))
+        self.why
+            .filter(|_| self.probing || now < self.until)
+            .map(|why| (why, self.until))
     }
 
     /// Lets a call through. To be called at or after [`Gate::ready_at`] only.
     pub fn pass(&mut self) -> Pass {
         let probe = self.why == Some(Closed::Unreachable);
         self.probing = probe;
-        Pass { epoch: self.epoch, probe }
+        Pass {
+            epoch: self.epoch,
+            probe,
+        }
     }
 
     /// Learns what became of a call.
@@ -165,7 +177,9 @@ impl Gate {
                     self.why = None;
                 }
             }
-            Sign::Throttled(Some(wait)) => self.close(Closed::Throttled, now.saturating_add(wait), news),
+            Sign::Throttled(Some(wait)) => {
+                self.close(Closed::Throttled, now.saturating_add(wait), news)
+            }
             Sign::Throttled(None) => {
                 if news {
                     let wait = jittered(Self::THROTTLE_DELAY, self.streak, chance);
@@ -206,7 +220,9 @@ pub fn retry_after(value: &str, date: Option<&str>, now: SystemTime) -> Option<D
         return Some(Duration::from_secs(seconds));
     }
     let then = httpdate::parse_http_date(value).ok()?;
-    let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+    let now = date
+        .and_then(|date| httpdate::parse_http_date(date).ok())
+        .unwrap_or(now);
     Some(then.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
@@ -222,9 +238,14 @@ mod tests {
     #[test]
     fn a_rate_needs_its_unit() {
         assert_eq!("10/s".parse::<Rate>().unwrap().interval(), ms(100));
-        assert_eq!("0.5/m".parse::<Rate>().unwrap().interval(), Duration::from_secs(120));
+        assert_eq!(
+            "0.5/m".parse::<Rate>().unwrap().interval(),
+            Duration::from_secs(120)
+        );
         assert_eq!("5000/d".parse::<Rate>().unwrap().to_string(), "5000/d");
-        for wrong in ["10", "10/", "/s", "0/s", "-1/s", "nan/s", "inf/s", "10/w", "10 /s", "1e99/s", ""] {
+        for wrong in [
+            "10", "10/", "/s", "0/s", "-1/s", "nan/s", "inf/s", "10/w", "10 /s", "1e99/s", "",
+        ] {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
         }
     }
@@ -267,7 +288,11 @@ mod tests {
         let (a, b) = (gate.pass(), gate.pass());
         gate.learn(a, Sign::Throttled(Some(ms(3000))), ms(0), 0.0);
         gate.learn(b, Sign::Throttled(Some(ms(1000))), ms(10), 0.0);
-        assert_eq!(gate.ready_at(), Some(ms(3000)), "a shorter wait does not open it earlier");
+        assert_eq!(
+            gate.ready_at(),
+            Some(ms(3000)),
+            "a shorter wait does not open it earlier"
+        );
         assert_eq!(gate.closed(ms(2999)), Some((Closed::Throttled, ms(3000))));
         assert_eq!(gate.closed(ms(3000)), None);
     }
@@ -279,7 +304,11 @@ mod tests {
         for pass in passes {
             gate.learn(pass, Sign::Throttled(None), ms(0), 1.0);
         }
-        assert_eq!(gate.ready_at(), Some(Gate::THROTTLE_DELAY), "one storm is one closing");
+        assert_eq!(
+            gate.ready_at(),
+            Some(Gate::THROTTLE_DELAY),
+            "one storm is one closing"
+        );
         let pass = gate.pass();
         gate.learn(pass, Sign::Throttled(None), ms(2000), 1.0);
         assert_eq!(gate.ready_at(), Some(ms(2000) + 2 * Gate::THROTTLE_DELAY));
@@ -287,7 +316,11 @@ mod tests {
         gate.learn(pass, Sign::Reached, ms(7000), 1.0);
         let pass = gate.pass();
         gate.learn(pass, Sign::Throttled(None), ms(8000), 1.0);
-        assert_eq!(gate.ready_at(), Some(ms(8000) + Gate::THROTTLE_DELAY), "a success starts anew");
+        assert_eq!(
+            gate.ready_at(),
+            Some(ms(8000) + Gate::THROTTLE_DELAY),
+            "a success starts anew"
+        );
     }
 
     #[test]
@@ -296,17 +329,32 @@ mod tests {
         let (a, b) = (gate.pass(), gate.pass());
         gate.learn(a, Sign::Unreachable, ms(0), 1.0);
         gate.learn(b, Sign::Unreachable, ms(5), 1.0);
-        assert_eq!(gate.ready_at(), Some(ms(500)), "calls of the same time are one sign");
+        assert_eq!(
+            gate.ready_at(),
+            Some(ms(500)),
+            "calls of the same time are one sign"
+        );
         let probe = gate.pass();
-        assert_eq!(gate.ready_at(), None, "nobody passes while the probe is out");
+        assert_eq!(
+            gate.ready_at(),
+            None,
+            "nobody passes while the probe is out"
+        );
         gate.learn(probe, Sign::Unreachable, ms(600), 1.0);
         assert_eq!(gate.ready_at(), Some(ms(1600)));
         let probe = gate.pass();
         gate.learn(probe, Sign::Nothing, ms(1700), 1.0);
-        assert_eq!(gate.ready_at(), Some(ms(1600)), "a probe never made asks for another");
+        assert_eq!(
+            gate.ready_at(),
+            Some(ms(1600)),
+            "a probe never made asks for another"
+        );
         let probe = gate.pass();
         gate.learn(probe, Sign::Reached, ms(1800), 1.0);
-        assert_eq!((gate.closed(ms(1800)), gate.ready_at()), (None, Some(ms(1600))));
+        assert_eq!(
+            (gate.closed(ms(1800)), gate.ready_at()),
+            (None, Some(ms(1600)))
+        );
         assert!(!gate.pass().probe);
         assert_eq!(gate.ready_at(), Some(ms(1600)), "open to all");
     }
@@ -326,8 +374,14 @@ mod tests {
         let later = "Sun, 06 Nov 1994 08:50:07 GMT";
         assert_eq!(retry_after(" 7 ", None, now), Some(ms(7000)));
         assert_eq!(retry_after(later, None, now), Some(ms(30_000)));
-        assert_eq!(retry_after(later, Some("Sun, 06 Nov 1994 08:50:00 GMT"), now), Some(ms(7000)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:00:00 GMT", None, now), Some(Duration::ZERO));
+        assert_eq!(
+            retry_after(later, Some("Sun, 06 Nov 1994 08:50:00 GMT"), now),
+            Some(ms(7000))
+        );
+        assert_eq!(
+            retry_after("Sun, 06 Nov 1994 08:00:00 GMT", None, now),
+            Some(Duration::ZERO)
+        );
         for nonsense in ["-1", "abc", "NaN", "1.5", "", "99999999999999999999"] {
             assert_eq!(retry_after(nonsense, None, now), None, "{nonsense}");
         }

@@ -56,15 +56,22 @@ pub enum Next {
 impl RetryPolicy {
     /// Decides where the job goes after `outcome`, and what its record is then. `chance` is uniform in 0..1.
     pub fn after(&self, record: Record, outcome: &Outcome, chance: f64) -> (Next, Record) {
-        let answered = Record { generation: record.generation + 1, ..record };
+        let answered = Record {
+            generation: record.generation + 1,
+            ..record
+        };
         match outcome {
             Outcome::Succeeded(_) => (Next::Done, answered),
             // 409 says that the operation under this key is still going on: the key must stay.
             Outcome::Failed(failure) if failure.status == Some(409) => (Next::Fail, record),
-            Outcome::Failed(failure) if failure.class == Class::Transient => self.charge(answered, chance),
+            Outcome::Failed(failure) if failure.class == Class::Transient => {
+                self.charge(answered, chance)
+            }
             Outcome::Failed(_) => (Next::Fail, answered),
             Outcome::Unsendable(_) => (Next::Fail, record),
-            Outcome::Throttled { .. } | Outcome::Unreachable(_) | Outcome::Interrupted => (Next::Again(Duration::ZERO), record),
+            Outcome::Throttled { .. } | Outcome::Unreachable(_) | Outcome::Interrupted => {
+                (Next::Again(Duration::ZERO), record)
+            }
             Outcome::InDoubt(_) => match self.in_doubt {
                 DoubtPolicy::Hold => (Next::Hold, record),
                 DoubtPolicy::Retry => self.charge(record, chance),
@@ -76,7 +83,10 @@ impl RetryPolicy {
     /// job is hardly to blame; from the second on it is, so that a file that kills its process cannot do so
     /// for ever.
     pub fn after_crash(&self, record: Record, chance: f64) -> (Next, Record) {
-        let crashed = Record { crashes: record.crashes + 1, ..record };
+        let crashed = Record {
+            crashes: record.crashes + 1,
+            ..record
+        };
         match self.in_doubt {
             DoubtPolicy::Hold => (Next::Hold, crashed),
             DoubtPolicy::Retry if record.crashes == 0 => (Next::Again(Duration::ZERO), crashed),
@@ -93,11 +103,17 @@ impl RetryPolicy {
     }
 
     fn charge(&self, record: Record, chance: f64) -> (Next, Record) {
-        let charged = Record { charged: record.charged + 1, ..record };
+        let charged = Record {
+            charged: record.charged + 1,
+            ..record
+        };
         if charged.charged > self.retries {
             return (Next::Fail, charged);
         }
-        (Next::Again(backoff(self.delay, self.max_delay, record.charged, chance)), charged)
+        (
+            Next::Again(backoff(self.delay, self.max_delay, record.charged, chance)),
+            charged,
+        )
     }
 }
 
@@ -105,7 +121,9 @@ impl RetryPolicy {
 ///
 /// Source: M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 pub fn backoff(delay: Duration, max: Duration, earlier: u32, chance: f64) -> Duration {
-    let bound = delay.checked_mul(2u32.saturating_pow(earlier)).map_or(max, |bound| bound.min(max));
+    let bound = delay
+        .checked_mul(2u32.saturating_pow(earlier))
+        .map_or(max, |bound| bound.min(max));
     bound.mul_f64(chance.clamp(0.0, 1.0))
 }
 
@@ -120,10 +138,16 @@ mod tests {
         max_delay: Duration::from_secs(3),
         in_doubt: DoubtPolicy::Retry,
     };
-    const HOLD: RetryPolicy = RetryPolicy { in_doubt: DoubtPolicy::Hold, ..POLICY };
+    const HOLD: RetryPolicy = RetryPolicy {
+        in_doubt: DoubtPolicy::Hold,
+        ..POLICY
+    };
 
     fn failure(class: Class, status: Option<u16>) -> Failure {
-        Failure { status, ..Failure::new(class, "test", "test") }
+        Failure {
+            status,
+            ..Failure::new(class, "test", "test")
+        }
     }
 
     #[test]
@@ -133,7 +157,14 @@ mod tests {
         for (charged, wait) in [(1, 1), (2, 2)] {
             let (next, after) = POLICY.after(record, &outcome, 1.0);
             assert_eq!(next, Next::Again(Duration::from_secs(wait)));
-            assert_eq!(after, Record { charged, crashes: 0, generation: charged });
+            assert_eq!(
+                after,
+                Record {
+                    charged,
+                    crashes: 0,
+                    generation: charged
+                }
+            );
             record = after;
         }
         assert_eq!(POLICY.after(record, &outcome, 1.0).0, Next::Fail);
@@ -141,15 +172,28 @@ mod tests {
 
     #[test]
     fn what_is_not_the_jobs_fault_is_free_and_keeps_the_key() {
-        let record = Record { charged: 2, crashes: 0, generation: 5 };
+        let record = Record {
+            charged: 2,
+            crashes: 0,
+            generation: 5,
+        };
         for outcome in [
-            Outcome::Throttled { failure: failure(Class::Throttled, Some(429)), wait: None },
+            Outcome::Throttled {
+                failure: failure(Class::Throttled, Some(429)),
+                wait: None,
+            },
             Outcome::Unreachable(failure(Class::Transient, None)),
             Outcome::Interrupted,
         ] {
-            assert_eq!(POLICY.after(record, &outcome, 1.0), (Next::Again(Duration::ZERO), record));
+            assert_eq!(
+                POLICY.after(record, &outcome, 1.0),
+                (Next::Again(Duration::ZERO), record)
+            );
         }
-        assert_eq!(POLICY.after_stop(record), (Next::Again(Duration::ZERO), record));
+        assert_eq!(
+            POLICY.after_stop(record),
+            (Next::Again(Duration::ZERO), record)
+        );
         assert_eq!(HOLD.after_stop(record), (Next::Hold, record));
     }
 
@@ -158,16 +202,38 @@ mod tests {
         let outcome = Outcome::InDoubt(failure(Class::Transient, None));
         let (next, record) = POLICY.after(Record::default(), &outcome, 0.5);
         assert_eq!(next, Next::Again(Duration::from_millis(500)));
-        assert_eq!(record, Record { charged: 1, crashes: 0, generation: 0 });
-        assert_eq!(HOLD.after(Record::default(), &outcome, 0.5), (Next::Hold, Record::default()));
+        assert_eq!(
+            record,
+            Record {
+                charged: 1,
+                crashes: 0,
+                generation: 0
+            }
+        );
+        assert_eq!(
+            HOLD.after(Record::default(), &outcome, 0.5),
+            (Next::Hold, Record::default())
+        );
     }
 
     #[test]
     fn definite_answers_end_the_key() {
         let rejected = Outcome::Failed(failure(Class::Rejected, Some(422)));
-        assert_eq!(POLICY.after(Record::default(), &rejected, 0.0), (Next::Fail, Record { generation: 1, ..Record::default() }));
+        assert_eq!(
+            POLICY.after(Record::default(), &rejected, 0.0),
+            (
+                Next::Fail,
+                Record {
+                    generation: 1,
+                    ..Record::default()
+                }
+            )
+        );
         let conflict = Outcome::Failed(failure(Class::Rejected, Some(409)));
-        assert_eq!(POLICY.after(Record::default(), &conflict, 0.0), (Next::Fail, Record::default()));
+        assert_eq!(
+            POLICY.after(Record::default(), &conflict, 0.0),
+            (Next::Fail, Record::default())
+        );
         let done = Outcome::Succeeded(Answer::json("1"));
         assert_eq!(POLICY.after(Record::default(), &done, 0.0).0, Next::Done);
     }

@@ -59,7 +59,9 @@ pub fn is_sensitive(name: &str) -> bool {
     match name.as_str() {
         "authorization" | "proxy-authorization" | "cookie" => true,
         "idempotency-key" => false,
-        name => ["key", "token", "secret"].iter().any(|word| name.contains(word)),
+        name => ["key", "token", "secret"]
+            .iter()
+            .any(|word| name.contains(word)),
     }
 }
 
@@ -83,8 +85,16 @@ impl Call {
             .into_iter()
             .filter_map(|name| {
                 let [old, new] = [&old, &new].map(|lines| {
-                    let values: Vec<&str> = lines.iter().filter(|line| line.0 == name).map(|line| line.1.as_str()).collect();
-                    if values.is_empty() { format!("{name}: (none)") } else { format!("{name}: {}", values.join(", ")) }
+                    let values: Vec<&str> = lines
+                        .iter()
+                        .filter(|line| line.0 == name)
+                        .map(|line| line.1.as_str())
+                        .collect();
+                    if values.is_empty() {
+                        format!("{name}: (none)")
+                    } else {
+                        format!("{name}: {}", values.join(", "))
+                    }
                 });
                 (old != new).then_some(Difference { old, new })
             })
@@ -95,14 +105,20 @@ impl Call {
         match self {
             Self::Program { name } => vec![("caller".to_owned(), name.clone())],
             Self::Http(request) => {
-                let mut lines = vec![("method".to_owned(), request.method.clone()), ("url".to_owned(), request.url.clone())];
+                let mut lines = vec![
+                    ("method".to_owned(), request.method.clone()),
+                    ("url".to_owned(), request.url.clone()),
+                ];
                 lines.extend(request.headers.iter().map(|header| {
                     let value = match &header.value {
                         HeaderValue::Template(template) => template.clone(),
                         HeaderValue::Withheld => "(a literal credential, not stored)".to_owned(),
                         HeaderValue::Absent => "(not sent)".to_owned(),
                     };
-                    (format!("header {}", header.name.to_ascii_lowercase()), value)
+                    (
+                        format!("header {}", header.name.to_ascii_lowercase()),
+                        value,
+                    )
                 }));
                 lines
             }
@@ -160,7 +176,12 @@ impl Default for Settings {
 impl Settings {
     /// The rules by which jobs are repeated.
     pub fn retry_policy(&self) -> RetryPolicy {
-        RetryPolicy { retries: self.retries, delay: self.retry_delay, max_delay: self.retry_max_delay, in_doubt: self.in_doubt }
+        RetryPolicy {
+            retries: self.retries,
+            delay: self.retry_delay,
+            max_delay: self.retry_max_delay,
+            in_doubt: self.in_doubt,
+        }
     }
 }
 
@@ -174,9 +195,12 @@ mod rate_as_text {
         rate.map(|rate| rate.to_string()).serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Rate>, D::Error> {
         let text = Option::<String>::deserialize(from)?;
-        text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+        text.map(|text| text.parse().map_err(de::Error::custom))
+            .transpose()
     }
 }
 
@@ -230,7 +254,10 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()))
+    text.split_at(
+        text.find(|c: char| c.is_ascii_alphabetic())
+            .unwrap_or(text.len()),
+    )
 }
 
 /// Writes a duration as people would: `0.4 s`, `12 s`, `3 m 20 s`, `5 h 02 m`.
@@ -250,17 +277,37 @@ mod tests {
     use super::*;
 
     fn request(url: &str, headers: &[(&str, HeaderValue)]) -> Call {
-        let headers = headers.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: value.clone() });
-        Call::Http(Request { method: "POST".to_owned(), url: url.to_owned(), headers: headers.collect() })
+        let headers = headers.iter().map(|(name, value)| Header {
+            name: (*name).to_owned(),
+            value: value.clone(),
+        });
+        Call::Http(Request {
+            method: "POST".to_owned(),
+            url: url.to_owned(),
+            headers: headers.collect(),
+        })
     }
 
     #[test]
     fn differences_name_what_changed_and_nothing_else() {
         let template = |text: &str| HeaderValue::Template(text.to_owned());
-        let old = request("http://a/", &[("X-A", template("1")), ("Authorization", HeaderValue::Withheld)]);
+        let old = request(
+            "http://a/",
+            &[
+                ("X-A", template("1")),
+                ("Authorization", HeaderValue::Withheld),
+            ],
+        );
         assert_eq!(old.differences(&old), []);
-        let new = request("http://b/", &[("x-a", template("1")), ("Accept", template("text/plain"))]);
-        let lines: Vec<_> = old.differences(&new).into_iter().map(|d| (d.old, d.new)).collect();
+        let new = request(
+            "http://b/",
+            &[("x-a", template("1")), ("Accept", template("text/plain"))],
+        );
+        let lines: Vec<_> = old
+            .differences(&new)
+            .into_iter()
+            .map(|d| (d.old, d.new))
+            .collect();
         assert_eq!(
             lines,
             [
@@ -269,22 +316,38 @@ mod tests {
                     "header authorization: (a literal credential, not stored)".to_owned(),
                     "header authorization: (none)".to_owned()
                 ),
-                ("header accept: (none)".to_owned(), "header accept: text/plain".to_owned()),
+                (
+                    "header accept: (none)".to_owned(),
+                    "header accept: text/plain".to_owned()
+                ),
             ]
         );
     }
 
     #[test]
     fn settings_survive_storage_and_older_versions() {
-        let settings = Settings { threads: 3, rate: Some("10/s".parse().unwrap()), ..Settings::default() };
+        let settings = Settings {
+            threads: 3,
+            rate: Some("10/s".parse().unwrap()),
+            ..Settings::default()
+        };
         let text = serde_json::to_string(&settings).unwrap();
         assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
-        assert_eq!(serde_json::from_str::<Settings>("{}").unwrap(), Settings::default());
+        assert_eq!(
+            serde_json::from_str::<Settings>("{}").unwrap(),
+            Settings::default()
+        );
     }
 
     #[test]
     fn credentials_are_known_by_their_headers() {
-        for name in ["Authorization", "X-Api-Key", "cookie", "x-auth-token", "Client-Secret"] {
+        for name in [
+            "Authorization",
+            "X-Api-Key",
+            "cookie",
+            "x-auth-token",
+            "Client-Secret",
+        ] {
             assert!(is_sensitive(name), "{name}");
         }
         for name in ["Accept", "Idempotency-Key", "X-Language"] {

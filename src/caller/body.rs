@@ -31,13 +31,19 @@ pub(super) struct Input {
 /// Opens a file for one attempt. An error is the attempt's outcome: nothing was sent.
 pub(super) fn open(path: &Path) -> Result<Input, Outcome> {
     // Without O_NONBLOCK, opening a FIFO would wait for somebody to write into it.
-    let opened = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path);
     let file = opened.map_err(|error| refusal(&error))?;
     let meta = file.metadata().map_err(|error| refusal(&error))?;
     if !meta.is_file() {
         return Err(not_a_file());
     }
-    Ok(Input { file, size: meta.len() })
+    Ok(Input {
+        file,
+        size: meta.len(),
+    })
 }
 
 fn refusal(error: &io::Error) -> Outcome {
@@ -46,12 +52,21 @@ fn refusal(error: &io::Error) -> Outcome {
         rustix::io::Errno::from_io_error(error),
         Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM)
     ) {
-        return Outcome::Unreachable(Failure::new(Class::Local, "no_descriptors", format!("cannot open a file: {error}")));
+        return Outcome::Unreachable(Failure::new(
+            Class::Local,
+            "no_descriptors",
+            format!("cannot open a file: {error}"),
+        ));
     }
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => unsendable("input_missing", "the file is missing".to_owned()),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            unsendable("input_missing", "the file is missing".to_owned())
+        }
         _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => not_a_file(),
-        _ => unsendable("input_unreadable", format!("the file cannot be read: {error}")),
+        _ => unsendable(
+            "input_unreadable",
+            format!("the file cannot be read: {error}"),
+        ),
     }
 }
 
@@ -71,7 +86,11 @@ impl Input {
             let read = self.file.by_ref().take(self.size).read_to_end(&mut bytes);
             return read.map(|_| bytes.into()).map_err(|error| refusal(&error));
         }
-        Ok(reqwest::Body::wrap(FileBody { file: self.file, left: self.size, progress: progress.clone() }))
+        Ok(reqwest::Body::wrap(FileBody {
+            file: self.file,
+            left: self.size,
+            progress: progress.clone(),
+        }))
     }
 }
 
@@ -87,7 +106,10 @@ impl FileBody {
         let mut piece = vec![0; PIECE.min(usize::try_from(self.left).unwrap_or(PIECE))];
         let read = self.file.read(&mut piece)?;
         if read == 0 {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "the file became shorter while it was being sent"));
+            return Err(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                "the file became shorter while it was being sent",
+            ));
         }
         piece.truncate(read);
         self.left -= read as u64;
@@ -99,7 +121,10 @@ impl Body for FileBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
@@ -142,7 +167,14 @@ mod tests {
         std::os::unix::fs::symlink("loop", at("loop")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", at("device")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
         for (name, expected) in [
             ("file", "opened"),
             ("link", "opened"),

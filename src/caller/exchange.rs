@@ -67,7 +67,9 @@ impl Exchange<'_> {
     fn cut_off(&self, kind: &'static str, message: &str, by_stop: bool) -> Outcome {
         match (self.progress.is_connecting(), by_stop) {
             (true, true) => Outcome::Interrupted,
-            (true, false) => Outcome::Unreachable(Failure::new(Class::Transient, "unreachable", message)),
+            (true, false) => {
+                Outcome::Unreachable(Failure::new(Class::Transient, "unreachable", message))
+            }
             (false, _) => self.in_doubt(kind, message),
         }
     }
@@ -79,27 +81,42 @@ impl Exchange<'_> {
         }
         let cause = root_cause(error);
         if error.is_connect() {
-            let message =
-                if error.is_timeout() { "no connection in time".to_owned() } else { format!("cannot connect: {cause}") };
+            let message = if error.is_timeout() {
+                "no connection in time".to_owned()
+            } else {
+                format!("cannot connect: {cause}")
+            };
             return Outcome::Unreachable(self.failure(Class::Transient, "unreachable", &message));
         }
-        self.in_doubt("connection_lost", &format!("the connection was lost before the answer came: {cause}"))
+        self.in_doubt(
+            "connection_lost",
+            &format!("the connection was lost before the answer came: {cause}"),
+        )
     }
 
     async fn answer(&self, response: Response) -> Outcome {
         let status = response.status();
         let headers = response.headers();
         let (retry_after, date) = (text(headers, &RETRY_AFTER), text(headers, &DATE));
-        #[expect(clippy::disallowed_methods, reason = "a Retry-After date is judged by our clock where the answer has no Date")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a Retry-After date is judged by our clock where the answer has no Date"
+        )]
         let now = SystemTime::now();
-        let (class, kind, wait) = match judge::head(status.as_u16(), retry_after.as_deref(), date.as_deref(), now) {
+        let (class, kind, wait) = match judge::head(
+            status.as_u16(),
+            retry_after.as_deref(),
+            date.as_deref(),
+            now,
+        ) {
             Head::Good => return self.success(response).await,
             Head::Throttled(wait) => (Class::Throttled, "http_status", Some(wait)),
             Head::Bad(class, kind) => (class, kind, None),
         };
         let mut message = format!("HTTP {status}");
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
-            message = format!("{message}: redirects are not followed, and this one leads to {location}");
+            message =
+                format!("{message}: redirects are not followed, and this one leads to {location}");
         }
         let failure = Failure {
             status: Some(status.as_u16()),
@@ -122,8 +139,14 @@ impl Exchange<'_> {
                 ..self.failure(Class::BadResponse, kind, message)
             })
         };
-        let too_large = format!("the answer is larger than {} bytes (--max-response)", self.limits.max_response);
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let too_large = format!(
+            "the answer is larger than {} bytes (--max-response)",
+            self.limits.max_response
+        );
+        let announced = response
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok())
+            .unwrap_or(0);
         if announced > self.limits.max_response {
             return bad("response_too_large", &too_large, b"");
         }
@@ -136,10 +159,14 @@ impl Exchange<'_> {
                 Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => {
-                    return self.in_doubt("truncated", &format!("the answer broke off: {}", root_cause(&error)));
+                    return self.in_doubt(
+                        "truncated",
+                        &format!("the answer broke off: {}", root_cause(&error)),
+                    );
                 }
                 Err(_) => {
-                    let message = format!("the answer stood still for {:?}", self.limits.idle_timeout);
+                    let message =
+                        format!("the answer stood still for {:?}", self.limits.idle_timeout);
                     return self.in_doubt("idle_timeout", &message);
                 }
             }
@@ -147,9 +174,17 @@ impl Exchange<'_> {
         if media_type.as_deref().is_some_and(is_json)
             && let Err(error) = judge::parses(&body)
         {
-            return bad("not_json", &format!("the answer says it is JSON and is not: {error}"), &body);
+            return bad(
+                "not_json",
+                &format!("the answer says it is JSON and is not: {error}"),
+                &body,
+            );
         }
-        Outcome::Succeeded(Answer { status: Some(status), media_type, body })
+        Outcome::Succeeded(Answer {
+            status: Some(status),
+            media_type,
+            body,
+        })
     }
 
     /// The beginning of an error's body. The status is the answer already, so a body that breaks off or stands
@@ -170,7 +205,9 @@ impl Exchange<'_> {
 
     /// What is kept of a body: its beginning, without secrets.
     fn keep(&self, body: &[u8]) -> Vec<u8> {
-        let mut kept = self.secrets.mask(&body[..body.len().min(Failure::BODY_KEPT + self.secrets.longest())]);
+        let mut kept = self
+            .secrets
+            .mask(&body[..body.len().min(Failure::BODY_KEPT + self.secrets.longest())]);
         kept.truncate(Failure::BODY_KEPT);
         kept
     }
@@ -180,7 +217,9 @@ impl Exchange<'_> {
         loop {
             match self.progress.upload(|upload| upload.moved) {
                 Some(moved) if moved.elapsed() >= self.limits.idle_timeout => return,
-                Some(moved) => sleep_until(Instant::from_std(moved + self.limits.idle_timeout)).await,
+                Some(moved) => {
+                    sleep_until(Instant::from_std(moved + self.limits.idle_timeout)).await
+                }
                 None => sleep(UPLOAD_LOOK.min(self.limits.idle_timeout)).await,
             }
         }
@@ -196,7 +235,9 @@ impl Exchange<'_> {
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 /// The innermost error: the one that says what happened, where those around it say who noticed.

@@ -85,7 +85,10 @@ impl Credential {
     /// Basic authentication (RFC 7617).
     pub fn basic(user: &str, password: &str) -> Self {
         let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-        Self { name: "Authorization".to_owned(), value }
+        Self {
+            name: "Authorization".to_owned(),
+            value,
+        }
     }
 }
 
@@ -129,10 +132,16 @@ impl HttpPlan {
             let name = sendable(&header.name)?;
             let value = match &header.value {
                 HeaderValue::Absent => None,
-                HeaderValue::Template(text) => Some(template(format!("the header `{}`", header.name), text)?),
+                HeaderValue::Template(text) => {
+                    Some(template(format!("the header `{}`", header.name), text)?)
+                }
                 HeaderValue::Withheld => {
-                    let given = credentials.iter().find(|given| given.name.eq_ignore_ascii_case(&header.name));
-                    let value = &given.ok_or_else(|| PlanError::Missing(header.name.clone()))?.value;
+                    let given = credentials
+                        .iter()
+                        .find(|given| given.name.eq_ignore_ascii_case(&header.name));
+                    let value = &given
+                        .ok_or_else(|| PlanError::Missing(header.name.clone()))?
+                        .value;
                     Some(Template::secret(value.as_bytes()))
                 }
             };
@@ -140,16 +149,27 @@ impl HttpPlan {
         }
         for Credential { value, .. } in credentials {
             secrets.add(value.as_bytes());
-            value.split_ascii_whitespace().for_each(|word| secrets.add(word.as_bytes()));
+            value
+                .split_ascii_whitespace()
+                .for_each(|word| secrets.add(word.as_bytes()));
         }
-        let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| PlanError::Method(request.method.clone()))?;
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| PlanError::Method(request.method.clone()))?;
         let limits = Limits {
             timeout: settings.timeout,
             idle_timeout: settings.idle_timeout,
             max_response: usize::try_from(settings.max_response).unwrap_or(usize::MAX),
         };
         let tls = tls(request.url.starts_with("https:"))?;
-        let plan = Plan { method, url, headers, secrets, limits, connect_timeout: settings.connect_timeout, tls };
+        let plan = Plan {
+            method,
+            url,
+            headers,
+            secrets,
+            limits,
+            connect_timeout: settings.connect_timeout,
+            tls,
+        };
         plan.check(&request.url)?;
         Ok(Self(Arc::new(plan)))
     }
@@ -161,8 +181,12 @@ impl HttpPlan {
     /// The HTTP client cannot be set up, for want of descriptors for example.
     pub fn caller(&self) -> Result<HttpCaller, PlanError> {
         let progress = Progress::default();
-        let client = |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| client(&error))?;
+        let client =
+            |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| client(&error))?;
         let built = Client::builder()
             .tls_backend_preconfigured(self.0.tls.clone())
             .redirect(reqwest::redirect::Policy::none())
@@ -175,30 +199,49 @@ impl HttpPlan {
             .pool_idle_timeout(IDLE_CONNECTION)
             .build();
         let client = built.map_err(|error| client(&error))?;
-        Ok(HttpCaller { plan: Arc::clone(&self.0), client, progress, runtime: Some(runtime) })
+        Ok(HttpCaller {
+            plan: Arc::clone(&self.0),
+            client,
+            progress,
+            runtime: Some(runtime),
+        })
     }
 }
 
 /// A header's name, unless it is one that the connection needs for itself.
 fn sendable(name: &str) -> Result<HeaderName, PlanError> {
-    let refused = |reason| PlanError::Header { name: name.to_owned(), reason };
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("not a header's name"))?;
+    let refused = |reason| PlanError::Header {
+        name: name.to_owned(),
+        reason,
+    };
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("not a header's name"))?;
     match parsed.as_str() {
-        "content-length" | "transfer-encoding" | "connection" => Err(refused("it follows from the file")),
+        "content-length" | "transfer-encoding" | "connection" => {
+            Err(refused("it follows from the file"))
+        }
         _ => Ok(parsed),
     }
 }
 
 /// One TLS configuration for all threads: loading the system's certificates takes a while.
 fn tls(needed: bool) -> Result<rustls::ClientConfig, PlanError> {
-    let client = |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| client(&error))?;
+    let client =
+        |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .map_err(|error| client(&error))?;
     Ok(if needed {
-        builder.with_platform_verifier().map_err(|error| client(&error))?.with_no_client_auth()
+        builder
+            .with_platform_verifier()
+            .map_err(|error| client(&error))?
+            .with_no_client_auth()
     } else {
-        builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+        builder
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth()
     })
 }
 
@@ -206,12 +249,23 @@ impl Plan {
     /// Tries the request on a name that has nothing special about it.
     fn check(&self, url: &str) -> Result<(), PlanError> {
         let path = FileName::from("name.txt");
-        let job = Job { id: JobId(0), position: Position(0), file: path.as_path().to_owned(), path };
-        let refused = |reason: &str| PlanError::Url { url: url.to_owned(), reason: reason.to_owned() };
-        let parsed = Url::parse(&self.url.fill_url(&job)).map_err(|error| match error.to_string() {
-            text if text.contains("without a base") => refused("it needs a scheme, such as https://"),
-            text => refused(&text),
-        })?;
+        let job = Job {
+            id: JobId(0),
+            position: Position(0),
+            file: path.as_path().to_owned(),
+            path,
+        };
+        let refused = |reason: &str| PlanError::Url {
+            url: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let parsed =
+            Url::parse(&self.url.fill_url(&job)).map_err(|error| match error.to_string() {
+                text if text.contains("without a base") => {
+                    refused("it needs a scheme, such as https://")
+                }
+                text => refused(&text),
+            })?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused("only http and https can be called"));
         }
@@ -219,8 +273,12 @@ impl Plan {
             if let Some(value) = value
                 && Value::from_bytes(&value.fill(&job)).is_err()
             {
-                let reason = "its value has a character that no header can carry, such as a newline";
-                return Err(PlanError::Header { name: name.to_string(), reason });
+                let reason =
+                    "its value has a character that no header can carry, such as a newline";
+                return Err(PlanError::Header {
+                    name: name.to_string(),
+                    reason,
+                });
             }
         }
         Ok(())
@@ -228,17 +286,25 @@ impl Plan {
 
     /// Whether the file goes along: not where HTTP gives a body no meaning (RFC 9110, section 9.3).
     fn sends_file(&self) -> bool {
-        !matches!(self.method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE)
+        !matches!(
+            self.method,
+            Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS | Method::TRACE
+        )
     }
 
     fn headers(&self, job: &Job, attempt: &Attempt) -> Result<HeaderMap, Outcome> {
         let mut headers = HeaderMap::new();
-        headers.insert(USER_AGENT, Value::from_static(concat!("stride/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            USER_AGENT,
+            Value::from_static(concat!("stride/", env!("CARGO_PKG_VERSION"))),
+        );
         if let Ok(key) = Value::from_str(&attempt.key.to_string()) {
             headers.insert(IDEMPOTENCY_KEY, key);
         }
         if self.sends_file() {
-            let guess = mime_guess::from_path(&job.file).first_raw().unwrap_or("application/octet-stream");
+            let guess = mime_guess::from_path(&job.file)
+                .first_raw()
+                .unwrap_or("application/octet-stream");
             headers.insert(CONTENT_TYPE, Value::from_static(guess));
         }
         for (name, _) in &self.headers {
@@ -246,8 +312,12 @@ impl Plan {
         }
         for (name, value) in &self.headers {
             if let Some(value) = value {
-                let value = Value::from_bytes(&value.fill(job))
-                    .map_err(|_| unsendable("bad_header", format!("the file's name cannot be put into the header `{name}`")))?;
+                let value = Value::from_bytes(&value.fill(job)).map_err(|_| {
+                    unsendable(
+                        "bad_header",
+                        format!("the file's name cannot be put into the header `{name}`"),
+                    )
+                })?;
                 headers.append(name, value);
             }
         }
@@ -268,8 +338,12 @@ pub struct HttpCaller {
 impl HttpCaller {
     fn request(&self, job: &Job, attempt: &Attempt) -> Result<reqwest::Request, Outcome> {
         let input = body::open(&job.file)?;
-        let url = Url::parse(&self.plan.url.fill_url(job))
-            .map_err(|error| unsendable("bad_url", format!("the file's name cannot be put into the URL: {error}")))?;
+        let url = Url::parse(&self.plan.url.fill_url(job)).map_err(|error| {
+            unsendable(
+                "bad_url",
+                format!("the file's name cannot be put into the URL: {error}"),
+            )
+        })?;
         let mut request = reqwest::Request::new(self.plan.method.clone(), url);
         *request.headers_mut() = self.plan.headers(job, attempt)?;
         if self.plan.sends_file() {
@@ -289,9 +363,15 @@ impl Caller for HttpCaller {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
-        let Some(runtime) = &self.runtime else { return Outcome::Interrupted };
-        let exchange =
-            Exchange { client: &self.client, progress: &self.progress, secrets: &self.plan.secrets, limits: &self.plan.limits };
+        let Some(runtime) = &self.runtime else {
+            return Outcome::Interrupted;
+        };
+        let exchange = Exchange {
+            client: &self.client,
+            progress: &self.progress,
+            secrets: &self.plan.secrets,
+            limits: &self.plan.limits,
+        };
         runtime.block_on(exchange.run(request, cancel))
     }
 }

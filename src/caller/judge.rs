@@ -34,7 +34,9 @@ pub(super) fn head(status: u16, retry: Option<&str>, date: Option<&str>, now: Sy
 /// Whether the bytes are one JSON text (RFC 8259). Nothing is built from them, so neither depth nor size of
 /// numbers matters.
 pub(super) fn parses(body: &[u8]) -> Result<(), String> {
-    serde_json::from_slice::<&serde_json::value::RawValue>(body).map(drop).map_err(|error| error.to_string())
+    serde_json::from_slice::<&serde_json::value::RawValue>(body)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -46,15 +48,30 @@ mod tests {
         let judge = |status, retry| head(status, retry, None, SystemTime::UNIX_EPOCH);
         assert_eq!(judge(204, None), Head::Good);
         for status in [408, 425, 500, 502, 503, 504, 599] {
-            assert_eq!(judge(status, None), Head::Bad(Class::Transient, "http_status"), "{status}");
+            assert_eq!(
+                judge(status, None),
+                Head::Bad(Class::Transient, "http_status"),
+                "{status}"
+            );
         }
-        assert_eq!(judge(503, Some("7")), Head::Throttled(Some(Duration::from_secs(7))));
+        assert_eq!(
+            judge(503, Some("7")),
+            Head::Throttled(Some(Duration::from_secs(7)))
+        );
         assert_eq!(judge(429, None), Head::Throttled(None));
         assert_eq!(judge(429, Some("soon")), Head::Throttled(None));
-        for (status, class) in
-            [(400, Class::Rejected), (401, Class::Auth), (402, Class::Quota), (403, Class::Auth), (422, Class::Rejected)]
-        {
-            assert_eq!(judge(status, Some("1")), Head::Bad(class, "http_status"), "{status}");
+        for (status, class) in [
+            (400, Class::Rejected),
+            (401, Class::Auth),
+            (402, Class::Quota),
+            (403, Class::Auth),
+            (422, Class::Rejected),
+        ] {
+            assert_eq!(
+                judge(status, Some("1")),
+                Head::Bad(class, "http_status"),
+                "{status}"
+            );
         }
         assert_eq!(judge(307, None), Head::Bad(Class::Rejected, "redirect"));
     }
@@ -63,12 +80,34 @@ mod tests {
     fn only_one_whole_json_text_parses() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         let nines = "9".repeat(400);
-        for good in ["{}", " 1 ", "null", r#"{"a":1,"a":2}"#, "1e400", r#""\ud800""#, &deep, &nines] {
+        for good in [
+            "{}",
+            " 1 ",
+            "null",
+            r#"{"a":1,"a":2}"#,
+            "1e400",
+            r#""\ud800""#,
+            &deep,
+            &nines,
+        ] {
             assert!(parses(good.as_bytes()).is_ok(), "{good}");
         }
         let brackets = "[".repeat(1_000_000);
-        for bad in ["", "{", "NaN", "{} {}", "\u{feff}{}", "{}x", "<html>", &brackets] {
-            assert!(parses(bad.as_bytes()).is_err(), "{}", bad.get(..20).unwrap_or(bad));
+        for bad in [
+            "",
+            "{",
+            "NaN",
+            "{} {}",
+            "\u{feff}{}",
+            "{}x",
+            "<html>",
+            &brackets,
+        ] {
+            assert!(
+                parses(bad.as_bytes()).is_err(),
+                "{}",
+                bad.get(..20).unwrap_or(bad)
+            );
         }
         assert!(parses(b"\"\xff\"").is_err());
     }

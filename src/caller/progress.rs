@@ -52,7 +52,10 @@ impl<S> Layer<S> for Progress {
     type Service = Watched<S>;
 
     fn layer(&self, inner: S) -> Watched<S> {
-        Watched { inner, progress: self.clone() }
+        Watched {
+            inner,
+            progress: self.clone(),
+        }
     }
 }
 

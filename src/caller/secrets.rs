@@ -18,7 +18,9 @@ impl Secrets {
         if value.len() < SHORTEST {
             return;
         }
-        let encoded = percent_encode(value, NON_ALPHANUMERIC).to_string().into_bytes();
+        let encoded = percent_encode(value, NON_ALPHANUMERIC)
+            .to_string()
+            .into_bytes();
         let base64 = STANDARD.encode(value).into_bytes();
         for form in [value.to_vec(), encoded, base64] {
             if !self.0.contains(&form) {
@@ -74,7 +76,10 @@ mod tests {
         secrets.add(b"s3cret/key+1");
         secrets.add(b"short");
         let echoed = "got s3cret/key+1, s3cret%2Fkey%2B1 and czNjcmV0L2tleSsx, short";
-        assert_eq!(secrets.mask_text(echoed), "got [redacted], [redacted] and [redacted], short");
+        assert_eq!(
+            secrets.mask_text(echoed),
+            "got [redacted], [redacted] and [redacted], short"
+        );
         assert!(!format!("{secrets:?}").contains("s3cret"));
     }
 }

@@ -7,7 +7,11 @@ use thiserror::Error;
 use crate::job::Job;
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// Text with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,26 +184,45 @@ mod tests {
 
     fn job(name: &[u8]) -> Job {
         let path = crate::job::FileName::new(name);
-        Job { id: JobId(1), position: Position(0), file: path.as_path().to_owned(), path }
+        Job {
+            id: JobId(1),
+            position: Position(0),
+            file: path.as_path().to_owned(),
+            path,
+        }
     }
 
     #[test]
     fn values_are_encoded_for_the_url_and_raw_elsewhere() {
         let template = Template::parse("x/{path}?n={name}&s={stem}&e={ext}").unwrap();
         let job = job("a b/ü&?.tar.gz".as_bytes());
-        assert_eq!(template.fill_url(&job), "x/a%20b%2F%C3%BC%26%3F.tar.gz?n=%C3%BC%26%3F.tar.gz&s=%C3%BC%26%3F.tar&e=gz");
-        assert_eq!(Template::parse("{stem}").unwrap().fill(&job), "ü&?.tar".as_bytes());
+        assert_eq!(
+            template.fill_url(&job),
+            "x/a%20b%2F%C3%BC%26%3F.tar.gz?n=%C3%BC%26%3F.tar.gz&s=%C3%BC%26%3F.tar&e=gz"
+        );
+        assert_eq!(
+            Template::parse("{stem}").unwrap().fill(&job),
+            "ü&?.tar".as_bytes()
+        );
     }
 
     #[test]
     fn it_is_one_pass() {
-        let template = Template::parse("{name}").unwrap().resolve(&|_| Some(b"leak".to_vec()), &mut |_| {}).unwrap();
+        let template = Template::parse("{name}")
+            .unwrap()
+            .resolve(&|_| Some(b"leak".to_vec()), &mut |_| {})
+            .unwrap();
         assert_eq!(template.fill(&job(b"{env:KEY}{path}")), b"{env:KEY}{path}");
     }
 
     #[test]
     fn bytes_that_are_not_utf8_survive() {
-        assert_eq!(Template::parse("{name}").unwrap().fill_url(&job(b"\xff.txt")), "%FF.txt");
+        assert_eq!(
+            Template::parse("{name}")
+                .unwrap()
+                .fill_url(&job(b"\xff.txt")),
+            "%FF.txt"
+        );
     }
 
     #[test]
@@ -212,7 +235,10 @@ mod tests {
         ] {
             assert_eq!(Template::parse(text), Err(error), "{text}");
         }
-        assert_eq!(Template::parse("{{path}} }").unwrap().fill(&job(b"x")), b"{path} }");
+        assert_eq!(
+            Template::parse("{{path}} }").unwrap().fill(&job(b"x")),
+            b"{path} }"
+        );
     }
 
     #[test]
@@ -221,11 +247,15 @@ mod tests {
         let mut told = Vec::new();
         let template = Template::parse("Bearer {env:KEY}").unwrap();
         assert!(template.has_reference());
-        let template = template.resolve(&resolve, &mut |value| told.push(value.to_vec())).unwrap();
+        let template = template
+            .resolve(&resolve, &mut |value| told.push(value.to_vec()))
+            .unwrap();
         assert_eq!(template.fill(&job(b"x")), b"Bearer sesame");
         assert!(!format!("{template:?}").contains("sesame"));
         assert_eq!(told, [b"sesame"]);
-        let unset = Template::parse("{env:NO}").unwrap().resolve(&resolve, &mut |_| {});
+        let unset = Template::parse("{env:NO}")
+            .unwrap()
+            .resolve(&resolve, &mut |_| {});
         assert_eq!(unset, Err(TemplateError::Unset("NO".to_owned())));
     }
 }

@@ -38,8 +38,13 @@ impl Chunk {
         let outcome = catch_unwind(AssertUnwindSafe(call));
         let took = began.elapsed();
         let panicked = outcome.is_err();
-        let outcome = outcome
-            .unwrap_or_else(|_| Outcome::InDoubt(Failure::new(Class::Local, "panicked", "the caller panicked during the call")));
+        let outcome = outcome.unwrap_or_else(|_| {
+            Outcome::InDoubt(Failure::new(
+                Class::Local,
+                "panicked",
+                "the caller panicked during the call",
+            ))
+        });
         (self.report(claim, outcome, took, panicked), panicked)
     }
 
@@ -56,7 +61,19 @@ impl Chunk {
             Outcome::Succeeded(answer) => Some(Checksum::of(&answer.body)),
             _ => None,
         };
-        let settlement = Settlement { attempt: claim.attempt.id, outcome, checksum, took, next, record };
-        Report { thread: self.index, claim, settlement, panicked }
+        let settlement = Settlement {
+            attempt: claim.attempt.id,
+            outcome,
+            checksum,
+            took,
+            next,
+            record,
+        };
+        Report {
+            thread: self.index,
+            claim,
+            settlement,
+            panicked,
+        }
     }
 }

@@ -99,7 +99,14 @@ pub fn run(
     for (index, caller) in callers.into_iter().enumerate() {
         let (to_chunk, from_writer) = mpsc::channel();
         claims.push(to_chunk);
-        let chunk = Chunk { index, caller, policy, cancel: cancel.clone(), claims: from_writer, writer: to_writer.clone() };
+        let chunk = Chunk {
+            index,
+            caller,
+            policy,
+            cancel: cancel.clone(),
+            claims: from_writer,
+            writer: to_writer.clone(),
+        };
         thread::Builder::new()
             .name(format!("chunk {index}"))
             .stack_size(STACK)
@@ -107,7 +114,11 @@ pub fn run(
             .map_err(|source| RunError::Thread { index, source })?;
     }
     let began = store.start(claims.len(), &policy, &mut fastrand::f64);
-    let recovered = began.map_err(|source| RunError::Store { source, unsaved: 0, in_flight: 0 })?;
+    let recovered = began.map_err(|source| RunError::Store {
+        source,
+        unsaved: 0,
+        in_flight: 0,
+    })?;
     on_event(&Event::Started {
         runner: store.runner().unwrap_or_default(),
         recovered: recovered.in_doubt,
@@ -116,7 +127,9 @@ pub fn run(
     stop.connect(to_writer);
     let writer = Writer::new(store, settings, cancel, inbox, claims, to_listener);
     thread::scope(|scope| {
-        let writer = thread::Builder::new().name("writer".to_owned()).spawn_scoped(scope, || writer.run());
+        let writer = thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn_scoped(scope, || writer.run());
         let writer = writer.map_err(|source| RunError::Thread { index: 0, source })?;
         listen(&events, on_event);
         match writer.join() {

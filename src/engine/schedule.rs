@@ -33,8 +33,19 @@ pub(super) enum Decision {
 
 impl Schedule {
     /// A schedule for so many threads, all of which ask, on a list of so many jobs.
-    pub(super) fn new(threads: usize, jobs: u64, pacer: Option<Pacer>, longest_wait: Duration) -> Self {
-        Self { asking: (0..threads).collect(), dealer: Dealer::new(threads, jobs), gate: Gate::default(), pacer, longest_wait }
+    pub(super) fn new(
+        threads: usize,
+        jobs: u64,
+        pacer: Option<Pacer>,
+        longest_wait: Duration,
+    ) -> Self {
+        Self {
+            asking: (0..threads).collect(),
+            dealer: Dealer::new(threads, jobs),
+            gate: Gate::default(),
+            pacer,
+            longest_wait,
+        }
     }
 
     /// Takes note that a thread is free.
@@ -62,17 +73,28 @@ impl Schedule {
         if self.asking.is_empty() {
             return Some(Decision::Wait(None));
         }
-        let Some(open) = self.gate.ready_at() else { return Some(Decision::Wait(None)) };
-        let ready = self.pacer.as_ref().map_or(open, |pacer| pacer.ready_at().max(open));
+        let Some(open) = self.gate.ready_at() else {
+            return Some(Decision::Wait(None));
+        };
+        let ready = self
+            .pacer
+            .as_ref()
+            .map_or(open, |pacer| pacer.ready_at().max(open));
         (now < ready).then_some(Decision::Wait(Some(ready)))
     }
 
     /// The next call to make at `now`; its claim is part of `group`.
-    pub(super) fn next(&mut self, group: &mut Group<'_>, now: Duration) -> Result<Decision, StoreError> {
+    pub(super) fn next(
+        &mut self,
+        group: &mut Group<'_>,
+        now: Duration,
+    ) -> Result<Decision, StoreError> {
         if let Some(wait) = self.held_up(now) {
             return Ok(wait);
         }
-        let Some(&thread) = self.asking.front() else { return Ok(Decision::Wait(None)) };
+        let Some(&thread) = self.asking.front() else {
+            return Ok(Decision::Wait(None));
+        };
         loop {
             let job = match self.dealer.deal(thread, now) {
                 Deal::Job(job) => job,

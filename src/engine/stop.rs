@@ -42,7 +42,11 @@ impl Stop {
 
     /// Whether a stop was asked for.
     pub fn is_asked(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).asked.is_some()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .asked
+            .is_some()
     }
 
     /// Sends what was asked for, and what will be, to a writer.

@@ -104,7 +104,13 @@ impl<'s> Writer<'s> {
         Self {
             store,
             inbox,
-            threads: claims.into_iter().map(|claims| Thread { claims, flight: None }).collect(),
+            threads: claims
+                .into_iter()
+                .map(|claims| Thread {
+                    claims,
+                    flight: None,
+                })
+                .collect(),
             in_flight: 0,
             schedule,
             events,
@@ -124,21 +130,36 @@ impl<'s> Writer<'s> {
     pub(super) fn run(mut self) -> Result<Outline, RunError> {
         let mut reports = Vec::new();
         loop {
-            let unsaved =
-                reports.iter().filter(|report: &&Box<Report>| matches!(report.settlement.outcome, Outcome::Succeeded(_))).count();
+            let unsaved = reports
+                .iter()
+                .filter(|report: &&Box<Report>| {
+                    matches!(report.settlement.outcome, Outcome::Succeeded(_))
+                })
+                .count();
             match self.turn(std::mem::take(&mut reports)) {
                 Ok(Idle::Until(wake)) => self.gather(wake, &mut reports),
                 Ok(Idle::End) => break,
                 Err(source) => {
                     // The first storage error is final: whatever is still in flight is dropped.
                     self.cancel.cancel();
-                    return Err(RunError::Store { source, unsaved, in_flight: self.in_flight });
+                    return Err(RunError::Store {
+                        source,
+                        unsaved,
+                        in_flight: self.in_flight,
+                    });
                 }
             }
         }
         let counts = self.store.counts();
-        self.tell(Event::Stopped { ending: self.ending.clone(), counts });
-        Ok(Outline { ending: self.ending, counts, in_doubt: self.cut_off })
+        self.tell(Event::Stopped {
+            ending: self.ending.clone(),
+            counts,
+        });
+        Ok(Outline {
+            ending: self.ending,
+            counts,
+            in_doubt: self.cut_off,
+        })
     }
 
     fn now(&self) -> Duration {
@@ -148,7 +169,10 @@ impl<'s> Writer<'s> {
     /// Waits for something to happen and takes in all that has.
     fn gather(&mut self, wake: Option<Duration>, reports: &mut Vec<Box<Report>>) {
         let first = match wake {
-            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => self
+                .inbox
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected),
             Some(wake) => self.inbox.recv_timeout(wake.saturating_sub(self.now())),
         };
         let Ok(first) = first else { return };
@@ -158,7 +182,11 @@ impl<'s> Writer<'s> {
                 Message::Report(report) => reports.push(report),
                 Message::Stop(urgency) => self.stop(urgency),
             }
-            next = if reports.len() < MOST_IN_GROUP { self.inbox.try_recv().ok() } else { None };
+            next = if reports.len() < MOST_IN_GROUP {
+                self.inbox.try_recv().ok()
+            } else {
+                None
+            };
         }
     }
 
@@ -169,7 +197,9 @@ impl<'s> Writer<'s> {
         match (urgency, self.phase) {
             (Urgency::Drain, Phase::Running) => {
                 self.phase = Phase::Draining(self.now() + self.grace);
-                self.tell(Event::Stopping { in_flight: self.in_flight });
+                self.tell(Event::Stopping {
+                    in_flight: self.in_flight,
+                });
             }
             (Urgency::Now, Phase::Running | Phase::Draining(_)) => {
                 self.phase = Phase::Aborting(self.now() + ABORT_PATIENCE);
@@ -228,7 +258,9 @@ impl<'s> Writer<'s> {
 
     /// What to do until the next turn.
     fn idle(&self, decision: Option<Decision>) -> Idle {
-        if self.in_flight == 0 && (self.phase != Phase::Running || matches!(decision, Some(Decision::Nothing))) {
+        if self.in_flight == 0
+            && (self.phase != Phase::Running || matches!(decision, Some(Decision::Nothing)))
+        {
             return Idle::End;
         }
         match (self.phase, decision) {
@@ -240,13 +272,20 @@ impl<'s> Writer<'s> {
 
     /// Takes note of an ended call, in memory.
     fn land(&mut self, report: &Report, now: Duration) {
-        let Report { thread, claim, settlement, panicked } = report;
+        let Report {
+            thread,
+            claim,
+            settlement,
+            panicked,
+        } = report;
         if let Some(flight) = self.threads[*thread].flight.take() {
             self.in_flight -= 1;
-            self.schedule.learn(flight.pass, sign(&settlement.outcome), now);
+            self.schedule
+                .learn(flight.pass, sign(&settlement.outcome), now);
         }
         if let Next::Again(wait) = settlement.next {
-            self.schedule.put_back(claim.job.id, claim.job.position, now + wait);
+            self.schedule
+                .put_back(claim.job.id, claim.job.position, now + wait);
         }
         if *panicked {
             self.ending = Ending::Panicked(claim.job.path.clone());
@@ -262,7 +301,10 @@ impl<'s> Writer<'s> {
     /// Lets a thread call: the claim is durable.
     fn take_off(&mut self, thread: usize, claim: Claim, pass: Pass) {
         self.in_flight += 1;
-        self.threads[thread].flight = Some(Flight { claim: claim.clone(), pass });
+        self.threads[thread].flight = Some(Flight {
+            claim: claim.clone(),
+            pass,
+        });
         self.tell(Event::Claimed {
             path: claim.job.path.clone(),
             position: claim.job.position,
@@ -281,19 +323,41 @@ impl<'s> Writer<'s> {
         for report in &reports {
             self.land(report, now);
         }
-        let flights: Vec<Claim> =
-            self.threads.iter_mut().filter_map(|thread| thread.flight.take()).map(|flight| flight.claim).collect();
+        let flights: Vec<Claim> = self
+            .threads
+            .iter_mut()
+            .filter_map(|thread| thread.flight.take())
+            .map(|flight| flight.claim)
+            .collect();
         let lost = flights.into_iter().map(|claim| {
             let (next, record) = self.policy.after_stop(claim.record);
-            let failure = Failure::new(Class::Transient, "stopped", "stopped before the answer came");
+            let failure = Failure::new(
+                Class::Transient,
+                "stopped",
+                "stopped before the answer came",
+            );
             let outcome = Outcome::InDoubt(failure);
             let attempt = claim.attempt.id;
-            (claim, Settlement { attempt, outcome, checksum: None, took: Duration::ZERO, next, record })
+            (
+                claim,
+                Settlement {
+                    attempt,
+                    outcome,
+                    checksum: None,
+                    took: Duration::ZERO,
+                    next,
+                    record,
+                },
+            )
         });
         let lost: Vec<(Claim, Settlement)> = lost.collect();
-        self.cut_off.extend(lost.iter().map(|(claim, _)| claim.job.path.clone()));
-        let settled: Vec<(Claim, Settlement)> =
-            reports.into_iter().map(|report| (report.claim, report.settlement)).chain(lost).collect();
+        self.cut_off
+            .extend(lost.iter().map(|(claim, _)| claim.job.path.clone()));
+        let settled: Vec<(Claim, Settlement)> = reports
+            .into_iter()
+            .map(|report| (report.claim, report.settlement))
+            .chain(lost)
+            .collect();
         let mut group = self.store.group()?;
         let mut states = Vec::with_capacity(settled.len());
         for (_, settlement) in &settled {
@@ -330,7 +394,9 @@ impl<'s> Writer<'s> {
         let closed = self.schedule.closed(now);
         if closed != self.gate_told {
             self.gate_told = closed;
-            self.tell(Event::Gate(closed.map(|(why, until)| (why, until.saturating_sub(now)))));
+            self.tell(Event::Gate(
+                closed.map(|(why, until)| (why, until.saturating_sub(now))),
+            ));
         }
     }
 

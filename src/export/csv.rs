@@ -9,12 +9,24 @@ use base64::engine::general_purpose::STANDARD;
 use super::{Content, ExportError, path_bytes, timestamp, write_failed};
 use crate::store::{Reader, Record, Stored};
 
-const COLUMNS: [&str; 10] =
-    ["file", "state", "attempts", "status", "class", "error", "started", "duration", "result", "path_bytes"];
+const COLUMNS: [&str; 10] = [
+    "file",
+    "state",
+    "attempts",
+    "status",
+    "class",
+    "error",
+    "started",
+    "duration",
+    "result",
+    "path_bytes",
+];
 
 /// Writes a table with a line a job.
 pub(super) fn table(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u64, ExportError> {
-    let mut to = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(to);
+    let mut to = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(to);
     let failed = |error: csv::Error| write_failed(error.into());
     to.write_record(COLUMNS).map_err(failed)?;
     let mut written = 0;
@@ -32,12 +44,24 @@ fn row(record: &Record) -> [String; COLUMNS.len()] {
         safe(&record.path.to_string_lossy()).into_owned(),
         record.state.as_str().to_owned(),
         record.attempts.to_string(),
-        record.status.map_or_else(String::new, |status| status.to_string()),
-        record.class.map_or_else(String::new, |class| class.as_str().to_owned()),
-        record.message.as_deref().map_or_else(String::new, |message| safe(message).into_owned()),
+        record
+            .status
+            .map_or_else(String::new, |status| status.to_string()),
+        record
+            .class
+            .map_or_else(String::new, |class| class.as_str().to_owned()),
+        record
+            .message
+            .as_deref()
+            .map_or_else(String::new, |message| safe(message).into_owned()),
         record.started.map_or_else(String::new, timestamp),
-        record.took.map_or_else(String::new, |took| format!("{}.{:03}", took / 1000, took % 1000)),
-        record.result.as_ref().map_or_else(String::new, |result| safe(&cell(result)).into_owned()),
+        record.took.map_or_else(String::new, |took| {
+            format!("{}.{:03}", took / 1000, took % 1000)
+        }),
+        record
+            .result
+            .as_ref()
+            .map_or_else(String::new, |result| safe(&cell(result)).into_owned()),
         path_bytes(&record.path).unwrap_or_default(),
     ]
 }
@@ -48,7 +72,10 @@ fn cell(result: &Stored) -> Cow<'_, str> {
         Content::Json(text) => String::from_utf8_lossy(text.trim_ascii()),
         Content::Text(text) => text.into(),
         Content::Bytes(bytes) => {
-            let media_type = result.media_type.as_deref().unwrap_or("application/octet-stream");
+            let media_type = result
+                .media_type
+                .as_deref()
+                .unwrap_or("application/octet-stream");
             format!("data:{media_type};base64,{}", STANDARD.encode(bytes)).into()
         }
     }
@@ -57,7 +84,9 @@ fn cell(result: &Stored) -> Cow<'_, str> {
 /// Keeps a spreadsheet from taking text for a formula: an apostrophe goes before the characters that begin one
 /// (OWASP, "CSV Injection"). A number is no formula.
 fn safe(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !text.parse().is_ok_and(f64::is_finite) {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
+        && !text.parse().is_ok_and(f64::is_finite)
+    {
         format!("'{text}").into()
     } else {
         text.into()

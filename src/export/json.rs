@@ -18,15 +18,17 @@ pub(super) fn object(reader: &Reader, all: bool, to: &mut impl Write) -> Result<
             .and_then(|()| to.write_all(b": "))
             .and_then(|()| match &record.result {
                 Some(result) => value(result, to),
-                None => {
-                    to.write_all(b"{\"error\": ").and_then(|()| json(&Error::of(&record), to)).and_then(|()| to.write_all(b"}"))
-                }
+                None => to
+                    .write_all(b"{\"error\": ")
+                    .and_then(|()| json(&Error::of(&record), to))
+                    .and_then(|()| to.write_all(b"}")),
             })
             .map_err(write_failed)?;
         written += 1;
         Ok::<_, ExportError>(())
     })?;
-    to.write_all(if written == 0 { b"{}\n" } else { b"\n}\n" }).map_err(write_failed)?;
+    to.write_all(if written == 0 { b"{}\n" } else { b"\n}\n" })
+        .map_err(write_failed)?;
     Ok(written)
 }
 
@@ -84,7 +86,9 @@ enum LineResult<'r> {
 pub(super) fn lines(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u64, ExportError> {
     let mut written = 0;
     reader.records(all, &mut |record| {
-        line(&record, to).and_then(|()| to.write_all(b"\n")).map_err(write_failed)?;
+        line(&record, to)
+            .and_then(|()| to.write_all(b"\n"))
+            .map_err(write_failed)?;
         written += 1;
         Ok::<_, ExportError>(())
     })?;
@@ -92,11 +96,20 @@ pub(super) fn lines(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u
 }
 
 fn line(record: &Record, to: &mut impl Write) -> io::Result<()> {
-    let result = match record.result.as_ref().map(|result| (result, result.content())) {
+    let result = match record
+        .result
+        .as_ref()
+        .map(|result| (result, result.content()))
+    {
         None => None,
-        Some((_, Content::Json(text))) => Some(LineResult::Json(RawValue::from_string(on_one_line(text))?)),
+        Some((_, Content::Json(text))) => {
+            Some(LineResult::Json(RawValue::from_string(on_one_line(text))?))
+        }
         Some((_, Content::Text(text))) => Some(LineResult::Text(text)),
-        Some((result, Content::Bytes(bytes))) => Some(LineResult::Bytes(Encoded::new(bytes, result.media_type.as_deref()))),
+        Some((result, Content::Bytes(bytes))) => Some(LineResult::Bytes(Encoded::new(
+            bytes,
+            result.media_type.as_deref(),
+        ))),
     };
     let line = Line {
         file: &record.path.to_string_lossy(),
@@ -116,7 +129,9 @@ fn line(record: &Record, to: &mut impl Write) -> io::Result<()> {
 /// JSON text without line breaks. Within strings there are none (RFC 8259, section 7), so each stands between
 /// two tokens and a space does as well.
 fn on_one_line(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).trim().replace(['\n', '\r'], " ")
+    String::from_utf8_lossy(text)
+        .trim()
+        .replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]
@@ -140,21 +155,39 @@ mod tests {
     #[test]
     fn results_are_shown_as_what_they_are() {
         let shown = |media_type: Option<&str>, body: &[u8]| {
-            let stored = Stored { media_type: media_type.map(str::to_owned), body: body.to_vec() };
+            let stored = Stored {
+                media_type: media_type.map(str::to_owned),
+                body: body.to_vec(),
+            };
             let mut out = Vec::new();
             value(&stored, &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         let verbatim = r#"{"a":1,"a":2,"n":1e400,"s":"\ud800"}"#;
-        assert_eq!(shown(Some("application/json"), format!(" {verbatim}\n").as_bytes()), verbatim);
+        assert_eq!(
+            shown(
+                Some("application/json"),
+                format!(" {verbatim}\n").as_bytes()
+            ),
+            verbatim
+        );
         assert_eq!(shown(Some("text/plain"), b"{}"), "\"{}\"");
         assert_eq!(shown(None, b""), "\"\"");
-        assert_eq!(shown(Some("text/plain"), b"\xff"), r#"{"base64":"/w==","media_type":"text/plain"}"#);
-        assert_eq!(shown(Some("audio/mpeg"), b"ID3"), r#"{"base64":"SUQz","media_type":"audio/mpeg"}"#);
+        assert_eq!(
+            shown(Some("text/plain"), b"\xff"),
+            r#"{"base64":"/w==","media_type":"text/plain"}"#
+        );
+        assert_eq!(
+            shown(Some("audio/mpeg"), b"ID3"),
+            r#"{"base64":"SUQz","media_type":"audio/mpeg"}"#
+        );
     }
 
     #[test]
     fn a_line_has_no_line_break_and_the_same_value() {
-        assert_eq!(on_one_line(b"{\r\n \"a\": \"\\n\"\n}\n"), "{   \"a\": \"\\n\" }");
+        assert_eq!(
+            on_one_line(b"{\r\n \"a\": \"\\n\"\n}\n"),
+            "{   \"a\": \"\\n\" }"
+        );
     }
 }

@@ -77,12 +77,20 @@ pub enum ExportError {
 ///
 /// Not everything is done and `selection` is [`Selection::Whole`]; a result is damaged; reading or writing
 /// fails. What was written by then stays written.
-pub fn to_stream(reader: &Reader, format: Format, selection: Selection, to: &mut dyn Write) -> Result<u64, ExportError> {
+pub fn to_stream(
+    reader: &Reader,
+    format: Format,
+    selection: Selection,
+    to: &mut dyn Write,
+) -> Result<u64, ExportError> {
     let counts = reader.counts()?;
     if selection == Selection::Whole && counts.done != counts.total {
         return Err(ExportError::Incomplete { counts });
     }
-    let failed = |source| ExportError::Write { target: "the export".to_owned(), source };
+    let failed = |source| ExportError::Write {
+        target: "the export".to_owned(),
+        source,
+    };
     let mut to = BufWriter::with_capacity(1 << 16, to);
     let all = selection == Selection::All;
     let written = match format {
@@ -100,9 +108,20 @@ pub fn to_stream(reader: &Reader, format: Format, selection: Selection, to: &mut
 /// # Errors
 ///
 /// As [`to_stream`]; then the old file, or its absence, is untouched.
-pub fn to_file(reader: &Reader, format: Format, selection: Selection, path: &Path) -> Result<u64, ExportError> {
-    let refused = |reason| ExportError::Target { path: path.to_owned(), reason };
-    let failed = |source| ExportError::Write { target: FileName::from(path).to_string(), source };
+pub fn to_file(
+    reader: &Reader,
+    format: Format,
+    selection: Selection,
+    path: &Path,
+) -> Result<u64, ExportError> {
+    let refused = |reason| ExportError::Target {
+        path: path.to_owned(),
+        reason,
+    };
+    let failed = |source| ExportError::Write {
+        target: FileName::from(path).to_string(),
+        source,
+    };
     let name = path.file_name().ok_or_else(|| refused("it has no name"))?;
     if path.is_dir() {
         return Err(refused("it is a folder"));
@@ -120,23 +139,37 @@ pub fn to_file(reader: &Reader, format: Format, selection: Selection, path: &Pat
     let mut temporary = target.as_os_str().to_owned();
     temporary.push(format!(".{}.tmp", std::process::id()));
     let temporary = Temporary(temporary.into());
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary.0).map_err(failed)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary.0)
+        .map_err(failed)?;
     let written = to_stream(reader, format, selection, &mut file).map_err(|error| match error {
         ExportError::Write { source, .. } => failed(source),
         error => error,
     })?;
-    file.sync_all().and_then(|()| fs::rename(&temporary.0, &target)).map_err(failed)?;
+    file.sync_all()
+        .and_then(|()| fs::rename(&temporary.0, &target))
+        .map_err(failed)?;
     let folder = target.parent().unwrap_or(&folder);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed)?;
     Ok(written)
 }
 
 /// Whether a file is a database or lies beside it under its name.
 fn is_of_run(target: &Path, database: &Path) -> bool {
-    let (target, database) = (target.as_os_str().as_bytes(), database.as_os_str().as_bytes());
-    target
-        .strip_prefix(database)
-        .is_some_and(|rest| ["", "-wal", "-shm", "-journal", ".lock"].iter().any(|own| rest == own.as_bytes()))
+    let (target, database) = (
+        target.as_os_str().as_bytes(),
+        database.as_os_str().as_bytes(),
+    );
+    target.strip_prefix(database).is_some_and(|rest| {
+        ["", "-wal", "-shm", "-journal", ".lock"]
+            .iter()
+            .any(|own| rest == own.as_bytes())
+    })
 }
 
 /// A file that is removed unless it has been moved into its place.
@@ -150,7 +183,10 @@ impl Drop for Temporary {
 }
 
 fn write_failed(source: io::Error) -> ExportError {
-    ExportError::Write { target: "the export".to_owned(), source }
+    ExportError::Write {
+        target: "the export".to_owned(),
+        source,
+    }
 }
 
 /// How a result is shown.
@@ -203,7 +239,10 @@ struct Encoded<'r> {
 
 impl<'r> Encoded<'r> {
     fn new(bytes: &[u8], media_type: Option<&'r str>) -> Self {
-        Self { base64: STANDARD.encode(bytes), media_type }
+        Self {
+            base64: STANDARD.encode(bytes),
+            media_type,
+        }
     }
 }
 
@@ -229,14 +268,19 @@ impl<'r> Error<'r> {
             status: record.status,
             message: record.message.as_deref(),
             attempts: record.attempts,
-            body: record.error_body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()),
+            body: record
+                .error_body
+                .as_ref()
+                .map(|body| String::from_utf8_lossy(body).into_owned()),
         }
     }
 }
 
 /// A name's bytes, where it is not text.
 fn path_bytes(path: &FileName) -> Option<String> {
-    path.as_str().is_none().then(|| STANDARD.encode(path.as_bytes()))
+    path.as_str()
+        .is_none()
+        .then(|| STANDARD.encode(path.as_bytes()))
 }
 
 /// A moment as RFC 3339 has it, in UTC: `2026-01-31T23:59:59.125Z`. Takes milliseconds since 1970.

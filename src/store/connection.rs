@@ -43,21 +43,32 @@ pub(super) enum Mode {
 
 /// Wraps an error of the driver with what was being done.
 pub(super) fn doing(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| StoreError::Failed { doing: what, source: error.into() }
+    move |error| StoreError::Failed {
+        doing: what,
+        source: error.into(),
+    }
 }
 
 /// Opens the run's database at an absolute path.
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     check(path)?;
-    let unusable = |error: rusqlite::Error| StoreError::Unusable { path: path.to_owned(), source: error.into() };
+    let unusable = |error: rusqlite::Error| StoreError::Unusable {
+        path: path.to_owned(),
+        source: error.into(),
+    };
     let access = match mode {
         Mode::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Mode::Write | Mode::Note => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     // Without SQLITE_OPEN_URI, so that a name beginning with `file:` is a name.
-    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(unusable)?;
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(unusable)?;
     connection
-        .busy_timeout(if mode == Mode::Read { READER_PATIENCE } else { WRITER_PATIENCE })
+        .busy_timeout(if mode == Mode::Read {
+            READER_PATIENCE
+        } else {
+            WRITER_PATIENCE
+        })
         .and_then(|()| harden(&connection))
         .map_err(unusable)?;
     if mode != Mode::Read {
@@ -80,16 +91,33 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
 /// Looks whether the file is a run's database of a version known here, changing nothing.
 fn check(path: &Path) -> Result<()> {
     if rusqlite::version_number() < SQLITE_OLDEST {
-        let source = format!("SQLite {} can lose commits; at least 3.51.3 is needed", rusqlite::version());
-        return Err(StoreError::Unusable { path: path.to_owned(), source: source.into() });
+        let source = format!(
+            "SQLite {} can lose commits; at least 3.51.3 is needed",
+            rusqlite::version()
+        );
+        return Err(StoreError::Unusable {
+            path: path.to_owned(),
+            source: source.into(),
+        });
     }
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() => {}
-        Ok(_) => return Err(StoreError::Foreign { path: path.to_owned() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::Missing { path: path.to_owned() });
+        Ok(_) => {
+            return Err(StoreError::Foreign {
+                path: path.to_owned(),
+            });
         }
-        Err(error) => return Err(StoreError::Unusable { path: path.to_owned(), source: error.into() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StoreError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => {
+            return Err(StoreError::Unusable {
+                path: path.to_owned(),
+                source: error.into(),
+            });
+        }
     }
     let look = || -> rusqlite::Result<(i64, i64)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -100,12 +128,23 @@ fn check(path: &Path) -> Result<()> {
     };
     match look() {
         Ok((APPLICATION_ID, 1..=VERSION)) => Ok(()),
-        Ok((APPLICATION_ID, found)) => Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION }),
-        Ok(_) => Err(StoreError::Foreign { path: path.to_owned() }),
+        Ok((APPLICATION_ID, found)) => Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        }),
+        Ok(_) => Err(StoreError::Foreign {
+            path: path.to_owned(),
+        }),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-            Err(StoreError::Foreign { path: path.to_owned() })
+            Err(StoreError::Foreign {
+                path: path.to_owned(),
+            })
         }
-        Err(error) => Err(StoreError::Unusable { path: path.to_owned(), source: error.into() }),
+        Err(error) => Err(StoreError::Unusable {
+            path: path.to_owned(),
+            source: error.into(),
+        }),
     }
 }
 
@@ -119,7 +158,9 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     ] {
         connection.set_db_config(setting, on)?;
     }
-    connection.execute_batch("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")?;
+    connection.execute_batch(
+        "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;",
+    )?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }
@@ -137,15 +178,23 @@ impl Refused {
             Some(error) => error.into(),
             None => format!("SQLite does not take the setting {}", self.setting).into(),
         };
-        StoreError::Unusable { path: path.to_owned(), source }
+        StoreError::Unusable {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
-fn set(connection: &Connection, setting: &'static str, expected: &[&str]) -> std::result::Result<(), Refused> {
+fn set(
+    connection: &Connection,
+    setting: &'static str,
+    expected: &[&str],
+) -> std::result::Result<(), Refused> {
     let name = setting.split(' ').next().unwrap_or(setting);
     let read_back = || -> rusqlite::Result<String> {
         connection.execute_batch(&format!("PRAGMA {setting}"))?;
-        let value: rusqlite::types::Value = connection.pragma_query_value(None, name, |row| row.get(0))?;
+        let value: rusqlite::types::Value =
+            connection.pragma_query_value(None, name, |row| row.get(0))?;
         Ok(match value {
             rusqlite::types::Value::Text(text) => text,
             rusqlite::types::Value::Integer(number) => number.to_string(),
@@ -154,8 +203,14 @@ fn set(connection: &Connection, setting: &'static str, expected: &[&str]) -> std
     };
     match read_back() {
         Ok(value) if expected.contains(&value.as_str()) => Ok(()),
-        Ok(_) => Err(Refused { setting, source: None }),
-        Err(error) => Err(Refused { setting, source: Some(error) }),
+        Ok(_) => Err(Refused {
+            setting,
+            source: None,
+        }),
+        Err(error) => Err(Refused {
+            setting,
+            source: Some(error),
+        }),
     }
 }
 
@@ -170,14 +225,22 @@ pub(super) struct Fresh {
 impl Fresh {
     pub(super) fn create(path: &Path) -> Result<Self> {
         let file = fresh_file(path);
-        let unusable = |error: std::io::Error| StoreError::Unusable { path: path.to_owned(), source: error.into() };
+        let unusable = |error: std::io::Error| StoreError::Unusable {
+            path: path.to_owned(),
+            source: error.into(),
+        };
         match fs::remove_file(&file) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(unusable(error)),
         }
         // SQLite gives the files beside a database the database's own mode.
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).map_err(unusable)?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file)
+            .map_err(unusable)?;
         let build = || -> rusqlite::Result<Connection> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(&file, flags)?;
@@ -194,8 +257,15 @@ impl Fresh {
             connection.pragma_update(None, "user_version", VERSION)?;
             Ok(connection)
         };
-        let connection = build().map_err(|error| StoreError::Unusable { path: path.to_owned(), source: error.into() })?;
-        Ok(Self { connection, file, installed: false })
+        let connection = build().map_err(|error| StoreError::Unusable {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+        Ok(Self {
+            connection,
+            file,
+            installed: false,
+        })
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -204,7 +274,9 @@ impl Fresh {
 
     /// Commits, syncs and moves the database into its place, in this order.
     pub(super) fn install(mut self, path: &Path) -> Result<()> {
-        self.connection.execute_batch("COMMIT; PRAGMA journal_mode = WAL;").map_err(doing("writing the new run"))?;
+        self.connection
+            .execute_batch("COMMIT; PRAGMA journal_mode = WAL;")
+            .map_err(doing("writing the new run"))?;
         let in_memory = Connection::open_in_memory().map_err(doing("closing the new run"))?;
         std::mem::replace(&mut self.connection, in_memory)
             .close()
@@ -216,7 +288,10 @@ impl Fresh {
             fs::rename(&self.file, path)?;
             File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
         };
-        move_in().map_err(|error| StoreError::Unusable { path: path.to_owned(), source: error.into() })?;
+        move_in().map_err(|error| StoreError::Unusable {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
         self.installed = true;
         Ok(())
     }

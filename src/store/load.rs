@@ -42,16 +42,27 @@ impl<'c> Loader<'c> {
         fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Loaded, E> {
         let position: i64 = connection
-            .query_row("SELECT coalesce(max(position) + 1, 0) FROM job", [], |row| row.get(0))
+            .query_row(
+                "SELECT coalesce(max(position) + 1, 0) FROM job",
+                [],
+                |row| row.get(0),
+            )
             .map_err(doing("reading the list"))?;
-        let mut loader =
-            Self { connection, position, extends: counts.total > 0, seen: Bits::default(), loaded: Loaded::default() };
+        let mut loader = Self {
+            connection,
+            position,
+            extends: counts.total > 0,
+            seen: Bits::default(),
+            loaded: Loaded::default(),
+        };
         fill(&mut loader)?;
         loader.find_left(counts.total)?;
         let Loader { loaded, .. } = loader;
         counts.total += loaded.added;
         counts.pending += loaded.added;
-        connection.execute("UPDATE tally SET pending = ?1", [counts.pending]).map_err(doing("counting the list"))?;
+        connection
+            .execute("UPDATE tally SET pending = ?1", [counts.pending])
+            .map_err(doing("counting the list"))?;
         Ok(loaded)
     }
 
@@ -78,7 +89,11 @@ impl<'c> Loader<'c> {
     fn find(&self, name: &FileName) -> Result<Option<i64>> {
         self.connection
             .prepare_cached("SELECT id FROM job WHERE path = ?1")
-            .and_then(|mut statement| statement.query_row([path_to_sql(name)], |row| row.get(0)).optional())
+            .and_then(|mut statement| {
+                statement
+                    .query_row([path_to_sql(name)], |row| row.get(0))
+                    .optional()
+            })
             .map_err(doing("looking a name up"))
     }
 
@@ -101,12 +116,19 @@ impl<'c> Loader<'c> {
         if self.loaded.left == 0 {
             return Ok(());
         }
-        let mut statement =
-            self.connection.prepare("SELECT id, path FROM job ORDER BY position").map_err(doing("comparing the list"))?;
+        let mut statement = self
+            .connection
+            .prepare("SELECT id, path FROM job ORDER BY position")
+            .map_err(doing("comparing the list"))?;
         let mut rows = statement.query([]).map_err(doing("comparing the list"))?;
         while let Some(row) = rows.next().map_err(doing("comparing the list"))? {
-            if !self.seen.contains(row.get(0).map_err(doing("comparing the list"))?) {
-                self.loaded.left_examples.push(path_from_sql(row, 1).map_err(doing("comparing the list"))?);
+            if !self
+                .seen
+                .contains(row.get(0).map_err(doing("comparing the list"))?)
+            {
+                self.loaded
+                    .left_examples
+                    .push(path_from_sql(row, 1).map_err(doing("comparing the list"))?);
                 if self.loaded.left_examples.len() == 3 {
                     break;
                 }

@@ -32,8 +32,14 @@ impl Holder {
     pub(super) fn show(holder: Option<&Self>) -> String {
         holder.map_or_else(String::new, |holder| {
             let seconds = (now() - holder.since).max(0) / 1000;
-            let ago = crate::settings::show_duration(std::time::Duration::from_secs(seconds.unsigned_abs()));
-            format!(": process {} on {}, for {ago}", holder.pid, crate::job::escaped(holder.host.as_bytes()))
+            let ago = crate::settings::show_duration(std::time::Duration::from_secs(
+                seconds.unsigned_abs(),
+            ));
+            format!(
+                ": process {} on {}, for {ago}",
+                holder.pid,
+                crate::job::escaped(holder.host.as_bytes())
+            )
         })
     }
 }
@@ -47,24 +53,46 @@ impl Lock {
     pub fn acquire(database: &Path) -> Result<Self> {
         let database = resolve(database)?;
         let path = lock_file(&database);
-        let failed = |source| StoreError::Lock { path: path.clone(), source };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        let failed = |source| StoreError::Lock {
+            path: path.clone(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                let holder = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
-                return Err(StoreError::Busy { path: database, holder });
+                let holder = file
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| serde_json::from_str(&text).ok());
+                return Err(StoreError::Busy {
+                    path: database,
+                    holder,
+                });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let holder = Holder { pid: std::process::id(), host: host(), since: now() };
+        let holder = Holder {
+            pid: std::process::id(),
+            host: host(),
+            since: now(),
+        };
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(super::to_json(&holder).as_bytes()))
             .map_err(failed)?;
-        Ok(Self { database, _file: file })
+        Ok(Self {
+            database,
+            _file: file,
+        })
     }
 
     /// Whether some process holds the lock on a database just now.
@@ -75,7 +103,10 @@ impl Lock {
     pub fn is_held(database: &Path) -> Result<bool> {
         let path = lock_file(&resolve(database)?);
         match File::open(&path) {
-            Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
+            Ok(file) => Ok(matches!(
+                file.try_lock_shared(),
+                Err(TryLockError::WouldBlock)
+            )),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(source) => Err(StoreError::Lock { path, source }),
         }
@@ -100,8 +131,13 @@ pub(super) fn resolve(database: &Path) -> Result<PathBuf> {
     if let Ok(resolved) = fs::canonicalize(database) {
         return Ok(resolved);
     }
-    let unusable = |source: std::io::Error| StoreError::Unusable { path: database.to_owned(), source: source.into() };
-    let name = database.file_name().ok_or_else(|| unusable(std::io::ErrorKind::InvalidFilename.into()))?;
+    let unusable = |source: std::io::Error| StoreError::Unusable {
+        path: database.to_owned(),
+        source: source.into(),
+    };
+    let name = database
+        .file_name()
+        .ok_or_else(|| unusable(std::io::ErrorKind::InvalidFilename.into()))?;
     let folder = match database.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -129,5 +165,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// The machine's name.
 pub(super) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }

@@ -73,12 +73,29 @@ impl Store {
         let path = lock.database().to_owned();
         let connection = connection::open(&path, Mode::Write)?;
         let (uuid, base, counts) = {
-            let uuid = connection.query_row("SELECT uuid FROM run", [], |row| row.get(0)).map_err(doing("reading the run"))?;
-            (uuid, read::base(&connection, &path)?, read::counts(&connection)?)
+            let uuid = connection
+                .query_row("SELECT uuid FROM run", [], |row| row.get(0))
+                .map_err(doing("reading the run"))?;
+            (
+                uuid,
+                read::base(&connection, &path)?,
+                read::counts(&connection)?,
+            )
         };
         let token = random();
-        connection.execute("UPDATE run SET owner = ?1", [token]).map_err(doing("taking the run over"))?;
-        Ok(Self { connection, path, base, uuid, token, counts, runner: None, lock })
+        connection
+            .execute("UPDATE run SET owner = ?1", [token])
+            .map_err(doing("taking the run over"))?;
+        Ok(Self {
+            connection,
+            path,
+            base,
+            uuid,
+            token,
+            counts,
+            runner: None,
+            lock,
+        })
     }
 
     /// Makes a run, with the names that `fill` adds. The database appears whole or not at all: it is built
@@ -174,7 +191,9 @@ impl Store {
 
     fn set(&mut self, sql: &str, json: &str) -> Result<()> {
         let transaction = self.transaction()?;
-        self.connection.execute(sql, [json]).map_err(doing("changing the settings"))?;
+        self.connection
+            .execute(sql, [json])
+            .map_err(doing("changing the settings"))?;
         transaction.commit().map_err(doing("committing"))
     }
 
@@ -187,7 +206,10 @@ impl Store {
         if let Some(runner) = self.runner.take() {
             let transaction = self.transaction()?;
             self.connection
-                .execute("UPDATE runner SET ended = ?1, ending = ?2 WHERE id = ?3", params![now(), ending.as_str(), runner])
+                .execute(
+                    "UPDATE runner SET ended = ?1, ending = ?2 WHERE id = ?3",
+                    params![now(), ending.as_str(), runner],
+                )
                 .map_err(doing("noting the end"))?;
             transaction.commit().map_err(doing("committing"))?;
         }
@@ -200,12 +222,17 @@ impl Store {
     ///
     /// The database cannot be written.
     pub fn close(self) -> Result<()> {
-        let Self { connection, lock, .. } = self;
+        let Self {
+            connection, lock, ..
+        } = self;
         // A reader may be in the way; then the log stays and the next runner folds it in.
         connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(doing("folding the log into the database"))?;
-        connection.close().map_err(|(_, error)| error).map_err(doing("closing the database"))?;
+        connection
+            .close()
+            .map_err(|(_, error)| error)
+            .map_err(doing("closing the database"))?;
         drop(lock);
         Ok(())
     }
@@ -222,7 +249,10 @@ pub fn note_artifact(database: &Path, file: &Path) {
         let path = lock::resolve(database)?;
         let connection = connection::open(&path, Mode::Note)?;
         connection
-            .execute("INSERT OR IGNORE INTO artifact (path) VALUES (?1)", [file.as_os_str().as_bytes()])
+            .execute(
+                "INSERT OR IGNORE INTO artifact (path) VALUES (?1)",
+                [file.as_os_str().as_bytes()],
+            )
             .map_err(doing("noting a file"))?;
         Ok(())
     };
@@ -244,7 +274,10 @@ fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> 
 /// The folder `base` as seen from the database's own folder, where it is that or lies below it: then both can
 /// be moved together.
 fn below(base: &Path, database: &Path) -> PathBuf {
-    match database.parent().and_then(|folder| base.strip_prefix(folder).ok()) {
+    match database
+        .parent()
+        .and_then(|folder| base.strip_prefix(folder).ok())
+    {
         Some(rest) => Path::new(".").join(rest),
         None => base.to_owned(),
     }
@@ -252,32 +285,47 @@ fn below(base: &Path, database: &Path) -> PathBuf {
 
 /// Begins a write transaction of the database's owner. It is rolled back where it is dropped uncommitted.
 fn transaction<'c>(connection: &'c Connection, token: &[u8; 16]) -> Result<Transaction<'c>> {
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(doing("beginning"))?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
+        .map_err(doing("beginning"))?;
     let owner: Option<Vec<u8>> = transaction
         .prepare_cached("SELECT owner FROM run")
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
         .map_err(doing("checking the owner"))?;
-    if owner.as_deref() == Some(token) { Ok(transaction) } else { Err(StoreError::Usurped) }
+    if owner.as_deref() == Some(token) {
+        Ok(transaction)
+    } else {
+        Err(StoreError::Usurped)
+    }
 }
 
 fn to_json(value: &impl serde::Serialize) -> String {
-    #[expect(clippy::expect_used, reason = "types of ours, with text keys and no failing serializers")]
+    #[expect(
+        clippy::expect_used,
+        reason = "types of ours, with text keys and no failing serializers"
+    )]
     serde_json::to_string(value).expect("settings are JSON")
 }
 
 /// Sixteen random bytes.
 fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
-    #[expect(clippy::expect_used, reason = "a system without randomness cannot make a run")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a system without randomness cannot make a run"
+    )]
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     bytes
 }
 
 /// Wall time, in milliseconds since 1970.
 fn now() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "wall time in the database is the store's")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "wall time in the database is the store's"
+    )]
     let now = SystemTime::now();
-    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    now.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
 }
 
 /// Names are stored as text where they are UTF-8, so that people can read them, and as a blob where not.
@@ -291,15 +339,25 @@ fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
 fn path_from_sql(row: &Row<'_>, column: usize) -> rusqlite::Result<FileName> {
     match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(FileName::new(bytes)),
-        other => Err(rusqlite::Error::InvalidColumnType(column, "path".to_owned(), other.data_type())),
+        other => Err(rusqlite::Error::InvalidColumnType(
+            column,
+            "path".to_owned(),
+            other.data_type(),
+        )),
     }
 }
 
 fn state_to_sql(state: JobState) -> i64 {
-    JobState::ALL.into_iter().zip(0..).find_map(|(each, code)| (each == state).then_some(code)).unwrap_or(0)
+    JobState::ALL
+        .into_iter()
+        .zip(0..)
+        .find_map(|(each, code)| (each == state).then_some(code))
+        .unwrap_or(0)
 }
 
 fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
-    let state = usize::try_from(code).ok().and_then(|code| JobState::ALL.get(code).copied());
+    let state = usize::try_from(code)
+        .ok()
+        .and_then(|code| JobState::ALL.get(code).copied());
     state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
 }

@@ -8,7 +8,9 @@ use super::connection::doing;
 use super::error::Result;
 use super::{Store, StoreError, now, path_from_sql, state_to_sql, transaction};
 use crate::event::Counts;
-use crate::job::{Attempt, AttemptId, Checksum, IdempotencyKey, Job, JobId, JobState, Outcome, Position};
+use crate::job::{
+    Attempt, AttemptId, Checksum, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
+};
 use crate::retry::{Next, Record};
 
 /// A job that is pending.
@@ -98,7 +100,9 @@ impl Group<'_> {
             .and_then(|mut statement| {
                 let rows = statement.query_map(params![from.0, limit], |row| {
                     let not_before: Option<i64> = row.get(2)?;
-                    let wait = not_before.map_or(0, |then| then.saturating_sub(self.now)).max(0);
+                    let wait = not_before
+                        .map_or(0, |then| then.saturating_sub(self.now))
+                        .max(0);
                     Ok(Offer {
                         job: JobId(row.get(0)?),
                         position: Position(row.get(1)?),
@@ -136,7 +140,9 @@ impl Group<'_> {
                 claim.optional()
             })
             .map_err(doing("claiming a job"))?;
-        let Some(claim) = claimed else { return Ok(None) };
+        let Some(claim) = claimed else {
+            return Ok(None);
+        };
         self.transaction
             .prepare_cached("INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
             .and_then(|mut statement| {
@@ -175,15 +181,32 @@ impl Group<'_> {
 }
 
 /// Settles an attempt inside the caller's transaction; the counts are the caller's too.
-pub(super) fn settle(transaction: &Transaction<'_>, settlement: &Settlement, now: i64) -> Result<JobState> {
-    let Settlement { attempt, outcome, checksum, took, next, record } = settlement;
-    let stale = || StoreError::Stale { job: attempt.job, number: attempt.number };
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    settlement: &Settlement,
+    now: i64,
+) -> Result<JobState> {
+    let Settlement {
+        attempt,
+        outcome,
+        checksum,
+        took,
+        next,
+        record,
+    } = settlement;
+    let stale = || StoreError::Stale {
+        job: attempt.job,
+        number: attempt.number,
+    };
     let (state, not_before) = match next {
         Next::Done => (JobState::Done, None),
         Next::Fail => (JobState::Failed, None),
         Next::Hold => (JobState::Held, None),
         Next::Again(Duration::ZERO) => (JobState::Pending, None),
-        Next::Again(wait) => (JobState::Pending, Some(now.saturating_add(wait.as_millis() as i64))),
+        Next::Again(wait) => (
+            JobState::Pending,
+            Some(now.saturating_add(wait.as_millis() as i64)),
+        ),
     };
     let moved = transaction
         .prepare_cached(

@@ -167,17 +167,29 @@ impl Reader {
     pub fn info(&self) -> Result<RunInfo> {
         let latest = self
             .connection
-            .query_row("SELECT count(*), max(id) FROM runner", [], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))
+            .query_row("SELECT count(*), max(id) FROM runner", [], |row| {
+                Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))
+            })
             .and_then(|(runners, latest): (u64, _)| {
-                let Some(id) = latest else { return Ok((runners, None, None)) };
-                self.connection.query_row("SELECT started, ended, ending FROM runner WHERE id = ?1", [id], |row| {
-                    let ended = row.get::<_, Option<i64>>(1)?.zip(row.get::<_, Option<String>>(2)?);
-                    Ok((runners, Some(row.get(0)?), ended))
-                })
+                let Some(id) = latest else {
+                    return Ok((runners, None, None));
+                };
+                self.connection.query_row(
+                    "SELECT started, ended, ending FROM runner WHERE id = ?1",
+                    [id],
+                    |row| {
+                        let ended = row
+                            .get::<_, Option<i64>>(1)?
+                            .zip(row.get::<_, Option<String>>(2)?);
+                        Ok((runners, Some(row.get(0)?), ended))
+                    },
+                )
             });
         let (runners, started, ended) = latest.map_err(doing("reading the runners"))?;
-        let created =
-            self.connection.query_row("SELECT created FROM run", [], |row| row.get(0)).map_err(doing("reading the run"))?;
+        let created = self
+            .connection
+            .query_row("SELECT created FROM run", [], |row| row.get(0))
+            .map_err(doing("reading the run"))?;
         Ok(RunInfo {
             created,
             base: base(&self.connection, &self.path)?,
@@ -220,7 +232,10 @@ impl Reader {
         sql: &str,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let mut statement = self.connection.prepare(sql).map_err(doing("reading jobs"))?;
+        let mut statement = self
+            .connection
+            .prepare(sql)
+            .map_err(doing("reading jobs"))?;
         let mut rows = statement.query([]).map_err(doing("reading jobs"))?;
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
             let (record, checksum) = record(row).map_err(doing("reading jobs"))?;
@@ -242,8 +257,17 @@ impl Reader {
     pub fn causes(&self) -> Result<Vec<Cause>> {
         let mut causes: HashMap<CauseKey, Cause> = HashMap::new();
         self.failures::<StoreError>(&mut |record| {
-            let key = CauseKey { state: record.state, class: record.class, kind: record.kind, status: record.status };
-            let cause = causes.entry(key.clone()).or_insert_with(|| Cause { key, count: 0, examples: Vec::new() });
+            let key = CauseKey {
+                state: record.state,
+                class: record.class,
+                kind: record.kind,
+                status: record.status,
+            };
+            let cause = causes.entry(key.clone()).or_insert_with(|| Cause {
+                key,
+                count: 0,
+                examples: Vec::new(),
+            });
             cause.count += 1;
             if cause.examples.len() < Cause::EXAMPLES {
                 cause.examples.push(Example {
@@ -257,7 +281,13 @@ impl Reader {
         let mut causes: Vec<Cause> = causes.into_values().collect();
         causes.sort_by(|a, b| {
             let order = b.count.cmp(&a.count);
-            order.then_with(|| (a.key.class, a.key.status, &a.key.kind).cmp(&(b.key.class, b.key.status, &b.key.kind)))
+            order.then_with(|| {
+                (a.key.class, a.key.status, &a.key.kind).cmp(&(
+                    b.key.class,
+                    b.key.status,
+                    &b.key.kind,
+                ))
+            })
         });
         Ok(causes)
     }
@@ -272,7 +302,8 @@ impl Reader {
             .prepare("SELECT path FROM artifact")
             .and_then(|mut statement| {
                 let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-                rows.map(|path| path.map(|path| OsStr::from_bytes(&path).into())).collect()
+                rows.map(|path| path.map(|path| OsStr::from_bytes(&path).into()))
+                    .collect()
             })
             .map_err(doing("reading what was written"))
     }
@@ -315,12 +346,17 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
         })
     });
     let counts = counts.map_err(doing("reading the counts"))?;
-    Ok(Counts { total: JobState::ALL.map(|state| counts.of(state)).iter().sum(), ..counts })
+    Ok(Counts {
+        total: JobState::ALL.map(|state| counts.of(state)).iter().sum(),
+        ..counts
+    })
 }
 
 /// The folder against which names resolve.
 pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> {
-    let base: Vec<u8> = connection.query_row("SELECT base FROM run", [], |row| row.get(0)).map_err(doing("reading the run"))?;
+    let base: Vec<u8> = connection
+        .query_row("SELECT base FROM run", [], |row| row.get(0))
+        .map_err(doing("reading the run"))?;
     let base = Path::new(OsStr::from_bytes(&base));
     let folder = database.parent().unwrap_or(Path::new("/"));
     // Drops the `.` of a base that is the database's own folder.
@@ -328,6 +364,11 @@ pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> 
 }
 
 pub(super) fn json<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<T> {
-    let text: String = connection.query_row(sql, [], |row| row.get(0)).map_err(doing("reading the settings"))?;
-    serde_json::from_str(&text).map_err(|error| StoreError::Failed { doing: "reading the settings", source: error.into() })
+    let text: String = connection
+        .query_row(sql, [], |row| row.get(0))
+        .map_err(doing("reading the settings"))?;
+    serde_json::from_str(&text).map_err(|error| StoreError::Failed {
+        doing: "reading the settings",
+        source: error.into(),
+    })
 }

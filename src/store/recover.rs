@@ -25,7 +25,12 @@ impl Store {
     /// # Errors
     ///
     /// The database cannot be written; then no runner has begun.
-    pub fn start(&mut self, threads: usize, policy: &RetryPolicy, chance: &mut dyn FnMut() -> f64) -> Result<Recovered> {
+    pub fn start(
+        &mut self,
+        threads: usize,
+        policy: &RetryPolicy,
+        chance: &mut dyn FnMut() -> f64,
+    ) -> Result<Recovered> {
         let now = now();
         let mut counts = self.counts;
         let transaction = transaction(&self.connection, &self.token)?;
@@ -47,7 +52,10 @@ impl Store {
             recovered.in_doubt.push(path);
         }
         transaction
-            .execute("UPDATE runner SET ended = ?1, ending = 'died' WHERE ended IS NULL", [now])
+            .execute(
+                "UPDATE runner SET ended = ?1, ending = 'died' WHERE ended IS NULL",
+                [now],
+            )
             .and_then(|_| {
                 transaction.execute(
                     "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)",
@@ -77,8 +85,15 @@ fn running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, 
         )
         .and_then(|mut statement| {
             let rows = statement.query_map([], |row| {
-                let attempt = AttemptId { job: JobId(row.get(0)?), number: row.get(1)? };
-                let record = Record { charged: row.get(2)?, crashes: row.get(3)?, generation: row.get(4)? };
+                let attempt = AttemptId {
+                    job: JobId(row.get(0)?),
+                    number: row.get(1)?,
+                };
+                let record = Record {
+                    charged: row.get(2)?,
+                    crashes: row.get(3)?,
+                    generation: row.get(4)?,
+                };
                 Ok((attempt, record, path_from_sql(row, 5)?))
             })?;
             rows.collect()

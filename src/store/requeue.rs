@@ -30,7 +30,11 @@ impl Store {
     /// The database cannot be written; then nothing was changed.
     pub fn requeue(&mut self, filter: &Filter) -> Result<u64> {
         let mut counts = self.counts;
-        let from = if filter.held { JobState::Held } else { JobState::Failed };
+        let from = if filter.held {
+            JobState::Held
+        } else {
+            JobState::Failed
+        };
         let transaction = transaction(&self.connection, &self.token)?;
         let moved = transaction
             .execute(
@@ -63,5 +67,9 @@ impl Store {
 /// `,a,b,`: a set of words in which a word between commas can be looked for.
 fn list(words: impl IntoIterator<Item = impl ToString>) -> String {
     let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
-    if words.is_empty() { String::new() } else { format!(",{},", words.join(",")) }
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(",{},", words.join(","))
+    }
 }

@@ -78,7 +78,8 @@ impl Reader {
         }
         self.each("PRAGMA foreign_key_check", |row| {
             let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-            verdict.note(|| format!("a row of {table} refers to a row of {parent} that is not there"));
+            verdict
+                .note(|| format!("a row of {table} refers to a row of {parent} that is not there"));
             Ok(())
         })?;
         for (sql, meaning) in INVARIANTS {
@@ -109,21 +110,31 @@ impl Reader {
     fn count(&self) -> Result<Counts> {
         let kept = read::counts(self.connection())?;
         // What was recovered is known from the tally alone; that it is a part of the doubt can be checked.
-        let mut counts = Counts { in_doubt_recovered: kept.in_doubt_recovered, ..Counts::default() };
+        let mut counts = Counts {
+            in_doubt_recovered: kept.in_doubt_recovered,
+            ..Counts::default()
+        };
         self.each("SELECT state, count(*) FROM job GROUP BY state", |row| {
             *counts.of_mut(super::state_from_sql(row.get(0)?)?) = row.get(1)?;
             Ok(())
         })?;
         counts.total = counts.pending + counts.running + counts.done + counts.failed + counts.held;
-        self.each("SELECT count(*), count(*) FILTER (WHERE outcome = 'in_doubt') FROM attempt", |row| {
-            (counts.attempts, counts.in_doubt) = (row.get(0)?, row.get(1)?);
-            Ok(())
-        })?;
+        self.each(
+            "SELECT count(*), count(*) FILTER (WHERE outcome = 'in_doubt') FROM attempt",
+            |row| {
+                (counts.attempts, counts.in_doubt) = (row.get(0)?, row.get(1)?);
+                Ok(())
+            },
+        )?;
         counts.in_doubt_recovered = counts.in_doubt_recovered.min(counts.in_doubt);
         Ok(counts)
     }
 
-    fn each(&self, sql: &str, mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> Result<()> {
+    fn each(
+        &self,
+        sql: &str,
+        mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<()> {
         let mut check = || -> rusqlite::Result<()> {
             let mut statement = self.connection().prepare(sql)?;
             let mut rows = statement.query([])?;
