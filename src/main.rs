@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line. `--help` says what it does.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -67,6 +67,9 @@ pub enum RunError {
         /// Calls that were in flight.
         in_flight: usize,
     },
+    /// There is nobody to make a call.
+    #[error("a run needs at least one caller")]
+    NoCallers,
     /// A thread could not be made. No call was made.
     #[error("cannot start thread {index}")]
     Thread {
@@ -91,6 +94,9 @@ pub fn run(
     stop: &Stop,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Outline, RunError> {
+    if callers.is_empty() {
+        return Err(RunError::NoCallers);
+    }
     let (to_writer, inbox) = mpsc::channel();
     let (to_listener, events) = mpsc::sync_channel(EVENTS_WAITING);
     let cancel = Cancel::new();

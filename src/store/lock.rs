@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -57,29 +57,27 @@ impl Lock {
             path: path.clone(),
             source,
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let holder = file
-                    .read_to_string(&mut text)
-                    .ok()
-                    .and_then(|_| serde_json::from_str(&text).ok());
-                return Err(StoreError::Busy {
-                    path: database,
-                    holder,
-                });
+        let mut file = loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed)?;
+            match file.try_lock() {
+                // The file may have been discarded between the two steps; a lock on it would guard nothing.
+                Ok(()) if is_at(&file, &path) => break file,
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut text = String::new();
+                    let holder = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
+                    return Err(StoreError::Busy { path: database, holder });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        };
         let holder = Holder {
             pid: std::process::id(),
             host: host(),
@@ -95,21 +93,20 @@ impl Lock {
         })
     }
 
-    /// Whether some process holds the lock on a database just now.
-    ///
-    /// # Errors
-    ///
-    /// The lock file cannot be opened.
-    pub fn is_held(database: &Path) -> Result<bool> {
-        let path = lock_file(&resolve(database)?);
-        match File::open(&path) {
-            Ok(file) => Ok(matches!(
-                file.try_lock_shared(),
-                Err(TryLockError::WouldBlock)
-            )),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(StoreError::Lock { path, source }),
-        }
+    /// The process that holds the lock on a database, as it wrote it down, if it is alive. For people only: the
+    /// number may belong to another process by now.
+    pub fn holder(database: &Path) -> Option<Holder> {
+        let text = fs::read_to_string(lock_file(&resolve(database).ok()?)).ok()?;
+        let holder: Holder = serde_json::from_str(&text).ok()?;
+        let pid = rustix::process::Pid::from_raw(i32::try_from(holder.pid).ok()?)?;
+        let lives = rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH);
+        (lives && holder.host == host()).then_some(holder)
+    }
+
+    /// Gives the lock up and takes the lock file away: for a run that has come to nothing.
+    pub fn discard(self) {
+        // Whoever opens the file from now on and locks it finds out that it has no name any more.
+        let _ = fs::remove_file(lock_file(&self.database));
     }
 
     /// The database it guards: absolute and resolved.
@@ -161,6 +158,12 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
+}
+
+/// Whether an open file is the one of this name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    file.metadata().map(id).is_ok_and(|open| fs::metadata(path).map(id).is_ok_and(|named| open == named))
 }
 
 /// The machine's name.

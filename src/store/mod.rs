@@ -113,10 +113,20 @@ impl Store {
         if path.symlink_metadata().is_ok() {
             return Err(StoreError::Exists { path }.into());
         }
-        let fresh = connection::Fresh::create(&path)?;
-        insert_run(fresh.connection(), run, &path)?;
-        let loaded = Loader::fill(fresh.connection(), &mut Counts::default(), fill)?;
-        fresh.install(&path)?;
+        let build = || {
+            let fresh = connection::Fresh::create(&path)?;
+            insert_run(fresh.connection(), run, &path)?;
+            let loaded = Loader::fill(fresh.connection(), &mut Counts::default(), fill)?;
+            fresh.install(&path)?;
+            Ok(loaded)
+        };
+        let loaded = match build() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                lock.discard();
+                return Err(error);
+            }
+        };
         Ok((Self::open(lock)?, loaded))
     }
 

@@ -1,0 +1,200 @@
+//! Errors as people read them: what failed, why, what is safe, and one thing to do.
+
+use std::error::Error;
+use std::path::Path;
+
+use stride::caller::PlanError;
+use stride::engine::RunError;
+use stride::export::ExportError;
+use stride::input::InputError;
+use stride::job::FileName;
+use stride::store::StoreError;
+
+use super::exit;
+use super::terminal::{Terminal, counted};
+
+/// An error, its exit code, and what the user can do.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) code: u8,
+    error: String,
+    causes: Vec<String>,
+    notes: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: u8, error: impl Into<String>) -> Self {
+        Self { code, error: error.into(), causes: Vec::new(), notes: Vec::new(), hints: Vec::new() }
+    }
+
+    pub(crate) fn usage(error: impl Into<String>) -> Self {
+        Self::new(exit::USAGE, error)
+    }
+
+    /// From an error and all its causes.
+    pub(crate) fn of(code: u8, error: &dyn Error) -> Self {
+        let mut problem = Self::new(code, error.to_string());
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !problem.error.contains(&text) && problem.causes.last() != Some(&text) {
+                problem.causes.push(text);
+            }
+            source = cause.source();
+        }
+        problem
+    }
+
+    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(crate) fn print(&self, terminal: &Terminal) {
+        terminal.say(&format!("{} {}", terminal.red("error:"), self.error));
+        for cause in &self.causes {
+            terminal.say(&format!("{} {cause}", terminal.bold("caused by:")));
+        }
+        for note in &self.notes {
+            terminal.say(&format!("{} {note}", terminal.bold("note:")));
+        }
+        for hint in &self.hints {
+            terminal.say(&format!("{} {hint}", terminal.cyan("hint:")));
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Missing { .. } => Self::of(exit::UNUSABLE, &error)
+                .hint("name the run's database with --db FILE, or make a run with `stride run --url URL FILES`"),
+            StoreError::Foreign { .. } => {
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("name another file with --db FILE")
+            }
+            StoreError::Newer { .. } => {
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("update stride")
+            }
+            StoreError::Busy { .. } => Self::of(exit::BUSY, &error)
+                .note("nothing was changed")
+                .hint("wait for it to end, look at it with `stride status`, or give another database with --db FILE"),
+            StoreError::Usurped => Self::of(exit::BUSY, &error)
+                .note("what was recorded is safe; calls that were in flight here will be found in doubt")
+                .hint("let the other runner go on, and look at it with `stride status`"),
+            StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error),
+            StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("what was recorded is safe"),
+            StoreError::DamagedResult { .. } => {
+                Self::of(exit::UNUSABLE, &error).hint("`stride verify` finds everything that is damaged")
+            }
+            StoreError::Lock { .. } => {
+                Self::of(exit::UNUSABLE, &error).hint("the folder of the database has to be writable")
+            }
+            StoreError::Unusable { .. } | StoreError::Failed { .. } => Self::of(exit::UNUSABLE, &error),
+        }
+    }
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        match &error {
+            RunError::Store { source: StoreError::Usurped, .. } => Self::from(StoreError::Usurped),
+            RunError::Store { unsaved, in_flight, .. } => {
+                let lost = *unsaved as u64;
+                let mut problem = Self::of(exit::STORAGE, &error).note(format!(
+                    "what was recorded is safe; {} in flight will be found in doubt",
+                    counted((in_flight + unsaved) as u64, "call")
+                ));
+                if lost > 0 {
+                    problem = problem.note(format!("{} could not be recorded", counted(lost, "answer")));
+                }
+                problem.hint("mend the storage, then give the same command again")
+            }
+            RunError::NoCallers => Self::of(exit::INTERNAL, &error),
+            RunError::Thread { .. } => {
+                Self::of(exit::ERROR, &error).hint("use fewer threads (-j), or raise the limits of the system")
+            }
+        }
+    }
+}
+
+impl From<PlanError> for Problem {
+    fn from(error: PlanError) -> Self {
+        let problem = Self::of(exit::USAGE, &error);
+        match &error {
+            PlanError::Template { error: stride::caller::TemplateError::Unset(name), .. } => {
+                problem.hint(format!("set it and give the command again: export {name}=…"))
+            }
+            PlanError::Template { .. } => {
+                problem.hint("the placeholders are {path} {name} {stem} {ext} and {env:NAME}; {{ and }} are braces")
+            }
+            PlanError::Missing(name) => problem.hint(format!(
+                "give it again with -H '{name}: …', or make it a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
+            )),
+            PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
+            PlanError::Url { .. } | PlanError::Method(_) | PlanError::Header { .. } => problem,
+        }
+    }
+}
+
+impl From<InputError> for Problem {
+    fn from(error: InputError) -> Self {
+        let problem = Self::of(exit::USAGE, &error).note("nothing was changed");
+        match &error {
+            InputError::Nul { .. } => problem.hint("if names end with NUL bytes, as `find -print0` writes them, add -0"),
+            InputError::Unreadable { .. } | InputError::List { .. } => problem,
+        }
+    }
+}
+
+impl From<ExportError> for Problem {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => error.into(),
+            ExportError::Target { .. } => Self::of(exit::USAGE, &error),
+            ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
+            ExportError::Write { .. } => Self::of(exit::ERROR, &error),
+        }
+    }
+}
+
+/// A command to paste, for this database: ` --db FILE` is left out where it is the default.
+pub(crate) fn command(db: &Path, words: &str) -> String {
+    if db == Path::new("stride.db") {
+        format!("stride {words}")
+    } else {
+        format!("stride {words} --db {}", quoted(db))
+    }
+}
+
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    let name = FileName::from(path);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./+,:@%".contains(byte);
+    match name.as_str() {
+        Some(text) if !text.is_empty() && text.as_bytes().iter().all(plain) => text.to_owned(),
+        _ => format!("'{}'", name.to_string().replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_can_be_pasted() {
+        assert_eq!(command(Path::new("stride.db"), "retry"), "stride retry");
+        assert_eq!(command(Path::new("my runs/a.db"), "retry"), "stride retry --db 'my runs/a.db'");
+        assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
+    }
+}

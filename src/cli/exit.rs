@@ -1,0 +1,23 @@
+//! The exit codes, which are a promise.
+
+/// Every job is done, or the command did its work.
+pub(crate) const DONE: u8 = 0;
+/// An error that has no code of its own.
+pub(crate) const ERROR: u8 = 1;
+/// Wrong usage or settings; nothing was changed.
+pub(crate) const USAGE: u8 = 2;
+/// Not everything is done.
+pub(crate) const INCOMPLETE: u8 = 3;
+/// Another runner has this database.
+pub(crate) const BUSY: u8 = 5;
+/// The database is unusable.
+pub(crate) const UNUSABLE: u8 = 6;
+/// Storage failed during the run.
+pub(crate) const STORAGE: u8 = 7;
+/// A bug.
+pub(crate) const INTERNAL: u8 = 70;
+
+/// Stopped by a signal: 128 and its number, as shells have it.
+pub(crate) fn signalled(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(ERROR)
+}

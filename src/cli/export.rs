@@ -1,0 +1,61 @@
+//! `stride export`.
+
+use std::io;
+use std::path::Path;
+
+use stride::export::{ExportError, Selection, to_file, to_stream};
+use stride::job::FileName;
+use stride::store::{Reader, note_artifact};
+
+use super::args::Export;
+use super::error::{Problem, command, quoted};
+use super::exit;
+use super::look::printed;
+use super::summary::standing;
+use super::terminal::{Terminal, counted};
+
+pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let selection = match (args.partial, args.all) {
+        (true, _) => Selection::Partial,
+        (_, true) => Selection::All,
+        _ => Selection::Whole,
+    };
+    let format = args.format.into();
+    let incomplete = |error: ExportError| match error {
+        ExportError::Incomplete { counts } => Problem::from(error).note(standing(&counts)).hint(format!(
+            "{} finishes it; {} writes the results there are; {} writes what became of the other files too",
+            command(db, "resume"),
+            command(db, &again(args, "--partial")),
+            command(db, &again(args, "--all")),
+        )),
+        _ => error.into(),
+    };
+    if let Some(path) = args.output.as_deref().filter(|path| *path != Path::new("-")) {
+        let written = to_file(&reader, format, selection, path).map_err(incomplete)?;
+        if let Ok(path) = path.canonicalize() {
+            note_artifact(reader.path(), &path);
+        }
+        terminal.say(&format!("wrote {} to {}", counted(written, "file's result"), FileName::from(path)));
+        return Ok(exit::DONE);
+    }
+    match to_stream(&reader, format, selection, &mut io::stdout().lock()) {
+        Ok(_) => {
+            // Where a shell sent stdout into a file, a later walk should know that file.
+            if let Ok(path) = std::fs::read_link("/proc/self/fd/1")
+                && path.is_file()
+            {
+                note_artifact(reader.path(), &path);
+            }
+            Ok(exit::DONE)
+        }
+        Err(ExportError::Write { source, .. }) => printed(Err(source)),
+        Err(error) => Err(incomplete(error)),
+    }
+}
+
+/// The words of this export, with a way out added.
+fn again(args: &Export, way_out: &str) -> String {
+    let output = args.output.as_ref().map_or_else(String::new, |path| format!(" -o {}", quoted(path)));
+    format!("export {way_out}{output}")
+}

@@ -1,0 +1,219 @@
+//! Looking at a run: `status`, `failures`, `verify`. They work while the run goes on.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use stride::event::Counts;
+use stride::export::timestamp;
+use stride::job::{Class, FileName, JobState, escaped};
+use stride::settings::Call;
+use stride::store::{Holder, Lock, Reader, Record, RunInfo, StoreError};
+
+use super::args::{Failures, Status};
+use super::error::{Problem, command};
+use super::exit;
+use super::summary::{standing, told};
+use super::terminal::{Terminal, counted, grouped, written};
+
+/// Ends a command that printed data.
+pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
+    let failed = |error: io::Error| Problem::new(exit::ERROR, "cannot write to stdout").cause(error.to_string());
+    written(result).map(|()| exit::DONE).map_err(failed)
+}
+
+#[derive(Serialize)]
+struct StatusJson<'r> {
+    #[serde(flatten)]
+    counts: Counts,
+    db: String,
+    created: String,
+    base: String,
+    call: &'r Call,
+    threads: usize,
+    rate: Option<String>,
+    runners: u64,
+    working: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    started: Option<String>,
+    ended: Option<String>,
+    ending: Option<&'r str>,
+}
+
+pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let (counts, info) = (reader.counts()?, reader.info()?);
+    let holder = Lock::holder(db).filter(|_| info.ended.is_none());
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.json {
+        let status = StatusJson {
+            counts,
+            db: reader.path().to_string_lossy().into_owned(),
+            created: timestamp(info.created),
+            base: info.base.to_string_lossy().into_owned(),
+            call: &info.call,
+            threads: info.settings.threads,
+            rate: info.settings.rate.map(|rate| rate.to_string()),
+            runners: info.runners,
+            working: holder.is_some(),
+            pid: holder.as_ref().map(|holder| holder.pid),
+            started: info.started.map(timestamp),
+            ended: info.ended.as_ref().map(|(ended, _)| timestamp(*ended)),
+            ending: info.ended.as_ref().map(|(_, ending)| ending.as_str()),
+        };
+        let result = serde_json::to_writer_pretty(&mut out, &status).map_err(io::Error::from);
+        return printed(result.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
+    }
+    let lines = [
+        ("run", format!("{}, made {}", FileName::from(reader.path()), timestamp(info.created))),
+        ("call", call(&info.call)),
+        ("files", standing(&counts)),
+        ("calls", calls(&counts)),
+        ("runner", runner(&info, holder.as_ref(), &counts)),
+    ];
+    let result = lines.into_iter().try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
+    printed(result.and_then(|()| out.flush()))
+}
+
+fn call(call: &Call) -> String {
+    match call {
+        Call::Http(request) => escaped(format!("{} {}", request.method, request.url).as_bytes()),
+        Call::Program { name } => escaped(format!("the program's own: {name}").as_bytes()),
+    }
+}
+
+fn calls(counts: &Counts) -> String {
+    let mut line = counted(counts.attempts, "attempt");
+    if counts.in_doubt > 0 {
+        line.push_str(&format!(", {} in doubt", grouped(counts.in_doubt)));
+        if counts.in_doubt_recovered > 0 {
+            line.push_str(&format!(" ({} left by crashes)", grouped(counts.in_doubt_recovered)));
+        }
+    }
+    line
+}
+
+fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
+    match (&info.ended, info.started, holder) {
+        (_, None, _) => "none has begun".to_owned(),
+        (Some((ended, ending)), ..) => format!("the last one {ending} at {}", timestamp(*ended)),
+        (None, Some(started), Some(holder)) => {
+            format!("process {} works on it since {}", holder.pid, timestamp(started))
+        }
+        (None, Some(started), None) => format!(
+            "the one begun at {} died; {} will be found in doubt",
+            timestamp(started),
+            counted(counts.running, "call")
+        ),
+    }
+}
+
+#[derive(Serialize)]
+struct FailureJson<'r> {
+    path: std::borrow::Cow<'r, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    state: JobState,
+    outcome: Option<&'r str>,
+    class: Option<Class>,
+    kind: Option<&'r str>,
+    status: Option<u16>,
+    message: Option<&'r str>,
+    body: Option<std::borrow::Cow<'r, str>>,
+    attempts: u32,
+    started: Option<String>,
+}
+
+pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.null {
+        return print_each(&reader, |record| {
+            out.write_all(record.path.as_bytes())?;
+            out.write_all(b"\0")
+        })
+        .and_then(|code| printed(out.flush()).map(|_| code));
+    }
+    if args.json {
+        let mut first = true;
+        let code = print_each(&reader, |record| {
+            out.write_all(if std::mem::take(&mut first) { b"[\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut out, &FailureJson::of(&record)).map_err(io::Error::from)
+        })?;
+        printed(out.write_all(if first { b"[]\n" } else { b"\n]\n" }).and_then(|()| out.flush()))?;
+        return Ok(code);
+    }
+    let causes = reader.causes()?;
+    let counts = reader.counts()?;
+    let mut lines: Vec<String> = causes.iter().flat_map(told).collect();
+    if lines.is_empty() {
+        lines.push(format!("nothing failed: {}", standing(&counts)));
+    }
+    if counts.failed > 0 {
+        lines.push(format!("{} calls the failed files again", command(db, "retry")));
+    }
+    if counts.held > 0 {
+        lines.push(format!("{} calls the held files again", command(db, "retry --held")));
+    }
+    printed(lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush()))
+}
+
+impl<'r> FailureJson<'r> {
+    fn of(record: &'r Record) -> Self {
+        let path_bytes = record.path.as_str().is_none().then(|| STANDARD.encode(record.path.as_bytes()));
+        Self {
+            path: record.path.to_string_lossy(),
+            path_bytes,
+            state: record.state,
+            outcome: record.outcome.as_deref(),
+            class: record.class,
+            kind: record.kind.as_deref(),
+            status: record.status,
+            message: record.message.as_deref(),
+            body: record.error_body.as_ref().map(|body| String::from_utf8_lossy(body)),
+            attempts: record.attempts,
+            started: record.started.map(timestamp),
+        }
+    }
+}
+
+/// What ends a print-out early.
+enum Ended {
+    Store(StoreError),
+    Write(io::Error),
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn print_each(reader: &Reader, mut print: impl FnMut(Record) -> io::Result<()>) -> Result<u8, Problem> {
+    match reader.failures(&mut |record| print(record).map_err(Ended::Write)) {
+        Ok(()) => Ok(exit::DONE),
+        Err(Ended::Store(error)) => Err(error.into()),
+        Err(Ended::Write(error)) => printed(Err(error)),
+    }
+}
+
+pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let counts = reader.counts()?;
+    let verdict = reader.verify()?;
+    if verdict.problems.is_empty() {
+        let mut out = io::stdout().lock();
+        let results = counted(verdict.results, "result");
+        return printed(writeln!(out, "sound: {}; {results} checked", standing(&counts)));
+    }
+    for problem in &verdict.problems {
+        terminal.say(&format!("{} {}", terminal.red("damage:"), escaped(problem.as_bytes())));
+    }
+    Err(Problem::new(exit::UNUSABLE, format!("{} is damaged", FileName::from(reader.path())))
+        .note("nothing was changed")
+        .hint("work on a copy; `sqlite3 COPY .recover` saves what can be read"))
+}

@@ -1,0 +1,59 @@
+//! The command line: from words to the library's verbs, and from what they come to, to words and exit codes.
+
+mod args;
+mod demo;
+mod environment;
+mod error;
+mod events;
+mod exit;
+mod export;
+mod look;
+mod progress;
+mod request;
+mod signals;
+mod summary;
+mod terminal;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+use error::Problem;
+use terminal::Terminal;
+
+/// Parses, does, and returns the exit code.
+pub(crate) fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version go to stdout with 0, wrong usage to stderr with 2. There is nobody left to tell
+            // where that cannot be written.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    let terminal = Terminal::new(args.color);
+    match dispatch(args, &terminal) {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => {
+            problem.print(&terminal);
+            ExitCode::from(problem.code)
+        }
+    }
+}
+
+fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
+    let db = args.db;
+    match args.command {
+        Command::Run(run) => work::run(&db, *run, terminal),
+        Command::Resume(resume) => work::resume(&db, &resume, terminal),
+        Command::Retry(retry) => work::retry(&db, &retry, terminal),
+        Command::Status(status) => look::status(&db, &status),
+        Command::Failures(failures) => look::failures(&db, &failures),
+        Command::Export(export) => export::export(&db, &export, terminal),
+        Command::Verify => look::verify(&db, terminal),
+        Command::Demo(demo) => demo::demo(&demo, terminal),
+    }
+}

@@ -1,0 +1,192 @@
+//! What a run shows while it goes on: a bar on a terminal, a plain line now and then elsewhere.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use stride::event::{Counts, Event, Settled};
+use stride::job::{FileName, JobState};
+use stride::pace::Closed;
+use stride::settings::show_duration;
+
+use super::terminal::{Terminal, counted, grouped};
+
+/// Over how long "of late" reaches.
+const LATE: Duration = Duration::from_secs(15);
+/// How often a plain line is written.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// How many names a message lists.
+const NAMES: usize = 5;
+
+/// Follows a run.
+pub(crate) struct Progress {
+    terminal: Terminal,
+    bar: Option<ProgressBar>,
+    counts: Counts,
+    began: Instant,
+    last_line: Instant,
+    /// Ended calls of late: the second in which they ended, and how many.
+    late: VecDeque<(u64, u64)>,
+    /// Why nobody may call, and until when.
+    gate: Option<(Closed, Instant)>,
+    stopping: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(terminal: &Terminal) -> Self {
+        let now = Instant::now();
+        Self {
+            terminal: *terminal,
+            bar: None,
+            counts: Counts::default(),
+            began: now,
+            last_line: now,
+            late: VecDeque::new(),
+            gate: None,
+            stopping: false,
+        }
+    }
+
+    /// Takes note of what happened.
+    pub(crate) fn on(&mut self, event: &Event) {
+        match event {
+            Event::Started { recovered, counts, .. } => self.start(recovered, counts),
+            Event::Claimed { .. } => {
+                self.counts.shift(JobState::Pending, JobState::Running);
+                self.counts.attempts += 1;
+            }
+            Event::Settled(settled) => self.settled(settled),
+            Event::Gate(gate) => self.gate(*gate),
+            Event::Stopping { in_flight } => {
+                self.stopping = true;
+                self.say(&format!(
+                    "stopping: waiting for {}; press Ctrl-C again to stop now",
+                    counted(*in_flight as u64, "call")
+                ));
+            }
+            Event::Stopped { counts, .. } => {
+                self.counts = *counts;
+                if let Some(bar) = self.bar.take() {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Tick => {}
+        }
+        self.show();
+    }
+
+    fn start(&mut self, recovered: &[FileName], counts: &Counts) {
+        self.counts = *counts;
+        if !recovered.is_empty() {
+            self.say(&format!(
+                "recovered: {} in doubt, for the run died during their calls: {}",
+                counted(recovered.len() as u64, "file"),
+                names(recovered)
+            ));
+        }
+        let left = counted(counts.pending, "file");
+        self.say(&format!("calling: {left} to go, {} done before", grouped(counts.done)));
+        if self.terminal.animate {
+            let bar = ProgressBar::with_draw_target(Some(counts.total), ProgressDrawTarget::stderr_with_hz(10));
+            let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
+            self.bar = Some(bar);
+        }
+    }
+
+    fn settled(&mut self, settled: &Settled) {
+        self.counts.shift(JobState::Running, settled.state);
+        self.counts.in_doubt += u64::from(settled.outcome == "in_doubt");
+        let second = self.began.elapsed().as_secs();
+        match self.late.back_mut() {
+            Some((last, ended)) if *last == second => *ended += 1,
+            _ => self.late.push_back((second, 1)),
+        }
+        while self.late.front().is_some_and(|(first, _)| first + LATE.as_secs() < second) {
+            self.late.pop_front();
+        }
+    }
+
+    fn gate(&mut self, gate: Option<(Closed, Duration)>) {
+        let before = self.gate.map(|(why, _)| why);
+        self.gate = gate.map(|(why, wait)| (why, Instant::now() + wait));
+        // A bar shows the wait as long as it lasts; in a log the change is a line, but not every repetition.
+        if let (None, Some((why, _)), Some((_, wait))) = (&self.bar, self.gate, gate)
+            && before != Some(why)
+        {
+            self.say(&match why {
+                Closed::Throttled => format!("throttled: the service asks to wait {}", show_duration(wait)),
+                Closed::Unreachable => "unreachable: no connection can be made; trying again, with one call at a time".to_owned(),
+            });
+        }
+    }
+
+    fn show(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.counts.done + self.counts.failed + self.counts.held);
+            bar.set_message(self.line());
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            self.say(&self.line());
+        }
+    }
+
+    fn line(&self) -> String {
+        let Counts { total, done, failed, held, .. } = self.counts;
+        let mut line = format!("{} of {} done", grouped(done), counted(total, "file"));
+        for (number, word) in [(failed, "failed"), (held, "held")] {
+            if number > 0 {
+                line.push_str(&format!(", {} {word}", grouped(number)));
+            }
+        }
+        if let Some(rate) = self.rate() {
+            line.push_str(&format!(" · {rate:.1} calls/s"));
+        }
+        match self.gate {
+            Some((why, until)) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let why = match why {
+                    Closed::Throttled => "throttled",
+                    Closed::Unreachable => "unreachable",
+                };
+                line.push_str(&format!(" · {why}, next try in {}", show_duration(left)));
+            }
+            None if self.stopping => line.push_str(&format!(" · stopping, {} in flight", self.counts.running)),
+            None => {
+                let eta = self.eta().map_or_else(|| "unknown".to_owned(), |eta| show_duration(eta).to_string());
+                line.push_str(&format!(" · ETA {eta}"));
+            }
+        }
+        line
+    }
+
+    /// Calls that ended in a second, of late.
+    fn rate(&self) -> Option<f64> {
+        let over = self.began.elapsed().min(LATE).as_secs_f64();
+        let ended: u64 = self.late.iter().map(|(_, ended)| ended).sum();
+        (over >= 1.0 && ended > 0).then(|| ended as f64 / over)
+    }
+
+    fn eta(&self) -> Option<Duration> {
+        let left = self.counts.pending + self.counts.running;
+        self.rate().and_then(|rate| Duration::try_from_secs_f64(left as f64 / rate).ok())
+    }
+
+    /// Writes a line, above the bar where there is one.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.terminal.say(line)),
+            None => self.terminal.say(line),
+        }
+    }
+}
+
+/// The first few names, and how many more there are.
+pub(crate) fn names(names: &[FileName]) -> String {
+    let mut shown: Vec<String> = names.iter().take(NAMES).map(ToString::to_string).collect();
+    if names.len() > NAMES {
+        shown.push(format!("and {} more", grouped((names.len() - NAMES) as u64)));
+    }
+    shown.join(", ")
+}

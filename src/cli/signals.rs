@@ -1,0 +1,71 @@
+//! Ctrl-C and its relatives: the first asks the calls in flight to end, the second drops them, the third ends
+//! the process on the spot.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use stride::engine::{Stop, Urgency};
+
+use super::error::Problem;
+use super::exit;
+
+/// What signals have come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caught(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    first: AtomicI32,
+    count: AtomicU32,
+}
+
+impl Caught {
+    /// Turns signals into requests to stop, from now on.
+    pub(crate) fn install(stop: &Stop) -> Result<Self, Problem> {
+        let caught = Self::default();
+        let failed = |error: &dyn std::error::Error| Problem::of(exit::ERROR, error);
+        let on_interrupt = (caught.clone(), stop.clone());
+        ctrlc::set_handler(move || on_interrupt.0.take(SIGINT, &on_interrupt.1)).map_err(|error| failed(&error))?;
+        // Whoever started this with SIGHUP ignored, as `nohup` does, wants it to live on.
+        let signals = if hangup_is_ignored() { vec![SIGTERM] } else { vec![SIGTERM, SIGHUP] };
+        let mut signals = Signals::new(signals).map_err(|error| failed(&error))?;
+        let (on_signal, stop) = (caught.clone(), stop.clone());
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                for signal in signals.forever() {
+                    on_signal.take(signal, &stop);
+                }
+            })
+            .map_err(|error| failed(&error))?;
+        Ok(caught)
+    }
+
+    /// The signal that asked for the stop.
+    pub(crate) fn first(&self) -> Option<i32> {
+        Some(self.0.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+
+    fn take(&self, signal: i32, stop: &Stop) {
+        let _ = self.0.first.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+        match self.0.count.fetch_add(1, Ordering::SeqCst) {
+            0 => stop.ask(Urgency::Drain),
+            1 => stop.ask(Urgency::Now),
+            _ => {
+                #[expect(clippy::disallowed_methods, reason = "the third signal wants nothing to be waited for")]
+                std::process::exit(i32::from(exit::signalled(signal)));
+            }
+        }
+    }
+}
+
+/// Whether SIGHUP was ignored when this process began. Where that cannot be known, it was not.
+fn hangup_is_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 << (SIGHUP - 1) != 0)
+}

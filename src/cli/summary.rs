@@ -1,0 +1,100 @@
+//! The end of a run in words: what came of it, what failed and why, and the very command to type next.
+
+use std::path::Path;
+use std::time::Duration;
+
+use stride::event::Counts;
+use stride::job::{FileName, JobState, escaped};
+use stride::settings::show_duration;
+use stride::store::{Cause, Reader};
+
+use super::error::{Problem, command};
+use super::terminal::{Terminal, counted, grouped};
+
+/// How much of a message or a body is shown in one line, in characters.
+const SHOWN: usize = 160;
+
+/// Where a run stands, in a line.
+pub(crate) fn standing(counts: &Counts) -> String {
+    let mut line = format!("{} of {} done", grouped(counts.done), counted(counts.total, "file"));
+    for (number, word) in
+        [(counts.failed, "failed"), (counts.held, "held"), (counts.running, "running"), (counts.pending, "pending")]
+    {
+        if number > 0 {
+            line.push_str(&format!(", {} {word}", grouped(number)));
+        }
+    }
+    line
+}
+
+/// Tells how a run went and what can be done now.
+pub(crate) fn tell(
+    db: &Path,
+    terminal: &Terminal,
+    calls: u64,
+    took: Duration,
+    cut_off: &[FileName],
+) -> Result<(), Problem> {
+    let reader = Reader::open(db)?;
+    let counts = reader.counts()?;
+    terminal.say(&format!("{}; {} in {}", standing(&counts), counted(calls, "call"), show_duration(took)));
+    if !cut_off.is_empty() {
+        let files = counted(cut_off.len() as u64, "file");
+        terminal.say(&format!("in doubt: {files} whose call was cut off: {}", super::progress::names(cut_off)));
+    }
+    let causes = if counts.failed + counts.held > 0 { reader.causes()? } else { Vec::new() };
+    for cause in &causes {
+        for line in told(cause) {
+            terminal.say(&line);
+        }
+    }
+    let hint = |words: &str, what: &str| terminal.say(&format!("{} {}   {what}", terminal.cyan("hint:"), command(db, words)));
+    if counts.pending + counts.running > 0 {
+        hint("resume", "goes on where this stopped");
+    }
+    if counts.failed > 0 {
+        hint("retry", "calls the failed files again");
+    }
+    if counts.held > 0 {
+        hint("retry --held", "calls the held files again");
+    }
+    if counts.done == counts.total {
+        hint("export -o results.json", "writes the results");
+    } else if counts.pending + counts.running == 0 {
+        hint("export --all -o results.json", "writes the results, and what became of the other files");
+    }
+    Ok(())
+}
+
+/// A cause and its examples, in lines.
+pub(crate) fn told(cause: &Cause) -> Vec<String> {
+    let word = if cause.key.state == JobState::Held { "held" } else { "failed" };
+    let class = cause.key.class.map_or("", |class| class.as_str());
+    let what = cause.examples.first().map_or_else(String::new, |example| short(example.message.as_bytes()));
+    let mut lines = vec![format!("{word}: {} × {what} ({class})", grouped(cause.count))];
+    for example in &cause.examples {
+        let message = short(example.message.as_bytes());
+        let mut line = format!("    {}", example.path);
+        if message != what {
+            line.push_str(&format!(": {message}"));
+        }
+        let body = short(example.body.trim_ascii());
+        if !body.is_empty() {
+            line.push_str(&format!(": {body}"));
+        }
+        lines.push(line);
+    }
+    if cause.count > cause.examples.len() as u64 {
+        lines.push(format!("    and {} more", grouped(cause.count - cause.examples.len() as u64)));
+    }
+    lines
+}
+
+/// Text from outside, safe to show and not too long.
+fn short(text: &[u8]) -> String {
+    let text = escaped(text);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

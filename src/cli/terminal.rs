@@ -1,0 +1,93 @@
+//! What goes to the terminal and how: stderr for people, stdout for data.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use super::args::Color;
+use super::environment;
+
+/// How stderr may be written to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    color: bool,
+    /// Whether a bar may be drawn and redrawn.
+    pub(crate) animate: bool,
+}
+
+impl Terminal {
+    pub(crate) fn new(color: Color) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        let dumb = environment::variable("TERM").is_none_or(|term| term == b"dumb");
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && !dumb && !environment::is_set("NO_COLOR"),
+        };
+        Self { color, animate: is_terminal && !dumb }
+    }
+
+    /// Writes a line to stderr. Where that is closed or full, the work goes on without words.
+    #[expect(clippy::unused_self, reason = "whoever writes to the terminal should hold it")]
+    pub(crate) fn say(&self, line: &str) {
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+
+    /// A label such as `error:`, in red where there are colours.
+    pub(crate) fn red(&self, label: &str) -> String {
+        self.paint(label, "1;31")
+    }
+
+    /// A label such as `hint:`.
+    pub(crate) fn cyan(&self, label: &str) -> String {
+        self.paint(label, "1;36")
+    }
+
+    /// A label such as `note:`.
+    pub(crate) fn bold(&self, label: &str) -> String {
+        self.paint(label, "1")
+    }
+
+    fn paint(&self, label: &str, code: &str) -> String {
+        if self.color { format!("\x1b[{code}m{label}\x1b[0m") } else { label.to_owned() }
+    }
+}
+
+/// Ends a command that wrote to stdout: a reader that has seen enough (`| head`) is no error.
+pub(crate) fn written(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// A number with its thousands set apart: 41,000.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 file`, `41,000 files`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(41_000), "41,000");
+        assert_eq!(grouped(10_000_000), "10,000,000");
+        assert_eq!(counted(1, "file"), "1 file");
+        assert_eq!(counted(2, "file"), "2 files");
+    }
+}

@@ -1,0 +1,277 @@
+//! `run`, `resume` and `retry`: from a list to jobs, from jobs to calls, and what is said about it.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use stride::caller::{Caller, Credential, HttpPlan};
+use stride::engine::{self, Outline, Stop};
+use stride::event::Ending;
+use stride::input::{self, Separator, Skipped, Source};
+use stride::job::FileName;
+use stride::settings::{Call, Request, Settings};
+use stride::store::{Filter, Loaded, Lock, NewRun, Reader, Store, note_artifact};
+
+use super::args::{Free, Outputs, Resume, Retry, Run};
+use super::environment;
+use super::error::{Problem, command};
+use super::events::Events;
+use super::exit;
+use super::progress::{Progress, names};
+use super::request::{asked, given_again, refuse_change};
+use super::signals::Caught;
+use super::summary;
+use super::terminal::{Terminal, counted};
+
+/// `stride run`: makes the run, or goes on with it.
+pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Problem> {
+    let asked = asked(&args)?;
+    let sources = sources(&args)?;
+    let call = Call::Http(asked.request.clone());
+    // Whatever is wrong with the request is said before anything is made of the list.
+    plan(&asked.request, &args.free.over(Settings::default()), &asked.credentials)?;
+    for credential in &asked.credentials {
+        terminal.say(&format!(
+            "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
+            terminal.bold("note:"),
+            credential.name
+        ));
+    }
+    let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
+    let lock = Lock::acquire(db)?;
+    let mut own = lock.own_files();
+    own.extend(args.outputs.events.as_deref().and_then(resolved));
+    let (store, settings) = if lock.database().symlink_metadata().is_ok() {
+        own.extend(Reader::open(lock.database())?.artifacts()?);
+        let mut store = Store::open(lock)?;
+        accept(&mut store, &call, args.accept_change, terminal)?;
+        let elsewhere = (store.base() != here).then(|| store.base().to_owned());
+        let mut skipped = Skipped::default();
+        let loaded = store.load(|loader| {
+            skipped = input::names(&sources, &own, &mut |name| match &elsewhere {
+                Some(base) if name.as_path().is_relative() => Err(wrong_folder(&name, base)),
+                _ => Ok(loader.add(&name)?),
+            })?;
+            Ok::<_, Problem>(())
+        })?;
+        tell_loaded(&loaded, &skipped, terminal);
+        let settings = keep_settings(&mut store, &args.free)?;
+        (store, settings)
+    } else {
+        let settings = args.free.over(Settings::default());
+        make(lock, NewRun { call, settings: settings.clone(), base: here }, &sources, &own, terminal)
+            .map(|store| (store, settings))?
+    };
+    work(db, store, &settings, &asked.credentials, &args.outputs, terminal)
+}
+
+/// `stride resume`: goes on with what is stored.
+pub(crate) fn resume(db: &Path, args: &Resume, terminal: &Terminal) -> Result<u8, Problem> {
+    let store = open(db)?;
+    go_on(db, store, args, terminal)
+}
+
+/// `stride retry`: makes failed or held jobs pending, and goes on.
+pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, Problem> {
+    let mut store = open(db)?;
+    // What would keep the run from going on is said before anything is changed.
+    let credentials = given_again(&args.resume.header, &store.call()?)?;
+    if !args.queue_only {
+        callable(&store, &args.resume.free.over(store.settings()?), &credentials)?;
+    }
+    let filter = Filter {
+        classes: args.class.clone(),
+        statuses: args.status.clone(),
+        text: args.text.clone(),
+        held: args.held,
+    };
+    let moved = store.requeue(&filter)?;
+    let word = if args.held { "held" } else { "failed" };
+    terminal.say(&format!("{} pending again", counted(moved, &format!("{word} file"))));
+    if args.queue_only {
+        keep_settings(&mut store, &args.resume.free)?;
+        store.close()?;
+        return Ok(exit::DONE);
+    }
+    go_on(db, store, &args.resume, terminal)
+}
+
+fn open(db: &Path) -> Result<Store, Problem> {
+    // The lock file of a run that is not there would only be litter.
+    Reader::open(db)?;
+    Ok(Store::open(Lock::acquire(db)?)?)
+}
+
+fn go_on(db: &Path, mut store: Store, args: &Resume, terminal: &Terminal) -> Result<u8, Problem> {
+    let credentials = given_again(&args.header, &store.call()?)?;
+    let settings = args.free.over(store.settings()?);
+    callable(&store, &settings, &credentials)?;
+    let settings = keep_settings(&mut store, &args.free)?;
+    work(db, store, &settings, &credentials, &args.outputs, terminal)
+}
+
+/// Checks that the run's call can be made with what is at hand, if there is anything to call.
+fn callable(store: &Store, settings: &Settings, credentials: &[Credential]) -> Result<(), Problem> {
+    match store.call()? {
+        Call::Http(request) if something_left(store) => plan(&request, settings, credentials).map(drop),
+        Call::Http(_) => Ok(()),
+        Call::Program { name } => Err(Problem::usage(format!(
+            "this run's calls are made by a program of its own: {}",
+            stride::job::escaped(name.as_bytes())
+        ))
+        .hint("let that program go on with it")),
+    }
+}
+
+fn something_left(store: &Store) -> bool {
+    store.counts().pending + store.counts().running > 0
+}
+
+fn plan(request: &Request, settings: &Settings, credentials: &[Credential]) -> Result<HttpPlan, Problem> {
+    Ok(HttpPlan::new(request, settings, credentials, &environment::variable)?)
+}
+
+fn sources(args: &Run) -> Result<Vec<Source>, Problem> {
+    let separator = if args.null { Separator::Nul } else { Separator::Newline };
+    let lists = args.files_from.iter().map(|list| match list.as_path() {
+        list if list == Path::new("-") => Source::Stdin(separator),
+        list => Source::List(list.to_owned(), separator),
+    });
+    let sources: Vec<Source> = args.files.iter().cloned().map(Source::Path).chain(lists).collect();
+    if sources.is_empty() {
+        return Err(Problem::usage("no files were named")
+            .hint("name files or folders, or give a list with --files-from; `stride resume` goes on with a run"));
+    }
+    Ok(sources)
+}
+
+fn make(
+    lock: Lock,
+    run: NewRun,
+    sources: &[Source],
+    own: &[PathBuf],
+    terminal: &Terminal,
+) -> Result<Store, Problem> {
+    let mut skipped = Skipped::default();
+    let (store, loaded) = Store::create(lock, &run, |loader| {
+        skipped = input::names(sources, own, &mut |name| Ok::<_, Problem>(loader.add(&name)?))?;
+        Ok::<_, Problem>(())
+    })?;
+    tell_loaded(&loaded, &skipped, terminal);
+    Ok(store)
+}
+
+/// Compares the request with the run's own.
+fn accept(store: &mut Store, call: &Call, accept_change: bool, terminal: &Terminal) -> Result<(), Problem> {
+    let differences = store.call()?.differences(call);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let done = store.counts().done;
+    if !accept_change {
+        return Err(refuse_change(&differences, done));
+    }
+    store.set_call(call)?;
+    terminal.say(&format!("the request was changed; {} under the old one are kept", counted(done, "result")));
+    Ok(())
+}
+
+/// Puts the settings that were given over the run's own, which they become.
+fn keep_settings(store: &mut Store, given: &Free) -> Result<Settings, Problem> {
+    let kept = store.settings()?;
+    let settings = given.over(kept.clone());
+    if settings != kept {
+        store.set_settings(&settings)?;
+    }
+    Ok(settings)
+}
+
+fn wrong_folder(name: &FileName, base: &Path) -> Problem {
+    Problem::usage(format!("`{name}` is relative, and this run was made in another folder"))
+        .cause(format!("names resolve against {}", FileName::from(base)))
+        .note("nothing was changed")
+        .hint(format!("cd {}, or give absolute names; `stride resume` works from anywhere", super::error::quoted(base)))
+}
+
+fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
+    let Loaded { added, known, duplicates, left, left_examples } = loaded;
+    let mut line = format!("list: {}", counted(added + known, "file"));
+    if *known > 0 {
+        line.push_str(&format!(", {} of them new", counted(*added, "file")));
+    }
+    if *duplicates > 0 {
+        line.push_str(&format!("; {} collapsed", counted(*duplicates, "duplicate")));
+    }
+    for (number, what) in [(skipped.hidden, "hidden"), (skipped.blank, "blank line"), (skipped.other, "not a file")] {
+        if number > 0 {
+            line.push_str(&format!("; {number} skipped ({what})"));
+        }
+    }
+    terminal.say(&line);
+    if !skipped.own.is_empty() {
+        terminal.say(&format!("{} skipped stride's own files: {}", terminal.bold("note:"), names(&skipped.own)));
+    }
+    if *left > 0 {
+        terminal.say(&format!(
+            "{} not in this list any more: {} of the run, which stay in it: {}",
+            terminal.bold("note:"),
+            counted(*left, "file"),
+            names(left_examples)
+        ));
+    }
+}
+
+/// A file's path with links resolved, whether or not it is there yet.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    })
+}
+
+/// Makes the calls, and says how it went.
+fn work(
+    db: &Path,
+    mut store: Store,
+    settings: &Settings,
+    credentials: &[Credential],
+    outputs: &Outputs,
+    terminal: &Terminal,
+) -> Result<u8, Problem> {
+    let began = Instant::now();
+    let attempts_before = store.counts().attempts;
+    let mut events = outputs.events.as_deref().map(|path| Events::open(path, terminal)).transpose()?;
+    if let Some(path) = outputs.events.as_deref().and_then(resolved) {
+        note_artifact(store.path(), &path);
+    }
+    let stop = Stop::new();
+    let caught = Caught::install(&stop)?;
+    let mut progress = Progress::new(terminal);
+    let outline = match store.call()? {
+        Call::Http(request) if something_left(&store) => {
+            let plan = plan(&request, settings, credentials)?;
+            let mut callers: Vec<Box<dyn Caller>> = Vec::with_capacity(settings.threads);
+            for _ in 0..settings.threads {
+                callers.push(Box::new(plan.caller()?));
+            }
+            engine::run(&mut store, callers, settings, &stop, &mut |event| {
+                if let Some(events) = &mut events {
+                    events.on(event);
+                }
+                progress.on(event);
+            })?
+        }
+        _ => Outline { ending: Ending::Finished, counts: store.counts(), in_doubt: Vec::new() },
+    };
+    let calls = outline.counts.attempts - attempts_before;
+    store.end(&outline.ending)?;
+    summary::tell(db, terminal, calls, began.elapsed(), &outline.in_doubt)?;
+    match (&outline.ending, caught.first()) {
+        (Ending::Panicked(path), _) => Err(Problem::new(exit::INTERNAL, format!("a call panicked: {path}"))
+            .note("every other call was recorded; that one is in doubt")
+            .hint(format!("{} goes on", command(db, "resume")))),
+        (_, Some(signal)) => Ok(exit::signalled(signal)),
+        (Ending::Stopped, None) => Ok(exit::ERROR),
+        (Ending::Finished, None) if outline.counts.done == outline.counts.total => Ok(exit::DONE),
+        (Ending::Finished, None) => Ok(exit::INCOMPLETE),
+    }
+}
