@@ -1,4 +1,46 @@
-//! stride
+//! Calls something once for each file of a long list, and never loses an answer.
+//!
+//! This is the library of the command `stride`, for programs with a call of their own: the list lies in a
+//! SQLite database, chunk threads take it in strides as `files[i::n]` would, and each result or failure is
+//! recorded in a synced transaction before anything says that it is there. A program that is killed goes on
+//! where it was when it is started again.
+//!
+//! ```
+//! use stride::export::{Format, Selection};
+//! use stride::job::{Answer, Class, Failure};
+//! use stride::settings::Settings;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let at = |name: &str| folder.path().join(name);
+//! # std::fs::write(at("a.txt"), "good")?;
+//! # std::fs::write(at("b.txt"), "so so")?;
+//! let mut run = stride::Run::open(at("stride.db"), "count words, version 1")?;
+//! run.add([at("a.txt"), at("b.txt")])?;
+//!
+//! let settings = Settings { threads: 2, ..Settings::default() };
+//! let outline = run.process(&settings, |job| {
+//!     // This is your `api_call(file)`.
+//!     let text = std::fs::read_to_string(&job.file)
+//!         .map_err(|error| Failure::new(Class::Input, "unreadable", error.to_string()))?;
+//!     Ok(Answer::json(format!("{{\"words\":{}}}", text.split_whitespace().count())))
+//! })?;
+//! assert_eq!(outline.counts.done, 2);
+//!
+//! run.export(Format::Json, Selection::Whole, at("api_call_results.json"))?;
+//! # let exported = std::fs::read_to_string(at("api_call_results.json"))?;
+//! # assert!(exported.contains("b.txt\": {\"words\":2}"), "{exported}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Run`] is the short way. Beneath it: a [`store::Store`] is the queue, a [`caller::Caller`] makes one
+//! thread's calls ([`caller::HttpPlan`] makes HTTP callers), and [`engine::run`] brings them together and hands
+//! over every [`event::Event`]. The library prints nothing, reads no environment variables and installs no
+//! signal handlers.
+//!
+#![doc = include_str!("ARCHITECTURE.md")]
+
 pub mod caller;
 pub mod engine;
 pub mod event;
@@ -7,5 +49,8 @@ pub mod input;
 pub mod job;
 pub mod pace;
 pub mod retry;
+mod run;
 pub mod settings;
 pub mod store;
+
+pub use run::{Error, Run};

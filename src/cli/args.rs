@@ -19,7 +19,13 @@ const MOST_THREADS: u64 = 10_000;
 #[command(version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// The run's database
-    #[arg(long, global = true, env = "STRIDE_DB", value_name = "FILE", default_value = "stride.db")]
+    #[arg(
+        long,
+        global = true,
+        env = "STRIDE_DB",
+        value_name = "FILE",
+        default_value = "stride.db"
+    )]
     pub(crate) db: PathBuf,
     /// When to use colours
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -252,7 +258,11 @@ enum InDoubt {
 struct Pace(Option<Rate>);
 
 fn parse_rate(text: &str) -> Result<Pace, String> {
-    if text == "none" { Ok(Pace(None)) } else { text.parse().map(|rate| Pace(Some(rate))) }
+    if text == "none" {
+        Ok(Pace(None))
+    } else {
+        text.parse().map(|rate| Pace(Some(rate)))
+    }
 }
 
 fn parse_positive(text: &str) -> Result<Duration, String> {
@@ -265,7 +275,10 @@ fn parse_positive(text: &str) -> Result<Duration, String> {
 fn parse_class(word: &str) -> Result<Class, String> {
     Class::from_word(word).ok_or_else(|| {
         let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
-        format!("there is no class `{word}`; the classes are {}", words.join(", "))
+        format!(
+            "there is no class `{word}`; the classes are {}",
+            words.join(", ")
+        )
     })
 }
 
@@ -277,7 +290,10 @@ impl Free {
             InDoubt::Hold => DoubtPolicy::Hold,
         });
         Settings {
-            threads: self.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(settings.threads),
+            threads: self
+                .threads
+                .and_then(|threads| usize::try_from(threads).ok())
+                .unwrap_or(settings.threads),
             rate: self.rate.map_or(settings.rate, |Pace(rate)| rate),
             retries: self.retries.unwrap_or(settings.retries),
             retry_delay: self.retry_delay.unwrap_or(settings.retry_delay),
@@ -305,8 +321,22 @@ mod tests {
 
     #[test]
     fn what_is_left_out_stays() {
-        let stored = Settings { threads: 3, retries: 9, ..Settings::default() };
-        let free = Free { threads: Some(5), rate: Some(Pace(None)), ..Free::default() };
-        assert_eq!(free.over(stored.clone()), Settings { threads: 5, ..stored });
+        let stored = Settings {
+            threads: 3,
+            retries: 9,
+            ..Settings::default()
+        };
+        let free = Free {
+            threads: Some(5),
+            rate: Some(Pace(None)),
+            ..Free::default()
+        };
+        assert_eq!(
+            free.over(stored.clone()),
+            Settings {
+                threads: 5,
+                ..stored
+            }
+        );
     }
 }

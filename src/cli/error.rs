@@ -25,7 +25,13 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(code: u8, error: impl Into<String>) -> Self {
-        Self { code, error: error.into(), causes: Vec::new(), notes: Vec::new(), hints: Vec::new() }
+        Self {
+            code,
+            error: error.into(),
+            causes: Vec::new(),
+            notes: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     pub(crate) fn usage(error: impl Into<String>) -> Self {
@@ -108,22 +114,27 @@ impl From<StoreError> for Problem {
 impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
         match &error {
-            RunError::Store { source: StoreError::Usurped, .. } => Self::from(StoreError::Usurped),
-            RunError::Store { unsaved, in_flight, .. } => {
+            RunError::Store {
+                source: StoreError::Usurped,
+                ..
+            } => Self::from(StoreError::Usurped),
+            RunError::Store {
+                unsaved, in_flight, ..
+            } => {
                 let lost = *unsaved as u64;
                 let mut problem = Self::of(exit::STORAGE, &error).note(format!(
                     "what was recorded is safe; {} in flight will be found in doubt",
                     counted((in_flight + unsaved) as u64, "call")
                 ));
                 if lost > 0 {
-                    problem = problem.note(format!("{} could not be recorded", counted(lost, "answer")));
+                    problem =
+                        problem.note(format!("{} could not be recorded", counted(lost, "answer")));
                 }
                 problem.hint("mend the storage, then give the same command again")
             }
             RunError::NoCallers => Self::of(exit::INTERNAL, &error),
-            RunError::Thread { .. } => {
-                Self::of(exit::ERROR, &error).hint("use fewer threads (-j), or raise the limits of the system")
-            }
+            RunError::Thread { .. } => Self::of(exit::ERROR, &error)
+                .hint("use fewer threads (-j), or raise the limits of the system"),
         }
     }
 }
@@ -151,7 +162,9 @@ impl From<InputError> for Problem {
     fn from(error: InputError) -> Self {
         let problem = Self::of(exit::USAGE, &error).note("nothing was changed");
         match &error {
-            InputError::Nul { .. } => problem.hint("if names end with NUL bytes, as `find -print0` writes them, add -0"),
+            InputError::Nul { .. } => {
+                problem.hint("if names end with NUL bytes, as `find -print0` writes them, add -0")
+            }
             InputError::Unreadable { .. } | InputError::List { .. } => problem,
         }
     }
@@ -194,7 +207,10 @@ mod tests {
     #[test]
     fn commands_can_be_pasted() {
         assert_eq!(command(Path::new("stride.db"), "retry"), "stride retry");
-        assert_eq!(command(Path::new("my runs/a.db"), "retry"), "stride retry --db 'my runs/a.db'");
+        assert_eq!(
+            command(Path::new("my runs/a.db"), "retry"),
+            "stride retry --db 'my runs/a.db'"
+        );
         assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
     }
 }

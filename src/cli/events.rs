@@ -43,8 +43,17 @@ struct Line<'e> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Detail<'e> {
-    Started { runner: i64, recovered: usize, counts: &'e Counts },
-    Claimed { attempt: u32, key: String, position: u64, chunk: usize },
+    Started {
+        runner: i64,
+        recovered: usize,
+        counts: &'e Counts,
+    },
+    Claimed {
+        attempt: u32,
+        key: String,
+        position: u64,
+        chunk: usize,
+    },
     Settled {
         attempt: u32,
         key: String,
@@ -60,30 +69,68 @@ enum Detail<'e> {
         sha256: Option<String>,
         duration: f64,
     },
-    Stopped { ending: &'static str, counts: &'e Counts },
+    Stopped {
+        ending: &'static str,
+        counts: &'e Counts,
+    },
 }
 
 impl Events {
     /// Opens the file to append to it, readable by its owner alone.
     pub(crate) fn open(path: &Path, terminal: &Terminal) -> Result<Self, Problem> {
-        let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let opened = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path);
         let file = opened.map_err(|error| {
             let name = FileName::from(path);
-            Problem::new(exit::USAGE, format!("cannot write the events to {name}")).cause(error.to_string())
+            Problem::new(exit::USAGE, format!("cannot write the events to {name}"))
+                .cause(error.to_string())
         })?;
-        Ok(Self { to: BufWriter::new(file), path: path.to_owned(), terminal: *terminal, failed: false })
+        Ok(Self {
+            to: BufWriter::new(file),
+            path: path.to_owned(),
+            terminal: *terminal,
+            failed: false,
+        })
     }
 
     /// Writes what happened.
     pub(crate) fn on(&mut self, event: &Event) {
         let line = match event {
-            Event::Started { runner, recovered, counts } => {
-                let detail = Detail::Started { runner: *runner, recovered: recovered.len(), counts };
-                Line { event: "started", t: monotonic(), path: None, path_bytes: None, detail }
+            Event::Started {
+                runner,
+                recovered,
+                counts,
+            } => {
+                let detail = Detail::Started {
+                    runner: *runner,
+                    recovered: recovered.len(),
+                    counts,
+                };
+                Line {
+                    event: "started",
+                    t: monotonic(),
+                    path: None,
+                    path_bytes: None,
+                    detail,
+                }
             }
-            Event::Claimed { path, position, attempt, key, chunk } => {
+            Event::Claimed {
+                path,
+                position,
+                attempt,
+                key,
+                chunk,
+            } => {
                 let (attempt, key) = (attempt.number, key.to_string());
-                let detail = Detail::Claimed { attempt, key, position: position.0, chunk: *chunk };
+                let detail = Detail::Claimed {
+                    attempt,
+                    key,
+                    position: position.0,
+                    chunk: *chunk,
+                };
                 Line::about("claimed", path, detail)
             }
             Event::Settled(settled) => {
@@ -101,8 +148,17 @@ impl Events {
                 Line::about("settled", &settled.path, detail)
             }
             Event::Stopped { ending, counts } => {
-                let detail = Detail::Stopped { ending: ending.as_str(), counts };
-                Line { event: "stopped", t: monotonic(), path: None, path_bytes: None, detail }
+                let detail = Detail::Stopped {
+                    ending: ending.as_str(),
+                    counts,
+                };
+                Line {
+                    event: "stopped",
+                    t: monotonic(),
+                    path: None,
+                    path_bytes: None,
+                    detail,
+                }
             }
             // Whenever the run has a moment, so has the file.
             Event::Tick => return self.check(|to| to.flush()),
@@ -122,15 +178,26 @@ impl Events {
         {
             self.failed = true;
             let path = FileName::from(self.path.as_path());
-            self.terminal.say(&format!("warning: cannot write the events to {path}: {error}; the run goes on"));
+            self.terminal.say(&format!(
+                "warning: cannot write the events to {path}: {error}; the run goes on"
+            ));
         }
     }
 }
 
 impl<'e> Line<'e> {
     fn about(event: &'static str, path: &'e FileName, detail: Detail<'e>) -> Self {
-        let path_bytes = path.as_str().is_none().then(|| STANDARD.encode(path.as_bytes()));
-        Self { event, t: monotonic(), path: Some(path.to_string_lossy()), path_bytes, detail }
+        let path_bytes = path
+            .as_str()
+            .is_none()
+            .then(|| STANDARD.encode(path.as_bytes()));
+        Self {
+            event,
+            t: monotonic(),
+            path: Some(path.to_string_lossy()),
+            path_bytes,
+            detail,
+        }
     }
 }
 

@@ -16,13 +16,15 @@ use super::terminal::{Terminal, counted};
 
 pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
+    let database = reader.path().to_owned();
     let selection = match (args.partial, args.all) {
         (true, _) => Selection::Partial,
         (_, true) => Selection::All,
         _ => Selection::Whole,
     };
     let format = args.format.into();
-    let incomplete = |error: ExportError| match error {
+    let incomplete = |error: ExportError| {
+        match error {
         ExportError::Incomplete { counts } => Problem::from(error).note(standing(&counts)).hint(format!(
             "{} finishes it; {} writes the results there are; {} writes what became of the other files too",
             command(db, "resume"),
@@ -30,22 +32,34 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             command(db, &again(args, "--all")),
         )),
         _ => error.into(),
+    }
     };
-    if let Some(path) = args.output.as_deref().filter(|path| *path != Path::new("-")) {
+    if let Some(path) = args
+        .output
+        .as_deref()
+        .filter(|path| *path != Path::new("-"))
+    {
         let written = to_file(&reader, format, selection, path).map_err(incomplete)?;
+        // The look ends before the note is written: the last to leave folds the log into the database.
+        drop(reader);
         if let Ok(path) = path.canonicalize() {
-            note_artifact(reader.path(), &path);
+            note_artifact(&database, &path);
         }
-        terminal.say(&format!("wrote {} to {}", counted(written, "file's result"), FileName::from(path)));
+        terminal.say(&format!(
+            "wrote {} to {}",
+            counted(written, "result"),
+            FileName::from(path)
+        ));
         return Ok(exit::DONE);
     }
     match to_stream(&reader, format, selection, &mut io::stdout().lock()) {
         Ok(_) => {
+            drop(reader);
             // Where a shell sent stdout into a file, a later walk should know that file.
             if let Ok(path) = std::fs::read_link("/proc/self/fd/1")
                 && path.is_file()
             {
-                note_artifact(reader.path(), &path);
+                note_artifact(&database, &path);
             }
             Ok(exit::DONE)
         }
@@ -56,6 +70,9 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
 
 /// The words of this export, with a way out added.
 fn again(args: &Export, way_out: &str) -> String {
-    let output = args.output.as_ref().map_or_else(String::new, |path| format!(" -o {}", quoted(path)));
+    let output = args
+        .output
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" -o {}", quoted(path)));
     format!("export {way_out}{output}")
 }

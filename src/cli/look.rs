@@ -21,7 +21,9 @@ use super::terminal::{Terminal, counted, grouped, written};
 
 /// Ends a command that printed data.
 pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
-    let failed = |error: io::Error| Problem::new(exit::ERROR, "cannot write to stdout").cause(error.to_string());
+    let failed = |error: io::Error| {
+        Problem::new(exit::ERROR, "cannot write to stdout").cause(error.to_string())
+    };
     written(result).map(|()| exit::DONE).map_err(failed)
 }
 
@@ -66,16 +68,29 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             ending: info.ended.as_ref().map(|(_, ending)| ending.as_str()),
         };
         let result = serde_json::to_writer_pretty(&mut out, &status).map_err(io::Error::from);
-        return printed(result.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()));
+        return printed(
+            result
+                .and_then(|()| out.write_all(b"\n"))
+                .and_then(|()| out.flush()),
+        );
     }
     let lines = [
-        ("run", format!("{}, made {}", FileName::from(reader.path()), timestamp(info.created))),
+        (
+            "run",
+            format!(
+                "{}, made {}",
+                FileName::from(reader.path()),
+                timestamp(info.created)
+            ),
+        ),
         ("call", call(&info.call)),
         ("files", standing(&counts)),
         ("calls", calls(&counts)),
         ("runner", runner(&info, holder.as_ref(), &counts)),
     ];
-    let result = lines.into_iter().try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
+    let result = lines
+        .into_iter()
+        .try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
     printed(result.and_then(|()| out.flush()))
 }
 
@@ -91,7 +106,10 @@ fn calls(counts: &Counts) -> String {
     if counts.in_doubt > 0 {
         line.push_str(&format!(", {} in doubt", grouped(counts.in_doubt)));
         if counts.in_doubt_recovered > 0 {
-            line.push_str(&format!(" ({} left by crashes)", grouped(counts.in_doubt_recovered)));
+            line.push_str(&format!(
+                " ({} left by crashes)",
+                grouped(counts.in_doubt_recovered)
+            ));
         }
     }
     line
@@ -102,7 +120,11 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
         (_, None, _) => "none has begun".to_owned(),
         (Some((ended, ending)), ..) => format!("the last one {ending} at {}", timestamp(*ended)),
         (None, Some(started), Some(holder)) => {
-            format!("process {} works on it since {}", holder.pid, timestamp(started))
+            format!(
+                "process {} works on it since {}",
+                holder.pid,
+                timestamp(started)
+            )
         }
         (None, Some(started), None) => format!(
             "the one begun at {} died; {} will be found in doubt",
@@ -141,10 +163,17 @@ pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
     if args.json {
         let mut first = true;
         let code = print_each(&reader, |record| {
-            out.write_all(if std::mem::take(&mut first) { b"[\n" } else { b",\n" })?;
+            out.write_all(if std::mem::take(&mut first) {
+                b"[\n"
+            } else {
+                b",\n"
+            })?;
             serde_json::to_writer(&mut out, &FailureJson::of(&record)).map_err(io::Error::from)
         })?;
-        printed(out.write_all(if first { b"[]\n" } else { b"\n]\n" }).and_then(|()| out.flush()))?;
+        printed(
+            out.write_all(if first { b"[]\n" } else { b"\n]\n" })
+                .and_then(|()| out.flush()),
+        )?;
         return Ok(code);
     }
     let causes = reader.causes()?;
@@ -154,17 +183,32 @@ pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
         lines.push(format!("nothing failed: {}", standing(&counts)));
     }
     if counts.failed > 0 {
-        lines.push(format!("{} calls the failed files again", command(db, "retry")));
+        lines.push(format!(
+            "{} calls the failed files again",
+            command(db, "retry")
+        ));
     }
     if counts.held > 0 {
-        lines.push(format!("{} calls the held files again", command(db, "retry --held")));
+        lines.push(format!(
+            "{} calls the held files again",
+            command(db, "retry --held")
+        ));
     }
-    printed(lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush()))
+    printed(
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))
+            .and_then(|()| out.flush()),
+    )
 }
 
 impl<'r> FailureJson<'r> {
     fn of(record: &'r Record) -> Self {
-        let path_bytes = record.path.as_str().is_none().then(|| STANDARD.encode(record.path.as_bytes()));
+        let path_bytes = record
+            .path
+            .as_str()
+            .is_none()
+            .then(|| STANDARD.encode(record.path.as_bytes()));
         Self {
             path: record.path.to_string_lossy(),
             path_bytes,
@@ -174,7 +218,10 @@ impl<'r> FailureJson<'r> {
             kind: record.kind.as_deref(),
             status: record.status,
             message: record.message.as_deref(),
-            body: record.error_body.as_ref().map(|body| String::from_utf8_lossy(body)),
+            body: record
+                .error_body
+                .as_ref()
+                .map(|body| String::from_utf8_lossy(body)),
             attempts: record.attempts,
             started: record.started.map(timestamp),
         }
@@ -193,7 +240,10 @@ impl From<StoreError> for Ended {
     }
 }
 
-fn print_each(reader: &Reader, mut print: impl FnMut(Record) -> io::Result<()>) -> Result<u8, Problem> {
+fn print_each(
+    reader: &Reader,
+    mut print: impl FnMut(Record) -> io::Result<()>,
+) -> Result<u8, Problem> {
     match reader.failures(&mut |record| print(record).map_err(Ended::Write)) {
         Ok(()) => Ok(exit::DONE),
         Err(Ended::Store(error)) => Err(error.into()),
@@ -208,12 +258,23 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     if verdict.problems.is_empty() {
         let mut out = io::stdout().lock();
         let results = counted(verdict.results, "result");
-        return printed(writeln!(out, "sound: {}; {results} checked", standing(&counts)));
+        return printed(writeln!(
+            out,
+            "sound: {}; {results} checked",
+            standing(&counts)
+        ));
     }
     for problem in &verdict.problems {
-        terminal.say(&format!("{} {}", terminal.red("damage:"), escaped(problem.as_bytes())));
+        terminal.say(&format!(
+            "{} {}",
+            terminal.red("damage:"),
+            escaped(problem.as_bytes())
+        ));
     }
-    Err(Problem::new(exit::UNUSABLE, format!("{} is damaged", FileName::from(reader.path())))
-        .note("nothing was changed")
-        .hint("work on a copy; `sqlite3 COPY .recover` saves what can be read"))
+    Err(Problem::new(
+        exit::UNUSABLE,
+        format!("{} is damaged", FileName::from(reader.path())),
+    )
+    .note("nothing was changed")
+    .hint("work on a copy; `sqlite3 COPY .recover` saves what can be read"))
 }

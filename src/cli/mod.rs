@@ -31,7 +31,11 @@ pub(crate) fn main() -> ExitCode {
             // Help and version go to stdout with 0, wrong usage to stderr with 2. There is nobody left to tell
             // where that cannot be written.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+            return ExitCode::from(if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::DONE
+            });
         }
     };
     let terminal = Terminal::new(args.color);

@@ -51,7 +51,9 @@ impl Progress {
     /// Takes note of what happened.
     pub(crate) fn on(&mut self, event: &Event) {
         match event {
-            Event::Started { recovered, counts, .. } => self.start(recovered, counts),
+            Event::Started {
+                recovered, counts, ..
+            } => self.start(recovered, counts),
             Event::Claimed { .. } => {
                 self.counts.shift(JobState::Pending, JobState::Running);
                 self.counts.attempts += 1;
@@ -86,11 +88,21 @@ impl Progress {
             ));
         }
         let left = counted(counts.pending, "file");
-        self.say(&format!("calling: {left} to go, {} done before", grouped(counts.done)));
+        self.say(&format!(
+            "calling: {left} to go, {} done before",
+            grouped(counts.done)
+        ));
         if self.terminal.animate {
-            let bar = ProgressBar::with_draw_target(Some(counts.total), ProgressDrawTarget::stderr_with_hz(10));
+            let bar = ProgressBar::with_draw_target(
+                Some(counts.total),
+                ProgressDrawTarget::stderr_with_hz(10),
+            );
             let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
+            bar.set_style(
+                style
+                    .unwrap_or_else(|_| ProgressStyle::default_bar())
+                    .progress_chars("━╸─"),
+            );
             self.bar = Some(bar);
         }
     }
@@ -103,7 +115,11 @@ impl Progress {
             Some((last, ended)) if *last == second => *ended += 1,
             _ => self.late.push_back((second, 1)),
         }
-        while self.late.front().is_some_and(|(first, _)| first + LATE.as_secs() < second) {
+        while self
+            .late
+            .front()
+            .is_some_and(|(first, _)| first + LATE.as_secs() < second)
+        {
             self.late.pop_front();
         }
     }
@@ -116,8 +132,14 @@ impl Progress {
             && before != Some(why)
         {
             self.say(&match why {
-                Closed::Throttled => format!("throttled: the service asks to wait {}", show_duration(wait)),
-                Closed::Unreachable => "unreachable: no connection can be made; trying again, with one call at a time".to_owned(),
+                Closed::Throttled => format!(
+                    "throttled: the service asks to wait {}",
+                    show_duration(wait)
+                ),
+                Closed::Unreachable => {
+                    "unreachable: no connection can be made; trying again, with one call at a time"
+                        .to_owned()
+                }
             });
         }
     }
@@ -133,7 +155,13 @@ impl Progress {
     }
 
     fn line(&self) -> String {
-        let Counts { total, done, failed, held, .. } = self.counts;
+        let Counts {
+            total,
+            done,
+            failed,
+            held,
+            ..
+        } = self.counts;
         let mut line = format!("{} of {} done", grouped(done), counted(total, "file"));
         for (number, word) in [(failed, "failed"), (held, "held")] {
             if number > 0 {
@@ -152,9 +180,14 @@ impl Progress {
                 };
                 line.push_str(&format!(" · {why}, next try in {}", show_duration(left)));
             }
-            None if self.stopping => line.push_str(&format!(" · stopping, {} in flight", self.counts.running)),
+            None if self.stopping => {
+                line.push_str(&format!(" · stopping, {} in flight", self.counts.running))
+            }
             None => {
-                let eta = self.eta().map_or_else(|| "unknown".to_owned(), |eta| show_duration(eta).to_string());
+                let eta = self.eta().map_or_else(
+                    || "unknown".to_owned(),
+                    |eta| show_duration(eta).to_string(),
+                );
                 line.push_str(&format!(" · ETA {eta}"));
             }
         }
@@ -170,7 +203,8 @@ impl Progress {
 
     fn eta(&self) -> Option<Duration> {
         let left = self.counts.pending + self.counts.running;
-        self.rate().and_then(|rate| Duration::try_from_secs_f64(left as f64 / rate).ok())
+        self.rate()
+            .and_then(|rate| Duration::try_from_secs_f64(left as f64 / rate).ok())
     }
 
     /// Writes a line, above the bar where there is one.
@@ -186,7 +220,10 @@ impl Progress {
 pub(crate) fn names(names: &[FileName]) -> String {
     let mut shown: Vec<String> = names.iter().take(NAMES).map(ToString::to_string).collect();
     if names.len() > NAMES {
-        shown.push(format!("and {} more", grouped((names.len() - NAMES) as u64)));
+        shown.push(format!(
+            "and {} more",
+            grouped((names.len() - NAMES) as u64)
+        ));
     }
     shown.join(", ")
 }

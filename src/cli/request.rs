@@ -21,30 +21,47 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
     let (url, user) = without_user(&run.url)?;
     let mut headers = Vec::new();
     let mut credentials = Vec::new();
-    for header in user.into_iter().map(Ok).chain(run.header.iter().map(|text| header(text))) {
+    for header in user
+        .into_iter()
+        .map(Ok)
+        .chain(run.header.iter().map(|text| header(text)))
+    {
         let (header, credential) = header?;
         headers.push(header);
         credentials.extend(credential);
     }
     let method = run.request.as_deref().unwrap_or("POST").to_owned();
-    Ok(Asked { request: Request { method, url, headers }, credentials })
+    Ok(Asked {
+        request: Request {
+            method,
+            url,
+            headers,
+        },
+        credentials,
+    })
 }
 
 /// Reads headers that are given again because their values are not stored.
 pub(crate) fn given_again(texts: &[String], call: &Call) -> Result<Vec<Credential>, Problem> {
-    let Call::Http(request) = call else { return Ok(Vec::new()) };
+    let Call::Http(request) = call else {
+        return Ok(Vec::new());
+    };
     let mut credentials = Vec::new();
     for text in texts {
         let (name, value) = split(text)?;
-        let withheld = request
-            .headers
-            .iter()
-            .any(|header| header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(name));
+        let withheld = request.headers.iter().any(|header| {
+            header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(name)
+        });
         if !withheld {
-            return Err(Problem::usage(format!("the header `{name}` is not one whose value has to be given again"))
-                .note("a run's request is changed with `stride run … --accept-change`"));
+            return Err(Problem::usage(format!(
+                "the header `{name}` is not one whose value has to be given again"
+            ))
+            .note("a run's request is changed with `stride run … --accept-change`"));
         }
-        credentials.push(Credential { name: name.to_owned(), value: value.to_owned() });
+        credentials.push(Credential {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
     }
     Ok(credentials)
 }
@@ -52,20 +69,47 @@ pub(crate) fn given_again(texts: &[String], call: &Call) -> Result<Vec<Credentia
 /// Reads `Name: value`, `Name:` or `Name;` as curl does. A literal value of a sensitive header is taken out.
 fn header(text: &str) -> Result<(Header, Option<Credential>), Problem> {
     if let Some(name) = text.strip_suffix(';').filter(|name| !name.contains(':')) {
-        return Ok((Header { name: name.to_owned(), value: HeaderValue::Template(String::new()) }, None));
+        return Ok((
+            Header {
+                name: name.to_owned(),
+                value: HeaderValue::Template(String::new()),
+            },
+            None,
+        ));
     }
     let (name, value) = split(text)?;
     let name = name.to_owned();
     if value.is_empty() {
-        return Ok((Header { name, value: HeaderValue::Absent }, None));
+        return Ok((
+            Header {
+                name,
+                value: HeaderValue::Absent,
+            },
+            None,
+        ));
     }
     // A template that is not one is reported where all of them are read.
     let refers = Template::parse(value).is_ok_and(|template| template.has_reference());
     if is_sensitive(&name) && !refers {
-        let credential = Credential { name: name.clone(), value: value.to_owned() };
-        return Ok((Header { name, value: HeaderValue::Withheld }, Some(credential)));
+        let credential = Credential {
+            name: name.clone(),
+            value: value.to_owned(),
+        };
+        return Ok((
+            Header {
+                name,
+                value: HeaderValue::Withheld,
+            },
+            Some(credential),
+        ));
     }
-    Ok((Header { name, value: HeaderValue::Template(value.to_owned()) }, None))
+    Ok((
+        Header {
+            name,
+            value: HeaderValue::Template(value.to_owned()),
+        },
+        None,
+    ))
 }
 
 fn split(text: &str) -> Result<(&str, &str), Problem> {
@@ -78,19 +122,31 @@ fn split(text: &str) -> Result<(&str, &str), Problem> {
 
 /// Takes the user information out of a URL: it becomes a header, as every client makes of it.
 fn without_user(url: &str) -> Result<(String, Option<(Header, Option<Credential>)>), Problem> {
-    let Some((scheme, rest)) = url.split_once("://") else { return Ok((url.to_owned(), None)) };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Ok((url.to_owned(), None));
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let Some(at) = rest[..end].rfind('@') else { return Ok((url.to_owned(), None)) };
+    let Some(at) = rest[..end].rfind('@') else {
+        return Ok((url.to_owned(), None));
+    };
     let (user, host) = (&rest[..at], &rest[at + 1..]);
     if user.contains('{') {
-        return Err(Problem::usage("the user information of a URL cannot hold a placeholder")
-            .hint("give a header instead: -H 'Authorization: Bearer {env:NAME}'"));
+        return Err(
+            Problem::usage("the user information of a URL cannot hold a placeholder")
+                .hint("give a header instead: -H 'Authorization: Bearer {env:NAME}'"),
+        );
     }
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let credential = Credential::basic(&decode(name), &decode(password));
-    let header = Header { name: credential.name.clone(), value: HeaderValue::Withheld };
-    Ok((format!("{scheme}://{host}"), Some((header, Some(credential)))))
+    let header = Header {
+        name: credential.name.clone(),
+        value: HeaderValue::Withheld,
+    };
+    Ok((
+        format!("{scheme}://{host}"),
+        Some((header, Some(credential))),
+    ))
 }
 
 /// The difference between two requests, two lines each, as an error that says how to go on.
@@ -100,7 +156,8 @@ pub(crate) fn refuse_change(differences: &[Difference], done: u64) -> Problem {
         super::terminal::counted(done, "file")
     );
     for Difference { old, new } in differences {
-        let line = |sign, text: &str| format!("\n  {sign} {}", stride::job::escaped(text.as_bytes()));
+        let line =
+            |sign, text: &str| format!("\n  {sign} {}", stride::job::escaped(text.as_bytes()));
         error.push_str(&line('-', old));
         error.push_str(&line('+', new));
     }
@@ -125,9 +182,18 @@ mod tests {
 
     #[test]
     fn headers_are_read_as_curl_reads_them() {
-        assert_eq!(header("Accept:text/plain").unwrap().0.value, HeaderValue::Template("text/plain".to_owned()));
-        assert_eq!(header("Content-Type:").unwrap().0.value, HeaderValue::Absent);
-        assert_eq!(header("X-Empty;").unwrap().0.value, HeaderValue::Template(String::new()));
+        assert_eq!(
+            header("Accept:text/plain").unwrap().0.value,
+            HeaderValue::Template("text/plain".to_owned())
+        );
+        assert_eq!(
+            header("Content-Type:").unwrap().0.value,
+            HeaderValue::Absent
+        );
+        assert_eq!(
+            header("X-Empty;").unwrap().0.value,
+            HeaderValue::Template(String::new())
+        );
         assert!(header("no colon").is_err());
     }
 
@@ -139,7 +205,10 @@ mod tests {
         assert_eq!(header.value, HeaderValue::Withheld);
         // me:p@ss
         assert_eq!(credential.unwrap().value, "Basic bWU6cEBzcw==");
-        assert_eq!(without_user("https://host/x@y").unwrap().0, "https://host/x@y");
+        assert_eq!(
+            without_user("https://host/x@y").unwrap().0,
+            "https://host/x@y"
+        );
         assert!(without_user("https://{env:USER}@host/").is_err());
     }
 }

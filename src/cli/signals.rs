@@ -29,9 +29,14 @@ impl Caught {
         let caught = Self::default();
         let failed = |error: &dyn std::error::Error| Problem::of(exit::ERROR, error);
         let on_interrupt = (caught.clone(), stop.clone());
-        ctrlc::set_handler(move || on_interrupt.0.take(SIGINT, &on_interrupt.1)).map_err(|error| failed(&error))?;
+        ctrlc::set_handler(move || on_interrupt.0.take(SIGINT, &on_interrupt.1))
+            .map_err(|error| failed(&error))?;
         // Whoever started this with SIGHUP ignored, as `nohup` does, wants it to live on.
-        let signals = if hangup_is_ignored() { vec![SIGTERM] } else { vec![SIGTERM, SIGHUP] };
+        let signals = if hangup_is_ignored() {
+            vec![SIGTERM]
+        } else {
+            vec![SIGTERM, SIGHUP]
+        };
         let mut signals = Signals::new(signals).map_err(|error| failed(&error))?;
         let (on_signal, stop) = (caught.clone(), stop.clone());
         thread::Builder::new()
@@ -51,12 +56,18 @@ impl Caught {
     }
 
     fn take(&self, signal: i32, stop: &Stop) {
-        let _ = self.0.first.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self
+            .0
+            .first
+            .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
         match self.0.count.fetch_add(1, Ordering::SeqCst) {
             0 => stop.ask(Urgency::Drain),
             1 => stop.ask(Urgency::Now),
             _ => {
-                #[expect(clippy::disallowed_methods, reason = "the third signal wants nothing to be waited for")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the third signal wants nothing to be waited for"
+                )]
                 std::process::exit(i32::from(exit::signalled(signal)));
             }
         }
@@ -65,7 +76,10 @@ impl Caught {
 
 /// Whether SIGHUP was ignored when this process began. Where that cannot be known, it was not.
 fn hangup_is_ignored() -> bool {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 << (SIGHUP - 1) != 0)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 << (SIGHUP - 1) != 0)
 }

@@ -16,10 +16,17 @@ const SHOWN: usize = 160;
 
 /// Where a run stands, in a line.
 pub(crate) fn standing(counts: &Counts) -> String {
-    let mut line = format!("{} of {} done", grouped(counts.done), counted(counts.total, "file"));
-    for (number, word) in
-        [(counts.failed, "failed"), (counts.held, "held"), (counts.running, "running"), (counts.pending, "pending")]
-    {
+    let mut line = format!(
+        "{} of {} done",
+        grouped(counts.done),
+        counted(counts.total, "file")
+    );
+    for (number, word) in [
+        (counts.failed, "failed"),
+        (counts.held, "held"),
+        (counts.running, "running"),
+        (counts.pending, "pending"),
+    ] {
         if number > 0 {
             line.push_str(&format!(", {} {word}", grouped(number)));
         }
@@ -37,18 +44,36 @@ pub(crate) fn tell(
 ) -> Result<(), Problem> {
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
-    terminal.say(&format!("{}; {} in {}", standing(&counts), counted(calls, "call"), show_duration(took)));
+    terminal.say(&format!(
+        "{}; {} in {}",
+        standing(&counts),
+        counted(calls, "call"),
+        show_duration(took)
+    ));
     if !cut_off.is_empty() {
         let files = counted(cut_off.len() as u64, "file");
-        terminal.say(&format!("in doubt: {files} whose call was cut off: {}", super::progress::names(cut_off)));
+        terminal.say(&format!(
+            "in doubt: {files} whose call was cut off: {}",
+            super::progress::names(cut_off)
+        ));
     }
-    let causes = if counts.failed + counts.held > 0 { reader.causes()? } else { Vec::new() };
+    let causes = if counts.failed + counts.held > 0 {
+        reader.causes()?
+    } else {
+        Vec::new()
+    };
     for cause in &causes {
         for line in told(cause) {
             terminal.say(&line);
         }
     }
-    let hint = |words: &str, what: &str| terminal.say(&format!("{} {}   {what}", terminal.cyan("hint:"), command(db, words)));
+    let hint = |words: &str, what: &str| {
+        terminal.say(&format!(
+            "{} {}   {what}",
+            terminal.cyan("hint:"),
+            command(db, words)
+        ))
+    };
     if counts.pending + counts.running > 0 {
         hint("resume", "goes on where this stopped");
     }
@@ -61,17 +86,30 @@ pub(crate) fn tell(
     if counts.done == counts.total {
         hint("export -o results.json", "writes the results");
     } else if counts.pending + counts.running == 0 {
-        hint("export --all -o results.json", "writes the results, and what became of the other files");
+        hint(
+            "export --all -o results.json",
+            "writes the results, and what became of the other files",
+        );
     }
     Ok(())
 }
 
 /// A cause and its examples, in lines.
 pub(crate) fn told(cause: &Cause) -> Vec<String> {
-    let word = if cause.key.state == JobState::Held { "held" } else { "failed" };
+    let word = if cause.key.state == JobState::Held {
+        "held"
+    } else {
+        "failed"
+    };
     let class = cause.key.class.map_or("", |class| class.as_str());
-    let what = cause.examples.first().map_or_else(String::new, |example| short(example.message.as_bytes()));
-    let mut lines = vec![format!("{word}: {} × {what} ({class})", grouped(cause.count))];
+    let what = cause
+        .examples
+        .first()
+        .map_or_else(String::new, |example| short(example.message.as_bytes()));
+    let mut lines = vec![format!(
+        "{word}: {} × {what} ({class})",
+        grouped(cause.count)
+    )];
     for example in &cause.examples {
         let message = short(example.message.as_bytes());
         let mut line = format!("    {}", example.path);
@@ -85,7 +123,10 @@ pub(crate) fn told(cause: &Cause) -> Vec<String> {
         lines.push(line);
     }
     if cause.count > cause.examples.len() as u64 {
-        lines.push(format!("    and {} more", grouped(cause.count - cause.examples.len() as u64)));
+        lines.push(format!(
+            "    and {} more",
+            grouped(cause.count - cause.examples.len() as u64)
+        ));
     }
     lines
 }

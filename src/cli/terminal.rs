@@ -22,11 +22,17 @@ impl Terminal {
             Color::Never => false,
             Color::Auto => is_terminal && !dumb && !environment::is_set("NO_COLOR"),
         };
-        Self { color, animate: is_terminal && !dumb }
+        Self {
+            color,
+            animate: is_terminal && !dumb,
+        }
     }
 
     /// Writes a line to stderr. Where that is closed or full, the work goes on without words.
-    #[expect(clippy::unused_self, reason = "whoever writes to the terminal should hold it")]
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever writes to the terminal should hold it"
+    )]
     pub(crate) fn say(&self, line: &str) {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
@@ -47,7 +53,11 @@ impl Terminal {
     }
 
     fn paint(&self, label: &str, code: &str) -> String {
-        if self.color { format!("\x1b[{code}m{label}\x1b[0m") } else { label.to_owned() }
+        if self.color {
+            format!("\x1b[{code}m{label}\x1b[0m")
+        } else {
+            label.to_owned()
+        }
     }
 }
 
@@ -74,7 +84,11 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// `1 file`, `41,000 files`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+    format!(
+        "{} {noun}{}",
+        grouped(number),
+        if number == 1 { "" } else { "s" }
+    )
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::progress::{Progress, names};
 use super::request::{asked, given_again, refuse_change};
 use super::signals::Caught;
 use super::summary;
-use super::terminal::{Terminal, counted};
+use super::terminal::{Terminal, counted, grouped};
 
 /// `stride run`: makes the run, or goes on with it.
 pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Problem> {
@@ -28,7 +28,11 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
     let sources = sources(&args)?;
     let call = Call::Http(asked.request.clone());
     // Whatever is wrong with the request is said before anything is made of the list.
-    plan(&asked.request, &args.free.over(Settings::default()), &asked.credentials)?;
+    plan(
+        &asked.request,
+        &args.free.over(Settings::default()),
+        &asked.credentials,
+    )?;
     for credential in &asked.credentials {
         terminal.say(&format!(
             "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
@@ -58,10 +62,27 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         (store, settings)
     } else {
         let settings = args.free.over(Settings::default());
-        make(lock, NewRun { call, settings: settings.clone(), base: here }, &sources, &own, terminal)
-            .map(|store| (store, settings))?
+        make(
+            lock,
+            NewRun {
+                call,
+                settings: settings.clone(),
+                base: here,
+            },
+            &sources,
+            &own,
+            terminal,
+        )
+        .map(|store| (store, settings))?
     };
-    work(db, store, &settings, &asked.credentials, &args.outputs, terminal)
+    work(
+        db,
+        store,
+        &settings,
+        &asked.credentials,
+        &args.outputs,
+        terminal,
+    )
 }
 
 /// `stride resume`: goes on with what is stored.
@@ -76,7 +97,11 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     // What would keep the run from going on is said before anything is changed.
     let credentials = given_again(&args.resume.header, &store.call()?)?;
     if !args.queue_only {
-        callable(&store, &args.resume.free.over(store.settings()?), &credentials)?;
+        callable(
+            &store,
+            &args.resume.free.over(store.settings()?),
+            &credentials,
+        )?;
     }
     let filter = Filter {
         classes: args.class.clone(),
@@ -86,7 +111,10 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     };
     let moved = store.requeue(&filter)?;
     let word = if args.held { "held" } else { "failed" };
-    terminal.say(&format!("{} pending again", counted(moved, &format!("{word} file"))));
+    terminal.say(&format!(
+        "{} pending again",
+        counted(moved, &format!("{word} file"))
+    ));
     if args.queue_only {
         keep_settings(&mut store, &args.resume.free)?;
         store.close()?;
@@ -112,7 +140,9 @@ fn go_on(db: &Path, mut store: Store, args: &Resume, terminal: &Terminal) -> Res
 /// Checks that the run's call can be made with what is at hand, if there is anything to call.
 fn callable(store: &Store, settings: &Settings, credentials: &[Credential]) -> Result<(), Problem> {
     match store.call()? {
-        Call::Http(request) if something_left(store) => plan(&request, settings, credentials).map(drop),
+        Call::Http(request) if something_left(store) => {
+            plan(&request, settings, credentials).map(drop)
+        }
         Call::Http(_) => Ok(()),
         Call::Program { name } => Err(Problem::usage(format!(
             "this run's calls are made by a program of its own: {}",
@@ -126,17 +156,36 @@ fn something_left(store: &Store) -> bool {
     store.counts().pending + store.counts().running > 0
 }
 
-fn plan(request: &Request, settings: &Settings, credentials: &[Credential]) -> Result<HttpPlan, Problem> {
-    Ok(HttpPlan::new(request, settings, credentials, &environment::variable)?)
+fn plan(
+    request: &Request,
+    settings: &Settings,
+    credentials: &[Credential],
+) -> Result<HttpPlan, Problem> {
+    Ok(HttpPlan::new(
+        request,
+        settings,
+        credentials,
+        &environment::variable,
+    )?)
 }
 
 fn sources(args: &Run) -> Result<Vec<Source>, Problem> {
-    let separator = if args.null { Separator::Nul } else { Separator::Newline };
+    let separator = if args.null {
+        Separator::Nul
+    } else {
+        Separator::Newline
+    };
     let lists = args.files_from.iter().map(|list| match list.as_path() {
         list if list == Path::new("-") => Source::Stdin(separator),
         list => Source::List(list.to_owned(), separator),
     });
-    let sources: Vec<Source> = args.files.iter().cloned().map(Source::Path).chain(lists).collect();
+    let sources: Vec<Source> = args
+        .files
+        .iter()
+        .cloned()
+        .map(Source::Path)
+        .chain(lists)
+        .collect();
     if sources.is_empty() {
         return Err(Problem::usage("no files were named")
             .hint("name files or folders, or give a list with --files-from; `stride resume` goes on with a run"));
@@ -153,7 +202,9 @@ fn make(
 ) -> Result<Store, Problem> {
     let mut skipped = Skipped::default();
     let (store, loaded) = Store::create(lock, &run, |loader| {
-        skipped = input::names(sources, own, &mut |name| Ok::<_, Problem>(loader.add(&name)?))?;
+        skipped = input::names(sources, own, &mut |name| {
+            Ok::<_, Problem>(loader.add(&name)?)
+        })?;
         Ok::<_, Problem>(())
     })?;
     tell_loaded(&loaded, &skipped, terminal);
@@ -161,7 +212,12 @@ fn make(
 }
 
 /// Compares the request with the run's own.
-fn accept(store: &mut Store, call: &Call, accept_change: bool, terminal: &Terminal) -> Result<(), Problem> {
+fn accept(
+    store: &mut Store,
+    call: &Call,
+    accept_change: bool,
+    terminal: &Terminal,
+) -> Result<(), Problem> {
     let differences = store.call()?.differences(call);
     if differences.is_empty() {
         return Ok(());
@@ -171,7 +227,10 @@ fn accept(store: &mut Store, call: &Call, accept_change: bool, terminal: &Termin
         return Err(refuse_change(&differences, done));
     }
     store.set_call(call)?;
-    terminal.say(&format!("the request was changed; {} under the old one are kept", counted(done, "result")));
+    terminal.say(&format!(
+        "the request was changed; {} under the old one are kept",
+        counted(done, "result")
+    ));
     Ok(())
 }
 
@@ -186,29 +245,58 @@ fn keep_settings(store: &mut Store, given: &Free) -> Result<Settings, Problem> {
 }
 
 fn wrong_folder(name: &FileName, base: &Path) -> Problem {
-    Problem::usage(format!("`{name}` is relative, and this run was made in another folder"))
-        .cause(format!("names resolve against {}", FileName::from(base)))
-        .note("nothing was changed")
-        .hint(format!("cd {}, or give absolute names; `stride resume` works from anywhere", super::error::quoted(base)))
+    Problem::usage(format!(
+        "`{name}` is relative, and this run was made in another folder"
+    ))
+    .cause(format!("names resolve against {}", FileName::from(base)))
+    .note("nothing was changed")
+    .hint(format!(
+        "cd {}, or give absolute names; `stride resume` works from anywhere",
+        super::error::quoted(base)
+    ))
 }
 
 fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
-    let Loaded { added, known, duplicates, left, left_examples } = loaded;
+    let Loaded {
+        added,
+        known,
+        duplicates,
+        left,
+        left_examples,
+    } = loaded;
     let mut line = format!("list: {}", counted(added + known, "file"));
     if *known > 0 {
-        line.push_str(&format!(", {} of them new", counted(*added, "file")));
+        line.push_str(&format!(
+            ", {} of them new",
+            if *added == 0 {
+                "none".to_owned()
+            } else {
+                grouped(*added)
+            }
+        ));
     }
     if *duplicates > 0 {
-        line.push_str(&format!("; {} collapsed", counted(*duplicates, "duplicate")));
+        line.push_str(&format!(
+            "; {} collapsed",
+            counted(*duplicates, "duplicate")
+        ));
     }
-    for (number, what) in [(skipped.hidden, "hidden"), (skipped.blank, "blank line"), (skipped.other, "not a file")] {
+    for (number, what) in [
+        (skipped.hidden, "hidden"),
+        (skipped.blank, "blank line"),
+        (skipped.other, "not a file"),
+    ] {
         if number > 0 {
             line.push_str(&format!("; {number} skipped ({what})"));
         }
     }
     terminal.say(&line);
     if !skipped.own.is_empty() {
-        terminal.say(&format!("{} skipped stride's own files: {}", terminal.bold("note:"), names(&skipped.own)));
+        terminal.say(&format!(
+            "{} skipped stride's own files: {}",
+            terminal.bold("note:"),
+            names(&skipped.own)
+        ));
     }
     if *left > 0 {
         terminal.say(&format!(
@@ -223,7 +311,10 @@ fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
 /// A file's path with links resolved, whether or not it is there yet.
 fn resolved(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().or_else(|| {
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| *folder != Path::new(""))
+            .unwrap_or(Path::new("."));
         Some(folder.canonicalize().ok()?.join(path.file_name()?))
     })
 }
@@ -239,7 +330,11 @@ fn work(
 ) -> Result<u8, Problem> {
     let began = Instant::now();
     let attempts_before = store.counts().attempts;
-    let mut events = outputs.events.as_deref().map(|path| Events::open(path, terminal)).transpose()?;
+    let mut events = outputs
+        .events
+        .as_deref()
+        .map(|path| Events::open(path, terminal))
+        .transpose()?;
     if let Some(path) = outputs.events.as_deref().and_then(resolved) {
         note_artifact(store.path(), &path);
     }
@@ -260,15 +355,22 @@ fn work(
                 progress.on(event);
             })?
         }
-        _ => Outline { ending: Ending::Finished, counts: store.counts(), in_doubt: Vec::new() },
+        _ => Outline {
+            ending: Ending::Finished,
+            counts: store.counts(),
+            in_doubt: Vec::new(),
+        },
     };
     let calls = outline.counts.attempts - attempts_before;
-    store.end(&outline.ending)?;
+    store.close()?;
     summary::tell(db, terminal, calls, began.elapsed(), &outline.in_doubt)?;
     match (&outline.ending, caught.first()) {
-        (Ending::Panicked(path), _) => Err(Problem::new(exit::INTERNAL, format!("a call panicked: {path}"))
-            .note("every other call was recorded; that one is in doubt")
-            .hint(format!("{} goes on", command(db, "resume")))),
+        (Ending::Panicked(path), _) => Err(Problem::new(
+            exit::INTERNAL,
+            format!("a call panicked: {path}"),
+        )
+        .note("every other call was recorded; that one is in doubt")
+        .hint(format!("{} goes on", command(db, "resume")))),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
         (Ending::Stopped, None) => Ok(exit::ERROR),
         (Ending::Finished, None) if outline.counts.done == outline.counts.total => Ok(exit::DONE),

@@ -128,27 +128,19 @@ impl<'s> Writer<'s> {
     /// Works until nothing is left, or a stop or the first storage error ends it. Dropping the writer drops
     /// the claims' senders, and that ends the chunk threads.
     pub(super) fn run(mut self) -> Result<Outline, RunError> {
-        let mut reports = Vec::new();
+        let mut reports: Vec<Box<Report>> = Vec::new();
         loop {
-            let unsaved = reports
-                .iter()
-                .filter(|report: &&Box<Report>| {
-                    matches!(report.settlement.outcome, Outcome::Succeeded(_))
-                })
-                .count();
+            let answered =
+                |report: &&Box<Report>| matches!(report.settlement.outcome, Outcome::Succeeded(_));
+            let unsaved = reports.iter().filter(answered).count();
             match self.turn(std::mem::take(&mut reports)) {
                 Ok(Idle::Until(wake)) => self.gather(wake, &mut reports),
                 Ok(Idle::End) => break,
-                Err(source) => {
-                    // The first storage error is final: whatever is still in flight is dropped.
-                    self.cancel.cancel();
-                    return Err(RunError::Store {
-                        source,
-                        unsaved,
-                        in_flight: self.in_flight,
-                    });
-                }
+                Err(source) => return Err(self.failed(source, unsaved)),
             }
+        }
+        if let Err(source) = self.store.finish(&self.ending) {
+            return Err(self.failed(source, 0));
         }
         let counts = self.store.counts();
         self.tell(Event::Stopped {
@@ -160,6 +152,16 @@ impl<'s> Writer<'s> {
             counts,
             in_doubt: self.cut_off,
         })
+    }
+
+    /// Ends on a storage error. The first one is final: whatever is still in flight is dropped.
+    fn failed(&self, source: StoreError, unsaved: usize) -> RunError {
+        self.cancel.cancel();
+        RunError::Store {
+            source,
+            unsaved,
+            in_flight: self.in_flight,
+        }
     }
 
     fn now(&self) -> Duration {

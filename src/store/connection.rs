@@ -2,10 +2,12 @@
 //! setting made and read back.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -56,13 +58,11 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
         path: path.to_owned(),
         source: error.into(),
     };
-    let access = match mode {
-        Mode::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Mode::Write | Mode::Note => OpenFlags::SQLITE_OPEN_READ_WRITE,
-    };
-    // Without SQLITE_OPEN_URI, so that a name beginning with `file:` is a name.
-    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(unusable)?;
+    // A look, too, opens for writing where it may: the last connection to leave folds the log in and takes its
+    // files away, which one that can only read cannot. Without SQLITE_OPEN_URI, so that a name beginning with
+    // `file:` is a name.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(unusable)?;
     connection
         .busy_timeout(if mode == Mode::Read {
             READER_PATIENCE
@@ -71,7 +71,9 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
         })
         .and_then(|()| harden(&connection))
         .map_err(unusable)?;
-    if mode != Mode::Read {
+    if mode == Mode::Read {
+        set(&connection, "query_only = ON", &["1"]).map_err(|error| error.at(path))?;
+    } else {
         let settings: [(&str, &[&str]); 6] = [
             ("journal_mode = WAL", &["wal"]),
             ("synchronous = FULL", &["2"]),
@@ -120,9 +122,12 @@ fn check(path: &Path) -> Result<()> {
         }
     }
     let look = || -> rusqlite::Result<(i64, i64)> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(READER_PATIENCE)?;
+        // As an immutable file: neither locks nor a log beside it, so that nothing is made or changed there.
+        let name = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
         let number = |name| connection.pragma_query_value(None, name, |row| row.get(0));
         Ok((number("application_id")?, number("user_version")?))
     };

@@ -72,8 +72,14 @@ impl Lock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let mut text = String::new();
-                    let holder = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str(&text).ok());
-                    return Err(StoreError::Busy { path: database, holder });
+                    let holder = file
+                        .read_to_string(&mut text)
+                        .ok()
+                        .and_then(|_| serde_json::from_str(&text).ok());
+                    return Err(StoreError::Busy {
+                        path: database,
+                        holder,
+                    });
                 }
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
@@ -163,7 +169,9 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 /// Whether an open file is the one of this name.
 fn is_at(file: &File, path: &Path) -> bool {
     let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
-    file.metadata().map(id).is_ok_and(|open| fs::metadata(path).map(id).is_ok_and(|named| open == named))
+    file.metadata()
+        .map(id)
+        .is_ok_and(|open| fs::metadata(path).map(id).is_ok_and(|named| open == named))
 }
 
 /// The machine's name.

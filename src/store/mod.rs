@@ -207,12 +207,12 @@ impl Store {
         transaction.commit().map_err(doing("committing"))
     }
 
-    /// Notes the runner's end, folds the write-ahead log into the database and lets go of it.
+    /// Notes how the runner that was begun has ended.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn end(mut self, ending: &Ending) -> Result<()> {
+    pub fn finish(&mut self, ending: &Ending) -> Result<()> {
         if let Some(runner) = self.runner.take() {
             let transaction = self.transaction()?;
             self.connection
@@ -223,7 +223,7 @@ impl Store {
                 .map_err(doing("noting the end"))?;
             transaction.commit().map_err(doing("committing"))?;
         }
-        self.close()
+        Ok(())
     }
 
     /// Folds the write-ahead log into the database and lets go of it.

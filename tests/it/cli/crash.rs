@@ -1,0 +1,141 @@
+//! `kill -9` at any moment: nothing lost, nothing done twice without a reason, doubt within bounds.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::json;
+
+use super::Place;
+use crate::support::{FakeApi, Reply};
+
+const THREADS: u64 = 8;
+const FILES: usize = 400;
+const KILLS: usize = 20;
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_complete() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let api = FakeApi::start(|request| Reply::json(json!({"target": request.target})));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(FILES);
+    let threads = THREADS.to_string();
+    let command = ["run", "-j", &threads, "--url", &url, "texts"];
+    let mut recovered_before = 0;
+    for _ in 0..KILLS {
+        let run = place.begin(&command);
+        // A kill before the first call is a moment like any other, and so is one when little is left.
+        let more = random.usize(0..FILES / KILLS);
+        let goal = (api.requests() + more).min(FILES);
+        api.wait_for(goal);
+        run.kill();
+        let recovered = place.status()["in_doubt_recovered"].as_u64().unwrap();
+        assert!(
+            recovered - recovered_before <= THREADS,
+            "{recovered} - {recovered_before}"
+        );
+        recovered_before = recovered;
+    }
+    place.stride(&command).expect(0);
+    let recovered = place.status()["in_doubt_recovered"].as_u64().unwrap();
+    assert!(recovered - recovered_before <= THREADS);
+
+    let attempts =
+        place.sql("SELECT path, idempotency_key, outcome FROM attempts ORDER BY position, number");
+    let keys: HashSet<&str> = attempts.iter().map(|row| row[1].as_str()).collect();
+    assert!(
+        api.log()
+            .iter()
+            .all(|call| keys.contains(call.key.as_deref().unwrap())),
+        "a call without an attempt"
+    );
+    let mut outcomes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in &attempts {
+        outcomes.entry(&row[0]).or_default().push(&row[2]);
+    }
+    assert_eq!(outcomes.len(), FILES + 1);
+    for (path, outcomes) in outcomes {
+        let (last, before) = outcomes.split_last().unwrap();
+        assert_eq!(*last, "succeeded", "{path}");
+        assert!(
+            before.iter().all(|outcome| *outcome == "in_doubt"),
+            "{path}: {before:?}"
+        );
+    }
+    let exported = place.stride(&["export"]).expect(0).json();
+    let exported = exported.as_object().unwrap();
+    assert_eq!(exported.len(), FILES + 1);
+    for (name, result) in exported {
+        assert_eq!(
+            result["target"],
+            format!("/{}", name.rsplit('/').next().unwrap())
+        );
+    }
+    assert_eq!(place.bystander(), bystander);
+    place.stride(&["verify"]).expect(0);
+}
+
+#[test]
+fn doubt_is_held_when_asked_and_released_by_retry() {
+    let api = FakeApi::start(|request| {
+        if request.attempt == 0 && request.target != "/bystander.txt" {
+            Reply::hang()
+        } else {
+            Reply::json(1)
+        }
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(3);
+    let run = place.begin(&[
+        "run",
+        "-j",
+        "2",
+        "--in-doubt",
+        "hold",
+        "--url",
+        &url,
+        "texts",
+    ]);
+    api.wait_for(3);
+    run.kill();
+    // The third file hangs too, so its call is cut off by a second Ctrl-C.
+    let run = place.begin(&["resume"]);
+    api.wait_for(4);
+    run.signal(rustix::process::Signal::INT);
+    run.until_says("stopping");
+    run.signal(rustix::process::Signal::INT);
+    run.end().expect(130).says("in doubt: 1 file");
+    assert_eq!(place.status()["held"], json!(3));
+    place.stride(&["resume"]).expect(3).says("retry --held");
+    assert_eq!(api.requests(), 4, "what is held is not called");
+    place
+        .stride(&["retry", "--held"])
+        .expect(0)
+        .says("3 held files pending again");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_killed_list_leaves_all_or_nothing() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.texts(50);
+    // The list never ends: stdin stays open, and the names stay uncommitted.
+    let mut command = place.command(&["run", "--url", &api.url(), "texts", "--files-from", "-"]);
+    let run = place.begin_command(command.stdin(std::process::Stdio::piped()));
+    let holder = || stride::store::Lock::holder(&place.at("stride.db"));
+    super::until(|| holder().is_some_and(|holder| holder.pid == run.pid()));
+    run.kill();
+    assert_eq!(place.status()["total"], json!(1));
+    assert_eq!(api.requests(), 1, "calls begin when the list has ended");
+    place
+        .stride(&["run", "--url", &api.url(), "texts"])
+        .expect(0);
+    assert_eq!(place.status()["total"], json!(51));
+    assert_eq!(place.bystander(), bystander);
+}

@@ -1,0 +1,268 @@
+//! Exports, and the looks at a run.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::Place;
+use crate::support::{FakeApi, Reply};
+
+/// A run with an answer of each kind, a refusal, and files `a` to `e`.
+fn mixed() -> (FakeApi, Place) {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/a" => Reply::json(r#"{"n": 1e400, "n": [25, "\ud800"]}"#),
+        "/b" => Reply::text("=plain, \"text\"\n"),
+        "/c" => Reply::status(200).body("audio/mpeg", b"ID3\xff\0".to_vec()),
+        "/d" => Reply::json(json!({"error": "page 3 has no text layer"})).with_status(422),
+        _ => Reply::json(" [1,\n 2] "),
+    });
+    let place = Place::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        place.write(name, name);
+    }
+    place
+        .stride(&[
+            "run",
+            "--url",
+            &format!("{}/{{name}}", api.url()),
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+        ])
+        .expect(3);
+    (api, place)
+}
+
+#[test]
+fn a_whole_is_a_whole_or_an_error_that_names_the_ways_out() {
+    let (_api, place) = mixed();
+    let refused = place.stride(&["export", "-o", "out.json"]).expect(3);
+    refused.says("4 of 5 files").says("--partial").says("--all");
+    assert!(!place.at("out.json").exists());
+    let partial = place.stride(&["export", "--partial"]).expect(0).stdout;
+    let expected = concat!(
+        "{\n",
+        r#""a": {"n": 1e400, "n": [25, "\ud800"]},"#,
+        "\n",
+        r#""b": "=plain, \"text\"\n","#,
+        "\n",
+        r#""c": {"base64":"SUQz/wA=","media_type":"audio/mpeg"},"#,
+        "\n",
+        "\"e\": [1,\n 2]\n}\n",
+    );
+    assert_eq!(String::from_utf8(partial).unwrap(), expected);
+    let all = place.stride(&["export", "--all"]).expect(0).stdout;
+    let all = String::from_utf8(all).unwrap();
+    assert!(
+        all.contains(r#""d": {"error": {"state":"failed","class":"rejected","#),
+        "{all}"
+    );
+    assert!(all.contains("page 3 has no text layer"));
+}
+
+#[test]
+fn the_other_formats_have_a_line_a_file() {
+    let (_api, place) = mixed();
+    let jsonl = place
+        .stride(&["export", "--all", "--format", "jsonl"])
+        .expect(0)
+        .stdout;
+    let lines: Vec<&str> = std::str::from_utf8(&jsonl).unwrap().lines().collect();
+    assert_eq!(lines.len(), 5);
+    assert!(
+        lines[0].contains(r#""result":{"n": 1e400, "n": [25, "\ud800"]}"#),
+        "{}",
+        lines[0]
+    );
+    let failed: Value = serde_json::from_str(lines[3]).unwrap();
+    assert_eq!(
+        (&failed["state"], &failed["status"], &failed["class"]),
+        (&json!("failed"), &json!(422), &json!("rejected"))
+    );
+    assert!(failed["started"].as_str().unwrap().ends_with('Z') && failed["duration"].is_f64());
+    assert_eq!(
+        serde_json::from_str::<Value>(lines[4]).unwrap()["result"],
+        json!([1, 2])
+    );
+
+    let csv = place
+        .stride(&["export", "--all", "--format", "csv"])
+        .expect(0)
+        .stdout;
+    let mut reader = csv::Reader::from_reader(csv.as_slice());
+    let columns: Vec<String> = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .map(str::to_owned)
+        .collect();
+    let expected = [
+        "file",
+        "state",
+        "attempts",
+        "status",
+        "class",
+        "error",
+        "started",
+        "duration",
+        "result",
+        "path_bytes",
+    ];
+    assert_eq!(columns, expected);
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(&rows[1][8], "'=plain, \"text\"\n", "no cell is a formula");
+    assert_eq!(&rows[2][8], "data:audio/mpeg;base64,SUQz/wA=");
+    assert_eq!((&rows[3][1], &rows[3][3]), ("failed", "422"));
+}
+
+#[test]
+fn two_exports_of_one_state_are_the_same_bytes_and_replace_the_file_whole() {
+    let (_api, place) = mixed();
+    for format in ["json", "jsonl", "csv"] {
+        let export = |file| {
+            place
+                .stride(&["export", "--all", "--format", format, "-o", file])
+                .expect(0)
+                .says("wrote 5")
+        };
+        place.write("one", "what was there before");
+        export("one");
+        export("two");
+        assert_eq!(
+            fs::read(place.at("one")).unwrap(),
+            fs::read(place.at("two")).unwrap()
+        );
+    }
+    place
+        .stride(&["export", "--all", "-o", "stride.db"])
+        .expect(2)
+        .says("belongs to the run's database");
+    place.stride(&["export", "--all", "-o", "."]).expect(2);
+    place
+        .stride(&["export", "--all", "-o", "no/such/folder"])
+        .expect(1)
+        .says("no/such/folder");
+    place.stride(&["verify"]).expect(0);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error_and_a_full_disk_is() {
+    let (_api, place) = mixed();
+    for words in [
+        &["export", "--all"][..],
+        &["status"],
+        &["failures"],
+        &["failures", "--json"],
+        &["verify"],
+    ] {
+        let mut closed = place
+            .command(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(closed.stdout.take());
+        let output = closed.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = place.command(words).stdout(full).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn failures_are_grouped_with_their_examples() {
+    let (_api, place) = mixed();
+    let said = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
+    assert!(
+        said.contains("failed: 1 × HTTP 422 Unprocessable Entity (rejected)\n    d: {\"error\""),
+        "{said}"
+    );
+    assert_eq!(place.stride(&["failures", "-0"]).expect(0).stdout, b"d\0");
+    let retry = |words: &[&str]| {
+        place
+            .stride(&[&["retry", "--queue-only"], words].concat())
+            .expect(0)
+    };
+    retry(&["--class", "transient"]).says("0 failed files");
+    retry(&["--status", "500"]).says("0 failed files");
+    retry(&["--match", "page 4"]).says("0 failed files");
+    retry(&[
+        "--match", "page 3", "--class", "rejected", "--class", "auth", "--status", "422",
+    ])
+    .says("1 failed file ");
+    assert_eq!(place.status()["pending"], json!(1));
+}
+
+#[test]
+fn status_has_what_it_promises_and_works_on_a_closed_run() {
+    let (_api, place) = mixed();
+    let status = place.status();
+    for (name, value) in [
+        ("total", 5),
+        ("pending", 0),
+        ("running", 0),
+        ("done", 4),
+        ("failed", 1),
+        ("held", 0),
+    ] {
+        assert_eq!(status[name], json!(value), "{name}");
+    }
+    for (name, value) in [("attempts", 5), ("in_doubt", 0), ("in_doubt_recovered", 0)] {
+        assert_eq!(status[name], json!(value), "{name}");
+    }
+    let said = String::from_utf8(place.stride(&["status"]).expect(0).stdout).unwrap();
+    assert!(said.contains("4 of 5 files done, 1 failed"), "{said}");
+    let view = place.sql("SELECT path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended FROM attempts WHERE path = 'd'");
+    assert_eq!(&view[0][..3], ["d", "3", "1"]);
+    assert_eq!(&view[0][5..8], ["failed", "rejected", "422"]);
+}
+
+#[test]
+fn damage_is_found() {
+    let (_api, place) = mixed();
+    rusqlite::Connection::open(place.at("stride.db"))
+        .unwrap()
+        .execute("UPDATE result SET body = x'31' WHERE job = 5", [])
+        .unwrap();
+    place
+        .stride(&["verify"])
+        .expect(6)
+        .says("the result of e is not what was recorded");
+    place
+        .stride(&["export", "--partial"])
+        .expect(6)
+        .says("result of e is damaged");
+}
+
+#[test]
+fn only_the_owner_can_read_what_was_written() {
+    let (_api, place) = mixed();
+    place
+        .stride(&["export", "--all", "-o", "out.json"])
+        .expect(0);
+    let out = Command::new("stat")
+        .args(["-c", "%a", "stride.db", "stride.db.lock", "out.json"])
+        .current_dir(place.at(""))
+        .output();
+    assert_eq!(
+        String::from_utf8(out.unwrap().stdout).unwrap(),
+        "600\n600\n600\n"
+    );
+}

@@ -1,0 +1,221 @@
+//! The command line, from end to end: the real program against a fake API.
+
+mod crash;
+mod demo;
+mod export;
+mod list;
+mod misuse;
+mod readme;
+mod request;
+mod stop;
+mod whole;
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{LIMIT, within_limit};
+
+/// A file that no command of a test is about. Its job is done before the test begins, and its rows must be the
+/// same when the test ends.
+const BYSTANDER: &str = "bystander.txt";
+
+/// A folder in which commands are given.
+pub(crate) struct Place {
+    folder: TempDir,
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// A command that is going on.
+pub(crate) struct Running {
+    child: Child,
+    stderr: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn at(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        self.folder.path().join(name.as_ref())
+    }
+
+    /// Writes a file, and the folders above it.
+    pub(crate) fn write(&self, name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) {
+        let path = self.at(OsStr::from_bytes(name.as_ref()));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Writes files `texts/0000` and on, each with its own name as content.
+    pub(crate) fn texts(&self, n: usize) -> Vec<String> {
+        let names: Vec<String> = (0..n).map(|i| format!("texts/{i:04}")).collect();
+        names.iter().for_each(|name| self.write(name, name));
+        names
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stride"));
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command.env_clear().env("PATH", "/usr/bin:/bin");
+        command
+    }
+
+    /// Gives a command and waits for its end.
+    pub(crate) fn stride(&self, words: &[&str]) -> Ran {
+        let output = self.command(words).output().unwrap();
+        Ran {
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Begins a command.
+    pub(crate) fn begin(&self, words: &[&str]) -> Running {
+        self.begin_command(&mut self.command(words))
+    }
+
+    pub(crate) fn begin_command(&self, command: &mut Command) -> Running {
+        let stderr = self.at(".stderr");
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(File::create(&stderr).unwrap())
+            .spawn()
+            .unwrap();
+        Running { child, stderr }
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        self.stride(&["status", "--json"]).json()
+    }
+
+    /// Rows of a statement on the run's database, as text.
+    pub(crate) fn sql(&self, statement: &str) -> Vec<Vec<String>> {
+        let connection = rusqlite::Connection::open(self.at("stride.db")).unwrap();
+        let mut statement = connection.prepare(statement).unwrap();
+        let columns = statement.column_count();
+        let rows = statement
+            .query_map([], |row| (0..columns).map(|i| text(row, i)).collect())
+            .unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// Makes the run with one file that is done, whatever the API of the test does to the others. Returns its
+    /// rows, to be compared with [`Place::bystander`] at the end.
+    pub(crate) fn with_bystander(&self, url: &str) -> Vec<Vec<String>> {
+        self.write(BYSTANDER, "bystander");
+        self.stride(&["run", "--url", url, BYSTANDER]).expect(0);
+        self.bystander()
+    }
+
+    pub(crate) fn bystander(&self) -> Vec<Vec<String>> {
+        self.sql(
+            "SELECT job.*, attempt.*, result.* FROM job LEFT JOIN attempt ON attempt.job = job.id
+             LEFT JOIN result ON result.job = job.id WHERE path = 'bystander.txt'",
+        )
+    }
+}
+
+fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => String::new(),
+        rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+        rusqlite::types::ValueRef::Real(number) => number.to_string(),
+        rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+    })
+}
+
+impl Ran {
+    /// Checks the exit code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        self
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "{text:?} is not in:\n{}",
+            self.stderr
+        );
+        self
+    }
+}
+
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until its stderr has some text.
+    pub(crate) fn until_says(&self, text: &str) {
+        until(|| fs::read_to_string(&self.stderr).unwrap().contains(text));
+    }
+
+    pub(crate) fn end(mut self) -> Ran {
+        let status: ExitStatus = within_limit(move || self.child.wait().unwrap());
+        Ran {
+            code: status.code(),
+            stdout: Vec::new(),
+            stderr: fs::read_to_string(&self.stderr).unwrap(),
+        }
+    }
+}
+
+/// Waits until something holds that only looking can tell.
+#[track_caller]
+pub(crate) fn until(holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < LIMIT, "it never came to hold");
+        std::thread::yield_now();
+    }
+}
+
+/// Names in a folder.
+pub(crate) fn listed(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}

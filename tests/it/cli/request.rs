@@ -1,0 +1,279 @@
+//! The request: what is sent, what is stored of it, and what happens when it changes.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{Place, listed};
+use crate::support::{FakeApi, Reply};
+
+const SECRET: &str = "sesame-4711-and-more";
+
+/// Every file that a run wrote holds no trace of the secret.
+fn assert_no_secret(place: &Place) {
+    let mut looked_at = 0;
+    for name in listed(&place.at("")) {
+        let path = place.at(&name);
+        if path.is_file() {
+            let bytes = fs::read(&path).unwrap();
+            assert!(
+                !bytes
+                    .windows(SECRET.len())
+                    .any(|window| window == SECRET.as_bytes()),
+                "{name} has the secret"
+            );
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 3);
+}
+
+#[test]
+fn placeholders_and_references_are_filled_and_a_secret_is_not_stored() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        // A service that gives back what it was sent, as many do in their errors.
+        target if target.contains("0001") => {
+            Reply::text(format!("{:?}", request.headers)).with_status(400)
+        }
+        _ => Reply::json(1),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{path}}?n={{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(2);
+    let words = [
+        "run",
+        "--accept-change",
+        "-H",
+        "Authorization: Bearer {env:KEY}",
+        "-H",
+        "X-Stem: {stem}",
+    ];
+    let words = [
+        &words[..],
+        &[
+            "-H",
+            "Content-Type:",
+            "--events",
+            "events",
+            "--url",
+            &url,
+            "texts",
+        ],
+    ]
+    .concat();
+    place.stride(&words).expect(2).says("KEY is not set");
+    let output = place.command(&words).env("KEY", SECRET).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("[redacted]") && !said.contains(SECRET),
+        "{said}"
+    );
+    let call = api
+        .log()
+        .into_iter()
+        .find(|call| call.target.contains("0000"))
+        .unwrap();
+    assert_eq!(call.target, "/texts%2F0000?n=0000");
+    assert_eq!(
+        call.request.header("authorization"),
+        Some(format!("Bearer {SECRET}").as_str())
+    );
+    assert_eq!(
+        (
+            call.request.header("x-stem"),
+            call.request.header("content-type")
+        ),
+        (Some("0000"), None)
+    );
+    assert_no_secret(&place);
+    place
+        .stride(&["export", "--all", "-o", "results.json"])
+        .expect(0);
+    assert_no_secret(&place);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_literal_credential_is_used_and_has_to_be_given_again() {
+    let api = FakeApi::start(|request| match request.header("x-api-key") {
+        Some(SECRET) => Reply::json(1),
+        _ => Reply::status(500),
+    });
+    let place = Place::new();
+    place.texts(2);
+    let header = format!("X-Api-Key: {SECRET}");
+    place
+        .stride(&["run", "-H", &header, "--url", &api.url(), "texts/0000"])
+        .expect(0)
+        .says("not stored");
+    place
+        .stride(&[
+            "run",
+            "-H",
+            &header,
+            "--url",
+            &api.url(),
+            "texts",
+            "--events",
+            "events",
+        ])
+        .expect(0);
+    place.write("texts/0002", "x");
+    let resumed = [
+        "run",
+        "-H",
+        &header,
+        "--url",
+        "http://127.0.0.1:9/",
+        "--accept-change",
+        "texts",
+    ];
+    let run = place.begin(&resumed);
+    run.until_says("unreachable");
+    run.signal(rustix::process::Signal::INT);
+    run.end().expect(130);
+    place
+        .stride(&["resume"])
+        .expect(2)
+        .says("X-Api-Key")
+        .says("give it again with -H");
+    place
+        .stride(&["resume", "-H", "X-Other: 1"])
+        .expect(2)
+        .says("X-Other");
+    assert_no_secret(&place);
+    assert_eq!(api.requests(), 2);
+}
+
+#[test]
+fn a_changed_request_is_shown_and_refused_until_accepted() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.texts(1);
+    let other = format!("{}/other", api.url());
+    let refused = place
+        .stride(&["run", "-X", "PUT", "--url", &other, "texts"])
+        .expect(2);
+    let refused = refused
+        .says("(1 file done under it)")
+        .says("- method: POST\n  + method: PUT");
+    refused
+        .says(&format!("- url: {}\n  + url: {other}", api.url()))
+        .says("--accept-change");
+    assert_eq!(place.status()["total"], json!(1));
+    place
+        .stride(&[
+            "run",
+            "-X",
+            "PUT",
+            "--url",
+            &other,
+            "--accept-change",
+            "texts",
+        ])
+        .expect(0)
+        .says("1 result");
+    let last = api.log().pop().unwrap();
+    assert_eq!(
+        (last.request.method.as_str(), last.target.as_str()),
+        ("PUT", "/other")
+    );
+    assert_eq!(api.requests(), 2, "what is done stays done");
+    // Settings are free.
+    place
+        .stride(&[
+            "run", "-X", "PUT", "--url", &other, "-j", "3", "--rate", "1000/s", "texts",
+        ])
+        .expect(0);
+    let status = place.status();
+    assert_eq!(
+        (&status["threads"], &status["rate"]),
+        (&json!(3), &json!("1000/s"))
+    );
+    place.stride(&["resume", "--rate", "none"]).expect(0);
+    let status = place.status();
+    assert_eq!(
+        (&status["threads"], &status["rate"]),
+        (&json!(3), &json!(null)),
+        "one left out keeps its value"
+    );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn what_cannot_be_called_is_refused_before_anything_is_made() {
+    let place = Place::new();
+    place.texts(1);
+    for (words, said) in [
+        (vec!["--url", "api.example.com/x"], "it needs a scheme"),
+        (vec!["--url", "ftp://example.com/x"], "only http and https"),
+        (
+            vec!["--url", "http://x/{nmae}"],
+            "unknown placeholder {nmae}",
+        ),
+        (vec!["--url", "http://x/{name"], "not closed"),
+        (
+            vec!["--url", "http://x/", "-H", "X-A: {what}"],
+            "unknown placeholder {what}",
+        ),
+        (vec!["--url", "http://x/", "-H", "no colon"], "no colon"),
+        (
+            vec!["--url", "http://x/", "-H", "bad name: x"],
+            "not a header's name",
+        ),
+        (
+            vec!["--url", "http://x/", "-H", "Content-Length: 3"],
+            "it follows from the file",
+        ),
+        (
+            vec!["--url", "http://x/", "-X", "GE T"],
+            "not an HTTP method",
+        ),
+        (vec!["--url", "http://x/", "-j", "0"], "0 is not in"),
+        (vec!["--url", "http://x/", "--rate", "10"], "such as 10/s"),
+        (
+            vec!["--url", "http://x/", "--timeout", "30"],
+            "such as 250ms",
+        ),
+        (
+            vec!["--url", "http://x/", "--max-response", "16"],
+            "such as 64KiB",
+        ),
+        (
+            vec!["--url", "http://x/", "--in-doubt", "maybe"],
+            "possible values",
+        ),
+    ] {
+        place
+            .stride(&[&["run"], &words[..], &["texts"]].concat())
+            .expect(2)
+            .says(said);
+        assert_eq!(listed(&place.at("")), ["texts"], "{words:?}");
+    }
+    place
+        .stride(&["run", "--url", "http://x/"])
+        .expect(2)
+        .says("no files were named");
+}
+
+#[test]
+fn secrets_of_a_url_are_not_stored() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.texts(1);
+    let url = api.url().replace("://", &format!("://me:{SECRET}@"));
+    place
+        .stride(&["run", "--events", "events", "--url", &url, "texts"])
+        .expect(0)
+        .says("not stored");
+    let call = api.log().pop().unwrap();
+    assert!(
+        call.request
+            .header("authorization")
+            .is_some_and(|value| value.starts_with("Basic "))
+    );
+    assert_no_secret(&place);
+}

@@ -1,0 +1,210 @@
+//! Ctrl-C and its relatives.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::Place;
+use crate::support::{FakeApi, Gate, Reply};
+
+#[test]
+fn a_stop_drains_and_any_number_of_threads_goes_on() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(600);
+    let run = place.begin(&["run", "-j", "8", "--url", &url, "texts"]);
+    api.wait_for(200);
+    run.signal(Signal::INT);
+    run.end().expect(130).says("resume");
+    let run = place.begin(&["resume", "-j", "5"]);
+    api.wait_for(400);
+    run.signal(Signal::INT);
+    let ended = run.end();
+    assert!(matches!(ended.code, Some(130 | 0)), "{}", ended.stderr);
+    place
+        .stride(&["run", "-j", "64", "--url", &url, "texts"])
+        .expect(0);
+    let mut calls = BTreeMap::new();
+    for call in api.log() {
+        *calls.entry(call.target).or_insert(0) += 1;
+    }
+    assert_eq!(calls.len(), 601);
+    assert!(
+        calls.values().all(|times| *times == 1),
+        "a file that was done was called again"
+    );
+    assert_eq!(place.status()["in_doubt"], json!(0));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let gate = Gate::default();
+        let api = FakeApi::start({
+            let gate = gate.clone();
+            move |request| {
+                if request.target == "/bystander.txt" {
+                    Reply::json(1)
+                } else {
+                    Reply::json(1).when(&gate)
+                }
+            }
+        });
+        let place = Place::new();
+        let url = format!("{}/{{name}}", api.url());
+        let bystander = place.with_bystander(&url);
+        place.texts(20);
+        let run = place.begin(&["run", "-j", "3", "--grace", "10m", "--url", &url, "texts"]);
+        api.wait_for(4);
+        run.signal(signal);
+        run.until_says("stopping: waiting for 3 calls");
+        gate.open();
+        run.end().expect(code);
+        let status = place.status();
+        assert_eq!(
+            (&status["done"], &status["in_doubt"]),
+            (&json!(4), &json!(0)),
+            "{status}"
+        );
+        assert_eq!(api.requests(), 4);
+        assert_eq!(place.bystander(), bystander);
+    }
+}
+
+#[test]
+fn the_second_signal_does_not_wait() {
+    let api = FakeApi::start(|request| {
+        if request.target == "/bystander.txt" {
+            Reply::json(1)
+        } else {
+            Reply::hang()
+        }
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(20);
+    // Nothing but the second signal can end this within the test's patience.
+    let run = place.begin(&[
+        "run",
+        "-j",
+        "3",
+        "--grace",
+        "1h",
+        "--timeout",
+        "1h",
+        "--url",
+        &url,
+        "texts",
+    ]);
+    api.wait_for(4);
+    run.signal(Signal::INT);
+    run.until_says("stopping");
+    run.signal(Signal::TERM);
+    run.end().expect(130).says("in doubt: 3 files");
+    let status = place.status();
+    assert_eq!(
+        (&status["in_doubt"], &status["in_doubt_recovered"]),
+        (&json!(3), &json!(0)),
+        "{status}"
+    );
+    assert_eq!(
+        (&status["running"], &status["pending"]),
+        (&json!(0), &json!(20))
+    );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn the_end_of_the_grace_is_as_a_second_signal() {
+    let api = FakeApi::start(|request| {
+        if request.target == "/bystander.txt" {
+            Reply::json(1)
+        } else {
+            Reply::hang()
+        }
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(2);
+    let run = place.begin(&[
+        "run",
+        "--grace",
+        "100ms",
+        "--timeout",
+        "1h",
+        "--url",
+        &url,
+        "texts",
+    ]);
+    api.wait_for(3);
+    run.signal(Signal::INT);
+    run.end().expect(130).says("in doubt: 2 files");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn nohup_means_that_a_hangup_is_ignored() {
+    let gate = Gate::default();
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |_| Reply::json(1).when(&gate)
+    });
+    let place = Place::new();
+    place.texts(3);
+    let mut command = Command::new("/usr/bin/nohup");
+    command.arg(env!("CARGO_BIN_EXE_stride")).args([
+        "run",
+        "-j",
+        "1",
+        "--url",
+        &api.url(),
+        "texts",
+    ]);
+    command
+        .current_dir(place.at(""))
+        .stdin(std::process::Stdio::null());
+    let run = place.begin_command(&mut command);
+    api.wait_for(1);
+    run.signal(Signal::HUP);
+    gate.open();
+    run.end().expect(0);
+    assert_eq!(api.requests(), 3);
+}
+
+#[test]
+fn a_second_runner_leaves_at_once_and_changes_nothing() {
+    let gate = Gate::default();
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |_| Reply::json(1).when(&gate)
+    });
+    let place = Place::new();
+    place.texts(3);
+    let run = place.begin(&["run", "--url", &api.url(), "texts"]);
+    api.wait_for(3);
+    for words in [
+        vec!["resume"],
+        vec!["retry"],
+        vec!["run", "--url", "http://127.0.0.1:9/other", "texts"],
+    ] {
+        place
+            .stride(&words)
+            .expect(5)
+            .says("another runner has")
+            .says("process ");
+    }
+    std::os::unix::fs::symlink("stride.db", place.at("same.db")).unwrap();
+    place.stride(&["resume", "--db", "same.db"]).expect(5);
+    assert_eq!(place.status()["working"], json!(true));
+    gate.open();
+    run.end().expect(0);
+    assert_eq!(api.requests(), 3);
+    assert_eq!(place.sql("SELECT count(*) FROM runner").concat(), ["1"]);
+}

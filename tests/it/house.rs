@@ -1,0 +1,153 @@
+//! The house is kept: imports point down, files stay readable, and only the command line prints.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each module may import of the others, besides what lies in its own folder.
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
+    ("job", &[]),
+    ("retry", &["job"]),
+    ("pace", &["retry"]),
+    ("settings", &["pace", "retry"]),
+    ("event", &["job", "pace"]),
+    ("input", &["job"]),
+    ("store", &["event", "job", "retry", "settings"]),
+    ("caller", &["job", "pace", "settings"]),
+    (
+        "engine",
+        &[
+            "caller", "event", "job", "pace", "retry", "settings", "store",
+        ],
+    ),
+    ("export", &["event", "job", "store"]),
+    (
+        "run",
+        &[
+            "caller", "engine", "event", "export", "job", "settings", "store",
+        ],
+    ),
+    ("lib", &["run"]),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in ["src", "tests"] {
+        sources(&root.join(folder), &mut found);
+    }
+    assert!(found.len() > 40, "{} sources", found.len());
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (
+            path.strip_prefix(root)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned(),
+            text,
+        )
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// The module that a file belongs to: the first name below `src`.
+fn module(file: &str) -> Option<&str> {
+    let rest = file.strip_prefix("src/")?;
+    rest.split(['/', '.']).next()
+}
+
+/// The library's modules that a line refers to.
+fn referred(line: &str) -> Vec<&str> {
+    let code = line.split("//").next().unwrap();
+    let names = code.split("crate::").skip(1);
+    names
+        .map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn imports_point_down() {
+    let mut checked = 0;
+    for (file, text) in all_sources() {
+        let Some(module) = module(&file).filter(|module| !matches!(*module, "cli" | "main")) else {
+            continue;
+        };
+        let rule = MAY_IMPORT.iter().find(|(name, _)| *name == module);
+        let (_, allowed) =
+            rule.unwrap_or_else(|| panic!("{file}: say in MAY_IMPORT what {module} may import"));
+        for name in text.lines().flat_map(referred) {
+            assert!(
+                name == module || allowed.contains(&name),
+                "{file} imports {name}"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "{checked} imports were seen");
+}
+
+#[test]
+fn drivers_stay_where_they_belong() {
+    for (crate_name, home) in [
+        ("rusqlite", "src/store/"),
+        ("reqwest", "src/caller/"),
+        ("clap", "src/cli/"),
+    ] {
+        let mut users = 0;
+        for (file, text) in all_sources()
+            .into_iter()
+            .filter(|(file, _)| file.starts_with("src/"))
+        {
+            let uses = text.contains(&format!("use {crate_name}"))
+                || text.contains(&format!("{crate_name}::"));
+            assert!(!uses || file.starts_with(home), "{file} uses {crate_name}");
+            users += usize::from(uses);
+        }
+        assert!(users > 0, "nobody uses {crate_name}");
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    for (file, text) in all_sources() {
+        assert!(
+            text.lines().count() <= 500,
+            "{file} has {} lines",
+            text.lines().count()
+        );
+    }
+}
+
+#[test]
+fn statements_are_not_put_together_from_values() {
+    let formatted = [
+        "format!(\"SELECT",
+        "format!(\"UPDATE",
+        "format!(\"INSERT",
+        "format!(\"DELETE",
+    ];
+    for (file, text) in all_sources()
+        .into_iter()
+        .filter(|(file, _)| file.starts_with("src/"))
+    {
+        assert!(
+            !formatted.iter().any(|start| text.contains(start)),
+            "{file} formats SQL"
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! Runs on real files, each with a bystander: a job that is done and that nothing may touch.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use stride::event::Ending;
+use stride::job::{Answer, Class, Failure, FileName, JobId, JobState, Outcome, Position};
+use stride::retry::{DoubtPolicy, RetryPolicy};
+use stride::settings::{Call, Settings};
+use stride::store::{Claim, Loaded, Lock, NewRun, Reader, Settlement, Store, StoreError};
+use tempfile::TempDir;
+
+/// The bystander's name: one that careless SQL would trip over.
+pub(crate) const BYSTANDER: &str = "by'stander\" % _ ? ;--.txt";
+
+/// Repeats at once.
+pub(crate) const POLICY: RetryPolicy = RetryPolicy {
+    retries: 2,
+    delay: Duration::ZERO,
+    max_delay: Duration::ZERO,
+    in_doubt: DoubtPolicy::Retry,
+};
+
+/// The rows that a job has in every table.
+pub(crate) type Rows = Vec<Vec<Value>>;
+
+/// A run in a folder of its own.
+pub(crate) struct Fixture {
+    folder: TempDir,
+    pub(crate) database: PathBuf,
+    /// What the bystander's rows have to be at the end.
+    bystander: Option<Rows>,
+}
+
+impl Fixture {
+    /// A folder without a run.
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().canonicalize().unwrap().join("stride.db");
+        Self {
+            folder,
+            database,
+            bystander: None,
+        }
+    }
+
+    /// A run with these jobs, and the bystander behind them; each has a file, which holds its name.
+    pub(crate) fn new<N: Into<FileName> + Clone>(names: &[N]) -> Self {
+        let mut fixture = Self::empty();
+        let mut names: Vec<FileName> = names.iter().cloned().map(Into::into).collect();
+        names.push(BYSTANDER.into());
+        for name in &names {
+            // A name that no file can have has none.
+            let _ = fs::write(fixture.folder.path().join(name.as_path()), name.as_bytes());
+        }
+        let (mut store, _) = fixture.create(&names).unwrap();
+        store.start(1, &POLICY, &mut || 0.0).unwrap();
+        let bystander = fixture.id(BYSTANDER);
+        let claim = claim(&mut store, bystander);
+        let answer = Outcome::Succeeded(Answer::json(r#"{"by": "stander"}"#));
+        settle(&mut store, &settlement(&claim, answer)).unwrap();
+        store.finish(&Ending::Finished).unwrap();
+        store.close().unwrap();
+        fixture.watch_bystander();
+        fixture
+    }
+
+    /// A run with `n` jobs, `0` and on.
+    pub(crate) fn numbered(n: usize) -> Self {
+        Self::new(&numbers(n))
+    }
+
+    /// From now on the bystander's rows have to stay as they are.
+    pub(crate) fn watch_bystander(&mut self) {
+        self.bystander = Some(self.rows(BYSTANDER));
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn new_run(&self) -> NewRun {
+        NewRun {
+            call: Call::Program {
+                name: "test".to_owned(),
+            },
+            settings: Settings::default(),
+            base: self.database.parent().unwrap().to_owned(),
+        }
+    }
+
+    /// Makes the run, of exactly these names.
+    pub(crate) fn create(&self, names: &[FileName]) -> Result<(Store, Loaded), StoreError> {
+        let lock = Lock::acquire(&self.database)?;
+        Store::create(lock, &self.new_run(), |loader| {
+            names.iter().try_for_each(|name| loader.add(name))
+        })
+    }
+
+    pub(crate) fn try_open(&self) -> Result<Store, StoreError> {
+        Store::open(Lock::acquire(&self.database)?)
+    }
+
+    pub(crate) fn open(&self) -> Store {
+        self.try_open().unwrap()
+    }
+
+    /// A store whose runner has begun.
+    pub(crate) fn start(&self) -> Store {
+        let mut store = self.open();
+        store.start(1, &POLICY, &mut || 0.0).unwrap();
+        store
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::open(&self.database).unwrap()
+    }
+
+    /// A connection that knows nothing of stride.
+    pub(crate) fn sql(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(&self.database).unwrap();
+        connection.busy_timeout(super::LIMIT).unwrap();
+        connection
+    }
+
+    /// The job of this name.
+    pub(crate) fn id(&self, name: impl Into<FileName>) -> JobId {
+        let name = name.into();
+        let sql = "SELECT id FROM job WHERE CAST(path AS BLOB) = ?1";
+        JobId(
+            self.sql()
+                .query_row(sql, [name.as_bytes()], |row| row.get(0))
+                .unwrap(),
+        )
+    }
+
+    pub(crate) fn state(&self, name: &str) -> JobState {
+        self.record(name).state
+    }
+
+    pub(crate) fn record(&self, name: &str) -> stride::store::Record {
+        let mut found = None;
+        let name = FileName::from(name);
+        let reader = self.reader();
+        let each = &mut |record: stride::store::Record| {
+            if record.path == name {
+                found = Some(record);
+            }
+            Ok::<_, StoreError>(())
+        };
+        reader.records(true, each).unwrap();
+        found.unwrap()
+    }
+
+    /// A job's rows in every table, as they are.
+    pub(crate) fn rows(&self, name: impl Into<FileName>) -> Rows {
+        let id = self.id(name);
+        let connection = self.sql();
+        let mut rows = Vec::new();
+        for sql in [
+            "SELECT * FROM job WHERE id = ?1",
+            "SELECT * FROM attempt WHERE job = ?1 ORDER BY number",
+            "SELECT * FROM result WHERE job = ?1",
+        ] {
+            let mut statement = connection.prepare(sql).unwrap();
+            let columns = statement.column_count();
+            let found = statement.query_map([id.0], |row| {
+                (0..columns)
+                    .map(|i| row.get(i))
+                    .collect::<Result<_, rusqlite::Error>>()
+            });
+            rows.extend(found.unwrap().map(Result::unwrap));
+        }
+        rows
+    }
+
+    /// Everything in every table but the owner's token, to see that nothing changed.
+    pub(crate) fn contents(&self) -> Vec<Rows> {
+        let connection = self.sql();
+        let tables = [
+            "id, uuid, created, base, call, settings FROM run",
+            "* FROM runner",
+            "* FROM job",
+            "* FROM attempt",
+            "* FROM result",
+            "* FROM tally",
+            "* FROM artifact",
+        ];
+        let table = |columns: &str| {
+            let mut statement = connection.prepare(&format!("SELECT {columns}")).unwrap();
+            let columns = statement.column_count();
+            let rows = statement.query_map([], |row| {
+                (0..columns)
+                    .map(|i| row.get(i))
+                    .collect::<Result<_, rusqlite::Error>>()
+            });
+            rows.unwrap().map(Result::unwrap).collect()
+        };
+        tables.map(table).into()
+    }
+
+    /// What `verify` finds wrong.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.reader().verify().unwrap().problems
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(before) = self.bystander.take()
+            && !std::thread::panicking()
+        {
+            assert_eq!(self.rows(BYSTANDER), before, "the bystander was touched");
+        }
+    }
+}
+
+/// `0`, `1` and on.
+pub(crate) fn numbers(n: usize) -> Vec<FileName> {
+    (0..n)
+        .map(|i| FileName::from(i.to_string().as_str()))
+        .collect()
+}
+
+/// Claims a job that is pending, durably.
+pub(crate) fn claim(store: &mut Store, job: JobId) -> Claim {
+    let mut group = store.group().unwrap();
+    let claim = group.claim(job, 0).unwrap().expect("the job is pending");
+    group.commit().unwrap();
+    claim
+}
+
+/// Claims the first job that is pending, durably.
+pub(crate) fn claim_next(store: &mut Store) -> Option<Claim> {
+    let mut group = store.group().unwrap();
+    let offers = group.offer(Position(0), 1, Duration::MAX).unwrap();
+    let claim = group.claim(offers.first()?.job, 0).unwrap();
+    group.commit().unwrap();
+    claim
+}
+
+/// What an outcome comes to under [`POLICY`].
+pub(crate) fn settlement(claim: &Claim, outcome: Outcome) -> Settlement {
+    settlement_under(&POLICY, claim, outcome)
+}
+
+pub(crate) fn settlement_under(
+    policy: &RetryPolicy,
+    claim: &Claim,
+    outcome: Outcome,
+) -> Settlement {
+    let (next, record) = policy.after(claim.record, &outcome, 0.0);
+    Settlement {
+        attempt: claim.attempt.id,
+        outcome,
+        checksum: None,
+        took: Duration::from_millis(7),
+        next,
+        record,
+    }
+}
+
+/// Settles, durably.
+pub(crate) fn settle(store: &mut Store, settlement: &Settlement) -> Result<JobState, StoreError> {
+    let mut group = store.group()?;
+    let state = group.settle(settlement)?;
+    group.commit()?;
+    Ok(state)
+}
+
+/// Claims and settles one job, durably.
+pub(crate) fn attempt(store: &mut Store, job: JobId, outcome: Outcome) -> JobState {
+    let claim = claim(store, job);
+    settle(store, &settlement(&claim, outcome)).unwrap()
+}
+
+pub(crate) fn succeeded(json: &str) -> Outcome {
+    Outcome::Succeeded(Answer::json(json))
+}
+
+pub(crate) fn failed(class: Class, status: Option<u16>, message: &str) -> Outcome {
+    Outcome::Failed(failure(class, status, message))
+}
+
+pub(crate) fn failure(class: Class, status: Option<u16>, message: &str) -> Failure {
+    Failure {
+        status,
+        ..Failure::new(class, "test", message)
+    }
+}
+
+pub(crate) fn throttled(wait: Option<Duration>) -> Outcome {
+    Outcome::Throttled {
+        failure: failure(Class::Throttled, Some(429), "patience"),
+        wait,
+    }
+}
+
+pub(crate) fn in_doubt() -> Outcome {
+    Outcome::InDoubt(failure(Class::Transient, None, "who knows"))
+}
+
+pub(crate) fn unreachable() -> Outcome {
+    Outcome::Unreachable(failure(Class::Transient, None, "nobody there"))
+}
+
+pub(crate) fn unsendable() -> Outcome {
+    Outcome::Unsendable(failure(Class::Input, None, "no such file"))
+}
