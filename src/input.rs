@@ -102,7 +102,7 @@ pub fn names<E: From<InputError>>(
                 reader.list(&list, file, *separator)?;
             }
             Source::Stdin(separator) => {
-                reader.list("on standard input", io::stdin().lock(), *separator)?
+                reader.list("on standard input", io::stdin().lock(), *separator)?;
             }
         }
     }

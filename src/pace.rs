@@ -178,7 +178,7 @@ impl Gate {
                 }
             }
             Sign::Throttled(Some(wait)) => {
-                self.close(Closed::Throttled, now.saturating_add(wait), news)
+                self.close(Closed::Throttled, now.saturating_add(wait), news);
             }
             Sign::Throttled(None) => {
                 if news {

@@ -218,7 +218,7 @@ impl Exchange<'_> {
             match self.progress.upload(|upload| upload.moved) {
                 Some(moved) if moved.elapsed() >= self.limits.idle_timeout => return,
                 Some(moved) => {
-                    sleep_until(Instant::from_std(moved + self.limits.idle_timeout)).await
+                    sleep_until(Instant::from_std(moved + self.limits.idle_timeout)).await;
                 }
                 None => sleep(UPLOAD_LOOK.min(self.limits.idle_timeout)).await,
             }

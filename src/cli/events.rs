@@ -161,7 +161,7 @@ impl Events {
                 }
             }
             // Whenever the run has a moment, so has the file.
-            Event::Tick => return self.check(|to| to.flush()),
+            Event::Tick => return self.check(std::io::Write::flush),
             Event::Gate(_) | Event::Stopping { .. } => return,
         };
         let ends = matches!(event, Event::Stopped { .. });

@@ -181,7 +181,7 @@ impl Progress {
                 line.push_str(&format!(" · {why}, next try in {}", show_duration(left)));
             }
             None if self.stopping => {
-                line.push_str(&format!(" · stopping, {} in flight", self.counts.running))
+                line.push_str(&format!(" · stopping, {} in flight", self.counts.running));
             }
             None => {
                 let eta = self.eta().map_or_else(

@@ -16,6 +16,9 @@ pub(crate) struct Asked {
     pub(crate) credentials: Vec<Credential>,
 }
 
+/// A header as it was given: what is kept of it, and what is used now and not kept.
+type Given = (Header, Option<Credential>);
+
 /// Reads the request of `stride run`.
 pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
     let (url, user) = without_user(&run.url)?;
@@ -67,7 +70,7 @@ pub(crate) fn given_again(texts: &[String], call: &Call) -> Result<Vec<Credentia
 }
 
 /// Reads `Name: value`, `Name:` or `Name;` as curl does. A literal value of a sensitive header is taken out.
-fn header(text: &str) -> Result<(Header, Option<Credential>), Problem> {
+fn header(text: &str) -> Result<Given, Problem> {
     if let Some(name) = text.strip_suffix(';').filter(|name| !name.contains(':')) {
         return Ok((
             Header {
@@ -121,7 +124,7 @@ fn split(text: &str) -> Result<(&str, &str), Problem> {
 }
 
 /// Takes the user information out of a URL: it becomes a header, as every client makes of it.
-fn without_user(url: &str) -> Result<(String, Option<(Header, Option<Credential>)>), Problem> {
+fn without_user(url: &str) -> Result<(String, Option<Given>), Problem> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Ok((url.to_owned(), None));
     };

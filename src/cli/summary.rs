@@ -72,7 +72,7 @@ pub(crate) fn tell(
             "{} {}   {what}",
             terminal.cyan("hint:"),
             command(db, words)
-        ))
+        ));
     };
     if counts.pending + counts.running > 0 {
         hint("resume", "goes on where this stopped");

@@ -128,10 +128,10 @@ impl<'s> Writer<'s> {
     /// Works until nothing is left, or a stop or the first storage error ends it. Dropping the writer drops
     /// the claims' senders, and that ends the chunk threads.
     pub(super) fn run(mut self) -> Result<Outline, RunError> {
-        let mut reports: Vec<Box<Report>> = Vec::new();
+        let mut reports: Vec<Report> = Vec::new();
         loop {
             let answered =
-                |report: &&Box<Report>| matches!(report.settlement.outcome, Outcome::Succeeded(_));
+                |report: &&Report| matches!(report.settlement.outcome, Outcome::Succeeded(_));
             let unsaved = reports.iter().filter(answered).count();
             match self.turn(std::mem::take(&mut reports)) {
                 Ok(Idle::Until(wake)) => self.gather(wake, &mut reports),
@@ -169,7 +169,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Waits for something to happen and takes in all that has.
-    fn gather(&mut self, wake: Option<Duration>, reports: &mut Vec<Box<Report>>) {
+    fn gather(&mut self, wake: Option<Duration>, reports: &mut Vec<Report>) {
         let first = match wake {
             None => self
                 .inbox
@@ -181,7 +181,7 @@ impl<'s> Writer<'s> {
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Report(report) => reports.push(report),
+                Message::Report(report) => reports.push(*report),
                 Message::Stop(urgency) => self.stop(urgency),
             }
             next = if reports.len() < MOST_IN_GROUP {
@@ -212,7 +212,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Settles what was reported and claims what may be called, in one transaction; then tells of both.
-    fn turn(&mut self, reports: Vec<Box<Report>>) -> Result<Idle, StoreError> {
+    fn turn(&mut self, reports: Vec<Report>) -> Result<Idle, StoreError> {
         let now = self.now();
         match self.phase {
             Phase::Draining(end) if now >= end => self.stop(Urgency::Now),
@@ -224,7 +224,6 @@ impl<'s> Writer<'s> {
             self.tell_gate(now);
             return Ok(self.idle(self.schedule.held_up(now)));
         }
-        let reports: Vec<Report> = reports.into_iter().map(|report| *report).collect();
         for report in &reports {
             self.land(report, now);
         }
@@ -319,9 +318,8 @@ impl<'s> Writer<'s> {
     }
 
     /// Ends a stop that is not waiting any longer: what is still in flight is in doubt, in one transaction.
-    fn write_off(&mut self, reports: Vec<Box<Report>>) -> Result<Idle, StoreError> {
+    fn write_off(&mut self, reports: Vec<Report>) -> Result<Idle, StoreError> {
         let now = self.now();
-        let reports: Vec<Report> = reports.into_iter().map(|report| *report).collect();
         for report in &reports {
             self.land(report, now);
         }

@@ -14,7 +14,6 @@ const KILLS: usize = 20;
 #[test]
 fn a_run_that_is_killed_again_and_again_ends_complete() {
     let seed = fastrand::u64(..);
-    println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     let api = FakeApi::start(|request| Reply::json(json!({"target": request.target})));
     let place = Place::new();
@@ -34,7 +33,7 @@ fn a_run_that_is_killed_again_and_again_ends_complete() {
         let recovered = place.status()["in_doubt_recovered"].as_u64().unwrap();
         assert!(
             recovered - recovered_before <= THREADS,
-            "{recovered} - {recovered_before}"
+            "seed {seed}: {recovered} - {recovered_before}"
         );
         recovered_before = recovered;
     }
