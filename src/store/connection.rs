@@ -251,7 +251,7 @@ impl Fresh {
             let connection = Connection::open_with_flags(&file, flags)?;
             // Nobody sees this file before it is whole, so nothing has to be synced or undone on the way.
             connection.execute_batch(
-                "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536;",
+                "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;",
             )?;
             connection.set_prepared_statement_cache_capacity(32);
             connection.execute_batch("BEGIN EXCLUSIVE")?;
