@@ -28,8 +28,10 @@ pub(crate) struct Progress {
     last_line: Instant,
     /// Ended calls of late: the second in which they ended, and how many.
     late: VecDeque<(u64, u64)>,
-    /// Why nobody may call, and until when.
-    gate: Option<(Closed, Instant)>,
+    /// Why nobody may call, and until when, if a clock can show it.
+    gate: Option<(Closed, Option<Instant>)>,
+    /// What a line last told of the gate, and when.
+    last_gate: Option<(Closed, Instant)>,
     stopping: bool,
 }
 
@@ -44,6 +46,7 @@ impl Progress {
             last_line: now,
             late: VecDeque::new(),
             gate: None,
+            last_gate: None,
             stopping: false,
         }
     }
@@ -97,7 +100,7 @@ impl Progress {
                 Some(counts.total),
                 ProgressDrawTarget::stderr_with_hz(10),
             );
-            let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {msg}");
+            let style = ProgressStyle::with_template("{bar:12} {percent:>3}% {wide_msg}");
             bar.set_style(
                 style
                     .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -125,23 +128,29 @@ impl Progress {
     }
 
     fn gate(&mut self, gate: Option<(Closed, Duration)>) {
-        let before = self.gate.map(|(why, _)| why);
-        self.gate = gate.map(|(why, wait)| (why, Instant::now() + wait));
-        // A bar shows the wait as long as it lasts; in a log the change is a line, but not every repetition.
-        if let (None, Some((why, _)), Some((_, wait))) = (&self.bar, self.gate, gate)
-            && before != Some(why)
+        let now = Instant::now();
+        self.gate = gate.map(|(why, wait)| (why, now.checked_add(wait)));
+        // A bar shows the wait as long as it lasts. In a log it is a line, but not every second one.
+        let (None, Some((why, wait))) = (&self.bar, gate) else {
+            return;
+        };
+        if self
+            .last_gate
+            .is_some_and(|(last, at)| last == why && now.duration_since(at) < LINE_EVERY)
         {
-            self.say(&match why {
-                Closed::Throttled => format!(
-                    "throttled: the service asks to wait {}",
-                    show_duration(wait)
-                ),
-                Closed::Unreachable => {
-                    "unreachable: no connection can be made; trying again, with one call at a time"
-                        .to_owned()
-                }
-            });
+            return;
         }
+        self.last_gate = Some((why, now));
+        self.say(&match why {
+            Closed::Throttled => format!(
+                "throttled: the service asks to wait {}",
+                show_duration(wait)
+            ),
+            Closed::Unreachable => {
+                "unreachable: no connection can be made; trying again, with one call at a time"
+                    .to_owned()
+            }
+        });
     }
 
     fn show(&mut self) {
@@ -154,6 +163,7 @@ impl Progress {
         }
     }
 
+    /// Where the run stands, the most important first: a narrow terminal cuts the end.
     fn line(&self) -> String {
         let Counts {
             total,
@@ -162,34 +172,34 @@ impl Progress {
             held,
             ..
         } = self.counts;
-        let mut line = format!("{} of {} done", grouped(done), counted(total, "file"));
+        let mut line = format!("{} of {} done", grouped(done), grouped(total));
         for (number, word) in [(failed, "failed"), (held, "held")] {
             if number > 0 {
                 line.push_str(&format!(", {} {word}", grouped(number)));
             }
         }
-        if let Some(rate) = self.rate() {
-            line.push_str(&format!(" · {rate:.1} calls/s"));
-        }
-        match self.gate {
+        line.push_str(" · ");
+        line.push_str(&match self.gate {
             Some((why, until)) => {
-                let left = until.saturating_duration_since(Instant::now());
                 let why = match why {
                     Closed::Throttled => "throttled",
                     Closed::Unreachable => "unreachable",
                 };
-                line.push_str(&format!(" · {why}, next try in {}", show_duration(left)));
+                let left = until.map_or(Duration::MAX, |until| {
+                    until.saturating_duration_since(Instant::now())
+                });
+                format!("{why}, next try in {}", show_duration(left))
             }
-            None if self.stopping => {
-                line.push_str(&format!(" · stopping, {} in flight", self.counts.running));
-            }
-            None => {
-                let eta = self.eta().map_or_else(
-                    || "unknown".to_owned(),
-                    |eta| show_duration(eta).to_string(),
-                );
-                line.push_str(&format!(" · ETA {eta}"));
-            }
+            None if self.stopping => format!("stopping, {} in flight", self.counts.running),
+            None => self.eta().map_or_else(
+                || "ETA unknown".to_owned(),
+                |eta| format!("ETA {}", show_duration(eta)),
+            ),
+        });
+        match self.rate() {
+            Some(rate) if rate < 100.0 => line.push_str(&format!(" · {rate:.1} calls/s")),
+            Some(rate) => line.push_str(&format!(" · {} calls/s", grouped(rate as u64))),
+            None => {}
         }
         line
     }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use stride::caller::{Caller, Credential, HttpPlan};
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
@@ -319,6 +321,19 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     })
 }
 
+/// Lets this process have as many descriptors as the system allows it: a chunk thread needs a few.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused, the usual limit does for hundreds of threads.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+}
+
 /// Makes the calls, and says how it went.
 fn work(
     db: &Path,
@@ -338,6 +353,7 @@ fn work(
     if let Some(path) = outputs.events.as_deref().and_then(resolved) {
         note_artifact(store.path(), &path);
     }
+    raise_descriptors();
     let stop = Stop::new();
     let caught = Caught::install(&stop)?;
     let mut progress = Progress::new(terminal);
