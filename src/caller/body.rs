@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -89,6 +90,7 @@ impl Input {
         Ok(reqwest::Body::wrap(FileBody {
             file: self.file,
             left: self.size,
+            spare: Spare::default(),
             progress: progress.clone(),
         }))
     }
@@ -98,22 +100,59 @@ impl Input {
 struct FileBody {
     file: File,
     left: u64,
+    spare: Spare,
     progress: Progress,
+}
+
+/// Buffers that have been sent, to be filled again: giving each back to the system and asking it for the next
+/// costs more than reading and sending them.
+#[derive(Clone, Default)]
+struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Spare {
+    fn buffers(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        self.buffers().pop().unwrap_or_else(|| vec![0; PIECE])
+    }
+}
+
+/// A filled buffer on its way. When it is sent, it is spare again.
+struct Piece {
+    buffer: Vec<u8>,
+    filled: usize,
+    spare: Spare,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.spare.buffers().push(std::mem::take(&mut self.buffer));
+    }
 }
 
 impl FileBody {
     fn read(&mut self) -> io::Result<Bytes> {
-        let mut piece = vec![0; PIECE.min(usize::try_from(self.left).unwrap_or(PIECE))];
-        let read = self.file.read(&mut piece)?;
-        if read == 0 {
-            return Err(io::Error::new(
-                ErrorKind::UnexpectedEof,
-                "the file became shorter while it was being sent",
-            ));
+        let most = PIECE.min(usize::try_from(self.left).unwrap_or(PIECE));
+        let mut buffer = self.spare.take();
+        let filled = self.file.read(&mut buffer[..most])?;
+        if filled == 0 {
+            let message = "the file became shorter while it was being sent";
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, message));
         }
-        piece.truncate(read);
-        self.left -= read as u64;
-        Ok(piece.into())
+        self.left -= filled as u64;
+        Ok(Bytes::from_owner(Piece {
+            buffer,
+            filled,
+            spare: self.spare.clone(),
+        }))
     }
 }
 
