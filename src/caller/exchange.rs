@@ -12,7 +12,7 @@ use super::Cancel;
 use super::judge::{self, Head};
 use super::progress::Progress;
 use super::secrets::Secrets;
-use crate::job::{Answer, Class, Failure, Outcome, is_json};
+use crate::job::{Answer, Class, Failure, Outcome, is_json, json_text};
 
 /// The bounds of a call.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Exchange<'c> {
     pub(super) progress: &'c Progress,
     pub(super) secrets: &'c Secrets,
     pub(super) limits: &'c Limits,
+    /// Whether an answer to this method has a body.
+    pub(super) has_body: bool,
 }
 
 impl Exchange<'_> {
@@ -171,8 +173,9 @@ impl Exchange<'_> {
                 }
             }
         }
-        if media_type.as_deref().is_some_and(is_json)
-            && let Err(error) = judge::parses(&body)
+        if self.has_body
+            && media_type.as_deref().is_some_and(is_json)
+            && let Err(error) = json_text(&body)
         {
             return bad(
                 "not_json",
@@ -205,9 +208,7 @@ impl Exchange<'_> {
 
     /// What is kept of a body: its beginning, without secrets.
     fn keep(&self, body: &[u8]) -> Vec<u8> {
-        let mut kept = self
-            .secrets
-            .mask(&body[..body.len().min(Failure::BODY_KEPT + self.secrets.longest())]);
+        let mut kept = self.secrets.mask_beginning(body, Failure::BODY_KEPT);
         kept.truncate(Failure::BODY_KEPT);
         kept
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue as Value, USER_AGENT};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue as Value,
+    USER_AGENT,
+};
 use reqwest::{Client, Method, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use thiserror::Error;
@@ -18,7 +21,7 @@ use super::secrets::Secrets;
 use super::template::{Template, TemplateError};
 use super::{Caller, Cancel};
 use crate::job::{Attempt, FileName, Job, JobId, Outcome, Position};
-use crate::settings::{HeaderValue, Request, Settings};
+use crate::settings::{Header, HeaderValue, Request, Settings};
 
 /// The header that carries an attempt's key
 /// (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>).
@@ -129,7 +132,7 @@ impl HttpPlan {
         let url = template("the URL".to_owned(), &request.url)?;
         let mut headers = Vec::new();
         for header in &request.headers {
-            let name = sendable(&header.name)?;
+            let name = sendable(header)?;
             let value = match &header.value {
                 HeaderValue::Absent => None,
                 HeaderValue::Template(text) => {
@@ -160,7 +163,8 @@ impl HttpPlan {
             idle_timeout: settings.idle_timeout,
             max_response: usize::try_from(settings.max_response).unwrap_or(usize::MAX),
         };
-        let tls = tls(request.url.starts_with("https:"))?;
+        let scheme = request.url.split(':').next().unwrap_or_default();
+        let tls = tls(scheme.eq_ignore_ascii_case("https"))?;
         let plan = Plan {
             method,
             url,
@@ -187,7 +191,14 @@ impl HttpPlan {
             .enable_all()
             .build()
             .map_err(|error| client(&error))?;
+        let plain = self
+            .0
+            .headers
+            .iter()
+            .any(|(name, value)| name == ACCEPT_ENCODING && value.is_none());
         let built = Client::builder()
+            .gzip(!plain)
+            .deflate(!plain)
             .tls_backend_preconfigured(self.0.tls.clone())
             .redirect(reqwest::redirect::Policy::none())
             // A call that died after it was sent is ours to account for, not the client's to repeat.
@@ -208,19 +219,22 @@ impl HttpPlan {
     }
 }
 
-/// A header's name, unless it is one that the connection needs for itself.
-fn sendable(name: &str) -> Result<HeaderName, PlanError> {
+/// A header's name, unless what is asked of it is what the connection or the client decides.
+fn sendable(header: &Header) -> Result<HeaderName, PlanError> {
     let refused = |reason| PlanError::Header {
-        name: name.to_owned(),
+        name: header.name.clone(),
         reason,
     };
-    let parsed =
-        HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused("not a header's name"))?;
-    match parsed.as_str() {
-        "content-length" | "transfer-encoding" | "connection" => {
+    let name = HeaderName::from_bytes(header.name.as_bytes())
+        .map_err(|_| refused("not a header's name"))?;
+    match (name.as_str(), &header.value) {
+        ("content-length" | "transfer-encoding" | "connection", _) => {
             Err(refused("it follows from the file"))
         }
-        _ => Ok(parsed),
+        ("accept", HeaderValue::Absent) => {
+            Err(refused("it cannot be left out; `*/*` says the same"))
+        }
+        _ => Ok(name),
     }
 }
 
@@ -347,7 +361,14 @@ impl HttpCaller {
         let mut request = reqwest::Request::new(self.plan.method.clone(), url);
         *request.headers_mut() = self.plan.headers(job, attempt)?;
         if self.plan.sends_file() {
-            *request.body_mut() = Some(input.into_body(&self.progress)?);
+            let body = input.into_body(&self.progress)?;
+            if body.as_bytes().is_some_and(<[u8]>::is_empty) {
+                // The client leaves it out, and some services insist on it (RFC 9110, section 8.6).
+                request
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, Value::from_static("0"));
+            }
+            *request.body_mut() = Some(body);
         }
         Ok(request)
     }
@@ -371,6 +392,8 @@ impl Caller for HttpCaller {
             progress: &self.progress,
             secrets: &self.plan.secrets,
             limits: &self.plan.limits,
+            // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
+            has_body: self.plan.method != Method::HEAD,
         };
         runtime.block_on(exchange.run(request, cancel))
     }

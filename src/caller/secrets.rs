@@ -4,6 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
+use super::template::RESERVED;
+
 /// Known secret values, in the forms in which a service may echo them.
 #[derive(Clone, Default)]
 pub(super) struct Secrets(Vec<Vec<u8>>);
@@ -18,11 +20,11 @@ impl Secrets {
         if value.len() < SHORTEST {
             return;
         }
-        let encoded = percent_encode(value, NON_ALPHANUMERIC)
-            .to_string()
-            .into_bytes();
+        // As we send it in a URL ourselves, and as a stricter encoder would.
+        let [sent, encoded] = [RESERVED, NON_ALPHANUMERIC]
+            .map(|set| percent_encode(value, set).to_string().into_bytes());
         let base64 = STANDARD.encode(value).into_bytes();
-        for form in [value.to_vec(), encoded, base64] {
+        for form in [value.to_vec(), sent, encoded, base64] {
             if !self.0.contains(&form) {
                 self.0.push(form);
             }
@@ -38,9 +40,16 @@ impl Secrets {
 
     /// The bytes with every known value replaced.
     pub(super) fn mask(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(bytes.len());
+        self.mask_beginning(bytes, bytes.len())
+    }
+
+    /// The first `most` bytes with every known value replaced that begins within them.
+    pub(super) fn mask_beginning(&self, bytes: &[u8], most: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(most.min(bytes.len()));
         let mut rest = bytes;
-        while let Some(&first) = rest.first() {
+        while let Some(&first) = rest.first()
+            && bytes.len() - rest.len() < most
+        {
             match self.0.iter().find(|form| rest.starts_with(form)) {
                 Some(form) => {
                     out.extend_from_slice(REDACTED);

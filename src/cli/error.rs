@@ -98,6 +98,9 @@ impl From<StoreError> for Problem {
             StoreError::Usurped => Self::of(exit::BUSY, &error)
                 .note("what was recorded is safe; calls that were in flight here will be found in doubt")
                 .hint("let the other runner go on, and look at it with `stride status`"),
+            StoreError::Gone { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was recorded since; calls that were in flight here are in doubt")
+                .hint("put the database back in its place, then give the same command again"),
             StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error),
             StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("what was recorded is safe"),
             StoreError::DamagedResult { .. } => {
@@ -118,6 +121,10 @@ impl From<RunError> for Problem {
                 source: StoreError::Usurped,
                 ..
             } => Self::from(StoreError::Usurped),
+            RunError::Store {
+                source: StoreError::Gone { path },
+                ..
+            } => Self::from(StoreError::Gone { path: path.clone() }),
             RunError::Store {
                 unsaved, in_flight, ..
             } => {

@@ -129,6 +129,8 @@ impl<'s> Writer<'s> {
     /// the claims' senders, and that ends the chunk threads.
     pub(super) fn run(mut self) -> Result<Outline, RunError> {
         let mut reports: Vec<Report> = Vec::new();
+        // A stop that was asked for before the run comes before its first claim.
+        self.gather(Some(Duration::ZERO), &mut reports);
         loop {
             let answered =
                 |report: &&Report| matches!(report.settlement.outcome, Outcome::Succeeded(_));

@@ -69,8 +69,7 @@ fn row(record: &Record) -> [String; COLUMNS.len()] {
 /// A result as one cell: text as it is, other bytes as a `data:` URL (RFC 2397).
 fn cell(result: &Stored) -> Cow<'_, str> {
     match result.content() {
-        Content::Json(text) => String::from_utf8_lossy(text.trim_ascii()),
-        Content::Text(text) => text.into(),
+        Content::Json(text) | Content::Text(text) => text.into(),
         Content::Bytes(bytes) => {
             let media_type = result
                 .media_type

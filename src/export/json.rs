@@ -48,7 +48,7 @@ fn key(path: &FileName, to: &mut impl Write) -> io::Result<()> {
 
 fn value(result: &Stored, to: &mut impl Write) -> io::Result<()> {
     match result.content() {
-        Content::Json(text) => to.write_all(text.trim_ascii()),
+        Content::Json(text) => to.write_all(text.as_bytes()),
         Content::Text(text) => json(&text, to),
         Content::Bytes(bytes) => json(&Encoded::new(bytes, result.media_type.as_deref()), to),
     }
@@ -128,10 +128,8 @@ fn line(record: &Record, to: &mut impl Write) -> io::Result<()> {
 
 /// JSON text without line breaks. Within strings there are none (RFC 8259, section 7), so each stands between
 /// two tokens and a space does as well.
-fn on_one_line(text: &[u8]) -> String {
-    String::from_utf8_lossy(text)
-        .trim()
-        .replace(['\n', '\r'], " ")
+fn on_one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]
@@ -186,7 +184,7 @@ mod tests {
     #[test]
     fn a_line_has_no_line_break_and_the_same_value() {
         assert_eq!(
-            on_one_line(b"{\r\n \"a\": \"\\n\"\n}\n"),
+            on_one_line("{\r\n \"a\": \"\\n\"\n}"),
             "{   \"a\": \"\\n\" }"
         );
     }

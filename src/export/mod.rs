@@ -16,7 +16,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::event::Counts;
-use crate::job::{Class, FileName, JobState};
+use crate::job::{Class, FileName, JobState, is_json, json_text};
 use crate::store::{Reader, Record, StoreError, Stored};
 
 /// How results are written.
@@ -192,7 +192,7 @@ fn write_failed(source: io::Error) -> ExportError {
 /// How a result is shown.
 enum Content<'r> {
     /// JSON text, to be written as it is.
-    Json(&'r [u8]),
+    Json(&'r str),
     /// Text.
     Text(&'r str),
     /// Anything else.
@@ -202,8 +202,11 @@ enum Content<'r> {
 impl Stored {
     fn content(&self) -> Content<'_> {
         let media_type = self.media_type.as_deref();
-        if media_type.is_some_and(crate::job::is_json) {
-            return Content::Json(&self.body);
+        // A program's own caller may call JSON what is not, and one such answer must not spoil the whole.
+        if media_type.is_some_and(is_json)
+            && let Ok(text) = json_text(&self.body)
+        {
+            return Content::Json(text);
         }
         match std::str::from_utf8(&self.body) {
             Ok(text) if media_type.is_none_or(is_text) => Content::Text(text),

@@ -46,6 +46,12 @@ pub enum StoreError {
         /// Who has it, as far as it is known.
         holder: Option<Holder>,
     },
+    /// The database is open here, and its name leads to nothing or to another file.
+    #[error("{} was removed or replaced", FileName::from(.path.as_path()))]
+    Gone {
+        /// Which.
+        path: PathBuf,
+    },
     /// The lock was lost and another runner has taken over.
     #[error("another runner has taken this run over")]
     Usurped,

@@ -100,7 +100,9 @@ impl<'c> Loader<'c> {
     fn insert(&mut self, name: &FileName) -> Result<bool> {
         let added = self
             .connection
-            .prepare_cached("INSERT OR IGNORE INTO job (position, path) VALUES (?1, ?2)")
+            .prepare_cached(
+                "INSERT INTO job (position, path) VALUES (?1, ?2) ON CONFLICT (path) DO NOTHING",
+            )
             .and_then(|mut statement| statement.execute(params![self.position, path_to_sql(name)]))
             .map_err(doing("adding a name"))?;
         if added == 1 {

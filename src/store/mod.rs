@@ -10,6 +10,7 @@ mod connection;
 mod error;
 mod load;
 mod lock;
+mod owner;
 mod queue;
 mod read;
 mod recover;
@@ -18,10 +19,10 @@ mod verify;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Row, params};
 
 pub use error::StoreError;
 pub use load::{Loaded, Loader};
@@ -37,6 +38,7 @@ use crate::job::{FileName, JobState};
 use crate::settings::{Call, Settings};
 use connection::{Mode, doing};
 use error::Result;
+use owner::Owner;
 
 /// The one writer of a run's database.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub struct Store {
     path: PathBuf,
     base: PathBuf,
     uuid: [u8; 16],
-    token: [u8; 16],
+    owner: Owner,
     counts: Counts,
     runner: Option<i64>,
     // Dropped last: the lock outlives the connection.
@@ -82,16 +84,13 @@ impl Store {
                 read::counts(&connection)?,
             )
         };
-        let token = random();
-        connection
-            .execute("UPDATE run SET owner = ?1", [token])
-            .map_err(doing("taking the run over"))?;
+        let owner = Owner::take(&connection, &path)?;
         Ok(Self {
             connection,
             path,
             base,
             uuid,
-            token,
+            owner,
             counts,
             runner: None,
             lock,
@@ -141,7 +140,7 @@ impl Store {
         fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Loaded, E> {
         let mut counts = self.counts;
-        let transaction = self.transaction()?;
+        let transaction = self.owner.begin(&self.connection)?;
         let loaded = Loader::fill(&self.connection, &mut counts, fill)?;
         transaction.commit().map_err(doing("committing"))?;
         self.counts = counts;
@@ -200,7 +199,7 @@ impl Store {
     }
 
     fn set(&mut self, sql: &str, json: &str) -> Result<()> {
-        let transaction = self.transaction()?;
+        let transaction = self.owner.begin(&self.connection)?;
         self.connection
             .execute(sql, [json])
             .map_err(doing("changing the settings"))?;
@@ -214,7 +213,7 @@ impl Store {
     /// The database cannot be written.
     pub fn finish(&mut self, ending: &Ending) -> Result<()> {
         if let Some(runner) = self.runner.take() {
-            let transaction = self.transaction()?;
+            let transaction = self.owner.begin(&self.connection)?;
             self.connection
                 .execute(
                     "UPDATE runner SET ended = ?1, ending = ?2 WHERE id = ?3",
@@ -237,7 +236,8 @@ impl Store {
         } = self;
         // A reader may be in the way; then the log stays and the next runner folds it in.
         connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
             .map_err(doing("folding the log into the database"))?;
         connection
             .close()
@@ -245,10 +245,6 @@ impl Store {
             .map_err(doing("closing the database"))?;
         drop(lock);
         Ok(())
-    }
-
-    fn transaction(&self) -> Result<Transaction<'_>> {
-        transaction(&self.connection, &self.token)
     }
 }
 
@@ -290,21 +286,6 @@ fn below(base: &Path, database: &Path) -> PathBuf {
     {
         Some(rest) => Path::new(".").join(rest),
         None => base.to_owned(),
-    }
-}
-
-/// Begins a write transaction of the database's owner. It is rolled back where it is dropped uncommitted.
-fn transaction<'c>(connection: &'c Connection, token: &[u8; 16]) -> Result<Transaction<'c>> {
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
-        .map_err(doing("beginning"))?;
-    let owner: Option<Vec<u8>> = transaction
-        .prepare_cached("SELECT owner FROM run")
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .map_err(doing("checking the owner"))?;
-    if owner.as_deref() == Some(token) {
-        Ok(transaction)
-    } else {
-        Err(StoreError::Usurped)
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::connection::doing;
 use super::error::Result;
-use super::{Store, StoreError, now, path_from_sql, state_to_sql, transaction};
+use super::{Store, StoreError, now, path_from_sql, state_to_sql};
 use crate::event::Counts;
 use crate::job::{
     Attempt, AttemptId, Checksum, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
@@ -61,7 +61,7 @@ impl Store {
     pub fn group(&mut self) -> Result<Group<'_>> {
         let runner = self.runner.ok_or(StoreError::Usurped)?;
         Ok(Group {
-            transaction: transaction(&self.connection, &self.token)?,
+            transaction: self.owner.begin(&self.connection)?,
             after: self.counts,
             counts: &mut self.counts,
             runner,

@@ -7,7 +7,7 @@ use rusqlite::params;
 use super::connection::doing;
 use super::error::Result;
 use super::queue::{Settlement, save_counts, settle};
-use super::{Store, lock, now, path_from_sql, transaction};
+use super::{Store, lock, now, path_from_sql};
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
 use crate::retry::{Record, RetryPolicy};
 
@@ -33,7 +33,7 @@ impl Store {
     ) -> Result<Recovered> {
         let now = now();
         let mut counts = self.counts;
-        let transaction = transaction(&self.connection, &self.token)?;
+        let transaction = self.owner.begin(&self.connection)?;
         let mut recovered = Recovered::default();
         for (attempt, record, path) in running(&transaction)? {
             let (next, record) = policy.after_crash(record, chance());

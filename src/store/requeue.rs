@@ -5,7 +5,7 @@ use rusqlite::params;
 use super::connection::doing;
 use super::error::Result;
 use super::queue::save_counts;
-use super::{Store, state_to_sql, transaction};
+use super::{Store, state_to_sql};
 use crate::job::{Class, JobState};
 
 /// Which failed or held jobs to make pending. What is left empty does not restrict.
@@ -35,7 +35,7 @@ impl Store {
         } else {
             JobState::Failed
         };
-        let transaction = transaction(&self.connection, &self.token)?;
+        let transaction = self.owner.begin(&self.connection)?;
         let moved = transaction
             .execute(
                 "UPDATE job SET state = 0, charged = 0, crashes = 0

@@ -8,5 +8,11 @@
 )]
 
 mod cli;
+mod engine;
+mod export;
+mod fake_api;
 mod house;
+mod http;
+mod model;
+mod store;
 mod support;

@@ -169,6 +169,14 @@ impl Reply {
         }
     }
 
+    /// Leaves the connection open after raw bytes.
+    pub(crate) fn kept_open(self) -> Self {
+        Self {
+            then: Then::Keep,
+            ..self
+        }
+    }
+
     /// Answers no earlier than after this time: a slow service.
     pub(crate) fn after(self, after: Duration) -> Self {
         Self { after, ..self }

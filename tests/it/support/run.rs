@@ -77,6 +77,11 @@ impl Fixture {
         self.bystander = Some(self.rows(BYSTANDER));
     }
 
+    /// For a run whose database the test itself takes away.
+    pub(crate) fn forget_bystander(&mut self) {
+        self.bystander = None;
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -312,4 +317,13 @@ pub(crate) fn unreachable() -> Outcome {
 
 pub(crate) fn unsendable() -> Outcome {
     Outcome::Unsendable(failure(Class::Input, None, "no such file"))
+}
+
+/// A successful answer of an HTTP service.
+pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
+    Outcome::Succeeded(Answer {
+        status: Some(200),
+        media_type: Some(media_type.to_owned()),
+        body: body.into(),
+    })
 }

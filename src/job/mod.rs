@@ -12,103 +12,18 @@
 //!   failed ──► pending   by `retry`          held ──► pending   by `retry --held`
 //! ```
 
-use std::borrow::Cow;
-use std::ffi::OsStr;
+mod media;
+mod name;
+
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// The name of a file as the list gave it: bytes, in no particular encoding. It is a job's identity.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileName(Box<[u8]>);
-
-impl FileName {
-    /// Takes the bytes as they are.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes as given.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The name as text, where it is UTF-8.
-    pub fn as_str(&self) -> Option<&str> {
-        std::str::from_utf8(&self.0).ok()
-    }
-
-    /// The name as a path.
-    pub fn as_path(&self) -> &Path {
-        Path::new(OsStr::from_bytes(&self.0))
-    }
-
-    /// The name for people: every byte sequence that is not UTF-8 replaced by U+FFFD. Not reversible.
-    pub fn to_string_lossy(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
-    }
-}
-
-impl fmt::Debug for FileName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.to_string_lossy())
-    }
-}
-
-/// Writes the name so that no terminal acts on it (see [`escaped`]).
-impl fmt::Display for FileName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&escaped(&self.0))
-    }
-}
-
-impl From<&Path> for FileName {
-    fn from(path: &Path) -> Self {
-        Self::new(path.as_os_str().as_bytes())
-    }
-}
-
-impl From<PathBuf> for FileName {
-    fn from(path: PathBuf) -> Self {
-        path.as_path().into()
-    }
-}
-
-impl From<&str> for FileName {
-    fn from(name: &str) -> Self {
-        Self::new(name.as_bytes())
-    }
-}
-
-/// Makes text from outside safe to show: control characters (C0, C1, DEL) and the characters that reorder
-/// text (Unicode's bidirectional controls) become `\u{..}`, bytes that are not UTF-8 become `\x..`.
-pub fn escaped(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                c if c.is_control() || is_bidi_control(c) => out.extend(c.escape_unicode()),
-                c => out.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    out
-}
-
-/// The property Bidi_Control of Unicode 16, and the line separators.
-fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+pub use media::{is_json, json_text};
+pub use name::{FileName, escaped};
 
 /// A job in the store. It says nothing about the job's place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -329,18 +244,6 @@ impl Answer {
     }
 }
 
-/// Whether a media type says JSON: `application/json`, `text/json`, or any type with the suffix `+json`
-/// (RFC 6839, section 3.1).
-pub fn is_json(media_type: &str) -> bool {
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
-}
-
 /// What went wrong with an attempt, for people and for the next decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -427,17 +330,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_outside_cannot_drive_a_terminal() {
-        assert_eq!(escaped(b"a\x1b]0;pwn\x07b"), "a\\u{1b}]0;pwn\\u{7}b");
-        assert_eq!(
-            escaped("x\u{202e}y\u{9b}z\n".as_bytes()),
-            "x\\u{202e}y\\u{9b}z\\n"
-        );
-        assert_eq!(escaped(b"caf\xe9"), "caf\\xe9");
-        assert_eq!(escaped("größe 文 👍".as_bytes()), "größe 文 👍");
-    }
-
-    #[test]
     fn a_key_is_stable_within_a_generation_and_new_in_the_next() {
         let run = [7; 16];
         let key = IdempotencyKey::derive(&run, JobId(1), 0);
@@ -447,26 +339,6 @@ mod tests {
         assert_ne!(key, IdempotencyKey::derive(&[8; 16], JobId(1), 0));
         let text = key.to_string();
         assert_eq!((text.len(), &text[14..15]), (36, "8"));
-    }
-
-    #[test]
-    fn json_is_known_by_its_media_type() {
-        for media_type in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "text/json",
-            "application/problem+json",
-        ] {
-            assert!(is_json(media_type), "{media_type}");
-        }
-        for media_type in [
-            "text/plain",
-            "application/jsonl",
-            "application/x-ndjson",
-            "",
-        ] {
-            assert!(!is_json(media_type), "{media_type}");
-        }
     }
 
     #[test]

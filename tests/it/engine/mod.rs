@@ -1,0 +1,183 @@
+//! The engine, with scripted callers and a real store.
+
+mod doubt;
+mod gate;
+mod retries;
+mod stop;
+mod strides;
+
+use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use stride::caller::{Caller, Cancel};
+use stride::engine::{self, Outline, RunError, Stop};
+use stride::event::{Event, Settled};
+use stride::job::{Attempt, IdempotencyKey, Job, Outcome};
+use stride::settings::Settings;
+use stride::store::Store;
+
+use crate::support::{LIMIT, lock};
+
+/// A caller that does as a function says.
+struct Scripted<F>(F);
+
+impl<F: FnMut(&Job, &Attempt, &Cancel) -> Outcome + Send> Caller for Scripted<F> {
+    fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
+        (self.0)(job, attempt, cancel)
+    }
+}
+
+/// So many callers, of which all do the same.
+fn callers<F>(threads: usize, script: F) -> Vec<Box<dyn Caller>>
+where
+    F: FnMut(&Job, &Attempt, &Cancel) -> Outcome + Clone + Send + 'static,
+{
+    let caller = || Box::new(Scripted(script.clone())) as Box<dyn Caller>;
+    std::iter::repeat_with(caller).take(threads).collect()
+}
+
+/// No wait before a repeat.
+fn settings() -> Settings {
+    Settings {
+        retry_delay: Duration::ZERO,
+        retry_max_delay: Duration::ZERO,
+        ..Settings::default()
+    }
+}
+
+fn name(job: &Job) -> String {
+    job.path.as_str().unwrap().to_owned()
+}
+
+/// The calls that were made: of which job, under which number and key, in the order in which they began.
+#[derive(Debug, Clone, Default)]
+struct Calls(Arc<Mutex<Vec<(String, u32, IdempotencyKey)>>>);
+
+impl Calls {
+    fn note(&self, job: &Job, attempt: &Attempt) {
+        lock(&self.0).push((name(job), attempt.id.number, attempt.key));
+    }
+
+    fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    fn names(&self) -> Vec<String> {
+        lock(&self.0).iter().map(|call| call.0.clone()).collect()
+    }
+
+    /// The keys of one job's calls.
+    fn keys(&self, name: &str) -> Vec<IdempotencyKey> {
+        let calls = lock(&self.0);
+        let calls = calls.iter().filter(|call| call.0 == name);
+        calls.map(|call| call.2).collect()
+    }
+}
+
+/// What was told so far.
+#[derive(Default)]
+struct Told {
+    events: Mutex<Vec<Event>>,
+    changed: Condvar,
+}
+
+/// A run that goes on in a thread of its own.
+struct Running {
+    stop: Stop,
+    told: Arc<Told>,
+    ended: mpsc::Receiver<Ended>,
+}
+
+/// A run that has ended.
+struct Ended {
+    store: Store,
+    result: Result<Outline, RunError>,
+}
+
+impl Running {
+    fn start(store: Store, callers: Vec<Box<dyn Caller>>, settings: &Settings) -> Self {
+        Self::start_with(store, callers, settings, Stop::new())
+    }
+
+    fn start_with(
+        mut store: Store,
+        callers: Vec<Box<dyn Caller>>,
+        settings: &Settings,
+        stop: Stop,
+    ) -> Self {
+        let told = Arc::<Told>::default();
+        let (tell, ended) = mpsc::channel();
+        let (listener, settings, asked) = (Arc::clone(&told), settings.clone(), stop.clone());
+        thread::spawn(move || {
+            let result = engine::run(&mut store, callers, &settings, &asked, &mut |event| {
+                lock(&listener.events).push(event.clone());
+                listener.changed.notify_all();
+            });
+            let _ = tell.send(Ended { store, result });
+        });
+        Self { stop, told, ended }
+    }
+
+    /// Blocks until the events are such.
+    fn wait_until(&self, such: impl Fn(&[Event]) -> bool) {
+        let events = lock(&self.told.events);
+        let waited = self
+            .told
+            .changed
+            .wait_timeout_while(events, LIMIT, |events| !such(events));
+        let (events, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "waited in vain; {events:?}");
+    }
+
+    /// Blocks until so many settlements were told.
+    fn wait_for_settled(&self, n: usize) {
+        self.wait_until(|events| {
+            events
+                .iter()
+                .filter(|event| matches!(event, Event::Settled(_)))
+                .count()
+                >= n
+        });
+    }
+
+    /// Blocks until nothing has happened for a moment, from now on.
+    fn wait_for_quiet(&self) {
+        let ticks = |events: &[Event]| {
+            events
+                .iter()
+                .filter(|event| matches!(event, Event::Tick))
+                .count()
+        };
+        let before = ticks(&lock(&self.told.events));
+        self.wait_until(|events| ticks(events) >= before + 2);
+    }
+
+    /// Waits for the end, which has to be no error.
+    fn finish(self) -> (Outline, Vec<Event>, Store) {
+        let told = Arc::clone(&self.told);
+        let ended = self.end();
+        let events = std::mem::take(&mut *lock(&told.events));
+        (ended.result.unwrap(), events, ended.store)
+    }
+
+    fn end(self) -> Ended {
+        self.ended.recv_timeout(LIMIT).expect("the run ends")
+    }
+}
+
+/// Runs to the end, and closes the store.
+fn run(store: Store, callers: Vec<Box<dyn Caller>>, settings: &Settings) -> (Outline, Vec<Event>) {
+    let (outline, events, store) = Running::start(store, callers, settings).finish();
+    store.close().unwrap();
+    (outline, events)
+}
+
+fn settled(events: &[Event]) -> Vec<&Settled> {
+    let settled = events.iter().filter_map(|event| match event {
+        Event::Settled(settled) => Some(&**settled),
+        _ => None,
+    });
+    settled.collect()
+}

@@ -1,0 +1,145 @@
+//! Bounds: of size, and of time.
+
+use std::io::{Read, Write};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use stride::job::Class;
+
+use super::{Client, failed, is_in_doubt, succeeded};
+use crate::support::{FakeApi, RawServer, Reply};
+
+const LARGEST: u64 = 10_000;
+
+fn bounded(reply: Reply) -> stride::job::Outcome {
+    let api = FakeApi::start(move |_| reply.clone());
+    Client::post(&api.url())
+        .with(|settings| settings.max_response = LARGEST)
+        .call()
+}
+
+fn is_too_large(reply: Reply) {
+    let failure = failed(bounded(reply));
+    assert_eq!(
+        (failure.class, failure.kind),
+        (Class::BadResponse, "response_too_large")
+    );
+    assert_eq!(failure.status, Some(200));
+    assert!(
+        failure.message.contains("10000 bytes"),
+        "{}",
+        failure.message
+    );
+}
+
+#[test]
+fn an_answer_may_be_as_large_as_the_bound_and_no_larger() {
+    let fits = "x".repeat(LARGEST as usize);
+    let over = format!("{fits}y");
+    assert_eq!(
+        succeeded(bounded(Reply::text(&fits))).body.len(),
+        LARGEST as usize
+    );
+    assert_eq!(
+        succeeded(bounded(Reply::text(&fits).chunked(999)))
+            .body
+            .len(),
+        LARGEST as usize
+    );
+    is_too_large(Reply::text(&over));
+    is_too_large(Reply::text(&over).chunked(999));
+    is_too_large(Reply::text(&over).until_close());
+    // Announced, and never sent.
+    is_too_large(Reply::stalled("", LARGEST + 1));
+    is_too_large(Reply::truncated("", 1 << 60));
+}
+
+#[test]
+fn a_small_answer_that_unpacks_to_a_large_one_is_too_large() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    for _ in 0..64 {
+        encoder.write_all(&[b' '; 1 << 20]).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    let reply = Reply::status(200)
+        .body("application/json", bomb.clone())
+        .header("Content-Encoding", "gzip");
+    is_too_large(reply.clone().chunked(4096));
+    let api = FakeApi::start(move |_| reply.clone());
+    let largest = bomb.len() as u64;
+    let failure = failed(
+        Client::post(&api.url())
+            .with(|settings| settings.max_response = largest)
+            .call(),
+    );
+    assert_eq!(
+        failure.kind, "response_too_large",
+        "what counts is the size after decoding"
+    );
+}
+
+#[test]
+fn a_service_that_never_answers_is_given_up_in_doubt() {
+    let api = FakeApi::start(|_| Reply::hang());
+    let outcome = Client::post(&api.url())
+        .with(|settings| settings.timeout = Duration::from_millis(500))
+        .call();
+    assert!(is_in_doubt(&outcome, "timeout"), "{outcome:?}");
+    assert_eq!(api.requests(), 1);
+    // The connection is not kept.
+    api.wait_closed();
+}
+
+#[test]
+fn an_answer_that_stands_still_is_given_up_in_doubt() {
+    let short = |settings: &mut stride::settings::Settings| {
+        settings.idle_timeout = Duration::from_millis(100);
+    };
+    for reply in [
+        Reply::stalled("{\"a\":", 100),
+        Reply::stalled("", 100),
+        Reply::drip("{}", 1, Duration::from_secs(1000)),
+    ] {
+        let api = FakeApi::start(move |_| reply.clone());
+        let outcome = Client::post(&api.url()).with(short).call();
+        assert!(is_in_doubt(&outcome, "idle_timeout"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_keeps_moving_is_waited_for_until_the_whole_call_takes_too_long() {
+    let drip = |pieces: usize, timeout| {
+        let api =
+            FakeApi::start(move |_| Reply::drip(" ".repeat(pieces), 1, Duration::from_millis(1)));
+        let client = Client::post(&api.url()).with(|settings| {
+            settings.idle_timeout = Duration::from_secs(30);
+            settings.timeout = timeout;
+        });
+        client.call()
+    };
+    assert_eq!(succeeded(drip(30, Duration::from_secs(600))).body.len(), 30);
+    let outcome = drip(1_000_000, Duration::from_millis(700));
+    assert!(is_in_doubt(&outcome, "timeout"), "{outcome:?}");
+}
+
+/// The server never reads more than the head; the file does not fit into the buffers between.
+#[test]
+fn a_file_that_stands_still_on_its_way_is_given_up_in_doubt() {
+    let (hold, held) = mpsc::channel::<()>();
+    let server = RawServer::start(move |mut connection| {
+        let _ = connection.read(&mut [0; 10]);
+        let _ = held.recv();
+    });
+    let client = Client::post(&server.url())
+        .with(|settings| settings.idle_timeout = Duration::from_millis(100));
+    let job = client.job("large", b"");
+    std::fs::File::options()
+        .write(true)
+        .open(&job.file)
+        .unwrap()
+        .set_len(64 << 20)
+        .unwrap();
+    let outcome = client.call_for(&job);
+    assert!(is_in_doubt(&outcome, "idle_timeout"), "{outcome:?}");
+    drop(hold);
+}

@@ -1,0 +1,145 @@
+//! The HTTP caller against a fake API.
+
+mod answers;
+mod connection;
+mod files;
+mod headers;
+mod limits;
+mod run;
+mod secrets;
+
+use std::fs;
+use std::time::Duration;
+
+use stride::caller::{Caller, Cancel, Credential, HttpCaller, HttpPlan, PlanError};
+use stride::job::{
+    Answer, Attempt, AttemptId, Class, Failure, FileName, IdempotencyKey, Job, JobId, Outcome,
+    Position,
+};
+use stride::settings::{Header, HeaderValue, Request, Settings};
+use tempfile::TempDir;
+
+use crate::support::{FakeApi, Reply};
+
+/// A request to be made, of files in a folder of its own.
+struct Client {
+    folder: TempDir,
+    request: Request,
+    settings: Settings,
+    credentials: Vec<Credential>,
+}
+
+impl Client {
+    fn post(url: &str) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            request: Request {
+                method: "POST".to_owned(),
+                url: url.to_owned(),
+                headers: Vec::new(),
+            },
+            settings: Settings::default(),
+            credentials: Vec::new(),
+        }
+    }
+
+    fn method(mut self, method: &str) -> Self {
+        self.request.method = method.to_owned();
+        self
+    }
+
+    fn header(mut self, name: &str, value: HeaderValue) -> Self {
+        let name = name.to_owned();
+        self.request.headers.push(Header { name, value });
+        self
+    }
+
+    fn template(self, name: &str, value: &str) -> Self {
+        self.header(name, HeaderValue::Template(value.to_owned()))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// A job with a file of these bytes.
+    fn job(&self, name: impl Into<FileName>, bytes: &[u8]) -> Job {
+        let job = self.job_without_file(name);
+        fs::create_dir_all(job.file.parent().unwrap()).unwrap();
+        fs::write(&job.file, bytes).unwrap();
+        job
+    }
+
+    fn job_without_file(&self, name: impl Into<FileName>) -> Job {
+        let path = name.into();
+        let file = self.folder.path().join(path.as_path());
+        Job {
+            id: JobId(1),
+            position: Position(0),
+            path,
+            file,
+        }
+    }
+
+    fn plan(&self) -> Result<HttpPlan, PlanError> {
+        let lookup = |name: &str| (name == "SECRET").then(|| SECRET.as_bytes().to_vec());
+        HttpPlan::new(&self.request, &self.settings, &self.credentials, &lookup)
+    }
+
+    fn caller(&self) -> HttpCaller {
+        self.plan().unwrap().caller().unwrap()
+    }
+
+    /// Calls once, for a small text file.
+    fn call(&self) -> Outcome {
+        self.call_for(&self.job("a.txt", b"hello"))
+    }
+
+    fn call_for(&self, job: &Job) -> Outcome {
+        self.caller().call(job, &attempt(1), &Cancel::new())
+    }
+}
+
+/// What `{env:SECRET}` stands for.
+const SECRET: &str = "s3cr3t/t0ken+of-forty-characters-exactly";
+
+fn attempt(number: u32) -> Attempt {
+    let job = JobId(1);
+    Attempt {
+        id: AttemptId { job, number },
+        key: IdempotencyKey::derive(&[7; 16], job, number),
+    }
+}
+
+/// Calls a service that always gives this answer.
+fn answer_to(reply: Reply) -> Outcome {
+    let api = FakeApi::start(move |_| reply.clone());
+    Client::post(&api.url()).call()
+}
+
+fn succeeded(outcome: Outcome) -> Answer {
+    match outcome {
+        Outcome::Succeeded(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The failure of an attempt that the service has answered.
+fn failed(outcome: Outcome) -> Failure {
+    match outcome {
+        Outcome::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn is_in_doubt(outcome: &Outcome, kind: &str) -> bool {
+    matches!(outcome, Outcome::InDoubt(failure) if failure.kind == kind && failure.class == Class::Transient)
+}
+
+fn throttled(outcome: Outcome) -> (Failure, Option<Duration>) {
+    match outcome {
+        Outcome::Throttled { failure, wait } => (failure, wait),
+        other => panic!("{other:?}"),
+    }
+}

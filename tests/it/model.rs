@@ -1,0 +1,299 @@
+//! Any sequence of operations, against a model of a few lines.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use stride::event::Counts;
+use stride::job::{Class, JobState, Outcome, Position};
+use stride::retry::{Next, Record};
+use stride::store::{Claim, Filter, Store};
+
+use crate::support::{
+    BYSTANDER, Fixture, POLICY, failed, in_doubt, settlement, settlement_under, succeeded,
+    throttled, unreachable, unsendable,
+};
+
+#[derive(Debug, Clone)]
+enum Operation {
+    /// Loads so many names from this one on, of which some are there.
+    Load(usize, usize),
+    /// Claims the pending job that comes after so many others, if there is one.
+    Claim(usize),
+    /// Settles one of the claims in flight.
+    Settle(usize, usize, bool),
+    /// Claims a job and drops the group, or settles one and drops it.
+    Abandon(usize),
+    Crash,
+    Requeue(bool),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        1 => (0usize..12, 0usize..4).prop_map(|(from, n)| Operation::Load(from, n)),
+        6 => (0usize..6).prop_map(Operation::Claim),
+        6 => (0usize..4, 0usize..OUTCOMES, any::<bool>()).prop_map(|(i, outcome, hold)| Operation::Settle(i, outcome, hold)),
+        1 => (0usize..4).prop_map(Operation::Abandon),
+        1 => Just(Operation::Crash),
+        1 => any::<bool>().prop_map(Operation::Requeue),
+    ]
+}
+
+const OUTCOMES: usize = 9;
+
+fn outcome(i: usize) -> Outcome {
+    match i {
+        0 => succeeded("{}"),
+        1 => failed(Class::Rejected, Some(422), "m"),
+        2 => failed(Class::Rejected, Some(409), "m"),
+        3 => failed(Class::Transient, Some(500), "m"),
+        4 => throttled(Some(Duration::from_secs(1))),
+        5 => unreachable(),
+        6 => unsendable(),
+        7 => Outcome::Interrupted,
+        _ => in_doubt(),
+    }
+}
+
+/// What the store should hold: the jobs in list order, and the counts that cannot be told from them.
+#[derive(Default)]
+struct Model {
+    jobs: Vec<Job>,
+    attempts: u64,
+    in_doubt: u64,
+    recovered: u64,
+}
+
+struct Job {
+    name: String,
+    state: JobState,
+    attempts: u32,
+    record: Record,
+    has_result: bool,
+}
+
+impl Model {
+    fn add(&mut self, name: &str) {
+        if self.jobs.iter().all(|job| job.name != name) {
+            let (name, record) = (name.to_owned(), Record::default());
+            self.jobs.push(Job {
+                name,
+                state: JobState::Pending,
+                attempts: 0,
+                record,
+                has_result: false,
+            });
+        }
+    }
+
+    fn claim(&mut self, index: usize) {
+        let job = &mut self.jobs[index];
+        (job.state, job.attempts) = (JobState::Running, job.attempts + 1);
+        self.attempts += 1;
+    }
+
+    fn go(&mut self, index: usize, (next, record): (Next, Record), outcome: &Outcome) {
+        let job = &mut self.jobs[index];
+        job.state = match next {
+            Next::Done => JobState::Done,
+            Next::Again(_) => JobState::Pending,
+            Next::Fail => JobState::Failed,
+            Next::Hold => JobState::Held,
+        };
+        job.record = record;
+        job.has_result = matches!(outcome, Outcome::Succeeded(_));
+        self.in_doubt += u64::from(matches!(outcome, Outcome::InDoubt(_)));
+    }
+
+    fn crash(&mut self) {
+        for index in 0..self.jobs.len() {
+            if self.jobs[index].state == JobState::Running {
+                self.go(
+                    index,
+                    POLICY.after_crash(self.jobs[index].record, 0.0),
+                    &in_doubt(),
+                );
+                self.recovered += 1;
+            }
+        }
+    }
+
+    fn requeue(&mut self, from: JobState) -> u64 {
+        let mut moved = 0;
+        for job in self.jobs.iter_mut().filter(|job| job.state == from) {
+            (job.state, job.record.charged, job.record.crashes) = (JobState::Pending, 0, 0);
+            moved += 1;
+        }
+        moved
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            total: self.jobs.len() as u64,
+            ..Counts::default()
+        };
+        self.jobs
+            .iter()
+            .for_each(|job| *counts.of_mut(job.state) += 1);
+        Counts {
+            attempts: self.attempts,
+            in_doubt: self.in_doubt,
+            in_doubt_recovered: self.recovered,
+            ..counts
+        }
+    }
+}
+
+/// A store, its model, and what is in flight: the place of the job in the list, and its claim.
+struct Run {
+    fixture: Fixture,
+    store: Option<Store>,
+    model: Model,
+    flights: Vec<(usize, Claim)>,
+}
+
+impl Run {
+    fn new() -> Self {
+        let fixture = Fixture::new(&["0", "1", "2", "3"]);
+        let mut model = Model {
+            attempts: 1,
+            ..Model::default()
+        };
+        ["0", "1", "2", "3", BYSTANDER]
+            .iter()
+            .for_each(|name| model.add(name));
+        let bystander = &mut model.jobs[4];
+        (bystander.state, bystander.attempts, bystander.has_result) = (JobState::Done, 1, true);
+        bystander.record.generation = 1;
+        let store = Some(fixture.start());
+        Self {
+            fixture,
+            store,
+            model,
+            flights: Vec::new(),
+        }
+    }
+
+    fn store(&mut self) -> &mut Store {
+        self.store.as_mut().unwrap()
+    }
+
+    fn step(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Load(from, n) => {
+                let names: Vec<String> = (from..from + n).map(|i| i.to_string()).collect();
+                let before = self.model.jobs.len() as u64;
+                let loaded = self.store().load(|loader| {
+                    names
+                        .iter()
+                        .try_for_each(|name| loader.add(&name.as_str().into()))
+                });
+                names.iter().for_each(|name| self.model.add(name));
+                assert_eq!(loaded.unwrap().added, self.model.jobs.len() as u64 - before);
+            }
+            Operation::Claim(skip) => {
+                let pending = |job: &&Job| job.state == JobState::Pending;
+                let expected = self
+                    .model
+                    .jobs
+                    .iter()
+                    .filter(pending)
+                    .nth(skip)
+                    .map(|job| job.name.clone());
+                let mut group = self.store().group().unwrap();
+                let offers = group.offer(Position(0), 1000, Duration::MAX).unwrap();
+                let Some(offer) = offers.get(skip) else {
+                    return assert_eq!(expected, None);
+                };
+                let claim = group.claim(offer.job, skip).unwrap().unwrap();
+                group.commit().unwrap();
+                assert_eq!(claim.job.path.as_str(), expected.as_deref());
+                let index = offer.position.0 as usize;
+                assert_eq!(claim.record, self.model.jobs[index].record);
+                self.model.claim(index);
+                self.flights.push((index, claim));
+            }
+            Operation::Settle(i, which, hold) if i < self.flights.len() => {
+                let (index, claim) = self.flights.swap_remove(i);
+                let mut policy = POLICY;
+                if hold {
+                    policy.in_doubt = stride::retry::DoubtPolicy::Hold;
+                }
+                let settlement = settlement_under(&policy, &claim, outcome(which));
+                let mut group = self.store().group().unwrap();
+                group.settle(&settlement).unwrap();
+                group.commit().unwrap();
+                let next = (settlement.next, settlement.record);
+                self.model.go(index, next, &settlement.outcome);
+            }
+            Operation::Settle(..) => {}
+            Operation::Abandon(i) => {
+                let flight = self.flights.get(i).map(|(_, claim)| claim.clone());
+                let mut group = self.store().group().unwrap();
+                if let Some(claim) = flight {
+                    group.settle(&settlement(&claim, succeeded("{}"))).unwrap();
+                }
+                for offer in group.offer(Position(0), 2, Duration::MAX).unwrap() {
+                    group.claim(offer.job, 0).unwrap();
+                }
+            }
+            Operation::Crash => {
+                drop(self.store.take());
+                self.store = Some(self.fixture.start());
+                self.model.crash();
+                self.flights.clear();
+            }
+            Operation::Requeue(held) => {
+                let from = if held {
+                    JobState::Held
+                } else {
+                    JobState::Failed
+                };
+                let moved = self
+                    .store()
+                    .requeue(&Filter {
+                        held,
+                        ..Filter::default()
+                    })
+                    .unwrap();
+                assert_eq!(moved, self.model.requeue(from));
+            }
+        }
+    }
+
+    fn compare(&mut self) {
+        let counts = self.model.counts();
+        assert_eq!(self.store().counts(), counts);
+        let reader = self.fixture.reader();
+        assert_eq!(reader.counts().unwrap(), counts);
+        let mut jobs = self.model.jobs.iter();
+        let each = &mut |record: stride::store::Record| {
+            let job = jobs.next().unwrap();
+            assert_eq!(record.path.as_str(), Some(job.name.as_str()));
+            assert_eq!(
+                (record.state, record.attempts),
+                (job.state, job.attempts),
+                "{}",
+                job.name
+            );
+            assert_eq!(record.result.is_some(), job.has_result, "{}", job.name);
+            Ok::<_, stride::store::StoreError>(())
+        };
+        reader.records(true, each).unwrap();
+        assert_eq!(jobs.count(), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_as_its_model(operations in prop::collection::vec(operation(), 1..50)) {
+        let mut run = Run::new();
+        run.compare();
+        for operation in &operations {
+            run.step(operation);
+            run.compare();
+        }
+        prop_assert_eq!(run.fixture.problems(), [""; 0]);
+    }
+}

@@ -1,0 +1,11 @@
+//! What the store promises, on real files.
+
+mod create;
+mod owner;
+mod queue;
+mod read;
+mod recover;
+mod refuse;
+mod requeue;
+mod schema;
+mod verify;

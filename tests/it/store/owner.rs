@@ -1,0 +1,137 @@
+//! One runner for each database.
+
+use std::fs;
+
+use stride::event::Ending;
+use stride::settings::Settings;
+use stride::store::{Filter, Lock, StoreError};
+
+use crate::support::{Fixture, POLICY, claim, failed, settle, settlement, succeeded};
+
+#[test]
+fn a_second_lock_is_refused_and_says_who_has_the_first() {
+    let fixture = Fixture::numbered(1);
+    let lock = Lock::acquire(&fixture.database).unwrap();
+    let before = fixture.contents();
+    let refused = Lock::acquire(&fixture.database).unwrap_err();
+    let StoreError::Busy { path, holder } = &refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(path, &fixture.database);
+    assert_eq!(holder.as_ref().unwrap().pid, std::process::id());
+    assert!(
+        refused
+            .to_string()
+            .contains(&format!("process {}", std::process::id())),
+        "{refused}"
+    );
+    assert_eq!(fixture.contents(), before);
+    drop(lock);
+    drop(fixture.open());
+}
+
+#[test]
+fn a_lock_file_of_a_dead_process_is_no_lock() {
+    let fixture = Fixture::numbered(1);
+    for left in [
+        "",
+        "not json",
+        r#"{"pid": 1, "host": "elsewhere", "since": 0}"#,
+        &"x".repeat(1000),
+    ] {
+        fs::write(fixture.at("stride.db.lock"), left).unwrap();
+        let lock = Lock::acquire(&fixture.database).unwrap();
+        let text = fs::read_to_string(fixture.at("stride.db.lock")).unwrap();
+        let holder: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(holder["pid"], std::process::id());
+        drop(lock);
+    }
+}
+
+#[test]
+fn a_lock_is_told_even_where_its_holder_is_not_known() {
+    let fixture = Fixture::numbered(1);
+    let _lock = Lock::acquire(&fixture.database).unwrap();
+    fs::write(fixture.at("stride.db.lock"), "scribble").unwrap();
+    let refused = Lock::acquire(&fixture.database).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Busy { holder: None, .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn who_has_lost_the_lock_writes_nothing_more() {
+    let fixture = Fixture::new(&["a", "b", "c"]);
+    let mut first = fixture.start();
+    let running = claim(&mut first, fixture.id("a"));
+    // What a cleaning script does.
+    fs::remove_file(fixture.at("stride.db.lock")).unwrap();
+    let mut second = fixture.open();
+    assert_eq!(
+        second
+            .start(1, &POLICY, &mut || 0.0)
+            .unwrap()
+            .in_doubt
+            .len(),
+        1
+    );
+    let before = fixture.contents();
+
+    let late = settlement(&running, succeeded("\"late\""));
+    let refused = |result: Result<(), StoreError>, what: &str| {
+        assert!(
+            matches!(result, Err(StoreError::Usurped)),
+            "{what}: {result:?}"
+        );
+    };
+    refused(first.group().map(drop), "a group");
+    refused(settle(&mut first, &late).map(drop), "a settlement");
+    refused(
+        first.load(|loader| loader.add(&"new".into())).map(drop),
+        "a load",
+    );
+    refused(first.requeue(&Filter::default()).map(drop), "a requeue");
+    refused(first.set_settings(&Settings::default()), "settings");
+    refused(
+        first.start(1, &POLICY, &mut || 0.0).map(drop),
+        "another start",
+    );
+    refused(first.finish(&Ending::Finished), "an end");
+    assert_eq!(fixture.contents(), before);
+
+    let again = claim(&mut second, fixture.id("a"));
+    let outcome = failed(stride::job::Class::Rejected, Some(422), "m");
+    settle(&mut second, &settlement(&again, outcome)).unwrap();
+    second.finish(&Ending::Finished).unwrap();
+    second.close().unwrap();
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+/// What is written to a file without a name is lost with the process.
+#[test]
+fn a_database_that_was_deleted_moved_or_replaced_takes_no_more_commits() {
+    type Change = fn(&Fixture);
+    let changes: [(&str, Change); 3] = [
+        ("deleted", |fixture| {
+            fs::remove_file(&fixture.database).unwrap();
+        }),
+        ("moved", |fixture| {
+            fs::rename(&fixture.database, fixture.at("elsewhere.db")).unwrap();
+        }),
+        ("replaced", |fixture| {
+            fs::copy(&fixture.database, fixture.at("copy.db")).unwrap();
+            fs::rename(fixture.at("copy.db"), &fixture.database).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let mut fixture = Fixture::numbered(2);
+        fixture.open().close().unwrap();
+        let mut store = fixture.start();
+        let claimed = claim(&mut store, fixture.id("0"));
+        fixture.forget_bystander();
+        change(&fixture);
+        let settled = settle(&mut store, &settlement(&claimed, succeeded("1")));
+        assert!(settled.is_err(), "{what}: reported as durable");
+    }
+}

@@ -1,0 +1,125 @@
+//! Looking at a run.
+
+use std::time::{Duration, Instant};
+
+use stride::event::Ending;
+use stride::job::{Class, Failure, FileName, JobState, Outcome};
+use stride::retry::{DoubtPolicy, RetryPolicy};
+use stride::store::{Cause, CauseKey, StoreError};
+
+use crate::support::{
+    Fixture, POLICY, attempt, claim, failed, failure, in_doubt, settle, settlement_under,
+    succeeded, unsendable,
+};
+
+#[test]
+fn failures_are_told_with_their_causes_the_most_frequent_first() {
+    let names = ["e", "d", "held", "c", "done", "b", "missing", "a"];
+    let fixture = Fixture::new(&names);
+    let mut store = fixture.start();
+    for name in ["a", "b", "c", "d", "e"] {
+        let rejected = Outcome::Failed(Failure {
+            body: format!("body of {name}").into_bytes(),
+            ..failure(Class::Rejected, Some(422), &format!("message of {name}"))
+        });
+        let outcome = if name == "c" {
+            failed(Class::Rejected, Some(413), "large")
+        } else {
+            rejected
+        };
+        attempt(&mut store, fixture.id(name), outcome);
+    }
+    attempt(&mut store, fixture.id("done"), succeeded("1"));
+    attempt(&mut store, fixture.id("missing"), unsendable());
+    let hold = RetryPolicy {
+        in_doubt: DoubtPolicy::Hold,
+        ..POLICY
+    };
+    let held = claim(&mut store, fixture.id("held"));
+    settle(&mut store, &settlement_under(&hold, &held, in_doubt())).unwrap();
+
+    let reader = fixture.reader();
+    let mut told = Vec::new();
+    let each = &mut |record: stride::store::Record| {
+        told.push(record.path);
+        Ok::<_, StoreError>(())
+    };
+    reader.failures(each).unwrap();
+    assert_eq!(
+        told,
+        ["e", "d", "c", "b", "missing", "a", "held"].map(FileName::from)
+    );
+
+    let causes = reader.causes().unwrap();
+    let key = |state, class, status| CauseKey {
+        state,
+        class: Some(class),
+        kind: Some("test".to_owned()),
+        status,
+    };
+    let counts: Vec<(CauseKey, u64)> = causes
+        .iter()
+        .map(|cause| (cause.key.clone(), cause.count))
+        .collect();
+    assert_eq!(
+        counts,
+        [
+            (key(JobState::Failed, Class::Rejected, Some(422)), 4),
+            (key(JobState::Held, Class::Transient, None), 1),
+            (key(JobState::Failed, Class::Rejected, Some(413)), 1),
+            (key(JobState::Failed, Class::Input, None), 1),
+        ]
+    );
+    let examples: Vec<_> = causes[0]
+        .examples
+        .iter()
+        .map(|example| example.path.clone())
+        .collect();
+    assert_eq!(
+        (examples.len(), examples),
+        (Cause::EXAMPLES, ["e", "d", "b"].map(FileName::from).into())
+    );
+    assert_eq!(causes[0].examples[2].message, "message of b");
+    assert_eq!(causes[0].examples[2].body, b"body of b");
+}
+
+#[test]
+fn a_reader_sees_one_moment_whoever_writes() {
+    let fixture = Fixture::numbered(3);
+    let mut store = fixture.start();
+    let reader = fixture.reader();
+    let before = reader.counts().unwrap();
+    attempt(&mut store, fixture.id("0"), succeeded("1"));
+    assert_eq!(reader.counts().unwrap(), before);
+    assert_eq!(reader.info().unwrap().runners, 2);
+    assert_eq!(fixture.reader().counts().unwrap().done, before.done + 1);
+    assert_eq!(reader.counts().unwrap(), before);
+}
+
+/// An export that takes its time must not hold up a run's end, least of all after Ctrl-C.
+#[test]
+fn a_writer_does_not_wait_for_readers_at_its_end() {
+    for ending in [Ending::Finished, Ending::Stopped] {
+        let fixture = Fixture::numbered(1);
+        let mut store = fixture.start();
+        let reader = fixture.reader();
+        attempt(&mut store, fixture.id("0"), succeeded("1"));
+        let began = Instant::now();
+        store.finish(&ending).unwrap();
+        store.close().unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert_eq!(reader.counts().unwrap().done, 1);
+    }
+}
+
+#[test]
+fn a_reader_does_not_see_what_is_not_committed() {
+    let fixture = Fixture::numbered(1);
+    let mut store = fixture.start();
+    let mut group = store.group().unwrap();
+    group.claim(fixture.id("0"), 0).unwrap();
+    assert_eq!(fixture.reader().counts().unwrap().running, 0);
+    group.commit().unwrap();
+    assert_eq!(fixture.reader().counts().unwrap().running, 1);
+}

@@ -1,0 +1,160 @@
+//! Files that are no run of ours: refused by name, and left as they are.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use stride::store::{Lock, Reader, Store, StoreError};
+
+use crate::support::Fixture;
+
+/// Opens a database in both ways; both have to be refused, in the same way.
+fn refusals(database: &Path) -> [StoreError; 2] {
+    let store = Lock::acquire(database).and_then(Store::open).map(drop);
+    let reader = Reader::open(database).map(drop);
+    [store.unwrap_err(), reader.unwrap_err()]
+}
+
+fn is_left_alone(fixture: &Fixture, file: &str, such: impl Fn(&StoreError) -> bool) {
+    let path = fixture.at(file);
+    let before = fs::read(&path).unwrap();
+    for refusal in refusals(&path) {
+        assert!(such(&refusal), "{file}: {refusal:?}");
+        assert!(refusal.to_string().contains(file), "{refusal}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before, "{file}");
+    for beside in ["-wal", "-shm", "-journal"] {
+        assert!(
+            !fixture.at(&format!("{file}{beside}")).exists(),
+            "{file}{beside}"
+        );
+    }
+}
+
+fn is_foreign(error: &StoreError) -> bool {
+    matches!(error, StoreError::Foreign { .. })
+}
+
+#[test]
+fn a_database_that_is_not_there_is_missing() {
+    let fixture = Fixture::numbered(1);
+    symlink("nowhere", fixture.at("dangling.db")).unwrap();
+    for name in ["none.db", "dangling.db"] {
+        for refusal in refusals(&fixture.at(name)) {
+            assert!(matches!(refusal, StoreError::Missing { .. }), "{refusal:?}");
+        }
+    }
+    assert!(!fixture.at("none.db").exists() && !fixture.at("nowhere").exists());
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error_and_is_not_made() {
+    let fixture = Fixture::numbered(1);
+    for refusal in refusals(&fixture.at("none/stride.db")) {
+        assert!(
+            matches!(refusal, StoreError::Unusable { .. }),
+            "{refusal:?}"
+        );
+    }
+    assert!(!fixture.at("none").exists());
+}
+
+#[test]
+fn a_file_that_is_no_database_is_foreign() {
+    let fixture = Fixture::numbered(1);
+    fs::write(fixture.at("empty"), "").unwrap();
+    fs::write(fixture.at("text"), "These are my notes.\n".repeat(500)).unwrap();
+    fs::write(fixture.at("short"), "SQLite format 3").unwrap();
+    for file in ["empty", "text", "short"] {
+        is_left_alone(&fixture, file, is_foreign);
+    }
+    fs::create_dir(fixture.at("folder")).unwrap();
+    assert!(refusals(&fixture.at("folder")).iter().all(is_foreign));
+}
+
+#[test]
+fn another_programs_database_is_foreign() {
+    let fixture = Fixture::numbered(1);
+    for (file, mode) in [("rollback.sqlite", "DELETE"), ("logged.sqlite", "WAL")] {
+        let other = rusqlite::Connection::open(fixture.at(file)).unwrap();
+        other
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = {mode}; CREATE TABLE run (id); INSERT INTO run VALUES (1);"
+            ))
+            .unwrap();
+        other.close().unwrap();
+        let path = fixture.at(file);
+        let before = fs::read(&path).unwrap();
+        assert!(refusals(&path).iter().all(is_foreign), "{file}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{file}");
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_both_versions() {
+    let fixture = Fixture::numbered(1);
+    fixture
+        .sql()
+        .pragma_update(None, "user_version", 2)
+        .unwrap();
+    let before = (fixture.contents(), fs::read(&fixture.database).unwrap());
+    for refusal in refusals(&fixture.database) {
+        assert!(
+            matches!(
+                refusal,
+                StoreError::Newer {
+                    found: 2,
+                    known: 1,
+                    ..
+                }
+            ),
+            "{refusal:?}"
+        );
+    }
+    assert_eq!(
+        (fixture.contents(), fs::read(&fixture.database).unwrap()),
+        before
+    );
+}
+
+#[test]
+fn a_damaged_database_is_an_error_and_no_panic() {
+    let fixture = Fixture::numbered(50);
+    let whole = fs::read(&fixture.database).unwrap();
+    let damage: [(&str, Vec<u8>); 3] = [
+        ("cut.db", whole[..4096].to_vec()),
+        ("half.db", whole[..whole.len() / 2].to_vec()),
+        ("scribbled.db", {
+            let mut bytes = whole.clone();
+            bytes[4096..].fill(0xa5);
+            bytes
+        }),
+    ];
+    for (file, bytes) in damage {
+        fs::write(fixture.at(file), bytes).unwrap();
+        let looked = Reader::open(&fixture.at(file)).and_then(|reader| reader.verify());
+        assert!(
+            looked
+                .as_ref()
+                .map_or(true, |verdict| !verdict.problems.is_empty()),
+            "{file}: {looked:?}"
+        );
+        // It may open, for the page that is needed for it may be whole; it must not go unnoticed for long.
+        let worked = Lock::acquire(&fixture.at(file))
+            .and_then(Store::open)
+            .and_then(|mut store| {
+                store.load(|loader| {
+                    (0..500).try_for_each(|i| loader.add(&format!("new {i}").as_str().into()))
+                })
+            });
+        assert!(worked.is_err(), "{file}: {worked:?}");
+    }
+}
+
+#[test]
+fn a_name_that_looks_like_a_uri_is_a_name() {
+    let fixture = Fixture::numbered(1);
+    for refusal in refusals(&fixture.at("file:stride.db?mode=rwc")) {
+        assert!(matches!(refusal, StoreError::Missing { .. }), "{refusal:?}");
+    }
+}
