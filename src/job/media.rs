@@ -19,7 +19,8 @@ pub fn is_json(media_type: &str) -> bool {
 ///
 /// They are not one JSON text.
 pub fn json_text(bytes: &[u8]) -> Result<&str, serde_json::Error> {
-    serde_json::from_slice::<&serde_json::value::RawValue>(bytes).map(|text| text.get())
+    serde_json::from_slice::<&serde_json::value::RawValue>(bytes)
+        .map(serde_json::value::RawValue::get)
 }
 
 #[cfg(test)]
