@@ -108,7 +108,7 @@ pub enum Event {
     /// An attempt's outcome is recorded.
     Settled(Box<Settled>),
     /// The gate closed for all threads, or opened (`None`).
-    Gate(Option<(Closed, Duration)>),
+    Gate(Option<Shut>),
     /// A stop was asked for; so many calls are still in flight.
     Stopping {
         /// Calls in flight.
@@ -123,6 +123,17 @@ pub enum Event {
     },
     /// Nothing happened for a moment.
     Tick,
+}
+
+/// The gate, closed for all threads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shut {
+    /// Why.
+    pub why: Closed,
+    /// How long from now on.
+    pub wait: Duration,
+    /// What the last call that met it came to, in one line.
+    pub message: String,
 }
 
 /// The fact that an attempt's outcome is recorded.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -74,7 +75,7 @@ pub struct Skipped {
 
 /// Hands every name of the sources, in their order, to `add`. Folders are walked in the order of their names'
 /// bytes; links to files are followed, links to folders are not; hidden entries and stride's own files
-/// (absolute, resolved paths in `own`) are passed over. A file that is named rather than walked to need not
+/// (those at the paths in `own`, under whatever name) are passed over. A file that is named rather than walked to need not
 /// exist: the run will say so of it.
 ///
 /// # Errors
@@ -87,6 +88,7 @@ pub fn names<E: From<InputError>>(
 ) -> Result<Skipped, E> {
     let mut reader = Reader {
         own,
+        own_files: own.iter().filter_map(|path| identity(path)).collect(),
         skipped: Skipped::default(),
         add,
     };
@@ -109,8 +111,16 @@ pub fn names<E: From<InputError>>(
     Ok(reader.skipped)
 }
 
+/// Which file this is, whatever its name: device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 struct Reader<'a, E> {
+    /// Where stride's own files lie, or will.
     own: &'a [PathBuf],
+    /// Device and inode of those that are there.
+    own_files: Vec<(u64, u64)>,
     skipped: Skipped,
     add: &'a mut dyn FnMut(FileName) -> Result<(), E>,
 }
@@ -133,12 +143,18 @@ impl<E: From<InputError>> Reader<'_, E> {
         (self.add)(path.into())
     }
 
-    /// Whether this is one of stride's own files, under whatever name it is reached.
+    /// Whether this is one of stride's own files, under whatever name or link it is reached. It would not only
+    /// be no input: opening the database as a file and closing it again costs SQLite its locks.
     fn is_own(&self, path: &Path) -> bool {
-        let named = path.file_name();
-        self.own.iter().any(|own| {
-            // Comparing the last component first spares a look at the file system for nearly every file.
-            named == own.file_name() && fs::canonicalize(path).is_ok_and(|path| path == *own)
+        if identity(path).is_some_and(|file| self.own_files.contains(&file)) {
+            return true;
+        }
+        // A new run's database is not there yet.
+        let named = |own: &&PathBuf| own.file_name() == path.file_name();
+        self.own.iter().filter(named).any(|own| {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+            folder.is_ok_and(|folder| Some(folder.as_path()) == own.parent())
         })
     }
 

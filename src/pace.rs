@@ -141,6 +141,9 @@ impl Gate {
     const THROTTLE_DELAY: Duration = Duration::from_secs(2);
     const OUTAGE_DELAY: Duration = Duration::from_millis(500);
     const MAX_DELAY: Duration = Duration::from_secs(30);
+    /// A stated wait below this is not taken at its word when refusals go on.
+    const SHORT: Duration = Duration::from_millis(50);
+    const SHORT_AT_MOST: Duration = Duration::from_secs(1);
 
     /// The moment from which a call may pass; `None` while a probe is out and its fate decides.
     pub fn ready_at(&self) -> Option<Duration> {
@@ -172,13 +175,25 @@ impl Gate {
         let news = pass.epoch == self.epoch;
         match sign {
             Sign::Reached => {
-                if news {
+                if news && now >= self.until {
                     self.streak = 0;
                     self.why = None;
                 }
             }
             Sign::Throttled(Some(wait)) => {
-                self.close(Closed::Throttled, now.saturating_add(wait), news);
+                // A service that says "at once" and refuses again would be asked without end.
+                let least = if wait < Self::SHORT {
+                    backoff(
+                        Self::SHORT,
+                        Self::SHORT_AT_MOST,
+                        self.streak,
+                        0.5 + chance / 2.0,
+                    )
+                } else {
+                    Duration::ZERO
+                };
+                let until = now.saturating_add(wait.max(least));
+                self.close(Closed::Throttled, until, news);
             }
             Sign::Throttled(None) => {
                 if news {
@@ -295,6 +310,19 @@ mod tests {
         );
         assert_eq!(gate.closed(ms(2999)), Some((Closed::Throttled, ms(3000))));
         assert_eq!(gate.closed(ms(3000)), None);
+    }
+
+    #[test]
+    fn a_service_that_says_at_once_is_not_asked_without_end() {
+        let mut gate = Gate::default();
+        let mut now = ms(0);
+        for _ in 0..8 {
+            let pass = gate.pass();
+            gate.learn(pass, Sign::Throttled(Some(Duration::ZERO)), now, 1.0);
+            assert!(gate.ready_at().unwrap() > now);
+            now = gate.ready_at().unwrap();
+        }
+        assert!(now > Duration::from_secs(3), "{now:?}");
     }
 
     #[test]

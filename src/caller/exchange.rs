@@ -23,8 +23,14 @@ pub(super) struct Limits {
     pub(super) max_response: usize,
 }
 
+/// The status of an answer that has no body, whatever its headers say (RFC 9110, section 15.3.5).
+const NO_CONTENT: u16 = 204;
 /// How much of an error's body is read so that its connection can be used again, in bytes.
 const ERROR_READ: usize = 64 << 10;
+/// How much room is made for an answer before any of it has come, in bytes.
+const ROOM_AHEAD: usize = 1 << 20;
+/// How long the rest of an error's body may take: its status is the answer already.
+const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// How often an upload is looked at that has not begun, or has ended.
 const UPLOAD_LOOK: Duration = Duration::from_secs(1);
 
@@ -152,7 +158,8 @@ impl Exchange<'_> {
         if announced > self.limits.max_response {
             return bad("response_too_large", &too_large, b"");
         }
-        let mut body = Vec::with_capacity(announced);
+        // What is announced need not come.
+        let mut body = Vec::with_capacity(announced.min(ROOM_AHEAD));
         loop {
             match timeout(self.limits.idle_timeout, response.chunk()).await {
                 Ok(Ok(Some(piece))) if body.len() + piece.len() > self.limits.max_response => {
@@ -174,6 +181,7 @@ impl Exchange<'_> {
             }
         }
         if self.has_body
+            && status != NO_CONTENT
             && media_type.as_deref().is_some_and(is_json)
             && let Err(error) = json_text(&body)
         {
@@ -194,15 +202,19 @@ impl Exchange<'_> {
     /// still changes nothing.
     async fn error_body(&self, mut response: Response) -> Vec<u8> {
         let mut body = Vec::new();
-        let mut read = 0;
-        while let Ok(Ok(Some(piece))) = timeout(self.limits.idle_timeout, response.chunk()).await {
-            let room = (Failure::BODY_KEPT + self.secrets.longest()).saturating_sub(body.len());
-            body.extend_from_slice(&piece[..piece.len().min(room)]);
-            read += piece.len();
-            if read > ERROR_READ {
-                break;
+        let read = async {
+            let mut read = 0;
+            while let Ok(Some(piece)) = response.chunk().await {
+                let room = (Failure::BODY_KEPT + self.secrets.longest()).saturating_sub(body.len());
+                body.extend_from_slice(&piece[..piece.len().min(room)]);
+                read += piece.len();
+                if read > ERROR_READ {
+                    break;
+                }
             }
-        }
+        };
+        // Whether it ended or not, what has come is what there is.
+        let _ = timeout(ERROR_PATIENCE.min(self.limits.idle_timeout), read).await;
         self.keep(&body)
     }
 

@@ -131,6 +131,7 @@ impl HttpPlan {
         };
         let url = template("the URL".to_owned(), &request.url)?;
         let mut headers = Vec::new();
+        let mut headers_before: Vec<String> = Vec::new();
         for header in &request.headers {
             let name = sendable(header)?;
             let value = match &header.value {
@@ -139,9 +140,14 @@ impl HttpPlan {
                     Some(template(format!("the header `{}`", header.name), text)?)
                 }
                 HeaderValue::Withheld => {
+                    // The n-th of a name has the n-th value that was given for it.
+                    let same = |name: &str| name.eq_ignore_ascii_case(&header.name);
+                    let before = headers_before.iter().filter(|name| same(name)).count();
                     let given = credentials
                         .iter()
-                        .find(|given| given.name.eq_ignore_ascii_case(&header.name));
+                        .filter(|given| same(&given.name))
+                        .nth(before);
+                    headers_before.push(header.name.clone());
                     let value = &given
                         .ok_or_else(|| PlanError::Missing(header.name.clone()))?
                         .value;
@@ -152,9 +158,6 @@ impl HttpPlan {
         }
         for Credential { value, .. } in credentials {
             secrets.add(value.as_bytes());
-            value
-                .split_ascii_whitespace()
-                .for_each(|word| secrets.add(word.as_bytes()));
         }
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| PlanError::Method(request.method.clone()))?;
@@ -270,7 +273,9 @@ impl Plan {
             path,
         };
         let refused = |reason: &str| PlanError::Url {
-            url: url.to_owned(),
+            url: url
+                .rsplit_once('@')
+                .map_or_else(|| url.to_owned(), |(_, host)| format!("…@{host}")),
             reason: reason.to_owned(),
         };
         let parsed =
@@ -280,6 +285,9 @@ impl Plan {
                 }
                 text => refused(&text),
             })?;
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(refused("its user information cannot be told from its host"));
+        }
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused("only http and https can be called"));
         }

@@ -13,7 +13,7 @@ pub use template::{Template, TemplateError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Answer, Attempt, Failure, Job, Outcome};
+use crate::job::{Answer, Attempt, Class, Failure, Job, Outcome, is_json, json_text};
 
 /// Makes the calls of one chunk thread.
 pub trait Caller: Send {
@@ -49,13 +49,23 @@ impl Cancel {
 }
 
 /// A caller made of a function: an `Ok` is the job's result, an `Err` is a definite failure, which is retried
-/// where its class is [`Class::Transient`](crate::job::Class::Transient).
+/// where its class is [`Class::Transient`].
 #[derive(Debug, Clone)]
 pub struct FnCaller<F>(pub F);
 
 impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
     fn call(&mut self, job: &Job, _: &Attempt, _: &Cancel) -> Outcome {
         match (self.0)(job) {
+            Ok(answer) if answer.media_type.as_deref().is_some_and(is_json) => {
+                match json_text(&answer.body) {
+                    Ok(_) => Outcome::Succeeded(answer),
+                    Err(error) => Outcome::Failed(Failure::new(
+                        Class::BadResponse,
+                        "not_json",
+                        format!("the answer says it is JSON and is not: {error}"),
+                    )),
+                }
+            }
             Ok(answer) => Outcome::Succeeded(answer),
             Err(failure) => Outcome::Failed(failure),
         }

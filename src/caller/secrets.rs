@@ -16,7 +16,23 @@ const SHORTEST: usize = 8;
 const REDACTED: &[u8] = b"[redacted]";
 
 impl Secrets {
+    /// Adds a value and each of its words, for a service may echo the key without the `Bearer` before it.
     pub(super) fn add(&mut self, value: &[u8]) {
+        self.add_form(value);
+        for word in value.split(u8::is_ascii_whitespace) {
+            self.add_form(word);
+        }
+        // What Basic authentication wraps (RFC 7617).
+        if let Some(encoded) = value.strip_prefix(b"Basic ")
+            && let Ok(pair) = STANDARD.decode(encoded)
+        {
+            self.add_form(&pair);
+            pair.splitn(2, |byte| *byte == b':')
+                .for_each(|part| self.add_form(part));
+        }
+    }
+
+    fn add_form(&mut self, value: &[u8]) {
         if value.len() < SHORTEST {
             return;
         }
@@ -90,5 +106,16 @@ mod tests {
             "got [redacted], [redacted] and [redacted], short"
         );
         assert!(!format!("{secrets:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_words_of_a_value_and_the_password_of_a_pair_are_secret_too() {
+        let mut secrets = Secrets::default();
+        secrets.add(b"Bearer sk-verysecret99");
+        // me:hunter2pass
+        secrets.add(b"Basic bWU6aHVudGVyMnBhc3M=");
+        let echoed = "invalid token sk-verysecret99, password hunter2pass";
+        let masked = "invalid token [redacted], password [redacted]";
+        assert_eq!(secrets.mask_text(echoed), masked);
     }
 }

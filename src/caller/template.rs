@@ -58,6 +58,9 @@ pub enum TemplateError {
     /// A brace that nothing closes.
     #[error("a `{{` that is not closed")]
     Open,
+    /// A placeholder for a file where there is none.
+    #[error("no file's name can stand here")]
+    NoFile,
     /// A variable that is not set.
     #[error("the environment variable {0} is not set")]
     Unset(String),
@@ -112,6 +115,38 @@ impl Template {
     /// Whether it refers to an environment variable.
     pub fn has_reference(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Env(_)))
+    }
+
+    /// Whether it has any placeholder.
+    pub fn has_placeholder(&self) -> bool {
+        self.0.iter().any(|part| !matches!(part, Part::Text(_)))
+    }
+
+    /// The text between the placeholders.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The text of a template that no file has a part in.
+    ///
+    /// # Errors
+    ///
+    /// A variable that is not set, or a placeholder for a file.
+    pub fn resolve_text(
+        &self,
+        lookup: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) -> Result<String, TemplateError> {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Text(text) => Ok(text.clone()),
+            Part::Env(name) => lookup(name)
+                .map(|value| String::from_utf8_lossy(&value).into_owned())
+                .ok_or_else(|| TemplateError::Unset(name.clone())),
+            Part::Field(_) | Part::Secret(_) => Err(TemplateError::NoFile),
+        });
+        parts.collect()
     }
 
     /// Puts the values of environment variables in the place of their names, and tells each to `found`.

@@ -165,7 +165,7 @@ pub(crate) struct Free {
     #[arg(long, value_name = "TIME", value_parser = parse_positive)]
     connect_timeout: Option<Duration>,
     /// The largest answer [default: 16MiB]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_response_size)]
     max_response: Option<u64>,
     /// How long calls in flight may take to end after Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -272,6 +272,16 @@ fn parse_positive(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// SQLite keeps at most a thousand million bytes in one place.
+const LARGEST_RESPONSE: u64 = 900 << 20;
+
+fn parse_response_size(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        size if size > LARGEST_RESPONSE => Err("an answer can have at most 900MiB".to_owned()),
+        size => Ok(size),
+    }
+}
+
 fn parse_class(word: &str) -> Result<Class, String> {
     Class::from_word(word).ok_or_else(|| {
         let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
@@ -297,7 +307,12 @@ impl Free {
             rate: self.rate.map_or(settings.rate, |Pace(rate)| rate),
             retries: self.retries.unwrap_or(settings.retries),
             retry_delay: self.retry_delay.unwrap_or(settings.retry_delay),
-            retry_max_delay: self.retry_max_delay.unwrap_or(settings.retry_max_delay),
+            // Asking for longer first waits alone asks for longer waits.
+            retry_max_delay: self.retry_max_delay.unwrap_or_else(|| {
+                settings
+                    .retry_max_delay
+                    .max(self.retry_delay.unwrap_or_default())
+            }),
             in_doubt: in_doubt.unwrap_or(settings.in_doubt),
             timeout: self.timeout.unwrap_or(settings.timeout),
             idle_timeout: self.idle_timeout.unwrap_or(settings.idle_timeout),
@@ -317,6 +332,22 @@ mod tests {
     #[test]
     fn the_words_fit_together() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_longer_first_wait_is_not_cut_by_a_bound_that_nobody_gave() {
+        let minutes = Duration::from_secs(300);
+        let free = Free {
+            retry_delay: Some(minutes),
+            ..Free::default()
+        };
+        assert_eq!(free.over(Settings::default()).retry_max_delay, minutes);
+        let second = Duration::from_secs(1);
+        let free = Free {
+            retry_max_delay: Some(second),
+            ..free
+        };
+        assert_eq!(free.over(Settings::default()).retry_max_delay, second);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use stride::export::{ExportError, Selection, to_file, to_stream};
 use stride::job::FileName;
 use stride::store::{Reader, note_artifact};
 
-use super::args::Export;
+use super::args::{Export, FormatArg};
 use super::error::{Problem, command, quoted};
 use super::exit;
 use super::look::printed;
@@ -70,9 +70,14 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
 
 /// The words of this export, with a way out added.
 fn again(args: &Export, way_out: &str) -> String {
+    let format = match args.format {
+        FormatArg::Json => "",
+        FormatArg::Jsonl => " --format jsonl",
+        FormatArg::Csv => " --format csv",
+    };
     let output = args
         .output
         .as_ref()
         .map_or_else(String::new, |path| format!(" -o {}", quoted(path)));
-    format!("export {way_out}{output}")
+    format!("export {way_out}{format}{output}")
 }

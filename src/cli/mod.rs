@@ -15,6 +15,7 @@ mod summary;
 mod terminal;
 mod work;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -39,9 +40,16 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::new(args.color);
-    match dispatch(args, &terminal) {
-        Ok(code) => ExitCode::from(code),
-        Err(problem) => {
+    // The library's own threads hand their panics on; whoever panicked has said where.
+    match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
+        Err(_) => {
+            let problem = Problem::new(exit::INTERNAL, "stride has a bug and cannot go on")
+                .note("what was recorded is safe");
+            problem.print(&terminal);
+            ExitCode::from(problem.code)
+        }
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(problem)) => {
             problem.print(&terminal);
             ExitCode::from(problem.code)
         }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use stride::event::{Counts, Event, Settled};
-use stride::job::{FileName, JobState};
+use stride::event::{Counts, Event, Settled, Shut};
+use stride::job::{FileName, JobState, escaped};
 use stride::pace::Closed;
 use stride::settings::show_duration;
 
@@ -16,6 +16,8 @@ use super::terminal::{Terminal, counted, grouped};
 const LATE: Duration = Duration::from_secs(15);
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// How long one reason to wait is not said again.
+const SAID_AGAIN: Duration = Duration::from_secs(30);
 /// How many names a message lists.
 const NAMES: usize = 5;
 
@@ -62,7 +64,7 @@ impl Progress {
                 self.counts.attempts += 1;
             }
             Event::Settled(settled) => self.settled(settled),
-            Event::Gate(gate) => self.gate(*gate),
+            Event::Gate(shut) => self.gate(shut.as_ref()),
             Event::Stopping { in_flight } => {
                 self.stopping = true;
                 self.say(&format!(
@@ -127,28 +129,27 @@ impl Progress {
         }
     }
 
-    fn gate(&mut self, gate: Option<(Closed, Duration)>) {
+    fn gate(&mut self, shut: Option<&Shut>) {
         let now = Instant::now();
-        self.gate = gate.map(|(why, wait)| (why, now.checked_add(wait)));
-        // A bar shows the wait as long as it lasts. In a log it is a line, but not every second one.
-        let (None, Some((why, wait))) = (&self.bar, gate) else {
+        self.gate = shut.map(|shut| (shut.why, now.checked_add(shut.wait)));
+        let Some(Shut { why, wait, message }) = shut else {
             return;
         };
-        if self
-            .last_gate
-            .is_some_and(|(last, at)| last == why && now.duration_since(at) < LINE_EVERY)
-        {
+        // A bar shows a wait as long as it lasts; an outage needs its cause said all the same.
+        let shown = self.bar.is_some() && *why == Closed::Throttled;
+        let lately =
+            |(last, at): (Closed, Instant)| last == *why && now.duration_since(at) < SAID_AGAIN;
+        if shown || self.last_gate.is_some_and(lately) {
             return;
         }
-        self.last_gate = Some((why, now));
+        self.last_gate = Some((*why, now));
+        let message = escaped(message.as_bytes());
         self.say(&match why {
-            Closed::Throttled => format!(
-                "throttled: the service asks to wait {}",
-                show_duration(wait)
-            ),
+            Closed::Throttled => {
+                format!("throttled: {message}; next try in {}", show_duration(*wait))
+            }
             Closed::Unreachable => {
-                "unreachable: no connection can be made; trying again, with one call at a time"
-                    .to_owned()
+                format!("unreachable: {message}; trying again, with one call at a time")
             }
         });
     }

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use stride::caller::{Credential, Template};
+use stride::caller::{Credential, PlanError, Template};
 use stride::settings::{Call, Difference, Header, HeaderValue, Request, is_sensitive};
 
 use super::args::Run;
@@ -61,9 +61,16 @@ pub(crate) fn given_again(texts: &[String], call: &Call) -> Result<Vec<Credentia
             ))
             .note("a run's request is changed with `stride run … --accept-change`"));
         }
+        // It may be given as a reference now; its value is needed either way.
+        let resolved = Template::parse(value)
+            .and_then(|template| template.resolve_text(&super::environment::variable))
+            .map_err(|error| {
+                let place = format!("the header `{name}`");
+                Problem::from(PlanError::Template { place, error })
+            })?;
         credentials.push(Credential {
             name: name.to_owned(),
-            value: value.to_owned(),
+            value: resolved,
         });
     }
     Ok(credentials)
@@ -91,29 +98,56 @@ fn header(text: &str) -> Result<Given, Problem> {
             None,
         ));
     }
-    // A template that is not one is reported where all of them are read.
-    let refers = Template::parse(value).is_ok_and(|template| template.has_reference());
-    if is_sensitive(&name) && !refers {
-        let credential = Credential {
-            name: name.clone(),
-            value: value.to_owned(),
-        };
-        return Ok((
-            Header {
-                name,
-                value: HeaderValue::Withheld,
-            },
-            Some(credential),
-        ));
+    let template = Template::parse(value).map_err(|error| {
+        Problem::from(PlanError::Template {
+            place: format!("the header `{name}`"),
+            error,
+        })
+    })?;
+    if !is_sensitive(&name) || template.has_reference() && !mixes_literals(&template) {
+        let value = HeaderValue::Template(value.to_owned());
+        return Ok((Header { name, value }, None));
     }
+    if template.has_reference() {
+        return Err(Problem::usage(format!(
+            "the header `{name}` mixes a reference with a literal value"
+        ))
+        .note("the literal part would be stored")
+        .hint("put the whole value into one environment variable"));
+    }
+    if template.has_placeholder() {
+        let value = HeaderValue::Template(value.to_owned());
+        return Ok((Header { name, value }, None));
+    }
+    let credential = Credential {
+        name: name.clone(),
+        value: value.to_owned(),
+    };
     Ok((
         Header {
             name,
-            value: HeaderValue::Template(value.to_owned()),
+            value: HeaderValue::Withheld,
         },
-        None,
+        Some(credential),
     ))
 }
+
+/// Whether a template has literal text that may be a secret: more than the word that names a scheme of
+/// authentication, such as `Bearer`, or the name of a cookie.
+fn mixes_literals(template: &Template) -> bool {
+    template.literals().any(|text| {
+        let text = text.trim();
+        let scheme =
+            text.len() <= LONGEST_SCHEME && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let cookie = text
+            .strip_suffix('=')
+            .is_some_and(|name| !name.contains(['=', ' ']));
+        !(scheme || cookie)
+    })
+}
+
+/// The longest registered authentication scheme, `SCRAM-SHA-256` aside, has twelve letters.
+const LONGEST_SCHEME: usize = 16;
 
 fn split(text: &str) -> Result<(&str, &str), Problem> {
     let (name, value) = text.split_once(':').ok_or_else(|| {

@@ -41,6 +41,7 @@ pub(crate) fn tell(
     calls: u64,
     took: Duration,
     cut_off: &[FileName],
+    with_causes: bool,
 ) -> Result<(), Problem> {
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
@@ -57,7 +58,7 @@ pub(crate) fn tell(
             super::progress::names(cut_off)
         ));
     }
-    let causes = if counts.failed + counts.held > 0 {
+    let causes = if with_causes && counts.failed + counts.held > 0 {
         reader.causes()?
     } else {
         Vec::new()

@@ -43,13 +43,17 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         ));
     }
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
+    if db.symlink_metadata().is_ok() {
+        // What is not ours is refused before a lock file is made beside it.
+        Reader::open(db)?;
+    }
     let lock = Lock::acquire(db)?;
     let mut own = lock.own_files();
     own.extend(args.outputs.events.as_deref().and_then(resolved));
     let (store, settings) = if lock.database().symlink_metadata().is_ok() {
         own.extend(Reader::open(lock.database())?.artifacts()?);
         let mut store = Store::open(lock)?;
-        accept(&mut store, &call, args.accept_change, terminal)?;
+        let changed = is_changed(&store, &call, args.accept_change)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
         let loaded = store.load(|loader| {
@@ -60,6 +64,13 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
             Ok::<_, Problem>(())
         })?;
         tell_loaded(&loaded, &skipped, terminal);
+        if changed {
+            store.set_call(&call)?;
+            let kept = counted(store.counts().done, "result");
+            terminal.say(&format!(
+                "the request was changed; what there is under the old one stays: {kept}"
+            ));
+        }
         let settings = keep_settings(&mut store, &args.free)?;
         (store, settings)
     } else {
@@ -99,11 +110,8 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     // What would keep the run from going on is said before anything is changed.
     let credentials = given_again(&args.resume.header, &store.call()?)?;
     if !args.queue_only {
-        callable(
-            &store,
-            &args.resume.free.over(store.settings()?),
-            &credentials,
-        )?;
+        let settings = args.resume.free.over(store.settings()?);
+        callable(&store, &settings, &credentials, true)?;
     }
     let filter = Filter {
         classes: args.class.clone(),
@@ -134,17 +142,20 @@ fn open(db: &Path) -> Result<Store, Problem> {
 fn go_on(db: &Path, mut store: Store, args: &Resume, terminal: &Terminal) -> Result<u8, Problem> {
     let credentials = given_again(&args.header, &store.call()?)?;
     let settings = args.free.over(store.settings()?);
-    callable(&store, &settings, &credentials)?;
+    callable(&store, &settings, &credentials, something_left(&store))?;
     let settings = keep_settings(&mut store, &args.free)?;
     work(db, store, &settings, &credentials, &args.outputs, terminal)
 }
 
-/// Checks that the run's call can be made with what is at hand, if there is anything to call.
-fn callable(store: &Store, settings: &Settings, credentials: &[Credential]) -> Result<(), Problem> {
+/// Checks that the run's call can be made with what is at hand, if it is to be made.
+fn callable(
+    store: &Store,
+    settings: &Settings,
+    credentials: &[Credential],
+    to_be_made: bool,
+) -> Result<(), Problem> {
     match store.call()? {
-        Call::Http(request) if something_left(store) => {
-            plan(&request, settings, credentials).map(drop)
-        }
+        Call::Http(request) if to_be_made => plan(&request, settings, credentials).map(drop),
         Call::Http(_) => Ok(()),
         Call::Program { name } => Err(Problem::usage(format!(
             "this run's calls are made by a program of its own: {}",
@@ -213,27 +224,13 @@ fn make(
     Ok(store)
 }
 
-/// Compares the request with the run's own.
-fn accept(
-    store: &mut Store,
-    call: &Call,
-    accept_change: bool,
-    terminal: &Terminal,
-) -> Result<(), Problem> {
+/// Whether the request is another than the run's own, and may be.
+fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, Problem> {
     let differences = store.call()?.differences(call);
-    if differences.is_empty() {
-        return Ok(());
+    if !differences.is_empty() && !accept_change {
+        return Err(refuse_change(&differences, store.counts().done));
     }
-    let done = store.counts().done;
-    if !accept_change {
-        return Err(refuse_change(&differences, done));
-    }
-    store.set_call(call)?;
-    terminal.say(&format!(
-        "the request was changed; {} under the old one are kept",
-        counted(done, "result")
-    ));
-    Ok(())
+    Ok(!differences.is_empty())
 }
 
 /// Puts the settings that were given over the run's own, which they become.
@@ -321,10 +318,15 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Lets this process have as many descriptors as the system allows it: a chunk thread needs a few.
-fn raise_descriptors() {
+/// Descriptors that a chunk thread may have open at once: three of its runtime, its connection, its file.
+const DESCRIPTORS_EACH: u64 = 5;
+/// Descriptors for everything else.
+const DESCRIPTORS_BESIDE: u64 = 48;
+
+/// Lets this process have as many descriptors as the system allows it, and checks that they do.
+fn raise_descriptors(threads: usize) -> Result<(), Problem> {
     let limit = getrlimit(Resource::Nofile);
-    // Where it is refused, the usual limit does for hundreds of threads.
+    // Where it is refused, what there is may still do.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -332,6 +334,19 @@ fn raise_descriptors() {
             ..limit
         },
     );
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if threads as u64 * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE <= allowed {
+        return Ok(());
+    }
+    let most = allowed.saturating_sub(DESCRIPTORS_BESIDE) / DESCRIPTORS_EACH;
+    Err(Problem::usage(format!(
+        "{threads} threads need more files open at once than the system allows"
+    ))
+    .cause(format!("the limit is {allowed} descriptors"))
+    .hint(format!(
+        "use -j {} or fewer, or raise the limit: ulimit -n",
+        most.max(1)
+    )))
 }
 
 /// Makes the calls, and says how it went.
@@ -343,8 +358,18 @@ fn work(
     outputs: &Outputs,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
+    raise_descriptors(settings.threads)?;
     let began = Instant::now();
     let attempts_before = store.counts().attempts;
+    if let Some(path) = outputs.events.as_deref()
+        && resolved(path).is_some_and(|path| store.own_files().contains(&path))
+    {
+        return Err(Problem::usage(format!(
+            "{} belongs to the run's database",
+            FileName::from(path)
+        ))
+        .hint("give another file to --events"));
+    }
     let mut events = outputs
         .events
         .as_deref()
@@ -353,7 +378,6 @@ fn work(
     if let Some(path) = outputs.events.as_deref().and_then(resolved) {
         note_artifact(store.path(), &path);
     }
-    raise_descriptors();
     let stop = Stop::new();
     let caught = Caught::install(&stop)?;
     let mut progress = Progress::new(terminal);
@@ -379,7 +403,16 @@ fn work(
     };
     let calls = outline.counts.attempts - attempts_before;
     store.close()?;
-    summary::tell(db, terminal, calls, began.elapsed(), &outline.in_doubt)?;
+    // Somebody who has stopped it wants to be out soon, and can ask for the causes.
+    let causes = caught.first().is_none();
+    summary::tell(
+        db,
+        terminal,
+        calls,
+        began.elapsed(),
+        &outline.in_doubt,
+        causes,
+    )?;
     match (&outline.ending, caught.first()) {
         (Ending::Panicked(path), _) => Err(Problem::new(
             exit::INTERNAL,

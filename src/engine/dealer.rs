@@ -68,8 +68,14 @@ impl Chunk {
         self.hand.len() as u64 + self.waiting.len() as u64 + beyond
     }
 
-    fn has_more(&self, now: Duration) -> bool {
-        !self.exhausted
+    /// Whether there is room for what lies beyond the cursor. A chunk with very many jobs waiting reads on when
+    /// some of them are due.
+    fn can_look(&self, most: usize) -> bool {
+        !self.exhausted && self.waiting.len() < most
+    }
+
+    fn has_more(&self, now: Duration, most: usize) -> bool {
+        self.can_look(most)
             || !self.hand.is_empty()
             || self
                 .waiting
@@ -101,18 +107,19 @@ impl Dealer {
 
     /// The next job for a thread. A job that is dealt and not claimed is lost to this dealer.
     pub(super) fn deal(&mut self, thread: usize, now: Duration) -> Deal {
+        let most = self.most_in_hand();
         let own = &mut self.chunks[thread];
         if let Some(job) = own.take(now) {
             return Deal::Job(job);
         }
-        if !own.exhausted {
+        if own.can_look(most) {
             return Deal::Look(Position(own.cursor));
         }
         let (end, threads) = (self.end, self.chunks.len());
         let fullest = self
             .chunks
             .iter_mut()
-            .filter(|chunk| chunk.has_more(now))
+            .filter(|chunk| chunk.has_more(now, most))
             .max_by_key(|chunk| chunk.left(end, threads));
         if let Some(chunk) = fullest {
             return chunk
@@ -142,7 +149,7 @@ impl Dealer {
             if !uses[index] || offer.position.0 < chunk.cursor {
                 continue;
             }
-            if chunk.hand.len() >= most {
+            if chunk.hand.len() >= most || chunk.waiting.len() >= most {
                 chunk.cursor = offer.position.0;
                 uses[index] = false;
             } else if offer.wait.is_zero() {
@@ -279,6 +286,40 @@ mod tests {
         );
         assert_eq!(dealer.deal(0, NOW), Deal::Job(JobId(1)));
         assert_eq!(dealer.deal(0, NOW), Deal::Wait(NOW + wait));
+    }
+
+    #[test]
+    fn jobs_that_wait_do_not_fill_the_memory_and_all_are_dealt_in_the_end() {
+        let mut dealer = Dealer::new(2, 1_000_000);
+        let most = dealer.most_in_hand();
+        let all = 5 * most as u64;
+        let wait = Duration::from_secs(9);
+        let later = NOW + wait;
+        let (mut dealt, mut now, mut pending) = (0, NOW, 0..all);
+        while dealt < all {
+            match dealer.deal(0, now) {
+                Deal::Job(_) => dealt += 1,
+                Deal::Wait(due) => now = due,
+                Deal::Nothing => panic!("{dealt} of {all} were dealt"),
+                Deal::Look(from) => {
+                    let offers = (from.0..all).take(dealer.page()).map(|position| Offer {
+                        job: JobId(position as i64),
+                        position: Position(position),
+                        wait: later.saturating_sub(now),
+                    });
+                    let page: Vec<Offer> = offers.collect();
+                    dealer.offer(from, &page, page.len() == dealer.page(), now);
+                    pending.next();
+                }
+            }
+            assert!(
+                dealer
+                    .chunks
+                    .iter()
+                    .all(|chunk| chunk.waiting.len() <= most)
+            );
+        }
+        assert!(pending.next().is_some(), "a page was read for every job");
     }
 
     #[test]

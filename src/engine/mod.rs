@@ -137,12 +137,24 @@ pub fn run(
             .name("writer".to_owned())
             .spawn_scoped(scope, || writer.run());
         let writer = writer.map_err(|source| RunError::Thread { index: 0, source })?;
+        let _guard = EndsRun(stop);
         listen(&events, on_event);
         match writer.join() {
             Ok(outline) => outline,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// Ends the run where its listener panics: the writer would otherwise work on, and this thread wait for it.
+struct EndsRun<'s>(&'s Stop);
+
+impl Drop for EndsRun<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.ask(Urgency::Now);
+        }
+    }
 }
 
 /// Hands events over until the writer has ended.

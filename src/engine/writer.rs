@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::schedule::{Decision, Schedule};
 use super::{Outline, RunError, Urgency};
 use crate::caller::Cancel;
-use crate::event::{Ending, Event, Settled};
+use crate::event::{Ending, Event, Settled, Shut};
 use crate::job::{Class, Failure, FileName, JobState, Outcome};
 use crate::pace::{Closed, Pacer, Pass, Sign};
 use crate::retry::{Next, RetryPolicy};
@@ -49,6 +49,8 @@ pub(super) struct Writer<'s> {
     events: SyncSender<Event>,
     /// What was last told of the gate.
     gate_told: Option<(Closed, Duration)>,
+    /// What the last call that closed it came to.
+    last_refusal: String,
     cancel: Cancel,
     policy: RetryPolicy,
     grace: Duration,
@@ -115,6 +117,7 @@ impl<'s> Writer<'s> {
             schedule,
             events,
             gate_told: None,
+            last_refusal: String::new(),
             cancel,
             policy,
             grace: settings.grace,
@@ -261,9 +264,11 @@ impl<'s> Writer<'s> {
 
     /// What to do until the next turn.
     fn idle(&self, decision: Option<Decision>) -> Idle {
-        if self.in_flight == 0
-            && (self.phase != Phase::Running || matches!(decision, Some(Decision::Nothing)))
-        {
+        let nothing_left = || {
+            // The pace and the gate may be closed when the last job has ended, and hold up nobody.
+            matches!(decision, Some(Decision::Nothing)) || self.store.counts().pending == 0
+        };
+        if self.in_flight == 0 && (self.phase != Phase::Running || nothing_left()) {
             return Idle::End;
         }
         match (self.phase, decision) {
@@ -285,6 +290,11 @@ impl<'s> Writer<'s> {
             self.in_flight -= 1;
             self.schedule
                 .learn(flight.pass, sign(&settlement.outcome), now);
+        }
+        if let Outcome::Throttled { failure, .. } | Outcome::Unreachable(failure) =
+            &settlement.outcome
+        {
+            self.last_refusal.clone_from(&failure.message);
         }
         if let Next::Again(wait) = settlement.next {
             self.schedule
@@ -396,9 +406,11 @@ impl<'s> Writer<'s> {
         let closed = self.schedule.closed(now);
         if closed != self.gate_told {
             self.gate_told = closed;
-            self.tell(Event::Gate(
-                closed.map(|(why, until)| (why, until.saturating_sub(now))),
-            ));
+            self.tell(Event::Gate(closed.map(|(why, until)| Shut {
+                why,
+                wait: until.saturating_sub(now),
+                message: self.last_refusal.clone(),
+            })));
         }
     }
 

@@ -136,9 +136,16 @@ pub fn to_file(
     if is_of_run(&target, reader.path()) {
         return Err(refused("it belongs to the run's database"));
     }
-    let mut temporary = target.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = Temporary(temporary.into());
+    if fs::metadata(&target).is_ok_and(|meta| !meta.is_file()) {
+        // A device or a pipe takes what is written to it; putting a file in its place would destroy it.
+        let mut device = OpenOptions::new()
+            .write(true)
+            .open(&target)
+            .map_err(failed)?;
+        return to_stream(reader, format, selection, &mut device);
+    }
+    remove_stale(&target);
+    let temporary = Temporary(temporary_name(&target, std::process::id()));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -170,6 +177,42 @@ fn is_of_run(target: &Path, database: &Path) -> bool {
             .iter()
             .any(|own| rest == own.as_bytes())
     })
+}
+
+/// The temporary file of an export to `target`: hidden, beside it, and with the process in its name, so that
+/// two exports to one file do not meet in it.
+fn temporary_name(target: &Path, process: u32) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(format!(".stride-{process}"));
+    target.with_file_name(name)
+}
+
+/// Removes the temporary files of exports to `target` whose process was killed, or had this one's number.
+fn remove_stale(target: &Path) {
+    let Some(entries) = target.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
+        return;
+    };
+    let prefix = temporary_name(target, 0);
+    let prefix = prefix.file_name().unwrap_or_default().as_bytes();
+    let prefix = &prefix[..prefix.len() - 1];
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name
+            .as_bytes()
+            .strip_prefix(prefix)
+            .and_then(|number| std::str::from_utf8(number).ok());
+        let Some(process) = process.and_then(|number| number.parse::<i32>().ok()) else {
+            continue;
+        };
+        let gone = rustix::process::Pid::from_raw(process).is_none_or(|pid| {
+            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
+        });
+        if gone || process.unsigned_abs() == std::process::id() {
+            // What cannot be removed is in nobody's way but the eye's.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// A file that is removed unless it has been moved into its place.

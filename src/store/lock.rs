@@ -67,6 +67,13 @@ impl Lock {
                 .open(&path)
                 .map_err(failed)?;
             match file.try_lock() {
+                Ok(()) if !is_ours(&mut file).map_err(failed)? => {
+                    let reason = "it is there already and is not a lock of stride's";
+                    return Err(failed(std::io::Error::new(
+                        std::io::ErrorKind::AlreadyExists,
+                        reason,
+                    )));
+                }
                 // The file may have been discarded between the two steps; a lock on it would guard nothing.
                 Ok(()) if is_at(&file, &path) => break file,
                 Ok(()) => {}
@@ -165,6 +172,16 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.push(suffix);
     path.into()
 }
+
+/// Whether a lock file is one of ours: empty, or with a holder in it, perhaps cut short by a crash.
+fn is_ours(file: &mut File) -> std::io::Result<bool> {
+    let mut beginning = Vec::new();
+    file.take(HOLDER.len() as u64).read_to_end(&mut beginning)?;
+    Ok(HOLDER.starts_with(&beginning))
+}
+
+/// How a holder's text begins.
+const HOLDER: &[u8] = b"{\"pid\":";
 
 /// Whether an open file is the one of this name.
 fn is_at(file: &File, path: &Path) -> bool {

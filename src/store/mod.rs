@@ -152,6 +152,11 @@ impl Store {
         &self.path
     }
 
+    /// The files that belong to the database and are neither input nor output of any run.
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        self.lock.own_files()
+    }
+
     /// The folder against which names resolve.
     pub fn base(&self) -> &Path {
         &self.base

@@ -266,3 +266,31 @@ fn only_the_owner_can_read_what_was_written() {
         "600\n600\n600\n"
     );
 }
+
+#[test]
+fn a_pipe_is_written_to_and_stays_a_pipe() {
+    let (_api, place) = mixed();
+    let pipe = place.at("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut export = place
+        .command(&["export", "--all", "-o", "pipe"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let read = fs::read(&pipe).unwrap();
+    assert!(export.wait().unwrap().success());
+    assert_eq!(read, place.stride(&["export", "--all"]).expect(0).stdout);
+    assert!(!fs::metadata(&pipe).unwrap().is_file());
+}
+
+#[test]
+fn what_a_killed_export_left_is_taken_away() {
+    let (_api, place) = mixed();
+    // A number that no process has.
+    place.write(".out.json.stride-2147483646", "half a resu");
+    place
+        .stride(&["export", "--all", "-o", "out.json"])
+        .expect(0);
+    assert!(!place.at(".out.json.stride-2147483646").exists());
+}

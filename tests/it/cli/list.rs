@@ -320,3 +320,46 @@ fn a_run_goes_on_from_another_folder() {
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(api.requests(), 3);
 }
+
+/// Opening the database as a file and closing it again would cost SQLite its locks.
+#[test]
+fn the_database_is_no_input_under_any_name() {
+    let api = echo();
+    let place = Place::new();
+    place.write("list", "stride.db\n./stride.db\n");
+    place
+        .stride(&["run", "--url", &api.url(), "--files-from", "list"])
+        .expect(0)
+        .says("own files");
+    place.write("in/a", "a");
+    std::os::unix::fs::symlink("../stride.db", place.at("in/link")).unwrap();
+    fs::hard_link(place.at("stride.db.lock"), place.at("in/hard")).unwrap();
+    place
+        .stride(&["run", "--url", &api.url(), "in"])
+        .expect(0)
+        .says("own files: in/hard, in/link");
+    assert_eq!(
+        (api.requests(), place.status()["total"].clone()),
+        (1, json!(1))
+    );
+}
+
+#[test]
+fn a_file_of_the_locks_name_that_is_somebody_elses_stays() {
+    let place = Place::new();
+    place.write("Cargo.lock", "[[package]]\n");
+    let words = [
+        "run",
+        "--db",
+        "Cargo",
+        "--url",
+        "http://127.0.0.1:9/",
+        "--files-from",
+        "none",
+    ];
+    place
+        .stride(&words)
+        .expect(6)
+        .says("not a lock of stride's");
+    assert_eq!(fs::read(place.at("Cargo.lock")).unwrap(), b"[[package]]\n");
+}

@@ -243,6 +243,10 @@ fn what_cannot_be_called_is_refused_before_anything_is_made() {
             "such as 64KiB",
         ),
         (
+            vec!["--url", "http://x/", "--max-response", "2GiB"],
+            "at most 900MiB",
+        ),
+        (
             vec!["--url", "http://x/", "--in-doubt", "maybe"],
             "possible values",
         ),
@@ -276,4 +280,90 @@ fn secrets_of_a_url_are_not_stored() {
             .is_some_and(|value| value.starts_with("Basic "))
     );
     assert_no_secret(&place);
+}
+
+#[test]
+fn a_credential_is_a_reference_or_a_literal_and_a_typo_is_neither() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.texts(1);
+    let url = api.url();
+    let run = |header: &str| place.stride(&["run", "--url", &url, "-H", header, "texts"]);
+    run("Authorization: Bearer {API_KEY}")
+        .expect(2)
+        .says("unknown placeholder {API_KEY}");
+    run("Cookie: sid=literal; x={env:PATH}")
+        .expect(2)
+        .says("mixes a reference with a literal");
+    run("X-Cache-Key: {name}").expect(0);
+    assert_eq!(
+        api.log().pop().unwrap().request.header("x-cache-key"),
+        Some("0000")
+    );
+}
+
+#[test]
+fn literal_headers_of_one_name_keep_their_values() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.texts(1);
+    place
+        .stride(&[
+            "run",
+            "--url",
+            &api.url(),
+            "-H",
+            "Cookie: a=1",
+            "-H",
+            "Cookie: b=2",
+            "texts",
+        ])
+        .expect(0);
+    let sent = api.log().pop().unwrap();
+    let cookies: Vec<&str> = sent
+        .request
+        .headers
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("cookie"))
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+}
+
+#[test]
+fn what_is_refused_has_changed_nothing() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/" if request.attempt == 0 => Reply::status(422),
+        _ => Reply::json(1),
+    });
+    let place = Place::new();
+    place.texts(1);
+    let url = api.url();
+    let header = ["-H", "Authorization: Bearer {env:KEY}"];
+    let words = [&["run", "--url", &url][..], &header, &["texts"]].concat();
+    let output = place.command(&words).env("KEY", "k").output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    place.stride(&["retry"]).expect(2).says("KEY is not set");
+    assert_eq!(place.status()["failed"], json!(1));
+    let other = format!("{}/other", api.url());
+    let words = [
+        "run",
+        "--url",
+        &other,
+        "--accept-change",
+        "--files-from",
+        "none",
+    ];
+    place.stride(&words).expect(2);
+    assert_eq!(place.status()["call"]["url"], json!(api.url()));
+    place
+        .stride(&["resume", "--events", "stride.db"])
+        .expect(2)
+        .says("belongs to the run's database");
+    let said = place
+        .stride(&["run", "--url", "http:///me:hunter2pass@host/", "texts"])
+        .expect(2)
+        .stderr;
+    assert!(!said.contains("hunter2pass"), "{said}");
+    place.stride(&["verify"]).expect(0);
 }

@@ -304,3 +304,36 @@ fn events_are_facts_of_the_database() {
         }
     }
 }
+
+#[test]
+fn a_paced_run_ends_with_its_last_call() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.texts(1);
+    place
+        .begin(&["run", "--rate", "1/h", "--url", &api.url(), "texts"])
+        .end()
+        .expect(0);
+    assert_eq!(api.requests(), 1);
+}
+
+#[test]
+fn a_database_that_is_taken_away_ends_the_run() {
+    let gate = crate::support::Gate::default();
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |_| Reply::json(1).when(&gate)
+    });
+    let place = Place::new();
+    place.texts(20);
+    let run = place.begin(&["run", "-j", "2", "--url", &api.url(), "texts"]);
+    api.wait_for(2);
+    std::fs::rename(place.at("stride.db"), place.at("elsewhere")).unwrap();
+    gate.open();
+    run.end().expect(6).says("was removed or replaced");
+    assert_eq!(
+        api.requests(),
+        2,
+        "nothing is called that cannot be recorded"
+    );
+}

@@ -13,7 +13,7 @@ use super::{Running, callers, name, settings};
 use crate::support::{Counter, Fixture, Gate, lock, succeeded, throttled, unreachable};
 
 fn is_closed(event: &Event, by: Closed) -> bool {
-    matches!(event, Event::Gate(Some((why, _))) if *why == by)
+    matches!(event, Event::Gate(Some(shut)) if shut.why == by)
 }
 
 #[test]

@@ -33,12 +33,7 @@ fn a_second_lock_is_refused_and_says_who_has_the_first() {
 #[test]
 fn a_lock_file_of_a_dead_process_is_no_lock() {
     let fixture = Fixture::numbered(1);
-    for left in [
-        "",
-        "not json",
-        r#"{"pid": 1, "host": "elsewhere", "since": 0}"#,
-        &"x".repeat(1000),
-    ] {
+    for left in ["", r#"{"pi"#, r#"{"pid":1,"host":"elsewhere","since":0}"#] {
         fs::write(fixture.at("stride.db.lock"), left).unwrap();
         let lock = Lock::acquire(&fixture.database).unwrap();
         let text = fs::read_to_string(fixture.at("stride.db.lock")).unwrap();
