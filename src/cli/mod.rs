@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod exit;
 mod export;
+mod list;
 mod look;
 mod progress;
 mod request;

@@ -8,21 +8,22 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stride::caller::{Caller, Credential, HttpPlan};
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
-use stride::input::{self, Separator, Skipped, Source};
+use stride::input::{self, Skipped, Source};
 use stride::job::FileName;
 use stride::settings::{Call, Request, Settings};
-use stride::store::{Filter, Loaded, Lock, NewRun, Reader, Store, note_artifact};
+use stride::store::{Filter, Lock, NewRun, Reader, Store, note_artifact};
 
 use super::args::{Free, Outputs, Resume, Retry, Run};
 use super::environment;
 use super::error::{Problem, command};
 use super::events::Events;
 use super::exit;
-use super::progress::{Progress, names};
+use super::list::{sources, tell_loaded, wrong_folder};
+use super::progress::Progress;
 use super::request::{asked, given_again, refuse_change};
 use super::signals::Caught;
 use super::summary;
-use super::terminal::{Terminal, counted, grouped};
+use super::terminal::{Terminal, counted};
 
 /// `stride run`: makes the run, or goes on with it.
 pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Problem> {
@@ -30,11 +31,9 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
     let sources = sources(&args)?;
     let call = Call::Http(asked.request.clone());
     // Whatever is wrong with the request is said before anything is made of the list.
-    plan(
-        &asked.request,
-        &args.free.over(Settings::default()),
-        &asked.credentials,
-    )?;
+    let settings = args.free.over(Settings::default());
+    raise_descriptors(settings.threads)?;
+    plan(&asked.request, &settings, &asked.credentials)?;
     for credential in &asked.credentials {
         terminal.say(&format!(
             "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
@@ -49,11 +48,28 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
     }
     let lock = Lock::acquire(db)?;
     let mut own = lock.own_files();
+    let is_new = lock.database().symlink_metadata().is_err();
+    if let Err(problem) = outside(&args.outputs, &own) {
+        if is_new {
+            lock.discard();
+        }
+        return Err(problem);
+    }
     own.extend(args.outputs.events.as_deref().and_then(resolved));
-    let (store, settings) = if lock.database().symlink_metadata().is_ok() {
+    let (store, settings) = if is_new {
+        let base = here;
+        let made = NewRun {
+            call,
+            settings,
+            base,
+        };
+        let store = make(lock, &made, &sources, &own, terminal)?;
+        (store, made.settings)
+    } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
         let mut store = Store::open(lock)?;
         let changed = is_changed(&store, &call, args.accept_change)?;
+        raise_descriptors(args.free.over(store.settings()?).threads)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
         let loaded = store.load(|loader| {
@@ -73,20 +89,6 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         }
         let settings = keep_settings(&mut store, &args.free)?;
         (store, settings)
-    } else {
-        let settings = args.free.over(Settings::default());
-        make(
-            lock,
-            NewRun {
-                call,
-                settings: settings.clone(),
-                base: here,
-            },
-            &sources,
-            &own,
-            terminal,
-        )
-        .map(|store| (store, settings))?
     };
     work(
         db,
@@ -112,6 +114,8 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     if !args.queue_only {
         let settings = args.resume.free.over(store.settings()?);
         callable(&store, &settings, &credentials, true)?;
+        raise_descriptors(settings.threads)?;
+        outside(&args.resume.outputs, &store.own_files())?;
     }
     let filter = Filter {
         classes: args.class.clone(),
@@ -143,6 +147,8 @@ fn go_on(db: &Path, mut store: Store, args: &Resume, terminal: &Terminal) -> Res
     let credentials = given_again(&args.header, &store.call()?)?;
     let settings = args.free.over(store.settings()?);
     callable(&store, &settings, &credentials, something_left(&store))?;
+    raise_descriptors(settings.threads)?;
+    outside(&args.outputs, &store.own_files())?;
     let settings = keep_settings(&mut store, &args.free)?;
     work(db, store, &settings, &credentials, &args.outputs, terminal)
 }
@@ -182,39 +188,15 @@ fn plan(
     )?)
 }
 
-fn sources(args: &Run) -> Result<Vec<Source>, Problem> {
-    let separator = if args.null {
-        Separator::Nul
-    } else {
-        Separator::Newline
-    };
-    let lists = args.files_from.iter().map(|list| match list.as_path() {
-        list if list == Path::new("-") => Source::Stdin(separator),
-        list => Source::List(list.to_owned(), separator),
-    });
-    let sources: Vec<Source> = args
-        .files
-        .iter()
-        .cloned()
-        .map(Source::Path)
-        .chain(lists)
-        .collect();
-    if sources.is_empty() {
-        return Err(Problem::usage("no files were named")
-            .hint("name files or folders, or give a list with --files-from; `stride resume` goes on with a run"));
-    }
-    Ok(sources)
-}
-
 fn make(
     lock: Lock,
-    run: NewRun,
+    run: &NewRun,
     sources: &[Source],
     own: &[PathBuf],
     terminal: &Terminal,
 ) -> Result<Store, Problem> {
     let mut skipped = Skipped::default();
-    let (store, loaded) = Store::create(lock, &run, |loader| {
+    let (store, loaded) = Store::create(lock, run, |loader| {
         skipped = input::names(sources, own, &mut |name| {
             Ok::<_, Problem>(loader.add(&name)?)
         })?;
@@ -243,67 +225,17 @@ fn keep_settings(store: &mut Store, given: &Free) -> Result<Settings, Problem> {
     Ok(settings)
 }
 
-fn wrong_folder(name: &FileName, base: &Path) -> Problem {
-    Problem::usage(format!(
-        "`{name}` is relative, and this run was made in another folder"
-    ))
-    .cause(format!("names resolve against {}", FileName::from(base)))
-    .note("nothing was changed")
-    .hint(format!(
-        "cd {}, or give absolute names; `stride resume` works from anywhere",
-        super::error::quoted(base)
-    ))
-}
-
-fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
-    let Loaded {
-        added,
-        known,
-        duplicates,
-        left,
-        left_examples,
-    } = loaded;
-    let mut line = format!("list: {}", counted(added + known, "file"));
-    if *known > 0 {
-        line.push_str(&format!(
-            ", {} of them new",
-            if *added == 0 {
-                "none".to_owned()
-            } else {
-                grouped(*added)
-            }
-        ));
-    }
-    if *duplicates > 0 {
-        line.push_str(&format!(
-            "; {} collapsed",
-            counted(*duplicates, "duplicate")
-        ));
-    }
-    for (number, what) in [
-        (skipped.hidden, "hidden"),
-        (skipped.blank, "blank line"),
-        (skipped.other, "not a file"),
-    ] {
-        if number > 0 {
-            line.push_str(&format!("; {number} skipped ({what})"));
+/// Checks that what is to be written lies outside of the run's own files.
+fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
+    match outputs.events.as_deref() {
+        Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
+            let name = FileName::from(path);
+            Err(
+                Problem::usage(format!("{name} belongs to the run's database"))
+                    .hint("give another file to --events"),
+            )
         }
-    }
-    terminal.say(&line);
-    if !skipped.own.is_empty() {
-        terminal.say(&format!(
-            "{} skipped stride's own files: {}",
-            terminal.bold("note:"),
-            names(&skipped.own)
-        ));
-    }
-    if *left > 0 {
-        terminal.say(&format!(
-            "{} not in this list any more: {} of the run, which stay in it: {}",
-            terminal.bold("note:"),
-            counted(*left, "file"),
-            names(left_examples)
-        ));
+        _ => Ok(()),
     }
 }
 
@@ -358,18 +290,8 @@ fn work(
     outputs: &Outputs,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
-    raise_descriptors(settings.threads)?;
     let began = Instant::now();
     let attempts_before = store.counts().attempts;
-    if let Some(path) = outputs.events.as_deref()
-        && resolved(path).is_some_and(|path| store.own_files().contains(&path))
-    {
-        return Err(Problem::usage(format!(
-            "{} belongs to the run's database",
-            FileName::from(path)
-        ))
-        .hint("give another file to --events"));
-    }
     let mut events = outputs
         .events
         .as_deref()

@@ -124,3 +124,23 @@ fn closed_outputs_do_not_stop_a_run() {
     assert_eq!(api.requests(), 5);
     place.stride(&["verify"]).expect(0);
 }
+
+#[test]
+fn more_threads_than_descriptors_are_refused_before_anything_is_made() {
+    let place = Place::new();
+    place.texts(1);
+    let words = format!(
+        "ulimit -n 100 && '{}' run -j 50 --url http://127.0.0.1:9/ texts",
+        env!("CARGO_BIN_EXE_stride")
+    );
+    let mut shell = std::process::Command::new("/bin/sh");
+    let output = shell
+        .args(["-c", &words])
+        .current_dir(place.at(""))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("hint: use -j 10 or fewer"), "{said}");
+    assert_eq!(listed(&place.at("")), ["texts"]);
+}

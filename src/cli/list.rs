@@ -1,0 +1,103 @@
+//! The list of a run: where its names come from, and what is said about it.
+
+use std::path::Path;
+
+use stride::input::{Separator, Skipped, Source};
+use stride::job::FileName;
+use stride::store::Loaded;
+
+use super::args::Run;
+use super::error::{Problem, quoted};
+use super::progress::names;
+use super::terminal::{Terminal, counted, grouped};
+
+/// Where the names come from.
+pub(crate) fn sources(args: &Run) -> Result<Vec<Source>, Problem> {
+    let separator = if args.null {
+        Separator::Nul
+    } else {
+        Separator::Newline
+    };
+    let lists = args.files_from.iter().map(|list| match list.as_path() {
+        list if list == Path::new("-") => Source::Stdin(separator),
+        list => Source::List(list.to_owned(), separator),
+    });
+    let sources: Vec<Source> = args
+        .files
+        .iter()
+        .cloned()
+        .map(Source::Path)
+        .chain(lists)
+        .collect();
+    if sources.is_empty() {
+        return Err(Problem::usage("no files were named")
+            .hint("name files or folders, or give a list with --files-from; `stride resume` goes on with a run"));
+    }
+    Ok(sources)
+}
+
+/// What keeps relative names of one folder out of a run that was made in another.
+pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> Problem {
+    Problem::usage(format!(
+        "`{name}` is relative, and this run was made in another folder"
+    ))
+    .cause(format!("names resolve against {}", FileName::from(base)))
+    .note("nothing was changed")
+    .hint(format!(
+        "cd {}, or give absolute names; `stride resume` works from anywhere",
+        quoted(base)
+    ))
+}
+
+/// Says what came of the list.
+pub(crate) fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
+    let Loaded {
+        added,
+        known,
+        duplicates,
+        left,
+        left_examples,
+    } = loaded;
+    let mut line = format!("list: {}", counted(added + known, "file"));
+    if *known > 0 {
+        line.push_str(&format!(
+            ", {} of them new",
+            if *added == 0 {
+                "none".to_owned()
+            } else {
+                grouped(*added)
+            }
+        ));
+    }
+    if *duplicates > 0 {
+        line.push_str(&format!(
+            "; {} collapsed",
+            counted(*duplicates, "duplicate")
+        ));
+    }
+    for (number, what) in [
+        (skipped.hidden, "hidden"),
+        (skipped.blank, "blank line"),
+        (skipped.other, "not a file"),
+    ] {
+        if number > 0 {
+            line.push_str(&format!("; {number} skipped ({what})"));
+        }
+    }
+    terminal.say(&line);
+    if !skipped.own.is_empty() {
+        terminal.say(&format!(
+            "{} skipped stride's own files: {}",
+            terminal.bold("note:"),
+            names(&skipped.own)
+        ));
+    }
+    if *left > 0 {
+        terminal.say(&format!(
+            "{} not in this list any more: {} of the run, which stay in it: {}",
+            terminal.bold("note:"),
+            counted(*left, "file"),
+            names(left_examples)
+        ));
+    }
+}
