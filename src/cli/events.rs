@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,11 +17,15 @@ use super::error::Problem;
 use super::exit;
 use super::terminal::Terminal;
 
+/// How long a line may stay unwritten while more come.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
 /// An events file that is being written.
 pub(crate) struct Events {
     to: BufWriter<File>,
     path: PathBuf,
     terminal: Terminal,
+    flushed: Instant,
     /// Whether a write has failed. It is said once; the run goes on, for the store has it all.
     failed: bool,
 }
@@ -92,6 +97,7 @@ impl Events {
             to: BufWriter::new(file),
             path: path.to_owned(),
             terminal: *terminal,
+            flushed: Instant::now(),
             failed: false,
         })
     }
@@ -164,11 +170,15 @@ impl Events {
             Event::Tick => return self.check(std::io::Write::flush),
             Event::Gate(_) | Event::Stopping { .. } => return,
         };
-        let ends = matches!(event, Event::Stopped { .. });
+        // Whoever follows the file should not wait for a buffer to be full.
+        let due = self.flushed.elapsed() >= FLUSH_EVERY || matches!(event, Event::Stopped { .. });
+        if due {
+            self.flushed = Instant::now();
+        }
         self.check(|to| {
             serde_json::to_writer(&mut *to, &line)?;
             to.write_all(b"\n")?;
-            if ends { to.flush() } else { Ok(()) }
+            if due { to.flush() } else { Ok(()) }
         });
     }
 
