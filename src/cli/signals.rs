@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -55,6 +56,21 @@ impl Caught {
         Some(self.0.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 
+    /// Sees to it that the process ends within a second, though its terminal takes no word more or its disk is
+    /// slow. Whatever is not recorded by then is found in doubt, as after a crash.
+    fn end_soon(&self) {
+        let signal = self.first().unwrap_or(SIGINT);
+        // Without that thread, there is still the third signal.
+        let _ = thread::Builder::new().spawn(move || {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "nothing is waited for; this is the time after which nothing is"
+            )]
+            thread::sleep(PATIENCE);
+            end(signal);
+        });
+    }
+
     fn take(&self, signal: i32, stop: &Stop) {
         let _ = self
             .0
@@ -62,16 +78,25 @@ impl Caught {
             .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
         match self.0.count.fetch_add(1, Ordering::SeqCst) {
             0 => stop.ask(Urgency::Drain),
-            1 => stop.ask(Urgency::Now),
-            _ => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "the third signal wants nothing to be waited for"
-                )]
-                std::process::exit(i32::from(exit::signalled(signal)));
+            1 => {
+                stop.ask(Urgency::Now);
+                self.end_soon();
             }
+            _ => end(signal),
         }
     }
+}
+
+/// How long an end after the second signal may take before it is made.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// Ends the process where it stands.
+fn end(signal: i32) -> ! {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever asks again wants nothing to be waited for"
+    )]
+    std::process::exit(i32::from(exit::signalled(signal)))
 }
 
 /// Whether SIGHUP was ignored when this process began. Where that cannot be known, it was not.

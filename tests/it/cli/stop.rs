@@ -1,6 +1,7 @@
 //! Ctrl-C and its relatives.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -207,4 +208,46 @@ fn a_second_runner_leaves_at_once_and_changes_nothing() {
     run.end().expect(0);
     assert_eq!(api.requests(), 3);
     assert_eq!(place.sql("SELECT count(*) FROM runner").concat(), ["1"]);
+}
+
+#[test]
+fn a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/bystander.txt" => Reply::json(1),
+        _ => Reply::hang(),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(3);
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    let mut command = place.command(&[
+        "run",
+        "--timeout",
+        "1h",
+        "--grace",
+        "1h",
+        "--url",
+        &url,
+        "texts",
+    ]);
+    command
+        .stdout(std::process::Stdio::null())
+        .stderr(writer.try_clone().unwrap());
+    let mut run = command.spawn().unwrap();
+    api.wait_for(4);
+    // Nobody reads, and now the pipe is full: whoever writes to it waits for ever.
+    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    while writer.write(&[0; 512]).is_ok() {}
+    while writer.write(&[0]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+    let pid = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let status = crate::support::within_limit(move || run.wait().unwrap());
+    // Which of two signals comes first is the system's to say.
+    assert!(matches!(status.code(), Some(130 | 143)), "{status}");
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
 }
