@@ -38,8 +38,8 @@ const EXAMPLES: &str = "\
 Examples:
   stride demo
   stride run --url https://api.example.com/v1/sentiment texts/
-  stride run --url 'https://api.example.com/ocr?name={name}' -H 'Authorization: Bearer {env:API_KEY}' \\
-             -j 16 --rate 10/s --files-from list.txt
+  stride run --url 'https://api.example.com/ocr?name={name}' \\
+             -H 'Authorization: Bearer {env:API_KEY}' -j 16 --rate 10/s scans/
   stride resume
   stride export -o results.json";
 
@@ -173,6 +173,7 @@ pub(crate) struct Free {
 }
 
 #[derive(Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct Outputs {
     /// Append what happens to a file, as JSON lines
     #[arg(long, value_name = "FILE")]
