@@ -75,8 +75,8 @@ pub struct Skipped {
 
 /// Hands every name of the sources, in their order, to `add`. Folders are walked in the order of their names'
 /// bytes; links to files are followed, links to folders are not; hidden entries and stride's own files
-/// (those at the paths in `own`, under whatever name) are passed over. A file that is named rather than walked to need not
-/// exist: the run will say so of it.
+/// (those at the paths in `own`, under whatever name) are passed over. A file that is named rather than walked
+/// to need not exist: the run will say so of it.
 ///
 /// # Errors
 ///

@@ -6,8 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use stride::event::{Counts, Event};
@@ -197,10 +195,7 @@ impl Events {
 
 impl<'e> Line<'e> {
     fn about(event: &'static str, path: &'e FileName, detail: Detail<'e>) -> Self {
-        let path_bytes = path
-            .as_str()
-            .is_none()
-            .then(|| STANDARD.encode(path.as_bytes()));
+        let path_bytes = path.odd_bytes();
         Self {
             event,
             t: monotonic(),

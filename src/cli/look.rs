@@ -3,8 +3,6 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use stride::event::Counts;
@@ -204,11 +202,7 @@ pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
 
 impl<'r> FailureJson<'r> {
     fn of(record: &'r Record) -> Self {
-        let path_bytes = record
-            .path
-            .as_str()
-            .is_none()
-            .then(|| STANDARD.encode(record.path.as_bytes()));
+        let path_bytes = record.path.odd_bytes();
         Self {
             path: record.path.to_string_lossy(),
             path_bytes,

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use stride::caller::{Credential, PlanError, Template};
+use stride::caller::{Credential, PlanError, Template, TemplateError};
 use stride::settings::{Call, Difference, Header, HeaderValue, Request, is_sensitive};
 
 use super::args::Run;
@@ -64,10 +64,7 @@ pub(crate) fn given_again(texts: &[String], call: &Call) -> Result<Vec<Credentia
         // It may be given as a reference now; its value is needed either way.
         let resolved = Template::parse(value)
             .and_then(|template| template.resolve_text(&super::environment::variable))
-            .map_err(|error| {
-                let place = format!("the header `{name}`");
-                Problem::from(PlanError::Template { place, error })
-            })?;
+            .map_err(|error| wrong_template(name, error))?;
         credentials.push(Credential {
             name: name.to_owned(),
             value: resolved,
@@ -98,38 +95,34 @@ fn header(text: &str) -> Result<Given, Problem> {
             None,
         ));
     }
-    let template = Template::parse(value).map_err(|error| {
-        Problem::from(PlanError::Template {
-            place: format!("the header `{name}`"),
-            error,
-        })
-    })?;
-    if !is_sensitive(&name) || template.has_reference() && !mixes_literals(&template) {
-        let value = HeaderValue::Template(value.to_owned());
-        return Ok((Header { name, value }, None));
+    let template = Template::parse(value).map_err(|error| wrong_template(&name, error))?;
+    if is_sensitive(&name) && !template.has_placeholder() {
+        let credential = Credential {
+            name: name.clone(),
+            value: value.to_owned(),
+        };
+        return Ok((
+            Header {
+                name,
+                value: HeaderValue::Withheld,
+            },
+            Some(credential),
+        ));
     }
-    if template.has_reference() {
+    if is_sensitive(&name) && mixes_literals(&template) {
         return Err(Problem::usage(format!(
-            "the header `{name}` mixes a reference with a literal value"
+            "the header `{name}` mixes a placeholder with a literal value"
         ))
         .note("the literal part would be stored")
-        .hint("put the whole value into one environment variable"));
+        .hint("put the whole value into one environment variable, and write {env:NAME}"));
     }
-    if template.has_placeholder() {
-        let value = HeaderValue::Template(value.to_owned());
-        return Ok((Header { name, value }, None));
-    }
-    let credential = Credential {
-        name: name.clone(),
-        value: value.to_owned(),
-    };
-    Ok((
-        Header {
-            name,
-            value: HeaderValue::Withheld,
-        },
-        Some(credential),
-    ))
+    let value = HeaderValue::Template(value.to_owned());
+    Ok((Header { name, value }, None))
+}
+
+fn wrong_template(header: &str, error: TemplateError) -> Problem {
+    let place = format!("the header `{header}`");
+    PlanError::Template { place, error }.into()
 }
 
 /// Whether a template has literal text that may be a secret: more than the word that names a scheme of

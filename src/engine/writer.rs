@@ -224,10 +224,10 @@ impl<'s> Writer<'s> {
             Phase::Aborting(end) if now >= end => return self.write_off(reports),
             _ => {}
         }
-        let idle = self.phase != Phase::Running || self.schedule.held_up(now).is_some();
-        if reports.is_empty() && idle {
+        let held_up = self.schedule.held_up(now);
+        if reports.is_empty() && (self.phase != Phase::Running || held_up.is_some()) {
             self.tell_gate(now);
-            return Ok(self.idle(self.schedule.held_up(now)));
+            return Ok(self.idle(held_up));
         }
         for report in &reports {
             self.land(report, now);

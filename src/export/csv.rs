@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Content, ExportError, path_bytes, timestamp, write_failed};
+use super::{Content, ExportError, timestamp, write_failed};
 use crate::store::{Reader, Record, Stored};
 
 const COLUMNS: [&str; 10] = [
@@ -62,7 +62,7 @@ fn row(record: &Record) -> [String; COLUMNS.len()] {
             .result
             .as_ref()
             .map_or_else(String::new, |result| safe(&cell(result)).into_owned()),
-        path_bytes(&record.path).unwrap_or_default(),
+        record.path.odd_bytes().unwrap_or_default(),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Content, Encoded, Error, ExportError, path_bytes, timestamp, write_failed};
+use super::{Content, Encoded, Error, ExportError, timestamp, write_failed};
 use crate::job::{Class, FileName, JobState};
 use crate::store::{Reader, Record, Stored};
 
@@ -113,7 +113,7 @@ fn line(record: &Record, to: &mut impl Write) -> io::Result<()> {
     };
     let line = Line {
         file: &record.path.to_string_lossy(),
-        path_bytes: path_bytes(&record.path),
+        path_bytes: record.path.odd_bytes(),
         state: record.state,
         attempts: record.attempts,
         status: record.status,

@@ -322,13 +322,6 @@ impl<'r> Error<'r> {
     }
 }
 
-/// A name's bytes, where it is not text.
-fn path_bytes(path: &FileName) -> Option<String> {
-    path.as_str()
-        .is_none()
-        .then(|| STANDARD.encode(path.as_bytes()))
-}
-
 /// A moment as RFC 3339 has it, in UTC: `2026-01-31T23:59:59.125Z`. Takes milliseconds since 1970.
 pub fn timestamp(milliseconds: i64) -> String {
     let since = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));

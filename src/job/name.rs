@@ -6,6 +6,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// The name of a file as the list gave it: bytes, in no particular encoding. It is a job's identity.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(Box<[u8]>);
@@ -24,6 +27,11 @@ impl FileName {
     /// The name as text, where it is UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+
+    /// The bytes in base64, where the name is not UTF-8 and its text would not give them back.
+    pub fn odd_bytes(&self) -> Option<String> {
+        self.as_str().is_none().then(|| STANDARD.encode(&self.0))
     }
 
     /// The name as a path.

@@ -294,7 +294,10 @@ fn a_credential_is_a_reference_or_a_literal_and_a_typo_is_neither() {
         .says("unknown placeholder {API_KEY}");
     run("Cookie: sid=literal; x={env:PATH}")
         .expect(2)
-        .says("mixes a reference with a literal");
+        .says("mixes a placeholder with a literal");
+    run("X-Api-Key: literal-{name}")
+        .expect(2)
+        .says("mixes a placeholder with a literal");
     run("X-Cache-Key: {name}").expect(0);
     assert_eq!(
         api.log().pop().unwrap().request.header("x-cache-key"),

@@ -10,6 +10,14 @@ use serde_json::json;
 use super::Place;
 use crate::support::{FakeApi, Gate, Reply};
 
+/// A service that answers for the bystander and never again.
+fn never_answering() -> FakeApi {
+    FakeApi::start(|request| match request.target.as_str() {
+        "/bystander.txt" => Reply::json(1),
+        _ => Reply::hang(),
+    })
+}
+
 #[test]
 fn a_stop_drains_and_any_number_of_threads_goes_on() {
     let api = FakeApi::start(|_| Reply::json(1));
@@ -79,13 +87,7 @@ fn the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
 
 #[test]
 fn the_second_signal_does_not_wait() {
-    let api = FakeApi::start(|request| {
-        if request.target == "/bystander.txt" {
-            Reply::json(1)
-        } else {
-            Reply::hang()
-        }
-    });
+    let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
@@ -123,13 +125,7 @@ fn the_second_signal_does_not_wait() {
 
 #[test]
 fn the_end_of_the_grace_is_as_a_second_signal() {
-    let api = FakeApi::start(|request| {
-        if request.target == "/bystander.txt" {
-            Reply::json(1)
-        } else {
-            Reply::hang()
-        }
-    });
+    let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
@@ -212,10 +208,7 @@ fn a_second_runner_leaves_at_once_and_changes_nothing() {
 
 #[test]
 fn a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
-    let api = FakeApi::start(|request| match request.target.as_str() {
-        "/bystander.txt" => Reply::json(1),
-        _ => Reply::hang(),
-    });
+    let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
