@@ -42,6 +42,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod caller;
+pub mod class;
 pub mod engine;
 pub mod event;
 pub mod export;

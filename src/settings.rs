@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::class::ClassRule;
 use crate::pace::Rate;
 use crate::retry::{DoubtPolicy, RetryPolicy};
 
@@ -153,6 +154,8 @@ pub struct Settings {
     pub max_response: u64,
     /// How long calls in flight may take to end after a stop was asked for.
     pub grace: Duration,
+    /// Rules that put answers into other classes; the first that speaks of an answer decides.
+    pub classes: Vec<ClassRule>,
 }
 
 impl Default for Settings {
@@ -169,6 +172,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             max_response: 16 << 20,
             grace: Duration::from_secs(30),
+            classes: Vec::new(),
         }
     }
 }

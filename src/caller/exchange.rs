@@ -195,6 +195,7 @@ impl Exchange<'_> {
             status: Some(status),
             media_type,
             body,
+            hint: None,
         })
     }
 

@@ -320,6 +320,7 @@ impl Free {
             connect_timeout: self.connect_timeout.unwrap_or(settings.connect_timeout),
             max_response: self.max_response.unwrap_or(settings.max_response),
             grace: self.grace.unwrap_or(settings.grace),
+            classes: settings.classes,
         }
     }
 }

@@ -12,6 +12,7 @@
 //!   failed ──► pending   by `retry`          held ──► pending   by `retry --held`
 //! ```
 
+mod hint;
 mod media;
 mod name;
 
@@ -22,6 +23,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use hint::{Hint, Policy};
 pub use media::{is_json, json_text};
 pub use name::{FileName, escaped};
 
@@ -212,6 +214,9 @@ pub struct Attempt {
     pub id: AttemptId,
     /// The key that tells the service that two attempts are one operation.
     pub key: IdempotencyKey,
+    /// Whether the attempt before had the same key: what became of that one is not known, or it was refused
+    /// before it was taken.
+    pub repeat: bool,
 }
 
 /// A complete, successful answer.
@@ -223,6 +228,8 @@ pub struct Answer {
     pub media_type: Option<String>,
     /// The body as received, after content decoding.
     pub body: Vec<u8>,
+    /// What the service said about its limits, if anything.
+    pub hint: Option<Box<Hint>>,
 }
 
 impl Answer {
@@ -232,6 +239,7 @@ impl Answer {
             status: None,
             media_type: Some("application/json".to_owned()),
             body: text.into().into_bytes(),
+            hint: None,
         }
     }
 
@@ -257,6 +265,8 @@ pub struct Failure {
     pub message: String,
     /// The beginning of the answer's body, at most [`Failure::BODY_KEPT`] bytes.
     pub body: Vec<u8>,
+    /// What the service said about its limits, if anything.
+    pub hint: Option<Box<Hint>>,
 }
 
 impl Failure {
@@ -271,6 +281,7 @@ impl Failure {
             status: None,
             message: message.into(),
             body: Vec::new(),
+            hint: None,
         }
     }
 }

@@ -134,15 +134,17 @@ impl Group<'_> {
                     let attempt = Attempt {
                         id: AttemptId { job, number: row.get(0)? },
                         key: IdempotencyKey::derive(&self.uuid, job, record.generation),
+                        repeat: false,
                     };
                     Ok(Claim { job: Job { id: job, position: Position(row.get(1)?), path, file }, attempt, record })
                 });
                 claim.optional()
             })
             .map_err(doing("claiming a job"))?;
-        let Some(claim) = claimed else {
+        let Some(mut claim) = claimed else {
             return Ok(None);
         };
+        claim.attempt.repeat = self.is_repeat(&claim.attempt)?;
         self.transaction
             .prepare_cached("INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
             .and_then(|mut statement| {
@@ -152,6 +154,24 @@ impl Group<'_> {
         self.after.shift(JobState::Pending, JobState::Running);
         self.after.attempts += 1;
         Ok(Some(claim))
+    }
+
+    /// Whether the attempt before has the same key.
+    fn is_repeat(&self, attempt: &Attempt) -> Result<bool> {
+        if attempt.id.number == 1 {
+            return Ok(false);
+        }
+        self.transaction
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM attempt WHERE job = ?1 AND number = ?2 AND key = ?3)",
+            )
+            .and_then(|mut statement| {
+                let before = attempt.id.number - 1;
+                statement.query_row(params![attempt.id.job.0, before, attempt.key.0], |row| {
+                    row.get(0)
+                })
+            })
+            .map_err(doing("looking at the attempt before"))
     }
 
     /// Records what an attempt came to, its result and the job's next state. Only the job's running attempt

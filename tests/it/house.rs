@@ -4,15 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("job", &[]),
+    ("class", &["job"]),
     ("retry", &["job"]),
     ("pace", &["retry"]),
-    ("settings", &["pace", "retry"]),
+    ("settings", &["class", "pace", "retry"]),
     ("event", &["job", "pace"]),
     ("input", &["job"]),
     ("store", &["event", "job", "retry", "settings"]),
-    ("caller", &["job", "pace", "settings"]),
+    ("caller", &["class", "job", "pace", "settings"]),
     (
         "engine",
         &[

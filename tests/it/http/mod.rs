@@ -109,6 +109,7 @@ fn attempt(number: u32) -> Attempt {
     Attempt {
         id: AttemptId { job, number },
         key: IdempotencyKey::derive(&[7; 16], job, number),
+        repeat: false,
     }
 }
 

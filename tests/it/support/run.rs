@@ -325,5 +325,6 @@ pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
         status: Some(200),
         media_type: Some(media_type.to_owned()),
         body: body.into(),
+        hint: None,
     })
 }

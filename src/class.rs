@@ -1,0 +1,180 @@
+//! Rules by which a user puts answers into other classes than they would have by themselves. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::Class;
+
+/// A rule such as `status=409:transient` or `body~overloaded:throttled`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ClassRule {
+    condition: Condition,
+    class: Class,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Condition {
+    /// `status=409`, or `status=5xx` for a hundred of them.
+    Status(StatusPattern),
+    /// `body~text`: the beginning of an error's body has this text, whatever the case of its letters.
+    Body(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StatusPattern {
+    One(u16),
+    Hundred(u16),
+}
+
+impl ClassRule {
+    /// The class that this rule gives to an answer, if the answer is one it speaks of. A body is looked at
+    /// only where the status is not a success, for a result may well contain the words of an error.
+    pub fn class_of(&self, status: u16, body: &[u8]) -> Option<Class> {
+        let holds = match &self.condition {
+            Condition::Status(StatusPattern::One(one)) => status == *one,
+            Condition::Status(StatusPattern::Hundred(hundred)) => status / 100 == *hundred,
+            Condition::Body(text) => !(200..300).contains(&status) && contains(body, text),
+        };
+        holds.then_some(self.class)
+    }
+
+    /// Whether the rule can be decided by the status alone.
+    pub fn by_status(&self) -> bool {
+        matches!(self.condition, Condition::Status(_))
+    }
+}
+
+/// Whether a body has a text in it, whatever the case of ASCII letters.
+pub fn contains(body: &[u8], text: &str) -> bool {
+    let text = text.as_bytes();
+    body.windows(text.len().max(1))
+        .any(|window| window.eq_ignore_ascii_case(text))
+}
+
+impl FromStr for ClassRule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || {
+            let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
+            format!(
+                "`{text}` is not a rule: write a condition and a class, such as status=409:transient or body~overloaded:throttled; the classes are {}",
+                words.join(", ")
+            )
+        };
+        let (condition, class) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let class = Class::from_word(class).ok_or_else(wrong)?;
+        let condition = if let Some(status) = condition.strip_prefix("status=") {
+            Condition::Status(StatusPattern::read(status).ok_or_else(wrong)?)
+        } else {
+            match condition.strip_prefix("body~") {
+                Some(text) if !text.is_empty() => Condition::Body(text.to_owned()),
+                _ => return Err(wrong()),
+            }
+        };
+        Ok(Self { condition, class })
+    }
+}
+
+impl StatusPattern {
+    fn read(text: &str) -> Option<Self> {
+        if let Some(hundred) = text.strip_suffix("xx") {
+            let hundred = hundred.parse().ok()?;
+            return (1..=5).contains(&hundred).then_some(Self::Hundred(hundred));
+        }
+        let status = text.parse().ok()?;
+        (100..=599).contains(&status).then_some(Self::One(status))
+    }
+}
+
+impl fmt::Display for ClassRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.condition {
+            Condition::Status(StatusPattern::One(status)) => write!(f, "status={status}")?,
+            Condition::Status(StatusPattern::Hundred(hundred)) => write!(f, "status={hundred}xx")?,
+            Condition::Body(text) => write!(f, "body~{text}")?,
+        }
+        write!(f, ":{}", self.class.as_str())
+    }
+}
+
+impl TryFrom<String> for ClassRule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ClassRule> for String {
+    fn from(rule: ClassRule) -> Self {
+        rule.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(rule: &str, status: u16, body: &str) -> Option<Class> {
+        let rule: ClassRule = rule.parse().unwrap();
+        rule.class_of(status, body.as_bytes())
+    }
+
+    #[test]
+    fn a_status_or_a_body_decides() {
+        assert_eq!(
+            class("status=409:transient", 409, ""),
+            Some(Class::Transient)
+        );
+        assert_eq!(class("status=409:transient", 408, ""), None);
+        assert_eq!(class("status=4xx:rejected", 429, ""), Some(Class::Rejected));
+        let overloaded = r#"{"type":"Overloaded_Error"}"#;
+        assert_eq!(
+            class("body~overloaded:throttled", 529, overloaded),
+            Some(Class::Throttled)
+        );
+        assert_eq!(class("body~overloaded:throttled", 529, "over"), None);
+        assert_eq!(
+            class("body~a:b:quota", 400, "it says A:B"),
+            Some(Class::Quota)
+        );
+    }
+
+    #[test]
+    fn a_result_may_contain_the_words_of_an_error() {
+        assert_eq!(class("body~overloaded:throttled", 200, "overloaded"), None);
+        assert_eq!(
+            class("status=202:transient", 202, ""),
+            Some(Class::Transient)
+        );
+    }
+
+    #[test]
+    fn what_is_no_rule_is_refused_and_what_is_survives_storage() {
+        for wrong in [
+            "",
+            "409:transient",
+            "status=409",
+            "status=409:nonsense",
+            "status=99:auth",
+            "status=6xx:auth",
+            "status=:auth",
+            "body~:auth",
+            "body=x:auth",
+            "header~x:auth",
+        ] {
+            assert!(wrong.parse::<ClassRule>().is_err(), "{wrong}");
+        }
+        for right in [
+            "status=409:transient",
+            "status=5xx:quota",
+            "body~a:b:throttled",
+        ] {
+            assert_eq!(right.parse::<ClassRule>().unwrap().to_string(), right);
+        }
+    }
+}
