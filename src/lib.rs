@@ -46,6 +46,7 @@ pub mod class;
 pub mod engine;
 pub mod event;
 pub mod export;
+pub mod governor;
 pub mod input;
 pub mod job;
 pub mod pace;

@@ -11,6 +11,7 @@ mod cli;
 mod engine;
 mod export;
 mod fake_api;
+mod governor;
 mod house;
 mod http;
 mod model;

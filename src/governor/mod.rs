@@ -1,0 +1,711 @@
+//! The governor: when the next call may be made, whether any may, and what stops a run. Every claim asks it
+//! first. Pure: time and chance are arguments. Time is a [`Duration`] since some moment before the run, by a
+//! clock that goes on while the machine sleeps; should it go back all the same, it stands still here.
+//!
+//! A call may be made when all of these agree, and is held up by the first that does not:
+//!
+//! | part | what it says |
+//! | --- | --- |
+//! | [`budget`] | calls, money and time that the run may use, over all its runners |
+//! | [`guard`] | the first call goes alone; refusals in a row, or too many failures, stop the run |
+//! | width | calls at the same time, where their number is to be found |
+//! | [`gate`] | throttling and outages hold up everybody; afterwards the flow ramps up |
+//! | allowance | a service that says that no call is left is not asked before its reset |
+//! | [`window`] | the rates that the user gave |
+//! | [`finder`] | the rate that the service seems to allow |
+//!
+//! What a service says can only slow the flow down, never past the user's rates.
+
+mod budget;
+mod finder;
+mod gate;
+mod guard;
+mod rate;
+mod window;
+
+use std::time::Duration;
+
+pub use budget::{Budget, Limits, Money, Used};
+pub use finder::Found;
+pub use gate::Closed;
+pub use guard::{MaxFailures, Refusal};
+pub use rate::{Measure, Rate, Rates};
+pub use window::{Cost, Spent};
+
+use crate::job::{Class, Hint};
+use finder::{RateFinder, WidthFinder};
+use gate::{Gate, Ramp, Stamp};
+use guard::{Guard, Ruling};
+use window::Windows;
+
+/// How many calls at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Width {
+    /// So many.
+    Fixed(usize),
+    /// As many as are of use, and at most so many.
+    Auto(usize),
+}
+
+/// What the user allows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// The rates.
+    pub rates: Rates,
+    /// How many calls the shortest rate lets through in a row.
+    pub burst: u64,
+    /// Calls at the same time.
+    pub width: Width,
+    /// The longest wait that the service may ask for.
+    pub max_wait: Duration,
+    /// The longest outage.
+    pub max_outage: Duration,
+    /// The most failed files.
+    pub max_failures: Option<MaxFailures>,
+    /// The budgets.
+    pub limits: Limits,
+    /// No call after this moment, in milliseconds since 1970.
+    pub until: Option<i64>,
+    /// Whether the first call goes alone until the service has taken it.
+    pub canary: bool,
+}
+
+/// What is remembered of a run's earlier runners.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Past {
+    /// What was spent in the last day, the oldest first.
+    pub spent: Vec<Spent>,
+    /// For how long the service still asks everybody to wait.
+    pub closed_for: Option<Duration>,
+    /// What was found of the service's limits.
+    pub found: Found,
+    /// What of the budgets is used.
+    pub used: Used,
+}
+
+/// What has to be remembered for the next runner, beside what was spent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Memory {
+    /// For how long the service asks everybody to wait.
+    pub closed_for: Option<Duration>,
+    /// What was found of the service's limits.
+    pub found: Found,
+    /// What of the budgets is used.
+    pub used: Used,
+}
+
+/// What keeps a run from going faster.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limit {
+    /// So many calls at the same time.
+    Threads(usize),
+    /// A rate of the user's.
+    Rate(Rate),
+    /// The calls in a second that the service seems to allow.
+    Found(f64),
+    /// The service asked everybody to wait until this moment.
+    Throttled(Duration),
+    /// The service said that no call is left until this moment.
+    Announced(Duration),
+    /// No connection can be made since this moment.
+    Outage(Duration),
+    /// After a pause the flow ramps up.
+    Ramp,
+    /// The first call goes alone.
+    First,
+    /// Nothing: what is left waits for its next attempt, or is in flight.
+    Work,
+}
+
+/// Whether a call may be made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It may.
+    Go,
+    /// Not before this moment, or before a call in flight has ended.
+    Wait(Option<Duration>, Limit),
+    /// None may any more.
+    Stop,
+}
+
+/// Why a run stops although something is left to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Halt {
+    /// Refusals in a row that have nothing to do with the files.
+    Refused {
+        /// What they were.
+        refusal: Refusal,
+        /// What the last of them said.
+        message: String,
+    },
+    /// More files failed than allowed: so many.
+    Failures(u64),
+    /// No connection could be made for so long.
+    Outage {
+        /// How long.
+        lasted: Duration,
+        /// What the last try came to.
+        message: String,
+    },
+    /// The service asks for a longer wait than allowed.
+    Wait {
+        /// How long from the moment on at which it was asked for.
+        wait: Duration,
+        /// What it said.
+        message: String,
+    },
+    /// A budget is used up.
+    Budget(Budget),
+}
+
+/// What a call takes with it, to be given back with what became of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass {
+    stamp: Stamp,
+    number: u64,
+}
+
+/// How a call bears on all the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// The service did what it was asked.
+    Succeeded,
+    /// It answered otherwise, or the call was perhaps sent: `well` where it was not the service's fault.
+    Reached {
+        /// Whether the service is well.
+        well: bool,
+    },
+    /// The service asked for patience, for so long if it said so.
+    Throttled(Option<Duration>),
+    /// No connection could be made.
+    Unreachable,
+    /// No address could be found for the service's name; perhaps for the moment only.
+    NoName {
+        /// Whether it may be for the moment only.
+        temporary: bool,
+    },
+    /// A refusal that is not the file's fault.
+    Refused(Refusal),
+    /// It says nothing: the call was never tried.
+    Nothing,
+}
+
+impl Sign {
+    /// Whether something was perhaps sent.
+    fn is_sent(self) -> bool {
+        !matches!(
+            self,
+            Self::Unreachable
+                | Self::NoName { .. }
+                | Self::Nothing
+                | Self::Refused(Refusal::Tls | Refusal::MissingFile)
+        )
+    }
+
+    /// How an answer of this class bears on the others.
+    pub fn of_class(class: Class) -> Self {
+        match class {
+            Class::Auth => Self::Refused(Refusal::Auth),
+            Class::Quota => Self::Refused(Refusal::Quota),
+            class => Self::Reached {
+                well: class != Class::Transient,
+            },
+        }
+    }
+}
+
+/// What a call came to, as far as it bears on the others.
+#[derive(Debug, Clone, Copy)]
+pub struct News<'c> {
+    /// What it came to.
+    pub sign: Sign,
+    /// What the service said about its limits.
+    pub hint: Option<&'c Hint>,
+    /// How long the call took.
+    pub took: Duration,
+    /// What went wrong, in one line.
+    pub message: &'c str,
+}
+
+/// Whom a refusal or a missing file casts suspicion on, other than the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Suspect {
+    /// The service or the credentials.
+    Service,
+    /// The disk.
+    Disk,
+}
+
+/// What follows from a call for its job and for those that were held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lesson {
+    /// The job is held back, pending, until it is known whether it is to blame.
+    pub hold_back: Option<Suspect>,
+    /// The service is not to blame for what it refused: the jobs that were held back are.
+    pub service_cleared: bool,
+    /// The disk is there: the files that were not found are missing.
+    pub disk_cleared: bool,
+}
+
+/// What a service says is left, and until when.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    left: u64,
+    until: Duration,
+}
+
+/// Decides about every call. See the module's words.
+#[derive(Debug)]
+pub struct Governor {
+    rules: Rules,
+    windows: Windows,
+    gate: Gate,
+    ramp: Option<Ramp>,
+    finder: Option<RateFinder>,
+    width: Option<WidthFinder>,
+    guard: Guard,
+    used: Used,
+    worked_before: Duration,
+    allowance: Option<Allowance>,
+    in_flight: usize,
+    /// The number of the next call.
+    next: u64,
+    began: Duration,
+    /// The latest moment that was seen.
+    clock: Duration,
+    limit: Limit,
+    halt: Option<Halt>,
+}
+
+/// A window longer than this is not spread over its length: a short list would wait for nothing.
+const LONGEST_SPREAD: Duration = Duration::from_secs(60);
+
+impl Governor {
+    /// A governor that begins at `now`, under these rules and after this past.
+    pub fn new(rules: Rules, past: &Past, now: Duration) -> Self {
+        let windows = Windows::new(&rules.rates.windows, rules.burst, &past.spent, now);
+        let mut governor = Self {
+            windows,
+            gate: Gate::default(),
+            ramp: None,
+            finder: None,
+            width: None,
+            guard: Guard::new(rules.canary),
+            used: past.used,
+            worked_before: past.used.worked,
+            allowance: None,
+            in_flight: 0,
+            next: 0,
+            began: now,
+            clock: now,
+            limit: Limit::Work,
+            halt: None,
+            rules,
+        };
+        governor.set_finders(past.found);
+        if let Some(left) = past.closed_for {
+            governor.gate.stay_closed(now.saturating_add(left));
+            governor.ramp_up(now.saturating_add(left));
+            if left > governor.rules.max_wait {
+                governor.stop(Halt::Wait {
+                    wait: left,
+                    message: "it did so before".to_owned(),
+                });
+            }
+        }
+        governor
+    }
+
+    /// Goes on under other rules. What is in flight, what was found and what was learnt stays.
+    pub fn change(&mut self, rules: Rules, spent: &[Spent], now: Duration) {
+        let now = self.advance(now);
+        let found = self.found();
+        self.windows = Windows::new(&rules.rates.windows, rules.burst, spent, now);
+        self.rules = rules;
+        self.finder = None;
+        self.width = None;
+        self.set_finders(found);
+    }
+
+    fn set_finders(&mut self, found: Found) {
+        if self.rules.rates.auto {
+            self.finder = Some(RateFinder::new(self.clock, found.rate));
+        } else if self.finds() && found.rate.is_some() {
+            // Who gave no rate has met the limit before.
+            self.finder = Some(RateFinder::new(self.clock, found.rate));
+        }
+        if let Width::Auto(most) = self.rules.width {
+            self.width = Some(WidthFinder::new(self.clock, found.width, most));
+        }
+    }
+
+    /// Whether the service's limit may be looked for: where the user stated none.
+    fn finds(&self) -> bool {
+        self.rules.rates.auto || !self.rules.rates.counts(Measure::Calls)
+    }
+
+    fn advance(&mut self, now: Duration) -> Duration {
+        self.clock = self.clock.max(now);
+        self.used.worked = self.worked_before + (self.clock - self.began);
+        self.clock
+    }
+
+    /// Calls at the same time at present.
+    pub fn width(&self) -> usize {
+        match self.rules.width {
+            Width::Fixed(width) => width,
+            Width::Auto(most) => self.width.as_ref().map_or(most, WidthFinder::width),
+        }
+    }
+
+    /// Whether a call of this cost may be made at `now`, which is `wall` milliseconds since 1970.
+    pub fn ask(&mut self, cost: Cost, now: Duration, wall: i64) -> Verdict {
+        let now = self.advance(now);
+        if let Some(finder) = &mut self.finder {
+            finder.look(now);
+        }
+        if let Some(width) = &mut self.width {
+            width.look(now);
+        }
+        if self.halt.is_none() {
+            let over = self.rules.until.is_some_and(|until| wall >= until);
+            let up = self.used.up(&self.rules.limits);
+            let budget = up.or(over.then_some(Budget::Until));
+            self.halt = budget.map(Halt::Budget);
+        }
+        if self.halt.is_some() {
+            return Verdict::Stop;
+        }
+        let held_up = self.held_up(cost, now);
+        match held_up {
+            Some((until, limit)) => {
+                self.limit = limit;
+                Verdict::Wait(until, limit)
+            }
+            None => Verdict::Go,
+        }
+    }
+
+    fn held_up(&mut self, cost: Cost, now: Duration) -> Option<(Option<Duration>, Limit)> {
+        if self.guard.alone() && self.in_flight > 0 {
+            return Some((None, Limit::First));
+        }
+        let width = self.width();
+        if self.in_flight >= width {
+            if let Some(finder) = &mut self.width {
+                finder.binds();
+            }
+            return Some((None, Limit::Threads(width)));
+        }
+        let closed = self.gate.closed(now).map(|(why, until)| match why {
+            Closed::Throttled => Limit::Throttled(until),
+            Closed::Unreachable => {
+                Limit::Outage(self.gate.outage().map_or(now, |outage| outage.since))
+            }
+        });
+        match self.gate.ready_at() {
+            None => return Some((None, closed.unwrap_or(Limit::Work))),
+            Some(until) if now < until => {
+                return Some((Some(until), closed.unwrap_or(Limit::Work)));
+            }
+            Some(_) => {}
+        }
+        if let Some(allowance) = self.allowance
+            && allowance.left == 0
+            && now < allowance.until
+        {
+            return Some((Some(allowance.until), Limit::Announced(allowance.until)));
+        }
+        if let Some(ramp) = &mut self.ramp {
+            match ramp.ready_at(now) {
+                None => self.ramp = None,
+                Some(ready) if now < ready => return Some((Some(ready), Limit::Ramp)),
+                Some(_) => {}
+            }
+        }
+        if let Some((ready, rate)) = self.windows.ready_at(cost)
+            && now < ready
+        {
+            return Some((Some(ready), Limit::Rate(rate)));
+        }
+        let finder = self.finder.as_mut()?;
+        let ready = finder.ready_at();
+        (now < ready).then(|| {
+            finder.binds();
+            (Some(ready), Limit::Found(finder.level()))
+        })
+    }
+
+    /// Everybody is at work: what limits the run is how many they are.
+    pub fn all_busy(&mut self, threads: usize) {
+        self.limit = Limit::Threads(threads);
+    }
+
+    /// No job is left that could be called now.
+    pub fn no_work(&mut self) {
+        self.limit = Limit::Work;
+    }
+
+    /// Takes account of a call that is made at `now`, after a [`Verdict::Go`].
+    pub fn admit(&mut self, cost: Cost, now: Duration) -> Pass {
+        let now = self.advance(now);
+        self.windows.take(cost, now);
+        if let Some(finder) = &mut self.finder {
+            finder.take(now);
+        }
+        if let Some(ramp) = &mut self.ramp {
+            ramp.take(now);
+        }
+        if let Some(allowance) = &mut self.allowance {
+            allowance.left = allowance.left.saturating_sub(1);
+        }
+        self.used.reserve(self.rules.limits.each);
+        self.in_flight += 1;
+        self.next += 1;
+        Pass {
+            stamp: self.gate.pass(),
+            number: self.next - 1,
+        }
+    }
+
+    /// Learns what became of a call.
+    pub fn learn(&mut self, pass: Pass, call: News<'_>, now: Duration, chance: f64) -> Lesson {
+        let now = self.advance(now);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if !call.sign.is_sent() {
+            self.used.give_back(self.rules.limits.each);
+        } else if matches!(call.sign, Sign::Throttled(_)) {
+            self.used.give_back_cost(self.rules.limits.each);
+        }
+        if let Some(hint) = call.hint {
+            self.hinted(hint, now);
+        }
+        let news = self.gate.land(pass.stamp);
+        match call.sign {
+            Sign::Nothing => Lesson::default(),
+            Sign::Succeeded => self.reached(pass, call.took, true, true, now, news),
+            Sign::Reached { well } => self.reached(pass, call.took, well, false, now, news),
+            Sign::Throttled(wait) => self.throttled(wait, call.message, news, now, chance),
+            Sign::Unreachable => self.unreachable(call.message, news, now, chance),
+            Sign::NoName { temporary } => {
+                // A laptop that lost its network finds no names for a while; a wrong name was never found.
+                if !(temporary && self.guard.is_proven()) {
+                    self.refused(Refusal::Name, call.message);
+                }
+                self.unreachable(call.message, news, now, chance)
+            }
+            Sign::Refused(Refusal::Tls) => {
+                self.refused(Refusal::Tls, call.message);
+                self.unreachable(call.message, news, now, chance)
+            }
+            Sign::Refused(refusal) => {
+                if refusal != Refusal::MissingFile {
+                    self.gate.reached(news, now);
+                }
+                self.refused(refusal, call.message)
+            }
+        }
+    }
+
+    fn reached(
+        &mut self,
+        pass: Pass,
+        took: Duration,
+        well: bool,
+        succeeded: bool,
+        now: Duration,
+        news: bool,
+    ) -> Lesson {
+        self.gate.reached(news, now);
+        if let Some(finder) = &mut self.finder {
+            finder.accepted(took);
+        }
+        if let Some(width) = &mut self.width {
+            width.answered(took, well);
+        }
+        // What came in while the run was being stopped for it says nothing more about who is to blame.
+        let stopped = matches!(self.halt, Some(Halt::Refused { .. }));
+        let disk_cleared = self.guard.reached(pass.number);
+        let service_cleared = succeeded && self.guard.succeeded(pass.number);
+        Lesson {
+            hold_back: None,
+            service_cleared: service_cleared && !stopped,
+            disk_cleared: disk_cleared && !stopped,
+        }
+    }
+
+    fn throttled(
+        &mut self,
+        wait: Option<Duration>,
+        message: &str,
+        news: bool,
+        now: Duration,
+        chance: f64,
+    ) -> Lesson {
+        let wait = self.gate.throttled(wait, news, now, chance);
+        let opens = self.gate.ready_at().unwrap_or(now);
+        if news {
+            match &mut self.finder {
+                Some(finder) => finder.refused(now, opens),
+                None => {
+                    self.ramp_up(opens);
+                    if self.finds() {
+                        self.finder = Some(RateFinder::new(opens, None));
+                    }
+                }
+            }
+        }
+        if wait > self.rules.max_wait {
+            self.stop(Halt::Wait {
+                wait,
+                message: message.to_owned(),
+            });
+        }
+        Lesson::default()
+    }
+
+    fn ramp_up(&mut self, from: Duration) {
+        self.ramp = Some(Ramp::new(from, self.width()));
+    }
+
+    fn unreachable(&mut self, message: &str, news: bool, now: Duration, chance: f64) -> Lesson {
+        self.gate.unreachable(news, now, chance);
+        if let Some(outage) = self.gate.outage()
+            && outage.lasted >= self.rules.max_outage
+        {
+            self.stop(Halt::Outage {
+                lasted: outage.lasted,
+                message: message.to_owned(),
+            });
+        }
+        Lesson::default()
+    }
+
+    fn refused(&mut self, refusal: Refusal, message: &str) -> Lesson {
+        let suspect = match refusal {
+            Refusal::MissingFile => Suspect::Disk,
+            _ => Suspect::Service,
+        };
+        let hold_back = Lesson {
+            hold_back: Some(suspect),
+            ..Lesson::default()
+        };
+        match self.guard.refused(refusal, self.next) {
+            Ruling::None => Lesson::default(),
+            Ruling::HoldBack => hold_back,
+            Ruling::Stop(refusal) => {
+                self.stop(Halt::Refused {
+                    refusal,
+                    message: message.to_owned(),
+                });
+                hold_back
+            }
+        }
+    }
+
+    /// Takes in what a service says about its limits.
+    fn hinted(&mut self, hint: &Hint, now: Duration) {
+        if let (Some(left), Some(reset)) = (hint.remaining, hint.reset) {
+            self.allowance = Some(Allowance {
+                left,
+                until: now.saturating_add(reset.min(self.rules.max_wait)),
+            });
+        }
+        if !self.finds() {
+            return;
+        }
+        let spread = |window: &Duration| *window <= LONGEST_SPREAD;
+        let policy = hint.policy.filter(|policy| spread(&policy.window));
+        let stated = match (policy, hint.remaining, hint.reset) {
+            (Some(policy), ..) => policy.calls as f64 / policy.window.as_secs_f64(),
+            // What is left until the reset can be made until then. The times are whole seconds, often rounded up.
+            (None, Some(left @ 1..), Some(reset)) if self.rules.rates.auto && spread(&reset) => {
+                left as f64 / reset.as_secs_f64().max(1.0)
+            }
+            _ => return,
+        };
+        if stated > 0.0 {
+            self.finder
+                .get_or_insert_with(|| RateFinder::new(now, None))
+                .stated(stated, now);
+        }
+    }
+
+    fn stop(&mut self, halt: Halt) {
+        self.halt.get_or_insert(halt);
+    }
+
+    /// Takes note that a job has ended, and stops the run where too many have failed.
+    pub fn finished(&mut self, failed: bool) {
+        self.guard.finished(failed);
+        if let Some(failed) = self.guard.too_many(self.rules.max_failures) {
+            self.stop(Halt::Failures(failed));
+        }
+    }
+
+    /// Nothing is left but what was held back: whether it may fail now. Where no call at all was accepted, the
+    /// run stops instead and leaves it.
+    pub fn settle_suspicion(&mut self, message: &str) -> bool {
+        match self.guard.all_refused() {
+            Some(refusal) => {
+                let message = message.to_owned();
+                self.stop(Halt::Refused { refusal, message });
+                false
+            }
+            None => {
+                self.guard.forget();
+                true
+            }
+        }
+    }
+
+    /// Why the run stops, if it does.
+    pub fn halt(&self) -> Option<&Halt> {
+        self.halt.as_ref()
+    }
+
+    /// What keeps the run from going faster.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Why nobody may call at `now`, and until when.
+    pub fn closed(&self, now: Duration) -> Option<(Closed, Duration)> {
+        self.gate.closed(now)
+    }
+
+    /// Whether it has to be known how large a file is before it may be called.
+    pub fn weighs(&self) -> bool {
+        self.windows.weighs()
+    }
+
+    /// When the last of so many more calls can be made at best, as far as rates and waits decide it.
+    pub fn finish(&self, left: u64, now: Duration) -> Duration {
+        let left = left.min(self.used.left(&self.rules.limits));
+        let open = self.gate.closed(now).map_or(now, |(_, until)| until);
+        let found = self.finder.as_ref().map_or(Duration::ZERO, |finder| {
+            open.saturating_add(window::seconds(left as f64 / finder.level()))
+        });
+        self.windows.finish(left, now).max(open).max(found)
+    }
+
+    fn found(&self) -> Found {
+        Found {
+            rate: self.finder.as_ref().and_then(RateFinder::found),
+            width: self.width.as_ref().map(WidthFinder::width),
+        }
+    }
+
+    /// What has to be remembered at `now`.
+    pub fn memory(&mut self, now: Duration) -> Memory {
+        let now = self.advance(now);
+        let closed = self.gate.closed(now);
+        Memory {
+            closed_for: closed
+                .filter(|(why, _)| *why == Closed::Throttled)
+                .map(|(_, until)| until - now),
+            found: self.found(),
+            used: self.used,
+        }
+    }
+}
