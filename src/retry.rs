@@ -63,11 +63,16 @@ impl RetryPolicy {
         match outcome {
             Outcome::Succeeded(_) => (Next::Done, answered),
             // 409 says that the operation under this key is still going on: the key must stay.
-            Outcome::Failed(failure) if failure.status == Some(409) => (Next::Fail, record),
-            Outcome::Failed(failure) if failure.class == Class::Transient => {
-                self.charge(answered, chance)
+            Outcome::Failed(failure) => {
+                let record = match failure.status {
+                    Some(409) => record,
+                    _ => answered,
+                };
+                match failure.class {
+                    Class::Transient => self.charge(record, chance),
+                    _ => (Next::Fail, record),
+                }
             }
-            Outcome::Failed(_) => (Next::Fail, answered),
             Outcome::Unsendable(_) => (Next::Fail, record),
             Outcome::Throttled { .. } | Outcome::Unreachable(_) | Outcome::Interrupted => {
                 (Next::Again(Duration::ZERO), record)
@@ -229,13 +234,31 @@ mod tests {
                 }
             )
         );
-        let conflict = Outcome::Failed(failure(Class::Rejected, Some(409)));
-        assert_eq!(
-            POLICY.after(Record::default(), &conflict, 0.0),
-            (Next::Fail, Record::default())
-        );
         let done = Outcome::Succeeded(Answer::json("1"));
         assert_eq!(POLICY.after(Record::default(), &done, 0.0).0, Next::Done);
+    }
+
+    #[test]
+    fn a_conflict_is_a_transient_failure_that_keeps_the_key() {
+        let conflict = Outcome::Failed(failure(Class::Transient, Some(409)));
+        let mut record = Record::default();
+        for (charged, wait) in [(1, 1), (2, 2)] {
+            let (next, after) = POLICY.after(record, &conflict, 1.0);
+            assert_eq!(next, Next::Again(Duration::from_secs(wait)));
+            record = Record {
+                charged,
+                ..Record::default()
+            };
+            assert_eq!(after, record);
+        }
+        let (next, after) = POLICY.after(record, &conflict, 1.0);
+        assert_eq!((next, after.generation), (Next::Fail, 0));
+        // Where the user's rule puts it elsewhere, the operation still goes on.
+        let ruled = Outcome::Failed(failure(Class::Rejected, Some(409)));
+        assert_eq!(
+            POLICY.after(Record::default(), &ruled, 0.0),
+            (Next::Fail, Record::default())
+        );
     }
 
     #[test]

@@ -4,15 +4,17 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Cancel;
-use super::judge::{self, Head};
+use super::hints;
+use super::judge::{self, Refusal};
 use super::progress::Progress;
 use super::secrets::Secrets;
-use crate::job::{Answer, Class, Failure, Outcome, is_json, json_text};
+use crate::class::ClassRule;
+use crate::job::{Answer, Class, Failure, Hint, Outcome, is_json, json_text};
 
 /// The bounds of a call.
 #[derive(Debug)]
@@ -40,6 +42,10 @@ pub(super) struct Exchange<'c> {
     pub(super) progress: &'c Progress,
     pub(super) secrets: &'c Secrets,
     pub(super) limits: &'c Limits,
+    /// What the user says about classes.
+    pub(super) rules: &'c [ClassRule],
+    /// Whether the attempt has the key of the one before.
+    pub(super) repeat: bool,
     /// Whether an answer to this method has a body.
     pub(super) has_body: bool,
 }
@@ -105,46 +111,58 @@ impl Exchange<'_> {
     async fn answer(&self, response: Response) -> Outcome {
         let status = response.status();
         let headers = response.headers();
-        let (retry_after, date) = (text(headers, &RETRY_AFTER), text(headers, &DATE));
+        let look = |name: &str| headers.get_all(name).iter().map(lossy).collect();
         #[expect(
             clippy::disallowed_methods,
-            reason = "a Retry-After date is judged by our clock where the answer has no Date"
+            reason = "a date is judged by our clock where the answer has no Date"
         )]
         let now = SystemTime::now();
-        let (class, kind, wait) = match judge::head(
-            status.as_u16(),
-            retry_after.as_deref(),
-            date.as_deref(),
-            now,
-        ) {
-            Head::Good => return self.success(response).await,
-            Head::Throttled(wait) => (Class::Throttled, "http_status", Some(wait)),
-            Head::Bad(class, kind) => (class, kind, None),
-        };
+        let hint = hints::hint(&look, now);
+        if judge::is_good(self.rules, status.as_u16()) {
+            return self.success(response, hint).await;
+        }
+        let wait = hints::wait(&look, now);
+        let asks_to_wait = hints::stated(&look, now).is_some();
         let mut message = format!("HTTP {status}");
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
             message =
                 format!("{message}: redirects are not followed, and this one leads to {location}");
         }
+        let body = self.error_body(response).await;
+        let refusal = Refusal {
+            status: status.as_u16(),
+            body: &body,
+            asks_to_wait,
+            repeat: self.repeat,
+        };
+        let (class, kind) = judge::class(self.rules, &refusal);
         let failure = Failure {
             status: Some(status.as_u16()),
-            body: self.error_body(response).await,
+            body,
+            hint,
             ..self.failure(class, kind, &message)
         };
-        match wait {
-            Some(wait) => Outcome::Throttled { failure, wait },
-            None => Outcome::Failed(failure),
+        match class {
+            Class::Throttled => Outcome::Throttled { failure, wait },
+            _ => Outcome::Failed(failure),
         }
     }
 
-    async fn success(&self, mut response: Response) -> Outcome {
+    async fn success(&self, mut response: Response, hint: Option<Box<Hint>>) -> Outcome {
         let status = response.status().as_u16();
         let media_type = text(response.headers(), &CONTENT_TYPE);
         let bad = |kind, message: &str, body: &[u8]| {
             Outcome::Failed(Failure {
                 status: Some(status),
                 body: self.keep(body),
+                hint: hint.clone(),
                 ..self.failure(Class::BadResponse, kind, message)
+            })
+        };
+        let in_doubt = |kind, message: &str| {
+            Outcome::InDoubt(Failure {
+                hint: hint.clone(),
+                ..self.failure(Class::Transient, kind, message)
             })
         };
         let too_large = format!(
@@ -168,7 +186,7 @@ impl Exchange<'_> {
                 Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => {
-                    return self.in_doubt(
+                    return in_doubt(
                         "truncated",
                         &format!("the answer broke off: {}", root_cause(&error)),
                     );
@@ -176,7 +194,7 @@ impl Exchange<'_> {
                 Err(_) => {
                     let message =
                         format!("the answer stood still for {:?}", self.limits.idle_timeout);
-                    return self.in_doubt("idle_timeout", &message);
+                    return in_doubt("idle_timeout", &message);
                 }
             }
         }
@@ -195,7 +213,7 @@ impl Exchange<'_> {
             status: Some(status),
             media_type,
             body,
-            hint: None,
+            hint,
         })
     }
 
@@ -249,9 +267,11 @@ impl Exchange<'_> {
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers
-        .get(name)
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    headers.get(name).map(lossy)
+}
+
+fn lossy(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// The innermost error: the one that says what happened, where those around it say who noticed.

@@ -20,6 +20,7 @@ use super::progress::Progress;
 use super::secrets::Secrets;
 use super::template::{Template, TemplateError};
 use super::{Caller, Cancel};
+use crate::class::ClassRule;
 use crate::job::{Attempt, FileName, Job, JobId, Outcome, Position};
 use crate::settings::{Header, HeaderValue, Request, Settings};
 
@@ -106,6 +107,7 @@ struct Plan {
     headers: Vec<(HeaderName, Option<Template>)>,
     secrets: Secrets,
     limits: Limits,
+    rules: Vec<ClassRule>,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
 }
@@ -174,6 +176,7 @@ impl HttpPlan {
             headers,
             secrets,
             limits,
+            rules: settings.classes.clone(),
             connect_timeout: settings.connect_timeout,
             tls,
         };
@@ -400,6 +403,8 @@ impl Caller for HttpCaller {
             progress: &self.progress,
             secrets: &self.plan.secrets,
             limits: &self.plan.limits,
+            rules: &self.plan.rules,
+            repeat: attempt.repeat,
             // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
             has_body: self.plan.method != Method::HEAD,
         };

@@ -1,70 +1,159 @@
 //! What an answer means. Pure.
 
-use std::time::{Duration, SystemTime};
-
+use crate::class::{ClassRule, contains};
 use crate::job::Class;
-use crate::pace::retry_after;
 
-/// What an answer's head says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Head {
-    /// 2xx: what counts now is the body.
-    Good,
-    /// The service asks for patience.
-    Throttled(Option<Duration>),
-    /// A definite failure, of this class and kind.
-    Bad(Class, &'static str),
+/// What the body of a refusal says where the account's allowance is used up, so that no waiting helps: an error
+/// code or a phrase of a service in wide use. A plain "quota exceeded" is not among them, for some large services
+/// say so where they throttle.
+const USED_UP: [&str; 7] = [
+    "insufficient_quota",
+    "exceeded your current quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "credit balance is too low",
+    "insufficient credits",
+    "insufficient balance",
+];
+
+/// Whether an answer is a success as far as its status says: what counts then is the body.
+pub(super) fn is_good(rules: &[ClassRule], status: u16) -> bool {
+    // A rule on bodies never speaks of a success, so that none is needed here.
+    (200..300).contains(&status) && ruled(rules, status, b"").is_none()
 }
 
-/// Judges an answer by its status and the two headers that bear on waiting.
-pub(super) fn head(status: u16, retry: Option<&str>, date: Option<&str>, now: SystemTime) -> Head {
-    let wait = || retry.and_then(|value| retry_after(value, date, now));
-    match status {
-        200..=299 => Head::Good,
-        429 => Head::Throttled(wait()),
-        503 if retry.is_some() => Head::Throttled(wait()),
-        408 | 425 | 500..=599 => Head::Bad(Class::Transient, "http_status"),
-        401 | 403 => Head::Bad(Class::Auth, "http_status"),
-        402 => Head::Bad(Class::Quota, "http_status"),
-        300..=399 => Head::Bad(Class::Rejected, "redirect"),
-        _ => Head::Bad(Class::Rejected, "http_status"),
+/// An answer that is not a success.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal<'b> {
+    pub(super) status: u16,
+    /// The beginning of its body.
+    pub(super) body: &'b [u8],
+    /// Whether it states how long to wait.
+    pub(super) asks_to_wait: bool,
+    /// Whether the attempt had the key of the one before.
+    pub(super) repeat: bool,
+}
+
+/// The class and the kind of a failure. The user's rules come first, and the first of them that speaks of the
+/// answer decides.
+pub(super) fn class(rules: &[ClassRule], refusal: &Refusal<'_>) -> (Class, &'static str) {
+    let Refusal { status, body, .. } = *refusal;
+    if let Some(class) = ruled(rules, status, body) {
+        return (class, "http_status");
     }
+    let used_up = || USED_UP.iter().any(|text| contains(body, text));
+    match status {
+        402 => (Class::Quota, "quota"),
+        400 | 403 | 429 if used_up() => (Class::Quota, "quota"),
+        429 => (Class::Throttled, "http_status"),
+        503 if refusal.asks_to_wait => (Class::Throttled, "http_status"),
+        // The operation under this key is still going on.
+        409 => (Class::Transient, "conflict"),
+        408 | 425 | 500..=599 => (Class::Transient, "http_status"),
+        401 | 403 | 407 => (Class::Auth, "http_status"),
+        // The service knows the key from a request that it takes for another one
+        // (draft-ietf-httpapi-idempotency-key-header, section 2.7).
+        422 if refusal.repeat => (Class::Rejected, "key_reused"),
+        300..=399 => (Class::Rejected, "redirect"),
+        _ => (Class::Rejected, "http_status"),
+    }
+}
+
+fn ruled(rules: &[ClassRule], status: u16, body: &[u8]) -> Option<Class> {
+    rules.iter().find_map(|rule| rule.class_of(status, body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refusal(status: u16, body: &str) -> Refusal<'_> {
+        Refusal {
+            status,
+            body: body.as_bytes(),
+            asks_to_wait: false,
+            repeat: false,
+        }
+    }
+
+    fn judge(status: u16, body: &str) -> (Class, &'static str) {
+        class(&[], &refusal(status, body))
+    }
+
+    fn rules(texts: &[&str]) -> Vec<ClassRule> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
     #[test]
     fn statuses_have_their_classes() {
-        let judge = |status, retry| head(status, retry, None, SystemTime::UNIX_EPOCH);
-        assert_eq!(judge(204, None), Head::Good);
-        for status in [408, 425, 500, 502, 503, 504, 599] {
-            assert_eq!(
-                judge(status, None),
-                Head::Bad(Class::Transient, "http_status"),
-                "{status}"
-            );
-        }
-        assert_eq!(
-            judge(503, Some("7")),
-            Head::Throttled(Some(Duration::from_secs(7)))
-        );
-        assert_eq!(judge(429, None), Head::Throttled(None));
-        assert_eq!(judge(429, Some("soon")), Head::Throttled(None));
         for (status, class) in [
             (400, Class::Rejected),
             (401, Class::Auth),
-            (402, Class::Quota),
             (403, Class::Auth),
+            (404, Class::Rejected),
+            (407, Class::Auth),
+            (408, Class::Transient),
             (422, Class::Rejected),
+            (425, Class::Transient),
+            (429, Class::Throttled),
+            (500, Class::Transient),
+            (503, Class::Transient),
+            (599, Class::Transient),
         ] {
-            assert_eq!(
-                judge(status, Some("1")),
-                Head::Bad(class, "http_status"),
-                "{status}"
-            );
+            assert_eq!(judge(status, ""), (class, "http_status"), "{status}");
         }
-        assert_eq!(judge(307, None), Head::Bad(Class::Rejected, "redirect"));
+        assert_eq!(judge(402, ""), (Class::Quota, "quota"));
+        assert_eq!(judge(409, ""), (Class::Transient, "conflict"));
+        assert_eq!(judge(307, ""), (Class::Rejected, "redirect"));
+    }
+
+    #[test]
+    fn a_stated_wait_makes_a_503_throttling_and_nothing_else() {
+        for (status, expected) in [
+            (503, Class::Throttled),
+            (502, Class::Transient),
+            (403, Class::Auth),
+        ] {
+            let refusal = Refusal {
+                asks_to_wait: true,
+                ..refusal(status, "")
+            };
+            assert_eq!(class(&[], &refusal).0, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_reused_only_where_it_was_used_before() {
+        let repeat = |status| Refusal {
+            repeat: true,
+            ..refusal(status, "")
+        };
+        assert_eq!(class(&[], &repeat(422)), (Class::Rejected, "key_reused"));
+        assert_eq!(class(&[], &repeat(400)), (Class::Rejected, "http_status"));
+    }
+
+    #[test]
+    fn what_is_used_up_is_told_by_the_body() {
+        for text in USED_UP {
+            let body = format!("{{\"error\": \"{}\"}}", text.to_uppercase());
+            for status in [400, 403, 429] {
+                assert_eq!(judge(status, &body), (Class::Quota, "quota"), "{body}");
+            }
+            assert_eq!(judge(401, &body).0, Class::Auth);
+            assert_eq!(judge(500, &body).0, Class::Transient);
+        }
+        assert_eq!(judge(429, "Quota exceeded").0, Class::Throttled);
+        assert_eq!(judge(403, "quotaExceeded").0, Class::Auth);
+    }
+
+    #[test]
+    fn the_first_rule_that_speaks_decides() {
+        let rules = rules(&["body~busy:throttled", "status=4xx:auth", "status=202:local"]);
+        let judge = |status, body| class(&rules, &refusal(status, body));
+        assert_eq!(judge(404, "busy"), (Class::Throttled, "http_status"));
+        assert_eq!(judge(402, "idle"), (Class::Auth, "http_status"));
+        assert_eq!(judge(409, ""), (Class::Auth, "http_status"));
+        assert_eq!(judge(500, "idle"), (Class::Transient, "http_status"));
+        assert!(is_good(&rules, 200) && !is_good(&rules, 202) && !is_good(&rules, 302));
     }
 }

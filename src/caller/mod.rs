@@ -2,6 +2,7 @@
 
 mod body;
 mod exchange;
+mod hints;
 mod http;
 mod judge;
 mod progress;

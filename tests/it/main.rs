@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod bench;
 mod cli;
 mod engine;
 mod export;

@@ -1,9 +1,11 @@
 //! The HTTP caller against a fake API.
 
 mod answers;
+mod classes;
 mod connection;
 mod files;
 mod headers;
+mod hints;
 mod limits;
 mod run;
 mod secrets;
