@@ -19,6 +19,7 @@ use super::exchange::{Exchange, Limits};
 use super::progress::Progress;
 use super::secrets::Secrets;
 use super::template::{Template, TemplateError};
+use super::unreachable::Resolver;
 use super::{Caller, Cancel};
 use crate::job::{Attempt, FileName, Job, JobId, Outcome, Position};
 use crate::settings::{Header, HeaderValue, Request, Settings};
@@ -208,6 +209,7 @@ impl HttpPlan {
             .retry(reqwest::retry::never())
             .http1_only()
             .connect_timeout(self.0.connect_timeout)
+            .dns_resolver(Resolver)
             .connector_layer(progress.clone())
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE_CONNECTION)

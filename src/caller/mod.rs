@@ -7,6 +7,7 @@ mod judge;
 mod progress;
 mod secrets;
 mod template;
+mod unreachable;
 
 pub use http::{Credential, HttpCaller, HttpPlan, PlanError};
 pub use template::{Template, TemplateError};

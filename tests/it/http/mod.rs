@@ -7,6 +7,7 @@ mod headers;
 mod limits;
 mod run;
 mod secrets;
+mod tls;
 
 use std::fs;
 use std::time::Duration;
