@@ -11,14 +11,15 @@ use reqwest::header::{
 };
 use reqwest::{Client, Method, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use thiserror::Error;
 use tokio::runtime::Runtime;
 
 use super::body::{self, unsendable};
+use super::error::PlanError;
 use super::exchange::{Exchange, Limits};
+use super::network::{self, Network};
 use super::progress::Progress;
 use super::secrets::Secrets;
-use super::template::{Template, TemplateError};
+use super::template::Template;
 use super::unreachable::Resolver;
 use super::{Caller, Cancel};
 use crate::job::{Attempt, FileName, Job, JobId, Outcome, Position};
@@ -31,44 +32,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
 /// seldom meets a connection that is just being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
-
-/// A request that cannot be made of what was asked for.
-#[derive(Debug, Error)]
-pub enum PlanError {
-    /// A template that is not one.
-    #[error("{place}: {error}")]
-    Template {
-        /// Where it stands.
-        place: String,
-        /// What is wrong with it.
-        error: TemplateError,
-    },
-    /// The URL cannot be called.
-    #[error("`{url}` is not a URL that can be called: {reason}")]
-    Url {
-        /// As it was given, without user information.
-        url: String,
-        /// Why.
-        reason: String,
-    },
-    /// The method is not one.
-    #[error("`{0}` is not an HTTP method")]
-    Method(String),
-    /// The header cannot be sent.
-    #[error("the header `{name}` cannot be sent: {reason}")]
-    Header {
-        /// Its name.
-        name: String,
-        /// Why; without its value.
-        reason: &'static str,
-    },
-    /// A credential that is not stored was not given again.
-    #[error("the value of the header `{0}` is not stored and has to be given again")]
-    Missing(String),
-    /// The HTTP client cannot be built.
-    #[error("cannot set up the HTTP client: {0}")]
-    Client(String),
-}
 
 /// The literal value of a sensitive header, which is used and never stored.
 #[derive(Clone)]
@@ -109,6 +72,9 @@ struct Plan {
     limits: Limits,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
+    no_proxy: bool,
+    /// The proxy, as it can be shown.
+    proxy: Option<String>,
 }
 
 impl HttpPlan {
@@ -122,6 +88,7 @@ impl HttpPlan {
         request: &Request,
         settings: &Settings,
         credentials: &[Credential],
+        network: Network,
         lookup: &dyn Fn(&str) -> Option<Vec<u8>>,
     ) -> Result<Self, PlanError> {
         let mut secrets = Secrets::default();
@@ -169,7 +136,7 @@ impl HttpPlan {
         };
         let scheme = request.url.split(':').next().unwrap_or_default();
         let tls = tls(scheme.eq_ignore_ascii_case("https"))?;
-        let plan = Plan {
+        let mut plan = Plan {
             method,
             url,
             headers,
@@ -177,9 +144,27 @@ impl HttpPlan {
             limits,
             connect_timeout: settings.connect_timeout,
             tls,
+            no_proxy: network.no_proxy,
+            proxy: None,
         };
-        plan.check(&request.url)?;
+        let target = plan.check(&request.url)?;
+        if !network.allow_plain_http {
+            network::keep_private(&target, request)?;
+        }
+        if !network.no_proxy
+            && let Some(proxy) = network::proxy(&target)
+        {
+            for credential in proxy.credentials {
+                plan.secrets.add(&credential);
+            }
+            plan.proxy = Some(proxy.shown);
+        }
         Ok(Self(Arc::new(plan)))
+    }
+
+    /// The proxy that calls go through, if any; a name or password for it is shown as `***`.
+    pub fn proxy(&self) -> Option<String> {
+        self.0.proxy.clone()
     }
 
     /// A caller for one chunk thread.
@@ -200,7 +185,7 @@ impl HttpPlan {
             .headers
             .iter()
             .any(|(name, value)| name == ACCEPT_ENCODING && value.is_none());
-        let built = Client::builder()
+        let mut builder = Client::builder()
             .gzip(!plain)
             .deflate(!plain)
             .tls_backend_preconfigured(self.0.tls.clone())
@@ -212,9 +197,11 @@ impl HttpPlan {
             .dns_resolver(Resolver)
             .connector_layer(progress.clone())
             .pool_max_idle_per_host(1)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .build();
-        let client = built.map_err(|error| client(&error))?;
+            .pool_idle_timeout(IDLE_CONNECTION);
+        if self.0.no_proxy {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| client(&error))?;
         Ok(HttpCaller {
             plan: Arc::clone(&self.0),
             client,
@@ -265,8 +252,8 @@ fn tls(needed: bool) -> Result<rustls::ClientConfig, PlanError> {
 }
 
 impl Plan {
-    /// Tries the request on a name that has nothing special about it.
-    fn check(&self, url: &str) -> Result<(), PlanError> {
+    /// Tries the request on a name that has nothing special about it, and says where it would go.
+    fn check(&self, url: &str) -> Result<Url, PlanError> {
         let path = FileName::from("name.txt");
         let job = Job {
             id: JobId(0),
@@ -305,7 +292,7 @@ impl Plan {
                 });
             }
         }
-        Ok(())
+        Ok(parsed)
     }
 
     /// Whether the file goes along: not where HTTP gives a body no meaning (RFC 9110, section 9.3).

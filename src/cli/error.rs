@@ -159,6 +159,9 @@ impl From<PlanError> for Problem {
             PlanError::Missing(name) => problem.hint(format!(
                 "give it again with -H '{name}: …', or make it a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
             )),
+            PlanError::Plain { .. } => problem
+                .note("whoever is on the way could read it; nothing was sent")
+                .hint("use https, or --allow-plain-http where the network between is trusted"),
             PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
             PlanError::Url { .. } | PlanError::Method(_) | PlanError::Header { .. } => problem,
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use stride::caller::{Caller, Credential, HttpPlan};
+use stride::caller::{Caller, Credential, HttpPlan, Network};
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
 use stride::input::{self, Skipped, Source};
@@ -184,6 +184,7 @@ fn plan(
         request,
         settings,
         credentials,
+        Network::default(),
         &environment::variable,
     )?)
 }

@@ -5,6 +5,7 @@ mod connection;
 mod files;
 mod headers;
 mod limits;
+mod proxy;
 mod run;
 mod secrets;
 mod tls;
@@ -12,7 +13,7 @@ mod tls;
 use std::fs;
 use std::time::Duration;
 
-use stride::caller::{Caller, Cancel, Credential, HttpCaller, HttpPlan, PlanError};
+use stride::caller::{Caller, Cancel, Credential, HttpCaller, HttpPlan, Network, PlanError};
 use stride::job::{
     Answer, Attempt, AttemptId, Class, Failure, FileName, IdempotencyKey, Job, JobId, Outcome,
     Position,
@@ -28,6 +29,7 @@ struct Client {
     request: Request,
     settings: Settings,
     credentials: Vec<Credential>,
+    network: Network,
 }
 
 impl Client {
@@ -41,6 +43,7 @@ impl Client {
             },
             settings: Settings::default(),
             credentials: Vec::new(),
+            network: Network::default(),
         }
     }
 
@@ -85,7 +88,13 @@ impl Client {
 
     fn plan(&self) -> Result<HttpPlan, PlanError> {
         let lookup = |name: &str| (name == "SECRET").then(|| SECRET.as_bytes().to_vec());
-        HttpPlan::new(&self.request, &self.settings, &self.credentials, &lookup)
+        HttpPlan::new(
+            &self.request,
+            &self.settings,
+            &self.credentials,
+            self.network,
+            &lookup,
+        )
     }
 
     fn caller(&self) -> HttpCaller {

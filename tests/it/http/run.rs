@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use stride::caller::{Caller, HttpPlan};
+use stride::caller::{Caller, HttpPlan, Network};
 use stride::engine::{self, Stop};
 use stride::job::FileName;
 use stride::settings::{Request, Settings};
@@ -39,7 +39,7 @@ fn every_call_is_traced_and_every_answer_is_kept() {
         retry_max_delay: Duration::ZERO,
         ..Settings::default()
     };
-    let plan = HttpPlan::new(&request, &settings, &[], &|_| None).unwrap();
+    let plan = HttpPlan::new(&request, &settings, &[], Network::default(), &|_| None).unwrap();
     let callers: Vec<_> = (0..4)
         .map(|_| Box::new(plan.caller().unwrap()) as Box<dyn Caller>)
         .collect();
