@@ -16,8 +16,10 @@ use tokio::runtime::Runtime;
 use super::body::{self, unsendable};
 use super::error::PlanError;
 use super::exchange::{Exchange, Limits};
+use super::keys::{self, Filled, Keys};
 use super::network::{self, Network};
 use super::progress::Progress;
+use super::reference::Lookup;
 use super::secrets::Secrets;
 use super::template::Template;
 use super::unreachable::Resolver;
@@ -66,9 +68,7 @@ pub struct HttpPlan(Arc<Plan>);
 #[derive(Debug)]
 struct Plan {
     method: Method,
-    url: Template,
-    headers: Vec<(HeaderName, Option<Template>)>,
-    secrets: Secrets,
+    keys: Keys,
     limits: Limits,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
@@ -78,7 +78,7 @@ struct Plan {
 }
 
 impl HttpPlan {
-    /// Checks a request and brings its secrets in: `lookup` gives the values of environment variables,
+    /// Checks a request and brings its secrets in: `lookup` gives the values of references,
     /// `credentials` those of the headers whose values are not stored.
     ///
     /// # Errors
@@ -89,24 +89,24 @@ impl HttpPlan {
         settings: &Settings,
         credentials: &[Credential],
         network: Network,
-        lookup: &dyn Fn(&str) -> Option<Vec<u8>>,
+        lookup: Lookup,
     ) -> Result<Self, PlanError> {
         let mut secrets = Secrets::default();
-        let mut template = |place: String, text: &str| {
-            Template::parse(text)
-                .and_then(|template| template.resolve(lookup, &mut |value| secrets.add(value)))
-                .map_err(|error| PlanError::Template { place, error })
+        let template = |place: &str, text: &str| {
+            Template::parse(text).map_err(|error| PlanError::Template {
+                place: place.to_owned(),
+                error,
+            })
         };
-        let url = template("the URL".to_owned(), &request.url)?;
+        let url = template("the URL", &request.url)?;
         let mut headers = Vec::new();
         let mut headers_before: Vec<String> = Vec::new();
         for header in &request.headers {
             let name = sendable(header)?;
+            let place = format!("the header `{}`", header.name);
             let value = match &header.value {
                 HeaderValue::Absent => None,
-                HeaderValue::Template(text) => {
-                    Some(template(format!("the header `{}`", header.name), text)?)
-                }
+                HeaderValue::Template(text) => Some(template(&place, text)?),
                 HeaderValue::Withheld => {
                     // The n-th of a name has the n-th value that was given for it.
                     let same = |name: &str| name.eq_ignore_ascii_case(&header.name);
@@ -122,7 +122,7 @@ impl HttpPlan {
                     Some(Template::secret(value.as_bytes()))
                 }
             };
-            headers.push((name, value));
+            headers.push(keys::Header { name, place, value });
         }
         for Credential { value, .. } in credentials {
             secrets.add(value.as_bytes());
@@ -136,11 +136,10 @@ impl HttpPlan {
         };
         let scheme = request.url.split(':').next().unwrap_or_default();
         let tls = tls(scheme.eq_ignore_ascii_case("https"))?;
+        let keys = Keys::new(url, headers, secrets, lookup)?;
         let mut plan = Plan {
             method,
-            url,
-            headers,
-            secrets,
+            keys,
             limits,
             connect_timeout: settings.connect_timeout,
             tls,
@@ -155,7 +154,7 @@ impl HttpPlan {
             && let Some(proxy) = network::proxy(&target)
         {
             for credential in proxy.credentials {
-                plan.secrets.add(&credential);
+                plan.keys.hide(&credential);
             }
             plan.proxy = Some(proxy.shown);
         }
@@ -182,6 +181,8 @@ impl HttpPlan {
             .map_err(|error| client(&error))?;
         let plain = self
             .0
+            .keys
+            .current()
             .headers
             .iter()
             .any(|(name, value)| name == ACCEPT_ENCODING && value.is_none());
@@ -261,6 +262,7 @@ impl Plan {
             file: path.as_path().to_owned(),
             path,
         };
+        let filled = self.keys.current();
         let refused = |reason: &str| PlanError::Url {
             url: url
                 .rsplit_once('@')
@@ -268,7 +270,7 @@ impl Plan {
             reason: reason.to_owned(),
         };
         let parsed =
-            Url::parse(&self.url.fill_url(&job)).map_err(|error| match error.to_string() {
+            Url::parse(&filled.url.fill_url(&job)).map_err(|error| match error.to_string() {
                 text if text.contains("without a base") => {
                     refused("it needs a scheme, such as https://")
                 }
@@ -280,7 +282,7 @@ impl Plan {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused("only http and https can be called"));
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &filled.headers {
             if let Some(value) = value
                 && Value::from_bytes(&value.fill(&job)).is_err()
             {
@@ -303,7 +305,7 @@ impl Plan {
         )
     }
 
-    fn headers(&self, job: &Job, attempt: &Attempt) -> Result<HeaderMap, Outcome> {
+    fn headers(&self, filled: &Filled, job: &Job, attempt: &Attempt) -> Result<HeaderMap, Outcome> {
         let mut headers = HeaderMap::new();
         headers.insert(
             USER_AGENT,
@@ -318,10 +320,10 @@ impl Plan {
                 .unwrap_or("application/octet-stream");
             headers.insert(CONTENT_TYPE, Value::from_static(guess));
         }
-        for (name, _) in &self.headers {
+        for (name, _) in &filled.headers {
             headers.remove(name);
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &filled.headers {
             if let Some(value) = value {
                 let value = Value::from_bytes(&value.fill(job)).map_err(|_| {
                     unsendable(
@@ -347,16 +349,21 @@ pub struct HttpCaller {
 }
 
 impl HttpCaller {
-    fn request(&self, job: &Job, attempt: &Attempt) -> Result<reqwest::Request, Outcome> {
+    fn request(
+        &self,
+        filled: &Filled,
+        job: &Job,
+        attempt: &Attempt,
+    ) -> Result<reqwest::Request, Outcome> {
         let input = body::open(&job.file)?;
-        let url = Url::parse(&self.plan.url.fill_url(job)).map_err(|error| {
+        let url = Url::parse(&filled.url.fill_url(job)).map_err(|error| {
             unsendable(
                 "bad_url",
                 format!("the file's name cannot be put into the URL: {error}"),
             )
         })?;
         let mut request = reqwest::Request::new(self.plan.method.clone(), url);
-        *request.headers_mut() = self.plan.headers(job, attempt)?;
+        *request.headers_mut() = self.plan.headers(filled, job, attempt)?;
         if self.plan.sends_file() {
             let body = input.into_body(&self.progress)?;
             if body.as_bytes().is_some_and(<[u8]>::is_empty) {
@@ -377,7 +384,8 @@ impl Caller for HttpCaller {
         if cancel.is_cancelled() {
             return Outcome::Interrupted;
         }
-        let request = match self.request(job, attempt) {
+        let filled = self.plan.keys.current();
+        let request = match self.request(&filled, job, attempt) {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
@@ -387,12 +395,13 @@ impl Caller for HttpCaller {
         let exchange = Exchange {
             client: &self.client,
             progress: &self.progress,
-            secrets: &self.plan.secrets,
+            secrets: &filled.secrets,
             limits: &self.plan.limits,
             // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
             has_body: self.plan.method != Method::HEAD,
         };
-        runtime.block_on(exchange.run(request, cancel))
+        let outcome = runtime.block_on(exchange.run(request, cancel));
+        self.plan.keys.learn(&filled, outcome)
     }
 }
 

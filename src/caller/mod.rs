@@ -5,8 +5,10 @@ mod error;
 mod exchange;
 mod http;
 mod judge;
+mod keys;
 mod network;
 mod progress;
+mod reference;
 mod secrets;
 mod template;
 mod unreachable;
@@ -14,6 +16,7 @@ mod unreachable;
 pub use error::PlanError;
 pub use http::{Credential, HttpCaller, HttpPlan};
 pub use network::Network;
+pub use reference::{Lookup, Reference};
 pub use template::{Template, TemplateError};
 
 use tokio_util::sync::CancellationToken;

@@ -6,14 +6,18 @@ mod files;
 mod headers;
 mod limits;
 mod proxy;
+mod refresh;
 mod run;
 mod secrets;
 mod tls;
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
-use stride::caller::{Caller, Cancel, Credential, HttpCaller, HttpPlan, Network, PlanError};
+use stride::caller::{
+    Caller, Cancel, Credential, HttpCaller, HttpPlan, Network, PlanError, Reference,
+};
 use stride::job::{
     Answer, Attempt, AttemptId, Class, Failure, FileName, IdempotencyKey, Job, JobId, Outcome,
     Position,
@@ -87,13 +91,19 @@ impl Client {
     }
 
     fn plan(&self) -> Result<HttpPlan, PlanError> {
-        let lookup = |name: &str| (name == "SECRET").then(|| SECRET.as_bytes().to_vec());
+        // Files lie in the folder of the jobs.
+        let folder = self.folder.path().to_owned();
+        let lookup = Arc::new(move |reference: &Reference| match reference {
+            Reference::Env(name) if name == "SECRET" => Ok(SECRET.as_bytes().to_vec()),
+            Reference::File(path) => fs::read(folder.join(path)).map_err(|error| error.to_string()),
+            _ => Err("there is no such thing".to_owned()),
+        });
         HttpPlan::new(
             &self.request,
             &self.settings,
             &self.credentials,
             self.network,
-            &lookup,
+            lookup,
         )
     }
 
