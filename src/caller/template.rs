@@ -73,7 +73,8 @@ pub enum TemplateError {
 }
 
 impl Template {
-    /// Reads a template. `{{` and `}}` stand for the braces themselves.
+    /// Reads a template. `{{` and `}}` stand for the braces themselves. A placeholder ends at the first `}`, so a
+    /// command that needs one belongs into a script.
     ///
     /// # Errors
     ///
@@ -293,6 +294,14 @@ mod tests {
             Template::parse("{{path}} }").unwrap().fill(&job(b"x")),
             b"{path} }"
         );
+    }
+
+    #[test]
+    fn a_reference_ends_at_the_first_brace() {
+        let template = Template::parse("{cmd:echo {a}b}").unwrap();
+        let command = Reference::Cmd("echo {a".to_owned());
+        assert_eq!(template.0[0], Part::Reference(command));
+        assert_eq!(template.literals().collect::<Vec<_>>(), ["b}"]);
     }
 
     #[test]

@@ -217,6 +217,23 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_reference_stands_for_a_whole_value() {
+        for value in [
+            "{file:../key}",
+            "Bearer {cmd:pass show api}",
+            "sid={file:key}",
+        ] {
+            let text = format!("Authorization: {value}");
+            let (kept, credential) = header(&text).unwrap();
+            assert_eq!(kept.value, HeaderValue::Template(value.to_owned()));
+            assert!(credential.is_none());
+        }
+        assert!(header("Authorization: Bearer sk-sesame-{file:key}").is_err());
+        assert!(header("X-Api-Key: sk-sesame-{cmd:cat key}").is_err());
+        assert!(header("X-Api-Key: {vault:key}").is_err());
+    }
+
+    #[test]
     fn headers_are_read_as_curl_reads_them() {
         assert_eq!(
             header("Accept:text/plain").unwrap().0.value,

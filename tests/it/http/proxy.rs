@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 
 use stride::caller::PlanError;
+use stride::job::Outcome;
 use stride::settings::HeaderValue;
 
-use super::Client;
+use super::{Client, succeeded};
 use crate::cli::{Place, until};
 use crate::support::{FakeApi, Gate, RawServer, Reply};
 
@@ -63,14 +65,43 @@ fn a_proxy_that_is_not_there_or_refuses_leaves_nothing_sent() {
     asked.wait();
 }
 
-/// The environment of the tests has no proxy, so this one says only that nothing is told and all works.
+/// A process has one environment, so this one test has a process of its own.
 #[test]
-fn without_a_proxy_none_is_told() {
-    let api = FakeApi::start(|_| Reply::json(1));
-    let mut client = Client::post(&api.url());
+fn a_proxy_is_told_and_can_be_done_without() {
+    let proxy = FakeApi::start(|_| Reply::json(1));
+    let variable = format!("http://me:hunter2pass@127.0.0.1:{}", proxy.port());
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "http::proxy::with_a_proxy"])
+        .env_clear()
+        .env("http_proxy", variable)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+    let log = proxy.log();
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0].request.target, "http://service.invalid/");
+    // me:hunter2pass
+    assert_eq!(
+        log[0].request.header("proxy-authorization"),
+        Some("Basic bWU6aHVudGVyMnBhc3M=")
+    );
+}
+
+#[test]
+#[ignore = "the test above runs it, with a proxy in its environment"]
+fn with_a_proxy() {
+    let mut client = Client::post("http://service.invalid/");
+    let told = client.plan().unwrap().proxy().unwrap();
+    assert!(told.starts_with("http://***@127.0.0.1:"), "{told}");
+    succeeded(client.call());
     client.network.no_proxy = true;
     assert_eq!(client.plan().unwrap().proxy(), None);
-    super::succeeded(client.call());
+    let outcome = client.call();
+    assert!(matches!(outcome, Outcome::Unreachable(_)), "{outcome:?}");
 }
 
 #[test]
