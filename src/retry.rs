@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Class, Outcome};
+use crate::job::{Class, Failure, Outcome};
 
 /// What to do with a job whose last attempt is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,10 @@ impl RetryPolicy {
             ..record
         };
         match outcome {
+            // The credentials were to blame, and there are new ones.
+            Outcome::Failed(failure) if failure.kind == Failure::CREDENTIALS_RENEWED => {
+                (Next::Again(Duration::ZERO), answered)
+            }
             Outcome::Succeeded(_) => (Next::Done, answered),
             // 409 says that the operation under this key is still going on: the key must stay.
             Outcome::Failed(failure) => {
@@ -135,7 +139,7 @@ pub fn backoff(delay: Duration, max: Duration, earlier: u32, chance: f64) -> Dur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{Answer, Failure};
+    use crate::job::Answer;
 
     const POLICY: RetryPolicy = RetryPolicy {
         retries: 2,
@@ -218,6 +222,27 @@ mod tests {
         assert_eq!(
             HOLD.after(Record::default(), &outcome, 0.5),
             (Next::Hold, Record::default())
+        );
+    }
+
+    #[test]
+    fn renewed_credentials_send_the_job_back_free_of_charge() {
+        let renewed = Outcome::Failed(Failure {
+            status: Some(401),
+            ..Failure::new(Class::Auth, Failure::CREDENTIALS_RENEWED, "test")
+        });
+        let record = Record {
+            charged: 2,
+            crashes: 1,
+            generation: 5,
+        };
+        let after = Record {
+            generation: 6,
+            ..record
+        };
+        assert_eq!(
+            POLICY.after(record, &renewed, 1.0),
+            (Next::Again(Duration::ZERO), after)
         );
     }
 

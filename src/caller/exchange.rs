@@ -13,6 +13,7 @@ use super::hints;
 use super::judge::{self, Refusal};
 use super::progress::Progress;
 use super::secrets::Secrets;
+use super::unreachable;
 use crate::class::ClassRule;
 use crate::job::{Answer, Class, Failure, Hint, Outcome, is_json, json_text};
 
@@ -93,15 +94,15 @@ impl Exchange<'_> {
             // The announced length was not reached, so no service can have taken the request for whole.
             return Outcome::Failed(Failure::new(Class::Input, "input_changed", message));
         }
-        let cause = root_cause(error);
         if error.is_connect() {
-            let message = if error.is_timeout() {
-                "no connection in time".to_owned()
+            let (kind, message) = if error.is_timeout() {
+                ("unreachable", "no connection in time".to_owned())
             } else {
-                format!("cannot connect: {cause}")
+                unreachable::why(error)
             };
-            return Outcome::Unreachable(self.failure(Class::Transient, "unreachable", &message));
+            return Outcome::Unreachable(self.failure(Class::Transient, kind, &message));
         }
+        let cause = root_cause(error);
         self.in_doubt(
             "connection_lost",
             &format!("the connection was lost before the answer came: {cause}"),

@@ -11,14 +11,18 @@ use reqwest::header::{
 };
 use reqwest::{Client, Method, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use thiserror::Error;
 use tokio::runtime::Runtime;
 
 use super::body::{self, unsendable};
+use super::error::PlanError;
 use super::exchange::{Exchange, Limits};
+use super::keys::{self, Filled, Keys};
+use super::network::{self, Network};
 use super::progress::Progress;
+use super::reference::Lookup;
 use super::secrets::Secrets;
-use super::template::{Template, TemplateError};
+use super::template::Template;
+use super::unreachable::Resolver;
 use super::{Caller, Cancel};
 use crate::class::ClassRule;
 use crate::job::{Attempt, FileName, Job, JobId, Outcome, Position};
@@ -31,44 +35,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
 /// seldom meets a connection that is just being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
-
-/// A request that cannot be made of what was asked for.
-#[derive(Debug, Error)]
-pub enum PlanError {
-    /// A template that is not one.
-    #[error("{place}: {error}")]
-    Template {
-        /// Where it stands.
-        place: String,
-        /// What is wrong with it.
-        error: TemplateError,
-    },
-    /// The URL cannot be called.
-    #[error("`{url}` is not a URL that can be called: {reason}")]
-    Url {
-        /// As it was given, without user information.
-        url: String,
-        /// Why.
-        reason: String,
-    },
-    /// The method is not one.
-    #[error("`{0}` is not an HTTP method")]
-    Method(String),
-    /// The header cannot be sent.
-    #[error("the header `{name}` cannot be sent: {reason}")]
-    Header {
-        /// Its name.
-        name: String,
-        /// Why; without its value.
-        reason: &'static str,
-    },
-    /// A credential that is not stored was not given again.
-    #[error("the value of the header `{0}` is not stored and has to be given again")]
-    Missing(String),
-    /// The HTTP client cannot be built.
-    #[error("cannot set up the HTTP client: {0}")]
-    Client(String),
-}
 
 /// The literal value of a sensitive header, which is used and never stored.
 #[derive(Clone)]
@@ -103,17 +69,18 @@ pub struct HttpPlan(Arc<Plan>);
 #[derive(Debug)]
 struct Plan {
     method: Method,
-    url: Template,
-    headers: Vec<(HeaderName, Option<Template>)>,
-    secrets: Secrets,
+    keys: Keys,
     limits: Limits,
     rules: Vec<ClassRule>,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
+    no_proxy: bool,
+    /// The proxy, as it can be shown.
+    proxy: Option<String>,
 }
 
 impl HttpPlan {
-    /// Checks a request and brings its secrets in: `lookup` gives the values of environment variables,
+    /// Checks a request and brings its secrets in: `lookup` gives the values of references,
     /// `credentials` those of the headers whose values are not stored.
     ///
     /// # Errors
@@ -123,24 +90,25 @@ impl HttpPlan {
         request: &Request,
         settings: &Settings,
         credentials: &[Credential],
-        lookup: &dyn Fn(&str) -> Option<Vec<u8>>,
+        network: Network,
+        lookup: Lookup,
     ) -> Result<Self, PlanError> {
         let mut secrets = Secrets::default();
-        let mut template = |place: String, text: &str| {
-            Template::parse(text)
-                .and_then(|template| template.resolve(lookup, &mut |value| secrets.add(value)))
-                .map_err(|error| PlanError::Template { place, error })
+        let template = |place: &str, text: &str| {
+            Template::parse(text).map_err(|error| PlanError::Template {
+                place: place.to_owned(),
+                error,
+            })
         };
-        let url = template("the URL".to_owned(), &request.url)?;
+        let url = template("the URL", &request.url)?;
         let mut headers = Vec::new();
         let mut headers_before: Vec<String> = Vec::new();
         for header in &request.headers {
             let name = sendable(header)?;
+            let place = format!("the header `{}`", header.name);
             let value = match &header.value {
                 HeaderValue::Absent => None,
-                HeaderValue::Template(text) => {
-                    Some(template(format!("the header `{}`", header.name), text)?)
-                }
+                HeaderValue::Template(text) => Some(template(&place, text)?),
                 HeaderValue::Withheld => {
                     // The n-th of a name has the n-th value that was given for it.
                     let same = |name: &str| name.eq_ignore_ascii_case(&header.name);
@@ -156,7 +124,7 @@ impl HttpPlan {
                     Some(Template::secret(value.as_bytes()))
                 }
             };
-            headers.push((name, value));
+            headers.push(keys::Header { name, place, value });
         }
         for Credential { value, .. } in credentials {
             secrets.add(value.as_bytes());
@@ -170,18 +138,35 @@ impl HttpPlan {
         };
         let scheme = request.url.split(':').next().unwrap_or_default();
         let tls = tls(scheme.eq_ignore_ascii_case("https"))?;
-        let plan = Plan {
+        let keys = Keys::new(url, headers, secrets, lookup)?;
+        let mut plan = Plan {
             method,
-            url,
-            headers,
-            secrets,
+            keys,
             limits,
             rules: settings.classes.clone(),
             connect_timeout: settings.connect_timeout,
             tls,
+            no_proxy: network.no_proxy,
+            proxy: None,
         };
-        plan.check(&request.url)?;
+        let target = plan.check(&request.url)?;
+        if !network.allow_plain_http {
+            network::keep_private(&target, request)?;
+        }
+        if !network.no_proxy
+            && let Some(proxy) = network::proxy(&target)
+        {
+            for credential in proxy.credentials {
+                plan.keys.hide(&credential);
+            }
+            plan.proxy = Some(proxy.shown);
+        }
         Ok(Self(Arc::new(plan)))
+    }
+
+    /// The proxy that calls go through, if any; a name or password for it is shown as `***`.
+    pub fn proxy(&self) -> Option<String> {
+        self.0.proxy.clone()
     }
 
     /// A caller for one chunk thread.
@@ -199,10 +184,12 @@ impl HttpPlan {
             .map_err(|error| client(&error))?;
         let plain = self
             .0
+            .keys
+            .current()
             .headers
             .iter()
             .any(|(name, value)| name == ACCEPT_ENCODING && value.is_none());
-        let built = Client::builder()
+        let mut builder = Client::builder()
             .gzip(!plain)
             .deflate(!plain)
             .tls_backend_preconfigured(self.0.tls.clone())
@@ -211,11 +198,14 @@ impl HttpPlan {
             .retry(reqwest::retry::never())
             .http1_only()
             .connect_timeout(self.0.connect_timeout)
+            .dns_resolver(Resolver)
             .connector_layer(progress.clone())
             .pool_max_idle_per_host(1)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .build();
-        let client = built.map_err(|error| client(&error))?;
+            .pool_idle_timeout(IDLE_CONNECTION);
+        if self.0.no_proxy {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| client(&error))?;
         Ok(HttpCaller {
             plan: Arc::clone(&self.0),
             client,
@@ -266,8 +256,8 @@ fn tls(needed: bool) -> Result<rustls::ClientConfig, PlanError> {
 }
 
 impl Plan {
-    /// Tries the request on a name that has nothing special about it.
-    fn check(&self, url: &str) -> Result<(), PlanError> {
+    /// Tries the request on a name that has nothing special about it, and says where it would go.
+    fn check(&self, url: &str) -> Result<Url, PlanError> {
         let path = FileName::from("name.txt");
         let job = Job {
             id: JobId(0),
@@ -275,6 +265,7 @@ impl Plan {
             file: path.as_path().to_owned(),
             path,
         };
+        let filled = self.keys.current();
         let refused = |reason: &str| PlanError::Url {
             url: url
                 .rsplit_once('@')
@@ -282,7 +273,7 @@ impl Plan {
             reason: reason.to_owned(),
         };
         let parsed =
-            Url::parse(&self.url.fill_url(&job)).map_err(|error| match error.to_string() {
+            Url::parse(&filled.url.fill_url(&job)).map_err(|error| match error.to_string() {
                 text if text.contains("without a base") => {
                     refused("it needs a scheme, such as https://")
                 }
@@ -294,7 +285,7 @@ impl Plan {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused("only http and https can be called"));
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &filled.headers {
             if let Some(value) = value
                 && Value::from_bytes(&value.fill(&job)).is_err()
             {
@@ -306,7 +297,7 @@ impl Plan {
                 });
             }
         }
-        Ok(())
+        Ok(parsed)
     }
 
     /// Whether the file goes along: not where HTTP gives a body no meaning (RFC 9110, section 9.3).
@@ -317,7 +308,7 @@ impl Plan {
         )
     }
 
-    fn headers(&self, job: &Job, attempt: &Attempt) -> Result<HeaderMap, Outcome> {
+    fn headers(&self, filled: &Filled, job: &Job, attempt: &Attempt) -> Result<HeaderMap, Outcome> {
         let mut headers = HeaderMap::new();
         headers.insert(
             USER_AGENT,
@@ -332,10 +323,10 @@ impl Plan {
                 .unwrap_or("application/octet-stream");
             headers.insert(CONTENT_TYPE, Value::from_static(guess));
         }
-        for (name, _) in &self.headers {
+        for (name, _) in &filled.headers {
             headers.remove(name);
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &filled.headers {
             if let Some(value) = value {
                 let value = Value::from_bytes(&value.fill(job)).map_err(|_| {
                     unsendable(
@@ -361,16 +352,21 @@ pub struct HttpCaller {
 }
 
 impl HttpCaller {
-    fn request(&self, job: &Job, attempt: &Attempt) -> Result<reqwest::Request, Outcome> {
+    fn request(
+        &self,
+        filled: &Filled,
+        job: &Job,
+        attempt: &Attempt,
+    ) -> Result<reqwest::Request, Outcome> {
         let input = body::open(&job.file)?;
-        let url = Url::parse(&self.plan.url.fill_url(job)).map_err(|error| {
+        let url = Url::parse(&filled.url.fill_url(job)).map_err(|error| {
             unsendable(
                 "bad_url",
                 format!("the file's name cannot be put into the URL: {error}"),
             )
         })?;
         let mut request = reqwest::Request::new(self.plan.method.clone(), url);
-        *request.headers_mut() = self.plan.headers(job, attempt)?;
+        *request.headers_mut() = self.plan.headers(filled, job, attempt)?;
         if self.plan.sends_file() {
             let body = input.into_body(&self.progress)?;
             if body.as_bytes().is_some_and(<[u8]>::is_empty) {
@@ -391,7 +387,8 @@ impl Caller for HttpCaller {
         if cancel.is_cancelled() {
             return Outcome::Interrupted;
         }
-        let request = match self.request(job, attempt) {
+        let filled = self.plan.keys.current();
+        let request = match self.request(&filled, job, attempt) {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
@@ -401,14 +398,15 @@ impl Caller for HttpCaller {
         let exchange = Exchange {
             client: &self.client,
             progress: &self.progress,
-            secrets: &self.plan.secrets,
+            secrets: &filled.secrets,
             limits: &self.plan.limits,
             rules: &self.plan.rules,
             repeat: attempt.repeat,
             // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
             has_body: self.plan.method != Method::HEAD,
         };
-        runtime.block_on(exchange.run(request, cancel))
+        let outcome = runtime.block_on(exchange.run(request, cancel));
+        self.plan.keys.learn(&filled, outcome)
     }
 }
 

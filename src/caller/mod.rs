@@ -1,15 +1,23 @@
 //! Making one call. A [`Caller`] belongs to one chunk thread; what it returns says whether anything was sent.
 
 mod body;
+mod error;
 mod exchange;
 mod hints;
 mod http;
 mod judge;
+mod keys;
+mod network;
 mod progress;
+mod reference;
 mod secrets;
 mod template;
+mod unreachable;
 
-pub use http::{Credential, HttpCaller, HttpPlan, PlanError};
+pub use error::PlanError;
+pub use http::{Credential, HttpCaller, HttpPlan};
+pub use network::Network;
+pub use reference::{Lookup, Reference};
 pub use template::{Template, TemplateError};
 
 use tokio_util::sync::CancellationToken;

@@ -4,6 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::os::unix::ffi::OsStrExt;
 use thiserror::Error;
 
+use super::reference::Reference;
 use crate::job::Job;
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3.
@@ -21,7 +22,7 @@ pub struct Template(Vec<Part>);
 enum Part {
     Text(String),
     Field(Field),
-    Env(String),
+    Reference(Reference),
     /// A secret's value in the place of its reference. Never printed.
     Secret(SecretText),
 }
@@ -61,13 +62,19 @@ pub enum TemplateError {
     /// A placeholder for a file where there is none.
     #[error("no file's name can stand here")]
     NoFile,
-    /// A variable that is not set.
-    #[error("the environment variable {0} is not set")]
-    Unset(String),
+    /// A reference that cannot be used.
+    #[error("{reference}: {reason}")]
+    Value {
+        /// Which.
+        reference: Reference,
+        /// Why; without its value.
+        reason: String,
+    },
 }
 
 impl Template {
-    /// Reads a template. `{{` and `}}` stand for the braces themselves.
+    /// Reads a template. `{{` and `}}` stand for the braces themselves. A placeholder ends at the first `}`, so a
+    /// command that needs one belongs into a script.
     ///
     /// # Errors
     ///
@@ -105,16 +112,16 @@ impl Template {
             "name" => Part::Field(Field::Name),
             "stem" => Part::Field(Field::Stem),
             "ext" => Part::Field(Field::Ext),
-            name => match name.strip_prefix("env:") {
-                Some(variable) if !variable.is_empty() => Part::Env(variable.to_owned()),
-                _ => return Err(TemplateError::Unknown(name.to_owned())),
+            name => match Reference::parse(name) {
+                Some(reference) => Part::Reference(reference),
+                None => return Err(TemplateError::Unknown(name.to_owned())),
             },
         })
     }
 
-    /// Whether it refers to an environment variable.
+    /// Whether it refers to a secret.
     pub fn has_reference(&self) -> bool {
-        self.0.iter().any(|part| matches!(part, Part::Env(_)))
+        self.0.iter().any(|part| matches!(part, Part::Reference(_)))
     }
 
     /// Whether it has any placeholder.
@@ -134,34 +141,29 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// A variable that is not set, or a placeholder for a file.
+    /// A reference that cannot be used, or a placeholder for a file.
     pub fn resolve_text(
         &self,
-        lookup: &dyn Fn(&str) -> Option<Vec<u8>>,
+        lookup: &dyn Fn(&Reference) -> Result<Vec<u8>, String>,
     ) -> Result<String, TemplateError> {
         let parts = self.0.iter().map(|part| match part {
             Part::Text(text) => Ok(text.clone()),
-            Part::Env(name) => lookup(name)
-                .map(|value| String::from_utf8_lossy(&value).into_owned())
-                .ok_or_else(|| TemplateError::Unset(name.clone())),
+            Part::Reference(reference) => {
+                look_up(reference, lookup).map(|value| String::from_utf8_lossy(&value).into_owned())
+            }
             Part::Field(_) | Part::Secret(_) => Err(TemplateError::NoFile),
         });
         parts.collect()
     }
 
-    /// Puts the values of environment variables in the place of their names, and tells each to `found`.
+    /// Puts values in the place of references.
     pub(super) fn resolve(
-        self,
-        lookup: &dyn Fn(&str) -> Option<Vec<u8>>,
-        found: &mut dyn FnMut(&[u8]),
+        &self,
+        value: &mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>,
     ) -> Result<Self, TemplateError> {
-        let parts = self.0.into_iter().map(|part| match part {
-            Part::Env(name) => {
-                let value = lookup(&name).ok_or(TemplateError::Unset(name))?;
-                found(&value);
-                Ok(Part::Secret(SecretText(value)))
-            }
-            part => Ok(part),
+        let parts = self.0.iter().map(|part| match part {
+            Part::Reference(reference) => Ok(Part::Secret(SecretText(value(reference)?))),
+            part => Ok(part.clone()),
         });
         parts.collect::<Result<_, _>>().map(Self)
     }
@@ -179,7 +181,7 @@ impl Template {
                 Part::Text(text) => out.push_str(text),
                 Part::Field(field) => out.extend(percent_encode(field.of(job), RESERVED)),
                 Part::Secret(SecretText(value)) => out.extend(percent_encode(value, RESERVED)),
-                Part::Env(_) => {}
+                Part::Reference(_) => {}
             }
         }
         out
@@ -193,11 +195,29 @@ impl Template {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Part::Field(field) => out.extend_from_slice(field.of(job)),
                 Part::Secret(SecretText(value)) => out.extend_from_slice(value),
-                Part::Env(_) => {}
+                Part::Reference(_) => {}
             }
         }
         out
     }
+}
+
+/// The value of a reference. An empty one would be a mistake that shows only in what the service answers.
+pub(super) fn look_up(
+    reference: &Reference,
+    lookup: &dyn Fn(&Reference) -> Result<Vec<u8>, String>,
+) -> Result<Vec<u8>, TemplateError> {
+    let value = lookup(reference).and_then(|value| {
+        if value.is_empty() {
+            Err("its value is empty".to_owned())
+        } else {
+            Ok(value)
+        }
+    });
+    value.map_err(|reason| TemplateError::Value {
+        reference: reference.clone(),
+        reason,
+    })
 }
 
 impl Field {
@@ -245,7 +265,7 @@ mod tests {
     fn it_is_one_pass() {
         let template = Template::parse("{name}")
             .unwrap()
-            .resolve(&|_| Some(b"leak".to_vec()), &mut |_| {})
+            .resolve(&mut |_| Ok(b"leak".to_vec()))
             .unwrap();
         assert_eq!(template.fill(&job(b"{env:KEY}{path}")), b"{env:KEY}{path}");
     }
@@ -277,20 +297,30 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_ends_at_the_first_brace() {
+        let template = Template::parse("{cmd:echo {a}b}").unwrap();
+        let command = Reference::Cmd("echo {a".to_owned());
+        assert_eq!(template.0[0], Part::Reference(command));
+        assert_eq!(template.literals().collect::<Vec<_>>(), ["b}"]);
+    }
+
+    #[test]
     fn a_secret_is_not_shown() {
-        let resolve = |name: &str| (name == "KEY").then(|| b"sesame".to_vec());
-        let mut told = Vec::new();
-        let template = Template::parse("Bearer {env:KEY}").unwrap();
-        assert!(template.has_reference());
-        let template = template
-            .resolve(&resolve, &mut |value| told.push(value.to_vec()))
-            .unwrap();
+        let lookup = |reference: &Reference| match reference.to_string().as_str() {
+            "{env:KEY}" => Ok(b"sesame".to_vec()),
+            "{file:empty}" => Ok(Vec::new()),
+            _ => Err("it is not there".to_owned()),
+        };
+        let resolve = |text: &str| {
+            let template = Template::parse(text).unwrap();
+            assert!(template.has_reference());
+            template.resolve(&mut |reference| look_up(reference, &lookup))
+        };
+        let template = resolve("Bearer {env:KEY}").unwrap();
         assert_eq!(template.fill(&job(b"x")), b"Bearer sesame");
         assert!(!format!("{template:?}").contains("sesame"));
-        assert_eq!(told, [b"sesame"]);
-        let unset = Template::parse("{env:NO}")
-            .unwrap()
-            .resolve(&resolve, &mut |_| {});
-        assert_eq!(unset, Err(TemplateError::Unset("NO".to_owned())));
+        let refused = |text| resolve(text).unwrap_err().to_string();
+        assert_eq!(refused("{env:NO}"), "{env:NO}: it is not there");
+        assert_eq!(refused("{file:empty}"), "{file:empty}: its value is empty");
     }
 }

@@ -1,6 +1,16 @@
-//! The one place where the environment is read.
+//! The one place where the environment is read, and what references stand for is looked up.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use stride::caller::{Lookup, Reference};
+
+/// The most that a secret may be, in bytes: what is larger is another file than was meant.
+const LARGEST: u64 = 64 << 10;
 
 /// The value of a variable, as bytes.
 pub(crate) fn variable(name: &str) -> Option<Vec<u8>> {
@@ -11,4 +21,85 @@ pub(crate) fn variable(name: &str) -> Option<Vec<u8>> {
 /// Whether a variable is set to anything but nothing.
 pub(crate) fn is_set(name: &str) -> bool {
     variable(name).is_some_and(|value| !value.is_empty())
+}
+
+/// Looks up references. Files are found, and commands are run, in the folder in which the run was made.
+pub(crate) fn references(base: &Path) -> Lookup {
+    let base = base.to_owned();
+    Arc::new(move |reference| match reference {
+        Reference::Env(name) => {
+            variable(name).ok_or_else(|| format!("the environment variable {name} is not set"))
+        }
+        Reference::File(path) => File::open(base.join(path))
+            .map_err(|error| format!("the file cannot be read: {error}"))
+            .and_then(value),
+        Reference::Cmd(command) => printed(command, &base),
+    })
+}
+
+/// What a command prints. What it says on stderr goes where ours goes.
+fn printed(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: io::Error| format!("the command cannot be run: {error}");
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let printed = match child.stdout.take() {
+        Some(stdout) => value(stdout),
+        None => Ok(Vec::new()),
+    };
+    // Its stdout is closed by now, so that one which prints without end ends too.
+    let status = child.wait().map_err(failed)?;
+    let printed = printed?;
+    if status.success() {
+        Ok(printed)
+    } else {
+        Err(format!("the command failed: {status}"))
+    }
+}
+
+/// Reads a secret, without the newline at its end.
+fn value(source: impl Read) -> Result<Vec<u8>, String> {
+    let mut value = Vec::new();
+    source
+        .take(LARGEST + 1)
+        .read_to_end(&mut value)
+        .map_err(|error| format!("it cannot be read: {error}"))?;
+    if value.len() as u64 > LARGEST {
+        return Err(format!("it is larger than {LARGEST} bytes"));
+    }
+    if value.ends_with(b"\n") {
+        value.pop();
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_a_command_give_their_text_without_one_newline() {
+        let folder = tempfile::tempdir().unwrap();
+        let lookup = references(folder.path());
+        let file = |text: &str| {
+            std::fs::write(folder.path().join("key"), text).unwrap();
+            lookup(&Reference::File("key".into()))
+        };
+        assert_eq!(file("sesame\n").unwrap(), b"sesame");
+        assert_eq!(file("sesame\n\n").unwrap(), b"sesame\n");
+        assert_eq!(file("").unwrap(), b"");
+        assert!(file(&"x".repeat(LARGEST as usize + 1)).is_err());
+        file("sesame\n").unwrap();
+        let command = |text: &str| lookup(&Reference::Cmd(text.to_owned()));
+        assert_eq!(command("cat key | tr s S").unwrap(), b"SeSame");
+        let error = command("cat key; exit 3").unwrap_err();
+        assert!(error.contains('3') && !error.contains("sesame"), "{error}");
+        assert!(command("yes sesame").unwrap_err().contains("larger"));
+        assert!(lookup(&Reference::File("none".into())).is_err());
+        assert!(lookup(&Reference::Env("STRIDE_NO_SUCH".to_owned())).is_err());
+    }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use stride::caller::PlanError;
+use stride::caller::{PlanError, Reference, TemplateError};
 use stride::engine::RunError;
 use stride::export::ExportError;
 use stride::input::InputError;
@@ -150,15 +150,27 @@ impl From<PlanError> for Problem {
     fn from(error: PlanError) -> Self {
         let problem = Self::of(exit::USAGE, &error);
         match &error {
-            PlanError::Template { error: stride::caller::TemplateError::Unset(name), .. } => {
-                problem.hint(format!("set it and give the command again: export {name}=…"))
-            }
-            PlanError::Template { .. } => {
-                problem.hint("the placeholders are {path} {name} {stem} {ext} and {env:NAME}; {{ and }} are braces")
-            }
+            PlanError::Template { error: TemplateError::Value { reference, .. }, .. } => match reference {
+                Reference::Env(name) => {
+                    problem.hint(format!("set it and give the command again: export {name}=…"))
+                }
+                Reference::File(_) => problem.hint(
+                    "write the value, and nothing else, into the file; its path starts from the folder of the run",
+                ),
+                Reference::Cmd(command) => {
+                    let text = quoted(Path::new(command));
+                    problem.hint(format!("see what it prints: sh -c {text}"))
+                }
+            },
+            PlanError::Template { .. } => problem.hint(
+                "the placeholders are {path} {name} {stem} {ext}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",
+            ),
             PlanError::Missing(name) => problem.hint(format!(
                 "give it again with -H '{name}: …', or make it a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
             )),
+            PlanError::Plain { .. } => problem
+                .note("whoever is on the way could read it; nothing was sent")
+                .hint("use https, or --allow-plain-http where the network between is trusted"),
             PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
             PlanError::Url { .. } | PlanError::Method(_) | PlanError::Header { .. } => problem,
         }

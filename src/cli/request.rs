@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use stride::caller::{Credential, PlanError, Template, TemplateError};
+use stride::caller::{Credential, Lookup, PlanError, Template, TemplateError};
 use stride::settings::{Call, Difference, Header, HeaderValue, Request, is_sensitive};
 
 use super::args::Run;
@@ -45,7 +45,11 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
 }
 
 /// Reads headers that are given again because their values are not stored.
-pub(crate) fn given_again(texts: &[String], call: &Call) -> Result<Vec<Credential>, Problem> {
+pub(crate) fn given_again(
+    texts: &[String],
+    call: &Call,
+    lookup: &Lookup,
+) -> Result<Vec<Credential>, Problem> {
     let Call::Http(request) = call else {
         return Ok(Vec::new());
     };
@@ -63,7 +67,7 @@ pub(crate) fn given_again(texts: &[String], call: &Call) -> Result<Vec<Credentia
         }
         // It may be given as a reference now; its value is needed either way.
         let resolved = Template::parse(value)
-            .and_then(|template| template.resolve_text(&super::environment::variable))
+            .and_then(|template| template.resolve_text(&**lookup))
             .map_err(|error| wrong_template(name, error))?;
         credentials.push(Credential {
             name: name.to_owned(),
@@ -114,7 +118,9 @@ fn header(text: &str) -> Result<Given, Problem> {
             "the header `{name}` mixes a placeholder with a literal value"
         ))
         .note("the literal part would be stored")
-        .hint("put the whole value into one environment variable, and write {env:NAME}"));
+        .hint(
+            "put the whole value into one variable or file, and write {env:NAME} or {file:PATH}",
+        ));
     }
     let value = HeaderValue::Template(value.to_owned());
     Ok((Header { name, value }, None))
@@ -208,6 +214,23 @@ mod tests {
         let (kept, credential) = header("X-Api-Key: {env:KEY}").unwrap();
         assert_eq!(kept.value, HeaderValue::Template("{env:KEY}".to_owned()));
         assert!(credential.is_none());
+    }
+
+    #[test]
+    fn every_kind_of_reference_stands_for_a_whole_value() {
+        for value in [
+            "{file:../key}",
+            "Bearer {cmd:pass show api}",
+            "sid={file:key}",
+        ] {
+            let text = format!("Authorization: {value}");
+            let (kept, credential) = header(&text).unwrap();
+            assert_eq!(kept.value, HeaderValue::Template(value.to_owned()));
+            assert!(credential.is_none());
+        }
+        assert!(header("Authorization: Bearer sk-sesame-{file:key}").is_err());
+        assert!(header("X-Api-Key: sk-sesame-{cmd:cat key}").is_err());
+        assert!(header("X-Api-Key: {vault:key}").is_err());
     }
 
     #[test]

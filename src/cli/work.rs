@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use stride::caller::{Caller, Credential, HttpPlan};
+use stride::caller::{Caller, Credential, HttpPlan, Network};
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
 use stride::input::{self, Skipped, Source};
@@ -33,7 +33,11 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
     // Whatever is wrong with the request is said before anything is made of the list.
     let settings = args.free.over(Settings::default());
     raise_descriptors(settings.threads)?;
-    plan(&asked.request, &settings, &asked.credentials)?;
+    let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
+    // A run that there is has its own folder. Whether it can be read is found out, and told, later.
+    let info = Reader::open(db).and_then(|reader| reader.info());
+    let base = info.map_or_else(|_| here.clone(), |info| info.base);
+    plan(&asked.request, &settings, &asked.credentials, &base)?;
     for credential in &asked.credentials {
         terminal.say(&format!(
             "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
@@ -41,7 +45,6 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
             credential.name
         ));
     }
-    let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     if db.symlink_metadata().is_ok() {
         // What is not ours is refused before a lock file is made beside it.
         Reader::open(db)?;
@@ -110,7 +113,11 @@ pub(crate) fn resume(db: &Path, args: &Resume, terminal: &Terminal) -> Result<u8
 pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, Problem> {
     let mut store = open(db)?;
     // What would keep the run from going on is said before anything is changed.
-    let credentials = given_again(&args.resume.header, &store.call()?)?;
+    let credentials = given_again(
+        &args.resume.header,
+        &store.call()?,
+        &environment::references(store.base()),
+    )?;
     if !args.queue_only {
         let settings = args.resume.free.over(store.settings()?);
         callable(&store, &settings, &credentials, true)?;
@@ -144,7 +151,11 @@ fn open(db: &Path) -> Result<Store, Problem> {
 }
 
 fn go_on(db: &Path, mut store: Store, args: &Resume, terminal: &Terminal) -> Result<u8, Problem> {
-    let credentials = given_again(&args.header, &store.call()?)?;
+    let credentials = given_again(
+        &args.header,
+        &store.call()?,
+        &environment::references(store.base()),
+    )?;
     let settings = args.free.over(store.settings()?);
     callable(&store, &settings, &credentials, something_left(&store))?;
     raise_descriptors(settings.threads)?;
@@ -161,7 +172,9 @@ fn callable(
     to_be_made: bool,
 ) -> Result<(), Problem> {
     match store.call()? {
-        Call::Http(request) if to_be_made => plan(&request, settings, credentials).map(drop),
+        Call::Http(request) if to_be_made => {
+            plan(&request, settings, credentials, store.base()).map(drop)
+        }
         Call::Http(_) => Ok(()),
         Call::Program { name } => Err(Problem::usage(format!(
             "this run's calls are made by a program of its own: {}",
@@ -179,12 +192,14 @@ fn plan(
     request: &Request,
     settings: &Settings,
     credentials: &[Credential],
+    base: &Path,
 ) -> Result<HttpPlan, Problem> {
     Ok(HttpPlan::new(
         request,
         settings,
         credentials,
-        &environment::variable,
+        Network::default(),
+        environment::references(base),
     )?)
 }
 
@@ -305,7 +320,7 @@ fn work(
     let mut progress = Progress::new(terminal);
     let outline = match store.call()? {
         Call::Http(request) if something_left(&store) => {
-            let plan = plan(&request, settings, credentials)?;
+            let plan = plan(&request, settings, credentials, store.base())?;
             let mut callers: Vec<Box<dyn Caller>> = Vec::with_capacity(settings.threads);
             for _ in 0..settings.threads {
                 callers.push(Box::new(plan.caller()?));

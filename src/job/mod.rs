@@ -273,6 +273,9 @@ impl Failure {
     /// How much of an error's body is kept, in bytes.
     pub const BODY_KEPT: usize = 4096;
 
+    /// The kind of a refusal of credentials that have been renewed since: the job is called again with the new ones.
+    pub const CREDENTIALS_RENEWED: &str = "credentials_renewed";
+
     /// A failure without an answer.
     pub fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
         Self {

@@ -191,7 +191,15 @@ fn a_tls_connection_to_what_speaks_no_tls_is_unreachable() {
         let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
     });
     let outcome = Client::post(&format!("https://127.0.0.1:{}/", server.port())).call();
-    assert!(is_unreachable(&outcome), "{outcome:?}");
+    let failure = outcome.failure().unwrap();
+    assert!(
+        matches!(outcome, Outcome::Unreachable(_)) && failure.kind == "tls",
+        "{outcome:?}"
+    );
+    assert!(
+        failure.message.contains("does not speak TLS"),
+        "{outcome:?}"
+    );
 }
 
 /// A late time-out notice for the idle connection, or bytes that belong to nobody, are not the next answer.

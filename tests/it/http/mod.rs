@@ -7,13 +7,19 @@ mod files;
 mod headers;
 mod hints;
 mod limits;
+mod proxy;
+mod refresh;
 mod run;
 mod secrets;
+mod tls;
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
-use stride::caller::{Caller, Cancel, Credential, HttpCaller, HttpPlan, PlanError};
+use stride::caller::{
+    Caller, Cancel, Credential, HttpCaller, HttpPlan, Network, PlanError, Reference,
+};
 use stride::job::{
     Answer, Attempt, AttemptId, Class, Failure, FileName, IdempotencyKey, Job, JobId, Outcome,
     Position,
@@ -29,6 +35,7 @@ struct Client {
     request: Request,
     settings: Settings,
     credentials: Vec<Credential>,
+    network: Network,
 }
 
 impl Client {
@@ -42,6 +49,7 @@ impl Client {
             },
             settings: Settings::default(),
             credentials: Vec::new(),
+            network: Network::default(),
         }
     }
 
@@ -85,8 +93,20 @@ impl Client {
     }
 
     fn plan(&self) -> Result<HttpPlan, PlanError> {
-        let lookup = |name: &str| (name == "SECRET").then(|| SECRET.as_bytes().to_vec());
-        HttpPlan::new(&self.request, &self.settings, &self.credentials, &lookup)
+        // Files lie in the folder of the jobs.
+        let folder = self.folder.path().to_owned();
+        let lookup = Arc::new(move |reference: &Reference| match reference {
+            Reference::Env(name) if name == "SECRET" => Ok(SECRET.as_bytes().to_vec()),
+            Reference::File(path) => fs::read(folder.join(path)).map_err(|error| error.to_string()),
+            _ => Err("there is no such thing".to_owned()),
+        });
+        HttpPlan::new(
+            &self.request,
+            &self.settings,
+            &self.credentials,
+            self.network,
+            lookup,
+        )
     }
 
     fn caller(&self) -> HttpCaller {

@@ -1,9 +1,10 @@
 //! The engine and the HTTP caller together, against a service that does everything wrong.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use stride::caller::{Caller, HttpPlan};
+use stride::caller::{Caller, HttpPlan, Network, Reference};
 use stride::engine::{self, Stop};
 use stride::job::FileName;
 use stride::settings::{Request, Settings};
@@ -39,7 +40,10 @@ fn every_call_is_traced_and_every_answer_is_kept() {
         retry_max_delay: Duration::ZERO,
         ..Settings::default()
     };
-    let plan = HttpPlan::new(&request, &settings, &[], &|_| None).unwrap();
+    let plan = {
+        let lookup = Arc::new(|_: &Reference| Err(String::new()));
+        HttpPlan::new(&request, &settings, &[], Network::default(), lookup).unwrap()
+    };
     let callers: Vec<_> = (0..4)
         .map(|_| Box::new(plan.caller().unwrap()) as Box<dyn Caller>)
         .collect();

@@ -1,0 +1,51 @@
+//! What keeps a request from being made.
+
+use thiserror::Error;
+
+use super::template::TemplateError;
+
+/// A request that cannot be made of what was asked for.
+#[derive(Debug, Error)]
+pub enum PlanError {
+    /// A template that is not one.
+    #[error("{place}: {error}")]
+    Template {
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it.
+        error: TemplateError,
+    },
+    /// The URL cannot be called.
+    #[error("`{url}` is not a URL that can be called: {reason}")]
+    Url {
+        /// As it was given, without user information.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The method is not one.
+    #[error("`{0}` is not an HTTP method")]
+    Method(String),
+    /// The header cannot be sent.
+    #[error("the header `{name}` cannot be sent: {reason}")]
+    Header {
+        /// Its name.
+        name: String,
+        /// Why; without its value.
+        reason: &'static str,
+    },
+    /// A credential that is not stored was not given again.
+    #[error("the value of the header `{0}` is not stored and has to be given again")]
+    Missing(String),
+    /// A credential would go through the network for all to read.
+    #[error("{what} would be sent to {host} unencrypted")]
+    Plain {
+        /// What it is, without its value.
+        what: String,
+        /// Where it would go.
+        host: String,
+    },
+    /// The HTTP client cannot be built.
+    #[error("cannot set up the HTTP client: {0}")]
+    Client(String),
+}

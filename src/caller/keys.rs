@@ -1,0 +1,308 @@
+//! A request's templates with their secrets in place, shared by all threads; and reading those secrets again
+//! when the service no longer takes them, for a key may be renewed in the middle of a run that takes days.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use reqwest::header::{HeaderName, HeaderValue as Value};
+
+use super::error::PlanError;
+use super::reference::{Lookup, Reference};
+use super::secrets::Secrets;
+use super::template::{Template, TemplateError};
+use crate::job::{Class, Failure, Outcome};
+
+/// A header as the request has it. Without a value it is left out.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) name: HeaderName,
+    /// Where it stands, for people.
+    pub(super) place: String,
+    pub(super) value: Option<Template>,
+}
+
+/// The templates, and the way to their secrets.
+pub(super) struct Keys {
+    url: Template,
+    headers: Vec<Header>,
+    lookup: Lookup,
+    state: Mutex<State>,
+}
+
+struct State {
+    current: Arc<Filled>,
+    /// Whether a refusal makes the secrets be read again. One reading is allowed until a call has been accepted,
+    /// so that a file which changes all the time makes no endless loop.
+    may_read: bool,
+}
+
+/// The templates with their secrets in place.
+#[derive(Debug, Clone)]
+pub(super) struct Filled {
+    /// Counts the readings that brought new values.
+    version: u64,
+    pub(super) url: Template,
+    pub(super) headers: Vec<(HeaderName, Option<Template>)>,
+    /// All secrets so far: a call that went out with an older one may still be answered.
+    pub(super) secrets: Secrets,
+    values: Values,
+}
+
+/// What references stand for. Each is looked up once.
+#[derive(Clone, Default, PartialEq)]
+struct Values(Vec<(Reference, Vec<u8>)>);
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} values]", self.0.len())
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (url, headers) = (&self.url, &self.headers);
+        write!(f, "{url:?} {headers:?}")
+    }
+}
+
+impl Values {
+    fn of(&mut self, reference: &Reference, lookup: &Lookup) -> Result<Vec<u8>, TemplateError> {
+        let known = self.0.iter().find(|(known, _)| known == reference);
+        if let Some((_, value)) = known {
+            return Ok(value.clone());
+        }
+        let value = super::template::look_up(reference, &**lookup)?;
+        self.0.push((reference.clone(), value.clone()));
+        Ok(value)
+    }
+}
+
+impl Keys {
+    /// Looks up every reference. `secrets` are those that are none.
+    pub(super) fn new(
+        url: Template,
+        headers: Vec<Header>,
+        secrets: Secrets,
+        lookup: Lookup,
+    ) -> Result<Self, PlanError> {
+        let first = fill(0, &url, &headers, secrets, Values::default(), &lookup)?;
+        let state = State {
+            current: Arc::new(first),
+            may_read: true,
+        };
+        Ok(Self {
+            url,
+            headers,
+            lookup,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Adds a secret that no template has.
+    pub(super) fn hide(&mut self, value: &[u8]) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut state.current).secrets.add(value);
+    }
+
+    /// What calls are made with now.
+    pub(super) fn current(&self) -> Arc<Filled> {
+        Arc::clone(&self.state().current)
+    }
+
+    /// Takes note of how a call ended that was made with `used`. Where it was refused for credentials that are
+    /// not the current ones, or are no longer, the outcome says so: the job is to be called again at once.
+    pub(super) fn learn(&self, used: &Filled, outcome: Outcome) -> Outcome {
+        let mut failure = match outcome {
+            Outcome::Failed(failure) if failure.status == Some(UNAUTHORIZED) => failure,
+            outcome => {
+                if is_accepted(&outcome) {
+                    self.accepted(used);
+                }
+                return outcome;
+            }
+        };
+        match self.renewed(used) {
+            Ok(true) => {
+                failure.class = Class::Auth;
+                failure.kind = Failure::CREDENTIALS_RENEWED;
+            }
+            Ok(false) => {}
+            Err(error) => failure.message = format!("{}; {error}", failure.message),
+        }
+        Outcome::Failed(failure)
+    }
+
+    fn accepted(&self, used: &Filled) {
+        let mut state = self.state();
+        // A late answer to the credentials before says nothing about these.
+        if used.version == state.current.version {
+            state.may_read = true;
+        }
+    }
+
+    /// Whether there are newer credentials than those that were refused. The first thread to ask reads them again;
+    /// the others wait meanwhile, and so does every call that would go out with the old ones.
+    fn renewed(&self, used: &Filled) -> Result<bool, PlanError> {
+        let mut state = self.state();
+        let current = Arc::clone(&state.current);
+        if used.version != current.version {
+            return Ok(true);
+        }
+        let lasting = |(reference, _): &(Reference, _)| !reference.can_change();
+        if !state.may_read || current.values.0.iter().all(lasting) {
+            return Ok(false);
+        }
+        state.may_read = false;
+        let mut kept = current.values.clone();
+        kept.0.retain(lasting);
+        let (version, secrets) = (current.version + 1, current.secrets.clone());
+        let (url, headers) = (&self.url, &self.headers);
+        let read = fill(version, url, headers, secrets, kept, &self.lookup)?;
+        let same = |(reference, value): &(Reference, Vec<u8>)| {
+            let before = current
+                .values
+                .0
+                .iter()
+                .find(|(known, _)| known == reference);
+            before.is_some_and(|(_, before)| before == value)
+        };
+        if read.values.0.iter().all(same) {
+            return Ok(false);
+        }
+        state.current = Arc::new(read);
+        Ok(true)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The status that says that credentials are not, or no longer, valid (RFC 9110, section 15.5.2).
+const UNAUTHORIZED: u16 = 401;
+
+/// Whether the service took the credentials: any 2xx, whatever its body.
+fn is_accepted(outcome: &Outcome) -> bool {
+    let status = match outcome {
+        Outcome::Succeeded(answer) => answer.status,
+        outcome => outcome.failure().and_then(|failure| failure.status),
+    };
+    status.is_some_and(|status| (200..300).contains(&status))
+}
+
+/// Puts values in the place of references; those that `values` has not yet are looked up.
+fn fill(
+    version: u64,
+    url: &Template,
+    headers: &[Header],
+    mut secrets: Secrets,
+    mut values: Values,
+    lookup: &Lookup,
+) -> Result<Filled, PlanError> {
+    let wrong = |place: &str, error| PlanError::Template {
+        place: place.to_owned(),
+        error,
+    };
+    let url = url
+        .resolve(&mut |reference| values.of(reference, lookup))
+        .map_err(|error| wrong("the URL", error))?;
+    let mut filled = Vec::with_capacity(headers.len());
+    for Header { name, place, value } in headers {
+        let value = value.as_ref().map(|template| {
+            template.resolve(&mut |reference| {
+                let value = values.of(reference, lookup)?;
+                match Value::from_bytes(&value) {
+                    Ok(_) => Ok(value),
+                    Err(_) => Err(TemplateError::Value {
+                        reference: reference.clone(),
+                        reason:
+                            "its value has a character that no header can carry, such as a newline"
+                                .to_owned(),
+                    }),
+                }
+            })
+        });
+        let value = value.transpose().map_err(|error| wrong(place, error))?;
+        filled.push((name.clone(), value));
+    }
+    for (_, value) in &values.0 {
+        secrets.add(value);
+    }
+    Ok(Filled {
+        version,
+        url,
+        headers: filled,
+        secrets,
+        values,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Answer;
+
+    /// Keys in a header whose file holds the next number at each reading, up to `last`.
+    fn keys(last: u32) -> Keys {
+        let read = Mutex::new(0);
+        let lookup: Lookup = Arc::new(move |reference| {
+            assert_eq!(reference, &Reference::File("key".into()));
+            let mut read = read.lock().unwrap();
+            *read += 1;
+            Ok(format!("key-number-{}", last.min(*read)).into_bytes())
+        });
+        let header = Header {
+            name: HeaderName::from_static("x-api-key"),
+            place: "the header".to_owned(),
+            value: Some(Template::parse("{file:key}").unwrap()),
+        };
+        let url = Template::parse("https://a.example/").unwrap();
+        Keys::new(url, vec![header], Secrets::default(), lookup).unwrap()
+    }
+
+    fn refused() -> Outcome {
+        Outcome::Failed(Failure {
+            status: Some(401),
+            ..Failure::new(Class::Auth, "http_status", "HTTP 401")
+        })
+    }
+
+    fn kind(keys: &Keys, used: &Filled) -> &'static str {
+        keys.learn(used, refused()).failure().unwrap().kind
+    }
+
+    #[test]
+    fn one_reading_is_allowed_until_a_call_is_accepted() {
+        let keys = keys(u32::MAX);
+        let first = keys.current();
+        assert_eq!(kind(&keys, &first), Failure::CREDENTIALS_RENEWED);
+        let second = keys.current();
+        assert_eq!(kind(&keys, &second), "http_status");
+        // With those before, however late; an answer to them allows nothing.
+        assert_eq!(kind(&keys, &first), Failure::CREDENTIALS_RENEWED);
+        let good = || {
+            Outcome::Succeeded(Answer {
+                status: Some(200),
+                ..Answer::json("1")
+            })
+        };
+        keys.learn(&first, good());
+        assert_eq!(kind(&keys, &second), "http_status");
+        keys.learn(&second, good());
+        assert_eq!(kind(&keys, &second), Failure::CREDENTIALS_RENEWED);
+        let masked = keys
+            .current()
+            .secrets
+            .mask_text("key-number-1, key-number-2");
+        assert_eq!(masked, "[redacted], [redacted]");
+        assert!(!format!("{keys:?} {second:?}").contains("number"));
+    }
+
+    #[test]
+    fn what_has_not_changed_is_refused_as_before() {
+        let keys = keys(1);
+        let first = keys.current();
+        assert_eq!(kind(&keys, &first), "http_status");
+        assert_eq!(kind(&keys, &first), "http_status");
+    }
+}

@@ -1,0 +1,167 @@
+//! The way to the service: what may go over it unencrypted, and the proxy on it.
+
+use std::net::IpAddr;
+
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Url;
+
+use super::error::PlanError;
+use super::template::Template;
+use crate::settings::{HeaderValue, Request, is_sensitive};
+
+/// What is asked of the way to the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Network {
+    /// No proxy is used, whatever the environment says.
+    pub no_proxy: bool,
+    /// Credentials may go to other machines over plain `http`.
+    pub allow_plain_http: bool,
+}
+
+/// Refuses a request that would show a credential to everybody on the way.
+pub(super) fn keep_private(target: &Url, request: &Request) -> Result<(), PlanError> {
+    let host = target.host_str().unwrap_or_default();
+    if target.scheme() != "http" || is_loopback(host) {
+        return Ok(());
+    }
+    match credential(request) {
+        None => Ok(()),
+        Some(what) => Err(PlanError::Plain {
+            what,
+            host: host.to_owned(),
+        }),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// What of a request is a credential: a sensitive header, and whatever is given as a reference.
+fn credential(request: &Request) -> Option<String> {
+    let refers = |text: &str| Template::parse(text).is_ok_and(|template| template.has_reference());
+    let header = request.headers.iter().find(|header| match &header.value {
+        HeaderValue::Absent => false,
+        HeaderValue::Withheld => true,
+        HeaderValue::Template(text) => {
+            refers(text) || !text.is_empty() && is_sensitive(&header.name)
+        }
+    });
+    if let Some(header) = header {
+        return Some(format!("the header `{}`", header.name));
+    }
+    // The host may come from the environment too, and is no secret.
+    let (_, rest) = request.url.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    refers(&rest[end..]).then(|| "what the URL refers to".to_owned())
+}
+
+/// A proxy.
+pub(super) struct Proxy {
+    /// Its address, with `***` in the place of a name and password.
+    pub(super) shown: String,
+    /// Those.
+    pub(super) credentials: Vec<Vec<u8>>,
+}
+
+/// The proxy that the client takes for this URL: found by the rules, and by the code, that the client uses.
+pub(super) fn proxy(target: &Url) -> Option<Proxy> {
+    through(&Matcher::from_system(), target)
+}
+
+fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
+    let target: Uri = target.as_str().parse().ok()?;
+    let found = matcher.intercept(&target)?;
+    let mut credentials = Vec::new();
+    if let Some(basic) = found.basic_auth() {
+        credentials.push(basic.as_bytes().to_vec());
+    }
+    if let Some((user, password)) = found.raw_auth() {
+        credentials.extend([user, password].map(|text| text.as_bytes().to_vec()));
+    }
+    let (scheme, host) = (found.uri().scheme_str()?, found.uri().authority()?);
+    let user = if credentials.is_empty() { "" } else { "***@" };
+    Some(Proxy {
+        shown: format!("{scheme}://{user}{host}"),
+        credentials,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Header;
+
+    fn request(url: &str, header: Option<(&str, HeaderValue)>) -> Request {
+        let header = header.map(|(name, value)| Header {
+            name: name.to_owned(),
+            value,
+        });
+        Request {
+            method: "POST".to_owned(),
+            url: url.to_owned(),
+            headers: header.into_iter().collect(),
+        }
+    }
+
+    fn is_refused(request: &Request) -> bool {
+        let target = request.url.replace("{env:KEY}", "x");
+        keep_private(&Url::parse(&target).unwrap(), request).is_err()
+    }
+
+    #[test]
+    fn a_credential_leaves_this_machine_only_encrypted() {
+        let bare = |url| is_refused(&request(url, None));
+        let key = |url| is_refused(&request(url, Some(("X-Api-Key", HeaderValue::Withheld))));
+        for url in [
+            "http://example.com/",
+            "http://10.0.0.1/",
+            "http://[fe80::1]/",
+            "http://localhost.example.com/",
+        ] {
+            assert!(key(url) && !bare(url), "{url}");
+        }
+        for url in [
+            "https://example.com/",
+            "http://localhost:80/",
+            "http://LOCALHOST/",
+            "http://127.9.9.9/",
+            "http://[::1]:8080/",
+        ] {
+            assert!(!key(url), "{url}");
+        }
+        assert!(bare("http://example.com/?key={env:KEY}"));
+        assert!(!bare("http://{env:KEY}/x"));
+    }
+
+    #[test]
+    fn a_reference_is_a_credential_in_any_header() {
+        let with = |name, value: &str| {
+            let value = HeaderValue::Template(value.to_owned());
+            is_refused(&request("http://example.com/", Some((name, value))))
+        };
+        assert!(with("X-Who", "{env:KEY}"));
+        assert!(with("Cookie", "a={name}"));
+        assert!(!with("X-Who", "{name}"));
+        let absent = Some(("Authorization", HeaderValue::Absent));
+        assert!(!is_refused(&request("http://example.com/", absent)));
+    }
+
+    #[test]
+    fn a_proxy_is_told_without_its_password() {
+        let matcher = Matcher::builder()
+            .http("http://me:hunter2pass@proxy.example:3128/")
+            .https("proxy.example")
+            .no("localhost, 10.0.0.0/8")
+            .build();
+        let told = |url| through(&matcher, &Url::parse(url).unwrap()).map(|proxy| proxy.shown);
+        assert_eq!(
+            told("http://a.example/?a=b").unwrap(),
+            "http://***@proxy.example:3128"
+        );
+        assert_eq!(told("https://a.example/").unwrap(), "http://proxy.example");
+        assert_eq!(told("http://10.1.2.3/"), None);
+    }
+}

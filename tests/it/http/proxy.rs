@@ -1,0 +1,129 @@
+//! Proxies, and what may not be sent for all to read. The whole program is what has an environment.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+
+use stride::caller::PlanError;
+use stride::job::Outcome;
+use stride::settings::HeaderValue;
+
+use super::{Client, succeeded};
+use crate::cli::{Place, until};
+use crate::support::{FakeApi, Gate, RawServer, Reply};
+
+/// Begins a run of one file with these variables, and waits until something is recorded of its first attempt.
+fn recorded(url: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let place = Place::new();
+    place.write("a.txt", "hello");
+    let mut command = place.command(&["run", "--url", url, "a.txt"]);
+    command.envs(variables.iter().copied());
+    let running = place.begin_command(&mut command);
+    let attempts = || place.sql("SELECT outcome, kind FROM attempt WHERE ended IS NOT NULL");
+    until(|| place.at("stride.db").exists() && !attempts().is_empty());
+    running.kill();
+    attempts().remove(0)
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used() {
+    let proxy = FakeApi::start(|_| Reply::json(1));
+    let variables = [("http_proxy", proxy.url())];
+    let variables = variables
+        .each_ref()
+        .map(|(name, url)| (*name, url.as_str()));
+    assert_eq!(
+        recorded("http://service.invalid/x", &variables)[0],
+        "succeeded"
+    );
+    assert_eq!(proxy.log()[0].request.target, "http://service.invalid/x");
+}
+
+#[test]
+fn a_proxy_that_is_not_there_or_refuses_leaves_nothing_sent() {
+    let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let gone = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    let attempt = recorded("http://service.invalid/", &[("http_proxy", &gone)]);
+    assert_eq!(attempt, ["not_sent", "unreachable"]);
+
+    let asked = Gate::default();
+    let tell = asked.clone();
+    let refusing = RawServer::start(move |mut connection| {
+        let mut bytes = [0; 1024];
+        let read = connection.read(&mut bytes).unwrap_or(0);
+        if bytes[..read].starts_with(b"CONNECT service.invalid:443 ") {
+            tell.open();
+        }
+        let _ = connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+    });
+    let attempt = recorded(
+        "https://service.invalid/",
+        &[("https_proxy", &refusing.url())],
+    );
+    assert_eq!(attempt, ["not_sent", "unreachable"]);
+    asked.wait();
+}
+
+/// A process has one environment, so this one test has a process of its own.
+#[test]
+fn a_proxy_is_told_and_can_be_done_without() {
+    let proxy = FakeApi::start(|_| Reply::json(1));
+    let variable = format!("http://me:hunter2pass@127.0.0.1:{}", proxy.port());
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "http::proxy::with_a_proxy"])
+        .env_clear()
+        .env("http_proxy", variable)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+    let log = proxy.log();
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0].request.target, "http://service.invalid/");
+    // me:hunter2pass
+    assert_eq!(
+        log[0].request.header("proxy-authorization"),
+        Some("Basic bWU6aHVudGVyMnBhc3M=")
+    );
+}
+
+#[test]
+#[ignore = "the test above runs it, with a proxy in its environment"]
+fn with_a_proxy() {
+    let mut client = Client::post("http://service.invalid/");
+    let told = client.plan().unwrap().proxy().unwrap();
+    assert!(told.starts_with("http://***@127.0.0.1:"), "{told}");
+    succeeded(client.call());
+    client.network.no_proxy = true;
+    assert_eq!(client.plan().unwrap().proxy(), None);
+    let outcome = client.call();
+    assert!(matches!(outcome, Outcome::Unreachable(_)), "{outcome:?}");
+}
+
+#[test]
+fn a_credential_for_another_machine_is_not_sent_unencrypted() {
+    let mut client = Client::post("http://service.invalid/").template("X-Who", "{env:SECRET}");
+    let error = client.plan().unwrap_err();
+    assert!(matches!(&error, PlanError::Plain { .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "the header `X-Who` would be sent to service.invalid unencrypted"
+    );
+    client.network.allow_plain_http = true;
+    client.plan().unwrap();
+    let absent = Client::post("http://service.invalid/").header("X-Who", HeaderValue::Absent);
+    absent.plan().unwrap();
+
+    let place = Place::new();
+    place.write("a.txt", "hello");
+    let url = "http://me:hunter2pass@service.invalid/";
+    place
+        .stride(&["run", "--url", url, "a.txt"])
+        .expect(2)
+        .says("--allow-plain-http");
+    assert!(!place.at("stride.db").exists());
+}
