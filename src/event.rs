@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::governor::{Closed, Halt};
 use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position};
-use crate::pace::Closed;
+use crate::settings::Settings;
 
 /// How many jobs are in which state, and what the attempts came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -67,6 +68,8 @@ pub enum Ending {
     Stopped,
     /// The caller panicked on this file.
     Panicked(FileName),
+    /// A guard or a budget stopped it; the rest is pending.
+    Halted(Halt),
 }
 
 impl Ending {
@@ -76,6 +79,7 @@ impl Ending {
             Self::Finished => "finished",
             Self::Stopped => "stopped",
             Self::Panicked(_) => "panicked",
+            Self::Halted(_) => "halted",
         }
     }
 }
@@ -109,10 +113,23 @@ pub enum Event {
     Settled(Box<Settled>),
     /// The gate closed for all threads, or opened (`None`).
     Gate(Option<Shut>),
-    /// A stop was asked for; so many calls are still in flight.
+    /// What keeps the run from going faster.
+    Flow(Flow),
+    /// A job that was left pending after a refusal has failed: the service took others.
+    GaveUp {
+        /// The job's name.
+        path: FileName,
+        /// The attempt that was refused.
+        attempt: AttemptId,
+    },
+    /// Somebody has changed the settings meanwhile; these hold from now on.
+    Changed(Box<Settings>),
+    /// A stop was asked for, or the governor stops the run; so many calls are still in flight.
     Stopping {
         /// Calls in flight.
         in_flight: usize,
+        /// Why, where nobody asked for it.
+        halt: Option<Halt>,
     },
     /// The runner ended.
     Stopped {
@@ -123,6 +140,17 @@ pub enum Event {
     },
     /// Nothing happened for a moment.
     Tick,
+}
+
+/// What keeps a run from going faster, for others to see.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// In a few words.
+    pub limited_by: String,
+    /// The moment that belongs to them, seen from now, in milliseconds; negative where it has passed.
+    pub moment: Option<i64>,
+    /// How long it takes until the last file can be called, at best.
+    pub finish: Option<Duration>,
 }
 
 /// The gate, closed for all threads.

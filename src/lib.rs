@@ -18,7 +18,7 @@
 //! let mut run = stride::Run::open(at("stride.db"), "count words, version 1")?;
 //! run.add([at("a.txt"), at("b.txt")])?;
 //!
-//! let settings = Settings { threads: 2, ..Settings::default() };
+//! let settings = Settings { threads: 2.into(), ..Settings::default() };
 //! let outline = run.process(&settings, |job| {
 //!     // This is your `api_call(file)`.
 //!     let text = std::fs::read_to_string(&job.file)
@@ -49,7 +49,6 @@ pub mod export;
 pub mod governor;
 pub mod input;
 pub mod job;
-pub mod pace;
 pub mod retry;
 mod run;
 pub mod settings;

@@ -7,7 +7,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::caller::{Caller, FnCaller};
-use crate::engine::{self, Outline, RunError, Stop};
+use crate::engine::{self, MakeCaller, Outline, RunError, Stop};
 use crate::event::Event;
 use crate::export::{self, ExportError, Format, Selection};
 use crate::job::{Answer, Failure, FileName, Job};
@@ -99,26 +99,24 @@ impl Run {
     where
         F: FnMut(&Job) -> Result<Answer, Failure> + Clone + Send + 'static,
     {
-        let caller = || Box::new(FnCaller(call.clone())) as Box<dyn Caller>;
-        let callers = std::iter::repeat_with(caller)
-            .take(settings.threads)
-            .collect();
-        self.process_with(settings, callers, &Stop::new(), &mut |_| {})
+        let mut make = move || Ok(Box::new(FnCaller(call.clone())) as Box<dyn Caller>);
+        self.process_with(settings, &mut make, &Stop::new(), &mut |_| {})
     }
 
-    /// As [`process`](Self::process), with a [`Caller`] for each thread, a way to stop, and every event.
+    /// As [`process`](Self::process), with a [`Caller`] of its own for each thread, a way to stop, and every
+    /// event.
     ///
     /// # Errors
     ///
     /// The database fails; what was recorded by then is safe.
-    pub fn process_with(
-        &mut self,
+    pub fn process_with<'c>(
+        &'c mut self,
         settings: &Settings,
-        callers: Vec<Box<dyn Caller>>,
+        make: &'c mut MakeCaller<'c>,
         stop: &Stop,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Outline, Error> {
-        Ok(engine::run(&mut self.0, callers, settings, stop, on_event)?)
+        Ok(engine::run(&mut self.0, make, settings, stop, on_event)?)
     }
 
     /// Writes the results to a file, whole or not at all. Returns how many files' results were written.

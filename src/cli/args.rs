@@ -1,18 +1,15 @@
 //! The words of the command line.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use stride::class::ClassRule;
 use stride::export::Format;
+use stride::governor::Rate;
 use stride::job::Class;
-use stride::pace::Rate;
-use stride::retry::DoubtPolicy;
-use stride::settings::{Settings, parse_duration, parse_size};
 
-/// The most chunk threads one runner can have.
-const MOST_THREADS: u64 = 10_000;
+use super::tuning::{Free, Live};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
 #[derive(Debug, Parser)]
@@ -55,9 +52,11 @@ pub(crate) enum Command {
     /// Make a run, or go on with it
     Run(Box<Run>),
     /// Go on with a run, with the settings it has
-    Resume(Resume),
+    Resume(Box<ResumeAll>),
     /// Call failed or held files again
-    Retry(Retry),
+    Retry(Box<Retry>),
+    /// Change how fast a run goes and when it stops, also while it goes on
+    Set(Box<Live>),
     /// Say where a run stands, also while it goes on
     Status(Status),
     /// List what failed, and why
@@ -95,10 +94,42 @@ pub(crate) struct Run {
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
 
+    /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
+    #[arg(long, value_name = "RULE", help_heading = KEPT)]
+    pub(crate) class: Vec<ClassRule>,
     #[command(flatten)]
     pub(crate) free: Free,
     #[command(flatten)]
+    pub(crate) once: Once,
+    #[command(flatten)]
     pub(crate) outputs: Outputs,
+}
+
+/// The heading of what a run remembers.
+pub(crate) const KEPT: &str = "Settings, kept until given again";
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ResumeAll {
+    /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
+    #[arg(long, value_name = "RULE", help_heading = KEPT)]
+    pub(crate) class: Vec<ClassRule>,
+    #[command(flatten)]
+    pub(crate) resume: Resume,
+}
+
+/// What holds for one invocation and is not kept.
+#[derive(Debug, Clone, Copy, Default, ClapArgs)]
+#[command(next_help_heading = "This time only")]
+pub(crate) struct Once {
+    /// Use no proxy, whatever the environment says
+    #[arg(long)]
+    pub(crate) no_proxy: bool,
+    /// Let credentials go over plain http to another machine
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
+    /// Call at once, although the service has asked to wait
+    #[arg(long)]
+    pub(crate) ignore_wait: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -109,14 +140,16 @@ pub(crate) struct Resume {
     #[command(flatten)]
     pub(crate) free: Free,
     #[command(flatten)]
+    pub(crate) once: Once,
+    #[command(flatten)]
     pub(crate) outputs: Outputs,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Retry {
-    /// Only failures of this class
+    /// Only failures of this class; a rule such as status=409:transient puts answers into another class
     #[arg(long, value_name = "CLASS", value_parser = parse_class)]
-    pub(crate) class: Vec<Class>,
+    pub(crate) class: Vec<ClassOrRule>,
     /// Only failures with this HTTP status
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Vec<u16>,
@@ -131,45 +164,6 @@ pub(crate) struct Retry {
     pub(crate) queue_only: bool,
     #[command(flatten)]
     pub(crate) resume: Resume,
-}
-
-/// The settings that may change at any time. One left out keeps its last given value.
-#[derive(Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Settings, kept until given again")]
-pub(crate) struct Free {
-    /// Chunk threads: calls at the same time [default: 8]
-    #[arg(short = 'j', long, alias = "jobs", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_THREADS))]
-    threads: Option<u64>,
-    /// The pace of all threads together, such as 10/s, 600/m, 5000/h, 100000/d, or none
-    #[arg(long, value_parser = parse_rate)]
-    rate: Option<Pace>,
-    /// Repeats after a passing failure [default: 4]
-    #[arg(long, value_name = "N")]
-    retries: Option<u32>,
-    /// The longest first wait before a repeat; it doubles each time [default: 1s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    retry_delay: Option<Duration>,
-    /// The longest wait before a repeat [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    retry_max_delay: Option<Duration>,
-    /// What to do with a call that was perhaps sent and has no answer [default: retry]
-    #[arg(long, value_enum)]
-    in_doubt: Option<InDoubt>,
-    /// How long a whole call may take [default: 10m]
-    #[arg(long, value_name = "TIME", value_parser = parse_positive)]
-    timeout: Option<Duration>,
-    /// How long the file or the answer may stand still on its way [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = parse_positive)]
-    idle_timeout: Option<Duration>,
-    /// How long making a connection may take [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_positive)]
-    connect_timeout: Option<Duration>,
-    /// The largest answer [default: 16MiB]
-    #[arg(long, value_name = "SIZE", value_parser = parse_response_size)]
-    max_response: Option<u64>,
-    /// How long calls in flight may take to end after Ctrl-C [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    grace: Option<Duration>,
 }
 
 #[derive(Debug, Default, ClapArgs)]
@@ -246,83 +240,26 @@ impl From<FormatArg> for Format {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum InDoubt {
-    /// Call it again, with the same Idempotency-Key
-    Retry,
-    /// Hold it until `stride retry --held`
-    Hold,
+/// What `retry --class` takes: a class to choose failures by, or a rule for answers to come.
+#[derive(Debug, Clone)]
+pub(crate) enum ClassOrRule {
+    Class(Class),
+    Rule(ClassRule),
 }
 
-/// A rate, or that there is none.
-#[derive(Debug, Clone, Copy)]
-struct Pace(Option<Rate>);
-
-fn parse_rate(text: &str) -> Result<Pace, String> {
-    if text == "none" {
-        Ok(Pace(None))
-    } else {
-        text.parse().map(|rate| Pace(Some(rate)))
+fn parse_class(word: &str) -> Result<ClassOrRule, String> {
+    if word.contains(':') {
+        return word.parse().map(ClassOrRule::Rule);
     }
-}
-
-fn parse_positive(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("it has to be longer than nothing".to_owned()),
-        duration => Ok(duration),
-    }
-}
-
-/// SQLite keeps at most a thousand million bytes in one place.
-const LARGEST_RESPONSE: u64 = 900 << 20;
-
-fn parse_response_size(text: &str) -> Result<u64, String> {
-    match parse_size(text)? {
-        size if size > LARGEST_RESPONSE => Err("an answer can have at most 900MiB".to_owned()),
-        size => Ok(size),
-    }
-}
-
-fn parse_class(word: &str) -> Result<Class, String> {
-    Class::from_word(word).ok_or_else(|| {
-        let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
-        format!(
-            "there is no class `{word}`; the classes are {}",
-            words.join(", ")
-        )
-    })
-}
-
-impl Free {
-    /// The settings with what was given put over what was there.
-    pub(crate) fn over(&self, settings: Settings) -> Settings {
-        let in_doubt = self.in_doubt.map(|in_doubt| match in_doubt {
-            InDoubt::Retry => DoubtPolicy::Retry,
-            InDoubt::Hold => DoubtPolicy::Hold,
-        });
-        Settings {
-            threads: self
-                .threads
-                .and_then(|threads| usize::try_from(threads).ok())
-                .unwrap_or(settings.threads),
-            rate: self.rate.map_or(settings.rate, |Pace(rate)| rate),
-            retries: self.retries.unwrap_or(settings.retries),
-            retry_delay: self.retry_delay.unwrap_or(settings.retry_delay),
-            // Asking for longer first waits alone asks for longer waits.
-            retry_max_delay: self.retry_max_delay.unwrap_or_else(|| {
-                settings
-                    .retry_max_delay
-                    .max(self.retry_delay.unwrap_or_default())
-            }),
-            in_doubt: in_doubt.unwrap_or(settings.in_doubt),
-            timeout: self.timeout.unwrap_or(settings.timeout),
-            idle_timeout: self.idle_timeout.unwrap_or(settings.idle_timeout),
-            connect_timeout: self.connect_timeout.unwrap_or(settings.connect_timeout),
-            max_response: self.max_response.unwrap_or(settings.max_response),
-            grace: self.grace.unwrap_or(settings.grace),
-            classes: settings.classes,
-        }
-    }
+    Class::from_word(word)
+        .map(ClassOrRule::Class)
+        .ok_or_else(|| {
+            let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
+            format!(
+                "there is no class `{word}`; the classes are {}",
+                words.join(", ")
+            )
+        })
 }
 
 #[cfg(test)]
@@ -334,42 +271,5 @@ mod tests {
     #[test]
     fn the_words_fit_together() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn a_longer_first_wait_is_not_cut_by_a_bound_that_nobody_gave() {
-        let minutes = Duration::from_secs(300);
-        let free = Free {
-            retry_delay: Some(minutes),
-            ..Free::default()
-        };
-        assert_eq!(free.over(Settings::default()).retry_max_delay, minutes);
-        let second = Duration::from_secs(1);
-        let free = Free {
-            retry_max_delay: Some(second),
-            ..free
-        };
-        assert_eq!(free.over(Settings::default()).retry_max_delay, second);
-    }
-
-    #[test]
-    fn what_is_left_out_stays() {
-        let stored = Settings {
-            threads: 3,
-            retries: 9,
-            ..Settings::default()
-        };
-        let free = Free {
-            threads: Some(5),
-            rate: Some(Pace(None)),
-            ..Free::default()
-        };
-        assert_eq!(
-            free.over(stored.clone()),
-            Settings {
-                threads: 5,
-                ..stored
-            }
-        );
     }
 }

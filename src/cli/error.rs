@@ -139,8 +139,8 @@ impl From<RunError> for Problem {
                 }
                 problem.hint("mend the storage, then give the same command again")
             }
-            RunError::NoCallers => Self::of(exit::INTERNAL, &error),
-            RunError::Thread { .. } => Self::of(exit::ERROR, &error)
+            RunError::NoThreads => Self::of(exit::INTERNAL, &error),
+            RunError::Caller { .. } | RunError::Thread { .. } => Self::of(exit::ERROR, &error)
                 .hint("use fewer threads (-j), or raise the limits of the system"),
         }
     }

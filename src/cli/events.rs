@@ -72,6 +72,10 @@ enum Detail<'e> {
         sha256: Option<String>,
         duration: f64,
     },
+    GaveUp {
+        attempt: u32,
+        state: JobState,
+    },
     Stopped {
         ending: &'static str,
         counts: &'e Counts,
@@ -166,7 +170,15 @@ impl Events {
             }
             // Whenever the run has a moment, so has the file.
             Event::Tick => return self.check(std::io::Write::flush),
-            Event::Gate(_) | Event::Stopping { .. } => return,
+            Event::GaveUp { path, attempt } => Line::about(
+                "gave_up",
+                path,
+                Detail::GaveUp {
+                    attempt: attempt.number,
+                    state: JobState::Failed,
+                },
+            ),
+            Event::Gate(_) | Event::Flow(_) | Event::Changed(_) | Event::Stopping { .. } => return,
         };
         // Whoever follows the file should not wait for a buffer to be full.
         let due = self.flushed.elapsed() >= FLUSH_EVERY || matches!(event, Event::Stopped { .. });

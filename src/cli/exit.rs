@@ -8,6 +8,8 @@ pub(crate) const ERROR: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// Not everything is done.
 pub(crate) const INCOMPLETE: u8 = 3;
+/// Stopped early by a guard or a limit; the rest is pending.
+pub(crate) const HALTED: u8 = 4;
 /// Another runner has this database.
 pub(crate) const BUSY: u8 = 5;
 /// The database is unusable.

@@ -4,18 +4,21 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use stride::event::Counts;
 use stride::export::timestamp;
 use stride::job::{Class, FileName, JobState, escaped};
-use stride::settings::Call;
-use stride::store::{Holder, Lock, Reader, Record, RunInfo, StoreError};
+use stride::settings::{Call, Threads, show_duration};
+use stride::store::{Holder, Lock, Noted, Reader, Record, RunInfo, StoreError, wall_clock};
 
 use super::args::{Failures, Status};
 use super::error::{Problem, command};
 use super::exit;
+use super::progress::limited_by;
 use super::summary::{standing, told};
 use super::terminal::{Terminal, counted, grouped, written};
+use super::when::clock;
 
 /// Ends a command that printed data.
 pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
@@ -33,8 +36,18 @@ struct StatusJson<'r> {
     created: String,
     base: String,
     call: &'r Call,
-    threads: usize,
+    threads: Value,
     rate: Option<String>,
+    /// What keeps the run from going faster, as far as its runner has noted it.
+    limit: Option<String>,
+    /// Until when the service asked everybody to wait.
+    closed_until: Option<String>,
+    /// When the last file can be called at best.
+    earliest_end: Option<String>,
+    calls: u64,
+    cost: String,
+    /// For how many seconds runners have worked on it.
+    worked: f64,
     runners: u64,
     working: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +61,13 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
     let (counts, info) = (reader.counts()?, reader.info()?);
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());
+    let noted = reader.noted()?;
+    let limit = noted
+        .limited_by
+        .as_deref()
+        .filter(|words| holder.is_some() && !words.is_empty())
+        .map(|words| limited_by(words, noted.limited_at));
+    let closed = noted.closed_until.filter(|until| *until > wall_clock());
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
         let status = StatusJson {
@@ -56,8 +76,17 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             created: timestamp(info.created),
             base: info.base.to_string_lossy().into_owned(),
             call: &info.call,
-            threads: info.settings.threads,
-            rate: info.settings.rate.map(|rate| rate.to_string()),
+            threads: match info.settings.threads {
+                Threads::Fixed(threads) => threads.into(),
+                Threads::Auto => "auto".into(),
+            },
+            rate: rates(&info),
+            limit,
+            closed_until: closed.map(timestamp),
+            earliest_end: noted.finish.filter(|_| holder.is_some()).map(timestamp),
+            calls: noted.used.calls,
+            cost: noted.used.cost.to_string(),
+            worked: noted.used.worked.as_secs_f64(),
             runners: info.runners,
             working: holder.is_some(),
             pid: holder.as_ref().map(|holder| holder.pid),
@@ -84,10 +113,20 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         ("call", call(&info.call)),
         ("files", standing(&counts)),
         ("calls", calls(&counts)),
+        ("used", used(&noted, &info)),
         ("runner", runner(&info, holder.as_ref(), &counts)),
+        (
+            "limit",
+            limit
+                .or_else(|| {
+                    closed.map(|until| format!("the service asked to wait until {}", clock(until)))
+                })
+                .unwrap_or_default(),
+        ),
     ];
     let result = lines
         .into_iter()
+        .filter(|(_, text)| !text.is_empty())
         .try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
     printed(result.and_then(|()| out.flush()))
 }
@@ -111,6 +150,36 @@ fn calls(counts: &Counts) -> String {
         }
     }
     line
+}
+
+/// The rates, in the words in which they were given.
+fn rates(info: &RunInfo) -> Option<String> {
+    let words = info.settings.rates.words();
+    (!words.is_empty()).then(|| words.join(" and "))
+}
+
+/// What is used of the budgets, where there are any.
+fn used(noted: &Noted, info: &RunInfo) -> String {
+    let settings = &info.settings;
+    let mut parts = Vec::new();
+    if let Some(most) = settings.max_calls {
+        parts.push(format!(
+            "{} of {}",
+            grouped(noted.used.calls),
+            counted(most, "call")
+        ));
+    }
+    if let Some(most) = settings.max_cost {
+        parts.push(format!("{} of {most} in cost", noted.used.cost));
+    }
+    if let Some(most) = settings.max_duration {
+        let worked = show_duration(noted.used.worked);
+        parts.push(format!("{worked} of {} of work", show_duration(most)));
+    }
+    if let Some(until) = settings.until {
+        parts.push(format!("until {}", clock(until)));
+    }
+    parts.join(", ")
 }
 
 fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {

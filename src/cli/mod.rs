@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod exit;
 mod export;
+mod halt;
 mod list;
 mod look;
 mod progress;
@@ -14,6 +15,8 @@ mod request;
 mod signals;
 mod summary;
 mod terminal;
+mod tuning;
+mod when;
 mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,8 +64,9 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
     let db = args.db;
     match args.command {
         Command::Run(run) => work::run(&db, *run, terminal),
-        Command::Resume(resume) => work::resume(&db, &resume, terminal),
+        Command::Resume(all) => work::resume(&db, &all, terminal),
         Command::Retry(retry) => work::retry(&db, &retry, terminal),
+        Command::Set(live) => work::set(&db, &live, terminal),
         Command::Status(status) => look::status(&db, &status),
         Command::Failures(failures) => look::failures(&db, &failures),
         Command::Export(export) => export::export(&db, &export, terminal),

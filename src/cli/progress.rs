@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use stride::event::{Counts, Event, Settled, Shut};
+use stride::event::{Counts, Event, Flow, Settled, Shut};
+use stride::governor::Closed;
 use stride::job::{FileName, JobState, escaped};
-use stride::pace::Closed;
 use stride::settings::show_duration;
+use stride::store::wall_clock;
 
+use super::halt;
 use super::terminal::{Terminal, counted, grouped};
+use super::when::clock;
 
 /// Over how long "of late" reaches.
 const LATE: Duration = Duration::from_secs(15);
@@ -34,6 +37,10 @@ pub(crate) struct Progress {
     gate: Option<(Closed, Option<Instant>)>,
     /// What a line last told of the gate, and when.
     last_gate: Option<(Closed, Instant)>,
+    /// What keeps the run from going faster, in words.
+    limited_by: String,
+    /// When the last file can be called, at best.
+    finish: Option<Instant>,
     stopping: bool,
 }
 
@@ -49,6 +56,8 @@ impl Progress {
             late: VecDeque::new(),
             gate: None,
             last_gate: None,
+            limited_by: String::new(),
+            finish: None,
             stopping: false,
         }
     }
@@ -65,12 +74,27 @@ impl Progress {
             }
             Event::Settled(settled) => self.settled(settled),
             Event::Gate(shut) => self.gate(shut.as_ref()),
-            Event::Stopping { in_flight } => {
-                self.stopping = true;
+            Event::Flow(flow) => self.flow(flow),
+            Event::GaveUp { .. } => self.counts.shift(JobState::Pending, JobState::Failed),
+            Event::Changed(settings) => {
+                let rates = settings.rates.words();
+                let rates = if rates.is_empty() {
+                    "none".to_owned()
+                } else {
+                    rates.join(" and ")
+                };
                 self.say(&format!(
-                    "stopping: waiting for {}; press Ctrl-C again to stop now",
-                    counted(*in_flight as u64, "call")
+                    "changed: threads {}, rate {rates}",
+                    settings.threads
                 ));
+            }
+            Event::Stopping { in_flight, halt } => {
+                self.stopping = true;
+                let waiting = format!("waiting for {}", counted(*in_flight as u64, "call"));
+                self.say(&match halt {
+                    Some(halt) => format!("{}; {waiting}", halt::reason(halt)),
+                    None => format!("stopping: {waiting}; press Ctrl-C again to stop now"),
+                });
             }
             Event::Stopped { counts, .. } => {
                 self.counts = *counts;
@@ -154,6 +178,17 @@ impl Progress {
         });
     }
 
+    fn flow(&mut self, flow: &Flow) {
+        self.limited_by = limited_by(
+            &flow.limited_by,
+            flow.moment
+                .map(|moment| wall_clock().saturating_add(moment)),
+        );
+        self.finish = flow
+            .finish
+            .and_then(|finish| Instant::now().checked_add(finish));
+    }
+
     fn show(&mut self) {
         if let Some(bar) = &self.bar {
             bar.set_position(self.counts.done + self.counts.failed + self.counts.held);
@@ -197,6 +232,9 @@ impl Progress {
                 |eta| format!("ETA {}", show_duration(eta)),
             ),
         });
+        if self.gate.is_none() && !self.stopping && !self.limited_by.is_empty() {
+            line.push_str(&format!(" · {}", self.limited_by));
+        }
         match self.rate() {
             Some(rate) if rate < 100.0 => line.push_str(&format!(" · {rate:.1} calls/s")),
             Some(rate) => line.push_str(&format!(" · {} calls/s", grouped(rate as u64))),
@@ -214,8 +252,14 @@ impl Progress {
 
     fn eta(&self) -> Option<Duration> {
         let left = self.counts.pending + self.counts.running;
-        self.rate()
-            .and_then(|rate| Duration::try_from_secs_f64(left as f64 / rate).ok())
+        let late = self
+            .rate()
+            .and_then(|rate| Duration::try_from_secs_f64(left as f64 / rate).ok())?;
+        // Of late it may have gone faster than its windows allow for long.
+        let finish = self.finish.map_or(Duration::ZERO, |finish| {
+            finish.saturating_duration_since(Instant::now())
+        });
+        Some(late.max(finish))
     }
 
     /// Writes a line, above the bar where there is one.
@@ -224,6 +268,14 @@ impl Progress {
             Some(bar) => bar.suspend(|| self.terminal.say(line)),
             None => self.terminal.say(line),
         }
+    }
+}
+
+/// What limits a run, with the moment that belongs to it, in milliseconds since 1970.
+pub(crate) fn limited_by(words: &str, moment: Option<i64>) -> String {
+    match moment {
+        Some(moment) => format!("{words} {}", clock(moment)),
+        None => words.to_owned(),
     }
 }
 

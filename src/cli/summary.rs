@@ -34,15 +34,27 @@ pub(crate) fn standing(counts: &Counts) -> String {
     line
 }
 
+/// What a command did of a run.
+pub(crate) struct Work<'w> {
+    pub(crate) calls: u64,
+    pub(crate) took: Duration,
+    /// The jobs whose call was cut off.
+    pub(crate) cut_off: &'w [FileName],
+    /// Whether the causes of failures are told.
+    pub(crate) with_causes: bool,
+    /// Whether it is said what to do now.
+    pub(crate) with_hints: bool,
+}
+
 /// Tells how a run went and what can be done now.
-pub(crate) fn tell(
-    db: &Path,
-    terminal: &Terminal,
-    calls: u64,
-    took: Duration,
-    cut_off: &[FileName],
-    with_causes: bool,
-) -> Result<(), Problem> {
+pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), Problem> {
+    let Work {
+        calls,
+        took,
+        cut_off,
+        with_causes,
+        with_hints,
+    } = *work;
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
     terminal.say(&format!(
@@ -67,6 +79,9 @@ pub(crate) fn tell(
         for line in told(cause) {
             terminal.say(&line);
         }
+    }
+    if !with_hints {
+        return Ok(());
     }
     let hint = |words: &str, what: &str| {
         terminal.say(&format!(

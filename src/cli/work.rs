@@ -6,24 +6,27 @@ use std::time::Instant;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use stride::caller::{Caller, Credential, HttpPlan, Network};
+use stride::class::ClassRule;
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
 use stride::input::{self, Skipped, Source};
-use stride::job::FileName;
-use stride::settings::{Call, Request, Settings};
-use stride::store::{Filter, Lock, NewRun, Reader, Store, note_artifact};
+use stride::job::{FileName, escaped};
+use stride::settings::{Call, Request, Settings, Threads};
+use stride::store::{Filter, Lock, NewRun, Reader, Store, change_settings, note_artifact};
 
-use super::args::{Free, Outputs, Resume, Retry, Run};
+use super::args::{ClassOrRule, Once, Outputs, Resume, ResumeAll, Retry, Run};
 use super::environment;
 use super::error::{Problem, command};
 use super::events::Events;
 use super::exit;
+use super::halt;
 use super::list::{sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
 use super::request::{asked, given_again, refuse_change};
 use super::signals::Caught;
 use super::summary;
 use super::terminal::{Terminal, counted};
+use super::tuning::{Free, Live};
 
 /// `stride run`: makes the run, or goes on with it.
 pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Problem> {
@@ -31,13 +34,20 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
     let sources = sources(&args)?;
     let call = Call::Http(asked.request.clone());
     // Whatever is wrong with the request is said before anything is made of the list.
-    let settings = args.free.over(Settings::default());
+    let settings = args.free.over(Settings::default(), &args.class)?;
     raise_descriptors(settings.threads)?;
+    let network = network(args.once);
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A run that there is has its own folder. Whether it can be read is found out, and told, later.
     let info = Reader::open(db).and_then(|reader| reader.info());
     let base = info.map_or_else(|_| here.clone(), |info| info.base);
-    plan(&asked.request, &settings, &asked.credentials, &base)?;
+    plan(
+        &asked.request,
+        &settings,
+        &asked.credentials,
+        network,
+        &base,
+    )?;
     for credential in &asked.credentials {
         terminal.say(&format!(
             "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
@@ -72,7 +82,7 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         own.extend(Reader::open(lock.database())?.artifacts()?);
         let mut store = Store::open(lock)?;
         let changed = is_changed(&store, &call, args.accept_change)?;
-        raise_descriptors(args.free.over(store.settings()?).threads)?;
+        raise_descriptors(args.free.over(store.settings()?, &args.class)?.threads)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
         let loaded = store.load(|loader| {
@@ -90,7 +100,7 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
                 "the request was changed; what there is under the old one stays: {kept}"
             ));
         }
-        let settings = keep_settings(&mut store, &args.free)?;
+        let settings = keep_settings(&mut store, &args.free, &args.class)?;
         (store, settings)
     };
     work(
@@ -98,15 +108,32 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         store,
         &settings,
         &asked.credentials,
+        args.once,
         &args.outputs,
         terminal,
     )
 }
 
 /// `stride resume`: goes on with what is stored.
-pub(crate) fn resume(db: &Path, args: &Resume, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
     let store = open(db)?;
-    go_on(db, store, args, terminal)
+    go_on(db, store, &args.resume, &args.class, terminal)
+}
+
+/// `stride set`: changes how fast a run goes, also while it goes on.
+pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Problem> {
+    let before = Reader::open(db)?.info()?.settings;
+    let settings = change_settings(db, |settings| live.over(settings))?;
+    raise_descriptors(settings.threads)?;
+    let words = if settings == before {
+        "nothing was changed"
+    } else if Lock::holder(db).is_some() {
+        "changed; the run takes it over within a second"
+    } else {
+        "changed, for when the run goes on"
+    };
+    terminal.say(words);
+    Ok(exit::DONE)
 }
 
 /// `stride retry`: makes failed or held jobs pending, and goes on.
@@ -118,14 +145,21 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
         &store.call()?,
         &environment::references(store.base()),
     )?;
+    let (mut classes, mut rules) = (Vec::new(), Vec::new());
+    for each in &args.class {
+        match each {
+            ClassOrRule::Class(class) => classes.push(*class),
+            ClassOrRule::Rule(rule) => rules.push(rule.clone()),
+        }
+    }
     if !args.queue_only {
-        let settings = args.resume.free.over(store.settings()?);
-        callable(&store, &settings, &credentials, true)?;
+        let settings = args.resume.free.over(store.settings()?, &rules)?;
+        callable(&store, &settings, &credentials, args.resume.once, true)?;
         raise_descriptors(settings.threads)?;
         outside(&args.resume.outputs, &store.own_files())?;
     }
     let filter = Filter {
-        classes: args.class.clone(),
+        classes,
         statuses: args.status.clone(),
         text: args.text.clone(),
         held: args.held,
@@ -137,11 +171,11 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
         counted(moved, &format!("{word} file"))
     ));
     if args.queue_only {
-        keep_settings(&mut store, &args.resume.free)?;
+        keep_settings(&mut store, &args.resume.free, &rules)?;
         store.close()?;
         return Ok(exit::DONE);
     }
-    go_on(db, store, &args.resume, terminal)
+    go_on(db, store, &args.resume, &rules, terminal)
 }
 
 fn open(db: &Path) -> Result<Store, Problem> {
@@ -150,18 +184,38 @@ fn open(db: &Path) -> Result<Store, Problem> {
     Ok(Store::open(Lock::acquire(db)?)?)
 }
 
-fn go_on(db: &Path, mut store: Store, args: &Resume, terminal: &Terminal) -> Result<u8, Problem> {
+fn go_on(
+    db: &Path,
+    mut store: Store,
+    args: &Resume,
+    classes: &[ClassRule],
+    terminal: &Terminal,
+) -> Result<u8, Problem> {
     let credentials = given_again(
         &args.header,
         &store.call()?,
         &environment::references(store.base()),
     )?;
-    let settings = args.free.over(store.settings()?);
-    callable(&store, &settings, &credentials, something_left(&store))?;
+    let settings = args.free.over(store.settings()?, classes)?;
+    callable(
+        &store,
+        &settings,
+        &credentials,
+        args.once,
+        something_left(&store),
+    )?;
     raise_descriptors(settings.threads)?;
     outside(&args.outputs, &store.own_files())?;
-    let settings = keep_settings(&mut store, &args.free)?;
-    work(db, store, &settings, &credentials, &args.outputs, terminal)
+    let settings = keep_settings(&mut store, &args.free, classes)?;
+    work(
+        db,
+        store,
+        &settings,
+        &credentials,
+        args.once,
+        &args.outputs,
+        terminal,
+    )
 }
 
 /// Checks that the run's call can be made with what is at hand, if it is to be made.
@@ -169,11 +223,12 @@ fn callable(
     store: &Store,
     settings: &Settings,
     credentials: &[Credential],
+    once: Once,
     to_be_made: bool,
 ) -> Result<(), Problem> {
     match store.call()? {
         Call::Http(request) if to_be_made => {
-            plan(&request, settings, credentials, store.base()).map(drop)
+            plan(&request, settings, credentials, network(once), store.base()).map(drop)
         }
         Call::Http(_) => Ok(()),
         Call::Program { name } => Err(Problem::usage(format!(
@@ -188,17 +243,25 @@ fn something_left(store: &Store) -> bool {
     store.counts().pending + store.counts().running > 0
 }
 
+fn network(once: Once) -> Network {
+    Network {
+        no_proxy: once.no_proxy,
+        allow_plain_http: once.allow_plain_http,
+    }
+}
+
 fn plan(
     request: &Request,
     settings: &Settings,
     credentials: &[Credential],
+    network: Network,
     base: &Path,
 ) -> Result<HttpPlan, Problem> {
     Ok(HttpPlan::new(
         request,
         settings,
         credentials,
-        Network::default(),
+        network,
         environment::references(base),
     )?)
 }
@@ -231,9 +294,13 @@ fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, P
 }
 
 /// Puts the settings that were given over the run's own, which they become.
-fn keep_settings(store: &mut Store, given: &Free) -> Result<Settings, Problem> {
+fn keep_settings(
+    store: &mut Store,
+    given: &Free,
+    classes: &[ClassRule],
+) -> Result<Settings, Problem> {
     let kept = store.settings()?;
-    let settings = given.over(kept.clone());
+    let settings = given.over(kept.clone(), classes)?;
     if settings != kept {
         store.set_settings(&settings)?;
     }
@@ -271,7 +338,7 @@ const DESCRIPTORS_EACH: u64 = 5;
 const DESCRIPTORS_BESIDE: u64 = 48;
 
 /// Lets this process have as many descriptors as the system allows it, and checks that they do.
-fn raise_descriptors(threads: usize) -> Result<(), Problem> {
+fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
     let limit = getrlimit(Resource::Nofile);
     // Where it is refused, what there is may still do.
     let _ = setrlimit(
@@ -281,6 +348,10 @@ fn raise_descriptors(threads: usize) -> Result<(), Problem> {
             ..limit
         },
     );
+    let Threads::Fixed(threads) = threads else {
+        // They are made one at a time, as long as there is room.
+        return Ok(());
+    };
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if threads as u64 * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE <= allowed {
         return Ok(());
@@ -302,6 +373,7 @@ fn work(
     mut store: Store,
     settings: &Settings,
     credentials: &[Credential],
+    once: Once,
     outputs: &Outputs,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
@@ -320,12 +392,18 @@ fn work(
     let mut progress = Progress::new(terminal);
     let outline = match store.call()? {
         Call::Http(request) if something_left(&store) => {
-            let plan = plan(&request, settings, credentials, store.base())?;
-            let mut callers: Vec<Box<dyn Caller>> = Vec::with_capacity(settings.threads);
-            for _ in 0..settings.threads {
-                callers.push(Box::new(plan.caller()?));
+            let plan = plan(&request, settings, credentials, network(once), store.base())?;
+            if let Some(proxy) = plan.proxy() {
+                terminal.say(&format!(
+                    "proxy: calls go through {}",
+                    escaped(proxy.as_bytes())
+                ));
             }
-            engine::run(&mut store, callers, settings, &stop, &mut |event| {
+            if once.ignore_wait {
+                store.ignore_wait()?;
+            }
+            let mut make = || Ok(Box::new(plan.caller()?) as Box<dyn Caller>);
+            engine::run(&mut store, &mut make, settings, &stop, &mut |event| {
                 if let Some(events) = &mut events {
                     events.on(event);
                 }
@@ -342,13 +420,17 @@ fn work(
     store.close()?;
     // Somebody who has stopped it wants to be out soon, and can ask for the causes.
     let causes = caught.first().is_none();
+    let halted = matches!(outline.ending, Ending::Halted(_)) && causes;
     summary::tell(
         db,
         terminal,
-        calls,
-        began.elapsed(),
-        &outline.in_doubt,
-        causes,
+        &summary::Work {
+            calls,
+            took: began.elapsed(),
+            cut_off: &outline.in_doubt,
+            with_causes: causes,
+            with_hints: !halted,
+        },
     )?;
     match (&outline.ending, caught.first()) {
         (Ending::Panicked(path), _) => Err(Problem::new(
@@ -358,6 +440,7 @@ fn work(
         .note("every other call was recorded; that one is in doubt")
         .hint(format!("{} goes on", command(db, "resume")))),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
+        (Ending::Halted(halt), None) => Err(halt::problem(db, halt, &outline.counts)),
         (Ending::Stopped, None) => Ok(exit::ERROR),
         (Ending::Finished, None) if outline.counts.done == outline.counts.total => Ok(exit::DONE),
         (Ending::Finished, None) => Ok(exit::INCOMPLETE),

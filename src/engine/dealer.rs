@@ -95,6 +95,11 @@ impl Dealer {
         }
     }
 
+    /// For how many threads it deals.
+    pub(super) fn threads(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// How many jobs a page should have.
     pub(super) fn page(&self) -> usize {
         (4 * self.chunks.len()).max(1024)

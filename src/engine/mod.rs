@@ -13,9 +13,12 @@
 //! anybody waits for, and its report finds no reader.
 
 mod chunk;
+mod clock;
+mod crew;
 mod dealer;
 mod schedule;
 mod stop;
+mod teller;
 mod writer;
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -28,10 +31,13 @@ pub use stop::{Stop, Urgency};
 
 use crate::caller::{Caller, Cancel};
 use crate::event::{Counts, Ending, Event};
-use crate::job::FileName;
-use crate::settings::Settings;
+use crate::governor::{Governor, Refusal, Sign};
+use crate::job::{Failure, FileName, Outcome};
+use crate::settings::{Settings, Threads};
 use crate::store::{Store, StoreError};
-use chunk::Chunk;
+use crew::Crew;
+use schedule::Schedule;
+use teller::Teller;
 use writer::Writer;
 
 /// How often [`Event::Tick`] comes while nothing happens.
@@ -40,8 +46,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How many events may wait for the listener before the run waits for it too.
 const EVENTS_WAITING: usize = 4096;
 
-/// Calls are shallow; thousands of threads should not reserve megabytes each.
-const STACK: usize = 1 << 20;
+/// Makes a caller for one more chunk thread.
+pub type MakeCaller<'c> =
+    dyn FnMut() -> Result<Box<dyn Caller>, Box<dyn std::error::Error + Send + Sync>> + Send + 'c;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +74,17 @@ pub enum RunError {
         /// Calls that were in flight.
         in_flight: usize,
     },
-    /// There is nobody to make a call.
-    #[error("a run needs at least one caller")]
-    NoCallers,
+    /// A run needs a thread.
+    #[error("a run needs at least one thread")]
+    NoThreads,
+    /// A caller could not be made. No call was made.
+    #[error("cannot make the caller of thread {index}")]
+    Caller {
+        /// Which thread's.
+        index: usize,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A thread could not be made. No call was made.
     #[error("cannot start thread {index}")]
     Thread {
@@ -80,58 +95,52 @@ pub enum RunError {
     },
 }
 
-/// Works on a run until nothing is left to call or `stop` is asked for: one chunk thread for each of
-/// `callers`, of which the list's jobs at the positions ≡ *i* (mod N) go to the *i*-th. Every event is handed
-/// to `on_event` in this thread, after its commit; while nothing happens, [`Event::Tick`].
+/// Works on a run until nothing is left to call, `stop` is asked for, or a guard or a budget ends it: with the
+/// chunk threads that `settings` says, each of which gets a caller from `make`. Of *N* threads the *i*-th has
+/// the list's jobs at the positions ≡ *i* (mod N). Every event is handed to `on_event` in this thread, after its
+/// commit; while nothing happens, [`Event::Tick`].
 ///
 /// # Errors
 ///
 /// The store fails, which is final: no thread commits after it. What was recorded is safe.
-pub fn run(
-    store: &mut Store,
-    callers: Vec<Box<dyn Caller>>,
+pub fn run<'c>(
+    store: &'c mut Store,
+    make: &'c mut MakeCaller<'c>,
     settings: &Settings,
     stop: &Stop,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Outline, RunError> {
-    if callers.is_empty() {
-        return Err(RunError::NoCallers);
-    }
     let (to_writer, inbox) = mpsc::channel();
     let (to_listener, events) = mpsc::sync_channel(EVENTS_WAITING);
     let cancel = Cancel::new();
     let policy = settings.retry_policy();
-    let mut claims = Vec::with_capacity(callers.len());
-    for (index, caller) in callers.into_iter().enumerate() {
-        let (to_chunk, from_writer) = mpsc::channel();
-        claims.push(to_chunk);
-        let chunk = Chunk {
-            index,
-            caller,
-            policy,
-            cancel: cancel.clone(),
-            claims: from_writer,
-            writer: to_writer.clone(),
-        };
-        thread::Builder::new()
-            .name(format!("chunk {index}"))
-            .stack_size(STACK)
-            .spawn(move || chunk.run())
-            .map_err(|source| RunError::Thread { index, source })?;
+    let mut crew = Crew::new(make, to_writer.clone(), cancel.clone(), policy);
+    if let Threads::Fixed(threads) = settings.threads {
+        if threads == 0 {
+            return Err(RunError::NoThreads);
+        }
+        for _ in 0..threads {
+            crew.hire()?;
+        }
     }
-    let began = store.start(claims.len(), &policy, &mut fastrand::f64);
-    let recovered = began.map_err(|source| RunError::Store {
+    let failed = |source| RunError::Store {
         source,
         unsaved: 0,
         in_flight: 0,
-    })?;
+    };
+    let began = store.start(settings.threads.most(), &policy, &mut fastrand::f64);
+    let recovered = began.map_err(failed)?;
     on_event(&Event::Started {
         runner: store.runner().unwrap_or_default(),
         recovered: recovered.in_doubt,
         counts: store.counts(),
     });
+    let past = store.past().map_err(failed)?;
+    let governor = Governor::new(settings.rules(), &past, clock::now());
+    let schedule = Schedule::new(settings, governor, store.counts().total);
     stop.connect(to_writer);
-    let writer = Writer::new(store, settings, cancel, inbox, claims, to_listener);
+    let teller = Teller::new(to_listener);
+    let writer = Writer::new(store, settings, cancel, inbox, crew, schedule, teller);
     thread::scope(|scope| {
         let writer = thread::Builder::new()
             .name("writer".to_owned())
@@ -144,6 +153,29 @@ pub fn run(
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// How a call bears on all the others.
+fn sign(outcome: &Outcome) -> Sign {
+    match outcome {
+        Outcome::Succeeded(_) => Sign::Succeeded,
+        // Whoever put another key in its place is not to be stopped for the old one.
+        Outcome::Failed(failure) if failure.kind == Failure::CREDENTIALS_RENEWED => Sign::Nothing,
+        Outcome::Failed(failure) if failure.kind == "redirect" => Sign::Refused(Refusal::Redirect),
+        Outcome::Failed(failure) => Sign::of_class(failure.class),
+        Outcome::InDoubt(_) => Sign::Reached { well: false },
+        Outcome::Throttled { wait, .. } => Sign::Throttled(*wait),
+        Outcome::Unreachable(failure) => match failure.kind {
+            "tls" => Sign::Refused(Refusal::Tls),
+            "dns" => Sign::NoName { temporary: false },
+            "dns_temporary" => Sign::NoName { temporary: true },
+            _ => Sign::Unreachable,
+        },
+        Outcome::Unsendable(failure) if failure.kind == "input_missing" => {
+            Sign::Refused(Refusal::MissingFile)
+        }
+        Outcome::Unsendable(_) | Outcome::Interrupted => Sign::Nothing,
+    }
 }
 
 /// Ends the run where its listener panics: the writer would otherwise work on, and this thread wait for it.

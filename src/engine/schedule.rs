@@ -1,23 +1,42 @@
-//! Who may call now, and for which job: the threads that ask, the gate, the pace and the dealer together.
+//! Who may call now, and for which job: the threads that ask, the governor and the dealer together.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::dealer::{Deal, Dealer};
-use crate::job::{JobId, Position};
-use crate::pace::{Closed, Gate, Pacer, Pass, Sign};
-use crate::store::{Claim, Group, StoreError};
+use crate::governor::{Cost, Governor, Lesson, News, Pass, Rules, Suspect, Verdict};
+use crate::job::{AttemptId, FileName, JobId, JobState, Position};
+use crate::settings::{Settings, Weight};
+use crate::store::{Claim, Group, StoreError, wall_clock};
 
-/// Decides about claims. Time is an argument, counted from the beginning of the run.
+/// Decides about claims. Time is an argument.
 #[derive(Debug)]
 pub(super) struct Schedule {
+    pub(super) governor: Governor,
     /// Threads that ask for a job, the longest waiting first.
     asking: VecDeque<usize>,
+    /// How many threads there are.
+    threads: usize,
+    /// Whether more of them are made as they are of use.
+    grows: bool,
     dealer: Dealer,
-    gate: Gate,
-    pacer: Option<Pacer>,
+    /// A job that was dealt and for which there was no room yet.
+    next_up: Option<(JobId, Cost)>,
+    /// Jobs that were refused for what may not be their fault, until that is known.
+    held_back: Vec<HeldBack>,
+    held_ids: HashSet<JobId>,
+    weight: Option<Weight>,
     /// The longest wait that a stored moment may ask for.
     longest_wait: Duration,
+}
+
+/// A job that was refused, and is pending until it is known whether it is to blame.
+#[derive(Debug, Clone)]
+pub(super) struct HeldBack {
+    pub(super) attempt: AttemptId,
+    pub(super) path: FileName,
+    suspect: Suspect,
+    message: String,
 }
 
 /// What comes next.
@@ -25,32 +44,86 @@ pub(super) struct Schedule {
 pub(super) enum Decision {
     /// This thread makes this call.
     Call(usize, Box<Claim>, Pass),
+    /// One more thread would be of use.
+    Hire,
     /// Nobody calls until this moment, or until a call that is in flight has ended.
     Wait(Option<Duration>),
     /// No job is left to be claimed.
     Nothing,
+    /// The governor stops the run.
+    Stop,
 }
 
 impl Schedule {
-    /// A schedule for so many threads, all of which ask, on a list of so many jobs.
-    pub(super) fn new(
-        threads: usize,
+    /// A schedule on a list of so many jobs, for threads that are yet to come.
+    pub(super) fn new(settings: &Settings, governor: Governor, jobs: u64) -> Self {
+        let mut schedule = Self {
+            governor,
+            asking: VecDeque::new(),
+            threads: 0,
+            grows: false,
+            dealer: Dealer::new(1, jobs),
+            next_up: None,
+            held_back: Vec::new(),
+            held_ids: HashSet::new(),
+            weight: None,
+            longest_wait: Duration::ZERO,
+        };
+        schedule.arrange(settings, jobs);
+        schedule
+    }
+
+    /// Goes on under other settings.
+    pub(super) fn change(
+        &mut self,
+        settings: &Settings,
+        rules: Rules,
+        spent: &[crate::governor::Spent],
+        now: Duration,
         jobs: u64,
-        pacer: Option<Pacer>,
-        longest_wait: Duration,
-    ) -> Self {
-        Self {
-            asking: (0..threads).collect(),
-            dealer: Dealer::new(threads, jobs),
-            gate: Gate::default(),
-            pacer,
-            longest_wait,
+    ) {
+        self.governor.change(rules, spent, now);
+        self.arrange(settings, jobs);
+        let most = settings.threads.most();
+        self.asking.retain(|thread| *thread < most);
+    }
+
+    fn arrange(&mut self, settings: &Settings, jobs: u64) {
+        let most = settings.threads.most();
+        self.grows = settings.threads == crate::settings::Threads::Auto;
+        self.weight = settings.weight;
+        self.longest_wait = settings.retry_max_delay;
+        if self.dealer.threads() != most {
+            // Another number of chunks is another deal; what is pending is dealt anew, from the beginning.
+            self.dealer = Dealer::new(most, jobs);
+            self.next_up = None;
         }
+    }
+
+    /// A thread has been made, and asks for its first job.
+    pub(super) fn hired(&mut self, thread: usize) {
+        self.threads += 1;
+        self.ask(thread);
+    }
+
+    /// The system has no more threads to give.
+    pub(super) fn grow_no_more(&mut self) {
+        self.grows = false;
+    }
+
+    /// A thread has ended.
+    pub(super) fn left(&mut self) {
+        self.threads = self.threads.saturating_sub(1);
     }
 
     /// Takes note that a thread is free.
     pub(super) fn ask(&mut self, thread: usize) {
-        self.asking.push_back(thread);
+        if self.grows {
+            // The one that called last has a connection that is still warm.
+            self.asking.push_front(thread);
+        } else {
+            self.asking.push_back(thread);
+        }
     }
 
     /// Takes note that a job is to be called again.
@@ -59,28 +132,83 @@ impl Schedule {
     }
 
     /// Takes note of what became of a call.
-    pub(super) fn learn(&mut self, pass: Pass, sign: Sign, now: Duration) {
-        self.gate.learn(pass, sign, now, fastrand::f64());
+    pub(super) fn learn(&mut self, pass: Pass, news: News<'_>, now: Duration) -> Lesson {
+        self.governor.learn(pass, news, now, fastrand::f64())
     }
 
-    /// Why nobody may call at `now`, and until when.
-    pub(super) fn closed(&self, now: Duration) -> Option<(Closed, Duration)> {
-        self.gate.closed(now)
+    /// Keeps a job from being called until it is known whether it is to blame.
+    pub(super) fn hold_back(
+        &mut self,
+        attempt: AttemptId,
+        path: FileName,
+        suspect: Suspect,
+        message: &str,
+    ) {
+        self.held_ids.insert(attempt.job);
+        self.held_back.push(HeldBack {
+            attempt,
+            path,
+            suspect,
+            message: message.to_owned(),
+        });
+    }
+
+    /// The jobs that were held back for a suspicion that has been cleared: they are to blame themselves.
+    pub(super) fn blame(&mut self, cleared: impl Fn(Suspect) -> bool) -> Vec<HeldBack> {
+        let (blamed, held) = std::mem::take(&mut self.held_back)
+            .into_iter()
+            .partition(|held| cleared(held.suspect));
+        self.held_back = held;
+        for held in &blamed as &Vec<HeldBack> {
+            self.held_ids.remove(&held.attempt.job);
+        }
+        blamed
+    }
+
+    /// Nothing is left but what was held back: the jobs that fail now. There are none where the run stops
+    /// instead, for nothing was accepted at all.
+    pub(super) fn settle_suspicion(&mut self) -> Vec<HeldBack> {
+        let Some(last) = self.held_back.last() else {
+            return Vec::new();
+        };
+        let message = last.message.clone();
+        if self.governor.settle_suspicion(&message) {
+            self.blame(|_| true)
+        } else {
+            self.blame(|suspect| suspect == Suspect::Disk)
+        }
+    }
+
+    /// Takes note of where a job went.
+    pub(super) fn finished(&mut self, state: JobState) {
+        match state {
+            JobState::Done => self.governor.finished(false),
+            JobState::Failed => self.governor.finished(true),
+            JobState::Pending | JobState::Running | JobState::Held => {}
+        }
     }
 
     /// What keeps everybody from calling at `now`, whichever the job; `None` if nothing does.
-    pub(super) fn held_up(&self, now: Duration) -> Option<Decision> {
-        if self.asking.is_empty() {
-            return Some(Decision::Wait(None));
+    pub(super) fn held_up(&mut self, now: Duration) -> Option<Decision> {
+        match self.governor.ask(self.least_cost(), now, wall_clock()) {
+            Verdict::Stop => Some(Decision::Stop),
+            Verdict::Wait(until, _) => Some(Decision::Wait(until)),
+            Verdict::Go if self.asking.is_empty() && self.can_grow() => Some(Decision::Hire),
+            Verdict::Go if self.asking.is_empty() => {
+                self.governor.all_busy(self.threads);
+                Some(Decision::Wait(None))
+            }
+            Verdict::Go => None,
         }
-        let Some(open) = self.gate.ready_at() else {
-            return Some(Decision::Wait(None));
-        };
-        let ready = self
-            .pacer
-            .as_ref()
-            .map_or(open, |pacer| pacer.ready_at().max(open));
-        (now < ready).then_some(Decision::Wait(Some(ready)))
+    }
+
+    fn can_grow(&self) -> bool {
+        self.grows && self.threads < self.governor.width()
+    }
+
+    /// What the next call takes at the least of the rates.
+    fn least_cost(&self) -> Cost {
+        self.next_up.map_or_else(Cost::default, |(_, cost)| cost)
     }
 
     /// The next call to make at `now`; its claim is part of `group`.
@@ -96,25 +224,53 @@ impl Schedule {
             return Ok(Decision::Wait(None));
         };
         loop {
-            let job = match self.dealer.deal(thread, now) {
-                Deal::Job(job) => job,
-                Deal::Look(from) => {
-                    let limit = self.dealer.page();
-                    let page = group.offer(from, limit, self.longest_wait)?;
-                    self.dealer.offer(from, &page, page.len() == limit, now);
-                    continue;
-                }
-                Deal::Wait(due) => return Ok(Decision::Wait(Some(due))),
-                Deal::Nothing => return Ok(Decision::Nothing),
+            let (job, cost) = match self.next_up.take() {
+                Some(next) => next,
+                None => match self.dealer.deal(thread, now) {
+                    Deal::Job(job) if self.held_ids.contains(&job) => continue,
+                    Deal::Job(job) => (job, self.cost(group, job)?),
+                    Deal::Look(from) => {
+                        let limit = self.dealer.page();
+                        let page = group.offer(from, limit, self.longest_wait)?;
+                        self.dealer.offer(from, &page, page.len() == limit, now);
+                        continue;
+                    }
+                    Deal::Wait(due) => {
+                        self.governor.no_work();
+                        return Ok(Decision::Wait(Some(due)));
+                    }
+                    Deal::Nothing => {
+                        self.governor.no_work();
+                        return Ok(Decision::Nothing);
+                    }
+                },
             };
+            if cost != Cost::default()
+                && let Verdict::Wait(until, _) = self.governor.ask(cost, now, wall_clock())
+            {
+                self.next_up = Some((job, cost));
+                return Ok(Decision::Wait(until));
+            }
             // A job that is no longer pending has been taken care of by somebody else.
-            if let Some(claim) = group.claim(job, thread)? {
+            if let Some(claim) = group.claim(job, thread, cost)? {
                 self.asking.pop_front();
-                if let Some(pacer) = &mut self.pacer {
-                    pacer.take(now);
-                }
-                return Ok(Decision::Call(thread, Box::new(claim), self.gate.pass()));
+                let pass = self.governor.admit(cost, now);
+                return Ok(Decision::Call(thread, Box::new(claim), pass));
             }
         }
+    }
+
+    /// What a call takes of the rates. A file that cannot be looked at takes one call of nothing: its call will
+    /// say why.
+    fn cost(&self, group: &Group<'_>, job: JobId) -> Result<Cost, StoreError> {
+        if !self.governor.weighs() {
+            return Ok(Cost::default());
+        }
+        let size = std::fs::metadata(group.file(job)?).map_or(0, |meta| meta.len());
+        Ok(Cost {
+            calls: 1,
+            bytes: size,
+            weight: self.weight.map_or(0, |weight| weight.of(size)),
+        })
     }
 }

@@ -2,17 +2,19 @@
 //! what waits, commits it as one transaction, settlements first, and only then hands out claims and tells what
 //! happened. While one group is being synced the next one gathers.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
-use super::schedule::{Decision, Schedule};
-use super::{Outline, RunError, Urgency};
+use super::crew::Crew;
+use super::schedule::{Decision, HeldBack, Schedule};
+use super::teller::{Teller, flow};
+use super::{Outline, RunError, Urgency, clock, sign};
 use crate::caller::Cancel;
-use crate::event::{Ending, Event, Settled, Shut};
+use crate::event::Ending;
+use crate::governor::{News, Suspect};
 use crate::job::{Class, Failure, FileName, JobState, Outcome};
-use crate::pace::{Closed, Pacer, Pass, Sign};
 use crate::retry::{Next, RetryPolicy};
-use crate::settings::Settings;
+use crate::settings::{Settings, Threads};
 use crate::store::{Claim, Settlement, Store, StoreError};
 
 /// What the writer is told.
@@ -40,43 +42,32 @@ const ABORT_PATIENCE: Duration = Duration::from_millis(300);
 /// The most settlements in one transaction.
 const MOST_IN_GROUP: usize = 1024;
 
+/// No wait is longer than this: the clock is read again, for the machine may have slept meanwhile, and so are
+/// the settings, which somebody may have changed.
+const LOOK: Duration = Duration::from_millis(400);
+
 pub(super) struct Writer<'s> {
     store: &'s mut Store,
     inbox: Receiver<Message>,
-    threads: Vec<Thread>,
-    in_flight: usize,
+    crew: Crew<'s>,
     schedule: Schedule,
-    events: SyncSender<Event>,
-    /// What was last told of the gate.
-    gate_told: Option<(Closed, Duration)>,
-    /// What the last call that closed it came to.
-    last_refusal: String,
+    teller: Teller,
     cancel: Cancel,
     policy: RetryPolicy,
-    grace: Duration,
-    began: Instant,
+    settings: Settings,
+    /// When the settings were last looked at.
+    looked: Duration,
     phase: Phase,
     ending: Ending,
     /// The jobs whose call a stop cut off.
     cut_off: Vec<FileName>,
 }
 
-struct Thread {
-    claims: Sender<Claim>,
-    flight: Option<Flight>,
-}
-
-/// A call in flight: its claim, and what it took through the gate.
-struct Flight {
-    claim: Claim,
-    pass: Pass,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// No new claims. At this moment the calls in flight are dropped.
-    Draining(Duration),
+    /// No new claims. At this moment, if there is one, the calls in flight are dropped.
+    Draining(Option<Duration>),
     /// The calls in flight are dropped. At this moment they are written off.
     Aborting(Duration),
 }
@@ -96,32 +87,22 @@ impl<'s> Writer<'s> {
         settings: &Settings,
         cancel: Cancel,
         inbox: Receiver<Message>,
-        claims: Vec<Sender<Claim>>,
-        events: SyncSender<Event>,
+        crew: Crew<'s>,
+        mut schedule: Schedule,
+        teller: Teller,
     ) -> Self {
-        let policy = settings.retry_policy();
-        let pacer = settings.rate.map(Pacer::new);
         // All threads ask from the beginning, so that none runs ahead while another is still being made.
-        let schedule = Schedule::new(claims.len(), store.counts().total, pacer, policy.max_delay);
+        (0..crew.working()).for_each(|thread| schedule.hired(thread));
         Self {
             store,
             inbox,
-            threads: claims
-                .into_iter()
-                .map(|claims| Thread {
-                    claims,
-                    flight: None,
-                })
-                .collect(),
-            in_flight: 0,
+            crew,
             schedule,
-            events,
-            gate_told: None,
-            last_refusal: String::new(),
+            teller,
             cancel,
-            policy,
-            grace: settings.grace,
-            began: Instant::now(),
+            policy: settings.retry_policy(),
+            settings: settings.clone(),
+            looked: clock::now(),
             phase: Phase::Running,
             ending: Ending::Finished,
             cut_off: Vec::new(),
@@ -138,20 +119,23 @@ impl<'s> Writer<'s> {
             let answered =
                 |report: &&Report| matches!(report.settlement.outcome, Outcome::Succeeded(_));
             let unsaved = reports.iter().filter(answered).count();
-            match self.turn(std::mem::take(&mut reports)) {
+            let idle = self
+                .look_at_settings()
+                .and_then(|()| self.turn(std::mem::take(&mut reports)));
+            match idle {
                 Ok(Idle::Until(wake)) => self.gather(wake, &mut reports),
                 Ok(Idle::End) => break,
                 Err(source) => return Err(self.failed(source, unsaved)),
             }
         }
+        if matches!(self.ending, Ending::Halted(_)) && self.store.counts().pending == 0 {
+            self.ending = Ending::Finished;
+        }
         if let Err(source) = self.store.finish(&self.ending) {
             return Err(self.failed(source, 0));
         }
         let counts = self.store.counts();
-        self.tell(Event::Stopped {
-            ending: self.ending.clone(),
-            counts,
-        });
+        self.teller.stopped(&self.ending, counts);
         Ok(Outline {
             ending: self.ending,
             counts,
@@ -165,25 +149,17 @@ impl<'s> Writer<'s> {
         RunError::Store {
             source,
             unsaved,
-            in_flight: self.in_flight,
+            in_flight: self.crew.in_flight(),
         }
-    }
-
-    fn now(&self) -> Duration {
-        self.began.elapsed()
     }
 
     /// Waits for something to happen and takes in all that has.
     fn gather(&mut self, wake: Option<Duration>, reports: &mut Vec<Report>) {
-        let first = match wake {
-            None => self
-                .inbox
-                .recv()
-                .map_err(|_| RecvTimeoutError::Disconnected),
-            Some(wake) => self.inbox.recv_timeout(wake.saturating_sub(self.now())),
+        let wait = wake.map_or(LOOK, |wake| wake.saturating_sub(clock::now()).min(LOOK));
+        let mut next = match self.inbox.recv_timeout(wait) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
         };
-        let Ok(first) = first else { return };
-        let mut next = Some(first);
         while let Some(message) = next {
             match message {
                 Message::Report(report) => reports.push(*report),
@@ -197,170 +173,261 @@ impl<'s> Writer<'s> {
         }
     }
 
+    /// Takes over settings that somebody has changed meanwhile.
+    fn look_at_settings(&mut self) -> Result<(), StoreError> {
+        let now = clock::now();
+        if self.phase != Phase::Running || now < self.looked + LOOK {
+            return Ok(());
+        }
+        self.looked = now;
+        let Some(settings) = self.store.changed_settings()? else {
+            return Ok(());
+        };
+        // What an invocation alone decides stays as it was.
+        let settings = Settings {
+            canary: self.settings.canary,
+            ..settings
+        };
+        if settings == self.settings {
+            return Ok(());
+        }
+        let spent = self.store.spent()?;
+        let jobs = self.store.counts().total;
+        self.schedule
+            .change(&settings, settings.rules(), &spent, now, jobs);
+        for thread in self.crew.beyond(settings.threads.most()) {
+            self.crew.let_go(thread);
+            self.schedule.left();
+        }
+        if let Threads::Fixed(threads) = settings.threads {
+            while self.crew.working() < threads && self.hire() {}
+        }
+        self.teller.changed(&settings);
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Makes one more thread. Where the system has no more to give, those that there are have to do.
+    fn hire(&mut self) -> bool {
+        match self.crew.hire() {
+            Ok(thread) => {
+                self.schedule.hired(thread);
+                true
+            }
+            Err(_) => {
+                self.schedule.grow_no_more();
+                false
+            }
+        }
+    }
+
     fn stop(&mut self, urgency: Urgency) {
         if self.ending == Ending::Finished {
             self.ending = Ending::Stopped;
         }
         match (urgency, self.phase) {
-            (Urgency::Drain, Phase::Running) => {
-                self.phase = Phase::Draining(self.now() + self.grace);
-                self.tell(Event::Stopping {
-                    in_flight: self.in_flight,
-                });
+            (Urgency::Drain, Phase::Running | Phase::Draining(None)) => {
+                self.phase = Phase::Draining(Some(clock::now() + self.settings.grace));
+                self.teller.stopping(self.crew.in_flight(), None);
             }
             (Urgency::Now, Phase::Running | Phase::Draining(_)) => {
-                self.phase = Phase::Aborting(self.now() + ABORT_PATIENCE);
+                self.phase = Phase::Aborting(clock::now() + ABORT_PATIENCE);
                 self.cancel.cancel();
             }
             _ => {}
         }
     }
 
+    /// Stops because the governor says so: what is in flight may come to its own end.
+    fn halt(&mut self) {
+        let Some(halt) = self.schedule.governor.halt().cloned() else {
+            return;
+        };
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining(None);
+            if self.crew.in_flight() > 0 {
+                self.teller.stopping(self.crew.in_flight(), Some(&halt));
+            }
+            self.ending = Ending::Halted(halt);
+        }
+    }
+
     /// Settles what was reported and claims what may be called, in one transaction; then tells of both.
-    fn turn(&mut self, reports: Vec<Report>) -> Result<Idle, StoreError> {
-        let now = self.now();
+    fn turn(&mut self, mut reports: Vec<Report>) -> Result<Idle, StoreError> {
+        let now = clock::now();
         match self.phase {
-            Phase::Draining(end) if now >= end => self.stop(Urgency::Now),
+            Phase::Draining(Some(end)) if now >= end => self.stop(Urgency::Now),
             Phase::Aborting(end) if now >= end => return self.write_off(reports),
             _ => {}
         }
-        let held_up = self.schedule.held_up(now);
-        if reports.is_empty() && (self.phase != Phase::Running || held_up.is_some()) {
-            self.tell_gate(now);
-            return Ok(self.idle(held_up));
+        if reports.is_empty() {
+            let held_up = match self.phase {
+                Phase::Running => self.schedule.held_up(now),
+                _ => Some(Decision::Wait(None)),
+            };
+            if let Some(decision) = held_up
+                && !matches!(decision, Decision::Hire)
+            {
+                return Ok(self.rest(decision, now));
+            }
         }
-        for report in &reports {
-            self.land(report, now);
+        let mut blamed = Vec::new();
+        for report in &mut reports {
+            blamed.extend(self.land(report, now));
         }
-        let mut group = self.store.group()?;
+        let Self {
+            store, schedule, ..
+        } = self;
+        let mut group = store.group()?;
         let mut states = Vec::with_capacity(reports.len());
         for report in &reports {
-            states.push(group.settle(&report.settlement)?);
+            let state = group.settle(&report.settlement)?;
+            schedule.finished(state);
+            states.push(state);
         }
         let mut calls = Vec::new();
         let decision = loop {
             if self.phase != Phase::Running {
-                break None;
+                break Decision::Wait(None);
             }
             match self.schedule.next(&mut group, now)? {
                 Decision::Call(thread, claim, pass) => calls.push((thread, *claim, pass)),
-                decision => break Some(decision),
+                Decision::Hire => match self.crew.hire() {
+                    Ok(thread) => self.schedule.hired(thread),
+                    Err(_) => self.schedule.grow_no_more(),
+                },
+                decision => break decision,
             }
         };
-        if states.is_empty() && calls.is_empty() {
+        let alone = calls.is_empty() && self.crew.in_flight() == 0;
+        if alone && matches!(decision, Decision::Nothing) {
+            blamed.extend(self.schedule.settle_suspicion());
+        }
+        let mut given_up = Vec::new();
+        for held in blamed {
+            if group.give_up(held.attempt)? {
+                self.schedule.finished(JobState::Failed);
+                given_up.push(held);
+            }
+        }
+        if states.is_empty() && calls.is_empty() && given_up.is_empty() {
             drop(group);
         } else {
+            let left = group.counts().pending;
+            let flow = flow(&self.schedule.governor, left, now);
+            group.remember(&self.schedule.governor.memory(now), &flow)?;
             group.commit()?;
         }
         for (report, state) in reports.into_iter().zip(states) {
-            self.tell_settled(report.claim, &report.settlement, state);
+            self.teller.settled(report.claim, &report.settlement, state);
+        }
+        for HeldBack { attempt, path, .. } in given_up {
+            self.teller.gave_up(attempt, path);
         }
         for (thread, claim, pass) in calls {
-            self.take_off(thread, claim, pass);
+            self.teller.claimed(thread, &claim);
+            self.crew.send(thread, claim, pass);
         }
-        self.tell_gate(now);
-        Ok(self.idle(decision))
+        Ok(self.rest(decision, now))
     }
 
     /// What to do until the next turn.
-    fn idle(&self, decision: Option<Decision>) -> Idle {
-        let nothing_left = || {
-            // The pace and the gate may be closed when the last job has ended, and hold up nobody.
-            matches!(decision, Some(Decision::Nothing)) || self.store.counts().pending == 0
-        };
-        if self.in_flight == 0 && (self.phase != Phase::Running || nothing_left()) {
+    fn rest(&mut self, decision: Decision, now: Duration) -> Idle {
+        let pending = self.store.counts().pending;
+        // A budget that is used up by the last file stops nothing.
+        if pending > 0 {
+            self.halt();
+        }
+        self.teller.flow(&self.schedule.governor, pending, now);
+        // The pace and the gate may be closed when the last job has ended, and hold up nobody.
+        let nothing_left = matches!(decision, Decision::Nothing) || pending == 0;
+        if self.crew.in_flight() == 0 && (self.phase != Phase::Running || nothing_left) {
             return Idle::End;
         }
         match (self.phase, decision) {
-            (Phase::Draining(end) | Phase::Aborting(end), _) => Idle::Until(Some(end)),
-            (Phase::Running, Some(Decision::Wait(until))) => Idle::Until(until),
+            (Phase::Draining(end), _) => Idle::Until(end),
+            (Phase::Aborting(end), _) => Idle::Until(Some(end)),
+            (Phase::Running, Decision::Wait(until)) => Idle::Until(until),
             (Phase::Running, _) => Idle::Until(None),
         }
     }
 
-    /// Takes note of an ended call, in memory.
-    fn land(&mut self, report: &Report, now: Duration) {
+    /// Takes note of an ended call, in memory. Returns the jobs that turn out to be to blame for their refusal.
+    fn land(&mut self, report: &mut Report, now: Duration) -> Vec<HeldBack> {
         let Report {
             thread,
             claim,
             settlement,
             panicked,
         } = report;
-        if let Some(flight) = self.threads[*thread].flight.take() {
-            self.in_flight -= 1;
-            self.schedule
-                .learn(flight.pass, sign(&settlement.outcome), now);
+        let mut blamed = Vec::new();
+        let mut held_back = false;
+        if let Some(flight) = self.crew.land(*thread) {
+            let failure = settlement.outcome.failure();
+            let message = failure.map_or("", |failure| failure.message.as_str());
+            let news = News {
+                sign: sign(&settlement.outcome),
+                hint: settlement.outcome.hint(),
+                took: settlement.took,
+                message,
+            };
+            let lesson = self.schedule.learn(flight.pass, news, now);
+            self.teller.refusal(&settlement.outcome);
+            blamed = self.schedule.blame(|suspect| match suspect {
+                Suspect::Service => lesson.service_cleared,
+                Suspect::Disk => lesson.disk_cleared,
+            });
+            if let Some(suspect) = lesson.hold_back {
+                held_back = true;
+                settlement.next = Next::Again(Duration::ZERO);
+                self.schedule.hold_back(
+                    settlement.attempt,
+                    claim.job.path.clone(),
+                    suspect,
+                    message,
+                );
+            }
         }
-        if let Outcome::Throttled { failure, .. } | Outcome::Unreachable(failure) =
-            &settlement.outcome
+        if let Next::Again(wait) = settlement.next
+            && !held_back
         {
-            self.last_refusal.clone_from(&failure.message);
-        }
-        if let Next::Again(wait) = settlement.next {
             self.schedule
                 .put_back(claim.job.id, claim.job.position, now + wait);
         }
         if *panicked {
             self.ending = Ending::Panicked(claim.job.path.clone());
             self.stop(Urgency::Drain);
-        } else {
+        } else if *thread < self.settings.threads.most() {
             self.schedule.ask(*thread);
         }
         if self.cancel.is_cancelled() && matches!(settlement.outcome, Outcome::InDoubt(_)) {
             self.cut_off.push(claim.job.path.clone());
         }
-    }
-
-    /// Lets a thread call: the claim is durable.
-    fn take_off(&mut self, thread: usize, claim: Claim, pass: Pass) {
-        self.in_flight += 1;
-        self.threads[thread].flight = Some(Flight {
-            claim: claim.clone(),
-            pass,
-        });
-        self.tell(Event::Claimed {
-            path: claim.job.path.clone(),
-            position: claim.job.position,
-            attempt: claim.attempt.id,
-            key: claim.attempt.key,
-            chunk: thread,
-        });
-        // A thread ends only after a panic, and one that panicked does not ask.
-        let _ = self.threads[thread].claims.send(claim);
+        blamed
     }
 
     /// Ends a stop that is not waiting any longer: what is still in flight is in doubt, in one transaction.
-    fn write_off(&mut self, reports: Vec<Report>) -> Result<Idle, StoreError> {
-        let now = self.now();
-        for report in &reports {
+    fn write_off(&mut self, mut reports: Vec<Report>) -> Result<Idle, StoreError> {
+        let now = clock::now();
+        for report in &mut reports {
             self.land(report, now);
         }
-        let flights: Vec<Claim> = self
-            .threads
-            .iter_mut()
-            .filter_map(|thread| thread.flight.take())
-            .map(|flight| flight.claim)
-            .collect();
-        let lost = flights.into_iter().map(|claim| {
+        let lost = self.crew.write_off().into_iter().map(|claim| {
             let (next, record) = self.policy.after_stop(claim.record);
             let failure = Failure::new(
                 Class::Transient,
                 "stopped",
                 "stopped before the answer came",
             );
-            let outcome = Outcome::InDoubt(failure);
-            let attempt = claim.attempt.id;
-            (
-                claim,
-                Settlement {
-                    attempt,
-                    outcome,
-                    checksum: None,
-                    took: Duration::ZERO,
-                    next,
-                    record,
-                },
-            )
+            let settlement = Settlement {
+                attempt: claim.attempt.id,
+                outcome: Outcome::InDoubt(failure),
+                checksum: None,
+                took: Duration::ZERO,
+                next,
+                record,
+            };
+            (claim, settlement)
         });
         let lost: Vec<(Claim, Settlement)> = lost.collect();
         self.cut_off
@@ -377,55 +444,8 @@ impl<'s> Writer<'s> {
         }
         group.commit()?;
         for ((claim, settlement), state) in settled.into_iter().zip(states) {
-            self.tell_settled(claim, &settlement, state);
+            self.teller.settled(claim, &settlement, state);
         }
         Ok(Idle::End)
-    }
-
-    fn tell_settled(&self, claim: Claim, settlement: &Settlement, state: JobState) {
-        let failure = settlement.outcome.failure();
-        let status = match &settlement.outcome {
-            Outcome::Succeeded(answer) => answer.status,
-            outcome => outcome.failure().and_then(|failure| failure.status),
-        };
-        self.tell(Event::Settled(Box::new(Settled {
-            path: claim.job.path,
-            attempt: claim.attempt.id,
-            key: claim.attempt.key,
-            outcome: settlement.outcome.as_str(),
-            class: failure.map(|failure| failure.class),
-            status,
-            message: failure.map(|failure| failure.message.clone()),
-            sha256: settlement.checksum,
-            state,
-            took: settlement.took,
-        })));
-    }
-
-    fn tell_gate(&mut self, now: Duration) {
-        let closed = self.schedule.closed(now);
-        if closed != self.gate_told {
-            self.gate_told = closed;
-            self.tell(Event::Gate(closed.map(|(why, until)| Shut {
-                why,
-                wait: until.saturating_sub(now),
-                message: self.last_refusal.clone(),
-            })));
-        }
-    }
-
-    /// Tells an event. A run whose listener is gone goes on all the same: what counts is in the store.
-    fn tell(&self, event: Event) {
-        let _ = self.events.send(event);
-    }
-}
-
-/// How a call bears on the gate.
-fn sign(outcome: &Outcome) -> Sign {
-    match outcome {
-        Outcome::Succeeded(_) | Outcome::Failed(_) | Outcome::InDoubt(_) => Sign::Reached,
-        Outcome::Throttled { wait, .. } => Sign::Throttled(*wait),
-        Outcome::Unreachable(_) => Sign::Unreachable,
-        Outcome::Unsendable(_) | Outcome::Interrupted => Sign::Nothing,
     }
 }

@@ -82,6 +82,8 @@ impl RateFinder {
     const DIP: f64 = 0.05;
     /// After so short a time what was accepted is the limit itself.
     const SHORT: Duration = Duration::from_secs(4);
+    /// A wait below this says no more than this.
+    const SHORTEST_WAIT: Duration = Duration::from_millis(100);
     /// After so long a time without a refusal a level was right.
     const LONG: Duration = Duration::from_secs(10);
     /// A little below.
@@ -160,10 +162,10 @@ impl RateFinder {
         }
     }
 
-    /// The service refused a call: nobody calls before `opens`.
+    /// The service refused a call and asked for a wait: nobody calls before `opens`.
     ///
     /// What it accepted since the last refusal says what it allows, for its bucket was empty then and is now.
-    pub(super) fn refused(&mut self, now: Duration, opens: Duration) {
+    pub(super) fn refused(&mut self, now: Duration, opens: Duration, asked: Duration) {
         let level = self.level;
         let accepted = self.accepted as f64;
         let measured = self.refused_at.map(|before| {
@@ -192,7 +194,11 @@ impl RateFinder {
             None if self.known.is_none() => level / 2.0,
             None => level * Self::BACK,
         };
-        let limit = limit.min(level * 0.95).clamp(Self::LEAST, Self::MOST);
+        // A service that asks for a short wait means to be called again after it, whatever else it refuses.
+        let asked = asked.max(Self::SHORTEST_WAIT);
+        let least = Self::LEAST.max(1.0 / asked.as_secs_f64());
+        let least = least.min(level);
+        let limit = limit.min(level * 0.95).clamp(least, Self::MOST);
         self.known = Some(limit);
         self.dip = Self::DIP;
         self.grows_from = opens;
@@ -203,7 +209,7 @@ impl RateFinder {
         self.window = Look::default();
         self.looked = opens;
         self.ease = None;
-        self.set(limit * (1.0 - self.dip));
+        self.set((limit * (1.0 - self.dip)).max(least));
     }
 
     /// Looks at what happened of late, and goes on from there.

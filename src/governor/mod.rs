@@ -20,8 +20,10 @@ mod budget;
 mod finder;
 mod gate;
 mod guard;
+mod heed;
 mod rate;
 mod window;
+mod words;
 
 use std::time::Duration;
 
@@ -31,228 +33,15 @@ pub use gate::Closed;
 pub use guard::{MaxFailures, Refusal};
 pub use rate::{Measure, Rate, Rates};
 pub use window::{Cost, Spent};
+pub use words::{
+    Halt, Lesson, Limit, Memory, News, Pass, Past, Rules, Sign, Suspect, Verdict, Width,
+};
 
-use crate::job::{Class, Hint};
 use finder::{RateFinder, WidthFinder};
-use gate::{Gate, Ramp, Stamp};
+use gate::{Gate, Ramp};
 use guard::{Guard, Ruling};
+use heed::Allowance;
 use window::Windows;
-
-/// How many calls at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Width {
-    /// So many.
-    Fixed(usize),
-    /// As many as are of use, and at most so many.
-    Auto(usize),
-}
-
-/// What the user allows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rules {
-    /// The rates.
-    pub rates: Rates,
-    /// How many calls the shortest rate lets through in a row.
-    pub burst: u64,
-    /// Calls at the same time.
-    pub width: Width,
-    /// The longest wait that the service may ask for.
-    pub max_wait: Duration,
-    /// The longest outage.
-    pub max_outage: Duration,
-    /// The most failed files.
-    pub max_failures: Option<MaxFailures>,
-    /// The budgets.
-    pub limits: Limits,
-    /// No call after this moment, in milliseconds since 1970.
-    pub until: Option<i64>,
-    /// Whether the first call goes alone until the service has taken it.
-    pub canary: bool,
-}
-
-/// What is remembered of a run's earlier runners.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Past {
-    /// What was spent in the last day, the oldest first.
-    pub spent: Vec<Spent>,
-    /// For how long the service still asks everybody to wait.
-    pub closed_for: Option<Duration>,
-    /// What was found of the service's limits.
-    pub found: Found,
-    /// What of the budgets is used.
-    pub used: Used,
-}
-
-/// What has to be remembered for the next runner, beside what was spent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Memory {
-    /// For how long the service asks everybody to wait.
-    pub closed_for: Option<Duration>,
-    /// What was found of the service's limits.
-    pub found: Found,
-    /// What of the budgets is used.
-    pub used: Used,
-}
-
-/// What keeps a run from going faster.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Limit {
-    /// So many calls at the same time.
-    Threads(usize),
-    /// A rate of the user's.
-    Rate(Rate),
-    /// The calls in a second that the service seems to allow.
-    Found(f64),
-    /// The service asked everybody to wait until this moment.
-    Throttled(Duration),
-    /// The service said that no call is left until this moment.
-    Announced(Duration),
-    /// No connection can be made since this moment.
-    Outage(Duration),
-    /// After a pause the flow ramps up.
-    Ramp,
-    /// The first call goes alone.
-    First,
-    /// Nothing: what is left waits for its next attempt, or is in flight.
-    Work,
-}
-
-/// Whether a call may be made.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// It may.
-    Go,
-    /// Not before this moment, or before a call in flight has ended.
-    Wait(Option<Duration>, Limit),
-    /// None may any more.
-    Stop,
-}
-
-/// Why a run stops although something is left to call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Halt {
-    /// Refusals in a row that have nothing to do with the files.
-    Refused {
-        /// What they were.
-        refusal: Refusal,
-        /// What the last of them said.
-        message: String,
-    },
-    /// More files failed than allowed: so many.
-    Failures(u64),
-    /// No connection could be made for so long.
-    Outage {
-        /// How long.
-        lasted: Duration,
-        /// What the last try came to.
-        message: String,
-    },
-    /// The service asks for a longer wait than allowed.
-    Wait {
-        /// How long from the moment on at which it was asked for.
-        wait: Duration,
-        /// What it said.
-        message: String,
-    },
-    /// A budget is used up.
-    Budget(Budget),
-}
-
-/// What a call takes with it, to be given back with what became of it.
-#[derive(Debug, Clone, Copy)]
-pub struct Pass {
-    stamp: Stamp,
-    number: u64,
-}
-
-/// How a call bears on all the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// The service did what it was asked.
-    Succeeded,
-    /// It answered otherwise, or the call was perhaps sent: `well` where it was not the service's fault.
-    Reached {
-        /// Whether the service is well.
-        well: bool,
-    },
-    /// The service asked for patience, for so long if it said so.
-    Throttled(Option<Duration>),
-    /// No connection could be made.
-    Unreachable,
-    /// No address could be found for the service's name; perhaps for the moment only.
-    NoName {
-        /// Whether it may be for the moment only.
-        temporary: bool,
-    },
-    /// A refusal that is not the file's fault.
-    Refused(Refusal),
-    /// It says nothing: the call was never tried.
-    Nothing,
-}
-
-impl Sign {
-    /// Whether something was perhaps sent.
-    fn is_sent(self) -> bool {
-        !matches!(
-            self,
-            Self::Unreachable
-                | Self::NoName { .. }
-                | Self::Nothing
-                | Self::Refused(Refusal::Tls | Refusal::MissingFile)
-        )
-    }
-
-    /// How an answer of this class bears on the others.
-    pub fn of_class(class: Class) -> Self {
-        match class {
-            Class::Auth => Self::Refused(Refusal::Auth),
-            Class::Quota => Self::Refused(Refusal::Quota),
-            class => Self::Reached {
-                well: class != Class::Transient,
-            },
-        }
-    }
-}
-
-/// What a call came to, as far as it bears on the others.
-#[derive(Debug, Clone, Copy)]
-pub struct News<'c> {
-    /// What it came to.
-    pub sign: Sign,
-    /// What the service said about its limits.
-    pub hint: Option<&'c Hint>,
-    /// How long the call took.
-    pub took: Duration,
-    /// What went wrong, in one line.
-    pub message: &'c str,
-}
-
-/// Whom a refusal or a missing file casts suspicion on, other than the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Suspect {
-    /// The service or the credentials.
-    Service,
-    /// The disk.
-    Disk,
-}
-
-/// What follows from a call for its job and for those that were held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lesson {
-    /// The job is held back, pending, until it is known whether it is to blame.
-    pub hold_back: Option<Suspect>,
-    /// The service is not to blame for what it refused: the jobs that were held back are.
-    pub service_cleared: bool,
-    /// The disk is there: the files that were not found are missing.
-    pub disk_cleared: bool,
-}
-
-/// What a service says is left, and until when.
-#[derive(Debug, Clone, Copy)]
-struct Allowance {
-    left: u64,
-    until: Duration,
-}
 
 /// Decides about every call. See the module's words.
 #[derive(Debug)]
@@ -276,9 +65,6 @@ pub struct Governor {
     limit: Limit,
     halt: Option<Halt>,
 }
-
-/// A window longer than this is not spread over its length: a short list would wait for nothing.
-const LONGEST_SPREAD: Duration = Duration::from_secs(60);
 
 impl Governor {
     /// A governor that begins at `now`, under these rules and after this past.
@@ -542,11 +328,12 @@ impl Governor {
         now: Duration,
         chance: f64,
     ) -> Lesson {
+        let asked = wait;
         let wait = self.gate.throttled(wait, news, now, chance);
         let opens = self.gate.ready_at().unwrap_or(now);
         if news {
             match &mut self.finder {
-                Some(finder) => finder.refused(now, opens),
+                Some(finder) => finder.refused(now, opens, asked.unwrap_or(wait)),
                 None => {
                     self.ramp_up(opens);
                     if self.finds() {
@@ -600,34 +387,6 @@ impl Governor {
                 });
                 hold_back
             }
-        }
-    }
-
-    /// Takes in what a service says about its limits.
-    fn hinted(&mut self, hint: &Hint, now: Duration) {
-        if let (Some(left), Some(reset)) = (hint.remaining, hint.reset) {
-            self.allowance = Some(Allowance {
-                left,
-                until: now.saturating_add(reset.min(self.rules.max_wait)),
-            });
-        }
-        if !self.finds() {
-            return;
-        }
-        let spread = |window: &Duration| *window <= LONGEST_SPREAD;
-        let policy = hint.policy.filter(|policy| spread(&policy.window));
-        let stated = match (policy, hint.remaining, hint.reset) {
-            (Some(policy), ..) => policy.calls as f64 / policy.window.as_secs_f64(),
-            // What is left until the reset can be made until then. The times are whole seconds, often rounded up.
-            (None, Some(left @ 1..), Some(reset)) if self.rules.rates.auto && spread(&reset) => {
-                left as f64 / reset.as_secs_f64().max(1.0)
-            }
-            _ => return,
-        };
-        if stated > 0.0 {
-            self.finder
-                .get_or_insert_with(|| RateFinder::new(now, None))
-                .stated(stated, now);
         }
     }
 

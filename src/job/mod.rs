@@ -326,6 +326,16 @@ impl Outcome {
         }
     }
 
+    /// What the service said about its limits.
+    pub fn hint(&self) -> Option<&Hint> {
+        match self {
+            Self::Succeeded(answer) => answer.hint.as_deref(),
+            outcome => outcome
+                .failure()
+                .and_then(|failure| failure.hint.as_deref()),
+        }
+    }
+
     /// The failure, where the outcome is one.
     pub fn failure(&self) -> Option<&Failure> {
         match self {

@@ -9,14 +9,17 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::StoreError;
 use super::error::Result;
 use super::lock::fresh_file;
 
 /// The migrations, in order: append-only. The schema's version is the number of those applied.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/0001_init.sql"),
+    include_str!("../../migrations/0002_governor.sql"),
+];
 
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -87,7 +90,36 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
             set(&connection, setting, expected).map_err(|error| error.at(path))?;
         }
     }
+    if mode == Mode::Write {
+        upgrade(&connection).map_err(doing("bringing the database up to date"))?;
+    }
     Ok(connection)
+}
+
+/// The version of a database's schema.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// A number that changes when another connection has changed the database.
+pub(super) fn data_version(connection: &Connection) -> Result<i64> {
+    connection
+        .pragma_query_value(None, "data_version", |row| row.get(0))
+        .map_err(doing("looking whether something has changed"))
+}
+
+/// Brings a database that an earlier version made up to date: in one transaction, so that it is old or new.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    if version(connection)? == VERSION {
+        return Ok(());
+    }
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let applied = usize::try_from(version(connection)?).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(applied) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
 
 /// Looks whether the file is a run's database of a version known here, changing nothing.

@@ -11,6 +11,7 @@ mod error;
 mod load;
 mod lock;
 mod owner;
+mod pace;
 mod queue;
 mod read;
 mod recover;
@@ -22,11 +23,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 pub use error::StoreError;
 pub use load::{Loaded, Loader};
 pub use lock::{Holder, Lock};
+pub use pace::Noted;
 pub use queue::{Claim, Group, Offer, Settlement};
 pub use read::{Cause, CauseKey, Example, Reader, Record, RunInfo, Stored};
 pub use recover::Recovered;
@@ -50,6 +52,8 @@ pub struct Store {
     owner: Owner,
     counts: Counts,
     runner: Option<i64>,
+    /// Which state of the database, as far as others change it, was seen last.
+    data_version: i64,
     // Dropped last: the lock outlives the connection.
     lock: Lock,
 }
@@ -86,6 +90,7 @@ impl Store {
         };
         let owner = Owner::take(&connection, &path)?;
         Ok(Self {
+            data_version: connection::data_version(&connection)?,
             connection,
             path,
             base,
@@ -203,6 +208,19 @@ impl Store {
         self.set("UPDATE run SET settings = ?1", &to_json(settings))
     }
 
+    /// The free settings, where somebody else has changed them since this was asked last.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn changed_settings(&mut self) -> Result<Option<Settings>> {
+        let version = connection::data_version(&self.connection)?;
+        if std::mem::replace(&mut self.data_version, version) == version {
+            return Ok(None);
+        }
+        self.settings().map(Some)
+    }
+
     fn set(&mut self, sql: &str, json: &str) -> Result<()> {
         let transaction = self.owner.begin(&self.connection)?;
         self.connection
@@ -269,6 +287,33 @@ pub fn note_artifact(database: &Path, file: &Path) {
     };
     // The note is a courtesy to a later walk; the file is written, and that is what was asked for.
     let _ = note();
+}
+
+/// Changes the free settings of a run, also while a runner works on it: that one takes them over within a
+/// second. Returns what they are now.
+///
+/// # Errors
+///
+/// The database cannot be read or written, and whatever `change` returns; then nothing was changed.
+pub fn change_settings<E: From<StoreError>>(
+    database: &Path,
+    change: impl FnOnce(Settings) -> std::result::Result<Settings, E>,
+) -> std::result::Result<Settings, E> {
+    let path = lock::resolve(database)?;
+    let connection = connection::open(&path, Mode::Note)?;
+    let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
+        .map_err(doing("beginning"))?;
+    let settings = change(read::json(&connection, "SELECT settings FROM run")?)?;
+    transaction
+        .execute("UPDATE run SET settings = ?1", [to_json(&settings)])
+        .map_err(doing("changing the settings"))?;
+    transaction.commit().map_err(doing("committing"))?;
+    Ok(settings)
+}
+
+/// Wall time, in milliseconds since 1970.
+pub fn wall_clock() -> i64 {
+    now()
 }
 
 fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> {

@@ -6,8 +6,10 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::connection::doing;
 use super::error::Result;
+use super::pace;
 use super::{Store, StoreError, now, path_from_sql, state_to_sql};
-use crate::event::Counts;
+use crate::event::{Counts, Flow};
+use crate::governor::{Cost, Memory};
 use crate::job::{
     Attempt, AttemptId, Checksum, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
 };
@@ -68,6 +70,10 @@ impl Store {
             uuid: self.uuid,
             base: &self.base,
             now: now(),
+            spent: Cost {
+                calls: 0,
+                ..Cost::default()
+            },
         })
     }
 }
@@ -82,6 +88,8 @@ pub struct Group<'s> {
     uuid: [u8; 16],
     base: &'s std::path::Path,
     now: i64,
+    /// What the claims of this group take of the rates.
+    spent: Cost,
 }
 
 impl Group<'_> {
@@ -114,12 +122,29 @@ impl Group<'_> {
             .map_err(doing("looking for pending jobs"))
     }
 
-    /// States that an attempt of this job is about to be sent, if the job is pending.
+    /// Where a job's file lies.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn file(&self, job: JobId) -> Result<std::path::PathBuf> {
+        self.transaction
+            .prepare_cached("SELECT path FROM job WHERE id = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([job.0], |row| {
+                    Ok(self.base.join(path_from_sql(row, 0)?.as_path()))
+                })
+            })
+            .map_err(doing("looking for a job's file"))
+    }
+
+    /// States that an attempt of this job is about to be sent, which takes so much of the rates, if the job is
+    /// pending.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn claim(&mut self, job: JobId, chunk: usize) -> Result<Option<Claim>> {
+    pub fn claim(&mut self, job: JobId, chunk: usize, cost: Cost) -> Result<Option<Claim>> {
         let claimed = self
             .transaction
             .prepare_cached(
@@ -153,6 +178,9 @@ impl Group<'_> {
             .map_err(doing("recording an attempt"))?;
         self.after.shift(JobState::Pending, JobState::Running);
         self.after.attempts += 1;
+        self.spent.calls += cost.calls;
+        self.spent.bytes = self.spent.bytes.saturating_add(cost.bytes);
+        self.spent.weight = self.spent.weight.saturating_add(cost.weight);
         Ok(Some(claim))
     }
 
@@ -187,6 +215,39 @@ impl Group<'_> {
         Ok(state)
     }
 
+    /// Gives a job up that was left pending after an attempt that was refused, if it is still so.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn give_up(&mut self, attempt: AttemptId) -> Result<bool> {
+        let moved = self
+            .transaction
+            .prepare_cached(
+                "UPDATE job SET state = 3, not_before = NULL WHERE id = ?1 AND attempts = ?2 AND state = 0",
+            )
+            .and_then(|mut statement| statement.execute(params![attempt.job.0, attempt.number]))
+            .map_err(doing("giving a job up"))?;
+        if moved == 1 {
+            self.after.shift(JobState::Pending, JobState::Failed);
+        }
+        Ok(moved == 1)
+    }
+
+    /// How many jobs are in which state when the group is durable.
+    pub fn counts(&self) -> Counts {
+        self.after
+    }
+
+    /// Remembers for the next runner, and for others to see, how the run fares.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn remember(&self, memory: &Memory, flow: &Flow) -> Result<()> {
+        pace::remember(&self.transaction, memory, flow, self.now)
+    }
+
     /// Makes the group durable: synced when this returns.
     ///
     /// # Errors
@@ -194,6 +255,9 @@ impl Group<'_> {
     /// The database cannot be written; then nothing of the group is.
     pub fn commit(self) -> Result<Counts> {
         save_counts(&self.transaction, &self.after)?;
+        if self.spent.calls > 0 {
+            pace::spend(&self.transaction, &self.spent, self.now)?;
+        }
         self.transaction.commit().map_err(doing("committing"))?;
         *self.counts = self.after;
         Ok(self.after)

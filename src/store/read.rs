@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::connection::{self, Mode, doing};
 use super::error::Result;
+use super::pace::{self, Noted};
 use super::{StoreError, lock, path_from_sql, state_from_sql};
 use crate::event::Counts;
 use crate::job::{Checksum, Class, FileName, JobState};
@@ -199,6 +200,21 @@ impl Reader {
             started,
             ended,
         })
+    }
+
+    /// What the latest runner noted of its flow. A database that was made before there was such a thing has
+    /// nothing of it.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn noted(&self) -> Result<Noted> {
+        let version =
+            connection::version(&self.connection).map_err(doing("reading the version"))?;
+        if version < 2 {
+            return Ok(Noted::default());
+        }
+        pace::noted(&self.connection)
     }
 
     /// Hands over jobs with their results, in list order: those that are done, or all of them.

@@ -6,6 +6,7 @@ use rusqlite::params;
 
 use super::connection::doing;
 use super::error::Result;
+use super::pace::forget_spent;
 use super::queue::{Settlement, save_counts, settle};
 use super::{Store, lock, now, path_from_sql};
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
@@ -64,6 +65,7 @@ impl Store {
             })
             .map_err(doing("beginning a runner"))?;
         let runner = transaction.last_insert_rowid();
+        forget_spent(&transaction, now)?;
         save_counts(&transaction, &counts)?;
         transaction.commit().map_err(doing("beginning a runner"))?;
         self.counts = counts;

@@ -4,21 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("job", &[]),
     ("class", &["job"]),
     ("retry", &["job"]),
     ("governor", &["job", "retry"]),
-    ("pace", &["retry"]),
-    ("settings", &["class", "pace", "retry"]),
-    ("event", &["job", "pace"]),
+    ("settings", &["class", "governor", "retry"]),
+    ("event", &["governor", "job", "settings"]),
     ("input", &["job"]),
-    ("store", &["event", "job", "retry", "settings"]),
-    ("caller", &["class", "job", "pace", "settings"]),
+    ("store", &["event", "governor", "job", "retry", "settings"]),
+    ("caller", &["class", "job", "settings"]),
     (
         "engine",
         &[
-            "caller", "event", "job", "pace", "retry", "settings", "store",
+            "caller", "event", "governor", "job", "retry", "settings", "store",
         ],
     ),
     ("export", &["event", "job", "store"]),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::event::Counts;
+use stride::governor::Cost;
 use stride::job::{Class, JobState, Outcome, Position};
 use stride::retry::{Next, Record};
 use stride::store::{Claim, Filter, Store};
@@ -204,7 +205,10 @@ impl Run {
                 let Some(offer) = offers.get(skip) else {
                     return assert_eq!(expected, None);
                 };
-                let claim = group.claim(offer.job, skip).unwrap().unwrap();
+                let claim = group
+                    .claim(offer.job, skip, Cost::default())
+                    .unwrap()
+                    .unwrap();
                 group.commit().unwrap();
                 assert_eq!(claim.job.path.as_str(), expected.as_deref());
                 let index = offer.position.0 as usize;
@@ -233,7 +237,7 @@ impl Run {
                     group.settle(&settlement(&claim, succeeded("{}"))).unwrap();
                 }
                 for offer in group.offer(Position(0), 2, Duration::MAX).unwrap() {
-                    group.claim(offer.job, 0).unwrap();
+                    group.claim(offer.job, 0, Cost::default()).unwrap();
                 }
             }
             Operation::Crash => {

@@ -232,7 +232,7 @@ fn what_cannot_be_called_is_refused_before_anything_is_made() {
             vec!["--url", "http://x/", "-X", "GE T"],
             "not an HTTP method",
         ),
-        (vec!["--url", "http://x/", "-j", "0"], "0 is not in"),
+        (vec!["--url", "http://x/", "-j", "0"], "a number from 1"),
         (vec!["--url", "http://x/", "--rate", "10"], "such as 10/s"),
         (
             vec!["--url", "http://x/", "--timeout", "30"],

@@ -8,12 +8,13 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::Place;
-use crate::support::{FakeApi, Gate, Reply};
+use crate::support::{Counter, FakeApi, Gate, Reply};
 
-/// A service that answers for the bystander and never again.
+/// A service that answers for the bystander and the first file, whose call goes alone, and never again.
 fn never_answering() -> FakeApi {
-    FakeApi::start(|request| match request.target.as_str() {
-        "/bystander.txt" => Reply::json(1),
+    let seen = Counter::default();
+    FakeApi::start(move |_| match seen.add() {
+        0 | 1 => Reply::json(1),
         _ => Reply::hang(),
     })
 }
@@ -55,13 +56,10 @@ fn the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let gate = Gate::default();
         let api = FakeApi::start({
-            let gate = gate.clone();
-            move |request| {
-                if request.target == "/bystander.txt" {
-                    Reply::json(1)
-                } else {
-                    Reply::json(1).when(&gate)
-                }
+            let (gate, seen) = (gate.clone(), Counter::default());
+            move |_| match seen.add() {
+                0 | 1 => Reply::json(1),
+                _ => Reply::json(1).when(&gate),
             }
         });
         let place = Place::new();
@@ -69,7 +67,7 @@ fn the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
         let bystander = place.with_bystander(&url);
         place.texts(20);
         let run = place.begin(&["run", "-j", "3", "--grace", "10m", "--url", &url, "texts"]);
-        api.wait_for(4);
+        api.wait_for(5);
         run.signal(signal);
         run.until_says("stopping: waiting for 3 calls");
         gate.open();
@@ -77,10 +75,10 @@ fn the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
         let status = place.status();
         assert_eq!(
             (&status["done"], &status["in_doubt"]),
-            (&json!(4), &json!(0)),
+            (&json!(5), &json!(0)),
             "{status}"
         );
-        assert_eq!(api.requests(), 4);
+        assert_eq!(api.requests(), 5);
         assert_eq!(place.bystander(), bystander);
     }
 }
@@ -105,7 +103,7 @@ fn the_second_signal_does_not_wait() {
         &url,
         "texts",
     ]);
-    api.wait_for(4);
+    api.wait_for(5);
     run.signal(Signal::INT);
     run.until_says("stopping");
     run.signal(Signal::TERM);
@@ -118,7 +116,7 @@ fn the_second_signal_does_not_wait() {
     );
     assert_eq!(
         (&status["running"], &status["pending"]),
-        (&json!(0), &json!(20))
+        (&json!(0), &json!(19))
     );
     assert_eq!(place.bystander(), bystander);
 }
@@ -129,7 +127,7 @@ fn the_end_of_the_grace_is_as_a_second_signal() {
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
-    place.texts(2);
+    place.texts(3);
     let run = place.begin(&[
         "run",
         "--grace",
@@ -140,7 +138,7 @@ fn the_end_of_the_grace_is_as_a_second_signal() {
         &url,
         "texts",
     ]);
-    api.wait_for(3);
+    api.wait_for(4);
     run.signal(Signal::INT);
     run.end().expect(130).says("in doubt: 2 files");
     assert_eq!(place.bystander(), bystander);
@@ -185,7 +183,8 @@ fn a_second_runner_leaves_at_once_and_changes_nothing() {
     let place = Place::new();
     place.texts(3);
     let run = place.begin(&["run", "--url", &api.url(), "texts"]);
-    api.wait_for(3);
+    // The first call goes alone.
+    api.wait_for(1);
     for words in [
         vec!["resume"],
         vec!["retry"],

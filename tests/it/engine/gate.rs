@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stride::event::Event;
+use stride::governor::Closed;
 use stride::job::JobState;
-use stride::pace::Closed;
 use stride::settings::Settings;
 
 use super::{Running, callers, name, settings};

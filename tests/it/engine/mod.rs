@@ -38,11 +38,12 @@ where
     std::iter::repeat_with(caller).take(threads).collect()
 }
 
-/// No wait before a repeat.
+/// No wait before a repeat, and all threads at once from the beginning.
 fn settings() -> Settings {
     Settings {
         retry_delay: Duration::ZERO,
         retry_max_delay: Duration::ZERO,
+        canary: false,
         ..Settings::default()
     }
 }
@@ -111,7 +112,13 @@ impl Running {
         let (tell, ended) = mpsc::channel();
         let (listener, settings, asked) = (Arc::clone(&told), settings.clone(), stop.clone());
         thread::spawn(move || {
-            let result = engine::run(&mut store, callers, &settings, &asked, &mut |event| {
+            let settings = Settings {
+                threads: callers.len().into(),
+                ..settings
+            };
+            let mut callers = callers.into_iter();
+            let mut make = move || callers.next().ok_or_else(|| "no caller is left".into());
+            let result = engine::run(&mut store, &mut make, &settings, &asked, &mut |event| {
                 lock(&listener.events).push(event.clone());
                 listener.changed.notify_all();
             });

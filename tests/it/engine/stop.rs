@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use stride::caller::Cancel;
 use stride::engine::{RunError, Stop, Urgency};
 use stride::event::{Ending, Event};
+use stride::governor::Rates;
 use stride::job::{FileName, JobState, Outcome};
 use stride::retry::DoubtPolicy;
 use stride::settings::Settings;
@@ -33,7 +34,7 @@ fn three_in_flight(fixture: &Fixture, settings: &Settings) -> (Running, Gate, Ca
 
 fn stopping(events: &[Event]) -> Option<usize> {
     events.iter().find_map(|event| match event {
-        Event::Stopping { in_flight } => Some(*in_flight),
+        Event::Stopping { in_flight, .. } => Some(*in_flight),
         _ => None,
     })
 }
@@ -233,7 +234,9 @@ fn a_stop_asked_for_before_the_run_lets_no_call_begin() {
 fn a_stop_while_nothing_can_be_called_ends_the_run_at_once() {
     let fixture = Fixture::numbered(3);
     let settings = Settings {
-        rate: Some("1/d".parse().unwrap()),
+        // The bystander was the first call of today.
+        rates: Rates::read(["2/d"]).unwrap(),
+        burst: 2,
         ..settings()
     };
     let running = Running::start(

@@ -185,10 +185,16 @@ fn nothing_is_sent_or_told_before_it_is_recorded() {
     };
     let mut store = fixture.open();
     let (mut claimed, mut told) = (0, 0);
+    let mut callers = callers(4, script).into_iter();
+    let mut make = move || callers.next().ok_or_else(|| "no caller is left".into());
+    let settings = Settings {
+        threads: 4.into(),
+        ..settings()
+    };
     let outline = engine::run(
         &mut store,
-        callers(4, script),
-        &settings(),
+        &mut make,
+        &settings,
         &Stop::new(),
         &mut |event| match event {
             Event::Claimed { attempt, .. } => {
@@ -256,6 +262,7 @@ fn events_tell_a_run_from_beginning_to_end() {
     assert_eq!((ending, *last), (&Ending::Finished, outline.counts));
     let words: Vec<String> = middle
         .iter()
+        .filter(|event| !matches!(event, Event::Flow(_)))
         .map(|event| match event {
             Event::Claimed {
                 path,
@@ -302,9 +309,9 @@ fn all_threads_together_keep_the_rate() {
         lock(&times).push(began.elapsed());
         succeeded("1")
     };
-    let rate: stride::pace::Rate = "50/s".parse().unwrap();
+    let rate: stride::governor::Rate = "50/s".parse().unwrap();
     let settings = Settings {
-        rate: Some(rate),
+        rates: stride::governor::Rates::of(rate),
         ..settings()
     };
     let (outline, _) = run(fixture.open(), callers(6, script), &settings);

@@ -38,19 +38,18 @@ fn every_call_is_traced_and_every_answer_is_kept() {
     let settings = Settings {
         retry_delay: Duration::ZERO,
         retry_max_delay: Duration::ZERO,
+        threads: 4.into(),
         ..Settings::default()
     };
     let plan = {
         let lookup = Arc::new(|_: &Reference| Err(String::new()));
         HttpPlan::new(&request, &settings, &[], Network::default(), lookup).unwrap()
     };
-    let callers: Vec<_> = (0..4)
-        .map(|_| Box::new(plan.caller().unwrap()) as Box<dyn Caller>)
-        .collect();
+    let mut make = move || Ok(Box::new(plan.caller()?) as Box<dyn Caller>);
     let mut store = fixture.open();
     let outline = within_limit(move || {
         let outline =
-            engine::run(&mut store, callers, &settings, &Stop::new(), &mut |_| {}).unwrap();
+            engine::run(&mut store, &mut make, &settings, &Stop::new(), &mut |_| {}).unwrap();
         store.close().unwrap();
         outline
     });

@@ -2,6 +2,7 @@
 
 mod create;
 mod owner;
+mod pace;
 mod queue;
 mod read;
 mod recover;

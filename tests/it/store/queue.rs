@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::types::Value;
 use stride::event::Ending;
+use stride::governor::Cost;
 use stride::job::{AttemptId, Class, JobId, JobState, Outcome, Position};
 use stride::retry::Next;
 use stride::store::{Settlement, StoreError};
@@ -45,7 +46,7 @@ fn an_attempt_goes_from_claim_to_result() {
     let mut store = fixture.start();
     let id = fixture.id("ü.txt");
     let mut group = store.group().unwrap();
-    let claim = group.claim(id, 5).unwrap().unwrap();
+    let claim = group.claim(id, 5, Cost::default()).unwrap().unwrap();
     let counts = group.commit().unwrap();
     assert_eq!(
         (counts.pending, counts.running, counts.done, counts.attempts),
@@ -254,7 +255,10 @@ fn a_group_that_is_not_committed_never_was() {
     let (before, counts) = (fixture.contents(), store.counts());
     let mut group = store.group().unwrap();
     group.settle(&settlement(&running, succeeded("1"))).unwrap();
-    group.claim(fixture.id("b"), 0).unwrap().unwrap();
+    group
+        .claim(fixture.id("b"), 0, Cost::default())
+        .unwrap()
+        .unwrap();
     drop(group);
     assert_eq!((fixture.contents(), store.counts()), (before, counts));
     settle(&mut store, &settlement(&running, succeeded("1"))).unwrap();
@@ -272,17 +276,33 @@ fn only_what_is_pending_is_claimed() {
     let mut group = store.group().unwrap();
     for name in ["running", "done", "failed"] {
         assert!(
-            group.claim(fixture.id(name), 0).unwrap().is_none(),
+            group
+                .claim(fixture.id(name), 0, Cost::default())
+                .unwrap()
+                .is_none(),
             "{name}"
         );
     }
-    assert!(group.claim(JobId(999), 0).unwrap().is_none());
+    assert!(
+        group
+            .claim(JobId(999), 0, Cost::default())
+            .unwrap()
+            .is_none()
+    );
     group.commit().unwrap();
     assert_eq!(fixture.contents(), before);
     let mut group = store.group().unwrap();
-    assert!(group.claim(fixture.id("pending"), 0).unwrap().is_some());
     assert!(
-        group.claim(fixture.id("pending"), 0).unwrap().is_none(),
+        group
+            .claim(fixture.id("pending"), 0, Cost::default())
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        group
+            .claim(fixture.id("pending"), 0, Cost::default())
+            .unwrap()
+            .is_none(),
         "twice in one group"
     );
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use stride::event::Ending;
+use stride::governor::Cost;
 use stride::job::{Class, Failure, FileName, JobState, Outcome};
 use stride::retry::{DoubtPolicy, RetryPolicy};
 use stride::store::{Cause, CauseKey, StoreError};
@@ -118,7 +119,7 @@ fn a_reader_does_not_see_what_is_not_committed() {
     let fixture = Fixture::numbered(1);
     let mut store = fixture.start();
     let mut group = store.group().unwrap();
-    group.claim(fixture.id("0"), 0).unwrap();
+    group.claim(fixture.id("0"), 0, Cost::default()).unwrap();
     assert_eq!(fixture.reader().counts().unwrap().running, 0);
     group.commit().unwrap();
     assert_eq!(fixture.reader().counts().unwrap().running, 1);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::types::Value;
 use stride::event::Ending;
+use stride::governor::Cost;
 use stride::job::{Answer, Class, Failure, FileName, JobId, JobState, Outcome, Position};
 use stride::retry::{DoubtPolicy, RetryPolicy};
 use stride::settings::{Call, Settings};
@@ -236,7 +237,10 @@ pub(crate) fn numbers(n: usize) -> Vec<FileName> {
 /// Claims a job that is pending, durably.
 pub(crate) fn claim(store: &mut Store, job: JobId) -> Claim {
     let mut group = store.group().unwrap();
-    let claim = group.claim(job, 0).unwrap().expect("the job is pending");
+    let claim = group
+        .claim(job, 0, Cost::default())
+        .unwrap()
+        .expect("the job is pending");
     group.commit().unwrap();
     claim
 }
@@ -245,7 +249,9 @@ pub(crate) fn claim(store: &mut Store, job: JobId) -> Claim {
 pub(crate) fn claim_next(store: &mut Store) -> Option<Claim> {
     let mut group = store.group().unwrap();
     let offers = group.offer(Position(0), 1, Duration::MAX).unwrap();
-    let claim = group.claim(offers.first()?.job, 0).unwrap();
+    let claim = group
+        .claim(offers.first()?.job, 0, Cost::default())
+        .unwrap();
     group.commit().unwrap();
     claim
 }

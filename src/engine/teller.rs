@@ -1,0 +1,145 @@
+//! Telling what happened: every event, after its commit, and what limits the run.
+
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use crate::event::{Counts, Ending, Event, Flow, Settled, Shut};
+use crate::governor::{Closed, Governor, Halt, Limit};
+use crate::job::{AttemptId, FileName, JobState, Outcome};
+use crate::settings::Settings;
+use crate::store::{Claim, Settlement};
+
+/// How often it is told what limits the run.
+const FLOW_EVERY: Duration = Duration::from_millis(500);
+
+pub(super) struct Teller {
+    events: SyncSender<Event>,
+    /// What was last told of the gate.
+    gate_told: Option<(Closed, Duration)>,
+    flow_told: Duration,
+    /// What the last call that was held off came to.
+    last_refusal: String,
+}
+
+impl Teller {
+    pub(super) fn new(events: SyncSender<Event>) -> Self {
+        Self {
+            events,
+            gate_told: None,
+            flow_told: Duration::ZERO,
+            last_refusal: String::new(),
+        }
+    }
+
+    /// Tells an event. A run whose listener is gone goes on all the same: what counts is in the store.
+    fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    pub(super) fn stopping(&self, in_flight: usize, halt: Option<&Halt>) {
+        self.tell(Event::Stopping {
+            in_flight,
+            halt: halt.cloned(),
+        });
+    }
+
+    pub(super) fn stopped(&self, ending: &Ending, counts: Counts) {
+        self.tell(Event::Stopped {
+            ending: ending.clone(),
+            counts,
+        });
+    }
+
+    pub(super) fn changed(&self, settings: &Settings) {
+        self.tell(Event::Changed(Box::new(settings.clone())));
+    }
+
+    pub(super) fn gave_up(&self, attempt: AttemptId, path: FileName) {
+        self.tell(Event::GaveUp { path, attempt });
+    }
+
+    pub(super) fn claimed(&self, thread: usize, claim: &Claim) {
+        self.tell(Event::Claimed {
+            path: claim.job.path.clone(),
+            position: claim.job.position,
+            attempt: claim.attempt.id,
+            key: claim.attempt.key,
+            chunk: thread,
+        });
+    }
+
+    pub(super) fn settled(&self, claim: Claim, settlement: &Settlement, state: JobState) {
+        let failure = settlement.outcome.failure();
+        let status = match &settlement.outcome {
+            Outcome::Succeeded(answer) => answer.status,
+            outcome => outcome.failure().and_then(|failure| failure.status),
+        };
+        self.tell(Event::Settled(Box::new(Settled {
+            path: claim.job.path,
+            attempt: claim.attempt.id,
+            key: claim.attempt.key,
+            outcome: settlement.outcome.as_str(),
+            class: failure.map(|failure| failure.class),
+            status,
+            message: failure.map(|failure| failure.message.clone()),
+            sha256: settlement.checksum,
+            state,
+            took: settlement.took,
+        })));
+    }
+
+    /// Takes note of what a call that was held off came to.
+    pub(super) fn refusal(&mut self, outcome: &Outcome) {
+        if let Outcome::Throttled { failure, .. } | Outcome::Unreachable(failure) = outcome {
+            self.last_refusal.clone_from(&failure.message);
+        }
+    }
+
+    /// Tells of the gate when it has changed, and now and then of what limits the run.
+    pub(super) fn flow(&mut self, governor: &Governor, pending: u64, now: Duration) {
+        let closed = governor.closed(now);
+        if closed != self.gate_told {
+            self.gate_told = closed;
+            self.tell(Event::Gate(closed.map(|(why, until)| Shut {
+                why,
+                wait: until.saturating_sub(now),
+                message: self.last_refusal.clone(),
+            })));
+        }
+        if pending > 0 && now >= self.flow_told + FLOW_EVERY {
+            self.flow_told = now;
+            self.tell(Event::Flow(flow(governor, pending, now)));
+        }
+    }
+}
+
+/// What keeps the run from going faster at `now`, in words.
+pub(super) fn flow(governor: &Governor, pending: u64, now: Duration) -> Flow {
+    let from_now = |moment: Duration| {
+        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        if moment >= now {
+            ms(moment - now)
+        } else {
+            -ms(now - moment)
+        }
+    };
+    let (limited_by, moment) = match governor.limit() {
+        Limit::Threads(1) => ("1 thread".to_owned(), None),
+        Limit::Threads(threads) => (format!("threads {threads}"), None),
+        Limit::Rate(rate) => (format!("rate {rate}"), None),
+        Limit::Found(rate) if rate >= 10.0 => (format!("rate {rate:.0}/s, as found"), None),
+        Limit::Found(rate) => (format!("rate {rate:.1}/s, as found"), None),
+        Limit::Throttled(until) => ("429 until".to_owned(), Some(from_now(until))),
+        Limit::Announced(until) => ("no calls left until".to_owned(), Some(from_now(until))),
+        Limit::Outage(since) => ("outage since".to_owned(), Some(from_now(since))),
+        Limit::Ramp => ("rising after a pause".to_owned(), None),
+        Limit::First => ("the first call goes alone".to_owned(), None),
+        Limit::Work => (String::new(), None),
+    };
+    let finish = governor.finish(pending, now).saturating_sub(now);
+    Flow {
+        limited_by,
+        moment,
+        finish: (pending > 0).then_some(finish),
+    }
+}

@@ -1,0 +1,190 @@
+//! What a call is: the request, as a run remembers it.
+
+use serde::{Deserialize, Serialize};
+
+/// What a call is. A run has one; changing it changes what its results mean.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Call {
+    /// An HTTP request.
+    Http(Request),
+    /// A program's own caller, under a name that the program chooses and changes with its meaning.
+    Program {
+        /// The name.
+        name: String,
+    },
+}
+
+/// An HTTP request for each file, as templates. It holds references to secrets, never their values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The URL, with placeholders and without user information.
+    pub url: String,
+    /// The headers that were asked for, in order.
+    pub headers: Vec<Header>,
+}
+
+/// A header that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Its name, as written.
+    pub name: String,
+    /// Its value.
+    pub value: HeaderValue,
+}
+
+/// A header's value, as a run remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeaderValue {
+    /// A template.
+    Template(String),
+    /// A literal credential: used by the invocation that gave it, and not remembered.
+    Withheld,
+    /// The header is not sent, even where it would be by default.
+    Absent,
+}
+
+/// Whether a header's literal value is a credential, judged by the header's name.
+pub fn is_sensitive(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    match name.as_str() {
+        "authorization" | "proxy-authorization" | "cookie" => true,
+        "idempotency-key" => false,
+        name => ["key", "token", "secret"]
+            .iter()
+            .any(|word| name.contains(word)),
+    }
+}
+
+/// One difference between the request that a run has and the one it is asked to go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// As the run has it.
+    pub old: String,
+    /// As it is asked for now.
+    pub new: String,
+}
+
+impl Call {
+    /// The differences between this call and a new one, in the order of the request.
+    pub fn differences(&self, new: &Self) -> Vec<Difference> {
+        let (old, new) = (self.lines(), new.lines());
+        let mut names: Vec<&str> = old.iter().chain(&new).map(|line| line.0.as_str()).collect();
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| seen.insert(*name));
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let [old, new] = [&old, &new].map(|lines| {
+                    let values: Vec<&str> = lines
+                        .iter()
+                        .filter(|line| line.0 == name)
+                        .map(|line| line.1.as_str())
+                        .collect();
+                    if values.is_empty() {
+                        format!("{name}: (none)")
+                    } else {
+                        format!("{name}: {}", values.join(", "))
+                    }
+                });
+                (old != new).then_some(Difference { old, new })
+            })
+            .collect()
+    }
+
+    fn lines(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Program { name } => vec![("caller".to_owned(), name.clone())],
+            Self::Http(request) => {
+                let mut lines = vec![
+                    ("method".to_owned(), request.method.clone()),
+                    ("url".to_owned(), request.url.clone()),
+                ];
+                lines.extend(request.headers.iter().map(|header| {
+                    let value = match &header.value {
+                        HeaderValue::Template(template) => template.clone(),
+                        HeaderValue::Withheld => "(a literal credential, not stored)".to_owned(),
+                        HeaderValue::Absent => "(not sent)".to_owned(),
+                    };
+                    (
+                        format!("header {}", header.name.to_ascii_lowercase()),
+                        value,
+                    )
+                }));
+                lines
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(url: &str, headers: &[(&str, HeaderValue)]) -> Call {
+        let headers = headers.iter().map(|(name, value)| Header {
+            name: (*name).to_owned(),
+            value: value.clone(),
+        });
+        Call::Http(Request {
+            method: "POST".to_owned(),
+            url: url.to_owned(),
+            headers: headers.collect(),
+        })
+    }
+
+    #[test]
+    fn differences_name_what_changed_and_nothing_else() {
+        let template = |text: &str| HeaderValue::Template(text.to_owned());
+        let old = request(
+            "http://a/",
+            &[
+                ("X-A", template("1")),
+                ("Authorization", HeaderValue::Withheld),
+            ],
+        );
+        assert_eq!(old.differences(&old), []);
+        let new = request(
+            "http://b/",
+            &[("x-a", template("1")), ("Accept", template("text/plain"))],
+        );
+        let lines: Vec<_> = old
+            .differences(&new)
+            .into_iter()
+            .map(|d| (d.old, d.new))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                ("url: http://a/".to_owned(), "url: http://b/".to_owned()),
+                (
+                    "header authorization: (a literal credential, not stored)".to_owned(),
+                    "header authorization: (none)".to_owned()
+                ),
+                (
+                    "header accept: (none)".to_owned(),
+                    "header accept: text/plain".to_owned()
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn credentials_are_known_by_their_headers() {
+        for name in [
+            "Authorization",
+            "X-Api-Key",
+            "cookie",
+            "x-auth-token",
+            "Client-Secret",
+        ] {
+            assert!(is_sensitive(name), "{name}");
+        }
+        for name in ["Accept", "Idempotency-Key", "X-Language"] {
+            assert!(!is_sensitive(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What the governor remembers from one runner to the next, and what tells others how the run fares.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::connection::doing;
+use super::error::Result;
+use super::{Store, now};
+use crate::event::Flow;
+use crate::governor::{Cost, Found, Memory, Money, Past, Spent, Used};
+
+/// The longest window of a rate: what was spent before it says nothing more.
+const LONGEST_WINDOW: i64 = 86_400;
+/// Milliseconds in a second.
+const SECOND: i64 = 1000;
+
+/// What a runner has noted of its flow.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Noted {
+    /// What of the budgets is used.
+    pub used: Used,
+    /// What was found of the service's limits.
+    pub found: Found,
+    /// Until when the service asked everybody to wait, in milliseconds since 1970.
+    pub closed_until: Option<i64>,
+    /// What kept the run from going faster.
+    pub limited_by: Option<String>,
+    /// The moment that belongs to it, in milliseconds since 1970.
+    pub limited_at: Option<i64>,
+    /// When the last file could be called at best, in milliseconds since 1970.
+    pub finish: Option<i64>,
+}
+
+impl Store {
+    /// What earlier runners remembered for this one.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn past(&self) -> Result<Past> {
+        let now = now();
+        let noted = noted(&self.connection)?;
+        Ok(Past {
+            spent: spent(&self.connection, now)?,
+            closed_for: noted
+                .closed_until
+                .map(|until| milliseconds(until - now))
+                .filter(|left| !left.is_zero()),
+            found: noted.found,
+            used: noted.used,
+        })
+    }
+
+    /// What was spent in the last day, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn spent(&self) -> Result<Vec<Spent>> {
+        spent(&self.connection, now())
+    }
+
+    /// Forgets that the service asked everybody to wait.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn ignore_wait(&mut self) -> Result<()> {
+        let transaction = self.owner.begin(&self.connection)?;
+        transaction
+            .execute("UPDATE pace SET closed_until = NULL", [])
+            .map_err(doing("forgetting a wait"))?;
+        transaction.commit().map_err(doing("committing"))
+    }
+}
+
+/// A time that has come is no time.
+fn milliseconds(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0).unsigned_abs())
+}
+
+fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
+    connection
+        .prepare_cached(
+            "SELECT second, calls, bytes, weight FROM spent WHERE second >= ?1 ORDER BY second",
+        )
+        .and_then(|mut statement| {
+            let rows = statement.query_map([now / SECOND - LONGEST_WINDOW], |row| {
+                // When in its second it was is not known: at its end. A second that is yet to come was written
+                // before the clock was put back, and counts as now.
+                let end: i64 = row.get::<_, i64>(0)? * SECOND + SECOND - 1;
+                Ok(Spent {
+                    ago: milliseconds(now - end),
+                    cost: Cost {
+                        calls: row.get(1)?,
+                        bytes: row.get(2)?,
+                        weight: row.get(3)?,
+                    },
+                })
+            })?;
+            rows.collect()
+        })
+        .map_err(doing("reading what was spent"))
+}
+
+/// What the latest runner noted.
+pub(super) fn noted(connection: &Connection) -> Result<Noted> {
+    let columns = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish FROM pace";
+    let row = connection.query_row(columns, [], |row| {
+        Ok(Noted {
+            used: Used {
+                calls: row.get(0)?,
+                cost: Money(row.get(1)?),
+                worked: milliseconds(row.get(2)?),
+            },
+            closed_until: row.get(3)?,
+            found: Found {
+                rate: row.get(4)?,
+                width: row.get(5)?,
+            },
+            limited_by: row.get(6)?,
+            limited_at: row.get(7)?,
+            finish: row.get(8)?,
+        })
+    });
+    row.optional()
+        .map(Option::unwrap_or_default)
+        .map_err(doing("reading the pace"))
+}
+
+/// Writes down what the next runner has to know, and what others may want to see.
+pub(super) fn remember(
+    transaction: &Transaction<'_>,
+    memory: &Memory,
+    flow: &Flow,
+    now: i64,
+) -> Result<()> {
+    let at = |duration: Duration| {
+        i64::try_from(duration.as_millis()).map_or(i64::MAX, |ms| now.saturating_add(ms))
+    };
+    transaction
+        .prepare_cached(
+            "UPDATE pace SET calls = ?1, cost = ?2, worked = ?3, closed_until = ?4, found_rate = ?5, found_width = ?6,
+                             limited_by = ?7, limited_at = ?8, finish = ?9",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                memory.used.calls,
+                memory.used.cost.0,
+                memory.used.worked.as_millis() as i64,
+                memory.closed_for.map(at),
+                memory.found.rate,
+                memory.found.width,
+                flow.limited_by,
+                flow.moment.map(|moment| now.saturating_add(moment)),
+                flow.finish.map(at),
+            ])
+        })
+        .map_err(doing("remembering the pace"))?;
+    Ok(())
+}
+
+/// Notes what was spent. Never in an earlier second than before: a clock that was put back must not make it old.
+pub(super) fn spend(transaction: &Transaction<'_>, cost: &Cost, now: i64) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO spent (second, calls, bytes, weight)
+             VALUES (max(?1, coalesce((SELECT max(second) FROM spent), 0)), ?2, ?3, ?4)
+             ON CONFLICT (second) DO UPDATE SET calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
+                                                weight = weight + excluded.weight",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![now / SECOND, cost.calls, cost.bytes, cost.weight])
+        })
+        .map_err(doing("noting what was spent"))?;
+    Ok(())
+}
+
+/// Forgets what was spent too long ago to count.
+pub(super) fn forget_spent(transaction: &Transaction<'_>, now: i64) -> Result<()> {
+    transaction
+        .execute(
+            "DELETE FROM spent WHERE second < ?1",
+            [now / SECOND - LONGEST_WINDOW],
+        )
+        .map_err(doing("forgetting what was spent"))?;
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! What the governor remembers, in the database.
+
+use std::time::Duration;
+
+use stride::event::Flow;
+use stride::governor::{Cost, Found, Memory, Money, Used};
+use stride::settings::Settings;
+use stride::store::{Reader, StoreError, change_settings};
+
+use crate::support::{Fixture, attempt, succeeded};
+
+#[test]
+fn what_is_remembered_is_there_for_the_next_runner() {
+    let fixture = Fixture::numbered(2);
+    let mut store = fixture.open();
+    store
+        .start(1, &crate::support::POLICY, &mut || 0.0)
+        .unwrap();
+    let memory = Memory {
+        closed_for: Some(Duration::from_secs(90)),
+        found: Found {
+            rate: Some(48.5),
+            width: Some(12),
+        },
+        used: Used {
+            calls: 7,
+            cost: Money(1_500_000),
+            worked: Duration::from_secs(60),
+        },
+    };
+    let flow = Flow {
+        limited_by: "rate 100/m".to_owned(),
+        moment: Some(-5000),
+        finish: Some(Duration::from_secs(600)),
+    };
+    let mut group = store.group().unwrap();
+    let big = Cost {
+        calls: 1,
+        bytes: 3000,
+        weight: 750,
+    };
+    group.claim(fixture.id("0"), 0, big).unwrap().unwrap();
+    group.remember(&memory, &flow).unwrap();
+    group.commit().unwrap();
+    let past = store.past().unwrap();
+    assert_eq!((past.found, past.used), (memory.found, memory.used));
+    let left = past.closed_for.unwrap();
+    assert!(
+        left > Duration::from_secs(30) && left <= Duration::from_secs(90),
+        "{left:?}"
+    );
+    // The bystander's call and this one, perhaps in the same second.
+    let bytes: u64 = past.spent.iter().map(|spent| spent.cost.bytes).sum();
+    let calls: u64 = past.spent.iter().map(|spent| spent.cost.calls).sum();
+    assert_eq!((calls, bytes), (2, 3000));
+    let noted = fixture.reader().noted().unwrap();
+    assert_eq!(noted.limited_by.as_deref(), Some("rate 100/m"));
+    assert!(noted.limited_at < noted.closed_until && noted.closed_until < noted.finish);
+    store.ignore_wait().unwrap();
+    assert_eq!(store.past().unwrap().closed_for, None);
+}
+
+#[test]
+fn a_refused_job_is_given_up_only_while_it_is_pending_after_that_attempt() {
+    let fixture = Fixture::numbered(2);
+    let mut store = fixture.open();
+    store
+        .start(1, &crate::support::POLICY, &mut || 0.0)
+        .unwrap();
+    let id = fixture.id("0");
+    attempt(&mut store, id, crate::support::throttled(None));
+    let first = stride::job::AttemptId { job: id, number: 1 };
+    let mut group = store.group().unwrap();
+    assert!(
+        !group
+            .give_up(stride::job::AttemptId { job: id, number: 2 })
+            .unwrap()
+    );
+    assert!(group.give_up(first).unwrap());
+    assert!(!group.give_up(first).unwrap());
+    group.commit().unwrap();
+    assert_eq!(store.counts().failed, 1);
+    attempt(&mut store, fixture.id("1"), succeeded("1"));
+    store.close().unwrap();
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn settings_can_be_changed_beside_a_runner_which_finds_out_once() {
+    let fixture = Fixture::numbered(1);
+    let mut store = fixture.open();
+    assert_eq!(store.changed_settings().unwrap(), None);
+    let changed = change_settings(&fixture.database, |settings| {
+        Ok::<_, StoreError>(Settings {
+            retries: 9,
+            ..settings
+        })
+    });
+    assert_eq!(changed.unwrap().retries, 9);
+    assert_eq!(
+        store
+            .changed_settings()
+            .unwrap()
+            .map(|settings| settings.retries),
+        Some(9)
+    );
+    assert_eq!(store.changed_settings().unwrap(), None);
+}
+
+#[test]
+fn a_database_of_the_first_version_can_be_read_and_is_brought_up_to_date() {
+    let fixture = Fixture::numbered(1);
+    fixture
+        .sql()
+        .execute_batch("DROP TABLE pace; DROP TABLE spent; PRAGMA user_version = 1;")
+        .unwrap();
+    let reader = Reader::open(&fixture.database).unwrap();
+    assert_eq!(reader.noted().unwrap(), stride::store::Noted::default());
+    assert_eq!(reader.counts().unwrap().done, 1);
+    drop(reader);
+    let store = fixture.open();
+    // The bystander's call was made before there was such a thing.
+    assert_eq!(store.past().unwrap().used.calls, 1);
+    store.close().unwrap();
+    assert_eq!(fixture.problems(), [""; 0]);
+}
