@@ -40,11 +40,6 @@ impl ClassRule {
         };
         holds.then_some(self.class)
     }
-
-    /// Whether the rule can be decided by the status alone.
-    pub fn by_status(&self) -> bool {
-        matches!(self.condition, Condition::Status(_))
-    }
 }
 
 /// Whether a body has a text in it, whatever the case of ASCII letters.

@@ -16,6 +16,9 @@ const USED_UP: [&str; 7] = [
     "insufficient balance",
 ];
 
+/// What Google's services say beside it where the quota is one of a minute, and waiting helps.
+const A_MINUTES_QUOTA: &str = "RESOURCE_EXHAUSTED";
+
 /// Whether an answer is a success as far as its status says: what counts then is the body.
 pub(super) fn is_good(rules: &[ClassRule], status: u16) -> bool {
     // A rule on bodies never speaks of a success, so that none is needed here.
@@ -41,7 +44,8 @@ pub(super) fn class(rules: &[ClassRule], refusal: &Refusal<'_>) -> (Class, &'sta
     if let Some(class) = ruled(rules, status, body) {
         return (class, "http_status");
     }
-    let used_up = || USED_UP.iter().any(|text| contains(body, text));
+    let used_up =
+        || USED_UP.iter().any(|text| contains(body, text)) && !contains(body, A_MINUTES_QUOTA);
     match status {
         402 => (Class::Quota, "quota"),
         400 | 403 | 429 if used_up() => (Class::Quota, "quota"),
@@ -82,6 +86,12 @@ mod tests {
 
     fn rules(texts: &[&str]) -> Vec<ClassRule> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_quota_of_a_minute_is_throttling() {
+        let body = r#"{"error":{"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota"}}"#;
+        assert_eq!(judge(429, body).0, Class::Throttled);
     }
 
     #[test]

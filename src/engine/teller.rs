@@ -27,7 +27,7 @@ impl Teller {
             events,
             gate_told: None,
             flow_told: Duration::ZERO,
-            last_refusal: String::new(),
+            last_refusal: "the service has asked for it".to_owned(),
         }
     }
 

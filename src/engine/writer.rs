@@ -188,9 +188,6 @@ impl<'s> Writer<'s> {
             canary: self.settings.canary,
             ..settings
         };
-        if settings == self.settings {
-            return Ok(());
-        }
         let spent = self.store.spent()?;
         let jobs = self.store.counts().total;
         self.schedule

@@ -54,6 +54,8 @@ pub struct Store {
     runner: Option<i64>,
     /// Which state of the database, as far as others change it, was seen last.
     data_version: i64,
+    /// The settings that were stored when they were looked at last.
+    seen_settings: Settings,
     // Dropped last: the lock outlives the connection.
     lock: Lock,
 }
@@ -91,6 +93,7 @@ impl Store {
         let owner = Owner::take(&connection, &path)?;
         Ok(Self {
             data_version: connection::data_version(&connection)?,
+            seen_settings: read::json(&connection, "SELECT settings FROM run")?,
             connection,
             path,
             base,
@@ -205,7 +208,9 @@ impl Store {
     ///
     /// The database cannot be written.
     pub fn set_settings(&mut self, settings: &Settings) -> Result<()> {
-        self.set("UPDATE run SET settings = ?1", &to_json(settings))
+        self.set("UPDATE run SET settings = ?1", &to_json(settings))?;
+        self.seen_settings = settings.clone();
+        Ok(())
     }
 
     /// The free settings, where somebody else has changed them since this was asked last.
@@ -218,7 +223,13 @@ impl Store {
         if std::mem::replace(&mut self.data_version, version) == version {
             return Ok(None);
         }
-        self.settings().map(Some)
+        // An export that notes its file changes the database too.
+        let settings = self.settings()?;
+        if settings == self.seen_settings {
+            return Ok(None);
+        }
+        self.seen_settings = settings.clone();
+        Ok(Some(settings))
     }
 
     fn set(&mut self, sql: &str, json: &str) -> Result<()> {

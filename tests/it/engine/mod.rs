@@ -2,6 +2,7 @@
 
 mod doubt;
 mod gate;
+mod guards;
 mod retries;
 mod stop;
 mod strides;
@@ -102,20 +103,43 @@ impl Running {
         Self::start_with(store, callers, settings, Stop::new())
     }
 
+    /// With one thread, and callers for more.
+    fn start_alone(store: Store, callers: Vec<Box<dyn Caller>>, settings: &Settings) -> Self {
+        let settings = Settings {
+            threads: 1.into(),
+            ..settings.clone()
+        };
+        Self::start_as(store, callers, settings, Stop::new())
+    }
+
+    /// With as many threads as the settings say.
+    fn start_auto(store: Store, callers: Vec<Box<dyn Caller>>, settings: &Settings) -> Self {
+        Self::start_as(store, callers, settings.clone(), Stop::new())
+    }
+
     fn start_with(
-        mut store: Store,
+        store: Store,
         callers: Vec<Box<dyn Caller>>,
         settings: &Settings,
         stop: Stop,
     ) -> Self {
+        let settings = Settings {
+            threads: callers.len().into(),
+            ..settings.clone()
+        };
+        Self::start_as(store, callers, settings, stop)
+    }
+
+    fn start_as(
+        mut store: Store,
+        callers: Vec<Box<dyn Caller>>,
+        settings: Settings,
+        stop: Stop,
+    ) -> Self {
         let told = Arc::<Told>::default();
         let (tell, ended) = mpsc::channel();
-        let (listener, settings, asked) = (Arc::clone(&told), settings.clone(), stop.clone());
+        let (listener, asked) = (Arc::clone(&told), stop.clone());
         thread::spawn(move || {
-            let settings = Settings {
-                threads: callers.len().into(),
-                ..settings
-            };
             let mut callers = callers.into_iter();
             let mut make = move || callers.next().ok_or_else(|| "no caller is left".into());
             let result = engine::run(&mut store, &mut make, &settings, &asked, &mut |event| {

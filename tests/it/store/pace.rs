@@ -105,6 +105,9 @@ fn settings_can_be_changed_beside_a_runner_which_finds_out_once() {
         Some(9)
     );
     assert_eq!(store.changed_settings().unwrap(), None);
+    // Whatever else is noted beside a runner leaves its settings alone.
+    stride::store::note_artifact(&fixture.database, &fixture.at("export.json"));
+    assert_eq!(store.changed_settings().unwrap(), None);
 }
 
 #[test]

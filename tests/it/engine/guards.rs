@@ -1,0 +1,172 @@
+//! What the governor makes of refusals, and of settings that change meanwhile, with the engine around it.
+
+use stride::event::{Ending, Event};
+use stride::governor::{Halt, Refusal};
+use stride::job::{Class, JobState};
+use stride::settings::{Settings, Threads};
+use stride::store::{StoreError, change_settings};
+
+use super::{Calls, Running, callers, name, run, settings};
+use crate::support::{Counter, Fixture, Gate, failed, succeeded};
+
+fn refused() -> stride::job::Outcome {
+    failed(Class::Auth, Some(401), "HTTP 401")
+}
+
+#[test]
+fn a_file_that_is_refused_among_others_fails_and_not_before_it_is_known() {
+    let fixture = Fixture::numbered(6);
+    let script = |job: &_, _: &_, _: &_| match name(job).as_str() {
+        "2" => refused(),
+        _ => succeeded("1"),
+    };
+    let (outline, events) = run(fixture.open(), callers(1, script), &settings());
+    assert_eq!((outline.counts.done, outline.counts.failed), (6, 1));
+    assert_eq!(outline.ending, Ending::Finished);
+    let settled = events.iter().find_map(|event| match event {
+        Event::Settled(settled) if settled.path.as_str() == Some("2") => Some(settled.state),
+        _ => None,
+    });
+    assert_eq!(settled, Some(JobState::Pending), "nobody knew yet");
+    let gave_up =
+        |event: &&Event| matches!(event, Event::GaveUp { path, .. } if path.as_str() == Some("2"));
+    assert_eq!(events.iter().filter(gave_up).count(), 1);
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn the_last_file_that_is_refused_fails_too() {
+    let fixture = Fixture::numbered(3);
+    let script = |job: &_, _: &_, _: &_| match name(job).as_str() {
+        "2" => refused(),
+        _ => succeeded("1"),
+    };
+    let (outline, _) = run(fixture.open(), callers(2, script), &settings());
+    assert_eq!((outline.counts.done, outline.counts.failed), (3, 1));
+    assert_eq!(outline.ending, Ending::Finished);
+}
+
+#[test]
+fn where_nothing_is_accepted_the_run_stops_and_leaves_everything_pending() {
+    for jobs in [1, 3, 40] {
+        let fixture = Fixture::numbered(jobs);
+        let begun = Counter::default();
+        let count = begun.clone();
+        let script = move |_: &_, _: &_, _: &_| {
+            count.add();
+            refused()
+        };
+        let settings = Settings {
+            canary: true,
+            ..settings()
+        };
+        let (outline, _) = run(fixture.open(), callers(8, script), &settings);
+        let refused = matches!(
+            &outline.ending,
+            Ending::Halted(Halt::Refused { refusal: Refusal::Auth, message }) if message == "HTTP 401"
+        );
+        assert!(refused, "{:?}", outline.ending);
+        assert_eq!(
+            (outline.counts.pending, outline.counts.failed),
+            (jobs as u64, 0)
+        );
+        assert_eq!(begun.get(), jobs.min(5));
+        assert_eq!(fixture.problems(), [""; 0]);
+    }
+}
+
+#[test]
+fn more_failures_than_allowed_stop_the_run() {
+    let fixture = Fixture::numbered(40);
+    let script = |_: &_, _: &_, _: &_| failed(Class::Rejected, Some(422), "HTTP 422");
+    let settings = Settings {
+        max_failures: Some("3".parse().unwrap()),
+        ..settings()
+    };
+    let (outline, _) = run(fixture.open(), callers(2, script), &settings);
+    assert!(
+        matches!(outline.ending, Ending::Halted(Halt::Failures(4..=5))),
+        "{:?}",
+        outline.ending
+    );
+    assert!((4..=5).contains(&outline.counts.failed));
+    assert!(outline.counts.pending >= 35);
+}
+
+#[test]
+fn a_budget_that_the_last_file_uses_up_stops_nothing() {
+    let fixture = Fixture::numbered(4);
+    // The bystander's call was the first.
+    let settings = Settings {
+        max_calls: Some(5),
+        ..settings()
+    };
+    let script = |_: &_, _: &_, _: &_| succeeded("1");
+    let (outline, _) = run(fixture.open(), callers(2, script), &settings);
+    assert_eq!((outline.ending, outline.counts.done), (Ending::Finished, 5));
+}
+
+#[test]
+fn settings_that_change_meanwhile_are_taken_over() {
+    let fixture = Fixture::numbered(12);
+    let (begun, others) = (Counter::default(), Gate::default());
+    let script = {
+        let (begun, others) = (begun.clone(), others.clone());
+        move |_: &_, _: &_, _: &_| {
+            begun.add();
+            others.wait();
+            succeeded("1")
+        }
+    };
+    let running = Running::start_alone(fixture.open(), callers(12, script), &settings());
+    begun.wait_for(1);
+    running.wait_for_quiet();
+    assert_eq!(begun.get(), 1, "one thread");
+    change_settings(&fixture.database, |settings| {
+        Ok::<_, StoreError>(Settings {
+            threads: 6.into(),
+            ..settings
+        })
+    })
+    .unwrap();
+    begun.wait_for(6);
+    running.wait_for_quiet();
+    assert_eq!(begun.get(), 6);
+    change_settings(&fixture.database, |settings| {
+        Ok::<_, StoreError>(Settings {
+            threads: 2.into(),
+            ..settings
+        })
+    })
+    .unwrap();
+    running.wait_until(|events| {
+        events
+            .iter()
+            .filter(|event| matches!(event, Event::Changed(_)))
+            .count()
+            == 2
+    });
+    others.open();
+    let (outline, ..) = running.finish();
+    assert_eq!(outline.counts.done, 13);
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn as_many_threads_as_are_of_use_call_every_file_once() {
+    let fixture = Fixture::numbered(200);
+    let calls = Calls::default();
+    let note = calls.clone();
+    let script = move |job: &_, attempt: &_, _: &_| {
+        note.note(job, attempt);
+        succeeded("1")
+    };
+    let settings = Settings {
+        threads: Threads::Auto,
+        ..settings()
+    };
+    let running = Running::start_auto(fixture.open(), callers(256, script), &settings);
+    let (outline, ..) = running.finish();
+    assert_eq!((outline.counts.done, calls.len()), (201, 200));
+    assert_eq!(fixture.problems(), [""; 0]);
+}
