@@ -28,12 +28,20 @@ struct Thread {
     /// None where the thread was let go.
     claims: Option<Sender<Claim>>,
     flight: Option<Flight>,
+    /// It is let go when its call has ended.
+    leaves: bool,
 }
 
 /// A call in flight: its claim, and what it took through the governor.
 pub(super) struct Flight {
     pub(super) claim: Claim,
     pub(super) pass: Pass,
+}
+
+impl Thread {
+    fn stays(&self) -> bool {
+        self.claims.is_some() && !self.leaves
+    }
 }
 
 impl<'c> Crew<'c> {
@@ -83,23 +91,25 @@ impl<'c> Crew<'c> {
         Ok(index)
     }
 
-    /// How many threads there are, of which some may be letting go.
+    /// How many threads there are that stay.
     pub(super) fn working(&self) -> usize {
-        self.threads
-            .iter()
-            .filter(|thread| thread.claims.is_some())
-            .count()
+        self.threads.iter().filter(|thread| thread.stays()).count()
     }
 
-    /// Lets a thread go when its call has ended, or at once.
-    pub(super) fn let_go(&mut self, index: usize) -> bool {
-        self.threads[index].claims.take().is_some()
-    }
-
-    /// The threads from this index on that are still working.
-    pub(super) fn beyond(&self, most: usize) -> Vec<usize> {
-        let working = |index: &usize| self.threads[*index].claims.is_some();
-        (most..self.threads.len()).filter(working).collect()
+    /// Keeps the threads before this index, and lets the others go, each when its call has ended. Returns how
+    /// many more and how many fewer there are than before.
+    pub(super) fn keep(&mut self, most: usize) -> (usize, usize) {
+        let (mut more, mut fewer) = (0, 0);
+        for (index, thread) in self.threads.iter_mut().enumerate() {
+            let stayed = thread.stays();
+            thread.leaves = index >= most && thread.flight.is_some();
+            if index >= most && thread.flight.is_none() {
+                thread.claims = None;
+            }
+            more += usize::from(!stayed && thread.stays());
+            fewer += usize::from(stayed && !thread.stays());
+        }
+        (more, fewer)
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -122,7 +132,11 @@ impl<'c> Crew<'c> {
 
     /// A thread's call has ended.
     pub(super) fn land(&mut self, index: usize) -> Option<Flight> {
-        let flight = self.threads[index].flight.take();
+        let thread = &mut self.threads[index];
+        let flight = thread.flight.take();
+        if std::mem::take(&mut thread.leaves) {
+            thread.claims = None;
+        }
         self.in_flight -= usize::from(flight.is_some());
         flight
     }

@@ -111,9 +111,9 @@ impl Schedule {
         self.grows = false;
     }
 
-    /// A thread has ended.
-    pub(super) fn left(&mut self) {
-        self.threads = self.threads.saturating_sub(1);
+    /// So many threads stay after all, and so many are let go.
+    pub(super) fn recount(&mut self, more: usize, fewer: usize) {
+        self.threads = (self.threads + more).saturating_sub(fewer);
     }
 
     /// Takes note that a thread is free.

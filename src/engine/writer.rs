@@ -192,10 +192,8 @@ impl<'s> Writer<'s> {
         let jobs = self.store.counts().total;
         self.schedule
             .change(&settings, settings.rules(), &spent, now, jobs);
-        for thread in self.crew.beyond(settings.threads.most()) {
-            self.crew.let_go(thread);
-            self.schedule.left();
-        }
+        let (more, fewer) = self.crew.keep(settings.threads.most());
+        self.schedule.recount(more, fewer);
         if let Threads::Fixed(threads) = settings.threads {
             while self.crew.working() < threads && self.hire() {}
         }
