@@ -15,6 +15,8 @@ pub(super) struct Allowance {
 
 /// A window longer than this is not spread over its length: a short list would wait for nothing.
 const LONGEST_SPREAD: Duration = Duration::from_secs(60);
+/// Nor is one longer than this where nobody asked for a pace: what is left is spent, and then the reset waited for.
+const SPREAD_UNASKED: Duration = Duration::from_secs(2);
 
 impl Governor {
     /// Takes in what a service says about its limits.
@@ -28,7 +30,12 @@ impl Governor {
         if !self.finds() {
             return;
         }
-        let spread = |window: &Duration| *window <= LONGEST_SPREAD;
+        let longest = if self.rules.rates.auto {
+            LONGEST_SPREAD
+        } else {
+            SPREAD_UNASKED
+        };
+        let spread = |window: &Duration| *window <= longest;
         let policy = hint.policy.filter(|policy| spread(&policy.window));
         let stated = match (policy, hint.remaining, hint.reset) {
             (Some(policy), ..) => policy.calls as f64 / policy.window.as_secs_f64(),
