@@ -50,7 +50,7 @@ pub(super) struct Pacer {
 
 impl Pacer {
     /// How much lateness is made up for: longer than a commit.
-    pub(super) const LATENESS: Duration = Duration::from_millis(8);
+    pub(super) const LATENESS: Duration = Duration::from_millis(20);
     /// How much slower than the rate it goes. Exactly at a service's limit, a lateness made up for and the
     /// network's jitter would put one call too many into its window now and then, and each costs a pause.
     pub(super) const MARGIN: f64 = 0.01;

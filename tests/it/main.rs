@@ -12,6 +12,7 @@ mod cli;
 mod engine;
 mod export;
 mod fake_api;
+mod faults;
 mod governor;
 mod house;
 mod http;

@@ -129,6 +129,26 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
 }
 
 #[test]
+fn row_69_a_certificate_that_cannot_be_trusted_stops_the_run_after_its_first_call() {
+    let (server, requests) = server(self_signed(&params("localhost")));
+    let place = Place::new();
+    place.texts(9);
+    let url = format!("https://localhost:{}/", server.port());
+    place
+        .stride(&["run", "-j", "4", "--url", &url, "texts"])
+        .expect(4)
+        .says("cannot be trusted")
+        .says("caused by: TLS: ");
+    let status = place.status();
+    assert_eq!(
+        (&status["pending"], &status["attempts"]),
+        (&serde_json::json!(9), &serde_json::json!(1)),
+        "{status}"
+    );
+    assert_eq!(requests.get(), 0);
+}
+
+#[test]
 fn a_handshake_that_is_cut_off_says_nothing_about_certificates() {
     let server = RawServer::start(|mut connection| {
         let _ = connection.read(&mut [0; 16]);

@@ -1,0 +1,133 @@
+//! Budgets, limits and changes while a run goes on.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{counts, place, run};
+use crate::cli::until;
+use crate::support::{FakeApi, Reply};
+
+#[test]
+fn calls_are_counted_over_all_resumes() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(30);
+    place
+        .stride(&run(&api.url(), &["-j", "4", "--max-calls", "10"]))
+        .expect(4)
+        .says("stride resume --max-calls none");
+    assert_eq!(api.requests(), 10);
+    place.stride(&["resume"]).expect(4);
+    assert_eq!(api.requests(), 10, "it is kept");
+    place.stride(&["resume", "--max-calls", "15"]).expect(4);
+    assert_eq!(api.requests(), 15);
+    place.stride(&["resume", "--max-calls", "none"]).expect(0);
+    counts(&place, &[("done", 30), ("calls", 30)]);
+}
+
+#[test]
+fn money_is_never_overspent() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(30);
+    let words = ["-j", "8", "--max-cost", "0.01", "--cost", "0.003"];
+    place
+        .stride(&run(&api.url(), &words))
+        .expect(4)
+        .says("0.009");
+    assert_eq!(api.requests(), 3);
+    assert_eq!(place.status()["cost"], json!("0.009"));
+}
+
+#[test]
+fn a_missing_disk_stops_the_run_and_a_few_missing_files_do_not() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    for (missing, code, pending, failed) in [(30, 4, 30, 0), (5, 3, 0, 5)] {
+        let place = place(missing);
+        place
+            .stride(&run(&api.url(), &["--rate", "1/h", "--max-calls", "0"]))
+            .expect(4);
+        fs::rename(place.at("texts"), place.at("unmounted")).unwrap();
+        place
+            .stride(&["resume", "--rate", "none", "--max-calls", "none"])
+            .expect(code);
+        counts(&place, &[("pending", pending), ("failed", failed)]);
+    }
+    assert_eq!(api.requests(), 0);
+}
+
+#[test]
+fn a_going_run_is_changed_from_another_terminal() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(40);
+    let url = api.url();
+    let running = place.begin(&run(&url, &["--rate", "1/h"]));
+    api.wait_for(1);
+    until(|| place.status()["limit"] == json!("rate 1/h"));
+    place
+        .stride(&["set", "--rate", "1000/s", "-j", "4"])
+        .expect(0)
+        .says("within a second");
+    running
+        .end()
+        .expect(0)
+        .says("changed: threads 4, rate 1000/s");
+    let status = place.status();
+    assert_eq!(
+        (&status["rate"], &status["threads"]),
+        (&json!("1000/s"), &json!(4))
+    );
+}
+
+#[test]
+fn bytes_and_weights_are_paced_too() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    for words in [
+        &["--rate", "1MB/s", "--rate", "100/s"][..],
+        &["--rate", "100000w/s", "--weight", "size/4"],
+    ] {
+        let place = place(20);
+        place.stride(&run(&api.url(), words)).expect(0);
+        counts(&place, &[("done", 20)]);
+        let spent = place
+            .sql("SELECT sum(calls), sum(bytes) FROM spent")
+            .concat();
+        // Each file holds its own name, of ten bytes.
+        assert_eq!(spent, ["20", "200"]);
+    }
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused_before_anything_is_made() {
+    let place = place(1);
+    for (words, said) in [
+        (&["--rate", "9w/m"][..], "--weight"),
+        (&["--weight", "size"], "--rate 90000w/m"),
+        (&["--max-cost", "1"], "--cost"),
+        (&["--rate", "10"], "10/s"),
+        (&["--rate", "none", "--rate", "1/s"], "stands alone"),
+        (&["--until", "yesterday"], "06:00"),
+        (&["--max-failures", "101%"], "5%"),
+        (&["--class", "status=409"], "status=409:transient"),
+    ] {
+        place
+            .stride(&run("http://127.0.0.1:9/", words))
+            .expect(2)
+            .says(said);
+    }
+    assert_eq!(crate::cli::listed(&place.at("")), ["texts"]);
+    place.stride(&["set", "--rate", "1/s"]).expect(6);
+}
+
+#[test]
+fn a_rule_puts_answers_into_another_class() {
+    let api = FakeApi::start(|request| match request.attempt {
+        0 => Reply::status(418).body("text/plain", "short and stout"),
+        _ => Reply::json(1),
+    });
+    let place = place(3);
+    let url = format!("{}/{{name}}", api.url());
+    place
+        .stride(&run(&url, &["--class", "body~stout:transient"]))
+        .expect(0);
+    counts(&place, &[("done", 3), ("attempts", 6)]);
+}

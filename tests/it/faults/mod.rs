@@ -1,0 +1,45 @@
+//! Faults of the transport and of the service, one test a row of the fault table: the whole program against a real
+//! socket. What has no row is in `limits`.
+
+mod limits;
+mod service;
+mod transport;
+
+use serde_json::{Value, json};
+
+use crate::cli::Place;
+use crate::support::FakeApi;
+use crate::support::api::Logged;
+
+/// A place with so many files, and the URL of a service with the file's name in it.
+fn place(files: usize) -> Place {
+    let place = Place::new();
+    place.texts(files);
+    place
+}
+
+fn named(api: &FakeApi) -> String {
+    format!("{}/{{name}}", api.url())
+}
+
+/// The words of a run with repeats at once.
+fn run<'w>(url: &'w str, more: &[&'w str]) -> Vec<&'w str> {
+    let words = ["run", "--retry-delay", "0s", "--url", url];
+    [&words[..], more, &["texts"]].concat()
+}
+
+/// Checks counts of `status --json`.
+#[track_caller]
+fn counts(place: &Place, expected: &[(&str, u64)]) {
+    let status: Value = place.status();
+    for (name, number) in expected {
+        assert_eq!(status[name], json!(number), "{name} in {status}");
+    }
+}
+
+/// How many requests were answered so.
+fn answered(log: &[Logged], status: u16) -> usize {
+    log.iter()
+        .filter(|call| call.status == Some(status))
+        .count()
+}

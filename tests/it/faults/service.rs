@@ -1,0 +1,228 @@
+//! What a service answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::{answered, counts, named, place, run};
+use crate::support::{FakeApi, Reply};
+
+fn out_of_quota() -> Reply {
+    Reply::status(429).body(
+        "application/json",
+        r#"{"error":{"code":"insufficient_quota"}}"#,
+    )
+}
+
+fn refusals() -> [(u16, fn() -> Reply); 4] {
+    [
+        (401, || Reply::status(401)),
+        (403, || Reply::status(403)),
+        (402, || Reply::status(402)),
+        (429, out_of_quota),
+    ]
+}
+
+#[test]
+fn row_72_a_key_that_was_never_good_is_tried_five_times_one_after_the_other() {
+    for (status, reply) in refusals() {
+        let api = FakeApi::start(move |_| reply());
+        let place = place(40);
+        place
+            .stride(&run(&api.url(), &["-j", "8"]))
+            .expect(4)
+            .says("hint:");
+        assert_eq!((api.requests(), api.most_in_flight()), (5, 1), "{status}");
+        counts(&place, &[("pending", 40), ("failed", 0), ("attempts", 5)]);
+    }
+}
+
+#[test]
+fn row_72_a_key_that_expires_is_refused_a_few_times_and_everything_goes_on_with_a_good_one() {
+    for (status, reply) in refusals() {
+        let (calls, good) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+        let healed = Arc::clone(&good);
+        let api = FakeApi::start(move |_| {
+            if calls.fetch_add(1, Ordering::SeqCst) < 500 || good.load(Ordering::SeqCst) {
+                Reply::json(1)
+            } else {
+                reply()
+            }
+        });
+        let place = place(2000);
+        let words = run(&api.url(), &["-j", "32"])
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        place.stride(&words).expect(4);
+        let refused = answered(&api.log(), status);
+        assert!(refused <= 37, "{refused} answered {status}");
+        counts(&place, &[("done", 500), ("pending", 1500), ("failed", 0)]);
+        healed.store(true, Ordering::SeqCst);
+        place.stride(&words).expect(0);
+        counts(&place, &[("done", 2000)]);
+    }
+}
+
+#[test]
+fn row_73_single_files_that_are_forbidden_fail_and_the_run_goes_on() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/0010" | "/0020" | "/0039" => Reply::status(403),
+        _ => Reply::json(1),
+    });
+    let place = place(40);
+    place.stride(&run(&named(&api), &["-j", "2"])).expect(3);
+    counts(&place, &[("done", 37), ("failed", 3), ("attempts", 40)]);
+}
+
+#[test]
+fn row_74_a_storm_is_waited_out_by_all_and_the_flow_ramps_up() {
+    const STORM: usize = 8;
+    let calls = AtomicUsize::new(0);
+    let api = FakeApi::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+        // The first call goes alone.
+        0 => Reply::json(1),
+        1..=STORM => Reply::status(429)
+            .header("Retry-After", "1")
+            .after(Duration::from_millis(50)),
+        _ => Reply::json(1),
+    });
+    let place = place(30);
+    place
+        .stride(&run(&api.url(), &["-j", "8", "--retries", "0"]))
+        .expect(0);
+    let log = api.log();
+    let last = log[1..=STORM].iter().map(|call| call.at).max().unwrap();
+    let after: Vec<f64> = log[1 + STORM..]
+        .iter()
+        .map(|call| call.at.duration_since(log[1 + STORM].at).as_secs_f64())
+        .collect();
+    assert!(
+        log[1 + STORM].at.duration_since(last) >= Duration::from_secs(1),
+        "somebody called too early"
+    );
+    let in_second = |n: f64| after.iter().filter(|at| (n..n + 1.0).contains(*at)).count();
+    assert!(
+        in_second(0.0) <= 1 && in_second(1.0) <= 2 && in_second(2.0) <= 4,
+        "{after:?}"
+    );
+    counts(&place, &[("done", 30), ("failed", 0)]);
+    assert_eq!(place.sql("SELECT sum(charged) FROM job").concat(), ["0"]);
+}
+
+#[test]
+fn row_75_a_stated_moment_is_judged_by_the_services_clock_and_nonsense_is_not_obeyed() {
+    for wait in ["Sun, 06 Nov 1994 08:49:38 GMT", "-5", "NaN", "abc", "0"] {
+        let calls = AtomicUsize::new(0);
+        let api = FakeApi::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::status(429)
+                .header("Retry-After", wait)
+                .header("Date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            _ => Reply::json(1),
+        });
+        let place = place(2);
+        place.stride(&run(&api.url(), &["-j", "2"])).expect(0);
+        let log = api.log();
+        let paused = log[1].at.duration_since(log[0].at);
+        assert!(paused < Duration::from_secs(5), "{wait}: {paused:?}");
+        if wait.len() > 5 {
+            assert!(paused >= Duration::from_secs(1), "{paused:?}");
+        }
+    }
+}
+
+#[test]
+fn row_75_too_long_a_wait_parks_the_run_and_says_until_when() {
+    for wait in ["1000000000000", "3600"] {
+        let calls = AtomicUsize::new(0);
+        let api = FakeApi::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => Reply::status(429).header("Retry-After", wait),
+            _ => Reply::json(1),
+        });
+        let place = place(3);
+        let url = api.url();
+        place
+            .stride(&run(&url, &["--max-wait", "10m"]))
+            .expect(4)
+            .says("asks to wait until ");
+        place
+            .stride(&["resume"])
+            .expect(4)
+            .says("asks to wait until ");
+        assert_eq!(api.requests(), 1, "it is not asked again before");
+        counts(&place, &[("pending", 3), ("failed", 0)]);
+        place.stride(&["resume", "--ignore-wait"]).expect(0);
+    }
+}
+
+#[test]
+fn row_76_a_service_that_fails_is_tried_again_under_new_keys() {
+    for status in [500, 502, 504] {
+        let api = FakeApi::start(move |request| match request.target.as_str() {
+            "/0001" => Reply::status(status),
+            _ => Reply::json(1),
+        });
+        let place = place(3);
+        place
+            .stride(&run(&named(&api), &["--retries", "2"]))
+            .expect(3);
+        counts(&place, &[("done", 2), ("failed", 1)]);
+        let log = api.log();
+        let mut keys: Vec<_> = log
+            .iter()
+            .filter(|call| call.target == "/0001")
+            .map(|call| call.key.clone())
+            .collect();
+        assert_eq!(keys.len(), 3);
+        keys.dedup();
+        assert_eq!(keys.len(), 3, "each answer ends its key");
+    }
+}
+
+#[test]
+fn row_77_a_conflict_is_waited_out_under_its_key_and_a_key_for_something_else_is_an_error() {
+    let api = FakeApi::start(|request| match (request.target.as_str(), request.attempt) {
+        ("/0000", 0) => Reply::status(409),
+        ("/0001", 0) => Reply::close(),
+        ("/0001", _) => Reply::status(422),
+        _ => Reply::json(1),
+    });
+    let place = place(3);
+    place.stride(&run(&named(&api), &[])).expect(3);
+    counts(&place, &[("done", 2), ("failed", 1)]);
+    let log = api.log();
+    for target in ["/0000", "/0001"] {
+        let keys: Vec<_> = log
+            .iter()
+            .filter(|call| call.target == target)
+            .map(|call| &call.key)
+            .collect();
+        assert!(keys.len() == 2 && keys[0] == keys[1], "{target}: {keys:?}");
+    }
+    let failures = place.stride(&["failures", "--json"]).json();
+    assert_eq!(failures[0]["kind"], "key_reused");
+}
+
+#[test]
+fn row_78_too_many_failures_stop_the_run() {
+    for most in ["10", "20%"] {
+        let calls = AtomicUsize::new(0);
+        let api = FakeApi::start(move |_| {
+            Reply::status(if calls.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+                200
+            } else {
+                422
+            })
+        });
+        let place = place(200);
+        place
+            .stride(&run(&api.url(), &["-j", "4", "--max-failures", most]))
+            .expect(4)
+            .says("--max-failures");
+        let status = place.status();
+        let failed = status["failed"].as_u64().unwrap();
+        assert!((5..=15).contains(&failed), "{most}: {status}");
+        assert!(status["pending"].as_u64().unwrap() > 150, "{status}");
+    }
+}
