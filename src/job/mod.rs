@@ -147,9 +147,9 @@ pub enum Class {
     Transient,
     /// The service asks for patience: 429, or 503 with `Retry-After`.
     Throttled,
-    /// The account's allowance is used up: 402.
+    /// The account's allowance is used up: 402, or a refusal that says so in its body.
     Quota,
-    /// The credentials are not accepted: 401, 403.
+    /// The credentials are not accepted: 401, 403, 407.
     Auth,
     /// The service does not take this file: other 4xx, and redirects.
     Rejected,

@@ -208,12 +208,9 @@ fn row_77_a_conflict_is_waited_out_under_its_key_and_a_key_for_something_else_is
 fn row_78_too_many_failures_stop_the_run() {
     for most in ["10", "20%"] {
         let calls = AtomicUsize::new(0);
-        let api = FakeApi::start(move |_| {
-            Reply::status(if calls.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
-                200
-            } else {
-                422
-            })
+        let api = FakeApi::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) % 2 {
+            0 => Reply::json(1),
+            _ => Reply::status(422),
         });
         let place = place(200);
         place
