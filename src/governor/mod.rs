@@ -6,13 +6,13 @@
 //!
 //! | part | what it says |
 //! | --- | --- |
-//! | [`budget`] | calls, money and time that the run may use, over all its runners |
-//! | [`guard`] | the first call goes alone; refusals in a row, or too many failures, stop the run |
+//! | `budget` | calls, money and time that the run may use, over all its runners |
+//! | `guard` | the first call goes alone; refusals in a row, or too many failures, stop the run |
 //! | width | calls at the same time, where their number is to be found |
-//! | [`gate`] | throttling and outages hold up everybody; afterwards the flow ramps up |
+//! | `gate` | throttling and outages hold up everybody; afterwards the flow ramps up |
 //! | allowance | a service that says that no call is left is not asked before its reset |
-//! | [`window`] | the rates that the user gave |
-//! | [`finder`] | the rate that the service seems to allow |
+//! | `window` | the rates that the user gave |
+//! | `finder` | the rate that the service seems to allow |
 //!
 //! What a service says can only slow the flow down, never past the user's rates.
 
