@@ -123,8 +123,8 @@ pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result
 /// `stride set`: changes how fast a run goes, also while it goes on.
 pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Problem> {
     let before = Reader::open(db)?.info()?.settings;
+    raise_descriptors(live.over(before.clone())?.threads)?;
     let settings = change_settings(db, |settings| live.over(settings))?;
-    raise_descriptors(settings.threads)?;
     let words = if settings == before {
         "nothing was changed"
     } else if Lock::holder(db).is_some() {

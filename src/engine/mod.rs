@@ -160,7 +160,7 @@ fn sign(outcome: &Outcome) -> Sign {
     match outcome {
         Outcome::Succeeded(_) => Sign::Succeeded,
         // Whoever put another key in its place is not to be stopped for the old one.
-        Outcome::Failed(failure) if failure.kind == Failure::CREDENTIALS_RENEWED => Sign::Nothing,
+        Outcome::Failed(failure) if failure.kind == Failure::CREDENTIALS_RENEWED => Sign::Stale,
         Outcome::Failed(failure) if failure.kind == "redirect" => Sign::Refused(Refusal::Redirect),
         Outcome::Failed(failure) => Sign::of_class(failure.class),
         Outcome::InDoubt(_) => Sign::Reached { well: false },

@@ -268,7 +268,7 @@ impl Governor {
         }
         let news = self.gate.land(pass.stamp);
         match call.sign {
-            Sign::Nothing => Lesson::default(),
+            Sign::Nothing | Sign::Stale => Lesson::default(),
             Sign::Succeeded => self.reached(pass, call.took, true, true, now, news),
             Sign::Reached { well } => self.reached(pass, call.took, well, false, now, news),
             Sign::Throttled(wait) => self.throttled(wait, call.message, news, now, chance),

@@ -158,6 +158,8 @@ pub enum Sign {
     },
     /// A refusal that is not the file's fault.
     Refused(Refusal),
+    /// It was refused for credentials that have been renewed since: it says nothing about the new ones.
+    Stale,
     /// It says nothing: the call was never tried.
     Nothing,
 }
