@@ -152,3 +152,30 @@ fn statements_are_not_put_together_from_values() {
         );
     }
 }
+
+#[test]
+fn nobody_asks_for_the_time_in_the_rules() {
+    let rules = [
+        "src/governor/",
+        "src/retry.rs",
+        "src/class.rs",
+        "src/event.rs",
+    ];
+    let mut checked = 0;
+    for (file, text) in all_sources()
+        .into_iter()
+        .filter(|(file, _)| rules.iter().any(|rule| file.starts_with(rule)))
+    {
+        for clock in [
+            "Instant",
+            "SystemTime",
+            "elapsed()",
+            "clock_gettime",
+            "sleep(",
+        ] {
+            assert!(!text.contains(clock), "{file} knows {clock}");
+        }
+        checked += 1;
+    }
+    assert!(checked > 10, "{checked} files were seen");
+}

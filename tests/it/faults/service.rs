@@ -102,9 +102,10 @@ fn row_74_a_storm_is_waited_out_by_all_and_the_flow_ramps_up() {
         log[1 + STORM].at.duration_since(last) >= Duration::from_secs(1),
         "somebody called too early"
     );
-    let in_second = |n: f64| after.iter().filter(|at| (n..n + 1.0).contains(*at)).count();
+    // A first call that was late on its way makes those behind it look early: so much is not counted.
+    let until = |second: f64| after.iter().filter(|at| **at < second - 0.2).count();
     assert!(
-        in_second(0.0) <= 1 && in_second(1.0) <= 2 && in_second(2.0) <= 4,
+        until(1.0) <= 1 && until(2.0) <= 1 + 2 && until(3.0) <= 1 + 2 + 4,
         "{after:?}"
     );
     counts(&place, &[("done", 30), ("failed", 0)]);
