@@ -41,7 +41,8 @@ impl Governor {
             (Some(policy), ..) => policy.calls as f64 / policy.window.as_secs_f64(),
             // What is left until the reset can be made until then. The times are whole seconds, often rounded up.
             (None, Some(left @ 1..), Some(reset)) if self.rules.rates.auto && spread(&reset) => {
-                left as f64 / reset.as_secs_f64().max(1.0)
+                // The call that brings this word has taken one of them.
+                (left + 1) as f64 / reset.as_secs_f64().max(1.0)
             }
             _ => return,
         };

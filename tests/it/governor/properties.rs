@@ -26,7 +26,7 @@ proptest! {
     /// Never above a window, never past a closed gate, and always to the end.
     #[test]
     fn windows_and_gate_are_kept_and_the_list_ends(
-        kind in prop::sample::select(vec![Kind::Bucket, Kind::Stated, Kind::Fixed]),
+        kind in prop::sample::select(vec![Kind::Bucket, Kind::Stated, Kind::Left, Kind::Fixed]),
         limit in 1u32..200,
         later in 1u32..200,
         threads in prop::sample::select(vec![1usize, 2, 7, 32, 200, 1000]),

@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Bucket,
     /// The same, and every answer states the limit.
     Stated,
+    /// The same bucket, and every answer says what is left of it and until when, but not the limit.
+    Left,
     /// Windows of a second that begin together.
     Fixed,
 }
@@ -71,11 +73,12 @@ impl Service {
         if accepted {
             self.tokens -= 1.0;
         }
-        let hint = (self.kind == Kind::Stated).then(|| Hint {
-            policy: Some(Policy {
-                calls: limit as u64,
-                window: Duration::from_secs(1),
-            }),
+        let policy = Policy {
+            calls: limit as u64,
+            window: Duration::from_secs(1),
+        };
+        let hint = (self.kind != Kind::Bucket).then(|| Hint {
+            policy: (self.kind == Kind::Stated).then_some(policy),
             remaining: Some(self.tokens as u64),
             reset: Some(Duration::from_secs(1)),
         });
