@@ -14,6 +14,8 @@ pub enum Reference {
     File(PathBuf),
     /// In what a shell command prints, without the newline at its end: `{cmd:COMMAND}`.
     Cmd(String),
+    /// In the user's `.netrc`, for this host, as a value of Basic authentication: `{netrc:HOST}`.
+    Netrc(String),
 }
 
 /// Finds the value of a reference, or says why there is none, without telling any of it.
@@ -27,6 +29,7 @@ impl Reference {
             "env" => Some(Self::Env(rest.to_owned())),
             "file" => Some(Self::File(rest.into())),
             "cmd" => Some(Self::Cmd(rest.to_owned())),
+            "netrc" => Some(Self::Netrc(rest.to_owned())),
             _ => None,
         }
     }
@@ -43,6 +46,7 @@ impl fmt::Display for Reference {
             Self::Env(name) => write!(f, "{{env:{name}}}"),
             Self::File(path) => write!(f, "{{file:{}}}", path.display()),
             Self::Cmd(command) => write!(f, "{{cmd:{command}}}"),
+            Self::Netrc(host) => write!(f, "{{netrc:{host}}}"),
         }
     }
 }
@@ -53,7 +57,12 @@ mod tests {
 
     #[test]
     fn references_are_read_and_written_alike() {
-        for text in ["env:KEY", "file:../a key:1", "cmd:pass show api | head -n1"] {
+        for text in [
+            "env:KEY",
+            "file:../a key:1",
+            "cmd:pass show api | head -n1",
+            "netrc:api.example",
+        ] {
             let reference = Reference::parse(text).unwrap();
             assert_eq!(reference.to_string(), format!("{{{text}}}"));
         }

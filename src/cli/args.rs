@@ -90,6 +90,9 @@ pub(crate) struct Run {
     /// A header, `Name: value`; may hold the same placeholders. `Name:` removes a default header
     #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
     pub(crate) header: Vec<String>,
+    /// Take the name and the password for the URL's host from .netrc, or the file that NETRC names
+    #[arg(short = 'n', long, help_heading = "Request")]
+    pub(crate) netrc: bool,
     /// Go on although the request is not the one that the run was made with; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,

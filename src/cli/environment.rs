@@ -1,13 +1,14 @@
 //! The one place where the environment is read, and what references stand for is looked up.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use stride::caller::{Lookup, Reference};
+use stride::caller::{Credential, Lookup, Reference};
 
 /// The most that a secret may be, in bytes: what is larger is another file than was meant.
 const LARGEST: u64 = 64 << 10;
@@ -34,7 +35,23 @@ pub(crate) fn references(base: &Path) -> Lookup {
             .map_err(|error| format!("the file cannot be read: {error}"))
             .and_then(value),
         Reference::Cmd(command) => printed(command, &base),
+        Reference::Netrc(host) => basic(host),
     })
+}
+
+/// What `.netrc` has for a host: the file that `NETRC` names, or the one in the home folder.
+fn basic(host: &str) -> Result<Vec<u8>, String> {
+    let path = match (variable("NETRC"), variable("HOME")) {
+        (Some(file), _) => PathBuf::from(OsString::from_vec(file)),
+        (None, Some(home)) => Path::new(&OsString::from_vec(home)).join(".netrc"),
+        (None, None) => return Err("neither NETRC nor HOME is set".to_owned()),
+    };
+    let text = File::open(path)
+        .map_err(|error| format!(".netrc cannot be read: {error}"))
+        .and_then(value)?;
+    let (name, password) = super::netrc::find(&String::from_utf8_lossy(&text), host)
+        .ok_or_else(|| format!(".netrc has no password for {host}"))?;
+    Ok(Credential::basic(&name, &password).value.into_bytes())
 }
 
 /// What a command prints. What it says on stderr goes where ours goes.

@@ -161,6 +161,9 @@ impl From<PlanError> for Problem {
                     let text = quoted(Path::new(command));
                     problem.hint(format!("see what it prints: sh -c {text}"))
                 }
+                Reference::Netrc(host) => problem.hint(format!(
+                    "put `machine {host} login NAME password WORD` into the file"
+                )),
             },
             PlanError::Template { .. } => problem.hint(
                 "the placeholders are {path} {name} {stem} {ext}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",

@@ -10,6 +10,7 @@ mod export;
 mod halt;
 mod list;
 mod look;
+mod netrc;
 mod progress;
 mod request;
 mod signals;

@@ -33,6 +33,14 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
         headers.push(header);
         credentials.extend(credential);
     }
+    let has_one = |header: &Header| header.name.eq_ignore_ascii_case("authorization");
+    // As with curl, what is given in so many words comes first.
+    if run.netrc && !headers.iter().any(has_one) {
+        headers.push(Header {
+            name: "Authorization".to_owned(),
+            value: HeaderValue::Template(format!("{{netrc:{}}}", host(&url)?)),
+        });
+    }
     let method = run.request.as_deref().unwrap_or("POST").to_owned();
     Ok(Asked {
         request: Request {
@@ -42,6 +50,21 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
         },
         credentials,
     })
+}
+
+/// The host of a URL, which has to be the same for every file.
+fn host(url: &str) -> Result<&str, Problem> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    if authority.contains('{') {
+        return Err(Problem::usage(
+            "--netrc needs a host in the URL that is the same for every file",
+        ));
+    }
+    let port = authority
+        .rfind(':')
+        .filter(|colon| !authority[*colon..].contains(']'));
+    Ok(port.map_or(authority, |colon| &authority[..colon]))
 }
 
 /// Reads headers that are given again because their values are not stored.

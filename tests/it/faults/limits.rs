@@ -131,3 +131,45 @@ fn a_rule_puts_answers_into_another_class() {
         .expect(0);
     counts(&place, &[("done", 3), ("attempts", 6)]);
 }
+
+#[test]
+fn a_password_of_netrc_is_used_for_its_host_never_stored_and_renewed_when_refused() {
+    let api = FakeApi::start(|request| match request.header("authorization") {
+        // me:new-password
+        Some("Basic bWU6bmV3LXBhc3N3b3Jk") => Reply::json(1),
+        _ => Reply::status(401),
+    });
+    let place = place(3);
+    let file = |word: &str| {
+        place.write(
+            "netrc",
+            format!("machine 127.0.0.1 login me password {word}\n"),
+        );
+    };
+    file("old-password");
+    let url = api.url();
+    let with = |words: &[&str]| {
+        let mut command = place.command(words);
+        command.env("NETRC", place.at("netrc"));
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = with(&run(&url, &["--netrc"]));
+    assert_eq!(code, Some(4), "{said}");
+    file("new-password");
+    let (code, said) = with(&["resume"]);
+    assert_eq!(code, Some(0), "{said}");
+    let database = fs::read(place.at("stride.db")).unwrap();
+    for secret in ["old-password", "new-password", "bWU6bmV3LXBhc3N3b3Jk"] {
+        let found = database
+            .windows(secret.len())
+            .any(|window| window == secret.as_bytes());
+        assert!(!found, "{secret}");
+    }
+    fs::remove_file(place.at("netrc")).unwrap();
+    let (code, said) = with(&run(&url, &["--netrc"]));
+    assert!(code == Some(2) && said.contains(".netrc"), "{said}");
+}
