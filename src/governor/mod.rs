@@ -43,6 +43,9 @@ use guard::{Guard, Ruling};
 use heed::Allowance;
 use window::Windows;
 
+/// A turn of the run takes no longer than this, on however slow a disk.
+const LONGEST_TURN: Duration = Duration::from_secs(30);
+
 /// Decides about every call. See the module's words.
 #[derive(Debug)]
 pub struct Governor {
@@ -54,12 +57,10 @@ pub struct Governor {
     width: Option<WidthFinder>,
     guard: Guard,
     used: Used,
-    worked_before: Duration,
     allowance: Option<Allowance>,
     in_flight: usize,
     /// The number of the next call.
     next: u64,
-    began: Duration,
     /// The latest moment that was seen.
     clock: Duration,
     limit: Limit,
@@ -78,11 +79,9 @@ impl Governor {
             width: None,
             guard: Guard::new(rules.canary),
             used: past.used,
-            worked_before: past.used.worked,
             allowance: None,
             in_flight: 0,
             next: 0,
-            began: now,
             clock: now,
             limit: Limit::Work,
             halt: None,
@@ -131,8 +130,10 @@ impl Governor {
     }
 
     fn advance(&mut self, now: Duration) -> Duration {
-        self.clock = self.clock.max(now);
-        self.used.worked = self.worked_before + (self.clock - self.began);
+        let passed = now.saturating_sub(self.clock);
+        // It is asked several times a second; in a longer time the machine slept, and nobody worked.
+        self.used.worked += passed.min(LONGEST_TURN);
+        self.clock += passed;
         self.clock
     }
 

@@ -143,11 +143,11 @@ impl JobState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// May pass by itself: 408, 425, 5xx, a lost connection, a time-out.
+    /// May pass by itself: 408, 409, 425, 5xx, a lost connection, a time-out.
     Transient,
-    /// The service asks for patience: 429, or 503 with `Retry-After`.
+    /// The service asks for patience: 429, or 503 that says for how long.
     Throttled,
-    /// The account's allowance is used up: 402, or a refusal that says so in its body.
+    /// The account's allowance is used up: 402, or 400, 403 or 429 that says so in its body.
     Quota,
     /// The credentials are not accepted: 401, 403, 407.
     Auth,

@@ -176,3 +176,36 @@ fn with_a_wrong_key_five_calls_are_made_one_after_the_other() {
     }
     assert_eq!(calls, 5);
 }
+
+#[test]
+fn a_machine_that_sleeps_does_not_work() {
+    let limits = stride::governor::Limits {
+        duration: Some(Duration::from_secs(100)),
+        ..Default::default()
+    };
+    let rules = stride::governor::Rules {
+        limits,
+        ..rules(&["1/d"], 1)
+    };
+    let mut governor = Governor::new(rules, &Past::default(), Duration::ZERO);
+    let mut now = Duration::ZERO;
+    for _ in 0..100 {
+        now += Duration::from_millis(400);
+        assert_ne!(governor.ask(Cost::default(), now, 0), Verdict::Stop);
+    }
+    now += Duration::from_secs(8 * 3600);
+    assert_ne!(
+        governor.ask(Cost::default(), now, 0),
+        Verdict::Stop,
+        "it slept"
+    );
+    for _ in 0..100 {
+        now += Duration::from_millis(400);
+        governor.ask(Cost::default(), now, 0);
+    }
+    assert_eq!(
+        governor.ask(Cost::default(), now, 0),
+        Verdict::Stop,
+        "it worked"
+    );
+}
