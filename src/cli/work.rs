@@ -33,14 +33,17 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
     let asked = asked(&args)?;
     let sources = sources(&args)?;
     let call = Call::Http(asked.request.clone());
+    let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
+    // A run that there is has its own folder and settings. Whether it can be read is found out, and told, later.
+    let info = Reader::open(db).and_then(|reader| reader.info());
+    let (base, kept) = info.map_or_else(
+        |_| (here.clone(), Settings::default()),
+        |info| (info.base, info.settings),
+    );
     // Whatever is wrong with the request is said before anything is made of the list.
-    let settings = args.free.over(Settings::default(), &args.class)?;
+    let settings = args.free.over(kept, &args.class)?;
     raise_descriptors(settings.threads)?;
     let network = network(args.once);
-    let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
-    // A run that there is has its own folder. Whether it can be read is found out, and told, later.
-    let info = Reader::open(db).and_then(|reader| reader.info());
-    let base = info.map_or_else(|_| here.clone(), |info| info.base);
     plan(
         &asked.request,
         &settings,

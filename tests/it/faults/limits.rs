@@ -173,3 +173,20 @@ fn a_password_of_netrc_is_used_for_its_host_never_stored_and_renewed_when_refuse
     let (code, said) = with(&run(&url, &["--netrc"]));
     assert!(code == Some(2) && said.contains(".netrc"), "{said}");
 }
+
+#[test]
+fn what_is_given_again_is_judged_together_with_what_is_kept() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(2);
+    let url = api.url();
+    let with = |more: &[&str]| place.stride(&run(&url, more));
+    with(&["--cost", "0.003", "--max-cost", "1"]).expect(0);
+    with(&["--max-cost", "2"]).expect(0);
+    with(&["--rate", "90000w/m", "--weight", "size/4"]).expect(0);
+    with(&["--rate", "50000w/m"]).expect(0);
+    with(&["--weight", "size/8"]).expect(0);
+    with(&["--cost", "none"])
+        .expect(2)
+        .says("--max-cost needs to know");
+    counts(&place, &[("done", 2), ("attempts", 2)]);
+}
