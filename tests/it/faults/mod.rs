@@ -1,6 +1,7 @@
 //! Faults of the transport and of the service, one test a row of the fault table: the whole program against a real
 //! socket. What has no row is in `limits`.
 
+mod bystander;
 mod limits;
 mod service;
 mod transport;

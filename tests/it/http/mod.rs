@@ -11,7 +11,7 @@ mod proxy;
 mod refresh;
 mod run;
 mod secrets;
-mod tls;
+pub(crate) mod tls;
 
 use std::fs;
 use std::sync::Arc;

@@ -17,16 +17,16 @@ use crate::cli::{Place, until};
 use crate::support::{Counter, RawServer};
 
 /// What a server shows of itself.
-struct Identity {
+pub(crate) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
 
-fn params(host: &str) -> CertificateParams {
+pub(crate) fn params(host: &str) -> CertificateParams {
     CertificateParams::new([host.to_owned()]).unwrap()
 }
 
-fn self_signed(params: &CertificateParams) -> Identity {
+pub(crate) fn self_signed(params: &CertificateParams) -> Identity {
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     Identity {
@@ -36,13 +36,13 @@ fn self_signed(params: &CertificateParams) -> Identity {
 }
 
 /// An authority of our own.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+pub(crate) fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = params("authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn signed_by(authority: &CertifiedIssuer<'static, KeyPair>, host: &str) -> Identity {
+pub(crate) fn signed_by(authority: &CertifiedIssuer<'static, KeyPair>, host: &str) -> Identity {
     let key = KeyPair::generate().unwrap();
     let certificate = params(host).signed_by(&key, authority).unwrap();
     Identity {
@@ -51,13 +51,13 @@ fn signed_by(authority: &CertifiedIssuer<'static, KeyPair>, host: &str) -> Ident
     }
 }
 
-fn pem(certificate: &CertificateDer<'_>) -> String {
+pub(crate) fn pem(certificate: &CertificateDer<'_>) -> String {
     let text = STANDARD.encode(certificate);
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// A server with this identity. It counts the connections that came as far as a request, and answers none.
-fn server(identity: Identity) -> (RawServer, Counter) {
+pub(crate) fn server(identity: Identity) -> (RawServer, Counter) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(provider)
