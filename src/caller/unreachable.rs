@@ -138,10 +138,10 @@ fn certificate(error: &CertificateError) -> String {
                 .to_owned()
         }
         CertificateError::Revoked => "certificate was revoked".to_owned(),
-        // A type of the verifier's own, which rustls has no name for.
         CertificateError::BadSignature => {
             "certificate is not signed by the authority that it names".to_owned()
         }
+        // A type of the verifier's own, which rustls has no name for.
         CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity" => {
             "certificate is self-signed, or that of an authority".to_owned()
         }

@@ -165,6 +165,11 @@ impl Schedule {
         blamed
     }
 
+    /// How many jobs are held back.
+    pub(super) fn suspects(&self) -> u64 {
+        self.held_back.len() as u64
+    }
+
     /// Nothing is left but what was held back: the jobs that fail now. There are none where the run stops
     /// instead, for nothing was accepted at all.
     pub(super) fn settle_suspicion(&mut self) -> Vec<HeldBack> {

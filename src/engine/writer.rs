@@ -294,8 +294,10 @@ impl<'s> Writer<'s> {
                 decision => break decision,
             }
         };
+        // Whatever the pace would say to another call, there is none to make.
         let alone = calls.is_empty() && self.crew.in_flight() == 0;
-        if alone && matches!(decision, Decision::Nothing) {
+        let suspects = self.schedule.suspects() + blamed.len() as u64;
+        if alone && self.phase == Phase::Running && group.counts().pending == suspects {
             blamed.extend(self.schedule.settle_suspicion());
         }
         let mut given_up = Vec::new();

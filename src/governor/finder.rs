@@ -11,13 +11,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::window::{Pacer, seconds};
 
 /// What is remembered of what was found, from one runner to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Found {
     /// Calls in a second.
     pub rate: Option<f64>,
@@ -46,7 +43,7 @@ pub(super) struct RateFinder {
     trial: bool,
     /// Whether the service lets calls be made up for that were not made before, so that it refuses late.
     saves_up: bool,
-    /// The latest moment at which the level kept somebody from calling.
+    /// Whether the level has kept somebody from calling since it was last looked at.
     bound: bool,
     /// When the level was last looked at.
     looked: Duration,
@@ -97,10 +94,8 @@ impl RateFinder {
 
     pub(super) fn new(now: Duration, found: Option<f64>) -> Self {
         let level = found.unwrap_or(Self::FIRST).clamp(Self::LEAST, Self::MOST);
-        let mut pacer = Pacer::new(level, 1);
-        pacer.set(level);
         Self {
-            pacer,
+            pacer: Pacer::new(level, 1),
             level,
             known: found,
             stated: None,

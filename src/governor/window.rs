@@ -79,11 +79,19 @@ impl Pacer {
             .saturating_sub(self.tolerance.saturating_sub(Self::LATENESS))
     }
 
+    /// Goes on from a call that was made at `at`, whatever was made before it.
+    fn resume(&mut self, at: Duration, amount: u64) {
+        self.next = at.saturating_add(self.time_of(amount));
+    }
+
+    fn time_of(&self, amount: u64) -> Duration {
+        seconds(self.interval.as_secs_f64() * amount as f64)
+    }
+
     /// Accounts for a call made at `now` that takes so much.
     pub(super) fn take(&mut self, now: Duration, amount: u64) {
         let from = self.next.max(now.saturating_sub(Self::LATENESS));
-        let paid = seconds(self.interval.as_secs_f64() * amount as f64);
-        self.next = from.saturating_add(paid);
+        self.next = from.saturating_add(self.time_of(amount));
     }
 }
 
@@ -241,10 +249,27 @@ impl Windows {
         });
         let mut windows = Self(windows.collect());
         for Spent { ago, cost } in spent {
-            // Time begins with the run: what was before it is moved to its beginning, where it counts longer.
-            windows.take(*cost, now.saturating_sub(*ago));
+            windows.recall(*cost, now.saturating_sub(*ago));
         }
         windows
+    }
+
+    /// Accounts for what was taken before, perhaps under other rates. It counts in full against the budgets. The
+    /// pace only goes on from the latest of it: calls are no debt to a pace that nobody had asked for, and a file
+    /// is one of at most a window.
+    fn recall(&mut self, cost: Cost, at: Duration) {
+        for window in &mut self.0 {
+            let measure = window.rate.measure();
+            let amount = cost.of(measure);
+            window.rolling.take(at, amount);
+            if let Some(pacer) = &mut window.pacer {
+                let most = match measure {
+                    Measure::Calls => 1,
+                    Measure::Bytes | Measure::Weight => window.rate.amount() as u64,
+                };
+                pacer.resume(at, amount.min(most));
+            }
+        }
     }
 
     /// From when on a call that takes this much may be made, and the window that says so.
@@ -395,6 +420,25 @@ mod tests {
             (now + ms(40_000)..now + ms(41_000)).contains(&ready),
             "{ready:?}"
         );
+    }
+
+    #[test]
+    fn a_slower_pace_does_not_pay_for_what_was_spent_before_it_was_asked_for() {
+        // A thousand calls a second for an hour, when nobody had asked for a rate.
+        let spent: Vec<Spent> = (0..3600)
+            .rev()
+            .map(|second| Spent {
+                ago: Duration::from_secs(second),
+                cost: Cost {
+                    calls: 1000,
+                    ..Cost::default()
+                },
+            })
+            .collect();
+        let now = Duration::from_secs(100_000);
+        let windows = Windows::new(&["50/s".parse().unwrap()], 1, &spent, now);
+        let (ready, _) = windows.ready_at(Cost::default()).unwrap();
+        assert!(ready <= now + ms(1100), "{:?}", ready - now);
     }
 
     #[test]

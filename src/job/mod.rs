@@ -214,8 +214,8 @@ pub struct Attempt {
     pub id: AttemptId,
     /// The key that tells the service that two attempts are one operation.
     pub key: IdempotencyKey,
-    /// Whether the attempt before had the same key: what became of that one is not known, or it was refused
-    /// before it was taken.
+    /// Whether the service may know the key from an attempt before: one in doubt, or one that was answered with
+    /// 409, for it was still going on.
     pub repeat: bool,
 }
 

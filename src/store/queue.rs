@@ -184,22 +184,22 @@ impl Group<'_> {
         Ok(Some(claim))
     }
 
-    /// Whether the attempt before has the same key.
+    /// Whether the service may know the key already: from an attempt in doubt, or from one that it said is still
+    /// going on.
     fn is_repeat(&self, attempt: &Attempt) -> Result<bool> {
         if attempt.id.number == 1 {
             return Ok(false);
         }
         self.transaction
             .prepare_cached(
-                "SELECT EXISTS (SELECT 1 FROM attempt WHERE job = ?1 AND number = ?2 AND key = ?3)",
+                "SELECT EXISTS (SELECT 1 FROM attempt WHERE job = ?1 AND number < ?2 AND key = ?3
+                                AND (outcome = 'in_doubt' OR status = 409))",
             )
             .and_then(|mut statement| {
-                let before = attempt.id.number - 1;
-                statement.query_row(params![attempt.id.job.0, before, attempt.key.0], |row| {
-                    row.get(0)
-                })
+                let AttemptId { job, number } = attempt.id;
+                statement.query_row(params![job.0, number, attempt.key.0], |row| row.get(0))
             })
-            .map_err(doing("looking at the attempt before"))
+            .map_err(doing("looking at the attempts before"))
     }
 
     /// Records what an attempt came to, its result and the job's next state. Only the job's running attempt

@@ -1,7 +1,7 @@
 //! What the governor makes of refusals, and of settings that change meanwhile, with the engine around it.
 
 use stride::event::{Ending, Event};
-use stride::governor::{Halt, Refusal};
+use stride::governor::{Halt, Rates, Refusal};
 use stride::job::{Class, JobState};
 use stride::settings::{Settings, Threads};
 use stride::store::{StoreError, change_settings};
@@ -43,6 +43,24 @@ fn the_last_file_that_is_refused_fails_too() {
     };
     let (outline, _) = run(fixture.open(), callers(2, script), &settings());
     assert_eq!((outline.counts.done, outline.counts.failed), (3, 1));
+    assert_eq!(outline.ending, Ending::Finished);
+}
+
+#[test]
+fn a_refused_file_that_is_the_last_does_not_wait_for_the_pace() {
+    let fixture = Fixture::numbered(2);
+    let script = |job: &_, _: &_, _: &_| match name(job).as_str() {
+        "1" => refused(),
+        _ => succeeded("1"),
+    };
+    // With the bystander's, the calls of a day: nobody can call before tomorrow.
+    let settings = Settings {
+        rates: Rates::read(["3/d"]).unwrap(),
+        burst: 3,
+        ..settings()
+    };
+    let (outline, _) = run(fixture.open(), callers(1, script), &settings);
+    assert_eq!((outline.counts.done, outline.counts.failed), (2, 1));
     assert_eq!(outline.ending, Ending::Finished);
 }
 

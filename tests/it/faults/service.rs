@@ -206,6 +206,19 @@ fn row_77_a_conflict_is_waited_out_under_its_key_and_a_key_for_something_else_is
 }
 
 #[test]
+fn row_77_a_file_that_is_refused_after_a_pause_is_refused_for_itself() {
+    let api = FakeApi::start(|request| match (request.target.as_str(), request.attempt) {
+        ("/0001", 0) => Reply::status(429).header("Retry-After", "0"),
+        ("/0001", _) => Reply::status(422),
+        _ => Reply::json(1),
+    });
+    let place = place(2);
+    place.stride(&run(&named(&api), &[])).expect(3);
+    let failures = place.stride(&["failures", "--json"]).json();
+    assert_eq!(failures[0]["kind"], "http_status");
+}
+
+#[test]
 fn row_78_too_many_failures_stop_the_run() {
     for most in ["10", "20%"] {
         let calls = AtomicUsize::new(0);
