@@ -43,12 +43,11 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
     // Whatever is wrong with the request is said before anything is made of the list.
     let settings = args.free.over(kept, &args.class)?;
     raise_descriptors(settings.threads)?;
-    let network = network(args.once);
-    plan(
+    let plan = plan(
         &asked.request,
         &settings,
         &asked.credentials,
-        network,
+        args.once,
         &base,
     )?;
     for credential in &asked.credentials {
@@ -85,7 +84,6 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         own.extend(Reader::open(lock.database())?.artifacts()?);
         let mut store = Store::open(lock)?;
         let changed = is_changed(&store, &call, args.accept_change)?;
-        raise_descriptors(args.free.over(store.settings()?, &args.class)?.threads)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
         let loaded = store.load(|loader| {
@@ -106,21 +104,21 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         let settings = keep_settings(&mut store, &args.free, &args.class)?;
         (store, settings)
     };
-    work(
-        db,
-        store,
-        &settings,
-        &asked.credentials,
-        args.once,
-        &args.outputs,
-        terminal,
-    )
+    let calls = Calls {
+        plan: Some(plan),
+        settings,
+        ignore_wait: args.once.ignore_wait,
+    };
+    work(db, store, calls, &args.outputs, terminal)
 }
 
 /// `stride resume`: goes on with what is stored.
 pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
-    let store = open(db)?;
-    go_on(db, store, &args.resume, &args.class, terminal)
+    let mut store = open(db)?;
+    let left = something_left(&store);
+    let mut calls = prepare(&store, &args.resume, &args.class, left)?;
+    calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
+    work(db, store, calls, &args.resume.outputs, terminal)
 }
 
 /// `stride set`: changes how fast a run goes, also while it goes on.
@@ -142,12 +140,6 @@ pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Pro
 /// `stride retry`: makes failed or held jobs pending, and goes on.
 pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, Problem> {
     let mut store = open(db)?;
-    // What would keep the run from going on is said before anything is changed.
-    let credentials = given_again(
-        &args.resume.header,
-        &store.call()?,
-        &environment::references(store.base()),
-    )?;
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
     for each in &args.class {
         match each {
@@ -155,12 +147,11 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
             ClassOrRule::Rule(rule) => rules.push(rule.clone()),
         }
     }
-    if !args.queue_only {
-        let settings = args.resume.free.over(store.settings()?, &rules)?;
-        callable(&store, &settings, &credentials, args.resume.once, true)?;
-        raise_descriptors(settings.threads)?;
-        outside(&args.resume.outputs, &store.own_files())?;
-    }
+    // What would keep the run from going on is said before anything is changed.
+    let calls = match args.queue_only {
+        true => None,
+        false => Some(prepare(&store, &args.resume, &rules, true)?),
+    };
     let filter = Filter {
         classes,
         statuses: args.status.clone(),
@@ -173,12 +164,13 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
         "{} pending again",
         counted(moved, &format!("{word} file"))
     ));
-    if args.queue_only {
-        keep_settings(&mut store, &args.resume.free, &rules)?;
+    let settings = keep_settings(&mut store, &args.resume.free, &rules)?;
+    let Some(calls) = calls else {
         store.close()?;
         return Ok(exit::DONE);
-    }
-    go_on(db, store, &args.resume, &rules, terminal)
+    };
+    let calls = Calls { settings, ..calls };
+    work(db, store, calls, &args.resume.outputs, terminal)
 }
 
 fn open(db: &Path) -> Result<Store, Problem> {
@@ -187,79 +179,67 @@ fn open(db: &Path) -> Result<Store, Problem> {
     Ok(Store::open(Lock::acquire(db)?)?)
 }
 
-fn go_on(
-    db: &Path,
-    mut store: Store,
-    args: &Resume,
-    classes: &[ClassRule],
-    terminal: &Terminal,
-) -> Result<u8, Problem> {
-    let credentials = given_again(
-        &args.header,
-        &store.call()?,
-        &environment::references(store.base()),
-    )?;
-    let settings = args.free.over(store.settings()?, classes)?;
-    callable(
-        &store,
-        &settings,
-        &credentials,
-        args.once,
-        something_left(&store),
-    )?;
-    raise_descriptors(settings.threads)?;
-    outside(&args.outputs, &store.own_files())?;
-    let settings = keep_settings(&mut store, &args.free, classes)?;
-    work(
-        db,
-        store,
-        &settings,
-        &credentials,
-        args.once,
-        &args.outputs,
-        terminal,
-    )
+/// How the calls of a run are made.
+struct Calls {
+    /// None where there are none to make.
+    plan: Option<HttpPlan>,
+    settings: Settings,
+    /// Whether a wait that the service has asked for is not kept.
+    ignore_wait: bool,
 }
 
-/// Checks that the run's call can be made with what is at hand, if it is to be made.
-fn callable(
+/// Checks that a run can go on with what is given and what is at hand. Nothing is changed.
+fn prepare(
     store: &Store,
-    settings: &Settings,
-    credentials: &[Credential],
-    once: Once,
+    args: &Resume,
+    classes: &[ClassRule],
     to_be_made: bool,
-) -> Result<(), Problem> {
-    match store.call()? {
-        Call::Http(request) if to_be_made => {
-            plan(&request, settings, credentials, network(once), store.base()).map(drop)
+) -> Result<Calls, Problem> {
+    let call = store.call()?;
+    let lookup = environment::references(store.base());
+    let credentials = given_again(&args.header, &call, &lookup)?;
+    let settings = args.free.over(store.settings()?, classes)?;
+    let plan = match call {
+        Call::Http(request) if to_be_made => Some(plan(
+            &request,
+            &settings,
+            &credentials,
+            args.once,
+            store.base(),
+        )?),
+        Call::Http(_) => None,
+        Call::Program { name } => {
+            return Err(Problem::usage(format!(
+                "this run's calls are made by a program of its own: {}",
+                stride::job::escaped(name.as_bytes())
+            ))
+            .hint("let that program go on with it"));
         }
-        Call::Http(_) => Ok(()),
-        Call::Program { name } => Err(Problem::usage(format!(
-            "this run's calls are made by a program of its own: {}",
-            stride::job::escaped(name.as_bytes())
-        ))
-        .hint("let that program go on with it")),
-    }
+    };
+    raise_descriptors(settings.threads)?;
+    outside(&args.outputs, &store.own_files())?;
+    Ok(Calls {
+        plan,
+        settings,
+        ignore_wait: args.once.ignore_wait,
+    })
 }
 
 fn something_left(store: &Store) -> bool {
     store.counts().pending + store.counts().running > 0
 }
 
-fn network(once: Once) -> Network {
-    Network {
-        no_proxy: once.no_proxy,
-        allow_plain_http: once.allow_plain_http,
-    }
-}
-
 fn plan(
     request: &Request,
     settings: &Settings,
     credentials: &[Credential],
-    network: Network,
+    once: Once,
     base: &Path,
 ) -> Result<HttpPlan, Problem> {
+    let network = Network {
+        no_proxy: once.no_proxy,
+        allow_plain_http: once.allow_plain_http,
+    };
     Ok(HttpPlan::new(
         request,
         settings,
@@ -374,9 +354,7 @@ fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
 fn work(
     db: &Path,
     mut store: Store,
-    settings: &Settings,
-    credentials: &[Credential],
-    once: Once,
+    calls: Calls,
     outputs: &Outputs,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
@@ -393,25 +371,30 @@ fn work(
     let stop = Stop::new();
     let caught = Caught::install(&stop)?;
     let mut progress = Progress::new(terminal);
-    let outline = match store.call()? {
-        Call::Http(request) if something_left(&store) => {
-            let plan = plan(&request, settings, credentials, network(once), store.base())?;
+    let outline = match calls.plan {
+        Some(plan) if something_left(&store) => {
             if let Some(proxy) = plan.proxy() {
                 terminal.say(&format!(
                     "proxy: calls go through {}",
                     escaped(proxy.as_bytes())
                 ));
             }
-            if once.ignore_wait {
+            if calls.ignore_wait {
                 store.ignore_wait()?;
             }
             let mut make = || Ok(Box::new(plan.caller()?) as Box<dyn Caller>);
-            engine::run(&mut store, &mut make, settings, &stop, &mut |event| {
-                if let Some(events) = &mut events {
-                    events.on(event);
-                }
-                progress.on(event);
-            })?
+            engine::run(
+                &mut store,
+                &mut make,
+                &calls.settings,
+                &stop,
+                &mut |event| {
+                    if let Some(events) = &mut events {
+                        events.on(event);
+                    }
+                    progress.on(event);
+                },
+            )?
         }
         _ => Outline {
             ending: Ending::Finished,

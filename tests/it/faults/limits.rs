@@ -190,3 +190,26 @@ fn what_is_given_again_is_judged_together_with_what_is_kept() {
         .says("--max-cost needs to know");
     counts(&place, &[("done", 2), ("attempts", 2)]);
 }
+
+#[test]
+fn a_command_that_has_the_key_is_run_once_an_invocation() {
+    let api = FakeApi::start(|request| match request.attempt {
+        0 => Reply::status(422),
+        _ => Reply::json(1),
+    });
+    let place = place(2);
+    let url = format!("{}/{{name}}", api.url());
+    let header = "X-Api-Key: {cmd:echo once >> runs; echo sesame-open-now}";
+    let runs = || {
+        fs::read_to_string(place.at("runs"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    place.stride(&run(&url, &["-H", header])).expect(3);
+    assert_eq!(runs(), 1);
+    place.stride(&["retry"]).expect(0);
+    assert_eq!(runs(), 2);
+    place.stride(&["resume"]).expect(0);
+    assert_eq!(runs(), 2, "there is nothing to call");
+}
