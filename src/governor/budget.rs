@@ -5,11 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 /// An amount of money in billionths of whatever unit the user counts in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Money(pub u64);
 
 const BILLION: u64 = 1_000_000_000;
@@ -45,20 +42,6 @@ impl fmt::Display for Money {
             "" => write!(f, "{}", self.0 / BILLION),
             fraction => write!(f, "{}.{fraction}", self.0 / BILLION),
         }
-    }
-}
-
-impl TryFrom<String> for Money {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<Money> for String {
-    fn from(money: Money) -> Self {
-        money.to_string()
     }
 }
 

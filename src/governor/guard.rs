@@ -9,8 +9,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 /// A refusal that has nothing to do with the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -42,8 +40,7 @@ impl Refusal {
 }
 
 /// How many failed files stop a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxFailures {
     /// More than so many.
     Count(u64),
@@ -90,20 +87,6 @@ impl fmt::Display for MaxFailures {
             Self::Count(most) => write!(f, "{most}"),
             Self::Percent(most) => write!(f, "{most}%"),
         }
-    }
-}
-
-impl TryFrom<String> for MaxFailures {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<MaxFailures> for String {
-    fn from(most: MaxFailures) -> Self {
-        most.to_string()
     }
 }
 

@@ -136,14 +136,17 @@ pub struct Settings {
     /// The longest outage that is waited out.
     pub max_outage: Duration,
     /// The most files that may fail under one runner.
+    #[serde(with = "as_stored::text")]
     pub max_failures: Option<MaxFailures>,
     /// The most calls of the run, over all its runners.
     pub max_calls: Option<u64>,
     /// How long runners may work on the run, all together.
     pub max_duration: Option<Duration>,
     /// The most that the run may cost, over all its runners.
+    #[serde(with = "as_stored::text")]
     pub max_cost: Option<Money>,
     /// What a call costs.
+    #[serde(with = "as_stored::text")]
     pub cost: Option<Money>,
     /// No call after this moment, in milliseconds since 1970.
     pub until: Option<i64>,
