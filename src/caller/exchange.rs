@@ -45,7 +45,7 @@ pub(super) struct Exchange<'c> {
     pub(super) limits: &'c Limits,
     /// What the user says about classes.
     pub(super) rules: &'c [ClassRule],
-    /// Whether the attempt has the key of the one before.
+    /// Whether the service may know the attempt's key from one before.
     pub(super) repeat: bool,
     /// Whether an answer to this method has a body.
     pub(super) has_body: bool,

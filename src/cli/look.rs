@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use stride::event::Counts;
 use stride::export::timestamp;
+use stride::governor::Rates;
 use stride::job::{Class, FileName, JobState, escaped};
 use stride::settings::{Call, Threads, show_duration};
 use stride::store::{Holder, Lock, Noted, Reader, Record, RunInfo, StoreError, wall_clock};
@@ -154,8 +155,8 @@ fn calls(counts: &Counts) -> String {
 
 /// The rates, in the words in which they were given.
 fn rates(info: &RunInfo) -> Option<String> {
-    let words = info.settings.rates.words();
-    (!words.is_empty()).then(|| words.join(" and "))
+    let rates = &info.settings.rates;
+    (*rates != Rates::default()).then(|| rates.to_string())
 }
 
 /// What is used of the budgets, where there are any.

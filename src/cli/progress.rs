@@ -76,18 +76,10 @@ impl Progress {
             Event::Gate(shut) => self.gate(shut.as_ref()),
             Event::Flow(flow) => self.flow(flow),
             Event::GaveUp { .. } => self.counts.shift(JobState::Pending, JobState::Failed),
-            Event::Changed(settings) => {
-                let rates = settings.rates.words();
-                let rates = if rates.is_empty() {
-                    "none".to_owned()
-                } else {
-                    rates.join(" and ")
-                };
-                self.say(&format!(
-                    "changed: threads {}, rate {rates}",
-                    settings.threads
-                ));
-            }
+            Event::Changed(settings) => self.say(&format!(
+                "changed: threads {}, rate {}",
+                settings.threads, settings.rates
+            )),
             Event::Stopping { in_flight, halt } => {
                 self.stopping = true;
                 let waiting = format!("waiting for {}", counted(*in_flight as u64, "call"));

@@ -188,6 +188,15 @@ impl Rates {
     }
 }
 
+impl fmt::Display for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.words().as_slice() {
+            [] => f.write_str("none"),
+            words => f.write_str(&words.join(" and ")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +232,8 @@ mod tests {
     fn words_are_read_together() {
         let rates = Rates::read(["auto", "10/s", "5000/d"]).unwrap();
         assert_eq!(rates.words(), ["auto", "10/s", "5000/d"]);
+        assert_eq!(rates.to_string(), "auto and 10/s and 5000/d");
+        assert_eq!(Rates::default().to_string(), "none");
         assert_eq!(Rates::read(["none"]).unwrap(), Rates::default());
         assert!(Rates::read(["none", "auto"]).is_err());
         assert!(!rates.counts(Measure::Bytes));
