@@ -25,7 +25,7 @@ use super::template::Template;
 use super::unreachable::Resolver;
 use super::{Caller, Cancel};
 use crate::class::ClassRule;
-use crate::job::{Attempt, FileName, Job, JobId, Outcome, Position};
+use crate::job::{Attempt, Columns, FileName, Job, JobId, Outcome, Position};
 use crate::settings::{Header, HeaderValue, Request, Settings};
 
 /// The header that carries an attempt's key
@@ -52,13 +52,9 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
-    /// Basic authentication (RFC 7617).
-    pub fn basic(user: &str, password: &str) -> Self {
-        let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-        Self {
-            name: "Authorization".to_owned(),
-            value,
-        }
+    /// A name and a password with a colon between them, as a value of Basic authentication (RFC 7617).
+    pub fn basic(pair: &[u8]) -> String {
+        format!("Basic {}", STANDARD.encode(pair))
     }
 }
 
@@ -108,7 +104,9 @@ impl HttpPlan {
             let place = format!("the header `{}`", header.name);
             let value = match &header.value {
                 HeaderValue::Absent => None,
-                HeaderValue::Template(text) => Some(template(&place, text)?),
+                HeaderValue::Template(text) | HeaderValue::Basic(text) => {
+                    Some(template(&place, text)?)
+                }
                 HeaderValue::Withheld => {
                     // The n-th of a name has the n-th value that was given for it.
                     let same = |name: &str| name.eq_ignore_ascii_case(&header.name);
@@ -124,7 +122,13 @@ impl HttpPlan {
                     Some(Template::secret(value.as_bytes()))
                 }
             };
-            headers.push(keys::Header { name, place, value });
+            let basic = matches!(header.value, HeaderValue::Basic(_));
+            headers.push(keys::Header {
+                name,
+                place,
+                value,
+                basic,
+            });
         }
         for Credential { value, .. } in credentials {
             secrets.add(value.as_bytes());
@@ -262,6 +266,7 @@ impl Plan {
         let job = Job {
             id: JobId(0),
             position: Position(0),
+            columns: Columns::default(),
             file: path.as_path().to_owned(),
             path,
         };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use reqwest::header::{HeaderName, HeaderValue as Value};
 
 use super::error::PlanError;
+use super::http::Credential;
 use super::reference::{Lookup, Reference};
 use super::secrets::Secrets;
 use super::template::{Template, TemplateError};
@@ -19,6 +20,8 @@ pub(super) struct Header {
     /// Where it stands, for people.
     pub(super) place: String,
     pub(super) value: Option<Template>,
+    /// Whether it is a name and a password, to be wrapped as Basic authentication has it.
+    pub(super) basic: bool,
 }
 
 /// The templates, and the way to their secrets.
@@ -207,7 +210,13 @@ fn fill(
         .resolve(&mut |reference| values.of(reference, lookup))
         .map_err(|error| wrong("the URL", error))?;
     let mut filled = Vec::with_capacity(headers.len());
-    for Header { name, place, value } in headers {
+    for Header {
+        name,
+        place,
+        value,
+        basic,
+    } in headers
+    {
         let value = value.as_ref().map(|template| {
             template.resolve(&mut |reference| {
                 let value = values.of(reference, lookup)?;
@@ -222,7 +231,13 @@ fn fill(
                 }
             })
         });
-        let value = value.transpose().map_err(|error| wrong(place, error))?;
+        let mut value = value.transpose().map_err(|error| wrong(place, error))?;
+        if *basic && let Some(pair) = &value {
+            let pair = pair.constant().map_err(|error| wrong(place, error))?;
+            let basic = Credential::basic(&pair);
+            secrets.add(basic.as_bytes());
+            value = Some(Template::secret(basic.as_bytes()));
+        }
         filled.push((name.clone(), value));
     }
     for (_, value) in &values.0 {
@@ -255,6 +270,7 @@ mod tests {
             name: HeaderName::from_static("x-api-key"),
             place: "the header".to_owned(),
             value: Some(Template::parse("{file:key}").unwrap()),
+            basic: false,
         };
         let url = Template::parse("https://a.example/").unwrap();
         Keys::new(url, vec![header], Secrets::default(), lookup).unwrap()

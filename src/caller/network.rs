@@ -44,7 +44,7 @@ fn credential(request: &Request) -> Option<String> {
     let refers = |text: &str| Template::parse(text).is_ok_and(|template| template.has_reference());
     let header = request.headers.iter().find(|header| match &header.value {
         HeaderValue::Absent => false,
-        HeaderValue::Withheld => true,
+        HeaderValue::Withheld | HeaderValue::Basic(_) => true,
         HeaderValue::Template(text) => {
             refers(text) || !text.is_empty() && is_sensitive(&header.name)
         }
@@ -103,6 +103,7 @@ mod tests {
             method: "POST".to_owned(),
             url: url.to_owned(),
             headers: header.into_iter().collect(),
+            ..Request::default()
         }
     }
 

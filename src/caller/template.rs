@@ -168,6 +168,23 @@ impl Template {
         parts.collect::<Result<_, _>>().map(Self)
     }
 
+    /// The bytes of a template whose references are resolved, and that no file has a part in.
+    ///
+    /// # Errors
+    ///
+    /// A placeholder for a file.
+    pub(super) fn constant(&self) -> Result<Vec<u8>, TemplateError> {
+        let mut out = Vec::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Secret(SecretText(value)) => out.extend_from_slice(value),
+                Part::Field(_) | Part::Reference(_) => return Err(TemplateError::NoFile),
+            }
+        }
+        Ok(out)
+    }
+
     /// A template that is a secret's value.
     pub(super) fn secret(value: &[u8]) -> Self {
         Self(vec![Part::Secret(SecretText(value.to_vec()))])
@@ -235,13 +252,14 @@ impl Field {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{JobId, Position};
+    use crate::job::{Columns, JobId, Position};
 
     fn job(name: &[u8]) -> Job {
         let path = crate::job::FileName::new(name);
         Job {
             id: JobId(1),
             position: Position(0),
+            columns: Columns::default(),
             file: path.as_path().to_owned(),
             path,
         }

@@ -51,7 +51,7 @@ fn basic(host: &str) -> Result<Vec<u8>, String> {
         .and_then(value)?;
     let (name, password) = super::netrc::find(&String::from_utf8_lossy(&text), host)
         .ok_or_else(|| format!(".netrc has no password for {host}"))?;
-    Ok(Credential::basic(&name, &password).value.into_bytes())
+    Ok(Credential::basic(format!("{name}:{password}").as_bytes()).into_bytes())
 }
 
 /// What a command prints. What it says on stderr goes where ours goes.

@@ -47,6 +47,7 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
             method,
             url,
             headers,
+            ..Request::default()
         },
         credentials,
     })
@@ -197,7 +198,11 @@ fn without_user(url: &str) -> Result<(String, Option<Given>), Problem> {
     }
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let credential = Credential::basic(&decode(name), &decode(password));
+    let pair = format!("{}:{}", decode(name), decode(password));
+    let credential = Credential {
+        name: "Authorization".to_owned(),
+        value: Credential::basic(pair.as_bytes()),
+    };
     let header = Header {
         name: credential.name.clone(),
         value: HeaderValue::Withheld,

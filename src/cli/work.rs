@@ -32,7 +32,7 @@ use super::tuning::{Free, Live};
 pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Problem> {
     let asked = asked(&args)?;
     let sources = sources(&args)?;
-    let call = Call::Http(asked.request.clone());
+    let call = Call::Http(Box::new(asked.request.clone()));
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A run that there is has its own folder and settings. Whether it can be read is found out, and told, later.
     let info = Reader::open(db).and_then(|reader| reader.info());

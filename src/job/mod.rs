@@ -12,6 +12,7 @@
 //!   failed ──► pending   by `retry`          held ──► pending   by `retry --held`
 //! ```
 
+mod columns;
 mod hint;
 mod media;
 mod name;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use columns::Columns;
 pub use hint::{Hint, Policy};
 pub use media::{is_json, json_text};
 pub use name::{FileName, escaped};
@@ -205,6 +207,8 @@ pub struct Job {
     pub path: FileName,
     /// Where the file lies: the name, resolved against the folder in which the run was made.
     pub file: PathBuf,
+    /// What the list says of it beside its name.
+    pub columns: Columns,
 }
 
 /// An attempt as a caller sees it.

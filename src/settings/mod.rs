@@ -1,7 +1,10 @@
 //! What a run was told: the request, which decides the results, and the free settings, which do not. Pure.
 
 mod as_stored;
+mod body;
+mod judging;
 mod request;
+mod transport;
 mod units;
 
 use std::fmt;
@@ -13,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::class::ClassRule;
 use crate::governor::{Limits, MaxFailures, Money, Rates, Rules, Width};
 use crate::retry::{DoubtPolicy, RetryPolicy};
+pub use body::{Body, Content, Escape, Field, Piece, Treatment};
+pub use judging::{Expect, Judging};
 pub use request::{Call, Difference, Header, HeaderValue, Request, is_sensitive};
+pub use transport::{Http, Transport};
 pub use units::{parse_duration, parse_size, show_duration};
 
 /// How many chunk threads.

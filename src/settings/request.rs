@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Body, Judging, Transport};
+
 /// What a call is. A run has one; changing it changes what its results mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Call {
     /// An HTTP request.
-    Http(Request),
+    Http(Box<Request>),
     /// A program's own caller, under a name that the program chooses and changes with its meaning.
     Program {
         /// The name.
@@ -16,7 +18,7 @@ pub enum Call {
 }
 
 /// An HTTP request for each file, as templates. It holds references to secrets, never their values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Request {
     /// The method.
     pub method: String,
@@ -24,6 +26,19 @@ pub struct Request {
     pub url: String,
     /// The headers that were asked for, in order.
     pub headers: Vec<Header>,
+    /// What it carries.
+    #[serde(default)]
+    pub body: Body,
+    /// Whether placeholders in the URL and the headers are only those that there are, and all other braces stand
+    /// for themselves, as in a pasted command.
+    #[serde(default)]
+    pub pasted: bool,
+    /// How it gets to its service.
+    #[serde(default)]
+    pub transport: Transport,
+    /// Which answers are results.
+    #[serde(default)]
+    pub judging: Judging,
 }
 
 /// A header that was asked for.
@@ -41,6 +56,8 @@ pub struct Header {
 pub enum HeaderValue {
     /// A template.
     Template(String),
+    /// A name and a password with a colon between them, as a value of Basic authentication (RFC 7617): a template.
+    Basic(String),
     /// A literal credential: used by the invocation that gave it, and not remembered.
     Withheld,
     /// The header is not sent, even where it would be by default.
@@ -106,6 +123,7 @@ impl Call {
                 lines.extend(request.headers.iter().map(|header| {
                     let value = match &header.value {
                         HeaderValue::Template(template) => template.clone(),
+                        HeaderValue::Basic(template) => format!("Basic, {template}"),
                         HeaderValue::Withheld => "(a literal credential, not stored)".to_owned(),
                         HeaderValue::Absent => "(not sent)".to_owned(),
                     };
@@ -114,6 +132,10 @@ impl Call {
                         value,
                     )
                 }));
+                let body = request.body.lines().into_iter();
+                lines.extend(body.map(|line| ("body".to_owned(), line)));
+                lines.extend(request.transport.lines());
+                lines.extend(request.judging.lines());
                 lines
             }
         }
@@ -129,11 +151,12 @@ mod tests {
             name: (*name).to_owned(),
             value: value.clone(),
         });
-        Call::Http(Request {
+        Call::Http(Box::new(Request {
             method: "POST".to_owned(),
             url: url.to_owned(),
             headers: headers.collect(),
-        })
+            ..Request::default()
+        }))
     }
 
     #[test]

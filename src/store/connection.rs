@@ -16,9 +16,10 @@ use super::error::Result;
 use super::lock::fresh_file;
 
 /// The migrations, in order: append-only. The schema's version is the number of those applied.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_governor.sql"),
+    include_str!("../../migrations/0003_requests.sql"),
 ];
 
 /// The schema version that this program writes.

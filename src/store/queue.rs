@@ -11,7 +11,7 @@ use super::{Store, StoreError, now, path_from_sql, state_to_sql};
 use crate::event::{Counts, Flow};
 use crate::governor::{Cost, Memory};
 use crate::job::{
-    Attempt, AttemptId, Checksum, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
+    Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
 };
 use crate::retry::{Next, Record};
 
@@ -161,7 +161,7 @@ impl Group<'_> {
                         key: IdempotencyKey::derive(&self.uuid, job, record.generation),
                         repeat: false,
                     };
-                    Ok(Claim { job: Job { id: job, position: Position(row.get(1)?), path, file }, attempt, record })
+                    Ok(Claim { job: Job { id: job, position: Position(row.get(1)?), path, file, columns: Columns::default() }, attempt, record })
                 });
                 claim.optional()
             })

@@ -21,8 +21,8 @@ use stride::caller::{
     Caller, Cancel, Credential, HttpCaller, HttpPlan, Network, PlanError, Reference,
 };
 use stride::job::{
-    Answer, Attempt, AttemptId, Class, Failure, FileName, IdempotencyKey, Job, JobId, Outcome,
-    Position,
+    Answer, Attempt, AttemptId, Class, Columns, Failure, FileName, IdempotencyKey, Job, JobId,
+    Outcome, Position,
 };
 use stride::settings::{Header, HeaderValue, Request, Settings};
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ impl Client {
                 method: "POST".to_owned(),
                 url: url.to_owned(),
                 headers: Vec::new(),
+                ..Request::default()
             },
             settings: Settings::default(),
             credentials: Vec::new(),
@@ -87,6 +88,7 @@ impl Client {
         Job {
             id: JobId(1),
             position: Position(0),
+            columns: Columns::default(),
             path,
             file,
         }

@@ -34,6 +34,7 @@ fn every_call_is_traced_and_every_answer_is_kept() {
         method: "POST".to_owned(),
         url: format!("{}/{{name}}", api.url()),
         headers: Vec::new(),
+        ..Request::default()
     };
     let settings = Settings {
         retry_delay: Duration::ZERO,

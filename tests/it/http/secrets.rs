@@ -39,7 +39,10 @@ fn a_reference_and_a_credential_are_sent_as_their_values() {
     );
 
     let mut client = Client::post(&api.url()).header("authorization", HeaderValue::Withheld);
-    client.credentials = vec![Credential::basic("Aladdin", "open sesame")];
+    client.credentials = vec![Credential {
+        name: "Authorization".to_owned(),
+        value: Credential::basic(b"Aladdin:open sesame"),
+    }];
     succeeded(client.call());
     let request = api.log().pop().unwrap().request;
     assert_eq!(

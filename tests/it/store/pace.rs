@@ -115,7 +115,11 @@ fn a_database_of_the_first_version_can_be_read_and_is_brought_up_to_date() {
     let fixture = Fixture::numbered(1);
     fixture
         .sql()
-        .execute_batch("DROP TABLE pace; DROP TABLE spent; PRAGMA user_version = 1;")
+        .execute_batch(
+            "DROP TABLE pace; DROP TABLE spent; DROP TABLE columns; DROP TABLE refused;
+             ALTER TABLE result DROP COLUMN headers; ALTER TABLE result DROP COLUMN file;
+             ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 1;",
+        )
         .unwrap();
     let reader = Reader::open(&fixture.database).unwrap();
     assert_eq!(reader.noted().unwrap(), stride::store::Noted::default());

@@ -95,7 +95,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
     let fixture = Fixture::numbered(1);
     fixture
         .sql()
-        .pragma_update(None, "user_version", 3)
+        .pragma_update(None, "user_version", 4)
         .unwrap();
     let before = (fixture.contents(), fs::read(&fixture.database).unwrap());
     for refusal in refusals(&fixture.database) {
@@ -103,8 +103,8 @@ fn a_newer_schema_is_refused_with_both_versions() {
             matches!(
                 refusal,
                 StoreError::Newer {
-                    found: 3,
-                    known: 2,
+                    found: 4,
+                    known: 3,
                     ..
                 }
             ),

@@ -1,0 +1,72 @@
+//! Which answers are results, and what of them is exported.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which answers are results, and what of them is exported.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Judging {
+    /// What an answer has to be.
+    pub expect: Expect,
+    /// A jq expression that is true of a result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success: Option<String>,
+    /// A jq expression that makes of a result what is exported of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extract: Option<String>,
+}
+
+/// What an answer with a status of success has to be, to be a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// One JSON text (RFC 8259), whatever its media type.
+    Json,
+    /// UTF-8 text.
+    Text,
+    /// Anything, but JSON where its media type says so.
+    #[default]
+    AsStated,
+    /// Anything.
+    Any,
+}
+
+impl FromStr for Expect {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "json" => Ok(Self::Json),
+            "text" => Ok(Self::Text),
+            "any" => Ok(Self::Any),
+            _ => Err(format!("`{word}` is none of json, text and any")),
+        }
+    }
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::AsStated => "as stated",
+            Self::Any => "any",
+        })
+    }
+}
+
+impl Judging {
+    /// What is set, for people.
+    pub(super) fn lines(&self) -> Vec<(String, String)> {
+        let mut lines = vec![("expect".to_owned(), self.expect.to_string())];
+        for (name, expression) in [("success", &self.success), ("extract", &self.extract)] {
+            if let Some(expression) = expression {
+                lines.push((name.to_owned(), expression.clone()));
+            }
+        }
+        lines
+    }
+}
