@@ -1,104 +1,160 @@
-//! A file as the body of a request: opened without ever blocking on what is not a file, streamed in constant
-//! memory.
+//! The body of a request: bytes and files, one after the other, streamed in constant memory.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use rustix::fs::OFlags;
 
 use super::progress::Progress;
+use super::source::{Input, refusal, shorter};
 use crate::job::{Class, Failure, Outcome};
 
-/// Files up to this size are read whole before the call: they fit a socket's buffer.
+/// Bodies up to this size are put together before the call: they fit a socket's buffer.
 const WHOLE: u64 = 64 << 10;
-/// How much of a larger file is in memory at a time.
+/// How much of a larger one is in memory at a time.
 const PIECE: usize = 64 << 10;
-
-/// An open regular file.
-#[derive(Debug)]
-pub(super) struct Input {
-    file: File,
-    size: u64,
-}
-
-/// Opens a file for one attempt. An error is the attempt's outcome: nothing was sent.
-pub(super) fn open(path: &Path) -> Result<Input, Outcome> {
-    // Without O_NONBLOCK, opening a FIFO would wait for somebody to write into it.
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits() as i32)
-        .open(path);
-    let file = opened.map_err(|error| refusal(&error))?;
-    let meta = file.metadata().map_err(|error| refusal(&error))?;
-    if !meta.is_file() {
-        return Err(not_a_file());
-    }
-    Ok(Input {
-        file,
-        size: meta.len(),
-    })
-}
-
-fn refusal(error: &io::Error) -> Outcome {
-    // The file is not to blame for a machine that has no descriptor left: the job waits with all others.
-    if matches!(
-        rustix::io::Errno::from_io_error(error),
-        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM)
-    ) {
-        return Outcome::Unreachable(Failure::new(
-            Class::Local,
-            "no_descriptors",
-            format!("cannot open a file: {error}"),
-        ));
-    }
-    match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            unsendable("input_missing", "the file is missing".to_owned())
-        }
-        _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => not_a_file(),
-        _ => unsendable(
-            "input_unreadable",
-            format!("the file cannot be read: {error}"),
-        ),
-    }
-}
-
-fn not_a_file() -> Outcome {
-    unsendable("not_a_regular_file", "not a regular file".to_owned())
-}
+/// How much of a file makes such a piece in base64: three bytes make four characters.
+const PIECE_BEFORE_BASE64: usize = PIECE / 4 * 3;
 
 pub(super) fn unsendable(kind: &'static str, message: String) -> Outcome {
     Outcome::Unsendable(Failure::new(Class::Input, kind, message))
 }
 
-impl Input {
-    /// The body to send: its length is fixed now.
-    pub(super) fn into_body(mut self, progress: &Progress) -> Result<reqwest::Body, Outcome> {
-        if self.size <= WHOLE {
-            let mut bytes = Vec::with_capacity(self.size as usize + 1);
-            let read = self.file.by_ref().take(self.size).read_to_end(&mut bytes);
-            return read.map(|_| bytes.into()).map_err(|error| refusal(&error));
+/// What a body is made of.
+#[derive(Debug, Default)]
+pub(super) struct Segments(VecDeque<Segment>);
+
+#[derive(Debug)]
+enum Segment {
+    Bytes(Vec<u8>),
+    File(Input),
+    Base64(Input),
+}
+
+impl Segment {
+    /// Its length on the wire, in bytes.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(input) => input.size,
+            Self::Base64(input) => input.size.div_ceil(3) * 4,
         }
-        Ok(reqwest::Body::wrap(FileBody {
-            file: self.file,
-            left: self.size,
+    }
+
+    /// Reads from the place `at` of what is sent on, into `buffer`. Returns how much is filled, and how far that
+    /// leads in the file.
+    fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
+        let (input, most) = match self {
+            Self::Bytes(bytes) => {
+                let rest = &bytes[(at as usize).min(bytes.len())..];
+                let filled = rest.len().min(buffer.len());
+                buffer[..filled].copy_from_slice(&rest[..filled]);
+                return Ok((filled, filled as u64));
+            }
+            Self::File(input) => (input, buffer.len()),
+            Self::Base64(input) => (input, PIECE_BEFORE_BASE64.min(buffer.len() / 4 * 3)),
+        };
+        let most = most.min(usize::try_from(input.size - at).unwrap_or(most));
+        if most == 0 {
+            return Ok((0, 0));
+        }
+        if matches!(self, Self::File(_)) {
+            return match input.file.read_at(&mut buffer[..most], at)? {
+                0 => Err(shorter()),
+                read => Ok((read, read as u64)),
+            };
+        }
+        let mut bytes = vec![0; most];
+        let read = input.file.read_exact_at(&mut bytes, at);
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => shorter(),
+            _ => error,
+        })?;
+        let filled = STANDARD
+            .encode_slice(&bytes, buffer)
+            .map_err(io::Error::other)?;
+        Ok((filled, most as u64))
+    }
+}
+
+impl Segments {
+    /// The bytes at the end, to be added to.
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        if !matches!(self.0.back(), Some(Segment::Bytes(_))) {
+            self.0.push_back(Segment::Bytes(Vec::new()));
+        }
+        match self.0.back_mut() {
+            Some(Segment::Bytes(bytes)) => bytes,
+            // It has just been put there.
+            _ => unreachable!("the last segment is one of bytes"),
+        }
+    }
+
+    /// Adds a file.
+    pub(super) fn file(&mut self, input: Input) {
+        self.0.push_back(Segment::File(input));
+    }
+
+    /// Adds a file in base64.
+    pub(super) fn base64(&mut self, input: Input) {
+        self.0.push_back(Segment::Base64(input));
+    }
+
+    /// The length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.0.iter().map(Segment::length).sum()
+    }
+
+    /// The beginning, at most so many bytes of it.
+    pub(super) fn beginning(&self, most: usize) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        for segment in &self.0 {
+            let mut at = 0;
+            loop {
+                let room = most.saturating_sub(out.len());
+                let mut buffer = vec![0; PIECE];
+                let (filled, read) = segment.read(at, &mut buffer)?;
+                if filled == 0 || room == 0 {
+                    break;
+                }
+                out.extend_from_slice(&buffer[..filled.min(room)]);
+                at += read;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The body to send: its length is fixed now.
+    pub(super) fn into_body(self, progress: &Progress) -> Result<reqwest::Body, Outcome> {
+        let length = self.length();
+        if length <= WHOLE {
+            let whole = self.beginning(length as usize);
+            return whole.map(Into::into).map_err(|error| refusal(&error));
+        }
+        Ok(reqwest::Body::wrap(Stream {
+            segments: self.0,
+            at: 0,
+            left: length,
             spare: Spare::default(),
             progress: progress.clone(),
         }))
     }
 }
 
-/// Streams a file. It reads in the thread that makes the call, which waits for nothing else.
-struct FileBody {
-    file: File,
+/// Streams a body. Files are read in the thread that makes the call, which waits for nothing else.
+struct Stream {
+    segments: VecDeque<Segment>,
+    /// Where in the first of them.
+    at: u64,
+    /// How much is left to be sent, in bytes.
     left: u64,
     spare: Spare,
     progress: Progress,
@@ -138,25 +194,31 @@ impl Drop for Piece {
     }
 }
 
-impl FileBody {
+impl Stream {
     fn read(&mut self) -> io::Result<Bytes> {
-        let most = PIECE.min(usize::try_from(self.left).unwrap_or(PIECE));
-        let mut buffer = self.spare.take();
-        let filled = self.file.read(&mut buffer[..most])?;
-        if filled == 0 {
-            let message = "the file became shorter while it was being sent";
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, message));
+        while let Some(segment) = self.segments.front() {
+            let mut buffer = self.spare.take();
+            let (filled, read) = segment.read(self.at, &mut buffer)?;
+            if filled == 0 {
+                self.spare.buffers().push(buffer);
+                self.segments.pop_front();
+                self.at = 0;
+                continue;
+            }
+            self.at += read;
+            self.left -= filled as u64;
+            return Ok(Bytes::from_owner(Piece {
+                buffer,
+                filled,
+                spare: self.spare.clone(),
+            }));
         }
-        self.left -= filled as u64;
-        Ok(Bytes::from_owner(Piece {
-            buffer,
-            filled,
-            spare: self.spare.clone(),
-        }))
+        // What is left is the sum of the segments.
+        Err(shorter())
     }
 }
 
-impl Body for FileBody {
+impl Body for Stream {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -188,44 +250,43 @@ impl Body for FileBody {
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::Source;
     use super::*;
 
-    fn kind(path: &Path) -> &'static str {
-        match open(path) {
-            Ok(_) => "opened",
-            Err(outcome) => outcome.failure().unwrap().kind,
-        }
-    }
-
     #[test]
-    fn only_regular_files_are_opened_and_nothing_blocks() {
+    fn segments_follow_each_other_whatever_their_sizes() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name| folder.path().join(name);
-        std::fs::write(at("file"), "x").unwrap();
-        std::os::unix::fs::symlink("file", at("link")).unwrap();
-        std::os::unix::fs::symlink("loop", at("loop")).unwrap();
-        std::os::unix::fs::symlink("/dev/zero", at("device")).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            at("fifo"),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
-        for (name, expected) in [
-            ("file", "opened"),
-            ("link", "opened"),
-            ("none", "input_missing"),
-            ("file/below", "input_missing"),
-            ("loop", "input_unreadable"),
-            ("", "not_a_regular_file"),
-            ("fifo", "not_a_regular_file"),
-            ("device", "not_a_regular_file"),
-            ("socket", "not_a_regular_file"),
-        ] {
-            assert_eq!(kind(&at(name)), expected, "{name}");
+        for size in [0, 1, 2, 3, PIECE_BEFORE_BASE64, PIECE, 3 * PIECE + 1] {
+            let bytes: Vec<u8> = (0..size).map(|i| (i * i / 7) as u8).collect();
+            let path = folder.path().join("file");
+            std::fs::write(&path, &bytes).unwrap();
+            let source = Source::of(&path);
+            let mut segments = Segments::default();
+            segments.bytes().extend_from_slice(b"<");
+            segments.file(source.share().unwrap());
+            segments.bytes().extend_from_slice(b"|");
+            segments.base64(source.share().unwrap());
+            segments.bytes().extend_from_slice(b">");
+            let encoded = STANDARD.encode(&bytes);
+            let expected = [b"<", &bytes[..], b"|", encoded.as_bytes(), b">"].concat();
+            assert_eq!(segments.length(), expected.len() as u64);
+            assert_eq!(segments.beginning(usize::MAX).unwrap(), expected);
+            assert_eq!(
+                segments.beginning(7).unwrap(),
+                expected[..expected.len().min(7)]
+            );
+            let mut stream = Stream {
+                left: segments.length(),
+                segments: segments.0,
+                at: 0,
+                spare: Spare::default(),
+                progress: Progress::default(),
+            };
+            let mut sent = Vec::new();
+            while stream.left > 0 {
+                sent.extend_from_slice(&stream.read().unwrap());
+            }
+            assert!(sent == expected, "{size}");
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What keeps a request from being made.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use super::template::TemplateError;
+use crate::job::FileName;
 
 /// A request that cannot be made of what was asked for.
 #[derive(Debug, Error)]
@@ -45,6 +48,20 @@ pub enum PlanError {
         /// Where it would go.
         host: String,
     },
+    /// A certificate or a key cannot be used.
+    #[error("{} cannot be used: {reason}", FileName::from(.path.as_path()))]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why; without any of what is in it.
+        reason: String,
+    },
+    /// The proxy is not one.
+    #[error("`{0}` is not a proxy that can be used")]
+    Proxy(String),
+    /// The address that a host is to have is not one.
+    #[error("`{0}` does not say which address a host has: write HOST:PORT:ADDRESS")]
+    Address(String),
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),

@@ -12,6 +12,7 @@ use super::Cancel;
 use super::hints;
 use super::judge::{self, Refusal};
 use super::progress::Progress;
+use super::redirect::Redirects;
 use super::secrets::Secrets;
 use super::unreachable;
 use crate::class::ClassRule;
@@ -52,7 +53,12 @@ pub(super) struct Exchange<'c> {
 }
 
 impl Exchange<'_> {
-    pub(super) async fn run(&self, request: reqwest::Request, cancel: &Cancel) -> Outcome {
+    pub(super) async fn run(
+        &self,
+        request: reqwest::Request,
+        redirects: Redirects<'_>,
+        cancel: &Cancel,
+    ) -> Outcome {
         // This runtime stood still since the call before. Two turns of it show the client which of its
         // connections have been closed meanwhile, so that it does not take one of those.
         tokio::task::yield_now().await;
@@ -67,14 +73,30 @@ impl Exchange<'_> {
                 let message = format!("the file did not move for {:?}", self.limits.idle_timeout);
                 self.in_doubt("idle_timeout", &message)
             }
-            outcome = self.exchange(request) => outcome,
+            outcome = self.exchange(request, redirects) => outcome,
         }
     }
 
-    async fn exchange(&self, request: reqwest::Request) -> Outcome {
-        match self.client.execute(request).await {
-            Ok(response) => self.answer(response).await,
-            Err(error) => self.transport(&error),
+    async fn exchange(
+        &self,
+        mut request: reqwest::Request,
+        mut redirects: Redirects<'_>,
+    ) -> Outcome {
+        loop {
+            let response = match self.client.execute(request).await {
+                Ok(response) => response,
+                Err(error) => return self.transport(&error),
+            };
+            let (url, status) = (response.url(), response.status());
+            let next = match redirects.next(url, status, response.headers()) {
+                None => return self.answer(response).await,
+                Some(Err(outcome)) => return outcome,
+                Some(Ok(next)) => next.into_request(self.progress),
+            };
+            request = match next {
+                Ok(next) => next,
+                Err(outcome) => return outcome,
+            };
         }
     }
 
@@ -126,8 +148,7 @@ impl Exchange<'_> {
         let asks_to_wait = hints::stated(&look, now).is_some();
         let mut message = format!("HTTP {status}");
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
-            message =
-                format!("{message}: redirects are not followed, and this one leads to {location}");
+            message = format!("{message}: this redirect is not followed; it leads to {location}");
         }
         let body = self.error_body(response).await;
         let refusal = Refusal {

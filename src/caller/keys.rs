@@ -4,30 +4,16 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use reqwest::header::{HeaderName, HeaderValue as Value};
-
 use super::error::PlanError;
-use super::http::Credential;
+use super::message::Message;
 use super::reference::{Lookup, Reference};
 use super::secrets::Secrets;
-use super::template::{Template, TemplateError};
+use super::template::TemplateError;
 use crate::job::{Class, Failure, Outcome};
 
-/// A header as the request has it. Without a value it is left out.
-#[derive(Debug)]
-pub(super) struct Header {
-    pub(super) name: HeaderName,
-    /// Where it stands, for people.
-    pub(super) place: String,
-    pub(super) value: Option<Template>,
-    /// Whether it is a name and a password, to be wrapped as Basic authentication has it.
-    pub(super) basic: bool,
-}
-
-/// The templates, and the way to their secrets.
+/// The message, and the way to its secrets.
 pub(super) struct Keys {
-    url: Template,
-    headers: Vec<Header>,
+    message: Message,
     lookup: Lookup,
     state: Mutex<State>,
 }
@@ -39,13 +25,12 @@ struct State {
     may_read: bool,
 }
 
-/// The templates with their secrets in place.
+/// The message with its secrets in place.
 #[derive(Debug, Clone)]
 pub(super) struct Filled {
     /// Counts the readings that brought new values.
     version: u64,
-    pub(super) url: Template,
-    pub(super) headers: Vec<(HeaderName, Option<Template>)>,
+    pub(super) message: Message,
     /// All secrets so far: a call that went out with an older one may still be answered.
     pub(super) secrets: Secrets,
     values: Values,
@@ -63,8 +48,7 @@ impl fmt::Debug for Values {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (url, headers) = (&self.url, &self.headers);
-        write!(f, "{url:?} {headers:?}")
+        write!(f, "{:?}", self.message)
     }
 }
 
@@ -83,19 +67,17 @@ impl Values {
 impl Keys {
     /// Looks up every reference. `secrets` are those that are none.
     pub(super) fn new(
-        url: Template,
-        headers: Vec<Header>,
+        message: Message,
         secrets: Secrets,
         lookup: Lookup,
     ) -> Result<Self, PlanError> {
-        let first = fill(0, &url, &headers, secrets, Values::default(), &lookup)?;
+        let first = fill(0, &message, secrets, Values::default(), &lookup)?;
         let state = State {
             current: Arc::new(first),
             may_read: true,
         };
         Ok(Self {
-            url,
-            headers,
+            message,
             lookup,
             state: Mutex::new(state),
         })
@@ -159,8 +141,7 @@ impl Keys {
         let mut kept = current.values.clone();
         kept.0.retain(lasting);
         let (version, secrets) = (current.version + 1, current.secrets.clone());
-        let (url, headers) = (&self.url, &self.headers);
-        let read = fill(version, url, headers, secrets, kept, &self.lookup)?;
+        let read = fill(version, &self.message, secrets, kept, &self.lookup)?;
         let same = |(reference, value): &(Reference, Vec<u8>)| {
             let before = current
                 .values
@@ -196,57 +177,21 @@ fn is_accepted(outcome: &Outcome) -> bool {
 /// Puts values in the place of references; those that `values` has not yet are looked up.
 fn fill(
     version: u64,
-    url: &Template,
-    headers: &[Header],
+    message: &Message,
     mut secrets: Secrets,
     mut values: Values,
     lookup: &Lookup,
 ) -> Result<Filled, PlanError> {
-    let wrong = |place: &str, error| PlanError::Template {
-        place: place.to_owned(),
-        error,
-    };
-    let url = url
-        .resolve(&mut |reference| values.of(reference, lookup))
-        .map_err(|error| wrong("the URL", error))?;
-    let mut filled = Vec::with_capacity(headers.len());
-    for Header {
-        name,
-        place,
-        value,
-        basic,
-    } in headers
-    {
-        let value = value.as_ref().map(|template| {
-            template.resolve(&mut |reference| {
-                let value = values.of(reference, lookup)?;
-                match Value::from_bytes(&value) {
-                    Ok(_) => Ok(value),
-                    Err(_) => Err(TemplateError::Value {
-                        reference: reference.clone(),
-                        reason:
-                            "its value has a character that no header can carry, such as a newline"
-                                .to_owned(),
-                    }),
-                }
-            })
-        });
-        let mut value = value.transpose().map_err(|error| wrong(place, error))?;
-        if *basic && let Some(pair) = &value {
-            let pair = pair.constant().map_err(|error| wrong(place, error))?;
-            let basic = Credential::basic(&pair);
-            secrets.add(basic.as_bytes());
-            value = Some(Template::secret(basic.as_bytes()));
-        }
-        filled.push((name.clone(), value));
-    }
+    let message = message.resolve(&mut |reference| values.of(reference, lookup))?;
     for (_, value) in &values.0 {
         secrets.add(value);
     }
+    for pair in message.basic() {
+        secrets.add(&pair);
+    }
     Ok(Filled {
         version,
-        url,
-        headers: filled,
+        message,
         secrets,
         values,
     })
@@ -254,8 +199,11 @@ fn fill(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::job::Answer;
+    use crate::settings::{Header, HeaderValue, Request};
 
     /// Keys in a header whose file holds the next number at each reading, up to `last`.
     fn keys(last: u32) -> Keys {
@@ -266,14 +214,17 @@ mod tests {
             *read += 1;
             Ok(format!("key-number-{}", last.min(*read)).into_bytes())
         });
-        let header = Header {
-            name: HeaderName::from_static("x-api-key"),
-            place: "the header".to_owned(),
-            value: Some(Template::parse("{file:key}").unwrap()),
-            basic: false,
+        let request = Request {
+            method: "POST".to_owned(),
+            url: "https://a.example/".to_owned(),
+            headers: vec![Header {
+                name: "X-Api-Key".to_owned(),
+                value: HeaderValue::Template("{file:key}".to_owned()),
+            }],
+            ..Request::default()
         };
-        let url = Template::parse("https://a.example/").unwrap();
-        Keys::new(url, vec![header], Secrets::default(), lookup).unwrap()
+        let message = Message::compile(&request, &[], Path::new("/")).unwrap();
+        Keys::new(message, Secrets::default(), lookup).unwrap()
     }
 
     fn refused() -> Outcome {

@@ -1,24 +1,31 @@
 //! Making one call. A [`Caller`] belongs to one chunk thread; what it returns says whether anything was sent.
 
 mod body;
+mod content;
 mod error;
 mod exchange;
 mod hints;
 mod http;
 mod judge;
 mod keys;
+mod message;
 mod network;
+mod preview;
 mod progress;
+mod redirect;
 mod reference;
 mod secrets;
+mod source;
 mod template;
+mod tls;
 mod unreachable;
 
 pub use error::PlanError;
-pub use http::{Credential, HttpCaller, HttpPlan};
+pub use http::{Credential, HttpCaller, HttpPlan, Means};
 pub use network::Network;
+pub use preview::Preview;
 pub use reference::{Lookup, Reference};
-pub use template::{Template, TemplateError};
+pub use template::{Braces, Template, TemplateError};
 
 use tokio_util::sync::CancellationToken;
 

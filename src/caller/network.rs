@@ -1,6 +1,6 @@
 //! The way to the service: what may go over it unencrypted, and the proxy on it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -56,6 +56,24 @@ fn credential(request: &Request) -> Option<String> {
     let (_, rest) = request.url.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     refers(&rest[end..]).then(|| "what the URL refers to".to_owned())
+}
+
+/// Reads which addresses hosts have, as `HOST:PORT:ADDRESS`.
+pub(super) fn addresses(words: &[String]) -> Result<Vec<(String, SocketAddr)>, PlanError> {
+    let read = |word: &String| {
+        let (host, rest) = word.split_once(':')?;
+        let (port, address) = rest.split_once(':')?;
+        let address = address.trim_matches(['[', ']']).parse().ok()?;
+        Some((
+            host.to_owned(),
+            SocketAddr::new(address, port.parse().ok()?),
+        ))
+    };
+    let wrong = |word: &String| PlanError::Address(word.clone());
+    words
+        .iter()
+        .map(|word| read(word).ok_or_else(|| wrong(word)))
+        .collect()
 }
 
 /// A proxy.

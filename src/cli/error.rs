@@ -166,7 +166,7 @@ impl From<PlanError> for Problem {
                 )),
             },
             PlanError::Template { .. } => problem.hint(
-                "the placeholders are {path} {name} {stem} {ext}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",
+                "the placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",
             ),
             PlanError::Missing(name) => problem.hint(format!(
                 "give it again with -H '{name}: …', or make it a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
@@ -175,7 +175,16 @@ impl From<PlanError> for Problem {
                 .note("whoever is on the way could read it; nothing was sent")
                 .hint("use https, or --allow-plain-http where the network between is trusted"),
             PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
-            PlanError::Url { .. } | PlanError::Method(_) | PlanError::Header { .. } => problem,
+            PlanError::Certificate { .. } => {
+                problem.hint("the file has to be PEM: text with -----BEGIN …----- lines")
+            }
+            PlanError::Proxy(_) => {
+                problem.hint("write it as http://HOST:PORT, or socks5h://HOST:PORT")
+            }
+            PlanError::Url { .. }
+            | PlanError::Method(_)
+            | PlanError::Header { .. }
+            | PlanError::Address(_) => problem,
         }
     }
 }

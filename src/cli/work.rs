@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use stride::caller::{Caller, Credential, HttpPlan, Network};
+use stride::caller::{Caller, Credential, HttpPlan, Means, Network};
 use stride::class::ClassRule;
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
@@ -240,13 +240,13 @@ fn plan(
         no_proxy: once.no_proxy,
         allow_plain_http: once.allow_plain_http,
     };
-    Ok(HttpPlan::new(
-        request,
-        settings,
+    let means = Means {
         credentials,
         network,
-        environment::references(base),
-    )?)
+        lookup: environment::references(base),
+        base,
+    };
+    Ok(HttpPlan::new(request, settings, means)?)
 }
 
 fn make(

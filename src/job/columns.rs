@@ -20,6 +20,11 @@ impl Columns {
         serde_json::from_str(object).map(|columns| Self(Some(Arc::new(columns))))
     }
 
+    /// Whether the list says nothing but the name.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The value of a column as JSON text.
     pub fn json(&self, name: &str) -> Option<&str> {
         self.0.as_ref()?.get(name).map(|value| value.get())

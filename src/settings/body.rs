@@ -113,7 +113,7 @@ impl Body {
 }
 
 impl Piece {
-    fn line(&self) -> String {
+    pub(super) fn line(&self) -> String {
         match self {
             Self::Text { template, .. } => template.clone(),
             Self::Bytes { path, treatment } => {

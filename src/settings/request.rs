@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Judging, Transport};
+use super::{Body, Judging, Piece, Transport};
 
 /// What a call is. A run has one; changing it changes what its results mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Request {
     /// What it carries.
     #[serde(default)]
     pub body: Body,
+    /// What is put at the end of the URL's query, in pieces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query: Vec<Piece>,
     /// Whether placeholders in the URL and the headers are only those that there are, and all other braces stand
     /// for themselves, as in a pasted command.
     #[serde(default)]
@@ -132,6 +135,8 @@ impl Call {
                         value,
                     )
                 }));
+                let query = request.query.iter().map(Piece::line);
+                lines.extend(query.map(|line| ("query".to_owned(), line)));
                 let body = request.body.lines().into_iter();
                 lines.extend(body.map(|line| ("body".to_owned(), line)));
                 lines.extend(request.transport.lines());

@@ -33,7 +33,8 @@ fn placeholders_and_references_are_filled_and_a_secret_is_not_stored() {
     let api = FakeApi::start(|request| match request.target.as_str() {
         // A service that gives back what it was sent, as many do in their errors.
         target if target.contains("0001") => {
-            Reply::text(format!("{:?}", request.headers)).with_status(400)
+            let headers: Vec<_> = request.headers.iter().rev().collect();
+            Reply::text(format!("{headers:?}")).with_status(400)
         }
         _ => Reply::json(1),
     });

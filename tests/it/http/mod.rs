@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stride::caller::{
-    Caller, Cancel, Credential, HttpCaller, HttpPlan, Network, PlanError, Reference,
+    Caller, Cancel, Credential, HttpCaller, HttpPlan, Means, Network, PlanError, Reference,
 };
 use stride::job::{
     Answer, Attempt, AttemptId, Class, Columns, Failure, FileName, IdempotencyKey, Job, JobId,
@@ -102,13 +102,13 @@ impl Client {
             Reference::File(path) => fs::read(folder.join(path)).map_err(|error| error.to_string()),
             _ => Err("there is no such thing".to_owned()),
         });
-        HttpPlan::new(
-            &self.request,
-            &self.settings,
-            &self.credentials,
-            self.network,
+        let means = Means {
+            credentials: &self.credentials,
+            network: self.network,
             lookup,
-        )
+            base: self.folder.path(),
+        };
+        HttpPlan::new(&self.request, &self.settings, means)
     }
 
     fn caller(&self) -> HttpCaller {

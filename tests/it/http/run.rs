@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stride::caller::{Caller, HttpPlan, Network, Reference};
+use stride::caller::{Caller, HttpPlan, Means, Network, Reference};
 use stride::engine::{self, Stop};
 use stride::job::FileName;
 use stride::settings::{Request, Settings};
@@ -44,7 +44,13 @@ fn every_call_is_traced_and_every_answer_is_kept() {
     };
     let plan = {
         let lookup = Arc::new(|_: &Reference| Err(String::new()));
-        HttpPlan::new(&request, &settings, &[], Network::default(), lookup).unwrap()
+        let means = Means {
+            credentials: &[],
+            network: Network::default(),
+            lookup,
+            base: std::path::Path::new("/"),
+        };
+        HttpPlan::new(&request, &settings, means).unwrap()
     };
     let mut make = move || Ok(Box::new(plan.caller()?) as Box<dyn Caller>);
     let mut store = fixture.open();

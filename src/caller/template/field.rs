@@ -1,0 +1,120 @@
+//! What a job can fill in.
+
+use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::caller::body::unsendable;
+use crate::caller::source::Source;
+use crate::job::{Job, Outcome};
+
+/// What a job can fill in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Field {
+    /// The name as the list has it.
+    Path,
+    /// Its last component.
+    Name,
+    /// That without its extension.
+    Stem,
+    /// The extension, without the dot.
+    Ext,
+    /// The folder of the name, `.` where it has none.
+    Dir,
+    /// The place in the list, counted from 0.
+    Index,
+    /// The file's size in bytes.
+    Size,
+    /// The media type that the name suggests.
+    Mime,
+    /// The SHA-256 of the file, in hexadecimal.
+    Sha256,
+    /// The file as text.
+    Text,
+    /// The file in base64 (RFC 4648, section 4).
+    Base64,
+    /// A column of the list.
+    Column(String),
+}
+
+impl Field {
+    /// The field of this name. The empty one is the file itself.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "" | "path" => Self::Path,
+            "name" => Self::Name,
+            "stem" => Self::Stem,
+            "ext" => Self::Ext,
+            "dir" => Self::Dir,
+            "index" => Self::Index,
+            "size" => Self::Size,
+            "mime" => Self::Mime,
+            "sha256" => Self::Sha256,
+            "text" => Self::Text,
+            "base64" => Self::Base64,
+            name => match name.strip_prefix("col.") {
+                Some(column) if !column.is_empty() => Self::Column(column.to_owned()),
+                _ => return None,
+            },
+        })
+    }
+
+    /// Whether the file is needed, and not only its name.
+    pub(super) fn needs_file(&self) -> bool {
+        matches!(self, Self::Size | Self::Sha256 | Self::Text | Self::Base64)
+    }
+
+    /// Whether its value is a number, and so a JSON value as it is.
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Self::Index | Self::Size)
+    }
+
+    /// Its value for a job. An error is the attempt's outcome: nothing was sent.
+    pub(super) fn of<'j>(&self, job: &'j Job, source: &Source) -> Result<Cow<'j, [u8]>, Outcome> {
+        let path = job.path.as_path();
+        let part =
+            |part: Option<&'j std::ffi::OsStr>| Cow::from(part.unwrap_or_default().as_bytes());
+        Ok(match self {
+            Self::Path => job.path.as_bytes().into(),
+            Self::Name => part(path.file_name()),
+            Self::Stem => part(path.file_stem()),
+            Self::Ext => part(path.extension()),
+            Self::Dir => match path.parent() {
+                Some(folder) if folder != Path::new("") => folder.as_os_str().as_bytes().into(),
+                _ => b"."[..].into(),
+            },
+            Self::Index => job.position.0.to_string().into_bytes().into(),
+            Self::Size => source.size()?.to_string().into_bytes().into(),
+            Self::Mime => media_type(path).as_bytes().into(),
+            Self::Sha256 => source.sha256()?.to_string().into_bytes().into(),
+            Self::Text => {
+                let text = String::from_utf8(source.whole()?)
+                    .map_err(|_| unsendable("not_text", "the file is not UTF-8 text".to_owned()))?;
+                text.into_bytes().into()
+            }
+            Self::Base64 => {
+                use base64::Engine as _;
+                let encoded = base64::engine::general_purpose::STANDARD.encode(source.whole()?);
+                encoded.into_bytes().into()
+            }
+            Self::Column(name) => match job.columns.text(name) {
+                Some(Cow::Borrowed(text)) => Cow::Owned(text.as_bytes().to_vec()),
+                Some(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+                None => return Err(no_column(name)),
+            },
+        })
+    }
+}
+
+/// The outcome of an attempt that needs a column which the list does not have for its file.
+pub(super) fn no_column(name: &str) -> Outcome {
+    let message = format!("the list has no column `{name}` for this file");
+    unsendable("no_column", message)
+}
+
+/// The media type that a name suggests.
+pub(in crate::caller) fn media_type(path: &Path) -> &'static str {
+    mime_guess::from_path(path)
+        .first_raw()
+        .unwrap_or("application/octet-stream")
+}

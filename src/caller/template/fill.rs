@@ -1,0 +1,244 @@
+//! Filling templates, each value escaped for where it stands.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+
+use super::field::{Field, no_column};
+use super::{Inserted, Part, Place, SecretText, Template};
+use crate::caller::body::Segments;
+use crate::caller::source::Source;
+use crate::job::{Job, Outcome, json_text};
+
+/// Everything but the unreserved characters of RFC 3986, section 2.3.
+pub(in crate::caller) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The same without the slash, which has no meaning in a form.
+const IN_FORM: &AsciiSet = &RESERVED.remove(b'/');
+
+/// How values are escaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::caller) enum Encoding {
+    /// Not at all.
+    Plain,
+    /// Percent-encoded, so that they stay within their place in a URL.
+    Url,
+    /// Percent-encoded for `application/x-www-form-urlencoded`, spaces as `+`.
+    Form,
+    /// The same, slashes too.
+    All,
+    /// For JSON: within a string as a part of it, elsewhere as a value.
+    Json,
+}
+
+/// Percent-encodes bytes as curl's `--data-urlencode` does.
+pub(in crate::caller) fn plus_encoded(bytes: &[u8]) -> String {
+    percent_encode(bytes, RESERVED)
+        .to_string()
+        .replace("%20", "+")
+}
+
+impl Template {
+    /// Fills the template into memory.
+    pub(in crate::caller) fn fill(
+        &self,
+        encoding: Encoding,
+        job: &Job,
+        source: &Source,
+    ) -> Result<Vec<u8>, Outcome> {
+        let mut out = Vec::new();
+        for part in &self.0 {
+            write(part, encoding, job, source, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Fills the template into a body. A file in base64 is streamed.
+    pub(in crate::caller) fn fill_into(
+        &self,
+        encoding: Encoding,
+        job: &Job,
+        source: &Source,
+        body: &mut Segments,
+    ) -> Result<(), Outcome> {
+        for part in &self.0 {
+            let in_value = match part {
+                Part::Inserted(Inserted::Field(Field::Base64), place) => match encoding {
+                    Encoding::Plain => Some(false),
+                    Encoding::Json => Some(*place == Place::Value),
+                    _ => None,
+                },
+                _ => None,
+            };
+            match in_value {
+                Some(quoted) => {
+                    let quote: &[u8] = if quoted { b"\"" } else { b"" };
+                    body.bytes().extend_from_slice(quote);
+                    body.base64(source.share()?);
+                    body.bytes().extend_from_slice(quote);
+                }
+                None => write(part, encoding, job, source, body.bytes())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(
+    part: &Part,
+    encoding: Encoding,
+    job: &Job,
+    source: &Source,
+    out: &mut Vec<u8>,
+) -> Result<(), Outcome> {
+    let (value, place) = match part {
+        Part::Text(text) => {
+            out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        // Resolved before a call is made.
+        Part::Inserted(Inserted::Reference(_), _) => return Ok(()),
+        Part::Inserted(Inserted::Secret(SecretText(value)), place) => {
+            (Cow::from(value.as_slice()), *place)
+        }
+        Part::Inserted(Inserted::Field(field), place) => {
+            if encoding == Encoding::Json && *place == Place::Value {
+                return json_value(field, job, source, out);
+            }
+            (field.of(job, source)?, *place)
+        }
+    };
+    match encoding {
+        Encoding::Plain => out.extend_from_slice(&value),
+        Encoding::Url => out.extend(percent_encode(&value, RESERVED).to_string().bytes()),
+        Encoding::All => out.extend(plus_encoded(&value).bytes()),
+        Encoding::Form => {
+            let encoded = percent_encode(&value, IN_FORM).to_string();
+            out.extend(encoded.replace("%20", "+").bytes());
+        }
+        Encoding::Json => json_string(&value, place == Place::Value, out),
+    }
+    Ok(())
+}
+
+/// Writes a field where JSON expects a value: a number as it is, a column as what it is if that is JSON, and
+/// everything else as a string.
+fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> Result<(), Outcome> {
+    if let Field::Column(name) = field {
+        let json = job.columns.json(name).ok_or_else(|| no_column(name))?;
+        let text = job.columns.text(name).unwrap_or_default();
+        // The cells of a CSV file are strings; one that reads as JSON was meant as that.
+        let value = json_text(text.as_bytes()).unwrap_or(json);
+        out.extend_from_slice(value.as_bytes());
+        return Ok(());
+    }
+    let value = field.of(job, source)?;
+    if field.is_number() {
+        out.extend_from_slice(&value);
+    } else {
+        json_string(&value, true, out);
+    }
+    Ok(())
+}
+
+/// Writes a string as JSON. A name may have bytes that are not UTF-8, which no JSON text can carry.
+fn json_string(value: &[u8], quoted: bool, out: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(value);
+    let json = serde_json::Value::from(text.as_ref()).to_string();
+    let json = if quoted {
+        &json
+    } else {
+        &json[1..json.len() - 1]
+    };
+    out.extend_from_slice(json.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Braces;
+    use super::*;
+    use crate::job::{Columns, FileName, JobId, Position};
+
+    fn job(name: &[u8]) -> Job {
+        let path = FileName::new(name);
+        Job {
+            id: JobId(1),
+            position: Position(7),
+            file: path.as_path().to_owned(),
+            path,
+            columns: Columns::read(r#"{"n": "12", "s": "a \"b\"", "z": "012", "o": {"p": 1}}"#)
+                .unwrap(),
+        }
+    }
+
+    fn filled(text: &str, encoding: Encoding, name: &[u8]) -> String {
+        let braces = match encoding {
+            Encoding::Json => Braces::Json,
+            _ => Braces::Pasted,
+        };
+        let (template, job) = (Template::read(text, braces).unwrap(), job(name));
+        let source = Source::of(&job.file);
+        let filled = template.fill(encoding, &job, &source).unwrap();
+        String::from_utf8_lossy(&filled).into_owned()
+    }
+
+    #[test]
+    fn values_are_encoded_for_the_url_and_raw_elsewhere() {
+        let name = "a b/ü&?.tar.gz".as_bytes();
+        assert_eq!(
+            filled(
+                "x/{path}?n={name}&s={stem}&e={ext}&d={dir}&i={index}",
+                Encoding::Url,
+                name
+            ),
+            "x/a%20b%2F%C3%BC%26%3F.tar.gz?n=%C3%BC%26%3F.tar.gz&s=%C3%BC%26%3F.tar&e=gz&d=a%20b&i=7"
+        );
+        assert_eq!(filled("{stem}", Encoding::Plain, name), "ü&?.tar");
+        assert_eq!(filled("{name}", Encoding::Url, b"\xff.txt"), "%FF.txt");
+        assert_eq!(
+            filled("{}={name}", Encoding::Form, b"a/b c&d"),
+            "a/b+c%26d=b+c%26d"
+        );
+        assert_eq!(filled("{}", Encoding::All, b"a/b c"), "a%2Fb+c");
+        assert_eq!(filled("{dir}/x", Encoding::Plain, b"a"), "./x");
+    }
+
+    #[test]
+    fn json_stays_json_whatever_the_name() {
+        let name = b"\"},\n\\\x01.txt";
+        let body = r#"{"a": "<{name}>", "b": {name}, "n": {index}, "m": {mime}}"#;
+        let value: serde_json::Value =
+            serde_json::from_str(&filled(body, Encoding::Json, name)).unwrap();
+        let name = std::str::from_utf8(name).unwrap();
+        assert_eq!(value["a"], format!("<{name}>"));
+        assert_eq!(value["b"], name);
+        assert_eq!(value["n"], 7);
+        assert_eq!(value["m"], "text/plain");
+    }
+
+    #[test]
+    fn a_column_is_what_it_is_where_a_value_is_expected() {
+        let body = r#"[{col.n}, {col.s}, {col.z}, {col.o}, "{col.s}", "{col.n}"]"#;
+        assert_eq!(
+            filled(body, Encoding::Json, b"x"),
+            r#"[12, "a \"b\"", "012", {"p": 1}, "a \"b\"", "12"]"#
+        );
+        let template = Template::parse("{col.q}").unwrap();
+        let job = job(b"x");
+        let refused = template.fill(Encoding::Url, &job, &Source::of(&job.file));
+        assert_eq!(refused.unwrap_err().failure().unwrap().kind, "no_column");
+    }
+
+    #[test]
+    fn it_is_one_pass() {
+        let template = Template::parse("{name}{env:KEY}").unwrap();
+        let template = template.resolve(&mut |_| Ok(b"{path}".to_vec())).unwrap();
+        let job = job(b"{env:KEY}{path}");
+        let filled = template.fill(Encoding::Plain, &job, &Source::of(&job.file));
+        assert_eq!(filled.unwrap(), b"{env:KEY}{path}{path}");
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading templates.
+
+use super::field::Field;
+use super::{Inserted, Part, Place, Template, TemplateError};
+use crate::caller::Reference;
+
+/// What braces mean in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Braces {
+    /// Each has a meaning: it begins a placeholder, which has to be a known one, or is written twice.
+    Ours,
+    /// Only a known placeholder is one, and every other brace stands for itself, so that a pasted text is what it
+    /// was. A placeholder in double braces stands for itself in single ones.
+    Pasted,
+    /// As [`Braces::Pasted`], in a JSON text: `{}` is a placeholder within strings and an empty object elsewhere.
+    Json,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    ///
+    /// An unknown placeholder, or a brace that is not closed; only where each brace has a meaning.
+    pub fn read(text: &str, braces: Braces) -> Result<Self, TemplateError> {
+        match braces {
+            Braces::Ours => ours(text),
+            Braces::Pasted => Ok(pasted(text, false)),
+            Braces::Json => Ok(pasted(text, true)),
+        }
+    }
+}
+
+/// Collects the parts of a template, and follows where in a JSON text it is.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<Part>,
+    literal: String,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Parts {
+    fn text(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ => {}
+            }
+        }
+        self.literal.push_str(text);
+    }
+
+    fn insert(&mut self, inserted: Inserted) {
+        if !self.literal.is_empty() {
+            self.parts
+                .push(Part::Text(std::mem::take(&mut self.literal)));
+        }
+        let place = if self.in_string {
+            Place::String
+        } else {
+            Place::Value
+        };
+        self.parts.push(Part::Inserted(inserted, place));
+    }
+
+    fn end(mut self) -> Template {
+        if !self.literal.is_empty() {
+            self.parts.push(Part::Text(self.literal));
+        }
+        Template(self.parts)
+    }
+}
+
+fn ours(text: &str) -> Result<Template, TemplateError> {
+    let (mut parts, mut rest) = (Parts::default(), text);
+    while let Some(at) = rest.find(['{', '}']) {
+        parts.text(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            parts.text(brace);
+            rest = after;
+        } else if brace == "}" {
+            parts.text(brace);
+        } else {
+            let (name, after) = rest.split_once('}').ok_or(TemplateError::Open)?;
+            let inserted = placeholder(name);
+            parts.insert(inserted.ok_or_else(|| TemplateError::Unknown(name.to_owned()))?);
+            rest = after;
+        }
+    }
+    parts.text(rest);
+    Ok(parts.end())
+}
+
+fn pasted(text: &str, json: bool) -> Template {
+    let (mut parts, mut rest) = (Parts::default(), text);
+    while let Some(at) = rest.find('{') {
+        parts.text(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some((name, after)) = known(rest.strip_prefix('{').unwrap_or_default())
+            && let Some(after) = after.strip_prefix('}')
+        {
+            parts.text("{");
+            parts.text(name);
+            parts.text("}");
+            rest = after;
+            continue;
+        }
+        match known(rest) {
+            // An empty object.
+            Some(("", after)) if json && !parts.in_string => {
+                parts.text("{}");
+                rest = after;
+            }
+            Some((name, after)) => {
+                if let Some(inserted) = placeholder(name) {
+                    parts.insert(inserted);
+                }
+                rest = after;
+            }
+            None => parts.text("{"),
+        }
+    }
+    parts.text(rest);
+    parts.end()
+}
+
+/// The known placeholder whose name a text begins with, and what comes after its brace.
+fn known(text: &str) -> Option<(&str, &str)> {
+    let (name, after) = text.split_once('}')?;
+    // What looks like a reference and has these is JSON, or a program.
+    let foreign = name.contains(['"', '\n', '{']);
+    (!foreign && placeholder(name).is_some()).then_some((name, after))
+}
+
+/// What stands between braces.
+fn placeholder(name: &str) -> Option<Inserted> {
+    if let Some(field) = Field::named(name) {
+        return Some(Inserted::Field(field));
+    }
+    Reference::parse(name).map(Inserted::Reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The template with its placeholders in angle brackets, those of JSON values in double ones.
+    fn told(template: &Template) -> String {
+        let parts = template.0.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Inserted(inserted, place) => {
+                let name = match inserted {
+                    Inserted::Field(field) => format!("{field:?}"),
+                    Inserted::Reference(reference) => reference.to_string(),
+                    Inserted::Secret(_) => String::new(),
+                };
+                match place {
+                    Place::String => format!("<{name}>"),
+                    Place::Value => format!("<<{name}>>"),
+                }
+            }
+        });
+        parts.collect()
+    }
+
+    #[test]
+    fn unknown_placeholders_and_open_braces_are_refused() {
+        for (text, error) in [
+            ("{nmae}", TemplateError::Unknown("nmae".to_owned())),
+            ("{env:}", TemplateError::Unknown("env:".to_owned())),
+            ("{col.}", TemplateError::Unknown("col.".to_owned())),
+            ("a{path", TemplateError::Open),
+        ] {
+            assert_eq!(Template::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(
+            told(&Template::parse("{{path}} }{}").unwrap()),
+            "{path} }<<Path>>"
+        );
+    }
+
+    #[test]
+    fn a_reference_ends_at_the_first_brace() {
+        let template = Template::parse("{cmd:echo {a}b}").unwrap();
+        assert_eq!(told(&template), "<<{cmd:echo {a}>>b}");
+        assert_eq!(template.literals().collect::<Vec<_>>(), ["b}"]);
+    }
+
+    #[test]
+    fn pasted_json_is_what_it_was() {
+        for (text, expected) in [
+            (r#"{"a":{"b":{}}}"#, r#"{"a":{"b":{}}}"#),
+            (r#"{"a":{"b":"{}"}}"#, r#"{"a":{"b":"<Path>"}}"#),
+            (r#"{"n":{index}}"#, r#"{"n":<<Index>>}"#),
+            (r#"{"a":"\"{name}","b":{}}"#, r#"{"a":"\"<Name>","b":{}}"#),
+            (
+                r#"{"a":"{{name}} {{}} {{x}}"}"#,
+                r#"{"a":"{name} {} {{x}}"}"#,
+            ),
+            (
+                r#"{"query":"{ viewer { name } }"}"#,
+                r#"{"query":"{ viewer { name } }"}"#,
+            ),
+            (
+                r#"{"a":"{col.x y}{env:KEY}"}"#,
+                r#"{"a":"<Column("x y")><{env:KEY}>"}"#,
+            ),
+            (r#"{file:"a"}"#, r#"{file:"a"}"#),
+            ("{", "{"),
+            ("{path", "{path"),
+        ] {
+            assert_eq!(told(&Template::read(text, Braces::Json).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn elsewhere_empty_braces_are_the_file() {
+        let told = |text| told(&Template::read(text, Braces::Pasted).unwrap());
+        assert_eq!(told("x={}&y={a}&z={stem}"), "x=<<Path>>&y={a}&z=<<Stem>>");
+        assert_eq!(told("{{stem}}{{}}{{"), "{stem}{}{{");
+    }
+}
