@@ -43,6 +43,7 @@
 
 pub mod caller;
 pub mod class;
+pub mod curl;
 pub mod engine;
 pub mod event;
 pub mod export;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::header::HeaderValue as Value;
 use reqwest::{Client, ClientBuilder, Method, NoProxy, Proxy};
 use tokio::runtime::Runtime;
 
@@ -30,7 +31,7 @@ use crate::settings::{Http, Request, Settings, Transport};
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
 /// The header whose credential is the proxy's (RFC 9110, section 11.7.2).
-const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
+pub const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
 
 /// The literal value of a sensitive header, which is used and never stored.
 #[derive(Clone)]
@@ -81,7 +82,7 @@ pub(super) struct Plan {
     resolve: Vec<(String, SocketAddr)>,
     no_proxy: bool,
     /// The request's own proxy, and the credential for it.
-    own_proxy: Option<(String, Option<reqwest::header::HeaderValue>)>,
+    own_proxy: Option<(String, Option<Value>)>,
     /// The proxy, as it can be shown.
     proxy: Option<String>,
 }
@@ -126,12 +127,7 @@ impl HttpPlan {
             connect_timeout: settings.connect_timeout,
             tls: tls::configuration(&transport, target.scheme() == "https")?,
             resolve: network::addresses(&transport.resolve)?,
-            own_proxy: transport.proxy.clone().map(|proxy| {
-                let same =
-                    |given: &&Credential| given.name.eq_ignore_ascii_case(PROXY_AUTHORIZATION);
-                let given = credentials.iter().find(same);
-                (proxy, given.and_then(|given| given.value.parse().ok()))
-            }),
+            own_proxy: own_proxy(&transport, credentials)?,
             transport,
             no_proxy,
             proxy: None,
@@ -176,6 +172,26 @@ impl HttpPlan {
             runtime: Some(runtime),
         })
     }
+}
+
+/// The request's own proxy, and the credential for it.
+fn own_proxy(
+    transport: &Transport,
+    credentials: &[Credential],
+) -> Result<Option<(String, Option<Value>)>, PlanError> {
+    let Some(proxy) = transport.proxy.clone() else {
+        return Ok(None);
+    };
+    let same = |given: &&Credential| given.name.eq_ignore_ascii_case(PROXY_AUTHORIZATION);
+    let given = credentials.iter().find(same);
+    if given.is_none() && transport.proxy_withheld {
+        return Err(PlanError::Missing(PROXY_AUTHORIZATION.to_owned()));
+    }
+    let value = given.map(|given| given.value.parse());
+    let value = value
+        .transpose()
+        .map_err(|_| PlanError::Proxy(proxy.clone()))?;
+    Ok(Some((proxy, value)))
 }
 
 impl Plan {

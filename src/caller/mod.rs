@@ -21,7 +21,7 @@ mod tls;
 mod unreachable;
 
 pub use error::PlanError;
-pub use http::{Credential, HttpCaller, HttpPlan, Means};
+pub use http::{Credential, HttpCaller, HttpPlan, Means, PROXY_AUTHORIZATION};
 pub use network::Network;
 pub use preview::Preview;
 pub use reference::{Lookup, Reference};

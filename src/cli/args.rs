@@ -9,6 +9,7 @@ use stride::export::Format;
 use stride::governor::Rate;
 use stride::job::Class;
 
+use super::request::Words;
 use super::tuning::{Free, Live};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
@@ -81,18 +82,20 @@ pub(crate) struct Run {
     #[arg(short = '0', long, requires = "files_from", help_heading = "List")]
     pub(crate) null: bool,
 
-    /// What to call; may hold {path} {name} {stem} {ext} and {env:NAME}
-    #[arg(long, help_heading = "Request")]
-    pub(crate) url: String,
-    /// The method [default: POST]
-    #[arg(short = 'X', long, value_name = "METHOD", help_heading = "Request")]
-    pub(crate) request: Option<String>,
-    /// A header, `Name: value`; may hold the same placeholders. `Name:` removes a default header
-    #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
-    pub(crate) header: Vec<String>,
-    /// Take the name and the password for the URL's host from .netrc, or the file that NETRC names
-    #[arg(short = 'n', long, help_heading = "Request")]
-    pub(crate) netrc: bool,
+    /// What to call; may hold {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64}
+    /// {col.NAME}, and secrets as {env:NAME} {file:PATH} {cmd:COMMAND}
+    #[arg(
+        long,
+        help_heading = "Request",
+        required_unless_present = "curl",
+        conflicts_with = "curl"
+    )]
+    pub(crate) url: Option<String>,
+    /// The request as a command of curl's, pasted; the file is {} or @{} in it
+    #[arg(long, value_name = "'curl …'", help_heading = "Request")]
+    pub(crate) curl: Option<String>,
+    #[command(flatten)]
+    pub(crate) words: Words,
     /// Go on although the request is not the one that the run was made with; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
@@ -140,6 +143,22 @@ pub(crate) struct Resume {
     /// A header whose value is not stored, given again
     #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
     pub(crate) header: Vec<String>,
+    /// The name and the password, which are not stored, given again
+    #[arg(
+        short = 'u',
+        long,
+        value_name = "NAME:PASSWORD",
+        help_heading = "Request"
+    )]
+    pub(crate) user: Option<String>,
+    /// Those for the proxy, given again
+    #[arg(
+        short = 'U',
+        long,
+        value_name = "NAME:PASSWORD",
+        help_heading = "Request"
+    )]
+    pub(crate) proxy_user: Option<String>,
     #[command(flatten)]
     pub(crate) free: Free,
     #[command(flatten)]

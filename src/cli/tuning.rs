@@ -13,6 +13,7 @@ use stride::store::wall_clock;
 
 use super::args::KEPT;
 use super::error::Problem;
+use super::request::Limits;
 use super::when::parse_until;
 
 /// The most chunk threads one runner can have.
@@ -94,6 +95,15 @@ pub(crate) struct Free {
     /// How long calls in flight may take to end after Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     grace: Option<Duration>,
+}
+
+impl Free {
+    /// Takes over what a pasted command says, where stride's own words say nothing.
+    pub(crate) fn limit(&mut self, limits: Limits) {
+        self.timeout = self.timeout.or(limits.timeout);
+        self.connect_timeout = self.connect_timeout.or(limits.connect_timeout);
+        self.max_response = self.max_response.or(limits.max_response);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -29,8 +29,9 @@ use super::terminal::{Terminal, counted};
 use super::tuning::{Free, Live};
 
 /// `stride run`: makes the run, or goes on with it.
-pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, Problem> {
     let asked = asked(&args)?;
+    args.free.limit(asked.limits);
     let sources = sources(&args)?;
     let call = Call::Http(Box::new(asked.request.clone()));
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
@@ -50,6 +51,13 @@ pub(crate) fn run(db: &Path, args: Run, terminal: &Terminal) -> Result<u8, Probl
         args.once,
         &base,
     )?;
+    if !asked.without_effect.is_empty() {
+        terminal.say(&format!(
+            "{} what curl does with answers has no effect here ({}): they are kept, and `stride export` writes them",
+            terminal.bold("note:"),
+            asked.without_effect.join(" ")
+        ));
+    }
     for credential in &asked.credentials {
         terminal.say(&format!(
             "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
@@ -197,7 +205,7 @@ fn prepare(
 ) -> Result<Calls, Problem> {
     let call = store.call()?;
     let lookup = environment::references(store.base());
-    let credentials = given_again(&args.header, &call, &lookup)?;
+    let credentials = given_again(args, &call, &lookup)?;
     let settings = args.free.over(store.settings()?, classes)?;
     let plan = match call {
         Call::Http(request) if to_be_made => Some(plan(

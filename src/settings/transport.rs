@@ -11,6 +11,9 @@ pub struct Transport {
     /// The proxy, without user information; without one, the environment's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+    /// Whether the proxy needs a credential, which is not stored.
+    #[serde(skip_serializing_if = "is_false")]
+    pub proxy_withheld: bool,
     /// The hosts for which no proxy is used, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_proxy: Option<String>,

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("job", &[]),
     ("class", &["job"]),
+    ("curl", &[]),
     ("retry", &["job"]),
     ("governor", &["job", "retry"]),
     ("settings", &["class", "governor", "retry"]),

@@ -96,6 +96,16 @@ impl Template {
         self.0.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
+    /// Whether a file or its row has a part in it.
+    pub fn has_field(&self) -> bool {
+        self.fields().next().is_some()
+    }
+
+    /// Whether it begins with text, and not with a placeholder.
+    pub fn begins_with_text(&self) -> bool {
+        matches!(self.0.first(), Some(Part::Text(_)))
+    }
+
     /// The text between the placeholders.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {

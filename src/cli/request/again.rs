@@ -1,0 +1,73 @@
+//! What is given again of a request: credentials that are not stored, and the whole of it where it has changed.
+
+use stride::caller::{Credential, Lookup, PROXY_AUTHORIZATION, Template};
+use stride::settings::{Call, Difference, HeaderValue};
+
+use super::super::args::Resume;
+use super::super::error::Problem;
+use super::super::terminal::counted;
+use super::header::{split, wrong_template};
+
+/// Reads headers that are given again because their values are not stored.
+pub(crate) fn given_again(
+    resume: &Resume,
+    call: &Call,
+    lookup: &Lookup,
+) -> Result<Vec<Credential>, Problem> {
+    let Call::Http(request) = call else {
+        return Ok(Vec::new());
+    };
+    let mut credentials = Vec::new();
+    let basic = |name: &str, pair: &String| {
+        let reference = |error| wrong_template(name, error);
+        let template = Template::parse(pair).map_err(reference)?;
+        let pair = template.resolve_text(&**lookup).map_err(reference)?;
+        Ok::<_, Problem>((name.to_owned(), Credential::basic(pair.as_bytes())))
+    };
+    let mut given = Vec::new();
+    for text in &resume.header {
+        let (name, value) = split(text)?;
+        // It may be given as a reference now; its value is needed either way.
+        let resolved = Template::parse(value)
+            .and_then(|template| template.resolve_text(&**lookup))
+            .map_err(|error| wrong_template(name, error))?;
+        given.push((name.to_owned(), resolved));
+    }
+    for (name, pair) in [
+        ("Authorization", &resume.user),
+        (PROXY_AUTHORIZATION, &resume.proxy_user),
+    ] {
+        given.extend(pair.as_ref().map(|pair| basic(name, pair)).transpose()?);
+    }
+    for (name, value) in given {
+        let is_proxys = name.eq_ignore_ascii_case(PROXY_AUTHORIZATION);
+        let withheld = request.headers.iter().any(|header| {
+            header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(&name)
+        }) || is_proxys && request.transport.proxy_withheld;
+        if !withheld {
+            return Err(Problem::usage(format!(
+                "the header `{name}` is not one whose value has to be given again"
+            ))
+            .note("a run's request is changed with `stride run … --accept-change`"));
+        }
+        credentials.push(Credential { name, value });
+    }
+    Ok(credentials)
+}
+
+/// The difference between two requests, two lines each, as an error that says how to go on.
+pub(crate) fn refuse_change(differences: &[Difference], done: u64) -> Problem {
+    let mut error = format!(
+        "the request is not the one that this run was made with ({} done under it)",
+        counted(done, "file")
+    );
+    for Difference { old, new } in differences {
+        let line =
+            |sign, text: &str| format!("\n  {sign} {}", stride::job::escaped(text.as_bytes()));
+        error.push_str(&line('-', old));
+        error.push_str(&line('+', new));
+    }
+    Problem::usage(error)
+        .note("nothing was changed")
+        .hint("give the old request, add --accept-change to go on with the new one, or make another run with --db FILE")
+}

@@ -1,0 +1,78 @@
+//! The options that stride has in common with curl, in the order in which they were given.
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+
+use stride::curl::{Given, OPTIONS, Role};
+
+/// The options that stride has in common with curl, in the order in which they were given: several of them make
+/// one body together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Words(pub(crate) Vec<Given>);
+
+impl Args for Words {
+    fn augment_args(command: Command) -> Command {
+        let native = OPTIONS.iter().filter_map(|spec| match spec.role {
+            Role::Native(help) => Some((spec, help)),
+            _ => None,
+        });
+        let args = native.map(|(spec, help)| {
+            let arg = Arg::new(spec.long)
+                .long(spec.long)
+                .help(help)
+                .help_heading("Request");
+            let arg = match spec.short {
+                Some(letter) => arg.short(letter),
+                None => arg,
+            };
+            match spec.value {
+                // A value may begin with a dash, as `-d -5` does.
+                Some(name) => arg
+                    .value_name(name)
+                    .action(ArgAction::Append)
+                    .allow_hyphen_values(true)
+                    .value_parser(value_parser!(String)),
+                None => arg.action(ArgAction::SetTrue),
+            }
+        });
+        command.args(args)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Words {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut words = Self::default();
+        words.update_from_arg_matches(matches)?;
+        Ok(words)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let mut found = Vec::new();
+        for spec in OPTIONS {
+            if !matches!(spec.role, Role::Native(_)) {
+                continue;
+            }
+            let given = |value| Given {
+                option: spec,
+                value,
+                written: format!("--{}", spec.long),
+            };
+            if spec.value.is_none() {
+                if matches.get_flag(spec.long) {
+                    found.push((0, given(None)));
+                }
+                continue;
+            }
+            let values = matches.get_many::<String>(spec.long).into_iter().flatten();
+            let places = matches.indices_of(spec.long).into_iter().flatten();
+            let both = places.zip(values.cloned());
+            found.extend(both.map(|(place, value)| (place, given(Some(value)))));
+        }
+        found.sort_by_key(|(place, _)| *place);
+        self.0.extend(found.into_iter().map(|(_, given)| given));
+        Ok(())
+    }
+}

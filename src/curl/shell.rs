@@ -1,0 +1,291 @@
+//! Reading a pasted command as a shell would read it (POSIX.1-2024, Shell Command Language, sections 2.2 and 2.3),
+//! as far as a call of curl goes: quotes, escapes, continued lines, comments and variables.
+
+use super::CurlError;
+
+/// Splits a command into its words. A variable becomes the reference `{env:NAME}`, so that its value is looked up
+/// when the call is made and never stored.
+///
+/// # Errors
+///
+/// A quote that is not closed, and whatever only a shell can do: pipes, redirections, substitutions.
+pub fn words(text: &str) -> Result<Vec<String>, CurlError> {
+    Reader {
+        rest: text,
+        words: Vec::new(),
+        word: None,
+    }
+    .read()
+}
+
+struct Reader<'t> {
+    rest: &'t str,
+    words: Vec<String>,
+    /// The word that is being read; an empty one in quotes is one too.
+    word: Option<String>,
+}
+
+impl Reader<'_> {
+    fn read(mut self) -> Result<Vec<String>, CurlError> {
+        while let Some(char) = self.next() {
+            match char {
+                ' ' | '\t' | '\r' => self.end(),
+                '\n' => {
+                    self.end();
+                    let more = !self.rest.trim().is_empty() && !self.words.is_empty();
+                    if more && !self.rest.trim_start().starts_with('#') {
+                        return Err(CurlError::Shell {
+                            what: "a second line".to_owned(),
+                            hint: "end a line that goes on with a backslash",
+                        });
+                    }
+                }
+                '#' if self.word.is_none() => {
+                    let end = self.rest.find('\n').unwrap_or(self.rest.len());
+                    self.rest = &self.rest[end..];
+                }
+                '\\' => match self.next() {
+                    Some('\n') => {}
+                    Some('\r') if self.rest.starts_with('\n') => drop(self.next()),
+                    Some(char) => self.push(char),
+                    None => {}
+                },
+                '\'' => self.single()?,
+                '"' => self.double()?,
+                '$' if self.rest.starts_with('\'') => {
+                    self.next();
+                    self.ansi_c()?;
+                }
+                '$' => self.variable()?,
+                '`' => return Err(substitution()),
+                '|' | '&' | ';' | '<' | '>' | '(' | ')' => return Err(operator(char, self.rest)),
+                char => self.push(char),
+            }
+        }
+        self.end();
+        Ok(self.words)
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let char = self.rest.chars().next()?;
+        self.rest = &self.rest[char.len_utf8()..];
+        Some(char)
+    }
+
+    fn push(&mut self, char: char) {
+        self.word.get_or_insert_default().push(char);
+    }
+
+    fn end(&mut self) {
+        self.words.extend(self.word.take());
+    }
+
+    fn single(&mut self) -> Result<(), CurlError> {
+        let (quoted, rest) = self.rest.split_once('\'').ok_or(CurlError::Open("'"))?;
+        self.word.get_or_insert_default().push_str(quoted);
+        self.rest = rest;
+        Ok(())
+    }
+
+    fn double(&mut self) -> Result<(), CurlError> {
+        self.word.get_or_insert_default();
+        loop {
+            match self.next().ok_or(CurlError::Open("\""))? {
+                '"' => return Ok(()),
+                '\\' => match self.next().ok_or(CurlError::Open("\""))? {
+                    '\n' => {}
+                    char @ ('$' | '`' | '"' | '\\') => self.push(char),
+                    char => {
+                        self.push('\\');
+                        self.push(char);
+                    }
+                },
+                '$' => self.variable()?,
+                '`' => return Err(substitution()),
+                char => self.push(char),
+            }
+        }
+    }
+
+    /// `$'…'`, which browsers write (POSIX.1-2024, section 2.2.4).
+    fn ansi_c(&mut self) -> Result<(), CurlError> {
+        const OPEN: CurlError = CurlError::Open("$'");
+        let mut bytes = Vec::new();
+        loop {
+            match self.next().ok_or(OPEN)? {
+                '\'' => break,
+                '\\' => match self.next().ok_or(OPEN)? {
+                    'n' => bytes.push(b'\n'),
+                    't' => bytes.push(b'\t'),
+                    'r' => bytes.push(b'\r'),
+                    'a' => bytes.push(7),
+                    'b' => bytes.push(8),
+                    'e' | 'E' => bytes.push(27),
+                    'f' => bytes.push(12),
+                    'v' => bytes.push(11),
+                    'x' => bytes.push(self.digits(16, 2).map_or(0, |(value, _)| value) as u8),
+                    digit @ '0'..='7' => {
+                        let rest = self.digits(8, 2);
+                        let first = digit as u32 - '0' as u32;
+                        let value =
+                            rest.map_or(first, |(value, digits)| first * 8_u32.pow(digits) + value);
+                        bytes.push(value as u8);
+                    }
+                    unit @ ('u' | 'U') => {
+                        let digits = if unit == 'u' { 4 } else { 8 };
+                        let value = self.digits(16, digits).map_or(0, |(value, _)| value);
+                        let char = char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER);
+                        bytes.extend(char.to_string().bytes());
+                    }
+                    char => bytes.extend(char.to_string().bytes()),
+                },
+                char => bytes.extend(char.to_string().bytes()),
+            }
+        }
+        // Bytes that are not text cannot be in a command that was pasted as text.
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        self.word.get_or_insert_default().push_str(&text);
+        Ok(())
+    }
+
+    /// `$NAME` and `${NAME}`. A `$` before anything else is itself.
+    fn variable(&mut self) -> Result<(), CurlError> {
+        let braced = self.rest.starts_with('{');
+        if self.rest.starts_with('(') {
+            return Err(substitution());
+        }
+        let text = &self.rest[usize::from(braced)..];
+        let length = text
+            .find(|char: char| !(char.is_ascii_alphanumeric() || char == '_'))
+            .unwrap_or(text.len());
+        let (name, after) = text.split_at(length);
+        if name.is_empty() || name.starts_with(|char: char| char.is_ascii_digit()) {
+            if braced {
+                return Err(expansion());
+            }
+            self.push('$');
+            return Ok(());
+        }
+        self.rest = match braced {
+            true => after.strip_prefix('}').ok_or_else(expansion)?,
+            false => after,
+        };
+        let reference = format!("{{env:{name}}}");
+        self.word.get_or_insert_default().push_str(&reference);
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// A number of at most so many digits; how much it is, and of how many digits.
+    fn digits(&mut self, radix: u32, most: usize) -> Option<(u32, u32)> {
+        let digits = self.rest.chars().take(most);
+        let length = digits.take_while(|char| char.is_digit(radix)).count();
+        let (number, rest) = self.rest.split_at(length);
+        let value = u32::from_str_radix(number, radix).ok()?;
+        self.rest = rest;
+        Some((value, length as u32))
+    }
+}
+
+fn substitution() -> CurlError {
+    CurlError::Shell {
+        what: "a command substitution".to_owned(),
+        hint: "write {base64} for the file in base64, {text} for its text, or {cmd:COMMAND} for what a command prints",
+    }
+}
+
+fn expansion() -> CurlError {
+    CurlError::Shell {
+        what: "a parameter expansion".to_owned(),
+        hint: "write $NAME or ${NAME}, or the value itself",
+    }
+}
+
+fn operator(char: char, rest: &str) -> CurlError {
+    let doubled = rest.starts_with(char);
+    let what = if doubled {
+        format!("`{char}{char}`")
+    } else {
+        format!("`{char}`")
+    };
+    let hint = match char {
+        '|' => "leave out what comes after curl; --extract takes a jq expression",
+        '<' => "give the text with -d, or the file with -d @FILE",
+        '>' => "leave it out: answers are kept, and `stride export` writes them",
+        '(' | ')' | '&' | ';' => "leave it out, or put it into quotes if it belongs to a value",
+        _ => "leave it out",
+    };
+    CurlError::Shell { what, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<String> {
+        words(text).unwrap()
+    }
+
+    #[test]
+    fn words_are_read_as_a_shell_reads_them() {
+        for (text, expected) in [
+            ("curl  -s\thttp://a/", &["curl", "-s", "http://a/"][..]),
+            (
+                "curl -d '{\"a\": \"b c\"}'",
+                &["curl", "-d", "{\"a\": \"b c\"}"],
+            ),
+            (
+                "curl -d \"{\\\"a\\\": \\\\n \\n}\"",
+                &["curl", "-d", "{\"a\": \\n \\n}"],
+            ),
+            (
+                "curl \\\n  -X POST \\\r\n http://a/\n",
+                &["curl", "-X", "POST", "http://a/"],
+            ),
+            ("curl a'b'\"c\"d ''", &["curl", "abcd", ""]),
+            ("curl -d 'it'\\''s'", &["curl", "-d", "it's"]),
+            ("curl x#y # a comment\n", &["curl", "x#y"]),
+            ("curl \"a\\\nb\"", &["curl", "ab"]),
+            ("curl 'a\nb'", &["curl", "a\nb"]),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_become_references() {
+        for (text, expected) in [
+            ("\"Bearer $KEY\"", "Bearer {env:KEY}"),
+            ("\"${KEY}x\"", "{env:KEY}x"),
+            ("$KEY:", "{env:KEY}:"),
+            ("'$KEY'", "$KEY"),
+            ("\"\\$KEY 5$ $9\"", "$KEY 5$ $9"),
+        ] {
+            assert_eq!(read(text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_browsers_quotes_are_read() {
+        assert_eq!(read(r"$'a\'b\n\u00e9\x41\101\\'"), ["a'b\né\u{41}A\\"]);
+    }
+
+    #[test]
+    fn what_only_a_shell_can_do_is_named() {
+        for (text, named) in [
+            ("curl a | jq .", "`|`"),
+            ("curl a > b", "`>`"),
+            ("curl a && b", "`&&`"),
+            ("curl -d $(base64 x)", "substitution"),
+            ("curl -d \"`cat x`\"", "substitution"),
+            ("curl ${A:-b}", "expansion"),
+            ("curl 'a", "not closed"),
+            ("curl \"a", "not closed"),
+            ("curl a\ncurl b", "second line"),
+        ] {
+            let error = words(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}
