@@ -16,7 +16,7 @@ use stride::caller::{Braces, Credential, Template};
 use stride::curl::{self, CurlError, Given, Role, Spec};
 use stride::job::FileName;
 use stride::settings::{
-    Body, Content, Field, Header, HeaderValue, Http, Piece, Request, Transport, Treatment,
+    Body, Content, Escape, Field, Header, HeaderValue, Http, Piece, Request, Transport, Treatment,
 };
 
 use super::args::Run;
@@ -383,7 +383,7 @@ impl Builder {
             if !query.is_empty() {
                 query.push(Piece::Text {
                     template: "&".to_owned(),
-                    escape: stride::settings::Escape::Nothing,
+                    escape: Escape::Nothing,
                 });
             }
             query.extend(data::pieces(&data, Some(FORM))?);
@@ -425,10 +425,12 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Whether a file has any part in a request.
 fn mentions_file(request: &Request) -> bool {
-    let has = |text: &str| Template::read(text, Braces::Json).is_ok_and(|text| text.has_field());
+    let has = |text: &str| Template::read(text, Braces::Pasted).is_ok_and(|text| text.has_field());
+    let in_json =
+        |text: &str| Template::read(text, Braces::Json).is_ok_and(|text| text.has_field());
     let in_piece = |piece: &Piece| match piece {
-        Piece::Text { template, .. } => has(template),
-        Piece::Bytes { path, .. } => has(path),
+        Piece::Text { template, escape } if *escape == Escape::Json => in_json(template),
+        Piece::Text { template: text, .. } | Piece::Bytes { path: text, .. } => has(text),
     };
     let in_body = match &request.body {
         Body::File => true,
@@ -443,9 +445,7 @@ fn mentions_file(request: &Request) -> bool {
         HeaderValue::Template(text) => has(text),
         _ => false,
     });
-    // Braces of a URL are not those of JSON, and `{}` is the file there.
-    let in_url = Template::read(&request.url, Braces::Pasted).is_ok_and(|url| url.has_field());
-    in_body || in_headers || in_url || request.query.iter().any(in_piece)
+    in_body || in_headers || has(&request.url) || request.query.iter().any(in_piece)
 }
 
 /// Adds the file's name to a URL that ends with a slash, as curl does for `-T`.
