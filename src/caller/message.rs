@@ -332,7 +332,7 @@ impl Message {
             let query = query.beginning(usize::MAX);
             let query = query.map_err(|error| super::source::refusal(&error))?;
             text.push(if text.contains(&b'?') { b'&' } else { b'?' });
-            text.extend(query);
+            text.extend(lower_case_triplets(query));
         }
         Url::parse(&String::from_utf8_lossy(&text)).map_err(|error| {
             unsendable(
@@ -387,6 +387,20 @@ impl Message {
         }
         Ok(headers)
     }
+}
+
+/// The same with the digits of percent-encoded bytes in lower case, as curl has them in what it adds to a query.
+/// To services both are one (RFC 3986, section 2.1); to signatures over a URL they are not.
+fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8> {
+    let mut at = 0;
+    while at + 2 < query.len() {
+        if query[at] == b'%' && query[at + 1..at + 3].iter().all(u8::is_ascii_hexdigit) {
+            query[at + 1..at + 3].make_ascii_lowercase();
+            at += 2;
+        }
+        at += 1;
+    }
+    query
 }
 
 /// Why a value cannot be sent in a header.

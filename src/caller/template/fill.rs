@@ -120,7 +120,15 @@ fn write(
             let encoded = percent_encode(&value, IN_FORM).to_string();
             out.extend(encoded.replace("%20", "+").bytes());
         }
-        Encoding::Json => json_string(&value, place == Place::Value, out),
+        Encoding::Json => {
+            let from = out.len();
+            json_string(&value, place == Place::Value, out);
+            if place == Place::Single {
+                let escaped = String::from_utf8_lossy(&out[from..]).replace('\'', "\\u0027");
+                out.truncate(from);
+                out.extend(escaped.bytes());
+            }
+        }
     }
     Ok(())
 }
@@ -210,6 +218,10 @@ mod tests {
     #[test]
     fn json_stays_json_whatever_the_name() {
         let name = b"\"},\n\\\x01.txt";
+        assert_eq!(
+            filled("['{name}']", Encoding::Json, b"it's"),
+            r"['it\u0027s']"
+        );
         let body = r#"{"a": "<{name}>", "b": {name}, "n": {index}, "m": {mime}}"#;
         let value: serde_json::Value =
             serde_json::from_str(&filled(body, Encoding::Json, name)).unwrap();

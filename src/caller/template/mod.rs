@@ -38,6 +38,8 @@ enum Inserted {
 enum Place {
     /// Within a string.
     String,
+    /// Within a string in single quotes, which no standard knows and some services take.
+    Single,
     /// Where a value is expected.
     Value,
 }

@@ -36,7 +36,8 @@ impl Template {
 struct Parts {
     parts: Vec<Part>,
     literal: String,
-    in_string: bool,
+    /// The quote of the string that it is in.
+    quote: Option<u8>,
     escaped: bool,
 }
 
@@ -45,8 +46,9 @@ impl Parts {
         for byte in text.bytes() {
             match byte {
                 _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
+                b'\\' if self.quote.is_some() => self.escaped = true,
+                quote if self.quote == Some(quote) => self.quote = None,
+                quote @ (b'"' | b'\'') if self.quote.is_none() => self.quote = Some(quote),
                 _ => {}
             }
         }
@@ -58,10 +60,10 @@ impl Parts {
             self.parts
                 .push(Part::Text(std::mem::take(&mut self.literal)));
         }
-        let place = if self.in_string {
-            Place::String
-        } else {
-            Place::Value
+        let place = match self.quote {
+            None => Place::Value,
+            Some(b'\'') => Place::Single,
+            Some(_) => Place::String,
         };
         self.parts.push(Part::Inserted(inserted, place));
     }
@@ -112,7 +114,7 @@ fn pasted(text: &str, json: bool) -> Template {
         }
         match known(rest) {
             // An empty object.
-            Some(("", after)) if json && !parts.in_string => {
+            Some(("", after)) if json && parts.quote.is_none() => {
                 parts.text("{}");
                 rest = after;
             }
@@ -161,6 +163,7 @@ mod tests {
                 };
                 match place {
                     Place::String => format!("<{name}>"),
+                    Place::Single => format!("<'{name}'>"),
                     Place::Value => format!("<<{name}>>"),
                 }
             }
@@ -211,6 +214,10 @@ mod tests {
                 r#"{"a":"<Column("x y")><{env:KEY}>"}"#,
             ),
             (r#"{file:"a"}"#, r#"{file:"a"}"#),
+            (
+                r#"{'a':'{name}','b':"it's {}"}"#,
+                r#"{'a':'<'Name'>','b':"it's <Path>"}"#,
+            ),
             ("{", "{"),
             ("{path", "{path"),
         ] {

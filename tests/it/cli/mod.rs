@@ -1,6 +1,7 @@
 //! The command line, from end to end: the real program against a fake API.
 
 mod crash;
+mod curl;
 mod demo;
 mod export;
 mod list;

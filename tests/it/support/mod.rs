@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-pub(crate) use api::{FakeApi, Request};
+pub(crate) use api::{FakeApi, Logged, Request};
 pub(crate) use raw::RawServer;
 pub(crate) use reply::Reply;
 pub(crate) use run::*;
