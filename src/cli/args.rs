@@ -75,12 +75,30 @@ pub(crate) struct Run {
     /// Files, and folders to walk
     #[arg(value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,
-    /// Read names from a file, one a line; `-` is standard input
+    /// Read a list of names from a file; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = "List")]
     pub(crate) files_from: Vec<PathBuf>,
     /// Names in the lists end with a NUL byte, as `find -print0` writes them
     #[arg(short = '0', long, requires = "files_from", help_heading = "List")]
     pub(crate) null: bool,
+    /// How the lists are written. In a table each row is a job, and all its columns are kept
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = ListFormat::Lines,
+        value_name = "FORMAT",
+        requires = "files_from",
+        help_heading = "List"
+    )]
+    pub(crate) list_format: ListFormat,
+    /// The column of a table that has the names [default: path, or else file]
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "files_from",
+        help_heading = "List"
+    )]
+    pub(crate) key_column: Option<String>,
 
     /// What to call; may hold {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64}
     /// {col.NAME}, and secrets as {env:NAME} {file:PATH} {cmd:COMMAND}
@@ -109,6 +127,16 @@ pub(crate) struct Run {
     pub(crate) once: Once,
     #[command(flatten)]
     pub(crate) outputs: Outputs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// A name a line
+    Lines,
+    /// A table with a header, in UTF-8, with commas between the cells
+    Csv,
+    /// A table of JSON objects, one a line
+    Jsonl,
 }
 
 /// The heading of what a run remembers.

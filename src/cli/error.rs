@@ -6,7 +6,7 @@ use std::path::Path;
 use stride::caller::{PlanError, Reference, TemplateError};
 use stride::engine::RunError;
 use stride::export::ExportError;
-use stride::input::InputError;
+use stride::input::{InputError, RowFault};
 use stride::job::FileName;
 use stride::store::StoreError;
 
@@ -196,8 +196,39 @@ impl From<InputError> for Problem {
             InputError::Nul { .. } => {
                 problem.hint("if names end with NUL bytes, as `find -print0` writes them, add -0")
             }
+            InputError::Row { fault, .. } => problem.hint(mend_row(fault)),
             InputError::Unreadable { .. } | InputError::List { .. } => problem,
         }
+    }
+}
+
+/// What can be done about a row of a list that is a table.
+fn mend_row(fault: &RowFault) -> &'static str {
+    match fault {
+        RowFault::NoKey { columns, .. } if columns.len() == 1 => {
+            "name the column that has the names with --key-column; between the cells of a CSV list are commas"
+        }
+        RowFault::NoKey { .. } => "name the column that has the names with --key-column",
+        RowFault::Twice { .. } => "give each column a name of its own",
+        RowFault::Cells { .. } => {
+            "put a cell that has a comma, a quote or a line break in it between quotes, and write each quote in it twice"
+        }
+        RowFault::Empty { .. } => {
+            "give each row a name in it, or choose another column with --key-column"
+        }
+        RowFault::Nul { .. } => "no file has such a name; choose another column with --key-column",
+        RowFault::NotText { .. } => {
+            "write the list in UTF-8; in CSV lists the names alone may have any bytes"
+        }
+        RowFault::NotObject | RowFault::NotJson { .. } => {
+            "a JSONL list has one whole object a line, such as {\"path\": \"a.txt\"}; of an array, `jq -c '.[]'` makes that"
+        }
+        RowFault::NotString { .. } => "write the names as strings, between quotes",
+        RowFault::Unclosed => {
+            "close it; a quote that belongs to a cell is written twice, and the cell between quotes"
+        }
+        RowFault::TooLong => "perhaps a quote is not closed there; put long texts into files",
+        RowFault::TooDeep => "put what is nested so deep into a string",
     }
 }
 

@@ -2,25 +2,21 @@
 
 use std::path::Path;
 
-use stride::input::{Separator, Skipped, Source};
+use stride::input::{Item, Layout, Skipped, Source};
 use stride::job::FileName;
-use stride::store::Loaded;
+use stride::store::{Loaded, Loader};
 
-use super::args::Run;
+use super::args::{ListFormat, Run};
 use super::error::{Problem, quoted};
 use super::progress::names;
 use super::terminal::{Terminal, counted, grouped};
 
 /// Where the names come from.
 pub(crate) fn sources(args: &Run) -> Result<Vec<Source>, Problem> {
-    let separator = if args.null {
-        Separator::Nul
-    } else {
-        Separator::Newline
-    };
+    let layout = layout(args)?;
     let lists = args.files_from.iter().map(|list| match list.as_path() {
-        list if list == Path::new("-") => Source::Stdin(separator),
-        list => Source::List(list.to_owned(), separator),
+        list if list == Path::new("-") => Source::Stdin(layout.clone()),
+        list => Source::List(list.to_owned(), layout.clone()),
     });
     let sources: Vec<Source> = args
         .files
@@ -34,6 +30,28 @@ pub(crate) fn sources(args: &Run) -> Result<Vec<Source>, Problem> {
             .hint("name files or folders, or give a list with --files-from; `stride resume` goes on with a run"));
     }
     Ok(sources)
+}
+
+/// How the lists are written.
+fn layout(args: &Run) -> Result<Layout, Problem> {
+    let key = args.key_column.clone();
+    match args.list_format {
+        ListFormat::Lines if key.is_some() => Err(Problem::usage(
+            "a list that is no table has no columns",
+        )
+        .hint("say with --list-format whether it is csv or jsonl, or leave out --key-column")),
+        ListFormat::Lines if args.null => Ok(Layout::Nul),
+        ListFormat::Lines => Ok(Layout::Lines),
+        _ if args.null => Err(Problem::usage("-0 is for lists that are no tables")
+            .hint("leave out -0: what ends a row is known of csv and jsonl")),
+        ListFormat::Csv => Ok(Layout::Csv { key }),
+        ListFormat::Jsonl => Ok(Layout::Jsonl { key }),
+    }
+}
+
+/// Adds a job of the list to the run.
+pub(crate) fn add(loader: &mut Loader<'_>, item: &Item) -> Result<(), Problem> {
+    Ok(loader.add_with(&item.name, item.columns.as_deref())?)
 }
 
 /// What keeps relative names of one folder out of a run that was made in another.

@@ -20,7 +20,7 @@ use super::error::{Problem, command};
 use super::events::Events;
 use super::exit;
 use super::halt;
-use super::list::{sources, tell_loaded, wrong_folder};
+use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
 use super::request::{asked, given_again, refuse_change};
 use super::signals::Caught;
@@ -95,9 +95,11 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
         let loaded = store.load(|loader| {
-            skipped = input::names(&sources, &own, &mut |name| match &elsewhere {
-                Some(base) if name.as_path().is_relative() => Err(wrong_folder(&name, base)),
-                _ => Ok(loader.add(&name)?),
+            skipped = input::names(&sources, &own, &mut |item| match &elsewhere {
+                Some(base) if item.name.as_path().is_relative() => {
+                    Err(wrong_folder(&item.name, base))
+                }
+                _ => list::add(loader, &item),
             })?;
             Ok::<_, Problem>(())
         })?;
@@ -266,9 +268,7 @@ fn make(
 ) -> Result<Store, Problem> {
     let mut skipped = Skipped::default();
     let (store, loaded) = Store::create(lock, run, |loader| {
-        skipped = input::names(sources, own, &mut |name| {
-            Ok::<_, Problem>(loader.add(&name)?)
-        })?;
+        skipped = input::names(sources, own, &mut |item| list::add(loader, &item))?;
         Ok::<_, Problem>(())
     })?;
     tell_loaded(&loaded, &skipped, terminal);

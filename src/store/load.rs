@@ -72,17 +72,47 @@ impl<'c> Loader<'c> {
     ///
     /// The database cannot be written.
     pub fn add(&mut self, name: &FileName) -> Result<()> {
+        self.add_with(name, None)
+    }
+
+    /// Adds a name with what its row of a table says of it, a JSON object from column to value. A job that is
+    /// there and not done gets these columns instead of its own; where a list has a name more than once, the
+    /// first row counts.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written, or the columns are not JSON.
+    pub fn add_with(&mut self, name: &FileName, columns: Option<&str>) -> Result<()> {
         let known = if self.extends { self.find(name)? } else { None };
-        let known = match known {
-            Some(id) => Some(id),
-            None if self.insert(name)? => None,
+        let added = match known {
+            Some(_) => None,
+            None => self.insert(name)?,
+        };
+        let job = match known.or(added) {
+            Some(job) => Some(job),
             None => self.find(name)?,
         };
-        match known {
-            None => self.loaded.added += 1,
-            Some(id) if self.seen.insert(id) => self.loaded.known += 1,
-            Some(_) => self.loaded.duplicates += 1,
+        match job {
+            _ if added.is_some() => self.loaded.added += 1,
+            Some(job) if self.seen.insert(job) => self.loaded.known += 1,
+            _ => {
+                self.loaded.duplicates += 1;
+                return Ok(());
+            }
         }
+        job.zip(columns)
+            .map_or(Ok(()), |(job, columns)| self.describe(job, columns))
+    }
+
+    /// Gives a job its columns, unless it is done: then those that it was called with stay.
+    fn describe(&self, job: i64, columns: &str) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO columns (job, fields) SELECT id, ?2 FROM job WHERE id = ?1 AND state <> 2
+                 ON CONFLICT (job) DO UPDATE SET fields = excluded.fields WHERE fields <> excluded.fields",
+            )
+            .and_then(|mut statement| statement.execute(params![job, columns]))
+            .map_err(doing("adding a job's columns"))?;
         Ok(())
     }
 
@@ -97,7 +127,7 @@ impl<'c> Loader<'c> {
             .map_err(doing("looking a name up"))
     }
 
-    fn insert(&mut self, name: &FileName) -> Result<bool> {
+    fn insert(&mut self, name: &FileName) -> Result<Option<i64>> {
         let added = self
             .connection
             .prepare_cached(
@@ -105,11 +135,13 @@ impl<'c> Loader<'c> {
             )
             .and_then(|mut statement| statement.execute(params![self.position, path_to_sql(name)]))
             .map_err(doing("adding a name"))?;
-        if added == 1 {
-            self.position += 1;
-            self.seen.insert(self.connection.last_insert_rowid());
+        if added == 0 {
+            return Ok(None);
         }
-        Ok(added == 1)
+        let job = self.connection.last_insert_rowid();
+        self.position += 1;
+        self.seen.insert(job);
+        Ok(Some(job))
     }
 
     /// Finds what the run had before and the list did not name.

@@ -51,6 +51,8 @@ pub struct Store {
     uuid: [u8; 16],
     owner: Owner,
     counts: Counts,
+    /// Whether any job has columns. Where none has, no claim looks for them.
+    has_columns: bool,
     runner: Option<i64>,
     /// Which state of the database, as far as others change it, was seen last.
     data_version: i64,
@@ -94,6 +96,7 @@ impl Store {
         Ok(Self {
             data_version: connection::data_version(&connection)?,
             seen_settings: read::json(&connection, "SELECT settings FROM run")?,
+            has_columns: read::has_columns(&connection)?,
             connection,
             path,
             base,
@@ -138,7 +141,7 @@ impl Store {
     }
 
     /// Adds the names that `fill` adds to the run, all in one transaction. Names that are there stay as they
-    /// are.
+    /// are, but for their columns, where the list has others.
     ///
     /// # Errors
     ///
@@ -150,8 +153,9 @@ impl Store {
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
         let loaded = Loader::fill(&self.connection, &mut counts, fill)?;
+        let has_columns = read::has_columns(&self.connection)?;
         transaction.commit().map_err(doing("committing"))?;
-        self.counts = counts;
+        (self.counts, self.has_columns) = (counts, has_columns);
         Ok(loaded)
     }
 

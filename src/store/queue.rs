@@ -69,6 +69,7 @@ impl Store {
             runner,
             uuid: self.uuid,
             base: &self.base,
+            has_columns: self.has_columns,
             now: now(),
             spent: Cost {
                 calls: 0,
@@ -87,6 +88,7 @@ pub struct Group<'s> {
     runner: i64,
     uuid: [u8; 16],
     base: &'s std::path::Path,
+    has_columns: bool,
     now: i64,
     /// What the claims of this group take of the rates.
     spent: Cost,
@@ -170,6 +172,9 @@ impl Group<'_> {
             return Ok(None);
         };
         claim.attempt.repeat = self.is_repeat(&claim.attempt)?;
+        if self.has_columns {
+            claim.job.columns = self.columns(job)?;
+        }
         self.transaction
             .prepare_cached("INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
             .and_then(|mut statement| {
@@ -182,6 +187,25 @@ impl Group<'_> {
         self.spent.bytes = self.spent.bytes.saturating_add(cost.bytes);
         self.spent.weight = self.spent.weight.saturating_add(cost.weight);
         Ok(Some(claim))
+    }
+
+    /// What a job's row says of it, where its list was a table.
+    fn columns(&self, job: JobId) -> Result<Columns> {
+        let fields = self
+            .transaction
+            .prepare_cached("SELECT fields FROM columns WHERE job = ?1")
+            .and_then(|mut statement| {
+                let fields = statement.query_row([job.0], |row| row.get::<_, String>(0));
+                fields.optional()
+            })
+            .map_err(doing("looking for a job's columns"))?;
+        let Some(fields) = fields else {
+            return Ok(Columns::default());
+        };
+        Columns::read(&fields).map_err(|error| StoreError::Failed {
+            doing: "reading a job's columns",
+            source: error.into(),
+        })
     }
 
     /// Whether the service may know the key already: from an attempt in doubt, or from one that it said is still

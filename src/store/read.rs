@@ -368,6 +368,15 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
     })
 }
 
+/// Whether any job came from a list that was a table.
+pub(super) fn has_columns(connection: &Connection) -> Result<bool> {
+    connection
+        .query_row("SELECT EXISTS (SELECT 1 FROM columns)", [], |row| {
+            row.get(0)
+        })
+        .map_err(doing("looking for columns"))
+}
+
 /// The folder against which names resolve.
 pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> {
     let base: Vec<u8> = connection

@@ -9,6 +9,7 @@ mod misuse;
 mod readme;
 mod request;
 mod stop;
+mod table;
 mod whole;
 
 use std::ffi::OsStr;
@@ -132,8 +133,9 @@ impl Place {
 
     pub(crate) fn bystander(&self) -> Vec<Vec<String>> {
         self.sql(
-            "SELECT job.*, attempt.*, result.* FROM job LEFT JOIN attempt ON attempt.job = job.id
-             LEFT JOIN result ON result.job = job.id WHERE path = 'bystander.txt'",
+            "SELECT job.*, attempt.*, result.*, columns.* FROM job LEFT JOIN attempt ON attempt.job = job.id
+             LEFT JOIN result ON result.job = job.id LEFT JOIN columns ON columns.job = job.id
+             WHERE path = 'bystander.txt'",
         )
     }
 }

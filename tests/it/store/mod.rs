@@ -1,5 +1,6 @@
 //! What the store promises, on real files.
 
+mod columns;
 mod create;
 mod owner;
 mod pace;

@@ -173,6 +173,7 @@ impl Fixture {
             "SELECT * FROM job WHERE id = ?1",
             "SELECT * FROM attempt WHERE job = ?1 ORDER BY number",
             "SELECT * FROM result WHERE job = ?1",
+            "SELECT * FROM columns WHERE job = ?1",
         ] {
             let mut statement = connection.prepare(sql).unwrap();
             let columns = statement.column_count();
@@ -195,6 +196,7 @@ impl Fixture {
             "* FROM job",
             "* FROM attempt",
             "* FROM result",
+            "* FROM columns",
             "* FROM tally",
             "* FROM artifact",
         ];

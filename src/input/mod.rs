@@ -1,5 +1,9 @@
-//! From what the user names to names of jobs: files, folders, lists. Streams; nothing is collected but one
-//! folder at a time.
+//! From what the user names to jobs: files, folders, lists of names, lists that are tables. Streams; nothing is
+//! collected but one folder at a time.
+
+mod csv;
+mod jsonl;
+mod table;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
@@ -8,6 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+pub use table::RowFault;
 
 use crate::job::FileName;
 
@@ -38,26 +44,64 @@ pub enum InputError {
         /// Counted from 1.
         line: u64,
     },
+    /// A row of a list that is a table cannot be a job.
+    #[error("line {line} of the list {list} {fault}")]
+    Row {
+        /// Which list.
+        list: String,
+        /// The line on which the row begins, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: RowFault,
+    },
 }
 
-/// What separates the names in a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Separator {
+/// How a list is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
     /// One name a line.
-    Newline,
-    /// As `find -print0` writes them.
+    Lines,
+    /// Names that end with a NUL byte, as `find -print0` writes them.
     Nul,
+    /// A table as RFC 4180 has it, with a header.
+    Csv {
+        /// The column with the names; otherwise it is `path`, or else `file`.
+        key: Option<String>,
+    },
+    /// A table of JSON objects, one a line.
+    Jsonl {
+        /// The column with the names; otherwise it is `path`, or else `file`.
+        key: Option<String>,
+    },
 }
 
-/// Where names come from.
+/// What makes a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its name.
+    pub name: FileName,
+    /// Where the list is a table, all columns of the job's row: a JSON object from column to value.
+    pub columns: Option<String>,
+}
+
+impl From<FileName> for Item {
+    fn from(name: FileName) -> Self {
+        Self {
+            name,
+            columns: None,
+        }
+    }
+}
+
+/// Where jobs come from.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A file, or a folder that is walked.
     Path(PathBuf),
-    /// A file with a list of names.
-    List(PathBuf, Separator),
-    /// A list of names on standard input.
-    Stdin(Separator),
+    /// A file with a list.
+    List(PathBuf, Layout),
+    /// A list on standard input.
+    Stdin(Layout),
 }
 
 /// What was passed over on the way.
@@ -73,7 +117,7 @@ pub struct Skipped {
     pub other: u64,
 }
 
-/// Hands every name of the sources, in their order, to `add`. Folders are walked in the order of their names'
+/// Hands every job of the sources, in their order, to `add`. Folders are walked in the order of their names'
 /// bytes; links to files are followed, links to folders are not; hidden entries and stride's own files
 /// (those at the paths in `own`, under whatever name) are passed over. A file that is named rather than walked
 /// to need not exist: the run will say so of it.
@@ -84,7 +128,7 @@ pub struct Skipped {
 pub fn names<E: From<InputError>>(
     sources: &[Source],
     own: &[PathBuf],
-    add: &mut dyn FnMut(FileName) -> Result<(), E>,
+    add: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Result<Skipped, E> {
     let mut reader = Reader {
         own,
@@ -95,16 +139,14 @@ pub fn names<E: From<InputError>>(
     for source in sources {
         match source {
             Source::Path(path) => reader.path(path)?,
-            Source::List(path, separator) => {
+            Source::List(path, layout) => {
                 let list = FileName::from(path.as_path()).to_string();
-                let file = fs::File::open(path).map_err(|source| InputError::List {
-                    list: list.clone(),
-                    source,
-                })?;
-                reader.list(&list, file, *separator)?;
+                let file =
+                    fs::File::open(path).map_err(|source| table::unreadable(&list, source))?;
+                reader.list(&list, file, layout)?;
             }
-            Source::Stdin(separator) => {
-                reader.list("on standard input", io::stdin().lock(), *separator)?;
+            Source::Stdin(layout) => {
+                reader.list("on standard input", io::stdin().lock(), layout)?;
             }
         }
     }
@@ -122,7 +164,7 @@ struct Reader<'a, E> {
     /// Device and inode of those that are there.
     own_files: Vec<(u64, u64)>,
     skipped: Skipped,
-    add: &'a mut dyn FnMut(FileName) -> Result<(), E>,
+    add: &'a mut dyn FnMut(Item) -> Result<(), E>,
 }
 
 impl<E: From<InputError>> Reader<'_, E> {
@@ -131,16 +173,16 @@ impl<E: From<InputError>> Reader<'_, E> {
         if fs::metadata(path).is_ok_and(|meta| meta.is_dir()) {
             self.walk(path)
         } else {
-            self.file(path)
+            self.item(FileName::from(path).into())
         }
     }
 
-    fn file(&mut self, path: &Path) -> Result<(), E> {
-        if self.is_own(path) {
-            self.skipped.own.push(path.into());
+    fn item(&mut self, item: Item) -> Result<(), E> {
+        if self.is_own(item.name.as_path()) {
+            self.skipped.own.push(item.name);
             return Ok(());
         }
-        (self.add)(path.into())
+        (self.add)(item)
     }
 
     /// Whether this is one of stride's own files, under whatever name or link it is reached. It would not only
@@ -180,7 +222,7 @@ impl<E: From<InputError>> Reader<'_, E> {
             } else if kind.is_file()
                 || kind.is_symlink() && fs::metadata(&path).is_ok_and(|meta| meta.is_file())
             {
-                self.file(&path)?;
+                self.item(FileName::from(path).into())?;
             } else {
                 self.skipped.other += 1;
             }
@@ -188,23 +230,29 @@ impl<E: From<InputError>> Reader<'_, E> {
         Ok(())
     }
 
-    fn list(&mut self, list: &str, from: impl Read, separator: Separator) -> Result<(), E> {
-        let mut from = BufReader::with_capacity(1 << 16, from);
-        let end = if separator == Separator::Nul {
-            0
-        } else {
-            b'\n'
+    fn list(&mut self, list: &str, from: impl Read, layout: &Layout) -> Result<(), E> {
+        let blank = match layout {
+            Layout::Lines => return self.names(list, from, b'\n'),
+            Layout::Nul => return self.names(list, from, 0),
+            Layout::Csv { key } => {
+                csv::rows(list, from, key.as_deref(), &mut |item| self.item(item))?
+            }
+            Layout::Jsonl { key } => {
+                jsonl::rows(list, from, key.as_deref(), &mut |item| self.item(item))?
+            }
         };
+        self.skipped.blank += blank;
+        Ok(())
+    }
+
+    fn names(&mut self, list: &str, from: impl Read, end: u8) -> Result<(), E> {
+        let mut from = BufReader::with_capacity(1 << 16, from);
         let (mut name, mut line) = (Vec::new(), 0);
         loop {
             name.clear();
             line += 1;
             let read = from.read_until(end, &mut name);
-            if read.map_err(|source| InputError::List {
-                list: list.to_owned(),
-                source,
-            })? == 0
-            {
+            if read.map_err(|source| table::unreadable(list, source))? == 0 {
                 return Ok(());
             }
             if name.last() == Some(&end) {
@@ -219,7 +267,7 @@ impl<E: From<InputError>> Reader<'_, E> {
                 }
                 .into());
             } else {
-                self.file(FileName::new(name.as_slice()).as_path())?;
+                self.item(FileName::new(name.as_slice()).into())?;
             }
         }
     }
@@ -231,8 +279,8 @@ mod tests {
 
     fn collect(sources: &[Source], own: &[PathBuf]) -> (Vec<FileName>, Skipped) {
         let mut found = Vec::new();
-        let skipped = names::<InputError>(sources, own, &mut |name| {
-            found.push(name);
+        let skipped = names::<InputError>(sources, own, &mut |item| {
+            found.push(item.name);
             Ok(())
         });
         (found, skipped.unwrap())
@@ -275,16 +323,13 @@ mod tests {
     fn a_list_keeps_every_byte_of_a_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b" a \n\n-b\nc\xff\r\nlast").unwrap();
-        let (found, skipped) = collect(
-            &[Source::List(file.path().to_owned(), Separator::Newline)],
-            &[],
-        );
+        let (found, skipped) = collect(&[Source::List(file.path().to_owned(), Layout::Lines)], &[]);
         let found: Vec<_> = found.iter().map(FileName::as_bytes).collect();
         assert_eq!(found, [&b" a "[..], b"-b", b"c\xff\r", b"last"]);
         assert_eq!(skipped.blank, 1);
 
         fs::write(file.path(), b"new\nline\0\0tail").unwrap();
-        let (found, _) = collect(&[Source::List(file.path().to_owned(), Separator::Nul)], &[]);
+        let (found, _) = collect(&[Source::List(file.path().to_owned(), Layout::Nul)], &[]);
         assert_eq!(found, [FileName::from("new\nline"), FileName::from("tail")]);
     }
 
@@ -292,7 +337,7 @@ mod tests {
     fn nul_bytes_in_lines_are_an_error_that_names_the_line() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"a\nb\0c\n").unwrap();
-        let source = Source::List(file.path().to_owned(), Separator::Newline);
+        let source = Source::List(file.path().to_owned(), Layout::Lines);
         let error = names::<InputError>(&[source], &[], &mut |_| Ok(())).unwrap_err();
         assert!(matches!(error, InputError::Nul { line: 2, .. }), "{error}");
     }

@@ -1,0 +1,252 @@
+//! Lists that are JSON objects, one a line.
+
+use std::fmt::{self, Formatter};
+use std::io::Read;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::table::{DEEPEST, LONGEST, Lines, RowFault, key, name};
+use super::{InputError, Item};
+
+/// Hands over the rows of a JSONL list. Returns how many blank lines there were.
+pub(super) fn rows<E: From<InputError>>(
+    list: &str,
+    from: impl Read,
+    asked: Option<&str>,
+    add: &mut dyn FnMut(Item) -> Result<(), E>,
+) -> Result<u64, E> {
+    let mut lines = Lines::new(list, from);
+    let mut asked = asked.map(str::to_owned);
+    let (mut row, mut blank) = (Vec::new(), 0);
+    loop {
+        row.clear();
+        if !lines.append(&mut row)? {
+            return Ok(blank);
+        }
+        let at = |fault: RowFault| fault.at(list, lines.read);
+        if row.len() > LONGEST {
+            return Err(at(RowFault::TooLong).into());
+        }
+        let text = std::str::from_utf8(&row);
+        let text = text.map_err(|_| at(RowFault::NotText { column: None }))?;
+        let text = text.trim_matches([' ', '\t', '\r', '\n']);
+        if text.is_empty() {
+            blank += 1;
+            continue;
+        }
+        add(item(text, &mut asked).map_err(at)?)?;
+    }
+}
+
+/// Reads a line as a job. The first one decides which column has the names.
+fn item(text: &str, asked: &mut Option<String>) -> Result<Item, RowFault> {
+    if !text.starts_with('{') {
+        return Err(RowFault::NotObject);
+    }
+    let Object(members) =
+        serde_json::from_str(text).map_err(|error| RowFault::NotJson { at: error.column() })?;
+    if depth(text) > DEEPEST {
+        return Err(RowFault::TooDeep);
+    }
+    let key = key(
+        asked.as_deref(),
+        members.iter().map(|(name, _)| name.as_str()),
+    )?;
+    let (column, value) = &members[key];
+    let value: String = serde_json::from_str(value.get()).map_err(|_| RowFault::NotString {
+        column: column.clone(),
+    })?;
+    let name = name(column, value.as_bytes())?;
+    asked.get_or_insert_with(|| column.clone());
+    Ok(Item {
+        name,
+        // As it stands, so that every value is what it was, whatever its digits.
+        columns: Some(text.to_owned()),
+    })
+}
+
+/// How many brackets are open at once.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest, mut quoted, mut escape) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escape => escape = false,
+            b'\\' => escape = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// The members of a JSON object in their order, also those that are there twice.
+struct Object<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Object(members))
+            }
+        }
+        from.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(list: &[u8], asked: Option<&str>) -> Result<(Vec<Item>, u64), InputError> {
+        let mut items = Vec::new();
+        let add = &mut |item| -> Result<(), InputError> {
+            items.push(item);
+            Ok(())
+        };
+        let blank = rows("list", list, asked, add)?;
+        Ok((items, blank))
+    }
+
+    #[test]
+    fn a_line_is_a_job_with_all_its_values_as_they_stand() {
+        let rows = [
+            r#"{"path": "a.txt", "n": 12345678901234567890.00, "s": "\u00e9\/"}"#,
+            r#"{"o":{"path":"no"},"path":"two\nlin\u00e9s 👍 \" "}"#,
+        ];
+        let list = format!("\u{feff}{}\r\n\r\n \t\n  {}  ", rows[0], rows[1]);
+        let (items, blank) = read(list.as_bytes(), None).unwrap();
+        let names = ["a.txt", "two\nlinés 👍 \" "];
+        let expected: Vec<Item> = std::iter::zip(names, rows)
+            .map(|(name, row)| Item {
+                name: name.into(),
+                columns: Some(row.to_owned()),
+            })
+            .collect();
+        assert_eq!((items, blank), (expected, 2));
+        let one = |list: &str, asked| read(list.as_bytes(), asked).unwrap().0[0].name.clone();
+        assert_eq!(one(r#"{"file":"a","path":"b"}"#, None), "b".into());
+        assert_eq!(one(r#"{"x":"a","file":"b"}"#, None), "b".into());
+        assert_eq!(one(r#"{"path":"a","i d":"b"}"#, Some("i d")), "b".into());
+        assert_eq!(read(b"", None).unwrap(), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_a_job_is_named() {
+        let deep = format!(
+            r#"{{"path":"a","d":{}{}}}"#,
+            "[".repeat(1000),
+            "]".repeat(1000)
+        );
+        let more: Vec<String> = (0..30).map(|i| format!(r#""c{i}":0"#)).collect();
+        let more = format!("{{{}}}", more.join(","));
+        for (list, asked, said) in [
+            (
+                &br#"{"a":1,"\u001b":2}"#[..],
+                None,
+                r"has no column `path` or `file`, only `a`, `\u{1b}`",
+            ),
+            (b"{}", Some("id"), "has no column `id`, and no other"),
+            (more.as_bytes(), None, "`c19` and 10 more"),
+            (
+                br#"{"path":"a","path":"b"}"#,
+                None,
+                "has the column `path` twice",
+            ),
+            (
+                br#"{"path":"a","b":1,"\u0062":2}"#,
+                None,
+                "has the column `b` twice",
+            ),
+            (
+                br#"{"path":1}"#,
+                None,
+                "has something other than text in the column `path`",
+            ),
+            (
+                br#"{"path":null}"#,
+                None,
+                "has something other than text in the column `path`",
+            ),
+            (
+                br#"{"path":"\ud800"}"#,
+                None,
+                "has something other than text in the column `path`",
+            ),
+            (br#"{"path":""}"#, None, "has nothing in the column `path`"),
+            (
+                br#"{"path":"a\u0000"}"#,
+                None,
+                "has a NUL byte in the column `path`",
+            ),
+            (br#"["a"]"#, None, "is not a JSON object"),
+            (b"a.txt", None, "is not a JSON object"),
+            (
+                br#"{"path":"a",}"#,
+                None,
+                "is not JSON: it goes wrong at byte 13",
+            ),
+            (
+                br#"{"path":"a"}{}"#,
+                None,
+                "is not JSON: it goes wrong at byte 13",
+            ),
+            (
+                br#"{"path":"a"#,
+                None,
+                "is not JSON: it goes wrong at byte 10",
+            ),
+            (b"{\"path\":\"a\xff\"}", None, "is not UTF-8"),
+            (b"{\"path\":\"a\0\"}", None, "is not JSON"),
+            (
+                deep.as_bytes(),
+                None,
+                "is nested more than 1000 levels deep",
+            ),
+        ] {
+            let good = asked.unwrap_or("path");
+            let list = [format!("{{\"{good}\":\"x\"}}\n\n").as_bytes(), list].concat();
+            let error = read(&list, asked).unwrap_err().to_string();
+            // The first line has decided.
+            let said = said.replace("`path` or `file`", "`path`");
+            assert!(error.starts_with("line 3 of the list list "), "{error}");
+            assert!(error.contains(&said), "{error:?} does not say {said:?}");
+        }
+        let error = read(b"{}\n", None).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "line 1 of the list list has no column `path` or `file`, and no other"
+        );
+    }
+
+    #[test]
+    fn a_line_has_an_end_before_memory_has() {
+        let add = &mut |_| Ok::<(), InputError>(());
+        let error = rows("list", std::io::repeat(b' '), None, add).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 1 of the list list begins a row of more than 16 MiB"
+        );
+    }
+
+    #[test]
+    fn brackets_in_strings_are_not_counted() {
+        assert_eq!(depth(r#"{"[{\"[[":[{}],"b":"\\","c":[[]]}"#), 3);
+    }
+}
