@@ -49,6 +49,7 @@ pub mod export;
 pub mod governor;
 pub mod input;
 pub mod job;
+pub mod jq;
 pub mod retry;
 mod run;
 pub mod settings;

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("job", &[]),
+    ("jq", &["job"]),
     ("class", &["job"]),
     ("retry", &["job"]),
     ("governor", &["job", "retry"]),
