@@ -50,6 +50,7 @@ pub mod governor;
 pub mod input;
 pub mod job;
 pub mod jq;
+pub mod judge;
 pub mod retry;
 mod run;
 pub mod settings;

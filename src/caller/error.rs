@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::template::TemplateError;
+use crate::judge::WrongExpression;
 
 /// A request that cannot be made of what was asked for.
 #[derive(Debug, Error)]
@@ -45,6 +46,9 @@ pub enum PlanError {
         /// Where it would go.
         host: String,
     },
+    /// An expression by which answers are to be judged is none.
+    #[error(transparent)]
+    Expression(#[from] WrongExpression),
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),

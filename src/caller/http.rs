@@ -26,6 +26,7 @@ use super::unreachable::Resolver;
 use super::{Caller, Cancel};
 use crate::class::ClassRule;
 use crate::job::{Attempt, Columns, FileName, Job, JobId, Outcome, Position};
+use crate::judge::Judge;
 use crate::settings::{Header, HeaderValue, Request, Settings};
 
 /// The header that carries an attempt's key
@@ -68,6 +69,7 @@ struct Plan {
     keys: Keys,
     limits: Limits,
     rules: Vec<ClassRule>,
+    judge: Judge,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
     no_proxy: bool,
@@ -148,6 +150,7 @@ impl HttpPlan {
             keys,
             limits,
             rules: settings.classes.clone(),
+            judge: Judge::new(&request.judging)?,
             connect_timeout: settings.connect_timeout,
             tls,
             no_proxy: network.no_proxy,
@@ -406,6 +409,7 @@ impl Caller for HttpCaller {
             secrets: &filled.secrets,
             limits: &self.plan.limits,
             rules: &self.plan.rules,
+            judge: &self.plan.judge,
             repeat: attempt.repeat,
             // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
             has_body: self.plan.method != Method::HEAD,

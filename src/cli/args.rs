@@ -9,6 +9,7 @@ use stride::export::Format;
 use stride::governor::Rate;
 use stride::job::Class;
 
+use super::judging::Answers;
 use super::tuning::{Free, Live};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
@@ -96,6 +97,9 @@ pub(crate) struct Run {
     /// Go on although the request is not the one that the run was made with; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
+
+    #[command(flatten)]
+    pub(crate) answers: Answers,
 
     /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
     #[arg(long, value_name = "RULE", help_heading = KEPT)]

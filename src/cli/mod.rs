@@ -8,6 +8,7 @@ mod events;
 mod exit;
 mod export;
 mod halt;
+mod judging;
 mod list;
 mod look;
 mod netrc;

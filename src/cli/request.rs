@@ -47,6 +47,7 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
             method,
             url,
             headers,
+            judging: run.answers.judging(),
             ..Request::default()
         },
         credentials,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
     ("job", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
@@ -14,7 +14,8 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("event", &["governor", "job", "settings"]),
     ("input", &["job"]),
     ("store", &["event", "governor", "job", "retry", "settings"]),
-    ("caller", &["class", "job", "settings"]),
+    ("judge", &["class", "job", "jq", "settings"]),
+    ("caller", &["class", "job", "judge", "settings"]),
     (
         "engine",
         &[

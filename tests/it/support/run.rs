@@ -173,6 +173,7 @@ impl Fixture {
             "SELECT * FROM job WHERE id = ?1",
             "SELECT * FROM attempt WHERE job = ?1 ORDER BY number",
             "SELECT * FROM result WHERE job = ?1",
+            "SELECT * FROM refused WHERE job = ?1",
         ] {
             let mut statement = connection.prepare(sql).unwrap();
             let columns = statement.column_count();
@@ -195,6 +196,7 @@ impl Fixture {
             "* FROM job",
             "* FROM attempt",
             "* FROM result",
+            "* FROM refused",
             "* FROM tally",
             "* FROM artifact",
         ];
@@ -330,6 +332,7 @@ pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
     Outcome::Succeeded(Answer {
         status: Some(200),
         media_type: Some(media_type.to_owned()),
+        headers: None,
         body: body.into(),
         hint: None,
     })
