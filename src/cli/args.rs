@@ -206,6 +206,12 @@ pub(crate) struct Export {
     /// How
     #[arg(long, value_enum, default_value_t = FormatArg::Json)]
     pub(crate) format: FormatArg,
+    /// What to write of each result, as a jq expression, instead of the run's own
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) extract: Option<String>,
+    /// The whole answers, although the run has an expression
+    #[arg(long, conflicts_with = "extract")]
+    pub(crate) raw: bool,
     /// Although not everything is done: the results there are
     #[arg(long, conflicts_with = "all")]
     pub(crate) partial: bool,

@@ -200,7 +200,9 @@ impl From<ExportError> for Problem {
             ExportError::Store(error) => error.into(),
             ExportError::Target { .. } => Self::of(exit::USAGE, &error),
             ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
-            ExportError::Write { .. } => Self::of(exit::ERROR, &error),
+            ExportError::Extract { .. } | ExportError::Write { .. } => {
+                Self::of(exit::ERROR, &error)
+            }
         }
     }
 }

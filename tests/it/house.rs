@@ -22,7 +22,10 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
             "caller", "event", "governor", "job", "retry", "settings", "store",
         ],
     ),
-    ("export", &["event", "job", "store"]),
+    (
+        "export",
+        &["event", "job", "jq", "judge", "settings", "store"],
+    ),
     (
         "run",
         &[
