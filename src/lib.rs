@@ -51,6 +51,7 @@ pub mod input;
 pub mod job;
 pub mod jq;
 pub mod judge;
+pub mod recheck;
 pub mod retry;
 mod run;
 pub mod settings;

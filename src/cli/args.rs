@@ -8,6 +8,7 @@ use stride::class::ClassRule;
 use stride::export::Format;
 use stride::governor::Rate;
 use stride::job::Class;
+use stride::settings::Expect;
 
 use super::judging::Answers;
 use super::tuning::{Free, Live};
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Failures(Failures),
     /// Write the results
     Export(Export),
+    /// Judge the stored answers again, without calling
+    Recheck(Recheck),
     /// Check the database and every result in it
     Verify,
     /// See it work: a few hundred transcripts and a small API on this machine
@@ -218,6 +221,19 @@ pub(crate) struct Export {
     /// Although not everything is done: the results, and what became of the other files
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Recheck {
+    /// What an answer has to be, instead of what the run says: json, text or any
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) expect: Option<Expect>,
+    /// A jq expression that has to be true of a result, instead of the run's; '' for none
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) success: Option<String>,
+    /// Do it, and judge the answers to come in the same way; otherwise only say what would change
+    #[arg(long)]
+    pub(crate) apply: bool,
 }
 
 #[derive(Debug, ClapArgs)]

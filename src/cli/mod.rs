@@ -13,6 +13,7 @@ mod list;
 mod look;
 mod netrc;
 mod progress;
+mod recheck;
 mod request;
 mod signals;
 mod summary;
@@ -72,6 +73,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Status(status) => look::status(&db, &status),
         Command::Failures(failures) => look::failures(&db, &failures),
         Command::Export(export) => export::export(&db, &export, terminal),
+        Command::Recheck(recheck) => recheck::recheck(&db, &recheck, terminal),
         Command::Verify => look::verify(&db, terminal),
         Command::Demo(demo) => demo::demo(&demo, terminal),
     }

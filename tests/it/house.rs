@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 16] = [
     ("job", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
@@ -26,6 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 15] = [
         "export",
         &["event", "job", "jq", "judge", "settings", "store"],
     ),
+    ("recheck", &["class", "job", "judge", "settings", "store"]),
     (
         "run",
         &[
