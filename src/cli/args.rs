@@ -210,7 +210,7 @@ pub(crate) struct Export {
     #[arg(long, value_enum, default_value_t = FormatArg::Json)]
     pub(crate) format: FormatArg,
     /// What to write of each result, as a jq expression, instead of the run's own
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) extract: Option<String>,
     /// The whole answers, although the run has an expression
     #[arg(long, conflicts_with = "extract")]
@@ -229,7 +229,7 @@ pub(crate) struct Recheck {
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,
     /// A jq expression that has to be true of a result, instead of the run's; '' for none
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) success: Option<String>,
     /// Do it, and judge the answers to come in the same way; otherwise only say what would change
     #[arg(long)]

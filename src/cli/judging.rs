@@ -17,10 +17,10 @@ pub(crate) struct Answers {
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,
     /// A jq expression that has to be true of a result, such as '.status == "ok"'; may use $status and $headers
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) success: Option<String>,
     /// A jq expression for what is exported of a result, such as '.choices[0].message.content'
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) extract: Option<String>,
 }
 

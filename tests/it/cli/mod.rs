@@ -3,6 +3,7 @@
 mod crash;
 mod demo;
 mod export;
+mod judging;
 mod list;
 mod misuse;
 mod readme;
