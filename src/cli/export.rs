@@ -25,14 +25,15 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         (_, true) => Selection::All,
         _ => Selection::Whole,
     };
-    let judging = match reader.info()?.call {
-        Call::Http(request) => request.judging,
-        Call::Program { .. } => Judging::default(),
+    let (judging, has_body) = match reader.info()?.call {
+        Call::Http(request) => (request.judging.clone(), request.has_answer_body()),
+        Call::Program { .. } => (Judging::default(), true),
     };
     let extract = extract(args, &judging)?;
     let format = Form {
         format: args.format.into(),
         expect: judging.expect,
+        has_body,
         extract: extract.as_ref(),
     };
     let incomplete = |error: ExportError| {

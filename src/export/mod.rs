@@ -40,6 +40,8 @@ pub struct Form<'e> {
     pub format: Format,
     /// What every result is, whatever it says of itself.
     pub expect: Expect,
+    /// Whether answers have bodies at all. Where not, an expression sees null.
+    pub has_body: bool,
     /// What is made of each result; otherwise it is written as it is.
     pub extract: Option<&'e Expression>,
 }
@@ -50,6 +52,7 @@ impl From<Format> for Form<'_> {
         Self {
             format,
             expect: Expect::AsStated,
+            has_body: true,
             extract: None,
         }
     }
@@ -292,7 +295,7 @@ impl<'r> Content<'r> {
             media_type: result.media_type.as_deref(),
             headers: result.headers.as_deref(),
             body: &result.body,
-            has_body: true,
+            has_body: form.has_body,
         };
         match extract.value(&reply.input()) {
             Ok(value) => Ok(Some(Self::Extracted(value))),

@@ -3,6 +3,7 @@
 
 mod language;
 mod read;
+mod room;
 mod write;
 
 use std::fmt;
@@ -11,6 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use jaq_core::{Ctx, Vars, unwrap_valr};
 use jaq_json::{Map, Num, Val};
 use thiserror::Error;
+
+pub use room::with_room;
 
 use language::Data;
 
@@ -23,9 +26,6 @@ const SHALLOW: usize = 8;
 
 /// What an expression may say so that more than the answer's depth decides how deep its evaluation gets.
 const RECURSIVE: [&str; 4] = ["def", "fromjson", "reduce", "foreach"];
-
-/// The stack for everything else, in bytes: what is not used of it is not taken.
-const STACK: usize = 64 << 20;
 
 /// How much of an error is kept, in characters: jq's errors show the values they are about.
 const ERROR_KEPT: usize = 300;
@@ -140,15 +140,8 @@ impl Expression {
         }
         // The interpreter goes down into a value by recursion, and so do the user's own definitions, in steps of
         // tens of kilobytes.
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().stack_size(STACK);
-            let failed = || EvalError::new("there is no room for evaluating it");
-            thread
-                .spawn_scoped(scope, || self.evaluate_here(input, take))
-                .map_err(|_| failed())?
-                .join()
-                .map_err(|_| failed())?
-        })
+        with_room(|| self.evaluate_here(input, take))
+            .map_err(|_| EvalError::new("there is no room for evaluating it"))?
     }
 
     fn evaluate_here<T>(

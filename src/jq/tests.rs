@@ -309,3 +309,11 @@ fn headers_are_needed_only_where_they_are_looked_at() {
         Ok("[null,null]")
     );
 }
+
+#[test]
+fn a_thread_with_room_hands_over_what_it_did_and_its_panics() {
+    let done = with_room(|| with_room(|| holds("def f: .; f", "1")).unwrap());
+    assert_eq!(done.unwrap(), Ok(true));
+    let panicked = std::panic::catch_unwind(|| with_room(|| panic!("at the discotheque")));
+    assert!(panicked.is_err());
+}
