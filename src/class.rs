@@ -33,10 +33,18 @@ impl ClassRule {
     /// The class that this rule gives to an answer, if the answer is one it speaks of. A body is looked at
     /// only where the status is not a success, for a result may well contain the words of an error.
     pub fn class_of(&self, status: u16, body: &[u8]) -> Option<Class> {
+        match &self.condition {
+            Condition::Body(_) if (200..300).contains(&status) => None,
+            _ => self.class_of_failure(status, body),
+        }
+    }
+
+    /// The class that this rule gives to an answer that is known to be none of success, whatever its status.
+    pub fn class_of_failure(&self, status: u16, body: &[u8]) -> Option<Class> {
         let holds = match &self.condition {
             Condition::Status(StatusPattern::One(one)) => status == *one,
             Condition::Status(StatusPattern::Hundred(hundred)) => status / 100 == *hundred,
-            Condition::Body(text) => !(200..300).contains(&status) && contains(body, text),
+            Condition::Body(text) => contains(body, text),
         };
         holds.then_some(self.class)
     }

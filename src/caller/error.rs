@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::template::TemplateError;
 use crate::job::FileName;
+use crate::judge::WrongExpression;
 
 /// A request that cannot be made of what was asked for.
 #[derive(Debug, Error)]
@@ -62,6 +63,9 @@ pub enum PlanError {
     /// The address that a host is to have is not one.
     #[error("`{0}` does not say which address a host has: write HOST:PORT:ADDRESS")]
     Address(String),
+    /// An expression by which answers are to be judged is none.
+    #[error(transparent)]
+    Expression(#[from] WrongExpression),
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),

@@ -16,7 +16,8 @@ use super::redirect::Redirects;
 use super::secrets::Secrets;
 use super::unreachable;
 use crate::class::ClassRule;
-use crate::job::{Answer, Class, Failure, Hint, Outcome, is_json, json_text};
+use crate::job::{Answer, Class, Failure, Hint, Outcome, Refused};
+use crate::judge::{Judge, Reply};
 
 /// The bounds of a call.
 #[derive(Debug)]
@@ -27,8 +28,6 @@ pub(super) struct Limits {
     pub(super) max_response: usize,
 }
 
-/// The status of an answer that has no body, whatever its headers say (RFC 9110, section 15.3.5).
-const NO_CONTENT: u16 = 204;
 /// How much of an error's body is read so that its connection can be used again, in bytes.
 const ERROR_READ: usize = 64 << 10;
 /// How much room is made for an answer before any of it has come, in bytes.
@@ -44,6 +43,8 @@ pub(super) struct Exchange<'c> {
     pub(super) progress: &'c Progress,
     pub(super) secrets: &'c Secrets,
     pub(super) limits: &'c Limits,
+    /// Which answers are results.
+    pub(super) judge: &'c Judge,
     /// What the user says about classes.
     pub(super) rules: &'c [ClassRule],
     /// Whether the service may know the attempt's key from one before.
@@ -141,10 +142,10 @@ impl Exchange<'_> {
         )]
         let now = SystemTime::now();
         let hint = hints::hint(&look, now);
-        if judge::is_good(self.rules, status.as_u16()) {
-            return self.success(response, hint).await;
-        }
         let wait = hints::wait(&look, now);
+        if judge::is_good(self.rules, status.as_u16()) {
+            return self.success(response, hint, wait).await;
+        }
         let asks_to_wait = hints::stated(&look, now).is_some();
         let mut message = format!("HTTP {status}");
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
@@ -170,9 +171,23 @@ impl Exchange<'_> {
         }
     }
 
-    async fn success(&self, mut response: Response, hint: Option<Box<Hint>>) -> Outcome {
+    async fn success(
+        &self,
+        mut response: Response,
+        hint: Option<Box<Hint>>,
+        wait: Option<Duration>,
+    ) -> Outcome {
         let status = response.status().as_u16();
         let media_type = text(response.headers(), &CONTENT_TYPE);
+        let headers = self
+            .judge
+            .keeps_headers()
+            .then(|| as_json(response.headers(), &|value| lossy(value)));
+        let masked_headers = headers.as_ref().map(|_| {
+            as_json(response.headers(), &|value| {
+                self.secrets.mask_text(&lossy(value))
+            })
+        });
         let bad = |kind, message: &str, body: &[u8]| {
             Outcome::Failed(Failure {
                 status: Some(status),
@@ -220,23 +235,38 @@ impl Exchange<'_> {
                 }
             }
         }
-        if self.has_body
-            && status != NO_CONTENT
-            && media_type.as_deref().is_some_and(is_json)
-            && let Err(error) = json_text(&body)
-        {
-            return bad(
-                "not_json",
-                &format!("the answer says it is JSON and is not: {error}"),
-                &body,
-            );
-        }
-        Outcome::Succeeded(Answer {
+        let judged = self.judge.judge(&Reply {
             status: Some(status),
-            media_type,
-            body,
+            media_type: media_type.as_deref(),
+            headers: headers.as_deref(),
+            body: &body,
+            has_body: self.has_body,
+        });
+        let Err(refusal) = judged else {
+            return Outcome::Succeeded(Answer {
+                status: Some(status),
+                media_type,
+                headers: masked_headers,
+                body,
+                hint,
+            });
+        };
+        let class = refusal.class(self.rules, Some(status), &body);
+        let failure = Failure {
+            status: Some(status),
+            body: self.keep(&body),
+            answer: Some(Box::new(Refused {
+                media_type: media_type.map(|text| self.secrets.mask_text(&text)),
+                headers: masked_headers,
+                body: self.secrets.mask(&body),
+            })),
             hint,
-        })
+            ..self.failure(class, refusal.kind, &refusal.message)
+        };
+        match class {
+            Class::Throttled => Outcome::Throttled { failure, wait },
+            _ => Outcome::Failed(failure),
+        }
     }
 
     /// The beginning of an error's body. The status is the answer already, so a body that breaks off or stands
@@ -290,6 +320,19 @@ impl Exchange<'_> {
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).map(lossy)
+}
+
+/// Headers as a JSON object from lower-case name to value; several of one name are joined as in a list (RFC 9110,
+/// section 5.3).
+fn as_json(headers: &HeaderMap, show: &dyn Fn(&HeaderValue) -> String) -> String {
+    let object: serde_json::Map<_, _> = headers
+        .keys()
+        .map(|name| {
+            let values: Vec<String> = headers.get_all(name).iter().map(show).collect();
+            (name.as_str().to_owned(), values.join(", ").into())
+        })
+        .collect();
+    serde_json::Value::Object(object).to_string()
 }
 
 fn lossy(value: &HeaderValue) -> String {

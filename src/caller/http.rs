@@ -24,6 +24,7 @@ use super::unreachable::Resolver;
 use super::{Caller, Cancel, tls};
 use crate::class::ClassRule;
 use crate::job::{Attempt, Job, Outcome};
+use crate::judge::Judge;
 use crate::settings::{Http, Request, Settings, Transport};
 
 /// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
@@ -76,6 +77,7 @@ pub(super) struct Plan {
     pub(super) keys: Keys,
     limits: Limits,
     rules: Vec<ClassRule>,
+    judge: Judge,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
     transport: Transport,
@@ -124,6 +126,7 @@ impl HttpPlan {
                 max_response: usize::try_from(settings.max_response).unwrap_or(usize::MAX),
             },
             rules: settings.classes.clone(),
+            judge: Judge::new(&request.judging)?,
             connect_timeout: settings.connect_timeout,
             tls: tls::configuration(&transport, target.scheme() == "https")?,
             resolve: network::addresses(&transport.resolve)?,
@@ -278,6 +281,7 @@ impl Caller for HttpCaller {
             secrets: &filled.secrets,
             limits: &self.plan.limits,
             rules: &self.plan.rules,
+            judge: &self.plan.judge,
             repeat: attempt.repeat,
             // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
             has_body: *filled.message.method() != Method::HEAD,

@@ -8,7 +8,9 @@ use stride::class::ClassRule;
 use stride::export::Format;
 use stride::governor::Rate;
 use stride::job::Class;
+use stride::settings::Expect;
 
+use super::judging::Answers;
 use super::request::Words;
 use super::tuning::{Free, Live};
 
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Failures(Failures),
     /// Write the results
     Export(Export),
+    /// Judge the stored answers again, without calling
+    Recheck(Recheck),
     /// Check the database and every result in it
     Verify,
     /// See it work: a few hundred transcripts and a small API on this machine
@@ -117,6 +121,9 @@ pub(crate) struct Run {
     /// Go on although the request is not the one that the run was made with; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
+
+    #[command(flatten)]
+    pub(crate) answers: Answers,
 
     /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
     #[arg(long, value_name = "RULE", help_heading = KEPT)]
@@ -249,12 +256,31 @@ pub(crate) struct Export {
     /// How
     #[arg(long, value_enum, default_value_t = FormatArg::Json)]
     pub(crate) format: FormatArg,
+    /// What to write of each result, as a jq expression, instead of the run's own
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    pub(crate) extract: Option<String>,
+    /// The whole answers, although the run has an expression
+    #[arg(long, conflicts_with = "extract")]
+    pub(crate) raw: bool,
     /// Although not everything is done: the results there are
     #[arg(long, conflicts_with = "all")]
     pub(crate) partial: bool,
     /// Although not everything is done: the results, and what became of the other files
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Recheck {
+    /// What an answer has to be, instead of what the run says: json, text or any
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) expect: Option<Expect>,
+    /// A jq expression that has to be true of a result, instead of the run's; '' for none
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    pub(crate) success: Option<String>,
+    /// Do it, and judge the answers to come in the same way; otherwise only say what would change
+    #[arg(long)]
+    pub(crate) apply: bool,
 }
 
 #[derive(Debug, ClapArgs)]

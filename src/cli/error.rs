@@ -11,6 +11,7 @@ use stride::job::FileName;
 use stride::store::StoreError;
 
 use super::exit;
+use super::judging::wrong_expression;
 use super::terminal::{Terminal, counted};
 
 /// An error, its exit code, and what the user can do.
@@ -174,6 +175,7 @@ impl From<PlanError> for Problem {
             PlanError::Plain { .. } => problem
                 .note("whoever is on the way could read it; nothing was sent")
                 .hint("use https, or --allow-plain-http where the network between is trusted"),
+            PlanError::Expression(wrong) => wrong_expression(wrong),
             PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
             PlanError::Certificate { .. } => {
                 problem.hint("the file has to be PEM: text with -----BEGIN …----- lines")
@@ -238,7 +240,9 @@ impl From<ExportError> for Problem {
             ExportError::Store(error) => error.into(),
             ExportError::Target { .. } => Self::of(exit::USAGE, &error),
             ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
-            ExportError::Write { .. } => Self::of(exit::ERROR, &error),
+            ExportError::Extract { .. } | ExportError::Write { .. } => {
+                Self::of(exit::ERROR, &error)
+            }
         }
     }
 }

@@ -3,8 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use stride::export::{ExportError, Selection, to_file, to_stream};
+use stride::export::{ExportError, Form, Selection, to_file, to_stream};
 use stride::job::FileName;
+use stride::jq::Expression;
+use stride::judge::WrongExpression;
+use stride::settings::{Call, Judging};
 use stride::store::{Reader, note_artifact};
 
 use super::args::{Export, FormatArg};
@@ -22,7 +25,17 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         (_, true) => Selection::All,
         _ => Selection::Whole,
     };
-    let format = args.format.into();
+    let (judging, has_body) = match reader.info()?.call {
+        Call::Http(request) => (request.judging.clone(), request.has_answer_body()),
+        Call::Program { .. } => (Judging::default(), true),
+    };
+    let extract = extract(args, &judging)?;
+    let format = Form {
+        format: args.format.into(),
+        expect: judging.expect,
+        has_body,
+        extract: extract.as_ref(),
+    };
     let incomplete = |error: ExportError| {
         match error {
         ExportError::Incomplete { counts } => Problem::from(error).note(standing(&counts)).hint(format!(
@@ -30,6 +43,10 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             command(db, "resume"),
             command(db, &again(args, "--partial")),
             command(db, &again(args, "--all")),
+        )),
+        ExportError::Extract { .. } => Problem::from(error).hint(format!(
+            "in the expression, `?` passes over what is not there and `//` gives another value, as in '.a.b? // null'; {} writes the whole answers",
+            command(db, &again(args, "--raw"))
         )),
         _ => error.into(),
     }
@@ -68,6 +85,18 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
     }
 }
 
+/// What is to be made of each result: what is asked for here, or what the run says.
+fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, WrongExpression> {
+    let text = args.extract.as_ref().or(judging.extract.as_ref());
+    text.filter(|_| !args.raw)
+        .map(|text| Expression::new(text))
+        .transpose()
+        .map_err(|source| WrongExpression {
+            flag: "extract",
+            source,
+        })
+}
+
 /// The words of this export, with a way out added.
 fn again(args: &Export, way_out: &str) -> String {
     let format = match args.format {
@@ -79,5 +108,16 @@ fn again(args: &Export, way_out: &str) -> String {
         .output
         .as_ref()
         .map_or_else(String::new, |path| format!(" -o {}", quoted(path)));
-    format!("export {way_out}{format}{output}")
+    let extract = match &args.extract {
+        _ if args.raw && way_out != "--raw" => " --raw".to_owned(),
+        Some(text) if way_out != "--raw" => format!(" --extract {}", quoted(Path::new(text))),
+        _ => String::new(),
+    };
+    let selection = match (args.partial, args.all) {
+        _ if way_out != "--raw" => "",
+        (true, _) => " --partial",
+        (_, true) => " --all",
+        _ => "",
+    };
+    format!("export {way_out}{selection}{extract}{format}{output}")
 }

@@ -8,10 +8,12 @@ mod events;
 mod exit;
 mod export;
 mod halt;
+mod judging;
 mod list;
 mod look;
 mod netrc;
 mod progress;
+mod recheck;
 mod request;
 mod signals;
 mod summary;
@@ -24,6 +26,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use stride::jq::with_room;
 
 use args::{Args, Command};
 use error::Problem;
@@ -70,8 +73,14 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Set(live) => work::set(&db, &live, terminal),
         Command::Status(status) => look::status(&db, &status),
         Command::Failures(failures) => look::failures(&db, &failures),
-        Command::Export(export) => export::export(&db, &export, terminal),
+        Command::Export(export) => roomy(|| export::export(&db, &export, terminal)),
+        Command::Recheck(recheck) => roomy(|| recheck::recheck(&db, &recheck, terminal)),
         Command::Verify => look::verify(&db, terminal),
         Command::Demo(demo) => demo::demo(&demo, terminal),
     }
+}
+
+/// Does what evaluates an expression for each of many answers.
+fn roomy(work: impl FnOnce() -> Result<u8, Problem> + Send) -> Result<u8, Problem> {
+    with_room(work).map_err(|error| Problem::of(exit::ERROR, &error))?
 }

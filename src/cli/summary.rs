@@ -12,7 +12,7 @@ use super::error::{Problem, command};
 use super::terminal::{Terminal, counted, grouped};
 
 /// How much of a message or a body is shown in one line, in characters.
-const SHOWN: usize = 160;
+const SHOWN: usize = 200;
 
 /// Where a run stands, in a line.
 pub(crate) fn standing(counts: &Counts) -> String {
@@ -148,7 +148,7 @@ pub(crate) fn told(cause: &Cause) -> Vec<String> {
 }
 
 /// Text from outside, safe to show and not too long.
-fn short(text: &[u8]) -> String {
+pub(crate) fn short(text: &[u8]) -> String {
     let text = escaped(text);
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -30,13 +30,16 @@ use super::tuning::{Free, Live};
 
 /// `stride run`: makes the run, or goes on with it.
 pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, Problem> {
-    let asked = asked(&args)?;
+    let mut asked = asked(&args)?;
     args.free.limit(asked.limits);
     let sources = sources(&args)?;
-    let call = Call::Http(Box::new(asked.request.clone()));
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A run that there is has its own folder and settings. Whether it can be read is found out, and told, later.
     let info = Reader::open(db).and_then(|reader| reader.info());
+    if let Ok(info) = &info {
+        args.answers.keep(&info.call, &mut asked.request.judging);
+    }
+    let call = Call::Http(Box::new(asked.request.clone()));
     let (base, kept) = info.map_or_else(
         |_| (here.clone(), Settings::default()),
         |info| (info.base, info.settings),

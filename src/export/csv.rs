@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Content, ExportError, timestamp, write_failed};
-use crate::store::{Reader, Record, Stored};
+use super::{Content, ExportError, Form, timestamp, write_failed};
+use crate::store::{Reader, Record};
 
 const COLUMNS: [&str; 10] = [
     "file",
@@ -23,7 +23,12 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// Writes a table with a line a job.
-pub(super) fn table(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u64, ExportError> {
+pub(super) fn table(
+    reader: &Reader,
+    form: &Form<'_>,
+    all: bool,
+    to: &mut impl Write,
+) -> Result<u64, ExportError> {
     let mut to = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(to);
@@ -31,7 +36,9 @@ pub(super) fn table(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u
     to.write_record(COLUMNS).map_err(failed)?;
     let mut written = 0;
     reader.records(all, &mut |record| {
-        to.write_record(row(&record)).map_err(failed)?;
+        let content = Content::of(&record, form)?;
+        to.write_record(row(&record, content.as_ref()))
+            .map_err(failed)?;
         written += 1;
         Ok::<_, ExportError>(())
     })?;
@@ -39,7 +46,7 @@ pub(super) fn table(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u
     Ok(written)
 }
 
-fn row(record: &Record) -> [String; COLUMNS.len()] {
+fn row(record: &Record, content: Option<&Content<'_>>) -> [String; COLUMNS.len()] {
     [
         safe(&record.path.to_string_lossy()).into_owned(),
         record.state.as_str().to_owned(),
@@ -58,25 +65,28 @@ fn row(record: &Record) -> [String; COLUMNS.len()] {
         record.took.map_or_else(String::new, |took| {
             format!("{}.{:03}", took / 1000, took % 1000)
         }),
-        record
-            .result
-            .as_ref()
-            .map_or_else(String::new, |result| safe(&cell(result)).into_owned()),
+        content.map_or_else(String::new, |content| safe(&cell(content)).into_owned()),
         record.path.odd_bytes().unwrap_or_default(),
     ]
 }
 
-/// A result as one cell: text as it is, other bytes as a `data:` URL (RFC 2397).
-fn cell(result: &Stored) -> Cow<'_, str> {
-    match result.content() {
-        Content::Json(text) | Content::Text(text) => text.into(),
-        Content::Bytes(bytes) => {
-            let media_type = result
-                .media_type
-                .as_deref()
-                .unwrap_or("application/octet-stream");
-            format!("data:{media_type};base64,{}", STANDARD.encode(bytes)).into()
+/// A result as one cell: text as it is, other bytes as a `data:` URL (RFC 2397). A string that was extracted is its
+/// characters; one that has a half of a surrogate pair in it, which no text can have, stays JSON.
+fn cell<'c>(content: &'c Content<'_>) -> Cow<'c, str> {
+    match content {
+        Content::Json(text) | Content::Text(text) => (*text).into(),
+        Content::Bytes(encoded) => {
+            let media_type = encoded.media_type.unwrap_or("application/octet-stream");
+            format!(
+                "data:{media_type};base64,{}",
+                STANDARD.encode(encoded.bytes)
+            )
+            .into()
         }
+        Content::Extracted(json) => match serde_json::from_str::<String>(json) {
+            Ok(text) => text.into(),
+            Err(_) => json.into(),
+        },
     }
 }
 

@@ -5,19 +5,25 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Content, Encoded, Error, ExportError, timestamp, write_failed};
+use super::{Content, Encoded, Error, ExportError, Form, timestamp, write_failed};
 use crate::job::{Class, FileName, JobState};
-use crate::store::{Reader, Record, Stored};
+use crate::store::{Reader, Record};
 
 /// Writes one object from name to result, a line each.
-pub(super) fn object(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u64, ExportError> {
+pub(super) fn object(
+    reader: &Reader,
+    form: &Form<'_>,
+    all: bool,
+    to: &mut impl Write,
+) -> Result<u64, ExportError> {
     let mut written = 0;
     reader.records(all, &mut |record| {
+        let content = Content::of(&record, form)?;
         to.write_all(if written == 0 { b"{\n" } else { b",\n" })
             .and_then(|()| key(&record.path, to))
             .and_then(|()| to.write_all(b": "))
-            .and_then(|()| match &record.result {
-                Some(result) => value(result, to),
+            .and_then(|()| match &content {
+                Some(content) => value(content, to),
                 None => to
                     .write_all(b"{\"error\": ")
                     .and_then(|()| json(&Error::of(&record), to))
@@ -46,11 +52,12 @@ fn key(path: &FileName, to: &mut impl Write) -> io::Result<()> {
     to.write_all(b"\"")
 }
 
-fn value(result: &Stored, to: &mut impl Write) -> io::Result<()> {
-    match result.content() {
+fn value(content: &Content<'_>, to: &mut impl Write) -> io::Result<()> {
+    match content {
         Content::Json(text) => to.write_all(text.as_bytes()),
-        Content::Text(text) => json(&text, to),
-        Content::Bytes(bytes) => json(&Encoded::new(bytes, result.media_type.as_deref()), to),
+        Content::Text(text) => json(text, to),
+        Content::Bytes(encoded) => json(encoded, to),
+        Content::Extracted(text) => to.write_all(text.as_bytes()),
     }
 }
 
@@ -83,10 +90,16 @@ enum LineResult<'r> {
 }
 
 /// Writes a line a job.
-pub(super) fn lines(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u64, ExportError> {
+pub(super) fn lines(
+    reader: &Reader,
+    form: &Form<'_>,
+    all: bool,
+    to: &mut impl Write,
+) -> Result<u64, ExportError> {
     let mut written = 0;
     reader.records(all, &mut |record| {
-        line(&record, to)
+        let content = Content::of(&record, form)?;
+        line(&record, content, to)
             .and_then(|()| to.write_all(b"\n"))
             .map_err(write_failed)?;
         written += 1;
@@ -95,21 +108,15 @@ pub(super) fn lines(reader: &Reader, all: bool, to: &mut impl Write) -> Result<u
     Ok(written)
 }
 
-fn line(record: &Record, to: &mut impl Write) -> io::Result<()> {
-    let result = match record
-        .result
-        .as_ref()
-        .map(|result| (result, result.content()))
-    {
+fn line(record: &Record, content: Option<Content<'_>>, to: &mut impl Write) -> io::Result<()> {
+    let result = match content {
         None => None,
-        Some((_, Content::Json(text))) => {
+        Some(Content::Json(text)) => {
             Some(LineResult::Json(RawValue::from_string(on_one_line(text))?))
         }
-        Some((_, Content::Text(text))) => Some(LineResult::Text(text)),
-        Some((result, Content::Bytes(bytes))) => Some(LineResult::Bytes(Encoded::new(
-            bytes,
-            result.media_type.as_deref(),
-        ))),
+        Some(Content::Text(text)) => Some(LineResult::Text(text)),
+        Some(Content::Bytes(encoded)) => Some(LineResult::Bytes(encoded)),
+        Some(Content::Extracted(text)) => Some(LineResult::Json(RawValue::from_string(text)?)),
     };
     let line = Line {
         file: &record.path.to_string_lossy(),
@@ -135,6 +142,8 @@ fn on_one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Expect;
+    use crate::store::Stored;
 
     fn shown(name: &[u8]) -> String {
         let mut out = Vec::new();
@@ -155,10 +164,11 @@ mod tests {
         let shown = |media_type: Option<&str>, body: &[u8]| {
             let stored = Stored {
                 media_type: media_type.map(str::to_owned),
+                headers: None,
                 body: body.to_vec(),
             };
             let mut out = Vec::new();
-            value(&stored, &mut out).unwrap();
+            value(&stored.content(Expect::AsStated), &mut out).unwrap();
             String::from_utf8(out).unwrap()
         };
         let verbatim = r#"{"a":1,"a":2,"n":1e400,"s":"\ud800"}"#;

@@ -12,11 +12,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use crate::event::Counts;
 use crate::job::{Class, FileName, JobState, is_json, json_text};
+use crate::jq::{EvalError, Expression};
+use crate::judge::Reply;
+use crate::settings::Expect;
 use crate::store::{Reader, Record, StoreError, Stored};
 
 /// How results are written.
@@ -28,6 +31,31 @@ pub enum Format {
     Jsonl,
     /// The same columns, for spreadsheets.
     Csv,
+}
+
+/// What is written of each result, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Form<'e> {
+    /// How.
+    pub format: Format,
+    /// What every result is, whatever it says of itself.
+    pub expect: Expect,
+    /// Whether answers have bodies at all. Where not, an expression sees null.
+    pub has_body: bool,
+    /// What is made of each result; otherwise it is written as it is.
+    pub extract: Option<&'e Expression>,
+}
+
+impl From<Format> for Form<'_> {
+    /// Results as they are, by what they say they are.
+    fn from(format: Format) -> Self {
+        Self {
+            format,
+            expect: Expect::AsStated,
+            has_body: true,
+            extract: None,
+        }
+    }
 }
 
 /// Which jobs are written.
@@ -53,6 +81,14 @@ pub enum ExportError {
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An expression has no value for a result.
+    #[error("nothing can be extracted from the result of {path}")]
+    Extract {
+        /// The job's name.
+        path: FileName,
+        /// Why.
+        source: EvalError,
+    },
     /// The export cannot be written.
     #[error("cannot write {target}")]
     Write {
@@ -75,11 +111,11 @@ pub enum ExportError {
 ///
 /// # Errors
 ///
-/// Not everything is done and `selection` is [`Selection::Whole`]; a result is damaged; reading or writing
-/// fails. What was written by then stays written.
-pub fn to_stream(
+/// Not everything is done and `selection` is [`Selection::Whole`]; a result is damaged or nothing can be extracted
+/// from it; reading or writing fails. What was written by then stays written.
+pub fn to_stream<'e>(
     reader: &Reader,
-    format: Format,
+    form: impl Into<Form<'e>>,
     selection: Selection,
     to: &mut dyn Write,
 ) -> Result<u64, ExportError> {
@@ -93,10 +129,11 @@ pub fn to_stream(
     };
     let mut to = BufWriter::with_capacity(1 << 16, to);
     let all = selection == Selection::All;
-    let written = match format {
-        Format::Json => json::object(reader, all, &mut to)?,
-        Format::Jsonl => json::lines(reader, all, &mut to)?,
-        Format::Csv => csv::table(reader, all, &mut to)?,
+    let form = form.into();
+    let written = match form.format {
+        Format::Json => json::object(reader, &form, all, &mut to)?,
+        Format::Jsonl => json::lines(reader, &form, all, &mut to)?,
+        Format::Csv => csv::table(reader, &form, all, &mut to)?,
     };
     to.flush().map_err(failed)?;
     Ok(written)
@@ -108,9 +145,9 @@ pub fn to_stream(
 /// # Errors
 ///
 /// As [`to_stream`]; then the old file, or its absence, is untouched.
-pub fn to_file(
+pub fn to_file<'e>(
     reader: &Reader,
-    format: Format,
+    form: impl Into<Form<'e>>,
     selection: Selection,
     path: &Path,
 ) -> Result<u64, ExportError> {
@@ -142,7 +179,7 @@ pub fn to_file(
             .write(true)
             .open(&target)
             .map_err(failed)?;
-        return to_stream(reader, format, selection, &mut device);
+        return to_stream(reader, form, selection, &mut device);
     }
     remove_stale(&target);
     let temporary = Temporary(temporary_name(&target, std::process::id()));
@@ -152,7 +189,7 @@ pub fn to_file(
         .mode(0o600)
         .open(&temporary.0)
         .map_err(failed)?;
-    let written = to_stream(reader, format, selection, &mut file).map_err(|error| match error {
+    let written = to_stream(reader, form, selection, &mut file).map_err(|error| match error {
         ExportError::Write { source, .. } => failed(source),
         error => error,
     })?;
@@ -239,21 +276,53 @@ enum Content<'r> {
     /// Text.
     Text(&'r str),
     /// Anything else.
-    Bytes(&'r [u8]),
+    Bytes(Encoded<'r>),
+    /// What was extracted, as JSON text.
+    Extracted(String),
+}
+
+impl<'r> Content<'r> {
+    /// What is written of a job's result, if it has one.
+    fn of(record: &'r Record, form: &Form<'_>) -> Result<Option<Self>, ExportError> {
+        let Some(result) = &record.result else {
+            return Ok(None);
+        };
+        let Some(extract) = form.extract else {
+            return Ok(Some(result.content(form.expect)));
+        };
+        let reply = Reply {
+            status: record.status,
+            media_type: result.media_type.as_deref(),
+            headers: result.headers.as_deref(),
+            body: &result.body,
+            has_body: form.has_body,
+        };
+        match extract.value(&reply.input()) {
+            Ok(value) => Ok(Some(Self::Extracted(value))),
+            Err(source) => Err(ExportError::Extract {
+                path: record.path.clone(),
+                source,
+            }),
+        }
+    }
 }
 
 impl Stored {
-    fn content(&self) -> Content<'_> {
+    fn content(&self, expect: Expect) -> Content<'_> {
         let media_type = self.media_type.as_deref();
+        let is_text = |media_type| expect == Expect::Text || is_text(media_type);
         // A program's own caller may call JSON what is not, and one such answer must not spoil the whole.
-        if media_type.is_some_and(is_json)
+        if (media_type.is_some_and(is_json) || expect == Expect::Json)
             && let Ok(text) = json_text(&self.body)
         {
             return Content::Json(text);
         }
         match std::str::from_utf8(&self.body) {
             Ok(text) if media_type.is_none_or(is_text) => Content::Text(text),
-            _ => Content::Bytes(&self.body),
+            _ => Content::Bytes(Encoded {
+                bytes: &self.body,
+                media_type,
+            }),
         }
     }
 }
@@ -279,17 +348,13 @@ fn is_text(media_type: &str) -> bool {
 /// Bytes that are not text, as JSON.
 #[derive(Serialize)]
 struct Encoded<'r> {
-    base64: String,
+    #[serde(rename = "base64", serialize_with = "in_base64")]
+    bytes: &'r [u8],
     media_type: Option<&'r str>,
 }
 
-impl<'r> Encoded<'r> {
-    fn new(bytes: &[u8], media_type: Option<&'r str>) -> Self {
-        Self {
-            base64: STANDARD.encode(bytes),
-            media_type,
-        }
-    }
+fn in_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
 }
 
 /// A failure, as JSON.

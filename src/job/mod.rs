@@ -155,7 +155,7 @@ pub enum Class {
     Auth,
     /// The service does not take this file: other 4xx, and redirects.
     Rejected,
-    /// A 2xx whose body is not what it says: too large, or not JSON.
+    /// A 2xx that is no result: too large, not what was expected, or not successful by its own words.
     BadResponse,
     /// The file is missing, unreadable, not a regular file, or cannot be put into the request.
     Input,
@@ -230,10 +230,24 @@ pub struct Answer {
     pub status: Option<u16>,
     /// The `Content-Type` as received.
     pub media_type: Option<String>,
+    /// The headers, as a JSON object from lower-case name to value, where an expression of the run looks at them.
+    pub headers: Option<String>,
     /// The body as received, after content decoding.
     pub body: Vec<u8>,
     /// What the service said about its limits, if anything.
     pub hint: Option<Box<Hint>>,
+}
+
+/// A complete answer with a status of success that was judged to be no result: kept whole, so that it can be judged
+/// again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The `Content-Type` as received.
+    pub media_type: Option<String>,
+    /// The headers, as [`Answer::headers`].
+    pub headers: Option<String>,
+    /// The body, without secrets.
+    pub body: Vec<u8>,
 }
 
 impl Answer {
@@ -242,6 +256,7 @@ impl Answer {
         Self {
             status: None,
             media_type: Some("application/json".to_owned()),
+            headers: None,
             body: text.into().into_bytes(),
             hint: None,
         }
@@ -269,6 +284,8 @@ pub struct Failure {
     pub message: String,
     /// The beginning of the answer's body, at most [`Failure::BODY_KEPT`] bytes.
     pub body: Vec<u8>,
+    /// The whole answer, where it could be judged again.
+    pub answer: Option<Box<Refused>>,
     /// What the service said about its limits, if anything.
     pub hint: Option<Box<Hint>>,
 }
@@ -288,6 +305,7 @@ impl Failure {
             status: None,
             message: message.into(),
             body: Vec::new(),
+            answer: None,
             hint: None,
         }
     }

@@ -44,6 +44,13 @@ pub struct Request {
     pub judging: Judging,
 }
 
+impl Request {
+    /// Whether an answer to it has a body. That to HEAD describes one that does not come (RFC 9110, section 9.3.2).
+    pub fn has_answer_body(&self) -> bool {
+        self.method != "HEAD"
+    }
+}
+
 /// A header that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {

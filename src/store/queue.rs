@@ -364,11 +364,40 @@ pub(super) fn settle(
     if let Some(answer) = answer {
         let checksum = checksum.unwrap_or_else(|| Checksum::of(&answer.body));
         transaction
-            .prepare_cached("INSERT INTO result (job, attempt, media_type, body, sha256) VALUES (?1, ?2, ?3, ?4, ?5)")
+            .prepare_cached(
+                "INSERT INTO result (job, attempt, media_type, headers, body, sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )
             .and_then(|mut statement| {
-                statement.execute(params![attempt.job.0, attempt.number, answer.media_type, answer.body, checksum.0])
+                statement.execute(params![
+                    attempt.job.0,
+                    attempt.number,
+                    answer.media_type,
+                    answer.headers,
+                    answer.body,
+                    checksum.0
+                ])
             })
             .map_err(doing("recording a result"))?;
+        transaction
+            .prepare_cached("DELETE FROM refused WHERE job = ?1")
+            .and_then(|mut statement| statement.execute([attempt.job.0]))
+            .map_err(doing("recording a result"))?;
+    }
+    if let Some(refused) = failure.and_then(|failure| failure.answer.as_deref()) {
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .and_then(|mut statement| {
+                statement.execute(params![
+                    attempt.job.0,
+                    attempt.number,
+                    refused.media_type,
+                    refused.headers,
+                    refused.body
+                ])
+            })
+            .map_err(doing("keeping an answer that is no result"))?;
     }
     Ok(state)
 }

@@ -76,6 +76,8 @@ pub struct Record {
 pub struct Stored {
     /// The `Content-Type` as received.
     pub media_type: Option<String>,
+    /// The headers, as a JSON object from lower-case name to value, where they were kept.
+    pub headers: Option<String>,
     /// The body as received.
     pub body: Vec<u8>,
 }
@@ -121,7 +123,8 @@ impl Cause {
 }
 
 const RECORD: &str = "SELECT job.path, job.state, job.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
-            attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256
+            attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
+            result.headers
      FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
               LEFT JOIN result ON result.job = job.id";
 
@@ -248,9 +251,16 @@ impl Reader {
         sql: &str,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
+        let version =
+            connection::version(&self.connection).map_err(doing("reading the version"))?;
+        // Before that there was no such column.
+        let sql = match version {
+            ..3 => sql.replace("result.headers", "NULL"),
+            _ => sql.to_owned(),
+        };
         let mut statement = self
             .connection
-            .prepare(sql)
+            .prepare(&sql)
             .map_err(doing("reading jobs"))?;
         let mut rows = statement.query([]).map_err(doing("reading jobs"))?;
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
@@ -328,7 +338,7 @@ impl Reader {
 fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
     let class: Option<String> = row.get(4)?;
     let body: Option<Vec<u8>> = row.get(12)?;
-    let media_type = row.get(11)?;
+    let (media_type, headers) = (row.get(11)?, row.get(14)?);
     let record = Record {
         path: path_from_sql(row, 0)?,
         state: state_from_sql(row.get(1)?)?,
@@ -341,7 +351,11 @@ fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
         error_body: row.get(8)?,
         started: row.get(9)?,
         took: row.get(10)?,
-        result: body.map(|body| Stored { media_type, body }),
+        result: body.map(|body| Stored {
+            media_type,
+            headers,
+            body,
+        }),
     };
     Ok((record, row.get::<_, Option<[u8; 32]>>(13)?.map(Checksum)))
 }

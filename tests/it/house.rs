@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("job", &[]),
+    ("jq", &["job"]),
     ("class", &["job"]),
     ("curl", &[]),
     ("retry", &["job"]),
@@ -14,14 +15,19 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("event", &["governor", "job", "settings"]),
     ("input", &["job"]),
     ("store", &["event", "governor", "job", "retry", "settings"]),
-    ("caller", &["class", "job", "settings"]),
+    ("judge", &["class", "job", "jq", "settings"]),
+    ("caller", &["class", "job", "judge", "settings"]),
     (
         "engine",
         &[
             "caller", "event", "governor", "job", "retry", "settings", "store",
         ],
     ),
-    ("export", &["event", "job", "store"]),
+    (
+        "export",
+        &["event", "job", "jq", "judge", "settings", "store"],
+    ),
+    ("recheck", &["class", "job", "judge", "settings", "store"]),
     (
         "run",
         &[

@@ -6,6 +6,7 @@ mod data;
 mod form;
 mod header;
 mod proxy;
+mod url;
 mod words;
 
 use std::fs;
@@ -68,7 +69,9 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
     given.extend(run.words.0.iter().cloned());
     let mut builder = Builder::new(run.curl.is_some());
     builder.take_all(given, 0)?;
-    builder.finish()
+    let mut asked = builder.finish()?;
+    asked.request.judging = run.answers.judging();
+    Ok(asked)
 }
 
 impl From<CurlError> for Problem {
@@ -254,7 +257,7 @@ impl Builder {
             self.add(given);
         }
         if self.netrc {
-            let value = HeaderValue::Template(format!("{{netrc:{}}}", host(&url)?));
+            let value = HeaderValue::Template(format!("{{netrc:{}}}", url::host(&url)?));
             self.add_header("Authorization", value);
         }
         if self.transport.proxy.is_some() || self.proxy_user.is_some() {
@@ -264,7 +267,7 @@ impl Builder {
         self.transport.redirects = if self.follows { self.most_redirects } else { 0 };
         let method = self.method(&body, &query);
         if self.globs {
-            refuse_globs(&url)?;
+            url::refuse_globs(&url)?;
         }
         let mut headers = Vec::new();
         for (header, credential) in std::mem::take(&mut self.headers) {
@@ -361,7 +364,7 @@ impl Builder {
             ));
         }
         if let Some(path) = upload {
-            complete(url, &path);
+            url::complete(url, &path);
             let treatment = Treatment::AsIs;
             let pieces = vec![Piece::Bytes { path, treatment }];
             self.method.get_or_insert_with(|| "PUT".to_owned());
@@ -446,59 +449,6 @@ fn mentions_file(request: &Request) -> bool {
         _ => false,
     });
     in_body || in_headers || has(&request.url) || request.query.iter().any(in_piece)
-}
-
-/// Adds the file's name to a URL that ends with a slash, as curl does for `-T`.
-fn complete(url: &mut String, path: &str) {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let end = url[start..]
-        .find(['?', '#'])
-        .map_or(url.len(), |at| start + at);
-    let name = match path {
-        "{}" | "{path}" => "{name}",
-        path => path.rsplit('/').next().unwrap_or(path),
-    };
-    let (before, after) = url.split_at(end);
-    *url = if before.ends_with('/') {
-        format!("{before}{name}{after}")
-    } else if !before[start..].contains('/') {
-        format!("{before}/{name}{after}")
-    } else {
-        return;
-    };
-}
-
-/// Refuses a URL that curl would take for several.
-fn refuse_globs(url: &str) -> Result<(), Problem> {
-    let start = url.find("://").map_or(0, |at| at + 3);
-    let path = url[start..].find('/').map_or("", |at| &url[start + at..]);
-    let globs = Template::read(path, Braces::Pasted).is_ok_and(|template| {
-        template
-            .literals()
-            .any(|text| text.contains(['{', '[', ']', '}']))
-    });
-    if !globs {
-        return Ok(());
-    }
-    Err(
-        Problem::usage("curl would take this URL for several: braces and brackets make a pattern")
-            .hint("add -g to the command if they belong to the URL"),
-    )
-}
-
-/// The host of a URL, which has to be the same for every file.
-fn host(url: &str) -> Result<&str, Problem> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    if authority.contains('{') {
-        return Err(Problem::usage(
-            "--netrc needs a host in the URL that is the same for every file",
-        ));
-    }
-    let port = authority
-        .rfind(':')
-        .filter(|colon| !authority[*colon..].contains(']'));
-    Ok(port.map_or(authority, |colon| &authority[..colon]))
 }
 
 /// Where a file lies, whatever the folder of a later command.

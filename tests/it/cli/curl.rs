@@ -77,6 +77,10 @@ fn seen(logged: &Logged, asks_for_accept: bool) -> (String, String, Vec<(String,
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever reads the test's output should know"
+)]
 fn a_pasted_command_sends_what_curl_sends() {
     if Command::new("curl").arg("--version").output().is_err() {
         eprintln!("skipped: curl is not installed");

@@ -24,6 +24,8 @@ fn mixed() -> (FakeApi, Place) {
     place
         .stride(&[
             "run",
+            "--expect",
+            "any",
             "--url",
             &format!("{}/{{name}}", api.url()),
             "a",

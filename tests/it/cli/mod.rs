@@ -4,6 +4,7 @@ mod crash;
 mod curl;
 mod demo;
 mod export;
+mod judging;
 mod list;
 mod misuse;
 mod readme;

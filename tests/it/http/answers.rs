@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use stride::job::{Class, Failure};
+use stride::settings::Expect;
 
-use super::{Client, answer_to, failed, succeeded, throttled};
+use super::{Client, SECRET, answer_to, failed, judged_answer, succeeded, throttled};
 use crate::support::{FakeApi, Reply};
 
 #[test]
@@ -239,4 +240,172 @@ fn a_compressed_answer_is_kept_as_what_it_says() {
         b"{\"error\": 1}"
     );
     assert_eq!(failed(answer_to(gzip(200, "{"))).kind, "not_json");
+}
+
+#[test]
+fn what_is_expected_decides_whatever_the_media_type_says() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let open = "[".repeat(1_000_000);
+    let balanced = format!("{open}{}", "]".repeat(1_000_000));
+    let (json, text, any) = (true, true, true);
+    for (status, body, is_json, is_text) in [
+        (200, &b"<html>sign in</html>"[..], !json, text),
+        (200, b"", !json, text),
+        (204, b"", !json, text),
+        (200, b"NaN", !json, text),
+        (200, "\u{feff}{}".as_bytes(), !json, text),
+        (200, b"{} {}", !json, text),
+        (200, b"{\"a\":1}\n{\"a\":2}", !json, text),
+        (200, b"\"\xff\"", !json, !text),
+        (200, open.as_bytes(), !json, text),
+        (200, br#"{"a":1,"a":2}"#, json, text),
+        (201, b"1234567890123456789012345", json, text),
+        (200, b" 1e400\r\n", json, text),
+        (200, br#""\ud800""#, json, text),
+        (200, deep.as_bytes(), json, text),
+        (200, balanced.as_bytes(), json, text),
+    ] {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(30)]);
+        for media_type in ["text/html", "application/json"] {
+            for (expect, good, kind) in [
+                (Expect::Json, is_json, "not_json"),
+                (Expect::Text, is_text, "not_text"),
+                (Expect::Any, any, ""),
+            ] {
+                let reply = Reply::status(status).body(media_type, body);
+                let outcome = judged_answer(reply, |judging| judging.expect = expect);
+                if good {
+                    assert_eq!(succeeded(outcome).body, body, "{shown} as {expect}");
+                    continue;
+                }
+                let failure = failed(outcome);
+                assert_eq!(
+                    (failure.class, failure.kind, failure.status),
+                    (Class::BadResponse, kind, Some(status)),
+                    "{shown} as {expect}"
+                );
+                assert!(
+                    failure.message.contains("--expect any"),
+                    "{}",
+                    failure.message
+                );
+                assert_eq!(failure.body, body[..body.len().min(Failure::BODY_KEPT)]);
+                let kept = failure.answer.unwrap();
+                assert_eq!((kept.body, kept.headers), (body.to_vec(), None));
+                assert_eq!(kept.media_type.as_deref(), Some(media_type));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_head_is_as_it_is_stated() {
+    let api = FakeApi::start(|_| Reply::status(200).header("X-Size", "7"));
+    let client = Client::post(&api.url()).method("HEAD").judged(|judging| {
+        judging.expect = Expect::Json;
+        judging.success = Some(r#". == null and $headers["x-size"] == "7""#.to_owned());
+    });
+    let answer = succeeded(client.call());
+    assert_eq!(answer.body, b"");
+    assert!(answer.headers.unwrap().contains(r#""x-size":"7""#));
+}
+
+#[test]
+fn success_is_what_the_expression_says() {
+    let outcome = |body: &str, expression: &str| {
+        let reply = Reply::json(body)
+            .header("X-Cost", "1")
+            .header("x-cost", "2");
+        judged_answer(reply, |judging| {
+            judging.expect = Expect::Json;
+            judging.success = Some(expression.to_owned());
+        })
+    };
+    for (body, expression) in [
+        (r#"{"status":"ok"}"#, r#".status == "ok""#),
+        ("1", "$status == 200"),
+        ("1", r#"$headers["x-cost"] == "1, 2""#),
+        ("123456789012345678901", ". > 123456789012345678900"),
+        (r#""\ud800""#, r#"type == "string""#),
+    ] {
+        assert_eq!(succeeded(outcome(body, expression)).body, body.as_bytes());
+    }
+    let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    for (body, expression, reason) in [
+        (
+            r#"{"status":"busy"}"#,
+            r#".status == "ok""#,
+            "is not true of the answer",
+        ),
+        ("1", "empty", "is not true of the answer"),
+        ("1", ".status", "cannot index 1"),
+        (&deep, ".", "nested"),
+    ] {
+        let failure = failed(outcome(body, expression));
+        assert_eq!(
+            (failure.class, failure.kind, failure.status),
+            (Class::BadResponse, "not_successful", Some(200))
+        );
+        assert!(failure.message.contains(reason), "{}", failure.message);
+        assert_eq!(failure.answer.unwrap().body, body.as_bytes());
+    }
+    // Not asked, they are not kept.
+    assert_eq!(succeeded(outcome("1", ".")).headers, None);
+}
+
+#[test]
+fn the_words_of_an_answer_that_is_no_success_can_be_put_into_a_class() {
+    let call = |body: &'static str, rule: &str| {
+        let api = FakeApi::start(move |_| Reply::json(body).header("Retry-After", "7"));
+        Client::post(&api.url())
+            .judged(|judging| judging.success = Some(".ok".to_owned()))
+            .with(|settings| settings.classes = vec![rule.parse().unwrap()])
+            .call()
+    };
+    let (failure, wait) = throttled(call(r#"{"ok":false,"why":"Busy"}"#, "body~busy:throttled"));
+    assert_eq!(
+        (failure.kind, wait),
+        ("not_successful", Some(Duration::from_secs(7)))
+    );
+    assert!(failure.answer.is_some());
+    let failure = failed(call(r#"{"ok":false}"#, "body~false:transient"));
+    assert_eq!(failure.class, Class::Transient);
+    // A result may well contain the words of an error.
+    succeeded(call(r#"{"ok":true,"why":"Busy"}"#, "body~busy:throttled"));
+}
+
+#[test]
+fn what_is_kept_of_an_answer_that_is_no_result_has_no_secrets_in_it() {
+    let echo = |body: &'static str| {
+        let api = FakeApi::start(move |request| {
+            let key = request.header("authorization").unwrap().to_owned();
+            Reply::text(body.replace("KEY", &key)).header("X-Echo", &key)
+        });
+        Client::post(&api.url())
+            .template("Authorization", "{env:SECRET}")
+            .judged(|judging| {
+                judging.expect = Expect::Json;
+                judging.success = Some(r#"$headers["x-echo"] | length == 40"#.to_owned());
+            })
+            .call()
+    };
+    let failure = failed(echo("<html>KEY</html>"));
+    assert!(!format!("{failure:?}").contains(SECRET));
+    let kept = failure.answer.unwrap();
+    assert_eq!(kept.body, b"<html>[redacted]</html>");
+    assert!(kept.headers.unwrap().contains(r#""x-echo":"[redacted]""#));
+    // It is judged as it came.
+    let answer = succeeded(echo("1"));
+    assert!(!answer.headers.unwrap().contains(SECRET));
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_not_kept() {
+    let api = FakeApi::start(|_| Reply::json("[1,2,3,4,5]"));
+    let failure = failed(
+        Client::post(&api.url())
+            .with(|settings| settings.max_response = 10)
+            .call(),
+    );
+    assert_eq!((failure.kind, failure.answer), ("response_too_large", None));
 }

@@ -24,7 +24,7 @@ use stride::job::{
     Answer, Attempt, AttemptId, Class, Columns, Failure, FileName, IdempotencyKey, Job, JobId,
     Outcome, Position,
 };
-use stride::settings::{Header, HeaderValue, Request, Settings};
+use stride::settings::{Header, HeaderValue, Judging, Request, Settings};
 use tempfile::TempDir;
 
 use crate::support::{FakeApi, Reply};
@@ -67,6 +67,11 @@ impl Client {
 
     fn template(self, name: &str, value: &str) -> Self {
         self.header(name, HeaderValue::Template(value.to_owned()))
+    }
+
+    fn judged(mut self, change: impl FnOnce(&mut Judging)) -> Self {
+        change(&mut self.request.judging);
+        self
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -141,6 +146,12 @@ fn attempt(number: u32) -> Attempt {
 fn answer_to(reply: Reply) -> Outcome {
     let api = FakeApi::start(move |_| reply.clone());
     Client::post(&api.url()).call()
+}
+
+/// Calls a service that always gives this answer, which is judged in this way.
+fn judged_answer(reply: Reply, change: impl FnOnce(&mut Judging)) -> Outcome {
+    let api = FakeApi::start(move |_| reply.clone());
+    Client::post(&api.url()).judged(change).call()
 }
 
 fn succeeded(outcome: Outcome) -> Answer {

@@ -6,6 +6,7 @@ mod owner;
 mod pace;
 mod queue;
 mod read;
+mod recheck;
 mod recover;
 mod refuse;
 mod requeue;

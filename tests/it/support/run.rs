@@ -174,6 +174,7 @@ impl Fixture {
             "SELECT * FROM attempt WHERE job = ?1 ORDER BY number",
             "SELECT * FROM result WHERE job = ?1",
             "SELECT * FROM columns WHERE job = ?1",
+            "SELECT * FROM refused WHERE job = ?1",
         ] {
             let mut statement = connection.prepare(sql).unwrap();
             let columns = statement.column_count();
@@ -197,6 +198,7 @@ impl Fixture {
             "* FROM attempt",
             "* FROM result",
             "* FROM columns",
+            "* FROM refused",
             "* FROM tally",
             "* FROM artifact",
         ];
@@ -332,6 +334,7 @@ pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
     Outcome::Succeeded(Answer {
         status: Some(200),
         media_type: Some(media_type.to_owned()),
+        headers: None,
         body: body.into(),
         hint: None,
     })

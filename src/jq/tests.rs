@@ -1,0 +1,319 @@
+//! What expressions see, what they come to, and what they cannot do.
+
+use super::*;
+
+fn input(json: &str) -> Input<'_> {
+    Input {
+        body: Body::Json(json),
+        status: Some(200),
+        headers: Some(r#"{"content-type":"text/html","x-a":"1, 2"}"#),
+    }
+}
+
+fn value(expression: &str, json: &str) -> Result<String, String> {
+    Expression::new(expression)
+        .unwrap()
+        .value(&input(json))
+        .map_err(|error| error.to_string())
+}
+
+fn holds(expression: &str, json: &str) -> Result<bool, EvalError> {
+    Expression::new(expression).unwrap().holds(&input(json))
+}
+
+#[test]
+fn an_expression_is_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Expression>();
+}
+
+#[test]
+fn the_first_output_decides() {
+    for (expression, expected) in [
+        (".ok", true),
+        (".ok, false", true),
+        ("false, .ok", false),
+        (".none", false),
+        ("empty", false),
+        ("0", true),
+        (r#""""#, true),
+        ("$status == 200", true),
+        ("$status == 201", false),
+        (r#"$headers["x-a"] == "1, 2""#, true),
+        (r#"$headers."content-type" | test("HTML"; "i")"#, true),
+        ("$headers | has(\"server\")", false),
+        (".list | length == 2 and all(. > 0)", true),
+    ] {
+        let held = holds(expression, r#"{"ok":true,"list":[1,2]}"#);
+        assert_eq!(held, Ok(expected), "{expression}");
+    }
+    assert!(holds(".ok", "1").is_err());
+    assert!(holds("error(\"no\")", "1").is_err());
+    // What comes after the first output is not asked for.
+    assert_eq!(holds("true, error", "1"), Ok(true));
+}
+
+#[test]
+fn outputs_are_one_value() {
+    let json = r#"{"a":[1,{"b":null}],"t":"ü\n\u0001\ud83d\ude00"}"#;
+    for (expression, expected) in [
+        ("empty", "null"),
+        (".a[1]", r#"{"b":null}"#),
+        (".a[]", r#"[1,{"b":null}]"#),
+        ("[.a[]]", r#"[1,{"b":null}]"#),
+        (".t", "\"ü\\n\\u0001😀\""),
+        ("{b: 1, a: 2}", r#"{"b":1,"a":2}"#),
+        ("1/2", "0.5"),
+        ("$status", "200"),
+    ] {
+        assert_eq!(
+            value(expression, json).as_deref(),
+            Ok(expected),
+            "{expression}"
+        );
+    }
+}
+
+#[test]
+fn numbers_keep_their_digits_and_strings_their_characters() {
+    for json in [
+        "12345678901234567890123456789",
+        "-12345678901234567890123456789",
+        "1e400",
+        "0.10",
+        "1E+2",
+        r#""\ud800""#,
+        r#"{"\udc00x":"\ud800\ud800"}"#,
+        "[]",
+    ] {
+        assert_eq!(value(".", json).as_deref(), Ok(json));
+    }
+    assert_eq!(value(".", r#"{"a":1,"a":2}"#).as_deref(), Ok(r#"{"a":2}"#));
+    // Two halves that were put together are one character, and escaped backslashes are none.
+    assert_eq!(
+        value("add", r#"["\ud83d","\ude00"]"#).as_deref(),
+        Ok(r#""\ud83d\ude00""#)
+    );
+    assert_eq!(value(".", r#""\\ud800""#).as_deref(), Ok(r#""\\ud800""#));
+}
+
+#[test]
+fn what_is_not_json_is_no_value() {
+    for expression in [
+        "nan",
+        "infinite",
+        "-infinite",
+        "{(1|tostring|tobytes): 1}",
+        "{(0): 1}",
+        "tobytes",
+        "[nan]",
+    ] {
+        assert!(value(expression, "\"1\"").is_err(), "{expression}");
+    }
+    for wrong in ["+7.50", "nan", "07"] {
+        let converted = value("tonumber", &format!("\"{wrong}\""));
+        assert!(converted.is_err(), "{converted:?}");
+    }
+}
+
+#[test]
+fn nothing_but_the_answer_can_be_seen() {
+    for expression in [
+        "env",
+        "$ENV",
+        "$ENV.PATH",
+        "input",
+        "inputs",
+        "input_filename",
+        "debug",
+        "debug(1)",
+        "stderr",
+        "halt",
+        "halt(1)",
+        "halt_error",
+        "halt_error(1)",
+        "now",
+        "localtime",
+        "strflocaltime(\"%Z\")",
+        "strptime(\"%Q\")",
+        "get_search_list",
+        "$__prog_args",
+        "include \"a\"; 1",
+        "import \"a\" as a; 1",
+        "import \"a\" as $a; $a",
+        "debug_empty",
+        "stderr_empty",
+    ] {
+        assert!(Expression::new(expression).is_err(), "{expression}");
+    }
+    assert_eq!(
+        value("0 | todate", "1").as_deref(),
+        Ok("\"1970-01-01T00:00:00Z\"")
+    );
+}
+
+#[test]
+fn a_syntax_error_says_what_and_where() {
+    let said = |text: &str| Expression::new(text).unwrap_err().to_string();
+    for (text, expected) in [
+        (".a | nope", "there is no filter `nope` at column 6"),
+        (
+            ".a | map(1; 2)",
+            "there is no filter `map` with 2 arguments at column 6",
+        ),
+        ("$nope", "there is no variable `$nope` at column 1"),
+        ("", "a term is missing at the end"),
+        (".a |", "a term is missing at the end"),
+        (".a ]", "a token is missing before `]` at column 4"),
+        (
+            "(.a",
+            "the closing parenthesis is missing for `(` at column 1",
+        ),
+        ("\"a", "the closing quote is missing for `\"` at column 1"),
+        (
+            ".a\n| nope",
+            "there is no filter `nope` at line 2, column 3",
+        ),
+    ] {
+        assert_eq!(said(text), expected, "{text}");
+    }
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(said(&deep).contains("nested"), "{}", said(&deep));
+}
+
+/// On a stack as small as a chunk thread's.
+fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().stack_size(1 << 20);
+    thread.spawn(test).unwrap().join().unwrap();
+}
+
+#[test]
+fn depth_is_bounded_and_what_is_within_can_be_evaluated() {
+    on_a_small_stack(|| {
+        let nested = |depth: usize, open: &str, close: &str| {
+            format!("{}{}", open.repeat(depth), close.repeat(depth))
+        };
+        let arrays = nested(DEEPEST, "[", "]");
+        let objects = format!("{}1{}", "{\"a\":".repeat(DEEPEST), "}".repeat(DEEPEST));
+        for expression in [
+            ".",
+            "..",
+            "walk(.)",
+            "tojson",
+            "tojson | fromjson",
+            "[..] | length",
+            "flatten",
+            "[.] == [.]",
+            "[paths] | length",
+            "error",
+            "sort?",
+            "[., .] | unique",
+            "tostring | length",
+            "map_values(.)",
+            "[leaf_paths?]",
+            "to_entries",
+            "getpath([0])?",
+            "del(..)",
+            "[.. | numbers]",
+            "def r: if . >= {} then with_entries(.value |= r) elif . >= [] then map(r) else . end; r",
+            "def d: if . >= [] then 1 + (map(d) | max // 0) else 0 end; d",
+            "tojson | fromjson | def r: map(r)?; r",
+            ". as [$a] | $a",
+        ] {
+            let Ok(expression) = Expression::new(expression) else {
+                continue;
+            };
+            for json in [&arrays, &objects] {
+                let _ = expression.value(&input(json));
+                let _ = expression.holds(&input(json));
+            }
+        }
+        for depth in [DEEPEST + 1, 1_000_000] {
+            for json in [
+                nested(depth, "[", "]"),
+                format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth)),
+            ] {
+                let error = value(".", &json).unwrap_err();
+                assert!(error.contains("nested"), "{error}");
+                // The same text within a string.
+                let quoted = serde_json::to_string(&json).unwrap();
+                assert_eq!(value("length > 0", &quoted).as_deref(), Ok("true"));
+                assert!(value("fromjson", &quoted).unwrap_err().contains("nested"));
+            }
+        }
+    });
+}
+
+#[test]
+fn numbers_of_a_length_that_nobody_writes_are_refused_at_once() {
+    let json = "9".repeat(1_000_000);
+    assert!(value(".", &json).unwrap_err().contains("digits"));
+    assert!(value(". | length", &format!("\"{json}\"")).is_ok());
+}
+
+#[test]
+fn fromjson_reads_json_and_nothing_else() {
+    assert_eq!(
+        value("fromjson | .a", r#""{\"a\": 1e400}""#).as_deref(),
+        Ok("1e400")
+    );
+    for wrong in [
+        r#""""#,
+        r#""NaN""#,
+        r#""{} {}""#,
+        r#""{a:1}""#,
+        "1",
+        r##""# comment\n1""##,
+    ] {
+        assert!(value("fromjson", wrong).is_err(), "{wrong}");
+    }
+    assert_eq!(value("try fromjson catch 7", r#""x""#).as_deref(), Ok("7"));
+}
+
+#[test]
+fn an_error_is_short_and_a_panic_is_an_error() {
+    let long = format!("\"{}\"", "x".repeat(100_000));
+    let error = value(".a", &long).unwrap_err();
+    assert!(
+        error.starts_with("cannot index") && error.chars().count() <= ERROR_KEPT + 1,
+        "{error}"
+    );
+    assert!(value("length", "-9223372036854775808").is_err() || cfg!(not(debug_assertions)));
+}
+
+#[test]
+fn headers_are_needed_only_where_they_are_looked_at() {
+    let without = Input {
+        headers: None,
+        ..input("1")
+    };
+    let expression = Expression::new("$headers.a").unwrap();
+    assert!(expression.needs_headers() && expression.value(&without).is_err());
+    let expression = Expression::new(".").unwrap();
+    assert!(!expression.needs_headers() && expression.value(&without).is_ok());
+    let text = Input {
+        body: Body::Text("a\"b"),
+        ..without
+    };
+    assert_eq!(expression.value(&text).as_deref(), Ok(r#""a\"b""#));
+    let nothing = Input {
+        body: Body::Nothing,
+        status: None,
+        ..without
+    };
+    assert_eq!(
+        Expression::new("., $status")
+            .unwrap()
+            .value(&nothing)
+            .as_deref(),
+        Ok("[null,null]")
+    );
+}
+
+#[test]
+fn a_thread_with_room_hands_over_what_it_did_and_its_panics() {
+    let done = with_room(|| with_room(|| holds("def f: .; f", "1")).unwrap());
+    assert_eq!(done.unwrap(), Ok(true));
+    let panicked = std::panic::catch_unwind(|| with_room(|| panic!("at the discotheque")));
+    assert!(panicked.is_err());
+}

@@ -1,0 +1,312 @@
+//! Which answers are results: one judgement, for answers that arrive and for those that are stored. Pure.
+
+use thiserror::Error;
+
+use crate::class::ClassRule;
+use crate::job::{Class, Failure, is_json, json_text};
+use crate::jq::{Body, Expression, Input, SyntaxError};
+use crate::settings::{Expect, Judging};
+
+/// The status of an answer that has no body, whatever its headers say (RFC 9110, section 15.3.5).
+const NO_CONTENT: u16 = 204;
+
+/// What helps where an answer is not JSON and may well be what was wanted.
+const OTHER_EXPECTATIONS: &str = "`--expect text` or `--expect any` takes such answers, and `stride recheck` those that are there";
+
+/// The rules by which answers are judged, ready to be used by all threads.
+#[derive(Debug, Default)]
+pub struct Judge {
+    expect: Expect,
+    success: Option<Expression>,
+    keeps_headers: bool,
+}
+
+/// Why there is no judging by these rules.
+#[derive(Debug, Error)]
+#[error("the expression of --{flag} cannot be read")]
+pub struct WrongExpression {
+    /// The flag by which it is given.
+    pub flag: &'static str,
+    /// What is wrong with it.
+    pub source: SyntaxError,
+}
+
+/// A complete answer with a status of success.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply<'r> {
+    /// The status; `None` where the caller is not HTTP.
+    pub status: Option<u16>,
+    /// The `Content-Type` as received.
+    pub media_type: Option<&'r str>,
+    /// The headers as a JSON object from lower-case name to value, where they are kept.
+    pub headers: Option<&'r str>,
+    /// The body.
+    pub body: &'r [u8],
+    /// Whether an answer to this method has a body. Where not, there is nothing to expect of it.
+    pub has_body: bool,
+}
+
+/// Why an answer is no result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// `not_json`, `not_text` or `not_successful`.
+    pub kind: &'static str,
+    /// The reason, in one line.
+    pub message: String,
+}
+
+impl Refusal {
+    /// The kind of an answer of which the expression of success is not true.
+    const NOT_SUCCESSFUL: &str = "not_successful";
+
+    fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// The class of the failure. What the service says of itself in an answer that was no success can be put into
+    /// another class, as any error's words can be.
+    pub fn class(&self, rules: &[ClassRule], status: Option<u16>, body: &[u8]) -> Class {
+        let beginning = &body[..body.len().min(Failure::BODY_KEPT)];
+        let ruled = || {
+            rules
+                .iter()
+                .find_map(|rule| rule.class_of_failure(status?, beginning))
+        };
+        match self.kind {
+            Self::NOT_SUCCESSFUL => ruled().unwrap_or(Class::BadResponse),
+            _ => Class::BadResponse,
+        }
+    }
+}
+
+impl Judge {
+    /// Reads the expressions of a run.
+    ///
+    /// # Errors
+    ///
+    /// One of them is none.
+    pub fn new(judging: &Judging) -> Result<Self, WrongExpression> {
+        let read = |flag, text: &Option<String>| {
+            let text = text.as_deref();
+            text.map(Expression::new)
+                .transpose()
+                .map_err(|source| WrongExpression { flag, source })
+        };
+        let success = read("success", &judging.success)?;
+        let extract = read("extract", &judging.extract)?;
+        let looks = |expression: &Option<Expression>| {
+            expression.as_ref().is_some_and(Expression::needs_headers)
+        };
+        let keeps_headers = looks(&success) || looks(&extract);
+        Ok(Self {
+            expect: judging.expect,
+            success,
+            keeps_headers,
+        })
+    }
+
+    /// Whether an answer's headers are to be kept, because an expression looks at them.
+    pub fn keeps_headers(&self) -> bool {
+        self.keeps_headers
+    }
+
+    /// Whether an answer can be judged only by its headers.
+    pub fn needs_headers(&self) -> bool {
+        self.success.as_ref().is_some_and(Expression::needs_headers)
+    }
+
+    /// Judges an answer.
+    ///
+    /// # Errors
+    ///
+    /// It is no result.
+    pub fn judge(&self, reply: &Reply<'_>) -> Result<(), Refusal> {
+        if reply.has_body {
+            self.meets_expectation(reply)?;
+        }
+        let Some(success) = &self.success else {
+            return Ok(());
+        };
+        match success.holds(&reply.input()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::new(
+                Refusal::NOT_SUCCESSFUL,
+                format!("`{}` is not true of the answer", success.as_str()),
+            )),
+            Err(error) => Err(Refusal::new(
+                Refusal::NOT_SUCCESSFUL,
+                format!(
+                    "`{}` cannot be evaluated for the answer: {error}",
+                    success.as_str()
+                ),
+            )),
+        }
+    }
+
+    fn meets_expectation(&self, reply: &Reply<'_>) -> Result<(), Refusal> {
+        let not_json = |what: &str| {
+            json_text(reply.body).map_err(|error| {
+                Refusal::new("not_json", format!("{what}: {error}; {OTHER_EXPECTATIONS}"))
+            })
+        };
+        match self.expect {
+            Expect::Json => not_json("the answer is not JSON").map(drop),
+            Expect::Text => std::str::from_utf8(reply.body).map(drop).map_err(|error| {
+                Refusal::new(
+                    "not_text",
+                    format!(
+                        "the answer is not UTF-8 text: {error}; `--expect any` takes such answers"
+                    ),
+                )
+            }),
+            Expect::AsStated
+                if reply.status != Some(NO_CONTENT) && reply.media_type.is_some_and(is_json) =>
+            {
+                not_json("the answer says it is JSON and is not").map(drop)
+            }
+            Expect::AsStated if self.success.is_some() => {
+                not_json("the answer is not JSON, which --success needs").map(drop)
+            }
+            Expect::AsStated | Expect::Any => Ok(()),
+        }
+    }
+}
+
+impl<'r> Reply<'r> {
+    /// What expressions see of it: JSON where it is JSON, otherwise a string where it is text, otherwise null.
+    pub fn input(&self) -> Input<'r> {
+        let body = match json_text(self.body) {
+            _ if !self.has_body => Body::Nothing,
+            Ok(json) => Body::Json(json),
+            Err(_) => std::str::from_utf8(self.body).map_or(Body::Nothing, Body::Text),
+        };
+        Input {
+            body,
+            status: self.status,
+            headers: self.headers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUCCESS: &str = "true";
+
+    fn reply(body: &[u8]) -> Reply<'_> {
+        Reply {
+            status: Some(200),
+            media_type: None,
+            headers: None,
+            body,
+            has_body: true,
+        }
+    }
+
+    fn judge(expect: Expect, success: Option<&str>) -> Judge {
+        let success = success.map(str::to_owned);
+        Judge::new(&Judging {
+            expect,
+            success,
+            extract: None,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_expected_is_what_a_result_is() {
+        let kinds = |reply: &Reply<'_>, success| {
+            [Expect::Json, Expect::Text, Expect::AsStated, Expect::Any].map(|expect| {
+                let judged = judge(expect, success).judge(reply);
+                judged.map_or_else(|refusal| refusal.kind, |()| "")
+            })
+        };
+        let stated = |body| Reply {
+            media_type: Some("application/json"),
+            ..reply(body)
+        };
+        for (reply, plain, with_success) in [
+            (reply(b"{}"), ["", "", "", ""], ["", "", "", ""]),
+            (
+                reply(b""),
+                ["not_json", "", "", ""],
+                ["not_json", "", "not_json", ""],
+            ),
+            (
+                reply(b"\xff"),
+                ["not_json", "not_text", "", ""],
+                ["not_json", "not_text", "not_json", ""],
+            ),
+            (stated(b"{}"), ["", "", "", ""], ["", "", "", ""]),
+            (
+                stated(b"{"),
+                ["not_json", "", "not_json", ""],
+                ["not_json", "", "not_json", ""],
+            ),
+        ] {
+            assert_eq!(kinds(&reply, None), plain, "{reply:?}");
+            assert_eq!(kinds(&reply, Some(SUCCESS)), with_success, "{reply:?}");
+            let without_body = Reply {
+                has_body: false,
+                ..reply
+            };
+            assert_eq!(kinds(&without_body, Some(SUCCESS)), [""; 4]);
+        }
+        let no_content = Reply {
+            status: Some(204),
+            ..stated(b"")
+        };
+        assert_eq!(kinds(&no_content, None), ["not_json", "", "", ""]);
+    }
+
+    #[test]
+    fn success_is_said_of_json_text_and_whatever_there_is() {
+        for (expect, success, body, good) in [
+            (Expect::Json, ".ok", &b"{\"ok\":1}"[..], true),
+            (Expect::Json, ".ok", b"{\"ok\":null}", false),
+            (Expect::Json, ".ok", b"[1]", false),
+            (Expect::Text, ". == \"fine\"", b"fine", true),
+            (Expect::Text, ". == 1", b"1", true),
+            (Expect::Any, ". == null", b"\xff", true),
+            (Expect::Any, "$status == 200", b"", true),
+        ] {
+            let judged = judge(expect, Some(success)).judge(&reply(body));
+            assert_eq!(judged.is_ok(), good, "{success}: {judged:?}");
+        }
+        let error = judge(Expect::Json, Some(".ok"))
+            .judge(&reply(b"[1]"))
+            .unwrap_err();
+        assert!(error.message.contains("cannot index"), "{}", error.message);
+    }
+
+    #[test]
+    fn rules_speak_of_answers_that_are_no_success_and_of_no_others() {
+        let rules: Vec<ClassRule> = ["body~busy:throttled", "status=200:quota"]
+            .map(|rule| rule.parse().unwrap())
+            .into();
+        let class = |kind, body| Refusal::new(kind, "").class(&rules, Some(200), body);
+        assert_eq!(class(Refusal::NOT_SUCCESSFUL, b"Busy"), Class::Throttled);
+        assert_eq!(class(Refusal::NOT_SUCCESSFUL, b""), Class::Quota);
+        assert_eq!(class("not_json", b"busy"), Class::BadResponse);
+    }
+
+    #[test]
+    fn headers_are_kept_where_an_expression_looks_at_them() {
+        let judging = |success: Option<&str>, extract: Option<&str>| Judging {
+            expect: Expect::Json,
+            success: success.map(str::to_owned),
+            extract: extract.map(str::to_owned),
+        };
+        let judge = Judge::new(&judging(None, Some("$headers.a"))).unwrap();
+        assert!(judge.keeps_headers() && !judge.needs_headers());
+        let judge = Judge::new(&judging(Some("$headers.a"), None)).unwrap();
+        assert!(judge.keeps_headers() && judge.needs_headers());
+        let judge = Judge::new(&judging(Some("."), Some("."))).unwrap();
+        assert!(!judge.keeps_headers() && !judge.needs_headers());
+        assert!(Judge::new(&judging(None, Some("("))).is_err_and(|error| error.flag == "extract"));
+    }
+}

@@ -1,0 +1,212 @@
+//! Stored answers, one after the other, to be judged again; and what becomes of their jobs.
+
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+
+use super::connection::{self, doing};
+use super::error::Result;
+use super::queue::save_counts;
+use super::{Reader, Store, StoreError, path_from_sql, to_json};
+use crate::job::{Checksum, Failure, FileName, JobState};
+use crate::settings::Call;
+
+/// An answer that is stored: the result of a job that is done, or what made a job fail that was judged to have none.
+/// Always the answer of the job's latest attempt.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    job: i64,
+    position: i64,
+    attempt: i64,
+    /// The job's name.
+    pub path: FileName,
+    /// Whether it is the job's result.
+    pub is_result: bool,
+    /// Why not, where it is not.
+    pub message: Option<String>,
+    /// The HTTP status.
+    pub status: Option<u16>,
+    /// The `Content-Type` as received.
+    pub media_type: Option<String>,
+    /// The headers, as a JSON object from lower-case name to value, where they were kept.
+    pub headers: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The first answer behind a place in the list. One at a time, so that jobs can be changed on the way.
+const NEXT: &str = "SELECT job.id, job.position, attempt.number, job.path, job.state = 2, attempt.message, attempt.status,
+            coalesce(result.media_type, refused.media_type), coalesce(result.headers, refused.headers),
+            coalesce(result.body, refused.body)
+     FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+              LEFT JOIN result ON job.state = 2 AND result.job = job.id AND result.attempt = attempt.number
+                                  AND result.file IS NULL
+              LEFT JOIN refused ON job.state = 3 AND refused.job = job.id AND refused.attempt = attempt.number
+     WHERE job.position > ?1 AND (result.job IS NOT NULL OR refused.job IS NOT NULL)
+     ORDER BY job.position LIMIT 1";
+
+/// The same, of a database that was made before answers were kept that are no results.
+const NEXT_BEFORE: &str =
+    "SELECT job.id, job.position, attempt.number, job.path, 1, attempt.message, attempt.status,
+            result.media_type, NULL, result.body
+     FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+              JOIN result ON result.job = job.id AND result.attempt = attempt.number
+     WHERE job.position > ?1 AND job.state = 2
+     ORDER BY job.position LIMIT 1";
+
+impl Reader {
+    /// Hands over the stored answers, in list order.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read, or whatever `each` returns.
+    pub fn answers<E: From<StoreError>>(
+        &self,
+        each: &mut dyn FnMut(&Answered) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let version =
+            connection::version(self.connection()).map_err(doing("reading the version"))?;
+        let sql = if version < 3 { NEXT_BEFORE } else { NEXT };
+        let mut last = None;
+        while let Some(answer) = next(self.connection(), sql, last)? {
+            each(&answer)?;
+            last = Some(answer.position);
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Judges the stored answers again, in list order: `judge` says why one is no result, where it is none. Jobs whose
+    /// answers it sees in another way than before become done, or fail; nobody is called. What a call is, which
+    /// includes how its answers are judged, becomes `call`. All in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written, and whatever `judge` returns; then nothing was changed.
+    pub fn rejudge<E: From<StoreError>>(
+        &mut self,
+        call: &Call,
+        judge: &mut dyn FnMut(&Answered) -> std::result::Result<Option<Failure>, E>,
+    ) -> std::result::Result<(), E> {
+        let mut counts = self.counts;
+        let transaction = self.owner.begin(&self.connection)?;
+        let mut last = None;
+        while let Some(answer) = next(&transaction, NEXT, last)? {
+            match (answer.is_result, judge(&answer)?) {
+                (true, Some(failure)) => {
+                    refuse(&transaction, &answer, &failure)?;
+                    counts.shift(JobState::Done, JobState::Failed);
+                }
+                (false, None) => {
+                    accept(&transaction, &answer)?;
+                    counts.shift(JobState::Failed, JobState::Done);
+                }
+                (true, None) | (false, Some(_)) => {}
+            }
+            last = Some(answer.position);
+        }
+        transaction
+            .execute("UPDATE run SET call = ?1", [to_json(call)])
+            .map_err(doing("changing the settings"))?;
+        save_counts(&transaction, &counts)?;
+        transaction.commit().map_err(doing("committing"))?;
+        self.counts = counts;
+        Ok(())
+    }
+}
+
+fn next(connection: &Connection, sql: &str, last: Option<i64>) -> Result<Option<Answered>> {
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| {
+            statement
+                .query_row([last.unwrap_or(-1)], answered)
+                .optional()
+        })
+        .map_err(doing("reading the answers"))
+}
+
+fn answered(row: &Row<'_>) -> rusqlite::Result<Answered> {
+    Ok(Answered {
+        job: row.get(0)?,
+        position: row.get(1)?,
+        attempt: row.get(2)?,
+        path: path_from_sql(row, 3)?,
+        is_result: row.get(4)?,
+        message: row.get(5)?,
+        status: row.get(6)?,
+        media_type: row.get(7)?,
+        headers: row.get(8)?,
+        body: row.get(9)?,
+    })
+}
+
+/// A result that is none: it is kept as an answer that was refused.
+fn refuse(connection: &Connection, answer: &Answered, failure: &Failure) -> Result<()> {
+    let body = Some(failure.body.as_slice()).filter(|body| !body.is_empty());
+    one(
+        connection,
+        "UPDATE attempt SET outcome = 'failed', class = ?3, kind = ?4, message = ?5, body = ?6
+         WHERE job = ?1 AND number = ?2 AND outcome = 'succeeded'",
+        params![
+            answer.job,
+            answer.attempt,
+            failure.class.as_str(),
+            failure.kind,
+            failure.message,
+            body
+        ],
+    )?;
+    one(
+        connection,
+        "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body)
+         SELECT job, attempt, media_type, headers, body FROM result WHERE job = ?1",
+        [answer.job],
+    )?;
+    one(
+        connection,
+        "DELETE FROM result WHERE job = ?1",
+        [answer.job],
+    )?;
+    one(
+        connection,
+        "UPDATE job SET state = 3 WHERE id = ?1 AND state = 2",
+        [answer.job],
+    )
+}
+
+/// An answer that was refused and is a result.
+fn accept(connection: &Connection, answer: &Answered) -> Result<()> {
+    one(
+        connection,
+        "UPDATE attempt SET outcome = 'succeeded', class = NULL, kind = NULL, message = NULL, body = NULL
+         WHERE job = ?1 AND number = ?2 AND outcome IN ('failed', 'throttled')",
+        [answer.job, answer.attempt],
+    )?;
+    one(
+        connection,
+        "INSERT INTO result (job, attempt, media_type, headers, body, sha256)
+         SELECT job, attempt, media_type, headers, body, ?2 FROM refused WHERE job = ?1",
+        params![answer.job, Checksum::of(&answer.body).0],
+    )?;
+    one(
+        connection,
+        "DELETE FROM refused WHERE job = ?1",
+        [answer.job],
+    )?;
+    one(
+        connection,
+        "UPDATE job SET state = 2 WHERE id = ?1 AND state = 3",
+        [answer.job],
+    )
+}
+
+/// Changes exactly one row.
+fn one(connection: &Connection, sql: &str, values: impl Params) -> Result<()> {
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| match statement.execute(values)? {
+            1 => Ok(()),
+            rows => Err(rusqlite::Error::StatementChangedRows(rows)),
+        })
+        .map_err(doing("judging an answer again"))
+}

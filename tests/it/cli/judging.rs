@@ -1,0 +1,432 @@
+//! Which answers are results, what of them is exported, and judging them again.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::Place;
+use crate::support::{FakeApi, Gate, Reply};
+
+/// A service with an answer of each kind that a 2xx may have, by the name of the file.
+fn service() -> FakeApi {
+    FakeApi::start(|request| match request.target.trim_start_matches('/') {
+        "html" => Reply::status(200).body("text/html", "<html>sign in</html>"),
+        "empty" => Reply::json(""),
+        "none" => Reply::status(204),
+        "nan" => Reply::json("NaN"),
+        "bom" => Reply::json("\u{feff}{}"),
+        "two" => Reply::json("{} {}"),
+        "bytes" => Reply::status(200).body("application/json", b"\"\xff\"".to_vec()),
+        "busy" => Reply::json(r#"{"ok":false,"why":"busy"}"#).header("X-Cost", "0"),
+        "typed" => Reply::text(r#"{"ok":true,"n":1}"#).header("X-Cost", "1"),
+        "digits" => {
+            Reply::json(r#"{"ok":true, "n":1234567890123456789012345}"#).header("X-Cost", "1")
+        }
+        "verbatim" => {
+            Reply::json(r#"{"ok":true,"n":1e400,"n":0.10,"s":"\ud800"}"#).header("X-Cost", "1")
+        }
+        "deep" => Reply::json(format!("{}{}", "[".repeat(200), "]".repeat(200))),
+        "abyss" => Reply::json(format!(
+            "{}{}",
+            "[".repeat(1_000_000),
+            "]".repeat(1_000_000)
+        )),
+        _ => Reply::json(r#"{"ok":true,"n":0}"#).header("X-Cost", "1"),
+    })
+}
+
+/// Runs these files, with these words beside. Returns the bystander's rows too.
+fn run(names: &[&str], words: &[&str], code: i32) -> (FakeApi, Place, Vec<Vec<String>>) {
+    let api = service();
+    let place = Place::new();
+    names.iter().for_each(|name| place.write(name, name));
+    let url = format!("{}/{{name}}", api.url());
+    place.write("bystander.txt", "bystander");
+    let first = [&["run", "--url", &url], words, &["bystander.txt"]].concat();
+    place.stride(&first).expect(0);
+    let bystander = place.bystander();
+    place
+        .stride(&[&["run", "--url", &url], words, names].concat())
+        .expect(code);
+    (api, place, bystander)
+}
+
+fn counts(place: &Place) -> (u64, u64) {
+    let status = place.status();
+    (
+        status["done"].as_u64().unwrap(),
+        status["failed"].as_u64().unwrap(),
+    )
+}
+
+fn exported(place: &Place, words: &[&str]) -> Value {
+    place
+        .stride(&[&["export"], words].concat())
+        .expect(0)
+        .json()
+}
+
+const NOT_JSON: [&str; 7] = ["html", "empty", "none", "nan", "bom", "two", "bytes"];
+
+#[test]
+fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called() {
+    let names = [&NOT_JSON[..], &["typed", "deep", "abyss"]].concat();
+    let (api, place, bystander) = run(&names, &[], 3);
+    assert_eq!(counts(&place), (4, 7));
+    let failures = place.stride(&["failures", "--json"]).json();
+    for failure in failures.as_array().unwrap() {
+        assert_eq!(
+            (&failure["class"], &failure["kind"]),
+            (&json!("bad_response"), &json!("not_json"))
+        );
+        let message = failure["message"].as_str().unwrap();
+        for words in ["`--expect text`", "`--expect any`", "`stride recheck`"] {
+            assert!(message.contains(words), "{message}");
+        }
+    }
+    let calls = api.requests();
+    // A look changes nothing, and says what would change and how.
+    let before = place.sql("SELECT * FROM attempt");
+    let look = place.stride(&["recheck", "--expect", "text"]).expect(0);
+    look.says("judged 11 answers")
+        .says("failed -> done: 6 files")
+        .says("html: the answer is not JSON")
+        .says("and 3 more")
+        .says("nothing was changed")
+        .says("stride recheck --expect text --apply");
+    assert_eq!(place.sql("SELECT * FROM attempt"), before);
+    assert_eq!(counts(&place), (4, 7));
+    place
+        .stride(&["recheck", "--expect", "text", "--apply"])
+        .expect(0)
+        .says("failed -> done: 6 files")
+        .says("10 of 11 files done, 1 failed");
+    place
+        .stride(&["recheck", "--expect", "any", "--apply"])
+        .expect(0)
+        .says("failed -> done: 1 file");
+    assert_eq!(counts(&place), (11, 0));
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.sql("SELECT * FROM refused").len(), 0);
+    // Answers to come are judged in the same way: the same command says so.
+    let url = format!("{}/{{name}}", api.url());
+    place
+        .stride(&["run", "--url", &url, "html"])
+        .expect(2)
+        .says("- expect: any");
+    place
+        .stride(&["run", "--expect", "any", "--url", &url, "html"])
+        .expect(0);
+    place
+        .stride(&["recheck"])
+        .expect(0)
+        .says("every answer is what");
+    // And back.
+    place
+        .stride(&["recheck", "--expect", "json", "--apply"])
+        .expect(0)
+        .says("done -> failed: 7 files");
+    assert_eq!(counts(&place), (4, 7));
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(api.requests(), calls, "somebody was called");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn what_is_json_is_exported_byte_for_byte_whatever_it_is() {
+    let (_api, place, _) = run(&["typed", "verbatim", "deep", "abyss"], &[], 0);
+    let exported = place.stride(&["export"]).expect(0).stdout;
+    let expected = format!(
+        "{{\n\"bystander.txt\": {{\"ok\":true,\"n\":0}},\n\"typed\": {{\"ok\":true,\"n\":1}},\n\"verbatim\": {},\n\"deep\": {}{},\n\"abyss\": {}{}\n}}\n",
+        r#"{"ok":true,"n":1e400,"n":0.10,"s":"\ud800"}"#,
+        "[".repeat(200),
+        "]".repeat(200),
+        "[".repeat(1_000_000),
+        "]".repeat(1_000_000),
+    );
+    assert!(exported == expected.as_bytes());
+    place.stride(&["verify"]).expect(0);
+}
+
+#[test]
+fn success_is_judged_by_the_body_the_status_and_the_headers() {
+    let expression = r#".ok and $status == 200 and $headers["x-cost"] == "1""#;
+    let names = ["busy", "typed", "abyss", "digits"];
+    let (api, place, bystander) = run(&names, &["--success", expression], 3);
+    assert_eq!(counts(&place), (3, 2));
+    let failures = place.stride(&["failures", "--json"]).json();
+    assert_eq!(failures[0]["kind"], json!("not_successful"));
+    assert!(failures[1]["message"].as_str().unwrap().contains("nested"));
+    let headers = place
+        .sql("SELECT headers FROM refused JOIN job ON job.id = refused.job WHERE path = 'busy'");
+    assert!(headers[0][0].contains(r#""x-cost":"0""#), "{headers:?}");
+
+    let calls = api.requests();
+    place
+        .stride(&[
+            "recheck",
+            "--success",
+            r#"$headers["x-cost"] == "0" or .ok"#,
+        ])
+        .expect(0)
+        .says("failed -> done: 1 file");
+    place
+        .stride(&["recheck", "--success", "", "--apply"])
+        .expect(0)
+        .says("failed -> done: 2 files");
+    place
+        .stride(&["recheck", "--success", ".n > 0", "--apply"])
+        .expect(0)
+        .says("done -> failed: 3 files")
+        .says("`.n > 0` is not true of the answer");
+    assert_eq!(counts(&place), (2, 3));
+    place.stride(&["verify"]).expect(0);
+    place
+        .stride(&["recheck", "--success", expression, "--apply"])
+        .expect(0);
+    assert_eq!(api.requests(), calls, "somebody was called");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn an_answer_that_is_no_success_is_called_again_by_its_class_and_forgotten_then() {
+    let api = FakeApi::start(|request| match request.attempt {
+        0 => Reply::json(r#"{"ok":false,"why":"busy"}"#),
+        _ => Reply::json(r#"{"ok":true}"#),
+    });
+    let place = Place::new();
+    let names = place.texts(5);
+    let words = ["run", "--success", ".ok", "--url"];
+    let url = format!("{}/{{path}}", api.url());
+    let rest = [
+        url.as_str(),
+        "--class",
+        "body~busy:transient",
+        "--retry-delay",
+        "1ms",
+        "texts",
+    ];
+    place.stride(&[&words[..], &rest].concat()).expect(0);
+    assert_eq!(api.requests(), 2 * names.len());
+    assert_eq!(place.sql("SELECT * FROM refused").len(), 0);
+    place.stride(&["verify"]).expect(0);
+}
+
+#[test]
+fn headers_that_were_not_kept_cannot_be_judged_by() {
+    let (_api, place, _) = run(&["typed"], &[], 0);
+    for apply in [&[][..], &["--apply"]] {
+        let words = ["recheck", "--success", "$headers.a"];
+        place
+            .stride(&[&words[..], apply].concat())
+            .expect(2)
+            .says("the headers of the answer for bystander.txt were not kept")
+            .says("hint: ");
+    }
+    place
+        .stride(&["export", "--extract", "$headers.a"])
+        .expect(1)
+        .says("headers were not kept");
+    assert_eq!(counts(&place), (2, 0));
+}
+
+#[test]
+fn a_runner_at_work_keeps_others_from_changing_its_answers() {
+    let gate = Gate::default();
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |request| match request.target.as_str() {
+            "/bystander.txt" => Reply::json("0"),
+            _ => Reply::json(1).when(&gate),
+        }
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.write("a", "a");
+    let run = place.begin(&["run", "--url", &url, "a"]);
+    api.wait_for(2);
+    place
+        .stride(&["recheck", "--success", ". == 1"])
+        .expect(0)
+        .says("done -> failed: 1 file");
+    place
+        .stride(&["recheck", "--success", ". == 1", "--apply"])
+        .expect(5);
+    gate.open();
+    run.end().expect(0);
+    assert_eq!(place.bystander(), bystander);
+    place
+        .stride(&["recheck", "--success", ". == 1", "--apply"])
+        .expect(0)
+        .says("done -> failed: 1 file");
+    place.stride(&["verify"]).expect(0);
+}
+
+#[test]
+fn what_is_extracted_is_what_is_exported() {
+    let words = ["--extract", ".n", "--success", ".ok"];
+    let (_api, place, _) = run(&["typed", "digits", "busy"], &words, 3);
+    let whole = place.stride(&["export", "--partial"]).expect(0).stdout;
+    assert_eq!(
+        String::from_utf8(whole).unwrap(),
+        "{\n\"bystander.txt\": 0,\n\"typed\": 1,\n\"digits\": 1234567890123456789012345\n}\n"
+    );
+    let raw = place
+        .stride(&["export", "--partial", "--raw"])
+        .expect(0)
+        .stdout;
+    assert!(
+        String::from_utf8(raw)
+            .unwrap()
+            .contains(r#""digits": {"ok":true, "n":1234567890123456789012345}"#)
+    );
+    assert_eq!(
+        exported(&place, &["--partial", "--extract", ".ok, $status"])["typed"],
+        json!([true, 200])
+    );
+    assert_eq!(
+        exported(&place, &["--partial", "--extract", "empty"])["typed"],
+        json!(null)
+    );
+    let all = exported(&place, &["--all"]);
+    assert_eq!(all["busy"]["error"]["kind"], json!("not_successful"));
+    let jsonl = place
+        .stride(&[
+            "export",
+            "--partial",
+            "--format",
+            "jsonl",
+            "--extract",
+            "{n}",
+        ])
+        .expect(0)
+        .stdout;
+    let line = String::from_utf8(jsonl).unwrap();
+    assert!(
+        line.lines().nth(1).unwrap().contains(r#""result":{"n":1}"#),
+        "{line}"
+    );
+    let csv = |expression| {
+        let words = [
+            "export",
+            "--partial",
+            "--format",
+            "csv",
+            "--extract",
+            expression,
+        ];
+        let csv = place.stride(&words).expect(0).stdout;
+        let mut reader = csv::Reader::from_reader(csv.as_slice());
+        let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        rows[1][8].to_owned()
+    };
+    for (expression, cell) in [
+        (r#""a\n\"b\"""#, "a\n\"b\""),
+        (r#""=1+1""#, "'=1+1"),
+        ("-1.50", "-1.50"),
+        (".", r#"{"ok":true,"n":1}"#),
+        ("null", "null"),
+        ("true", "true"),
+    ] {
+        assert_eq!(csv(expression), cell, "{expression}");
+    }
+}
+
+#[test]
+fn where_nothing_can_be_extracted_nothing_is_put_in_place() {
+    let (_api, place, _) = run(&["typed", "deep"], &[], 0);
+    place.write("out.json", "what was there before");
+    let words = ["export", "-o", "out.json", "--extract", ".n"];
+    place
+        .stride(&words)
+        .expect(1)
+        .says("from the result of deep")
+        .says("cannot index")
+        .says("// null")
+        .says("export --raw -o out.json");
+    let kept = fs::read_to_string(place.at("out.json")).unwrap();
+    assert_eq!(kept, "what was there before");
+    assert_eq!(
+        super::listed(&place.at(""))
+            .iter()
+            .filter(|name| name.contains("out.json"))
+            .count(),
+        1
+    );
+    let export = exported(&place, &["--extract", ".n? // null"]);
+    assert_eq!(
+        (&export["typed"], &export["deep"]),
+        (&json!(1), &json!(null))
+    );
+    place
+        .stride(&["export", "--raw", "--extract", "."])
+        .expect(2);
+}
+
+#[test]
+fn an_expression_that_is_none_is_refused_before_anything_is_made() {
+    let place = Place::new();
+    place.write("a", "a");
+    let url = "http://127.0.0.1:9/";
+    for (flag, expression, said) in [
+        ("--success", ".a |", "a term is missing at the end"),
+        (
+            "--extract",
+            ".a | nope",
+            "there is no filter `nope` at column 6",
+        ),
+        ("--success", "$ENV.PATH", "there is no variable `$ENV`"),
+        ("--success", "env", "there is no filter `env`"),
+        ("--extract", "input", "there is no filter `input`"),
+    ] {
+        place
+            .stride(&["run", "--url", url, flag, expression, "a"])
+            .expect(2)
+            .says(&format!("the expression of {flag} cannot be read"))
+            .says(said);
+    }
+    place
+        .stride(&["run", "--url", url, "--expect", "xml", "a"])
+        .expect(2)
+        .says("json, text and any");
+    assert!(!place.at("stride.db").exists());
+    let (_api, place, _) = run(&["typed"], &[], 0);
+    place.stride(&["recheck", "--success", "("]).expect(2);
+    place.stride(&["export", "--extract", "("]).expect(2);
+}
+
+#[test]
+fn a_run_from_before_goes_on_by_the_same_command() {
+    let (api, place, _) = run(&["typed"], &["--expect", "any"], 0);
+    let connection = rusqlite::Connection::open(place.at("stride.db")).unwrap();
+    // As the version before wrote it.
+    connection
+        .execute_batch(
+            "UPDATE run SET call = json_remove(call, '$.judging', '$.transport', '$.body', '$.pasted');
+             DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
+             ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 2;",
+        )
+        .unwrap();
+    drop(connection);
+    for words in [
+        &["status"][..],
+        &["failures"],
+        &["verify"],
+        &["export"],
+        &["recheck"],
+    ] {
+        place.stride(words).expect(0);
+    }
+    place
+        .stride(&["recheck", "--expect", "json", "--success", ".n > 0"])
+        .expect(0)
+        .says("done -> failed: 1 file");
+    assert_eq!(place.sql("PRAGMA user_version"), [["2"]]);
+    let url = format!("{}/{{name}}", api.url());
+    place.write("html", "html");
+    place
+        .stride(&["run", "--url", &url, "typed", "html"])
+        .expect(0);
+    assert_eq!(counts(&place), (3, 0));
+}
