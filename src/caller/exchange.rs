@@ -1,6 +1,7 @@
 //! One request and its answer, under every limit at once, with the one question answered at each way out:
 //! can it have been sent?
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::Cancel;
 use super::hints;
 use super::judge::{self, Refusal};
+use super::preview::Seen;
 use super::progress::Progress;
 use super::redirect::Redirects;
 use super::secrets::Secrets;
@@ -51,6 +53,8 @@ pub(super) struct Exchange<'c> {
     pub(super) repeat: bool,
     /// Whether an answer to this method has a body.
     pub(super) has_body: bool,
+    /// Where the head of the answer is noted, for those who want to see it.
+    pub(super) seen: Option<&'c RefCell<Option<Seen>>>,
 }
 
 impl Exchange<'_> {
@@ -88,6 +92,9 @@ impl Exchange<'_> {
                 Ok(response) => response,
                 Err(error) => return self.transport(&error),
             };
+            if let Some(seen) = self.seen {
+                *seen.borrow_mut() = Some(self.head(&response));
+            }
             let (url, status) = (response.url(), response.status());
             let next = match redirects.next(url, status, response.headers()) {
                 None => return self.answer(response).await,
@@ -98,6 +105,19 @@ impl Exchange<'_> {
                 Ok(next) => next,
                 Err(outcome) => return outcome,
             };
+        }
+    }
+
+    /// The head of an answer, for people.
+    fn head(&self, response: &Response) -> Seen {
+        let headers = response.headers().iter();
+        let text = |value: &HeaderValue| self.secrets.mask_text(&lossy(value));
+        Seen {
+            version: format!("{:?}", response.version()),
+            status: response.status().to_string(),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), text(value)))
+                .collect(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! HTTP calls: from a run's request to one request for each file.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::exchange::{Exchange, Limits};
 use super::keys::Keys;
 use super::message::Message;
 use super::network::{self, Network};
+use super::preview::Seen;
 use super::progress::Progress;
 use super::redirect::Redirects;
 use super::reference::Lookup;
@@ -173,6 +175,7 @@ impl HttpPlan {
             plan: Arc::clone(&self.0),
             progress,
             runtime: Some(runtime),
+            seen: None,
         })
     }
 }
@@ -258,6 +261,21 @@ pub struct HttpCaller {
     progress: Progress,
     /// Taken only when the caller is dropped.
     runtime: Option<Runtime>,
+    /// The head of the latest answer, where somebody wants to see it.
+    seen: Option<RefCell<Option<Seen>>>,
+}
+
+impl HttpCaller {
+    /// The same caller, which keeps the head of each answer to be seen.
+    pub fn watched(mut self) -> Self {
+        self.seen = Some(RefCell::default());
+        self
+    }
+
+    /// The head of the answer to the latest call, if the caller is watched and there was one.
+    pub fn seen(&self) -> Option<Seen> {
+        self.seen.as_ref()?.borrow().clone()
+    }
 }
 
 impl Caller for HttpCaller {
@@ -284,6 +302,7 @@ impl Caller for HttpCaller {
             judge: &self.plan.judge,
             repeat: attempt.repeat,
             // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
+            seen: self.seen.as_ref(),
             has_body: *filled.message.method() != Method::HEAD,
         };
         let redirects = Redirects {

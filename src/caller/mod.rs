@@ -23,7 +23,7 @@ mod unreachable;
 pub use error::PlanError;
 pub use http::{Credential, HttpCaller, HttpPlan, Means, PROXY_AUTHORIZATION};
 pub use network::Network;
-pub use preview::Preview;
+pub use preview::{Preview, Seen};
 pub use reference::{Lookup, Reference};
 pub use template::{Braces, Template, TemplateError};
 

@@ -54,6 +54,8 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Make a run, or go on with it
     Run(Box<Run>),
+    /// Call one file, in full view; nothing is recorded
+    Try(Box<Try>),
     /// Go on with a run, with the settings it has
     Resume(Box<ResumeAll>),
     /// Call failed or held files again
@@ -104,26 +106,17 @@ pub(crate) struct Run {
     )]
     pub(crate) key_column: Option<String>,
 
-    /// What to call; may hold {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64}
-    /// {col.NAME}, and secrets as {env:NAME} {file:PATH} {cmd:COMMAND}
-    #[arg(
-        long,
-        help_heading = "Request",
-        required_unless_present = "curl",
-        conflicts_with = "curl"
-    )]
-    pub(crate) url: Option<String>,
-    /// The request as a command of curl's, pasted; the file is {} or @{} in it
-    #[arg(long, value_name = "'curl …'", help_heading = "Request")]
-    pub(crate) curl: Option<String>,
     #[command(flatten)]
-    pub(crate) words: Words,
+    pub(crate) asks: Asks,
     /// Go on although the request is not the one that the run was made with; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
-
-    #[command(flatten)]
-    pub(crate) answers: Answers,
+    /// Say what would be done, and show the first request with its secrets masked; nothing is called or made
+    #[arg(long, help_heading = "First tries", conflicts_with = "sample")]
+    pub(crate) dry_run: bool,
+    /// Call so many files drawn at random, show what came of them, and stop; they stay in the run
+    #[arg(long, value_name = "N", help_heading = "First tries", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) sample: Option<u32>,
 
     /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
     #[arg(long, value_name = "RULE", help_heading = KEPT)]
@@ -134,6 +127,36 @@ pub(crate) struct Run {
     pub(crate) once: Once,
     #[command(flatten)]
     pub(crate) outputs: Outputs,
+}
+
+/// What a call is.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Asks {
+    /// What to call; may hold {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64}
+    /// {col.NAME}, and secrets as {env:NAME} {file:PATH} {cmd:COMMAND}
+    #[arg(long, help_heading = "Request", conflicts_with = "curl")]
+    pub(crate) url: Option<String>,
+    /// The request as a command of curl's, pasted; the file is {} or @{} in it
+    #[arg(long, value_name = "'curl …'", help_heading = "Request")]
+    pub(crate) curl: Option<String>,
+    #[command(flatten)]
+    pub(crate) words: Words,
+    #[command(flatten)]
+    pub(crate) answers: Answers,
+}
+
+/// `stride try`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Try {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) asks: Asks,
+    #[command(flatten)]
+    pub(crate) free: Free,
+    #[command(flatten)]
+    pub(crate) once: Once,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -15,9 +15,11 @@ mod netrc;
 mod progress;
 mod recheck;
 mod request;
+mod sample;
 mod signals;
 mod summary;
 mod terminal;
+mod trial;
 mod tuning;
 mod when;
 mod work;
@@ -68,6 +70,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
     let db = args.db;
     match args.command {
         Command::Run(run) => work::run(&db, *run, terminal),
+        Command::Try(one) => trial::attempt_one(&db, &one, terminal),
         Command::Resume(all) => work::resume(&db, &all, terminal),
         Command::Retry(retry) => work::retry(&db, &retry, terminal),
         Command::Set(live) => work::set(&db, &live, terminal),

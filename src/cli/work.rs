@@ -23,21 +23,25 @@ use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
 use super::request::{asked, given_again, refuse_change};
+use super::sample;
 use super::signals::Caught;
 use super::summary;
 use super::terminal::{Terminal, counted};
+use super::trial::{self, Prospect};
 use super::tuning::{Free, Live};
 
 /// `stride run`: makes the run, or goes on with it.
 pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, Problem> {
-    let mut asked = asked(&args)?;
+    let mut asked = asked(&args.asks)?;
     args.free.limit(asked.limits);
     let sources = sources(&args)?;
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A run that there is has its own folder and settings. Whether it can be read is found out, and told, later.
     let info = Reader::open(db).and_then(|reader| reader.info());
     if let Ok(info) = &info {
-        args.answers.keep(&info.call, &mut asked.request.judging);
+        args.asks
+            .answers
+            .keep(&info.call, &mut asked.request.judging);
     }
     let call = Call::Http(Box::new(asked.request.clone()));
     let (base, kept) = info.map_or_else(
@@ -61,6 +65,17 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
             asked.without_effect.join(" ")
         ));
     }
+    if args.dry_run {
+        let own = own_files(db);
+        let prospect = Prospect {
+            plan: &plan,
+            settings: &settings,
+            sources: &sources,
+            own: &own,
+            base: &base,
+        };
+        return trial::dry_run(&prospect, terminal);
+    }
     for credential in &asked.credentials {
         terminal.say(&format!(
             "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
@@ -82,7 +97,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         return Err(problem);
     }
     own.extend(args.outputs.events.as_deref().and_then(resolved));
-    let (store, settings) = if is_new {
+    let (mut store, settings) = if is_new {
         let base = here;
         let made = NewRun {
             call,
@@ -117,12 +132,31 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         let settings = keep_settings(&mut store, &args.free, &args.class)?;
         (store, settings)
     };
+    let drawn = args.sample.map(|most| store.draw(most)).transpose()?;
     let calls = Calls {
         plan: Some(plan),
         settings,
         ignore_wait: args.once.ignore_wait,
+        drawn,
     };
     work(db, store, calls, &args.outputs, terminal)
+}
+
+/// The files of a run whose database nobody has opened.
+fn own_files(db: &Path) -> Vec<PathBuf> {
+    let mut own: Vec<PathBuf> = resolved(db).into_iter().collect();
+    for end in ["-wal", "-shm", ".lock"] {
+        let mut name = db.as_os_str().to_owned();
+        name.push(end);
+        own.extend(resolved(Path::new(&name)));
+    }
+    // What cannot be read has no files that it knows of.
+    own.extend(
+        Reader::open(db)
+            .and_then(|reader| reader.artifacts())
+            .unwrap_or_default(),
+    );
+    own
 }
 
 /// `stride resume`: goes on with what is stored.
@@ -199,6 +233,8 @@ struct Calls {
     settings: Settings,
     /// Whether a wait that the service has asked for is not kept.
     ignore_wait: bool,
+    /// The files that were drawn, where only those are called.
+    drawn: Option<Vec<FileName>>,
 }
 
 /// Checks that a run can go on with what is given and what is at hand. Nothing is changed.
@@ -210,7 +246,7 @@ fn prepare(
 ) -> Result<Calls, Problem> {
     let call = store.call()?;
     let lookup = environment::references(store.base());
-    let credentials = given_again(args, &call, &lookup)?;
+    let credentials = given_again(&args.into(), &call, &lookup)?;
     let settings = args.free.over(store.settings()?, classes)?;
     let plan = match call {
         Call::Http(request) if to_be_made => Some(plan(
@@ -235,6 +271,7 @@ fn prepare(
         plan,
         settings,
         ignore_wait: args.once.ignore_wait,
+        drawn: None,
     })
 }
 
@@ -242,7 +279,8 @@ fn something_left(store: &Store) -> bool {
     store.counts().pending + store.counts().running > 0
 }
 
-fn plan(
+/// A request, ready to be made.
+pub(super) fn plan(
     request: &Request,
     settings: &Settings,
     credentials: &[Credential],
@@ -413,16 +451,19 @@ fn work(
             in_doubt: Vec::new(),
         },
     };
-    let calls = outline.counts.attempts - attempts_before;
+    let made = outline.counts.attempts - attempts_before;
     store.close()?;
     // Somebody who has stopped it wants to be out soon, and can ask for the causes.
     let causes = caught.first().is_none();
+    if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &outline.ending, caught.first()) {
+        return sample::tell(db, drawn, terminal);
+    }
     let halted = matches!(outline.ending, Ending::Halted(_)) && causes;
     summary::tell(
         db,
         terminal,
         &summary::Work {
-            calls,
+            calls: made,
             took: began.elapsed(),
             cut_off: &outline.in_doubt,
             with_causes: causes,

@@ -7,6 +7,7 @@
 //! gets it as an argument.
 
 mod connection;
+mod draw;
 mod error;
 mod load;
 mod lock;
@@ -55,6 +56,8 @@ pub struct Store {
     counts: Counts,
     /// Whether any job has columns. Where none has, no claim looks for them.
     has_columns: bool,
+    /// Whether only jobs that were drawn are offered.
+    has_drawn: bool,
     runner: Option<i64>,
     /// Which state of the database, as far as others change it, was seen last.
     data_version: i64,
@@ -99,6 +102,7 @@ impl Store {
             data_version: connection::data_version(&connection)?,
             seen_settings: read::json(&connection, "SELECT settings FROM run")?,
             has_columns: read::has_columns(&connection)?,
+            has_drawn: false,
             connection,
             path,
             base,

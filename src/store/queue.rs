@@ -70,6 +70,7 @@ impl Store {
             uuid: self.uuid,
             base: &self.base,
             has_columns: self.has_columns,
+            has_drawn: self.has_drawn,
             now: now(),
             spent: Cost {
                 calls: 0,
@@ -89,6 +90,7 @@ pub struct Group<'s> {
     uuid: [u8; 16],
     base: &'s std::path::Path,
     has_columns: bool,
+    has_drawn: bool,
     now: i64,
     /// What the claims of this group take of the rates.
     spent: Cost,
@@ -102,11 +104,15 @@ impl Group<'_> {
     ///
     /// The database cannot be read.
     pub fn offer(&self, from: Position, limit: usize, longest: Duration) -> Result<Vec<Offer>> {
+        let sql = if self.has_drawn {
+            "SELECT id, position, not_before FROM drawn CROSS JOIN job ON job.id = drawn.job
+             WHERE state = 0 AND position >= ?1 ORDER BY position LIMIT ?2"
+        } else {
+            "SELECT id, position, not_before FROM job
+             WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position LIMIT ?2"
+        };
         self.transaction
-            .prepare_cached(
-                "SELECT id, position, not_before FROM job
-                 WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position LIMIT ?2",
-            )
+            .prepare_cached(sql)
             .and_then(|mut statement| {
                 let rows = statement.query_map(params![from.0, limit], |row| {
                     let not_before: Option<i64> = row.get(2)?;

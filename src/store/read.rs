@@ -231,7 +231,26 @@ impl Reader {
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let chosen = if all { "" } else { "WHERE job.state = 2" };
-        self.stream(&format!("{RECORD} {chosen} ORDER BY job.position"), each)
+        self.stream(
+            &format!("{RECORD} {chosen} ORDER BY job.position"),
+            [],
+            each,
+        )
+    }
+
+    /// A job with its result, by its name.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read, or the result is not what was recorded.
+    pub fn record(&self, name: &FileName) -> Result<Option<Record>> {
+        let mut found = None;
+        let sql = format!("{RECORD} WHERE job.path = ?1");
+        self.stream(&sql, [super::path_to_sql(name)], &mut |record| {
+            found = Some(record);
+            Ok::<_, StoreError>(())
+        })?;
+        Ok(found)
     }
 
     /// Hands over the jobs that failed or are held, in list order within each state.
@@ -243,12 +262,13 @@ impl Reader {
         &self,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        self.stream(&format!("{RECORD} WHERE job.state IN (3, 4) AND job.state <> 2 ORDER BY job.state, job.position"), each)
+        self.stream(&format!("{RECORD} WHERE job.state IN (3, 4) AND job.state <> 2 ORDER BY job.state, job.position"), [], each)
     }
 
     fn stream<E: From<StoreError>>(
         &self,
         sql: &str,
+        params: impl rusqlite::Params,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let version =
@@ -262,7 +282,7 @@ impl Reader {
             .connection
             .prepare(&sql)
             .map_err(doing("reading jobs"))?;
-        let mut rows = statement.query([]).map_err(doing("reading jobs"))?;
+        let mut rows = statement.query(params).map_err(doing("reading jobs"))?;
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
             let (record, checksum) = record(row).map_err(doing("reading jobs"))?;
             if let (Some(result), Some(checksum)) = (&record.result, checksum)

@@ -8,9 +8,27 @@ use super::super::error::Problem;
 use super::super::terminal::counted;
 use super::header::{split, wrong_template};
 
+/// Credentials that are given again.
+#[derive(Debug, Default)]
+pub(crate) struct GivenAgain<'g> {
+    pub(crate) headers: &'g [String],
+    pub(crate) user: Option<&'g String>,
+    pub(crate) proxy_user: Option<&'g String>,
+}
+
+impl<'g> From<&'g Resume> for GivenAgain<'g> {
+    fn from(resume: &'g Resume) -> Self {
+        Self {
+            headers: &resume.header,
+            user: resume.user.as_ref(),
+            proxy_user: resume.proxy_user.as_ref(),
+        }
+    }
+}
+
 /// Reads headers that are given again because their values are not stored.
 pub(crate) fn given_again(
-    resume: &Resume,
+    given: &GivenAgain<'_>,
     call: &Call,
     lookup: &Lookup,
 ) -> Result<Vec<Credential>, Problem> {
@@ -24,22 +42,22 @@ pub(crate) fn given_again(
         let pair = template.resolve_text(&**lookup).map_err(reference)?;
         Ok::<_, Problem>((name.to_owned(), Credential::basic(pair.as_bytes())))
     };
-    let mut given = Vec::new();
-    for text in &resume.header {
+    let mut values = Vec::new();
+    for text in given.headers {
         let (name, value) = split(text)?;
         // It may be given as a reference now; its value is needed either way.
         let resolved = Template::parse(value)
             .and_then(|template| template.resolve_text(&**lookup))
             .map_err(|error| wrong_template(name, error))?;
-        given.push((name.to_owned(), resolved));
+        values.push((name.to_owned(), resolved));
     }
     for (name, pair) in [
-        ("Authorization", &resume.user),
-        (PROXY_AUTHORIZATION, &resume.proxy_user),
+        ("Authorization", given.user),
+        (PROXY_AUTHORIZATION, given.proxy_user),
     ] {
-        given.extend(pair.as_ref().map(|pair| basic(name, pair)).transpose()?);
+        values.extend(pair.as_ref().map(|pair| basic(name, pair)).transpose()?);
     }
-    for (name, value) in given {
+    for (name, value) in values {
         let is_proxys = name.eq_ignore_ascii_case(PROXY_AUTHORIZATION);
         let withheld = request.headers.iter().any(|header| {
             header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(&name)

@@ -20,9 +20,9 @@ use stride::settings::{
     Body, Content, Escape, Field, Header, HeaderValue, Http, Piece, Request, Transport, Treatment,
 };
 
-use super::args::Run;
+use super::args::Asks;
 use super::error::{Problem, quoted};
-pub(crate) use again::{given_again, refuse_change};
+pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
 pub(crate) use words::Words;
 
@@ -52,13 +52,13 @@ const MOST_REDIRECTS: u32 = 50;
 /// How deep configuration files may refer to each other.
 const DEEPEST_CONFIG: usize = 8;
 
-/// Reads the request of `stride run`.
-pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
-    let mut given = match &run.curl {
+/// Reads the request of `stride run` and `stride try`.
+pub(crate) fn asked(asks: &Asks) -> Result<Asked, Problem> {
+    let mut given = match &asks.curl {
         Some(command) => curl::command(command)?,
         None => Vec::new(),
     };
-    let url = run.url.as_ref().map(|url| {
+    let url = asks.url.as_ref().map(|url| {
         Ok::<_, CurlError>(Given {
             option: Spec::long("url")?,
             value: Some(url.clone()),
@@ -66,11 +66,11 @@ pub(crate) fn asked(run: &Run) -> Result<Asked, Problem> {
         })
     });
     given.extend(url.transpose()?);
-    given.extend(run.words.0.iter().cloned());
-    let mut builder = Builder::new(run.curl.is_some());
+    given.extend(asks.words.0.iter().cloned());
+    let mut builder = Builder::new(asks.curl.is_some());
     builder.take_all(given, 0)?;
     let mut asked = builder.finish()?;
-    asked.request.judging = run.answers.judging();
+    asked.request.judging = asks.answers.judging();
     Ok(asked)
 }
 

@@ -1,0 +1,79 @@
+//! `stride run --sample`: a few files first, drawn at random.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use stride::job::{FileName, JobState, escaped};
+use stride::store::Reader;
+
+use super::error::{Problem, command};
+use super::exit;
+use super::look::printed;
+use super::terminal::{Terminal, counted};
+
+/// How much of a result or a message is shown, in characters.
+const SHOWN: usize = 500;
+
+/// Shows what came of the files that were drawn, and returns the exit code.
+pub(crate) fn tell(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);
+    for name in drawn {
+        let Some(record) = reader.record(name)? else {
+            continue;
+        };
+        done += usize::from(record.state == JobState::Done);
+        let status = record
+            .status
+            .map_or("-".to_owned(), |code| code.to_string());
+        let took = record.took.map_or("-".to_owned(), |ms| format!("{ms} ms"));
+        let said = match &record.result {
+            Some(result) => text(&result.body),
+            None => record.message.as_deref().unwrap_or_default().to_owned(),
+        };
+        times.extend(record.took.filter(|_| record.state == JobState::Done));
+        lines.push(format!(
+            "{name}\t{}\t{status}\t{took}\t{}",
+            record.state.as_str(),
+            shortened(&said)
+        ));
+    }
+    let mut stdout = io::stdout().lock();
+    let write = |stdout: &mut io::StdoutLock<'_>| {
+        lines.iter().try_for_each(|line| writeln!(stdout, "{line}"))
+    };
+    let code = printed(write(&mut stdout))?;
+    times.sort_unstable();
+    if let (Some(first), Some(last)) = (times.first(), times.last()) {
+        terminal.say(&format!(
+            "latency: {first} to {last} ms, half of them at most {} ms",
+            times[times.len() / 2]
+        ));
+    }
+    terminal.say(&format!(
+        "sample: {done} of {} done; they stay in the run, and {} goes on with the rest",
+        counted(drawn.len() as u64, "file"),
+        command(db, "resume")
+    ));
+    Ok(if done < drawn.len() {
+        exit::INCOMPLETE
+    } else {
+        code
+    })
+}
+
+fn text(body: &[u8]) -> String {
+    match std::str::from_utf8(body) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("({} bytes that are not text)", body.len()),
+    }
+}
+
+/// The beginning, in one line.
+fn shortened(text: &str) -> String {
+    let line: Vec<&str> = text.split_whitespace().collect();
+    let line = line.join(" ");
+    let shown: String = line.chars().take(SHOWN).collect();
+    let more = if shown.len() < line.len() { "…" } else { "" };
+    format!("{}{more}", escaped(shown.as_bytes()))
+}

@@ -1,0 +1,34 @@
+//! Drawing jobs at random, for a first look at what a service makes of them.
+
+use super::connection::doing;
+use super::error::Result;
+use super::{Store, path_from_sql};
+use crate::job::FileName;
+
+impl Store {
+    /// Draws so many pending jobs at random, or all where there are fewer. From now on this runner is offered only
+    /// these; nobody else sees anything of it. Returns their names, in list order.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn draw(&mut self, most: u32) -> Result<Vec<FileName>> {
+        let draw = || -> rusqlite::Result<Vec<FileName>> {
+            self.connection.execute_batch(
+                "CREATE TEMP TABLE IF NOT EXISTS drawn (job INTEGER PRIMARY KEY); DELETE FROM drawn;",
+            )?;
+            self.connection.execute(
+                "INSERT INTO drawn SELECT id FROM job WHERE state = 0 AND state <> 2 ORDER BY random() LIMIT ?1",
+                [most],
+            )?;
+            let mut statement = self.connection.prepare(
+                "SELECT path FROM drawn JOIN job ON job.id = drawn.job ORDER BY position",
+            )?;
+            let names = statement.query_map([], |row| path_from_sql(row, 0))?;
+            names.collect()
+        };
+        let names = draw().map_err(doing("drawing jobs"))?;
+        self.has_drawn = true;
+        Ok(names)
+    }
+}
