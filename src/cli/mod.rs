@@ -16,6 +16,7 @@ mod progress;
 mod recheck;
 mod request;
 mod sample;
+mod shared;
 mod signals;
 mod summary;
 mod terminal;

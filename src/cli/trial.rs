@@ -21,7 +21,7 @@ use super::error::Problem;
 use super::exit;
 use super::look::printed;
 use super::request::{GivenAgain, asked, given_again};
-use super::terminal::{Terminal, counted};
+use super::terminal::{Terminal, counted, grouped};
 use super::{environment, work};
 
 /// How much of a request's body is shown, in bytes.
@@ -58,7 +58,7 @@ pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8
         Ok(())
     })?;
     let files = names.len() as u64;
-    let mut out = vec![format!("files: {}", counted(files, "file"))];
+    let mut out = vec![format!("files: {}", grouped(files))];
     out.push(format!("total size: {}", counted(bytes, "byte")));
     if missing > 0 {
         out.push(format!("not there: {}", counted(missing, "file")));
@@ -140,8 +140,8 @@ pub(crate) fn attempt_one(db: &Path, args: &Try, terminal: &Terminal) -> Result<
         terminal.say("<");
     }
     terminal.say(&format!(
-        "took {}; nothing was recorded",
-        show_duration(took)
+        "took {} ms; nothing was recorded",
+        took.as_millis()
     ));
     shown(&outcome, terminal)
 }
@@ -243,6 +243,7 @@ fn told(preview: &Preview, key: &str) -> Vec<String> {
     };
     match std::str::from_utf8(cut(&preview.body)) {
         Ok(text) => {
+            let text = text.strip_suffix('\n').unwrap_or(text);
             let shown = text.split('\n').map(|line| {
                 format!(
                     "> {}",
@@ -250,7 +251,8 @@ fn told(preview: &Preview, key: &str) -> Vec<String> {
                 )
             });
             lines.extend(shown);
-            if (preview.body.len() as u64) < length {
+            // Where secrets are masked, what is shown may be shorter than all there is.
+            if length > SHOWN as u64 {
                 lines.push(format!("> … ({length} bytes in all)"));
             }
         }

@@ -24,6 +24,7 @@ use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
 use super::request::{asked, given_again, refuse_change};
 use super::sample;
+use super::shared;
 use super::signals::Caught;
 use super::summary;
 use super::terminal::{Terminal, counted};
@@ -408,6 +409,7 @@ fn work(
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
     let began = Instant::now();
+    shared::warn(store.path(), terminal);
     let attempts_before = store.counts().attempts;
     let mut events = outputs
         .events

@@ -1,8 +1,10 @@
 //! Faults of the transport and of the service, one test a row of the fault table: the whole program against a real
 //! socket. What has no row is in `limits`.
 
+mod answers;
 mod bystander;
 mod limits;
+mod security;
 mod service;
 mod transport;
 

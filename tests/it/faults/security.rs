@@ -1,0 +1,197 @@
+//! Names, answers and databases that mean harm.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::{counts, named, place, run};
+use crate::cli::Place;
+use crate::support::{FakeApi, Reply};
+
+const SECRET: &str = "sk-5ca1ab1e0ddba11";
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
+}
+
+/// A literal credential on the command line is used, never stored, and said to be visible to others.
+#[test]
+fn row_96_a_literal_credential_is_used_and_not_stored_and_a_reference_is_named_instead() {
+    let api = FakeApi::start(|request| match request.header("authorization") {
+        Some(value) if value.contains(SECRET) => Reply::json(1),
+        _ => Reply::status(401),
+    });
+    let place = place(2);
+    let url = named(&api);
+    let header = format!("Authorization: Bearer {SECRET}");
+    place
+        .stride(&run(&url, &["-H", &header]))
+        .expect(0)
+        .says("not stored")
+        .says("{env:NAME}");
+    assert!(!holds(&fs::read(place.at("stride.db")).unwrap(), SECRET));
+}
+
+#[test]
+fn row_98_a_database_that_others_can_read_is_told_of() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(1);
+    let url = named(&api);
+    place.stride(&run(&url, &[])).expect(0);
+    let mode = |mode| fs::set_permissions(place.at("stride.db"), fs::Permissions::from_mode(mode));
+    mode(0o644).unwrap();
+    place
+        .stride(&run(&url, &[]))
+        .expect(0)
+        .says("can be read by others")
+        .says("chmod 600");
+    mode(0o600).unwrap();
+    let ran = place.stride(&run(&url, &[])).expect(0);
+    assert!(!ran.stderr.contains("chmod"), "{}", ran.stderr);
+}
+
+#[test]
+fn row_99_a_name_adds_no_header_and_leaves_no_place_of_a_url() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&named(&api));
+    let evil = "texts/a\r\nX-Evil: 1?b#c";
+    place.write(evil, "x");
+    let url = named(&api);
+    let header = ["--accept-change", "-H", "X-Name: {name}"];
+    place.stride(&run(&url, &header)).expect(3).says("x-name");
+    assert_eq!(api.requests(), 1, "only the bystander's");
+    let sql = "SELECT outcome, class, kind FROM attempt JOIN job ON job.id = attempt.job WHERE path LIKE 'texts%'";
+    assert_eq!(place.sql(sql).concat(), ["not_sent", "input", "bad_header"]);
+    place.stride(&run(&url, &["--accept-change"])).expect(3);
+    place.stride(&["retry"]).expect(0);
+    let call = api.log().pop().unwrap();
+    assert_eq!(call.target, "/a%0D%0AX-Evil%3A%201%3Fb%23c");
+    assert_eq!(call.request.header("x-evil"), None);
+    // In a form a name is quoted, and in JSON it stays within its string.
+    let form = ["--accept-change", "-F", "file=@{path}"];
+    place.write("texts/\"; x=\"y", "x");
+    place.stride(&run(&url, &form)).expect(0);
+    let body = api.log().pop().unwrap().body;
+    assert!(
+        holds(&body, "filename=\"%22; x=%22y\""),
+        "{}",
+        String::from_utf8_lossy(&body)
+    );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_101_nothing_from_outside_is_obeyed_by_a_terminal() {
+    let evil = "\u{1b}]0;pwned\u{7}\u{9b}31m\u{202e}";
+    let api = FakeApi::start(move |_| {
+        Reply::text(format!("{evil} error"))
+            .with_status(302)
+            .header("location", format!("/{evil}").as_bytes())
+    });
+    let place = Place::new();
+    place.write(format!("texts/{evil}.txt"), "x");
+    let url = named(&api);
+    let ran = place.stride(&run(&url, &["--rate", "100/s"]));
+    let told = [
+        ran.stderr,
+        place.stride(&["failures"]).stderr,
+        String::from_utf8(place.stride(&["failures"]).stdout).unwrap(),
+        String::from_utf8(place.stride(&["status"]).stdout).unwrap(),
+    ];
+    for text in told {
+        let acts =
+            |char: char| char.is_control() && !matches!(char, '\n' | '\t') || char == '\u{202e}';
+        assert!(!text.contains(acts), "{text:?}");
+    }
+    // Data is what it is.
+    let json = place.stride(&["failures", "--json"]).json();
+    assert!(json.to_string().contains("pwned"), "{json}");
+}
+
+#[test]
+fn row_102_names_are_no_sql() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&named(&api));
+    for name in [
+        "'; DROP TABLE job;--",
+        "\" OR 1=1 --",
+        "a%_b",
+        "?1",
+        "x');--",
+    ] {
+        place.write(format!("texts/{name}"), "x");
+    }
+    let url = named(&api);
+    place.stride(&run(&url, &[])).expect(0);
+    place
+        .stride(&["retry", "--match", "'; DROP TABLE job;--", "--queue-only"])
+        .expect(0);
+    counts(&place, &[("done", 6), ("total", 6)]);
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// A trigger in a database from somewhere else does nothing, and nothing runs for its sake.
+#[test]
+fn row_103_a_database_from_somebody_else_runs_nothing_of_its_own() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(2);
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.stride(&run(&url, &["--max-calls", "2"]));
+    let connection = rusqlite::Connection::open(place.at("stride.db")).unwrap();
+    let changed = connection.execute_batch(
+        "CREATE TRIGGER evil AFTER UPDATE ON job BEGIN DELETE FROM result; END;
+         CREATE TRIGGER worse AFTER INSERT ON result BEGIN UPDATE run SET call = '{}'; END;",
+    );
+    changed.unwrap();
+    drop(connection);
+    place.stride(&["resume", "--max-calls", "none"]).expect(0);
+    counts(&place, &[("done", 3)]);
+    assert_eq!(place.sql("SELECT count(*) FROM result").concat(), ["3"]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_105_nothing_in_an_answer_leads_anywhere() {
+    let other = FakeApi::start(|_| Reply::json("\"not asked\""));
+    let elsewhere = format!("{}/steal", other.url());
+    let target = elsewhere.clone();
+    let api = FakeApi::start(move |request| match request.target.as_str() {
+        "/0000" => Reply::json(format!("{{\"next\": \"{target}\"}}"))
+            .header("link", format!("<{target}>; rel=next")),
+        _ => Reply::status(307).header("location", &target),
+    });
+    let place = place(2);
+    let url = named(&api);
+    place
+        .stride(&run(&url, &["-j", "1"]))
+        .expect(3)
+        .says("not followed");
+    assert_eq!(other.requests(), 0);
+    // Where redirects are followed, the credentials stay behind.
+    let header = "X-Api-Key: {env:KEY}";
+    let words = run(
+        &url,
+        &["--accept-change", "-L", "-H", header, "-H", "X-Else: kept"],
+    );
+    place.command(&words).env("KEY", SECRET).output().unwrap();
+    let mut retry = place.command(&["retry"]);
+    let ran = retry.env("KEY", SECRET).output().unwrap();
+    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    let log = other.log();
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0].request.header("x-api-key"), None);
+    assert_eq!(log[0].request.header("x-else"), Some("kept"));
+    assert_eq!(&*log[0].body, b"texts/0001");
+    // A body with a credential in it goes nowhere else at all.
+    let json = r#"{"key": "{env:KEY}", "name": "{name}"}"#;
+    place.write("texts/0002", "x");
+    let words = run(&url, &["--accept-change", "-L", "--json", json]);
+    let ran = place.command(&words).env("KEY", SECRET).output().unwrap();
+    assert_eq!(ran.status.code(), Some(4), "{ran:?}");
+    assert_eq!(other.requests(), 1);
+}
