@@ -15,7 +15,7 @@ use super::error::PlanError;
 use super::progress::Progress;
 use super::reference::Reference;
 use super::source::Source;
-use super::template::{Braces, Encoding, Template, TemplateError, media_type};
+use super::template::{Braces, Encoding, Template, TemplateError, lower_case_triplets, media_type};
 use crate::job::{Attempt, Columns, FileName, Job, JobId, Outcome, Position};
 use crate::settings::{Header as Given, HeaderValue, Request};
 
@@ -387,20 +387,6 @@ impl Message {
         }
         Ok(headers)
     }
-}
-
-/// The same with the digits of percent-encoded bytes in lower case, as curl has them in what it adds to a query.
-/// To services both are one (RFC 3986, section 2.1); to signatures over a URL they are not.
-fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8> {
-    let mut at = 0;
-    while at + 2 < query.len() {
-        if query[at] == b'%' && query[at + 1..at + 3].iter().all(u8::is_ascii_hexdigit) {
-            query[at + 1..at + 3].make_ascii_lowercase();
-            at += 2;
-        }
-        at += 1;
-    }
-    query
 }
 
 /// Why a value cannot be sent in a header.

@@ -1,14 +1,21 @@
 //! The values that must not be shown: replaced, by value, in whatever is stored or printed of a failure.
 
+use std::sync::OnceLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
-use super::template::RESERVED;
+use super::template::{RESERVED, lower_case_triplets, plus_encoded};
 
 /// Known secret values, in the forms in which a service may echo them.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Vec<Vec<u8>>);
+pub(super) struct Secrets {
+    forms: Vec<Vec<u8>>,
+    /// Finds all of them at once. Made when it is first needed.
+    finder: OnceLock<Option<AhoCorasick>>,
+}
 
 /// Shorter values would be found by chance in texts that have nothing to do with them.
 const SHORTEST: usize = 8;
@@ -18,40 +25,53 @@ const REDACTED: &[u8] = b"[redacted]";
 impl Secrets {
     /// Adds a value and each of its words, for a service may echo the key without the `Bearer` before it.
     pub(super) fn add(&mut self, value: &[u8]) {
-        self.add_form(value);
+        self.finder = OnceLock::new();
+        self.add_forms(value);
         for word in value.split(u8::is_ascii_whitespace) {
-            self.add_form(word);
+            self.add_forms(word);
         }
         // What Basic authentication wraps (RFC 7617).
         if let Some(encoded) = value.strip_prefix(b"Basic ")
             && let Ok(pair) = STANDARD.decode(encoded)
         {
-            self.add_form(&pair);
+            self.add_forms(&pair);
             pair.splitn(2, |byte| *byte == b':')
-                .for_each(|part| self.add_form(part));
+                .for_each(|part| self.add_forms(part));
         }
     }
 
-    fn add_form(&mut self, value: &[u8]) {
+    fn add_forms(&mut self, value: &[u8]) {
         if value.len() < SHORTEST {
             return;
         }
-        // As we send it in a URL ourselves, and as a stricter encoder would.
-        let [sent, encoded] = [RESERVED, NON_ALPHANUMERIC]
-            .map(|set| percent_encode(value, set).to_string().into_bytes());
-        let base64 = STANDARD.encode(value).into_bytes();
-        for form in [value.to_vec(), sent, encoded, base64] {
-            if !self.0.contains(&form) {
-                self.0.push(form);
+        let json = serde_json::Value::from(String::from_utf8_lossy(value)).to_string();
+        let mut forms = vec![
+            value.to_vec(),
+            // As it stands in JSON.
+            json.as_bytes()[1..json.len() - 1].to_vec(),
+            // What is cut off is padding, which a text may have or not.
+            STANDARD_NO_PAD.encode(value).into_bytes(),
+            URL_SAFE_NO_PAD.encode(value).into_bytes(),
+        ];
+        // As we send it in a URL or a form ourselves, and as a stricter encoder would; in either case of letters.
+        for encoded in [
+            percent_encode(value, RESERVED).to_string(),
+            percent_encode(value, NON_ALPHANUMERIC).to_string(),
+            plus_encoded(value),
+        ] {
+            forms.push(lower_case_triplets(encoded.clone().into_bytes()));
+            forms.push(encoded.into_bytes());
+        }
+        for form in forms {
+            if !self.forms.contains(&form) {
+                self.forms.push(form);
             }
         }
-        // The longest first: one form may contain another.
-        self.0.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
     /// The length of the longest form, in bytes.
     pub(super) fn longest(&self) -> usize {
-        self.0.first().map_or(0, Vec::len)
+        self.forms.iter().map(Vec::len).max().unwrap_or(0)
     }
 
     /// The bytes with every known value replaced.
@@ -61,23 +81,33 @@ impl Secrets {
 
     /// The first `most` bytes with every known value replaced that begins within them.
     pub(super) fn mask_beginning(&self, bytes: &[u8], most: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(most.min(bytes.len()));
-        let mut rest = bytes;
-        while let Some(&first) = rest.first()
-            && bytes.len() - rest.len() < most
-        {
-            match self.0.iter().find(|form| rest.starts_with(form)) {
-                Some(form) => {
-                    out.extend_from_slice(REDACTED);
-                    rest = &rest[form.len()..];
-                }
-                None => {
-                    out.push(first);
-                    rest = &rest[1..];
-                }
+        // What cannot be searched for secrets is not shown.
+        let Some(finder) = self.finder() else {
+            return REDACTED.to_vec();
+        };
+        let most = most.min(bytes.len());
+        let mut out = Vec::with_capacity(most);
+        let mut at = 0;
+        for found in finder.find_iter(bytes) {
+            if found.start() >= most {
+                break;
             }
+            out.extend_from_slice(&bytes[at..found.start()]);
+            out.extend_from_slice(REDACTED);
+            at = found.end();
         }
+        out.extend_from_slice(&bytes[at.min(most)..most]);
         out
+    }
+
+    fn finder(&self) -> Option<&AhoCorasick> {
+        let make = || {
+            // The longest first: one form may contain another.
+            let mut builder = AhoCorasick::builder();
+            builder.match_kind(MatchKind::LeftmostLongest);
+            builder.build(&self.forms).ok()
+        };
+        self.finder.get_or_init(make).as_ref()
     }
 
     pub(super) fn mask_text(&self, text: &str) -> String {
@@ -87,7 +117,7 @@ impl Secrets {
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "[{} forms of secrets]", self.0.len())
+        write!(f, "[{} forms of secrets]", self.forms.len())
     }
 }
 
@@ -106,6 +136,21 @@ mod tests {
             "got [redacted], [redacted] and [redacted], short"
         );
         assert!(!format!("{secrets:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn forms_that_others_make_of_a_value_are_replaced_too() {
+        let mut secrets = Secrets::default();
+        secrets.add(b"s3cret \"key\"+1?>");
+        for echoed in [
+            r#"s3cret \"key\"+1?>"#,
+            "s3cret+%22key%22%2B1%3F%3E",
+            "s3cret%20%22key%22%2b1%3f%3e",
+            "czNjcmV0ICJrZXkiKzE_Pg",
+        ] {
+            assert_eq!(secrets.mask_text(&format!("<{echoed}>")), "<[redacted]>");
+        }
+        assert_eq!(Secrets::default().mask(b"as it was"), b"as it was");
     }
 
     #[test]

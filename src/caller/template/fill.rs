@@ -42,6 +42,20 @@ pub(in crate::caller) fn plus_encoded(bytes: &[u8]) -> String {
         .replace("%20", "+")
 }
 
+/// The same with the digits of percent-encoded bytes in lower case, as curl has them in what it adds to a query.
+/// To services both are one (RFC 3986, section 2.1); to signatures over a URL they are not.
+pub(in crate::caller) fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8> {
+    let mut at = 0;
+    while at + 2 < query.len() {
+        if query[at] == b'%' && query[at + 1..at + 3].iter().all(u8::is_ascii_hexdigit) {
+            query[at + 1..at + 3].make_ascii_lowercase();
+            at += 2;
+        }
+        at += 1;
+    }
+    query
+}
+
 impl Template {
     /// Fills the template into memory.
     pub(in crate::caller) fn fill(
