@@ -44,11 +44,16 @@ impl Secrets {
         if value.len() < SHORTEST {
             return;
         }
-        let json = serde_json::Value::from(String::from_utf8_lossy(value)).to_string();
+        let in_json = |text: &str| {
+            let json = serde_json::Value::from(text).to_string();
+            json[1..json.len() - 1].to_owned()
+        };
+        let json = in_json(&String::from_utf8_lossy(value));
         let mut forms = vec![
             value.to_vec(),
-            // As it stands in JSON.
-            json.as_bytes()[1..json.len() - 1].to_vec(),
+            // As it stands in JSON, and in JSON that is quoted in JSON, as in many an error message.
+            in_json(&json).into_bytes(),
+            json.into_bytes(),
             // What is cut off is padding, which a text may have or not.
             STANDARD_NO_PAD.encode(value).into_bytes(),
             URL_SAFE_NO_PAD.encode(value).into_bytes(),

@@ -9,6 +9,7 @@ mod list;
 mod misuse;
 mod readme;
 mod request;
+mod secrets;
 mod stop;
 mod table;
 mod whole;
