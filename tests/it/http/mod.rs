@@ -12,6 +12,7 @@ mod refresh;
 mod run;
 mod secrets;
 pub(crate) mod tls;
+mod transport;
 
 use std::fs;
 use std::sync::Arc;

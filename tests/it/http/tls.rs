@@ -22,6 +22,12 @@ pub(crate) struct Identity {
     key: KeyPair,
 }
 
+impl Identity {
+    pub(crate) fn into_parts(self) -> (Vec<CertificateDer<'static>>, KeyPair) {
+        (self.chain, self.key)
+    }
+}
+
 pub(crate) fn params(host: &str) -> CertificateParams {
     CertificateParams::new([host.to_owned()]).unwrap()
 }
