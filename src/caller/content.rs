@@ -290,8 +290,9 @@ impl FormField {
     fn compile(field: &Field, base: &Path) -> Result<Self, TemplateError> {
         let content = match &field.content {
             FieldContent::Text(template) => {
-                let is_json = field.media_type.as_deref().is_some_and(is_json)
-                    || template.trim_start().starts_with(['{', '[']);
+                let begins_json = template.trim_start().starts_with(['{', '['])
+                    && Template::read(template.trim_start(), Braces::Pasted)?.begins_with_text();
+                let is_json = field.media_type.as_deref().is_some_and(is_json) || begins_json;
                 let escape = if is_json {
                     Escape::Json
                 } else {

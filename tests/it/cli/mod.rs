@@ -7,11 +7,13 @@ mod export;
 mod judging;
 mod list;
 mod misuse;
+mod options;
 mod readme;
 mod request;
 mod secrets;
 mod stop;
 mod table;
+mod trial;
 mod whole;
 
 use std::ffi::OsStr;

@@ -1,0 +1,367 @@
+//! A request in curl's words: what is sent of each option, and what is said of those that stride has no use for.
+
+use super::{Place, Ran};
+use crate::support::{FakeApi, Reply, Request};
+
+/// Calls one file with these words, and gives what the service saw.
+fn seen(place: &Place, words: &[&str]) -> (Request, Ran) {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| word.replace("API", &api.url()))
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let db = format!("{}.db", api.port());
+    let words = [&["run", "--db", &db][..], &words, &["texts/a b.txt"]].concat();
+    let output = place
+        .command(&words)
+        .env("KEY", "me:hunter2hunter2")
+        .output()
+        .unwrap();
+    let ran = Ran {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    };
+    let log = api.log();
+    assert_eq!(log.len(), 1, "{}", ran.stderr);
+    ((*log[0].request).clone(), ran.expect(0))
+}
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("texts/a b.txt", "some text,\nin \"two\" lines");
+    place
+}
+
+fn body(request: &Request) -> String {
+    String::from_utf8_lossy(&request.body).into_owned()
+}
+
+#[test]
+fn a_body_is_made_as_curl_makes_it() {
+    let place = place();
+    place.write("body.json", "{\"name\": \"{name}\",\n \"empty\": {}}\n");
+    let form = Some("application/x-www-form-urlencoded");
+    let digest = stride::job::Checksum::of(b"some text,\nin \"two\" lines");
+    let properties = format!("{digest} 0 text/plain");
+    for (words, expected, media_type) in [
+        (&["-d", "a={name}", "-d", "b=1"][..], "a=a+b.txt&b=1", form),
+        (&["-d", "@{path}"], "some text,in \"two\" lines", form),
+        (
+            &["--data-binary", "@{path}"],
+            "some text,\nin \"two\" lines",
+            form,
+        ),
+        (
+            &["--data-binary", "@{dir}/{name}"],
+            "some text,\nin \"two\" lines",
+            form,
+        ),
+        (
+            &["--data-urlencode", "t@{path}"],
+            "t=some+text%2C%0Ain+%22two%22+lines",
+            form,
+        ),
+        (&["--data-raw", "@{stem}"], "@a+b", form),
+        (
+            &["--json", "{\"t\": \"{text}\", \"n\": {size}}"],
+            "{\"t\": \"some text,\\nin \\\"two\\\" lines\", \"n\": 25}",
+            Some("application/json"),
+        ),
+        (
+            &["--json", "@body.json"],
+            "{\"name\": \"a b.txt\",\n \"empty\": {}}\n",
+            Some("application/json"),
+        ),
+        (
+            &["-d", "@body.json", "-H", "Content-Type: application/json"],
+            "{\"name\": \"a b.txt\", \"empty\": {}}",
+            Some("application/json"),
+        ),
+        (
+            &[
+                "-H",
+                "Content-Type: text/plain",
+                "-d",
+                "{sha256} {index} {mime}",
+            ],
+            &properties,
+            Some("text/plain"),
+        ),
+    ] {
+        let (request, _) = seen(&place, &[&["--url", "API/x"], words].concat());
+        assert_eq!(request.header("content-type"), media_type, "{words:?}");
+        assert_eq!(body(&request), expected, "{words:?}");
+        assert_eq!(request.method, "POST", "{words:?}");
+    }
+}
+
+#[test]
+fn a_form_has_the_file_with_its_name_and_type() {
+    let place = place();
+    let (request, _) = seen(
+        &place,
+        &[
+            "--url",
+            "API",
+            "-F",
+            "file=@{path};type=audio/x",
+            "-F",
+            "of={dir}",
+            "-F",
+            "text=<{path}",
+            "--form-string",
+            "raw=@{ext};x",
+        ],
+    );
+    let body = body(&request);
+    let boundary = request
+        .header("content-type")
+        .unwrap()
+        .split_once("boundary=")
+        .unwrap()
+        .1
+        .to_owned();
+    let part = |head: &str, text: &str| {
+        format!("--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n{text}\r\n")
+    };
+    let text = "some text,\nin \"two\" lines";
+    let expected = [
+        part(
+            "name=\"file\"; filename=\"a b.txt\"\r\nContent-Type: audio/x",
+            text,
+        ),
+        part("name=\"of\"", "texts"),
+        part("name=\"text\"", text),
+        part("name=\"raw\"", "@txt;x"),
+        format!("--{boundary}--\r\n"),
+    ];
+    assert_eq!(body, expected.concat());
+}
+
+#[test]
+fn methods_and_urls_follow_from_the_options() {
+    let place = place();
+    for (words, method, target) in [
+        (
+            &["--url", "API/up/?v=1", "-T", "{path}"][..],
+            "PUT",
+            "/up/a%20b.txt?v=1",
+        ),
+        (
+            &["--url", "API/up", "-T", "{path}", "-X", "POST"],
+            "POST",
+            "/up",
+        ),
+        (
+            &[
+                "--url",
+                "API/q?a=1",
+                "-G",
+                "--data-urlencode",
+                "n={name}",
+                "-d",
+                "z",
+            ],
+            "GET",
+            "/q?a=1&n=a+b.txt&z",
+        ),
+        (&["--url", "API/{name}", "-I"], "HEAD", "/a%20b.txt"),
+        (
+            &["--url", "API/{name}", "--url-query", "d={dir}/"],
+            "POST",
+            "/a%20b.txt?d=texts%2f",
+        ),
+        (
+            &["--url", "API/{name}", "-X", "DELETE"],
+            "DELETE",
+            "/a%20b.txt",
+        ),
+    ] {
+        let (request, _) = seen(&place, words);
+        assert_eq!(
+            (request.method.as_str(), request.target.as_str()),
+            (method, target),
+            "{words:?}"
+        );
+    }
+}
+
+#[test]
+fn headers_that_have_options_are_sent_and_give_way_to_those_in_so_many_words() {
+    let place = place();
+    place.write("headers", "X-One: 1\nX-Two: {name}\n");
+    let words = [
+        "--url",
+        "API",
+        "-A",
+        "me/1",
+        "-e",
+        "http://from/",
+        "-b",
+        "a=b",
+        "-b",
+        "c=d",
+        "-r",
+        "0-9",
+        "-H",
+        "@headers",
+        "-u",
+        "{env:KEY}",
+    ];
+    let (request, _) = seen(&place, &words);
+    for (name, value) in [
+        ("user-agent", "me/1"),
+        ("referer", "http://from/"),
+        ("cookie", "a=b; c=d"),
+        ("range", "bytes=0-9"),
+        ("x-one", "1"),
+        ("x-two", "a b.txt"),
+        ("authorization", "Basic bWU6aHVudGVyMmh1bnRlcjI="),
+    ] {
+        assert_eq!(request.header(name), Some(value));
+    }
+    let words = [
+        "--url",
+        "API",
+        "-A",
+        "me/1",
+        "-H",
+        "User-Agent: you/2",
+        "--oauth2-bearer",
+        "{env:KEY}",
+        "-H",
+        "Authorization: Other {env:KEY}",
+    ];
+    let (request, _) = seen(&place, &words);
+    assert_eq!(request.header("user-agent"), Some("you/2"));
+    assert_eq!(
+        request.header("authorization"),
+        Some("Other me:hunter2hunter2")
+    );
+}
+
+#[test]
+fn a_configuration_file_of_curls_is_read() {
+    let place = place();
+    place.write(
+        "curlrc",
+        "# the usual\nheader = \"X-A: {name}\"\ndata-binary = \"@{path}\"\nuser-agent = me\n",
+    );
+    let (request, _) = seen(&place, &["--url", "API", "-K", "curlrc"]);
+    assert_eq!(request.header("x-a"), Some("a b.txt"));
+    assert_eq!(request.header("user-agent"), Some("me"));
+    assert_eq!(body(&request), "some text,\nin \"two\" lines");
+}
+
+#[test]
+fn a_pasted_command_keeps_its_limits_and_says_what_has_no_effect() {
+    let place = place();
+    let (request, ran) = seen(
+        &place,
+        &[
+            "--curl",
+            "curl -sS -o out.txt -m 7.5 --connect-timeout 3 --max-filesize 1000 API/{} -d @{} -H 'X-A: $B {a}'",
+        ],
+    );
+    assert_eq!(request.target, "/texts%2Fa%20b.txt");
+    assert_eq!(request.header("x-a"), Some("$B {a}"));
+    assert_eq!(request.header("accept-encoding"), None);
+    ran.says("-s -S -o").says("has no effect here");
+    let db = super::listed(&place.at(""))
+        .into_iter()
+        .find(|name| name.ends_with(".db"))
+        .unwrap();
+    let settings = rusqlite::Connection::open(place.at(db))
+        .unwrap()
+        .query_row("SELECT settings FROM run", [], |row| {
+            row.get::<_, String>(0)
+        })
+        .unwrap();
+    let settings: serde_json::Value = serde_json::from_str(&settings).unwrap();
+    assert_eq!(settings["timeout"]["secs"], 7);
+    assert_eq!(settings["connect_timeout"]["secs"], 3);
+    assert_eq!(settings["max_response"], 1000);
+    assert!(!place.at("out.txt").exists());
+}
+
+#[test]
+fn what_stride_has_no_use_for_is_named_and_nothing_is_made() {
+    let place = place();
+    for (words, named) in [
+        (
+            &["--curl", "curl http://a/ -d @{} --limit-rate 10k"][..],
+            "--limit-rate",
+        ),
+        (
+            &["--curl", "curl http://a/ -d @{} --frobnicate"],
+            "--frobnicate",
+        ),
+        (&["--curl", "curl http://a/ -d @{} -c jar"], "-c"),
+        (&["--curl", "curl http://a/ -d @{} --retry 3"], "--retries"),
+        (&["--curl", "curl http://a/ -d @{} | jq ."], "--extract"),
+        (
+            &["--curl", "curl http://a/ -d \"$(base64 {})\""],
+            "{base64}",
+        ),
+        (
+            &["--curl", "curl http://a/ http://b/ -d @{}"],
+            "several URLs",
+        ),
+        (&["--curl", "curl 'http://a/[1-3]' -d @{}"], "-g"),
+        (
+            &["--curl", "curl http://a/ -d hello"],
+            "where the file goes",
+        ),
+        (&["--curl", "curl http://a/ -d @- "], "standard input"),
+        (&["--curl", "curl http://a/ -d @{} -F a=b"], "one body"),
+        (&["--curl", "wget http://a/"], "not curl"),
+        (&["--curl", "curl 'http://a/"], "not closed"),
+        (
+            &["--url", "http://a/", "-d", "constant"],
+            "where the file goes",
+        ),
+        (&["--url", "http://a/", "-d", "@none.json"], "none.json"),
+        (&["--url", "http://a/", "-F", "file"], "NAME=VALUE"),
+        (
+            &["--url", "http://a/", "-F", "f=@{path};encoder=base64"],
+            "encoder",
+        ),
+        (&["--url", "http://a/", "-b", "jar.txt"], "file of cookies"),
+        (&["--url", "http://a/", "-u", "me"], "password"),
+        (&["--url", "http://a/", "-U", "me:x"], "-x"),
+        (&["--url", "http://a/", "--cacert", "none.pem"], "none.pem"),
+        (&["--url", "http://a/", "-K", "none"], "none"),
+        (&["--url", "http://a/", "--max-redirs", "x"], "whole number"),
+        (&[], "--url"),
+    ] {
+        let words = [&["run"][..], words, &["texts"]].concat();
+        let ran = place.stride(&words).expect(2).says(named);
+        assert!(ran.stderr.starts_with("error:"), "{}", ran.stderr);
+        assert_eq!(super::listed(&place.at("")), ["texts"], "{words:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_fails_where_its_text_is_asked_for() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("texts/good", "good");
+    place.write("texts/odd", b"\xff\xfe");
+    let words = [
+        "run",
+        "--accept-change",
+        "--url",
+        &api.url(),
+        "--json",
+        "{\"t\": \"{text}\"}",
+        "texts",
+    ];
+    place.stride(&words).expect(3).says("not UTF-8");
+    let sql = "SELECT outcome, class, kind FROM attempt JOIN job ON job.id = attempt.job WHERE path = 'texts/odd'";
+    assert_eq!(place.sql(sql).concat(), ["not_sent", "input", "not_text"]);
+    assert_eq!(api.requests(), 2);
+    assert_eq!(place.bystander(), bystander);
+}

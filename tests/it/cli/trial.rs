@@ -1,0 +1,229 @@
+//! First looks: what a run would do, one file in full view, a few files drawn at random.
+
+use std::collections::HashSet;
+
+use super::{Place, listed};
+use crate::support::{FakeApi, Reply};
+
+const SECRET: &str = "sk-trial-0123456789abcdef";
+
+#[test]
+fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.texts(50);
+    let url = format!("{}/{{name}}?k={{env:KEY}}", api.url());
+    let words = [
+        "run",
+        "--dry-run",
+        "--url",
+        &url,
+        "-H",
+        "Authorization: Bearer {env:KEY}",
+        "-H",
+        "X-Api-Key: literal-secret",
+        "--json",
+        "{\"name\": \"{name}\", \"key\": \"{env:KEY}\"}",
+        "--rate",
+        "30/m",
+        "--rate",
+        "5000/d",
+        "texts",
+        "texts/0001",
+    ];
+    let output = place.command(&words).env("KEY", SECRET).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "files: 50",
+        "total size: 500 bytes",
+        "rate: 30/m and 5000/d",
+        "earliest finish: 1 m",
+        "> POST ",
+        "/0000?k=[redacted]",
+        "> authorization: Bearer [redacted]",
+        "> x-api-key: [redacted]",
+        "> content-type: application/json",
+        "> {\"name\": \"0000\", \"key\": \"[redacted]\"}",
+    ] {
+        assert!(told.contains(line), "{line} is not in {told}");
+    }
+    let length = format!(
+        "> content-length: {}",
+        "{\"name\": \"0000\", \"key\": \"\"}".len() + SECRET.len()
+    );
+    assert!(told.contains(&length), "{told}");
+    assert!(
+        !told.contains(SECRET) && !told.contains("literal-secret"),
+        "{told}"
+    );
+    assert_eq!(api.requests(), 0);
+    assert_eq!(listed(&place.at("")), ["texts"]);
+}
+
+#[test]
+fn a_dry_run_on_a_run_leaves_it_as_it_is() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.texts(2);
+    let words = [
+        "run",
+        "--dry-run",
+        "--url",
+        &api.url(),
+        "-X",
+        "PUT",
+        "texts",
+        "bystander.txt",
+        ".",
+    ];
+    let told = String::from_utf8(place.stride(&words).expect(0).stdout).unwrap();
+    // The walk finds none of stride's own files.
+    assert!(
+        told.contains("files: 6") && told.contains("> PUT"),
+        "{told}"
+    );
+    assert_eq!(place.status()["total"], 1);
+    assert_eq!(place.bystander(), bystander);
+    assert_eq!(api.requests(), 1);
+}
+
+#[test]
+fn one_file_is_tried_in_full_view_and_nothing_is_recorded() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/0000" => Reply::json("{\"a\": 1}")
+            .header("x-seen", request.header("authorization").unwrap_or("")),
+        _ => Reply::text("not like this").with_status(422),
+    });
+    let place = Place::new();
+    place.texts(2);
+    let url = format!("{}/{{name}}", api.url());
+    let words = [
+        "try",
+        "texts/0000",
+        "--url",
+        &url,
+        "-H",
+        "Authorization: Bearer {env:KEY}",
+    ];
+    let output = place.command(&words).env("KEY", SECRET).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(output.stdout, b"{\"a\": 1}\n");
+    let told = String::from_utf8(output.stderr).unwrap();
+    for line in [
+        "> POST",
+        "> texts/0000",
+        "< HTTP/1.1 200 OK",
+        "< x-seen: Bearer [redacted]",
+        "nothing was recorded",
+        "would be recorded",
+    ] {
+        assert!(told.contains(line), "{line} is not in {told}");
+    }
+    assert!(!told.contains(SECRET));
+    let sent = &api.log()[0];
+    assert_eq!(
+        sent.request.header("authorization"),
+        Some(format!("Bearer {SECRET}").as_str())
+    );
+    let words = ["try", "texts/0001", "--url", &url];
+    let ran = place
+        .stride(&words)
+        .expect(3)
+        .says("HTTP 422")
+        .says("rejected");
+    assert_eq!(ran.stdout, b"not like this\n");
+    place
+        .stride(&["try", "texts/none", "--url", &url])
+        .expect(3)
+        .says("missing");
+    place.stride(&["try", "texts/0000"]).expect(2).says("--url");
+    assert_eq!(listed(&place.at("")), ["texts"]);
+}
+
+#[test]
+fn a_run_that_is_there_lends_its_request_to_a_trial() {
+    let api = FakeApi::start(|request| {
+        Reply::json(format!("\"{}\"", request.header("x-name").unwrap_or("")))
+    });
+    let place = Place::new();
+    place.texts(2);
+    place
+        .stride(&[
+            "run",
+            "--url",
+            &api.url(),
+            "-H",
+            "X-Name: {name}",
+            "texts/0000",
+        ])
+        .expect(0);
+    let before = place.sql("SELECT * FROM attempt");
+    let ran = place.stride(&["try", "texts/0001"]).expect(0);
+    assert_eq!(ran.stdout, b"\"0001\"\n");
+    assert_eq!(place.sql("SELECT * FROM attempt"), before);
+    place
+        .stride(&["try", "texts/0001", "-d", "x={name}"])
+        .expect(2)
+        .says("--url");
+}
+
+#[test]
+fn a_sample_is_drawn_at_random_and_stays_in_the_run() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/bystander.txt" => Reply::json("\"before\""),
+        target => Reply::json(format!("{{\"target\": \"{target}\"}}")),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(200);
+    let words = ["run", "--sample", "20", "--url", &url, "texts"];
+    let ran = place
+        .stride(&words)
+        .expect(0)
+        .says("latency:")
+        .says("20 of 20 files done")
+        .says("stride resume");
+    let shown = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(shown.lines().count(), 20, "{shown}");
+    assert!(
+        shown
+            .lines()
+            .all(|line| line.contains("done\t200\t") && line.contains("{\"target\": \"/0")),
+        "{shown}"
+    );
+    let first: HashSet<String> = api.log().into_iter().map(|call| call.target).collect();
+    assert_eq!(first.len(), 21);
+    // By chance, and not the first of the list: one in 10^26 runs would draw just those.
+    assert!(
+        first.iter().any(|target| target.as_str() > "/0020"),
+        "{first:?}"
+    );
+    let status = place.status();
+    assert_eq!(
+        (&status["done"], &status["pending"]),
+        (&21.into(), &180.into())
+    );
+    place.stride(&["resume"]).expect(0);
+    assert_eq!(api.requests(), 201, "no file is called twice");
+    let none = place.stride(&words).expect(0);
+    assert_eq!(none.stdout, b"");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_sample_with_failures_says_so() {
+    let api = FakeApi::start(|_| Reply::text("no").with_status(400));
+    let place = Place::new();
+    place.texts(30);
+    let words = ["run", "--sample", "3", "--url", &api.url(), "texts"];
+    let ran = place.stride(&words).expect(3).says("0 of 3 files done");
+    let shown = String::from_utf8(ran.stdout).unwrap();
+    assert!(
+        shown.contains("failed\t400\t") && shown.contains("HTTP 400"),
+        "{shown}"
+    );
+    assert_eq!(place.status()["pending"], 27);
+}
