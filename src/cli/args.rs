@@ -191,6 +191,9 @@ pub(crate) struct Once {
     /// Let credentials go over plain http to another machine
     #[arg(long)]
     pub(crate) allow_plain_http: bool,
+    /// Run the commands that the run's request refers to, although they were not given on this machine
+    #[arg(long)]
+    pub(crate) allow_commands: bool,
     /// Call at once, although the service has asked to wait
     #[arg(long)]
     pub(crate) ignore_wait: bool,

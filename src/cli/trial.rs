@@ -22,7 +22,7 @@ use super::exit;
 use super::look::printed;
 use super::request::{GivenAgain, asked, given_again};
 use super::terminal::{Terminal, counted, grouped};
-use super::{environment, work};
+use super::{commands, environment, work};
 
 /// How much of a request's body is shown, in bytes.
 const SHOWN: usize = 4096;
@@ -190,7 +190,10 @@ fn subject(
     let lookup = environment::references(&info.base);
     let credentials = given_again(&again, &info.call, &lookup)?;
     match info.call {
-        Call::Http(request) => Ok((*request, credentials, here, info.settings)),
+        Call::Http(request) => {
+            commands::check(&request, args.once.allow_commands)?;
+            Ok((*request, credentials, here, info.settings))
+        }
         Call::Program { .. } => Err(Problem::usage(
             "this run's calls are made by a program of its own",
         )),

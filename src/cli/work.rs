@@ -15,6 +15,7 @@ use stride::settings::{Call, Request, Settings, Threads};
 use stride::store::{Filter, Lock, NewRun, Reader, Store, change_settings, note_artifact};
 
 use super::args::{ClassOrRule, Once, Outputs, Resume, ResumeAll, Retry, Run};
+use super::commands;
 use super::environment;
 use super::error::{Problem, command};
 use super::events::Events;
@@ -66,6 +67,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
             asked.without_effect.join(" ")
         ));
     }
+    commands::remember(&asked.request);
     if args.dry_run {
         let own = own_files(db);
         let prospect = Prospect {
@@ -250,13 +252,11 @@ fn prepare(
     let credentials = given_again(&args.into(), &call, &lookup)?;
     let settings = args.free.over(store.settings()?, classes)?;
     let plan = match call {
-        Call::Http(request) if to_be_made => Some(plan(
-            &request,
-            &settings,
-            &credentials,
-            args.once,
-            store.base(),
-        )?),
+        Call::Http(request) if to_be_made => {
+            commands::check(&request, args.once.allow_commands)?;
+            let base = store.base();
+            Some(plan(&request, &settings, &credentials, args.once, base)?)
+        }
         Call::Http(_) => None,
         Call::Program { name } => {
             return Err(Problem::usage(format!(

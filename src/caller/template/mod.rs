@@ -116,7 +116,8 @@ impl Template {
         })
     }
 
-    fn references(&self) -> impl Iterator<Item = &Reference> {
+    /// The secrets that it refers to.
+    pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.0.iter().filter_map(|part| match part {
             Part::Inserted(Inserted::Reference(reference), _) => Some(reference),
             _ => None,

@@ -155,6 +155,49 @@ fn row_103_a_database_from_somebody_else_runs_nothing_of_its_own() {
     assert_eq!(place.bystander(), bystander);
 }
 
+/// Nor is a command run that its request refers to, unless the user has given it.
+#[test]
+fn row_103_a_command_in_a_database_from_somebody_else_is_not_run() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(2);
+    let (mine, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let url = named(&api);
+    let header = "X-Key: {cmd:echo ran >> ran.txt; echo key-0123}";
+    let words = run(&url, &["-H", header, "--max-calls", "1"]);
+    let at = |home: &tempfile::TempDir, words: &[&str]| {
+        let output = place
+            .command(words)
+            .env("HOME", home.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    assert_eq!(at(&theirs, &words).0, Some(4));
+    let ran = fs::read(place.at("ran.txt")).unwrap();
+    for words in [&["resume"][..], &["retry"], &["try", "texts/0001"]] {
+        let (code, said) = at(&mine, words);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(
+            said.contains("echo ran") && said.contains("--allow-commands"),
+            "{said}"
+        );
+    }
+    assert_eq!(fs::read(place.at("ran.txt")).unwrap(), ran);
+    assert_eq!(api.requests(), 1);
+    // Whoever has given it goes on as ever, and whoever allows it once has given it.
+    assert_eq!(at(&theirs, &["resume", "--max-calls", "none"]).0, Some(0));
+    assert_eq!(
+        at(&mine, &["try", "texts/0001", "--allow-commands"]).0,
+        Some(0)
+    );
+    assert_eq!(at(&mine, &["try", "texts/0001"]).0, Some(0));
+    let known = fs::read_to_string(mine.path().join(".local/state/stride/commands")).unwrap();
+    assert!(!known.contains("echo"), "{known}");
+}
+
 #[test]
 fn row_105_nothing_in_an_answer_leads_anywhere() {
     let other = FakeApi::start(|_| Reply::json("\"not asked\""));
