@@ -7,12 +7,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use stride::caller::{Braces, Reference, Template};
+use stride::caller::Reference;
 use stride::job::{Checksum, escaped};
 use stride::settings::Request;
 
 use super::environment::variable;
 use super::error::Problem;
+use super::request::templates;
 
 /// Remembers the commands of a request that the user has just given, so that `resume` may run them.
 pub(crate) fn remember(request: &Request) {
@@ -42,38 +43,17 @@ pub(crate) fn check(request: &Request, allowed: bool) -> Result<(), Problem> {
 
 /// The commands of a request.
 fn given(request: &Request) -> Vec<String> {
-    // Wherever they stand: a request is stored as its templates.
-    let stored = serde_json::to_value(request).unwrap_or_default();
     let mut commands = Vec::new();
-    collect(&stored, &mut commands);
-    commands
-}
-
-fn collect(value: &serde_json::Value, commands: &mut Vec<String>) {
-    match value {
-        serde_json::Value::String(text) => {
-            // A text that one reading takes for a command and the other does not is taken for one.
-            for braces in [Braces::Ours, Braces::Pasted] {
-                let Ok(template) = Template::read(text, braces) else {
-                    continue;
-                };
-                for reference in template.references() {
-                    if let Reference::Cmd(command) = reference
-                        && !commands.contains(command)
-                    {
-                        commands.push(command.clone());
-                    }
-                }
+    for template in templates(request) {
+        for reference in template.references() {
+            if let Reference::Cmd(command) = reference
+                && !commands.contains(command)
+            {
+                commands.push(command.clone());
             }
         }
-        serde_json::Value::Array(values) => {
-            values.iter().for_each(|value| collect(value, commands));
-        }
-        serde_json::Value::Object(values) => {
-            values.values().for_each(|value| collect(value, commands));
-        }
-        _ => {}
     }
+    commands
 }
 
 /// What is written down of a command: not the command itself, which others need not see.

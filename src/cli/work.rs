@@ -14,7 +14,7 @@ use stride::job::{FileName, escaped};
 use stride::settings::{Call, Request, Settings, Threads};
 use stride::store::{Filter, Lock, NewRun, Reader, Store, change_settings, note_artifact};
 
-use super::args::{ClassOrRule, Once, Outputs, Resume, ResumeAll, Retry, Run};
+use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Retry, Run};
 use super::commands;
 use super::environment;
 use super::error::{Problem, command};
@@ -23,7 +23,7 @@ use super::exit;
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
-use super::request::{asked, given_again, refuse_change};
+use super::request::{asked, column, given_again, refuse_change};
 use super::sample;
 use super::shared;
 use super::signals::Caught;
@@ -37,6 +37,15 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
     let mut asked = asked(&args.asks)?;
     args.free.limit(asked.limits);
     let sources = sources(&args)?;
+    if args.list_format == ListFormat::Lines
+        && db.symlink_metadata().is_err()
+        && let Some(column) = column(&asked.request)
+    {
+        return Err(Problem::usage(format!(
+            "the request asks for the column `{column}`, and the list is no table"
+        ))
+        .hint("give a table with --files-from LIST --list-format csv, or jsonl"));
+    }
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A run that there is has its own folder and settings. Whether it can be read is found out, and told, later.
     let info = Reader::open(db).and_then(|reader| reader.info());

@@ -59,6 +59,14 @@ impl Field {
         })
     }
 
+    /// The column that it is.
+    pub(super) fn column(&self) -> Option<&str> {
+        match self {
+            Self::Column(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether the file is needed, and not only its name.
     pub(super) fn needs_file(&self) -> bool {
         matches!(self, Self::Size | Self::Sha256 | Self::Text | Self::Base64)

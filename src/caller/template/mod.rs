@@ -103,6 +103,11 @@ impl Template {
         self.fields().next().is_some()
     }
 
+    /// The columns of the list that it asks for.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.fields().filter_map(Field::column)
+    }
+
     /// Whether it begins with text, and not with a placeholder.
     pub fn begins_with_text(&self) -> bool {
         matches!(self.0.first(), Some(Part::Text(_)))

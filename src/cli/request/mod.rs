@@ -6,6 +6,7 @@ mod data;
 mod form;
 mod header;
 mod proxy;
+mod templates;
 mod url;
 mod words;
 
@@ -24,6 +25,7 @@ use super::args::Asks;
 use super::error::{Problem, quoted};
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
+pub(crate) use templates::{column, templates};
 pub(crate) use words::Words;
 
 /// A request as it was asked for.

@@ -334,6 +334,7 @@ fn what_stride_has_no_use_for_is_named_and_nothing_is_made() {
         (&["--url", "http://a/", "--cacert", "none.pem"], "none.pem"),
         (&["--url", "http://a/", "-K", "none"], "none"),
         (&["--url", "http://a/", "--max-redirs", "x"], "whole number"),
+        (&["--url", "http://a/{col.id}"], "the column `id`"),
         (&[], "--url"),
     ] {
         let words = [&["run"][..], words, &["texts"]].concat();
