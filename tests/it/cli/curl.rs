@@ -102,7 +102,7 @@ fn a_pasted_command_sends_what_curl_sends() {
         let encoded = base64::engine::general_purpose::STANDARD.encode(content);
         let by_hand = command
             .replace("TOXICITY:{}", "TOXICITY:{ }")
-            .replace("\"metadata\": {}", "\"metadata\": { }")
+            .replace("\": {}", "\": { }")
             .replace("{}", name)
             .replace("{ }", "{}")
             .replace("{name}", name.rsplit('/').next().unwrap())

@@ -295,3 +295,66 @@ fn words_that_do_not_fit_a_list_are_usage_errors() {
     assert_eq!(listed(&place.at("")), ["list"]);
     assert_eq!(fs::read(place.at("list")).unwrap(), b"path\nx\n");
 }
+
+/// A row need not be about a file, as long as nothing of one is asked for.
+#[test]
+fn columns_are_put_into_the_request_and_rows_need_no_files() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.write("texts/a.txt", "text of a");
+    place.write(
+        "list.jsonl",
+        "{\"path\": \"row-1\", \"id\": 17, \"q\": \"a b&c\", \"o\": {\"x\": [1e400]}}\n{\"path\": \"texts/a.txt\", \"id\": \"x/y\", \"q\": \"\\\"\", \"o\": null}\n",
+    );
+    let url = format!("{}/{{col.id}}?q={{col.q}}", api.url());
+    let list = [
+        "--files-from",
+        "list.jsonl",
+        "--list-format",
+        "jsonl",
+        "-j",
+        "1",
+    ];
+    let words = [&["run", "--url", &url, "-X", "GET"][..], &list].concat();
+    place.stride(&words).expect(0);
+    let targets: Vec<String> = api.log().into_iter().map(|call| call.target).collect();
+    assert_eq!(targets, ["/17?q=a%20b%26c", "/x%2Fy?q=%22"]);
+    let json = r#"{"id": {col.id}, "q": "<{col.q}>", "o": {col.o}}"#;
+    let words = [
+        &["run", "--db", "json.db", "--url", &url, "--json", json][..],
+        &list,
+    ]
+    .concat();
+    place.stride(&words).expect(0);
+    let bodies: Vec<String> = api.log()[2..]
+        .iter()
+        .map(|call| String::from_utf8_lossy(&call.body).into_owned())
+        .collect();
+    assert_eq!(
+        bodies,
+        [
+            r#"{"id": 17, "q": "<a b&c>", "o": {"x": [1e400]}}"#,
+            r#"{"id": "x/y", "q": "<\">", "o": null}"#
+        ]
+    );
+    // Where the file goes along, it has to be there; and a column that a row does not have is that row's failure.
+    let words = [
+        &[
+            "run",
+            "--db",
+            "file.db",
+            "--url",
+            &url,
+            "--json",
+            "[\"{text}\", \"{col.none}\"]",
+        ][..],
+        &list,
+    ]
+    .concat();
+    place
+        .stride(&words)
+        .expect(3)
+        .says("the file is missing")
+        .says("no column `none`");
+    assert_eq!(api.requests(), 4);
+}
