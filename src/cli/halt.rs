@@ -35,7 +35,7 @@ pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
                     resume("")
                 ),
                 Refusal::Redirect => {
-                    "give the same command with the URL that it leads to, and --accept-change"
+                    "give the same command with the URL that it leads to, or with -L to follow it, and --accept-change"
                         .to_owned()
                 }
                 Refusal::MissingFile => {
@@ -79,7 +79,7 @@ pub(crate) fn reason(halt: &Halt) -> String {
             Refusal::Tls => "stopped: the connection to the service cannot be trusted".to_owned(),
             Refusal::Name => "stopped: the service's name leads nowhere".to_owned(),
             Refusal::Redirect => {
-                "stopped: the service answers with redirects, which are not followed".to_owned()
+                "stopped: the service answers with redirects, and they are not followed".to_owned()
             }
             Refusal::MissingFile => "stopped: one file after the other is not there".to_owned(),
         },

@@ -154,7 +154,7 @@ pub const OPTIONS: &[Spec] = &[
     spec("ntlm", None, None, Refused(NO_OTHER)),
     spec("negotiate", None, None, Refused(NO_OTHER)),
     spec("anyauth", None, None, Refused(NO_OTHER)),
-    spec("aws-sigv4", None, None, Refused("stride does not sign requests; a presigned URL in a column of the list needs no signature: {col.url}")),
+    spec("aws-sigv4", None, None, Refused("stride does not sign requests; a gateway that does, or a service that takes a key, can be called")),
     spec("location-trusted", None, None, Refused("credentials never leave their origin; -L follows redirects without them")),
     spec("retry", None, None, Refused(NO_RETRY)),
     spec("retry-delay", None, None, Refused(NO_RETRY)),

@@ -78,6 +78,42 @@ fn a_small_answer_that_unpacks_to_a_large_one_is_too_large() {
     );
 }
 
+/// Whatever the coding: an answer is what it says, and what counts is its size after decoding.
+#[test]
+fn every_coding_is_decoded_and_bounded() {
+    let text = format!("{{\"a\": \"{}\"}}", "b".repeat(1 << 20));
+    let mut brotli = Vec::new();
+    let parameters = brotli::enc::BrotliEncoderParams::default();
+    brotli::BrotliCompress(&mut text.as_bytes(), &mut brotli, &parameters).unwrap();
+    let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    deflate.write_all(text.as_bytes()).unwrap();
+    for (coding, packed) in [
+        ("br", brotli),
+        ("zstd", zstd::encode_all(text.as_bytes(), 3).unwrap()),
+        ("deflate", deflate.finish().unwrap()),
+    ] {
+        assert!(packed.len() < 10_000, "{coding}");
+        let reply = Reply::status(200)
+            .body("application/json", packed.clone())
+            .header("content-encoding", coding);
+        let answer = super::succeeded(super::answer_to(reply.clone()));
+        assert!(answer.body == text.as_bytes(), "{coding}");
+        let api = FakeApi::start(move |_| reply.clone());
+        let client = Client::post(&api.url()).with(|settings| settings.max_response = 1 << 20);
+        assert_eq!(failed(client.call()).kind, "response_too_large", "{coding}");
+        // Broken off, it is nothing.
+        let half = packed[..packed.len() / 2].to_vec();
+        let reply = Reply::status(200)
+            .body("application/json", half)
+            .header("content-encoding", coding);
+        let outcome = super::answer_to(reply);
+        assert!(
+            super::is_in_doubt(&outcome, "truncated"),
+            "{coding}: {outcome:?}"
+        );
+    }
+}
+
 #[test]
 fn a_service_that_never_answers_is_given_up_in_doubt() {
     let api = FakeApi::start(|_| Reply::hang());
