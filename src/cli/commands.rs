@@ -63,11 +63,12 @@ fn mark(command: &str) -> String {
 
 /// Where commands are remembered (XDG Base Directory Specification, `XDG_STATE_HOME`).
 fn place() -> Option<PathBuf> {
-    let path = |name: &str| {
-        let value = variable(name).filter(|value| value.starts_with(b"/"))?;
-        Some(PathBuf::from(std::ffi::OsString::from_vec(value)))
+    let state = variable("XDG_STATE_HOME").filter(|value| value.starts_with(b"/"));
+    let state = match state {
+        Some(value) => PathBuf::from(std::ffi::OsString::from_vec(value)),
+        // The user's own folder is known without HOME too.
+        None => std::env::home_dir()?.join(".local/state"),
     };
-    let state = path("XDG_STATE_HOME").or_else(|| Some(path("HOME")?.join(".local/state")))?;
     Some(state.join("stride/commands"))
 }
 

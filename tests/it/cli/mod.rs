@@ -84,6 +84,8 @@ impl Place {
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/bin:/bin");
+        // What is remembered of the user is not this machine's.
+        command.env("HOME", self.at(".home"));
         command
     }
 
