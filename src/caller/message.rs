@@ -337,7 +337,7 @@ impl Message {
         Url::parse(&String::from_utf8_lossy(&text)).map_err(|error| {
             unsendable(
                 "bad_url",
-                format!("the file's name cannot be put into the URL: {error}"),
+                format!("what the file gives cannot be put into the URL: {error}"),
             )
         })
     }
@@ -368,7 +368,7 @@ impl Message {
                 unsendable(
                     "bad_header",
                     format!(
-                        "the file's name cannot be put into the header `{}`",
+                        "what the file gives cannot be put into the header `{}`",
                         header.name
                     ),
                 )

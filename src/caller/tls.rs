@@ -4,10 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::error::PlanError;
@@ -30,7 +34,9 @@ pub(super) fn configuration(
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
     } else if let Some(path) = &transport.ca_file {
-        builder.with_root_certificates(roots(path)?)
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Named::new(path, provider)?))
     } else if encrypted {
         builder
             .with_platform_verifier()
@@ -74,12 +80,88 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> 
     Ok(found)
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, PlanError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| wrong(path, error))?;
+/// Trusts the certificates of a file: those that they have signed, and themselves. A self-signed certificate made with
+/// `openssl req -x509` says that it is an authority's, and rustls takes none of those for a service's; curl does where
+/// it was named.
+#[derive(Debug)]
+struct Named {
+    certificates: Vec<CertificateDer<'static>>,
+    verifier: Arc<WebPkiServerVerifier>,
+}
+
+impl Named {
+    fn new(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, PlanError> {
+        let certificates = certificates(path)?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            let added = roots.add(certificate.clone());
+            added.map_err(|error| wrong(path, error))?;
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        Ok(Self {
+            certificates,
+            verifier: verifier.build().map_err(|error| wrong(path, error))?,
+        })
     }
-    Ok(roots)
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        stapled: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict = self
+            .verifier
+            .verify_server_cert(certificate, between, name, stapled, now);
+        let is_named = self.certificates.iter().any(|named| named == certificate);
+        match verdict {
+            // That it is not expired was looked at before.
+            Err(error) if is_named && is_authority(&error) => {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate was refused for nothing but being an authority's.
+fn is_authority(error: &rustls::Error) -> bool {
+    match error {
+        // A type of the verifier's own, which rustls has no name for.
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
+            format!("{:?}", other.0) == "CaUsedAsEndEntity"
+        }
+        _ => false,
+    }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PlanError> {

@@ -23,6 +23,10 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.chain[0].clone()
+    }
+
     pub(crate) fn into_parts(self) -> (Vec<CertificateDer<'static>>, KeyPair) {
         (self.chain, self.key)
     }

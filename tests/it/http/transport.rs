@@ -77,6 +77,35 @@ fn a_service_is_trusted_by_the_authority_that_is_named_or_not_at_all() {
     assert!(client.plan().unwrap_err().to_string().contains("ca.pem"));
 }
 
+/// As `openssl req -x509` makes it: self-signed, and called an authority's.
+#[test]
+fn a_self_signed_certificate_that_is_named_is_trusted_for_its_own_name() {
+    let made = |host: &str, until: i32| {
+        let mut params = params(host);
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        self_signed(&params)
+    };
+    for (host, until, trusted) in [
+        ("localhost", 2090, true),
+        ("elsewhere", 2090, false),
+        ("localhost", 2020, false),
+    ] {
+        let identity = made(host, until);
+        let file = pem(&identity.certificate());
+        let server = answering(identity, None);
+        let mut client = https(&server);
+        client.request.transport.ca_file = Some(client.job("ca.pem", file.as_bytes()).file);
+        let outcome = client.call();
+        assert_eq!(
+            matches!(outcome, Outcome::Succeeded(_)),
+            trusted,
+            "{host} {until}: {outcome:?}"
+        );
+        assert!(trusted || is_tls(&outcome));
+    }
+}
+
 #[test]
 fn whoever_asks_for_it_trusts_anybody() {
     let server = answering(self_signed(&params("elsewhere")), None);
