@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use stride::caller::{PlanError, Reference, TemplateError};
+use stride::caller::{PROXY_AUTHORIZATION, PlanError, Reference, TemplateError};
 use stride::engine::RunError;
 use stride::export::ExportError;
 use stride::input::{InputError, RowFault};
@@ -168,6 +168,12 @@ impl From<PlanError> for Problem {
             },
             PlanError::Template { .. } => problem.hint(
                 "the placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",
+            ),
+            PlanError::Missing(name) if name == PROXY_AUTHORIZATION => {
+                problem.hint("give it again with -U NAME:PASSWORD")
+            }
+            PlanError::Missing(name) if name.eq_ignore_ascii_case("authorization") => problem.hint(
+                "give it again with -u NAME:PASSWORD or -H 'Authorization: …', or make it a reference: run … -H 'Authorization: Bearer {env:VARIABLE}' --accept-change",
             ),
             PlanError::Missing(name) => problem.hint(format!(
                 "give it again with -H '{name}: …', or make it a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"

@@ -366,3 +366,80 @@ fn a_file_that_is_no_text_fails_where_its_text_is_asked_for() {
     assert_eq!(api.requests(), 2);
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn what_is_not_stored_is_given_again_in_the_same_words() {
+    const PAIR: &str = "me:hunter2hunter2";
+    let basic = stride::caller::Credential::basic(PAIR.as_bytes());
+    let expected = basic.clone();
+    let api = FakeApi::start(move |request| match request.header("authorization") {
+        Some(value) if value == expected => Reply::json(1),
+        _ => Reply::status(401),
+    });
+    let through = basic.clone();
+    let proxy = FakeApi::start(move |request| match request.header("proxy-authorization") {
+        Some(value) if value == through => Reply::json(2),
+        _ => Reply::status(407),
+    });
+    let place = Place::new();
+    place.texts(3);
+    let words = [
+        "run",
+        "--url",
+        &api.url(),
+        "-u",
+        PAIR,
+        "--max-calls",
+        "1",
+        "texts",
+    ];
+    place.stride(&words).expect(4).says("not stored");
+    place
+        .stride(&["resume", "--max-calls", "2"])
+        .expect(2)
+        .says("-u NAME:PASSWORD");
+    place
+        .stride(&["resume", "--max-calls", "2", "-u", PAIR])
+        .expect(4);
+    let header = format!("Authorization: {basic}");
+    place
+        .stride(&["resume", "--max-calls", "none", "-H", &header])
+        .expect(0);
+
+    let url = "http://service.invalid/x";
+    let words = [
+        "run",
+        "--db",
+        "p.db",
+        "--url",
+        url,
+        "-x",
+        &proxy.url(),
+        "-U",
+        PAIR,
+        "--max-calls",
+        "1",
+        "texts",
+    ];
+    place
+        .stride(&words)
+        .expect(4)
+        .says("proxy: calls go through");
+    let again = ["resume", "--db", "p.db", "--max-calls", "none"];
+    place.stride(&again).expect(2).says("-U NAME:PASSWORD");
+    place
+        .stride(&[&again[..], &["-U", PAIR]].concat())
+        .expect(0);
+    assert_eq!((api.requests(), proxy.requests()), (3, 3));
+    for db in ["stride.db", "p.db"] {
+        let written = std::fs::read(place.at(db)).unwrap();
+        for form in ["hunter2hunter2", &basic[6..]] {
+            assert!(
+                !written
+                    .windows(form.len())
+                    .any(|part| part == form.as_bytes()),
+                "{db}"
+            );
+        }
+    }
+}
