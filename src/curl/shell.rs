@@ -1,10 +1,10 @@
 //! Reading a pasted command as a shell would read it (POSIX.1-2024, Shell Command Language, sections 2.2 and 2.3),
-//! as far as a call of curl goes: quotes, escapes, continued lines, comments and variables.
+//! as far as a call of curl goes: quotes, escapes, continued lines, comments, variables and commands that print a key.
 
 use super::CurlError;
 
-/// Splits a command into its words. A variable becomes the reference `{env:NAME}`, so that its value is looked up
-/// when the call is made and never stored.
+/// Splits a command into its words. A variable becomes the reference `{env:NAME}` and a command substitution
+/// `{cmd:COMMAND}`, so that their values are looked up when calls are made and never stored.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ impl Reader<'_> {
                     self.ansi_c()?;
                 }
                 '$' => self.variable()?,
-                '`' => return Err(substitution()),
+                '`' => self.backquoted()?,
                 '|' | '&' | ';' | '<' | '>' | '(' | ')' => return Err(operator(char, self.rest)),
                 char => self.push(char),
             }
@@ -101,7 +101,7 @@ impl Reader<'_> {
                     }
                 },
                 '$' => self.variable()?,
-                '`' => return Err(substitution()),
+                '`' => self.backquoted()?,
                 char => self.push(char),
             }
         }
@@ -148,11 +148,34 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// A command in back quotes.
+    fn backquoted(&mut self) -> Result<(), CurlError> {
+        let (command, rest) = self.rest.split_once('`').ok_or(CurlError::Open("`"))?;
+        self.rest = rest;
+        self.command(command.trim())
+    }
+
+    /// A command substitution: what the command prints is looked up when calls are made. One that is about the file
+    /// would have to be run for each.
+    fn command(&mut self, command: &str) -> Result<(), CurlError> {
+        if command.is_empty()
+            || command.contains(['"', '\n', '{', '}', '`', '\\'])
+            || command.starts_with('(')
+        {
+            return Err(substitution());
+        }
+        let reference = format!("{{cmd:{command}}}");
+        self.word.get_or_insert_default().push_str(&reference);
+        Ok(())
+    }
+
     /// `$NAME` and `${NAME}`. A `$` before anything else is itself.
     fn variable(&mut self) -> Result<(), CurlError> {
         let braced = self.rest.starts_with('{');
-        if self.rest.starts_with('(') {
-            return Err(substitution());
+        if let Some(command) = self.rest.strip_prefix('(') {
+            let end = closing(command).ok_or_else(substitution)?;
+            self.rest = &command[end + 1..];
+            return self.command(command[..end].trim());
         }
         let text = &self.rest[usize::from(braced)..];
         let length = text
@@ -188,10 +211,27 @@ impl Reader<'_> {
     }
 }
 
+/// Where the parenthesis ends that a text is in.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quote) = (0, None);
+    for (at, char) in text.char_indices() {
+        match char {
+            _ if quote == Some(char) => quote = None,
+            _ if quote.is_some() => {}
+            '\'' | '"' => quote = Some(char),
+            '(' => depth += 1,
+            ')' if depth == 0 => return Some(at),
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 fn substitution() -> CurlError {
     CurlError::Shell {
-        what: "a command substitution".to_owned(),
-        hint: "write {base64} for the file in base64, {text} for its text, or {cmd:COMMAND} for what a command prints",
+        what: "a command substitution that is about the file, or has quotes in it".to_owned(),
+        hint: "write {base64} for the file in base64, {text} for its text, or put the command into a script: {cmd:./SCRIPT}",
     }
 }
 
@@ -260,6 +300,12 @@ mod tests {
             ("\"${KEY}x\"", "{env:KEY}x"),
             ("$KEY:", "{env:KEY}:"),
             ("'$KEY'", "$KEY"),
+            (
+                "\"Bearer $(gcloud auth print-access-token)\"",
+                "Bearer {cmd:gcloud auth print-access-token}",
+            ),
+            ("x$(a 'b)' (c) )y", "x{cmd:a 'b)' (c)}y"),
+            ("`cat key`", "{cmd:cat key}"),
             ("\"\\$KEY 5$ $9\"", "$KEY 5$ $9"),
         ] {
             assert_eq!(read(text), [expected], "{text}");
@@ -277,8 +323,10 @@ mod tests {
             ("curl a | jq .", "`|`"),
             ("curl a > b", "`>`"),
             ("curl a && b", "`&&`"),
-            ("curl -d $(base64 x)", "substitution"),
-            ("curl -d \"`cat x`\"", "substitution"),
+            ("curl -d $(base64 {})", "substitution"),
+            ("curl -d \"`cat {}`\"", "substitution"),
+            ("curl -d \"$(cat 'x)\"", "substitution"),
+            ("curl -d \"`cat x\"", "not closed"),
             ("curl ${A:-b}", "expansion"),
             ("curl 'a", "not closed"),
             ("curl \"a", "not closed"),
