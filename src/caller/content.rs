@@ -78,7 +78,7 @@ impl Part {
         }
     }
 
-    fn is_private(&self) -> bool {
+    pub(super) fn is_private(&self) -> bool {
         match self {
             Self::Text(template, _) => template.is_private(),
             Self::Bytes(place, _) => place.path.is_private(),
@@ -218,10 +218,7 @@ impl Content {
         match self {
             Self::File | Self::Nothing => false,
             Self::Pieces(parts) => parts.iter().any(Part::is_private),
-            Self::Form(fields) => fields.iter().any(|field| match &field.content {
-                FieldPart::Text(template, _) => template.is_private(),
-                FieldPart::File(place) | FieldPart::TextOf(place) => place.path.is_private(),
-            }),
+            Self::Form(fields) => fields.iter().any(FormField::is_private),
         }
     }
 
@@ -230,16 +227,7 @@ impl Content {
         match self {
             Self::File | Self::Nothing => self.clone(),
             Self::Pieces(parts) => Self::Pieces(parts.iter().map(Part::masked).collect()),
-            Self::Form(fields) => {
-                let fields = fields.iter().map(|field| match &field.content {
-                    FieldPart::Text(template, encoding) => FormField {
-                        content: FieldPart::Text(template.masked(), *encoding),
-                        ..field.clone()
-                    },
-                    FieldPart::File(_) | FieldPart::TextOf(_) => field.clone(),
-                });
-                Self::Form(fields.collect())
-            }
+            Self::Form(fields) => Self::Form(fields.iter().map(FormField::masked).collect()),
         }
     }
 
@@ -316,6 +304,26 @@ impl FormField {
         })
     }
 
+    fn is_private(&self) -> bool {
+        let name = self.file_name.as_ref().is_some_and(Template::is_private);
+        name || match &self.content {
+            FieldPart::Text(template, _) => template.is_private(),
+            FieldPart::File(place) | FieldPart::TextOf(place) => place.path.is_private(),
+        }
+    }
+
+    fn masked(&self) -> Self {
+        let content = match &self.content {
+            FieldPart::Text(template, encoding) => FieldPart::Text(template.masked(), *encoding),
+            file => file.clone(),
+        };
+        Self {
+            content,
+            file_name: self.file_name.as_ref().map(Template::masked),
+            ..self.clone()
+        }
+    }
+
     fn resolve(&self, value: Values<'_>) -> Result<Self, TemplateError> {
         let content = match &self.content {
             FieldPart::Text(template, encoding) => {
@@ -324,8 +332,10 @@ impl FormField {
             FieldPart::File(place) => FieldPart::File(place.resolve(value)?),
             FieldPart::TextOf(place) => FieldPart::TextOf(place.resolve(value)?),
         };
+        let file_name = self.file_name.as_ref().map(|name| name.resolve(value));
         Ok(Self {
             content,
+            file_name: file_name.transpose()?,
             ..self.clone()
         })
     }

@@ -116,7 +116,7 @@ impl HttpPlan {
         let keys = Keys::new(message, secrets, lookup)?;
         let target = keys.current().message.check(&request.url)?;
         if !network.allow_plain_http {
-            network::keep_private(&target, request)?;
+            network::keep_private(&target, &request.url, &keys.current().message)?;
         }
         let transport = request.transport.clone();
         let no_proxy = network.no_proxy && transport.proxy.is_none();

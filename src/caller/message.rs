@@ -198,6 +198,24 @@ impl Message {
         private.map(|header| &header.name)
     }
 
+    /// What of it is a credential, if anything; what the URL refers to aside.
+    pub(super) fn credential(&self) -> Option<String> {
+        let sent = |header: &&Header| header.value.as_ref().is_some_and(|value| !value.is_empty());
+        let header = self
+            .headers
+            .iter()
+            .filter(sent)
+            .find(|header| header.private);
+        match header {
+            Some(header) => Some(header.place.clone()),
+            None if self.has_private_body() => Some("what the body refers to".to_owned()),
+            None if self.query.iter().any(Part::is_private) => {
+                Some("what the URL refers to".to_owned())
+            }
+            None => None,
+        }
+    }
+
     /// Whether the body has a credential in it.
     pub(super) fn has_private_body(&self) -> bool {
         self.content.is_private()

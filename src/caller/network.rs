@@ -7,8 +7,8 @@ use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
 use super::error::PlanError;
-use super::template::Template;
-use crate::settings::{HeaderValue, Request, is_sensitive};
+use super::message::Message;
+use super::template::{Braces, Template};
 
 /// What is asked of the way to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,12 +20,13 @@ pub struct Network {
 }
 
 /// Refuses a request that would show a credential to everybody on the way.
-pub(super) fn keep_private(target: &Url, request: &Request) -> Result<(), PlanError> {
+pub(super) fn keep_private(target: &Url, url: &str, message: &Message) -> Result<(), PlanError> {
     let host = target.host_str().unwrap_or_default();
     if target.scheme() != "http" || is_loopback(host) {
         return Ok(());
     }
-    match credential(request) {
+    let in_url = || refers(url).then(|| "what the URL refers to".to_owned());
+    match message.credential().or_else(in_url) {
         None => Ok(()),
         Some(what) => Err(PlanError::Plain {
             what,
@@ -39,23 +40,12 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// What of a request is a credential: a sensitive header, and whatever is given as a reference.
-fn credential(request: &Request) -> Option<String> {
-    let refers = |text: &str| Template::parse(text).is_ok_and(|template| template.has_reference());
-    let header = request.headers.iter().find(|header| match &header.value {
-        HeaderValue::Absent => false,
-        HeaderValue::Withheld | HeaderValue::Basic(_) => true,
-        HeaderValue::Template(text) => {
-            refers(text) || !text.is_empty() && is_sensitive(&header.name)
-        }
-    });
-    if let Some(header) = header {
-        return Some(format!("the header `{}`", header.name));
-    }
-    // The host may come from the environment too, and is no secret.
-    let (_, rest) = request.url.split_once("://")?;
+/// Whether a URL refers to a secret. Its host may come from the environment too, and is none.
+fn refers(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    refers(&rest[end..]).then(|| "what the URL refers to".to_owned())
+    let path = Template::read(&rest[end..], Braces::Pasted);
+    path.is_ok_and(|template| template.has_reference())
 }
 
 /// Reads which addresses hosts have, as `HOST:PORT:ADDRESS`.
@@ -110,7 +100,8 @@ fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Header;
+    use crate::caller::Credential;
+    use crate::settings::{Body, Escape, Header, HeaderValue, Piece, Request};
 
     fn request(url: &str, header: Option<(&str, HeaderValue)>) -> Request {
         let header = header.map(|(name, value)| Header {
@@ -127,7 +118,12 @@ mod tests {
 
     fn is_refused(request: &Request) -> bool {
         let target = request.url.replace("{env:KEY}", "x");
-        keep_private(&Url::parse(&target).unwrap(), request).is_err()
+        let given = Credential {
+            name: "X-Api-Key".to_owned(),
+            value: "sesame".to_owned(),
+        };
+        let message = Message::compile(request, &[given], std::path::Path::new("/")).unwrap();
+        keep_private(&Url::parse(&target).unwrap(), &request.url, &message).is_err()
     }
 
     #[test]
@@ -166,6 +162,32 @@ mod tests {
         assert!(!with("X-Who", "{name}"));
         let absent = Some(("Authorization", HeaderValue::Absent));
         assert!(!is_refused(&request("http://example.com/", absent)));
+    }
+
+    #[test]
+    fn a_reference_in_a_body_or_among_foreign_braces_is_one_too() {
+        let body = |template: &str| {
+            let piece = Piece::Text {
+                template: template.to_owned(),
+                escape: Escape::Json,
+            };
+            let pieces = vec![piece];
+            is_refused(&Request {
+                body: Body::Pieces { pieces },
+                ..request("http://example.com/", None)
+            })
+        };
+        assert!(body(r#"{"key": "{env:KEY}", "a": {}}"#));
+        assert!(!body(r#"{"key": "{name}"}"#));
+        let value = HeaderValue::Template("{x} {env:KEY}".to_owned());
+        assert!(is_refused(&Request {
+            pasted: true,
+            ..request("http://example.com/", Some(("X-Who", value)))
+        }));
+        assert!(is_refused(&Request {
+            pasted: true,
+            ..request("http://example.com/{x}?key={env:KEY}", None)
+        }));
     }
 
     #[test]

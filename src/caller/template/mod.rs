@@ -93,6 +93,11 @@ impl Template {
         self.references().next().is_some()
     }
 
+    /// Whether it is an empty text.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether it has any placeholder.
     pub fn has_placeholder(&self) -> bool {
         self.0.iter().any(|part| !matches!(part, Part::Text(_)))
