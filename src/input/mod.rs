@@ -154,6 +154,29 @@ pub fn names<E: From<InputError>>(
     Ok(reader.skipped)
 }
 
+/// Reads a list from anywhere. A door for the fuzzers (`tests/fuzz`), compiled for them alone.
+///
+/// # Errors
+///
+/// The list cannot be read.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn list(from: impl Read, layout: &Layout) -> Result<(Vec<Item>, u64), InputError> {
+    let mut items = Vec::new();
+    let mut reader = Reader {
+        own: &[],
+        own_files: Vec::new(),
+        skipped: Skipped::default(),
+        add: &mut |item| -> Result<(), InputError> {
+            items.push(item);
+            Ok(())
+        },
+    };
+    reader.list("list", from, layout)?;
+    let blank = reader.skipped.blank;
+    Ok((items, blank))
+}
+
 /// Which file this is, whatever its name: device and inode.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
