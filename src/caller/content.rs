@@ -64,11 +64,22 @@ impl Part {
         })
     }
 
-    pub(super) fn compile_all(pieces: &[Piece], base: &Path) -> Result<Vec<Self>, TemplateError> {
+    fn compile_all(pieces: &[Piece], base: &Path) -> Result<Vec<Self>, TemplateError> {
         pieces
             .iter()
             .map(|piece| Self::compile(piece, base))
             .collect()
+    }
+
+    /// The pieces of a URL's query. What is inserted into one stays in it, JSON or not.
+    pub(super) fn compile_query(pieces: &[Piece], base: &Path) -> Result<Vec<Self>, TemplateError> {
+        let mut parts = Self::compile_all(pieces, base)?;
+        for part in &mut parts {
+            if let Self::Text(_, encoding @ Encoding::Json) = part {
+                *encoding = Encoding::JsonInQuery;
+            }
+        }
+        Ok(parts)
     }
 
     pub(super) fn masked(&self) -> Self {

@@ -128,7 +128,7 @@ impl Message {
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| PlanError::Method(request.method.clone()))?,
             url: template("the URL", &request.url)?,
-            query: Part::compile_all(&request.query, base).map_err(in_body)?,
+            query: Part::compile_query(&request.query, base).map_err(in_body)?,
             headers,
             content: Content::compile(&request.body, base).map_err(in_body)?,
             compressed: !request.transport.uncompressed,
@@ -342,7 +342,20 @@ impl Message {
 
     fn url(&self, job: &Job, source: &Source) -> Result<Url, Outcome> {
         let mut text = self.url.fill(Encoding::Url, job, source)?;
+        let refused = |error: &str| {
+            let message = format!("what the file gives cannot be put into the URL: {error}");
+            unsendable("bad_url", message)
+        };
+        if leads_away(&self.url, &String::from_utf8_lossy(&text)) {
+            return Err(refused("it would lead to another place"));
+        }
         if !self.query.is_empty() {
+            // A fragment is not sent.
+            text.truncate(
+                text.iter()
+                    .position(|byte| *byte == b'#')
+                    .unwrap_or(text.len()),
+            );
             let mut query = Segments::default();
             for part in &self.query {
                 part.fill(job, source, &mut query)?;
@@ -352,12 +365,7 @@ impl Message {
             text.push(if text.contains(&b'?') { b'&' } else { b'?' });
             text.extend(lower_case_triplets(query));
         }
-        Url::parse(&String::from_utf8_lossy(&text)).map_err(|error| {
-            unsendable(
-                "bad_url",
-                format!("what the file gives cannot be put into the URL: {error}"),
-            )
-        })
+        Url::parse(&String::from_utf8_lossy(&text)).map_err(|error| refused(&error.to_string()))
     }
 
     fn headers(&self, job: &Job, attempt: &Attempt, source: &Source) -> Result<HeaderMap, Outcome> {
@@ -405,6 +413,25 @@ impl Message {
         }
         Ok(headers)
     }
+}
+
+/// Whether what was inserted into a URL makes a segment of dots. Those are followed, however they are encoded, to
+/// another resource (RFC 3986, section 5.2.4). The folder `.` leads nowhere.
+fn leads_away(template: &Template, filled: &str) -> bool {
+    fn segments(url: &str) -> std::str::Split<'_, [char; 2]> {
+        let path = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+        path.split(['/', '\\'])
+    }
+    let outline = template.outline();
+    // No value adds a slash, so what is at the same place was made of the same.
+    std::iter::zip(segments(filled), segments(&outline)).any(|(segment, before)| {
+        segment != before
+            && match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
+                ".." => true,
+                "." => !template.has_folder(),
+                _ => false,
+            }
+    })
 }
 
 /// Why a value cannot be sent in a header.

@@ -4,6 +4,9 @@ mod body;
 mod content;
 mod error;
 mod exchange;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hints;
 mod http;
 mod judge;

@@ -1,7 +1,7 @@
 //! curl's configuration files: an option a line.
 
 use super::CurlError;
-use super::options::{Given, Spec, takes};
+use super::options::{Given, Spec, letters, takes};
 
 /// Reads a configuration file (`curl -K`): a line holds an option with or without its dashes and, after white
 /// space, `=` or `:`, its value, in double quotes where it has white space in it.
@@ -21,20 +21,27 @@ pub fn read(text: &str) -> Result<Vec<Given>, CurlError> {
         let (name, rest) = line.split_at(end);
         let rest = rest.trim_start();
         let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start();
-        let option = match name.strip_prefix("--") {
-            Some(long) => Spec::long(long)?,
-            None => match name.strip_prefix('-') {
-                Some(short) => Spec::short(short.chars().next().unwrap_or_default())?,
-                None => Spec::long(name)?,
-            },
-        };
-        let value = value(rest);
-        let value = takes(option, || (!rest.is_empty()).then_some(value))?;
-        given.push(Given {
-            option,
-            value,
-            written: name.to_owned(),
-        });
+        let mut value = (!rest.is_empty()).then(|| value(rest));
+        let long = name.strip_prefix("--");
+        match (long, name.strip_prefix('-')) {
+            (None, Some(short)) if !short.is_empty() => {
+                given.extend(letters(short, || value.take())?);
+            }
+            _ => {
+                let option = Spec::long(long.unwrap_or(name))?;
+                given.push(Given {
+                    option,
+                    value: takes(option, || value.take())?,
+                    written: name.to_owned(),
+                });
+            }
+        }
+        if value.is_some_and(|value| !value.is_empty()) {
+            return Err(CurlError::Option {
+                written: name.to_owned(),
+                hint: "curl does not take it with the value that is behind it: put white space between an option and its value, and none where it has no value",
+            });
+        }
     }
     Ok(given)
 }
@@ -87,5 +94,30 @@ mod tests {
         );
         assert!(read("nonsense = 1").is_err());
         assert!(read("url").is_err());
+    }
+
+    #[test]
+    fn letters_stand_together_as_in_a_command() {
+        let told = |text| {
+            let given = read(text)?.into_iter();
+            let pairs = given.map(|given| (given.option.long, given.value.unwrap_or_default()));
+            Ok::<Vec<_>, CurlError>(pairs.collect())
+        };
+        let pair = |long, value: &str| (long, value.to_owned());
+        assert_eq!(
+            told("-sS\n-XPUT\n-sd a=b\n"),
+            Ok(vec![
+                pair("silent", ""),
+                pair("show-error", ""),
+                pair("request", "PUT"),
+                pair("silent", ""),
+                pair("data", "a=b"),
+            ])
+        );
+        // Of the two values the option would have, curl takes neither.
+        for text in ["-HX-A: b", "-XPUT GET", "-", "-sc jar"] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(!error.contains('\0'), "{error:?}");
+        }
     }
 }

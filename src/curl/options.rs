@@ -259,24 +259,33 @@ pub fn read(words: Vec<String>) -> Result<Vec<Given>, CurlError> {
                 written: word,
             });
         } else {
-            let letters = &word[1..];
-            for (at, letter) in letters.char_indices() {
-                let option = Spec::short(letter)?;
-                let rest = &letters[at + letter.len_utf8()..];
-                let value = takes(option, || match rest {
-                    "" => words.next(),
-                    rest => Some(rest.to_owned()),
-                })?;
-                let ends = value.is_some();
-                given.push(Given {
-                    option,
-                    value,
-                    written: format!("-{letter}"),
-                });
-                if ends {
-                    break;
-                }
-            }
+            given.extend(letters(&word[1..], || words.next())?);
+        }
+    }
+    Ok(given)
+}
+
+/// Reads the letters behind a dash. The first that takes a value has what comes after it, or else the next word.
+pub(super) fn letters(
+    letters: &str,
+    mut next: impl FnMut() -> Option<String>,
+) -> Result<Vec<Given>, CurlError> {
+    let mut given = Vec::new();
+    for (at, letter) in letters.char_indices() {
+        let option = Spec::short(letter)?;
+        let rest = &letters[at + letter.len_utf8()..];
+        let value = takes(option, || match rest {
+            "" => next(),
+            rest => Some(rest.to_owned()),
+        })?;
+        let ends = value.is_some();
+        given.push(Given {
+            option,
+            value,
+            written: format!("-{letter}"),
+        });
+        if ends {
+            break;
         }
     }
     Ok(given)

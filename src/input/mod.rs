@@ -16,6 +16,7 @@ use thiserror::Error;
 pub use table::RowFault;
 
 use crate::job::FileName;
+use table::LONGEST;
 
 /// What cannot be read as a list.
 #[derive(Debug, Error)]
@@ -153,6 +154,29 @@ pub fn names<E: From<InputError>>(
     Ok(reader.skipped)
 }
 
+/// Reads a list from anywhere. A door for the fuzzers (`tests/fuzz`), compiled for them alone.
+///
+/// # Errors
+///
+/// The list cannot be read.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn list(from: impl Read, layout: &Layout) -> Result<(Vec<Item>, u64), InputError> {
+    let mut items = Vec::new();
+    let mut reader = Reader {
+        own: &[],
+        own_files: Vec::new(),
+        skipped: Skipped::default(),
+        add: &mut |item| -> Result<(), InputError> {
+            items.push(item);
+            Ok(())
+        },
+    };
+    reader.list("list", from, layout)?;
+    let blank = reader.skipped.blank;
+    Ok((items, blank))
+}
+
 /// Which file this is, whatever its name: device and inode.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
@@ -251,9 +275,14 @@ impl<E: From<InputError>> Reader<'_, E> {
         loop {
             name.clear();
             line += 1;
-            let read = from.read_until(end, &mut name);
+            // One byte more than there may be, to see that there is more.
+            let room = LONGEST as u64 + 1;
+            let read = (&mut from).take(room).read_until(end, &mut name);
             if read.map_err(|source| table::unreadable(list, source))? == 0 {
                 return Ok(());
+            }
+            if name.len() > LONGEST {
+                return Err(RowFault::TooLong.at(list, line).into());
             }
             if name.last() == Some(&end) {
                 name.pop();
@@ -340,5 +369,23 @@ mod tests {
         let source = Source::List(file.path().to_owned(), Layout::Lines);
         let error = names::<InputError>(&[source], &[], &mut |_| Ok(())).unwrap_err();
         assert!(matches!(error, InputError::Nul { line: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_name_has_an_end_before_memory_has() {
+        for (layout, list) in [(Layout::Lines, &b"a\n"[..]), (Layout::Nul, &b"a\0"[..])] {
+            let mut reader = Reader {
+                own: &[],
+                own_files: Vec::new(),
+                skipped: Skipped::default(),
+                add: &mut |_| Ok::<(), InputError>(()),
+            };
+            let list = list.chain(io::repeat(b'x').take(20 << 20));
+            let error = reader.list("list", list, &layout).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "line 2 of the list list begins a row of more than 16 MiB"
+            );
+        }
     }
 }

@@ -11,7 +11,7 @@ use jaq_json::Val;
 use jaq_std::ValT as _;
 
 use super::read;
-use super::{EvalError, SyntaxError};
+use super::{EvalError, SyntaxError, with_room};
 
 /// What filters work on: values alone.
 pub(super) type Data = JustLut<Val>;
@@ -43,6 +43,10 @@ const LEFT_OUT: [&str; 16] = [
 
 /// How deeply brackets may be nested in an expression: reading it is recursive.
 const DEEPEST_EXPRESSION: usize = 100;
+
+/// How long an expression may be, in bytes. What is nested in it without brackets, or in strings, is so many levels deep
+/// at most.
+const LONGEST_EXPRESSION: usize = 6_000;
 
 /// How much of an expression is shown where it is wrong, in characters.
 const SHOWN: usize = 20;
@@ -80,6 +84,22 @@ pub(super) fn compile(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError>
             place: place(text, at),
         });
     }
+    if text.len() > LONGEST_EXPRESSION {
+        return Err(SyntaxError {
+            message: format!("the expression is longer than {LONGEST_EXPRESSION} bytes"),
+            place: place(text, LONGEST_EXPRESSION),
+        });
+    }
+    // It is read by recursion.
+    with_room(|| compile_here(text)).unwrap_or_else(|_| {
+        Err(SyntaxError {
+            message: "there is no room for reading the expression".to_owned(),
+            place: place(text, 0),
+        })
+    })
+}
+
+fn compile_here(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError> {
     let arena = Arena::default();
     let program = File {
         code: text,

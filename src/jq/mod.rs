@@ -27,6 +27,9 @@ const SHALLOW: usize = 8;
 /// What an expression may say so that more than the answer's depth decides how deep its evaluation gets.
 const RECURSIVE: [&str; 4] = ["def", "fromjson", "reduce", "foreach"];
 
+/// How long an expression is at most that is not deep in itself, in bytes.
+const SHORT: usize = 200;
+
 /// How much of an error is kept, in characters: jq's errors show the values they are about.
 const ERROR_KEPT: usize = 300;
 
@@ -84,7 +87,7 @@ impl Expression {
         let filter = language::compile(text)?;
         Ok(Self {
             text: text.to_owned(),
-            recurses: RECURSIVE.iter().any(|word| text.contains(word)),
+            recurses: text.len() > SHORT || RECURSIVE.iter().any(|word| text.contains(word)),
             filter,
         })
     }

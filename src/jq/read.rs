@@ -72,7 +72,9 @@ fn with_lone_surrogates(text: &str) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     let (mut at, mut copied) = (0, 0);
     // Outside of strings JSON has no backslash.
-    while let Some(found) = bytes[at..].iter().position(|byte| *byte == b'\\') {
+    while let Some(rest) = bytes.get(at..)
+        && let Some(found) = rest.iter().position(|byte| *byte == b'\\')
+    {
         at += found;
         match half(&bytes[at..]) {
             None => at += 2,

@@ -245,6 +245,52 @@ fn depth_is_bounded_and_what_is_within_can_be_evaluated() {
 }
 
 #[test]
+fn what_is_handed_over_as_json_and_is_not_is_an_error() {
+    for text in ["\\", "\"\\", "\"\\u", "\"\\ud83d\\", "", "{"] {
+        assert!(value(".", text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn no_expression_is_too_deep_to_be_read() {
+    on_a_small_stack(|| {
+        for (before, open, middle, close, behind) in [
+            ("\"\\(", "(", "1", ")", ")\""),
+            ("\"\\(", "[", "1", "]", ")\""),
+            ("", "\"\\(", "1", ")\"", ""),
+            ("# \"\n", "[", "1", "]", ""),
+            ("", "-", "1", "", ""),
+            ("", ".|", ".", "", ""),
+            ("", "1 as $x|", ".", "", ""),
+            ("", ".//", ".", "", ""),
+            ("", "1+", ".", "", ""),
+            ("", "try ", ".", "", ""),
+            ("", "if . then ", ".", " else 1 end", ""),
+            ("", "def f:", ".", ";.", ""),
+            ("", ".a", "", "", ""),
+            ("", ".[0]", "", "", ""),
+            ("", ". as [$x]|", ".", "", ""),
+        ] {
+            for length in [180, 5_900, 100_000] {
+                let times = length / (open.len() + close.len());
+                let text = [
+                    before,
+                    &open.repeat(times),
+                    middle,
+                    &close.repeat(times),
+                    behind,
+                ]
+                .concat();
+                match Expression::new(&text) {
+                    Ok(expression) => drop(expression.value(&input("null"))),
+                    Err(error) => assert!(length > 180, "{text}: {error}"),
+                }
+            }
+        }
+    });
+}
+
+#[test]
 fn numbers_of_a_length_that_nobody_writes_are_refused_at_once() {
     let json = "9".repeat(1_000_000);
     assert!(value(".", &json).unwrap_err().contains("digits"));

@@ -33,6 +33,8 @@ pub(in crate::caller) enum Encoding {
     All,
     /// For JSON: within a string as a part of it, elsewhere as a value.
     Json,
+    /// For JSON in a URL's query: as that, and then percent-encoded.
+    JsonInQuery,
 }
 
 /// Percent-encodes bytes as curl's `--data-urlencode` does.
@@ -102,6 +104,12 @@ impl Template {
     }
 }
 
+/// Percent-encodes bytes for a form.
+fn for_form(bytes: &[u8]) -> String {
+    let encoded = percent_encode(bytes, IN_FORM).to_string();
+    encoded.replace("%20", "+")
+}
+
 fn write(
     part: &Part,
     encoding: Encoding,
@@ -112,6 +120,12 @@ fn write(
     let (value, place) = match part {
         Part::Text(text) => {
             out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        Part::Inserted(..) if encoding == Encoding::JsonInQuery => {
+            let mut json = Vec::new();
+            write(part, Encoding::Json, job, source, &mut json)?;
+            out.extend(for_form(&json).bytes());
             return Ok(());
         }
         // Resolved before a call is made.
@@ -130,11 +144,8 @@ fn write(
         Encoding::Plain => out.extend_from_slice(&value),
         Encoding::Url => out.extend(percent_encode(&value, RESERVED).to_string().bytes()),
         Encoding::All => out.extend(plus_encoded(&value).bytes()),
-        Encoding::Form => {
-            let encoded = percent_encode(&value, IN_FORM).to_string();
-            out.extend(encoded.replace("%20", "+").bytes());
-        }
-        Encoding::Json => {
+        Encoding::Form => out.extend(for_form(&value).bytes()),
+        Encoding::Json | Encoding::JsonInQuery => {
             let from = out.len();
             json_string(&value, place == Place::Value, out);
             if place == Place::Single {

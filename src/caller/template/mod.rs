@@ -146,6 +146,20 @@ impl Template {
         self.fields().any(Field::needs_file)
     }
 
+    /// Whether the folder of the job's name has a part in it.
+    pub(super) fn has_folder(&self) -> bool {
+        self.fields().any(|field| *field == Field::Dir)
+    }
+
+    /// Its text, with an `x` for each thing that is inserted.
+    pub(super) fn outline(&self) -> String {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Inserted(..) => "x",
+        });
+        parts.collect()
+    }
+
     /// Whether it is the path of the job's own file.
     pub(super) fn is_path(&self) -> bool {
         matches!(

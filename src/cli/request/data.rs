@@ -75,7 +75,8 @@ pub(super) fn encoded(text: &str, pieces: &mut Vec<Piece>) -> Result<(), Problem
     };
     let (name, value) = (&text[..at], &text[at + 1..]);
     if !name.is_empty() {
-        push(pieces, &format!("{name}="), Escape::Nothing);
+        // To the letter, but for what a file has in it.
+        push(pieces, &format!("{name}="), Escape::Form);
     }
     if text[at..].starts_with('=') {
         push(pieces, value, Escape::All);
@@ -191,7 +192,7 @@ mod tests {
             [
                 ("a=b".to_owned(), Some(Escape::Form)),
                 ("&".to_owned(), Some(Escape::Nothing)),
-                ("t=".to_owned(), Some(Escape::Nothing)),
+                ("t=".to_owned(), Some(Escape::Form)),
                 ("@{} Encoded".to_owned(), None),
                 ("&".to_owned(), Some(Escape::Nothing)),
                 ("@x".to_owned(), Some(Escape::Form)),
@@ -205,6 +206,14 @@ mod tests {
         assert_eq!(
             told(&[(Kind::Encoded, "=a b")], FORM),
             [("a b".to_owned(), Some(Escape::All))]
+        );
+        // The name is taken to the letter, but for what a file has in its own.
+        assert_eq!(
+            told(&[(Kind::Encoded, "{name}=b&c")], FORM),
+            [
+                ("{name}=".to_owned(), Some(Escape::Form)),
+                ("b&c".to_owned(), Some(Escape::All)),
+            ]
         );
         assert_eq!(
             told(&[(Kind::Binary, "@{dir}/x")], None)[0].0,

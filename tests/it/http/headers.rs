@@ -2,7 +2,7 @@
 
 use stride::caller::PlanError;
 use stride::job::{Class, FileName, Outcome};
-use stride::settings::HeaderValue;
+use stride::settings::{Escape, HeaderValue, Piece};
 
 use super::{Client, attempt, succeeded};
 use crate::support::{FakeApi, Reply};
@@ -109,18 +109,80 @@ fn a_name_goes_into_a_header_as_it_is_and_into_the_target_encoded() {
             "sub/../x/{env:SECRET}",
             "/v1/sub%2F..%2Fx%2F%7Benv%3ASECRET%7D?stem=%7Benv%3ASECRET%7D&q=a%20b",
         ),
-        ("..", "/v1/..?stem=&q=a%20b"),
+        ("...", "/v1/...?stem=..&q=a%20b"),
     ] {
         let mut job = client.job("file", b"x");
         job.path = name.into();
         succeeded(client.call_for(&job));
         let request = api.log().pop().unwrap().request;
-        if name != ".." {
-            assert_eq!(request.target, target);
-            let last = name.rsplit('/').next().unwrap();
-            assert_eq!(request.header("x-name"), Some(format!("<{last}>").as_str()));
-        }
+        assert_eq!(request.target, target);
+        let last = name.rsplit('/').next().unwrap();
+        assert_eq!(request.header("x-name"), Some(format!("<{last}>").as_str()));
         assert_eq!(request.header("x-path"), Some(name));
+    }
+}
+
+#[test]
+fn a_name_never_leads_out_of_its_place_in_the_path() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    for (path, name) in [
+        ("{path}", ".."),
+        ("{path}", "."),
+        ("a/{path}/b", ".."),
+        ("{dir}/b", "../c"),
+        (".{path}", "."),
+        ("{path}%2e/b", "."),
+        ("{path}?x={name}", ".."),
+    ] {
+        let client = Client::post(&format!("{}/v1/{path}", api.url()));
+        let mut job = client.job("file", b"x");
+        job.path = name.into();
+        let outcome = client.call_for(&job);
+        let Outcome::Unsendable(failure) = outcome else {
+            panic!("{path} {name:?}: {outcome:?}")
+        };
+        assert_eq!(failure.kind, "bad_url", "{path} {name}");
+    }
+    assert_eq!(api.accepted(), 0);
+    for (path, name, target) in [
+        // The folder of a name that has none is the one that it is in.
+        ("{dir}/{name}", "c", "/v1/c"),
+        ("a/../{path}", "c", "/v1/c"),
+        ("x{path}", "..", "/v1/x.."),
+        ("a?x=/{path}", "..", "/v1/a?x=/.."),
+        ("a#/{path}", "..", "/v1/a"),
+    ] {
+        let client = Client::post(&format!("{}/v1/{path}", api.url()));
+        let mut job = client.job("file", b"x");
+        job.path = name.into();
+        succeeded(client.call_for(&job));
+        assert_eq!(api.log().pop().unwrap().target, target, "{path} {name}");
+    }
+}
+
+#[test]
+fn json_in_a_query_stays_one_part_of_it() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let piece = |template: &str, escape| Piece::Text {
+        template: template.to_owned(),
+        escape,
+    };
+    for (url, target) in [
+        ("/v1", "/v1?q="),
+        ("/v1?a=1", "/v1?a=1&q="),
+        // What follows a `#` is never sent.
+        ("/v1#there", "/v1?q="),
+    ] {
+        let mut client = Client::post(&format!("{}{url}", api.url()));
+        client.request.query = vec![
+            piece("q=", Escape::Nothing),
+            piece(r#"{"k":"{name}","n":{index}}"#, Escape::Json),
+        ];
+        let mut job = client.job("file", b"x");
+        job.path = "a&b=#+%20\"".into();
+        succeeded(client.call_for(&job));
+        let filled = "{%22k%22:%22a%26b%3d%23%2b%2520%5c%22%22,%22n%22:0}";
+        assert_eq!(api.log().pop().unwrap().target, format!("{target}{filled}"));
     }
 }
 

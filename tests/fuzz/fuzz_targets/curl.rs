@@ -1,0 +1,31 @@
+//! Whatever is pasted, as a command or as a configuration file.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use stride::curl::{self, Given, config};
+
+/// What is known of every option, however it was given.
+fn check(given: &[Given]) {
+    for each in given {
+        assert_eq!(each.value.is_some(), each.option.value.is_some());
+    }
+}
+
+fuzz_target!(|text: &str| {
+    if let Ok(words) = curl::words(text) {
+        // The most that a character can become is the reference to a variable: `$A` is `{env:A}`.
+        let length: usize = words.iter().map(String::len).sum();
+        assert!(length <= 7 * text.len());
+        assert_eq!(curl::command(text), curl::read(words));
+    } else {
+        assert!(curl::command(text).is_err());
+    }
+    if let Ok(given) = curl::command(text) {
+        check(&given);
+    }
+    if let Ok(given) = config::read(text) {
+        check(&given);
+        assert!(given.len() <= 2 * text.len());
+    }
+});

@@ -1,0 +1,66 @@
+//! Whatever a service says about waiting, it is understood or not, and is never less than nothing nor more than a year.
+
+#![no_main]
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use libfuzzer_sys::fuzz_target;
+use stride::caller::fuzzing::said;
+
+const MOST: Duration = Duration::from_secs(366 * 86_400);
+
+/// The names that are looked for, so that a header is told by a byte.
+const NAMES: [&str; 20] = [
+    "retry-after",
+    "retry-after-ms",
+    "date",
+    "ratelimit",
+    "ratelimit-policy",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+    "x-rate-limit-limit-minute",
+    "x-rate-limit-remaining",
+    "x-rate-limit-reset",
+];
+
+fuzz_target!(|input: (u32, &str)| {
+    let (after_1970, text) = input;
+    // A line a header, of which the first letter says which.
+    let headers: Vec<(&str, &str)> = text
+        .lines()
+        .filter_map(|line| {
+            let first = line.chars().next()?;
+            let name = NAMES[(first as usize).checked_sub('A' as usize)? % NAMES.len()];
+            Some((name, &line[first.len_utf8()..]))
+        })
+        .collect();
+    let look = |name: &str| {
+        let same = headers.iter().filter(|(other, _)| *other == name);
+        same.map(|(_, value)| (*value).to_owned()).collect()
+    };
+    let now = UNIX_EPOCH + Duration::from_secs(after_1970.into());
+    let what = said(&look, now);
+    assert_eq!(what, said(&look, now));
+    assert!(what.wait.is_none_or(|wait| wait <= MOST));
+    assert!(what.stated.is_none_or(|stated| what.wait == Some(stated)));
+    if let Some(hint) = what.hint {
+        assert!(!hint.is_empty());
+        assert!(hint.reset.is_none_or(|reset| reset <= MOST));
+        if let Some(policy) = hint.policy {
+            assert!(policy.calls > 0 && !policy.window.is_zero() && policy.window <= MOST);
+        }
+    }
+    if headers.is_empty() {
+        assert!(what.wait.is_none() && what.hint.is_none());
+    }
+});
