@@ -1,10 +1,13 @@
 //! Which answers are results: one judgement, for answers that arrive and for those that are stored. Pure.
 
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
 use thiserror::Error;
 
 use crate::class::ClassRule;
-use crate::job::{Class, Failure, is_json, json_text};
-use crate::jq::{Body, Expression, Input, SyntaxError};
+use crate::job::{Body, Class, Failure, check_json, check_text, is_json, json_text};
+use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging};
 
 /// The status of an answer that has no body, whatever its headers say (RFC 9110, section 15.3.5).
@@ -19,6 +22,8 @@ pub struct Judge {
     expect: Expect,
     success: Option<Expression>,
     keeps_headers: bool,
+    /// Held by whoever brings an answer into memory that is in a file, so that only one is there at a time.
+    alone: Mutex<()>,
 }
 
 /// Why there is no judging by these rules.
@@ -41,7 +46,7 @@ pub struct Reply<'r> {
     /// The headers as a JSON object from lower-case name to value, where they are kept.
     pub headers: Option<&'r str>,
     /// The body.
-    pub body: &'r [u8],
+    pub body: &'r Body,
     /// Whether an answer to this method has a body. Where not, there is nothing to expect of it.
     pub has_body: bool,
 }
@@ -67,9 +72,9 @@ impl Refusal {
     }
 
     /// The class of the failure. What the service says of itself in an answer that was no success can be put into
-    /// another class, as any error's words can be.
-    pub fn class(&self, rules: &[ClassRule], status: Option<u16>, body: &[u8]) -> Class {
-        let beginning = &body[..body.len().min(Failure::BODY_KEPT)];
+    /// another class, as any error's words can be: those at its beginning.
+    pub fn class(&self, rules: &[ClassRule], status: Option<u16>, beginning: &[u8]) -> Class {
+        let beginning = &beginning[..beginning.len().min(Failure::BODY_KEPT)];
         let ruled = || {
             rules
                 .iter()
@@ -105,6 +110,7 @@ impl Judge {
             expect: judging.expect,
             success,
             keeps_headers,
+            alone: Mutex::default(),
         })
     }
 
@@ -118,19 +124,24 @@ impl Judge {
         self.success.as_ref().is_some_and(Expression::needs_headers)
     }
 
-    /// Judges an answer.
+    /// Judges an answer: it is a result, or it is none for a reason.
     ///
     /// # Errors
     ///
-    /// It is no result.
-    pub fn judge(&self, reply: &Reply<'_>) -> Result<(), Refusal> {
-        if reply.has_body {
-            self.meets_expectation(reply)?;
+    /// The file that it is in cannot be read.
+    pub fn judge(&self, reply: &Reply<'_>) -> io::Result<Result<(), Refusal>> {
+        if reply.has_body
+            && let Err(refusal) = self.meets_expectation(reply)?
+        {
+            return Ok(Err(refusal));
         }
         let Some(success) = &self.success else {
-            return Ok(());
+            return Ok(Ok(()));
         };
-        match success.holds(&reply.input()) {
+        let in_file = reply.body.in_memory().is_none();
+        let _alone = in_file.then(|| self.alone.lock().unwrap_or_else(PoisonError::into_inner));
+        let body = reply.body.bytes()?;
+        Ok(match success.holds(&reply.input(&body)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::new(
                 Refusal::NOT_SUCCESSFUL,
@@ -143,45 +154,47 @@ impl Judge {
                     success.as_str()
                 ),
             )),
-        }
+        })
     }
 
-    fn meets_expectation(&self, reply: &Reply<'_>) -> Result<(), Refusal> {
-        let not_json = |what: &str| {
-            json_text(reply.body).map_err(|error| {
+    fn meets_expectation(&self, reply: &Reply<'_>) -> io::Result<Result<(), Refusal>> {
+        let json = |what: &str| {
+            let checked = check_json(reply.body)?;
+            Ok(checked.map_err(|error| {
                 Refusal::new("not_json", format!("{what}: {error}; {OTHER_EXPECTATIONS}"))
-            })
+            }))
         };
         match self.expect {
-            Expect::Json => not_json("the answer is not JSON").map(drop),
-            Expect::Text => std::str::from_utf8(reply.body).map(drop).map_err(|error| {
+            Expect::Json => json("the answer is not JSON"),
+            Expect::Text => Ok(check_text(reply.body)?.map_err(|error| {
                 Refusal::new(
                     "not_text",
                     format!(
                         "the answer is not UTF-8 text: {error}; `--expect any` takes such answers"
                     ),
                 )
-            }),
+            })),
             Expect::AsStated
                 if reply.status != Some(NO_CONTENT) && reply.media_type.is_some_and(is_json) =>
             {
-                not_json("the answer says it is JSON and is not").map(drop)
+                json("the answer says it is JSON and is not")
             }
             Expect::AsStated if self.success.is_some() => {
-                not_json("the answer is not JSON, which --success needs").map(drop)
+                json("the answer is not JSON, which --success needs")
             }
-            Expect::AsStated | Expect::Any => Ok(()),
+            Expect::AsStated | Expect::Any => Ok(Ok(())),
         }
     }
 }
 
-impl<'r> Reply<'r> {
-    /// What expressions see of it: JSON where it is JSON, otherwise a string where it is text, otherwise null.
-    pub fn input(&self) -> Input<'r> {
-        let body = match json_text(self.body) {
-            _ if !self.has_body => Body::Nothing,
-            Ok(json) => Body::Json(json),
-            Err(_) => std::str::from_utf8(self.body).map_or(Body::Nothing, Body::Text),
+impl Reply<'_> {
+    /// What expressions see of it, whose body these bytes are: JSON where it is JSON, otherwise a string where it is
+    /// text, otherwise null.
+    pub fn input<'i>(&'i self, body: &'i [u8]) -> Input<'i> {
+        let body = match json_text(body) {
+            _ if !self.has_body => jq::Body::Nothing,
+            Ok(json) => jq::Body::Json(json),
+            Err(_) => std::str::from_utf8(body).map_or(jq::Body::Nothing, jq::Body::Text),
         };
         Input {
             body,
@@ -202,7 +215,7 @@ mod tests {
             status: Some(200),
             media_type: None,
             headers: None,
-            body,
+            body: Box::leak(Box::new(body.into())),
             has_body: true,
         }
     }
@@ -221,7 +234,7 @@ mod tests {
     fn what_is_expected_is_what_a_result_is() {
         let kinds = |reply: &Reply<'_>, success| {
             [Expect::Json, Expect::Text, Expect::AsStated, Expect::Any].map(|expect| {
-                let judged = judge(expect, success).judge(reply);
+                let judged = judge(expect, success).judge(reply).unwrap();
                 judged.map_or_else(|refusal| refusal.kind, |()| "")
             })
         };
@@ -274,11 +287,12 @@ mod tests {
             (Expect::Any, ". == null", b"\xff", true),
             (Expect::Any, "$status == 200", b"", true),
         ] {
-            let judged = judge(expect, Some(success)).judge(&reply(body));
+            let judged = judge(expect, Some(success)).judge(&reply(body)).unwrap();
             assert_eq!(judged.is_ok(), good, "{success}: {judged:?}");
         }
         let error = judge(Expect::Json, Some(".ok"))
             .judge(&reply(b"[1]"))
+            .unwrap()
             .unwrap_err();
         assert!(error.message.contains("cannot index"), "{}", error.message);
     }

@@ -1,5 +1,7 @@
 //! Judging stored answers again, without any call: by other rules than those under which they came.
 
+use std::io;
+
 use thiserror::Error;
 
 use crate::class::ClassRule;
@@ -52,6 +54,14 @@ pub enum RecheckError {
     NoHeaders {
         /// The job's name.
         path: FileName,
+    },
+    /// The file that an answer is in cannot be read.
+    #[error("the answer for {path} cannot be read")]
+    Unreadable {
+        /// The job's name.
+        path: FileName,
+        /// Why.
+        source: io::Error,
     },
     /// The database cannot be used.
     #[error(transparent)]
@@ -122,7 +132,11 @@ impl<'r> Bench<'r> {
             body: &answer.body,
             has_body: self.has_body,
         });
-        let Err(refusal) = judged else {
+        let unreadable = |source| RecheckError::Unreadable {
+            path: answer.path.clone(),
+            source,
+        };
+        let Err(refusal) = judged.map_err(unreadable)? else {
             if !answer.is_result {
                 let reason = answer.message.as_deref().unwrap_or_default();
                 self.report.done.note(&answer.path, reason);
@@ -132,11 +146,12 @@ impl<'r> Bench<'r> {
         if answer.is_result {
             self.report.failed.note(&answer.path, &refusal.message);
         }
-        let class = refusal.class(self.rules, answer.status, &answer.body);
-        let beginning = &answer.body[..answer.body.len().min(Failure::BODY_KEPT)];
+        let beginning = answer.body.beginning(Failure::BODY_KEPT);
+        let beginning = beginning.map_err(unreadable)?;
+        let class = refusal.class(self.rules, answer.status, &beginning);
         Ok(Some(Failure {
             status: answer.status,
-            body: beginning.to_vec(),
+            body: beginning,
             ..Failure::new(class, refusal.kind, refusal.message)
         }))
     }

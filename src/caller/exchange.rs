@@ -3,6 +3,8 @@
 
 use std::cell::RefCell;
 use std::error::Error;
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -16,9 +18,10 @@ use super::preview::Seen;
 use super::progress::Progress;
 use super::redirect::Redirects;
 use super::secrets::Secrets;
+use super::spill::{Growing, Memory};
 use super::unreachable;
 use crate::class::ClassRule;
-use crate::job::{Answer, Class, Failure, Hint, Outcome, Refused};
+use crate::job::{Answer, Body, Class, Failure, Hint, Outcome, Refused};
 use crate::judge::{Judge, Reply};
 
 /// The bounds of a call.
@@ -45,6 +48,8 @@ pub(super) struct Exchange<'c> {
     pub(super) progress: &'c Progress,
     pub(super) secrets: &'c Secrets,
     pub(super) limits: &'c Limits,
+    /// What answers may take of the memory.
+    pub(super) memory: &'c Arc<Memory>,
     /// Which answers are results.
     pub(super) judge: &'c Judge,
     /// What the user says about classes.
@@ -234,13 +239,20 @@ impl Exchange<'_> {
             return bad("response_too_large", &too_large, b"");
         }
         // What is announced need not come.
-        let mut body = Vec::with_capacity(announced.min(ROOM_AHEAD));
+        let mut body = Growing::new(self.memory, announced.min(ROOM_AHEAD));
         loop {
             match timeout(self.limits.idle_timeout, response.chunk()).await {
-                Ok(Ok(Some(piece))) if body.len() + piece.len() > self.limits.max_response => {
-                    return bad("response_too_large", &too_large, &body);
+                Ok(Ok(Some(piece)))
+                    if body.len() + piece.len() as u64 > self.limits.max_response as u64 =>
+                {
+                    let beginning = self.beginning(&body.finish()).unwrap_or_default();
+                    return bad("response_too_large", &too_large, &beginning);
                 }
-                Ok(Ok(Some(piece))) => body.extend_from_slice(&piece),
+                Ok(Ok(Some(piece))) => {
+                    if let Err(error) = body.add(&piece) {
+                        return Outcome::InDoubt(Failure::unkept(&error));
+                    }
+                }
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => {
                     return in_doubt(
@@ -255,38 +267,67 @@ impl Exchange<'_> {
                 }
             }
         }
-        let judged = self.judge.judge(&Reply {
+        let answer = Answer {
             status: Some(status),
-            media_type: media_type.as_deref(),
-            headers: headers.as_deref(),
-            body: &body,
-            has_body: self.has_body,
-        });
-        let Err(refusal) = judged else {
-            return Outcome::Succeeded(Answer {
-                status: Some(status),
-                media_type,
-                headers: masked_headers,
-                body,
-                hint,
-            });
-        };
-        let class = refusal.class(self.rules, Some(status), &body);
-        let failure = Failure {
-            status: Some(status),
-            body: self.keep(&body),
-            answer: Some(Box::new(Refused {
-                media_type: media_type.map(|text| self.secrets.mask_text(&text)),
-                headers: masked_headers,
-                body: self.secrets.mask(&body),
-            })),
+            media_type,
+            headers: masked_headers,
+            body: body.finish(),
             hint,
+        };
+        self.judged(answer, headers.as_deref(), wait)
+            .unwrap_or_else(|error| Outcome::InDoubt(Failure::unkept(&error)))
+    }
+
+    /// What a complete answer comes to, whose headers are these as they came.
+    fn judged(
+        &self,
+        answer: Answer,
+        headers: Option<&str>,
+        wait: Option<Duration>,
+    ) -> io::Result<Outcome> {
+        let judged = self.judge.judge(&Reply {
+            status: answer.status,
+            media_type: answer.media_type.as_deref(),
+            headers,
+            body: &answer.body,
+            has_body: self.has_body,
+        })?;
+        let Err(refusal) = judged else {
+            return Ok(Outcome::Succeeded(answer));
+        };
+        let beginning = self.beginning(&answer.body)?;
+        let class = refusal.class(self.rules, answer.status, &beginning);
+        let failure = Failure {
+            status: answer.status,
+            body: self.keep(&beginning),
+            answer: Some(Box::new(Refused {
+                media_type: answer.media_type.map(|text| self.secrets.mask_text(&text)),
+                headers: answer.headers,
+                body: self.masked(answer.body)?,
+            })),
+            hint: answer.hint,
             ..self.failure(class, refusal.kind, &refusal.message)
         };
-        match class {
+        Ok(match class {
             Class::Throttled => Outcome::Throttled { failure, wait },
             _ => Outcome::Failed(failure),
+        })
+    }
+
+    /// As much of a body as may be needed to keep its beginning.
+    fn beginning(&self, body: &Body) -> io::Result<Vec<u8>> {
+        body.beginning(Failure::BODY_KEPT + self.secrets.longest())
+    }
+
+    /// A body without secrets.
+    fn masked(&self, body: Body) -> io::Result<Body> {
+        if self.secrets.is_empty() {
+            return Ok(body);
         }
+        let mut masked = Growing::new(self.memory, 0);
+        self.secrets
+            .mask_all(&mut body.reader(), &mut |piece| masked.add(piece))?;
+        Ok(masked.finish())
     }
 
     /// The beginning of an error's body. The status is the answer already, so a body that breaks off or stands

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use super::progress::Progress;
 use super::redirect::Redirects;
 use super::reference::Lookup;
 use super::secrets::Secrets;
+use super::spill::{MOST_IN_MEMORY, Memory};
 use super::unreachable::Resolver;
 use super::{Caller, Cancel, tls};
 use crate::class::ClassRule;
@@ -32,6 +33,9 @@ use crate::settings::{Http, Request, Settings, Transport};
 /// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
 /// seldom meets a connection that is just being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// The largest answer that can be stored, in bytes: SQLite's bound of a row, less some room for what stands beside.
+const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
 
 /// The header whose credential is the proxy's (RFC 9110, section 11.7.2).
 pub const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
@@ -72,7 +76,10 @@ pub struct Means<'m> {
 
 /// A request, checked and ready to be made for any file, and the settings of its calls.
 #[derive(Debug, Clone)]
-pub struct HttpPlan(Arc<Plan>);
+pub struct HttpPlan {
+    plan: Arc<Plan>,
+    memory: Arc<Memory>,
+}
 
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -125,7 +132,7 @@ impl HttpPlan {
             limits: Limits {
                 timeout: settings.timeout,
                 idle_timeout: settings.idle_timeout,
-                max_response: usize::try_from(settings.max_response).unwrap_or(usize::MAX),
+                max_response: settings.max_response.min(LARGEST_STORED) as usize,
             },
             rules: settings.classes.clone(),
             judge: Judge::new(&request.judging)?,
@@ -147,16 +154,40 @@ impl HttpPlan {
             }
             plan.proxy = Some(proxy.shown);
         }
-        Ok(Self(Arc::new(plan)))
+        Ok(Self {
+            plan: Arc::new(plan),
+            memory: Arc::new(Memory::new(MOST_IN_MEMORY, base.to_owned())),
+        })
+    }
+
+    /// The same with another folder for the temporary files of answers that are too much for the memory, instead of
+    /// that against which names resolve. It should lie on a disk: the system's own is often in memory too.
+    #[must_use]
+    pub fn spilling_into(self, folder: PathBuf) -> Self {
+        self.with_memory(MOST_IN_MEMORY, folder)
+    }
+
+    /// The same with another bound for what answers take of the memory: so many bytes, all callers together.
+    #[must_use]
+    pub fn with_memory(self, most: usize, folder: PathBuf) -> Self {
+        Self {
+            memory: Arc::new(Memory::new(most, folder)),
+            ..self
+        }
+    }
+
+    /// The most bytes of answers that were in memory at one moment so far.
+    pub fn most_in_memory(&self) -> usize {
+        self.memory.most_taken()
     }
 
     /// The proxy that calls go through, if any; a name or password for it is shown as `***`.
     pub fn proxy(&self) -> Option<String> {
-        self.0.proxy.clone()
+        self.plan.proxy.clone()
     }
 
     pub(super) fn plan(&self) -> &Plan {
-        &self.0
+        &self.plan
     }
 
     /// A caller for one chunk thread.
@@ -171,8 +202,9 @@ impl HttpPlan {
             .build()
             .map_err(|error| PlanError::Client(super::exchange::root_cause(&error)))?;
         Ok(HttpCaller {
-            client: self.0.client(&progress)?,
-            plan: Arc::clone(&self.0),
+            client: self.plan.client(&progress)?,
+            plan: Arc::clone(&self.plan),
+            memory: Arc::clone(&self.memory),
             progress,
             runtime: Some(runtime),
             seen: None,
@@ -257,6 +289,7 @@ impl Plan {
 #[derive(Debug)]
 pub struct HttpCaller {
     plan: Arc<Plan>,
+    memory: Arc<Memory>,
     client: Client,
     progress: Progress,
     /// Taken only when the caller is dropped.
@@ -298,6 +331,7 @@ impl Caller for HttpCaller {
             progress: &self.progress,
             secrets: &filled.secrets,
             limits: &self.plan.limits,
+            memory: &self.memory,
             rules: &self.plan.rules,
             judge: &self.plan.judge,
             repeat: attempt.repeat,

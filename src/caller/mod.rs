@@ -19,6 +19,7 @@ mod redirect;
 mod reference;
 mod secrets;
 mod source;
+mod spill;
 mod template;
 mod tls;
 mod unreachable;
@@ -32,7 +33,7 @@ pub use template::{Braces, Template, TemplateError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Answer, Attempt, Class, Failure, Job, Outcome, is_json, json_text};
+use crate::job::{Answer, Attempt, Class, Failure, Job, Outcome, check_json, is_json};
 
 /// Makes the calls of one chunk thread.
 pub trait Caller: Send {
@@ -76,13 +77,14 @@ impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
     fn call(&mut self, job: &Job, _: &Attempt, _: &Cancel) -> Outcome {
         match (self.0)(job) {
             Ok(answer) if answer.media_type.as_deref().is_some_and(is_json) => {
-                match json_text(&answer.body) {
-                    Ok(_) => Outcome::Succeeded(answer),
-                    Err(error) => Outcome::Failed(Failure::new(
+                match check_json(&answer.body) {
+                    Ok(Ok(())) => Outcome::Succeeded(answer),
+                    Ok(Err(error)) => Outcome::Failed(Failure::new(
                         Class::BadResponse,
                         "not_json",
                         format!("the answer says it is JSON and is not: {error}"),
                     )),
+                    Err(error) => Outcome::InDoubt(Failure::unkept(&error)),
                 }
             }
             Ok(answer) => Outcome::Succeeded(answer),

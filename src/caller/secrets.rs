@@ -1,5 +1,6 @@
 //! The values that must not be shown: replaced, by value, in whatever is stored or printed of a failure.
 
+use std::io::{self, Read};
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -21,6 +22,9 @@ pub(super) struct Secrets {
 const SHORTEST: usize = 8;
 
 const REDACTED: &[u8] = b"[redacted]";
+
+/// How much is masked at once, in bytes.
+const PIECE: usize = 1 << 16;
 
 impl Secrets {
     /// Adds a value and each of its words, for a service may echo the key without the `Bearer` before it.
@@ -86,9 +90,44 @@ impl Secrets {
 
     /// The first `most` bytes with every known value replaced that begins within them.
     pub(super) fn mask_beginning(&self, bytes: &[u8], most: usize) -> Vec<u8> {
+        self.masked(bytes, most).0
+    }
+
+    /// Whether there is any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.forms.is_empty()
+    }
+
+    /// Masks all that can be read, a piece at a time.
+    pub(super) fn mask_all(
+        &self,
+        from: &mut impl Read,
+        to: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut piece = vec![0; PIECE];
+        let mut waiting = Vec::new();
+        loop {
+            let read = from.read(&mut piece)?;
+            waiting.extend_from_slice(&piece[..read]);
+            // A value that begins in the rest may end in what comes.
+            let whole = match read {
+                0 => waiting.len(),
+                _ => (waiting.len() + 1).saturating_sub(self.longest().max(1)),
+            };
+            let (masked, behind) = self.masked(&waiting, whole);
+            to(&masked)?;
+            waiting.drain(..behind);
+            if read == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// As [`Secrets::mask_beginning`], with how many bytes that was.
+    fn masked(&self, bytes: &[u8], most: usize) -> (Vec<u8>, usize) {
         // What cannot be searched for secrets is not shown.
         let Some(finder) = self.finder() else {
-            return REDACTED.to_vec();
+            return (REDACTED.to_vec(), bytes.len());
         };
         let most = most.min(bytes.len());
         let mut out = Vec::with_capacity(most);
@@ -102,7 +141,7 @@ impl Secrets {
             at = found.end();
         }
         out.extend_from_slice(&bytes[at.min(most)..most]);
-        out
+        (out, at.max(most))
     }
 
     fn finder(&self) -> Option<&AhoCorasick> {
@@ -167,5 +206,41 @@ mod tests {
         let echoed = "invalid token sk-verysecret99, password hunter2pass";
         let masked = "invalid token [redacted], password [redacted]";
         assert_eq!(secrets.mask_text(echoed), masked);
+    }
+    #[test]
+    fn a_value_is_found_wherever_the_pieces_begin() {
+        struct Pieces<'b>(&'b [u8], usize);
+        impl Read for Pieces<'_> {
+            fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+                let (piece, rest) = self.0.split_at(self.1.min(self.0.len()));
+                to[..piece.len()].copy_from_slice(piece);
+                self.0 = rest;
+                Ok(piece.len())
+            }
+        }
+        let mut secrets = Secrets::default();
+        for known in [Secrets::default(), {
+            secrets.add(b"s3cret/key+1");
+            secrets
+        }] {
+            for text in [
+                "",
+                "s3cret/key+1",
+                "as3cret/key+",
+                "s3cret/ks3cret/key+1s3cret%2Fkey%2B1czNjcmV0L2tleSsx!s3cret/key+",
+            ] {
+                for size in 1..20 {
+                    let mut masked = Vec::new();
+                    let mut pieces = Pieces(text.as_bytes(), size);
+                    let add = &mut |piece: &[u8]| {
+                        masked.extend_from_slice(piece);
+                        Ok(())
+                    };
+                    known.mask_all(&mut pieces, add).unwrap();
+                    let expected = known.mask(text.as_bytes());
+                    assert_eq!(masked, expected, "{text} in pieces of {size}");
+                }
+            }
+        }
     }
 }

@@ -246,7 +246,7 @@ impl From<ExportError> for Problem {
             ExportError::Store(error) => error.into(),
             ExportError::Target { .. } => Self::of(exit::USAGE, &error),
             ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
-            ExportError::Extract { .. } | ExportError::Write { .. } => {
+            ExportError::Extract { .. } | ExportError::Read { .. } | ExportError::Write { .. } => {
                 Self::of(exit::ERROR, &error)
             }
         }

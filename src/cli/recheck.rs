@@ -100,6 +100,9 @@ impl From<RecheckError> for Problem {
         match error {
             RecheckError::Expression(error) => error.into(),
             RecheckError::Store(error) => error.into(),
+            RecheckError::Unreadable { .. } => {
+                Self::of(exit::ERROR, &error).note("nothing was changed")
+            }
             RecheckError::NoHeaders { .. } => Self::of(exit::USAGE, &error).note("nothing was changed").hint(
                 "headers are kept only where the run's own expressions say $headers; `stride run … --success EXPR --accept-change` says so for the answers to come",
             ),

@@ -1,5 +1,6 @@
 //! `stride try`, and `stride run --dry-run`: requests to look at.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -284,19 +285,22 @@ fn shown(outcome: &Outcome, terminal: &Terminal) -> Result<u8, Problem> {
     let (body, verdict, code) = match outcome {
         Outcome::Succeeded(Answer { body, .. }) => {
             let verdict = "this would be recorded as the file's result".to_owned();
-            (body.as_slice(), verdict, exit::DONE)
+            let body = body
+                .bytes()
+                .map_err(|error| Problem::of(exit::ERROR, &error))?;
+            (body, verdict, exit::DONE)
         }
-        Outcome::Interrupted => (&[][..], "interrupted".to_owned(), exit::ERROR),
+        Outcome::Interrupted => (Cow::default(), "interrupted".to_owned(), exit::ERROR),
         outcome => {
             let failure = outcome.failure();
-            let body = failure.map_or(&[][..], |failure: &Failure| failure.body.as_slice());
+            let body = failure.map(|failure: &Failure| Cow::from(&failure.body));
             let class = failure.map_or("", |failure| failure.class.as_str());
             let verdict = format!(
                 "{}: {} ({class})",
                 outcome.as_str(),
                 escaped(refused(outcome).as_bytes())
             );
-            (body, verdict, exit::INCOMPLETE)
+            (body.unwrap_or_default(), verdict, exit::INCOMPLETE)
         }
     };
     let mut stdout = io::stdout().lock();
@@ -304,7 +308,7 @@ fn shown(outcome: &Outcome, terminal: &Terminal) -> Result<u8, Problem> {
     let newline: &[u8] = if ends { b"" } else { b"\n" };
     printed(
         stdout
-            .write_all(body)
+            .write_all(&body)
             .and_then(|()| stdout.write_all(newline)),
     )?;
     terminal.say(&verdict);

@@ -374,8 +374,9 @@ fn resolved(path: &Path) -> Option<PathBuf> {
     })
 }
 
-/// Descriptors that a chunk thread may have open at once: three of its runtime, its connection, its file.
-const DESCRIPTORS_EACH: u64 = 5;
+/// Descriptors that a chunk thread may have open at once: three of its runtime, its connection, its file, and two for
+/// an answer that is too much for the memory.
+const DESCRIPTORS_EACH: u64 = 7;
 /// Descriptors for everything else.
 const DESCRIPTORS_BESIDE: u64 = 48;
 
@@ -433,6 +434,8 @@ fn work(
     let mut progress = Progress::new(terminal);
     let outline = match calls.plan {
         Some(plan) if something_left(&store) => {
+            let folder = store.path().parent().unwrap_or(Path::new("/"));
+            let plan = plan.spilling_into(folder.to_owned());
             if let Some(proxy) = plan.proxy() {
                 terminal.say(&format!(
                     "proxy: calls go through {}",

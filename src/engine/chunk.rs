@@ -49,6 +49,7 @@ impl Chunk {
     }
 
     fn report(&self, claim: Claim, outcome: Outcome, took: Duration, panicked: bool) -> Report {
+        let (outcome, checksum) = summed(outcome);
         let doubt = matches!(outcome, Outcome::InDoubt(_));
         let (next, record) = if panicked {
             self.policy.after_crash(claim.record, fastrand::f64())
@@ -56,10 +57,6 @@ impl Chunk {
             self.policy.after_stop(claim.record)
         } else {
             self.policy.after(claim.record, &outcome, fastrand::f64())
-        };
-        let checksum = match &outcome {
-            Outcome::Succeeded(answer) => Some(Checksum::of(&answer.body)),
-            _ => None,
         };
         let settlement = Settlement {
             attempt: claim.attempt.id,
@@ -75,5 +72,17 @@ impl Chunk {
             settlement,
             panicked,
         }
+    }
+}
+
+/// An outcome with the checksum of its answer. An answer that cannot be read again is lost.
+fn summed(outcome: Outcome) -> (Outcome, Option<Checksum>) {
+    let checksum = match &outcome {
+        Outcome::Succeeded(answer) => answer.body.checksum(),
+        _ => return (outcome, None),
+    };
+    match checksum {
+        Ok(checksum) => (outcome, Some(checksum)),
+        Err(error) => (Outcome::InDoubt(Failure::unkept(&error)), None),
     }
 }

@@ -165,7 +165,7 @@ mod tests {
             let stored = Stored {
                 media_type: media_type.map(str::to_owned),
                 headers: None,
-                body: body.to_vec(),
+                body: body.into(),
             };
             let mut out = Vec::new();
             value(&stored.content(Expect::AsStated), &mut out).unwrap();

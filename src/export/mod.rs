@@ -89,6 +89,14 @@ pub enum ExportError {
         /// Why.
         source: EvalError,
     },
+    /// The file that a result is in cannot be read.
+    #[error("the result of {path} cannot be read")]
+    Read {
+        /// The job's name.
+        path: FileName,
+        /// Why.
+        source: io::Error,
+    },
     /// The export cannot be written.
     #[error("cannot write {target}")]
     Write {
@@ -297,7 +305,11 @@ impl<'r> Content<'r> {
             body: &result.body,
             has_body: form.has_body,
         };
-        match extract.value(&reply.input()) {
+        let body = result.body.bytes().map_err(|source| ExportError::Read {
+            path: record.path.clone(),
+            source,
+        })?;
+        match extract.value(&reply.input(&body)) {
             Ok(value) => Ok(Some(Self::Extracted(value))),
             Err(source) => Err(ExportError::Extract {
                 path: record.path.clone(),
@@ -310,19 +322,17 @@ impl<'r> Content<'r> {
 impl Stored {
     fn content(&self, expect: Expect) -> Content<'_> {
         let media_type = self.media_type.as_deref();
+        let bytes = self.body.in_memory().unwrap_or_default();
         let is_text = |media_type| expect == Expect::Text || is_text(media_type);
         // A program's own caller may call JSON what is not, and one such answer must not spoil the whole.
         if (media_type.is_some_and(is_json) || expect == Expect::Json)
-            && let Ok(text) = json_text(&self.body)
+            && let Ok(text) = json_text(bytes)
         {
             return Content::Json(text);
         }
-        match std::str::from_utf8(&self.body) {
+        match std::str::from_utf8(bytes) {
             Ok(text) if media_type.is_none_or(is_text) => Content::Text(text),
-            _ => Content::Bytes(Encoded {
-                bytes: &self.body,
-                media_type,
-            }),
+            _ => Content::Bytes(Encoded { bytes, media_type }),
         }
     }
 }

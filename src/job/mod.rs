@@ -1,4 +1,4 @@
-//! The nouns: jobs, attempts, what they come to. Plain data without input or output.
+//! The nouns: jobs, attempts, what they come to. Plain data without input or output; only a body may lie in a file.
 //!
 //! ```text
 //!             claim                    settle: succeeded
@@ -12,21 +12,24 @@
 //!   failed ──► pending   by `retry`          held ──► pending   by `retry --held`
 //! ```
 
+mod body;
 mod columns;
 mod hint;
 mod media;
 mod name;
 
 use std::fmt;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use body::{Body, BodyReader};
 pub use columns::Columns;
 pub use hint::{Hint, Policy};
-pub use media::{is_json, json_text};
+pub use media::{check_json, check_text, is_json, json_text};
 pub use name::{FileName, escaped};
 
 /// A job in the store. It says nothing about the job's place in the list.
@@ -94,6 +97,22 @@ impl Checksum {
     /// The checksum of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The checksum of all that can be read, a piece at a time.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn of_all(from: &mut impl Read) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            match from.read(&mut piece)? {
+                0 => return Ok(Self(hash.finalize().into())),
+                read => hash.update(&piece[..read]),
+            }
+        }
     }
 }
 
@@ -233,7 +252,7 @@ pub struct Answer {
     /// The headers, as a JSON object from lower-case name to value, where an expression of the run looks at them.
     pub headers: Option<String>,
     /// The body as received, after content decoding.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// What the service said about its limits, if anything.
     pub hint: Option<Box<Hint>>,
 }
@@ -247,7 +266,7 @@ pub struct Refused {
     /// The headers, as [`Answer::headers`].
     pub headers: Option<String>,
     /// The body, without secrets.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 impl Answer {
@@ -257,7 +276,7 @@ impl Answer {
             status: None,
             media_type: Some("application/json".to_owned()),
             headers: None,
-            body: text.into().into_bytes(),
+            body: text.into().into(),
             hint: None,
         }
     }
@@ -296,6 +315,12 @@ impl Failure {
 
     /// The kind of a refusal of credentials that have been renewed since: the job is called again with the new ones.
     pub const CREDENTIALS_RENEWED: &str = "credentials_renewed";
+
+    /// An answer has come, and this machine could not keep it. The service may know of it, so it is in doubt.
+    pub fn unkept(error: &io::Error) -> Self {
+        let message = format!("the answer came and could not be kept on this machine: {error}");
+        Self::new(Class::Local, "unkept", message)
+    }
 
     /// A failure without an answer.
     pub fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {

@@ -6,6 +6,7 @@
 //! snapshot, whoever writes it. Wall time in the database is this module's; everything else that needs time
 //! gets it as an argument.
 
+mod body;
 mod connection;
 mod draw;
 mod error;

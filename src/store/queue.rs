@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::body::{Inserted, Table, fill};
 use super::connection::doing;
 use super::error::Result;
 use super::pace;
@@ -11,7 +12,8 @@ use super::{Store, StoreError, now, path_from_sql, state_to_sql};
 use crate::event::{Counts, Flow};
 use crate::governor::{Cost, Memory};
 use crate::job::{
-    Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
+    Answer, Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome,
+    Position, Refused,
 };
 use crate::retry::{Next, Record};
 
@@ -368,44 +370,70 @@ pub(super) fn settle(
         return Err(stale());
     }
     if let Some(answer) = answer {
-        let checksum = checksum.unwrap_or_else(|| Checksum::of(&answer.body));
-        transaction
-            .prepare_cached(
-                "INSERT INTO result (job, attempt, media_type, headers, body, sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    attempt.job.0,
-                    attempt.number,
-                    answer.media_type,
-                    answer.headers,
-                    answer.body,
-                    checksum.0
-                ])
-            })
-            .map_err(doing("recording a result"))?;
-        transaction
-            .prepare_cached("DELETE FROM refused WHERE job = ?1")
-            .and_then(|mut statement| statement.execute([attempt.job.0]))
-            .map_err(doing("recording a result"))?;
+        record_result(transaction, *attempt, answer, *checksum)?;
     }
     if let Some(refused) = failure.and_then(|failure| failure.answer.as_deref()) {
-        transaction
-            .prepare_cached(
-                "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )
-            .and_then(|mut statement| {
-                statement.execute(params![
-                    attempt.job.0,
-                    attempt.number,
-                    refused.media_type,
-                    refused.headers,
-                    refused.body
-                ])
-            })
-            .map_err(doing("keeping an answer that is no result"))?;
+        keep_refused(transaction, *attempt, refused)?;
     }
     Ok(state)
+}
+
+fn record_result(
+    transaction: &Transaction<'_>,
+    attempt: AttemptId,
+    answer: &Answer,
+    checksum: Option<Checksum>,
+) -> Result<()> {
+    let checksum = match checksum {
+        Some(checksum) => checksum,
+        None => answer.body.checksum().map_err(|error| StoreError::Failed {
+            doing: "reading a large answer",
+            source: error.into(),
+        })?,
+    };
+    transaction
+        .prepare_cached(
+            "INSERT INTO result (job, attempt, media_type, headers, body, sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                attempt.job.0,
+                attempt.number,
+                answer.media_type,
+                answer.headers,
+                Inserted(&answer.body),
+                checksum.0
+            ])
+        })
+        .map_err(doing("recording a result"))?;
+    fill(transaction, Table::Result, attempt.job.0, &answer.body)?;
+    transaction
+        .prepare_cached("DELETE FROM refused WHERE job = ?1")
+        .and_then(|mut statement| statement.execute([attempt.job.0]))
+        .map_err(doing("recording a result"))?;
+    Ok(())
+}
+
+fn keep_refused(
+    transaction: &Transaction<'_>,
+    attempt: AttemptId,
+    refused: &Refused,
+) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                attempt.job.0,
+                attempt.number,
+                refused.media_type,
+                refused.headers,
+                Inserted(&refused.body)
+            ])
+        })
+        .map_err(doing("keeping an answer that is no result"))?;
+    fill(transaction, Table::Refused, attempt.job.0, &refused.body)
 }
 
 pub(super) fn save_counts(transaction: &Transaction<'_>, counts: &Counts) -> Result<()> {

@@ -13,7 +13,7 @@ use super::error::Result;
 use super::pace::{self, Noted};
 use super::{StoreError, lock, path_from_sql, state_from_sql};
 use crate::event::Counts;
-use crate::job::{Checksum, Class, FileName, JobState};
+use crate::job::{Body, Checksum, Class, FileName, JobState};
 use crate::settings::{Call, Settings};
 
 /// A look at a run, in one snapshot.
@@ -79,7 +79,7 @@ pub struct Stored {
     /// The headers, as a JSON object from lower-case name to value, where they were kept.
     pub headers: Option<String>,
     /// The body as received.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 /// What jobs failed for.
@@ -286,7 +286,7 @@ impl Reader {
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
             let (record, checksum) = record(row).map_err(doing("reading jobs"))?;
             if let (Some(result), Some(checksum)) = (&record.result, checksum)
-                && Checksum::of(&result.body) != checksum
+                && Checksum::of(result.body.in_memory().unwrap_or_default()) != checksum
             {
                 return Err(StoreError::DamagedResult { path: record.path }.into());
             }
@@ -374,7 +374,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
         result: body.map(|body| Stored {
             media_type,
             headers,
-            body,
+            body: body.into(),
         }),
     };
     Ok((record, row.get::<_, Option<[u8; 32]>>(13)?.map(Checksum)))

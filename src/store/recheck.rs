@@ -6,7 +6,7 @@ use super::connection::{self, doing};
 use super::error::Result;
 use super::queue::save_counts;
 use super::{Reader, Store, StoreError, path_from_sql, to_json};
-use crate::job::{Checksum, Failure, FileName, JobState};
+use crate::job::{Body, Failure, FileName, JobState};
 use crate::settings::Call;
 
 /// An answer that is stored: the result of a job that is done, or what made a job fail that was judged to have none.
@@ -29,7 +29,7 @@ pub struct Answered {
     /// The headers, as a JSON object from lower-case name to value, where they were kept.
     pub headers: Option<String>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 /// The first answer behind a place in the list. One at a time, so that jobs can be changed on the way.
@@ -136,7 +136,7 @@ fn answered(row: &Row<'_>) -> rusqlite::Result<Answered> {
         status: row.get(6)?,
         media_type: row.get(7)?,
         headers: row.get(8)?,
-        body: row.get(9)?,
+        body: row.get::<_, Vec<u8>>(9)?.into(),
     })
 }
 
@@ -176,6 +176,7 @@ fn refuse(connection: &Connection, answer: &Answered, failure: &Failure) -> Resu
 
 /// An answer that was refused and is a result.
 fn accept(connection: &Connection, answer: &Answered) -> Result<()> {
+    let checksum = answer.body.checksum().map_err(unreadable)?;
     one(
         connection,
         "UPDATE attempt SET outcome = 'succeeded', class = NULL, kind = NULL, message = NULL, body = NULL
@@ -186,7 +187,7 @@ fn accept(connection: &Connection, answer: &Answered) -> Result<()> {
         connection,
         "INSERT INTO result (job, attempt, media_type, headers, body, sha256)
          SELECT job, attempt, media_type, headers, body, ?2 FROM refused WHERE job = ?1",
-        params![answer.job, Checksum::of(&answer.body).0],
+        params![answer.job, checksum.0],
     )?;
     one(
         connection,
@@ -198,6 +199,13 @@ fn accept(connection: &Connection, answer: &Answered) -> Result<()> {
         "UPDATE job SET state = 2 WHERE id = ?1 AND state = 3",
         [answer.job],
     )
+}
+
+fn unreadable(error: std::io::Error) -> StoreError {
+    StoreError::Failed {
+        doing: "reading an answer",
+        source: error.into(),
+    }
 }
 
 /// Changes exactly one row.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stride::job::{Class, Failure};
+use stride::job::{Body, Class, Failure};
 use stride::settings::Expect;
 
 use super::{Client, SECRET, answer_to, failed, judged_answer, succeeded, throttled};
@@ -30,19 +30,22 @@ fn every_2xx_is_good_and_what_does_not_say_json_need_not_be() {
     let empty = succeeded(answer_to(Reply::status(204)));
     assert_eq!(
         (empty.status, empty.media_type, empty.body),
-        (Some(204), None, Vec::new())
+        (Some(204), None, Body::default())
     );
     let created = succeeded(answer_to(Reply::text("not {json").with_status(201)));
     assert_eq!(
         (created.status, created.body),
-        (Some(201), b"not {json".to_vec())
+        (Some(201), b"not {json".into())
     );
     let bytes = succeeded(answer_to(
         Reply::status(200).body("image/png", &b"\x89\xff\0"[..]),
     ));
     assert_eq!(bytes.body, b"\x89\xff\0");
     let nameless = succeeded(answer_to(Reply::status(200)));
-    assert_eq!((nameless.media_type, nameless.body), (None, Vec::new()));
+    assert_eq!(
+        (nameless.media_type, nameless.body),
+        (None, Body::default())
+    );
     let error = succeeded(answer_to(
         Reply::status(200).body("Application/Problem+JSON; a=b", "[]"),
     ));
@@ -291,7 +294,7 @@ fn what_is_expected_decides_whatever_the_media_type_says() {
                 );
                 assert_eq!(failure.body, body[..body.len().min(Failure::BODY_KEPT)]);
                 let kept = failure.answer.unwrap();
-                assert_eq!((kept.body, kept.headers), (body.to_vec(), None));
+                assert_eq!((kept.body, kept.headers), (body.into(), None));
                 assert_eq!(kept.media_type.as_deref(), Some(media_type));
             }
         }

@@ -36,15 +36,12 @@ fn is_too_large(reply: Reply) {
 fn an_answer_may_be_as_large_as_the_bound_and_no_larger() {
     let fits = "x".repeat(LARGEST as usize);
     let over = format!("{fits}y");
-    assert_eq!(
-        succeeded(bounded(Reply::text(&fits))).body.len(),
-        LARGEST as usize
-    );
+    assert_eq!(succeeded(bounded(Reply::text(&fits))).body.len(), LARGEST);
     assert_eq!(
         succeeded(bounded(Reply::text(&fits).chunked(999)))
             .body
             .len(),
-        LARGEST as usize
+        LARGEST
     );
     is_too_large(Reply::text(&over));
     is_too_large(Reply::text(&over).chunked(999));

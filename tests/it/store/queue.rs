@@ -106,7 +106,7 @@ fn an_attempt_goes_from_claim_to_result() {
     );
     assert_eq!(
         (result.body, result.media_type.as_deref()),
-        (body.to_vec(), Some("application/json"))
+        (body.into(), Some("application/json"))
     );
     let counts = store.counts();
     assert_eq!((counts.pending, counts.running, counts.done), (1, 0, 2));

@@ -14,7 +14,7 @@ fn refused(body: &[u8]) -> Outcome {
         answer: Some(Box::new(Refused {
             media_type: Some("text/html".to_owned()),
             headers: Some(r#"{"x-a":"1"}"#.to_owned()),
-            body: body.to_vec(),
+            body: body.into(),
         })),
         ..failure(Class::BadResponse, Some(200), "not JSON")
     })
@@ -39,10 +39,17 @@ fn rejudge(store: &mut Store) -> Vec<String> {
     store
         .rejudge(&call, &mut |answer: &Answered| {
             seen.push(answer.path.to_string());
-            Ok::<_, StoreError>(answer.body.contains(&b'x').then(|| Failure {
-                body: answer.body.clone(),
-                ..failure(Class::Rejected, answer.status, "has an x")
-            }))
+            Ok::<_, StoreError>(
+                answer
+                    .body
+                    .in_memory()
+                    .unwrap()
+                    .contains(&b'x')
+                    .then(|| Failure {
+                        body: answer.body.in_memory().unwrap().to_vec(),
+                        ..failure(Class::Rejected, answer.status, "has an x")
+                    }),
+            )
         })
         .unwrap();
     seen
@@ -188,7 +195,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
     let result = fixture.record("gets x").result.unwrap();
     assert_eq!(
         (result.body, result.headers.as_deref()),
-        (b"\"x\"".to_vec(), Some(r#"{"x-b":"2"}"#))
+        (b"\"x\"".into(), Some(r#"{"x-b":"2"}"#))
     );
     assert_eq!(store.counts().done, counts.done + 2);
     store.close().unwrap();

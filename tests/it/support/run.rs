@@ -335,7 +335,7 @@ pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
         status: Some(200),
         media_type: Some(media_type.to_owned()),
         headers: None,
-        body: body.into(),
+        body: body.into().into(),
         hint: None,
     })
 }
