@@ -11,6 +11,7 @@ mod proxy;
 mod refresh;
 mod run;
 mod secrets;
+mod spill;
 pub(crate) mod tls;
 mod transport;
 
