@@ -141,6 +141,6 @@ fn more_threads_than_descriptors_are_refused_before_anything_is_made() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("hint: use -j 10 or fewer"), "{said}");
+    assert!(said.contains("hint: use -j 7 or fewer"), "{said}");
     assert_eq!(listed(&place.at("")), ["texts"]);
 }
