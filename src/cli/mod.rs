@@ -3,11 +3,13 @@
 mod args;
 mod commands;
 mod demo;
+mod descriptors;
 mod environment;
 mod error;
 mod events;
 mod exit;
 mod export;
+mod files;
 mod halt;
 mod judging;
 mod list;

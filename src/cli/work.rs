@@ -3,23 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use stride::caller::{Caller, Credential, HttpPlan, Means, Network};
 use stride::class::ClassRule;
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
 use stride::input::{self, Skipped, Source};
 use stride::job::{FileName, escaped};
-use stride::settings::{Call, Request, Settings, Threads};
+use stride::settings::{Call, Request, Settings};
 use stride::store::{Filter, Lock, NewRun, Reader, Store, change_settings, note_artifact};
 
 use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Retry, Run};
 use super::commands;
+use super::descriptors::raise_descriptors;
 use super::environment;
 use super::error::{Problem, command};
 use super::events::Events;
 use super::exit;
+use super::files::{outside, own_files, resolved};
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
@@ -152,23 +152,6 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         drawn,
     };
     work(db, store, calls, &args.outputs, terminal)
-}
-
-/// The files of a run whose database nobody has opened.
-fn own_files(db: &Path) -> Vec<PathBuf> {
-    let mut own: Vec<PathBuf> = resolved(db).into_iter().collect();
-    for end in ["-wal", "-shm", ".lock"] {
-        let mut name = db.as_os_str().to_owned();
-        name.push(end);
-        own.extend(resolved(Path::new(&name)));
-    }
-    // What cannot be read has no files that it knows of.
-    own.extend(
-        Reader::open(db)
-            .and_then(|reader| reader.artifacts())
-            .unwrap_or_default(),
-    );
-    own
 }
 
 /// `stride resume`: goes on with what is stored.
@@ -347,67 +330,6 @@ fn keep_settings(
         store.set_settings(&settings)?;
     }
     Ok(settings)
-}
-
-/// Checks that what is to be written lies outside of the run's own files.
-fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
-    match outputs.events.as_deref() {
-        Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
-            let name = FileName::from(path);
-            Err(
-                Problem::usage(format!("{name} belongs to the run's database"))
-                    .hint("give another file to --events"),
-            )
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A file's path with links resolved, whether or not it is there yet.
-fn resolved(path: &Path) -> Option<PathBuf> {
-    path.canonicalize().ok().or_else(|| {
-        let folder = path
-            .parent()
-            .filter(|folder| *folder != Path::new(""))
-            .unwrap_or(Path::new("."));
-        Some(folder.canonicalize().ok()?.join(path.file_name()?))
-    })
-}
-
-/// Descriptors that a chunk thread may have open at once: three of its runtime, its connection, its file, and two for
-/// an answer that is too much for the memory.
-const DESCRIPTORS_EACH: u64 = 7;
-/// Descriptors for everything else.
-const DESCRIPTORS_BESIDE: u64 = 48;
-
-/// Lets this process have as many descriptors as the system allows it, and checks that they do.
-fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
-    let limit = getrlimit(Resource::Nofile);
-    // Where it is refused, what there is may still do.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            ..limit
-        },
-    );
-    let Threads::Fixed(threads) = threads else {
-        // They are made one at a time, as long as there is room.
-        return Ok(());
-    };
-    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if threads as u64 * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE <= allowed {
-        return Ok(());
-    }
-    let most = allowed.saturating_sub(DESCRIPTORS_BESIDE) / DESCRIPTORS_EACH;
-    Err(Problem::usage(format!(
-        "{threads} threads need more files open at once than the system allows"
-    ))
-    .cause(format!("the limit is {allowed} descriptors"))
-    .hint(format!(
-        "use -j {} or fewer, or raise the limit: ulimit -n",
-        most.max(1)
-    )))
 }
 
 /// Makes the calls, and says how it went.

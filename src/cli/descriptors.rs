@@ -1,0 +1,43 @@
+//! How many files may be open at once, and how many threads that is enough for.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use stride::settings::Threads;
+
+use super::error::Problem;
+
+/// Descriptors that a chunk thread may have open at once: three of its runtime, its connection, its file, and two for
+/// an answer that is too much for the memory.
+const DESCRIPTORS_EACH: u64 = 7;
+/// Descriptors for everything else.
+const DESCRIPTORS_BESIDE: u64 = 48;
+
+/// Lets this process have as many descriptors as the system allows it, and checks that they do.
+pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused, what there is may still do.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
+    let Threads::Fixed(threads) = threads else {
+        // They are made one at a time, as long as there is room.
+        return Ok(());
+    };
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if threads as u64 * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE <= allowed {
+        return Ok(());
+    }
+    let most = allowed.saturating_sub(DESCRIPTORS_BESIDE) / DESCRIPTORS_EACH;
+    Err(Problem::usage(format!(
+        "{threads} threads need more files open at once than the system allows"
+    ))
+    .cause(format!("the limit is {allowed} descriptors"))
+    .hint(format!(
+        "use -j {} or fewer, or raise the limit: ulimit -n",
+        most.max(1)
+    )))
+}
