@@ -409,10 +409,9 @@ mod tests {
     fn long_headers_hold_nobody_up() {
         let list = "x;r=1,".repeat(100_000) + "y;r=0;t=3";
         let policies = "a;qu=b,".repeat(100_000) + "y;qu=b";
-        let begun = std::time::Instant::now();
+        // In a time that grew with their product this would not end.
         let headers = [("ratelimit", &*list), ("ratelimit-policy", &*policies)];
         assert_eq!(hint_of(&headers), says(None, Some(0), Some(3)));
-        assert!(begun.elapsed() < ms(10_000), "{:?}", begun.elapsed());
     }
 
     proptest! {
