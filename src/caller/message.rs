@@ -1,6 +1,6 @@
 //! A request, compiled: checked once, and ready to be put together for any file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -246,7 +246,8 @@ impl Message {
         let job = Job {
             id: JobId(0),
             position: Position(0),
-            file: path.as_path().to_owned(),
+            // Of no file that may be there.
+            file: PathBuf::new(),
             path,
             columns: Columns::default(),
         };
