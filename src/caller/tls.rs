@@ -29,14 +29,15 @@ pub(super) fn configuration(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| client(&error))?;
-    let builder = if transport.insecure {
+    let asked = match &transport.ca_file {
+        _ if transport.insecure => Some(Trust::Anybody),
+        Some(path) => Some(Trust::named(path, &provider)?),
+        None => None,
+    };
+    let builder = if let Some(trust) = asked {
         builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-    } else if let Some(path) = &transport.ca_file {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Named::new(path, provider)?))
+            .with_custom_certificate_verifier(Arc::new(Verifier { trust, provider }))
     } else if encrypted {
         builder
             .with_platform_verifier()
@@ -80,32 +81,45 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> 
     Ok(found)
 }
 
-/// Trusts the certificates of a file: those that they have signed, and themselves. A self-signed certificate made with
-/// `openssl req -x509` says that it is an authority's, and rustls takes none of those for a service's; curl does where
-/// it was named.
+/// Judges a service by what was asked for, and its signatures as ever.
 #[derive(Debug)]
-struct Named {
-    certificates: Vec<CertificateDer<'static>>,
-    verifier: Arc<WebPkiServerVerifier>,
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
 }
 
-impl Named {
-    fn new(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, PlanError> {
+/// Who is trusted.
+#[derive(Debug)]
+enum Trust {
+    /// Everybody, as was asked for with `--insecure`.
+    Anybody,
+    /// The certificates of a file: those that they have signed, and themselves. A self-signed certificate made with
+    /// `openssl req -x509` says that it is an authority's, and rustls takes none of those for a service's; curl
+    /// does where it was named.
+    Named {
+        certificates: Vec<CertificateDer<'static>>,
+        signed: Arc<WebPkiServerVerifier>,
+    },
+}
+
+impl Trust {
+    fn named(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Self, PlanError> {
         let certificates = certificates(path)?;
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
             let added = roots.add(certificate.clone());
             added.map_err(|error| wrong(path, error))?;
         }
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-        Ok(Self {
+        let (roots, provider) = (Arc::new(roots), Arc::clone(provider));
+        let signed = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+        Ok(Self::Named {
             certificates,
-            verifier: verifier.build().map_err(|error| wrong(path, error))?,
+            signed: signed.map_err(|error| wrong(path, error))?,
         })
     }
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -114,10 +128,15 @@ impl ServerCertVerifier for Named {
         stapled: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = self
-            .verifier
-            .verify_server_cert(certificate, between, name, stapled, now);
-        let is_named = self.certificates.iter().any(|named| named == certificate);
+        let Trust::Named {
+            certificates,
+            signed,
+        } = &self.trust
+        else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verdict = signed.verify_server_cert(certificate, between, name, stapled, now);
+        let is_named = certificates.iter().any(|named| named == certificate);
         match verdict {
             // That it is not expired was looked at before.
             Err(error) if is_named && is_authority(&error) => {
@@ -134,8 +153,8 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -144,12 +163,14 @@ impl ServerCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier
-            .verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -183,46 +204,5 @@ fn told(error: &rustls::pki_types::pem::Error) -> String {
     match error {
         Error::Io(error) => error.to_string(),
         _ => "it is not PEM".to_owned(),
-    }
-}
-
-/// Takes everybody for who they say they are, as was asked for with `--insecure`.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::table::{DEEPEST, LONGEST, Lines, RowFault, key, name};
 use super::{InputError, Item};
+use crate::job::nesting;
 
 /// Hands over the rows of a JSONL list. Returns how many blank lines there were.
 pub(super) fn rows<E: From<InputError>>(
@@ -46,7 +47,7 @@ fn item(text: &str, asked: &mut Option<String>) -> Result<Item, RowFault> {
     }
     let Object(members) =
         serde_json::from_str(text).map_err(|error| RowFault::NotJson { at: error.column() })?;
-    if depth(text) > DEEPEST {
+    if nesting(text.as_bytes(), DEEPEST).is_err() {
         return Err(RowFault::TooDeep);
     }
     let key = key(
@@ -64,25 +65,6 @@ fn item(text: &str, asked: &mut Option<String>) -> Result<Item, RowFault> {
         // As it stands, so that every value is what it was, whatever its digits.
         columns: Some(text.to_owned()),
     })
-}
-
-/// How many brackets are open at once.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut quoted, mut escape) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escape => escape = false,
-            b'\\' => escape = true,
-            b'"' => quoted = !quoted,
-            b'{' | b'[' if !quoted => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 /// The members of a JSON object in their order, also those that are there twice.
@@ -247,6 +229,7 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_are_not_counted() {
-        assert_eq!(depth(r#"{"[{\"[[":[{}],"b":"\\","c":[[]]}"#), 3);
+        let text = r#"{"[{\"[[":[{}],"b":"\\","c":[[]]}"#.as_bytes();
+        assert!(nesting(text, 3).is_ok() && nesting(text, 2).is_err());
     }
 }

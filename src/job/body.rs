@@ -216,12 +216,13 @@ impl Read for BodyReader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write;
 
     use super::*;
 
-    fn spilled(bytes: &[u8]) -> Body {
+    /// The bytes as a body in a file.
+    pub(crate) fn spilled(bytes: &[u8]) -> Body {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         Body::spilled(file, bytes.len() as u64)

@@ -171,17 +171,36 @@ impl<R: Read> Read for Utf8<R> {
     }
 }
 
+/// Looks whether brackets outside of strings are nested more deeply than this, in JSON or in an expression on it.
+///
+/// # Errors
+///
+/// They are: at this byte they get too deep.
+pub fn nesting(text: &[u8], deepest: usize) -> Result<(), usize> {
+    let (mut open, mut quoted, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' | b'(' => {
+                open += 1;
+                if open > deepest {
+                    return Err(at);
+                }
+            }
+            b']' | b'}' | b')' => open = open.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
+    use super::super::body::tests::spilled;
     use super::*;
-
-    fn spilled(bytes: &[u8]) -> Body {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(bytes).unwrap();
-        Body::spilled(file, bytes.len() as u64)
-    }
 
     #[test]
     fn a_body_in_a_file_is_judged_as_one_in_memory() {

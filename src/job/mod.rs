@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 pub use body::{Body, BodyReader};
 pub use columns::Columns;
 pub use hint::{Hint, Policy};
-pub use media::{check_json, check_text, is_json, json_text};
+pub use media::{check_json, check_text, is_json, json_text, nesting};
 pub use name::{FileName, escaped};
 
 /// A job in the store. It says nothing about the job's place in the list.

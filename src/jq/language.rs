@@ -12,6 +12,7 @@ use jaq_std::ValT as _;
 
 use super::read;
 use super::{EvalError, SyntaxError, with_room};
+use crate::job::nesting;
 
 /// What filters work on: values alone.
 pub(super) type Data = JustLut<Val>;
@@ -78,7 +79,7 @@ fn from_json(value: &Val) -> Result<Val, jaq_json::Error> {
 }
 
 pub(super) fn compile(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError> {
-    if let Err(at) = read::depth(text.as_bytes(), DEEPEST_EXPRESSION) {
+    if let Err(at) = nesting(text.as_bytes(), DEEPEST_EXPRESSION) {
         return Err(SyntaxError {
             message: "the expression is nested too deeply".to_owned(),
             place: place(text, at),

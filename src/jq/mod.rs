@@ -15,6 +15,7 @@ use thiserror::Error;
 
 pub use room::with_room;
 
+use crate::job::nesting;
 use language::Data;
 
 /// How deeply an answer may be nested, to be looked at by an expression. Evaluation is recursive, and the stack of
@@ -188,7 +189,7 @@ type Outputs<'o> = &'o mut dyn Iterator<Item = Result<Val, EvalError>>;
 impl Input<'_> {
     fn is_deep(&self) -> bool {
         match self.body {
-            Body::Json(text) => read::depth(text.as_bytes(), SHALLOW).is_err(),
+            Body::Json(text) => nesting(text.as_bytes(), SHALLOW).is_err(),
             Body::Text(_) | Body::Nothing => false,
         }
     }

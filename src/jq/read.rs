@@ -6,7 +6,7 @@ use jaq_json::Val;
 use jaq_json::read::parse_single;
 
 use super::{DEEPEST, EvalError};
-use crate::job::json_text;
+use crate::job::{json_text, nesting};
 
 /// The longest number that is read, in digits: the time it takes grows with their square.
 const MOST_DIGITS: usize = 10_000;
@@ -18,7 +18,7 @@ pub(super) fn checked(bytes: &[u8]) -> Result<&str, EvalError> {
 
 /// The value of a JSON text.
 pub(super) fn value(text: &str) -> Result<Val, EvalError> {
-    if depth(text.as_bytes(), DEEPEST).is_err() {
+    if nesting(text.as_bytes(), DEEPEST).is_err() {
         let message = format!("it is nested more than {DEEPEST} levels deep");
         return Err(EvalError::new(&message));
     }
@@ -27,28 +27,6 @@ pub(super) fn value(text: &str) -> Result<Val, EvalError> {
         return Err(EvalError::new(&message));
     }
     parse_single(&with_lone_surrogates(text)).map_err(|error| EvalError::new(&error.to_string()))
-}
-
-/// Looks whether brackets outside of strings are nested more deeply than this; if so, says where.
-pub(super) fn depth(text: &[u8], deepest: usize) -> Result<(), usize> {
-    let (mut open, mut quoted, mut escaped) = (0_usize, false, false);
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' | b'(' => {
-                open += 1;
-                if open > deepest {
-                    return Err(at);
-                }
-            }
-            b']' | b'}' | b')' => open = open.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 fn has_long_number(text: &[u8]) -> bool {

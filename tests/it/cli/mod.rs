@@ -91,7 +91,16 @@ impl Place {
 
     /// Gives a command and waits for its end.
     pub(crate) fn stride(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).output().unwrap();
+        self.stride_with(&[], words)
+    }
+
+    /// Gives a command with these variables.
+    pub(crate) fn stride_with(&self, variables: &[(&str, &str)], words: &[&str]) -> Ran {
+        let output = self
+            .command(words)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
         Ran {
             code: output.status.code(),
             stdout: output.stdout,

@@ -13,16 +13,7 @@ fn seen(place: &Place, words: &[&str]) -> (Request, Ran) {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let db = format!("{}.db", api.port());
     let words = [&["run", "--db", &db][..], &words, &["texts/a b.txt"]].concat();
-    let output = place
-        .command(&words)
-        .env("KEY", "me:hunter2hunter2")
-        .output()
-        .unwrap();
-    let ran = Ran {
-        code: output.status.code(),
-        stdout: output.stdout,
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    };
+    let ran = place.stride_with(&[("KEY", "me:hunter2hunter2")], &words);
     let log = api.log();
     assert_eq!(log.len(), 1, "{}", ran.stderr);
     ((*log[0].request).clone(), ran.expect(0))

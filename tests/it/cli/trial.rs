@@ -31,9 +31,8 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
         "texts",
         "texts/0001",
     ];
-    let output = place.command(&words).env("KEY", SECRET).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let told = String::from_utf8(output.stdout).unwrap();
+    let ran = place.stride_with(&[("KEY", SECRET)], &words).expect(0);
+    let told = String::from_utf8(ran.stdout).unwrap();
     for line in [
         "files: 50",
         "total size: 500 bytes",
@@ -107,10 +106,9 @@ fn one_file_is_tried_in_full_view_and_nothing_is_recorded() {
         "-H",
         "Authorization: Bearer {env:KEY}",
     ];
-    let output = place.command(&words).env("KEY", SECRET).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(output.stdout, b"{\"a\": 1}\n");
-    let told = String::from_utf8(output.stderr).unwrap();
+    let ran = place.stride_with(&[("KEY", SECRET)], &words).expect(0);
+    assert_eq!(ran.stdout, b"{\"a\": 1}\n");
+    let told = ran.stderr;
     for line in [
         "> POST",
         "> texts/0000",

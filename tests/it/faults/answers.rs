@@ -243,9 +243,8 @@ fn row_88_what_a_service_echoes_of_a_secret_is_stored_and_told_masked() {
     let place = place(2);
     let url = named(&api);
     let header = "Authorization: Bearer {env:KEY}";
-    let mut command = place.command(&run(&url, &["-H", header, "--events", "events"]));
-    let ran = command.env("KEY", SECRET).output().unwrap();
-    assert_eq!(ran.status.code(), Some(3), "{ran:?}");
+    let words = run(&url, &["-H", header, "--events", "events"]);
+    place.stride_with(&[("KEY", SECRET)], &words).expect(3);
     assert_eq!(
         api.log()[0].request.header("authorization").unwrap().len(),
         7 + SECRET.len()

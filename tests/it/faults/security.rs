@@ -165,15 +165,9 @@ fn row_103_a_command_in_a_database_from_somebody_else_is_not_run() {
     let header = "X-Key: {cmd:echo ran >> ran.txt; echo key-0123}";
     let words = run(&url, &["-H", header, "--max-calls", "1"]);
     let at = |home: &tempfile::TempDir, words: &[&str]| {
-        let output = place
-            .command(words)
-            .env("HOME", home.path())
-            .output()
-            .unwrap();
-        (
-            output.status.code(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+        let home = home.path().to_str().unwrap();
+        let ran = place.stride_with(&[("HOME", home)], words);
+        (ran.code, ran.stderr)
     };
     assert_eq!(at(&theirs, &words).0, Some(4));
     let ran = fs::read(place.at("ran.txt")).unwrap();
@@ -221,10 +215,9 @@ fn row_105_nothing_in_an_answer_leads_anywhere() {
         &url,
         &["--accept-change", "-L", "-H", header, "-H", "X-Else: kept"],
     );
-    place.command(&words).env("KEY", SECRET).output().unwrap();
-    let mut retry = place.command(&["retry"]);
-    let ran = retry.env("KEY", SECRET).output().unwrap();
-    assert_eq!(ran.status.code(), Some(0), "{ran:?}");
+    let key = [("KEY", SECRET)];
+    place.stride_with(&key, &words).expect(3);
+    place.stride_with(&key, &["retry"]).expect(0);
     let log = other.log();
     assert_eq!(log.len(), 1);
     assert_eq!(log[0].request.header("x-api-key"), None);
@@ -234,7 +227,6 @@ fn row_105_nothing_in_an_answer_leads_anywhere() {
     let json = r#"{"key": "{env:KEY}", "name": "{name}"}"#;
     place.write("texts/0002", "x");
     let words = run(&url, &["--accept-change", "-L", "--json", json]);
-    let ran = place.command(&words).env("KEY", SECRET).output().unwrap();
-    assert_eq!(ran.status.code(), Some(4), "{ran:?}");
+    place.stride_with(&key, &words).expect(4);
     assert_eq!(other.requests(), 1);
 }
