@@ -83,9 +83,13 @@ fn row_100_results_are_files_called_by_their_job_and_nothing_that_an_answer_says
     let names = kinds.map(|(name, ..)| name);
     let (place, url, bystander) = place(&api, &names);
     let before = listed(&place.at(""));
-    place.stride(&words(&url, &names)).expect(0);
+    let ran = place.stride(&words(&url, &names)).expect(0);
 
     let out = place.at("out").canonicalize().unwrap();
+    ran.says(&format!(
+        "results: each goes into a file in {}",
+        out.display()
+    ));
     assert_eq!(mode(&out), 0o700);
     let mut expected = Vec::new();
     for (name, ending, body) in kinds {
