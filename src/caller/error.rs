@@ -66,6 +66,14 @@ pub enum PlanError {
     /// An expression by which answers are to be judged is none.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
+    /// The folder that answers are to go into cannot be one.
+    #[error("answers cannot go into {}: {reason}", FileName::from(.path.as_path()))]
+    Outputs {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),

@@ -17,6 +17,7 @@ use super::exchange::{Exchange, Limits};
 use super::keys::Keys;
 use super::message::Message;
 use super::network::{self, Network};
+use super::outputs::{self, Outputs};
 use super::preview::Seen;
 use super::progress::Progress;
 use super::redirect::Redirects;
@@ -79,6 +80,8 @@ pub struct Means<'m> {
 pub struct HttpPlan {
     plan: Arc<Plan>,
     memory: Arc<Memory>,
+    /// Where the bodies of results go, where that is not the database.
+    outputs: Option<Arc<Outputs>>,
 }
 
 #[derive(Debug)]
@@ -87,6 +90,7 @@ pub(super) struct Plan {
     limits: Limits,
     rules: Vec<ClassRule>,
     judge: Judge,
+    output_dir: Option<PathBuf>,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
     transport: Transport,
@@ -136,6 +140,7 @@ impl HttpPlan {
             },
             rules: settings.classes.clone(),
             judge: Judge::new(&request.judging)?,
+            output_dir: request.output_dir.as_ref().map(PathBuf::from),
             connect_timeout: settings.connect_timeout,
             tls: tls::configuration(&transport, target.scheme() == "https")?,
             resolve: network::addresses(&transport.resolve)?,
@@ -144,6 +149,7 @@ impl HttpPlan {
             no_proxy,
             proxy: None,
         };
+        plan.output_dir.as_deref().map_or(Ok(()), outputs::check)?;
         // Whether the client can be made is found out before anything else is.
         plan.client(&Progress::default())?;
         if let Some((proxy, _)) = &plan.own_proxy {
@@ -157,7 +163,34 @@ impl HttpPlan {
         Ok(Self {
             plan: Arc::new(plan),
             memory: Arc::new(Memory::new(MOST_IN_MEMORY, base.to_owned())),
+            outputs: None,
         })
+    }
+
+    /// The same with results in the request's own folder for them, if it has one, which is made where it is missing.
+    /// Without this they are in the answers, as they are of any request.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be opened.
+    pub fn keeping_outputs(self) -> Result<Self, PlanError> {
+        let folder = self.plan.output_dir.as_deref();
+        let outputs = folder.map(Outputs::open).transpose()?;
+        Ok(Self {
+            outputs: outputs.map(Arc::new),
+            ..self
+        })
+    }
+
+    /// The folder for results, if the request has one.
+    pub fn output_dir(&self) -> Option<&Path> {
+        self.plan.output_dir.as_deref()
+    }
+
+    /// Why results could not be written into the folder for them, if it came to that. They are in the answers then,
+    /// and the reason is said only once.
+    pub fn output_trouble(&self) -> Option<String> {
+        self.outputs.as_ref()?.trouble()
     }
 
     /// The same with another folder for the temporary files of answers that are too much for the memory, instead of
@@ -205,6 +238,7 @@ impl HttpPlan {
             client: self.plan.client(&progress)?,
             plan: Arc::clone(&self.plan),
             memory: Arc::clone(&self.memory),
+            outputs: self.outputs.clone(),
             progress,
             runtime: Some(runtime),
             seen: None,
@@ -290,6 +324,7 @@ impl Plan {
 pub struct HttpCaller {
     plan: Arc<Plan>,
     memory: Arc<Memory>,
+    outputs: Option<Arc<Outputs>>,
     client: Client,
     progress: Progress,
     /// Taken only when the caller is dropped.
@@ -326,6 +361,8 @@ impl Caller for HttpCaller {
         let Some(runtime) = &self.runtime else {
             return Outcome::Interrupted;
         };
+        // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
+        let has_body = *filled.message.method() != Method::HEAD;
         let exchange = Exchange {
             client: &self.client,
             progress: &self.progress,
@@ -335,9 +372,8 @@ impl Caller for HttpCaller {
             rules: &self.plan.rules,
             judge: &self.plan.judge,
             repeat: attempt.repeat,
-            // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
             seen: self.seen.as_ref(),
-            has_body: *filled.message.method() != Method::HEAD,
+            has_body,
         };
         let redirects = Redirects {
             left: self.plan.transport.redirects,
@@ -347,7 +383,12 @@ impl Caller for HttpCaller {
             method: filled.message.method().clone(),
         };
         let outcome = runtime.block_on(exchange.run(request, redirects, cancel));
-        self.plan.keys.learn(&filled, outcome)
+        match (self.plan.keys.learn(&filled, outcome), &self.outputs) {
+            (Outcome::Succeeded(answer), Some(outputs)) if has_body => {
+                Outcome::Succeeded(outputs.keep(attempt.id, answer))
+            }
+            (outcome, _) => outcome,
+        }
     }
 }
 

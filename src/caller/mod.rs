@@ -13,6 +13,7 @@ mod judge;
 mod keys;
 mod message;
 mod network;
+mod outputs;
 mod preview;
 mod progress;
 mod redirect;

@@ -107,6 +107,8 @@ impl From<StoreError> for Problem {
             StoreError::DamagedResult { .. } => {
                 Self::of(exit::UNUSABLE, &error).hint("`stride verify` finds everything that is damaged")
             }
+            StoreError::File { .. } => Self::of(exit::ERROR, &error)
+                .hint("put the file back in its place; `stride verify` names every one that is missing or changed"),
             StoreError::Lock { .. } => {
                 Self::of(exit::UNUSABLE, &error).hint("the folder of the database has to be writable")
             }
@@ -185,6 +187,9 @@ impl From<PlanError> for Problem {
             PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
             PlanError::Certificate { .. } => {
                 problem.hint("the file has to be PEM: text with -----BEGIN …----- lines")
+            }
+            PlanError::Outputs { .. } => {
+                problem.hint("give a folder to --output-dir; one that is missing is made")
             }
             PlanError::Proxy(_) => {
                 problem.hint("write it as http://HOST:PORT, or socks5h://HOST:PORT")

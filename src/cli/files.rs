@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use stride::input::Source;
 use stride::job::FileName;
+use stride::settings::Request;
 use stride::store::Reader;
 
 use super::args::Outputs;
@@ -23,6 +25,30 @@ pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
             .unwrap_or_default(),
     );
     own
+}
+
+/// Where the results of a request go that are in files, with links resolved. It is checked to be another folder than
+/// those that are input: the next walk would take the results for that.
+pub(crate) fn output_dir(
+    request: &Request,
+    sources: &[Source],
+) -> Result<Option<PathBuf>, Problem> {
+    let Some(folder) = request.output_dir.as_deref() else {
+        return Ok(None);
+    };
+    let folder = resolved(Path::new(folder)).unwrap_or_else(|| folder.into());
+    for source in sources {
+        if let Source::Path(path) = source
+            && path.canonicalize().is_ok_and(|path| path == folder)
+        {
+            let name = FileName::from(path.as_path());
+            return Err(Problem::usage(format!(
+                "{name} cannot be both the input and the folder for results"
+            ))
+            .hint("give another folder to --output-dir"));
+        }
+    }
+    Ok(Some(folder))
 }
 
 /// Checks that what is to be written lies outside of the run's own files.

@@ -1,8 +1,11 @@
 //! The words by which answers are judged.
 
+use std::path::PathBuf;
+
 use clap::Args as ClapArgs;
 
 use stride::caller::PlanError;
+use stride::job::FileName;
 use stride::judge::WrongExpression;
 use stride::settings::{Call, Expect, Judging};
 
@@ -22,16 +25,40 @@ pub(crate) struct Answers {
     /// A jq expression for what is exported of a result, such as '.choices[0].message.content'
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) extract: Option<String>,
+    /// Put the body of each result into a file of its own in this folder, such as audio or images; --expect is any then
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
 }
 
 impl Answers {
     /// As a run remembers it.
     pub(crate) fn judging(&self) -> Judging {
         Judging {
-            expect: self.expect.unwrap_or(Expect::Json),
+            expect: self.expect.unwrap_or(match self.output_dir {
+                Some(_) => Expect::Any,
+                None => Expect::Json,
+            }),
             success: self.success.clone(),
             extract: self.extract.clone(),
         }
+    }
+
+    /// The folder for results as a run remembers it, if there is to be one.
+    pub(crate) fn output_dir(&self) -> Result<Option<String>, Problem> {
+        let Some(folder) = &self.output_dir else {
+            return Ok(None);
+        };
+        let shown = FileName::from(folder.as_path());
+        let absolute = std::path::absolute(folder).map_err(|error| {
+            Problem::usage(format!("`{shown}` is not a folder for answers"))
+                .cause(error.to_string())
+                .hint("give a folder to --output-dir")
+        })?;
+        let text = absolute.into_os_string().into_string().map_err(|_| {
+            Problem::usage(format!("the path of the folder {shown} is not UTF-8"))
+                .hint("give another folder to --output-dir")
+        })?;
+        Ok(Some(text))
     }
 
     /// What a run that is there keeps: one that was made before there was a choice goes on as it was, by the same

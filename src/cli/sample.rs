@@ -28,6 +28,7 @@ pub(crate) fn tell(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result
             .map_or("-".to_owned(), |code| code.to_string());
         let took = record.took.map_or("-".to_owned(), |ms| format!("{ms} ms"));
         let said = match &record.result {
+            Some(result) if let Some(file) = &result.file => file.path.to_string(),
             Some(result) => text(result.body.in_memory().unwrap_or_default()),
             None => record.message.as_deref().unwrap_or_default().to_owned(),
         };

@@ -19,7 +19,7 @@ use super::environment;
 use super::error::{Problem, command};
 use super::events::Events;
 use super::exit;
-use super::files::{outside, own_files, resolved};
+use super::files::{output_dir, outside, own_files, resolved};
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
@@ -69,6 +69,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         args.once,
         &base,
     )?;
+    let results = output_dir(&asked.request, &sources)?;
     if !asked.without_effect.is_empty() {
         terminal.say(&format!(
             "{} what curl does with answers has no effect here ({}): they are kept, and `stride export` writes them",
@@ -78,7 +79,8 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
     }
     commands::remember(&asked.request);
     if args.dry_run {
-        let own = own_files(db);
+        let mut own = own_files(db);
+        own.extend(results);
         let prospect = Prospect {
             plan: &plan,
             settings: &settings,
@@ -109,6 +111,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         return Err(problem);
     }
     own.extend(args.outputs.events.as_deref().and_then(resolved));
+    own.extend(results);
     let (mut store, settings) = if is_new {
         let base = here;
         let made = NewRun {
@@ -357,7 +360,13 @@ fn work(
     let outline = match calls.plan {
         Some(plan) if something_left(&store) => {
             let folder = store.path().parent().unwrap_or(Path::new("/"));
-            let plan = plan.spilling_into(folder.to_owned());
+            let plan = plan.spilling_into(folder.to_owned()).keeping_outputs()?;
+            if let Some(folder) = plan.output_dir().and_then(resolved) {
+                note_artifact(store.path(), &folder);
+                // It is told each time: the database that says so may be from somebody else.
+                let name = FileName::from(folder.as_path());
+                terminal.say(&format!("results: each goes into a file in {name}"));
+            }
             if let Some(proxy) = plan.proxy() {
                 terminal.say(&format!(
                     "proxy: calls go through {}",
@@ -378,6 +387,11 @@ fn work(
                         events.on(event);
                     }
                     progress.on(event);
+                    if let Some(trouble) = plan.output_trouble() {
+                        progress.say(&format!(
+                            "{trouble}; such results go into the database instead, and nothing is lost"
+                        ));
+                    }
                 },
             )?
         }

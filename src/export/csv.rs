@@ -83,6 +83,7 @@ fn cell<'c>(content: &'c Content<'_>) -> Cow<'c, str> {
             )
             .into()
         }
+        Content::File(file) => (*file.file).into(),
         Content::Extracted(json) => match serde_json::from_str::<String>(json) {
             Ok(text) => text.into(),
             Err(_) => json.into(),

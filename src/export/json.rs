@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Content, Encoded, Error, ExportError, Form, timestamp, write_failed};
+use super::{Content, Encoded, Error, ExportError, Form, InFile, timestamp, write_failed};
 use crate::job::{Class, FileName, JobState};
 use crate::store::{Reader, Record};
 
@@ -58,6 +58,7 @@ fn value(content: &Content<'_>, to: &mut impl Write) -> io::Result<()> {
         Content::Text(text) => json(text, to),
         Content::Bytes(encoded) => json(encoded, to),
         Content::Extracted(text) => to.write_all(text.as_bytes()),
+        Content::File(file) => json(file, to),
     }
 }
 
@@ -87,6 +88,7 @@ enum LineResult<'r> {
     Json(Box<RawValue>),
     Text(&'r str),
     Bytes(Encoded<'r>),
+    File(InFile<'r>),
 }
 
 /// Writes a line a job.
@@ -116,6 +118,7 @@ fn line(record: &Record, content: Option<Content<'_>>, to: &mut impl Write) -> i
         }
         Some(Content::Text(text)) => Some(LineResult::Text(text)),
         Some(Content::Bytes(encoded)) => Some(LineResult::Bytes(encoded)),
+        Some(Content::File(file)) => Some(LineResult::File(file)),
         Some(Content::Extracted(text)) => Some(LineResult::Json(RawValue::from_string(text)?)),
     };
     let line = Line {
@@ -166,6 +169,7 @@ mod tests {
                 media_type: media_type.map(str::to_owned),
                 headers: None,
                 body: body.into(),
+                file: None,
             };
             let mut out = Vec::new();
             value(&stored.content(Expect::AsStated), &mut out).unwrap();

@@ -3,6 +3,7 @@
 mod csv;
 mod json;
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -287,6 +288,8 @@ enum Content<'r> {
     Bytes(Encoded<'r>),
     /// What was extracted, as JSON text.
     Extracted(String),
+    /// What lies in a file.
+    File(InFile<'r>),
 }
 
 impl<'r> Content<'r> {
@@ -296,16 +299,25 @@ impl<'r> Content<'r> {
             return Ok(None);
         };
         let Some(extract) = form.extract else {
-            return Ok(Some(result.content(form.expect)));
+            return Ok(Some(match &result.file {
+                Some(file) => Self::File(InFile {
+                    file: file.path.to_string_lossy(),
+                    size: file.size,
+                    media_type: result.media_type.as_deref(),
+                    sha256: file.sha256.to_string(),
+                }),
+                None => result.content(form.expect),
+            }));
         };
+        let body = result.open(&record.path)?;
         let reply = Reply {
             status: record.status,
             media_type: result.media_type.as_deref(),
             headers: result.headers.as_deref(),
-            body: &result.body,
+            body: &body,
             has_body: form.has_body,
         };
-        let body = result.body.bytes().map_err(|source| ExportError::Read {
+        let body = body.bytes().map_err(|source| ExportError::Read {
             path: record.path.clone(),
             source,
         })?;
@@ -365,6 +377,15 @@ struct Encoded<'r> {
 
 fn in_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+/// A result that lies in a file, as JSON: where, and what is known of it.
+#[derive(Serialize)]
+struct InFile<'r> {
+    file: Cow<'r, str>,
+    size: u64,
+    media_type: Option<&'r str>,
+    sha256: String,
 }
 
 /// A failure, as JSON.

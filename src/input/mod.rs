@@ -110,7 +110,7 @@ pub enum Source {
 pub struct Skipped {
     /// Hidden files and folders in walked folders.
     pub hidden: u64,
-    /// stride's own files.
+    /// stride's own files, and folders with nothing but such files.
     pub own: Vec<FileName>,
     /// Blank lines of lists.
     pub blank: u64,
@@ -120,7 +120,7 @@ pub struct Skipped {
 
 /// Hands every job of the sources, in their order, to `add`. Folders are walked in the order of their names'
 /// bytes; links to files are followed, links to folders are not; hidden entries and stride's own files
-/// (those at the paths in `own`, under whatever name) are passed over. A file that is named rather than walked
+/// and folders (those at the paths in `own`, under whatever name) are passed over. A file that is named rather than walked
 /// to need not exist: the run will say so of it.
 ///
 /// # Errors
@@ -241,7 +241,9 @@ impl<E: From<InputError>> Reader<'_, E> {
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (name, kind) in entries {
             let path = folder.join(name);
-            if kind.is_dir() {
+            if kind.is_dir() && self.is_own(&path) {
+                self.skipped.own.push(FileName::from(path));
+            } else if kind.is_dir() {
                 self.walk(&path)?;
             } else if kind.is_file()
                 || kind.is_symlink() && fs::metadata(&path).is_ok_and(|meta| meta.is_file())

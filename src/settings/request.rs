@@ -42,6 +42,10 @@ pub struct Request {
     /// Which answers are results.
     #[serde(default)]
     pub judging: Judging,
+    /// The folder that the bodies of results go into, each in a file of its own: absolute. Otherwise they go into the
+    /// database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_dir: Option<String>,
 }
 
 impl Request {
@@ -148,6 +152,8 @@ impl Call {
                 lines.extend(body.map(|line| ("body".to_owned(), line)));
                 lines.extend(request.transport.lines());
                 lines.extend(request.judging.lines());
+                let folder = request.output_dir.iter().cloned();
+                lines.extend(folder.map(|folder| ("output-dir".to_owned(), folder)));
                 lines
             }
         }

@@ -1,14 +1,17 @@
-//! Bodies on their way into the database: one that is in a file is not brought into memory for it.
+//! Bodies on their way into the database, where one that is in a file is not brought into memory for it; and bodies
+//! that stay in files.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
 
-use rusqlite::Connection;
-use rusqlite::types::{ToSql, ToSqlOutput};
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row};
 
-use super::StoreError;
 use super::connection::doing;
 use super::error::Result;
-use crate::job::Body;
+use super::{StoreError, path_from_sql};
+use crate::job::{Body, Checksum, FileName};
 
 /// What of a body is inserted with its row: all of it, or zeros in its place, where it is in a file.
 pub(super) struct Inserted<'b>(pub(super) &'b Body);
@@ -47,4 +50,67 @@ pub(super) fn fill(connection: &Connection, table: Table, job: i64, body: &Body)
     })?;
     // What is written last is written here at the latest.
     blob.close().map_err(doing("storing a large answer"))
+}
+
+/// A result's body that lies in a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// The file.
+    pub path: FileName,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Their checksum.
+    pub sha256: Checksum,
+}
+
+impl Filed {
+    /// The file, if it is there and its bytes are those that were recorded.
+    ///
+    /// # Errors
+    ///
+    /// It is not so, or the file cannot be read.
+    pub fn open(&self) -> io::Result<Body> {
+        let wrong = |reason: String| Err(io::Error::new(ErrorKind::InvalidData, reason));
+        // Whoever has put a pipe in its place would keep us waiting.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
+            .open(self.path.as_path())?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            return wrong("it is not a file".to_owned());
+        }
+        if meta.len() != self.size {
+            let (size, len) = (self.size, meta.len());
+            return wrong(format!("it has {len} bytes, and {size} were recorded"));
+        }
+        let path = self.path.as_path().to_owned();
+        let body = Body::kept(file, self.size, path, self.sha256);
+        if Checksum::of_all(&mut body.reader())? != self.sha256 {
+            return wrong("its bytes are not those that were recorded".to_owned());
+        }
+        Ok(body)
+    }
+
+    /// As [`Filed::open`], for the result of this job.
+    pub(super) fn open_for(&self, job: &FileName) -> Result<Body> {
+        self.open().map_err(|source| StoreError::File {
+            path: job.clone(),
+            file: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Of these three columns of a row, where it has any: file, size and checksum.
+    pub(super) fn of(row: &Row<'_>, columns: [usize; 3]) -> rusqlite::Result<Option<Self>> {
+        let [path, size, sha256] = columns;
+        if row.get_ref(path)? == ValueRef::Null {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            path: path_from_sql(row, path)?,
+            size: row.get(size)?,
+            sha256: Checksum(row.get(sha256)?),
+        }))
+    }
 }

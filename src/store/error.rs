@@ -69,6 +69,16 @@ pub enum StoreError {
         /// The job's name.
         path: FileName,
     },
+    /// The file that a result is in is not there, or not what was recorded.
+    #[error("the result of {path}, in the file {file}, cannot be used")]
+    File {
+        /// The job's name.
+        path: FileName,
+        /// The file.
+        file: FileName,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The lock file cannot be used.
     #[error("cannot lock {}", FileName::from(.path.as_path()))]
     Lock {

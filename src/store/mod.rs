@@ -28,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
+pub use body::Filed;
 pub use error::StoreError;
 pub use load::{Loaded, Loader};
 pub use lock::{Holder, Lock};

@@ -8,12 +8,12 @@ use super::body::{Inserted, Table, fill};
 use super::connection::doing;
 use super::error::Result;
 use super::pace;
-use super::{Store, StoreError, now, path_from_sql, state_to_sql};
+use super::{Store, StoreError, now, path_from_sql, path_to_sql, state_to_sql};
 use crate::event::{Counts, Flow};
 use crate::governor::{Cost, Memory};
 use crate::job::{
-    Answer, Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome,
-    Position, Refused,
+    Answer, Attempt, AttemptId, Body, Checksum, Columns, FileName, IdempotencyKey, Job, JobId,
+    JobState, Outcome, Position, Refused,
 };
 use crate::retry::{Next, Record};
 
@@ -391,9 +391,16 @@ fn record_result(
             source: error.into(),
         })?,
     };
+    // What lies in a file for good is recorded by where that is.
+    let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
+    let here = match &file {
+        Some(_) => &nothing,
+        None => &answer.body,
+    };
     transaction
         .prepare_cached(
-            "INSERT INTO result (job, attempt, media_type, headers, body, sha256) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO result (job, attempt, media_type, headers, body, sha256, file, size)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -401,12 +408,14 @@ fn record_result(
                 attempt.number,
                 answer.media_type,
                 answer.headers,
-                Inserted(&answer.body),
-                checksum.0
+                Inserted(here),
+                checksum.0,
+                file.as_ref().map(path_to_sql),
+                file.as_ref().map(|_| answer.body.len())
             ])
         })
         .map_err(doing("recording a result"))?;
-    fill(transaction, Table::Result, attempt.job.0, &answer.body)?;
+    fill(transaction, Table::Result, attempt.job.0, here)?;
     transaction
         .prepare_cached("DELETE FROM refused WHERE job = ?1")
         .and_then(|mut statement| statement.execute([attempt.job.0]))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
+use super::body::Filed;
 use super::connection::{self, Mode, doing};
 use super::error::Result;
 use super::pace::{self, Noted};
@@ -78,8 +79,24 @@ pub struct Stored {
     pub media_type: Option<String>,
     /// The headers, as a JSON object from lower-case name to value, where they were kept.
     pub headers: Option<String>,
-    /// The body as received.
+    /// The body as received; empty where it lies in a file.
     pub body: Body,
+    /// The file that it lies in.
+    pub file: Option<Filed>,
+}
+
+impl Stored {
+    /// Its body, wherever it lies; `job` is whose it is.
+    ///
+    /// # Errors
+    ///
+    /// The file that it lies in is not there, or is not what was recorded.
+    pub fn open(&self, job: &FileName) -> Result<Body> {
+        match &self.file {
+            Some(file) => file.open_for(job),
+            None => Ok(self.body.clone()),
+        }
+    }
 }
 
 /// What jobs failed for.
@@ -124,7 +141,7 @@ impl Cause {
 
 const RECORD: &str = "SELECT job.path, job.state, job.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
             attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
-            result.headers
+            result.headers, result.file, result.size
      FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
               LEFT JOIN result ON result.job = job.id";
 
@@ -275,7 +292,10 @@ impl Reader {
             connection::version(&self.connection).map_err(doing("reading the version"))?;
         // Before that there was no such column.
         let sql = match version {
-            ..3 => sql.replace("result.headers", "NULL"),
+            ..3 => sql.replace(
+                "result.headers, result.file, result.size",
+                "NULL, NULL, NULL",
+            ),
             _ => sql.to_owned(),
         };
         let mut statement = self
@@ -286,6 +306,7 @@ impl Reader {
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
             let (record, checksum) = record(row).map_err(doing("reading jobs"))?;
             if let (Some(result), Some(checksum)) = (&record.result, checksum)
+                && result.file.is_none()
                 && Checksum::of(result.body.in_memory().unwrap_or_default()) != checksum
             {
                 return Err(StoreError::DamagedResult { path: record.path }.into());
@@ -359,6 +380,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
     let class: Option<String> = row.get(4)?;
     let body: Option<Vec<u8>> = row.get(12)?;
     let (media_type, headers) = (row.get(11)?, row.get(14)?);
+    let file = Filed::of(row, [15, 16, 13])?;
     let record = Record {
         path: path_from_sql(row, 0)?,
         state: state_from_sql(row.get(1)?)?,
@@ -375,6 +397,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
             media_type,
             headers,
             body: body.into(),
+            file,
         }),
     };
     Ok((record, row.get::<_, Option<[u8; 32]>>(13)?.map(Checksum)))

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
+use super::body::{Filed, Inserted, Table, fill};
 use super::connection::{self, doing};
 use super::error::Result;
 use super::queue::save_counts;
@@ -35,10 +36,9 @@ pub struct Answered {
 /// The first answer behind a place in the list. One at a time, so that jobs can be changed on the way.
 const NEXT: &str = "SELECT job.id, job.position, attempt.number, job.path, job.state = 2, attempt.message, attempt.status,
             coalesce(result.media_type, refused.media_type), coalesce(result.headers, refused.headers),
-            coalesce(result.body, refused.body)
+            coalesce(result.body, refused.body), result.file, result.size, result.sha256
      FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
               LEFT JOIN result ON job.state = 2 AND result.job = job.id AND result.attempt = attempt.number
-                                  AND result.file IS NULL
               LEFT JOIN refused ON job.state = 3 AND refused.job = job.id AND refused.attempt = attempt.number
      WHERE job.position > ?1 AND (result.job IS NOT NULL OR refused.job IS NOT NULL)
      ORDER BY job.position LIMIT 1";
@@ -46,7 +46,7 @@ const NEXT: &str = "SELECT job.id, job.position, attempt.number, job.path, job.s
 /// The same, of a database that was made before answers were kept that are no results.
 const NEXT_BEFORE: &str =
     "SELECT job.id, job.position, attempt.number, job.path, 1, attempt.message, attempt.status,
-            result.media_type, NULL, result.body
+            result.media_type, NULL, result.body, NULL, NULL, NULL
      FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
               JOIN result ON result.job = job.id AND result.attempt = attempt.number
      WHERE job.position > ?1 AND job.state = 2
@@ -115,18 +115,26 @@ impl Store {
 }
 
 fn next(connection: &Connection, sql: &str, last: Option<i64>) -> Result<Option<Answered>> {
-    connection
+    let found = connection
         .prepare_cached(sql)
         .and_then(|mut statement| {
             statement
                 .query_row([last.unwrap_or(-1)], answered)
                 .optional()
         })
-        .map_err(doing("reading the answers"))
+        .map_err(doing("reading the answers"))?;
+    let Some((mut answer, file)) = found else {
+        return Ok(None);
+    };
+    if let Some(file) = file {
+        answer.body = file.open_for(&answer.path)?;
+    }
+    Ok(Some(answer))
 }
 
-fn answered(row: &Row<'_>) -> rusqlite::Result<Answered> {
-    Ok(Answered {
+/// An answer, and the file that its body is in, where it is in one.
+fn answered(row: &Row<'_>) -> rusqlite::Result<(Answered, Option<Filed>)> {
+    let answer = Answered {
         job: row.get(0)?,
         position: row.get(1)?,
         attempt: row.get(2)?,
@@ -137,10 +145,12 @@ fn answered(row: &Row<'_>) -> rusqlite::Result<Answered> {
         media_type: row.get(7)?,
         headers: row.get(8)?,
         body: row.get::<_, Vec<u8>>(9)?.into(),
-    })
+    };
+    Ok((answer, Filed::of(row, [10, 11, 12])?))
 }
 
-/// A result that is none: it is kept as an answer that was refused.
+/// A result that is none: it is kept as an answer that was refused, in the database, also where it was in a file. That
+/// file stays where it is, and is the user's.
 fn refuse(connection: &Connection, answer: &Answered, failure: &Failure) -> Result<()> {
     let body = Some(failure.body.as_slice()).filter(|body| !body.is_empty());
     one(
@@ -159,9 +169,10 @@ fn refuse(connection: &Connection, answer: &Answered, failure: &Failure) -> Resu
     one(
         connection,
         "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body)
-         SELECT job, attempt, media_type, headers, body FROM result WHERE job = ?1",
-        [answer.job],
+         SELECT job, attempt, media_type, headers, ?2 FROM result WHERE job = ?1",
+        params![answer.job, Inserted(&answer.body)],
     )?;
+    fill(connection, Table::Refused, answer.job, &answer.body)?;
     one(
         connection,
         "DELETE FROM result WHERE job = ?1",

@@ -2,6 +2,7 @@
 
 use rusqlite::Row;
 
+use super::body::Filed;
 use super::connection::{self, doing};
 use super::error::Result;
 use super::{Reader, read};
@@ -112,11 +113,21 @@ impl Reader {
                 Ok(())
             })?;
         }
-        self.each("SELECT job.path, result.body, result.sha256 FROM result JOIN job ON job.id = result.job", |row| {
+        let results = if version < 3 {
+            "SELECT job.path, result.body, result.sha256, NULL, NULL FROM result JOIN job ON job.id = result.job"
+        } else {
+            "SELECT job.path, result.body, result.sha256, result.file, result.size
+             FROM result JOIN job ON job.id = result.job"
+        };
+        self.each(results, |row| {
             let body = row.get_ref(1)?.as_blob()?;
-            let recorded: [u8; 32] = row.get(2)?;
-            if Checksum::of(body) != Checksum(recorded) {
-                let path = super::path_from_sql(row, 0)?;
+            let path = super::path_from_sql(row, 0)?;
+            if let Some(filed) = Filed::of(row, [3, 4, 2])? {
+                let (file, opened) = (&filed.path, filed.open());
+                if let Err(error) = opened {
+                    verdict.note(|| format!("the result of {path} is in the file {file}: {error}"));
+                }
+            } else if Checksum::of(body) != Checksum(row.get(2)?) {
                 verdict.note(|| format!("the result of {path} is not what was recorded"));
             }
             verdict.results += 1;

@@ -73,6 +73,7 @@ pub(crate) fn asked(asks: &Asks) -> Result<Asked, Problem> {
     builder.take_all(given, 0)?;
     let mut asked = builder.finish()?;
     asked.request.judging = asks.answers.judging();
+    asked.request.output_dir = asks.answers.output_dir()?;
     Ok(asked)
 }
 

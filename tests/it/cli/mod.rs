@@ -8,6 +8,7 @@ mod judging;
 mod list;
 mod misuse;
 mod options;
+mod outputs;
 mod readme;
 mod request;
 mod secrets;

@@ -177,3 +177,36 @@ fn many_threads_keep_within_the_bound_and_every_answer_is_recorded() {
     }
     assert_eq!(fixture.problems(), [""; 0]);
 }
+
+#[test]
+fn an_answer_for_a_file_goes_there_from_memory_and_from_a_temporary_file_alike() {
+    let large = "x".repeat(300_000);
+    for most in [0, 1 << 20] {
+        let answered = large.clone();
+        let api = FakeApi::start(move |_| Reply::text(&answered));
+        for (method, kept) in [("POST", true), ("HEAD", false)] {
+            let mut client = Client::post(&api.url()).method(method);
+            let out = client.folder.path().join("out");
+            client.request.output_dir = Some(out.to_str().unwrap().to_owned());
+            let plan = client.plan().unwrap();
+            let plan = plan.with_memory(most, client.folder.path().to_owned());
+            let plan = plan.keeping_outputs().unwrap();
+            let job = client.job("a.txt", b"hello");
+            let mut caller = plan.caller().unwrap();
+            let outcome = caller.call(&job, &attempt(1), &Cancel::new());
+            let Outcome::Succeeded(answer) = outcome else {
+                panic!("{outcome:?}")
+            };
+            assert_eq!(answer.body.path().is_some(), kept, "an answer to {method}");
+            if let Some(path) = answer.body.path() {
+                assert_eq!(path, out.join("1.txt"));
+                assert!(fs::read(path).unwrap() == large.as_bytes());
+                assert_eq!(
+                    answer.body.checksum().unwrap(),
+                    Checksum::of(large.as_bytes())
+                );
+            }
+            assert_eq!(plan.output_trouble(), None);
+        }
+    }
+}

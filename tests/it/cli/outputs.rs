@@ -1,0 +1,459 @@
+//! Results in files of their own: what they are called, what is in their way, what is known of them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use stride::job::Checksum;
+
+use super::{Place, listed};
+use crate::support::{FakeApi, Gate, Reply, Request};
+
+const AUDIO: &[u8] = b"ID3\xff\0audio";
+
+/// An answer of each kind, by the name of the file.
+fn answer(request: &Request) -> Reply {
+    let typed = |media_type: &str, body: &[u8]| Reply::status(200).body(media_type, body.to_vec());
+    match request.target.trim_start_matches('/') {
+        "speech" => typed("audio/mpeg", AUDIO),
+        "image" => typed("image/png", b"\x89PNG"),
+        "text" => typed("text/plain; charset=utf-8", b"words"),
+        "nameless" => Reply::status(200),
+        "climbs" => typed("../../x", b"climbs"),
+        "climbs-later" => typed("text/../../x", b"climbs"),
+        "odd" => typed("audio/é\"; rm -rf", b"odd"),
+        "says-a-name" => typed("application/x-nobody-knows", b"#!/bin/sh").header(
+            "Content-Disposition",
+            "attachment; filename=\"../../evil.sh\"",
+        ),
+        name => Reply::json(json!({"name": name, "n": name.len()})),
+    }
+}
+
+/// A place with a bystander, and files of these names.
+fn place(api: &FakeApi, names: &[&str]) -> (Place, String, Vec<Vec<String>>) {
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    names.iter().for_each(|name| place.write(name, name));
+    (place, url, bystander)
+}
+
+/// The words of a run whose results go into `out`.
+fn words<'w>(url: &'w str, names: &[&'w str]) -> Vec<&'w str> {
+    let head = [
+        "run",
+        "--accept-change",
+        "--url",
+        url,
+        "--output-dir",
+        "out",
+    ];
+    [&head[..], names].concat()
+}
+
+/// Where the result of a job lies.
+fn file(place: &Place, name: &str) -> PathBuf {
+    let sql = format!(
+        "SELECT result.file FROM result JOIN job ON job.id = result.job WHERE path = '{name}'"
+    );
+    place.sql(&sql)[0][0].clone().into()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn row_100_results_are_files_called_by_their_job_and_nothing_that_an_answer_says() {
+    let api = FakeApi::start(answer);
+    let kinds = [
+        ("speech", "mp3", AUDIO),
+        ("image", "png", b"\x89PNG"),
+        ("text", "txt", b"words"),
+        ("nameless", "bin", b""),
+        ("climbs", "bin", b"climbs"),
+        ("climbs-later", "bin", b"climbs"),
+        ("odd", "bin", b"odd"),
+        ("says-a-name", "bin", b"#!/bin/sh"),
+        ("data", "json", br#"{"n":4,"name":"data"}"#),
+    ];
+    let names = kinds.map(|(name, ..)| name);
+    let (place, url, bystander) = place(&api, &names);
+    let before = listed(&place.at(""));
+    let ran = place.stride(&words(&url, &names)).expect(0);
+
+    let out = place.at("out").canonicalize().unwrap();
+    ran.says(&format!(
+        "results: each goes into a file in {}",
+        out.display()
+    ));
+    assert_eq!(mode(&out), 0o700);
+    let mut expected = Vec::new();
+    for (name, ending, body) in kinds {
+        let row = &place.sql(&format!(
+            "SELECT job.id, file, size, hex(sha256), length(body), typeof(file) FROM result JOIN job ON job.id = job
+             WHERE path = '{name}'"
+        ))[0];
+        let (id, path) = (&row[0], Path::new(&row[1]));
+        assert_eq!(
+            path.file_name().unwrap().to_str().unwrap(),
+            format!("{id}.{ending}")
+        );
+        assert_eq!(path.parent().unwrap().canonicalize().unwrap(), out);
+        let bytes = fs::read(path).unwrap();
+        // The order of the fields is the service's.
+        if ending == "json" {
+            assert_eq!(
+                serde_json::from_slice::<Value>(&bytes).unwrap(),
+                serde_json::from_slice::<Value>(body).unwrap()
+            );
+        } else {
+            assert_eq!(bytes, body, "{name}");
+        }
+        assert_eq!(mode(path), 0o600);
+        let sum = Checksum::of(&bytes).to_string();
+        assert_eq!(row[2], bytes.len().to_string());
+        assert_eq!(
+            (row[3].to_lowercase(), &*row[4], &*row[5]),
+            (sum, "0", "text")
+        );
+        expected.push(format!("{id}.{ending}"));
+    }
+    expected.sort();
+    assert_eq!(listed(&out), expected);
+    let mut after = listed(&place.at(""));
+    after.retain(|name| name != "out");
+    assert_eq!(after, before);
+    assert!(!place.at("../x").exists() && !place.at("../evil.sh").exists());
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn exports_say_where_results_are_and_read_them_where_something_is_asked_of_them() {
+    let api = FakeApi::start(answer);
+    let (place, url, bystander) = place(&api, &["speech", "data"]);
+    place.stride(&words(&url, &["speech", "data"])).expect(0);
+    let speech = file(&place, "speech");
+    let told = json!({
+        "file": speech.to_str().unwrap(),
+        "size": AUDIO.len(),
+        "media_type": "audio/mpeg",
+        "sha256": Checksum::of(AUDIO).to_string(),
+    });
+    let exported = place.stride(&["export"]).expect(0).json();
+    assert_eq!(exported["speech"], told);
+    assert_eq!(exported["bystander.txt"]["name"], "bystander.txt");
+    let lines = place
+        .stride(&["export", "--format", "jsonl"])
+        .expect(0)
+        .stdout;
+    let lines: Vec<Value> = String::from_utf8(lines)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[1]["result"], told);
+    let table = place
+        .stride(&["export", "--format", "csv"])
+        .expect(0)
+        .stdout;
+    let table = String::from_utf8(table).unwrap();
+    assert!(table.contains(speech.to_str().unwrap()), "{table}");
+
+    let extracted = place.stride(&["export", "--extract", ".n?"]).expect(0);
+    assert_eq!(
+        extracted.json(),
+        json!({"bystander.txt": 13, "speech": null, "data": 4})
+    );
+    // The request is the run's: not to name the folder any longer is another one.
+    place
+        .stride(&["run", "--url", &url, "data"])
+        .expect(2)
+        .says("- output-dir: ");
+    place.stride(&["resume"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_file_or_a_link_that_is_there_is_neither_overwritten_nor_followed() {
+    let api = FakeApi::start(answer);
+    let (place, url, bystander) = place(&api, &["text", "speech", "image"]);
+    fs::create_dir(place.at("out")).unwrap();
+    // The bystander is the first job.
+    symlink(place.at("victim"), place.at("out/2.txt")).unwrap();
+    place.write("theirs", "theirs");
+    symlink(place.at("theirs"), place.at("out/3.mp3")).unwrap();
+    place.write("out/4.png", "there");
+    place
+        .stride(&words(&url, &["text", "speech", "image"]))
+        .expect(0);
+    assert!(!place.at("victim").exists());
+    assert_eq!(fs::read(place.at("theirs")).unwrap(), b"theirs");
+    assert_eq!(fs::read(place.at("out/4.png")).unwrap(), b"there");
+    for (name, start, body) in [
+        ("text", "2-", &b"words"[..]),
+        ("speech", "3-", AUDIO),
+        ("image", "4-", b"\x89PNG"),
+    ] {
+        let path = file(&place, name);
+        assert!(
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(start)
+        );
+        assert!(!path.is_symlink());
+        assert_eq!(fs::read(path).unwrap(), body);
+    }
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_later_attempt_has_its_number_in_the_name() {
+    let api = FakeApi::start(|request| match request.attempt {
+        0 if request.target == "/text" => Reply::status(500),
+        _ => answer(request),
+    });
+    let (place, url, bystander) = place(&api, &["text"]);
+    let quick = [&words(&url, &["text"])[..], &["--retry-delay", "1ms"]].concat();
+    place.stride(&quick).expect(0);
+    assert_eq!(listed(&place.at("out")), ["2-2.txt"]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn where_the_folder_is_gone_results_go_into_the_database_and_it_is_said_once() {
+    let folder = Arc::new(Mutex::new(None::<PathBuf>));
+    let api = FakeApi::start({
+        let folder = Arc::clone(&folder);
+        move |request| {
+            if let Some(folder) = &*folder.lock().unwrap() {
+                let _ = fs::remove_dir_all(folder);
+            }
+            answer(request)
+        }
+    });
+    let (place, url, bystander) = place(&api, &["text", "speech", "image"]);
+    *folder.lock().unwrap() = Some(place.at("out"));
+    let said = place
+        .stride(&words(&url, &["text", "speech", "image"]))
+        .expect(0)
+        .says("cannot write into ")
+        .says("go into the database instead");
+    assert_eq!(said.stderr.matches("cannot write into").count(), 1);
+    assert_eq!(
+        place.sql("SELECT count(*), count(file), sum(length(body)) FROM result WHERE job > 1"),
+        [["3", "0", &(5 + AUDIO.len() + 4).to_string()]]
+    );
+    let exported = place.stride(&["export"]).expect(0).json();
+    assert_eq!(exported["text"], "words");
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_file_that_is_missing_or_changed_is_named() {
+    let api = FakeApi::start(answer);
+    let (place, url, bystander) = place(&api, &["data", "text", "speech"]);
+    place
+        .stride(&words(&url, &["data", "text", "speech"]))
+        .expect(0);
+    let [data, text, speech] = ["data", "text", "speech"].map(|name| file(&place, name));
+    let whole = fs::read(&data).unwrap();
+    fs::remove_file(&data).unwrap();
+    fs::write(&text, "longer words").unwrap();
+    let mut changed = AUDIO.to_vec();
+    changed[0] ^= 1;
+    fs::write(&speech, changed).unwrap();
+    let verdict = place.stride(&["verify"]);
+    assert_eq!(verdict.code, Some(6), "{}", verdict.stderr);
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&verdict.stdout),
+        verdict.stderr
+    );
+    for words in [
+        format!(
+            "the result of data is in the file {}: No such file",
+            data.display()
+        ),
+        "it has 12 bytes, and 5 were recorded".to_owned(),
+        format!(
+            "the result of speech is in the file {}: its bytes are not those",
+            speech.display()
+        ),
+    ] {
+        assert!(said.contains(&words), "{words} is not in {said}");
+    }
+    let before = place.sql("SELECT * FROM result");
+    for words in [
+        &["export", "--extract", "."][..],
+        &["recheck", "--success", ".n"],
+        &["recheck", "--success", ".n", "--apply"],
+    ] {
+        place
+            .stride(words)
+            .expect(1)
+            .says(data.to_str().unwrap())
+            .says("stride verify");
+    }
+    assert_eq!(place.sql("SELECT * FROM result"), before);
+    // Where they are can be said all the same.
+    place.stride(&["export"]).expect(0);
+    fs::write(&data, whole).unwrap();
+    place
+        .stride(&["recheck", "--success", ".n"])
+        .expect(1)
+        .says(text.to_str().unwrap());
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn what_is_judged_again_is_read_from_its_file_and_kept_where_refused_answers_are() {
+    let api = FakeApi::start(answer);
+    let (place, url, bystander) = place(&api, &["data", "other"]);
+    place.stride(&words(&url, &["data", "other"])).expect(0);
+    let path = file(&place, "other");
+    let bytes = fs::read(&path).unwrap();
+    let calls = api.requests();
+    place
+        .stride(&["recheck", "--success", ".n != 5"])
+        .expect(0)
+        .says("done -> failed: 1 file");
+    place
+        .stride(&["recheck", "--success", ".n != 5", "--apply"])
+        .expect(0)
+        .says("done -> failed: 1 file");
+    assert_eq!(
+        place.sql("SELECT CAST(body AS TEXT) FROM refused"),
+        [[String::from_utf8(bytes.clone()).unwrap()]]
+    );
+    assert_eq!(fs::read(&path).unwrap(), bytes, "the file is the user's");
+    place.stride(&["verify"]).expect(0);
+    place
+        .stride(&["recheck", "--success", "", "--apply"])
+        .expect(0)
+        .says("failed -> done: 1 file");
+    let exported = place.stride(&["export"]).expect(0).json();
+    assert_eq!(exported["other"]["n"], 5);
+    assert_eq!(
+        exported["data"]["size"],
+        fs::metadata(file(&place, "data")).unwrap().len()
+    );
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(api.requests(), calls);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn only_results_go_into_files() {
+    let api = FakeApi::start(answer);
+    let (place, url, bystander) = place(&api, &["text", "data"]);
+    let strict = [&words(&url, &["text", "data"])[..], &["--expect", "json"]].concat();
+    place.stride(&strict).expect(3);
+    assert_eq!(listed(&place.at("out")), ["3.json"]);
+    assert_eq!(
+        place.sql("SELECT job, CAST(body AS TEXT) FROM refused"),
+        [["2", "words"]]
+    );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_walk_takes_no_result_for_input() {
+    let api = FakeApi::start(answer);
+    let (place, url, bystander) = place(&api, &["in/data", "in/text"]);
+    let command = [
+        "run",
+        "--accept-change",
+        "--url",
+        &url,
+        "--output-dir",
+        "in/out",
+        "in",
+    ];
+    place.stride(&command).expect(0);
+    place.stride(&command).expect(0).says("in/out");
+    place
+        .stride(&["run", "--accept-change", "--url", &url, "in"])
+        .expect(0);
+    assert_eq!(place.status()["total"], json!(3));
+    assert_eq!(listed(&place.at("in/out")).len(), 2);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn what_cannot_be_the_folder_is_refused_before_anything_is_made_or_called() {
+    let api = FakeApi::start(answer);
+    let place = Place::new();
+    place.write("in/data", "data");
+    place.write("file", "file");
+    symlink("nowhere", place.at("link")).unwrap();
+    let before = listed(&place.at(""));
+    for (folder, said) in [
+        ("file", "it is not a folder"),
+        ("file/below", "ot a directory"),
+        ("link", "leads to nothing"),
+        ("in", "cannot be both the input and the folder"),
+        ("", "a value is required"),
+    ] {
+        place
+            .stride(&["run", "--url", &api.url(), "--output-dir", folder, "in"])
+            .expect(2)
+            .says(said);
+        assert_eq!(listed(&place.at("")), before, "{folder:?}");
+    }
+    // A look makes nothing either.
+    let look = [
+        "run",
+        "--dry-run",
+        "--url",
+        &api.url(),
+        "--output-dir",
+        "out",
+        "in",
+    ];
+    place.stride(&look).expect(0);
+    assert_eq!((listed(&place.at("")), api.requests()), (before, 0));
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_and_every_result_has_its_file() {
+    const FILES: usize = 60;
+    let gate = Gate::default();
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        // The last one waits, so that the run is there to be killed.
+        move |request| match request.target.as_str() {
+            "/0059" => answer(request).when(&gate),
+            _ => answer(request),
+        }
+    });
+    let (place, url, bystander) = place(&api, &[]);
+    place.texts(FILES);
+    let command = [&words(&url, &["texts"])[..], &["-j", "4"]].concat();
+    for kill in 1..=5 {
+        let run = place.begin(&command);
+        api.wait_for(kill * 10);
+        run.kill();
+    }
+    gate.open();
+    place.stride(&command).expect(0);
+    let files = place
+        .sql("SELECT file FROM result WHERE file IS NOT NULL")
+        .concat();
+    assert_eq!(files.len(), FILES);
+    assert!(files.iter().all(|file| Path::new(file).is_file()));
+    // What a kill left behind is beside them, and nothing has two.
+    let distinct: std::collections::HashSet<_> = files.iter().collect();
+    assert_eq!(distinct.len(), FILES);
+    assert!(listed(&place.at("out")).len() <= FILES + 5 * 4);
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
