@@ -165,9 +165,8 @@ impl List {
     ///
     /// The database is looked at as a copy, so that whatever has to be recovered in it is left to stride.
     pub(crate) fn evidence(&self, finished: Option<ExitStatus>) -> Outcome<Evidence> {
-        let copy = self.folder.join("copy");
-        let _ = fs::remove_dir_all(&copy);
-        fs::create_dir(&copy)?;
+        // One copy to look at, and one that stays as it was found.
+        let (found, copy) = (self.folder.join("found"), self.folder.join("looked-at"));
         let database = copy.join("q.db");
         let mut evidence = Evidence {
             names: self.names.clone(),
@@ -182,10 +181,14 @@ impl List {
         if !self.database.exists() {
             return Ok(evidence);
         }
-        fs::copy(&self.database, &database)?;
-        let log = self.database.with_extension("db-wal");
-        if log.exists() {
-            fs::copy(log, copy.join("q.db-wal"))?;
+        for folder in [&found, &copy] {
+            let _ = fs::remove_dir_all(folder);
+            fs::create_dir(folder)?;
+            fs::copy(&self.database, folder.join("q.db"))?;
+            let log = self.database.with_extension("db-wal");
+            if log.exists() {
+                fs::copy(log, folder.join("q.db-wal"))?;
+            }
         }
         let words = ["verify", "--db", &database.display().to_string()].map(str::to_owned);
         let verified = Command::new(&self.stride).args(words).output()?;
