@@ -7,7 +7,7 @@ use stride::event::Counts;
 use stride::governor::Cost;
 use stride::job::{Class, JobState, Outcome, Position};
 use stride::retry::{Next, Record};
-use stride::store::{Claim, Filter, Store};
+use stride::store::{Claim, Filter, Store, StoreError};
 
 use crate::support::{
     BYSTANDER, Fixture, POLICY, failed, in_doubt, settlement, settlement_under, succeeded,
@@ -25,6 +25,8 @@ enum Operation {
     /// Claims a job and drops the group, or settles one and drops it.
     Abandon(usize),
     Crash,
+    /// An answer comes for one of the claims that are settled already, or whose runner has died.
+    Late(usize, usize),
     Requeue(bool),
 }
 
@@ -35,6 +37,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => (0usize..4, 0usize..OUTCOMES, any::<bool>()).prop_map(|(i, outcome, hold)| Operation::Settle(i, outcome, hold)),
         1 => (0usize..4).prop_map(Operation::Abandon),
         1 => Just(Operation::Crash),
+        2 => (0usize..8, 0usize..OUTCOMES).prop_map(|(i, outcome)| Operation::Late(i, outcome)),
         1 => any::<bool>().prop_map(Operation::Requeue),
     ]
 }
@@ -150,6 +153,8 @@ struct Run {
     store: Option<Store>,
     model: Model,
     flights: Vec<(usize, Claim)>,
+    /// The claims that nothing may be recorded for any more.
+    over: Vec<Claim>,
 }
 
 impl Run {
@@ -171,6 +176,7 @@ impl Run {
             store,
             model,
             flights: Vec::new(),
+            over: Vec::new(),
         }
     }
 
@@ -228,6 +234,7 @@ impl Run {
                 group.commit().unwrap();
                 let next = (settlement.next, settlement.record);
                 self.model.go(index, next, &settlement.outcome);
+                self.over.push(claim);
             }
             Operation::Settle(..) => {}
             Operation::Abandon(i) => {
@@ -244,7 +251,19 @@ impl Run {
                 drop(self.store.take());
                 self.store = Some(self.fixture.start());
                 self.model.crash();
-                self.flights.clear();
+                let cut_off = self.flights.drain(..).map(|(_, claim)| claim);
+                self.over.extend(cut_off);
+            }
+            Operation::Late(i, which) => {
+                let Some(claim) = self.over.iter().rev().nth(i).cloned() else {
+                    return;
+                };
+                let mut group = self.store().group().unwrap();
+                let refused = group.settle(&settlement(&claim, outcome(which)));
+                assert!(
+                    matches!(refused, Err(StoreError::Stale { .. })),
+                    "{refused:?}"
+                );
             }
             Operation::Requeue(held) => {
                 let from = if held {
@@ -280,7 +299,7 @@ impl Run {
                 job.name
             );
             assert_eq!(record.result.is_some(), job.has_result, "{}", job.name);
-            Ok::<_, stride::store::StoreError>(())
+            Ok::<_, StoreError>(())
         };
         reader.records(true, each).unwrap();
         assert_eq!(jobs.count(), 0);

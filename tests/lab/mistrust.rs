@@ -83,6 +83,9 @@ fn lies() -> Vec<(u8, &'static str, Lie)> {
         lie(4, "a key came again after an answer", |it| {
             disk(it).attempts[1].outcome = Some("failed".to_owned());
         }),
+        lie(4, "a call was not sent, they say", |it| {
+            disk(it).attempts[1].outcome = Some("interrupted".to_owned());
+        }),
         lie(5, "a nonce is invented", |it| {
             disk(it).results[0].says = Some(("a".to_owned(), "n?".to_owned()));
         }),

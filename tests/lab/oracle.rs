@@ -55,6 +55,13 @@ pub(crate) struct Attempt {
     pub(crate) outcome: Option<String>,
 }
 
+impl Attempt {
+    /// Whether it is not recorded that it was surely not sent.
+    fn may_have_been_sent(&self) -> bool {
+        !matches!(self.outcome.as_deref(), Some("not_sent" | "interrupted"))
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) name: String,
@@ -215,15 +222,18 @@ impl<'e> Court<'e> {
         }
         for ((name, key), calls) in calls {
             let same = attempts.get(&(name, key)).map_or(&[][..], Vec::as_slice);
+            let sent = same
+                .iter()
+                .filter(|attempt| attempt.may_have_been_sent())
+                .count();
             if same.is_empty() {
                 self.find(
                     4,
                     format!("a call of {name} with the key {key} has no attempt"),
                 );
-            } else if calls > same.len() {
-                let attempts = same.len();
+            } else if calls > sent {
                 let why = format!(
-                    "{name} was called {calls} times with the key {key}, by {attempts} attempts"
+                    "{name} was called {calls} times with the key {key}, by {sent} attempts"
                 );
                 self.find(4, why);
             }
@@ -274,7 +284,7 @@ impl<'e> Court<'e> {
     fn every_repeat_has_a_reason(&mut self) {
         let mut reasons: HashMap<&str, usize> = HashMap::new();
         for attempt in &self.disk.attempts {
-            if attempt.outcome.as_deref() != Some("succeeded") {
+            if attempt.outcome.as_deref() != Some("succeeded") && attempt.may_have_been_sent() {
                 *reasons.entry(&attempt.name).or_default() += 1;
             }
         }
