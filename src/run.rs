@@ -62,7 +62,8 @@ impl Run {
             };
             return Ok(Self(Store::create(lock, &run, |_| Ok::<_, Error>(()))?.0));
         }
-        let store = Store::open(lock)?;
+        let mut store = Store::open(lock)?;
+        store.take_in()?;
         if store.call()? != call {
             return Err(Error::OtherCalls {
                 asked: calls.to_owned(),
