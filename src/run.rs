@@ -132,7 +132,7 @@ impl Run {
         file: impl AsRef<Path>,
     ) -> Result<u64, Error> {
         let reader = Reader::open(self.0.path())?;
-        Ok(export::to_file(&reader, format, selection, file.as_ref())?)
+        Ok(export::to_file(&reader, format, selection, file.as_ref())?.jobs)
     }
 
     /// The store beneath, for all that is not here.
