@@ -243,3 +243,49 @@ pub(super) fn host() -> String {
         .to_string_lossy()
         .into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{NewRun, Reader, Store};
+    use super::*;
+    use crate::settings::{Call, Settings};
+
+    fn journal(database: &Path) -> String {
+        rusqlite::Connection::open(database)
+            .unwrap()
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn row_31_on_a_network_there_is_no_log_beside_the_database() {
+        let place = tempfile::tempdir().unwrap();
+        let database = place.path().canonicalize().unwrap().join("stride.db");
+        let far = |database: &Path| {
+            let mut lock = Lock::acquire_anywhere(database).unwrap();
+            lock.network = Some("NFS".to_owned());
+            lock
+        };
+        let run = NewRun {
+            call: Call::Program {
+                name: "test".to_owned(),
+            },
+            settings: Settings::default(),
+            base: place.path().to_owned(),
+        };
+        let fill = |loader: &mut super::super::Loader<'_>| loader.add(&"a".into());
+        let (mut store, _) = Store::create(far(&database), &run, fill).unwrap();
+        assert_eq!(store.counts().pending, 1);
+        store.load(|loader| loader.add(&"b".into())).unwrap();
+        assert_eq!(Reader::open(&database).unwrap().counts().unwrap().total, 2);
+        assert!(!with_suffix(&database, "-wal").exists());
+        store.close().unwrap();
+        assert_eq!(journal(&database), "delete");
+        // It may be moved from one place to the other.
+        let store = Store::open(Lock::acquire(&database).unwrap()).unwrap();
+        store.close().unwrap();
+        assert_eq!(journal(&database), "wal");
+        Store::open(far(&database)).unwrap().close().unwrap();
+        assert_eq!(journal(&database), "delete");
+    }
+}

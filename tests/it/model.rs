@@ -25,6 +25,9 @@ enum Operation {
     /// Claims a job and drops the group, or settles one and drops it.
     Abandon(usize),
     Crash,
+    /// Saves what the claims in flight come to, and crashes; the next runner takes it in, perhaps only after it has
+    /// found them cut off.
+    Rescue(usize, bool),
     Requeue(bool),
 }
 
@@ -35,6 +38,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => (0usize..4, 0usize..OUTCOMES, any::<bool>()).prop_map(|(i, outcome, hold)| Operation::Settle(i, outcome, hold)),
         1 => (0usize..4).prop_map(Operation::Abandon),
         1 => Just(Operation::Crash),
+        1 => (0usize..OUTCOMES, any::<bool>()).prop_map(|(outcome, late)| Operation::Rescue(outcome, late)),
         1 => any::<bool>().prop_map(Operation::Requeue),
     ]
 }
@@ -245,6 +249,36 @@ impl Run {
                 self.store = Some(self.fixture.start());
                 self.model.crash();
                 self.flights.clear();
+            }
+            Operation::Rescue(which, late) => {
+                let mut rescue = self.store().rescue();
+                let flights = std::mem::take(&mut self.flights);
+                let mut saved = Vec::new();
+                for (index, claim) in flights {
+                    let settlement = settlement_under(&POLICY, &claim, outcome(which));
+                    rescue.save(&claim, &settlement);
+                    saved.push((index, settlement));
+                }
+                assert_eq!(rescue.finish().saved, saved.len() as u64);
+                drop(self.store.take());
+                // To find them cut off first changes nothing in the end, but for those of which nobody knows more.
+                let doubt = matches!(outcome(which), Outcome::InDoubt(_));
+                if late {
+                    self.store = Some(self.fixture.start());
+                    drop(self.store.take());
+                }
+                let mut store = self.fixture.open();
+                let taken = store.take_in().unwrap();
+                assert!(taken.iter().all(|taken| taken.left.is_empty()));
+                store.start(1, &POLICY, &mut || 0.0).unwrap();
+                self.store = Some(store);
+                if late && doubt {
+                    return self.model.crash();
+                }
+                for (index, settlement) in saved {
+                    let next = (settlement.next, settlement.record);
+                    self.model.go(index, next, &settlement.outcome);
+                }
             }
             Operation::Requeue(held) => {
                 let from = if held {
