@@ -250,6 +250,10 @@ mod tests {
     use super::*;
     use crate::settings::{Call, Settings};
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a look that knows nothing of stride"
+    )]
     fn journal(database: &Path) -> String {
         rusqlite::Connection::open(database)
             .unwrap()
