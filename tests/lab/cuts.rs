@@ -1,0 +1,85 @@
+//! Power cuts in the middle of a run.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::device::{Device, Kind};
+use crate::list::{Lab, List};
+use crate::report::Report;
+use crate::service::Manner;
+use crate::{Outcome, is_stopped};
+
+const THREADS: usize = 8;
+/// When the power is cut, in milliseconds from a runner's beginning.
+const MOMENT: std::ops::Range<u64> = 30..500;
+/// The smallest that both file systems take.
+const MEBIBYTES: u64 = 400;
+
+pub(crate) fn perform(
+    lab: &Lab,
+    report: &mut Report,
+    cuts: usize,
+    kind: Kind,
+    random: &mut fastrand::Rng,
+) -> Outcome {
+    let folder = lab.folder.join(report.folder());
+    let mut device = Device::make(&folder, kind, MEBIBYTES, &[])?;
+    let mut left = cuts;
+    while left > 0 && !is_stopped() && !report.has_failed() {
+        let manner = Manner {
+            longest: Duration::from_millis(random.u64(..6)),
+            ..Manner::default()
+        };
+        let files = random.usize(200..2500);
+        let name = report.folder();
+        let disk = device.path().join(&name);
+        fs::create_dir(&disk)?;
+        device.sync()?;
+        let mut list = lab.list(&name, files, THREADS, manner, Some(&disk))?;
+        one_list(&mut list, &mut device, report, &mut left, random)?;
+        report.figure("lists", 1);
+        report.figure("calls", list.account.count());
+        if !report.has_failed() {
+            list.remove()?;
+        }
+    }
+    if report.has_failed() {
+        // What is on the disk is in the image, which is kept; and the last look at it in the list's folder.
+        return Ok(());
+    }
+    drop(device);
+    fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+fn one_list(
+    list: &mut List,
+    device: &mut Device,
+    report: &mut Report,
+    left: &mut usize,
+    random: &mut fastrand::Rng,
+) -> Outcome {
+    while *left > 0 && !is_stopped() {
+        let mut run = list.begin(&list.run())?;
+        let ended = run.during(Duration::from_millis(random.u64(MOMENT)))?;
+        *left -= 1;
+        report.figure("cuts", 1);
+        // A run that has just ended has promised the most of all.
+        let down = device.cut(ended.is_none().then(|| run.pid()))?;
+        list.void.push(down);
+        list.crashes += usize::from(ended.is_none());
+        drop(run);
+        let evidence = list.evidence(ended)?;
+        let moment = format!("after cut {}", list.void.len());
+        if !report.note(&crate::oracle::judge(&evidence), &moment) {
+            return Ok(());
+        }
+        if ended.is_some() {
+            report.figure("acknowledged", list.account.count());
+            return Ok(());
+        }
+    }
+    let last = list.give(&list.run())?;
+    report.note(&list.judge(Some(last))?, "at the end");
+    Ok(())
+}

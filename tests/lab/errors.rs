@@ -1,0 +1,147 @@
+//! Errors of the disk at every call, once and from then on; and writes that lie.
+
+use crate::calls::{FILES, MANNER, THREADS};
+use crate::list::{Lab, List};
+use crate::report::Report;
+use crate::strace::{Point, Tampered};
+use crate::{Outcome, is_stopped};
+
+/// Which call fails, how, and whether also from then on.
+const FAULTS: [(&str, &str, bool); 11] = [
+    ("pwrite64", "error=EIO", true),
+    ("pwrite64", "error=ENOSPC", true),
+    ("fsync", "error=EIO", true),
+    ("fsync", "error=ENOSPC", true),
+    // A failing sync that takes its time: whatever does not wait for it runs ahead.
+    ("fsync", "error=EIO:delay_enter=20000", false),
+    ("fdatasync", "error=EIO", true),
+    ("ftruncate", "error=EIO", true),
+    ("ftruncate", "error=ENOSPC", true),
+    ("fallocate", "error=ENOSPC", true),
+    ("openat", "error=EMFILE", true),
+    // A write that says it wrote a hundred bytes, and did nothing.
+    ("pwrite64", LIE, false),
+];
+const LIE: &str = "retval=100";
+
+/// Storage failed, and the database is unusable.
+const STORAGE: [i32; 2] = [7, 6];
+/// What no error of the system may end in: a bug, and a panic that nobody caught.
+const PANICS: [i32; 2] = [70, 101];
+/// The system could not even begin the program.
+const NO_PROGRAM: i32 = 127;
+
+pub(crate) fn perform(
+    lab: &Lab,
+    report: &mut Report,
+    every: usize,
+    only: Option<&str>,
+    random: &mut fastrand::Rng,
+) -> Outcome {
+    for (call, fault, also_for_good) in FAULTS {
+        if only.is_some_and(|only| only != call) {
+            continue;
+        }
+        for for_good in [false, true] {
+            if for_good && !also_for_good {
+                continue;
+            }
+            let mut n = 1 + random.usize(..every);
+            while !is_stopped() {
+                let point = Point {
+                    call,
+                    fault,
+                    n,
+                    for_good,
+                };
+                if !one_point(lab, report, point)? {
+                    break;
+                }
+                n += every;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says whether there was such a call.
+fn one_point(lab: &Lab, report: &mut Report, point: Point<'_>) -> Outcome<bool> {
+    let mut list = lab.list(&report.folder(), FILES, THREADS, MANNER, None)?;
+    let tampered = point.give(&list, &list.run())?;
+    if tampered.calls.is_empty() {
+        list.remove()?;
+        return Ok(false);
+    }
+    report.figure("points", 1);
+    let code = tampered.status.code();
+    report.figure(outcome(code), 1);
+    // What was in flight when it gave up is in doubt, as after a crash.
+    list.crashes += usize::from(code != Some(0));
+    let good = if point.fault == LIE {
+        lied_to(&list, report, point, &tampered)?
+    } else {
+        failed(&list, report, point, &tampered)?
+    };
+    if good {
+        list.remove()?;
+    }
+    Ok(true)
+}
+
+fn outcome(code: Option<i32>) -> &'static str {
+    match code {
+        Some(0) => "ended 0",
+        Some(6) => "ended 6",
+        Some(7) => "ended 7",
+        _ => "ended otherwise",
+    }
+}
+
+/// What may come of an error of the system.
+fn failed(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) -> Outcome<bool> {
+    let code = met.status.code();
+    let mut good = is_decent(report, point, code);
+    let expected = code.is_some_and(|code| code == 0 || STORAGE.contains(&code));
+    if met.met(list) && !expected && code != Some(NO_PROGRAM) {
+        report.fail(format!(
+            "{point}: ended with {code:?} at {:?}",
+            met.calls.first()
+        ));
+        good = false;
+    }
+    let mut last = list.give(&list.run())?;
+    if last.code() == Some(3) {
+        // A file that could not be opened has failed, and is called again when somebody asks for it.
+        report.figure("retries", 1);
+        let mut words = list.resume();
+        "retry".clone_into(words.first_mut().ok_or("no word")?);
+        last = list.give(&words)?;
+    }
+    good &= report.note(&list.judge(Some(last))?, &point.to_string());
+    Ok(good)
+}
+
+/// What may come of a lie: it is seen, or it does no harm. Nothing wrong may be taken for right.
+fn lied_to(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) -> Outcome<bool> {
+    let mut good = is_decent(report, point, met.status.code());
+    let seen = |code: Option<i32>| code.is_some_and(|code| STORAGE.contains(&code));
+    let last = list.give(&list.run())?;
+    good &= is_decent(report, point, last.code());
+    let evidence = list.evidence(Some(last))?;
+    if seen(met.status.code()) || seen(last.code()) || evidence.unsound.is_some() {
+        report.figure("lies seen", 1);
+        return Ok(good);
+    }
+    report.figure("lies without harm", 1);
+    good &= report.note(&crate::oracle::judge(&evidence), &point.to_string());
+    Ok(good)
+}
+
+/// Whether it ended by itself, and not in a panic.
+fn is_decent(report: &mut Report, point: Point<'_>, code: Option<i32>) -> bool {
+    let good = code.is_some_and(|code| !PANICS.contains(&code));
+    if !good {
+        report.fail(format!("{point}: ended with {code:?}"));
+    }
+    good
+}

@@ -1,0 +1,279 @@
+//! A list of files, the run over it, and what is found of it afterwards.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::evidence;
+use crate::oracle::{Broken, Disk, Evidence, judge};
+use crate::service::{Account, Manner, Service};
+
+/// Longer than any command here can take; one that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What all experiments work with.
+pub(crate) struct Lab {
+    /// The program under test.
+    pub(crate) stride: PathBuf,
+    /// A folder for everything, on a disk that is not cut off.
+    pub(crate) folder: PathBuf,
+    pub(crate) service: Service,
+}
+
+/// A list in a folder of its own, and the run over it.
+pub(crate) struct List {
+    pub(crate) folder: PathBuf,
+    /// The database, which may lie on another disk than the folder.
+    pub(crate) database: PathBuf,
+    pub(crate) account: Arc<Account>,
+    pub(crate) threads: usize,
+    /// Crashes so far.
+    pub(crate) crashes: usize,
+    /// When the disk was cut off.
+    pub(crate) void: Vec<(i64, i64)>,
+    pub(crate) url: String,
+    stride: PathBuf,
+    names: BTreeSet<String>,
+}
+
+impl Lab {
+    /// A new list of so many files, with its database beside it, or in the folder `disk`.
+    pub(crate) fn list(
+        &self,
+        name: &str,
+        files: usize,
+        threads: usize,
+        manner: Manner,
+        disk: Option<&Path>,
+    ) -> Outcome<List> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(folder.join("texts"))?;
+        let names: BTreeSet<String> = (0..files).map(|i| format!("{i:05}")).collect();
+        for name in &names {
+            fs::write(folder.join("texts").join(name), name)?;
+        }
+        let (url, account) = self.service.list(manner);
+        Ok(List {
+            database: disk.unwrap_or(&folder).join("q.db"),
+            folder,
+            account,
+            threads,
+            crashes: 0,
+            void: Vec::new(),
+            url,
+            stride: self.stride.clone(),
+            names,
+        })
+    }
+}
+
+impl List {
+    /// The words of a run over the whole list.
+    pub(crate) fn run(&self) -> Vec<String> {
+        let mut words = vec!["run".to_owned()];
+        words.extend(self.way());
+        words.extend(
+            [
+                "--retry-delay",
+                "0s",
+                "--retries",
+                "1000",
+                "--url",
+                &self.url,
+            ]
+            .map(str::to_owned),
+        );
+        words.push("texts".to_owned());
+        words
+    }
+
+    /// The words of going on with it.
+    pub(crate) fn resume(&self) -> Vec<String> {
+        let mut words = vec!["resume".to_owned()];
+        words.extend(self.way());
+        words
+    }
+
+    fn way(&self) -> Vec<String> {
+        let (threads, database) = (
+            self.threads.to_string(),
+            self.database.display().to_string(),
+        );
+        let words = [
+            "-j",
+            &threads,
+            "--db",
+            &database,
+            "--events",
+            "events.jsonl",
+        ];
+        words.map(str::to_owned).into()
+    }
+
+    /// A command of stride, in the list's folder.
+    pub(crate) fn command(&self, words: &[String]) -> Outcome<Command> {
+        self.wrapped(&[], words)
+    }
+
+    /// A command of stride, begun by another program.
+    pub(crate) fn wrapped(&self, wrapper: &[String], words: &[String]) -> Outcome<Command> {
+        let stride = self.stride.display().to_string();
+        let mut all = wrapper.iter().chain([&stride]).chain(words);
+        let mut command = Command::new(all.next().ok_or("no command")?);
+        let log = |name: &str| {
+            let mut options = OpenOptions::new();
+            options
+                .append(true)
+                .create(true)
+                .open(self.folder.join(name))
+        };
+        command
+            .args(all)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log("stdout.log")?)
+            .stderr(log("stderr.log")?)
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            // What is remembered of the user is not this machine's.
+            .env("HOME", self.folder.join("home"))
+            // A Ctrl-C is for the laboratory, which ends what it has begun.
+            .process_group(0);
+        Ok(command)
+    }
+
+    /// Begins a command.
+    pub(crate) fn begin(&self, words: &[String]) -> Outcome<Running> {
+        Running::begin(&mut self.command(words)?)
+    }
+
+    /// Gives a command and waits for its end.
+    pub(crate) fn give(&self, words: &[String]) -> Outcome<ExitStatus> {
+        self.begin(words)?.end()
+    }
+
+    /// What is known now. The runner must be dead.
+    ///
+    /// The database is looked at as a copy, so that whatever has to be recovered in it is left to stride.
+    pub(crate) fn evidence(&self, finished: Option<ExitStatus>) -> Outcome<Evidence> {
+        let copy = self.folder.join("copy");
+        let _ = fs::remove_dir_all(&copy);
+        fs::create_dir(&copy)?;
+        let database = copy.join("q.db");
+        let mut evidence = Evidence {
+            names: self.names.clone(),
+            threads: self.threads,
+            crashes: self.crashes,
+            events: evidence::events(&self.folder.join("events.jsonl"))?,
+            void: self.void.clone(),
+            calls: self.account.calls(),
+            finished: finished.map(|status| status.code()),
+            ..Evidence::default()
+        };
+        if !self.database.exists() {
+            return Ok(evidence);
+        }
+        fs::copy(&self.database, &database)?;
+        let log = self.database.with_extension("db-wal");
+        if log.exists() {
+            fs::copy(log, copy.join("q.db-wal"))?;
+        }
+        let words = ["verify", "--db", &database.display().to_string()].map(str::to_owned);
+        let verified = Command::new(&self.stride).args(words).output()?;
+        if verified.status.code() != Some(0) {
+            let words = [verified.stdout, verified.stderr].concat();
+            let words = String::from_utf8_lossy(&words).into_owned();
+            evidence.unsound = Some(format!("{} {words}", verified.status));
+        }
+        // What SQLite cannot read at all is a finding like any other.
+        let unreadable = |error: Box<dyn std::error::Error>| Disk {
+            complaints: vec![error.to_string()],
+            ..Disk::default()
+        };
+        evidence.disk = Some(evidence::disk(&database).unwrap_or_else(unreadable));
+        Ok(evidence)
+    }
+
+    /// Asks the oracle.
+    pub(crate) fn judge(&self, finished: Option<ExitStatus>) -> Outcome<Vec<Broken>> {
+        Ok(judge(&self.evidence(finished)?))
+    }
+
+    /// Takes everything away: for a list that has nothing more to tell.
+    pub(crate) fn remove(self) -> Outcome {
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut path = self.database.clone().into_os_string();
+            path.push(suffix);
+            let _ = fs::remove_file(path);
+        }
+        fs::remove_dir_all(&self.folder)?;
+        Ok(())
+    }
+}
+
+/// A command that is going on. Dropping it ends it.
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn begin(command: &mut Command) -> Outcome<Self> {
+        let child = command.spawn()?;
+        Ok(Self { child })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for so long, or until it has ended.
+    pub(crate) fn during(&mut self, time: Duration) -> Outcome<Option<ExitStatus>> {
+        let until = Instant::now() + time;
+        loop {
+            let status = self.child.try_wait()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if status.is_some() || left.is_zero() {
+                return Ok(status);
+            }
+            thread::sleep(left.min(Duration::from_millis(2)));
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Outcome<ExitStatus> {
+        match self.during(PATIENCE)? {
+            Some(status) => Ok(status),
+            None => Err("a command does not end".into()),
+        }
+    }
+
+    /// `kill -9`. Says whether it was in time.
+    pub(crate) fn kill(mut self) -> Outcome<bool> {
+        self.child.kill()?;
+        Ok(self.child.wait()?.signal() == Some(9))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Its own group, so that what it has begun itself ends too.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let group = i32::try_from(self.child.id())
+                .ok()
+                .and_then(rustix::process::Pid::from_raw);
+            if let Some(group) = group {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            let _ = self.child.wait();
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The service that is called: on this machine, in this process, so that what it saw survives every crash of the
+//! runner and of the disk.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::oracle::Call;
+
+/// A service, for as long as this process lives.
+#[derive(Clone)]
+pub(crate) struct Service {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    lists: Mutex<HashMap<usize, Arc<Account>>>,
+    next: AtomicUsize,
+    nonces: AtomicU64,
+}
+
+/// What the service does for one list, and what it saw of it.
+#[derive(Default)]
+pub(crate) struct Account {
+    manner: Manner,
+    calls: Mutex<Vec<Call>>,
+}
+
+/// How calls are answered.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// The longest that a call takes; the shortest is nothing.
+    pub(crate) longest: Duration,
+    /// The shortest.
+    pub(crate) shortest: Duration,
+    /// The most bytes of padding in an answer.
+    pub(crate) padding: usize,
+}
+
+impl Account {
+    /// The calls so far.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        lock(&self.calls).clone()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.calls).len()
+    }
+}
+
+impl Service {
+    /// A service on a port of its own.
+    pub(crate) fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = listener.local_addr()?.port();
+        let shared: Arc<Shared> = Arc::default();
+        let service = Self { port, shared };
+        let serving = service.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = serving.clone();
+                thread::spawn(move || {
+                    // Whoever is killed during a call leaves half a request, or nobody to answer to.
+                    let _ = serving.serve(&stream);
+                });
+            }
+        });
+        Ok(service)
+    }
+
+    /// A new list: the URL to call for each of its files, and what will be seen of it.
+    pub(crate) fn list(&self, manner: Manner) -> (String, Arc<Account>) {
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let calls = Mutex::default();
+        let account = Arc::new(Account { manner, calls });
+        lock(&self.shared.lists).insert(number, Arc::clone(&account));
+        let url = format!("http://127.0.0.1:{}/{number}/{{name}}", self.port);
+        (url, account)
+    }
+
+    fn serve(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut from = BufReader::new(stream);
+        let mut random = fastrand::Rng::new();
+        loop {
+            let mut first = String::new();
+            if from.read_line(&mut first)? == 0 {
+                return Ok(());
+            }
+            let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
+            let (mut key, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if from.read_line(&mut line)? == 0 {
+                    return Ok(());
+                }
+                if line.trim_end().is_empty() {
+                    break;
+                }
+                let (name, value) = line.split_once(':').unwrap_or_default();
+                let value = value.trim();
+                match name.to_ascii_lowercase().as_str() {
+                    "idempotency-key" => value.clone_into(&mut key),
+                    "content-length" => length = value.parse().unwrap_or(0),
+                    _ => {}
+                }
+            }
+            let (list, name) = target
+                .trim_start_matches('/')
+                .split_once('/')
+                .unwrap_or_default();
+            let list = list.parse().ok();
+            let Some(account) = list.and_then(|list| lock(&self.shared.lists).get(&list).cloned())
+            else {
+                return (&*stream)
+                    .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            };
+            // A call counts when it can be known whose it is: it may have had an effect, whatever comes of it.
+            let nonce = self.shared.nonces.fetch_add(1, Ordering::Relaxed);
+            let nonce = format!("{nonce:x}-{:08x}", random.u32(..));
+            let (call_key, call_nonce) = (key, nonce.clone());
+            lock(&account.calls).push(Call {
+                name: name.to_owned(),
+                key: call_key,
+                nonce: call_nonce,
+            });
+            io::copy(&mut (&mut from).take(length), &mut io::sink())?;
+            let Manner {
+                longest,
+                shortest,
+                padding,
+            } = account.manner;
+            thread::sleep(shortest + (longest.saturating_sub(shortest)).mul_f64(random.f64()));
+            let pad = "x".repeat(random.usize(0..=padding));
+            let body = format!(r#"{{"file": "{name}", "nonce": "{nonce}", "pad": "{pad}"}}"#);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            (&*stream).write_all(answer.as_bytes())?;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
