@@ -122,6 +122,8 @@ pub enum Event {
         /// The attempt that was refused.
         attempt: AttemptId,
     },
+    /// Something about the database that people may want to do something about.
+    Storage(Storage),
     /// Somebody has changed the settings meanwhile; these hold from now on.
     Changed(Box<Settings>),
     /// A stop was asked for, or the governor stops the run; so many calls are still in flight.
@@ -140,6 +142,31 @@ pub enum Event {
     },
     /// Nothing happened for a moment.
     Tick,
+}
+
+/// What is the matter with the place where results go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// Somebody else has had the database locked for so long; nothing can be recorded meanwhile.
+    Busy(Duration),
+    /// So many bytes are free, and so many are kept free; no call is made until there are.
+    NoRoom {
+        /// What is free.
+        free: u64,
+        /// What has to be.
+        kept: u64,
+    },
+    /// There is room again.
+    Room,
+    /// The log beside the database has so many bytes, for somebody reads the database all the time.
+    LogGrows(u64),
+    /// It has failed. Nothing is recorded from now on; what the calls in flight come to is saved in a file.
+    Failed {
+        /// What happened.
+        message: String,
+        /// Calls in flight.
+        in_flight: usize,
+    },
 }
 
 /// What keeps a run from going faster, for others to see.

@@ -62,7 +62,8 @@ impl Run {
             };
             return Ok(Self(Store::create(lock, &run, |_| Ok::<_, Error>(()))?.0));
         }
-        let store = Store::open(lock)?;
+        let mut store = Store::open(lock)?;
+        store.take_in()?;
         if store.call()? != call {
             return Err(Error::OtherCalls {
                 asked: calls.to_owned(),
@@ -131,7 +132,7 @@ impl Run {
         file: impl AsRef<Path>,
     ) -> Result<u64, Error> {
         let reader = Reader::open(self.0.path())?;
-        Ok(export::to_file(&reader, format, selection, file.as_ref())?)
+        Ok(export::to_file(&reader, format, selection, file.as_ref())?.jobs)
     }
 
     /// The store beneath, for all that is not here.

@@ -197,6 +197,9 @@ pub(crate) struct Once {
     /// Call at once, although the service has asked to wait
     #[arg(long)]
     pub(crate) ignore_wait: bool,
+    /// Work on a database that lies on a network file system: slower, and only from this machine
+    #[arg(long)]
+    pub(crate) allow_network_fs: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -3,7 +3,6 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +10,7 @@ use stride::caller::Reference;
 use stride::job::{Checksum, escaped};
 use stride::settings::Request;
 
-use super::environment::variable;
+use super::environment::state_folder;
 use super::error::Problem;
 use super::request::templates;
 
@@ -63,13 +62,7 @@ fn mark(command: &str) -> String {
 
 /// Where commands are remembered (XDG Base Directory Specification, `XDG_STATE_HOME`).
 fn place() -> Option<PathBuf> {
-    let state = variable("XDG_STATE_HOME").filter(|value| value.starts_with(b"/"));
-    let state = match state {
-        Some(value) => PathBuf::from(std::ffi::OsString::from_vec(value)),
-        // The user's own folder is known without HOME too.
-        None => std::env::home_dir()?.join(".local/state"),
-    };
-    Some(state.join("stride/commands"))
+    Some(state_folder()?.join("commands"))
 }
 
 fn note(commands: &[String]) -> io::Result<()> {

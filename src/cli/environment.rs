@@ -24,6 +24,17 @@ pub(crate) fn is_set(name: &str) -> bool {
     variable(name).is_some_and(|value| !value.is_empty())
 }
 
+/// Where the user's programs keep what is to outlive them (XDG Base Directory Specification), for this one.
+pub(crate) fn state_folder() -> Option<PathBuf> {
+    let state = variable("XDG_STATE_HOME").filter(|value| value.starts_with(b"/"));
+    let state = match state {
+        Some(value) => PathBuf::from(OsString::from_vec(value)),
+        // The user's own folder is known without HOME too.
+        None => std::env::home_dir()?.join(".local/state"),
+    };
+    Some(state.join("stride"))
+}
+
 /// Looks up references. Files are found, and commands are run, in the folder in which the run was made.
 pub(crate) fn references(base: &Path) -> Lookup {
     let base = base.to_owned();

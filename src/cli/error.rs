@@ -12,7 +12,7 @@ use stride::store::StoreError;
 
 use super::exit;
 use super::judging::wrong_expression;
-use super::terminal::{Terminal, counted};
+use super::terminal::Terminal;
 
 /// An error, its exit code, and what the user can do.
 #[derive(Debug)]
@@ -100,8 +100,24 @@ impl From<StoreError> for Problem {
                 .note("what was recorded is safe; calls that were in flight here will be found in doubt")
                 .hint("let the other runner go on, and look at it with `stride status`"),
             StoreError::Gone { .. } => Self::of(exit::UNUSABLE, &error)
-                .note("nothing was recorded since; calls that were in flight here are in doubt")
-                .hint("put the database back in its place, then give the same command again"),
+                .hint("put the database back in its place, with the files beside it; then give the same command again"),
+            StoreError::Full { .. } | StoreError::NoRoom { .. } => Self::of(exit::STORAGE, &error)
+                .note("what was recorded is safe")
+                .hint("make room on the disk, then give the same command again"),
+            StoreError::Locked { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was changed")
+                .hint("end what keeps it locked, perhaps a shell with an open transaction; then give the same command again"),
+            StoreError::Damaged { .. } => Self::from_damage(&error, Vec::new()),
+            StoreError::Network { .. } => Self::of(exit::UNUSABLE, &error)
+                .cause("locks and syncs are not to be relied upon there, and a database can be lost")
+                .hint("put it on a disk of this machine with --db FILE, or add --allow-network-fs"),
+            StoreError::ManyNames { path, .. } => Self::of(exit::UNUSABLE, &error)
+                .cause("under each name it would have a log of its own, and results would be lost")
+                .hint(format!("make a copy of it, and use that: cp {0} {0}.copy", quoted(path))),
+            StoreError::Copy { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was changed")
+                .hint("make room for a copy beside it, in a folder that can be written"),
+            StoreError::Unchecked { .. } => Self::of(exit::ERROR, &error).note("nothing was changed"),
             StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error),
             StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("what was recorded is safe"),
             StoreError::DamagedResult { .. } => {
@@ -117,31 +133,21 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl Problem {
+    /// Of a database that is damaged.
+    pub(crate) fn from_damage(error: &StoreError, notes: Vec<String>) -> Self {
+        let problem = Self::of(exit::UNUSABLE, error).note("nothing is written into it any more");
+        let problem = notes.into_iter().fold(problem, Self::note);
+        problem.hint(
+            "copy the database and the files beside it away; then SQLite's own shell can save what is readable: sqlite3 COPY .recover | sqlite3 NEW",
+        )
+    }
+}
+
 impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
-        match &error {
-            RunError::Store {
-                source: StoreError::Usurped,
-                ..
-            } => Self::from(StoreError::Usurped),
-            RunError::Store {
-                source: StoreError::Gone { path },
-                ..
-            } => Self::from(StoreError::Gone { path: path.clone() }),
-            RunError::Store {
-                unsaved, in_flight, ..
-            } => {
-                let lost = *unsaved as u64;
-                let mut problem = Self::of(exit::STORAGE, &error).note(format!(
-                    "what was recorded is safe; {} in flight will be found in doubt",
-                    counted((in_flight + unsaved) as u64, "call")
-                ));
-                if lost > 0 {
-                    problem =
-                        problem.note(format!("{} could not be recorded", counted(lost, "answer")));
-                }
-                problem.hint("mend the storage, then give the same command again")
-            }
+        match error {
+            RunError::Store { source, .. } => source.into(),
             RunError::NoThreads => Self::of(exit::INTERNAL, &error),
             RunError::Caller { .. } | RunError::Thread { .. } => Self::of(exit::ERROR, &error)
                 .hint("use fewer threads (-j), or raise the limits of the system"),

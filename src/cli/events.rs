@@ -178,7 +178,11 @@ impl Events {
                     state: JobState::Failed,
                 },
             ),
-            Event::Gate(_) | Event::Flow(_) | Event::Changed(_) | Event::Stopping { .. } => return,
+            Event::Gate(_)
+            | Event::Flow(_)
+            | Event::Storage(_)
+            | Event::Changed(_)
+            | Event::Stopping { .. } => return,
         };
         // Whoever follows the file should not wait for a buffer to be full.
         let due = self.flushed.elapsed() >= FLUSH_EVERY || matches!(event, Event::Stopped { .. });

@@ -3,17 +3,18 @@
 use std::io;
 use std::path::Path;
 
-use stride::export::{ExportError, Form, Selection, to_file, to_stream};
+use stride::export::{ExportError, Form, Selection, Written, to_file, to_stream};
 use stride::job::FileName;
 use stride::jq::Expression;
 use stride::judge::WrongExpression;
 use stride::settings::{Call, Judging};
-use stride::store::{Reader, note_artifact};
+use stride::store::{Reader, StoreError, note_artifact};
 
 use super::args::{Export, FormatArg};
 use super::error::{Problem, command, quoted};
 use super::exit;
 use super::look::printed;
+use super::progress::names;
 use super::summary::standing;
 use super::terminal::{Terminal, counted};
 
@@ -48,8 +49,24 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             "in the expression, `?` passes over what is not there and `//` gives another value, as in '.a.b? // null'; {} writes the whole answers",
             command(db, &again(args, "--raw"))
         )),
+        ExportError::Store(StoreError::DamagedResult { .. }) => Problem::of(exit::INCOMPLETE, &error).hint(format!(
+            "`stride verify` names every damaged one; {} writes the others",
+            command(db, &again(args, "--partial"))
+        )),
         _ => error.into(),
     }
+    };
+    let ended = |written: &Written| {
+        if written.damaged.is_empty() {
+            return exit::DONE;
+        }
+        terminal.say(&format!(
+            "{} {} left out, for what is stored is not what was recorded: {}",
+            terminal.bold("warning:"),
+            counted(written.damaged.len() as u64, "result"),
+            names(&written.damaged)
+        ));
+        exit::INCOMPLETE
     };
     if let Some(path) = args
         .output
@@ -64,13 +81,13 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         }
         terminal.say(&format!(
             "wrote {} to {}",
-            counted(written, "result"),
+            counted(written.jobs, "result"),
             FileName::from(path)
         ));
-        return Ok(exit::DONE);
+        return Ok(ended(&written));
     }
     match to_stream(&reader, format, selection, &mut io::stdout().lock()) {
-        Ok(_) => {
+        Ok(written) => {
             drop(reader);
             // Where a shell sent stdout into a file, a later walk should know that file.
             if let Ok(path) = std::fs::read_link("/proc/self/fd/1")
@@ -78,7 +95,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             {
                 note_artifact(&database, &path);
             }
-            Ok(exit::DONE)
+            Ok(ended(&written))
         }
         Err(ExportError::Write { source, .. }) => printed(Err(source)),
         Err(error) => Err(incomplete(error)),

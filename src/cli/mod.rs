@@ -21,6 +21,7 @@ mod request;
 mod sample;
 mod shared;
 mod signals;
+mod storage;
 mod summary;
 mod terminal;
 mod trial;
@@ -54,6 +55,7 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::new(args.color);
+    signals::outlive_size_limit();
     // The library's own threads hand their panics on; whoever panicked has said where.
     match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
         Err(_) => {

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use stride::event::{Counts, Event, Flow, Settled, Shut};
+use stride::event::{Counts, Event, Flow, Settled, Shut, Storage};
 use stride::governor::Closed;
 use stride::job::{FileName, JobState, escaped};
 use stride::settings::show_duration;
 use stride::store::wall_clock;
 
 use super::halt;
-use super::terminal::{Terminal, counted, grouped};
+use super::terminal::{Terminal, counted, grouped, size};
 use super::when::clock;
 
 /// Over how long "of late" reaches.
@@ -76,6 +76,7 @@ impl Progress {
             Event::Gate(shut) => self.gate(shut.as_ref()),
             Event::Flow(flow) => self.flow(flow),
             Event::GaveUp { .. } => self.counts.shift(JobState::Pending, JobState::Failed),
+            Event::Storage(storage) => self.storage(storage),
             Event::Changed(settings) => self.say(&format!(
                 "changed: threads {}, rate {}",
                 settings.threads, settings.rates
@@ -166,6 +167,37 @@ impl Progress {
             }
             Closed::Unreachable => {
                 format!("unreachable: {message}; trying again, with one call at a time")
+            }
+        });
+    }
+
+    fn storage(&mut self, storage: &Storage) {
+        self.stopping |= matches!(storage, Storage::Failed { .. });
+        let warning = self.terminal.bold("warning:");
+        self.say(&match storage {
+            Storage::Busy(waited) => format!(
+                "{warning} somebody else has had the database locked for {}; nothing can be recorded meanwhile",
+                show_duration(*waited)
+            ),
+            Storage::NoRoom { free, kept } => format!(
+                "{warning} little room on the disk: {} free, and {} are to stay free (--min-free); no call is made until there is more",
+                size(*free),
+                size(*kept)
+            ),
+            Storage::Room => "there is room on the disk again; calling goes on".to_owned(),
+            Storage::LogGrows(bytes) => format!(
+                "{warning} the log beside the database has {}: some program reads the database without a pause, and keeps it from being folded in",
+                size(*bytes)
+            ),
+            Storage::Failed { message, in_flight } => {
+                let waiting = match in_flight {
+                    0 => String::new(),
+                    calls => format!(
+                        "; waiting for {}, to save what they come to; press Ctrl-C to give them up",
+                        counted(*calls as u64, "call")
+                    ),
+                };
+                format!("{} {}{waiting}", self.terminal.red("failing:"), escaped(message.as_bytes()))
             }
         });
     }

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use stride::recheck::{Changed, RecheckError, Report, apply, look};
 use stride::settings::{Call, Request};
-use stride::store::{Lock, Reader, Store};
+use stride::store::Reader;
 
 use super::args::Recheck;
 use super::error::{Problem, command, quoted};
 use super::exit;
+use super::storage;
 use super::summary::{short, standing};
 use super::terminal::{Terminal, counted, grouped};
 
@@ -30,7 +31,7 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
         return Ok(exit::DONE);
     }
     drop(reader);
-    let mut store = Store::open(Lock::acquire(db)?)?;
+    let mut store = storage::open(db, false, terminal)?;
     // Somebody may have changed it meanwhile.
     let request = self::request(args, store.call()?)?;
     let classes = store.settings()?.classes;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use stride::engine::{Stop, Urgency};
@@ -85,6 +85,13 @@ impl Caught {
             _ => end(signal),
         }
     }
+}
+
+/// Lets a write beyond the limit on the size of files (RLIMIT_FSIZE) fail as any other write does: the signal that
+/// comes with it would end the process.
+pub(crate) fn outlive_size_limit() {
+    // A handler that does next to nothing is what makes the difference. Without one, the signal does what it does.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 /// How long an end after the second signal may take before it is made.

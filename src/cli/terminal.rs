@@ -91,6 +91,22 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     )
 }
 
+/// A size as people read it, in powers of two: `64 MiB`, `1.5 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let mut amount = bytes as f64;
+    let mut units = ["bytes", "KiB", "MiB", "GiB", "TiB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    for next in units {
+        if amount < 1024.0 {
+            break;
+        }
+        amount /= 1024.0;
+        unit = next;
+    }
+    let rounded = (amount * 10.0).round() / 10.0;
+    format!("{rounded} {unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +119,13 @@ mod tests {
         assert_eq!(grouped(10_000_000), "10,000,000");
         assert_eq!(counted(1, "file"), "1 file");
         assert_eq!(counted(2, "file"), "2 files");
+        for (bytes, expected) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (64 << 20, "64 MiB"),
+            (3 << 29, "1.5 GiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
     }
 }

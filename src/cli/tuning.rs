@@ -92,6 +92,9 @@ pub(crate) struct Free {
     /// The largest answer [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_response_size)]
     max_response: Option<u64>,
+    /// What is to stay free on the database's disk; no call is made while it is not, but for `none` [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_or_none)]
+    min_free: Option<u64>,
     /// How long calls in flight may take to end after Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     grace: Option<Duration>,
@@ -178,6 +181,13 @@ fn parse_positive(text: &str) -> Result<Duration, String> {
 
 /// SQLite keeps at most a thousand million bytes in one place.
 const LARGEST_RESPONSE: u64 = 900 << 20;
+
+fn parse_size_or_none(text: &str) -> Result<u64, String> {
+    match text {
+        "none" => Ok(0),
+        _ => parse_size(text),
+    }
+}
 
 fn parse_response_size(text: &str) -> Result<u64, String> {
     match parse_size(text)? {
@@ -267,6 +277,7 @@ impl Free {
             idle_timeout: self.idle_timeout.unwrap_or(settings.idle_timeout),
             connect_timeout: self.connect_timeout.unwrap_or(settings.connect_timeout),
             max_response: self.max_response.unwrap_or(settings.max_response),
+            min_free: self.min_free.unwrap_or(settings.min_free),
             grace: self.grace.unwrap_or(settings.grace),
             classes: if classes.is_empty() {
                 settings.classes

@@ -27,6 +27,7 @@ use super::request::{asked, column, given_again, refuse_change};
 use super::sample;
 use super::shared;
 use super::signals::Caught;
+use super::storage;
 use super::summary;
 use super::terminal::{Terminal, counted};
 use super::trial::{self, Prospect};
@@ -101,7 +102,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         // What is not ours is refused before a lock file is made beside it.
         Reader::open(db)?;
     }
-    let lock = Lock::acquire(db)?;
+    let lock = storage::lock(db, args.once.allow_network_fs, terminal)?;
     let mut own = lock.own_files();
     let is_new = lock.database().symlink_metadata().is_err();
     if let Err(problem) = outside(&args.outputs, &own) {
@@ -123,7 +124,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         (store, made.settings)
     } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
-        let mut store = Store::open(lock)?;
+        let mut store = storage::open_locked(lock, terminal)?;
         let changed = is_changed(&store, &call, args.accept_change)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
@@ -159,7 +160,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
 
 /// `stride resume`: goes on with what is stored.
 pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
-    let mut store = open(db)?;
+    let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
     let left = something_left(&store);
     let mut calls = prepare(&store, &args.resume, &args.class, left)?;
     calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
@@ -184,7 +185,7 @@ pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Pro
 
 /// `stride retry`: makes failed or held jobs pending, and goes on.
 pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, Problem> {
-    let mut store = open(db)?;
+    let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
     for each in &args.class {
         match each {
@@ -216,12 +217,6 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     };
     let calls = Calls { settings, ..calls };
     work(db, store, calls, &args.resume.outputs, terminal)
-}
-
-fn open(db: &Path) -> Result<Store, Problem> {
-    // The lock file of a run that is not there would only be litter.
-    Reader::open(db)?;
-    Ok(Store::open(Lock::acquire(db)?)?)
 }
 
 /// How the calls of a run are made.
@@ -304,10 +299,11 @@ fn make(
     terminal: &Terminal,
 ) -> Result<Store, Problem> {
     let mut skipped = Skipped::default();
-    let (store, loaded) = Store::create(lock, run, |loader| {
+    let (mut store, loaded) = Store::create(lock, run, |loader| {
         skipped = input::names(sources, own, &mut |item| list::add(loader, &item))?;
         Ok::<_, Problem>(())
     })?;
+    storage::place_rescue(&mut store);
     tell_loaded(&loaded, &skipped, terminal);
     Ok(store)
 }
@@ -377,7 +373,7 @@ fn work(
                 store.ignore_wait()?;
             }
             let mut make = || Ok(Box::new(plan.caller()?) as Box<dyn Caller>);
-            engine::run(
+            let worked = engine::run(
                 &mut store,
                 &mut make,
                 &calls.settings,
@@ -393,7 +389,8 @@ fn work(
                         ));
                     }
                 },
-            )?
+            );
+            worked.map_err(|error| storage::problem(db, error))?
         }
         _ => Outline {
             ending: Ending::Finished,

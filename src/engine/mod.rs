@@ -34,7 +34,7 @@ use crate::event::{Counts, Ending, Event};
 use crate::governor::{Governor, Refusal, Sign};
 use crate::job::{Failure, FileName, Outcome};
 use crate::settings::{Settings, Threads};
-use crate::store::{Store, StoreError};
+use crate::store::{Rescued, Store, StoreError};
 use crew::Crew;
 use schedule::Schedule;
 use teller::Teller;
@@ -69,9 +69,9 @@ pub enum RunError {
     Store {
         /// Why.
         source: StoreError,
-        /// Answers that were received and could not be recorded.
-        unsaved: usize,
-        /// Calls that were in flight.
+        /// What became of what the calls in flight came to.
+        rescued: Box<Rescued>,
+        /// Calls that had come to nothing when the process did not wait any longer.
         in_flight: usize,
     },
     /// A run needs a thread.
@@ -102,7 +102,8 @@ pub enum RunError {
 ///
 /// # Errors
 ///
-/// The store fails, which is final: no thread commits after it. What was recorded is safe.
+/// The store fails, which is final: no thread commits after it. What was recorded is safe, and what the calls in
+/// flight come to, within the grace, is saved in a file from which [`Store::take_in`] records it.
 pub fn run<'c>(
     store: &'c mut Store,
     make: &'c mut MakeCaller<'c>,
@@ -125,7 +126,7 @@ pub fn run<'c>(
     }
     let failed = |source| RunError::Store {
         source,
-        unsaved: 0,
+        rescued: Box::default(),
         in_flight: 0,
     };
     let began = store.start(settings.threads.most(), &policy, &mut fastrand::f64);

@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use crate::event::{Counts, Ending, Event, Flow, Settled, Shut};
+use crate::event::{Counts, Ending, Event, Flow, Settled, Shut, Storage};
 use crate::governor::{Closed, Governor, Halt, Limit};
 use crate::job::{AttemptId, FileName, JobState, Outcome};
 use crate::settings::Settings;
@@ -41,6 +41,10 @@ impl Teller {
             in_flight,
             halt: halt.cloned(),
         });
+    }
+
+    pub(super) fn storage(&self, storage: Storage) {
+        self.tell(Event::Storage(storage));
     }
 
     pub(super) fn stopped(&self, ending: &Ending, counts: Counts) {
@@ -133,6 +137,7 @@ pub(super) fn flow(governor: &Governor, pending: u64, now: Duration) -> Flow {
         Limit::Announced(until) => ("no calls left until".to_owned(), Some(from_now(until))),
         Limit::Outage(since) => ("outage since".to_owned(), Some(from_now(since))),
         Limit::Ramp => ("rising after a pause".to_owned(), None),
+        Limit::Room => ("room on the disk".to_owned(), None),
         Limit::First => ("the first call goes alone".to_owned(), None),
         Limit::Work => (String::new(), None),
     };

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Content, ExportError, Form, timestamp, write_failed};
-use crate::store::{Reader, Record};
+use super::{Content, ExportError, Form, Jobs, timestamp, write_failed};
+use crate::store::Record;
 
 const COLUMNS: [&str; 10] = [
     "file",
@@ -24,9 +24,8 @@ const COLUMNS: [&str; 10] = [
 
 /// Writes a table with a line a job.
 pub(super) fn table(
-    reader: &Reader,
     form: &Form<'_>,
-    all: bool,
+    jobs: &mut Jobs<'_>,
     to: &mut impl Write,
 ) -> Result<u64, ExportError> {
     let mut to = csv::WriterBuilder::new()
@@ -35,7 +34,7 @@ pub(super) fn table(
     let failed = |error: csv::Error| write_failed(error.into());
     to.write_record(COLUMNS).map_err(failed)?;
     let mut written = 0;
-    reader.records(all, &mut |record| {
+    jobs.each(&mut |record| {
         let content = Content::of(&record, form)?;
         to.write_record(row(&record, content.as_ref()))
             .map_err(failed)?;

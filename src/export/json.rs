@@ -5,19 +5,18 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Content, Encoded, Error, ExportError, Form, InFile, timestamp, write_failed};
+use super::{Content, Encoded, Error, ExportError, Form, InFile, Jobs, timestamp, write_failed};
 use crate::job::{Class, FileName, JobState};
-use crate::store::{Reader, Record};
+use crate::store::Record;
 
 /// Writes one object from name to result, a line each.
 pub(super) fn object(
-    reader: &Reader,
     form: &Form<'_>,
-    all: bool,
+    jobs: &mut Jobs<'_>,
     to: &mut impl Write,
 ) -> Result<u64, ExportError> {
     let mut written = 0;
-    reader.records(all, &mut |record| {
+    jobs.each(&mut |record| {
         let content = Content::of(&record, form)?;
         to.write_all(if written == 0 { b"{\n" } else { b",\n" })
             .and_then(|()| key(&record.path, to))
@@ -93,13 +92,12 @@ enum LineResult<'r> {
 
 /// Writes a line a job.
 pub(super) fn lines(
-    reader: &Reader,
     form: &Form<'_>,
-    all: bool,
+    jobs: &mut Jobs<'_>,
     to: &mut impl Write,
 ) -> Result<u64, ExportError> {
     let mut written = 0;
-    reader.records(all, &mut |record| {
+    jobs.each(&mut |record| {
         let content = Content::of(&record, form)?;
         line(&record, content, to)
             .and_then(|()| to.write_all(b"\n"))

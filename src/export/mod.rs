@@ -116,18 +116,56 @@ pub enum ExportError {
     },
 }
 
-/// Writes results to a stream. Returns how many jobs were written.
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// How many jobs.
+    pub jobs: u64,
+    /// The jobs that were left out, for their stored results are not what was recorded.
+    pub damaged: Vec<FileName>,
+}
+
+/// The jobs that are to be written.
+struct Jobs<'r> {
+    reader: &'r Reader,
+    selection: Selection,
+    damaged: Vec<FileName>,
+}
+
+impl Jobs<'_> {
+    /// Hands them over. A result that is damaged is an error where all of them are asked for, and is left out
+    /// otherwise: it is never handed out as if it were one.
+    fn each(
+        &mut self,
+        each: &mut dyn FnMut(Record) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        let (damaged, selection) = (&mut self.damaged, self.selection);
+        let all = selection == Selection::All;
+        self.reader.records(all, &mut |record| match selection {
+            Selection::Whole if record.is_damaged => {
+                Err(StoreError::DamagedResult { path: record.path }.into())
+            }
+            _ if record.is_damaged => {
+                damaged.push(record.path);
+                Ok(())
+            }
+            _ => each(record),
+        })
+    }
+}
+
+/// Writes results to a stream.
 ///
 /// # Errors
 ///
-/// Not everything is done and `selection` is [`Selection::Whole`]; a result is damaged or nothing can be extracted
-/// from it; reading or writing fails. What was written by then stays written.
+/// Not everything is done, or a result is damaged, and `selection` is [`Selection::Whole`]; nothing can be extracted
+/// from a result; reading or writing fails. What was written by then stays written.
 pub fn to_stream<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,
     selection: Selection,
     to: &mut dyn Write,
-) -> Result<u64, ExportError> {
+) -> Result<Written, ExportError> {
     let counts = reader.counts()?;
     if selection == Selection::Whole && counts.done != counts.total {
         return Err(ExportError::Incomplete { counts });
@@ -137,15 +175,22 @@ pub fn to_stream<'e>(
         source,
     };
     let mut to = BufWriter::with_capacity(1 << 16, to);
-    let all = selection == Selection::All;
     let form = form.into();
+    let mut jobs = Jobs {
+        reader,
+        selection,
+        damaged: Vec::new(),
+    };
     let written = match form.format {
-        Format::Json => json::object(reader, &form, all, &mut to)?,
-        Format::Jsonl => json::lines(reader, &form, all, &mut to)?,
-        Format::Csv => csv::table(reader, &form, all, &mut to)?,
+        Format::Json => json::object(&form, &mut jobs, &mut to)?,
+        Format::Jsonl => json::lines(&form, &mut jobs, &mut to)?,
+        Format::Csv => csv::table(&form, &mut jobs, &mut to)?,
     };
     to.flush().map_err(failed)?;
-    Ok(written)
+    Ok(Written {
+        jobs: written,
+        damaged: jobs.damaged,
+    })
 }
 
 /// Writes results to a file: to a temporary one in the same folder, which takes the file's place when it is
@@ -159,7 +204,7 @@ pub fn to_file<'e>(
     form: impl Into<Form<'e>>,
     selection: Selection,
     path: &Path,
-) -> Result<u64, ExportError> {
+) -> Result<Written, ExportError> {
     let refused = |reason| ExportError::Target {
         path: path.to_owned(),
         reason,

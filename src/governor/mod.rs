@@ -65,6 +65,8 @@ pub struct Governor {
     clock: Duration,
     limit: Limit,
     halt: Option<Halt>,
+    /// Whether there is room for what calls come to.
+    has_room: bool,
 }
 
 impl Governor {
@@ -85,6 +87,7 @@ impl Governor {
             clock: now,
             limit: Limit::Work,
             halt: None,
+            has_room: true,
             rules,
         };
         governor.set_finders(past.found);
@@ -173,7 +176,15 @@ impl Governor {
         }
     }
 
+    /// Takes note of whether there is room for what calls come to. Without it none is made.
+    pub fn set_room(&mut self, has_room: bool) {
+        self.has_room = has_room;
+    }
+
     fn held_up(&mut self, cost: Cost, now: Duration) -> Option<(Option<Duration>, Limit)> {
+        if !self.has_room {
+            return Some((None, Limit::Room));
+        }
         if self.guard.alone() && self.in_flight > 0 {
             return Some((None, Limit::First));
         }

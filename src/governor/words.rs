@@ -85,6 +85,8 @@ pub enum Limit {
     Ramp,
     /// The first call goes alone.
     First,
+    /// There is too little room for results.
+    Room,
     /// Nothing: what is left waits for its next attempt, or is in flight.
     Work,
 }

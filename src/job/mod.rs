@@ -99,6 +99,18 @@ impl Checksum {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The checksum that is written so, in 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut sum = [0; 32];
+        if text.len() != 2 * sum.len() {
+            return None;
+        }
+        for (byte, at) in sum.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+        }
+        Some(Self(sum))
+    }
+
     /// The checksum of all that can be read, a piece at a time.
     ///
     /// # Errors

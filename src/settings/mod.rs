@@ -117,6 +117,8 @@ pub struct Settings {
     /// What a rate in weights counts.
     #[serde(with = "as_stored::text")]
     pub weight: Option<Weight>,
+    /// What is to stay free on the database's disk, in bytes, at the least.
+    pub min_free: u64,
     /// Repeats that count against a job.
     pub retries: u32,
     /// The bound of the first wait before a repeat.
@@ -174,6 +176,7 @@ impl Default for Settings {
             timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
+            min_free: 64 << 20,
             max_response: 16 << 20,
             grace: Duration::from_secs(30),
             classes: Vec::new(),

@@ -1,22 +1,21 @@
 //! Opening a database so that it keeps the promises: checked to be ours before anything is changed, every
 //! setting made and read back.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::StoreError;
 use super::error::Result;
-use super::lock::fresh_file;
+use super::lock::with_suffix;
 
 /// The migrations, in order: append-only. The schema's version is the number of those applied.
-const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_governor.sql"),
     include_str!("../../migrations/0003_requests.sql"),
@@ -26,21 +25,25 @@ const MIGRATIONS: [&str; 3] = [
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Says in the file itself that it is ours: "strd".
-const APPLICATION_ID: i64 = 0x7374_7264;
+pub(super) const APPLICATION_ID: i64 = 0x7374_7264;
 
 /// Before this version, a WAL database could lose commits when its log was reset.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
 /// How long a writer waits for somebody else's transaction.
 const WRITER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a runner does, before it tells that it waits, and goes on waiting.
+const RUNNER_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a reader waits: only ever for the moment of a recovery.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// The runner's: all of the settings, and the newest schema.
+    /// The runner's: all of the settings.
     Write,
+    /// The same, on a file system where a log beside the database cannot be relied upon.
+    WriteWithoutLog,
     /// A short note beside a run that may be going on.
     Note,
     /// A look.
@@ -49,9 +52,20 @@ pub(super) enum Mode {
 
 /// Wraps an error of the driver with what was being done.
 pub(super) fn doing(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| StoreError::Failed {
-        doing: what,
-        source: error.into(),
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full {
+            doing: what,
+            source: error.into(),
+        },
+        Some(ErrorCode::DatabaseBusy) => StoreError::Locked { doing: what },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged {
+            doing: what,
+            source: error.into(),
+        },
+        _ => StoreError::Failed {
+            doing: what,
+            source: error.into(),
+        },
     }
 }
 
@@ -77,10 +91,23 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
         .map_err(unusable)?;
     if mode == Mode::Read {
         set(&connection, "query_only = ON", &["1"]).map_err(|error| error.at(path))?;
-    } else {
+        return readable(connection, path);
+    }
+    // The log may say more than the file alone.
+    let found = what_it_is(&connection).map_err(unusable)?;
+    accept(found, path)?;
+    let (journal, synchronous) = match mode {
+        // SQLite's manual on `PRAGMA synchronous`: without a log, only EXTRA syncs the folder after each commit.
+        Mode::WriteWithoutLog => (
+            ("journal_mode = DELETE", "delete"),
+            ("synchronous = EXTRA", "3"),
+        ),
+        _ => (("journal_mode = WAL", "wal"), ("synchronous = FULL", "2")),
+    };
+    {
         let settings: [(&str, &[&str]); 6] = [
-            ("journal_mode = WAL", &["wal"]),
-            ("synchronous = FULL", &["2"]),
+            (journal.0, &[journal.1]),
+            (synchronous.0, &[synchronous.1]),
             ("foreign_keys = ON", &["1"]),
             // One sync of macOS that reaches the disk; a no-op elsewhere.
             ("fullfsync = ON", &["1"]),
@@ -91,10 +118,44 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
             set(&connection, setting, expected).map_err(|error| error.at(path))?;
         }
     }
-    if mode == Mode::Write {
-        upgrade(&connection).map_err(doing("bringing the database up to date"))?;
-    }
     Ok(connection)
+}
+
+/// A connection for reading, or another one where the database lies on what cannot be written: SQLite needs a file
+/// beside the database even to read it, but not where it is told that nobody writes. It is told so only where there
+/// is no log, which would be passed over.
+fn readable(connection: Connection, path: &Path) -> Result<Connection> {
+    let error = match what_it_is(&connection) {
+        Ok(found) => return accept(found, path).map(|()| connection),
+        Err(error) => error,
+    };
+    let cannot = [ErrorCode::CannotOpen, ErrorCode::ReadOnly].map(Some);
+    if has_log(path) || !cannot.contains(&error.sqlite_error_code()) {
+        return Err(doing("reading the version")(error));
+    }
+    let immutable = || -> rusqlite::Result<Connection> {
+        let connection = open_immutable(path)?;
+        harden(&connection)?;
+        version(&connection)?;
+        Ok(connection)
+    };
+    immutable().map_err(doing("reading the version"))
+}
+
+/// Opens a file that nobody writes: neither locks nor a log beside it, so that nothing is made or changed there.
+fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let name = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
+}
+
+/// From now on a runner tells that it waits for somebody else's transaction.
+pub(super) fn be_patient(connection: &Connection) -> Result<()> {
+    connection
+        .busy_timeout(RUNNER_PATIENCE)
+        .map_err(doing("opening the database"))
 }
 
 /// The version of a database's schema.
@@ -107,20 +168,6 @@ pub(super) fn data_version(connection: &Connection) -> Result<i64> {
     connection
         .pragma_query_value(None, "data_version", |row| row.get(0))
         .map_err(doing("looking whether something has changed"))
-}
-
-/// Brings a database that an earlier version made up to date: in one transaction, so that it is old or new.
-fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
-    if version(connection)? == VERSION {
-        return Ok(());
-    }
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let applied = usize::try_from(version(connection)?).unwrap_or(0);
-    for migration in MIGRATIONS.iter().skip(applied) {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
 }
 
 /// Looks whether the file is a run's database of a version known here, changing nothing.
@@ -154,29 +201,14 @@ fn check(path: &Path) -> Result<()> {
             });
         }
     }
-    let look = || -> rusqlite::Result<(i64, i64)> {
-        // As an immutable file: neither locks nor a log beside it, so that nothing is made or changed there.
-        let name = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
-        // A crash while the log was being folded in can leave a file that is shorter than its first page says. All
-        // the rest is in the log, which is not read here, so without this a sound database would count as damaged.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, true)?;
-        let number = |name| connection.pragma_query_value(None, name, |row| row.get(0));
-        Ok((number("application_id")?, number("user_version")?))
-    };
-    match look() {
-        Ok((APPLICATION_ID, 1..=VERSION)) => Ok(()),
-        Ok((APPLICATION_ID, found)) => Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known: VERSION,
-        }),
-        Ok(_) => Err(StoreError::Foreign {
-            path: path.to_owned(),
-        }),
+    match open_immutable(path).and_then(|connection| what_it_is(&connection)) {
+        Ok(found) => accept(found, path),
+        // What of the log was folded in when the disk was full or the power went is not whole without the rest.
+        Err(error)
+            if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) && has_log(path) =>
+        {
+            Ok(())
+        }
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             Err(StoreError::Foreign {
                 path: path.to_owned(),
@@ -187,6 +219,31 @@ fn check(path: &Path) -> Result<()> {
             source: error.into(),
         }),
     }
+}
+
+/// What a file says of itself: whose it is, and its version.
+fn what_it_is(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+fn accept(found: (i64, i64), path: &Path) -> Result<()> {
+    match found {
+        (APPLICATION_ID, 1..=VERSION) => Ok(()),
+        (APPLICATION_ID, found) => Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known: VERSION,
+        }),
+        _ => Err(StoreError::Foreign {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Whether there is anything in the log beside a database.
+fn has_log(path: &Path) -> bool {
+    fs::metadata(with_suffix(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// Takes from a database file whatever could make it act: it may come from anybody.
@@ -252,97 +309,5 @@ fn set(
             setting,
             source: Some(error),
         }),
-    }
-}
-
-/// A database under construction, beside the place where it will be. Until it is installed there is no run:
-/// whatever ends the process, nothing but this file is left, and the next attempt removes it.
-pub(super) struct Fresh {
-    connection: Connection,
-    file: PathBuf,
-    installed: bool,
-}
-
-impl Fresh {
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        let file = fresh_file(path);
-        let unusable = |error: std::io::Error| StoreError::Unusable {
-            path: path.to_owned(),
-            source: error.into(),
-        };
-        match fs::remove_file(&file) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unusable(error)),
-        }
-        // SQLite gives the files beside a database the database's own mode.
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&file)
-            .map_err(unusable)?;
-        let build = || -> rusqlite::Result<Connection> {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&file, flags)?;
-            // Nobody sees this file before it is whole, so nothing has to be synced or undone on the way.
-            connection.execute_batch(
-                "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;",
-            )?;
-            connection.set_prepared_statement_cache_capacity(32);
-            connection.execute_batch("BEGIN EXCLUSIVE")?;
-            for migration in MIGRATIONS {
-                connection.execute_batch(migration)?;
-            }
-            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            connection.pragma_update(None, "user_version", VERSION)?;
-            Ok(connection)
-        };
-        let connection = build().map_err(|error| StoreError::Unusable {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
-        Ok(Self {
-            connection,
-            file,
-            installed: false,
-        })
-    }
-
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// Commits, syncs and moves the database into its place, in this order.
-    pub(super) fn install(mut self, path: &Path) -> Result<()> {
-        self.connection
-            .execute_batch("COMMIT; PRAGMA journal_mode = WAL;")
-            .map_err(doing("writing the new run"))?;
-        let in_memory = Connection::open_in_memory().map_err(doing("closing the new run"))?;
-        std::mem::replace(&mut self.connection, in_memory)
-            .close()
-            .map_err(|(_, error)| error)
-            .map_err(doing("closing the new run"))?;
-        let move_in = || -> std::io::Result<()> {
-            // SQLite has let go of the file, so opening it here cannot cost it a lock.
-            File::open(&self.file)?.sync_all()?;
-            fs::rename(&self.file, path)?;
-            File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-        };
-        move_in().map_err(|error| StoreError::Unusable {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
-        self.installed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        if !self.installed {
-            // It would be removed by the next attempt; this spares the user the sight of it.
-            let _ = fs::remove_file(&self.file);
-        }
     }
 }

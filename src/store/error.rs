@@ -46,10 +46,10 @@ pub enum StoreError {
         /// Who has it, as far as it is known.
         holder: Option<Holder>,
     },
-    /// The database is open here, and its name leads to nothing or to another file.
+    /// The database is open here, and its name, or that of its log, leads to nothing or to another file.
     #[error("{} was removed or replaced", FileName::from(.path.as_path()))]
     Gone {
-        /// Which.
+        /// Which file.
         path: PathBuf,
     },
     /// The lock was lost and another runner has taken over.
@@ -95,6 +95,68 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There is no room for what was to be written.
+    #[error("the disk is full: the database could not be written while {doing}")]
+    Full {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What has to be free on the disk is not, and has not been for longer than there was patience for.
+    #[error("there is no room for results: {} are free on the disk of {}, and {} have to be", mib(*.free), FileName::from(.path.as_path()), mib(*.kept))]
+    NoRoom {
+        /// The database.
+        path: PathBuf,
+        /// What is free, in bytes.
+        free: u64,
+        /// What has to be.
+        kept: u64,
+    },
+    /// Somebody else has a transaction open in the database, and has had it for longer than there was patience for.
+    #[error("the database is busy: somebody else has kept it locked")]
+    Locked {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// What SQLite reads is no sound database.
+    #[error("the database is damaged, as was found while {doing}")]
+    Damaged {
+        /// What was being done.
+        doing: &'static str,
+        /// What was found.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database lies where locks and syncs are not to be relied upon.
+    #[error("{} lies on {filesystem}, a network file system", FileName::from(.path.as_path()))]
+    Network {
+        /// Which database.
+        path: PathBuf,
+        /// The kind of file system.
+        filesystem: String,
+    },
+    /// The database has several names, each of which would have a log of its own.
+    #[error("{} is one of {names} names of one file", FileName::from(.path.as_path()))]
+    ManyNames {
+        /// Which database.
+        path: PathBuf,
+        /// How many names there are.
+        names: u64,
+    },
+    /// An older database is copied before it is changed, and that has failed.
+    #[error("an older database is copied before it is brought up to date, and {} cannot be written", FileName::from(.path.as_path()))]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The user has ended a check of the database.
+    #[error("the check of {} was stopped", FileName::from(.path.as_path()))]
+    Unchecked {
+        /// Which database.
+        path: PathBuf,
+    },
     /// Reading or writing failed.
     #[error("the database failed while {doing}")]
     Failed {
@@ -103,6 +165,10 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
 }
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;

@@ -14,6 +14,8 @@ use super::{StoreError, now};
 #[derive(Debug)]
 pub struct Lock {
     database: PathBuf,
+    /// The network file system that the database lies on, where it does.
+    network: Option<String>,
     _file: File,
 }
 
@@ -49,9 +51,41 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// Another process has it ([`StoreError::Busy`]), or the lock file cannot be written.
+    /// Another process has it ([`StoreError::Busy`]), the lock file cannot be written, the database lies on a network
+    /// file system ([`StoreError::Network`]), or has several names.
     pub fn acquire(database: &Path) -> Result<Self> {
+        let lock = Self::acquire_anywhere(database)?;
+        match lock.network.clone() {
+            None => Ok(lock),
+            Some(filesystem) => {
+                let path = lock.database.clone();
+                if path.symlink_metadata().is_err() {
+                    lock.discard();
+                }
+                Err(StoreError::Network { path, filesystem })
+            }
+        }
+    }
+
+    /// The same, where the database may lie on a network file system. It has no log beside it there, and nobody may
+    /// work on it from another machine: whether locks hold there is not known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::acquire`], but for the file system.
+    pub fn acquire_anywhere(database: &Path) -> Result<Self> {
         let database = resolve(database)?;
+        // Each name would have a log of its own, and whoever opened the other would see half of everything.
+        if let Ok(meta) = fs::symlink_metadata(&database)
+            && meta.is_file()
+            && meta.nlink() > 1
+        {
+            return Err(StoreError::ManyNames {
+                path: database,
+                names: meta.nlink(),
+            });
+        }
+        let network = super::place::network(database.parent().unwrap_or(Path::new("/")));
         let path = lock_file(&database);
         let failed = |source| StoreError::Lock {
             path: path.clone(),
@@ -102,6 +136,7 @@ impl Lock {
             .map_err(failed)?;
         Ok(Self {
             database,
+            network,
             _file: file,
         })
     }
@@ -122,6 +157,11 @@ impl Lock {
         let _ = fs::remove_file(lock_file(&self.database));
     }
 
+    /// The network file system that the database lies on, where it does.
+    pub fn network(&self) -> Option<&str> {
+        self.network.as_deref()
+    }
+
     /// The database it guards: absolute and resolved.
     pub fn database(&self) -> &Path {
         &self.database
@@ -132,6 +172,11 @@ impl Lock {
         let database = &self.database;
         let mut files = vec![database.clone(), lock_file(database), fresh_file(database)];
         files.extend(["-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix)));
+        let folder = database.parent().unwrap_or(Path::new("/"));
+        files.extend(super::rescue::files(folder, database));
+        let copies = (1..super::connection::VERSION).map(|v| super::upgrade::copy_of(database, v));
+        files.extend(copies.clone());
+        files.extend(copies.map(|copy| with_suffix(&copy, ".new")));
         files
     }
 }
@@ -167,7 +212,7 @@ pub(super) fn fresh_file(database: &Path) -> PathBuf {
     database.with_file_name(name)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(suffix);
     path.into()
@@ -197,4 +242,54 @@ pub(super) fn host() -> String {
         .nodename()
         .to_string_lossy()
         .into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{NewRun, Reader, Store};
+    use super::*;
+    use crate::settings::{Call, Settings};
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a look that knows nothing of stride"
+    )]
+    fn journal(database: &Path) -> String {
+        rusqlite::Connection::open(database)
+            .unwrap()
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .unwrap()
+    }
+
+    #[test]
+    fn row_31_on_a_network_there_is_no_log_beside_the_database() {
+        let place = tempfile::tempdir().unwrap();
+        let database = place.path().canonicalize().unwrap().join("stride.db");
+        let far = |database: &Path| {
+            let mut lock = Lock::acquire_anywhere(database).unwrap();
+            lock.network = Some("NFS".to_owned());
+            lock
+        };
+        let run = NewRun {
+            call: Call::Program {
+                name: "test".to_owned(),
+            },
+            settings: Settings::default(),
+            base: place.path().to_owned(),
+        };
+        let fill = |loader: &mut super::super::Loader<'_>| loader.add(&"a".into());
+        let (mut store, _) = Store::create(far(&database), &run, fill).unwrap();
+        assert_eq!(store.counts().pending, 1);
+        store.load(|loader| loader.add(&"b".into())).unwrap();
+        assert_eq!(Reader::open(&database).unwrap().counts().unwrap().total, 2);
+        assert!(!with_suffix(&database, "-wal").exists());
+        store.close().unwrap();
+        assert_eq!(journal(&database), "delete");
+        // It may be moved from one place to the other.
+        let store = Store::open(Lock::acquire(&database).unwrap()).unwrap();
+        store.close().unwrap();
+        assert_eq!(journal(&database), "wal");
+        Store::open(far(&database)).unwrap().close().unwrap();
+        assert_eq!(journal(&database), "delete");
+    }
 }

@@ -10,15 +10,21 @@ mod body;
 mod connection;
 mod draw;
 mod error;
+mod fresh;
 mod load;
 mod lock;
 mod owner;
 mod pace;
+mod place;
 mod queue;
 mod read;
 mod recheck;
 mod recover;
 mod requeue;
+mod rescue;
+mod settle;
+mod take_in;
+mod upgrade;
 mod verify;
 
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +44,9 @@ pub use read::{Cause, CauseKey, Example, Reader, Record, RunInfo, Stored};
 pub use recheck::Answered;
 pub use recover::Recovered;
 pub use requeue::Filter;
+pub use rescue::{Rescue, Rescued};
+pub use take_in::TakenIn;
+pub use upgrade::Watch;
 pub use verify::Verdict;
 
 use crate::event::{Counts, Ending};
@@ -63,8 +72,12 @@ pub struct Store {
     runner: Option<i64>,
     /// Which state of the database, as far as others change it, was seen last.
     data_version: i64,
+    /// Where what cannot be recorded may go, the best place first.
+    rescue_folders: Vec<PathBuf>,
     /// The settings that were stored when they were looked at last.
     seen_settings: Settings,
+    /// The copy of the database as it was, where it had an older schema.
+    copy: Option<PathBuf>,
     // Dropped last: the lock outlives the connection.
     lock: Lock,
 }
@@ -87,8 +100,25 @@ impl Store {
     ///
     /// The database is missing, not a run's, newer, damaged, or cannot be written.
     pub fn open(lock: Lock) -> Result<Self> {
+        let unseen: Watch = std::sync::Arc::new(|_| true);
+        Self::open_watched(lock, &unseen)
+    }
+
+    /// The same, where somebody sees how the check goes on that a database needs whose last runner has died, and may
+    /// end it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], and the check was ended.
+    pub fn open_watched(lock: Lock, watch: &Watch) -> Result<Self> {
         let path = lock.database().to_owned();
-        let connection = connection::open(&path, Mode::Write)?;
+        let mode = match lock.network() {
+            Some(_) => Mode::WriteWithoutLog,
+            None => Mode::Write,
+        };
+        let mut connection = connection::open(&path, mode)?;
+        upgrade::check_after_crash(&mut connection, &path, watch)?;
+        let copy = upgrade::upgrade(&connection, &path)?;
         let (uuid, base, counts) = {
             let uuid = connection
                 .query_row("SELECT uuid FROM run", [], |row| row.get(0))
@@ -100,11 +130,13 @@ impl Store {
             )
         };
         let owner = Owner::take(&connection, &path)?;
+        connection::be_patient(&connection)?;
         Ok(Self {
             data_version: connection::data_version(&connection)?,
             seen_settings: read::json(&connection, "SELECT settings FROM run")?,
             has_columns: read::has_columns(&connection)?,
             has_drawn: false,
+            rescue_folders: path.parent().map(Path::to_owned).into_iter().collect(),
             connection,
             path,
             base,
@@ -112,6 +144,7 @@ impl Store {
             owner,
             counts,
             runner: None,
+            copy,
             lock,
         })
     }
@@ -132,10 +165,10 @@ impl Store {
             return Err(StoreError::Exists { path }.into());
         }
         let build = || {
-            let fresh = connection::Fresh::create(&path)?;
+            let fresh = fresh::Fresh::create(&path)?;
             insert_run(fresh.connection(), run, &path)?;
             let loaded = Loader::fill(fresh.connection(), &mut Counts::default(), fill)?;
-            fresh.install(&path)?;
+            fresh.install(&path, lock.network().is_none())?;
             Ok(loaded)
         };
         let loaded = match build() {
@@ -170,6 +203,31 @@ impl Store {
     /// Where the database lies: absolute and resolved.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where a copy of the database was put before it was brought up to date, if it had an older schema.
+    pub fn copy(&self) -> Option<&Path> {
+        self.copy.as_deref()
+    }
+
+    /// How many bytes may still be written where the database lies, where that is known.
+    pub fn free_space(&self) -> Option<u64> {
+        place::free_space(&self.path)
+    }
+
+    /// How many bytes the log beside the database has.
+    pub fn log_size(&self) -> u64 {
+        let log = lock::with_suffix(&self.path, "-wal");
+        std::fs::metadata(log).map_or(0, |meta| meta.len())
+    }
+
+    /// That what has to be free is not.
+    pub(crate) fn without_room(&self, free: u64, kept: u64) -> StoreError {
+        StoreError::NoRoom {
+            path: self.path.clone(),
+            free,
+            kept,
+        }
     }
 
     /// The files that belong to the database and are neither input nor output of any run.

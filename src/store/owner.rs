@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -17,8 +18,15 @@ pub(super) struct Owner {
     path: PathBuf,
     /// Device and inode of the open database.
     file: (u64, u64),
+    /// Those of the files beside it, where it has any: its log, and the log's index.
+    beside: Vec<(PathBuf, (u64, u64))>,
     token: [u8; 16],
 }
+
+/// How long somebody else may keep the database locked.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// From when on, and how often, it is told that one waits.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 impl Owner {
     /// Takes an open database over. Whoever had it before finds out in their next transaction.
@@ -28,25 +36,65 @@ impl Owner {
             .execute("UPDATE run SET owner = ?1", [token])
             .map_err(doing("taking the run over"))?;
         let path = path.to_owned();
+        // They are there as long as any connection is, and this was a write.
+        let beside = ["-wal", "-shm"].map(|suffix| super::lock::with_suffix(&path, suffix));
+        let beside = beside.into_iter();
+        let beside = beside.filter_map(|path| identity(&path).map(|file| (path, file)));
+        let beside = beside.collect();
         match identity(&path) {
-            Some(file) => Ok(Self { path, file, token }),
+            Some(file) => Ok(Self {
+                path,
+                file,
+                beside,
+                token,
+            }),
             None => Err(StoreError::Gone { path }),
         }
     }
 
+    /// Checks that the database and the files beside it are those that were opened.
+    ///
+    /// SQLite itself does not notice that one was deleted or moved, and would go on committing into a file without a
+    /// name, or into a log that nobody will find; a look at the names costs a few microseconds.
+    fn check(&self) -> Result<()> {
+        let ours = std::iter::once((&self.path, self.file));
+        let beside = self.beside.iter().map(|(path, file)| (path, *file));
+        for (path, file) in ours.chain(beside) {
+            if identity(path) != Some(file) {
+                return Err(StoreError::Gone { path: path.clone() });
+            }
+        }
+        Ok(())
+    }
+
     /// Begins a write transaction, after which nobody else can write until it ends. It is rolled back where it
     /// is dropped uncommitted.
-    ///
-    /// SQLite itself does not notice that its file was deleted or moved, and would go on committing into a file
-    /// without a name; a look at the name costs a microsecond.
     pub(super) fn begin<'c>(&self, connection: &'c Connection) -> Result<Transaction<'c>> {
-        if identity(&self.path) != Some(self.file) {
-            return Err(StoreError::Gone {
-                path: self.path.clone(),
-            });
-        }
-        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
-            .map_err(doing("beginning"))?;
+        self.begin_patiently(connection, &mut |_| {})
+    }
+
+    /// The same, where `waiting` is told now and then for how long somebody else has had the database locked.
+    pub(super) fn begin_patiently<'c>(
+        &self,
+        connection: &'c Connection,
+        waiting: &mut dyn FnMut(Duration),
+    ) -> Result<Transaction<'c>> {
+        let began = Instant::now();
+        let mut told = Duration::ZERO;
+        // Each try waits as long as the connection's own patience.
+        let transaction = loop {
+            let tried = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
+            match tried.map_err(doing("beginning")) {
+                Err(StoreError::Locked { .. }) if began.elapsed() < PATIENCE => {}
+                tried => break tried?,
+            }
+            let waited = began.elapsed();
+            if waited >= told + TELL_EVERY {
+                told = waited;
+                waiting(waited);
+            }
+        };
+        self.check()?;
         let owner: Option<Vec<u8>> = transaction
             .prepare_cached("SELECT owner FROM run")
             .and_then(|mut statement| statement.query_row([], |row| row.get(0)))

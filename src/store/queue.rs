@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::body::{Inserted, Table, fill};
 use super::connection::doing;
 use super::error::Result;
 use super::pace;
-use super::{Store, StoreError, now, path_from_sql, path_to_sql, state_to_sql};
+use super::settle::settle;
+use super::{Store, StoreError, now, path_from_sql};
 use crate::event::{Counts, Flow};
 use crate::governor::{Cost, Memory};
 use crate::job::{
-    Answer, Attempt, AttemptId, Body, Checksum, Columns, FileName, IdempotencyKey, Job, JobId,
-    JobState, Outcome, Position, Refused,
+    Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
 };
 use crate::retry::{Next, Record};
 
@@ -61,11 +60,20 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The database cannot be written, or another runner has taken it over.
+    /// The database cannot be written, it stays locked, or another runner has taken it over.
     pub fn group(&mut self) -> Result<Group<'_>> {
+        self.group_patiently(&mut |_| {})
+    }
+
+    /// The same, where `waiting` is told now and then for how long somebody else has had the database locked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::group`].
+    pub fn group_patiently(&mut self, waiting: &mut dyn FnMut(Duration)) -> Result<Group<'_>> {
         let runner = self.runner.ok_or(StoreError::Usurped)?;
         Ok(Group {
-            transaction: self.owner.begin(&self.connection)?,
+            transaction: self.owner.begin_patiently(&self.connection, waiting)?,
             after: self.counts,
             counts: &mut self.counts,
             runner,
@@ -241,7 +249,7 @@ impl Group<'_> {
     ///
     /// The attempt is not the running one ([`StoreError::Stale`]), or the database cannot be written.
     pub fn settle(&mut self, settlement: &Settlement) -> Result<JobState> {
-        let state = settle(&self.transaction, settlement, self.now)?;
+        let state = settle(&self.transaction, &settlement.into(), self.now)?;
         self.after.shift(JobState::Running, state);
         self.after.in_doubt += u64::from(matches!(settlement.outcome, Outcome::InDoubt(_)));
         Ok(state)
@@ -294,155 +302,6 @@ impl Group<'_> {
         *self.counts = self.after;
         Ok(self.after)
     }
-}
-
-/// Settles an attempt inside the caller's transaction; the counts are the caller's too.
-pub(super) fn settle(
-    transaction: &Transaction<'_>,
-    settlement: &Settlement,
-    now: i64,
-) -> Result<JobState> {
-    let Settlement {
-        attempt,
-        outcome,
-        checksum,
-        took,
-        next,
-        record,
-    } = settlement;
-    let stale = || StoreError::Stale {
-        job: attempt.job,
-        number: attempt.number,
-    };
-    let (state, not_before) = match next {
-        Next::Done => (JobState::Done, None),
-        Next::Fail => (JobState::Failed, None),
-        Next::Hold => (JobState::Held, None),
-        Next::Again(Duration::ZERO) => (JobState::Pending, None),
-        Next::Again(wait) => (
-            JobState::Pending,
-            Some(now.saturating_add(wait.as_millis() as i64)),
-        ),
-    };
-    let moved = transaction
-        .prepare_cached(
-            "UPDATE job SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
-             WHERE id = ?1 AND attempts = ?2 AND state = 1",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                attempt.job.0,
-                attempt.number,
-                state_to_sql(state),
-                not_before,
-                record.charged,
-                record.crashes,
-                record.generation
-            ])
-        })
-        .map_err(doing("settling a job"))?;
-    let failure = outcome.failure();
-    let answer = match outcome {
-        Outcome::Succeeded(answer) => Some(answer),
-        _ => None,
-    };
-    let noted = transaction
-        .prepare_cached(
-            "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10
-             WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                attempt.job.0,
-                attempt.number,
-                now,
-                took.as_millis() as i64,
-                outcome.as_str(),
-                failure.map(|failure| failure.class.as_str()),
-                failure.map(|failure| failure.kind),
-                failure.map_or(answer.and_then(|answer| answer.status), |failure| failure.status),
-                failure.map(|failure| failure.message.as_str()),
-                failure.map(|failure| failure.body.as_slice()).filter(|body| !body.is_empty()),
-            ])
-        })
-        .map_err(doing("settling an attempt"))?;
-    if (moved, noted) != (1, 1) {
-        return Err(stale());
-    }
-    if let Some(answer) = answer {
-        record_result(transaction, *attempt, answer, *checksum)?;
-    }
-    if let Some(refused) = failure.and_then(|failure| failure.answer.as_deref()) {
-        keep_refused(transaction, *attempt, refused)?;
-    }
-    Ok(state)
-}
-
-fn record_result(
-    transaction: &Transaction<'_>,
-    attempt: AttemptId,
-    answer: &Answer,
-    checksum: Option<Checksum>,
-) -> Result<()> {
-    let checksum = match checksum {
-        Some(checksum) => checksum,
-        None => answer.body.checksum().map_err(|error| StoreError::Failed {
-            doing: "reading a large answer",
-            source: error.into(),
-        })?,
-    };
-    // What lies in a file for good is recorded by where that is.
-    let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
-    let here = match &file {
-        Some(_) => &nothing,
-        None => &answer.body,
-    };
-    transaction
-        .prepare_cached(
-            "INSERT INTO result (job, attempt, media_type, headers, body, sha256, file, size)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                attempt.job.0,
-                attempt.number,
-                answer.media_type,
-                answer.headers,
-                Inserted(here),
-                checksum.0,
-                file.as_ref().map(path_to_sql),
-                file.as_ref().map(|_| answer.body.len())
-            ])
-        })
-        .map_err(doing("recording a result"))?;
-    fill(transaction, Table::Result, attempt.job.0, here)?;
-    transaction
-        .prepare_cached("DELETE FROM refused WHERE job = ?1")
-        .and_then(|mut statement| statement.execute([attempt.job.0]))
-        .map_err(doing("recording a result"))?;
-    Ok(())
-}
-
-fn keep_refused(
-    transaction: &Transaction<'_>,
-    attempt: AttemptId,
-    refused: &Refused,
-) -> Result<()> {
-    transaction
-        .prepare_cached(
-            "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                attempt.job.0,
-                attempt.number,
-                refused.media_type,
-                refused.headers,
-                Inserted(&refused.body)
-            ])
-        })
-        .map_err(doing("keeping an answer that is no result"))?;
-    fill(transaction, Table::Refused, attempt.job.0, &refused.body)
 }
 
 pub(super) fn save_counts(transaction: &Transaction<'_>, counts: &Counts) -> Result<()> {

@@ -68,8 +68,10 @@ pub struct Record {
     pub started: Option<i64>,
     /// How long it took, in milliseconds.
     pub took: Option<i64>,
-    /// The result.
+    /// The result, if there is one that is what was recorded.
     pub result: Option<Stored>,
+    /// Whether there is one that is not.
+    pub is_damaged: bool,
 }
 
 /// A stored result.
@@ -304,12 +306,13 @@ impl Reader {
             .map_err(doing("reading jobs"))?;
         let mut rows = statement.query(params).map_err(doing("reading jobs"))?;
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
-            let (record, checksum) = record(row).map_err(doing("reading jobs"))?;
+            let (mut record, checksum) = record(row).map_err(doing("reading jobs"))?;
             if let (Some(result), Some(checksum)) = (&record.result, checksum)
                 && result.file.is_none()
                 && Checksum::of(result.body.in_memory().unwrap_or_default()) != checksum
             {
-                return Err(StoreError::DamagedResult { path: record.path }.into());
+                record.is_damaged = true;
+                record.result = None;
             }
             each(record)?;
         }
@@ -399,6 +402,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
             body: body.into(),
             file,
         }),
+        is_damaged: false,
     };
     Ok((record, row.get::<_, Option<[u8; 32]>>(13)?.map(Checksum)))
 }

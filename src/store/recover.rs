@@ -7,10 +7,14 @@ use rusqlite::params;
 use super::connection::doing;
 use super::error::Result;
 use super::pace::forget_spent;
-use super::queue::{Settlement, save_counts, settle};
+use super::queue::{Settlement, save_counts};
+use super::settle::settle;
 use super::{Store, lock, now, path_from_sql};
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
 use crate::retry::{Record, RetryPolicy};
+
+/// The kind of the doubt about a call during which the process died.
+pub(super) const CRASHED: &str = "crashed";
 
 /// What a dead runner left behind.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -41,13 +45,16 @@ impl Store {
             let message = "the process ended during the call";
             let settlement = Settlement {
                 attempt,
-                outcome: Outcome::InDoubt(Failure::new(Class::Transient, "crashed", message)),
+                outcome: Outcome::InDoubt(Failure::new(Class::Transient, CRASHED, message)),
                 checksum: None,
                 took: Duration::ZERO,
                 next,
                 record,
             };
-            counts.shift(JobState::Running, settle(&transaction, &settlement, now)?);
+            counts.shift(
+                JobState::Running,
+                settle(&transaction, &(&settlement).into(), now)?,
+            );
             counts.in_doubt += 1;
             counts.in_doubt_recovered += 1;
             recovered.in_doubt.push(path);

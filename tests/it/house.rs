@@ -52,6 +52,18 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Two copies of SQLite in one process do not know of each other's locks.
+#[test]
+fn there_is_one_sqlite() {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let lock = fs::read_to_string(lock).unwrap();
+    let copies = lock.matches("name = \"libsqlite3-sys\"").count();
+    let others = ["sqlite3-src", "sqlite3-sys", "libsql-ffi"];
+    let others = others.map(|name| format!("name = \"{name}\""));
+    assert_eq!(copies, 1);
+    assert!(others.iter().all(|other| !lock.contains(other.as_str())));
+}
+
 fn all_sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();

@@ -27,6 +27,9 @@ enum Operation {
     Crash,
     /// An answer comes for one of the claims that are settled already, or whose runner has died.
     Late(usize, usize),
+    /// Saves what the claims in flight come to, and crashes; the next runner takes it in, perhaps only after it has
+    /// found them cut off.
+    Rescue(usize, bool),
     Requeue(bool),
 }
 
@@ -38,6 +41,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0usize..4).prop_map(Operation::Abandon),
         1 => Just(Operation::Crash),
         2 => (0usize..8, 0usize..OUTCOMES).prop_map(|(i, outcome)| Operation::Late(i, outcome)),
+        1 => (0usize..OUTCOMES, any::<bool>()).prop_map(|(outcome, late)| Operation::Rescue(outcome, late)),
         1 => any::<bool>().prop_map(Operation::Requeue),
     ]
 }
@@ -264,6 +268,37 @@ impl Run {
                     matches!(refused, Err(StoreError::Stale { .. })),
                     "{refused:?}"
                 );
+            }
+            Operation::Rescue(which, late) => {
+                let mut rescue = self.store().rescue();
+                let flights = std::mem::take(&mut self.flights);
+                let mut saved = Vec::new();
+                for (index, claim) in flights {
+                    let settlement = settlement_under(&POLICY, &claim, outcome(which));
+                    rescue.save(&claim, &settlement);
+                    saved.push((index, settlement));
+                    self.over.push(claim);
+                }
+                assert_eq!(rescue.finish().saved, saved.len() as u64);
+                drop(self.store.take());
+                // To find them cut off first changes nothing in the end, but for those of which nobody knows more.
+                let doubt = matches!(outcome(which), Outcome::InDoubt(_));
+                if late {
+                    self.store = Some(self.fixture.start());
+                    drop(self.store.take());
+                }
+                let mut store = self.fixture.open();
+                let taken = store.take_in().unwrap();
+                assert!(taken.iter().all(|taken| taken.left.is_empty()));
+                store.start(1, &POLICY, &mut || 0.0).unwrap();
+                self.store = Some(store);
+                if late && doubt {
+                    return self.model.crash();
+                }
+                for (index, settlement) in saved {
+                    let next = (settlement.next, settlement.record);
+                    self.model.go(index, next, &settlement.outcome);
+                }
             }
             Operation::Requeue(held) => {
                 let from = if held {

@@ -84,6 +84,9 @@ impl List {
                 "0s",
                 "--retries",
                 "1000",
+                // A disk that is full is what is wanted here.
+                "--min-free",
+                "none",
                 "--url",
                 &self.url,
             ]

@@ -254,7 +254,7 @@ fn a_stop_while_nothing_can_be_called_ends_the_run_at_once() {
 }
 
 #[test]
-fn the_first_storage_error_is_final_and_counts_what_it_lost() {
+fn row_23_a_run_that_was_taken_over_records_nothing_more_and_saves_what_its_calls_come_to() {
     let fixture = Fixture::numbered(9);
     let (running, gate, calls) = three_in_flight(&fixture, &settings());
     fs::remove_file(fixture.at("stride.db.lock")).unwrap();
@@ -265,16 +265,16 @@ fn the_first_storage_error_is_final_and_counts_what_it_lost() {
     let ended = running.end();
     let Err(RunError::Store {
         source,
-        unsaved,
+        rescued,
         in_flight,
     }) = ended.result
     else {
         panic!("{:?}", ended.result)
     };
     assert!(matches!(source, StoreError::Usurped), "{source:?}");
-    assert!(
-        unsaved >= 1 && unsaved + in_flight == 3,
-        "{unsaved} and {in_flight}"
+    assert_eq!(
+        (rescued.saved, &rescued.lost[..], in_flight),
+        (3, &[][..], 0)
     );
     assert_eq!(
         (fixture.contents(), calls.len()),

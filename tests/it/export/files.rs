@@ -59,13 +59,15 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_is_replaced_whole_or_not_at_all() {
+fn rows_29_and_89_a_file_is_replaced_whole_or_not_at_all() {
     let fixture = done();
     let folder = fixture.at("exports");
     fs::create_dir(&folder).unwrap();
     let target = folder.join("out.json");
     assert_eq!(
-        to_file(&fixture.reader(), Format::Json, Selection::Whole, &target).unwrap(),
+        to_file(&fixture.reader(), Format::Json, Selection::Whole, &target)
+            .unwrap()
+            .jobs,
         4
     );
     let whole = fs::read_to_string(&target).unwrap();
@@ -96,6 +98,14 @@ fn a_file_is_replaced_whole_or_not_at_all() {
         );
     }
     assert_eq!(files(&folder), ["out.json"]);
+    // The others are there for who asks for a part.
+    for selection in [Selection::Partial, Selection::All] {
+        for format in FORMATS {
+            let mut out = Vec::new();
+            let written = to_stream(&fixture.reader(), format, selection, &mut out).unwrap();
+            assert_eq!((written.jobs, written.damaged), (3, vec!["c".into()]));
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod bystander;
 mod limits;
 mod security;
 mod service;
+mod storage;
 mod transport;
 
 use serde_json::{Value, json};

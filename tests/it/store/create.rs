@@ -383,7 +383,7 @@ fn a_run_moves_with_its_folder_and_leaves_what_lies_elsewhere() {
 }
 
 #[test]
-fn two_ways_to_a_database_are_one_database() {
+fn rows_32_and_42_two_ways_to_a_database_are_one_database() {
     let fixture = Fixture::numbered(1);
     symlink("stride.db", fixture.at("link.db")).unwrap();
     let store = Store::open(Lock::acquire(&fixture.at("./link.db")).unwrap()).unwrap();

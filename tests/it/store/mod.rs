@@ -10,5 +10,7 @@ mod recheck;
 mod recover;
 mod refuse;
 mod requeue;
+mod rescue;
 mod schema;
+mod upgrade;
 mod verify;

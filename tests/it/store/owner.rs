@@ -56,7 +56,7 @@ fn a_lock_is_told_even_where_its_holder_is_not_known() {
 }
 
 #[test]
-fn who_has_lost_the_lock_writes_nothing_more() {
+fn row_23_who_has_lost_the_lock_writes_nothing_more() {
     let fixture = Fixture::new(&["a", "b", "c"]);
     let mut first = fixture.start();
     let running = claim(&mut first, fixture.id("a"));
@@ -105,7 +105,7 @@ fn who_has_lost_the_lock_writes_nothing_more() {
 
 /// What is written to a file without a name is lost with the process.
 #[test]
-fn a_database_that_was_deleted_moved_or_replaced_takes_no_more_commits() {
+fn rows_20_and_21_a_database_that_was_deleted_moved_or_replaced_takes_no_more_commits() {
     type Change = fn(&Fixture);
     let changes: [(&str, Change); 3] = [
         ("deleted", |fixture| {

@@ -60,7 +60,7 @@ fn a_folder_that_is_not_there_is_an_error_and_is_not_made() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_foreign() {
+fn row_25_a_file_that_is_no_database_is_foreign() {
     let fixture = Fixture::numbered(1);
     fs::write(fixture.at("empty"), "").unwrap();
     fs::write(fixture.at("text"), "These are my notes.\n".repeat(500)).unwrap();
@@ -73,7 +73,7 @@ fn a_file_that_is_no_database_is_foreign() {
 }
 
 #[test]
-fn another_programs_database_is_foreign() {
+fn row_25_another_programs_database_is_foreign() {
     let fixture = Fixture::numbered(1);
     for (file, mode) in [("rollback.sqlite", "DELETE"), ("logged.sqlite", "WAL")] {
         let other = rusqlite::Connection::open(fixture.at(file)).unwrap();
@@ -91,7 +91,7 @@ fn another_programs_database_is_foreign() {
 }
 
 #[test]
-fn a_newer_schema_is_refused_with_both_versions() {
+fn row_26_a_newer_schema_is_refused_with_both_versions() {
     let fixture = Fixture::numbered(1);
     fixture
         .sql()
@@ -118,7 +118,7 @@ fn a_newer_schema_is_refused_with_both_versions() {
 }
 
 #[test]
-fn a_damaged_database_is_an_error_and_no_panic() {
+fn row_28_a_damaged_database_is_an_error_and_no_panic() {
     let fixture = Fixture::numbered(50);
     let whole = fs::read(&fixture.database).unwrap();
     let damage: [(&str, Vec<u8>); 3] = [
@@ -152,7 +152,7 @@ fn a_damaged_database_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_name_that_looks_like_a_uri_is_a_name() {
+fn row_32_a_name_that_looks_like_a_uri_is_a_name() {
     let fixture = Fixture::numbered(1);
     for refusal in refusals(&fixture.at("file:stride.db?mode=rwc")) {
         assert!(matches!(refusal, StoreError::Missing { .. }), "{refusal:?}");

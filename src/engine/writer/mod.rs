@@ -2,6 +2,9 @@
 //! what waits, commits it as one transaction, settlements first, and only then hands out claims and tells what
 //! happened. While one group is being synced the next one gathers.
 
+mod end;
+mod look;
+
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -10,11 +13,11 @@ use super::schedule::{Decision, HeldBack, Schedule};
 use super::teller::{Teller, flow};
 use super::{Outline, RunError, Urgency, clock, sign};
 use crate::caller::Cancel;
-use crate::event::Ending;
+use crate::event::{Ending, Storage};
 use crate::governor::{News, Suspect};
-use crate::job::{Class, Failure, FileName, JobState, Outcome};
+use crate::job::{FileName, JobState, Outcome};
 use crate::retry::{Next, RetryPolicy};
-use crate::settings::{Settings, Threads};
+use crate::settings::Settings;
 use crate::store::{Claim, Settlement, Store, StoreError};
 
 /// What the writer is told.
@@ -55,8 +58,14 @@ pub(super) struct Writer<'s> {
     cancel: Cancel,
     policy: RetryPolicy,
     settings: Settings,
-    /// When the settings were last looked at.
+    /// When the settings and the disk were last looked at.
     looked: Duration,
+    /// The largest answer that has come, in bytes.
+    largest: u64,
+    /// Since when there is too little room on the disk.
+    no_room: Option<Duration>,
+    /// At which size the log beside the database is worth the next word.
+    large_log: u64,
     phase: Phase,
     ending: Ending,
     /// The jobs whose call a stop cut off.
@@ -102,7 +111,10 @@ impl<'s> Writer<'s> {
             cancel,
             policy: settings.retry_policy(),
             settings: settings.clone(),
-            looked: clock::now(),
+            looked: Duration::ZERO,
+            largest: 0,
+            no_room: None,
+            large_log: look::LARGE_LOG,
             phase: Phase::Running,
             ending: Ending::Finished,
             cut_off: Vec::new(),
@@ -116,23 +128,18 @@ impl<'s> Writer<'s> {
         // A stop that was asked for before the run comes before its first claim.
         self.gather(Some(Duration::ZERO), &mut reports);
         loop {
-            let answered =
-                |report: &&Report| matches!(report.settlement.outcome, Outcome::Succeeded(_));
-            let unsaved = reports.iter().filter(answered).count();
-            let idle = self
-                .look_at_settings()
-                .and_then(|()| self.turn(std::mem::take(&mut reports)));
+            let idle = self.look_around().and_then(|()| self.turn(&mut reports));
             match idle {
                 Ok(Idle::Until(wake)) => self.gather(wake, &mut reports),
                 Ok(Idle::End) => break,
-                Err(source) => return Err(self.failed(source, unsaved)),
+                Err(source) => return Err(self.rescue(source, reports)),
             }
         }
         if matches!(self.ending, Ending::Halted(_)) && self.store.counts().pending == 0 {
             self.ending = Ending::Finished;
         }
         if let Err(source) = self.store.finish(&self.ending) {
-            return Err(self.failed(source, 0));
+            return Err(self.rescue(source, Vec::new()));
         }
         let counts = self.store.counts();
         self.teller.stopped(&self.ending, counts);
@@ -141,16 +148,6 @@ impl<'s> Writer<'s> {
             counts,
             in_doubt: self.cut_off,
         })
-    }
-
-    /// Ends on a storage error. The first one is final: whatever is still in flight is dropped.
-    fn failed(&self, source: StoreError, unsaved: usize) -> RunError {
-        self.cancel.cancel();
-        RunError::Store {
-            source,
-            unsaved,
-            in_flight: self.crew.in_flight(),
-        }
     }
 
     /// Waits for something to happen and takes in all that has.
@@ -171,35 +168,6 @@ impl<'s> Writer<'s> {
                 None
             };
         }
-    }
-
-    /// Takes over settings that somebody has changed meanwhile.
-    fn look_at_settings(&mut self) -> Result<(), StoreError> {
-        let now = clock::now();
-        if self.phase != Phase::Running || now < self.looked + LOOK {
-            return Ok(());
-        }
-        self.looked = now;
-        let Some(settings) = self.store.changed_settings()? else {
-            return Ok(());
-        };
-        // What an invocation alone decides stays as it was.
-        let settings = Settings {
-            canary: self.settings.canary,
-            ..settings
-        };
-        let spent = self.store.spent()?;
-        let jobs = self.store.counts().total;
-        self.schedule
-            .change(&settings, settings.rules(), &spent, now, jobs);
-        let (more, fewer) = self.crew.keep(settings.threads.most());
-        self.schedule.recount(more, fewer);
-        if let Threads::Fixed(threads) = settings.threads {
-            while self.crew.working() < threads && self.hire() {}
-        }
-        self.teller.changed(&settings);
-        self.settings = settings;
-        Ok(())
     }
 
     /// Makes one more thread. Where the system has no more to give, those that there are have to do.
@@ -247,8 +215,9 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Settles what was reported and claims what may be called, in one transaction; then tells of both.
-    fn turn(&mut self, mut reports: Vec<Report>) -> Result<Idle, StoreError> {
+    /// Settles what was reported and claims what may be called, in one transaction; then tells of both. What could not
+    /// be settled stays in `reports`.
+    fn turn(&mut self, reports: &mut Vec<Report>) -> Result<Idle, StoreError> {
         let now = clock::now();
         match self.phase {
             Phase::Draining(Some(end)) if now >= end => self.stop(Urgency::Now),
@@ -267,15 +236,19 @@ impl<'s> Writer<'s> {
             }
         }
         let mut blamed = Vec::new();
-        for report in &mut reports {
+        for report in &mut *reports {
             blamed.extend(self.land(report, now));
         }
         let Self {
-            store, schedule, ..
+            store,
+            schedule,
+            teller,
+            ..
         } = self;
-        let mut group = store.group()?;
+        let mut group =
+            store.group_patiently(&mut |waited| teller.storage(Storage::Busy(waited)))?;
         let mut states = Vec::with_capacity(reports.len());
-        for report in &reports {
+        for report in &*reports {
             let state = group.settle(&report.settlement)?;
             schedule.finished(state);
             states.push(state);
@@ -315,7 +288,7 @@ impl<'s> Writer<'s> {
             group.remember(&self.schedule.governor.memory(now), &flow)?;
             group.commit()?;
         }
-        for (report, state) in reports.into_iter().zip(states) {
+        for (report, state) in reports.drain(..).zip(states) {
             self.teller.settled(report.claim, &report.settlement, state);
         }
         for HeldBack { attempt, path, .. } in given_up {
@@ -359,6 +332,9 @@ impl<'s> Writer<'s> {
         } = report;
         let mut blamed = Vec::new();
         let mut held_back = false;
+        if let Outcome::Succeeded(answer) = &settlement.outcome {
+            self.largest = self.largest.max(answer.body.len());
+        }
         if let Some(flight) = self.crew.land(*thread) {
             let failure = settlement.outcome.failure();
             let message = failure.map_or("", |failure| failure.message.as_str());
@@ -401,48 +377,5 @@ impl<'s> Writer<'s> {
             self.cut_off.push(claim.job.path.clone());
         }
         blamed
-    }
-
-    /// Ends a stop that is not waiting any longer: what is still in flight is in doubt, in one transaction.
-    fn write_off(&mut self, mut reports: Vec<Report>) -> Result<Idle, StoreError> {
-        let now = clock::now();
-        for report in &mut reports {
-            self.land(report, now);
-        }
-        let lost = self.crew.write_off().into_iter().map(|claim| {
-            let (next, record) = self.policy.after_stop(claim.record);
-            let failure = Failure::new(
-                Class::Transient,
-                "stopped",
-                "stopped before the answer came",
-            );
-            let settlement = Settlement {
-                attempt: claim.attempt.id,
-                outcome: Outcome::InDoubt(failure),
-                checksum: None,
-                took: Duration::ZERO,
-                next,
-                record,
-            };
-            (claim, settlement)
-        });
-        let lost: Vec<(Claim, Settlement)> = lost.collect();
-        self.cut_off
-            .extend(lost.iter().map(|(claim, _)| claim.job.path.clone()));
-        let settled: Vec<(Claim, Settlement)> = reports
-            .into_iter()
-            .map(|report| (report.claim, report.settlement))
-            .chain(lost)
-            .collect();
-        let mut group = self.store.group()?;
-        let mut states = Vec::with_capacity(settled.len());
-        for (_, settlement) in &settled {
-            states.push(group.settle(settlement)?);
-        }
-        group.commit()?;
-        for ((claim, settlement), state) in settled.into_iter().zip(states) {
-            self.teller.settled(claim, &settlement, state);
-        }
-        Ok(Idle::End)
     }
 }

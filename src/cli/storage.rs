@@ -1,0 +1,185 @@
+//! Opening a run's database for writing, and what is said of it: a check, a copy, what was saved of an earlier runner.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use stride::engine::RunError;
+use stride::job::{FileName, escaped};
+use stride::settings::show_duration;
+use stride::store::{Lock, Reader, Rescued, Store, StoreError, TakenIn, Watch};
+
+use super::environment::state_folder;
+use super::error::{Problem, command};
+use super::exit;
+use super::progress::names;
+use super::terminal::{Terminal, counted};
+
+/// From when on, and how often, it is said that a check goes on.
+const SAY_EVERY: Duration = Duration::from_secs(2);
+
+/// Takes the lock on a database, wherever it may lie.
+pub(super) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Result<Lock, Problem> {
+    let lock = match allow_network {
+        true => Lock::acquire_anywhere(db)?,
+        false => Lock::acquire(db)?,
+    };
+    if let Some(filesystem) = lock.network() {
+        terminal.say(&format!(
+            "{} the database lies on {}: whether two machines can be kept apart there is not known, so let no other work on it",
+            terminal.bold("warning:"),
+            escaped(filesystem.as_bytes())
+        ));
+    }
+    if db.is_symlink() {
+        let name = FileName::from(lock.database());
+        terminal.say(&format!("database: {name}"));
+    }
+    Ok(lock)
+}
+
+/// Opens the run that there is.
+pub(super) fn open(db: &Path, allow_network: bool, terminal: &Terminal) -> Result<Store, Problem> {
+    // What is not ours is refused before a lock file is made beside it.
+    Reader::open(db)?;
+    let lock = lock(db, allow_network, terminal)?;
+    open_locked(lock, terminal)
+}
+
+/// The same, when its lock is taken. What earlier runners saved and could not record is recorded first.
+pub(super) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Problem> {
+    let mut store = Store::open_watched(lock, &watch(*terminal))?;
+    if let Some(copy) = store.copy() {
+        terminal.say(&format!(
+            "the database was made by an earlier version and has been brought up to date; a copy as it was is {}",
+            FileName::from(copy)
+        ));
+    }
+    place_rescue(&mut store);
+    for taken in store.take_in()? {
+        tell_taken(&taken, terminal);
+    }
+    Ok(store)
+}
+
+/// Says where what cannot be recorded goes.
+pub(super) fn place_rescue(store: &mut Store) {
+    store.rescue_into(rescue_folders(store.path()));
+}
+
+/// Where answers go that cannot be recorded: first where there may well be another disk.
+fn rescue_folders(database: &Path) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = state_folder()
+        .map(|folder| folder.join("rescue"))
+        .into_iter()
+        .collect();
+    folders.extend(database.parent().map(Path::to_owned));
+    folders.push(std::env::temp_dir());
+    folders
+}
+
+fn watch(terminal: Terminal) -> Watch {
+    let said = AtomicU64::new(0);
+    Arc::new(move |passed| {
+        let number = passed.as_secs() / SAY_EVERY.as_secs();
+        if said.swap(number, Ordering::Relaxed) < number {
+            terminal.say(&format!(
+                "checking the database, for its last runner died: {} so far",
+                show_duration(Duration::from_secs(passed.as_secs()))
+            ));
+        }
+        true
+    })
+}
+
+fn tell_taken(taken: &TakenIn, terminal: &Terminal) {
+    let TakenIn {
+        file,
+        recorded,
+        left,
+        kept,
+    } = taken;
+    terminal.say(&format!(
+        "recorded what {} came to, which an earlier runner had saved in {}",
+        counted(*recorded, "call"),
+        FileName::from(file.as_path())
+    ));
+    if let Some(kept) = kept {
+        terminal.say(&format!(
+            "{} {} of it could not be used, for the files were called again since or their lines are cut short: {}; it stays in {}",
+            terminal.bold("warning:"),
+            counted(left.len() as u64, "line"),
+            names(left),
+            FileName::from(kept.as_path())
+        ));
+    }
+}
+
+/// A run that its storage has ended.
+pub(super) fn problem(db: &Path, error: RunError) -> Problem {
+    let RunError::Store {
+        source,
+        rescued,
+        in_flight,
+    } = &error
+    else {
+        return error.into();
+    };
+    let resume = command(db, "resume");
+    let (code, hint) = match source {
+        StoreError::Usurped => (
+            exit::BUSY,
+            format!(
+                "let the other runner go on; when it has ended, {resume} records what was saved here"
+            ),
+        ),
+        StoreError::Gone { .. } => (
+            exit::UNUSABLE,
+            format!("put the database back in its place, with the files beside it; then {resume}"),
+        ),
+        StoreError::Locked { .. } => (
+            exit::UNUSABLE,
+            format!("end what keeps the database locked; then {resume}"),
+        ),
+        StoreError::Damaged { .. } => return Problem::from_damage(source, rescue_notes(rescued)),
+        StoreError::Full { .. } | StoreError::NoRoom { .. } => (
+            exit::STORAGE,
+            format!("make room on the disk; then {resume}"),
+        ),
+        _ => (exit::STORAGE, format!("mend the storage; then {resume}")),
+    };
+    let mut problem = Problem::of(code, source).note("what was recorded is safe");
+    for note in rescue_notes(rescued) {
+        problem = problem.note(note);
+    }
+    if *in_flight > 0 {
+        let calls = counted(*in_flight as u64, "call");
+        problem = problem.note(format!("{calls} in flight will be found in doubt"));
+    }
+    problem.hint(hint)
+}
+
+fn rescue_notes(rescued: &Rescued) -> Vec<String> {
+    let mut notes = Vec::new();
+    if rescued.saved > 0 {
+        let files: Vec<String> = rescued
+            .files
+            .iter()
+            .map(|file| FileName::from(file.as_path()).to_string())
+            .collect();
+        notes.push(format!(
+            "what {} came to is saved in {}, from where the next run records it",
+            counted(rescued.saved, "call"),
+            files.join(" and ")
+        ));
+    }
+    if !rescued.lost.is_empty() {
+        notes.push(format!(
+            "what {} came to could not be saved anywhere and is lost: {}",
+            counted(rescued.lost.len() as u64, "call"),
+            names(&rescued.lost)
+        ));
+    }
+    notes
+}

@@ -1,0 +1,91 @@
+//! What the writer looks at now and then: what others do to the settings, to the disk, and to the log beside the database.
+
+use std::time::Duration;
+
+use super::{LOOK, Phase, Writer};
+use crate::engine::clock;
+use crate::event::Storage;
+use crate::settings::{Settings, Threads};
+use crate::store::StoreError;
+
+/// How large the log beside the database may become before it is worth a word, in bytes: a reader that never leaves
+/// keeps it from being folded in.
+pub(super) const LARGE_LOG: u64 = 256 << 20;
+
+impl Writer<'_> {
+    /// Looks, if it is time to.
+    pub(super) fn look_around(&mut self) -> Result<(), StoreError> {
+        let now = clock::now();
+        if self.phase != Phase::Running || now < self.looked + LOOK {
+            return Ok(());
+        }
+        self.looked = now;
+        self.look_for_room(now)?;
+        let log = self.store.log_size();
+        if log >= self.large_log {
+            self.large_log = 2 * log;
+            self.teller.storage(Storage::LogGrows(log));
+        }
+        self.look_at_settings()
+    }
+
+    /// Makes no call while there may be no room for what it comes to. What there has to be grows with the answers:
+    /// enough for four of the largest from each thread, once in the log and once in the database, and twice over for
+    /// what others write.
+    fn look_for_room(&mut self, now: Duration) -> Result<(), StoreError> {
+        // A file system that says nothing of itself is taken at its word when it refuses.
+        let Some(free) = self.store.free_space() else {
+            return Ok(());
+        };
+        let in_flight = self.largest.saturating_mul(4 * self.crew.working() as u64);
+        let kept = match self.settings.min_free {
+            0 => 0,
+            least => least.max(in_flight),
+        };
+        let has_room = free >= kept;
+        self.schedule.governor.set_room(has_room);
+        match (has_room, self.no_room) {
+            (true, None) => {}
+            (true, Some(_)) => {
+                self.no_room = None;
+                self.teller.storage(Storage::Room);
+            }
+            (false, None) => {
+                self.no_room = Some(now);
+                self.teller.storage(Storage::NoRoom { free, kept });
+            }
+            (false, Some(since)) => {
+                let lasted = now.saturating_sub(since);
+                if lasted >= self.settings.max_outage && self.crew.in_flight() == 0 {
+                    return Err(self.store.without_room(free, kept));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over settings that somebody has changed meanwhile.
+    fn look_at_settings(&mut self) -> Result<(), StoreError> {
+        let now = self.looked;
+        let Some(settings) = self.store.changed_settings()? else {
+            return Ok(());
+        };
+        // What an invocation alone decides stays as it was.
+        let settings = Settings {
+            canary: self.settings.canary,
+            ..settings
+        };
+        let spent = self.store.spent()?;
+        let jobs = self.store.counts().total;
+        self.schedule
+            .change(&settings, settings.rules(), &spent, now, jobs);
+        let (more, fewer) = self.crew.keep(settings.threads.most());
+        self.schedule.recount(more, fewer);
+        if let Threads::Fixed(threads) = settings.threads {
+            while self.crew.working() < threads && self.hire() {}
+        }
+        self.teller.changed(&settings);
+        self.settings = settings;
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! A database that is made beside its place, and moved there when it is whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::StoreError;
+use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION, doing};
+use super::error::Result;
+use super::lock::fresh_file;
+
+/// A database under construction, beside the place where it will be. Until it is installed there is no run:
+/// whatever ends the process, nothing but this file is left, and the next attempt removes it.
+pub(super) struct Fresh {
+    connection: Connection,
+    file: PathBuf,
+    installed: bool,
+}
+
+impl Fresh {
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let file = fresh_file(path);
+        let unusable = |error: std::io::Error| StoreError::Unusable {
+            path: path.to_owned(),
+            source: error.into(),
+        };
+        match fs::remove_file(&file) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unusable(error)),
+        }
+        // SQLite gives the files beside a database the database's own mode.
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file)
+            .map_err(unusable)?;
+        let build = || -> rusqlite::Result<Connection> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(&file, flags)?;
+            // Nobody sees this file before it is whole, so nothing has to be synced or undone on the way.
+            connection.execute_batch(
+                "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;",
+            )?;
+            connection.set_prepared_statement_cache_capacity(32);
+            connection.execute_batch("BEGIN EXCLUSIVE")?;
+            for migration in MIGRATIONS {
+                connection.execute_batch(migration)?;
+            }
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+            Ok(connection)
+        };
+        let connection = build().map_err(|error| StoreError::Unusable {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+        Ok(Self {
+            connection,
+            file,
+            installed: false,
+        })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Commits, syncs and moves the database into its place, in this order.
+    pub(super) fn install(mut self, path: &Path, with_log: bool) -> Result<()> {
+        self.connection
+            .execute_batch(match with_log {
+                true => "COMMIT; PRAGMA journal_mode = WAL;",
+                false => "COMMIT; PRAGMA journal_mode = DELETE;",
+            })
+            .map_err(doing("writing the new run"))?;
+        let in_memory = Connection::open_in_memory().map_err(doing("closing the new run"))?;
+        std::mem::replace(&mut self.connection, in_memory)
+            .close()
+            .map_err(|(_, error)| error)
+            .map_err(doing("closing the new run"))?;
+        let move_in = || -> std::io::Result<()> {
+            // SQLite has let go of the file, so opening it here cannot cost it a lock.
+            File::open(&self.file)?.sync_all()?;
+            fs::rename(&self.file, path)?;
+            File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+        };
+        move_in().map_err(|error| StoreError::Unusable {
+            path: path.to_owned(),
+            source: error.into(),
+        })?;
+        self.installed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if !self.installed {
+            // It would be removed by the next attempt; this spares the user the sight of it.
+            let _ = fs::remove_file(&self.file);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Settling: what is written of an attempt that has ended, of its job, and of its answer.
+
+use std::time::Duration;
+
+use rusqlite::{Transaction, params};
+
+use super::body::{Inserted, Table, fill};
+use super::connection::doing;
+use super::error::Result;
+use super::queue::Settlement;
+use super::{StoreError, path_to_sql, state_to_sql};
+use crate::job::{Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused};
+use crate::retry::{Next, Record};
+
+/// What is written of an attempt that has ended, and of its job.
+#[derive(Debug)]
+pub(super) struct Ended<'s> {
+    pub(super) attempt: AttemptId,
+    /// In the words of the schema, as are the next three.
+    pub(super) outcome: &'s str,
+    pub(super) class: Option<&'s str>,
+    pub(super) kind: Option<&'s str>,
+    pub(super) status: Option<u16>,
+    pub(super) message: Option<&'s str>,
+    /// The beginning of an error's body.
+    pub(super) body: Option<&'s [u8]>,
+    pub(super) took: Duration,
+    pub(super) result: Option<&'s Answer>,
+    pub(super) checksum: Option<Checksum>,
+    pub(super) refused: Option<&'s Refused>,
+    pub(super) next: Next,
+    pub(super) record: Record,
+}
+
+impl<'s> From<&'s Settlement> for Ended<'s> {
+    fn from(settlement: &'s Settlement) -> Self {
+        let failure = settlement.outcome.failure();
+        let result = match &settlement.outcome {
+            Outcome::Succeeded(answer) => Some(answer),
+            _ => None,
+        };
+        Self {
+            attempt: settlement.attempt,
+            outcome: settlement.outcome.as_str(),
+            class: failure.map(|failure| failure.class.as_str()),
+            kind: failure.map(|failure| failure.kind),
+            status: failure.map_or(result.and_then(|answer| answer.status), |failure| {
+                failure.status
+            }),
+            message: failure.map(|failure| failure.message.as_str()),
+            body: failure
+                .map(|failure| failure.body.as_slice())
+                .filter(|body| !body.is_empty()),
+            took: settlement.took,
+            result,
+            checksum: settlement.checksum,
+            refused: failure.and_then(|failure| failure.answer.as_deref()),
+            next: settlement.next,
+            record: settlement.record,
+        }
+    }
+}
+
+/// Settles an attempt inside the caller's transaction; the counts are the caller's too.
+pub(super) fn settle(
+    transaction: &Transaction<'_>,
+    ended: &Ended<'_>,
+    now: i64,
+) -> Result<JobState> {
+    let AttemptId { job, number } = ended.attempt;
+    let (state, not_before) = match ended.next {
+        Next::Done => (JobState::Done, None),
+        Next::Fail => (JobState::Failed, None),
+        Next::Hold => (JobState::Held, None),
+        Next::Again(Duration::ZERO) => (JobState::Pending, None),
+        Next::Again(wait) => (
+            JobState::Pending,
+            Some(now.saturating_add(wait.as_millis() as i64)),
+        ),
+    };
+    let moved = transaction
+        .prepare_cached(
+            "UPDATE job SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
+             WHERE id = ?1 AND attempts = ?2 AND state = 1",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                job.0,
+                number,
+                state_to_sql(state),
+                not_before,
+                ended.record.charged,
+                ended.record.crashes,
+                ended.record.generation
+            ])
+        })
+        .map_err(doing("settling a job"))?;
+    let noted = transaction
+        .prepare_cached(
+            "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10
+             WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                job.0,
+                number,
+                now,
+                ended.took.as_millis() as i64,
+                ended.outcome,
+                ended.class,
+                ended.kind,
+                ended.status,
+                ended.message,
+                ended.body,
+            ])
+        })
+        .map_err(doing("settling an attempt"))?;
+    if (moved, noted) != (1, 1) {
+        return Err(StoreError::Stale { job, number });
+    }
+    if let Some(answer) = ended.result {
+        record_result(transaction, ended.attempt, answer, ended.checksum)?;
+    }
+    if let Some(refused) = ended.refused {
+        keep_refused(transaction, ended.attempt, refused)?;
+    }
+    Ok(state)
+}
+
+fn record_result(
+    transaction: &Transaction<'_>,
+    attempt: AttemptId,
+    answer: &Answer,
+    checksum: Option<Checksum>,
+) -> Result<()> {
+    let checksum = match checksum {
+        Some(checksum) => checksum,
+        None => answer.body.checksum().map_err(|error| StoreError::Failed {
+            doing: "reading a large answer",
+            source: error.into(),
+        })?,
+    };
+    // What lies in a file for good is recorded by where that is.
+    let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
+    let here = match &file {
+        Some(_) => &nothing,
+        None => &answer.body,
+    };
+    transaction
+        .prepare_cached(
+            "INSERT INTO result (job, attempt, media_type, headers, body, sha256, file, size)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                attempt.job.0,
+                attempt.number,
+                answer.media_type,
+                answer.headers,
+                Inserted(here),
+                checksum.0,
+                file.as_ref().map(path_to_sql),
+                file.as_ref().map(|_| answer.body.len())
+            ])
+        })
+        .map_err(doing("recording a result"))?;
+    fill(transaction, Table::Result, attempt.job.0, here)?;
+    transaction
+        .prepare_cached("DELETE FROM refused WHERE job = ?1")
+        .and_then(|mut statement| statement.execute([attempt.job.0]))
+        .map_err(doing("recording a result"))?;
+    Ok(())
+}
+
+fn keep_refused(
+    transaction: &Transaction<'_>,
+    attempt: AttemptId,
+    refused: &Refused,
+) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                attempt.job.0,
+                attempt.number,
+                refused.media_type,
+                refused.headers,
+                Inserted(&refused.body)
+            ])
+        })
+        .map_err(doing("keeping an answer that is no result"))?;
+    fill(transaction, Table::Refused, attempt.job.0, &refused.body)
+}

@@ -1,0 +1,232 @@
+//! Taking in what an earlier runner saved and could not record.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use rustix::fs::OFlags;
+use serde::Deserialize;
+
+use super::connection::doing;
+use super::error::Result;
+use super::queue::save_counts;
+use super::recover::CRASHED;
+use super::rescue::{self, Header, Line};
+use super::settle::settle;
+use super::{Store, now, path_from_sql, state_from_sql};
+use crate::event::Counts;
+use crate::job::{FileName, IdempotencyKey, JobId, JobState};
+
+/// What became of a rescue file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The file.
+    pub file: PathBuf,
+    /// How many calls' outcomes were recorded from it.
+    pub recorded: u64,
+    /// The jobs that have been called again since, or whose line cannot be used: the file is kept for them, under
+    /// another name, which is here then.
+    pub left: Vec<FileName>,
+    /// Where the file lies now, if it was kept.
+    pub kept: Option<PathBuf>,
+}
+
+/// What became of a line.
+enum Became {
+    Recorded,
+    /// There was nothing to do: it had been recorded after all.
+    Known,
+    Left(FileName),
+}
+
+/// A line of which nothing but the name may be readable.
+#[derive(Deserialize)]
+struct Named {
+    path: String,
+}
+
+impl Store {
+    /// Records what earlier runners of this run saved in rescue files: those in the folders of
+    /// [`Store::rescue_into`]. A file of which everything is recorded is removed; what cannot be used of one stays
+    /// in it. To be done before a runner begins.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written; then the files are as they were.
+    pub fn take_in(&mut self) -> Result<Vec<TakenIn>> {
+        let mut taken = Vec::new();
+        for folder in self.rescue_folders.clone() {
+            let files = rescue::files(&folder, &self.path).into_iter();
+            for file in files.filter(|file| file.extension() == Some(rescue::SUFFIX.as_ref())) {
+                taken.extend(self.take_in_file(file)?);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn take_in_file(&mut self, file: PathBuf) -> Result<Option<TakenIn>> {
+        // A file that is not ours to read, or another run's, is nobody's business here.
+        let Ok(mut reader) = open(&file) else {
+            return Ok(None);
+        };
+        let mut line = String::new();
+        let header = reader.read_line(&mut line).ok().and_then(|_| {
+            let header: Header = serde_json::from_str(&line).ok()?;
+            Some(header)
+        });
+        if header != Some(Header::of(&self.uuid)) {
+            return Ok(None);
+        }
+        let (mut recorded, mut left) = (0, Vec::new());
+        let mut counts = self.counts;
+        let transaction = self.owner.begin(&self.connection)?;
+        loop {
+            line.clear();
+            match reader.read_line(&mut line) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(_) => {
+                    left.push(FileName::from(file.as_path()));
+                    break;
+                }
+            }
+            match take_in(&transaction, &mut counts, &line)? {
+                Became::Recorded => recorded += 1,
+                Became::Known => {}
+                Became::Left(path) => left.push(path),
+            }
+        }
+        save_counts(&transaction, &counts)?;
+        transaction
+            .commit()
+            .map_err(doing("recording what was saved"))?;
+        self.counts = counts;
+        // It is recorded: a file that stays, or comes back after a power cut, is found to be known already.
+        let kept = (!left.is_empty()).then(|| file.with_extension("left"));
+        let _ = match &kept {
+            Some(kept) => fs::rename(&file, kept),
+            None => fs::remove_file(&file),
+        };
+        Ok(Some(TakenIn {
+            file,
+            recorded,
+            left,
+            kept,
+        }))
+    }
+}
+
+/// Opens a file if it is one that only this user can have written.
+fn open(path: &Path) -> io::Result<BufReader<File>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+        .open(path)?;
+    let meta = file.metadata()?;
+    let ours = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0;
+    match meta.is_file() && ours {
+        true => Ok(BufReader::new(file)),
+        false => Err(io::ErrorKind::PermissionDenied.into()),
+    }
+}
+
+fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Result<Became> {
+    let Ok(line) = serde_json::from_str::<Line>(text) else {
+        // Writing it was cut short; what is whole of it is its name at best.
+        let named = serde_json::from_str::<Named>(text).map(|named| named.path);
+        let name = named.unwrap_or_else(|_| "a call whose line is not whole".to_owned());
+        return Ok(Became::Left(FileName::new(name.into_bytes())));
+    };
+    let (attempt, key) = line.attempt();
+    let found = transaction
+        .prepare_cached(
+            "SELECT job.path, job.state, job.attempts = ?2, attempt.key, attempt.outcome, attempt.kind
+             FROM attempt JOIN job ON job.id = attempt.job WHERE attempt.job = ?1 AND attempt.number = ?2",
+        )
+        .and_then(|mut statement| {
+            let row = statement.query_row(params![attempt.job.0, attempt.number], |row| {
+                Ok(Found {
+                    path: path_from_sql(row, 0)?,
+                    state: state_from_sql(row.get(1)?)?,
+                    is_last: row.get(2)?,
+                    key: IdempotencyKey(row.get(3)?),
+                    outcome: row.get(4)?,
+                    kind: row.get(5)?,
+                })
+            });
+            row.optional()
+        })
+        .map_err(doing("looking for an attempt"))?;
+    let Some(found) = found.filter(|found| found.key.to_string() == key) else {
+        let name = "a call of which the database knows nothing";
+        return Ok(Became::Left(FileName::new(name.as_bytes())));
+    };
+    let cut_off = match found.outcome.as_deref() {
+        None => false,
+        Some(outcome) if outcome == line.outcome => return Ok(Became::Known),
+        // Somebody else's result is as good.
+        Some("in_doubt") if found.state == JobState::Done => return Ok(Became::Known),
+        // A later runner has found it cut off. If the job was not called again, nothing has come of that.
+        Some("in_doubt") if found.is_last => true,
+        Some(_) => return Ok(Became::Left(found.path)),
+    };
+    let mut after = *counts;
+    transaction
+        .execute_batch("SAVEPOINT line")
+        .map_err(doing("recording what was saved"))?;
+    let settled = line.read(|ended| {
+        if cut_off {
+            reopen(transaction, &mut after, &found, attempt.job)?;
+        }
+        settle(transaction, ended, now())
+    });
+    if let Ok(Ok(state)) = settled {
+        after.shift(JobState::Running, state);
+        after.in_doubt += u64::from(line.outcome == "in_doubt");
+        *counts = after;
+        let done = transaction.execute_batch("RELEASE line");
+        return done
+            .map(|()| Became::Recorded)
+            .map_err(doing("recording what was saved"));
+    }
+    // What is no sound line breaks a rule of the schema at the latest. A disk that fails does so here again.
+    transaction
+        .execute_batch("ROLLBACK TO line; RELEASE line")
+        .map_err(doing("recording what was saved"))?;
+    Ok(Became::Left(found.path))
+}
+
+/// Takes back that an attempt was found cut off.
+fn reopen(
+    transaction: &Transaction<'_>,
+    counts: &mut Counts,
+    found: &Found,
+    job: JobId,
+) -> Result<()> {
+    transaction
+        .execute("UPDATE job SET state = 1, not_before = NULL WHERE id = ?1", [job.0])
+        .and_then(|_| {
+            transaction.execute(
+                "UPDATE attempt SET ended = NULL, outcome = NULL, class = NULL, kind = NULL, message = NULL
+                 WHERE job = ?1 AND number = (SELECT attempts FROM job WHERE id = ?1)",
+                [job.0],
+            )
+        })
+        .map_err(doing("recording what was saved"))?;
+    counts.shift(found.state, JobState::Running);
+    counts.in_doubt -= 1;
+    counts.in_doubt_recovered -= u64::from(found.kind.as_deref() == Some(CRASHED));
+    Ok(())
+}
+
+/// What the database has of a call that was saved.
+struct Found {
+    path: FileName,
+    state: JobState,
+    is_last: bool,
+    key: IdempotencyKey,
+    outcome: Option<String>,
+    kind: Option<String>,
+}

@@ -1,0 +1,429 @@
+//! Faults of the database and of the disk under it, with calls in flight. What a call came to is never lost where it can
+//! be written anywhere: each test counts the calls, and in the end there is one for each file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{counts, named, run};
+use crate::cli::{Place, Ran, Running};
+use crate::support::{Counter, FakeApi, Gate, Reply};
+
+const FILES: usize = 6;
+
+/// A run with three calls in flight, which end when the gate is opened.
+struct Scene {
+    gate: Gate,
+    api: FakeApi,
+    place: Place,
+    url: String,
+    bystander: Vec<Vec<String>>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let gate = Gate::default();
+        let (behind, calls) = (gate.clone(), Counter::default());
+        let api = FakeApi::start(move |request| {
+            let reply = Reply::json(format!("\"{}\"", request.target));
+            // The bystander's call, and that which goes alone.
+            match calls.add() {
+                0 | 1 => reply,
+                _ => reply.when(&behind),
+            }
+        });
+        let place = Place::new();
+        let url = named(&api);
+        let bystander = place.with_bystander(&url);
+        place.texts(FILES);
+        Self {
+            gate,
+            api,
+            place,
+            url,
+            bystander,
+        }
+    }
+
+    fn begin(&self) -> Running {
+        let running = self.place.begin(&run(&self.url, &["-j", "3"]));
+        self.api.wait_for(5);
+        running
+    }
+
+    /// The rescue files in the user's own folder.
+    fn rescued(&self) -> Vec<PathBuf> {
+        let folder = self.place.at(".home/.local/state/stride/rescue");
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Checks that the calls in flight were saved, and that nobody else can read them.
+    #[track_caller]
+    fn expect_saved(&self, calls: usize) {
+        let files = self.rescued();
+        assert_eq!(files.len(), 1, "{files:?}");
+        let text = fs::read_to_string(&files[0]).unwrap();
+        assert_eq!(text.lines().count(), 1 + calls, "{text}");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&files[0].metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// Goes on, and checks that everything is done after one call a file.
+    #[track_caller]
+    fn expect_complete(&self, ran: Ran) {
+        let ran = ran.expect(0);
+        assert!(self.rescued().is_empty(), "{}", ran.stderr);
+        counts(
+            &self.place,
+            &[
+                ("done", FILES as u64 + 1),
+                ("in_doubt", 0),
+                ("attempts", FILES as u64 + 1),
+            ],
+        );
+        assert_eq!(self.api.requests(), FILES + 1);
+        assert_eq!(self.place.bystander(), self.bystander);
+        self.place.stride(&["verify"]).expect(0);
+        let exported = self.place.stride(&["export"]).expect(0).json();
+        for name in 0..FILES {
+            assert_eq!(exported[format!("texts/{name:04}")], format!("/{name:04}"));
+        }
+    }
+}
+
+#[test]
+fn row_21_a_database_that_is_moved_and_put_back_has_every_answer() {
+    let scene = Scene::new();
+    let running = scene.begin();
+    let elsewhere = scene.place.at("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let files = ["stride.db", "stride.db-wal", "stride.db-shm"];
+    for name in files {
+        fs::rename(scene.place.at(name), elsewhere.join(name)).unwrap();
+    }
+    scene.gate.open();
+    running
+        .end()
+        .expect(6)
+        .says("was removed or replaced")
+        .says("what 3 calls came to is saved in");
+    scene.expect_saved(3);
+    for name in files {
+        fs::rename(elsewhere.join(name), scene.place.at(name)).unwrap();
+    }
+    let ran = scene.place.stride(&["resume"]);
+    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+}
+
+#[test]
+fn row_21_a_database_in_the_place_of_another_gets_nothing_of_that_ones_answers() {
+    let scene = Scene::new();
+    let (other, service) = (Place::new(), FakeApi::start(|_| Reply::json(1)));
+    other.texts(1);
+    other.stride(&run(&named(&service), &[])).expect(0);
+    let running = scene.begin();
+    let before = fs::read(other.at("stride.db")).unwrap();
+    fs::rename(other.at("stride.db"), scene.place.at("stride.db")).unwrap();
+    scene.gate.open();
+    running.end().expect(6).says("was removed or replaced");
+    scene.expect_saved(3);
+    assert_eq!(fs::read(scene.place.at("stride.db")).unwrap(), before);
+    // Another run takes nothing in.
+    for name in ["stride.db-wal", "stride.db-shm"] {
+        let _ = fs::remove_file(scene.place.at(name));
+    }
+    scene.place.stride(&["resume"]).expect(0);
+    scene.expect_saved(3);
+}
+
+#[test]
+fn row_20_a_database_that_is_deleted_ends_the_run_and_the_answers_are_kept() {
+    let scene = Scene::new();
+    let running = scene.begin();
+    for name in ["stride.db", "stride.db-wal", "stride.db-shm"] {
+        fs::remove_file(scene.place.at(name)).unwrap();
+    }
+    scene.gate.open();
+    running
+        .end()
+        .expect(6)
+        .says("was removed or replaced")
+        .says("hint: put the database back");
+    scene.expect_saved(3);
+    assert_eq!(scene.api.requests(), 5, "no call was made after it");
+    assert!(!scene.place.at("stride.db").exists());
+}
+
+#[test]
+fn row_22_a_log_that_is_deleted_ends_the_run_and_no_answer_is_lost() {
+    for name in ["stride.db-wal", "stride.db-shm"] {
+        let scene = Scene::new();
+        let running = scene.begin();
+        fs::remove_file(scene.place.at(name)).unwrap();
+        scene.gate.open();
+        running
+            .end()
+            .expect(6)
+            .says(&format!("{name} was removed or replaced"));
+        scene.expect_saved(3);
+        assert_eq!(scene.api.requests(), 5, "no call was made after it");
+    }
+}
+
+#[test]
+fn row_23_a_second_runner_takes_over_and_the_answers_of_the_first_are_not_lost() {
+    let scene = Scene::new();
+    let running = scene.begin();
+    fs::remove_file(scene.place.at("stride.db.lock")).unwrap();
+    // It holds what it finds in flight, for it cannot know that the first one lives.
+    let words = ["resume", "--in-doubt", "hold", "--max-calls", "5"];
+    scene.place.stride(&words).expect(4);
+    scene.gate.open();
+    running
+        .end()
+        .expect(5)
+        .says("another runner has taken this run over");
+    scene.expect_saved(3);
+    let ran = scene.place.stride(&["resume", "--max-calls", "none"]);
+    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+}
+
+#[test]
+fn row_34_a_database_that_stays_locked_is_told_of_and_left_in_time() {
+    let scene = Scene::new();
+    let running = scene.begin();
+    let other = rusqlite::Connection::open(scene.place.at("stride.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    scene.gate.open();
+    let ran = running.end().expect(6);
+    ran.says("somebody else has had the database locked for 5")
+        .says("the database is busy")
+        .says("what 3 calls came to is saved in");
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    let ran = scene.place.stride(&["resume"]);
+    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+}
+
+/// What `ulimit` says to a shell before it becomes stride.
+fn limited(place: &Place, limit: &str, words: &[&str]) -> Ran {
+    let stride = place.command(words);
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .arg("-c")
+        .arg(format!("ulimit {limit}; exec \"$0\" \"$@\""))
+        .arg(stride.get_program())
+        .args(stride.get_args())
+        .current_dir(place.at("."))
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", place.at(".home"));
+    place.begin_command(&mut shell).end()
+}
+
+/// Answers of 64 KiB.
+fn large(place: &Place) -> (FakeApi, String, Vec<Vec<String>>) {
+    let body = format!("\"{}\"", "x".repeat(64 << 10));
+    let api = FakeApi::start(move |_| Reply::json(&body));
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(60);
+    (api, url, bystander)
+}
+
+#[test]
+fn row_35_a_limit_on_the_size_of_files_ends_the_run_and_no_answer_is_lost() {
+    let place = Place::new();
+    let (api, url, bystander) = large(&place);
+    // In blocks of 512 bytes: 2 MiB.
+    let ran = limited(&place, "-f 4096", &run(&url, &["-j", "4"])).expect(7);
+    let done = place.status()["done"].as_u64().unwrap();
+    assert!(done > 1 && done < 61, "{done}: {}", ran.stderr);
+    place.stride(&["resume"]).expect(0).says("recorded what");
+    assert_eq!(api.requests(), 61, "one call a file");
+    counts(&place, &[("done", 61), ("in_doubt", 0)]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_35_too_few_descriptors_are_told_of_before_anything_is_done() {
+    let place = Place::new();
+    place.texts(1);
+    let ran = limited(&place, "-n 40", &run("http://127.0.0.1:9/", &["-j", "16"])).expect(2);
+    assert!(ran.stderr.contains("hint: "), "{}", ran.stderr);
+    assert!(!place.at("stride.db").exists());
+}
+
+/// A file system of so many MiB in memory, mounted for a test.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None, with a word about it, where this user may not mount any.
+    fn mount(at: &Path, mebibytes: usize) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let disk = Self(at.to_owned());
+        if disk.say(
+            "mount",
+            &["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"],
+        ) {
+            return Some(disk);
+        }
+        std::mem::forget(disk);
+        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+        {
+            eprintln!("skipped: nothing can be mounted here");
+        }
+        None
+    }
+
+    fn say(&self, command: &str, words: &[&str]) -> bool {
+        let mut command = Command::new(command);
+        command
+            .args(words)
+            .arg(&self.0)
+            .output()
+            .is_ok_and(|output| output.status.success())
+    }
+
+    fn grow(&self, mebibytes: usize) {
+        assert!(self.say("mount", &["-o", &format!("remount,size={mebibytes}m")]));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.say("umount", &["-l"]);
+    }
+}
+
+#[test]
+fn row_15_a_disk_that_is_full_ends_the_run_and_no_answer_is_lost() {
+    let place = Place::new();
+    let Some(disk) = Disk::mount(&place.at("disk"), 3) else {
+        return;
+    };
+    let body = format!("\"{}\"", "x".repeat(64 << 10));
+    let api = FakeApi::start(move |_| Reply::json(&body));
+    let url = named(&api);
+    place.texts(60);
+    let words = run(
+        &url,
+        &["-j", "4", "--db", "disk/stride.db", "--min-free", "none"],
+    );
+    let ran = place.stride(&words).expect(7);
+    let ran = ran
+        .says("the disk is full")
+        .says("is saved in")
+        .says("hint: make room on the disk");
+    let calls = api.requests();
+    assert!(calls < 60, "{calls}: {}", ran.stderr);
+    // Whoever looks meanwhile can.
+    place
+        .stride(&["status", "--db", "disk/stride.db"])
+        .expect(0);
+    disk.grow(30);
+    place
+        .stride(&["resume", "--db", "disk/stride.db"])
+        .expect(0)
+        .says("recorded what");
+    assert_eq!(api.requests(), 60, "one call a file");
+    place
+        .stride(&["verify", "--db", "disk/stride.db"])
+        .expect(0);
+}
+
+#[test]
+fn row_16_too_little_room_is_waited_out_without_a_call() {
+    let place = Place::new();
+    let Some(_disk) = Disk::mount(&place.at("disk"), 80) else {
+        return;
+    };
+    place.write("disk/filler", vec![0; 40 << 20]);
+    let api = FakeApi::start(|_| Reply::json(1));
+    let url = named(&api);
+    place.texts(5);
+    let words = run(&url, &["--db", "disk/stride.db"]);
+    let running = place.begin(&words);
+    running.until_says("little room on the disk");
+    assert_eq!(api.requests(), 0);
+    fs::remove_file(place.at("disk/filler")).unwrap();
+    running
+        .end()
+        .expect(0)
+        .says("there is room on the disk again");
+    assert_eq!(api.requests(), 5);
+}
+
+#[test]
+fn row_16_too_little_room_for_too_long_ends_the_run() {
+    let place = Place::new();
+    let api = FakeApi::start(|_| Reply::json(1));
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(5);
+    let words = run(&url, &["--min-free", "1000000GiB", "--max-outage", "500ms"]);
+    let ran = place.stride(&words).expect(7);
+    ran.says("there is no room for results")
+        .says("hint: make room on the disk");
+    assert_eq!(api.requests(), 1);
+    counts(&place, &[("pending", 5), ("in_doubt", 0)]);
+    assert_eq!(place.bystander(), bystander);
+    place.stride(&["resume", "--min-free", "none"]).expect(0);
+}
+
+#[test]
+fn row_24_a_database_that_can_only_be_read_is_read_and_not_run() {
+    let place = Place::new();
+    let api = FakeApi::start(|_| Reply::json(1));
+    let url = named(&api);
+    let folder = place.at("disk");
+    let Some(disk) = Disk::mount(&folder, 10) else {
+        return;
+    };
+    place.texts(3);
+    place
+        .stride(&run(
+            &url,
+            &["--db", "disk/stride.db", "--min-free", "none"],
+        ))
+        .expect(0);
+    assert!(disk.say("mount", &["-o", "remount,ro"]));
+    for words in [&["status"][..], &["export"], &["verify"], &["failures"]] {
+        let words = [words, &["--db", "disk/stride.db"]].concat();
+        place.stride(&words).expect(0);
+    }
+    place.write("texts/more", "more");
+    let ran = place
+        .stride(&run(&url, &["--db", "disk/stride.db"]))
+        .expect(6);
+    assert!(ran.stderr.contains("hint: "), "{}", ran.stderr);
+    assert_eq!(api.requests(), 3);
+}
+
+#[test]
+fn row_33_a_reader_that_never_leaves_is_told_of_and_the_run_goes_on() {
+    let place = Place::new();
+    let body = format!("\"{}\"", "x".repeat(12 << 20));
+    let api = FakeApi::start(move |_| Reply::json(&body));
+    let url = named(&api);
+    let api = (api, place.with_bystander(&url));
+    place.texts(30);
+    let reader = rusqlite::Connection::open(place.at("stride.db")).unwrap();
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM job")
+        .unwrap();
+    let total = |reader: &rusqlite::Connection| -> i64 {
+        reader
+            .query_row("SELECT count(*) FROM job", [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(total(&reader), 1);
+    let ran = place.stride(&run(&url, &["-j", "2"])).expect(0);
+    ran.says("the log beside the database has");
+    assert_eq!(total(&reader), 1, "its snapshot");
+    reader.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(total(&reader), 31);
+    assert_eq!(place.bystander(), api.1);
+}

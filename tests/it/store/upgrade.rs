@@ -1,0 +1,164 @@
+//! What comes before a database is written that was left somehow.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use stride::store::{Lock, Reader, Store, StoreError, Watch};
+
+use crate::support::{Fixture, claim};
+
+/// As the second version left it.
+const OLDER: &str = "DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
+    ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 2;";
+
+fn version(connection: &rusqlite::Connection) -> i64 {
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap()
+}
+
+#[test]
+fn row_27_an_older_database_is_copied_before_it_is_brought_up_to_date() {
+    let mut fixture = Fixture::numbered(3);
+    fixture.sql().execute_batch(OLDER).unwrap();
+    let copy = fixture.at("stride.db.v2.bak");
+    // What a killed one has left is no obstacle.
+    fs::write(fixture.at("stride.db.v2.bak.new"), "half").unwrap();
+    let store = fixture.open();
+    assert_eq!(
+        store.copy(),
+        Some(&*fixture.database.with_file_name("stride.db.v2.bak"))
+    );
+    assert!(
+        store
+            .own_files()
+            .iter()
+            .any(|file| file.ends_with("stride.db.v2.bak"))
+    );
+    store.close().unwrap();
+    assert_eq!(version(&fixture.sql()), 3);
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let old = rusqlite::Connection::open(&copy).unwrap();
+    assert_eq!(version(&old), 2);
+    let jobs: i64 = old
+        .query_row("SELECT count(*) FROM job", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(jobs, 4);
+    assert!(!fixture.at("stride.db.v2.bak.new").exists());
+    fixture.watch_bystander();
+    assert_eq!(fixture.open().copy(), None);
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn row_27_without_a_copy_nothing_is_changed() {
+    let mut fixture = Fixture::numbered(3);
+    fixture.sql().execute_batch(OLDER).unwrap();
+    fixture.forget_bystander();
+    fs::create_dir(fixture.at("stride.db.v2.bak")).unwrap();
+    fs::write(fixture.at("stride.db.v2.bak/in the way"), "").unwrap();
+    let refused = fixture.try_open().unwrap_err();
+    assert!(matches!(refused, StoreError::Copy { .. }), "{refused:?}");
+    assert_eq!(version(&fixture.sql()), 2);
+}
+
+/// Counts how often a check asks whether to go on.
+fn counting() -> (Watch, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let watch = move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        true
+    };
+    (Arc::new(watch), asked)
+}
+
+#[test]
+fn row_28_after_an_unclean_end_the_database_is_checked_first() {
+    let names: Vec<String> = (0..3000).map(|i| format!("{i:0200}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut fixture = Fixture::new(&names);
+    let open =
+        |watch: &Watch| Store::open_watched(Lock::acquire(&fixture.database).unwrap(), watch);
+    let (watch, asked) = counting();
+    drop(open(&watch).unwrap());
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        0,
+        "a clean end needs no check"
+    );
+    let mut store = fixture.start();
+    claim(&mut store, fixture.id(names[0]));
+    // It dies, and its log is folded in by the next one that leaves.
+    drop(store);
+    drop(open(&watch).unwrap());
+    assert!(asked.load(Ordering::SeqCst) > 0);
+
+    let stopped: Watch = Arc::new(|_| false);
+    let refused = open(&stopped).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Unchecked { .. }),
+        "{refused:?}"
+    );
+
+    // A page of names that nobody looks at before the first claim.
+    let whole = fs::read(&fixture.database).unwrap();
+    let at = whole
+        .windows(200)
+        .rposition(|bytes| bytes == names[2000].as_bytes())
+        .unwrap();
+    let page = at / 4096 * 4096;
+    let mut bytes = whole.clone();
+    bytes[page..page + 8].fill(0x5a);
+    fs::write(&fixture.database, &bytes).unwrap();
+    let refused = open(&watch).unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
+    assert_eq!(
+        fs::read(&fixture.database).unwrap(),
+        bytes,
+        "nothing is mended in silence"
+    );
+    fs::write(&fixture.database, whole).unwrap();
+    fixture.watch_bystander();
+}
+
+#[test]
+fn a_database_that_is_whole_only_with_its_log_is_known_for_what_it_is() {
+    let fixture = Fixture::numbered(2000);
+    let mut store = fixture.start();
+    let names: Vec<_> = (0..2000)
+        .map(|i| format!("more {i:0200}").as_str().into())
+        .collect();
+    store
+        .load(|loader| names.iter().try_for_each(|name| loader.add(name)))
+        .unwrap();
+    // As a full disk or a power cut leaves it: the first page was folded in, and those at its end were not.
+    for name in ["stride.db", "stride.db-wal"] {
+        fs::copy(fixture.at(name), fixture.at(&name.replace("stride", "cut"))).unwrap();
+    }
+    let pages: i64 = fixture
+        .sql()
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .unwrap();
+    let mut bytes = fs::read(fixture.at("cut.db")).unwrap();
+    assert!(bytes.len() / 4096 < pages as usize);
+    bytes[28..32].copy_from_slice(&u32::try_from(pages).unwrap().to_be_bytes());
+    fs::write(fixture.at("cut.db"), bytes).unwrap();
+    let reader = Reader::open(&fixture.at("cut.db")).unwrap();
+    assert_eq!(reader.counts().unwrap().total, 4001);
+}
+
+#[test]
+fn row_32_a_database_with_several_names_is_refused() {
+    let fixture = Fixture::numbered(1);
+    fs::hard_link(&fixture.database, fixture.at("other.db")).unwrap();
+    let refused = fixture.try_open().unwrap_err();
+    assert!(
+        matches!(refused, StoreError::ManyNames { names: 2, .. }),
+        "{refused:?}"
+    );
+    fs::remove_file(fixture.at("other.db")).unwrap();
+    drop(fixture.open());
+}
