@@ -421,12 +421,7 @@ fn work(
         },
     )?;
     match (&outline.ending, caught.first()) {
-        (Ending::Panicked(path), _) => Err(Problem::new(
-            exit::INTERNAL,
-            format!("a call panicked: {path}"),
-        )
-        .note("every other call was recorded; that one is in doubt")
-        .hint(format!("{} goes on", command(db, "resume")))),
+        (Ending::Panicked(path), _) => Err(halt::panicked(db, path)),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
         (Ending::Halted(halt), None) => Err(halt::problem(db, halt, &outline.counts)),
         (Ending::Stopped, None) => Ok(exit::ERROR),

@@ -105,7 +105,7 @@ fn wrong_words_are_usage_errors() {
 }
 
 #[test]
-fn closed_outputs_do_not_stop_a_run() {
+fn rows_10_and_11_closed_outputs_do_not_stop_a_run() {
     let api = crate::support::FakeApi::start(|_| crate::support::Reply::json(1));
     let place = Place::new();
     place.texts(5);

@@ -79,9 +79,17 @@ impl Place {
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stride"));
+        self.command_under(&[], words)
+    }
+
+    /// A command that another program begins, such as `nohup`.
+    pub(crate) fn command_under(&self, starter: &[&str], words: &[&str]) -> Command {
+        let mut all = [starter, &[env!("CARGO_BIN_EXE_stride")], words]
+            .concat()
+            .into_iter();
+        let mut command = Command::new(all.next().unwrap());
         command
-            .args(words)
+            .args(all)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/bin:/bin");

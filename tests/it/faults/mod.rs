@@ -4,6 +4,7 @@
 mod answers;
 mod bystander;
 mod limits;
+mod process;
 mod security;
 mod service;
 mod transport;
