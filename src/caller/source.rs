@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn only_regular_files_are_opened_and_nothing_blocks() {
+    fn rows_53_to_55_only_regular_files_are_opened_and_nothing_blocks() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name| folder.path().join(name);
         std::fs::write(at("file"), "x").unwrap();

@@ -16,7 +16,7 @@ use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Ret
 use super::commands;
 use super::descriptors::raise_descriptors;
 use super::environment;
-use super::error::{Problem, command};
+use super::error::Problem;
 use super::events::Events;
 use super::exit;
 use super::files::{output_dir, outside, own_files, resolved};

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cell_is_a_formula() {
+    fn row_94_no_cell_is_a_formula() {
         for (text, expected) in [
             ("=1+1", "'=1+1"),
             ("@sum", "'@sum"),

@@ -8,6 +8,7 @@ mod process;
 mod security;
 mod service;
 mod transport;
+mod two;
 
 use serde_json::{Value, json};
 
