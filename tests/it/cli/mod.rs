@@ -212,6 +212,16 @@ impl Running {
         self.child.id()
     }
 
+    /// The most memory that it has had, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| {
+            let number = line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?;
+            number.trim().parse().ok()
+        });
+        peak.unwrap()
+    }
+
     /// Waits until its stderr has some text.
     pub(crate) fn until_says(&self, text: &str) {
         until(|| fs::read_to_string(&self.stderr).unwrap().contains(text));

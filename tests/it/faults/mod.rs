@@ -3,6 +3,8 @@
 
 mod answers;
 mod bystander;
+mod exports;
+mod inputs;
 mod limits;
 mod process;
 mod security;
