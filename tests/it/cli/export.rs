@@ -254,7 +254,7 @@ fn damage_is_found() {
 }
 
 #[test]
-fn only_the_owner_can_read_what_was_written() {
+fn row_98_only_the_owner_can_read_what_was_written() {
     let (_api, place) = mixed();
     place
         .stride(&["export", "--all", "-o", "out.json"])

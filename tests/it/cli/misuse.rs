@@ -16,7 +16,7 @@ const LOOKS: [&[&str]; 6] = [
 ];
 
 #[test]
-fn a_file_that_is_no_run_is_left_as_it_is() {
+fn row_25_a_file_that_is_no_run_is_left_as_it_is() {
     let place = Place::new();
     place.write("text", "this is no database, but it is long enough to have a header of a hundred bytes, or so one would think");
     place.write("empty", "");
@@ -41,7 +41,7 @@ fn a_file_that_is_no_run_is_left_as_it_is() {
 }
 
 #[test]
-fn a_newer_database_is_left_as_it_is() {
+fn row_26_a_newer_database_is_left_as_it_is() {
     let place = Place::new();
     place.write("list", "");
     place
@@ -274,7 +274,7 @@ fn rows_10_and_11_closed_outputs_do_not_stop_a_run() {
 }
 
 #[test]
-fn more_threads_than_descriptors_are_refused_before_anything_is_made() {
+fn row_35_more_threads_than_descriptors_are_refused_before_anything_is_made() {
     let place = Place::new();
     place.texts(1);
     let words = format!(

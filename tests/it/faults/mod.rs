@@ -9,6 +9,7 @@ mod limits;
 mod process;
 mod security;
 mod service;
+mod table;
 mod transport;
 mod two;
 
