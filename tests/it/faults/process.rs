@@ -134,8 +134,8 @@ fn row_10_a_run_goes_on_whatever_becomes_of_its_stdout() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     for (files, stdout) in [(10, Stdio::from(writer)), (12, full.into())] {
         place.texts(files);
-        let status = place.command(&words).stdout(stdout).status().unwrap();
-        assert_eq!(status.code(), Some(0));
+        let output = place.command(&words).stdout(stdout).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
         assert_eq!(api.requests(), files + 1);
     }
     assert_eq!(place.bystander(), bystander);
