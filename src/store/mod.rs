@@ -129,6 +129,7 @@ impl Store {
                 read::counts(&connection)?,
             )
         };
+        read::check_total(&connection, &counts)?;
         let owner = Owner::take(&connection, &path)?;
         connection::be_patient(&connection)?;
         Ok(Self {

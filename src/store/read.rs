@@ -429,6 +429,29 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
     })
 }
 
+/// Looks whether the counts are about as many jobs as there are, which positions without gaps tell at once. All later
+/// changes to the counts are made to these, and from wrong ones nothing right can be reached.
+pub(super) fn check_total(connection: &Connection, counts: &Counts) -> Result<()> {
+    let total: u64 = connection
+        .query_row(
+            "SELECT coalesce(max(position) + 1, 0) FROM job",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(doing("counting the list"))?;
+    if total == counts.total {
+        return Ok(());
+    }
+    let source = format!(
+        "the counts say {} files, and there are {total}",
+        counts.total
+    );
+    Err(StoreError::Damaged {
+        doing: "reading the counts",
+        source: source.into(),
+    })
+}
+
 /// Whether any job came from a list that was a table.
 pub(super) fn has_columns(connection: &Connection) -> Result<bool> {
     connection

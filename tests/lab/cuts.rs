@@ -38,7 +38,6 @@ pub(crate) fn perform(
         let mut list = lab.list(&name, files, THREADS, manner, Some(&disk))?;
         one_list(&mut list, &mut device, report, &mut left, random)?;
         report.figure("lists", 1);
-        report.figure("calls", list.account.count());
         if !report.has_failed() {
             list.remove()?;
         }
@@ -75,11 +74,14 @@ fn one_list(
             return Ok(());
         }
         if ended.is_some() {
-            report.figure("acknowledged", list.account.count());
+            report.figure("cut after the end", 1);
+            evidence.sum_up(report);
             return Ok(());
         }
     }
     let last = list.give(&list.run())?;
-    report.note(&list.judge(Some(last))?, "at the end");
+    let evidence = list.evidence(Some(last))?;
+    report.note(&crate::oracle::judge(&evidence), "at the end");
+    evidence.sum_up(report);
     Ok(())
 }

@@ -30,8 +30,6 @@ pub(crate) fn perform(
         let mut list = lab.list(&report.folder(), files, THREADS, manner, None)?;
         one_list(&mut list, report, &mut left, random)?;
         report.figure("lists", 1);
-        report.figure("files", files);
-        report.figure("calls", list.account.count());
         if !report.has_failed() {
             list.remove()?;
         }
@@ -70,10 +68,7 @@ fn one_list(
     }
     let last = list.give(&list.run())?;
     let evidence = list.evidence(Some(last))?;
-    let attempts = evidence.disk.iter().flat_map(|disk| &disk.attempts);
-    let doubt = attempts.filter(|attempt| attempt.outcome.as_deref() == Some("in_doubt"));
-    report.figure("in doubt", doubt.count());
-    report.figure("most there could be", list.crashes * THREADS);
+    evidence.sum_up(report);
     let moment = format!("at the end, after {} kills", list.crashes);
     report.note(&crate::oracle::judge(&evidence), &moment);
     Ok(())

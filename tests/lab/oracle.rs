@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use crate::report::Report;
+
 /// All that is known of a run, by whom it is said.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
@@ -27,6 +29,21 @@ pub(crate) struct Evidence {
     pub(crate) unsound: Option<String>,
     /// The exit code of the run that should have finished everything, if there was one.
     pub(crate) finished: Option<Option<i32>>,
+}
+
+impl Evidence {
+    /// Adds the figures of a list that has come to its end to those of its experiment.
+    pub(crate) fn sum_up(&self, report: &mut Report) {
+        let succeeded = |event: &&Event| matches!(&event.what, What::Settled { outcome, .. } if outcome == "succeeded");
+        let attempts = self.disk.iter().flat_map(|disk| &disk.attempts);
+        let doubt = attempts.filter(|attempt| attempt.outcome.as_deref() == Some("in_doubt"));
+        report.figure("files", self.names.len());
+        report.figure("calls", self.calls.len());
+        let told = self.events.iter().filter(succeeded);
+        report.figure("results told in time", told.count());
+        report.figure("in doubt", doubt.count());
+        report.figure("bound", self.crashes * self.threads);
+    }
 }
 
 /// What a database holds.

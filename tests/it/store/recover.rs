@@ -204,24 +204,3 @@ fn what_was_committed_is_in_the_files_at_once() {
     assert_eq!((counts.done, counts.failed, counts.pending), (2, 1, 1));
     settle(&mut store, &settlement(&claimed, succeeded("1"))).unwrap();
 }
-
-#[test]
-fn a_file_that_a_crash_left_shorter_than_it_says_is_whole_with_its_log() {
-    let fixture = Fixture::new(&["a"]);
-    let mut store = fixture.start();
-    let large = format!("\"{}\"", "x".repeat(100_000));
-    attempt(&mut store, fixture.id("a"), succeeded(&large));
-    let copy = fixture.at("copy.db");
-    let mut bytes = fs::read(&fixture.database).unwrap();
-    // As when the log was being folded in and its first page alone had been: it says how many pages there are.
-    let pages = u32::try_from(bytes.len() / 4096 + 20).unwrap();
-    bytes[28..32].copy_from_slice(&pages.to_be_bytes());
-    fs::write(&copy, bytes).unwrap();
-    fs::copy(fixture.at("stride.db-wal"), fixture.at("copy.db-wal")).unwrap();
-    assert_eq!(
-        Reader::open(&copy).unwrap().verify().unwrap().problems,
-        Vec::<String>::new()
-    );
-    let store = Store::open(Lock::acquire(&copy).unwrap()).unwrap();
-    assert_eq!(store.counts().done, 2);
-}

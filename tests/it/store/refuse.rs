@@ -158,3 +158,20 @@ fn row_32_a_name_that_looks_like_a_uri_is_a_name() {
         assert!(matches!(refusal, StoreError::Missing { .. }), "{refusal:?}");
     }
 }
+
+#[test]
+fn counts_of_other_jobs_than_there_are_end_it_at_once() {
+    let mut fixture = Fixture::numbered(3);
+    fixture.forget_bystander();
+    let refused = |change: &str| {
+        fixture.sql().execute_batch(change).unwrap();
+        let opened = fixture.try_open().map(drop).unwrap_err();
+        assert!(matches!(opened, StoreError::Damaged { .. }), "{opened:?}");
+    };
+    refused("UPDATE tally SET pending = 0, done = 0");
+    refused("UPDATE tally SET pending = 4, done = 1");
+    refused("DELETE FROM tally; INSERT INTO tally (id) VALUES (1)");
+    let right = "UPDATE tally SET pending = 3, done = 1";
+    fixture.sql().execute_batch(right).unwrap();
+    fixture.open();
+}
