@@ -17,6 +17,7 @@ use super::args::{Failures, Status};
 use super::error::{Problem, command};
 use super::exit;
 use super::progress::limited_by;
+use super::storage::rescue_folders;
 use super::summary::{standing, told};
 use super::terminal::{Terminal, counted, grouped, written};
 use super::when::clock;
@@ -51,6 +52,7 @@ struct StatusJson<'r> {
     cost: String,
     /// For how many seconds runners have worked on it.
     worked: f64,
+    rescue_files: &'r [String],
     runners: u64,
     working: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,6 +73,11 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         .filter(|words| holder.is_some() && !words.is_empty())
         .map(|words| limited_by(words, noted.limited_at));
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
+    let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
+    let rescued: Vec<String> = rescued
+        .iter()
+        .map(|file| FileName::from(file.as_path()).to_string())
+        .collect();
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
         let status = StatusJson {
@@ -90,6 +97,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             calls: noted.used.calls,
             cost: noted.used.cost.to_string(),
             worked: noted.used.worked.as_secs_f64(),
+            rescue_files: &rescued,
             runners: info.runners,
             working: holder.is_some(),
             pid: holder.as_ref().map(|holder| holder.pid),
@@ -118,6 +126,16 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         ("calls", calls(&counts)),
         ("used", used(&noted, &info)),
         ("runner", runner(&info, holder.as_ref(), &counts)),
+        (
+            "saved",
+            match &rescued[..] {
+                [] => String::new(),
+                files => format!(
+                    "what could not be recorded is in {}; the next run records it",
+                    files.join(" and ")
+                ),
+            },
+        ),
         (
             "limit",
             limit

@@ -172,7 +172,13 @@ impl Progress {
     }
 
     fn storage(&mut self, storage: &Storage) {
-        self.stopping |= matches!(storage, Storage::Failed { .. });
+        if matches!(storage, Storage::Failed { .. }) {
+            self.stopping = true;
+            // What comes now are the last words.
+            if let Some(bar) = self.bar.take() {
+                bar.finish_and_clear();
+            }
+        }
         let warning = self.terminal.bold("warning:");
         self.say(&match storage {
             Storage::Busy(waited) => format!(

@@ -69,7 +69,7 @@ pub(super) fn place_rescue(store: &mut Store) {
 }
 
 /// Where answers go that cannot be recorded: first where there may well be another disk.
-fn rescue_folders(database: &Path) -> Vec<PathBuf> {
+pub(super) fn rescue_folders(database: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = state_folder()
         .map(|folder| folder.join("rescue"))
         .into_iter()

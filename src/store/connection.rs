@@ -96,27 +96,33 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     // The log may say more than the file alone.
     let found = what_it_is(&connection).map_err(unusable)?;
     accept(found, path)?;
-    let (journal, synchronous) = match mode {
-        // SQLite's manual on `PRAGMA synchronous`: without a log, only EXTRA syncs the folder after each commit.
-        Mode::WriteWithoutLog => (
-            ("journal_mode = DELETE", "delete"),
-            ("synchronous = EXTRA", "3"),
-        ),
-        _ => (("journal_mode = WAL", "wal"), ("synchronous = FULL", "2")),
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let has_log = match mode {
+        Mode::WriteWithoutLog => false,
+        // A note beside a run changes nothing about how it is kept.
+        Mode::Note => super::place::network(folder).is_none(),
+        Mode::Write | Mode::Read => true,
     };
-    {
-        let settings: [(&str, &[&str]); 6] = [
-            (journal.0, &[journal.1]),
-            (synchronous.0, &[synchronous.1]),
-            ("foreign_keys = ON", &["1"]),
-            // One sync of macOS that reaches the disk; a no-op elsewhere.
-            ("fullfsync = ON", &["1"]),
-            ("checkpoint_fullfsync = ON", &["1"]),
-            ("journal_size_limit = 67108864", &["67108864"]),
-        ];
-        for (setting, expected) in settings {
-            set(&connection, setting, expected).map_err(|error| error.at(path))?;
-        }
+    let kept: [(&str, &[&str]); 2] = match has_log {
+        true => [
+            ("journal_mode = WAL", &["wal"]),
+            ("synchronous = FULL", &["2"]),
+        ],
+        // SQLite's manual on `PRAGMA synchronous`: without a log, only EXTRA syncs the folder after each commit.
+        false => [
+            ("journal_mode = DELETE", &["delete"]),
+            ("synchronous = EXTRA", &["3"]),
+        ],
+    };
+    let settings: [(&str, &[&str]); 4] = [
+        ("foreign_keys = ON", &["1"]),
+        // One sync of macOS that reaches the disk; a no-op elsewhere.
+        ("fullfsync = ON", &["1"]),
+        ("checkpoint_fullfsync = ON", &["1"]),
+        ("journal_size_limit = 67108864", &["67108864"]),
+    ];
+    for (setting, expected) in kept.into_iter().chain(settings) {
+        set(&connection, setting, expected).map_err(|error| error.at(path))?;
     }
     Ok(connection)
 }

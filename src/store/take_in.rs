@@ -15,7 +15,7 @@ use super::queue::save_counts;
 use super::recover::CRASHED;
 use super::rescue::{self, Header, Line};
 use super::settle::settle;
-use super::{Store, now, path_from_sql, state_from_sql};
+use super::{Reader, Store, now, path_from_sql, state_from_sql};
 use crate::event::Counts;
 use crate::job::{FileName, IdempotencyKey, JobId, JobState};
 
@@ -58,8 +58,7 @@ impl Store {
     pub fn take_in(&mut self) -> Result<Vec<TakenIn>> {
         let mut taken = Vec::new();
         for folder in self.rescue_folders.clone() {
-            let files = rescue::files(&folder, &self.path).into_iter();
-            for file in files.filter(|file| file.extension() == Some(rescue::SUFFIX.as_ref())) {
+            for file in waiting(&folder, &self.path) {
                 taken.extend(self.take_in_file(file)?);
             }
         }
@@ -67,18 +66,10 @@ impl Store {
     }
 
     fn take_in_file(&mut self, file: PathBuf) -> Result<Option<TakenIn>> {
-        // A file that is not ours to read, or another run's, is nobody's business here.
-        let Ok(mut reader) = open(&file) else {
+        let Some(mut reader) = of_run(&file, &self.uuid) else {
             return Ok(None);
         };
         let mut line = String::new();
-        let header = reader.read_line(&mut line).ok().and_then(|_| {
-            let header: Header = serde_json::from_str(&line).ok()?;
-            Some(header)
-        });
-        if header != Some(Header::of(&self.uuid)) {
-            return Ok(None);
-        }
         let (mut recorded, mut left) = (0, Vec::new());
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
@@ -116,6 +107,40 @@ impl Store {
             kept,
         }))
     }
+}
+
+impl Reader {
+    /// The files in these folders from which the next runner of this run will take what could not be recorded.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn rescue_files(&self, folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        let uuid: [u8; 16] = self
+            .connection()
+            .query_row("SELECT uuid FROM run", [], |row| row.get(0))
+            .map_err(doing("reading the run"))?;
+        let files = folders
+            .iter()
+            .flat_map(|folder| waiting(folder, self.path()));
+        Ok(files.filter(|file| of_run(file, &uuid).is_some()).collect())
+    }
+}
+
+/// The rescue files that nobody has taken in.
+fn waiting(folder: &Path, database: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let files = rescue::files(folder, database).into_iter();
+    files.filter(|file| file.extension() == Some(rescue::SUFFIX.as_ref()))
+}
+
+/// Opens a rescue file behind its header, if it is this run's. One that is not ours to read, or another run's, is
+/// nobody's business here.
+fn of_run(file: &Path, uuid: &[u8; 16]) -> Option<BufReader<File>> {
+    let mut reader = open(file).ok()?;
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let header: Header = serde_json::from_str(&line).ok()?;
+    (header == Header::of(uuid)).then_some(reader)
 }
 
 /// Opens a file if it is one that only this user can have written.

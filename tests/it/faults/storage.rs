@@ -113,8 +113,11 @@ fn row_21_a_database_that_is_moved_and_put_back_has_every_answer() {
     for name in files {
         fs::rename(elsewhere.join(name), scene.place.at(name)).unwrap();
     }
+    let status = scene.place.status();
+    assert_eq!(status["rescue_files"].as_array().unwrap().len(), 1);
     let ran = scene.place.stride(&["resume"]);
     scene.expect_complete(ran.says("recorded what 3 calls came to"));
+    assert_eq!(scene.place.status()["rescue_files"], serde_json::json!([]));
 }
 
 #[test]
