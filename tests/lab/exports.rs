@@ -51,7 +51,7 @@ pub(crate) fn perform(
         let cut_in_the_middle = random.bool();
         let mut run = list.begin(&words)?;
         let ended = if cut_in_the_middle {
-            run.during(Duration::from_millis(random.u64(1..60)))?
+            run.during(Duration::from_millis(random.u64(1..30)))?
         } else {
             run.during(Duration::from_secs(60))?
         };
