@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Cancel;
 use super::hints;
@@ -41,6 +41,8 @@ const ROOM_AHEAD: usize = 1 << 20;
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// How often an upload is looked at that has not begun, or has ended.
 const UPLOAD_LOOK: Duration = Duration::from_secs(1);
+/// From how late on a wait shows that the whole process stood still, and how long what arrived meanwhile has then.
+const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// What an exchange needs of its caller.
 pub(super) struct Exchange<'c> {
@@ -76,7 +78,7 @@ impl Exchange<'_> {
         tokio::select! {
             biased;
             () = cancel.cancelled() => self.cut_off("stopped", "stopped before the answer came", true),
-            () = sleep(self.limits.timeout) => {
+            () = patience(self.limits.timeout) => {
                 self.cut_off("timeout", &format!("no complete answer within {:?}", self.limits.timeout), false)
             }
             () = self.upload_stalls() => {
@@ -241,7 +243,12 @@ impl Exchange<'_> {
         // What is announced need not come.
         let mut body = Growing::new(self.memory, announced.min(ROOM_AHEAD));
         loop {
-            match timeout(self.limits.idle_timeout, response.chunk()).await {
+            let piece = tokio::select! {
+                biased;
+                piece = response.chunk() => Ok(piece),
+                () = patience(self.limits.idle_timeout) => Err(()),
+            };
+            match piece {
                 Ok(Ok(Some(piece)))
                     if body.len() + piece.len() as u64 > self.limits.max_response as u64 =>
                 {
@@ -260,7 +267,7 @@ impl Exchange<'_> {
                         &format!("the answer broke off: {}", root_cause(&error)),
                     );
                 }
-                Err(_) => {
+                Err(()) => {
                     let message =
                         format!("the answer stood still for {:?}", self.limits.idle_timeout);
                     return in_doubt("idle_timeout", &message);
@@ -363,9 +370,10 @@ impl Exchange<'_> {
             match self.progress.upload(|upload| upload.moved) {
                 Some(moved) if moved.elapsed() >= self.limits.idle_timeout => return,
                 Some(moved) => {
-                    sleep_until(Instant::from_std(moved + self.limits.idle_timeout)).await;
+                    let left = self.limits.idle_timeout.saturating_sub(moved.elapsed());
+                    patience(left).await;
                 }
-                None => sleep(UPLOAD_LOOK.min(self.limits.idle_timeout)).await,
+                None => patience(UPLOAD_LOOK.min(self.limits.idle_timeout)).await,
             }
         }
     }
@@ -376,6 +384,16 @@ impl Exchange<'_> {
 
     fn failure(&self, class: Class, kind: &'static str, message: &str) -> Failure {
         Failure::new(class, kind, self.secrets.mask_text(message))
+    }
+}
+
+/// Waits for so long. Where the whole process stood still meanwhile (Ctrl-Z, a debugger, a virtual machine), an answer
+/// may have arrived that nobody could take: there is a moment more for it.
+async fn patience(wait: Duration) {
+    let began = Instant::now();
+    sleep(wait).await;
+    if began.elapsed().saturating_sub(wait) > STOOD_STILL {
+        sleep(STOOD_STILL).await;
     }
 }
 

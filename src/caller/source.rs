@@ -113,9 +113,17 @@ impl Input {
             .custom_flags(OFlags::NONBLOCK.bits() as i32)
             .open(path);
         let file = opened.map_err(|error| refusal(&error))?;
-        let meta = file.metadata().map_err(|error| refusal(&error))?;
+        let look = || file.metadata().map_err(|error| refusal(&error));
+        let mut meta = look()?;
         if !meta.is_file() {
             return Err(not_a_file());
+        }
+        // Files of /proc say that they are empty and are not: they are made while they are read.
+        if meta.len() == 0 && file.read_at(&mut [0], 0).map_err(|error| refusal(&error))? > 0 {
+            meta = look()?;
+            if meta.len() == 0 {
+                return Err(not_a_file());
+            }
         }
         Ok(Self {
             file: Arc::new(file),
@@ -164,10 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn only_regular_files_are_opened_and_nothing_blocks() {
+    fn rows_53_to_55_only_regular_files_are_opened_and_nothing_blocks() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name| folder.path().join(name);
         std::fs::write(at("file"), "x").unwrap();
+        std::fs::write(at("empty"), "").unwrap();
         std::os::unix::fs::symlink("file", at("link")).unwrap();
         std::os::unix::fs::symlink("loop", at("loop")).unwrap();
         std::os::unix::fs::symlink("/dev/zero", at("device")).unwrap();
@@ -183,6 +192,7 @@ mod tests {
         for (name, expected) in [
             ("file", "opened"),
             ("link", "opened"),
+            ("empty", "opened"),
             ("none", "input_missing"),
             ("file/below", "input_missing"),
             ("loop", "input_unreadable"),

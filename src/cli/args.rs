@@ -237,7 +237,7 @@ pub(crate) struct Retry {
     #[arg(long, value_name = "CLASS", value_parser = parse_class)]
     pub(crate) class: Vec<ClassOrRule>,
     /// Only failures with this HTTP status
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
     pub(crate) status: Vec<u16>,
     /// Only failures with this text in the file's name, the message or the answer
     #[arg(long = "match", value_name = "TEXT")]
@@ -291,6 +291,9 @@ pub(crate) struct Export {
     /// The whole answers, although the run has an expression
     #[arg(long, conflicts_with = "extract")]
     pub(crate) raw: bool,
+    /// With --format csv: cells as they are, although a spreadsheet would take some for formulas
+    #[arg(long)]
+    pub(crate) raw_csv: bool,
     /// Although not everything is done: the results there are
     #[arg(long, conflicts_with = "all")]
     pub(crate) partial: bool,
@@ -350,6 +353,13 @@ impl From<FormatArg> for Format {
 pub(crate) enum ClassOrRule {
     Class(Class),
     Rule(ClassRule),
+}
+
+fn parse_status(word: &str) -> Result<u16, String> {
+    let number = word.parse().ok();
+    number
+        .filter(|status| (100..=999).contains(status))
+        .ok_or_else(|| format!("`{word}` is not an HTTP status, such as 404"))
 }
 
 fn parse_class(word: &str) -> Result<ClassOrRule, String> {

@@ -1,8 +1,10 @@
 //! Errors as people read them: what failed, why, what is safe, and one thing to do.
 
 use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use rustix::io::Errno;
 use stride::caller::{PROXY_AUTHORIZATION, PlanError, Reference, TemplateError};
 use stride::engine::RunError;
 use stride::export::ExportError;
@@ -118,7 +120,9 @@ impl From<StoreError> for Problem {
                 .note("nothing was changed")
                 .hint("make room for a copy beside it, in a folder that can be written"),
             StoreError::Unchecked { .. } => Self::of(exit::ERROR, &error).note("nothing was changed"),
-            StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error),
+            StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was changed")
+                .hint("give the same command again to go on with the run that is there now"),
             StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("what was recorded is safe"),
             StoreError::DamagedResult { .. } => {
                 Self::of(exit::UNUSABLE, &error).hint("`stride verify` finds everything that is damaged")
@@ -126,11 +130,25 @@ impl From<StoreError> for Problem {
             StoreError::File { .. } => Self::of(exit::ERROR, &error)
                 .hint("put the file back in its place; `stride verify` names every one that is missing or changed"),
             StoreError::Lock { .. } => {
-                Self::of(exit::UNUSABLE, &error).hint("the folder of the database has to be writable")
+                Self::of(exit::UNUSABLE, &error).hint("give a database in a folder that can be written to, with --db FILE")
             }
-            StoreError::Unusable { .. } | StoreError::Failed { .. } => Self::of(exit::UNUSABLE, &error),
+            StoreError::Unusable { source, .. } if is_no_place(source.as_ref()) => Self::of(exit::UNUSABLE, &error)
+                .hint("name the run's database with --db FILE, in a folder that is there"),
+            StoreError::Unusable { .. } | StoreError::Failed { .. } => Self::of(exit::UNUSABLE, &error)
+                .hint("see whether its disk is there, has room and can be written to; `stride verify` looks for damage"),
         }
     }
+}
+
+/// Whether a path leads nowhere.
+fn is_no_place(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        error.kind() == ErrorKind::InvalidFilename
+            || matches!(
+                Errno::from_io_error(error),
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+            )
+    })
 }
 
 impl Problem {
@@ -200,10 +218,14 @@ impl From<PlanError> for Problem {
             PlanError::Proxy(_) => {
                 problem.hint("write it as http://HOST:PORT, or socks5h://HOST:PORT")
             }
-            PlanError::Url { .. }
-            | PlanError::Method(_)
-            | PlanError::Header { .. }
-            | PlanError::Address(_) => problem,
+            PlanError::Url { .. } => {
+                problem.hint("write it whole, as in --url https://api.example.com/v1/things")
+            }
+            PlanError::Method(_) => problem.hint("give a method with -X, such as -X PUT"),
+            PlanError::Header { .. } => problem.hint("write it as -H 'Name: value', in one line"),
+            PlanError::Address(_) => {
+                problem.hint("write it as in --resolve api.example.com:443:192.0.2.1")
+            }
         }
     }
 }
@@ -216,7 +238,16 @@ impl From<InputError> for Problem {
                 problem.hint("if names end with NUL bytes, as `find -print0` writes them, add -0")
             }
             InputError::Row { fault, .. } => problem.hint(mend_row(fault)),
-            InputError::Unreadable { .. } | InputError::List { .. } => problem,
+            InputError::List { source, .. } => problem.hint(match source.kind() {
+                ErrorKind::IsADirectory => {
+                    "to call every file of a folder, name it without --files-from"
+                }
+                ErrorKind::NotFound => {
+                    "name a file that has a list of names in it, or `-` for standard input"
+                }
+                _ => "see whether you may read it",
+            }),
+            InputError::Unreadable { .. } => problem.hint("make it readable, or leave it out"),
         }
     }
 }
@@ -255,11 +286,14 @@ impl From<ExportError> for Problem {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Store(error) => error.into(),
-            ExportError::Target { .. } => Self::of(exit::USAGE, &error),
-            ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
-            ExportError::Extract { .. } | ExportError::Read { .. } | ExportError::Write { .. } => {
-                Self::of(exit::ERROR, &error)
+            ExportError::Target { .. } => {
+                Self::of(exit::USAGE, &error).hint("name another file with -o FILE")
             }
+            ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
+            ExportError::Extract { .. } | ExportError::Read { .. } => Self::of(exit::ERROR, &error),
+            ExportError::Write { .. } => Self::of(exit::ERROR, &error)
+                .note("whatever was there before is there still")
+                .hint("name a file with -o FILE where there is room and where you may write"),
         }
     }
 }

@@ -94,6 +94,7 @@ impl Events {
             let name = FileName::from(path);
             Problem::new(exit::USAGE, format!("cannot write the events to {name}"))
                 .cause(error.to_string())
+                .hint("give another file to --events")
         })?;
         Ok(Self {
             to: BufWriter::new(file),

@@ -19,6 +19,12 @@ use super::summary::standing;
 use super::terminal::{Terminal, counted};
 
 pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, Problem> {
+    if args.raw_csv && args.format != FormatArg::Csv {
+        return Err(Problem::usage("--raw-csv is for tables").hint(format!(
+            "{} writes one",
+            command(db, "export --raw-csv --format csv")
+        )));
+    }
     let reader = Reader::open(db)?;
     let database = reader.path().to_owned();
     let selection = match (args.partial, args.all) {
@@ -36,6 +42,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         expect: judging.expect,
         has_body,
         extract: extract.as_ref(),
+        raw_csv: args.raw_csv,
     };
     let incomplete = |error: ExportError| {
         match error {
@@ -119,6 +126,7 @@ fn again(args: &Export, way_out: &str) -> String {
     let format = match args.format {
         FormatArg::Json => "",
         FormatArg::Jsonl => " --format jsonl",
+        FormatArg::Csv if args.raw_csv => " --format csv --raw-csv",
         FormatArg::Csv => " --format csv",
     };
     let output = args

@@ -1,6 +1,10 @@
 //! The files that belong to a run: neither its input nor what it may write.
 
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
 
 use stride::input::Source;
 use stride::job::FileName;
@@ -51,9 +55,16 @@ pub(crate) fn output_dir(
     Ok(Some(folder))
 }
 
-/// Checks that what is to be written lies outside of the run's own files.
+/// Checks that what is to be written lies outside of the run's own files, and where something can be written.
 pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
     match outputs.events.as_deref() {
+        Some(path) if let Err(error) = takes_lines(path) => {
+            let name = FileName::from(path);
+            Err(Problem::usage(format!("cannot write the events to {name}"))
+                .cause(error.to_string())
+                .note("nothing was changed")
+                .hint("give another file to --events"))
+        }
         Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
             let name = FileName::from(path);
             Err(
@@ -62,6 +73,20 @@ pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem>
             )
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a file could be appended to, or made. One that was not there is not there afterwards: the command may come to
+/// nothing.
+fn takes_lines(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(rustix::fs::access(path, Access::WRITE_OK)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            File::create_new(path)?;
+            fs::remove_file(path)
+        }
+        Err(error) => Err(error),
     }
 }
 

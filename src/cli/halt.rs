@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stride::event::Counts;
 use stride::governor::{Budget, Halt, Refusal};
-use stride::job::escaped;
+use stride::job::{FileName, escaped};
 use stride::settings::show_duration;
 
 use super::error::{Problem, command};
@@ -70,6 +70,13 @@ pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
     }
 }
 
+/// The end of a run by a mistake in a program: stride's own, or that of a caller.
+pub(crate) fn panicked(db: &Path, path: &FileName) -> Problem {
+    Problem::new(exit::INTERNAL, format!("a call panicked: {path}"))
+        .note("every other call was recorded; that one is in doubt")
+        .hint(format!("{} goes on", command(db, "resume")))
+}
+
 /// Why a run stops, in a line.
 pub(crate) fn reason(halt: &Halt) -> String {
     match halt {
@@ -113,5 +120,19 @@ pub(crate) fn reason(halt: &Halt) -> String {
             }
             Budget::Until => "stopped: the time that --until gave has come".to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_4_a_panic_is_an_internal_error_that_names_the_file() {
+        let problem = panicked(Path::new("stride.db"), &FileName::from("a.txt"));
+        assert_eq!(problem.code, 70);
+        let told = format!("{problem:?}");
+        assert!(told.contains("a call panicked: a.txt"), "{told}");
+        assert!(told.contains("stride resume goes on"), "{told}");
     }
 }

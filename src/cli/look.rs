@@ -24,7 +24,9 @@ use super::when::clock;
 /// Ends a command that printed data.
 pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
     let failed = |error: io::Error| {
-        Problem::new(exit::ERROR, "cannot write to stdout").cause(error.to_string())
+        Problem::new(exit::ERROR, "cannot write to stdout")
+            .cause(error.to_string())
+            .hint("see whether there is room where it goes")
     };
     written(result).map(|()| exit::DONE).map_err(failed)
 }

@@ -14,6 +14,7 @@ mod halt;
 mod judging;
 mod list;
 mod look;
+mod misuse;
 mod netrc;
 mod progress;
 mod recheck;
@@ -43,16 +44,7 @@ use terminal::Terminal;
 pub(crate) fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => {
-            // Help and version go to stdout with 0, wrong usage to stderr with 2. There is nobody left to tell
-            // where that cannot be written.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::DONE
-            });
-        }
+        Err(error) => return ExitCode::from(misuse::tell(&error)),
     };
     let terminal = Terminal::new(args.color);
     signals::outlive_size_limit();

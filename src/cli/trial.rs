@@ -119,7 +119,12 @@ pub(crate) fn attempt_one(db: &Path, args: &Try, terminal: &Terminal) -> Result<
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
     }
     let preview = plan.preview(&job, &attempt, SHOWN);
-    let preview = preview.map_err(|outcome| Problem::new(exit::INCOMPLETE, refused(&outcome)))?;
+    let preview = preview.map_err(|outcome| {
+        let reason = escaped(refused(&outcome).as_bytes());
+        Problem::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
+            .note("nothing was called")
+            .hint("mend that, or name another file")
+    })?;
     for line in told(&preview, &attempt.key.to_string()) {
         terminal.say(&line);
     }

@@ -16,7 +16,7 @@ use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Ret
 use super::commands;
 use super::descriptors::raise_descriptors;
 use super::environment;
-use super::error::{Problem, command};
+use super::error::Problem;
 use super::events::Events;
 use super::exit;
 use super::files::{output_dir, outside, own_files, resolved};
@@ -418,12 +418,7 @@ fn work(
         },
     )?;
     match (&outline.ending, caught.first()) {
-        (Ending::Panicked(path), _) => Err(Problem::new(
-            exit::INTERNAL,
-            format!("a call panicked: {path}"),
-        )
-        .note("every other call was recorded; that one is in doubt")
-        .hint(format!("{} goes on", command(db, "resume")))),
+        (Ending::Panicked(path), _) => Err(halt::panicked(db, path)),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
         (Ending::Halted(halt), None) => Err(halt::problem(db, halt, &outline.counts)),
         (Ending::Stopped, None) => Ok(exit::ERROR),

@@ -36,7 +36,7 @@ pub(super) fn table(
     let mut written = 0;
     jobs.each(&mut |record| {
         let content = Content::of(&record, form)?;
-        to.write_record(row(&record, content.as_ref()))
+        to.write_record(row(&record, content.as_ref(), form.raw_csv))
             .map_err(failed)?;
         written += 1;
         Ok::<_, ExportError>(())
@@ -45,9 +45,13 @@ pub(super) fn table(
     Ok(written)
 }
 
-fn row(record: &Record, content: Option<&Content<'_>>) -> [String; COLUMNS.len()] {
+fn row(record: &Record, content: Option<&Content<'_>>, raw: bool) -> [String; COLUMNS.len()] {
+    let cell_of = |text: &str| match raw {
+        true => text.to_owned(),
+        false => safe(text).into_owned(),
+    };
     [
-        safe(&record.path.to_string_lossy()).into_owned(),
+        cell_of(&record.path.to_string_lossy()),
         record.state.as_str().to_owned(),
         record.attempts.to_string(),
         record
@@ -56,15 +60,12 @@ fn row(record: &Record, content: Option<&Content<'_>>) -> [String; COLUMNS.len()
         record
             .class
             .map_or_else(String::new, |class| class.as_str().to_owned()),
-        record
-            .message
-            .as_deref()
-            .map_or_else(String::new, |message| safe(message).into_owned()),
+        record.message.as_deref().map_or_else(String::new, cell_of),
         record.started.map_or_else(String::new, timestamp),
         record.took.map_or_else(String::new, |took| {
             format!("{}.{:03}", took / 1000, took % 1000)
         }),
-        content.map_or_else(String::new, |content| safe(&cell(content)).into_owned()),
+        content.map_or_else(String::new, |content| cell_of(&cell(content))),
         record.path.odd_bytes().unwrap_or_default(),
     ]
 }
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cell_is_a_formula() {
+    fn row_94_no_cell_is_a_formula() {
         for (text, expected) in [
             ("=1+1", "'=1+1"),
             ("@sum", "'@sum"),

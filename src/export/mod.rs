@@ -45,6 +45,8 @@ pub struct Form<'e> {
     pub has_body: bool,
     /// What is made of each result; otherwise it is written as it is.
     pub extract: Option<&'e Expression>,
+    /// Whether cells of a table stay as they are, although a spreadsheet would take some of them for formulas.
+    pub raw_csv: bool,
 }
 
 impl From<Format> for Form<'_> {
@@ -55,6 +57,7 @@ impl From<Format> for Form<'_> {
             expect: Expect::AsStated,
             has_body: true,
             extract: None,
+            raw_csv: false,
         }
     }
 }

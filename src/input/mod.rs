@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_keeps_every_byte_of_a_name() {
+    fn rows_45_and_49_a_list_keeps_every_byte_of_a_name() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b" a \n\n-b\nc\xff\r\nlast").unwrap();
         let (found, skipped) = collect(&[Source::List(file.path().to_owned(), Layout::Lines)], &[]);

@@ -64,7 +64,7 @@ fn there_is_one_sqlite() {
     assert!(others.iter().all(|other| !lock.contains(other.as_str())));
 }
 
-fn all_sources() -> Vec<(String, String)> {
+pub(crate) fn all_sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     for folder in ["src", "tests"] {

@@ -165,6 +165,7 @@ impl Builder {
                 quoted(path.as_ref())
             ))
             .cause(cause)
+            .hint("name a file of curl's options with -K FILE")
         };
         if depth == DEEPEST_CONFIG {
             return Err(wrong(

@@ -12,7 +12,7 @@ const FILES: usize = 400;
 const KILLS: usize = 20;
 
 #[test]
-fn a_run_that_is_killed_again_and_again_ends_complete() {
+fn row_1_a_run_that_is_killed_again_and_again_ends_complete() {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
     let api = FakeApi::start(|request| Reply::json(json!({"target": request.target})));
@@ -121,7 +121,7 @@ fn doubt_is_held_when_asked_and_released_by_retry() {
 }
 
 #[test]
-fn a_killed_list_leaves_all_or_nothing() {
+fn row_46_a_killed_list_leaves_all_or_nothing() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());

@@ -39,7 +39,7 @@ fn mixed() -> (FakeApi, Place) {
 }
 
 #[test]
-fn a_whole_is_a_whole_or_an_error_that_names_the_ways_out() {
+fn row_93_a_whole_is_a_whole_or_an_error_that_names_the_ways_out() {
     let (_api, place) = mixed();
     let refused = place.stride(&["export", "-o", "out.json"]).expect(3);
     refused.says("4 of 5 files").says("--partial").says("--all");
@@ -121,7 +121,7 @@ fn the_other_formats_have_a_line_a_file() {
 }
 
 #[test]
-fn two_exports_of_one_state_are_the_same_bytes_and_replace_the_file_whole() {
+fn rows_90_and_92_two_exports_of_one_state_are_the_same_bytes_and_replace_the_file_whole() {
     let (_api, place) = mixed();
     for format in ["json", "jsonl", "csv"] {
         let export = |file| {
@@ -151,7 +151,7 @@ fn two_exports_of_one_state_are_the_same_bytes_and_replace_the_file_whole() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error_and_a_full_disk_is() {
+fn row_10_a_reader_that_has_seen_enough_is_no_error_and_a_full_disk_is() {
     let (_api, place) = mixed();
     for words in [
         &["export", "--all"][..],
@@ -255,7 +255,7 @@ fn row_29_damage_is_found_and_the_rest_can_be_exported() {
 }
 
 #[test]
-fn only_the_owner_can_read_what_was_written() {
+fn row_98_only_the_owner_can_read_what_was_written() {
     let (_api, place) = mixed();
     place
         .stride(&["export", "--all", "-o", "out.json"])
@@ -288,7 +288,7 @@ fn a_pipe_is_written_to_and_stays_a_pipe() {
 }
 
 #[test]
-fn what_a_killed_export_left_is_taken_away() {
+fn row_89_what_a_killed_export_left_is_taken_away() {
     let (_api, place) = mixed();
     // A number that no process has.
     place.write(".out.json.stride-2147483646", "half a resu");

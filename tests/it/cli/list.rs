@@ -18,7 +18,7 @@ fn echo() -> FakeApi {
 }
 
 #[test]
-fn a_longer_list_adds_and_a_shorter_one_removes_nothing() {
+fn rows_47_and_48_a_longer_list_adds_and_a_shorter_one_removes_nothing() {
     let api = echo();
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -102,7 +102,7 @@ fn a_walk_passes_over_what_stride_wrote_itself() {
 }
 
 #[test]
-fn any_name_goes_all_the_way() {
+fn rows_49_and_50_any_name_goes_all_the_way() {
     let names: Vec<Vec<u8>> = vec![
         b"new\nline".to_vec(),
         b"quo\"te'".to_vec(),
@@ -189,7 +189,7 @@ fn any_name_goes_all_the_way() {
 }
 
 #[test]
-fn lists_that_cannot_be_read_leave_nothing_behind() {
+fn row_44_lists_that_cannot_be_read_leave_nothing_behind() {
     let place = Place::new();
     fs::create_dir(place.at("folder")).unwrap();
     place.write("nul", b"a\0b\n");
@@ -201,7 +201,7 @@ fn lists_that_cannot_be_read_leave_nothing_behind() {
 }
 
 #[test]
-fn an_empty_list_is_a_run_with_nothing_to_do() {
+fn row_43_an_empty_list_is_a_run_with_nothing_to_do() {
     let place = Place::new();
     place.write("list", "\n\n");
     place
@@ -218,7 +218,7 @@ fn an_empty_list_is_a_run_with_nothing_to_do() {
 }
 
 #[test]
-fn what_is_not_a_file_fails_without_a_call() {
+fn rows_52_and_54_what_is_not_a_file_fails_without_a_call() {
     let api = echo();
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());

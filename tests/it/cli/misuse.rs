@@ -1,8 +1,10 @@
 //! Wrong paths, wrong files, wrong words: always one clear error and the right exit code.
 
 use std::fs;
+use std::process::Stdio;
 
 use super::{Place, listed};
+use crate::support::within_limit;
 
 const LOOKS: [&[&str]; 6] = [
     &["resume"],
@@ -14,24 +16,7 @@ const LOOKS: [&[&str]; 6] = [
 ];
 
 #[test]
-fn a_database_that_is_not_there_is_named_with_a_way_on() {
-    let place = Place::new();
-    for words in LOOKS {
-        place
-            .stride(words)
-            .expect(6)
-            .says("there is no run at")
-            .says("hint: ");
-        place
-            .stride(&[words, &["--db", "no/folder/x.db"]].concat())
-            .expect(6)
-            .says("error: ");
-    }
-    assert!(listed(&place.at("")).is_empty(), "nothing was left behind");
-}
-
-#[test]
-fn a_file_that_is_no_run_is_left_as_it_is() {
+fn row_25_a_file_that_is_no_run_is_left_as_it_is() {
     let place = Place::new();
     place.write("text", "this is no database, but it is long enough to have a header of a hundred bytes, or so one would think");
     place.write("empty", "");
@@ -56,7 +41,7 @@ fn a_file_that_is_no_run_is_left_as_it_is() {
 }
 
 #[test]
-fn a_newer_database_is_left_as_it_is() {
+fn row_26_a_newer_database_is_left_as_it_is() {
     let place = Place::new();
     place.write("list", "");
     place
@@ -83,29 +68,192 @@ fn a_newer_database_is_left_as_it_is() {
     assert_eq!(fs::read(place.at("stride.db")).unwrap(), before);
 }
 
+/// `tests/data/misuse.txt` has commands and what they have to say. The test writes it anew where `STRIDE_REWRITE` is set;
+/// then a look at the differences is the check.
 #[test]
-fn wrong_words_are_usage_errors() {
+fn whatever_is_wrong_is_one_clear_error_with_something_to_do() {
     let place = Place::new();
-    for words in [
-        &["rnu"][..],
-        &["run"],
-        &["run", "texts"],
-        &["export", "--partial", "--all"],
-        &["export", "--format", "xml"],
-        &["retry", "--class", "bad"],
-        &["demo", "--faults"],
-        &[],
-    ] {
-        place.stride(words).expect(2);
+    let service = furnish(&place);
+    let before = (listed(&place.at("")), made(&place));
+    let text = fs::read_to_string(MISUSES).unwrap();
+    let (told, said): (Vec<Misuse>, Vec<Misuse>) = misuses(&text)
+        .into_iter()
+        .map(|expected| {
+            let said = give(&place, &service, &expected.command);
+            assert_eq!(
+                (listed(&place.at("")), made(&place)),
+                before,
+                "{}",
+                expected.command
+            );
+            (expected, said)
+        })
+        .unzip();
+    assert!(said.len() > 100, "{}", said.len());
+    let unclear: Vec<&Misuse> = said.iter().filter(|misuse| !misuse.is_clear()).collect();
+    assert!(unclear.is_empty(), "{unclear:#?}");
+    if std::env::var_os("STRIDE_REWRITE").is_some() {
+        fs::write(MISUSES, written(&said)).unwrap();
+        return;
     }
-    assert!(listed(&place.at("")).is_empty());
+    for (expected, said) in told.iter().zip(&said) {
+        assert_eq!(said, expected, "STRIDE_REWRITE=1 writes {MISUSES} anew");
+    }
+}
+
+const MISUSES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/misuse.txt");
+
+/// A command, and what it says.
+#[derive(Debug, PartialEq, Eq)]
+struct Misuse {
+    command: String,
+    lines: Vec<String>,
+    code: i32,
+}
+
+impl Misuse {
+    /// One error, and one thing to do. A reader that has seen enough is no misuse.
+    fn is_clear(&self) -> bool {
+        let count = |label: &str| {
+            let begin = self.lines.iter().filter(|line| line.starts_with(label));
+            begin.count()
+        };
+        let panicked = self.lines.iter().any(|line| line.contains("panicked"));
+        match self.code {
+            0 => !panicked && (count("error: "), count("hint: ")) == (0, 0),
+            _ => !panicked && (count("error: "), count("hint: ")) == (1, 1),
+        }
+    }
+}
+
+/// The file: commands after `$`, the lines that each of them says, and the code after `=>`.
+fn misuses(text: &str) -> Vec<Misuse> {
+    let (mut found, mut commands, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    for line in text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        if let Some(command) = line.strip_prefix("$ ") {
+            commands.push(command.to_owned());
+        } else if let Some(code) = line.strip_prefix("=> ") {
+            let code = code.parse().unwrap();
+            let each = |command| Misuse {
+                command,
+                lines: lines.clone(),
+                code,
+            };
+            found.extend(commands.drain(..).map(each));
+            lines.clear();
+        } else {
+            lines.push(line.to_owned());
+        }
+    }
+    assert!(commands.is_empty(), "{commands:?} have no `=>`");
+    found
+}
+
+fn written(misuses: &[Misuse]) -> String {
+    let mut out = String::from(
+        "# What wrong commands say. The test in tests/it/cli/misuse.rs writes this.\n",
+    );
+    for together in misuses.chunk_by(|a, b| (&a.lines, a.code) == (&b.lines, b.code)) {
+        out.push('\n');
+        for misuse in together {
+            out.push_str(&format!("$ {}\n", misuse.command));
+        }
+        for line in &together[0].lines {
+            out.push_str(&format!("{line}\n"));
+        }
+        out.push_str(&format!("=> {}\n", together[0].code));
+    }
+    out
+}
+
+/// Makes the things that the commands of the file are about. Returns the service that was called.
+fn furnish(place: &Place) -> String {
+    place.write("a", "a");
+    place.write("text", "text ".repeat(40));
+    place.write("empty", "");
+    place.write("nul", "a\0b\n");
+    fs::create_dir(place.at("folder")).unwrap();
+    std::os::unix::fs::symlink("loop", place.at("loop")).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, place.at("fifo"), kind, mode, 0).unwrap();
+    let api = crate::support::FakeApi::start(|_| crate::support::Reply::json(1));
+    place.write("bystander.txt", "bystander");
+    let words = ["run", "--url", &api.url(), "--db", "made", "bystander.txt"];
+    place.stride(&words).expect(0);
+    api.url()
+}
+
+/// The one run of the place, whose rows stay as they are.
+fn made(place: &Place) -> Vec<String> {
+    let connection = rusqlite::Connection::open(place.at("made")).unwrap();
+    let sql =
+        "SELECT CAST(path || state || attempts || key || result.body || settings || call AS BLOB) FROM run, job
+               JOIN attempt ON attempt.job = job.id JOIN result ON result.job = job.id";
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0));
+    rows.unwrap()
+        .map(|row| String::from_utf8_lossy(&row.unwrap()).into_owned())
+        .collect()
+}
+
+/// Gives a command as it stands in the file. `>&-` at its end closes its stdout, `>/dev/full` fills it.
+#[expect(clippy::print_stdout, reason = "shown where the test fails")]
+fn give(place: &Place, service: &str, line: &str) -> Misuse {
+    // The last one that is shown is the one that failed.
+    println!("$ {line}");
+    let mut words = shlex(line);
+    assert_eq!(words.remove(0), "stride", "{line}");
+    let stdout = match words.last().map(String::as_str) {
+        Some(">&-") => std::io::pipe().unwrap().1.into(),
+        Some(">/dev/full") => fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+            .into(),
+        _ => Stdio::null(),
+    };
+    words.retain(|word| !word.starts_with('>'));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut command = place.command(&words);
+    let output = within_limit(move || command.stdout(stdout).output().unwrap());
+    let said = String::from_utf8(output.stderr).unwrap();
+    let folder = place.at("").canonicalize().unwrap();
+    let said = said
+        .replace(folder.to_str().unwrap(), "PLACE")
+        .replace(service, "SERVICE");
+    Misuse {
+        command: line.to_owned(),
+        lines: said.lines().map(str::to_owned).collect(),
+        code: output.status.code().unwrap(),
+    }
+}
+
+/// Words between spaces, or in single quotes.
+fn shlex(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('\'').enumerate() {
+        match index % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+#[test]
+fn help_is_no_error_and_nothing_at_all_is() {
+    let place = Place::new();
+    place.stride(&[]).expect(2).says("Usage: stride");
     let help = place.stride(&["--help"]).expect(0).stdout;
     assert!(String::from_utf8(help).unwrap().contains("stride resume"));
     place.stride(&["--version"]).expect(0);
 }
 
 #[test]
-fn closed_outputs_do_not_stop_a_run() {
+fn rows_10_and_11_closed_outputs_do_not_stop_a_run() {
     let api = crate::support::FakeApi::start(|_| crate::support::Reply::json(1));
     let place = Place::new();
     place.texts(5);
@@ -126,7 +274,7 @@ fn closed_outputs_do_not_stop_a_run() {
 }
 
 #[test]
-fn more_threads_than_descriptors_are_refused_before_anything_is_made() {
+fn row_35_more_threads_than_descriptors_are_refused_before_anything_is_made() {
     let place = Place::new();
     place.texts(1);
     let words = format!(

@@ -79,9 +79,17 @@ impl Place {
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stride"));
+        self.command_under(&[], words)
+    }
+
+    /// A command that another program begins, such as `nohup`.
+    pub(crate) fn command_under(&self, starter: &[&str], words: &[&str]) -> Command {
+        let mut all = [starter, &[env!("CARGO_BIN_EXE_stride")], words]
+            .concat()
+            .into_iter();
+        let mut command = Command::new(all.next().unwrap());
         command
-            .args(words)
+            .args(all)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/bin:/bin");
@@ -202,6 +210,16 @@ impl Running {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The most memory that it has had, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| {
+            let number = line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?;
+            number.trim().parse().ok()
+        });
+        peak.unwrap()
     }
 
     /// Waits until its stderr has some text.

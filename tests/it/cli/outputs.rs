@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stride::job::Checksum;
 
 use super::{Place, listed};
-use crate::support::{FakeApi, Gate, Reply, Request};
+use crate::support::{Counter, FakeApi, Gate, Reply, Request};
 
 const AUDIO: &[u8] = b"ID3\xff\0audio";
 
@@ -428,11 +428,12 @@ fn a_run_that_is_killed_goes_on_and_every_result_has_its_file() {
     const FILES: usize = 60;
     let gate = Gate::default();
     let api = FakeApi::start({
-        let gate = gate.clone();
-        // The last one waits, so that the run is there to be killed.
-        move |request| match request.target.as_str() {
-            "/0059" => answer(request).when(&gate),
-            _ => answer(request),
+        let (gate, seen) = (gate.clone(), Counter::default());
+        // The last ones wait, so that the run is there to be killed. It is not for a file to wait: each runner's first
+        // call goes alone, and may be of any.
+        move |request| match seen.add() {
+            0..55 => answer(request),
+            _ => answer(request).when(&gate),
         }
     });
     let (place, url, bystander) = place(&api, &[]);

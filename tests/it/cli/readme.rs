@@ -92,7 +92,7 @@ fn the_commands_that_ci_gives_are_in_the_readme() {
     assert_eq!(
         cargo,
         [
-            "cargo run --release --locked -- demo",
+            "cargo run --locked -- demo",
             "cargo install --path . --locked",
             "cargo test --locked"
         ]

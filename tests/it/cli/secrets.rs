@@ -71,7 +71,7 @@ fn echo(request: &Request) -> String {
 }
 
 #[test]
-fn a_secret_is_in_nothing_that_was_written_or_said() {
+fn row_97_a_secret_is_in_nothing_that_was_written_or_said() {
     let gate = Gate::default();
     let api = {
         let gate = gate.clone();

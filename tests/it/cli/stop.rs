@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -52,7 +51,7 @@ fn a_stop_drains_and_any_number_of_threads_goes_on() {
 }
 
 #[test]
-fn the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
+fn row_5_the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let gate = Gate::default();
         let api = FakeApi::start({
@@ -84,7 +83,7 @@ fn the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more() {
 }
 
 #[test]
-fn the_second_signal_does_not_wait() {
+fn row_6_the_second_signal_does_not_wait() {
     let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
@@ -122,7 +121,7 @@ fn the_second_signal_does_not_wait() {
 }
 
 #[test]
-fn the_end_of_the_grace_is_as_a_second_signal() {
+fn row_5_the_end_of_the_grace_is_as_a_second_signal() {
     let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
@@ -145,68 +144,7 @@ fn the_end_of_the_grace_is_as_a_second_signal() {
 }
 
 #[test]
-fn nohup_means_that_a_hangup_is_ignored() {
-    let gate = Gate::default();
-    let api = FakeApi::start({
-        let gate = gate.clone();
-        move |_| Reply::json(1).when(&gate)
-    });
-    let place = Place::new();
-    place.texts(3);
-    let mut command = Command::new("/usr/bin/nohup");
-    command.arg(env!("CARGO_BIN_EXE_stride")).args([
-        "run",
-        "-j",
-        "1",
-        "--url",
-        &api.url(),
-        "texts",
-    ]);
-    command
-        .current_dir(place.at(""))
-        .stdin(std::process::Stdio::null());
-    let run = place.begin_command(&mut command);
-    api.wait_for(1);
-    run.signal(Signal::HUP);
-    gate.open();
-    run.end().expect(0);
-    assert_eq!(api.requests(), 3);
-}
-
-#[test]
-fn a_second_runner_leaves_at_once_and_changes_nothing() {
-    let gate = Gate::default();
-    let api = FakeApi::start({
-        let gate = gate.clone();
-        move |_| Reply::json(1).when(&gate)
-    });
-    let place = Place::new();
-    place.texts(3);
-    let run = place.begin(&["run", "--url", &api.url(), "texts"]);
-    // The first call goes alone.
-    api.wait_for(1);
-    for words in [
-        vec!["resume"],
-        vec!["retry"],
-        vec!["run", "--url", "http://127.0.0.1:9/other", "texts"],
-    ] {
-        place
-            .stride(&words)
-            .expect(5)
-            .says("another runner has")
-            .says("process ");
-    }
-    std::os::unix::fs::symlink("stride.db", place.at("same.db")).unwrap();
-    place.stride(&["resume", "--db", "same.db"]).expect(5);
-    assert_eq!(place.status()["working"], json!(true));
-    gate.open();
-    run.end().expect(0);
-    assert_eq!(api.requests(), 3);
-    assert_eq!(place.sql("SELECT count(*) FROM runner").concat(), ["1"]);
-}
-
-#[test]
-fn a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
+fn rows_6_and_8_a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
     let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());

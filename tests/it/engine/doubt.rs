@@ -153,7 +153,7 @@ fn what_a_dead_runner_left_is_told_and_called_again_under_its_key() {
 }
 
 #[test]
-fn a_caller_that_panics_ends_the_run_and_leaves_only_its_own_call_in_doubt() {
+fn row_4_a_caller_that_panics_ends_the_run_and_leaves_only_its_own_call_in_doubt() {
     for (settings, state) in [(settings(), JobState::Pending), (hold(), JobState::Held)] {
         let fixture = Fixture::numbered(9);
         let (together, others) = (Arc::new(Barrier::new(3)), Gate::default());
@@ -205,7 +205,7 @@ fn a_caller_that_panics_ends_the_run_and_leaves_only_its_own_call_in_doubt() {
 
 /// A file on which the caller panics cannot keep a run from ever ending.
 #[test]
-fn a_job_that_always_panics_fails_in_the_end() {
+fn row_4_a_job_that_always_panics_fails_in_the_end() {
     let fixture = Fixture::new(&["poison"]);
     let settings = Settings {
         retries: 1,

@@ -29,7 +29,7 @@ fn a_whole_export_is_refused_until_everything_is_done() {
 }
 
 #[test]
-fn an_export_is_of_one_moment() {
+fn row_91_an_export_is_of_one_moment() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("a"), succeeded("1"));
@@ -131,7 +131,7 @@ fn a_link_is_followed_and_stays_a_link() {
 }
 
 #[test]
-fn the_runs_own_files_are_no_target() {
+fn row_90_the_runs_own_files_are_no_target() {
     let fixture = done();
     // Keeps the log and its index there.
     let _store = fixture.open();

@@ -42,7 +42,7 @@ fn a_partial_export_has_what_is_done() {
 }
 
 #[test]
-fn an_export_of_all_says_what_became_of_the_rest() {
+fn row_93_an_export_of_all_says_what_became_of_the_rest() {
     let fixture = mixed();
     let out = export(&fixture.reader(), Format::Json, Selection::All);
     // A lone surrogate stands for the byte that is not UTF-8; no parser of Rust's takes it.
@@ -111,7 +111,7 @@ fn a_line_a_job_is_json_on_one_line() {
 }
 
 #[test]
-fn a_table_can_be_opened_without_acting() {
+fn row_94_a_table_can_be_opened_without_acting() {
     let fixture = mixed();
     let out = export(&fixture.reader(), Format::Csv, Selection::All);
     let mut table = csv::Reader::from_reader(out.as_bytes());
@@ -172,7 +172,7 @@ fn a_table_can_be_opened_without_acting() {
 }
 
 #[test]
-fn the_same_run_exports_the_same_bytes() {
+fn row_92_the_same_run_exports_the_same_bytes() {
     for fixture in [done(), mixed()] {
         for format in FORMATS {
             let first = export(&fixture.reader(), format, Selection::All);

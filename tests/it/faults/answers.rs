@@ -127,12 +127,7 @@ fn row_82_a_bomb_is_refused_within_the_bound() {
     let going_on = place.begin(&run(&url, &["-j", "1", "--max-response", "4MiB"]));
     // The second call is under way, so the first is over, and the process is there to be looked at.
     api.wait_for(2);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", going_on.pid())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"))
-        .and_then(|number| number.trim().parse::<u64>().ok())
-        .unwrap();
+    let peak = going_on.peak_memory();
     gate.open();
     going_on.end().expect(3);
     assert!(peak < 100 << 10, "{peak} KiB");

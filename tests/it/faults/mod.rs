@@ -3,11 +3,16 @@
 
 mod answers;
 mod bystander;
+mod exports;
+mod inputs;
 mod limits;
+mod process;
 mod security;
 mod service;
 mod storage;
+mod table;
 mod transport;
+mod two;
 
 use serde_json::{Value, json};
 

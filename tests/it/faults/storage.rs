@@ -427,3 +427,40 @@ fn row_33_a_reader_that_never_leaves_is_told_of_and_the_run_goes_on() {
     assert_eq!(total(&reader), 31);
     assert_eq!(place.bystander(), api.1);
 }
+
+#[test]
+fn row_36_a_slow_disk_makes_a_run_slow_and_nothing_else() {
+    let place = Place::new();
+    let api = FakeApi::start(|_| Reply::json(1));
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(8);
+    let stride = place.command(&run(&url, &["-j", "2"]));
+    let mut command = Command::new("strace");
+    command
+        .args([
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=fsync,fdatasync",
+        ])
+        .args(["-e", "inject=fsync,fdatasync:delay_enter=100000"])
+        .arg(stride.get_program())
+        .args(stride.get_args())
+        .current_dir(place.at("."))
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", place.at(".home"));
+    if command.output().is_err() {
+        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+        {
+            eprintln!("skipped: strace is missing, which makes a disk slow");
+        }
+        return;
+    }
+    assert_eq!(api.requests(), 9);
+    counts(&place, &[("done", 9), ("in_doubt", 0), ("attempts", 9)]);
+    assert_eq!(place.bystander(), bystander);
+}

@@ -178,7 +178,7 @@ fn with_a_wrong_key_five_calls_are_made_one_after_the_other() {
 }
 
 #[test]
-fn a_machine_that_sleeps_does_not_work() {
+fn row_41_a_machine_that_sleeps_does_not_work() {
     let limits = stride::governor::Limits {
         duration: Some(Duration::from_secs(100)),
         ..Default::default()

@@ -32,7 +32,7 @@ fn a_refused_connection_is_unreachable() {
 }
 
 #[test]
-fn a_connection_that_closes_instead_of_an_answer_leaves_doubt() {
+fn row_64_a_connection_that_closes_instead_of_an_answer_leaves_doubt() {
     let outcome = answer_to(Reply::close());
     assert!(is_in_doubt(&outcome, "connection_lost"), "{outcome:?}");
     let half_a_head = answer_to(Reply::raw("HTTP/1.1 200 OK\r\ncontent-le"));
@@ -45,7 +45,7 @@ fn a_connection_that_closes_instead_of_an_answer_leaves_doubt() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_leaves_doubt() {
+fn row_66_an_answer_that_breaks_off_leaves_doubt() {
     for reply in [
         Reply::truncated("{\"a\": 1}", 9),
         Reply::truncated("", 1),
@@ -59,7 +59,19 @@ fn an_answer_that_breaks_off_leaves_doubt() {
 }
 
 #[test]
-fn a_call_that_was_lost_is_not_silently_sent_again() {
+fn row_66_a_reset_while_the_file_is_sent_leaves_doubt() {
+    // What is closed with bytes in it that nobody has read is reset.
+    let server = RawServer::start(|mut connection| {
+        let _ = connection.read(&mut [0; 100]);
+    });
+    let client = Client::post(&server.url());
+    let job = client.job("a.txt", &vec![b'x'; 8 << 20]);
+    let outcome = client.caller().call(&job, &attempt(1), &Cancel::new());
+    assert!(is_in_doubt(&outcome, "connection_lost"), "{outcome:?}");
+}
+
+#[test]
+fn row_64_a_call_that_was_lost_is_not_silently_sent_again() {
     // The first answer is good, so that the next call goes out on a connection that was good.
     let api = FakeApi::start(|request| {
         if request.attempt == 0 {
@@ -102,7 +114,7 @@ fn one_connection_serves_all_calls_of_a_caller() {
 }
 
 #[test]
-fn a_connection_that_was_closed_while_idle_is_not_used() {
+fn row_65_a_connection_that_was_closed_while_idle_is_not_used() {
     let api = FakeApi::start(|_| Reply::json(1).then_close());
     let client = Client::post(&api.url());
     let (job, mut caller) = (client.job("a.txt", b"hello"), client.caller());

@@ -43,7 +43,7 @@ fn a_file_arrives_byte_for_byte_with_its_length() {
 
 /// Without a length, some services answer 411 (RFC 9110, section 8.6, says that one should be sent).
 #[test]
-fn an_empty_file_arrives_with_its_length() {
+fn row_56_an_empty_file_arrives_with_its_length() {
     let api = FakeApi::start(|_| Reply::json(1));
     let client = Client::post(&api.url());
     succeeded(client.call_for(&client.job("empty", b"")));
@@ -165,7 +165,7 @@ fn change_while_sending(size: u64, change: impl FnOnce(&fs::File)) -> Outcome {
 }
 
 #[test]
-fn a_file_that_becomes_shorter_while_it_is_sent_has_changed() {
+fn row_58_a_file_that_becomes_shorter_while_it_is_sent_has_changed() {
     let outcome = change_while_sending(64 << 20, |file| file.set_len(1 << 10).unwrap());
     let failure = failed(outcome);
     assert_eq!(
@@ -175,7 +175,7 @@ fn a_file_that_becomes_shorter_while_it_is_sent_has_changed() {
 }
 
 #[test]
-fn of_a_file_that_grows_while_it_is_sent_the_announced_length_is_sent() {
+fn row_58_of_a_file_that_grows_while_it_is_sent_the_announced_length_is_sent() {
     const SIZE: u64 = 16 << 20;
     let outcome = change_while_sending(SIZE, |mut file| file.write_all(&[1; 1000]).unwrap());
     assert_eq!(succeeded(outcome).body, SIZE.to_string().into_bytes());

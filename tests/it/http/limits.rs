@@ -52,7 +52,7 @@ fn an_answer_may_be_as_large_as_the_bound_and_no_larger() {
 }
 
 #[test]
-fn a_small_answer_that_unpacks_to_a_large_one_is_too_large() {
+fn row_82_a_small_answer_that_unpacks_to_a_large_one_is_too_large() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..64 {
         encoder.write_all(&[b' '; 1 << 20]).unwrap();
@@ -112,7 +112,7 @@ fn every_coding_is_decoded_and_bounded() {
 }
 
 #[test]
-fn a_service_that_never_answers_is_given_up_in_doubt() {
+fn row_63_a_service_that_never_answers_is_given_up_in_doubt() {
     let api = FakeApi::start(|_| Reply::hang());
     let outcome = Client::post(&api.url())
         .with(|settings| settings.timeout = Duration::from_millis(500))
@@ -140,7 +140,7 @@ fn an_answer_that_stands_still_is_given_up_in_doubt() {
 }
 
 #[test]
-fn an_answer_that_keeps_moving_is_waited_for_until_the_whole_call_takes_too_long() {
+fn rows_67_and_80_an_answer_that_keeps_moving_is_waited_for_until_the_whole_call_takes_too_long() {
     let drip = |pieces: usize, timeout| {
         let api =
             FakeApi::start(move |_| Reply::drip(" ".repeat(pieces), 1, Duration::from_millis(1)));

@@ -67,7 +67,7 @@ fn a_creation_that_fails_leaves_no_database_and_no_temporary_file() {
 }
 
 #[test]
-fn what_a_killed_creation_left_is_replaced() {
+fn row_46_what_a_killed_creation_left_is_replaced() {
     let fixture = Fixture::numbered(1);
     let database = fixture.at("other.db");
     for leftover in [
@@ -148,7 +148,7 @@ fn a_database_says_what_it_is_and_keeps_its_log() {
 }
 
 #[test]
-fn a_later_list_adds_what_is_new_and_names_what_it_lacks() {
+fn row_48_a_later_list_adds_what_is_new_and_names_what_it_lacks() {
     let fixture = Fixture::new(&["a", "b", "c", "d"]);
     let before: Vec<_> = ["a", "b", "c", "d"].map(|name| fixture.rows(name)).into();
     let mut store = fixture.open();
@@ -186,7 +186,7 @@ fn a_later_list_adds_what_is_new_and_names_what_it_lacks() {
 }
 
 #[test]
-fn the_first_list_counts_its_duplicates() {
+fn row_47_the_first_list_counts_its_duplicates() {
     let mut fixture = Fixture::empty();
     let (store, loaded) = fixture
         .create(&names(&["a", BYSTANDER, "a", "b", "a"]))
@@ -201,7 +201,7 @@ fn the_first_list_counts_its_duplicates() {
 }
 
 #[test]
-fn a_load_that_fails_adds_nothing() {
+fn row_46_a_load_that_fails_adds_nothing() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.open();
     let (before, counts) = (fixture.contents(), store.counts());
@@ -219,7 +219,7 @@ fn a_load_that_fails_adds_nothing() {
 }
 
 #[test]
-fn names_of_any_bytes_come_back_as_they_were() {
+fn rows_49_and_50_names_of_any_bytes_come_back_as_they_were() {
     let long = "ü".repeat(100);
     let odd: Vec<FileName> = [
         &b"two\nlines\r\n"[..],

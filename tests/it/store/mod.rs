@@ -2,6 +2,7 @@
 
 mod columns;
 mod create;
+mod flat;
 mod owner;
 mod pace;
 mod queue;

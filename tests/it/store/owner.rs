@@ -9,7 +9,7 @@ use stride::store::{Filter, Lock, StoreError};
 use crate::support::{Fixture, POLICY, claim, failed, settle, settlement, succeeded};
 
 #[test]
-fn a_second_lock_is_refused_and_says_who_has_the_first() {
+fn row_37_a_second_lock_is_refused_and_says_who_has_the_first() {
     let fixture = Fixture::numbered(1);
     let lock = Lock::acquire(&fixture.database).unwrap();
     let before = fixture.contents();
@@ -31,7 +31,7 @@ fn a_second_lock_is_refused_and_says_who_has_the_first() {
 }
 
 #[test]
-fn a_lock_file_of_a_dead_process_is_no_lock() {
+fn row_38_a_lock_file_of_a_dead_process_is_no_lock() {
     let fixture = Fixture::numbered(1);
     for left in ["", r#"{"pi"#, r#"{"pid":1,"host":"elsewhere","since":0}"#] {
         fs::write(fixture.at("stride.db.lock"), left).unwrap();

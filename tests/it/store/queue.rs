@@ -308,7 +308,7 @@ fn only_what_is_pending_is_claimed() {
 }
 
 #[test]
-fn jobs_are_offered_in_list_order_with_what_is_left_of_their_wait() {
+fn row_40_jobs_are_offered_in_list_order_with_what_is_left_of_their_wait() {
     let fixture = Fixture::numbered(6);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("1"), succeeded("1"));

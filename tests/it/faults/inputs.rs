@@ -1,0 +1,308 @@
+//! Lists and files that are not as one would like them.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+use std::sync::mpsc;
+
+use serde_json::json;
+
+use super::{counts, named};
+use crate::cli::{Place, listed, until};
+use crate::support::{FakeApi, RawServer, Reply, within_limit};
+
+/// A service that says what it got.
+fn echo() -> FakeApi {
+    FakeApi::start(|request| {
+        let body = String::from_utf8_lossy(&request.body);
+        Reply::json(json!({"target": request.target, "body": body}))
+    })
+}
+
+/// The kind of failure of each job that failed, in list order.
+fn kinds(place: &Place) -> Vec<Vec<String>> {
+    place.sql("SELECT path, kind, outcome FROM job JOIN attempt ON job.id = attempt.job WHERE state = 3 ORDER BY position")
+}
+
+#[test]
+fn row_45_blank_lines_are_counted_and_the_last_line_needs_no_end() {
+    let api = echo();
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    for name in ["first", " spaces ", "carriage\r", "\u{feff}mark", "last"] {
+        place.write(name, "x");
+    }
+    place.write(
+        "list",
+        "first\n\n spaces \n\ncarriage\r\n\u{feff}mark\nlast",
+    );
+    place
+        .stride(&["run", "--url", &url, "--files-from", "list"])
+        .expect(0)
+        .says("list: 5 files")
+        .says("2 skipped (blank line)");
+    // In a table, marks and line ends are the format's and no part of a name.
+    place.write("table", "\u{feff}path\r\nfirst\r\n\r\nlast\r\n");
+    place
+        .stride(&[
+            "run",
+            "--url",
+            &url,
+            "--files-from",
+            "table",
+            "--list-format",
+            "csv",
+        ])
+        .expect(0)
+        .says("list: 2 files, none of them new");
+    assert_eq!(api.requests(), 6);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_46_a_new_run_that_is_killed_while_its_list_is_read_is_no_run() {
+    let api = echo();
+    let place = Place::new();
+    place.texts(50);
+    let words = ["run", "--url", &named(&api), "--files-from", "-"];
+    let mut command = place.command(&words);
+    let mut run = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = run.stdin.take().unwrap();
+    let names: String = (0..50).map(|i| format!("texts/{i:04}\n")).collect();
+    stdin.write_all(names.as_bytes()).unwrap();
+    until(|| listed(&place.at("")).contains(&".stride.db.new".to_owned()));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    drop(stdin);
+    place.stride(&["status"]).expect(6).says("there is no run");
+    place
+        .stride(&["run", "--url", &named(&api), "texts"])
+        .expect(0);
+    counts(&place, &[("total", 50), ("done", 50)]);
+    assert_eq!(
+        listed(&place.at("")),
+        ["stride.db", "stride.db.lock", "texts"]
+    );
+}
+
+#[test]
+fn rows_47_and_51_names_are_the_same_where_their_bytes_are() {
+    let api = echo();
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    place.write(composed, "one");
+    place.write(decomposed, "two");
+    place.write("a", "a");
+    place.write(
+        "list",
+        format!("a\n./a\na\n{composed}\n{decomposed}\n{composed}\n"),
+    );
+    place
+        .stride(&["run", "--url", &url, "--files-from", "list"])
+        .expect(0)
+        .says("list: 4 files; 2 duplicates collapsed");
+    assert_eq!(api.requests(), 5);
+    let exported = place.stride(&["export"]).expect(0).json();
+    assert_eq!(exported[composed]["body"], "one");
+    assert_eq!(exported[decomposed]["body"], "two");
+    assert_eq!(exported["./a"], exported["a"]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn rows_52_to_55_what_cannot_be_read_fails_without_a_call_and_holds_up_nobody() {
+    let api = echo();
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.write("elsewhere/file", "far away");
+    place.write("in/good", "good");
+    symlink("loop", place.at("in/loop")).unwrap();
+    symlink("../elsewhere/file", place.at("in/link")).unwrap();
+    symlink("nowhere", place.at("in/nothing")).unwrap();
+    let _socket = UnixListener::bind(place.at("in/socket")).unwrap();
+    let mode = rustix::fs::Mode::RUSR;
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, place.at("in/fifo"), kind, mode, 0).unwrap();
+    // Reading it fails as reading from a broken disk does.
+    let broken = "/proc/self/mem";
+    let list = [
+        "in/good",
+        "in/link",
+        "in/loop",
+        "in/nothing",
+        "in/socket",
+        "in/fifo",
+        "/proc/version",
+        broken,
+    ];
+    place.write("list", list.join("\n"));
+    place
+        .stride(&["run", "--url", &url, "--files-from", "list"])
+        .expect(3);
+    assert_eq!(api.requests(), 3);
+    let failed = kinds(&place);
+    let failed: Vec<(&str, &str)> = failed
+        .iter()
+        .map(|row| {
+            assert_eq!(row[2], "not_sent");
+            (row[0].as_str(), row[1].as_str())
+        })
+        .collect();
+    let not = "not_a_regular_file";
+    let expected = [
+        ("in/loop", "input_unreadable"),
+        ("in/nothing", "input_missing"),
+        ("in/socket", not),
+        ("in/fifo", not),
+        ("/proc/version", not),
+        (broken, "input_unreadable"),
+    ];
+    assert_eq!(failed, expected);
+    let exported = place.stride(&["export", "--partial"]).expect(0).json();
+    assert_eq!(exported["in/link"]["body"], "far away");
+    // A walk does not even take such things up.
+    let walked = Place::new();
+    let bystander_there = walked.with_bystander(&url);
+    let folder = place.at("in");
+    let words = ["run", "--url", &url, folder.to_str().unwrap()];
+    walked
+        .stride(&words)
+        .expect(0)
+        .says("list: 2 files; 4 skipped (not a file)");
+    assert_eq!(walked.bystander(), bystander_there);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_53_a_file_that_may_not_be_read_fails_without_a_call() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let api = echo();
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.write("secret", "x");
+    let nobodys = fs::Permissions::from_mode(0o000);
+    fs::set_permissions(place.at("secret"), nobodys).unwrap();
+    // The superuser may read everything, but for what it is told to do without.
+    let lesser = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
+    let starter = if fs::read(place.at("secret")).is_ok() {
+        &lesser[..]
+    } else {
+        &[]
+    };
+    let words = ["run", "--url", &url, "secret"];
+    place
+        .begin_command(&mut place.command_under(starter, &words))
+        .end()
+        .expect(3);
+    assert_eq!(kinds(&place), [["secret", "input_unreadable", "not_sent"]]);
+    assert_eq!(api.requests(), 1);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_56_an_empty_file_is_called_like_any_other() {
+    let api = echo();
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.write("empty", "");
+    place.stride(&["run", "--url", &url, "empty"]).expect(0);
+    let call = &api.log()[1];
+    assert_eq!(call.request.header("content-length"), Some("0"));
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// More than four gigabytes, of which nothing is on the disk.
+#[test]
+fn row_57_a_huge_file_is_streamed_in_little_memory() {
+    const SIZE: u64 = (4 << 30) + 1;
+    let (tell, told) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel::<()>();
+    let server = RawServer::start(move |mut stream| {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+            head.push(byte[0]);
+        }
+        let (mut buffer, mut got) = (vec![0; 1 << 20], 0);
+        while got < SIZE {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => got += read as u64,
+            }
+        }
+        let _ = tell.send((String::from_utf8(head).unwrap(), got));
+        let _ = wait.recv();
+        let answer =
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1\r\n\r\n1";
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let place = Place::new();
+    let file = fs::File::create(place.at("huge")).unwrap();
+    file.set_len(SIZE).unwrap();
+    let run = place.begin(&["run", "--url", &server.url(), "huge"]);
+    let (head, got) = within_limit(move || told.recv().unwrap());
+    assert!(
+        head.contains(&format!("content-length: {SIZE}\r\n")),
+        "{head}"
+    );
+    assert_eq!(got, SIZE);
+    let peak = run.peak_memory();
+    go_on.send(()).unwrap();
+    run.end().expect(0);
+    assert!(peak < 100 << 10, "{peak} KiB");
+}
+
+/// What is called again is sent as it is by then: under a new key after an answer, and after doubt under the old one, so
+/// that a service that knows the key can say that this is something else (row 77).
+#[test]
+fn row_59_a_file_that_was_changed_is_sent_as_it_is() {
+    let api = FakeApi::start(|request| match (request.target.as_str(), request.attempt) {
+        ("/answered", 0) => Reply::status(422),
+        ("/doubtful", 0) => Reply::close(),
+        _ => Reply::json(1),
+    });
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.write("answered", "old");
+    place.write("doubtful", "old");
+    let words = [
+        "run",
+        "--retries",
+        "0",
+        "--in-doubt",
+        "hold",
+        "--url",
+        &url,
+        "answered",
+        "doubtful",
+    ];
+    place.stride(&words).expect(3);
+    counts(&place, &[("failed", 1), ("held", 1)]);
+    place.write("answered", "new and longer");
+    place.write("doubtful", "new and longer");
+    place.stride(&["retry", "--queue-only"]).expect(0);
+    place.stride(&["retry", "--held"]).expect(0);
+    for (target, same) in [("/answered", false), ("/doubtful", true)] {
+        let calls = api.log();
+        let of = calls.iter().filter(|call| call.target == target);
+        let of: Vec<_> = of.collect();
+        assert_eq!(
+            (&*of[0].body, &*of[1].body),
+            (&b"old"[..], &b"new and longer"[..])
+        );
+        assert_eq!(of[0].key == of[1].key, same, "{target}");
+    }
+    assert_eq!(place.bystander(), bystander);
+}

@@ -1,0 +1,239 @@
+//! Signals, terminals and outputs that are gone: what a process meets from outside.
+
+use std::fs::{self, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::{counts, named};
+use crate::cli::{Place, Running, until};
+use crate::support::{Counter, FakeApi, Gate, Reply, within_limit};
+
+/// A service that answers the first calls at once, and the others when the gate is open.
+fn gated(at_once: usize) -> (FakeApi, Gate) {
+    let (gate, seen) = (Gate::default(), Counter::default());
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |_| match seen.add() {
+            before if before < at_once => Reply::json(1),
+            _ => Reply::json(1).when(&gate),
+        }
+    });
+    (api, gate)
+}
+
+/// The letter of a process's state: R, S, T and so on.
+fn state(run: &Running) -> char {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", run.pid())).unwrap();
+    let rest = stat.rsplit(')').next().unwrap();
+    rest.trim_start().chars().next().unwrap()
+}
+
+/// The writer waits for somebody else's transaction, as it would for a disk that does not answer, so neither of the
+/// first two signals can end the run soon. The code is the third one's own: whatever ends it sooner has the first's.
+#[test]
+fn row_7_a_third_signal_ends_the_process_where_it_stands() {
+    let (api, gate) = gated(2);
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(20);
+    let words = ["run", "-j", "3", "--grace", "1h", "--url", &url, "texts"];
+    let run = place.begin(&words);
+    api.wait_for(5);
+    run.signal(Signal::INT);
+    run.until_says("stopping: waiting for 3 calls");
+    let other = rusqlite::Connection::open(place.at("stride.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    gate.open();
+    run.signal(Signal::TERM);
+    run.signal(Signal::HUP);
+    // Which of the two comes last is the system's to say.
+    let ended = run.end();
+    assert!(matches!(ended.code, Some(129 | 143)), "{ended:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    counts(&place, &[("running", 3), ("done", 2)]);
+    place
+        .stride(&words)
+        .expect(0)
+        .says("recovered: 3 files in doubt");
+    counts(&place, &[("done", 21), ("in_doubt_recovered", 3)]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_8_a_terminal_that_is_closed_is_a_hangup_and_no_panic() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let (api, gate) = gated(20);
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(200);
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let end = || {
+        let flags = rustix::fs::OFlags::NOCTTY.bits() as i32;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).custom_flags(flags);
+        options.open(name.to_str().unwrap()).unwrap()
+    };
+    let words = ["run", "-j", "2", "--url", &url, "texts"];
+    // The process leads a session of which this is the terminal, as a shell in a window does.
+    let mut command = place.command_under(&["setsid", "--ctty"], &words);
+    command.env("TERM", "xterm");
+    command.stdin(end()).stdout(end()).stderr(end());
+    let mut run = command.spawn().unwrap();
+    // The command itself holds three ends of it.
+    drop(command);
+    api.wait_for(22);
+    drop(terminal);
+    gate.open();
+    let status = within_limit(move || run.wait().unwrap());
+    assert_eq!(status.code(), Some(129), "{status}");
+    counts(&place, &[("running", 0), ("in_doubt", 0)]);
+    place.stride(&words).expect(0);
+    assert_eq!(api.requests(), 201, "no file is called twice");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_9_nohup_means_that_a_hangup_is_ignored() {
+    let (api, gate) = gated(1);
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(3);
+    let words = ["run", "-j", "1", "--url", &url, "texts"];
+    let run = place.begin_command(&mut place.command_under(&["nohup"], &words));
+    api.wait_for(2);
+    run.signal(Signal::HUP);
+    gate.open();
+    run.end().expect(0);
+    assert_eq!(api.requests(), 4);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_10_a_run_goes_on_whatever_becomes_of_its_stdout() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(10);
+    let words = ["run", "--url", &url, "texts"];
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (files, stdout) in [(10, Stdio::from(writer)), (12, full.into())] {
+        place.texts(files);
+        let output = place.command(&words).stdout(stdout).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(api.requests(), files + 1);
+    }
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_11_the_database_has_none_of_the_standard_descriptors() {
+    let (api, gate) = gated(1);
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(3);
+    let words = ["run", "-j", "1", "--url", &url, "texts"];
+    let closing = ["/bin/sh", "-c", "exec \"$0\" \"$@\" <&- >&- 2>&-"];
+    let run = place.begin_command(&mut place.command_under(&closing, &words));
+    api.wait_for(2);
+    for descriptor in 0..3 {
+        let to = fs::read_link(format!("/proc/{}/fd/{descriptor}", run.pid())).unwrap();
+        assert_eq!(to.to_str(), Some("/dev/null"), "{descriptor}");
+    }
+    gate.open();
+    run.end().expect(0);
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_12_a_run_that_was_stopped_goes_on_and_nothing_was_taken_from_it() {
+    let (api, gate) = gated(2);
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(12);
+    let words = ["run", "-j", "3", "--timeout", "2s", "--url", &url, "texts"];
+    let run = place.begin(&words);
+    api.wait_for(5);
+    run.signal(Signal::STOP);
+    until(|| state(&run) == 'T');
+    // The answers come now, and nobody takes them before the calls' time is over.
+    gate.open();
+    place.stride(&["resume"]).expect(5);
+    // A length of time is the fault itself.
+    let stopped = Instant::now();
+    until(|| stopped.elapsed() > Duration::from_millis(3500));
+    run.signal(Signal::CONT);
+    run.end().expect(0);
+    counts(&place, &[("done", 13), ("attempts", 13), ("in_doubt", 0)]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_12_ctrl_z_and_fg_change_nothing() {
+    let (api, gate) = gated(2);
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(12);
+    let mut command = place.command(&["run", "-j", "3", "--url", &url, "texts"]);
+    // As a shell does it: in a group of its own, which somebody looks after. Others cannot be stopped in this way.
+    let run = place.begin_command(command.process_group(0));
+    api.wait_for(5);
+    run.signal(Signal::TSTP);
+    until(|| state(&run) == 'T');
+    gate.open();
+    run.signal(Signal::CONT);
+    run.end().expect(0);
+    counts(&place, &[("done", 13), ("attempts", 13), ("in_doubt", 0)]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_13_a_quit_is_a_crash() {
+    let (api, gate) = gated(2);
+    let place = Place::new();
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.texts(6);
+    let words = ["run", "-j", "3", "--url", &url, "texts"];
+    // No picture of the memory is wanted in this folder.
+    let starter = ["/bin/sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""];
+    let mut command = place.command_under(&starter, &words);
+    let mut run = command.stderr(Stdio::piped()).spawn().unwrap();
+    api.wait_for(5);
+    let pid = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(pid, Signal::QUIT).unwrap();
+    let mut said = String::new();
+    run.stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(run.wait().unwrap().signal(), Some(3), "{said}");
+    assert_eq!(place.status()["running"], json!(3));
+    gate.open();
+    place
+        .stride(&words)
+        .expect(0)
+        .says("recovered: 3 files in doubt");
+    counts(&place, &[("done", 7), ("in_doubt_recovered", 3)]);
+    assert_eq!(place.bystander(), bystander);
+}

@@ -1,0 +1,50 @@
+//! What a call costs the database does not grow with the list.
+
+use crate::support::Fixture;
+
+/// The statements of the writer's own verbs, as they stand in the source.
+fn statements() -> Vec<&'static str> {
+    let source = include_str!("../../../src/store/queue.rs");
+    let words = ["SELECT ", "UPDATE ", "INSERT ", "DELETE "];
+    let literals = source.split('"');
+    let found: Vec<&str> = literals
+        .filter(|text| words.iter().any(|word| text.starts_with(word)))
+        .collect();
+    // Those that offer and claim are among them.
+    for known in ["ORDER BY position LIMIT", "SET state = 1"] {
+        assert!(found.iter().any(|sql| sql.contains(known)), "{known}");
+    }
+    found
+}
+
+#[test]
+fn row_60_offering_claiming_and_settling_look_at_no_more_than_their_jobs() {
+    let fixture = Fixture::numbered(3);
+    let sql = fixture.sql();
+    let mut seen = 0;
+    for statement in statements() {
+        // Files that were drawn are in a table of their own, which has a few hundred rows.
+        if statement.contains(" drawn") {
+            continue;
+        }
+        let explained = format!("EXPLAIN QUERY PLAN {statement}");
+        let mut plan = sql
+            .prepare(&explained)
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        for parameter in 1..=plan.parameter_count() {
+            plan.raw_bind_parameter(parameter, 1).unwrap();
+        }
+        let mut rows = plan.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            let step: String = row.get(3).unwrap();
+            // The tally has one row, whatever the list.
+            let scans = step.starts_with("SCAN")
+                && !step.ends_with(" CONSTANT ROW")
+                && step != "SCAN tally";
+            let searches = !scans && !step.contains("TEMP B-TREE");
+            assert!(searches, "{step}: {statement}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 3, "{seen} steps were seen");
+}
