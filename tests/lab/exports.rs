@@ -48,10 +48,11 @@ pub(crate) fn perform(
         // Another format each time, so that the new file is none of the old ones.
         let new = round % FORMATS.len();
         let words = export(&list, FORMATS[new], &device.path().join("results"));
-        let cut_in_the_middle = random.bool();
+        // By turns, so that there is some of each however few rounds there are.
+        let cut_in_the_middle = round % 2 == 1;
         let mut run = list.begin(&words)?;
         let ended = if cut_in_the_middle {
-            run.during(Duration::from_millis(random.u64(1..60)))?
+            run.during(Duration::from_millis(random.u64(1..50)))?
         } else {
             run.during(Duration::from_secs(60))?
         };

@@ -62,7 +62,7 @@ fn one_list(
         list.crashes += 1;
         report.figure("kills", 1);
         let moment = format!("after kill {}", list.crashes);
-        if list.crashes % ASK_EVERY == 0 && !report.note(&list.judge(None)?, &moment) {
+        if list.crashes.is_multiple_of(ASK_EVERY) && !report.note(&list.judge(None)?, &moment) {
             return Ok(());
         }
     }

@@ -52,16 +52,16 @@ fn lies() -> Vec<(u8, &'static str, Lie)> {
             disk(it).complaints.push("row 1 missing".to_owned());
         }),
         lie(1, "verify complains", |it| {
-            it.unsound = Some("no".to_owned())
+            it.unsound = Some("no".to_owned());
         }),
         lie(2, "a result is lost", |it| {
             disk(it).results.remove(0);
         }),
         lie(2, "a result was changed", |it| {
-            disk(it).results[0].sha256 = "0".to_owned()
+            disk(it).results[0].sha256 = "0".to_owned();
         }),
         lie(2, "an outcome is lost", |it| {
-            disk(it).attempts[0].outcome = None
+            disk(it).attempts[0].outcome = None;
         }),
         lie(2, "a result was recorded twice", |it| {
             let again = it.events[1].clone();
@@ -69,16 +69,16 @@ fn lies() -> Vec<(u8, &'static str, Lie)> {
         }),
         lie(2, "the database is gone", |it| it.disk = None),
         lie(3, "a claim is lost", |it| {
-            it.events.push(claimed(9, "b", 3))
+            it.events.push(claimed(9, "b", 3));
         }),
         lie(3, "a claim has another key", |it| {
-            it.events[0].key = "k?".to_owned()
+            it.events[0].key = "k?".to_owned();
         }),
         lie(4, "a call has no attempt", |it| {
-            it.calls.push(call("b", "k?", "n9"))
+            it.calls.push(call("b", "k?", "n9"));
         }),
         lie(4, "a fresh key came twice", |it| {
-            it.calls.push(call("a", "ka1", "n9"))
+            it.calls.push(call("a", "ka1", "n9"));
         }),
         lie(4, "a key came again after an answer", |it| {
             disk(it).attempts[1].outcome = Some("failed".to_owned());
@@ -93,7 +93,7 @@ fn lies() -> Vec<(u8, &'static str, Lie)> {
             disk(it).results[0].says = Some(("b".to_owned(), "n3".to_owned()));
         }),
         lie(5, "a result is no answer", |it| {
-            disk(it).results[0].says = None
+            disk(it).results[0].says = None;
         }),
         lie(5, "a result belongs to another attempt's key", |it| {
             it.calls[0].key = "kb1".to_owned();
@@ -110,10 +110,10 @@ fn lies() -> Vec<(u8, &'static str, Lie)> {
             disk(it).attempts.extend(doubt);
         }),
         lie(8, "a done job has no result", |it| {
-            disk(it).jobs[2].done = true
+            disk(it).jobs[2].done = true;
         }),
         lie(8, "a result is of a job that is not done", |it| {
-            disk(it).jobs[0].done = false
+            disk(it).jobs[0].done = false;
         }),
         lie(9, "the last run failed", |it| it.finished = Some(Some(3))),
         lie(9, "the last run was killed", |it| it.finished = Some(None)),

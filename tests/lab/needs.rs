@@ -10,10 +10,10 @@ use crate::device::Kind;
 pub(crate) fn lacking(experiment: Experiment, fs: Option<Kind>) -> Option<String> {
     let mut lack = Vec::new();
     match experiment {
-        Experiment::Calls | Experiment::Errors => {
-            if !runs("strace", &["-qq", "-o", "/dev/null", "true"]) {
-                lack.push("strace, and the right to use it");
-            }
+        Experiment::Calls | Experiment::Errors
+            if !runs("strace", &["-qq", "-o", "/dev/null", "true"]) =>
+        {
+            lack.push("strace, or no right to use it");
         }
         Experiment::Cuts | Experiment::Exports | Experiment::Thin => {
             if !rustix::process::geteuid().is_root() {

@@ -48,11 +48,6 @@ impl Account {
     pub(crate) fn calls(&self) -> Vec<Call> {
         lock(&self.calls).clone()
     }
-
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        lock(&self.calls).len()
-    }
 }
 
 impl Service {

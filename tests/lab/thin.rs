@@ -48,7 +48,6 @@ fn one_round(lab: &Lab, report: &mut Report, random: &mut fastrand::Rng) -> Outc
     let mut list = lab.list(&name, FILES, THREADS, manner, Some(device.path()))?;
     let status = list.give(&list.run())?;
     report.figure("rounds", 1);
-    report.figure("calls before", list.account.count());
     list.crashes += 1;
     let code = status.code();
     if !code.is_some_and(|code| STORAGE.contains(&code)) {
@@ -60,7 +59,9 @@ fn one_round(lab: &Lab, report: &mut Report, random: &mut fastrand::Rng) -> Outc
     device.mount()?;
     if report.note(&list.judge(None)?, "after the disk has failed") {
         let last = list.give(&list.run())?;
-        report.note(&list.judge(Some(last))?, "at the end");
+        let evidence = list.evidence(Some(last))?;
+        report.note(&crate::oracle::judge(&evidence), "at the end");
+        evidence.sum_up(report);
     }
     if !report.has_failed() {
         list.remove()?;
