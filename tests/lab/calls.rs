@@ -70,7 +70,7 @@ fn one_point(lab: &Lab, report: &mut Report, point: Point<'_>) -> Outcome<bool> 
     let status = point.give(&list, &list.run())?.status;
     let killed = status.signal() == Some(9);
     if killed {
-        list.crashes += 1;
+        list.crashed();
         report.figure("points", 1);
         let last = list.give(&list.run())?;
         if report.note(&list.judge(Some(last))?, &point.to_string()) {

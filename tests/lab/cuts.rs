@@ -58,6 +58,7 @@ fn one_list(
     left: &mut usize,
     random: &mut fastrand::Rng,
 ) -> Outcome {
+    let mut cuts = 0;
     while *left > 0 && !is_stopped() {
         let mut run = list.begin(&list.run())?;
         let ended = run.during(Duration::from_millis(random.u64(MOMENT)))?;
@@ -65,11 +66,11 @@ fn one_list(
         report.figure("cuts", 1);
         // A run that has just ended has promised the most of all.
         let down = device.cut(ended.is_none().then(|| run.pid()))?;
-        list.void.push(down);
-        list.crashes += usize::from(ended.is_none());
+        list.cut_off(down, ended.is_none());
+        cuts += 1;
         drop(run);
         let evidence = list.evidence(ended)?;
-        let moment = format!("after cut {}", list.void.len());
+        let moment = format!("after cut {}", cuts);
         if !report.note(&crate::oracle::judge(&evidence), &moment) {
             return Ok(());
         }

@@ -138,7 +138,8 @@ pub(crate) fn command(program: &str, words: &[&str]) -> Outcome {
     .into())
 }
 
-fn monotonic() -> i64 {
+/// Nanoseconds on the clock by which the runners tell what happened.
+pub(crate) fn monotonic() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }

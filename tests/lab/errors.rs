@@ -76,7 +76,9 @@ fn one_point(lab: &Lab, report: &mut Report, point: Point<'_>) -> Outcome<bool> 
     let code = tampered.status.code();
     report.figure(outcome(code), 1);
     // What was in flight when it gave up is in doubt, as after a crash.
-    list.crashes += usize::from(code != Some(0));
+    if code != Some(0) {
+        list.crashed();
+    }
     let good = if point.fault == LIE {
         lied_to(&list, report, point, &tampered)?
     } else {
@@ -91,8 +93,12 @@ fn one_point(lab: &Lab, report: &mut Report, point: Point<'_>) -> Outcome<bool> 
 fn outcome(code: Option<i32>) -> &'static str {
     match code {
         Some(0) => "ended 0",
+        Some(1) => "ended 1",
+        Some(2) => "ended 2",
+        Some(3) => "ended 3",
         Some(6) => "ended 6",
         Some(7) => "ended 7",
+        Some(NO_PROGRAM) => "not even begun",
         _ => "ended otherwise",
     }
 }
@@ -128,12 +134,22 @@ fn lied_to(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) -
     let last = list.give(&list.run())?;
     good &= is_decent(report, point, last.code());
     let evidence = list.evidence(Some(last))?;
-    if seen(met.status.code()) || seen(last.code()) || evidence.unsound.is_some() {
-        report.figure("lies seen", 1);
+    if seen(last.code()) || evidence.unsound.is_some() {
+        report.figure("lies seen, and still to be seen", 1);
         return Ok(good);
     }
-    report.figure("lies without harm", 1);
-    good &= report.note(&crate::oracle::judge(&evidence), &point.to_string());
+    let mut broken = crate::oracle::judge(&evidence);
+    if seen(met.status.code()) {
+        // A log that has a hole in it ends there for whoever reads it next, who cannot know that there was more.
+        let before = broken.len();
+        broken.retain(|broken| !(2..=4).contains(&broken.rule));
+        let lost = broken.len() < before;
+        report.figure("lies seen, and something lost", usize::from(lost));
+        report.figure("lies seen, and nothing lost", usize::from(!lost));
+    } else {
+        report.figure("lies without harm", 1);
+    }
+    good &= report.note(&broken, &point.to_string());
     Ok(good)
 }
 

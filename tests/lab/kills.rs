@@ -43,6 +43,7 @@ fn one_list(
     left: &mut usize,
     random: &mut fastrand::Rng,
 ) -> Outcome {
+    let mut killed = 0_usize;
     while *left > 0 && !is_stopped() {
         // Once there is a run, going on with it is either command.
         let words = if list.database.exists() && random.bool() {
@@ -59,17 +60,18 @@ fn one_list(
             break;
         }
         *left -= 1;
-        list.crashes += 1;
+        list.crashed();
+        killed += 1;
         report.figure("kills", 1);
-        let moment = format!("after kill {}", list.crashes);
-        if list.crashes.is_multiple_of(ASK_EVERY) && !report.note(&list.judge(None)?, &moment) {
+        let moment = format!("after kill {}", killed);
+        if killed.is_multiple_of(ASK_EVERY) && !report.note(&list.judge(None)?, &moment) {
             return Ok(());
         }
     }
     let last = list.give(&list.run())?;
     let evidence = list.evidence(Some(last))?;
     evidence.sum_up(report);
-    let moment = format!("at the end, after {} kills", list.crashes);
+    let moment = format!("at the end, after {} kills", killed);
     report.note(&crate::oracle::judge(&evidence), &moment);
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
+use crate::device::monotonic;
 use crate::evidence;
 use crate::oracle::{Broken, Disk, Evidence, judge};
 use crate::service::{Account, Manner, Service};
@@ -34,9 +35,11 @@ pub(crate) struct List {
     pub(crate) account: Arc<Account>,
     pub(crate) threads: usize,
     /// Crashes so far.
-    pub(crate) crashes: usize,
+    crashes: usize,
+    /// When the last one was, on the monotonic clock.
+    last_crash: i64,
     /// When the disk was cut off.
-    pub(crate) void: Vec<(i64, i64)>,
+    void: Vec<(i64, i64)>,
     pub(crate) url: String,
     stride: PathBuf,
     names: BTreeSet<String>,
@@ -65,6 +68,7 @@ impl Lab {
             account,
             threads,
             crashes: 0,
+            last_crash: 0,
             void: Vec::new(),
             url,
             stride: self.stride.clone(),
@@ -117,6 +121,19 @@ impl List {
             "events.jsonl",
         ];
         words.map(str::to_owned).into()
+    }
+
+    /// A runner has just ended in a way that may leave calls in doubt.
+    pub(crate) fn crashed(&mut self) {
+        self.crashes += 1;
+        self.last_crash = monotonic();
+    }
+
+    /// The disk was cut off from when to when, while a runner was at work or after its end.
+    pub(crate) fn cut_off(&mut self, down: (i64, i64), at_work: bool) {
+        self.void.push(down);
+        self.last_crash = down.0;
+        self.crashes += usize::from(at_work);
     }
 
     /// A command of stride, in the list's folder.
@@ -175,6 +192,7 @@ impl List {
             names: self.names.clone(),
             threads: self.threads,
             crashes: self.crashes,
+            last_crash: self.last_crash,
             events: evidence::events(&self.folder.join("events.jsonl"))?,
             void: self.void.clone(),
             calls: self.account.calls(),

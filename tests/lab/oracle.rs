@@ -17,6 +17,8 @@ pub(crate) struct Evidence {
     pub(crate) threads: usize,
     /// How often a runner was ended in a way that may leave calls in doubt.
     pub(crate) crashes: usize,
+    /// When the last of those was, on the monotonic clock.
+    pub(crate) last_crash: i64,
     /// What the runners say.
     pub(crate) events: Vec<Event>,
     /// Spans of the monotonic clock in which the disk was cut off: what is said then proves nothing.
@@ -34,13 +36,17 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Adds the figures of a list that has come to its end to those of its experiment.
     pub(crate) fn sum_up(&self, report: &mut Report) {
-        let succeeded = |event: &&Event| matches!(&event.what, What::Settled { outcome, .. } if outcome == "succeeded");
+        let before = |event: &&Event| {
+            let succeeded =
+                matches!(&event.what, What::Settled { outcome, .. } if outcome == "succeeded");
+            succeeded && event.t <= self.last_crash
+        };
         let attempts = self.disk.iter().flat_map(|disk| &disk.attempts);
         let doubt = attempts.filter(|attempt| attempt.outcome.as_deref() == Some("in_doubt"));
         report.figure("files", self.names.len());
         report.figure("calls", self.calls.len());
-        let told = self.events.iter().filter(succeeded);
-        report.figure("results told in time", told.count());
+        let told = self.events.iter().filter(before);
+        report.figure("results told before a crash", told.count());
         report.figure("in doubt", doubt.count());
         report.figure("bound", self.crashes * self.threads);
     }

@@ -48,7 +48,7 @@ fn one_round(lab: &Lab, report: &mut Report, random: &mut fastrand::Rng) -> Outc
     let mut list = lab.list(&name, FILES, THREADS, manner, Some(device.path()))?;
     let status = list.give(&list.run())?;
     report.figure("rounds", 1);
-    list.crashes += 1;
+    list.crashed();
     let code = status.code();
     if !code.is_some_and(|code| STORAGE.contains(&code)) {
         report.fail(format!("the disk failed, and the run ended with {code:?}"));
