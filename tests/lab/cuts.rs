@@ -70,7 +70,7 @@ fn one_list(
         cuts += 1;
         drop(run);
         let evidence = list.evidence(ended)?;
-        let moment = format!("after cut {}", cuts);
+        let moment = format!("after cut {cuts}");
         if !report.note(&crate::oracle::judge(&evidence), &moment) {
             return Ok(());
         }

@@ -63,7 +63,7 @@ fn one_list(
         list.crashed();
         killed += 1;
         report.figure("kills", 1);
-        let moment = format!("after kill {}", killed);
+        let moment = format!("after kill {killed}");
         if killed.is_multiple_of(ASK_EVERY) && !report.note(&list.judge(None)?, &moment) {
             return Ok(());
         }
@@ -71,7 +71,7 @@ fn one_list(
     let last = list.give(&list.run())?;
     let evidence = list.evidence(Some(last))?;
     evidence.sum_up(report);
-    let moment = format!("at the end, after {} kills", killed);
+    let moment = format!("at the end, after {killed} kills");
     report.note(&crate::oracle::judge(&evidence), &moment);
     Ok(())
 }
