@@ -207,14 +207,18 @@ fn check(path: &Path) -> Result<()> {
             });
         }
     }
-    match open_immutable(path).and_then(|connection| what_it_is(&connection)) {
+    let look = || open_immutable(path).and_then(|connection| what_it_is(&connection));
+    let is_cut =
+        |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
+    let found = match look() {
+        // Somebody was folding the log in, and has done so by now.
+        Err(error) if is_cut(&error) && !has_log(path) => look(),
+        found => found,
+    };
+    match found {
         Ok(found) => accept(found, path),
         // What of the log was folded in when the disk was full or the power went is not whole without the rest.
-        Err(error)
-            if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) && has_log(path) =>
-        {
-            Ok(())
-        }
+        Err(error) if is_cut(&error) && has_log(path) => Ok(()),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             Err(StoreError::Foreign {
                 path: path.to_owned(),
