@@ -84,7 +84,13 @@ impl Place {
 
     /// A command that another program begins, such as `nohup`.
     pub(crate) fn command_under(&self, starter: &[&str], words: &[&str]) -> Command {
-        let mut all = [starter, &[env!("CARGO_BIN_EXE_stride")], words]
+        // Whoever runs the tests may ignore signals, as a shell does for what it begins in the background, and that is
+        // inherited.
+        let anew: &[&str] = match cfg!(target_os = "linux") {
+            true => &["env", "--default-signal"],
+            false => &[],
+        };
+        let mut all = [anew, starter, &[env!("CARGO_BIN_EXE_stride")], words]
             .concat()
             .into_iter();
         let mut command = Command::new(all.next().unwrap());
