@@ -81,9 +81,9 @@ struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Experiment {
-    /// A little of everything, in two minutes
+    /// A little of everything, in one to two minutes
     Short,
-    /// Everything, in full: about twenty minutes
+    /// Everything, in full: about a quarter of an hour
     Long,
     /// Whether the oracle itself sees what is wrong
     Oracle,
