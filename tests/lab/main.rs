@@ -159,7 +159,7 @@ impl Options {
                     *experiment,
                     self.rounds.unwrap_or(20),
                     self.every,
-                    self.fs,
+                    self.fs.filter(|_| matches!(experiment, Cuts | Exports)),
                 )],
             });
         }
