@@ -115,7 +115,11 @@ impl From<StoreError> for Problem {
                 .hint("put it on a disk of this machine with --db FILE, or add --allow-network-fs"),
             StoreError::ManyNames { path, .. } => Self::of(exit::UNUSABLE, &error)
                 .cause("under each name it would have a log of its own, and results would be lost")
-                .hint(format!("make a copy of it, and use that: cp {0} {0}.copy", quoted(path))),
+                .hint(format!(
+                    "remove the other names, which this finds: find {} -xdev -samefile {}",
+                    quoted(path.parent().unwrap_or(Path::new("/"))),
+                    quoted(path)
+                )),
             StoreError::Copy { .. } => Self::of(exit::UNUSABLE, &error)
                 .note("nothing was changed")
                 .hint("make room for a copy beside it, in a folder that can be written"),

@@ -195,16 +195,14 @@ impl Progress {
                 "{warning} the log beside the database has {}: some program reads the database without a pause, and keeps it from being folded in",
                 size(*bytes)
             ),
-            Storage::Failed { message, in_flight } => {
-                let waiting = match in_flight {
-                    0 => String::new(),
-                    calls => format!(
-                        "; waiting for {}, to save what they come to; press Ctrl-C to give them up",
-                        counted(*calls as u64, "call")
-                    ),
-                };
-                format!("{} {}{waiting}", self.terminal.red("failing:"), escaped(message.as_bytes()))
-            }
+            // Where nothing has to be waited for, the error itself comes next.
+            Storage::Failed { in_flight: 0, .. } => return,
+            Storage::Failed { message, in_flight } => format!(
+                "{} {}; waiting for {}, to save what they come to; press Ctrl-C twice to give them up",
+                self.terminal.red("failing:"),
+                escaped(message.as_bytes()),
+                counted(*in_flight as u64, "call")
+            ),
         });
     }
 

@@ -143,9 +143,13 @@ pub(super) fn problem(db: &Path, error: RunError) -> Problem {
             format!("end what keeps the database locked; then {resume}"),
         ),
         StoreError::Damaged { .. } => return Problem::from_damage(source, rescue_notes(rescued)),
-        StoreError::Full { .. } | StoreError::NoRoom { .. } => (
+        StoreError::Full { .. } => (
             exit::STORAGE,
             format!("make room on the disk; then {resume}"),
+        ),
+        StoreError::NoRoom { .. } => (
+            exit::STORAGE,
+            format!("make room on the disk, or keep less free with --min-free; then {resume}"),
         ),
         _ => (exit::STORAGE, format!("mend the storage; then {resume}")),
     };
