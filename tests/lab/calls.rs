@@ -7,7 +7,7 @@ use crate::list::Lab;
 use crate::report::Report;
 use crate::service::Manner;
 use crate::strace::Point;
-use crate::{Outcome, is_stopped};
+use crate::{Outcome, points};
 
 /// The calls that change what others can see. Which of two is used differs between systems.
 const CALLS: [&str; 15] = [
@@ -47,19 +47,15 @@ pub(crate) fn perform(
         .into_iter()
         .filter(|call| only.is_none_or(|only| only == *call))
     {
-        let mut n = 1 + random.usize(..every);
-        while !is_stopped() {
+        points(every, random, |n| {
             let point = Point {
                 call,
                 fault: "signal=KILL",
                 n,
                 for_good: false,
             };
-            if !one_point(lab, report, point)? {
-                break;
-            }
-            n += every;
-        }
+            one_point(lab, report, point)
+        })?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::calls::{FILES, MANNER, THREADS};
 use crate::list::{Lab, List};
 use crate::report::Report;
 use crate::strace::{Point, Tampered};
-use crate::{Outcome, is_stopped};
+use crate::{Outcome, points};
 
 /// Which call fails, how, and whether also from then on.
 const FAULTS: [(&str, &str, bool); 11] = [
@@ -46,19 +46,15 @@ pub(crate) fn perform(
             if for_good && !also_for_good {
                 continue;
             }
-            let mut n = 1 + random.usize(..every);
-            while !is_stopped() {
+            points(every, random, |n| {
                 let point = Point {
                     call,
                     fault,
                     n,
                     for_good,
                 };
-                if !one_point(lab, report, point)? {
-                    break;
-                }
-                n += every;
-            }
+                one_point(lab, report, point)
+            })?;
         }
     }
     Ok(())

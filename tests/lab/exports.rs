@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::Outcome;
 use crate::device::{Device, Kind};
 use crate::list::{Lab, List};
 use crate::report::Report;
 use crate::service::Manner;
-use crate::{Outcome, is_stopped};
 
 const FILES: usize = 400;
 const PADDING: usize = 20_000;
@@ -41,10 +41,7 @@ pub(crate) fn perform(
     let folder = lab.folder.join(report.folder());
     let mut device = Device::make(&folder, kind, MEBIBYTES, &[])?;
     let mut old = None;
-    for round in 0..rounds {
-        if is_stopped() || report.has_failed() {
-            break;
-        }
+    crate::rounds(report, rounds, |report, round| {
         // Another format each time, so that the new file is none of the old ones.
         let new = round % FORMATS.len();
         let words = export(&list, FORMATS[new], &device.path().join("results"));
@@ -90,7 +87,8 @@ pub(crate) fn perform(
             ));
         }
         old = is;
-    }
+        Ok(())
+    })?;
     kills(&list, report, rounds * 4, &whole, random)?;
     if report.has_failed() {
         return Ok(());

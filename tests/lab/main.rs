@@ -79,6 +79,34 @@ struct Options {
     folder: Option<PathBuf>,
 }
 
+/// Makes so many rounds, unless somebody has had enough or one has failed. Each gets its number.
+pub(crate) fn rounds(
+    report: &mut Report,
+    most: usize,
+    mut one: impl FnMut(&mut Report, usize) -> Outcome,
+) -> Outcome {
+    for round in 0..most {
+        if is_stopped() || report.has_failed() {
+            break;
+        }
+        one(report, round)?;
+    }
+    Ok(())
+}
+
+/// Goes from one point to the next, every so many of them from a random one on, until there is none.
+pub(crate) fn points(
+    every: usize,
+    random: &mut fastrand::Rng,
+    mut one: impl FnMut(usize) -> Outcome<bool>,
+) -> Outcome {
+    let mut n = 1 + random.usize(..every);
+    while !is_stopped() && one(n)? {
+        n += every;
+    }
+    Ok(())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Experiment {
     /// A little of everything, in one to two minutes

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::Outcome;
 use crate::device::{Device, Kind, command, unmount};
 use crate::list::Lab;
 use crate::report::Report;
 use crate::service::Manner;
-use crate::{Outcome, is_stopped};
 
 const THREADS: usize = 8;
 const FILES: usize = 1500;
@@ -24,13 +24,7 @@ pub(crate) fn perform(
     rounds: usize,
     random: &mut fastrand::Rng,
 ) -> Outcome {
-    for _ in 0..rounds {
-        if is_stopped() || report.has_failed() {
-            break;
-        }
-        one_round(lab, report, random)?;
-    }
-    Ok(())
+    crate::rounds(report, rounds, |report, _| one_round(lab, report, random))
 }
 
 fn one_round(lab: &Lab, report: &mut Report, random: &mut fastrand::Rng) -> Outcome {

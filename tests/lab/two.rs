@@ -3,10 +3,10 @@
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
+use crate::Outcome;
 use crate::list::Lab;
 use crate::report::Report;
 use crate::service::Manner;
-use crate::{Outcome, is_stopped};
 
 /// The exit code that says that somebody else is at work.
 const BUSY: i32 = 5;
@@ -19,10 +19,7 @@ pub(crate) fn perform(
     rounds: usize,
     random: &mut fastrand::Rng,
 ) -> Outcome {
-    for _ in 0..rounds {
-        if is_stopped() || report.has_failed() {
-            break;
-        }
+    crate::rounds(report, rounds, |report, _| {
         // Slow enough that a lock which is only believed for a while would have been given up.
         let manner = Manner {
             shortest: Duration::from_millis(300),
@@ -58,8 +55,8 @@ pub(crate) fn perform(
         if !report.has_failed() {
             list.remove()?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// A command that wants the database, by its name or by another one.

@@ -17,8 +17,8 @@ mod two;
 use serde_json::{Value, json};
 
 use crate::cli::Place;
-use crate::support::FakeApi;
 use crate::support::api::Logged;
+use crate::support::{Counter, FakeApi, Gate, Reply};
 
 /// A place with so many files, and the URL of a service with the file's name in it.
 fn place(files: usize) -> Place {
@@ -29,6 +29,22 @@ fn place(files: usize) -> Place {
 
 fn named(api: &FakeApi) -> String {
     format!("{}/{{name}}", api.url())
+}
+
+/// A service that answers the first calls at once, each with its target, and the others when the gate is open.
+fn gated(at_once: usize) -> (FakeApi, Gate) {
+    let (gate, seen) = (Gate::default(), Counter::default());
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |request| {
+            let reply = Reply::json(json!(request.target));
+            match seen.add() {
+                before if before < at_once => reply,
+                _ => reply.when(&gate),
+            }
+        }
+    });
+    (api, gate)
 }
 
 /// The words of a run with repeats at once.

@@ -10,22 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{counts, named};
+use super::{counts, gated, named};
 use crate::cli::{Place, Running, until};
-use crate::support::{Counter, FakeApi, Gate, Reply, within_limit};
-
-/// A service that answers the first calls at once, and the others when the gate is open.
-fn gated(at_once: usize) -> (FakeApi, Gate) {
-    let (gate, seen) = (Gate::default(), Counter::default());
-    let api = FakeApi::start({
-        let gate = gate.clone();
-        move |_| match seen.add() {
-            before if before < at_once => Reply::json(1),
-            _ => Reply::json(1).when(&gate),
-        }
-    });
-    (api, gate)
-}
+use crate::support::{FakeApi, Reply, within_limit};
 
 /// The letter of a process's state: R, S, T and so on.
 fn state(run: &Running) -> char {

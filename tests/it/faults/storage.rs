@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{counts, named, run};
+use super::{counts, gated, named, run};
 use crate::cli::{Place, Ran, Running};
-use crate::support::{Counter, FakeApi, Gate, Reply};
+use crate::support::{FakeApi, Gate, Reply};
 
 const FILES: usize = 6;
 
@@ -22,16 +22,8 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let gate = Gate::default();
-        let (behind, calls) = (gate.clone(), Counter::default());
-        let api = FakeApi::start(move |request| {
-            let reply = Reply::json(format!("\"{}\"", request.target));
-            // The bystander's call, and that which goes alone.
-            match calls.add() {
-                0 | 1 => reply,
-                _ => reply.when(&behind),
-            }
-        });
+        // The bystander's call, and that which goes alone.
+        let (api, gate) = gated(2);
         let place = Place::new();
         let url = named(&api);
         let bystander = place.with_bystander(&url);
@@ -212,17 +204,8 @@ fn row_34_a_database_that_stays_locked_is_told_of_and_left_in_time() {
 
 /// What `ulimit` says to a shell before it becomes stride.
 fn limited(place: &Place, limit: &str, words: &[&str]) -> Ran {
-    let stride = place.command(words);
-    let mut shell = Command::new("/bin/sh");
-    shell
-        .arg("-c")
-        .arg(format!("ulimit {limit}; exec \"$0\" \"$@\""))
-        .arg(stride.get_program())
-        .args(stride.get_args())
-        .current_dir(place.at("."))
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", place.at(".home"));
+    let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
+    let mut shell = place.command_under(&["/bin/sh", "-c", &script], words);
     place.begin_command(&mut shell).end()
 }
 
@@ -438,31 +421,20 @@ fn row_36_a_slow_disk_makes_a_run_slow_and_nothing_else() {
     let url = named(&api);
     let bystander = place.with_bystander(&url);
     place.texts(8);
-    let stride = place.command(&run(&url, &["-j", "2"]));
-    let mut command = Command::new("strace");
-    command
-        .args([
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=fsync,fdatasync",
-        ])
-        .args(["-e", "inject=fsync,fdatasync:delay_enter=100000"])
-        .arg(stride.get_program())
-        .args(stride.get_args())
-        .current_dir(place.at("."))
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("HOME", place.at(".home"));
-    if command.output().is_err() {
+    let delay = "inject=fsync,fdatasync:delay_enter=100000";
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null"];
+    let trace = ["-e", "trace=fsync,fdatasync", "-e", delay];
+    if Command::new(strace[0]).arg("-V").output().is_err() {
         #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
         {
             eprintln!("skipped: strace is missing, which makes a disk slow");
         }
         return;
     }
+    let starter = [&strace[..], &trace].concat();
+    let words = run(&url, &["-j", "2"]);
+    let ran = place.begin_command(&mut place.command_under(&starter, &words));
+    ran.end().expect(0);
     assert_eq!(api.requests(), 9);
     counts(&place, &[("done", 9), ("in_doubt", 0), ("attempts", 9)]);
     assert_eq!(place.bystander(), bystander);

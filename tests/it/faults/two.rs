@@ -8,20 +8,13 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{counts, named};
+use super::{counts, gated, named};
 use crate::cli::Place;
-use crate::support::{Counter, FakeApi, Gate, Reply};
+use crate::support::{Counter, FakeApi, Reply};
 
 #[test]
 fn rows_37_and_42_a_second_runner_leaves_at_once_and_changes_nothing() {
-    let (gate, seen) = (Gate::default(), Counter::default());
-    let api = FakeApi::start({
-        let gate = gate.clone();
-        move |_| match seen.add() {
-            0 => Reply::json(1),
-            _ => Reply::json(1).when(&gate),
-        }
-    });
+    let (api, gate) = gated(1);
     let place = Place::new();
     let url = named(&api);
     let bystander = place.with_bystander(&url);
@@ -61,14 +54,7 @@ fn rows_37_and_42_a_second_runner_leaves_at_once_and_changes_nothing() {
 /// Who holds a run is what the system says of the lock, and not the number in the file, which may be anybody's by now.
 #[test]
 fn row_38_the_number_of_a_dead_runner_keeps_nobody_out() {
-    let (gate, seen) = (Gate::default(), Counter::default());
-    let api = FakeApi::start({
-        let gate = gate.clone();
-        move |_| match seen.add() {
-            0 => Reply::json(1),
-            _ => Reply::json(1).when(&gate),
-        }
-    });
+    let (api, gate) = gated(1);
     let place = Place::new();
     let url = named(&api);
     let bystander = place.with_bystander(&url);
