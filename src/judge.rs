@@ -114,6 +114,11 @@ impl Judge {
         })
     }
 
+    /// Whether judging takes no longer than reading the answer, because there is no expression to be evaluated.
+    pub fn is_quick(&self) -> bool {
+        self.success.is_none()
+    }
+
     /// Whether an answer's headers are to be kept, because an expression looks at them.
     pub fn keeps_headers(&self) -> bool {
         self.keeps_headers

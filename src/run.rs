@@ -6,7 +6,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::caller::{Caller, FnCaller};
+use crate::caller::FnCaller;
 use crate::engine::{self, MakeCaller, Outline, RunError, Stop};
 use crate::event::Event;
 use crate::export::{self, ExportError, Format, Selection};
@@ -100,11 +100,11 @@ impl Run {
     where
         F: FnMut(&Job) -> Result<Answer, Failure> + Clone + Send + 'static,
     {
-        let mut make = move || Ok(Box::new(FnCaller(call.clone())) as Box<dyn Caller>);
+        let mut make = move || Ok(FnCaller(call.clone()).into());
         self.process_with(settings, &mut make, &Stop::new(), &mut |_| {})
     }
 
-    /// As [`process`](Self::process), with a [`Caller`] of its own for each thread, a way to stop, and every
+    /// As [`process`](Self::process), with a [`Caller`](crate::caller::Caller) of its own for each thread, a way to stop, and every
     /// event.
     ///
     /// # Errors

@@ -2,18 +2,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::task::JoinHandle;
 
 use super::progress::Progress;
+use super::reading::{Reading, is_away};
 use super::source::{Input, refusal, shorter};
 use crate::job::{Class, Failure, Outcome};
 
@@ -32,7 +33,7 @@ pub(super) fn unsendable(kind: &'static str, message: String) -> Outcome {
 #[derive(Debug, Default)]
 pub(super) struct Segments(VecDeque<Segment>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Segment {
     Bytes(Vec<u8>),
     File(Input),
@@ -51,7 +52,7 @@ impl Segment {
 
     /// Reads from the place `at` of what is sent on, into `buffer`. Returns how much is filled, and how far that
     /// leads in the file.
-    fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
+    fn read(&self, reading: Reading, at: u64, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
         let (input, most) = match self {
             Self::Bytes(bytes) => {
                 let rest = &bytes[(at as usize).min(bytes.len())..];
@@ -67,13 +68,13 @@ impl Segment {
             return Ok((0, 0));
         }
         if matches!(self, Self::File(_)) {
-            return match input.file.read_at(&mut buffer[..most], at)? {
+            return match reading.read_at(&input.file, &mut buffer[..most], at)? {
                 0 => Err(shorter()),
                 read => Ok((read, read as u64)),
             };
         }
         let mut bytes = vec![0; most];
-        let read = input.file.read_exact_at(&mut bytes, at);
+        let read = reading.read_exact_at(&input.file, &mut bytes, at);
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => shorter(),
             _ => error,
@@ -114,29 +115,37 @@ impl Segments {
     }
 
     /// The beginning, at most so many bytes of it.
-    pub(super) fn beginning(&self, most: usize) -> io::Result<Vec<u8>> {
-        let mut out = Vec::new();
+    pub(super) fn beginning(&self, most: usize, reading: Reading) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(self.length()).unwrap_or(most).min(most);
+        // No more room than that is made before a byte has been read; a piece in base64 takes four bytes at least.
+        let mut out = Vec::with_capacity(length.min(PIECE) + 4);
         for segment in &self.0 {
             let mut at = 0;
-            loop {
-                let room = most.saturating_sub(out.len());
-                let mut buffer = vec![0; PIECE];
-                let (filled, read) = segment.read(at, &mut buffer)?;
-                if filled == 0 || room == 0 {
+            while out.len() < most {
+                let filled = out.len();
+                let room = (most - filled).min(PIECE).max(4);
+                out.resize(filled + room, 0);
+                let (more, read) = segment.read(reading, at, &mut out[filled..])?;
+                out.truncate(filled + more);
+                if more == 0 {
                     break;
                 }
-                out.extend_from_slice(&buffer[..filled.min(room)]);
                 at += read;
             }
         }
+        out.truncate(most);
         Ok(out)
     }
 
     /// The body to send: its length is fixed now.
-    pub(super) fn into_body(self, progress: &Progress) -> Result<reqwest::Body, Outcome> {
+    pub(super) fn into_body(
+        self,
+        progress: &Progress,
+        reading: Reading,
+    ) -> Result<reqwest::Body, Outcome> {
         let length = self.length();
         if length <= WHOLE {
-            let whole = self.beginning(length as usize);
+            let whole = self.beginning(length as usize, reading);
             return whole.map(Into::into).map_err(|error| refusal(&error));
         }
         Ok(reqwest::Body::wrap(Stream {
@@ -144,12 +153,13 @@ impl Segments {
             at: 0,
             left: length,
             spare: Spare::default(),
+            reading: None,
             progress: progress.clone(),
         }))
     }
 }
 
-/// Streams a body. Files are read in the thread that makes the call, which waits for nothing else.
+/// Streams a body. What of its files is in memory is read at once, and what is not by a thread that may wait.
 struct Stream {
     segments: VecDeque<Segment>,
     /// Where in the first of them.
@@ -157,7 +167,16 @@ struct Stream {
     /// How much is left to be sent, in bytes.
     left: u64,
     spare: Spare,
+    /// The piece that is being waited for.
+    reading: Option<JoinHandle<io::Result<Filled>>>,
     progress: Progress,
+}
+
+/// A buffer, how much of it is filled, and how far that leads in the segment.
+struct Filled {
+    buffer: Vec<u8>,
+    filled: usize,
+    read: u64,
 }
 
 /// Buffers that have been sent, to be filled again: giving each back to the system and asking it for the next
@@ -195,10 +214,13 @@ impl Drop for Piece {
 }
 
 impl Stream {
-    fn read(&mut self) -> io::Result<Bytes> {
-        while let Some(segment) = self.segments.front() {
-            let mut buffer = self.spare.take();
-            let (filled, read) = segment.read(self.at, &mut buffer)?;
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        loop {
+            let Filled {
+                buffer,
+                filled,
+                read,
+            } = ready!(self.poll_filled(context))?;
             if filled == 0 {
                 self.spare.buffers().push(buffer);
                 self.segments.pop_front();
@@ -207,14 +229,46 @@ impl Stream {
             }
             self.at += read;
             self.left -= filled as u64;
-            return Ok(Bytes::from_owner(Piece {
+            return Poll::Ready(Ok(Bytes::from_owner(Piece {
                 buffer,
                 filled,
                 spare: self.spare.clone(),
-            }));
+            })));
         }
-        // What is left is the sum of the segments.
-        Err(shorter())
+    }
+
+    /// Fills a buffer with what comes next of the first segment.
+    fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+        if let Some(reading) = &mut self.reading {
+            let read = ready!(Pin::new(reading).poll(context));
+            self.reading = None;
+            return Poll::Ready(read.unwrap_or_else(|error| Err(io::Error::other(error))));
+        }
+        let Some(segment) = self.segments.front() else {
+            // What is left is the sum of the segments.
+            return Poll::Ready(Err(shorter()));
+        };
+        let (at, mut buffer) = (self.at, self.spare.take());
+        match segment.read(Reading::AtHand, at, &mut buffer) {
+            Err(error) if is_away(&error) => {}
+            done => {
+                return Poll::Ready(done.map(|(filled, read)| Filled {
+                    buffer,
+                    filled,
+                    read,
+                }));
+            }
+        }
+        let segment = segment.clone();
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            let (filled, read) = segment.read(Reading::Patient, at, &mut buffer)?;
+            Ok(Filled {
+                buffer,
+                filled,
+                read,
+            })
+        }));
+        self.poll_filled(context)
     }
 }
 
@@ -224,12 +278,12 @@ impl Body for Stream {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let piece = self.read();
+        let piece = ready!(self.poll_read(context));
         let done = self.left == 0;
         let now = Instant::now();
         self.progress.upload(|upload| {
@@ -250,17 +304,19 @@ impl Body for Stream {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt as _;
+
     use super::super::source::Source;
     use super::*;
 
-    #[test]
-    fn segments_follow_each_other_whatever_their_sizes() {
+    #[tokio::test]
+    async fn segments_follow_each_other_whatever_their_sizes() {
         let folder = tempfile::tempdir().unwrap();
         for size in [0, 1, 2, 3, PIECE_BEFORE_BASE64, PIECE, 3 * PIECE + 1] {
             let bytes: Vec<u8> = (0..size).map(|i| (i * i / 7) as u8).collect();
             let path = folder.path().join("file");
             std::fs::write(&path, &bytes).unwrap();
-            let source = Source::of(&path);
+            let source = Source::of(&path, Reading::Patient);
             let mut segments = Segments::default();
             segments.bytes().extend_from_slice(b"<");
             segments.file(source.share().unwrap());
@@ -270,23 +326,46 @@ mod tests {
             let encoded = STANDARD.encode(&bytes);
             let expected = [b"<", &bytes[..], b"|", encoded.as_bytes(), b">"].concat();
             assert_eq!(segments.length(), expected.len() as u64);
-            assert_eq!(segments.beginning(usize::MAX).unwrap(), expected);
-            assert_eq!(
-                segments.beginning(7).unwrap(),
-                expected[..expected.len().min(7)]
-            );
-            let mut stream = Stream {
+            for most in [0, 1, 7, expected.len(), usize::MAX] {
+                assert_eq!(
+                    segments.beginning(most, Reading::Patient).unwrap(),
+                    expected[..expected.len().min(most)]
+                );
+            }
+            let stream = Stream {
                 left: segments.length(),
                 segments: segments.0,
                 at: 0,
                 spare: Spare::default(),
+                reading: None,
                 progress: Progress::default(),
             };
-            let mut sent = Vec::new();
-            while stream.left > 0 {
-                sent.extend_from_slice(&stream.read().unwrap());
-            }
+            let sent = stream.collect().await.unwrap().to_bytes();
             assert!(sent == expected, "{size}");
         }
+    }
+
+    /// Files that are made while they are read cannot be read without waiting.
+    #[tokio::test]
+    async fn what_is_not_at_hand_is_waited_for() {
+        let file = std::fs::File::open("/proc/self/environ").unwrap();
+        let expected = std::fs::read("/proc/self/environ").unwrap();
+        let input = Input {
+            file: Arc::new(file),
+            size: expected.len() as u64,
+        };
+        let mut segments = Segments::default();
+        segments.file(input);
+        let error = segments.beginning(usize::MAX, Reading::AtHand).unwrap_err();
+        assert!(is_away(&error));
+        let stream = Stream {
+            left: segments.length(),
+            segments: segments.0,
+            at: 0,
+            spare: Spare::default(),
+            reading: None,
+            progress: Progress::default(),
+        };
+        assert!(stream.collect().await.unwrap().to_bytes() == expected);
     }
 }

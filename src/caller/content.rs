@@ -180,7 +180,8 @@ impl Place {
         }
         let path = self.path.fill(Encoding::Plain, job, source)?;
         let path = Path::new(std::ffi::OsStr::from_bytes(&path));
-        use_it(&Source::of(&self.base.join(path)), path)
+        let other = Source::of(&self.base.join(path), source.reading());
+        use_it(&other, path)
     }
 }
 

@@ -1,10 +1,8 @@
 //! One request and its answer, under every limit at once, with the one question answered at each way out:
 //! can it have been sent?
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
-use std::io;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -12,17 +10,18 @@ use reqwest::{Client, Response};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Cancel;
+use super::aside::aside;
 use super::hints;
 use super::judge::{self, Refusal};
+use super::message::Message;
 use super::preview::Seen;
 use super::progress::Progress;
-use super::redirect::Redirects;
-use super::secrets::Secrets;
-use super::spill::{Growing, Memory};
+use super::reading::Reading;
+use super::redirect::{Hop, Redirects};
+use super::spill::Growing;
 use super::unreachable;
-use crate::class::ClassRule;
-use crate::job::{Answer, Body, Class, Failure, Hint, Outcome, Refused};
-use crate::judge::{Judge, Reply};
+use super::verdict::Verdict;
+use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
 
 /// The bounds of a call.
 #[derive(Debug)]
@@ -48,52 +47,52 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 pub(super) struct Exchange<'c> {
     pub(super) client: &'c Client,
     pub(super) progress: &'c Progress,
-    pub(super) secrets: &'c Secrets,
-    pub(super) limits: &'c Limits,
-    /// What answers may take of the memory.
-    pub(super) memory: &'c Arc<Memory>,
-    /// Which answers are results.
-    pub(super) judge: &'c Judge,
-    /// What the user says about classes.
-    pub(super) rules: &'c [ClassRule],
-    /// Whether the service may know the attempt's key from one before.
-    pub(super) repeat: bool,
-    /// Whether an answer to this method has a body.
-    pub(super) has_body: bool,
+    pub(super) job: &'c Job,
+    pub(super) attempt: &'c Attempt,
+    /// What the request is made of, and what its answer is judged with.
+    pub(super) verdict: Verdict,
     /// Where the head of the answer is noted, for those who want to see it.
     pub(super) seen: Option<&'c RefCell<Option<Seen>>>,
+    /// Whether the request has been handed to the client.
+    pub(super) is_out: Cell<bool>,
 }
 
 impl Exchange<'_> {
-    pub(super) async fn run(
-        &self,
-        request: reqwest::Request,
-        redirects: Redirects<'_>,
-        cancel: &Cancel,
-    ) -> Outcome {
-        // This runtime stood still since the call before. Two turns of it show the client which of its
-        // connections have been closed meanwhile, so that it does not take one of those.
-        tokio::task::yield_now().await;
-        tokio::task::yield_now().await;
+    pub(super) async fn run(&self, cancel: &Cancel) -> Outcome {
         tokio::select! {
             biased;
             () = cancel.cancelled() => self.cut_off("stopped", "stopped before the answer came", true),
-            () = patience(self.limits.timeout) => {
-                self.cut_off("timeout", &format!("no complete answer within {:?}", self.limits.timeout), false)
-            }
-            () = self.upload_stalls() => {
-                let message = format!("the file did not move for {:?}", self.limits.idle_timeout);
-                self.in_doubt("idle_timeout", &message)
-            }
-            outcome = self.exchange(request, redirects) => outcome,
+            outcome = self.under_limits() => outcome,
         }
     }
 
-    async fn exchange(
-        &self,
-        mut request: reqwest::Request,
-        mut redirects: Redirects<'_>,
-    ) -> Outcome {
+    async fn under_limits(&self) -> Outcome {
+        // A disk that does not answer has all the time there is: nothing has been sent.
+        let request = match self.request(None).await {
+            Ok(request) => request,
+            Err(outcome) => return outcome,
+        };
+        self.is_out.set(true);
+        let limits = &self.verdict.plan.limits;
+        tokio::select! {
+            biased;
+            () = patience(limits.timeout) => {
+                self.cut_off("timeout", &format!("no complete answer within {:?}", limits.timeout), false)
+            }
+            () = self.upload_stalls() => {
+                let message = format!("the file did not move for {:?}", limits.idle_timeout);
+                self.in_doubt("idle_timeout", &message)
+            }
+            outcome = self.exchange(request) => outcome,
+        }
+    }
+
+    async fn exchange(&self, mut request: reqwest::Request) -> Outcome {
+        let message = &self.verdict.filled.message;
+        let mut redirects = Redirects {
+            left: self.verdict.plan.transport.redirects,
+            method: message.method().clone(),
+        };
         loop {
             let response = match self.client.execute(request).await {
                 Ok(response) => response,
@@ -103,22 +102,36 @@ impl Exchange<'_> {
                 *seen.borrow_mut() = Some(self.head(&response));
             }
             let (url, status) = (response.url(), response.status());
-            let next = match redirects.next(url, status, response.headers()) {
-                None => return self.answer(response).await,
-                Some(Err(outcome)) => return outcome,
-                Some(Ok(next)) => next.into_request(self.progress),
+            let Some(hop) = redirects.next(message, url, status, response.headers()) else {
+                return self.answer(response).await;
             };
-            request = match next {
-                Ok(next) => next,
+            request = match self.request(Some(hop)).await {
+                Ok(request) => request,
                 Err(outcome) => return outcome,
             };
         }
     }
 
+    /// The request, or that which a redirect asks for. An error is what the attempt came to.
+    async fn request(&self, hop: Option<Hop>) -> Result<reqwest::Request, Outcome> {
+        let (filled, job, attempt) = (&self.verdict.filled, self.job, self.attempt);
+        let at_hand = Reading::AtHand;
+        let progress = self.progress;
+        match request(&filled.message, job, attempt, hop.clone(), progress, at_hand) {
+            Err(Outcome::Interrupted) => {}
+            done => return done,
+        }
+        let (filled, job, attempt) = (filled.clone(), job.clone(), attempt.clone());
+        let progress = progress.clone();
+        let patient = Reading::Patient;
+        aside(move || request(&filled.message, &job, &attempt, hop, &progress, patient)).await
+    }
+
     /// The head of an answer, for people.
     fn head(&self, response: &Response) -> Seen {
         let headers = response.headers().iter();
-        let text = |value: &HeaderValue| self.secrets.mask_text(&lossy(value));
+        let secrets = &self.verdict.filled.secrets;
+        let text = |value: &HeaderValue| secrets.mask_text(&lossy(value));
         Seen {
             version: format!("{:?}", response.version()),
             status: response.status().to_string(),
@@ -130,6 +143,9 @@ impl Exchange<'_> {
 
     /// What a call came to that was dropped on its way.
     fn cut_off(&self, kind: &'static str, message: &str, by_stop: bool) -> Outcome {
+        if !self.is_out.get() {
+            return Outcome::Interrupted;
+        }
         match (self.progress.is_connecting(), by_stop) {
             (true, true) => Outcome::Interrupted,
             (true, false) => {
@@ -150,7 +166,7 @@ impl Exchange<'_> {
             } else {
                 unreachable::why(error)
             };
-            return Outcome::Unreachable(self.failure(Class::Transient, kind, &message));
+            return Outcome::Unreachable(self.verdict.failure(Class::Transient, kind, &message));
         }
         let cause = root_cause(error);
         self.in_doubt(
@@ -168,9 +184,12 @@ impl Exchange<'_> {
             reason = "a date is judged by our clock where the answer has no Date"
         )]
         let now = SystemTime::now();
-        let hint = hints::hint(&look, now);
-        let wait = hints::wait(&look, now);
-        if judge::is_good(self.rules, status.as_u16()) {
+        // Most answers say nothing of it, and that is quickly seen.
+        let speaks = headers.keys().any(|name| hints::is_one(name.as_str()));
+        let hint = speaks.then(|| hints::hint(&look, now)).flatten();
+        let wait = speaks.then(|| hints::wait(&look, now)).flatten();
+        let rules = &self.verdict.plan.rules;
+        if judge::is_good(rules, status.as_u16()) {
             return self.success(response, hint, wait).await;
         }
         let asks_to_wait = hints::stated(&look, now).is_some();
@@ -183,14 +202,14 @@ impl Exchange<'_> {
             status: status.as_u16(),
             body: &body,
             asks_to_wait,
-            repeat: self.repeat,
+            repeat: self.attempt.repeat,
         };
-        let (class, kind) = judge::class(self.rules, &refusal);
+        let (class, kind) = judge::class(rules, &refusal);
         let failure = Failure {
             status: Some(status.as_u16()),
             body,
             hint,
-            ..self.failure(class, kind, &message)
+            ..self.verdict.failure(class, kind, &message)
         };
         match class {
             Class::Throttled => Outcome::Throttled { failure, wait },
@@ -206,53 +225,54 @@ impl Exchange<'_> {
     ) -> Outcome {
         let status = response.status().as_u16();
         let media_type = text(response.headers(), &CONTENT_TYPE);
-        let headers = self
+        let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
+        let headers = plan
             .judge
             .keeps_headers()
             .then(|| as_json(response.headers(), &|value| lossy(value)));
         let masked_headers = headers.as_ref().map(|_| {
             as_json(response.headers(), &|value| {
-                self.secrets.mask_text(&lossy(value))
+                secrets.mask_text(&lossy(value))
             })
         });
         let bad = |kind, message: &str, body: &[u8]| {
             Outcome::Failed(Failure {
                 status: Some(status),
-                body: self.keep(body),
+                body: self.verdict.keep(body),
                 hint: hint.clone(),
-                ..self.failure(Class::BadResponse, kind, message)
+                ..self.verdict.failure(Class::BadResponse, kind, message)
             })
         };
         let in_doubt = |kind, message: &str| {
             Outcome::InDoubt(Failure {
                 hint: hint.clone(),
-                ..self.failure(Class::Transient, kind, message)
+                ..self.verdict.failure(Class::Transient, kind, message)
             })
         };
         let too_large = format!(
             "the answer is larger than {} bytes (--max-response)",
-            self.limits.max_response
+            plan.limits.max_response
         );
         let announced = response
             .content_length()
             .and_then(|length| usize::try_from(length).ok())
             .unwrap_or(0);
-        if announced > self.limits.max_response {
+        if announced > plan.limits.max_response {
             return bad("response_too_large", &too_large, b"");
         }
         // What is announced need not come.
-        let mut body = Growing::new(self.memory, announced.min(ROOM_AHEAD));
+        let mut body = Growing::new(&self.verdict.memory, announced.min(ROOM_AHEAD));
         loop {
             let piece = tokio::select! {
                 biased;
                 piece = response.chunk() => Ok(piece),
-                () = patience(self.limits.idle_timeout) => Err(()),
+                () = patience(plan.limits.idle_timeout) => Err(()),
             };
             match piece {
                 Ok(Ok(Some(piece)))
-                    if body.len() + piece.len() as u64 > self.limits.max_response as u64 =>
+                    if body.len() + piece.len() as u64 > plan.limits.max_response as u64 =>
                 {
-                    let beginning = self.beginning(&body.finish()).unwrap_or_default();
+                    let beginning = self.verdict.beginning(&body.finish()).unwrap_or_default();
                     return bad("response_too_large", &too_large, &beginning);
                 }
                 Ok(Ok(Some(piece))) => {
@@ -269,7 +289,7 @@ impl Exchange<'_> {
                 }
                 Err(()) => {
                     let message =
-                        format!("the answer stood still for {:?}", self.limits.idle_timeout);
+                        format!("the answer stood still for {:?}", plan.limits.idle_timeout);
                     return in_doubt("idle_timeout", &message);
                 }
             }
@@ -281,70 +301,18 @@ impl Exchange<'_> {
             body: body.finish(),
             hint,
         };
-        self.judged(answer, headers.as_deref(), wait)
-            .unwrap_or_else(|error| Outcome::InDoubt(Failure::unkept(&error)))
-    }
-
-    /// What a complete answer comes to, whose headers are these as they came.
-    fn judged(
-        &self,
-        answer: Answer,
-        headers: Option<&str>,
-        wait: Option<Duration>,
-    ) -> io::Result<Outcome> {
-        let judged = self.judge.judge(&Reply {
-            status: answer.status,
-            media_type: answer.media_type.as_deref(),
-            headers,
-            body: &answer.body,
-            has_body: self.has_body,
-        })?;
-        let Err(refusal) = judged else {
-            return Ok(Outcome::Succeeded(answer));
-        };
-        let beginning = self.beginning(&answer.body)?;
-        let class = refusal.class(self.rules, answer.status, &beginning);
-        let failure = Failure {
-            status: answer.status,
-            body: self.keep(&beginning),
-            answer: Some(Box::new(Refused {
-                media_type: answer.media_type.map(|text| self.secrets.mask_text(&text)),
-                headers: answer.headers,
-                body: self.masked(answer.body)?,
-            })),
-            hint: answer.hint,
-            ..self.failure(class, refusal.kind, &refusal.message)
-        };
-        Ok(match class {
-            Class::Throttled => Outcome::Throttled { failure, wait },
-            _ => Outcome::Failed(failure),
-        })
-    }
-
-    /// As much of a body as may be needed to keep its beginning.
-    fn beginning(&self, body: &Body) -> io::Result<Vec<u8>> {
-        body.beginning(Failure::BODY_KEPT + self.secrets.longest())
-    }
-
-    /// A body without secrets.
-    fn masked(&self, body: Body) -> io::Result<Body> {
-        if self.secrets.is_empty() {
-            return Ok(body);
-        }
-        let mut masked = Growing::new(self.memory, 0);
-        self.secrets
-            .mask_all(&mut body.reader(), &mut |piece| masked.add(piece))?;
-        Ok(masked.finish())
+        self.verdict.of(answer, headers, wait).await
     }
 
     /// The beginning of an error's body. The status is the answer already, so a body that breaks off or stands
     /// still changes nothing.
     async fn error_body(&self, mut response: Response) -> Vec<u8> {
+        let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
         let mut body = Vec::new();
         let read = async {
             let mut read = 0;
             while let Ok(Some(piece)) = response.chunk().await {
-                let room = (Failure::BODY_KEPT + self.secrets.longest()).saturating_sub(body.len());
+                let room = (Failure::BODY_KEPT + secrets.longest()).saturating_sub(body.len());
                 body.extend_from_slice(&piece[..piece.len().min(room)]);
                 read += piece.len();
                 if read > ERROR_READ {
@@ -353,38 +321,46 @@ impl Exchange<'_> {
             }
         };
         // Whether it ended or not, what has come is what there is.
-        let _ = timeout(ERROR_PATIENCE.min(self.limits.idle_timeout), read).await;
-        self.keep(&body)
-    }
-
-    /// What is kept of a body: its beginning, without secrets.
-    fn keep(&self, body: &[u8]) -> Vec<u8> {
-        let mut kept = self.secrets.mask_beginning(body, Failure::BODY_KEPT);
-        kept.truncate(Failure::BODY_KEPT);
-        kept
+        let _ = timeout(ERROR_PATIENCE.min(plan.limits.idle_timeout), read).await;
+        self.verdict.keep(&body)
     }
 
     /// Resolves when a streamed file has stood still for too long.
     async fn upload_stalls(&self) {
+        let plan = &self.verdict.plan;
         loop {
             match self.progress.upload(|upload| upload.moved) {
-                Some(moved) if moved.elapsed() >= self.limits.idle_timeout => return,
+                Some(moved) if moved.elapsed() >= plan.limits.idle_timeout => return,
                 Some(moved) => {
-                    let left = self.limits.idle_timeout.saturating_sub(moved.elapsed());
+                    let left = plan.limits.idle_timeout.saturating_sub(moved.elapsed());
                     patience(left).await;
                 }
-                None => patience(UPLOAD_LOOK.min(self.limits.idle_timeout)).await,
+                None => patience(UPLOAD_LOOK.min(plan.limits.idle_timeout)).await,
             }
         }
     }
 
     fn in_doubt(&self, kind: &'static str, message: &str) -> Outcome {
-        Outcome::InDoubt(self.failure(Class::Transient, kind, message))
+        Outcome::InDoubt(self.verdict.failure(Class::Transient, kind, message))
     }
 
-    fn failure(&self, class: Class, kind: &'static str, message: &str) -> Failure {
-        Failure::new(class, kind, self.secrets.mask_text(message))
-    }
+}
+
+/// The request for one file, in the client's own form.
+fn request(
+    message: &Message,
+    job: &Job,
+    attempt: &Attempt,
+    hop: Option<Hop>,
+    progress: &Progress,
+    reading: Reading,
+) -> Result<reqwest::Request, Outcome> {
+    let built = message.build(job, attempt, reading)?;
+    let built = match hop {
+        Some(hop) => hop.change(built, message),
+        None => built,
+    };
+    built.into_request(progress, reading)
 }
 
 /// Waits for so long. Where the whole process stood still meanwhile (Ctrl-Z, a debugger, a virtual machine), an answer

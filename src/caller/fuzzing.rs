@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::hints;
 use super::message::Message;
+use super::reading::Reading;
 use super::source::Source;
 use super::template::{Encoding, Template};
 use crate::job::{Attempt, Hint, Job};
@@ -34,7 +35,7 @@ pub fn fill(template: &Template, escaping: Escaping, job: &Job) -> Option<Vec<u8
         Escaping::All => Encoding::All,
         Escaping::Json => Encoding::Json,
     };
-    template.fill(encoding, job, &Source::of(&job.file)).ok()
+    template.fill(encoding, job, &Source::of(&job.file, Reading::Patient)).ok()
 }
 
 /// A request for one file.
@@ -51,10 +52,10 @@ pub struct Sent {
 /// Puts a request together. `None` where that cannot be.
 pub fn request(request: &Request, job: &Job, attempt: &Attempt) -> Option<Sent> {
     let message = Message::compile(request, &[], Path::new("/")).ok()?;
-    let built = message.build(job, attempt).ok()?;
+    let built = message.build(job, attempt, Reading::Patient).ok()?;
     let headers = built.headers.iter();
     let own = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
-    let body = built.body.map(|body| body.beginning(usize::MAX).ok());
+    let body = built.body.map(|body| body.beginning(usize::MAX, Reading::Patient).ok());
     Some(Sent {
         url: built.url.to_string(),
         headers: own.collect(),

@@ -1,10 +1,10 @@
 //! HTTP calls: from a run's request to one request for each file.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,7 @@ use reqwest::header::HeaderValue as Value;
 use reqwest::{Client, ClientBuilder, Method, NoProxy, Proxy};
 use tokio::runtime::Runtime;
 
+use super::aside::aside;
 use super::error::PlanError;
 use super::exchange::{Exchange, Limits};
 use super::keys::Keys;
@@ -20,12 +21,12 @@ use super::network::{self, Network};
 use super::outputs::{self, Outputs};
 use super::preview::Seen;
 use super::progress::Progress;
-use super::redirect::Redirects;
 use super::reference::Lookup;
 use super::secrets::Secrets;
 use super::spill::{MOST_IN_MEMORY, Memory};
 use super::unreachable::Resolver;
-use super::{Caller, Cancel, tls};
+use super::verdict::Verdict;
+use super::{AsyncCaller, Caller, Calling, Cancel, tls};
 use crate::class::ClassRule;
 use crate::job::{Attempt, Job, Outcome};
 use crate::judge::Judge;
@@ -34,6 +35,9 @@ use crate::settings::{Http, Request, Settings, Transport};
 /// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
 /// seldom meets a connection that is just being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// A caller that has rested for longer than this looks first which of its connections are still there.
+const REST: Duration = Duration::from_millis(50);
 
 /// The largest answer that can be stored, in bytes: SQLite's bound of a row, less some room for what stands beside.
 const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
@@ -87,13 +91,13 @@ pub struct HttpPlan {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) keys: Keys,
-    limits: Limits,
-    rules: Vec<ClassRule>,
-    judge: Judge,
+    pub(super) limits: Limits,
+    pub(super) rules: Vec<ClassRule>,
+    pub(super) judge: Judge,
     output_dir: Option<PathBuf>,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
-    transport: Transport,
+    pub(super) transport: Transport,
     resolve: Vec<(String, SocketAddr)>,
     no_proxy: bool,
     /// The request's own proxy, and the credential for it.
@@ -223,25 +227,37 @@ impl HttpPlan {
         &self.plan
     }
 
-    /// A caller for one chunk thread.
+    /// A caller for one chunk, to be driven by a runtime together with others.
     ///
     /// # Errors
     ///
-    /// The HTTP client cannot be set up, for want of descriptors for example.
-    pub fn caller(&self) -> Result<HttpCaller, PlanError> {
+    /// The HTTP client cannot be set up.
+    pub fn async_caller(&self) -> Result<AsyncHttpCaller, PlanError> {
         let progress = Progress::default();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| PlanError::Client(super::exchange::root_cause(&error)))?;
-        Ok(HttpCaller {
+        Ok(AsyncHttpCaller {
             client: self.plan.client(&progress)?,
             plan: Arc::clone(&self.plan),
             memory: Arc::clone(&self.memory),
             outputs: self.outputs.clone(),
             progress,
-            runtime: Some(runtime),
+            rested: None,
             seen: None,
+        })
+    }
+
+    /// A caller that has a thread, and a runtime, to itself.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP client cannot be set up, for want of descriptors for example.
+    pub fn caller(&self) -> Result<HttpCaller, PlanError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| PlanError::Client(super::exchange::root_cause(&error)))?;
+        Ok(HttpCaller {
+            calls: self.async_caller()?,
+            runtime: Some(runtime),
         })
     }
 }
@@ -319,76 +335,116 @@ impl Plan {
     }
 }
 
-/// Makes HTTP calls, one at a time, on a connection and a runtime of its own.
+/// Makes HTTP calls, one at a time, on a connection of its own.
+///
+/// That it has a client to itself, which makes one call at a time, is also what makes "still connecting" a proof that
+/// nothing was sent.
 #[derive(Debug)]
-pub struct HttpCaller {
+pub struct AsyncHttpCaller {
     plan: Arc<Plan>,
     memory: Arc<Memory>,
     outputs: Option<Arc<Outputs>>,
     client: Client,
     progress: Progress,
-    /// Taken only when the caller is dropped.
-    runtime: Option<Runtime>,
+    /// When the latest call ended.
+    rested: Option<Instant>,
     /// The head of the latest answer, where somebody wants to see it.
     seen: Option<RefCell<Option<Seen>>>,
 }
 
-impl HttpCaller {
-    /// The same caller, which keeps the head of each answer to be seen.
-    pub fn watched(mut self) -> Self {
-        self.seen = Some(RefCell::default());
-        self
-    }
-
-    /// The head of the answer to the latest call, if the caller is watched and there was one.
-    pub fn seen(&self) -> Option<Seen> {
-        self.seen.as_ref()?.borrow().clone()
-    }
-}
-
-impl Caller for HttpCaller {
-    fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
+impl AsyncHttpCaller {
+    async fn call_once(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
         self.progress.reset();
         if cancel.is_cancelled() {
             return Outcome::Interrupted;
         }
-        let filled = self.plan.keys.current();
-        let built = filled.message.build(job, attempt);
-        let request = match built.and_then(|built| built.into_request(&self.progress)) {
-            Ok(request) => request,
-            Err(outcome) => return outcome,
-        };
-        let Some(runtime) = &self.runtime else {
-            return Outcome::Interrupted;
+        if self.rested.is_none_or(|since| since.elapsed() > REST) {
+            // Two turns of the runtime show the client which of its connections have been closed meanwhile, so that
+            // it does not take one of those.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        }
+        let filled = match self.plan.keys.at_hand() {
+            Some(filled) => filled,
+            None => {
+                let plan = Arc::clone(&self.plan);
+                aside(move || plan.keys.current()).await
+            }
         };
         // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
         let has_body = *filled.message.method() != Method::HEAD;
         let exchange = Exchange {
             client: &self.client,
             progress: &self.progress,
-            secrets: &filled.secrets,
-            limits: &self.plan.limits,
-            memory: &self.memory,
-            rules: &self.plan.rules,
-            judge: &self.plan.judge,
-            repeat: attempt.repeat,
-            seen: self.seen.as_ref(),
-            has_body,
-        };
-        let redirects = Redirects {
-            left: self.plan.transport.redirects,
-            message: &filled.message,
             job,
             attempt,
-            method: filled.message.method().clone(),
+            verdict: Verdict {
+                plan: Arc::clone(&self.plan),
+                filled: Arc::clone(&filled),
+                memory: Arc::clone(&self.memory),
+                has_body,
+            },
+            seen: self.seen.as_ref(),
+            is_out: Cell::new(false),
         };
-        let outcome = runtime.block_on(exchange.run(request, redirects, cancel));
-        match (self.plan.keys.learn(&filled, outcome), &self.outputs) {
+        let outcome = exchange.run(cancel).await;
+        self.rested = Some(Instant::now());
+        let outcome = if Keys::learns_slowly(&outcome) {
+            let plan = Arc::clone(&self.plan);
+            aside(move || plan.keys.learn(&filled, outcome)).await
+        } else {
+            self.plan.keys.learn(&filled, outcome)
+        };
+        match (outcome, &self.outputs) {
             (Outcome::Succeeded(answer), Some(outputs)) if has_body => {
-                Outcome::Succeeded(outputs.keep(attempt.id, answer))
+                let (outputs, id) = (Arc::clone(outputs), attempt.id);
+                Outcome::Succeeded(aside(move || outputs.keep(id, answer)).await)
             }
             (outcome, _) => outcome,
         }
+    }
+}
+
+impl AsyncCaller for AsyncHttpCaller {
+    fn call<'c>(
+        &'c mut self,
+        job: &'c Job,
+        attempt: &'c Attempt,
+        cancel: &'c Cancel,
+    ) -> Calling<'c> {
+        Box::pin(self.call_once(job, attempt, cancel))
+    }
+}
+
+/// Makes HTTP calls, one at a time, in the thread that asks for them.
+#[derive(Debug)]
+pub struct HttpCaller {
+    calls: AsyncHttpCaller,
+    /// Taken only when the caller is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl HttpCaller {
+    /// The same caller, which keeps the head of each answer to be seen.
+    pub fn watched(mut self) -> Self {
+        self.calls.seen = Some(RefCell::default());
+        self
+    }
+
+    /// The head of the answer to the latest call, if the caller is watched and there was one.
+    pub fn seen(&self) -> Option<Seen> {
+        self.calls.seen.as_ref()?.borrow().clone()
+    }
+}
+
+impl Caller for HttpCaller {
+    fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
+        // This runtime stood still since the call before.
+        self.calls.rested = None;
+        let Some(runtime) = &self.runtime else {
+            return Outcome::Interrupted;
+        };
+        runtime.block_on(self.calls.call_once(job, attempt, cancel))
     }
 }
 

@@ -2,6 +2,7 @@
 //! when the service no longer takes them, for a key may be renewed in the middle of a run that takes days.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::PlanError;
@@ -15,7 +16,28 @@ use crate::job::{Class, Failure, Outcome};
 pub(super) struct Keys {
     message: Message,
     lookup: Lookup,
+    /// Held only ever for a moment.
     state: Mutex<State>,
+    /// Held while secrets are read again, which may take long. Taken before `state`.
+    reading: Mutex<()>,
+    /// Whether it is held for that.
+    is_reading: AtomicBool,
+}
+
+/// Says that secrets are being read again, until it is dropped.
+struct IsReading<'k>(&'k AtomicBool);
+
+impl<'k> IsReading<'k> {
+    fn set(flag: &'k AtomicBool) -> Self {
+        flag.store(true, Ordering::SeqCst);
+        Self(flag)
+    }
+}
+
+impl Drop for IsReading<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 struct State {
@@ -80,6 +102,8 @@ impl Keys {
             message,
             lookup,
             state: Mutex::new(state),
+            reading: Mutex::default(),
+            is_reading: AtomicBool::new(false),
         })
     }
 
@@ -89,9 +113,30 @@ impl Keys {
         Arc::make_mut(&mut state.current).secrets.add(value);
     }
 
-    /// What calls are made with now.
+    /// What calls are made with now. While the secrets are read again, that is waited for.
     pub(super) fn current(&self) -> Arc<Filled> {
+        self.at_hand().unwrap_or_else(|| {
+            let _end = self.wait();
+            self.latest()
+        })
+    }
+
+    /// The same, if there is nothing to wait for.
+    pub(super) fn at_hand(&self) -> Option<Arc<Filled>> {
+        (!self.is_reading.load(Ordering::SeqCst)).then(|| self.latest())
+    }
+
+    fn latest(&self) -> Arc<Filled> {
         Arc::clone(&self.state().current)
+    }
+
+    fn wait(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether taking note of this outcome may take long: the secrets may have to be read again.
+    pub(super) fn learns_slowly(outcome: &Outcome) -> bool {
+        matches!(outcome, Outcome::Failed(failure) if failure.status == Some(UNAUTHORIZED))
     }
 
     /// Takes note of how a call ended that was made with `used`. Where it was refused for credentials that are
@@ -128,16 +173,18 @@ impl Keys {
     /// Whether there are newer credentials than those that were refused. The first thread to ask reads them again;
     /// the others wait meanwhile, and so does every call that would go out with the old ones.
     fn renewed(&self, used: &Filled) -> Result<bool, PlanError> {
-        let mut state = self.state();
-        let current = Arc::clone(&state.current);
+        let _alone = self.wait();
+        let current = self.latest();
         if used.version != current.version {
             return Ok(true);
         }
         let lasting = |(reference, _): &(Reference, _)| !reference.can_change();
-        if !state.may_read || current.values.0.iter().all(lasting) {
+        if current.values.0.iter().all(lasting)
+            || !std::mem::take(&mut self.state().may_read)
+        {
             return Ok(false);
         }
-        state.may_read = false;
+        let _reading = IsReading::set(&self.is_reading);
         let mut kept = current.values.clone();
         kept.0.retain(lasting);
         let (version, secrets) = (current.version + 1, current.secrets.clone());
@@ -153,7 +200,11 @@ impl Keys {
         if read.values.0.iter().all(same) {
             return Ok(false);
         }
-        state.current = Arc::new(read);
+        *self.state() = State {
+            current: Arc::new(read),
+            // Whatever was accepted meanwhile had the old ones.
+            may_read: false,
+        };
         Ok(true)
     }
 

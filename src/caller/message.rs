@@ -13,6 +13,7 @@ use super::body::{Segments, unsendable};
 use super::content::{self, Content, Part};
 use super::error::PlanError;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::reference::Reference;
 use super::source::Source;
 use super::template::{Braces, Encoding, Template, TemplateError, lower_case_triplets, media_type};
@@ -63,11 +64,15 @@ pub(super) struct Built {
 
 impl Built {
     /// The client's own form of it.
-    pub(super) fn into_request(self, progress: &Progress) -> Result<reqwest::Request, Outcome> {
+    pub(super) fn into_request(
+        self,
+        progress: &Progress,
+        reading: Reading,
+    ) -> Result<reqwest::Request, Outcome> {
         let mut request = reqwest::Request::new(self.method, self.url);
         *request.headers_mut() = self.headers;
         if let Some(body) = self.body {
-            *request.body_mut() = Some(body.into_body(progress)?);
+            *request.body_mut() = Some(body.into_body(progress, reading)?);
         }
         Ok(request)
     }
@@ -251,7 +256,7 @@ impl Message {
             path,
             columns: Columns::default(),
         };
-        let source = Source::of(&job.file);
+        let source = Source::of(&job.file, Reading::Patient);
         let refused = |reason: &str| PlanError::Url {
             url: url
                 .rsplit_once('@')
@@ -313,9 +318,15 @@ impl Message {
             || templates.chain([&self.url]).any(Template::needs_file)
     }
 
-    /// The request for one file. An error is the attempt's outcome: nothing was sent.
-    pub(super) fn build(&self, job: &Job, attempt: &Attempt) -> Result<Built, Outcome> {
-        let source = Source::of(&job.file);
+    /// The request for one file. An error is the attempt's outcome: nothing was sent. Where reading must not wait,
+    /// [`Outcome::Interrupted`] says that it would have had to.
+    pub(super) fn build(
+        &self,
+        job: &Job,
+        attempt: &Attempt,
+        reading: Reading,
+    ) -> Result<Built, Outcome> {
+        let source = Source::of(&job.file, reading);
         if self.needs_file(job) {
             source.open()?;
         }
@@ -361,7 +372,7 @@ impl Message {
             for part in &self.query {
                 part.fill(job, source, &mut query)?;
             }
-            let query = query.beginning(usize::MAX);
+            let query = query.beginning(usize::MAX, source.reading());
             let query = query.map_err(|error| super::source::refusal(&error))?;
             text.push(if text.contains(&b'?') { b'&' } else { b'?' });
             text.extend(lower_case_triplets(query));

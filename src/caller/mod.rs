@@ -1,5 +1,6 @@
 //! Making one call. A [`Caller`] belongs to one chunk thread; what it returns says whether anything was sent.
 
+mod aside;
 mod body;
 mod content;
 mod error;
@@ -16,6 +17,7 @@ mod network;
 mod outputs;
 mod preview;
 mod progress;
+mod reading;
 mod redirect;
 mod reference;
 mod secrets;
@@ -24,13 +26,16 @@ mod spill;
 mod template;
 mod tls;
 mod unreachable;
+mod verdict;
 
 pub use error::PlanError;
-pub use http::{Credential, HttpCaller, HttpPlan, Means, PROXY_AUTHORIZATION};
+pub use http::{AsyncHttpCaller, Credential, HttpCaller, HttpPlan, Means, PROXY_AUTHORIZATION};
 pub use network::Network;
 pub use preview::{Preview, Seen};
 pub use reference::{Lookup, Reference};
 pub use template::{Braces, Template, TemplateError};
+
+use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +46,41 @@ pub trait Caller: Send {
     /// Calls the service for one job and says what the attempt came to. It should return soon after `cancel`
     /// is cancelled; a call that does not is left behind, in doubt.
     fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome;
+}
+
+/// A call that is under way. It stays in the thread where it began.
+pub type Calling<'c> = Pin<Box<dyn Future<Output = Outcome> + 'c>>;
+
+/// Makes the calls of one chunk without keeping a thread while it waits: many of them share one.
+pub trait AsyncCaller: Send {
+    /// The same as [`Caller::call`], as a future of tokio's. It must never keep its thread for long; what may wait for a
+    /// disk, or compute, belongs into [`tokio::task::spawn_blocking`].
+    fn call<'c>(
+        &'c mut self,
+        job: &'c Job,
+        attempt: &'c Attempt,
+        cancel: &'c Cancel,
+    ) -> Calling<'c>;
+}
+
+/// Who makes the calls of one chunk.
+pub enum Worker {
+    /// One that has a thread to itself.
+    Blocking(Box<dyn Caller>),
+    /// One that shares a thread with others.
+    Async(Box<dyn AsyncCaller>),
+}
+
+impl<C: Caller + 'static> From<C> for Worker {
+    fn from(caller: C) -> Self {
+        Self::Blocking(Box::new(caller))
+    }
+}
+
+impl From<Box<dyn Caller>> for Worker {
+    fn from(caller: Box<dyn Caller>) -> Self {
+        Self::Blocking(caller)
+    }
 }
 
 /// Tells a call that nobody waits for it any longer.

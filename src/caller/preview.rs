@@ -4,6 +4,7 @@ use reqwest::header::{CONTENT_LENGTH, HOST};
 
 use super::http::HttpPlan;
 use super::message::Built;
+use super::reading::Reading;
 use crate::job::{Attempt, Job, Outcome};
 
 /// A request as it would leave, with its secrets masked.
@@ -40,14 +41,14 @@ impl HttpPlan {
     /// The request cannot be made of this file: what the attempt would come to.
     pub fn preview(&self, job: &Job, attempt: &Attempt, most: usize) -> Result<Preview, Outcome> {
         let filled = self.plan().keys.current();
-        let real = filled.message.build(job, attempt)?;
+        let real = filled.message.build(job, attempt, Reading::Patient)?;
         let length = real.body.as_ref().map(super::body::Segments::length);
         let Built {
             method,
             url,
             mut headers,
             body,
-        } = filled.message.masked().build(job, attempt)?;
+        } = filled.message.masked().build(job, attempt, Reading::Patient)?;
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, length.into());
         }
@@ -63,7 +64,7 @@ impl HttpPlan {
         for (name, value) in &headers {
             told.push((name.to_string(), text(value.as_bytes())));
         }
-        let body = body.map_or_else(|| Ok(Vec::new()), |body| body.beginning(most));
+        let body = body.map_or_else(|| Ok(Vec::new()), |body| body.beginning(most, Reading::Patient));
         let body = body.map_err(|error| super::source::refusal(&error))?;
         Ok(Preview {
             method: method.to_string(),

@@ -5,27 +5,34 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 
 use super::message::{Built, Message};
-use crate::job::{Attempt, Job, Outcome};
 
 /// The redirects of one call.
-pub(super) struct Redirects<'c> {
+#[derive(Debug)]
+pub(super) struct Redirects {
     pub(super) left: u32,
-    pub(super) message: &'c Message,
-    pub(super) job: &'c Job,
-    pub(super) attempt: &'c Attempt,
     /// The method of the request that was sent last.
     pub(super) method: Method,
 }
 
-impl Redirects<'_> {
-    /// The request that a redirect asks for (RFC 9110, section 15.4). `None` where the answer is none, or is not
-    /// to be followed; an error is what the attempt came to.
+/// A request that a redirect asks for, as a change of the first one.
+#[derive(Debug, Clone)]
+pub(super) struct Hop {
+    method: Method,
+    target: Url,
+    keeps_body: bool,
+    /// Whether it leads to the same origin.
+    stays: bool,
+}
+
+impl Redirects {
+    /// Where a redirect leads (RFC 9110, section 15.4). `None` where the answer is none, or is not to be followed.
     pub(super) fn next(
         &mut self,
+        message: &Message,
         from: &Url,
         status: StatusCode,
         headers: &HeaderMap,
-    ) -> Option<Result<Built, Outcome>> {
+    ) -> Option<Hop> {
         if self.left == 0 || !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
             return None;
         }
@@ -37,30 +44,38 @@ impl Redirects<'_> {
         let method = method(&self.method, status);
         let stays = from.origin() == target.origin();
         let keeps_body = method == self.method;
-        if !stays && keeps_body && self.message.has_private_body() {
+        if !stays && keeps_body && message.has_private_body() {
             return None;
         }
         self.left -= 1;
-        let mut built = match self.message.build(self.job, self.attempt) {
-            Ok(built) => built,
-            Err(outcome) => return Some(Err(outcome)),
-        };
-        if !keeps_body {
+        self.method = method.clone();
+        Some(Hop {
+            method,
+            target,
+            keeps_body,
+            stays,
+        })
+    }
+}
+
+impl Hop {
+    /// The request that was sent first, as it is now asked for.
+    pub(super) fn change(self, mut built: Built, message: &Message) -> Built {
+        if !self.keeps_body {
             built.body = None;
             built.headers.remove(CONTENT_LENGTH);
             built.headers.remove(CONTENT_TYPE);
         }
-        if !stays {
-            for name in self.message.private_headers() {
+        if !self.stays {
+            for name in message.private_headers() {
                 built.headers.remove(name);
             }
         }
-        self.method = method.clone();
-        Some(Ok(Built {
-            method,
-            url: target,
+        Built {
+            method: self.method,
+            url: self.target,
             ..built
-        }))
+        }
     }
 }
 

@@ -1,16 +1,15 @@
 //! A file that a request is made of: opened at its first use, without ever blocking on what is not a file.
 
 use std::cell::OnceCell;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::body::unsendable;
+use super::reading::{Reading, is_away};
 use crate::job::{Checksum, Class, Failure, Outcome};
 
 /// The largest file that is put into a request as text or percent-encoded, in bytes: it is in memory then.
@@ -22,6 +21,7 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Source {
     path: PathBuf,
+    reading: Reading,
     opened: OnceCell<Input>,
 }
 
@@ -34,11 +34,17 @@ pub(super) struct Input {
 
 impl Source {
     /// The file at this path.
-    pub(super) fn of(path: &Path) -> Self {
+    pub(super) fn of(path: &Path, reading: Reading) -> Self {
         Self {
             path: path.to_owned(),
+            reading,
             opened: OnceCell::new(),
         }
+    }
+
+    /// How it is read, and so is every other file of the same request.
+    pub(super) fn reading(&self) -> Reading {
+        self.reading
     }
 
     /// The open file. An error is the attempt's outcome: nothing was sent.
@@ -46,7 +52,7 @@ impl Source {
         match self.opened.get() {
             Some(input) => Ok(input),
             None => {
-                let input = Input::open(&self.path)?;
+                let input = Input::open(&self.path, self.reading)?;
                 Ok(self.opened.get_or_init(|| input))
             }
         }
@@ -73,9 +79,8 @@ impl Source {
             ));
         }
         let mut bytes = vec![0; input.size as usize];
-        input
-            .file
-            .read_exact_at(&mut bytes, 0)
+        self.reading
+            .read_exact_at(&input.file, &mut bytes, 0)
             .map_err(|error| refusal(&error))?;
         Ok(bytes)
     }
@@ -86,7 +91,7 @@ impl Source {
         let (mut hash, mut buffer, mut at) = (Sha256::new(), vec![0; PIECE], 0);
         while at < input.size {
             let most = PIECE.min(usize::try_from(input.size - at).unwrap_or(PIECE));
-            let read = input.file.read_at(&mut buffer[..most], at);
+            let read = self.reading.read_at(&input.file, &mut buffer[..most], at);
             match read.map_err(|error| refusal(&error))? {
                 0 => return Err(refusal(&shorter())),
                 read => {
@@ -106,20 +111,16 @@ pub(super) fn shorter() -> io::Error {
 }
 
 impl Input {
-    fn open(path: &Path) -> Result<Self, Outcome> {
-        // Without O_NONBLOCK, opening a FIFO would wait for somebody to write into it.
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlags::NONBLOCK.bits() as i32)
-            .open(path);
-        let file = opened.map_err(|error| refusal(&error))?;
+    fn open(path: &Path, reading: Reading) -> Result<Self, Outcome> {
+        let file = reading.open(path).map_err(|error| refusal(&error))?;
         let look = || file.metadata().map_err(|error| refusal(&error));
         let mut meta = look()?;
         if !meta.is_file() {
             return Err(not_a_file());
         }
         // Files of /proc say that they are empty and are not: they are made while they are read.
-        if meta.len() == 0 && file.read_at(&mut [0], 0).map_err(|error| refusal(&error))? > 0 {
+        let first = || reading.read_at(&file, &mut [0], 0);
+        if meta.len() == 0 && first().map_err(|error| refusal(&error))? > 0 {
             meta = look()?;
             if meta.len() == 0 {
                 return Err(not_a_file());
@@ -132,7 +133,12 @@ impl Input {
     }
 }
 
+/// What a file that cannot be read makes of its attempt. [`Outcome::Interrupted`] says that nothing was found out, for
+/// that would have taken waiting ([`Reading::AtHand`]); whoever waits never gets that.
 pub(super) fn refusal(error: &io::Error) -> Outcome {
+    if is_away(error) {
+        return Outcome::Interrupted;
+    }
     // The file is not to blame for a machine that has no descriptor left: the job waits with all others.
     if matches!(
         rustix::io::Errno::from_io_error(error),
@@ -165,7 +171,7 @@ mod tests {
     use super::*;
 
     fn kind(path: &Path) -> &'static str {
-        match Input::open(path) {
+        match Input::open(path, Reading::Patient) {
             Ok(_) => "opened",
             Err(outcome) => outcome.failure().unwrap().kind,
         }
@@ -210,12 +216,12 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let bytes = b"0123456789".repeat(20_000);
         std::fs::write(file.path(), &bytes).unwrap();
-        let source = Source::of(file.path());
+        let source = Source::of(file.path(), Reading::Patient);
         assert_eq!(source.size().unwrap(), 200_000);
         assert_eq!(source.whole().unwrap(), bytes);
         assert_eq!(source.sha256().unwrap(), Checksum::of(&bytes));
         file.as_file().set_len(LARGEST_IN_MEMORY + 1).unwrap();
-        let refused = Source::of(file.path()).whole().unwrap_err();
+        let refused = Source::of(file.path(), Reading::Patient).whole().unwrap_err();
         assert_eq!(refused.failure().unwrap().kind, "too_large");
         // Open still, and shorter meanwhile.
         file.as_file().set_len(10).unwrap();

@@ -6,11 +6,13 @@ use stride::settings::Threads;
 
 use super::error::Problem;
 
-/// Descriptors that a chunk thread may have open at once: three of its runtime, its connection, its file, and two for
-/// an answer that is too much for the memory.
-const DESCRIPTORS_EACH: u64 = 7;
+/// Descriptors that a chunk thread usually needs at once: its connection, its file, and one for an answer that is too
+/// much for the memory. Where one more is needed and there is none, the job waits.
+const DESCRIPTORS_EACH: u64 = 3;
+/// Descriptors that the runtime of a driver has open, of which there is one a processor.
+const DESCRIPTORS_OF_A_RUNTIME: u64 = 4;
 /// Descriptors for everything else.
-const DESCRIPTORS_BESIDE: u64 = 48;
+const DESCRIPTORS_BESIDE: u64 = 32;
 
 /// Lets this process have as many descriptors as the system allows it, and checks that they do.
 pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
@@ -27,11 +29,13 @@ pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
         // They are made one at a time, as long as there is room.
         return Ok(());
     };
+    let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let beside = DESCRIPTORS_BESIDE + processors * DESCRIPTORS_OF_A_RUNTIME;
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if threads as u64 * DESCRIPTORS_EACH + DESCRIPTORS_BESIDE <= allowed {
+    if threads as u64 * DESCRIPTORS_EACH + beside <= allowed {
         return Ok(());
     }
-    let most = allowed.saturating_sub(DESCRIPTORS_BESIDE) / DESCRIPTORS_EACH;
+    let most = allowed.saturating_sub(beside) / DESCRIPTORS_EACH;
     Err(Problem::usage(format!(
         "{threads} threads need more files open at once than the system allows"
     ))

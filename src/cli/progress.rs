@@ -19,6 +19,8 @@ use super::when::clock;
 const LATE: Duration = Duration::from_secs(15);
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// How often a bar is brought up to date, at most.
+const SHOWN_EVERY: Duration = Duration::from_millis(100);
 /// How long one reason to wait is not said again.
 const SAID_AGAIN: Duration = Duration::from_secs(30);
 /// How many names a message lists.
@@ -31,6 +33,8 @@ pub(crate) struct Progress {
     counts: Counts,
     began: Instant,
     last_line: Instant,
+    /// When the bar was brought up to date.
+    shown: Option<Instant>,
     /// Ended calls of late: the second in which they ended, and how many.
     late: VecDeque<(u64, u64)>,
     /// Why nobody may call, and until when, if a clock can show it.
@@ -53,6 +57,7 @@ impl Progress {
             counts: Counts::default(),
             began: now,
             last_line: now,
+            shown: None,
             late: VecDeque::new(),
             gate: None,
             last_gate: None,
@@ -219,6 +224,10 @@ impl Progress {
 
     fn show(&mut self) {
         if let Some(bar) = &self.bar {
+            if self.shown.is_some_and(|shown| shown.elapsed() < SHOWN_EVERY) {
+                return;
+            }
+            self.shown = Some(Instant::now());
             bar.set_position(self.counts.done + self.counts.failed + self.counts.held);
             bar.set_message(self.line());
         } else if self.last_line.elapsed() >= LINE_EVERY {

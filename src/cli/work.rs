@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use stride::caller::{Caller, Credential, HttpPlan, Means, Network};
+use stride::caller::{Credential, HttpPlan, Means, Network, Worker};
 use stride::class::ClassRule;
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
@@ -372,7 +372,7 @@ fn work(
             if calls.ignore_wait {
                 store.ignore_wait()?;
             }
-            let mut make = || Ok(Box::new(plan.caller()?) as Box<dyn Caller>);
+            let mut make = || Ok(Worker::Async(Box::new(plan.async_caller()?)));
             let worked = engine::run(
                 &mut store,
                 &mut make,

@@ -1,55 +1,86 @@
-//! A chunk thread: gets a claim, makes the call, reports what it came to, until there is no claim more.
+//! A chunk: gets a claim, makes the call, reports what it came to, until there is no claim more. In a thread of its
+//! own, or beside others at a driver.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
+use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::writer::{Message, Report};
-use crate::caller::{Caller, Cancel};
-use crate::job::{Checksum, Class, Failure, Outcome};
+use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
+use crate::job::{Body, Checksum, Class, Failure, Outcome};
 use crate::retry::RetryPolicy;
 use crate::store::{Claim, Settlement};
 
-/// What a chunk thread is made of. It shares nothing with the others.
-pub(super) struct Chunk {
+/// Calls are shallow; thousands of threads should not reserve megabytes each.
+pub(super) const STACK: usize = 1 << 20;
+
+/// The checksum of an answer up to this size is made where it arrived, in bytes.
+const SUMMED_AT_ONCE: u64 = 64 << 10;
+
+/// What a chunk is made of. It shares nothing with the others.
+pub(super) struct Chunk<C> {
     pub(super) index: usize,
-    pub(super) caller: Box<dyn Caller>,
+    pub(super) caller: C,
     pub(super) policy: RetryPolicy,
     pub(super) cancel: Cancel,
-    pub(super) claims: Receiver<Claim>,
-    pub(super) writer: Sender<Message>,
 }
 
-impl Chunk {
+/// A chunk with a thread to itself.
+pub(super) type BlockingChunk = Chunk<Box<dyn Caller>>;
+/// A chunk that shares a thread.
+pub(super) type AsyncChunk = Chunk<Box<dyn AsyncCaller>>;
+
+impl BlockingChunk {
     /// Works until the writer drops its end.
-    pub(super) fn run(mut self) {
-        while let Ok(claim) = self.claims.recv() {
-            let (report, panicked) = self.call(claim);
-            if self.writer.send(Message::Report(Box::new(report))).is_err() || panicked {
+    pub(super) fn run(mut self, claims: &Receiver<Claim>, writer: &Sender<Message>) {
+        while let Ok(claim) = claims.recv() {
+            let began = Instant::now();
+            let call = || (self.caller).call(&claim.job, &claim.attempt, &self.cancel);
+            // After a panic the caller is not used again: this thread ends.
+            let called = catch_unwind(AssertUnwindSafe(call));
+            let took = began.elapsed();
+            let panicked = called.is_err();
+            let (outcome, checksum) = summed(called.unwrap_or_else(|_| crashed()));
+            let report = self.report(claim, outcome, checksum, took, panicked);
+            let told = writer.send(Message::Reports(vec![report]));
+            if told.is_err() || panicked {
                 return;
             }
         }
     }
+}
 
-    fn call(&mut self, claim: Claim) -> (Report, bool) {
+impl AsyncChunk {
+    /// Makes one call.
+    pub(super) async fn call(&mut self, claim: Claim) -> Report {
         let began = Instant::now();
-        let call = || self.caller.call(&claim.job, &claim.attempt, &self.cancel);
-        // After a panic the caller is not used again: this thread ends.
-        let outcome = catch_unwind(AssertUnwindSafe(call));
+        let call = (self.caller).call(&claim.job, &claim.attempt, &self.cancel);
+        let called = caught(call).await;
         let took = began.elapsed();
-        let panicked = outcome.is_err();
-        let outcome = outcome.unwrap_or_else(|_| {
-            Outcome::InDoubt(Failure::new(
-                Class::Local,
-                "panicked",
-                "the caller panicked during the call",
-            ))
-        });
-        (self.report(claim, outcome, took, panicked), panicked)
+        let panicked = called.is_err();
+        let outcome = called.unwrap_or_else(|_| crashed());
+        let (outcome, checksum) = if is_summed_at_once(&outcome) {
+            summed(outcome)
+        } else {
+            let summed = tokio::task::spawn_blocking(move || summed(outcome)).await;
+            summed.unwrap_or_else(|_| (crashed(), None))
+        };
+        self.report(claim, outcome, checksum, took, panicked)
     }
+}
 
-    fn report(&self, claim: Claim, outcome: Outcome, took: Duration, panicked: bool) -> Report {
-        let (outcome, checksum) = summed(outcome);
+impl<C> Chunk<C> {
+    fn report(
+        &self,
+        claim: Claim,
+        outcome: Outcome,
+        checksum: Option<Checksum>,
+        took: Duration,
+        panicked: bool,
+    ) -> Report {
         let doubt = matches!(outcome, Outcome::InDoubt(_));
         let (next, record) = if panicked {
             self.policy.after_crash(claim.record, fastrand::f64())
@@ -73,6 +104,38 @@ impl Chunk {
             panicked,
         }
     }
+}
+
+/// What a call came to, or that it panicked.
+async fn caught(mut call: Calling<'_>) -> thread::Result<Outcome> {
+    poll_fn(|context| {
+        // After a panic neither the call nor its caller is used again.
+        match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
+
+fn crashed() -> Outcome {
+    Outcome::InDoubt(Failure::new(
+        Class::Local,
+        "panicked",
+        "the caller panicked during the call",
+    ))
+}
+
+fn is_summed_at_once(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Succeeded(answer) => is_at_hand(&answer.body),
+        _ => true,
+    }
+}
+
+fn is_at_hand(body: &Body) -> bool {
+    body.in_memory().is_some() && body.len() <= SUMMED_AT_ONCE
 }
 
 /// An outcome with the checksum of its answer. An answer that cannot be read again is lost.

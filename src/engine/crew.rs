@@ -1,18 +1,18 @@
-//! The chunk threads: making them, and letting them go. A thread ends when the sender of its claims is dropped.
+//! The chunk threads: making them, and letting them go. Some have a thread of the system to themselves, some share a
+//! driver's; a chunk ends when its way to get claims is dropped.
 
+use std::io;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, STACK};
+use super::driver::{Drivers, Seat};
 use super::writer::Message;
 use super::{MakeCaller, RunError};
-use crate::caller::Cancel;
+use crate::caller::{Cancel, Worker};
 use crate::governor::Pass;
 use crate::retry::RetryPolicy;
 use crate::store::Claim;
-
-/// Calls are shallow; thousands of threads should not reserve megabytes each.
-const STACK: usize = 1 << 20;
 
 pub(super) struct Crew<'c> {
     make: &'c mut MakeCaller<'c>,
@@ -20,13 +20,20 @@ pub(super) struct Crew<'c> {
     cancel: Cancel,
     policy: RetryPolicy,
     threads: Vec<Thread>,
+    drivers: Drivers,
     in_flight: usize,
+}
+
+/// The way to a chunk.
+enum Post {
+    Thread(Sender<Claim>),
+    Seat(Seat),
 }
 
 #[derive(Default)]
 struct Thread {
     /// None where the thread was let go.
-    claims: Option<Sender<Claim>>,
+    claims: Option<Post>,
     flight: Option<Flight>,
     /// It is let go when its call has ended.
     leaves: bool,
@@ -57,6 +64,7 @@ impl<'c> Crew<'c> {
             cancel,
             policy,
             threads: Vec::new(),
+            drivers: Drivers::default(),
             in_flight: 0,
         }
     }
@@ -69,26 +77,43 @@ impl<'c> Crew<'c> {
             .iter()
             .position(free)
             .unwrap_or(self.threads.len());
-        let caller = (self.make)().map_err(|source| RunError::Caller { index, source })?;
-        let (claims, from_writer) = mpsc::channel();
-        let chunk = Chunk {
+        let worker = (self.make)().map_err(|source| RunError::Caller { index, source })?;
+        let post = self.post(index, worker);
+        let post = post.map_err(|source| RunError::Thread { index, source })?;
+        if index == self.threads.len() {
+            self.threads.push(Thread::default());
+        }
+        self.threads[index].claims = Some(post);
+        Ok(index)
+    }
+
+    fn post(&mut self, index: usize, worker: Worker) -> io::Result<Post> {
+        match worker {
+            Worker::Async(caller) => {
+                let chunk = self.chunk(index, caller);
+                let seat = self.drivers.seat(index, chunk, &self.writer);
+                seat.map(Post::Seat)
+            }
+            Worker::Blocking(caller) => {
+                let chunk = self.chunk(index, caller);
+                let (claims, from_writer) = mpsc::channel();
+                let writer = self.writer.clone();
+                thread::Builder::new()
+                    .name(format!("chunk {index}"))
+                    .stack_size(STACK)
+                    .spawn(move || chunk.run(&from_writer, &writer))?;
+                Ok(Post::Thread(claims))
+            }
+        }
+    }
+
+    fn chunk<C>(&self, index: usize, caller: C) -> Chunk<C> {
+        Chunk {
             index,
             caller,
             policy: self.policy,
             cancel: self.cancel.clone(),
-            claims: from_writer,
-            writer: self.writer.clone(),
-        };
-        thread::Builder::new()
-            .name(format!("chunk {index}"))
-            .stack_size(STACK)
-            .spawn(move || chunk.run())
-            .map_err(|source| RunError::Thread { index, source })?;
-        if index == self.threads.len() {
-            self.threads.push(Thread::default());
         }
-        self.threads[index].claims = Some(claims);
-        Ok(index)
     }
 
     /// How many threads there are that stay.
@@ -116,7 +141,7 @@ impl<'c> Crew<'c> {
         self.in_flight
     }
 
-    /// Lets a thread call.
+    /// Lets a thread call, at the latest with the next [`Self::flush`].
     pub(super) fn send(&mut self, index: usize, claim: Claim, pass: Pass) {
         self.in_flight += 1;
         let thread = &mut self.threads[index];
@@ -124,10 +149,17 @@ impl<'c> Crew<'c> {
             claim: claim.clone(),
             pass,
         });
-        if let Some(claims) = &thread.claims {
+        match &thread.claims {
             // A thread ends only after a panic, and one that panicked does not ask.
-            let _ = claims.send(claim);
+            Some(Post::Thread(claims)) => drop(claims.send(claim)),
+            Some(Post::Seat(seat)) => self.drivers.call(seat, claim),
+            None => {}
         }
+    }
+
+    /// Hands over what was sent.
+    pub(super) fn flush(&mut self) {
+        self.drivers.flush();
     }
 
     /// A thread's call has ended.

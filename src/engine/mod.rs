@@ -16,6 +16,7 @@ mod chunk;
 mod clock;
 mod crew;
 mod dealer;
+mod driver;
 mod schedule;
 mod stop;
 mod teller;
@@ -29,7 +30,7 @@ use thiserror::Error;
 
 pub use stop::{Stop, Urgency};
 
-use crate::caller::{Caller, Cancel};
+use crate::caller::{Cancel, Worker};
 use crate::event::{Counts, Ending, Event};
 use crate::governor::{Governor, Refusal, Sign};
 use crate::job::{Failure, FileName, Outcome};
@@ -43,12 +44,12 @@ use writer::Writer;
 /// How often [`Event::Tick`] comes while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How many events may wait for the listener before the run waits for it too.
-const EVENTS_WAITING: usize = 4096;
+/// How many groups' events may wait for the listener before the run waits for it too.
+const GROUPS_WAITING: usize = 16;
 
-/// Makes a caller for one more chunk thread.
+/// Makes who calls for one more chunk.
 pub type MakeCaller<'c> =
-    dyn FnMut() -> Result<Box<dyn Caller>, Box<dyn std::error::Error + Send + Sync>> + Send + 'c;
+    dyn FnMut() -> Result<Worker, Box<dyn std::error::Error + Send + Sync>> + Send + 'c;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +113,7 @@ pub fn run<'c>(
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Outline, RunError> {
     let (to_writer, inbox) = mpsc::channel();
-    let (to_listener, events) = mpsc::sync_channel(EVENTS_WAITING);
+    let (to_listener, events) = mpsc::sync_channel(GROUPS_WAITING);
     let cancel = Cancel::new();
     let policy = settings.retry_policy();
     let mut crew = Crew::new(make, to_writer.clone(), cancel.clone(), policy);
@@ -191,10 +192,10 @@ impl Drop for EndsRun<'_> {
 }
 
 /// Hands events over until the writer has ended.
-fn listen(events: &Receiver<Event>, on_event: &mut dyn FnMut(&Event)) {
+fn listen(events: &Receiver<Vec<Event>>, on_event: &mut dyn FnMut(&Event)) {
     loop {
         match events.recv_timeout(TICK) {
-            Ok(event) => on_event(&event),
+            Ok(events) => events.iter().for_each(&mut *on_event),
             Err(RecvTimeoutError::Timeout) => on_event(&Event::Tick),
             Err(RecvTimeoutError::Disconnected) => return,
         }

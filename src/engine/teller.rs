@@ -1,5 +1,6 @@
 //! Telling what happened: every event, after its commit, and what limits the run.
 
+use std::cell::RefCell;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use crate::store::{Claim, Settlement};
 const FLOW_EVERY: Duration = Duration::from_millis(500);
 
 pub(super) struct Teller {
-    events: SyncSender<Event>,
+    events: SyncSender<Vec<Event>>,
+    /// What happened since the last time, so that the listener is woken once for a group.
+    untold: RefCell<Vec<Event>>,
     /// What was last told of the gate.
     gate_told: Option<(Closed, Duration)>,
     flow_told: Duration,
@@ -22,18 +25,27 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    pub(super) fn new(events: SyncSender<Event>) -> Self {
+    pub(super) fn new(events: SyncSender<Vec<Event>>) -> Self {
         Self {
             events,
+            untold: RefCell::default(),
             gate_told: None,
             flow_told: Duration::ZERO,
             last_refusal: "the service has asked for it".to_owned(),
         }
     }
 
-    /// Tells an event. A run whose listener is gone goes on all the same: what counts is in the store.
+    /// Takes note of an event, to be told with the next [`Self::flush`].
     fn tell(&self, event: Event) {
-        let _ = self.events.send(event);
+        self.untold.borrow_mut().push(event);
+    }
+
+    /// Tells what happened. A run whose listener is gone goes on all the same: what counts is in the store.
+    pub(super) fn flush(&self) {
+        let untold = std::mem::take(&mut *self.untold.borrow_mut());
+        if !untold.is_empty() {
+            let _ = self.events.send(untold);
+        }
     }
 
     pub(super) fn stopping(&self, in_flight: usize, halt: Option<&Halt>) {
@@ -45,6 +57,8 @@ impl Teller {
 
     pub(super) fn storage(&self, storage: Storage) {
         self.tell(Event::Storage(storage));
+        // What comes now may take long.
+        self.flush();
     }
 
     pub(super) fn stopped(&self, ending: &Ending, counts: Counts) {
@@ -114,6 +128,12 @@ impl Teller {
             self.flow_told = now;
             self.tell(Event::Flow(flow(governor, pending, now)));
         }
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

@@ -11,6 +11,7 @@ mod connection;
 mod draw;
 mod error;
 mod fresh;
+mod kept;
 mod load;
 mod lock;
 mod owner;

@@ -6,8 +6,9 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::connection::doing;
 use super::error::Result;
+use super::kept::Kept;
 use super::pace;
-use super::settle::settle;
+use super::settle::Settler;
 use super::{Store, StoreError, now, path_from_sql};
 use crate::event::{Counts, Flow};
 use crate::governor::{Cost, Memory};
@@ -72,7 +73,21 @@ impl Store {
     /// As [`Store::group`].
     pub fn group_patiently(&mut self, waiting: &mut dyn FnMut(Duration)) -> Result<Group<'_>> {
         let runner = self.runner.ok_or(StoreError::Usurped)?;
+        let connection = &self.connection;
         Ok(Group {
+            settler: Settler::new(connection),
+            peek: Kept::new(
+                connection,
+                "SELECT attempts + 1, position, path, charged, crashes, generation FROM job WHERE id = ?1 AND state = 0",
+            ),
+            claim: Kept::new(
+                connection,
+                "UPDATE job SET state = 1, not_before = NULL, attempts = attempts + 1 WHERE id = ?1 AND state = 0",
+            ),
+            attempt: Kept::new(
+                connection,
+                "INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            ),
             transaction: self.owner.begin_patiently(&self.connection, waiting)?,
             after: self.counts,
             counts: &mut self.counts,
@@ -93,6 +108,10 @@ impl Store {
 /// Changes that become durable together. Dropped without a commit, they never were.
 #[derive(Debug)]
 pub struct Group<'s> {
+    settler: Settler<'s>,
+    peek: Kept<'s>,
+    claim: Kept<'s>,
+    attempt: Kept<'s>,
     transaction: Transaction<'s>,
     counts: &'s mut Counts,
     after: Counts,
@@ -163,40 +182,55 @@ impl Group<'_> {
     ///
     /// The database cannot be written.
     pub fn claim(&mut self, job: JobId, chunk: usize, cost: Cost) -> Result<Option<Claim>> {
-        let claimed = self
-            .transaction
-            .prepare_cached(
-                "UPDATE job SET state = 1, not_before = NULL, attempts = attempts + 1 WHERE id = ?1 AND state = 0
-                 RETURNING attempts, position, path, charged, crashes, generation",
-            )
-            .and_then(|mut statement| {
-                let claim = statement.query_row([job.0], |row| {
-                    let path = path_from_sql(row, 2)?;
-                    let file = self.base.join(path.as_path());
-                    let record = Record { charged: row.get(3)?, crashes: row.get(4)?, generation: row.get(5)? };
-                    let attempt = Attempt {
-                        id: AttemptId { job, number: row.get(0)? },
-                        key: IdempotencyKey::derive(&self.uuid, job, record.generation),
+        // A RETURNING clause would do both at once, by way of a table of its own that is made and dropped each time.
+        let (base, run) = (self.base, &self.uuid);
+        let pending = self.peek.get().and_then(|statement| {
+            let claim = statement.query_row([job.0], |row| {
+                let path = path_from_sql(row, 2)?;
+                let record = Record {
+                    charged: row.get(3)?,
+                    crashes: row.get(4)?,
+                    generation: row.get(5)?,
+                };
+                Ok(Claim {
+                    attempt: Attempt {
+                        id: AttemptId {
+                            job,
+                            number: row.get(0)?,
+                        },
+                        key: IdempotencyKey::derive(run, job, record.generation),
                         repeat: false,
-                    };
-                    Ok(Claim { job: Job { id: job, position: Position(row.get(1)?), path, file, columns: Columns::default() }, attempt, record })
-                });
-                claim.optional()
-            })
-            .map_err(doing("claiming a job"))?;
-        let Some(mut claim) = claimed else {
+                    },
+                    record,
+                    job: Job {
+                        id: job,
+                        position: Position(row.get(1)?),
+                        file: base.join(path.as_path()),
+                        path,
+                        columns: Columns::default(),
+                    },
+                })
+            });
+            claim.optional()
+        });
+        let pending = pending.map_err(doing("looking at a job"))?;
+        let Some(mut claim) = pending else {
             return Ok(None);
         };
+        let claimed = self.claim.get();
+        claimed
+            .and_then(|statement| statement.execute([job.0]))
+            .map_err(doing("claiming a job"))?;
         claim.attempt.repeat = self.is_repeat(&claim.attempt)?;
         if self.has_columns {
             claim.job.columns = self.columns(job)?;
         }
-        self.transaction
-            .prepare_cached("INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
-            .and_then(|mut statement| {
-                statement.execute(params![job.0, claim.attempt.id.number, self.runner, chunk, claim.attempt.key.0, self.now])
-            })
-            .map_err(doing("recording an attempt"))?;
+        let AttemptId { number, .. } = claim.attempt.id;
+        let recorded = self.attempt.get().and_then(|statement| {
+            let key = claim.attempt.key.0;
+            statement.execute(params![job.0, number, self.runner, chunk, key, self.now])
+        });
+        recorded.map_err(doing("recording an attempt"))?;
         self.after.shift(JobState::Pending, JobState::Running);
         self.after.attempts += 1;
         self.spent.calls += cost.calls;
@@ -249,7 +283,7 @@ impl Group<'_> {
     ///
     /// The attempt is not the running one ([`StoreError::Stale`]), or the database cannot be written.
     pub fn settle(&mut self, settlement: &Settlement) -> Result<JobState> {
-        let state = settle(&self.transaction, &settlement.into(), self.now)?;
+        let state = self.settler.settle(&settlement.into(), self.now)?;
         self.after.shift(JobState::Running, state);
         self.after.in_doubt += u64::from(matches!(settlement.outcome, Outcome::InDoubt(_)));
         Ok(state)

@@ -8,7 +8,7 @@ use super::connection::doing;
 use super::error::Result;
 use super::pace::forget_spent;
 use super::queue::{Settlement, save_counts};
-use super::settle::settle;
+use super::settle::Settler;
 use super::{Store, lock, now, path_from_sql};
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
 use crate::retry::{Record, RetryPolicy};
@@ -40,6 +40,7 @@ impl Store {
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
         let mut recovered = Recovered::default();
+        let mut settler = Settler::new(&transaction);
         for (attempt, record, path) in running(&transaction)? {
             let (next, record) = policy.after_crash(record, chance());
             let message = "the process ended during the call";
@@ -53,12 +54,13 @@ impl Store {
             };
             counts.shift(
                 JobState::Running,
-                settle(&transaction, &(&settlement).into(), now)?,
+                settler.settle(&(&settlement).into(), now)?,
             );
             counts.in_doubt += 1;
             counts.in_doubt_recovered += 1;
             recovered.in_doubt.push(path);
         }
+        drop(settler);
         transaction
             .execute(
                 "UPDATE runner SET ended = ?1, ending = 'died' WHERE ended IS NULL",

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 
 use super::body::{Inserted, Table, fill};
 use super::connection::doing;
 use super::error::Result;
+use super::kept::Kept;
 use super::queue::Settlement;
 use super::{StoreError, path_to_sql, state_to_sql};
 use crate::job::{Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused};
@@ -61,29 +62,51 @@ impl<'s> From<&'s Settlement> for Ended<'s> {
     }
 }
 
-/// Settles an attempt inside the caller's transaction; the counts are the caller's too.
-pub(super) fn settle(
-    transaction: &Transaction<'_>,
-    ended: &Ended<'_>,
-    now: i64,
-) -> Result<JobState> {
-    let AttemptId { job, number } = ended.attempt;
-    let (state, not_before) = match ended.next {
-        Next::Done => (JobState::Done, None),
-        Next::Fail => (JobState::Failed, None),
-        Next::Hold => (JobState::Held, None),
-        Next::Again(Duration::ZERO) => (JobState::Pending, None),
-        Next::Again(wait) => (
-            JobState::Pending,
-            Some(now.saturating_add(wait.as_millis() as i64)),
-        ),
-    };
-    let moved = transaction
-        .prepare_cached(
-            "UPDATE job SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
-             WHERE id = ?1 AND attempts = ?2 AND state = 1",
-        )
-        .and_then(|mut statement| {
+/// Settles attempts inside the caller's transaction; the counts are the caller's too.
+#[derive(Debug)]
+pub(super) struct Settler<'c> {
+    connection: &'c Connection,
+    job: Kept<'c>,
+    attempt: Kept<'c>,
+    result: Kept<'c>,
+}
+
+impl<'c> Settler<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self {
+            connection,
+            job: Kept::new(
+                connection,
+                "UPDATE job SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
+                 WHERE id = ?1 AND attempts = ?2 AND state = 1",
+            ),
+            attempt: Kept::new(
+                connection,
+                "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10
+                 WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
+            ),
+            result: Kept::new(
+                connection,
+                "INSERT INTO result (job, attempt, media_type, headers, body, sha256, file, size)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            ),
+        }
+    }
+
+    /// Settles an attempt, at the moment `now`.
+    pub(super) fn settle(&mut self, ended: &Ended<'_>, now: i64) -> Result<JobState> {
+        let AttemptId { job, number } = ended.attempt;
+        let (state, not_before) = match ended.next {
+            Next::Done => (JobState::Done, None),
+            Next::Fail => (JobState::Failed, None),
+            Next::Hold => (JobState::Held, None),
+            Next::Again(Duration::ZERO) => (JobState::Pending, None),
+            Next::Again(wait) => (
+                JobState::Pending,
+                Some(now.saturating_add(wait.as_millis() as i64)),
+            ),
+        };
+        let moved = self.job.get().and_then(|statement| {
             statement.execute(params![
                 job.0,
                 number,
@@ -93,14 +116,9 @@ pub(super) fn settle(
                 ended.record.crashes,
                 ended.record.generation
             ])
-        })
-        .map_err(doing("settling a job"))?;
-    let noted = transaction
-        .prepare_cached(
-            "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10
-             WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
-        )
-        .and_then(|mut statement| {
+        });
+        let moved = moved.map_err(doing("settling a job"))?;
+        let noted = self.attempt.get().and_then(|statement| {
             statement.execute(params![
                 job.0,
                 number,
@@ -113,45 +131,40 @@ pub(super) fn settle(
                 ended.message,
                 ended.body,
             ])
-        })
-        .map_err(doing("settling an attempt"))?;
-    if (moved, noted) != (1, 1) {
-        return Err(StoreError::Stale { job, number });
+        });
+        let noted = noted.map_err(doing("settling an attempt"))?;
+        if (moved, noted) != (1, 1) {
+            return Err(StoreError::Stale { job, number });
+        }
+        if let Some(answer) = ended.result {
+            self.record_result(ended.attempt, answer, ended.checksum)?;
+        }
+        if let Some(refused) = ended.refused {
+            keep_refused(self.connection, ended.attempt, refused)?;
+        }
+        Ok(state)
     }
-    if let Some(answer) = ended.result {
-        record_result(transaction, ended.attempt, answer, ended.checksum)?;
-    }
-    if let Some(refused) = ended.refused {
-        keep_refused(transaction, ended.attempt, refused)?;
-    }
-    Ok(state)
-}
 
-fn record_result(
-    transaction: &Transaction<'_>,
-    attempt: AttemptId,
-    answer: &Answer,
-    checksum: Option<Checksum>,
-) -> Result<()> {
-    let checksum = match checksum {
-        Some(checksum) => checksum,
-        None => answer.body.checksum().map_err(|error| StoreError::Failed {
-            doing: "reading a large answer",
-            source: error.into(),
-        })?,
-    };
-    // What lies in a file for good is recorded by where that is.
-    let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
-    let here = match &file {
-        Some(_) => &nothing,
-        None => &answer.body,
-    };
-    transaction
-        .prepare_cached(
-            "INSERT INTO result (job, attempt, media_type, headers, body, sha256, file, size)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )
-        .and_then(|mut statement| {
+    fn record_result(
+        &mut self,
+        attempt: AttemptId,
+        answer: &Answer,
+        checksum: Option<Checksum>,
+    ) -> Result<()> {
+        let checksum = match checksum {
+            Some(checksum) => checksum,
+            None => answer.body.checksum().map_err(|error| StoreError::Failed {
+                doing: "reading a large answer",
+                source: error.into(),
+            })?,
+        };
+        // What lies in a file for good is recorded by where that is.
+        let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
+        let here = match &file {
+            Some(_) => &nothing,
+            None => &answer.body,
+        };
+        let inserted = self.result.get().and_then(|statement| {
             statement.execute(params![
                 attempt.job.0,
                 attempt.number,
@@ -162,22 +175,26 @@ fn record_result(
                 file.as_ref().map(path_to_sql),
                 file.as_ref().map(|_| answer.body.len())
             ])
-        })
-        .map_err(doing("recording a result"))?;
-    fill(transaction, Table::Result, attempt.job.0, here)?;
-    transaction
-        .prepare_cached("DELETE FROM refused WHERE job = ?1")
-        .and_then(|mut statement| statement.execute([attempt.job.0]))
-        .map_err(doing("recording a result"))?;
-    Ok(())
+        });
+        inserted.map_err(doing("recording a result"))?;
+        fill(self.connection, Table::Result, attempt.job.0, here)?;
+        // An answer that was refused is one of an attempt before.
+        if attempt.number > 1 {
+            self.connection
+                .prepare_cached("DELETE FROM refused WHERE job = ?1")
+                .and_then(|mut statement| statement.execute([attempt.job.0]))
+                .map_err(doing("recording a result"))?;
+        }
+        Ok(())
+    }
 }
 
 fn keep_refused(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     attempt: AttemptId,
     refused: &Refused,
 ) -> Result<()> {
-    transaction
+    connection
         .prepare_cached(
             "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
         )
@@ -191,5 +208,5 @@ fn keep_refused(
             ])
         })
         .map_err(doing("keeping an answer that is no result"))?;
-    fill(transaction, Table::Refused, attempt.job.0, &refused.body)
+    fill(connection, Table::Refused, attempt.job.0, &refused.body)
 }

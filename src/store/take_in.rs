@@ -14,7 +14,7 @@ use super::error::Result;
 use super::queue::save_counts;
 use super::recover::CRASHED;
 use super::rescue::{self, Header, Line};
-use super::settle::settle;
+use super::settle::Settler;
 use super::{Reader, Store, now, path_from_sql, state_from_sql};
 use crate::event::Counts;
 use crate::job::{FileName, IdempotencyKey, JobId, JobState};
@@ -205,7 +205,7 @@ fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Re
         if cut_off {
             reopen(transaction, &mut after, &found, attempt.job)?;
         }
-        settle(transaction, ended, now())
+        Settler::new(transaction).settle(ended, now())
     });
     if let Ok(Ok(state)) = settled {
         after.shift(JobState::Running, state);

@@ -42,6 +42,14 @@ const WINDOWS: [(&str, u64); 4] = [
     ("day", 86_400),
 ];
 
+/// Whether a header of this name, in lower case, may say something about waiting or limits. Where none of an answer
+/// does, nothing here has anything to say.
+pub(super) fn is_one(name: &str) -> bool {
+    ["ratelimit", "x-ratelimit", "x-rate-limit", "retry-after"]
+        .iter()
+        .any(|before| name.starts_with(before))
+}
+
 /// How long a service that refuses asks to wait: as [`stated`], or else until the reset of the limit that is
 /// used up.
 pub(super) fn wait(look: Look<'_>, now: SystemTime) -> Option<Duration> {

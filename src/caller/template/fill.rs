@@ -194,6 +194,7 @@ fn json_string(value: &[u8], quoted: bool, out: &mut Vec<u8>) {
 mod tests {
     use super::super::Braces;
     use super::*;
+    use crate::caller::reading::Reading;
     use crate::job::{Columns, FileName, JobId, Position};
 
     fn job(name: &[u8]) -> Job {
@@ -214,7 +215,7 @@ mod tests {
             _ => Braces::Pasted,
         };
         let (template, job) = (Template::read(text, braces).unwrap(), job(name));
-        let source = Source::of(&job.file);
+        let source = Source::of(&job.file, Reading::Patient);
         let filled = template.fill(encoding, &job, &source).unwrap();
         String::from_utf8_lossy(&filled).into_owned()
     }
@@ -266,7 +267,7 @@ mod tests {
         );
         let template = Template::parse("{col.q}").unwrap();
         let job = job(b"x");
-        let refused = template.fill(Encoding::Url, &job, &Source::of(&job.file));
+        let refused = template.fill(Encoding::Url, &job, &Source::of(&job.file, Reading::Patient));
         assert_eq!(refused.unwrap_err().failure().unwrap().kind, "no_column");
     }
 
@@ -275,7 +276,7 @@ mod tests {
         let template = Template::parse("{name}{env:KEY}").unwrap();
         let template = template.resolve(&mut |_| Ok(b"{path}".to_vec())).unwrap();
         let job = job(b"{env:KEY}{path}");
-        let filled = template.fill(Encoding::Plain, &job, &Source::of(&job.file));
+        let filled = template.fill(Encoding::Plain, &job, &Source::of(&job.file, Reading::Patient));
         assert_eq!(filled.unwrap(), b"{env:KEY}{path}{path}");
     }
 }

@@ -23,8 +23,8 @@ use crate::store::{Claim, Settlement, Store, StoreError};
 /// What the writer is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// A call came to something, and its thread is free.
-    Report(Box<Report>),
+    /// Calls came to something, and their threads are free.
+    Reports(Vec<Report>),
     /// Somebody asks for a stop.
     Stop(Urgency),
 }
@@ -152,6 +152,7 @@ impl<'s> Writer<'s> {
 
     /// Waits for something to happen and takes in all that has.
     fn gather(&mut self, wake: Option<Duration>, reports: &mut Vec<Report>) {
+        self.teller.flush();
         let wait = wake.map_or(LOOK, |wake| wake.saturating_sub(clock::now()).min(LOOK));
         let mut next = match self.inbox.recv_timeout(wait) {
             Ok(message) => Some(message),
@@ -159,7 +160,7 @@ impl<'s> Writer<'s> {
         };
         while let Some(message) = next {
             match message {
-                Message::Report(report) => reports.push(*report),
+                Message::Reports(more) => reports.extend(more),
                 Message::Stop(urgency) => self.stop(urgency),
             }
             next = if reports.len() < MOST_IN_GROUP {
@@ -298,6 +299,7 @@ impl<'s> Writer<'s> {
             self.teller.claimed(thread, &claim);
             self.crew.send(thread, claim, pass);
         }
+        self.crew.flush();
         Ok(self.rest(decision, now))
     }
 

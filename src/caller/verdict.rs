@@ -1,0 +1,110 @@
+//! What a complete answer comes to, and what is kept of it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::aside::aside;
+use super::http::Plan;
+use super::keys::Filled;
+use super::spill::{Growing, Memory};
+use crate::job::{Answer, Body, Class, Failure, Outcome, Refused};
+use crate::judge::Reply;
+
+/// Answers up to this size are judged at once, in bytes: it takes less than to have somebody else do it.
+const AT_ONCE: usize = 64 << 10;
+
+/// What answers are judged with.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    pub(super) plan: Arc<Plan>,
+    pub(super) filled: Arc<Filled>,
+    /// What answers may take of the memory.
+    pub(super) memory: Arc<Memory>,
+    /// Whether an answer to this method has a body.
+    pub(super) has_body: bool,
+}
+
+impl Verdict {
+    /// What a complete answer comes to, in a thread of its own where that may take its time: an expression may, and
+    /// so may what is large.
+    pub(super) async fn of(
+        &self,
+        answer: Answer,
+        headers: Option<String>,
+        wait: Option<Duration>,
+    ) -> Outcome {
+        let is_small = |bytes: &[u8]| bytes.len() <= AT_ONCE;
+        let quick = self.plan.judge.is_quick() && answer.body.in_memory().is_some_and(is_small);
+        let judged = if quick {
+            self.judged(answer, headers.as_deref(), wait)
+        } else {
+            let verdict = self.clone();
+            aside(move || verdict.judged(answer, headers.as_deref(), wait)).await
+        };
+        judged.unwrap_or_else(|error| Outcome::InDoubt(Failure::unkept(&error)))
+    }
+
+    /// What a complete answer comes to, whose headers are these as they came.
+    pub(super) fn judged(
+        &self,
+        answer: Answer,
+        headers: Option<&str>,
+        wait: Option<Duration>,
+    ) -> io::Result<Outcome> {
+        let judged = self.plan.judge.judge(&Reply {
+            status: answer.status,
+            media_type: answer.media_type.as_deref(),
+            headers,
+            body: &answer.body,
+            has_body: self.has_body,
+        })?;
+        let Err(refusal) = judged else {
+            return Ok(Outcome::Succeeded(answer));
+        };
+        let beginning = self.beginning(&answer.body)?;
+        let class = refusal.class(&self.plan.rules, answer.status, &beginning);
+        let failure = Failure {
+            status: answer.status,
+            body: self.keep(&beginning),
+            answer: Some(Box::new(Refused {
+                media_type: answer.media_type.map(|text| self.filled.secrets.mask_text(&text)),
+                headers: answer.headers,
+                body: self.masked(answer.body)?,
+            })),
+            hint: answer.hint,
+            ..self.failure(class, refusal.kind, &refusal.message)
+        };
+        Ok(match class {
+            Class::Throttled => Outcome::Throttled { failure, wait },
+            _ => Outcome::Failed(failure),
+        })
+    }
+
+    /// As much of a body as may be needed to keep its beginning.
+    pub(super) fn beginning(&self, body: &Body) -> io::Result<Vec<u8>> {
+        body.beginning(Failure::BODY_KEPT + self.filled.secrets.longest())
+    }
+
+    /// A body without secrets.
+    fn masked(&self, body: Body) -> io::Result<Body> {
+        if self.filled.secrets.is_empty() {
+            return Ok(body);
+        }
+        let mut masked = Growing::new(&self.memory, 0);
+        self.filled.secrets
+            .mask_all(&mut body.reader(), &mut |piece| masked.add(piece))?;
+        Ok(masked.finish())
+    }
+
+    /// What is kept of a body: its beginning, without secrets.
+    pub(super) fn keep(&self, body: &[u8]) -> Vec<u8> {
+        let mut kept = self.filled.secrets.mask_beginning(body, Failure::BODY_KEPT);
+        kept.truncate(Failure::BODY_KEPT);
+        kept
+    }
+
+    pub(super) fn failure(&self, class: Class, kind: &'static str, message: &str) -> Failure {
+        Failure::new(class, kind, self.filled.secrets.mask_text(message))
+    }
+}
