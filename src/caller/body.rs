@@ -148,6 +148,7 @@ impl Segments {
             let whole = self.beginning(length as usize, reading);
             return whole.map(Into::into).map_err(|error| refusal(&error));
         }
+        progress.upload(|upload| upload.streams = true);
         Ok(reqwest::Body::wrap(Stream {
             segments: self.0,
             at: 0,

@@ -79,7 +79,7 @@ impl Exchange<'_> {
             () = patience(limits.timeout) => {
                 self.cut_off("timeout", &format!("no complete answer within {:?}", limits.timeout), false)
             }
-            () = self.upload_stalls() => {
+            () = self.upload_stalls(), if self.progress.upload(|upload| upload.streams) => {
                 let message = format!("the file did not move for {:?}", limits.idle_timeout);
                 self.in_doubt("idle_timeout", &message)
             }
@@ -117,7 +117,14 @@ impl Exchange<'_> {
         let (filled, job, attempt) = (&self.verdict.filled, self.job, self.attempt);
         let at_hand = Reading::AtHand;
         let progress = self.progress;
-        match request(&filled.message, job, attempt, hop.clone(), progress, at_hand) {
+        match request(
+            &filled.message,
+            job,
+            attempt,
+            hop.clone(),
+            progress,
+            at_hand,
+        ) {
             Err(Outcome::Interrupted) => {}
             done => return done,
         }
@@ -343,7 +350,6 @@ impl Exchange<'_> {
     fn in_doubt(&self, kind: &'static str, message: &str) -> Outcome {
         Outcome::InDoubt(self.verdict.failure(Class::Transient, kind, message))
     }
-
 }
 
 /// The request for one file, in the client's own form.

@@ -35,7 +35,9 @@ pub fn fill(template: &Template, escaping: Escaping, job: &Job) -> Option<Vec<u8
         Escaping::All => Encoding::All,
         Escaping::Json => Encoding::Json,
     };
-    template.fill(encoding, job, &Source::of(&job.file, Reading::Patient)).ok()
+    template
+        .fill(encoding, job, &Source::of(&job.file, Reading::Patient))
+        .ok()
 }
 
 /// A request for one file.
@@ -55,7 +57,9 @@ pub fn request(request: &Request, job: &Job, attempt: &Attempt) -> Option<Sent> 
     let built = message.build(job, attempt, Reading::Patient).ok()?;
     let headers = built.headers.iter();
     let own = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
-    let body = built.body.map(|body| body.beginning(usize::MAX, Reading::Patient).ok());
+    let body = built
+        .body
+        .map(|body| body.beginning(usize::MAX, Reading::Patient).ok());
     Some(Sent {
         url: built.url.to_string(),
         headers: own.collect(),

@@ -179,9 +179,7 @@ impl Keys {
             return Ok(true);
         }
         let lasting = |(reference, _): &(Reference, _)| !reference.can_change();
-        if current.values.0.iter().all(lasting)
-            || !std::mem::take(&mut self.state().may_read)
-        {
+        if current.values.0.iter().all(lasting) || !std::mem::take(&mut self.state().may_read) {
             return Ok(false);
         }
         let _reading = IsReading::set(&self.is_reading);

@@ -48,7 +48,10 @@ impl HttpPlan {
             url,
             mut headers,
             body,
-        } = filled.message.masked().build(job, attempt, Reading::Patient)?;
+        } = filled
+            .message
+            .masked()
+            .build(job, attempt, Reading::Patient)?;
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, length.into());
         }
@@ -64,7 +67,10 @@ impl HttpPlan {
         for (name, value) in &headers {
             told.push((name.to_string(), text(value.as_bytes())));
         }
-        let body = body.map_or_else(|| Ok(Vec::new()), |body| body.beginning(most, Reading::Patient));
+        let body = body.map_or_else(
+            || Ok(Vec::new()),
+            |body| body.beginning(most, Reading::Patient),
+        );
         let body = body.map_err(|error| super::source::refusal(&error))?;
         Ok(Preview {
             method: method.to_string(),

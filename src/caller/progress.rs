@@ -23,6 +23,8 @@ struct Shared {
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct Upload {
+    /// Whether there is a body that is read while it is sent. What is sent at once cannot stand still.
+    pub(super) streams: bool,
     /// When the file last moved, while it is being sent.
     pub(super) moved: Option<Instant>,
     /// What went wrong with the file.

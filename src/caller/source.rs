@@ -221,7 +221,9 @@ mod tests {
         assert_eq!(source.whole().unwrap(), bytes);
         assert_eq!(source.sha256().unwrap(), Checksum::of(&bytes));
         file.as_file().set_len(LARGEST_IN_MEMORY + 1).unwrap();
-        let refused = Source::of(file.path(), Reading::Patient).whole().unwrap_err();
+        let refused = Source::of(file.path(), Reading::Patient)
+            .whole()
+            .unwrap_err();
         assert_eq!(refused.failure().unwrap().kind, "too_large");
         // Open still, and shorter meanwhile.
         file.as_file().set_len(10).unwrap();

@@ -68,7 +68,9 @@ impl Verdict {
             status: answer.status,
             body: self.keep(&beginning),
             answer: Some(Box::new(Refused {
-                media_type: answer.media_type.map(|text| self.filled.secrets.mask_text(&text)),
+                media_type: answer
+                    .media_type
+                    .map(|text| self.filled.secrets.mask_text(&text)),
                 headers: answer.headers,
                 body: self.masked(answer.body)?,
             })),
@@ -92,7 +94,8 @@ impl Verdict {
             return Ok(body);
         }
         let mut masked = Growing::new(&self.memory, 0);
-        self.filled.secrets
+        self.filled
+            .secrets
             .mask_all(&mut body.reader(), &mut |piece| masked.add(piece))?;
         Ok(masked.finish())
     }

@@ -224,7 +224,10 @@ impl Progress {
 
     fn show(&mut self) {
         if let Some(bar) = &self.bar {
-            if self.shown.is_some_and(|shown| shown.elapsed() < SHOWN_EVERY) {
+            if self
+                .shown
+                .is_some_and(|shown| shown.elapsed() < SHOWN_EVERY)
+            {
                 return;
             }
             self.shown = Some(Instant::now());

@@ -18,7 +18,7 @@ mod hint;
 mod media;
 mod name;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,12 +81,19 @@ impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, byte) in self.0.iter().enumerate() {
             if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
+                f.write_char('-')?;
             }
-            write!(f, "{byte:02x}")?;
+            hexadecimal(*byte, f)?;
         }
         Ok(())
     }
+}
+
+/// Writes a byte as two hexadecimal digits. Every call has a key, and formatting its bytes as numbers shows.
+fn hexadecimal(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half & 15)]);
+    f.write_char(digit(byte >> 4))?;
+    f.write_char(digit(byte))
 }
 
 /// A SHA-256 checksum (FIPS 180-4).
@@ -130,7 +137,7 @@ impl Checksum {
 
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0.iter().try_for_each(|byte| hexadecimal(*byte, f))
     }
 }
 

@@ -189,11 +189,7 @@ impl<'c> Settler<'c> {
     }
 }
 
-fn keep_refused(
-    connection: &Connection,
-    attempt: AttemptId,
-    refused: &Refused,
-) -> Result<()> {
+fn keep_refused(connection: &Connection, attempt: AttemptId, refused: &Refused) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -267,7 +267,11 @@ mod tests {
         );
         let template = Template::parse("{col.q}").unwrap();
         let job = job(b"x");
-        let refused = template.fill(Encoding::Url, &job, &Source::of(&job.file, Reading::Patient));
+        let refused = template.fill(
+            Encoding::Url,
+            &job,
+            &Source::of(&job.file, Reading::Patient),
+        );
         assert_eq!(refused.unwrap_err().failure().unwrap().kind, "no_column");
     }
 
@@ -276,7 +280,11 @@ mod tests {
         let template = Template::parse("{name}{env:KEY}").unwrap();
         let template = template.resolve(&mut |_| Ok(b"{path}".to_vec())).unwrap();
         let job = job(b"{env:KEY}{path}");
-        let filled = template.fill(Encoding::Plain, &job, &Source::of(&job.file, Reading::Patient));
+        let filled = template.fill(
+            Encoding::Plain,
+            &job,
+            &Source::of(&job.file, Reading::Patient),
+        );
         assert_eq!(filled.unwrap(), b"{env:KEY}{path}{path}");
     }
 }
