@@ -1,0 +1,151 @@
+//! Calls: small ones, slow ones, many at once, and unequal ones.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::bench::{Bench, Contestant, Sample, check};
+use super::figures::figure;
+use super::folder::{files, list, name};
+use super::measure::Program;
+use super::peers::Peer;
+use super::serve::Latency;
+use super::tail::{self, CUT};
+
+/// The folder of the files, in the place of everything.
+const FILES: &str = "files";
+
+/// `stride run` over a list, from nothing to its end.
+fn stride(
+    bench: &Bench,
+    list: &Path,
+    calls: usize,
+    threads: usize,
+    latency: Latency,
+) -> io::Result<(Sample, f64, Duration)> {
+    let mut service = bench.service(latency, 0)?;
+    let database = bench.fresh("calls.db");
+    let usage = bench.run(&database, list, threads).run()?;
+    let seen = service.seen()?;
+    check(&seen, calls)?;
+    Ok((Sample::of(usage, calls as u64), seen.steady(), usage.wall))
+}
+
+/// What curl says of files that it could not send is in its messages, and their number in the service's.
+fn peer(bench: &Bench, peer: Peer, place: &Path, calls: usize) -> io::Result<Option<Sample>> {
+    let mut service = bench.prompt()?;
+    let Some(program) = bench.peers.program(peer, place, calls, &bench.url())? else {
+        return Ok(None);
+    };
+    let usage = program.run()?;
+    let seen = service.seen()?;
+    if peer.is_timed() {
+        let sample = Sample::of(usage, seen.calls);
+        let rate = seen.answered as f64 / seen.span().as_secs_f64();
+        return Ok(Some(sample.with_figure(rate).with_note(peer.note())));
+    }
+    check(&seen, calls)?;
+    Ok(Some(Sample::of(usage, calls as u64).with_note(peer.note())))
+}
+
+/// Small texts as fast as they go.
+pub(crate) fn small(bench: &Bench) -> io::Result<()> {
+    let calls = bench.scaled(20_000, 200);
+    // A folder of its own: some programs take all that is in it.
+    let place = bench.place().join("small");
+    files(&place.join(FILES), 0..calls)?;
+    let list = list(bench.place(), "small/files", calls, true)?;
+    let mut contestants = vec![Contestant::new("stride -j 64", calls as u64, || {
+        let (sample, ..) = stride(bench, &list, calls, 64, Latency::Fixed(Duration::ZERO))?;
+        Ok(Some(sample.with_note("every call and answer synced")))
+    })];
+    for one in Peer::ALL {
+        let calls = (calls / one.fewer()).max(100);
+        let place = &place;
+        let turn = move || peer(bench, one, place, calls);
+        contestants.push(Contestant::new(one.title(), calls as u64, turn));
+    }
+    bench.rounds("small", "calls/s", bench.rounds, contestants)?;
+    std::fs::remove_dir_all(&place)?;
+    std::fs::remove_file(&list)
+}
+
+/// A service that takes a while for each.
+pub(crate) fn latency(
+    bench: &Bench,
+    scenario: &str,
+    threads: usize,
+    calls: usize,
+    latency: Duration,
+    client: bool,
+) -> io::Result<()> {
+    // A round in which nobody is ever busy says nothing.
+    let calls = bench.scaled(calls, 2 * threads);
+    files(&bench.place().join(FILES), 0..calls)?;
+    let list = list(bench.place(), FILES, calls, true)?;
+    let most = threads as f64 / latency.as_secs_f64();
+    let note = |steady: f64| {
+        format!(
+            "{} calls/s in the steady part, {:.1} % of {}",
+            figure(steady),
+            100.0 * steady / most,
+            figure(most),
+        )
+    };
+    let service = Latency::Fixed(latency);
+    let mut contestants = vec![Contestant::new(
+        &format!("stride -j {threads}"),
+        calls as u64,
+        || {
+            let (sample, steady, _) = stride(bench, &list, calls, threads, service)?;
+            Ok(Some(sample.with_note(note(steady))))
+        },
+    )];
+    if client {
+        contestants.push(Contestant::new(
+            "its HTTP client alone",
+            calls as u64,
+            || {
+                let mut service = bench.service(service, 0)?;
+                let program = Program::new(std::env::current_exe()?, bench.place())
+                    .with(["client", &bench.url()])
+                    .with([&list])
+                    .with([threads.to_string()]);
+                let usage = program.run()?;
+                let seen = service.seen()?;
+                check(&seen, calls)?;
+                let sample = Sample::of(usage, calls as u64);
+                Ok(Some(sample.with_note(format!(
+                    "{}; keeps nothing",
+                    note(seen.steady())
+                ))))
+            },
+        ));
+    }
+    bench.rounds(scenario, "calls/s", bench.rounds, contestants)?;
+    std::fs::remove_file(&list)
+}
+
+/// A service that is quick with most and slow with some.
+pub(crate) fn tail(bench: &Bench) -> io::Result<()> {
+    const THREADS: usize = 32;
+    let calls = bench.scaled(20_000, 1000);
+    files(&bench.place().join(FILES), 0..calls)?;
+    let list = list(bench.place(), FILES, calls, true)?;
+    let latencies: Vec<Duration> = (0..calls)
+        .map(|number| tail::latency(name(number).as_bytes()))
+        .collect();
+    let bound = tail::bound(&latencies, THREADS);
+    let contestants = vec![Contestant::new("stride -j 32", calls as u64, || {
+        let (sample, _, wall) = stride(bench, &list, calls, THREADS, Latency::Tail)?;
+        Ok(Some(sample.with_note(format!(
+            "{:.2} s; at least {:.2} s in any order, {:.2} s in the list's; no call longer than {} s",
+            wall.as_secs_f64(),
+            bound.lower.as_secs_f64(),
+            bound.in_order.as_secs_f64(),
+            CUT.as_secs(),
+        ))))
+    })];
+    bench.rounds("tail", "calls/s", bench.rounds, contestants)?;
+    std::fs::remove_file(&list)
+}
