@@ -55,7 +55,7 @@ pub(crate) type Turn<'b> = Box<dyn FnMut() -> io::Result<Option<Sample>> + 'b>;
 /// Who takes part in a scenario.
 pub(crate) struct Contestant<'b> {
     pub(crate) title: String,
-    /// How many it does.
+    /// How many it does; 0 where that is not what it is about.
     pub(crate) of: u64,
     pub(crate) turn: Turn<'b>,
 }
@@ -208,7 +208,9 @@ impl Bench {
         let (middle, spread) = all(|sample| Some(sample.figure));
         let (cpu, _) = all(|sample| sample.cpu);
         let (peak, _) = all(|sample| sample.peak.map(|peak| peak as f64 / MIB));
-        let ratio = (!std::ptr::eq(theirs, ours)).then(|| ratio(&figures(ours), &figures(theirs)));
+        // Of several of stride's own the first one is compared.
+        let ratio = (!contestant.title.starts_with("stride"))
+            .then(|| ratio(&figures(ours), &figures(theirs)));
         let mut notes: Vec<String> = measured
             .last()
             .map(|sample| sample.note.clone())
@@ -234,7 +236,10 @@ impl Bench {
         self.table.row([
             scenario.to_owned(),
             contestant.title.clone(),
-            thousands(contestant.of),
+            match contestant.of {
+                0 => "-".to_owned(),
+                of => thousands(of),
+            },
             middle.map_or("-".to_owned(), |middle| {
                 format!("{} {unit}", figure(middle))
             }),

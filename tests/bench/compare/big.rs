@@ -73,12 +73,8 @@ pub(crate) fn resume(bench: &Bench) -> io::Result<()> {
             .stride("resume", &database)
             .with(["-j", "64", "--max-calls", "none"]);
         let mut running = program.start()?;
-        let first = match service.first_call(|| running.goes_on()) {
-            Ok(first) => first.saturating_sub(running.begun),
-            // What it says in the end is more than that no call came.
-            Err(error) => return running.wait(&[0]).and(Err(error)),
-        };
-        running.interrupt()?;
+        let first = service.first_call(&mut running)?;
+        running.interrupt();
         let usage = running.wait(&[STOPPED])?;
         let sample = Sample::of(usage, 1).with_figure(first.as_secs_f64() * 1e3);
         Ok(Some(
@@ -208,13 +204,10 @@ pub(crate) fn status(bench: &Bench) -> io::Result<()> {
         let program = bench.stride("resume", &large);
         let program = program.with(["-j", "64", "--max-calls", "none"]);
         let mut running = program.start()?;
-        service.first_call(|| running.goes_on())?;
+        service.first_call(&mut running)?;
         let seen = look(&large)?;
-        // A look at a run that has ended is another thing.
-        let early = !running.goes_on()?;
-        if !early {
-            running.interrupt()?;
-        }
+        // One that has ended before is an error here: a look at it is another thing.
+        running.interrupt();
         running.wait(&[STOPPED])?;
         Ok(seen)
     })?;

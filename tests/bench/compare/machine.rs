@@ -63,6 +63,21 @@ fn appends(folder: &Path) -> io::Result<f64> {
     Ok(f64::from(count) / begun.elapsed().as_secs_f64())
 }
 
+/// The kind of the file system of a folder: that of the last mount among those whose places are nearest above it.
+fn file_system(folder: &Path) -> Option<String> {
+    let (folder, mounts) = (
+        folder.canonicalize().ok()?,
+        fs::read_to_string("/proc/mounts").ok()?,
+    );
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        Some((words.next()?, words.next()?))
+    });
+    let above = mounts.filter(|(place, _)| folder.starts_with(place));
+    let (_, kind) = above.max_by_key(|(place, _)| place.len())?;
+    Some(kind.to_owned())
+}
+
 /// The machine, its disk and the programs, as lines of a list.
 pub(crate) fn describe(
     folder: &Path,
@@ -78,9 +93,7 @@ pub(crate) fn describe(
         .and_then(|text| text.split(' ').next()?.parse::<f64>().ok())
         .unwrap_or_default();
     let system = rustix::system::uname();
-    let kind = ["-f", "-c", "%T", "."];
-    let disk = Command::new("stat").args(kind).current_dir(folder).output();
-    let disk = disk.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
+    let disk = file_system(folder);
     let (commits, appends) = (commits(folder)?, appends(folder)?);
     // Nothing of a `fmt::Write` into text can fail.
     let _ = writeln!(
@@ -93,7 +106,7 @@ pub(crate) fn describe(
         "- {} {}; {}",
         system.sysname().to_string_lossy(),
         system.release().to_string_lossy(),
-        disk.unwrap_or_else(|_| unknown()),
+        disk.unwrap_or_else(unknown),
     );
     let _ = writeln!(
         text,

@@ -144,13 +144,19 @@ pub(crate) struct Running {
 
 impl Running {
     /// Asks it to stop, as Ctrl-C does.
-    pub(crate) fn interrupt(&self) -> io::Result<()> {
-        Ok(kill_process(self.pid, Signal::INT)?)
+    pub(crate) fn interrupt(&self) {
+        // One that has ended tells so when it is waited for.
+        let _ = kill_process(self.pid, Signal::INT);
     }
 
     /// Whether it has not ended.
     pub(crate) fn goes_on(&mut self) -> io::Result<bool> {
         Ok(self.helper.try_wait()?.is_none())
+    }
+
+    /// Its last messages.
+    pub(crate) fn said(&self) -> String {
+        self.program.said()
     }
 
     /// Waits for its end, which has to be one of these.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::measure::pause;
+use super::measure::{Running, pause};
 use super::serve::{Latency, Plan, Seen};
 
 /// How long a first call may be waited for.
@@ -73,24 +73,21 @@ impl Service {
         Ok(serde_json::from_str(&self.line()?)?)
     }
 
-    /// Waits for the first call, as long as the caller goes on.
-    pub(crate) fn first_call(
-        &mut self,
-        mut goes_on: impl FnMut() -> io::Result<bool>,
-    ) -> io::Result<Duration> {
+    /// Waits for the first call, and says how long after its start the caller made it.
+    pub(crate) fn first_call(&mut self, caller: &mut Running) -> io::Result<Duration> {
         let asked = Instant::now();
         while asked.elapsed() < FIRST_CALL {
             // Asked for before the look: a call may come and its caller end in between.
-            let on = goes_on()?;
+            let goes_on = caller.goes_on()?;
             if let Some(first) = self.seen()?.first {
-                return Ok(first);
+                return Ok(first.saturating_sub(caller.begun));
             }
-            if !on {
+            if !goes_on {
                 break;
             }
             pause(LOOK);
         }
-        Err(io::Error::other("no call came"))
+        Err(io::Error::other(format!("no call came: {}", caller.said())))
     }
 }
 
