@@ -112,7 +112,7 @@ pub(crate) fn flat(bench: &Bench, svg: Option<PathBuf>) -> io::Result<()> {
             let program = bench.stride("resume", &database);
             let program = program.with(["-j", "64", "--max-calls", &calls.to_string()]);
             let usage = program.run_to(&[0, LIMITED])?;
-            let seen = service.seen()?;
+            let seen = service.settled()?;
             check(&seen, calls)?;
             remove_database(&database);
             let rate = calls as f64 / seen.span().as_secs_f64();

@@ -26,7 +26,7 @@ fn stride(
     let mut service = bench.service(latency, 0)?;
     let database = bench.fresh("calls.db");
     let usage = bench.run(&database, list, threads).run()?;
-    let seen = service.seen()?;
+    let seen = service.settled()?;
     check(&seen, calls)?;
     Ok((Sample::of(usage, calls as u64), seen.steady(), usage.wall))
 }
@@ -38,7 +38,7 @@ fn peer(bench: &Bench, peer: Peer, place: &Path, calls: usize) -> io::Result<Opt
         return Ok(None);
     };
     let usage = program.run()?;
-    let seen = service.seen()?;
+    let seen = service.settled()?;
     if peer.is_timed() {
         let sample = Sample::of(usage, seen.calls);
         let rate = seen.answered as f64 / seen.span().as_secs_f64();
@@ -113,7 +113,7 @@ pub(crate) fn latency(
                     .with([&list])
                     .with([threads.to_string()]);
                 let usage = program.run()?;
-                let seen = service.seen()?;
+                let seen = service.settled()?;
                 check(&seen, calls)?;
                 let sample = Sample::of(usage, calls as u64);
                 Ok(Some(sample.with_note(format!(

@@ -9,6 +9,8 @@ use super::serve::{Latency, Plan, Seen};
 
 /// How long a first call may be waited for.
 const FIRST_CALL: Duration = Duration::from_secs(900);
+/// How long the last answers may take to be counted.
+const SETTLING: Duration = Duration::from_secs(2);
 /// How often it is looked whether it has come.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -71,6 +73,18 @@ impl Service {
     pub(crate) fn seen(&mut self) -> io::Result<Seen> {
         self.questions.write_all(b"\n")?;
         Ok(serde_json::from_str(&self.line()?)?)
+    }
+
+    /// What it has seen when all that came was answered; a caller may have its answer before the service knows.
+    pub(crate) fn settled(&mut self) -> io::Result<Seen> {
+        let asked = Instant::now();
+        loop {
+            let seen = self.seen()?;
+            if seen.answered == seen.calls || asked.elapsed() > SETTLING {
+                return Ok(seen);
+            }
+            pause(LOOK);
+        }
     }
 
     /// Waits for the first call, and says how long after its start the caller made it.

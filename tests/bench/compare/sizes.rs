@@ -44,7 +44,7 @@ pub(crate) fn size(bench: &Bench) -> io::Result<()> {
         let database = bench.fresh("size.db");
         let mut service = bench.service(Latency::Fixed(std::time::Duration::ZERO), ANSWER)?;
         bench.run(&database, &names, 64).run()?;
-        check(&service.seen()?, calls)?;
+        check(&service.settled()?, calls)?;
         let given = bytes(&names) - calls as u64 + (ANSWER * calls) as u64;
         let sample = beyond(&database, given, calls);
         Ok(Some(sample.with_note(
@@ -67,7 +67,7 @@ pub(crate) fn upload(bench: &Bench) -> io::Result<()> {
     let whole = |program: Program| {
         let mut service = bench.prompt()?;
         let usage = program.run()?;
-        let seen = service.seen()?;
+        let seen = service.settled()?;
         check(&seen, 1)?;
         if seen.bytes != large {
             let came = seen.bytes;
