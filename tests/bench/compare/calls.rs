@@ -80,8 +80,8 @@ pub(crate) fn latency(
     latency: Duration,
     client: bool,
 ) -> io::Result<()> {
-    // A round in which nobody is ever busy says nothing.
-    let calls = bench.scaled(calls, 2 * threads);
+    // A few waves of calls: fewer have no steady part.
+    let calls = bench.scaled(calls, 5 * threads);
     files(&bench.place().join(FILES), 0..calls)?;
     let list = list(bench.place(), FILES, calls, true)?;
     let most = threads as f64 / latency.as_secs_f64();

@@ -27,6 +27,18 @@ pub(crate) fn ratio(ours: &[Option<f64>], theirs: &[Option<f64>]) -> Option<f64>
     median(&ratios.filter(|ratio| ratio.is_finite()).collect::<Vec<_>>())
 }
 
+/// Calls a second over the middle half of what was counted, in whole seconds where there are some: no crew that is
+/// still connecting is in it, and no end at which threads find nothing more to do. A second has so many counts.
+pub(crate) fn steady(counts: &[u64], second: usize) -> f64 {
+    let middle = match counts.len() / 2 {
+        half if half >= second => half / second * second,
+        half => half.max(1),
+    };
+    let from = counts.len().saturating_sub(middle) / 2;
+    let calls: u64 = counts.iter().skip(from).take(middle).sum();
+    calls as f64 * second as f64 / middle as f64
+}
+
 /// A whole number with commas between its thousands.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();

@@ -15,6 +15,7 @@ use tokio::runtime;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
+use super::figures::steady;
 use super::measure::clock;
 use super::tail;
 
@@ -29,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// What is answered where no size is asked for.
 const ANSWER: &str = r#"{"ok":true,"label":"positive","score":0.75}"#;
 /// The grain of what is counted.
-pub(crate) const GRAIN: Duration = Duration::from_millis(100);
+const GRAIN: Duration = Duration::from_millis(100);
 
 /// How long the service works on a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,18 +100,9 @@ impl Seen {
         last.saturating_sub(first)
     }
 
-    /// Calls a second over the middle half of the time, in whole seconds where there are some: no crew that is
-    /// still connecting is in it, and no end at which threads find nothing more to do.
+    /// Calls a second in the middle of the time.
     pub(crate) fn steady(&self) -> f64 {
-        let second = (1.0 / GRAIN.as_secs_f64()).round() as usize;
-        let all = self.grains.len();
-        let middle = match all / 2 {
-            half if half >= second => half / second * second,
-            half => half.max(1),
-        };
-        let from = (all - middle.min(all)) / 2;
-        let calls: u64 = self.grains.iter().skip(from).take(middle).sum();
-        calls as f64 / (GRAIN.as_secs_f64() * middle as f64)
+        steady(&self.grains, (1.0 / GRAIN.as_secs_f64()).round() as usize)
     }
 }
 
