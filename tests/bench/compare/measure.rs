@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -189,6 +190,10 @@ pub(crate) fn measure(words: &[OsString]) -> io::Result<()> {
     use std::os::unix::process::ExitStatusExt as _;
     let (file, words) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     raise_descriptors();
+    // Ctrl-C at a terminal is for the program, and how that ends is still to be seen.
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
     let begun = Instant::now();
     let mut child = Command::new(file)
         .args(words)
