@@ -25,6 +25,8 @@ pub(crate) struct Sample {
     pub(crate) cpu: Option<f64>,
     /// In bytes.
     pub(crate) peak: Option<u64>,
+    /// What the contestant's own words are about.
+    pub(crate) beside: Option<f64>,
     pub(crate) note: String,
 }
 
@@ -35,12 +37,18 @@ impl Sample {
             figure: count as f64 / usage.wall.as_secs_f64(),
             cpu: Some(usage.cpu.as_secs_f64() * 1e6 / count.max(1) as f64),
             peak: Some(usage.peak),
+            beside: None,
             note: String::new(),
         }
     }
 
     pub(crate) fn with_figure(self, figure: f64) -> Self {
         Self { figure, ..self }
+    }
+
+    pub(crate) fn beside(self, figure: f64) -> Self {
+        let beside = Some(figure);
+        Self { beside, ..self }
     }
 
     pub(crate) fn with_note(self, note: impl Into<String>) -> Self {
@@ -58,6 +66,8 @@ pub(crate) struct Contestant<'b> {
     /// How many it does; 0 where that is not what it is about.
     pub(crate) of: u64,
     pub(crate) turn: Turn<'b>,
+    /// What is said of the median of the figures beside.
+    words: Box<dyn Fn(f64) -> String + 'b>,
 }
 
 impl<'b> Contestant<'b> {
@@ -70,6 +80,15 @@ impl<'b> Contestant<'b> {
             title: title.to_owned(),
             of,
             turn: Box::new(turn),
+            words: Box::new(|seconds| format!("{seconds:.2} s")),
+        }
+    }
+
+    /// With other words on the figure beside; they are for seconds.
+    pub(crate) fn saying(self, words: impl Fn(f64) -> String + 'b) -> Self {
+        Self {
+            words: Box::new(words),
+            ..self
         }
     }
 }
@@ -177,6 +196,8 @@ impl Bench {
                     "{scenario}, round {round} of {rounds}: {}",
                     contestant.title
                 );
+                // What others have left to be written is not for this one to wait for.
+                rustix::fs::sync();
                 samples[index].push((contestant.turn)());
                 self.go_on()?;
                 if round == rounds {
@@ -216,6 +237,9 @@ impl Bench {
             .map(|sample| sample.note.clone())
             .into_iter()
             .collect();
+        if let (Some(beside), _) = all(|sample| sample.beside) {
+            notes.insert(0, (contestant.words)(beside));
+        }
         notes.retain(|note| !note.is_empty());
         if theirs.iter().any(|sample| matches!(sample, Ok(None))) {
             notes.push("not installed".to_owned());

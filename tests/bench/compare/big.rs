@@ -38,9 +38,7 @@ pub(crate) fn load(bench: &Bench) -> io::Result<()> {
                 let database = bench.fresh("load.db");
                 let usage = load_list(bench, &database, &list)?;
                 let seconds = usage.wall.as_secs_f64();
-                Ok(Some(
-                    Sample::of(usage, jobs as u64).with_note(format!("{seconds:.1} s")),
-                ))
+                Ok(Some(Sample::of(usage, jobs as u64).beside(seconds)))
             },
         )];
         bench.rounds("load", "names/s", bench.rounds, contestants)?;

@@ -94,34 +94,29 @@ pub(crate) fn latency(
         )
     };
     let service = Latency::Fixed(latency);
-    let mut contestants = vec![Contestant::new(
-        &format!("stride -j {threads}"),
-        calls as u64,
-        || {
+    let title = format!("stride -j {threads}");
+    let mut contestants = vec![
+        Contestant::new(&title, calls as u64, || {
             let (sample, steady, _) = stride(bench, &list, calls, threads, service)?;
-            Ok(Some(sample.with_note(note(steady))))
-        },
-    )];
+            Ok(Some(sample.beside(steady)))
+        })
+        .saying(note),
+    ];
     if client {
-        contestants.push(Contestant::new(
-            "its HTTP client alone",
-            calls as u64,
-            || {
-                let mut service = bench.service(service, 0)?;
-                let program = Program::new(std::env::current_exe()?, bench.place())
-                    .with(["client", &bench.url()])
-                    .with([&list])
-                    .with([threads.to_string()]);
-                let usage = program.run()?;
-                let seen = service.settled()?;
-                check(&seen, calls)?;
-                let sample = Sample::of(usage, calls as u64);
-                Ok(Some(sample.with_note(format!(
-                    "{}; keeps nothing",
-                    note(seen.steady())
-                ))))
-            },
-        ));
+        let alone = || {
+            let mut service = bench.service(service, 0)?;
+            let program = Program::new(std::env::current_exe()?, bench.place())
+                .with(["client", &bench.url()])
+                .with([&list])
+                .with([threads.to_string()]);
+            let usage = program.run()?;
+            let seen = service.settled()?;
+            check(&seen, calls)?;
+            let sample = Sample::of(usage, calls as u64).beside(seen.steady());
+            Ok(Some(sample.with_note("keeps nothing")))
+        };
+        let title = "its HTTP client alone";
+        contestants.push(Contestant::new(title, calls as u64, alone).saying(note));
     }
     bench.rounds(scenario, "calls/s", bench.rounds, contestants)?;
     std::fs::remove_file(&list)
@@ -137,16 +132,24 @@ pub(crate) fn tail(bench: &Bench) -> io::Result<()> {
         .map(|number| tail::latency(name(number).as_bytes()))
         .collect();
     let bound = tail::bound(&latencies, THREADS);
-    let contestants = vec![Contestant::new("stride -j 32", calls as u64, || {
+    let seconds = |time: Duration| time.as_secs_f64();
+    let turn = || {
         let (sample, _, wall) = stride(bench, &list, calls, THREADS, Latency::Tail)?;
-        Ok(Some(sample.with_note(format!(
-            "{:.2} s; at least {:.2} s in any order, {:.2} s in the list's; no call longer than {} s",
-            wall.as_secs_f64(),
-            bound.lower.as_secs_f64(),
-            bound.in_order.as_secs_f64(),
+        Ok(Some(
+            sample.with_figure(seconds(wall)).beside(seconds(wall)),
+        ))
+    };
+    let words = |wall: f64| {
+        format!(
+            "{:.2} times the least in any order, {:.2} s, and {:.2} times that in the list's, {:.2} s; no call takes more than {} s",
+            wall / seconds(bound.lower),
+            seconds(bound.lower),
+            wall / seconds(bound.in_order),
+            seconds(bound.in_order),
             CUT.as_secs(),
-        ))))
-    })];
-    bench.rounds("tail", "calls/s", bench.rounds, contestants)?;
+        )
+    };
+    let contestants = vec![Contestant::new("stride -j 32", calls as u64, turn).saying(words)];
+    bench.rounds("tail", "s", bench.rounds, contestants)?;
     std::fs::remove_file(&list)
 }

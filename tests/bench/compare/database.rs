@@ -1,6 +1,6 @@
 //! Databases of many jobs: loaded by stride, and brought by SQL to where calling would take hours.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,8 @@ pub(crate) fn loaded(bench: &Bench, jobs: usize) -> io::Result<PathBuf> {
 pub(crate) fn copy(bench: &Bench, database: &Path, name: &str) -> io::Result<PathBuf> {
     let fresh = bench.fresh(name);
     fs::copy(database, &fresh)?;
+    // Else its first commits would wait for all of it.
+    File::open(&fresh)?.sync_all()?;
     Ok(fresh)
 }
 

@@ -74,9 +74,8 @@ pub(crate) fn upload(bench: &Bench) -> io::Result<()> {
             return Err(io::Error::other(format!("{came} bytes came, of {large}")));
         }
         let rate = large as f64 / f64::from(1 << 20) / usage.wall.as_secs_f64();
-        let note = format!("{:.2} s", usage.wall.as_secs_f64());
-        let sample = Sample::of(usage, 1).with_figure(rate).with_note(note);
-        Ok(Some(sample))
+        let sample = Sample::of(usage, 1).with_figure(rate);
+        Ok(Some(sample.beside(usage.wall.as_secs_f64())))
     };
     let url = format!("{}/large", bench.url());
     let contestants = vec![
