@@ -174,6 +174,9 @@ fn measure(options: &Options, stopped: &Arc<AtomicBool>) -> io::Result<()> {
             scenario.measure(&bench, options.write)?;
         }
     }
+    // A disk that has become another meanwhile explains much.
+    let limits = machine::disk_limits(bench.place())?;
+    bench.table.line(&format!("\nAt the end: {limits}"));
     if options.write {
         bench.table.write(&folder_of_this().join("README.md"))?;
     }

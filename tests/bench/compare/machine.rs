@@ -39,7 +39,9 @@ fn commits(folder: &Path) -> io::Result<f64> {
         let database = Connection::open(folder.join("commits.db"))?;
         database.pragma_update(None, "journal_mode", "wal")?;
         database.pragma_update(None, "synchronous", "full")?;
-        database.execute_batch("CREATE TABLE it (id INTEGER PRIMARY KEY, text TEXT) STRICT")?;
+        database.execute_batch(
+            "CREATE TABLE IF NOT EXISTS it (id INTEGER PRIMARY KEY, text TEXT) STRICT",
+        )?;
         let mut insert = database.prepare("INSERT INTO it (text) VALUES ('a row')")?;
         let (begun, mut count) = (Instant::now(), 0_u32);
         while begun.elapsed() < LOOK {
@@ -61,6 +63,14 @@ fn appends(folder: &Path) -> io::Result<f64> {
         count += 1;
     }
     Ok(f64::from(count) / begun.elapsed().as_secs_f64())
+}
+
+/// What the disk can do at best.
+pub(crate) fn disk_limits(folder: &Path) -> io::Result<String> {
+    let (commits, appends) = (figure(commits(folder)?), figure(appends(folder)?));
+    Ok(format!(
+        "synced commits of SQLite a second, one row each: {commits}; synced appends of 4 KiB: {appends}"
+    ))
 }
 
 /// The kind of the file system of a folder: that of the last mount among those whose places are nearest above it.
@@ -94,7 +104,6 @@ pub(crate) fn describe(
         .unwrap_or_default();
     let system = rustix::system::uname();
     let disk = file_system(folder);
-    let (commits, appends) = (commits(folder)?, appends(folder)?);
     // Nothing of a `fmt::Write` into text can fail.
     let _ = writeln!(
         text,
@@ -108,16 +117,11 @@ pub(crate) fn describe(
         system.release().to_string_lossy(),
         disk.unwrap_or_else(unknown),
     );
-    let _ = writeln!(
-        text,
-        "- synced commits of SQLite a second, one row each: {}; synced appends of 4 KiB: {}",
-        figure(commits),
-        figure(appends),
-    );
+    let _ = writeln!(text, "- {}", disk_limits(folder)?);
     let _ = writeln!(text, "- {}", peers.versions().join("; "));
     let _ = write!(
         text,
-        "- {}; {rounds} rounds; sizes × {scale}",
+        "- {}; rounds: {rounds}; sizes × {scale}",
         jiff::Timestamp::now().strftime("%Y-%m-%d"),
     );
     Ok(text)

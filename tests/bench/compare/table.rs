@@ -42,7 +42,8 @@ impl Table {
         table
     }
 
-    fn line(&self, line: &str) {
+    /// Prints a line that is no row.
+    pub(crate) fn line(&self, line: &str) {
         println!("{line}");
         let mut text = self.text.borrow_mut();
         text.push_str(line);
