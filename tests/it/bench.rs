@@ -2,12 +2,25 @@
 
 use std::time::Duration;
 
+#[path = "../bench/compare/figures.rs"]
+mod figures;
 #[path = "../bench/limits/limiter.rs"]
 #[allow(dead_code, reason = "what only the benchmark needs")]
 mod limiter;
 #[path = "../bench/limits/log.rs"]
 #[allow(dead_code, reason = "what only the benchmark needs")]
 mod log;
+#[path = "../bench/compare/plot.rs"]
+mod plot;
+#[path = "../bench/compare/table.rs"]
+#[allow(
+    dead_code,
+    clippy::print_stdout,
+    reason = "what only the benchmark needs"
+)]
+mod table;
+#[path = "../bench/compare/tail.rs"]
+mod tail;
 
 use limiter::{Kind, Limiter, Verdict};
 use log::Log;
@@ -126,4 +139,90 @@ fn a_rate_is_reached_when_the_last_seconds_have_it_in_the_mean() {
     // A quarter of the five seconds may still be of the old rate.
     assert_eq!(reached(&at_once), Some(ms(3800)));
     assert_eq!(reached(&[20; 30]), None);
+}
+
+#[test]
+fn figures_are_of_the_middle_and_of_neighbours() {
+    use figures::{figure, median, range, ratio, steady, thousands};
+    assert_eq!(median(&[]), None);
+    assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+    assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    assert_eq!(range(&[2.0, 1.0, 3.0]), Some((1.0, 3.0)));
+    assert_eq!(range(&[]), None);
+    // The second round was on half a machine, for both; the third has no figure of theirs.
+    let (ours, theirs) = (
+        [Some(20.0), Some(10.0), Some(90.0)],
+        [Some(10.0), Some(5.0), None],
+    );
+    assert_eq!(ratio(&ours, &theirs), Some(2.0));
+    assert_eq!(ratio(&ours, &[None, Some(0.0)]), None);
+    assert_eq!(
+        [0, 999, 1000, 1_234_567].map(thousands),
+        ["0", "999", "1,000", "1,234,567"]
+    );
+    assert_eq!(
+        [0.123, 12.34, 123.4, 12_345.6].map(figure),
+        ["0.12", "12.3", "123", "12,346"]
+    );
+    // Neither the beginning nor the end; two whole seconds of the four in the middle.
+    let counts = [[0; 10].as_slice(), &[5; 20], &[1; 10]].concat();
+    assert!((steady(&counts, 10) - 50.0).abs() < 1e-9);
+    assert!((steady(&[1, 6, 6, 1], 10) - 60.0).abs() < 1e-9);
+    assert!((steady(&[7], 10) - 70.0).abs() < 1e-9);
+    assert!(steady(&[], 10).abs() < 1e-9);
+}
+
+#[test]
+fn a_tail_is_heavy_and_the_same_each_time() {
+    let latencies: Vec<Duration> = (0..100_000)
+        .map(|number| tail::latency(format!("{number:08}.txt").as_bytes()))
+        .collect();
+    assert_eq!(latencies[7], tail::latency(b"00000007.txt"));
+    let part = |of: &dyn Fn(&Duration) -> bool| {
+        latencies.iter().filter(|latency| of(latency)).count() as f64 / latencies.len() as f64
+    };
+    assert!(latencies.iter().all(|latency| *latency >= ms(5)));
+    assert_eq!(latencies.iter().max(), Some(&tail::CUT));
+    // A Pareto distribution of 1.5 is above twice its least with a chance of 35 %, above sixteen times with 1.6 %,
+    // and one in a hundred is above that anyway.
+    let above = |times: u32| part(&move |latency: &Duration| *latency > times * ms(5));
+    assert!((0.35..0.37).contains(&above(2)), "{}", above(2));
+    assert!((0.022..0.029).contains(&above(16)), "{}", above(16));
+}
+
+#[test]
+fn a_bound_is_the_least_time() {
+    let bound = |latencies: &[u64], threads| {
+        let latencies: Vec<Duration> = latencies.iter().map(|latency| ms(*latency)).collect();
+        let bound = tail::bound(&latencies, threads);
+        (bound.lower, bound.in_order)
+    };
+    assert_eq!(bound(&[], 2), (ms(0), ms(0)));
+    assert_eq!(bound(&[10; 8], 4), (ms(20), ms(20)));
+    // The longest decides, and the more so the later it begins.
+    assert_eq!(bound(&[50, 10, 10], 2), (ms(50), ms(50)));
+    assert_eq!(bound(&[10, 10, 50], 2), (ms(50), ms(60)));
+}
+
+#[test]
+fn a_table_goes_between_its_marks() {
+    let text = "before\n<!-- table -->\nold\n<!-- /table -->\nafter\n";
+    let put = table::put(text, "new\nrows\n\n").unwrap();
+    let whole = "before\n<!-- table -->\nnew\nrows\n<!-- /table -->\nafter\n";
+    assert_eq!(put, whole);
+    assert_eq!(table::put(&put, "new\nrows").as_deref(), Some(whole));
+    assert_eq!(table::put("no marks", "new"), None);
+}
+
+#[test]
+fn a_plot_has_its_points_and_says_them_in_words() {
+    assert_eq!(
+        [0.7, 1.0, 21.0, 300.0].map(plot::ceiling),
+        [1.0, 1.0, 50.0, 500.0]
+    );
+    let point = |names, peak, cpu| plot::Point { names, peak, cpu };
+    let svg = plot::svg(&[point(1e3, 20.0, 300.0), point(1e7, 25.0, 310.0)]);
+    assert_eq!(svg.matches("<circle").count(), 4);
+    assert!(svg.contains("1000 names: 20.0 MiB, 300 µs a call; 10000000 names: 25.0 MiB, 310 µs"));
+    assert!(svg.contains(r#"points="60.0,164.0 350.0,145.0""#), "{svg}");
 }

@@ -1,0 +1,319 @@
+//! The service, a process of its own: as little work a call as can be, so that what is measured is the caller.
+//! It says its port on standard output, answers each line of standard input with what it has seen, and ends with it.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime;
+use tokio::task::LocalSet;
+use tokio::time::sleep;
+
+use super::figures::steady;
+use super::measure::clock;
+use super::tail;
+
+/// Connections that wait to be accepted: all of a large crew at once.
+const BACKLOG: u32 = 8192;
+/// The largest head of a request.
+const HEAD: usize = 8 << 10;
+/// How much of a body is read at once.
+const SCRATCH: usize = 256 << 10;
+/// How long to accept no connections when one could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// What is answered where no size is asked for.
+const ANSWER: &str = r#"{"ok":true,"label":"positive","score":0.75}"#;
+/// The grain of what is counted.
+const GRAIN: Duration = Duration::from_millis(100);
+
+/// How long the service works on a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Latency {
+    /// As long for each.
+    Fixed(Duration),
+    /// As the file's name says.
+    Tail,
+}
+
+/// What the service does.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// Where it listens; 0 is wherever there is room.
+    pub(crate) port: u16,
+    pub(crate) latency: Latency,
+    /// The bytes of an answer; 0 are those of the usual small one.
+    pub(crate) answer: usize,
+}
+
+/// What the service has seen. Times are the monotonic clock's, which all processes share.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// Calls that have arrived whole.
+    pub(crate) calls: u64,
+    /// Calls whose answers have been handed to the system.
+    pub(crate) answered: u64,
+    /// The bytes of all their bodies.
+    pub(crate) bytes: u64,
+    /// Connections ever.
+    pub(crate) connections: u64,
+    /// The most calls at the same time.
+    pub(crate) most: u64,
+    /// When the first call had arrived, and when the last answer went.
+    pub(crate) first: Option<Duration>,
+    pub(crate) last: Option<Duration>,
+    /// The calls that arrived in each tenth of a second after the first.
+    pub(crate) grains: Vec<u64>,
+}
+
+impl Seen {
+    fn arrived(&mut self, bytes: u64) {
+        let now = clock();
+        let first = *self.first.get_or_insert(now);
+        let grain = now.saturating_sub(first).as_nanos() / GRAIN.as_nanos();
+        let grain = usize::try_from(grain).unwrap_or(usize::MAX);
+        if self.grains.len() <= grain {
+            self.grains.resize(grain + 1, 0);
+        }
+        self.grains[grain] += 1;
+        self.calls += 1;
+        self.bytes += bytes;
+        self.most = self.most.max(self.calls - self.answered);
+    }
+
+    fn answered(&mut self) {
+        self.answered += 1;
+        self.last = Some(clock());
+    }
+
+    /// From the first call's arrival to the last answer.
+    pub(crate) fn span(&self) -> Duration {
+        let (first, last) = (
+            self.first.unwrap_or_default(),
+            self.last.unwrap_or_default(),
+        );
+        last.saturating_sub(first)
+    }
+
+    /// Calls a second in the middle of the time.
+    pub(crate) fn steady(&self) -> f64 {
+        steady(&self.grains, (1.0 / GRAIN.as_secs_f64()).round() as usize)
+    }
+}
+
+/// A head, as far as it matters.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    /// Where it ends in what was read.
+    end: usize,
+    length: u64,
+    /// Whether the caller waits to be told to send the body.
+    expects: bool,
+    closes: bool,
+    /// How long the service works on it.
+    work: Duration,
+}
+
+/// Reads a head; none when it is not there whole.
+fn head(bytes: &[u8], latency: Latency) -> io::Result<Option<Head>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let mut lines = bytes[..end].split(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let work = match latency {
+        Latency::Fixed(work) => work,
+        Latency::Tail => {
+            let target = first.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+            tail::latency(
+                target
+                    .rsplit(|byte| *byte == b'/')
+                    .next()
+                    .unwrap_or_default(),
+            )
+        }
+    };
+    let mut head = Head {
+        end: end + 4,
+        length: 0,
+        expects: false,
+        closes: false,
+        work,
+    };
+    for line in lines {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default().trim_ascii(),
+        );
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let length = str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.parse().ok());
+            head.length = length.ok_or(io::ErrorKind::InvalidData)?;
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            head.expects = true;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            head.closes = value.eq_ignore_ascii_case(b"close");
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            // Nobody who is measured sends a file of unknown length.
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+    }
+    Ok(Some(head))
+}
+
+struct Service {
+    plan: Plan,
+    answer: Vec<u8>,
+    seen: Arc<Mutex<Seen>>,
+    /// Where bodies go.
+    scratch: RefCell<Vec<u8>>,
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads what there is, with something that is taken at the moment only.
+async fn read(
+    stream: &TcpStream,
+    mut take: impl FnMut(&TcpStream) -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        match take(stream) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
+            taken => return taken,
+        }
+    }
+}
+
+impl Service {
+    /// Answers the requests of one connection, until the caller closes it.
+    async fn connection(&self, stream: TcpStream) -> io::Result<()> {
+        let (mut buffer, mut have) = (vec![0; HEAD], 0);
+        loop {
+            let head = loop {
+                if let Some(head) = head(&buffer[..have], self.plan.latency)? {
+                    break head;
+                }
+                if have == HEAD {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                match read(&stream, |stream| stream.try_read(&mut buffer[have..])).await? {
+                    0 => return Ok(()),
+                    taken => have += taken,
+                }
+            };
+            let rest = have - head.end;
+            let of_body = usize::try_from(head.length).map_or(rest, |length| length.min(rest));
+            buffer.copy_within(head.end + of_body..have, 0);
+            have = rest - of_body;
+            let mut left = head.length - of_body as u64;
+            if head.expects && left > 0 {
+                write_all(&stream, b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            }
+            while left > 0 {
+                let most = usize::try_from(left).map_or(SCRATCH, |left| left.min(SCRATCH));
+                let take =
+                    |stream: &TcpStream| stream.try_read(&mut self.scratch.borrow_mut()[..most]);
+                match read(&stream, take).await? {
+                    0 => return Ok(()),
+                    taken => left -= taken as u64,
+                }
+            }
+            lock(&self.seen).arrived(head.length);
+            if !head.work.is_zero() {
+                sleep(head.work).await;
+            }
+            write_all(&stream, &self.answer).await?;
+            lock(&self.seen).answered();
+            if head.closes {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn listen(self) -> io::Result<()> {
+        let socket = TcpSocket::new_v4()?;
+        // One service after the other has the same port, since runs remember it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, self.plan.port)))?;
+        let listener = socket.listen(BACKLOG)?;
+        println!("{}", listener.local_addr()?.port());
+        io::stdout().flush()?;
+        let service = Rc::new(self);
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            stream.set_nodelay(true)?;
+            lock(&service.seen).connections += 1;
+            let service = Rc::clone(&service);
+            tokio::task::spawn_local(async move {
+                // A caller that went away is none of the service's troubles.
+                let _ = service.connection(stream).await;
+            });
+        }
+    }
+}
+
+/// Answers each line of standard input with what has been seen, and says when there are no more.
+fn report(seen: &Mutex<Seen>) {
+    for _ in io::stdin().lock().lines().map_while(Result::ok) {
+        let Ok(text) = serde_json::to_string(&*lock(seen)) else {
+            return;
+        };
+        println!("{text}");
+        let _ = io::stdout().flush();
+    }
+}
+
+/// Serves until standard input ends.
+pub(crate) fn serve(plan: Plan) -> io::Result<()> {
+    super::measure::raise_descriptors();
+    let body = match plan.answer {
+        0 => ANSWER.to_owned(),
+        // `{"text":"…"}` has eleven bytes around the text.
+        size => format!(r#"{{"text":"{}"}}"#, "x".repeat(size.saturating_sub(11))),
+    };
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ";
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let service = Service {
+        plan,
+        answer: format!("{head}{}\r\n\r\n{body}", body.len()).into_bytes(),
+        seen: Arc::clone(&seen),
+        scratch: RefCell::new(vec![0; SCRATCH]),
+    };
+    let (send, ended) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        report(&seen);
+        let _ = send.send(());
+    });
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    LocalSet::new().block_on(&runtime, async {
+        tokio::select! {
+            failed = service.listen() => failed,
+            _ = ended => Ok(()),
+        }
+    })
+}
