@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::Cancel;
 use super::aside::aside;
@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::reading::Reading;
 use super::redirect::{Hop, Redirects};
 use super::spill::Growing;
+use super::timer::{Timer, patience};
 use super::unreachable;
 use super::verdict::Verdict;
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
@@ -40,8 +41,6 @@ const ROOM_AHEAD: usize = 1 << 20;
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
 /// How often an upload is looked at that has not begun, or has ended.
 const UPLOAD_LOOK: Duration = Duration::from_secs(1);
-/// From how late on a wait shows that the whole process stood still, and how long what arrived meanwhile has then.
-const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// What an exchange needs of its caller.
 pub(super) struct Exchange<'c> {
@@ -58,15 +57,15 @@ pub(super) struct Exchange<'c> {
 }
 
 impl Exchange<'_> {
-    pub(super) async fn run(&self, cancel: &Cancel) -> Outcome {
+    pub(super) async fn run(&self, timer: &mut Timer, cancel: &Cancel) -> Outcome {
         tokio::select! {
             biased;
             () = cancel.cancelled() => self.cut_off("stopped", "stopped before the answer came", true),
-            outcome = self.under_limits() => outcome,
+            outcome = self.under_limits(timer) => outcome,
         }
     }
 
-    async fn under_limits(&self) -> Outcome {
+    async fn under_limits(&self, timer: &mut Timer) -> Outcome {
         // A disk that does not answer has all the time there is: nothing has been sent.
         let request = match self.request(None).await {
             Ok(request) => request,
@@ -76,7 +75,7 @@ impl Exchange<'_> {
         let limits = &self.verdict.plan.limits;
         tokio::select! {
             biased;
-            () = patience(limits.timeout) => {
+            () = timer.patience(limits.timeout) => {
                 self.cut_off("timeout", &format!("no complete answer within {:?}", limits.timeout), false)
             }
             () = self.upload_stalls(), if self.progress.upload(|upload| upload.streams) => {
@@ -367,16 +366,6 @@ fn request(
         None => built,
     };
     built.into_request(progress, reading)
-}
-
-/// Waits for so long. Where the whole process stood still meanwhile (Ctrl-Z, a debugger, a virtual machine), an answer
-/// may have arrived that nobody could take: there is a moment more for it.
-async fn patience(wait: Duration) {
-    let began = Instant::now();
-    sleep(wait).await;
-    if began.elapsed().saturating_sub(wait) > STOOD_STILL {
-        sleep(STOOD_STILL).await;
-    }
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

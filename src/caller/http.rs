@@ -24,6 +24,7 @@ use super::progress::Progress;
 use super::reference::Lookup;
 use super::secrets::Secrets;
 use super::spill::{MOST_IN_MEMORY, Memory};
+use super::timer::Timer;
 use super::unreachable::Resolver;
 use super::verdict::Verdict;
 use super::{AsyncCaller, Caller, Calling, Cancel, tls};
@@ -240,6 +241,7 @@ impl HttpPlan {
             memory: Arc::clone(&self.memory),
             outputs: self.outputs.clone(),
             progress,
+            timer: Timer::default(),
             rested: None,
             seen: None,
         })
@@ -346,6 +348,7 @@ pub struct AsyncHttpCaller {
     outputs: Option<Arc<Outputs>>,
     client: Client,
     progress: Progress,
+    timer: Timer,
     /// When the latest call ended.
     rested: Option<Instant>,
     /// The head of the latest answer, where somebody wants to see it.
@@ -387,7 +390,7 @@ impl AsyncHttpCaller {
             seen: self.seen.as_ref(),
             is_out: Cell::new(false),
         };
-        let outcome = exchange.run(cancel).await;
+        let outcome = exchange.run(&mut self.timer, cancel).await;
         self.rested = Some(Instant::now());
         let outcome = if Keys::learns_slowly(&outcome) {
             let plan = Arc::clone(&self.plan);

@@ -24,6 +24,7 @@ mod secrets;
 mod source;
 mod spill;
 mod template;
+mod timer;
 mod tls;
 mod unreachable;
 mod verdict;

@@ -42,8 +42,9 @@ pub(super) struct Report {
 /// How long calls that are dropped have to say themselves what became of them.
 const ABORT_PATIENCE: Duration = Duration::from_millis(300);
 
-/// The most settlements in one transaction.
-const MOST_IN_GROUP: usize = 1024;
+/// The most settlements, and the most claims, in one transaction. Many enough to share a sync; few enough that the calls
+/// of one group are under way while the next one is recorded, where there are thousands of threads.
+const MOST_IN_GROUP: usize = 128;
 
 /// No wait is longer than this: the clock is read again, for the machine may have slept meanwhile, and so are
 /// the settings, which somebody may have changed.
@@ -242,8 +243,9 @@ impl<'s> Writer<'s> {
                 return Ok(self.rest(decision, now));
             }
         }
+        let settled = reports.len().min(MOST_IN_GROUP);
         let mut blamed = Vec::new();
-        for report in &mut *reports {
+        for report in &mut reports[..settled] {
             blamed.extend(self.land(report, now));
         }
         let Self {
@@ -254,8 +256,8 @@ impl<'s> Writer<'s> {
         } = self;
         let mut group =
             store.group_patiently(&mut |waited| teller.storage(Storage::Busy(waited)))?;
-        let mut states = Vec::with_capacity(reports.len());
-        for report in &*reports {
+        let mut states = Vec::with_capacity(settled);
+        for report in &reports[..settled] {
             let state = group.settle(&report.settlement)?;
             schedule.finished(state);
             states.push(state);
@@ -264,6 +266,10 @@ impl<'s> Writer<'s> {
         let decision = loop {
             if self.phase != Phase::Running {
                 break Decision::Wait(None);
+            }
+            if calls.len() >= MOST_IN_GROUP {
+                // There may be more to claim, and at once.
+                break Decision::Wait(Some(now));
             }
             match self.schedule.next(&mut group, now)? {
                 Decision::Call(thread, claim, pass) => calls.push((thread, *claim, pass)),
@@ -295,7 +301,7 @@ impl<'s> Writer<'s> {
             group.remember(&self.schedule.governor.memory(now), &flow)?;
             group.commit()?;
         }
-        for (report, state) in reports.drain(..).zip(states) {
+        for (report, state) in reports.drain(..settled).zip(states) {
             self.teller.settled(report.claim, &report.settlement, state);
         }
         for HeldBack { attempt, path, .. } in given_up {
@@ -306,7 +312,10 @@ impl<'s> Writer<'s> {
             self.crew.send(thread, claim, pass);
         }
         self.crew.flush();
-        Ok(self.rest(decision, now))
+        match self.rest(decision, now) {
+            Idle::Until(_) if !reports.is_empty() => Ok(Idle::Until(Some(now))),
+            idle => Ok(idle),
+        }
     }
 
     /// What to do until the next turn.

@@ -1,6 +1,7 @@
 //! The engine, with scripted callers and a real store.
 
 mod doubt;
+mod drivers;
 mod gate;
 mod guards;
 mod retries;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use stride::caller::{Caller, Cancel};
+use stride::caller::{Caller, Cancel, Worker};
 use stride::engine::{self, Outline, RunError, Stop};
 use stride::event::{Event, Settled};
 use stride::job::{Attempt, IdempotencyKey, Job, Outcome};
@@ -141,7 +142,12 @@ impl Running {
         let (listener, asked) = (Arc::clone(&told), stop.clone());
         thread::spawn(move || {
             let mut callers = callers.into_iter();
-            let mut make = move || callers.next().ok_or_else(|| "no caller is left".into());
+            let mut make = move || {
+                callers
+                    .next()
+                    .map(Worker::from)
+                    .ok_or_else(|| "no caller is left".into())
+            };
             let result = engine::run(&mut store, &mut make, &settings, &asked, &mut |event| {
                 lock(&listener.events).push(event.clone());
                 listener.changed.notify_all();

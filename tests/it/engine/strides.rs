@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Instant;
 
-use stride::caller::{Caller, FnCaller};
+use stride::caller::{Caller, FnCaller, Worker};
 use stride::engine::{self, Stop, Urgency};
 use stride::event::{Ending, Event};
 use stride::job::{Answer, Failure, JobState};
@@ -186,7 +186,12 @@ fn nothing_is_sent_or_told_before_it_is_recorded() {
     let mut store = fixture.open();
     let (mut claimed, mut told) = (0, 0);
     let mut callers = callers(4, script).into_iter();
-    let mut make = move || callers.next().ok_or_else(|| "no caller is left".into());
+    let mut make = move || {
+        callers
+            .next()
+            .map(Worker::from)
+            .ok_or_else(|| "no caller is left".into())
+    };
     let settings = Settings {
         threads: 4.into(),
         ..settings()

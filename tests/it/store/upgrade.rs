@@ -38,7 +38,7 @@ fn row_27_an_older_database_is_copied_before_it_is_brought_up_to_date() {
             .any(|file| file.ends_with("stride.db.v2.bak"))
     );
     store.close().unwrap();
-    assert_eq!(version(&fixture.sql()), 3);
+    assert_eq!(version(&fixture.sql()), 4);
     assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let old = rusqlite::Connection::open(&copy).unwrap();
     assert_eq!(version(&old), 2);
