@@ -7,6 +7,7 @@
 //! gets it as an argument.
 
 mod body;
+mod bulk;
 mod connection;
 mod draw;
 mod error;
@@ -168,7 +169,8 @@ impl Store {
         let build = || {
             let fresh = fresh::Fresh::create(&path)?;
             insert_run(fresh.connection(), run, &path)?;
-            let loaded = Loader::fill(fresh.connection(), &mut Counts::default(), fill)?;
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            let loaded = Loader::fill_new(fresh.connection(), folder, fill)?;
             fresh.install(&path, lock.network().is_none())?;
             Ok(loaded)
         };
