@@ -72,8 +72,8 @@ impl<'c> Bulk<'c> {
     }
 
     /// Takes out what is there more than once, and makes the indexes. Says how many rows there are, and how many
-    /// were taken out.
-    pub(super) fn finish(self) -> Result<(u64, u64)> {
+    /// were taken out. `sync` begins to sync what is written.
+    pub(super) fn finish(self, sync: impl FnOnce()) -> Result<(u64, u64)> {
         let Self {
             connection,
             folder,
@@ -85,6 +85,8 @@ impl<'c> Bulk<'c> {
         } = self;
         drop((insert, describe));
         let sorting = Sorting::into(connection, folder).map_err(doing("sorting the list"))?;
+        // The disk takes the rows while the processor sorts: in the end they have to be synced.
+        sync();
         let mut duplicates = 0;
         for index in &indexes {
             match connection.execute_batch(index) {

@@ -48,10 +48,12 @@ pub struct Loaded {
 }
 
 impl<'c> Loader<'c> {
-    /// Runs `fill` inside the transaction that makes a new run, whose database lies in `folder`.
+    /// Runs `fill` inside the transaction that makes a new run, whose database lies in `folder`; `sync` begins to
+    /// sync it.
     pub(super) fn fill_new<E: From<StoreError>>(
         connection: &'c Connection,
         folder: &'c Path,
+        sync: impl FnOnce(),
         fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Loaded, E> {
         let bulk = Bulk::begin(connection, folder).map_err(doing("making the run"))?;
@@ -59,7 +61,7 @@ impl<'c> Loader<'c> {
         fill(&mut loader)?;
         let mut loaded = Loaded::default();
         if let Self(Way::New(bulk)) = loader {
-            (loaded.added, loaded.duplicates) = bulk.finish()?;
+            (loaded.added, loaded.duplicates) = bulk.finish(sync)?;
         }
         count(connection, loaded.added)?;
         Ok(loaded)

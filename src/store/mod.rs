@@ -172,7 +172,7 @@ impl Store {
             let fresh = fresh::Fresh::create(&path)?;
             insert_run(fresh.connection(), run, &path)?;
             let folder = path.parent().unwrap_or(Path::new("/"));
-            let loaded = Loader::fill_new(fresh.connection(), folder, fill)?;
+            let loaded = Loader::fill_new(fresh.connection(), folder, || fresh.sync_ahead(), fill)?;
             fresh.install(&path, lock.network().is_none())?;
             Ok(loaded)
         };
