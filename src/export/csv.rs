@@ -1,12 +1,12 @@
 //! CSV that a spreadsheet can open without acting on it.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::Write;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Content, ExportError, Form, Jobs, timestamp, write_failed};
+use super::{Content, ExportError, timestamp, write_failed};
 use crate::store::Record;
 
 const COLUMNS: [&str; 10] = [
@@ -22,51 +22,67 @@ const COLUMNS: [&str; 10] = [
     "path_bytes",
 ];
 
-/// Writes a table with a line a job.
-pub(super) fn table(
-    form: &Form<'_>,
-    jobs: &mut Jobs<'_>,
-    to: &mut impl Write,
-) -> Result<u64, ExportError> {
-    let mut to = csv::WriterBuilder::new()
+/// Lines end as RFC 4180 has it.
+pub(super) fn writer<W: Write>(to: W) -> csv::Writer<W> {
+    csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
-        .from_writer(to);
-    let failed = |error: csv::Error| write_failed(error.into());
-    to.write_record(COLUMNS).map_err(failed)?;
-    let mut written = 0;
-    jobs.each(&mut |record| {
-        let content = Content::of(&record, form)?;
-        to.write_record(row(&record, content.as_ref(), form.raw_csv))
-            .map_err(failed)?;
-        written += 1;
-        Ok::<_, ExportError>(())
-    })?;
-    to.flush().map_err(|error: io::Error| write_failed(error))?;
-    Ok(written)
+        .from_writer(to)
 }
 
-fn row(record: &Record, content: Option<&Content<'_>>, raw: bool) -> [String; COLUMNS.len()] {
-    let cell_of = |text: &str| match raw {
-        true => text.to_owned(),
-        false => safe(text).into_owned(),
+fn failed(error: csv::Error) -> ExportError {
+    write_failed(error.into())
+}
+
+/// Writes what stands above a table.
+pub(super) fn head(to: &mut csv::Writer<impl Write>) -> Result<(), ExportError> {
+    to.write_record(COLUMNS).map_err(failed)?;
+    to.flush().map_err(write_failed)
+}
+
+/// Writes a job as a line of a table.
+pub(super) fn row(
+    record: &Record,
+    content: Option<&Content<'_>>,
+    raw: bool,
+    to: &mut csv::Writer<impl Write>,
+) -> Result<(), ExportError> {
+    let cells = cells(record, content, raw);
+    let cells = cells.iter().map(|cell| cell.as_bytes());
+    to.write_record(cells).map_err(failed)
+}
+
+fn cells<'r>(
+    record: &'r Record,
+    content: Option<&'r Content<'_>>,
+    raw: bool,
+) -> [Cow<'r, str>; COLUMNS.len()] {
+    let cell_of = |text: Cow<'r, str>| match raw || !is_formula(&text) {
+        true => text,
+        false => format!("'{text}").into(),
     };
+    let number = |number: String| Cow::from(number);
     [
-        cell_of(&record.path.to_string_lossy()),
-        record.state.as_str().to_owned(),
-        record.attempts.to_string(),
+        cell_of(record.path.to_string_lossy()),
+        record.state.as_str().into(),
+        record.attempts.to_string().into(),
         record
             .status
-            .map_or_else(String::new, |status| status.to_string()),
+            .map_or_else(Cow::default, |status| number(status.to_string())),
         record
             .class
-            .map_or_else(String::new, |class| class.as_str().to_owned()),
-        record.message.as_deref().map_or_else(String::new, cell_of),
-        record.started.map_or_else(String::new, timestamp),
-        record.took.map_or_else(String::new, |took| {
-            format!("{}.{:03}", took / 1000, took % 1000)
+            .map_or_else(Cow::default, |class| class.as_str().into()),
+        record
+            .message
+            .as_deref()
+            .map_or_else(Cow::default, |message| cell_of(message.into())),
+        record
+            .started
+            .map_or_else(Cow::default, |started| number(timestamp(started))),
+        record.took.map_or_else(Cow::default, |took| {
+            number(format!("{}.{:03}", took / 1000, took % 1000))
         }),
-        content.map_or_else(String::new, |content| cell_of(&cell(content))),
-        record.path.odd_bytes().unwrap_or_default(),
+        content.map_or_else(Cow::default, |content| cell_of(cell(content))),
+        record.path.odd_bytes().map_or_else(Cow::default, Cow::from),
     ]
 }
 
@@ -74,7 +90,8 @@ fn row(record: &Record, content: Option<&Content<'_>>, raw: bool) -> [String; CO
 /// characters; one that has a half of a surrogate pair in it, which no text can have, stays JSON.
 fn cell<'c>(content: &'c Content<'_>) -> Cow<'c, str> {
     match content {
-        Content::Json(text) | Content::Text(text) => (*text).into(),
+        Content::Json(text) => text.get().into(),
+        Content::Text(text) => (*text).into(),
         Content::Bytes(encoded) => {
             let media_type = encoded.media_type.unwrap_or("application/octet-stream");
             format!(
@@ -91,16 +108,11 @@ fn cell<'c>(content: &'c Content<'_>) -> Cow<'c, str> {
     }
 }
 
-/// Keeps a spreadsheet from taking text for a formula: an apostrophe goes before the characters that begin one
+/// Whether a spreadsheet would take text for a formula: an apostrophe goes before the characters that begin one
 /// (OWASP, "CSV Injection"). A number is no formula.
-fn safe(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
         && !text.parse().is_ok_and(f64::is_finite)
-    {
-        format!("'{text}").into()
-    } else {
-        text.into()
-    }
 }
 
 #[cfg(test)]
@@ -109,17 +121,11 @@ mod tests {
 
     #[test]
     fn row_94_no_cell_is_a_formula() {
-        for (text, expected) in [
-            ("=1+1", "'=1+1"),
-            ("@sum", "'@sum"),
-            ("-x", "'-x"),
-            ("\ttab", "'\ttab"),
-            ("-1.5", "-1.5"),
-            ("+inf()", "'+inf()"),
-            ("plain", "plain"),
-            ("", ""),
-        ] {
-            assert_eq!(safe(text), expected);
+        for text in ["=1+1", "@sum", "-x", "\ttab", "+inf()"] {
+            assert!(is_formula(text), "{text}");
+        }
+        for text in ["-1.5", "plain", ""] {
+            assert!(!is_formula(text), "{text}");
         }
     }
 }

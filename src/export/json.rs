@@ -1,45 +1,40 @@
 //! JSON: one object, or a line a job. Results that are JSON are written byte for byte.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Content, Encoded, Error, ExportError, Form, InFile, Jobs, timestamp, write_failed};
+use super::{Content, Encoded, Error, InFile, timestamp};
 use crate::job::{Class, FileName, JobState};
 use crate::store::Record;
 
-/// Writes one object from name to result, a line each.
-pub(super) fn object(
-    form: &Form<'_>,
-    jobs: &mut Jobs<'_>,
+/// Writes a job as a name and its result in an object, behind another one.
+pub(super) fn entry(
+    record: &Record,
+    content: Option<&Content<'_>>,
     to: &mut impl Write,
-) -> Result<u64, ExportError> {
-    let mut written = 0;
-    jobs.each(&mut |record| {
-        let content = Content::of(&record, form)?;
-        to.write_all(if written == 0 { b"{\n" } else { b",\n" })
-            .and_then(|()| key(&record.path, to))
-            .and_then(|()| to.write_all(b": "))
-            .and_then(|()| match &content {
-                Some(content) => value(content, to),
-                None => to
-                    .write_all(b"{\"error\": ")
-                    .and_then(|()| json(&Error::of(&record), to))
-                    .and_then(|()| to.write_all(b"}")),
-            })
-            .map_err(write_failed)?;
-        written += 1;
-        Ok::<_, ExportError>(())
-    })?;
-    to.write_all(if written == 0 { b"{}\n" } else { b"\n}\n" })
-        .map_err(write_failed)?;
-    Ok(written)
+) -> io::Result<()> {
+    to.write_all(b",\n")?;
+    key(&record.path, to)?;
+    to.write_all(b": ")?;
+    match content {
+        Some(content) => value(content, to),
+        None => {
+            to.write_all(b"{\"error\": ")?;
+            json(&Error::of(record), to)?;
+            to.write_all(b"}")
+        }
+    }
 }
 
 /// Writes a name as a string. A byte that is not UTF-8 becomes the lone surrogate U+DC00 + byte, which Python's
 /// `os.fsencode` turns back into the byte (PEP 383), so that different names stay different.
 fn key(path: &FileName, to: &mut impl Write) -> io::Result<()> {
+    if let Some(text) = path.as_str() {
+        return json(text, to);
+    }
     to.write_all(b"\"")?;
     for chunk in path.as_bytes().utf8_chunks() {
         let quoted = serde_json::to_string(chunk.valid())?;
@@ -53,15 +48,15 @@ fn key(path: &FileName, to: &mut impl Write) -> io::Result<()> {
 
 fn value(content: &Content<'_>, to: &mut impl Write) -> io::Result<()> {
     match content {
-        Content::Json(text) => to.write_all(text.as_bytes()),
-        Content::Text(text) => json(text, to),
+        Content::Json(text) => to.write_all(text.get().as_bytes()),
+        Content::Text(text) => json(*text, to),
         Content::Bytes(encoded) => json(encoded, to),
         Content::Extracted(text) => to.write_all(text.as_bytes()),
         Content::File(file) => json(file, to),
     }
 }
 
-fn json(value: &impl Serialize, to: &mut impl Write) -> io::Result<()> {
+fn json(value: &(impl Serialize + ?Sized), to: &mut impl Write) -> io::Result<()> {
     serde_json::to_writer(to, value).map_err(io::Error::from)
 }
 
@@ -84,40 +79,27 @@ struct Line<'r> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum LineResult<'r> {
-    Json(Box<RawValue>),
+    Json(Cow<'r, RawValue>),
     Text(&'r str),
     Bytes(Encoded<'r>),
     File(InFile<'r>),
 }
 
-/// Writes a line a job.
-pub(super) fn lines(
-    form: &Form<'_>,
-    jobs: &mut Jobs<'_>,
+/// Writes a job as a line.
+pub(super) fn line(
+    record: &Record,
+    content: Option<Content<'_>>,
     to: &mut impl Write,
-) -> Result<u64, ExportError> {
-    let mut written = 0;
-    jobs.each(&mut |record| {
-        let content = Content::of(&record, form)?;
-        line(&record, content, to)
-            .and_then(|()| to.write_all(b"\n"))
-            .map_err(write_failed)?;
-        written += 1;
-        Ok::<_, ExportError>(())
-    })?;
-    Ok(written)
-}
-
-fn line(record: &Record, content: Option<Content<'_>>, to: &mut impl Write) -> io::Result<()> {
+) -> io::Result<()> {
     let result = match content {
         None => None,
-        Some(Content::Json(text)) => {
-            Some(LineResult::Json(RawValue::from_string(on_one_line(text))?))
-        }
+        Some(Content::Json(text)) => Some(LineResult::Json(on_one_line(text)?)),
         Some(Content::Text(text)) => Some(LineResult::Text(text)),
         Some(Content::Bytes(encoded)) => Some(LineResult::Bytes(encoded)),
         Some(Content::File(file)) => Some(LineResult::File(file)),
-        Some(Content::Extracted(text)) => Some(LineResult::Json(RawValue::from_string(text)?)),
+        Some(Content::Extracted(text)) => {
+            Some(LineResult::Json(Cow::Owned(RawValue::from_string(text)?)))
+        }
     };
     let line = Line {
         file: &record.path.to_string_lossy(),
@@ -131,13 +113,19 @@ fn line(record: &Record, content: Option<Content<'_>>, to: &mut impl Write) -> i
         duration: record.took.map(|took| took as f64 / 1000.0),
         result,
     };
-    json(&line, to)
+    json(&line, to)?;
+    to.write_all(b"\n")
 }
 
 /// JSON text without line breaks. Within strings there are none (RFC 8259, section 7), so each stands between
 /// two tokens and a space does as well.
-fn on_one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+fn on_one_line(text: &RawValue) -> io::Result<Cow<'_, RawValue>> {
+    let bytes = text.get().as_bytes();
+    if !bytes.contains(&b'\n') && !bytes.contains(&b'\r') {
+        return Ok(Cow::Borrowed(text));
+    }
+    let text = text.get().replace(['\n', '\r'], " ");
+    Ok(Cow::Owned(RawValue::from_string(text)?))
 }
 
 #[cfg(test)]
@@ -195,9 +183,9 @@ mod tests {
 
     #[test]
     fn a_line_has_no_line_break_and_the_same_value() {
-        assert_eq!(
-            on_one_line("{\r\n \"a\": \"\\n\"\n}"),
-            "{   \"a\": \"\\n\" }"
-        );
+        let text = RawValue::from_string("{\r\n \"a\": \"\\n\"\n}".to_owned()).unwrap();
+        assert_eq!(on_one_line(&text).unwrap().get(), "{   \"a\": \"\\n\" }");
+        let text = RawValue::from_string("{\"a\": \"\\n\"}".to_owned()).unwrap();
+        assert!(matches!(on_one_line(&text), Ok(Cow::Borrowed(_))));
     }
 }

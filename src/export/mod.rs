@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+mod lane;
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
@@ -14,10 +15,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::event::Counts;
-use crate::job::{Class, FileName, JobState, is_json, json_text};
+use crate::job::{Class, FileName, JobState, is_json};
 use crate::jq::{EvalError, Expression};
 use crate::judge::Reply;
 use crate::settings::Expect;
@@ -128,35 +130,6 @@ pub struct Written {
     pub damaged: Vec<FileName>,
 }
 
-/// The jobs that are to be written.
-struct Jobs<'r> {
-    reader: &'r Reader,
-    selection: Selection,
-    damaged: Vec<FileName>,
-}
-
-impl Jobs<'_> {
-    /// Hands them over. A result that is damaged is an error where all of them are asked for, and is left out
-    /// otherwise: it is never handed out as if it were one.
-    fn each(
-        &mut self,
-        each: &mut dyn FnMut(Record) -> Result<(), ExportError>,
-    ) -> Result<(), ExportError> {
-        let (damaged, selection) = (&mut self.damaged, self.selection);
-        let all = selection == Selection::All;
-        self.reader.records(all, &mut |record| match selection {
-            Selection::Whole if record.is_damaged => {
-                Err(StoreError::DamagedResult { path: record.path }.into())
-            }
-            _ if record.is_damaged => {
-                damaged.push(record.path);
-                Ok(())
-            }
-            _ => each(record),
-        })
-    }
-}
-
 /// Writes results to a stream.
 ///
 /// # Errors
@@ -179,21 +152,9 @@ pub fn to_stream<'e>(
     };
     let mut to = BufWriter::with_capacity(1 << 16, to);
     let form = form.into();
-    let mut jobs = Jobs {
-        reader,
-        selection,
-        damaged: Vec::new(),
-    };
-    let written = match form.format {
-        Format::Json => json::object(&form, &mut jobs, &mut to)?,
-        Format::Jsonl => json::lines(&form, &mut jobs, &mut to)?,
-        Format::Csv => csv::table(&form, &mut jobs, &mut to)?,
-    };
+    let written = lane::write(reader, &form, selection, &mut to)?;
     to.flush().map_err(failed)?;
-    Ok(Written {
-        jobs: written,
-        damaged: jobs.damaged,
-    })
+    Ok(written)
 }
 
 /// Writes results to a file: to a temporary one in the same folder, which takes the file's place when it is
@@ -329,7 +290,7 @@ fn write_failed(source: io::Error) -> ExportError {
 /// How a result is shown.
 enum Content<'r> {
     /// JSON text, to be written as it is.
-    Json(&'r str),
+    Json(&'r RawValue),
     /// Text.
     Text(&'r str),
     /// Anything else.
@@ -386,7 +347,7 @@ impl Stored {
         let is_text = |media_type| expect == Expect::Text || is_text(media_type);
         // A program's own caller may call JSON what is not, and one such answer must not spoil the whole.
         if (media_type.is_some_and(is_json) || expect == Expect::Json)
-            && let Ok(text) = json_text(bytes)
+            && let Ok(text) = serde_json::from_slice(bytes)
         {
             return Content::Json(text);
         }

@@ -1,10 +1,12 @@
 //! From what the user names to jobs: files, folders, lists of names, lists that are tables. Streams; nothing is
-//! collected but one folder at a time.
+//! collected but one folder at a time, and a little that is read ahead.
 
+mod ahead;
 mod csv;
 mod jsonl;
 mod table;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -131,12 +133,21 @@ pub fn names<E: From<InputError>>(
     own: &[PathBuf],
     add: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Result<Skipped, E> {
-    let mut reader = Reader {
-        own,
-        own_files: own.iter().filter_map(|path| identity(path)).collect(),
-        skipped: Skipped::default(),
+    // Looking at ten million names takes as long as doing something with them.
+    let (theirs, also_own) = (sources.to_owned(), own.to_owned());
+    let ahead = ahead::read(
+        move |ahead| read(&theirs, &also_own, &mut |item| ahead.add(item)),
         add,
-    };
+    );
+    ahead.unwrap_or_else(|| read(sources, own, add))
+}
+
+fn read<E: From<InputError>>(
+    sources: &[Source],
+    own: &[PathBuf],
+    add: &mut dyn FnMut(Item) -> Result<(), E>,
+) -> Result<Skipped, E> {
+    let mut reader = Reader::new(own, add);
     for source in sources {
         match source {
             Source::Path(path) => reader.path(path)?,
@@ -163,15 +174,11 @@ pub fn names<E: From<InputError>>(
 #[doc(hidden)]
 pub fn list(from: impl Read, layout: &Layout) -> Result<(Vec<Item>, u64), InputError> {
     let mut items = Vec::new();
-    let mut reader = Reader {
-        own: &[],
-        own_files: Vec::new(),
-        skipped: Skipped::default(),
-        add: &mut |item| -> Result<(), InputError> {
-            items.push(item);
-            Ok(())
-        },
+    let mut add = |item| -> Result<(), InputError> {
+        items.push(item);
+        Ok(())
     };
+    let mut reader = Reader::new(&[], &mut add);
     reader.list("list", from, layout)?;
     let blank = reader.skipped.blank;
     Ok((items, blank))
@@ -183,15 +190,27 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 struct Reader<'a, E> {
-    /// Where stride's own files lie, or will.
-    own: &'a [PathBuf],
+    /// Where stride's own files lie, or will: the name and its folder.
+    own: Vec<(&'a OsStr, Option<&'a Path>)>,
     /// Device and inode of those that are there.
     own_files: Vec<(u64, u64)>,
     skipped: Skipped,
     add: &'a mut dyn FnMut(Item) -> Result<(), E>,
 }
 
-impl<E: From<InputError>> Reader<'_, E> {
+impl<'a, E: From<InputError>> Reader<'a, E> {
+    fn new(own: &'a [PathBuf], add: &'a mut dyn FnMut(Item) -> Result<(), E>) -> Self {
+        let named = own
+            .iter()
+            .filter_map(|own| Some((own.file_name()?, own.parent())));
+        Self {
+            own: named.collect(),
+            own_files: own.iter().filter_map(|path| identity(path)).collect(),
+            skipped: Skipped::default(),
+            add,
+        }
+    }
+
     fn path(&mut self, path: &Path) -> Result<(), E> {
         // A name that leads to nothing is a job all the same: that its file is missing is its outcome.
         if fs::metadata(path).is_ok_and(|meta| meta.is_dir()) {
@@ -216,11 +235,14 @@ impl<E: From<InputError>> Reader<'_, E> {
             return true;
         }
         // A new run's database is not there yet.
-        let named = |own: &&PathBuf| own.file_name() == path.file_name();
-        self.own.iter().filter(named).any(|own| {
+        let Some(name) = path.file_name() else {
+            return false;
+        };
+        let named = self.own.iter().filter(|(own, _)| *own == name);
+        named.into_iter().any(|(_, own)| {
             let folder = path.parent().filter(|folder| *folder != Path::new(""));
             let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
-            folder.is_ok_and(|folder| Some(folder.as_path()) == own.parent())
+            folder.is_ok_and(|folder| Some(folder.as_path()) == *own)
         })
     }
 
@@ -374,14 +396,53 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_ahead_comes_in_order_and_before_what_went_wrong() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut list = Vec::new();
+        let expected: Vec<_> = (0..50_000).map(|i| format!("name {i}")).collect();
+        for name in &expected {
+            list.extend_from_slice(name.as_bytes());
+            list.push(b'\n');
+        }
+        list.extend_from_slice(b"\0\n");
+        fs::write(file.path(), list).unwrap();
+        let source = [Source::List(file.path().to_owned(), Layout::Lines)];
+        let mut found = Vec::new();
+        let error = names::<InputError>(&source, &[], &mut |item| {
+            found.push(item.name.to_string());
+            Ok(())
+        });
+        assert_eq!(found, expected);
+        let error = error.unwrap_err();
+        assert!(matches!(error, InputError::Nul { line: 50_001, .. }));
+    }
+
+    #[test]
+    fn who_wants_no_more_is_not_kept_waiting() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "name\n".repeat(100_000)).unwrap();
+        // Nobody writes to the second list, so that reading it has no end.
+        let folder = tempfile::tempdir().unwrap();
+        let silent = folder.path().join("silent");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &silent, rustix::fs::Mode::RWXU).unwrap();
+        let lists = [file.path(), &silent].map(|list| Source::List(list.to_owned(), Layout::Lines));
+        let mut left = 10;
+        let refused = names::<InputError>(&lists, &[], &mut |item| {
+            left -= 1;
+            match left {
+                0 => Err(RowFault::TooLong.at(&item.name.to_string(), 0)),
+                _ => Ok(()),
+            }
+        });
+        assert!(matches!(refused, Err(InputError::Row { .. })));
+        assert_eq!(left, 0);
+    }
+
+    #[test]
     fn a_name_has_an_end_before_memory_has() {
         for (layout, list) in [(Layout::Lines, &b"a\n"[..]), (Layout::Nul, &b"a\0"[..])] {
-            let mut reader = Reader {
-                own: &[],
-                own_files: Vec::new(),
-                skipped: Skipped::default(),
-                add: &mut |_| Ok::<(), InputError>(()),
-            };
+            let mut add = |_| Ok::<(), InputError>(());
+            let mut reader = Reader::new(&[], &mut add);
             let list = list.chain(io::repeat(b'x').take(20 << 20));
             let error = reader.list("list", list, &layout).unwrap_err();
             assert_eq!(

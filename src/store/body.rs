@@ -5,12 +5,12 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 
-use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
+use rusqlite::types::{FromSql, ToSql, ToSqlOutput, ValueRef};
 
 use super::connection::doing;
 use super::error::Result;
-use super::{StoreError, path_from_sql};
+use super::{StoreError, path_of};
 use crate::job::{Body, Checksum, FileName};
 
 /// What of a body is inserted with its row: all of it, or zeros in its place, where it is in a file.
@@ -102,15 +102,14 @@ impl Filed {
     }
 
     /// Of these three columns of a row, where it has any: file, size and checksum.
-    pub(super) fn of(row: &Row<'_>, columns: [usize; 3]) -> rusqlite::Result<Option<Self>> {
-        let [path, size, sha256] = columns;
-        if row.get_ref(path)? == ValueRef::Null {
+    pub(super) fn of([path, size, sha256]: [ValueRef<'_>; 3]) -> rusqlite::Result<Option<Self>> {
+        if path == ValueRef::Null {
             return Ok(None);
         }
         Ok(Some(Self {
-            path: path_from_sql(row, path)?,
-            size: row.get(size)?,
-            sha256: Checksum(row.get(sha256)?),
+            path: path_of(path, 0)?,
+            size: u64::column_result(size)?,
+            sha256: Checksum(<[u8; 32]>::column_result(sha256)?),
         }))
     }
 }

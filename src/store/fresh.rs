@@ -1,8 +1,11 @@
 //! A database that is made beside its place, and moved there when it is whole.
 
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -16,6 +19,9 @@ use super::lock::fresh_file;
 pub(super) struct Fresh {
     connection: Connection,
     file: PathBuf,
+    /// The file once more, to sync it. Closing it would cost SQLite its locks, so it is closed last.
+    handle: Arc<File>,
+    syncing: RefCell<Option<JoinHandle<()>>>,
     installed: bool,
 }
 
@@ -32,7 +38,7 @@ impl Fresh {
             Err(error) => return Err(unusable(error)),
         }
         // SQLite gives the files beside a database the database's own mode.
-        OpenOptions::new()
+        let handle = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
@@ -61,12 +67,23 @@ impl Fresh {
         Ok(Self {
             connection,
             file,
+            handle: Arc::new(handle),
+            syncing: RefCell::default(),
             installed: false,
         })
     }
 
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Lets the disk begin with what is written so far. Whether it can do that is found out at the end.
+    pub(super) fn sync_ahead(&self) {
+        let handle = Arc::clone(&self.handle);
+        let sync = move || drop(handle.sync_data());
+        // Where there is no thread to be had, all is synced at the end.
+        let thread = thread::Builder::new().name("sync".to_owned()).spawn(sync);
+        *self.syncing.borrow_mut() = thread.ok();
     }
 
     /// Commits, syncs and moves the database into its place, in this order.
@@ -82,9 +99,12 @@ impl Fresh {
             .close()
             .map_err(|(_, error)| error)
             .map_err(doing("closing the new run"))?;
+        // Its descriptor would be closed under the next connection to the file.
+        if let Some(thread) = self.syncing.take() {
+            let _ = thread.join();
+        }
         let move_in = || -> std::io::Result<()> {
-            // SQLite has let go of the file, so opening it here cannot cost it a lock.
-            File::open(&self.file)?.sync_all()?;
+            self.handle.sync_all()?;
             fs::rename(&self.file, path)?;
             File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
         };

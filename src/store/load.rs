@@ -1,7 +1,10 @@
 //! Adding names: one transaction, constant memory but for one bit a job.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::bulk::Bulk;
 use super::connection::doing;
 use super::error::Result;
 use super::{StoreError, path_from_sql, path_to_sql};
@@ -10,7 +13,17 @@ use crate::job::FileName;
 
 /// Takes the names of a list, in order.
 #[derive(Debug)]
-pub struct Loader<'c> {
+pub struct Loader<'c>(Way<'c>);
+
+#[derive(Debug)]
+enum Way<'c> {
+    New(Bulk<'c>),
+    Run(Extension<'c>),
+}
+
+/// Names that are added to a run that others may be looking at.
+#[derive(Debug)]
+struct Extension<'c> {
     connection: &'c Connection,
     position: i64,
     /// Whether the run had jobs before: then most names are looked up, else most are new.
@@ -35,6 +48,25 @@ pub struct Loaded {
 }
 
 impl<'c> Loader<'c> {
+    /// Runs `fill` inside the transaction that makes a new run, whose database lies in `folder`; `sync` begins to
+    /// sync it.
+    pub(super) fn fill_new<E: From<StoreError>>(
+        connection: &'c Connection,
+        folder: &'c Path,
+        sync: impl FnOnce(),
+        fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Loaded, E> {
+        let bulk = Bulk::begin(connection, folder).map_err(doing("making the run"))?;
+        let mut loader = Self(Way::New(bulk));
+        fill(&mut loader)?;
+        let mut loaded = Loaded::default();
+        if let Self(Way::New(bulk)) = loader {
+            (loaded.added, loaded.duplicates) = bulk.finish(sync)?;
+        }
+        count(connection, loaded.added)?;
+        Ok(loaded)
+    }
+
     /// Runs `fill` inside the caller's transaction and brings the counts up to date.
     pub(super) fn fill<E: From<StoreError>>(
         connection: &'c Connection,
@@ -48,21 +80,22 @@ impl<'c> Loader<'c> {
                 |row| row.get(0),
             )
             .map_err(doing("reading the list"))?;
-        let mut loader = Self {
+        let mut loader = Self(Way::Run(Extension {
             connection,
             position,
             extends: counts.total > 0,
             seen: Bits::default(),
             loaded: Loaded::default(),
-        };
+        }));
         fill(&mut loader)?;
-        loader.find_left(counts.total)?;
-        let Loader { loaded, .. } = loader;
+        let mut loaded = Loaded::default();
+        if let Self(Way::Run(mut extension)) = loader {
+            extension.find_left(counts.total)?;
+            loaded = extension.loaded;
+        }
         counts.total += loaded.added;
         counts.pending += loaded.added;
-        connection
-            .execute("UPDATE tally SET pending = ?1", [counts.pending])
-            .map_err(doing("counting the list"))?;
+        count(connection, counts.pending)?;
         Ok(loaded)
     }
 
@@ -83,6 +116,22 @@ impl<'c> Loader<'c> {
     ///
     /// The database cannot be written, or the columns are not JSON.
     pub fn add_with(&mut self, name: &FileName, columns: Option<&str>) -> Result<()> {
+        match &mut self.0 {
+            Way::New(bulk) => bulk.add(name, columns),
+            Way::Run(extension) => extension.add(name, columns),
+        }
+    }
+}
+
+fn count(connection: &Connection, pending: u64) -> Result<()> {
+    connection
+        .execute("UPDATE tally SET pending = ?1", [pending])
+        .map_err(doing("counting the list"))?;
+    Ok(())
+}
+
+impl Extension<'_> {
+    fn add(&mut self, name: &FileName, columns: Option<&str>) -> Result<()> {
         let known = if self.extends { self.find(name)? } else { None };
         let added = match known {
             Some(_) => None,
@@ -174,11 +223,11 @@ impl<'c> Loader<'c> {
 
 /// A set of job ids, one bit each: ten million take little more than a mebibyte.
 #[derive(Debug, Default)]
-struct Bits(Vec<u64>);
+pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
     /// Adds an id, and says whether it is new.
-    fn insert(&mut self, id: i64) -> bool {
+    pub(super) fn insert(&mut self, id: i64) -> bool {
         let (word, bit) = Self::place(id);
         if word >= self.0.len() {
             self.0.resize((word + 1).next_power_of_two(), 0);
@@ -189,7 +238,7 @@ impl Bits {
         new
     }
 
-    fn contains(&self, id: i64) -> bool {
+    pub(super) fn contains(&self, id: i64) -> bool {
         let (word, bit) = Self::place(id);
         self.0.get(word).is_some_and(|word| word & bit != 0)
     }

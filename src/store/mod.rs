@@ -7,6 +7,7 @@
 //! gets it as an argument.
 
 mod body;
+mod bulk;
 mod connection;
 mod draw;
 mod error;
@@ -16,6 +17,7 @@ mod load;
 mod lock;
 mod owner;
 mod pace;
+mod page;
 mod place;
 mod queue;
 mod read;
@@ -40,8 +42,9 @@ pub use error::StoreError;
 pub use load::{Loaded, Loader};
 pub use lock::{Holder, Lock};
 pub use pace::Noted;
+pub use page::{Page, Wanted};
 pub use queue::{Claim, Group, Offer, Settlement};
-pub use read::{Cause, CauseKey, Example, Reader, Record, RunInfo, Stored};
+pub use read::{Cause, CauseKey, Example, Found, Reader, Record, RunInfo, Stored};
 pub use recheck::Answered;
 pub use recover::Recovered;
 pub use requeue::Filter;
@@ -169,7 +172,8 @@ impl Store {
         let build = || {
             let fresh = fresh::Fresh::create(&path)?;
             insert_run(fresh.connection(), run, &path)?;
-            let loaded = Loader::fill(fresh.connection(), &mut Counts::default(), fill)?;
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            let loaded = Loader::fill_new(fresh.connection(), folder, || fresh.sync_ahead(), fill)?;
             fresh.install(&path, lock.network().is_none())?;
             Ok(loaded)
         };
@@ -461,7 +465,11 @@ fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
 }
 
 fn path_from_sql(row: &Row<'_>, column: usize) -> rusqlite::Result<FileName> {
-    match row.get_ref(column)? {
+    path_of(row.get_ref(column)?, column)
+}
+
+fn path_of(value: ValueRef<'_>, column: usize) -> rusqlite::Result<FileName> {
+    match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(FileName::new(bytes)),
         other => Err(rusqlite::Error::InvalidColumnType(
             column,

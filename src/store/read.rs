@@ -12,9 +12,10 @@ use super::body::Filed;
 use super::connection::{self, Mode, doing};
 use super::error::Result;
 use super::pace::{self, Noted};
-use super::{StoreError, lock, path_from_sql, state_from_sql};
+use super::page::{self, Page, RECORD, Wanted};
+use super::{StoreError, lock};
 use crate::event::Counts;
-use crate::job::{Body, Checksum, Class, FileName, JobState};
+use crate::job::{Body, Class, FileName, JobState};
 use crate::settings::{Call, Settings};
 
 /// A look at a run, in one snapshot.
@@ -101,6 +102,15 @@ impl Stored {
     }
 }
 
+/// What is found of jobs and their results.
+#[derive(Debug)]
+pub enum Found {
+    /// Some of them.
+    Page(Page),
+    /// One that is so large that there should not be many in memory.
+    Large(Box<Record>),
+}
+
 /// What jobs failed for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CauseKey {
@@ -140,12 +150,6 @@ impl Cause {
     /// How many examples are kept of each cause.
     pub const EXAMPLES: usize = 3;
 }
-
-const RECORD: &str = "SELECT job.path, job.state, job.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
-            attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
-            result.headers, result.file, result.size
-     FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-              LEFT JOIN result ON result.job = job.id";
 
 impl Reader {
     /// Opens a run to look at it; everything read is of this one moment.
@@ -250,11 +254,8 @@ impl Reader {
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let chosen = if all { "" } else { "WHERE job.state = 2" };
-        self.stream(
-            &format!("{RECORD} {chosen} ORDER BY job.position"),
-            [],
-            each,
-        )
+        let sql = format!("{RECORD} {chosen} ORDER BY job.position");
+        self.stream(&sql, [], each)
     }
 
     /// A job with its result, by its name.
@@ -284,20 +285,57 @@ impl Reader {
         self.stream(&format!("{RECORD} WHERE job.state IN (3, 4) AND job.state <> 2 ORDER BY job.state, job.position"), [], each)
     }
 
+    /// Hands over jobs in list order as they are read, for whoever looks at them in another thread.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read, or whatever `each` returns.
+    pub fn pages<E: From<StoreError>>(
+        &self,
+        wanted: Wanted,
+        each: &mut dyn FnMut(Found) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let mut page = Page::default();
+        self.rows(&wanted.sql(), [], &mut |row| {
+            if !page.take(row).map_err(doing("reading jobs"))? {
+                if !page.is_empty() {
+                    each(Found::Page(std::mem::take(&mut page)))?;
+                }
+                return each(Found::Large(Box::new(page::record(row)?)));
+            }
+            match page.is_full() {
+                true => each(Found::Page(std::mem::take(&mut page))),
+                false => Ok(()),
+            }
+        })?;
+        match page.is_empty() {
+            true => Ok(()),
+            false => each(Found::Page(page)),
+        }
+    }
+
     fn stream<E: From<StoreError>>(
         &self,
         sql: &str,
         params: impl rusqlite::Params,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
+        self.rows(sql, params, &mut |row| each(page::record(row)?))
+    }
+
+    fn rows<E: From<StoreError>>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        each: &mut dyn FnMut(&Row<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         let version =
             connection::version(&self.connection).map_err(doing("reading the version"))?;
         // Before that there was no such column.
         let sql = match version {
-            ..3 => sql.replace(
-                "result.headers, result.file, result.size",
-                "NULL, NULL, NULL",
-            ),
+            ..3 => sql
+                .replace("result.headers", "NULL")
+                .replace("result.file, result.size", "NULL, NULL"),
             _ => sql.to_owned(),
         };
         let mut statement = self
@@ -306,15 +344,7 @@ impl Reader {
             .map_err(doing("reading jobs"))?;
         let mut rows = statement.query(params).map_err(doing("reading jobs"))?;
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
-            let (mut record, checksum) = record(row).map_err(doing("reading jobs"))?;
-            if let (Some(result), Some(checksum)) = (&record.result, checksum)
-                && result.file.is_none()
-                && Checksum::of(result.body.in_memory().unwrap_or_default()) != checksum
-            {
-                record.is_damaged = true;
-                record.result = None;
-            }
-            each(record)?;
+            each(row)?;
         }
         Ok(())
     }
@@ -377,34 +407,6 @@ impl Reader {
             })
             .map_err(doing("reading what was written"))
     }
-}
-
-fn record(row: &Row<'_>) -> rusqlite::Result<(Record, Option<Checksum>)> {
-    let class: Option<String> = row.get(4)?;
-    let body: Option<Vec<u8>> = row.get(12)?;
-    let (media_type, headers) = (row.get(11)?, row.get(14)?);
-    let file = Filed::of(row, [15, 16, 13])?;
-    let record = Record {
-        path: path_from_sql(row, 0)?,
-        state: state_from_sql(row.get(1)?)?,
-        attempts: row.get(2)?,
-        outcome: row.get(3)?,
-        class: class.as_deref().and_then(Class::from_word),
-        kind: row.get(5)?,
-        status: row.get(6)?,
-        message: row.get(7)?,
-        error_body: row.get(8)?,
-        started: row.get(9)?,
-        took: row.get(10)?,
-        result: body.map(|body| Stored {
-            media_type,
-            headers,
-            body: body.into(),
-            file,
-        }),
-        is_damaged: false,
-    };
-    Ok((record, row.get::<_, Option<[u8; 32]>>(13)?.map(Checksum)))
 }
 
 pub(super) fn counts(connection: &Connection) -> Result<Counts> {

@@ -146,7 +146,10 @@ fn answered(row: &Row<'_>) -> rusqlite::Result<(Answered, Option<Filed>)> {
         headers: row.get(8)?,
         body: row.get::<_, Vec<u8>>(9)?.into(),
     };
-    Ok((answer, Filed::of(row, [10, 11, 12])?))
+    Ok((
+        answer,
+        Filed::of([row.get_ref(10)?, row.get_ref(11)?, row.get_ref(12)?])?,
+    ))
 }
 
 /// A result that is none: it is kept as an answer that was refused, in the database, also where it was in a file. That

@@ -122,7 +122,7 @@ impl Reader {
         self.each(results, |row| {
             let body = row.get_ref(1)?.as_blob()?;
             let path = super::path_from_sql(row, 0)?;
-            if let Some(filed) = Filed::of(row, [3, 4, 2])? {
+            if let Some(filed) = Filed::of([row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?])? {
                 let (file, opened) = (&filed.path, filed.open());
                 if let Err(error) = opened {
                     verdict.note(|| format!("the result of {path} is in the file {file}: {error}"));

@@ -2,6 +2,7 @@
 
 mod files;
 mod formats;
+mod lane;
 
 use stride::export::{Format, Selection, to_stream};
 use stride::job::{Class, Failure, FileName, Outcome};

@@ -3,6 +3,7 @@
 mod columns;
 mod create;
 mod flat;
+mod load;
 mod owner;
 mod pace;
 mod queue;

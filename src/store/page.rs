@@ -1,0 +1,231 @@
+//! Rows on their way from SQLite into another thread: as they are, to be looked at there.
+
+use rusqlite::Row;
+use rusqlite::types::{FromSql, ValueRef};
+
+use super::body::Filed;
+use super::connection::doing;
+use super::error::Result;
+use super::read::{Record, Stored};
+use super::{StoreError, path_of, state_from_sql};
+use crate::job::{Checksum, Class};
+
+/// How many columns a [`Record`] is made of.
+pub(super) const COLUMNS: usize = 17;
+pub(super) const RECORD: &str = "SELECT job.path, job.state, job.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
+            attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
+            result.headers, result.file, result.size
+     FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+              LEFT JOIN result ON result.job = job.id";
+
+/// The same, where nobody looks at what failed.
+const DONE: &str = "SELECT job.path, job.state, job.attempts, NULL, attempt.class, NULL, attempt.status,
+            attempt.message, NULL, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
+            result.headers, result.file, result.size
+     FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+              LEFT JOIN result ON result.job = job.id WHERE job.state = 2";
+/// The same, where nobody looks at the attempts.
+const RESULTS: &str = "SELECT job.path, job.state, job.attempts, NULL, NULL, NULL, NULL,
+            NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
+            NULL, result.file, result.size
+     FROM job LEFT JOIN result ON result.job = job.id WHERE job.state = 2";
+
+/// What is asked for of jobs. To look up and carry what nobody wants is half of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All jobs, and everything about them.
+    Everything,
+    /// Those that are done: results, and how the latest attempt went, but not its outcome, kind and error.
+    Done,
+    /// Those that are done: results, without their headers, and nothing of attempts.
+    Results,
+}
+
+impl Wanted {
+    /// The statement, in list order.
+    pub(super) fn sql(self) -> String {
+        let record = match self {
+            Self::Everything => RECORD,
+            Self::Done => DONE,
+            Self::Results => RESULTS,
+        };
+        format!("{record} ORDER BY job.position")
+    }
+}
+
+/// What fits into a page.
+const PAGE: usize = 128 << 10;
+/// A row with more than this goes alone, and without a page.
+const LARGE: usize = 1 << 20;
+
+/// A row of a statement that begins with [`RECORD`], wherever it is.
+pub(super) trait Columns {
+    fn value(&self, column: usize) -> rusqlite::Result<ValueRef<'_>>;
+
+    fn get<T: FromSql>(&self, column: usize) -> rusqlite::Result<T> {
+        let value = self.value(column)?;
+        T::column_result(value).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), error.into())
+        })
+    }
+}
+
+impl Columns for Row<'_> {
+    fn value(&self, column: usize) -> rusqlite::Result<ValueRef<'_>> {
+        self.get_ref(column)
+    }
+}
+
+/// Jobs with their results, as many as fit. What they are, and whether their results are what was recorded, is
+/// found out by whoever takes them out.
+#[derive(Debug, Default)]
+pub struct Page {
+    bytes: Vec<u8>,
+    cells: Vec<Cell>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text { begin: u32, end: u32 },
+    Blob { begin: u32, end: u32 },
+}
+
+impl Page {
+    /// Hands over its jobs.
+    ///
+    /// # Errors
+    ///
+    /// What is stored is no job, or whatever `each` returns.
+    pub fn each<E: From<StoreError>>(
+        &self,
+        each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        for cells in self.cells.chunks_exact(COLUMNS) {
+            let bytes = &self.bytes;
+            each(record(&PageRow { bytes, cells })?)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= PAGE
+    }
+
+    /// Takes a row. Says whether it did: one that is large it does not.
+    pub(super) fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        let before = (self.bytes.len(), self.cells.len());
+        for column in 0..COLUMNS {
+            let value = row.get_ref(column)?;
+            if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = value
+                && self.bytes.len() - before.0 + bytes.len() > LARGE
+            {
+                self.bytes.truncate(before.0);
+                self.cells.truncate(before.1);
+                return Ok(false);
+            }
+            let cell = match value {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(number) => Cell::Integer(number),
+                ValueRef::Real(number) => Cell::Real(number),
+                ValueRef::Text(bytes) => {
+                    let (begin, end) = self.put(bytes);
+                    Cell::Text { begin, end }
+                }
+                ValueRef::Blob(bytes) => {
+                    let (begin, end) = self.put(bytes);
+                    Cell::Blob { begin, end }
+                }
+            };
+            self.cells.push(cell);
+        }
+        Ok(true)
+    }
+
+    /// A page and a large row together are far from what 32 bits count.
+    fn put(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let begin = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        (begin, self.bytes.len() as u32)
+    }
+}
+
+struct PageRow<'p> {
+    bytes: &'p [u8],
+    cells: &'p [Cell],
+}
+
+impl Columns for PageRow<'_> {
+    fn value(&self, column: usize) -> rusqlite::Result<ValueRef<'_>> {
+        let cell = self.cells.get(column);
+        let bytes = |begin: u32, end: u32| &self.bytes[begin as usize..end as usize];
+        Ok(
+            match *cell.ok_or(rusqlite::Error::InvalidColumnIndex(column))? {
+                Cell::Null => ValueRef::Null,
+                Cell::Integer(number) => ValueRef::Integer(number),
+                Cell::Real(number) => ValueRef::Real(number),
+                Cell::Text { begin, end } => ValueRef::Text(bytes(begin, end)),
+                Cell::Blob { begin, end } => ValueRef::Blob(bytes(begin, end)),
+            },
+        )
+    }
+}
+
+/// What a row says. A result that is not what was recorded is none.
+pub(super) fn record(row: &impl Columns) -> Result<Record> {
+    let (mut record, checksum) = unchecked(row).map_err(doing("reading jobs"))?;
+    if let (Some(result), Some(checksum)) = (&record.result, checksum)
+        && result.file.is_none()
+        && Checksum::of(result.body.in_memory().unwrap_or_default()) != checksum
+    {
+        record.is_damaged = true;
+        record.result = None;
+    }
+    Ok(record)
+}
+
+fn unchecked(row: &impl Columns) -> rusqlite::Result<(Record, Option<Checksum>)> {
+    let class = match row.value(4)? {
+        ValueRef::Null => None,
+        word => Class::from_word(word.as_str()?),
+    };
+    let result = match row.value(12)? {
+        ValueRef::Null => None,
+        ValueRef::Blob(body) => Some(Stored {
+            media_type: row.get(11)?,
+            headers: row.get(14)?,
+            body: body.into(),
+            file: Filed::of([row.value(15)?, row.value(16)?, row.value(13)?])?,
+        }),
+        other => {
+            let name = "body".to_owned();
+            return Err(rusqlite::Error::InvalidColumnType(
+                12,
+                name,
+                other.data_type(),
+            ));
+        }
+    };
+    let record = Record {
+        path: path_of(row.value(0)?, 0)?,
+        state: state_from_sql(row.get(1)?)?,
+        attempts: row.get(2)?,
+        outcome: row.get(3)?,
+        class,
+        kind: row.get(5)?,
+        status: row.get(6)?,
+        message: row.get(7)?,
+        error_body: row.get(8)?,
+        started: row.get(9)?,
+        took: row.get(10)?,
+        result,
+        is_damaged: false,
+    };
+    Ok((record, row.get::<Option<[u8; 32]>>(13)?.map(Checksum)))
+}

@@ -1,0 +1,164 @@
+//! How a new run is filled: what comes out is what row by row would have made.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, thread};
+
+use stride::job::FileName;
+use stride::store::{Loaded, Lock, Store, StoreError};
+
+use crate::support::{BYSTANDER, Fixture, numbers};
+
+/// The definitions of everything in a database.
+fn schema(sql: &rusqlite::Connection) -> Vec<(String, Option<String>)> {
+    let mut statement = sql
+        .prepare("SELECT name, sql FROM sqlite_schema ORDER BY type, name")
+        .unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_new_run_has_the_schema_of_the_migrations() {
+    let fixture = Fixture::numbered(3);
+    let plain = rusqlite::Connection::open_in_memory().unwrap();
+    for migration in [
+        include_str!("../../../migrations/0001_init.sql"),
+        include_str!("../../../migrations/0002_governor.sql"),
+        include_str!("../../../migrations/0003_requests.sql"),
+    ] {
+        plain.execute_batch(migration).unwrap();
+    }
+    assert_eq!(schema(&fixture.sql()), schema(&plain));
+}
+
+#[test]
+fn row_47_duplicates_leave_no_gap_wherever_they_are() {
+    let mut fixture = Fixture::empty();
+    let row = |name: &str, number: usize| (FileName::from(name), format!(r#"{{"row":{number}}}"#));
+    let mut rows = Vec::new();
+    for name in [
+        "b",
+        "b",
+        "é",
+        "a",
+        "caf\u{fffd}",
+        BYSTANDER,
+        "b",
+        "c",
+        "a",
+        "d",
+        "d",
+    ] {
+        rows.push(row(name, rows.len()));
+    }
+    // The same bytes as text and as no text are different names, and each is found again.
+    for name in [&b"\xff"[..], b"caf\xe9", b"\xff"] {
+        rows.push((FileName::new(name), format!(r#"{{"row":{}}}"#, rows.len())));
+    }
+    let lock = Lock::acquire(&fixture.database).unwrap();
+    let (mut store, loaded) = Store::create(lock, &fixture.new_run(), |loader| {
+        rows.iter()
+            .try_for_each(|(name, columns)| loader.add_with(name, Some(columns)))
+    })
+    .unwrap();
+    let expected = Loaded {
+        added: 9,
+        duplicates: 5,
+        ..Loaded::default()
+    };
+    assert_eq!((loaded, store.counts().pending), (expected, 9));
+    let (mut first, mut position) = (Vec::<&FileName>::new(), 0);
+    let sql = fixture.sql();
+    for (name, columns) in &rows {
+        if first.contains(&name) {
+            continue;
+        }
+        first.push(name);
+        let found: (i64, String) = sql
+            .query_row(
+                "SELECT position, fields FROM job JOIN columns ON columns.job = job.id WHERE CAST(path AS BLOB) = ?1",
+                [name.as_bytes()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!(found, (position, columns.clone()), "{name}");
+        position += 1;
+    }
+    let orphans = "SELECT count(*) FROM columns WHERE job NOT IN (SELECT id FROM job)";
+    assert_eq!(sql.query_row(orphans, [], |row| row.get(0)), Ok(0));
+    fixture.watch_bystander();
+    // A later list goes on behind them.
+    let again = store.load(|loader| {
+        loader.add(&"d".into())?;
+        loader.add(&"new".into())?;
+        loader.add(&"new".into())
+    });
+    let again: Loaded = again.unwrap();
+    assert_eq!((again.added, again.known, again.duplicates), (1, 1, 1));
+    let last = "SELECT position FROM job WHERE path = 'new'";
+    assert_eq!(sql.query_row(last, [], |row| row.get(0)), Ok(9));
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+/// The files that this process has open and that have no name any more, with their modes.
+fn unnamed() -> Vec<(PathBuf, u32)> {
+    let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let open = open.filter_map(|entry| {
+        let name = fs::read_link(entry.path()).ok()?;
+        let mode = fs::metadata(entry.path()).ok()?.mode() & 0o777;
+        name.to_string_lossy()
+            .ends_with(" (deleted)")
+            .then_some((name, mode))
+    });
+    open.collect()
+}
+
+#[test]
+fn a_long_list_is_sorted_in_the_databases_own_folder() {
+    let mut fixture = Fixture::empty();
+    // More than is sorted in memory, and nearly the reverse of sorted.
+    let tail = "x".repeat(4000);
+    let names = numbers(20_000);
+    let folder = fixture.database.parent().unwrap().to_owned();
+    let done = AtomicBool::new(false);
+    let seen = thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut seen = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                seen.extend(unnamed());
+            }
+            seen
+        });
+        let lock = Lock::acquire(&fixture.database).unwrap();
+        let made = Store::create(lock, &fixture.new_run(), |loader| {
+            loader.add(&BYSTANDER.into())?;
+            names.iter().rev().try_for_each(|name| {
+                loader.add(&format!("{name}{tail}").as_str().into())?;
+                // Where there are duplicates it is sorted three times, and there is more to be seen.
+                loader.add(&format!("{}{tail}", name.as_bytes().len()).as_str().into())
+            })?;
+            Ok::<_, StoreError>(())
+        });
+        done.store(true, Ordering::SeqCst);
+        let (_, loaded) = made.unwrap();
+        assert_eq!(loaded.added + loaded.duplicates, 40_001);
+        assert_eq!(
+            loaded.duplicates, 20_000,
+            "those of one to five digits are there already"
+        );
+        looking.join().unwrap()
+    });
+    let ours: Vec<_> = seen
+        .iter()
+        .filter(|(file, _)| file.starts_with(&folder))
+        .collect();
+    assert!(!ours.is_empty(), "{seen:?}");
+    assert!(ours.iter().all(|(_, mode)| *mode == 0o600), "{ours:?}");
+    let named = fs::read_dir(&folder).unwrap().flatten();
+    let named = named.filter(|entry| entry.file_name().to_string_lossy().contains("etilqs"));
+    assert_eq!(named.count(), 0);
+    fixture.watch_bystander();
+    assert_eq!(fixture.problems(), [""; 0]);
+}
