@@ -123,7 +123,7 @@ impl Segments {
             let mut at = 0;
             while out.len() < most {
                 let filled = out.len();
-                let room = (most - filled).min(PIECE).max(4);
+                let room = (most - filled).clamp(4, PIECE);
                 out.resize(filled + room, 0);
                 let (more, read) = segment.read(reading, at, &mut out[filled..])?;
                 out.truncate(filled + more);

@@ -127,7 +127,7 @@ impl Exchange<'_> {
             Err(Outcome::Interrupted) => {}
             done => return done,
         }
-        let (filled, job, attempt) = (filled.clone(), job.clone(), attempt.clone());
+        let (filled, job, attempt) = (filled.clone(), job.clone(), *attempt);
         let progress = progress.clone();
         let patient = Reading::Patient;
         aside(move || request(&filled.message, &job, &attempt, hop, &progress, patient)).await

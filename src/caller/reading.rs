@@ -39,7 +39,7 @@ fn away<E>(_: E) -> io::Error {
 
 /// Whether an error only says that one would have had to wait.
 pub(super) fn is_away(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|source| source.is::<Away>())
+    matches!(error.get_ref(), Some(source) if source.is::<Away>())
 }
 
 impl Reading {
