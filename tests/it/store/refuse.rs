@@ -6,7 +6,7 @@ use std::path::Path;
 
 use stride::store::{Lock, Reader, Store, StoreError};
 
-use crate::support::Fixture;
+use crate::support::{Fixture, PAGE};
 
 /// Opens a database in both ways; both have to be refused, in the same way.
 fn refusals(database: &Path) -> [StoreError; 2] {
@@ -122,11 +122,11 @@ fn row_28_a_damaged_database_is_an_error_and_no_panic() {
     let fixture = Fixture::numbered(50);
     let whole = fs::read(&fixture.database).unwrap();
     let damage: [(&str, Vec<u8>); 3] = [
-        ("cut.db", whole[..4096].to_vec()),
+        ("cut.db", whole[..PAGE].to_vec()),
         ("half.db", whole[..whole.len() / 2].to_vec()),
         ("scribbled.db", {
             let mut bytes = whole.clone();
-            bytes[4096..].fill(0xa5);
+            bytes[PAGE..].fill(0xa5);
             bytes
         }),
     ];

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stride::store::{Lock, Reader, Store, StoreError, Watch};
 
-use crate::support::{Fixture, claim};
+use crate::support::{Fixture, PAGE, claim};
 
 /// As the second version left it.
 const OLDER: &str = "DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
@@ -109,7 +109,7 @@ fn row_28_after_an_unclean_end_the_database_is_checked_first() {
         .windows(200)
         .rposition(|bytes| bytes == names[2000].as_bytes())
         .unwrap();
-    let page = at / 4096 * 4096;
+    let page = at / PAGE * PAGE;
     let mut bytes = whole.clone();
     bytes[page..page + 8].fill(0x5a);
     fs::write(&fixture.database, &bytes).unwrap();
@@ -143,7 +143,7 @@ fn a_database_that_is_whole_only_with_its_log_is_known_for_what_it_is() {
         .pragma_query_value(None, "page_count", |row| row.get(0))
         .unwrap();
     let mut bytes = fs::read(fixture.at("cut.db")).unwrap();
-    assert!(bytes.len() / 4096 < pages as usize);
+    assert!(bytes.len() / PAGE < pages as usize);
     bytes[28..32].copy_from_slice(&u32::try_from(pages).unwrap().to_be_bytes());
     fs::write(fixture.at("cut.db"), bytes).unwrap();
     let reader = Reader::open(&fixture.at("cut.db")).unwrap();

@@ -6,7 +6,7 @@ use stride::event::Ending;
 use stride::job::Class;
 use stride::store::{Reader, StoreError};
 
-use crate::support::{Fixture, attempt, claim, failed, in_doubt, succeeded, throttled};
+use crate::support::{Fixture, PAGE, attempt, claim, failed, in_doubt, succeeded, throttled};
 
 /// A run with jobs in every state.
 fn rich() -> Fixture {
@@ -168,10 +168,10 @@ fn row_28_a_scribbled_page_is_found() {
     let size = fs::metadata(&fixture.database).unwrap().len() as usize;
     let whole = fs::read(&fixture.database).unwrap();
     let mut missed = Vec::new();
-    for page in 1..size / 4096 {
+    for page in 1..size / PAGE {
         let mut bytes = whole.clone();
         // The header of the page's tree, and some of its cells.
-        bytes[page * 4096..page * 4096 + 64].fill(0x5a);
+        bytes[page * PAGE..page * PAGE + 64].fill(0x5a);
         fs::write(&fixture.database, bytes).unwrap();
         let looked = Reader::open(&fixture.database).and_then(|reader| reader.verify());
         let sound = looked.is_ok_and(|verdict| verdict.problems.is_empty());

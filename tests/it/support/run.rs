@@ -27,6 +27,9 @@ pub(crate) const POLICY: RetryPolicy = RetryPolicy {
 /// The rows that a job has in every table.
 pub(crate) type Rows = Vec<Vec<Value>>;
 
+/// The size of the pages of a new database, in bytes.
+pub(crate) const PAGE: usize = 8192;
+
 /// A run in a folder of its own.
 pub(crate) struct Fixture {
     folder: TempDir,
