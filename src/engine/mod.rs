@@ -1,5 +1,6 @@
 //! Running a run: one writer thread, N chunk threads, and the caller's own thread, which receives the events.
-//! No SQL and no HTTP here.
+//! No SQL and no HTTP here. A chunk thread is a thread of the system where its caller needs one to wait in, and a place
+//! at a driver, which has many, where it does not.
 //!
 //! ```text
 //!   chunk thread 0 ─┐ report                                  ┌─► claims ─► chunk thread 0
