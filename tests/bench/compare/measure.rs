@@ -29,7 +29,7 @@ pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-/// Lets this process and its children have as many descriptors as they may: the widest run needs some 35,000.
+/// Lets this process and its children have as many descriptors as they may: the widest run needs some 16,000.
 pub(crate) fn raise_descriptors() {
     const WANTED: u64 = 65_536;
     let limit = |number| Rlimit {
