@@ -149,14 +149,18 @@ impl Segments {
             return whole.map(Into::into).map_err(|error| refusal(&error));
         }
         progress.upload(|upload| upload.streams = true);
-        Ok(reqwest::Body::wrap(Stream {
+        Ok(reqwest::Body::wrap(self.stream(progress)))
+    }
+
+    fn stream(self, progress: &Progress) -> Stream {
+        Stream {
+            left: self.length(),
             segments: self.0,
             at: 0,
-            left: length,
             spare: Spare::default(),
             reading: None,
             progress: progress.clone(),
-        }))
+        }
     }
 }
 
@@ -333,14 +337,7 @@ mod tests {
                     expected[..expected.len().min(most)]
                 );
             }
-            let stream = Stream {
-                left: segments.length(),
-                segments: segments.0,
-                at: 0,
-                spare: Spare::default(),
-                reading: None,
-                progress: Progress::default(),
-            };
+            let stream = segments.stream(&Progress::default());
             let sent = stream.collect().await.unwrap().to_bytes();
             assert!(sent == expected, "{size}");
         }
@@ -359,14 +356,7 @@ mod tests {
         segments.file(input);
         let error = segments.beginning(usize::MAX, Reading::AtHand).unwrap_err();
         assert!(is_away(&error));
-        let stream = Stream {
-            left: segments.length(),
-            segments: segments.0,
-            at: 0,
-            spare: Spare::default(),
-            reading: None,
-            progress: Progress::default(),
-        };
+        let stream = segments.stream(&Progress::default());
         assert!(stream.collect().await.unwrap().to_bytes() == expected);
     }
 }

@@ -21,7 +21,7 @@ use super::redirect::{Hop, Redirects};
 use super::spill::Growing;
 use super::timer::{Timer, patience};
 use super::unreachable;
-use super::verdict::Verdict;
+use super::verdict::{Verdict, Whole};
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
 
 /// The bounds of a call.
@@ -58,45 +58,49 @@ pub(super) struct Exchange<'c> {
 
 impl Exchange<'_> {
     pub(super) async fn run(&self, timer: &mut Timer, cancel: &Cancel) -> Outcome {
-        tokio::select! {
+        let received = tokio::select! {
             biased;
-            () = cancel.cancelled() => self.cut_off("stopped", "stopped before the answer came", true),
-            outcome = self.under_limits(timer) => outcome,
+            () = cancel.cancelled() => {
+                Err(self.cut_off("stopped", "stopped before the answer came", true))
+            }
+            received = self.under_limits(timer) => received,
+        };
+        // An answer that is here was paid. However long it takes to judge it, no limit and no stop makes it another.
+        match received {
+            Ok(whole) => self.verdict.of(whole).await,
+            Err(outcome) => outcome,
         }
     }
 
-    async fn under_limits(&self, timer: &mut Timer) -> Outcome {
+    async fn under_limits(&self, timer: &mut Timer) -> Result<Whole, Outcome> {
         // A disk that does not answer has all the time there is: nothing has been sent.
-        let request = match self.request(None).await {
-            Ok(request) => request,
-            Err(outcome) => return outcome,
-        };
+        let request = self.request(None).await?;
         self.is_out.set(true);
         let limits = &self.verdict.plan.limits;
         tokio::select! {
             biased;
             () = timer.patience(limits.timeout) => {
-                self.cut_off("timeout", &format!("no complete answer within {:?}", limits.timeout), false)
+                let message = format!("no complete answer within {:?}", limits.timeout);
+                Err(self.cut_off("timeout", &message, false))
             }
             () = self.upload_stalls(), if self.progress.upload(|upload| upload.streams) => {
                 let message = format!("the file did not move for {:?}", limits.idle_timeout);
-                self.in_doubt("idle_timeout", &message)
+                Err(self.in_doubt("idle_timeout", &message))
             }
-            outcome = self.exchange(request) => outcome,
+            received = self.exchange(request) => received,
         }
     }
 
-    async fn exchange(&self, mut request: reqwest::Request) -> Outcome {
+    /// The complete answer of a status that may be a result's. An error is what the attempt came to.
+    async fn exchange(&self, mut request: reqwest::Request) -> Result<Whole, Outcome> {
         let message = &self.verdict.filled.message;
         let mut redirects = Redirects {
             left: self.verdict.plan.transport.redirects,
             method: message.method().clone(),
         };
         loop {
-            let response = match self.client.execute(request).await {
-                Ok(response) => response,
-                Err(error) => return self.transport(&error),
-            };
+            let sent = self.client.execute(request).await;
+            let response = sent.map_err(|error| self.transport(&error))?;
             if let Some(seen) = self.seen {
                 *seen.borrow_mut() = Some(self.head(&response));
             }
@@ -104,10 +108,7 @@ impl Exchange<'_> {
             let Some(hop) = redirects.next(message, url, status, response.headers()) else {
                 return self.answer(response).await;
             };
-            request = match self.request(Some(hop)).await {
-                Ok(request) => request,
-                Err(outcome) => return outcome,
-            };
+            request = self.request(Some(hop)).await?;
         }
     }
 
@@ -181,7 +182,7 @@ impl Exchange<'_> {
         )
     }
 
-    async fn answer(&self, response: Response) -> Outcome {
+    async fn answer(&self, response: Response) -> Result<Whole, Outcome> {
         let status = response.status();
         let headers = response.headers();
         let look = |name: &str| headers.get_all(name).iter().map(lossy).collect();
@@ -217,10 +218,10 @@ impl Exchange<'_> {
             hint,
             ..self.verdict.failure(class, kind, &message)
         };
-        match class {
+        Err(match class {
             Class::Throttled => Outcome::Throttled { failure, wait },
             _ => Outcome::Failed(failure),
-        }
+        })
     }
 
     async fn success(
@@ -228,7 +229,7 @@ impl Exchange<'_> {
         mut response: Response,
         hint: Option<Box<Hint>>,
         wait: Option<Duration>,
-    ) -> Outcome {
+    ) -> Result<Whole, Outcome> {
         let status = response.status().as_u16();
         let media_type = text(response.headers(), &CONTENT_TYPE);
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
@@ -264,7 +265,7 @@ impl Exchange<'_> {
             .and_then(|length| usize::try_from(length).ok())
             .unwrap_or(0);
         if announced > plan.limits.max_response {
-            return bad("response_too_large", &too_large, b"");
+            return Err(bad("response_too_large", &too_large, b""));
         }
         // What is announced need not come.
         let mut body = Growing::new(&self.verdict.memory, announced.min(ROOM_AHEAD));
@@ -279,24 +280,22 @@ impl Exchange<'_> {
                     if body.len() + piece.len() as u64 > plan.limits.max_response as u64 =>
                 {
                     let beginning = self.verdict.beginning(&body.finish()).unwrap_or_default();
-                    return bad("response_too_large", &too_large, &beginning);
+                    return Err(bad("response_too_large", &too_large, &beginning));
                 }
                 Ok(Ok(Some(piece))) => {
                     if let Err(error) = body.add(&piece) {
-                        return Outcome::InDoubt(Failure::unkept(&error));
+                        return Err(Outcome::InDoubt(Failure::unkept(&error)));
                     }
                 }
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => {
-                    return in_doubt(
-                        "truncated",
-                        &format!("the answer broke off: {}", root_cause(&error)),
-                    );
+                    let message = format!("the answer broke off: {}", root_cause(&error));
+                    return Err(in_doubt("truncated", &message));
                 }
                 Err(()) => {
                     let message =
                         format!("the answer stood still for {:?}", plan.limits.idle_timeout);
-                    return in_doubt("idle_timeout", &message);
+                    return Err(in_doubt("idle_timeout", &message));
                 }
             }
         }
@@ -307,7 +306,11 @@ impl Exchange<'_> {
             body: body.finish(),
             hint,
         };
-        self.verdict.of(answer, headers, wait).await
+        Ok(Whole {
+            answer,
+            headers,
+            wait,
+        })
     }
 
     /// The beginning of an error's body. The status is the answer already, so a body that breaks off or stands

@@ -25,37 +25,42 @@ pub(super) struct Verdict {
     pub(super) has_body: bool,
 }
 
+/// A complete answer, to be judged.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) answer: Answer,
+    /// Its headers as they came, where the run's expressions ask for them.
+    pub(super) headers: Option<String>,
+    /// How long it asks to wait.
+    pub(super) wait: Option<Duration>,
+}
+
 impl Verdict {
     /// What a complete answer comes to, in a thread of its own where that may take its time: an expression may, and
     /// so may what is large.
-    pub(super) async fn of(
-        &self,
-        answer: Answer,
-        headers: Option<String>,
-        wait: Option<Duration>,
-    ) -> Outcome {
+    pub(super) async fn of(&self, whole: Whole) -> Outcome {
         let is_small = |bytes: &[u8]| bytes.len() <= AT_ONCE;
-        let quick = self.plan.judge.is_quick() && answer.body.in_memory().is_some_and(is_small);
+        let quick =
+            self.plan.judge.is_quick() && whole.answer.body.in_memory().is_some_and(is_small);
         let judged = if quick {
-            self.judged(answer, headers.as_deref(), wait)
+            self.judged(whole)
         } else {
             let verdict = self.clone();
-            aside(move || verdict.judged(answer, headers.as_deref(), wait)).await
+            aside(move || verdict.judged(whole)).await
         };
         judged.unwrap_or_else(|error| Outcome::InDoubt(Failure::unkept(&error)))
     }
 
-    /// What a complete answer comes to, whose headers are these as they came.
-    pub(super) fn judged(
-        &self,
-        answer: Answer,
-        headers: Option<&str>,
-        wait: Option<Duration>,
-    ) -> io::Result<Outcome> {
+    fn judged(&self, whole: Whole) -> io::Result<Outcome> {
+        let Whole {
+            answer,
+            headers,
+            wait,
+        } = whole;
         let judged = self.plan.judge.judge(&Reply {
             status: answer.status,
             media_type: answer.media_type.as_deref(),
-            headers,
+            headers: headers.as_deref(),
             body: &answer.body,
             has_body: self.has_body,
         })?;

@@ -48,6 +48,7 @@ impl Fresh {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(&file, flags)?;
             // Nobody sees this file before it is whole, so nothing has to be synced or undone on the way.
+            //
             // Results come in the order in which their calls end, which leaves a page three quarters full; of answers of a
             // kilobyte, pages of the usual 4 KiB would lose another quarter to what does not fit.
             connection.execute_batch(

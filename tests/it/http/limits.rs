@@ -176,3 +176,14 @@ fn a_file_that_stands_still_on_its_way_is_given_up_in_doubt() {
     assert!(is_in_doubt(&outcome, "idle_timeout"), "{outcome:?}");
     drop(hold);
 }
+
+/// The time-out is over long before the expression has come to its end. It is the answer's, and the answer is there.
+#[test]
+fn an_answer_that_is_here_is_a_result_however_long_it_takes_to_judge_it() {
+    let api = FakeApi::start(|_| Reply::json("{\"ok\": true}"));
+    let outcome = Client::post(&api.url())
+        .judged(|judging| judging.success = Some("last(range(20000000)) > 0 and .ok".to_owned()))
+        .with(|settings| settings.timeout = Duration::from_secs(1))
+        .call();
+    assert_eq!(succeeded(outcome).body, *b"{\"ok\": true}");
+}
