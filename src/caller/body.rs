@@ -266,6 +266,9 @@ impl Stream {
         }
         let segment = segment.clone();
         self.reading = Some(tokio::task::spawn_blocking(move || {
+            if let Segment::File(input) | Segment::Base64(input) = &segment {
+                Reading::advise(&input.file, at);
+            }
             let (filled, read) = segment.read(Reading::Patient, at, &mut buffer)?;
             Ok(Filled {
                 buffer,

@@ -5,11 +5,15 @@ use std::error::Error;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Advice, CWD, Mode, OFlags, ResolveFlags, fadvise, openat2};
 use rustix::io::{ReadWriteFlags, preadv2};
+
+/// How much is brought into memory when a file is waited for, in bytes.
+const AHEAD: Option<NonZeroU64> = NonZeroU64::new(1 << 20);
 
 /// Whether reading may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,12 @@ impl Reading {
                 preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT).map_err(away)
             }
         }
+    }
+
+    /// Has the system bring what follows in a file into memory, where waiting has shown that it is not there: so that
+    /// one waits once a mebibyte, and not for every piece. It is only advice.
+    pub(super) fn advise(file: &File, at: u64) {
+        let _ = fadvise(file, at, AHEAD, Advice::WillNeed);
     }
 
     /// Fills the buffer from a place in a file on.
