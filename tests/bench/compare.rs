@@ -7,6 +7,8 @@
     reason = "a program that prints tables, waits for time to pass, and measures SQLite itself"
 )]
 
+#[path = "compare/alarm.rs"]
+mod alarm;
 #[path = "compare/bench.rs"]
 mod bench;
 #[path = "compare/big.rs"]

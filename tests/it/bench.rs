@@ -195,7 +195,7 @@ fn a_bound_is_the_least_time() {
     let bound = |latencies: &[u64], threads| {
         let latencies: Vec<Duration> = latencies.iter().map(|latency| ms(*latency)).collect();
         let bound = tail::bound(&latencies, threads);
-        (bound.lower, bound.in_order)
+        (bound.lower, bound.strided)
     };
     assert_eq!(bound(&[], 2), (ms(0), ms(0)));
     assert_eq!(bound(&[10; 8], 4), (ms(20), ms(20)));

@@ -9,7 +9,7 @@ use super::figures::figure;
 use super::folder::{files, list, name};
 use super::measure::Program;
 use super::peers::Peer;
-use super::serve::Latency;
+use super::serve::{Latency, Seen};
 use super::tail::{self, CUT};
 
 /// The folder of the files, in the place of everything.
@@ -28,7 +28,19 @@ fn stride(
     let usage = bench.run(&database, list, threads).run()?;
     let seen = service.settled()?;
     check(&seen, calls)?;
-    Ok((Sample::of(usage, calls as u64), seen.steady(), usage.wall))
+    let sample = Sample::of(usage, calls as u64).with_note(means(&seen));
+    Ok((sample, seen.steady(), usage.wall))
+}
+
+/// What a call's time is made of, as the service sees it.
+fn means(seen: &Seen) -> String {
+    let ms = |time: Duration| 1000.0 * time.as_secs_f64();
+    let (worked, idle) = seen.means();
+    format!(
+        "{:.2} ms at the service, {:.2} ms between",
+        ms(worked),
+        ms(idle)
+    )
 }
 
 /// What curl says of files that it could not send is in its messages, and their number in the service's.
@@ -113,7 +125,9 @@ pub(crate) fn latency(
             let seen = service.settled()?;
             check(&seen, calls)?;
             let sample = Sample::of(usage, calls as u64).beside(seen.steady());
-            Ok(Some(sample.with_note("keeps nothing")))
+            Ok(Some(
+                sample.with_note(format!("keeps nothing; {}", means(&seen))),
+            ))
         };
         let title = "its HTTP client alone";
         contestants.push(Contestant::new(title, calls as u64, alone).saying(note));
@@ -141,11 +155,11 @@ pub(crate) fn tail(bench: &Bench) -> io::Result<()> {
     };
     let words = |wall: f64| {
         format!(
-            "{:.2} times the least in any order, {:.2} s, and {:.2} times that in the list's, {:.2} s; no call takes more than {} s",
+            "{:.3} times the least with the calls in this order, {:.2} s, and {:.2} times that in any order, {:.2} s; no call takes more than {} s",
+            wall / seconds(bound.strided),
+            seconds(bound.strided),
             wall / seconds(bound.lower),
             seconds(bound.lower),
-            wall / seconds(bound.in_order),
-            seconds(bound.in_order),
             CUT.as_secs(),
         )
     };

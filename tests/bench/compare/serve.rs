@@ -15,6 +15,7 @@ use tokio::runtime;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
+use super::alarm::Alarm;
 use super::figures::steady;
 use super::measure::clock;
 use super::tail;
@@ -67,13 +68,23 @@ pub(crate) struct Seen {
     /// When the first call had arrived, and when the last answer went.
     pub(crate) first: Option<Duration>,
     pub(crate) last: Option<Duration>,
+    /// How long calls were at the service, all together.
+    pub(crate) worked: Duration,
+    /// How long connections were idle between an answer and the next call, all together, and how often.
+    pub(crate) idle: Duration,
+    pub(crate) again: u64,
     /// The calls that arrived in each tenth of a second after the first.
     pub(crate) grains: Vec<u64>,
 }
 
 impl Seen {
-    fn arrived(&mut self, bytes: u64) {
+    /// A call of so many bytes, and when its connection had the answer to the one before.
+    fn arrived(&mut self, bytes: u64, before: Option<Duration>) -> Duration {
         let now = clock();
+        if let Some(before) = before {
+            self.idle += now.saturating_sub(before);
+            self.again += 1;
+        }
         let first = *self.first.get_or_insert(now);
         let grain = now.saturating_sub(first).as_nanos() / GRAIN.as_nanos();
         let grain = usize::try_from(grain).unwrap_or(usize::MAX);
@@ -84,11 +95,24 @@ impl Seen {
         self.calls += 1;
         self.bytes += bytes;
         self.most = self.most.max(self.calls - self.answered);
+        now
     }
 
-    fn answered(&mut self) {
+    fn answered(&mut self, arrived: Duration) -> Duration {
+        let now = clock();
         self.answered += 1;
-        self.last = Some(clock());
+        self.worked += now.saturating_sub(arrived);
+        self.last = Some(now);
+        now
+    }
+
+    /// How long a call was at the service, and a connection idle before it, in the mean.
+    pub(crate) fn means(&self) -> (Duration, Duration) {
+        let mean = |sum: Duration, of: u64| sum.div_f64(of.max(1) as f64);
+        (
+            mean(self.worked, self.answered),
+            mean(self.idle, self.again),
+        )
     }
 
     /// From the first call's arrival to the last answer.
@@ -174,6 +198,7 @@ struct Service {
     seen: Arc<Mutex<Seen>>,
     /// Where bodies go.
     scratch: RefCell<Vec<u8>>,
+    alarm: Rc<Alarm>,
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
@@ -208,6 +233,7 @@ impl Service {
     /// Answers the requests of one connection, until the caller closes it.
     async fn connection(&self, stream: TcpStream) -> io::Result<()> {
         let (mut buffer, mut have) = (vec![0; HEAD], 0);
+        let mut before = None;
         loop {
             let head = loop {
                 if let Some(head) = head(&buffer[..have], self.plan.latency)? {
@@ -238,12 +264,12 @@ impl Service {
                     taken => left -= taken as u64,
                 }
             }
-            lock(&self.seen).arrived(head.length);
+            let arrived = lock(&self.seen).arrived(head.length, before);
             if !head.work.is_zero() {
-                sleep(head.work).await;
+                self.alarm.sleep(head.work).await?;
             }
             write_all(&stream, &self.answer).await?;
-            lock(&self.seen).answered();
+            before = Some(lock(&self.seen).answered(arrived));
             if head.closes {
                 return Ok(());
             }
@@ -296,23 +322,29 @@ pub(crate) fn serve(plan: Plan) -> io::Result<()> {
     };
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ";
     let seen = Arc::new(Mutex::new(Seen::default()));
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let alarm = {
+        let _entered = runtime.enter();
+        Rc::new(Alarm::new()?)
+    };
     let service = Service {
         plan,
         answer: format!("{head}{}\r\n\r\n{body}", body.len()).into_bytes(),
         seen: Arc::clone(&seen),
         scratch: RefCell::new(vec![0; SCRATCH]),
+        alarm: Rc::clone(&alarm),
     };
     let (send, ended) = tokio::sync::oneshot::channel();
     thread::spawn(move || {
         report(&seen);
         let _ = send.send(());
     });
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     LocalSet::new().block_on(&runtime, async {
         tokio::select! {
             failed = service.listen() => failed,
+            failed = alarm.ring() => failed,
             _ = ended => Ok(()),
         }
     })

@@ -2,7 +2,7 @@
 //! file's name says it all, so that the service and the benchmark agree without a word.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 /// The least that a call takes, and the shape of the rest: a Pareto distribution, whose mean is three times this.
@@ -38,8 +38,9 @@ pub(crate) fn latency(name: &[u8]) -> Duration {
 pub(crate) struct Bound {
     /// In whatever order: neither the work divided by the threads nor the longest call can be gone below.
     pub(crate) lower: Duration,
-    /// In the order of the list, each as soon as a thread is free: what is late in the list starts late.
-    pub(crate) in_order: Duration,
+    /// In the order of strides, by threads of which none knows how long a call will take, and none is ever idle: a long
+    /// call may be the last to start.
+    pub(crate) strided: Duration,
 }
 
 /// The least time that calls of these latencies can take with so many threads.
@@ -47,15 +48,34 @@ pub(crate) fn bound(latencies: &[Duration], threads: usize) -> Bound {
     let threads = threads.max(1);
     let total: Duration = latencies.iter().sum();
     let longest = latencies.iter().max().copied().unwrap_or_default();
-    let mut free: BinaryHeap<_> = vec![Reverse(Duration::ZERO); threads].into();
-    let mut in_order = Duration::ZERO;
-    for latency in latencies {
-        let Reverse(begin) = free.pop().unwrap_or_default();
-        in_order = in_order.max(begin + *latency);
-        free.push(Reverse(begin + *latency));
+    let lower = total.div_f64(threads as f64).max(longest);
+    let mut chunks: Vec<VecDeque<Duration>> = (0..threads)
+        .map(|chunk| {
+            latencies
+                .iter()
+                .skip(chunk)
+                .step_by(threads)
+                .copied()
+                .collect()
+        })
+        .collect();
+    let mut free: BinaryHeap<_> = (0..threads)
+        .map(|thread| Reverse((Duration::ZERO, thread)))
+        .collect();
+    let mut strided = lower;
+    while let Some(Reverse((begin, thread))) = free.pop() {
+        // A thread whose chunk is at its end helps the one that has most left.
+        let own = chunks[thread].pop_front();
+        let fullest = || {
+            chunks
+                .iter_mut()
+                .max_by_key(|chunk| chunk.len())?
+                .pop_front()
+        };
+        if let Some(latency) = own.or_else(fullest) {
+            strided = strided.max(begin + latency);
+            free.push(Reverse((begin + latency, thread)));
+        }
     }
-    Bound {
-        lower: total.div_f64(threads as f64).max(longest),
-        in_order,
-    }
+    Bound { lower, strided }
 }
