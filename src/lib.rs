@@ -48,6 +48,7 @@ pub mod engine;
 pub mod event;
 pub mod export;
 pub mod governor;
+pub mod guide;
 pub mod input;
 pub mod job;
 pub mod jq;

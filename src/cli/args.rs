@@ -10,6 +10,8 @@ use stride::governor::Rate;
 use stride::job::Class;
 use stride::settings::Expect;
 
+use super::failures::{Failures, parse_cause};
+use super::finish::OnFinish;
 use super::judging::Answers;
 use super::request::Words;
 use super::tuning::{Free, Live};
@@ -242,6 +244,9 @@ pub(crate) struct Retry {
     /// Only failures with this text in the file's name, the message or the answer
     #[arg(long = "match", value_name = "TEXT")]
     pub(crate) text: Option<String>,
+    /// Only failures with this cause, as `stride failures` names it
+    #[arg(long, value_name = "ID", value_parser = parse_cause)]
+    pub(crate) cause: Vec<String>,
     /// The held files instead of the failed ones
     #[arg(long)]
     pub(crate) held: bool,
@@ -258,6 +263,8 @@ pub(crate) struct Outputs {
     /// Append what happens to a file, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) on_finish: OnFinish,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -265,16 +272,6 @@ pub(crate) struct Status {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Failures {
-    /// Every failed and held file, as a JSON array
-    #[arg(long, conflicts_with = "null")]
-    pub(crate) json: bool,
-    /// Only the names, each followed by a NUL byte
-    #[arg(short = '0', long)]
-    pub(crate) null: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -355,7 +352,7 @@ pub(crate) enum ClassOrRule {
     Rule(ClassRule),
 }
 
-fn parse_status(word: &str) -> Result<u16, String> {
+pub(crate) fn parse_status(word: &str) -> Result<u16, String> {
     let number = word.parse().ok();
     number
         .filter(|status| (100..=999).contains(status))

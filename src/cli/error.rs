@@ -70,6 +70,11 @@ impl Problem {
         self
     }
 
+    /// What failed, in a line.
+    pub(crate) fn words(&self) -> &str {
+        &self.error
+    }
+
     pub(crate) fn print(&self, terminal: &Terminal) {
         terminal.say(&format!("{} {}", terminal.red("error:"), self.error));
         for cause in &self.causes {

@@ -1,4 +1,4 @@
-//! Looking at a run: `status`, `failures`, `verify`. They work while the run goes on.
+//! Looking at a run: `status`, `verify`. They work while the run goes on.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -9,16 +9,16 @@ use serde_json::Value;
 use stride::event::Counts;
 use stride::export::timestamp;
 use stride::governor::Rates;
-use stride::job::{Class, FileName, JobState, escaped};
+use stride::job::{FileName, escaped};
 use stride::settings::{Call, Threads, show_duration};
-use stride::store::{Holder, Lock, Noted, Reader, Record, RunInfo, StoreError, wall_clock};
+use stride::store::{Holder, Lock, Noted, Reader, RunInfo, wall_clock};
 
-use super::args::{Failures, Status};
-use super::error::{Problem, command};
+use super::args::Status;
+use super::error::Problem;
 use super::exit;
 use super::progress::limited_by;
 use super::storage::rescue_folders;
-use super::summary::{standing, told};
+use super::summary::standing;
 use super::terminal::{Terminal, counted, grouped, written};
 use super::when::clock;
 
@@ -219,119 +219,6 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
             timestamp(started),
             counted(counts.running, "call")
         ),
-    }
-}
-
-#[derive(Serialize)]
-struct FailureJson<'r> {
-    path: std::borrow::Cow<'r, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_bytes: Option<String>,
-    state: JobState,
-    outcome: Option<&'r str>,
-    class: Option<Class>,
-    kind: Option<&'r str>,
-    status: Option<u16>,
-    message: Option<&'r str>,
-    body: Option<std::borrow::Cow<'r, str>>,
-    attempts: u32,
-    started: Option<String>,
-}
-
-pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
-    let reader = Reader::open(db)?;
-    let mut out = BufWriter::new(io::stdout().lock());
-    if args.null {
-        return print_each(&reader, |record| {
-            out.write_all(record.path.as_bytes())?;
-            out.write_all(b"\0")
-        })
-        .and_then(|code| printed(out.flush()).map(|_| code));
-    }
-    if args.json {
-        let mut first = true;
-        let code = print_each(&reader, |record| {
-            out.write_all(if std::mem::take(&mut first) {
-                b"[\n"
-            } else {
-                b",\n"
-            })?;
-            serde_json::to_writer(&mut out, &FailureJson::of(&record)).map_err(io::Error::from)
-        })?;
-        printed(
-            out.write_all(if first { b"[]\n" } else { b"\n]\n" })
-                .and_then(|()| out.flush()),
-        )?;
-        return Ok(code);
-    }
-    let causes = reader.causes()?;
-    let counts = reader.counts()?;
-    let mut lines: Vec<String> = causes.iter().flat_map(told).collect();
-    if lines.is_empty() {
-        lines.push(format!("nothing failed: {}", standing(&counts)));
-    }
-    if counts.failed > 0 {
-        lines.push(format!(
-            "{} calls the failed files again",
-            command(db, "retry")
-        ));
-    }
-    if counts.held > 0 {
-        lines.push(format!(
-            "{} calls the held files again",
-            command(db, "retry --held")
-        ));
-    }
-    printed(
-        lines
-            .iter()
-            .try_for_each(|line| writeln!(out, "{line}"))
-            .and_then(|()| out.flush()),
-    )
-}
-
-impl<'r> FailureJson<'r> {
-    fn of(record: &'r Record) -> Self {
-        let path_bytes = record.path.odd_bytes();
-        Self {
-            path: record.path.to_string_lossy(),
-            path_bytes,
-            state: record.state,
-            outcome: record.outcome.as_deref(),
-            class: record.class,
-            kind: record.kind.as_deref(),
-            status: record.status,
-            message: record.message.as_deref(),
-            body: record
-                .error_body
-                .as_ref()
-                .map(|body| String::from_utf8_lossy(body)),
-            attempts: record.attempts,
-            started: record.started.map(timestamp),
-        }
-    }
-}
-
-/// What ends a print-out early.
-enum Ended {
-    Store(StoreError),
-    Write(io::Error),
-}
-
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-fn print_each(
-    reader: &Reader,
-    mut print: impl FnMut(Record) -> io::Result<()>,
-) -> Result<u8, Problem> {
-    match reader.failures(&mut |record| print(record).map_err(Ended::Write)) {
-        Ok(()) => Ok(exit::DONE),
-        Err(Ended::Store(error)) => Err(error.into()),
-        Err(Ended::Write(error)) => printed(Err(error)),
     }
 }
 

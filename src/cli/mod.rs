@@ -9,7 +9,9 @@ mod error;
 mod events;
 mod exit;
 mod export;
+mod failures;
 mod files;
+mod finish;
 mod halt;
 mod judging;
 mod list;
@@ -73,7 +75,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Retry(retry) => work::retry(&db, &retry, terminal),
         Command::Set(live) => work::set(&db, &live, terminal),
         Command::Status(status) => look::status(&db, &status),
-        Command::Failures(failures) => look::failures(&db, &failures),
+        Command::Failures(failures) => failures::failures(&db, &failures),
         Command::Export(export) => roomy(|| export::export(&db, &export, terminal)),
         Command::Recheck(recheck) => roomy(|| recheck::recheck(&db, &recheck, terminal)),
         Command::Verify => look::verify(&db, terminal),

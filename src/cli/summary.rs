@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use stride::event::Counts;
-use stride::job::{FileName, JobState, escaped};
+use stride::job::{FileName, JobState, escaped, said};
 use stride::settings::show_duration;
 use stride::store::{Cause, Reader};
 
@@ -13,6 +13,8 @@ use super::terminal::{Terminal, counted, grouped};
 
 /// How much of a message or a body is shown in one line, in characters.
 const SHOWN: usize = 200;
+/// How many causes are told at the end of a run; the others can be asked for.
+const CAUSES: usize = 8;
 
 /// Where a run stands, in a line.
 pub(crate) fn standing(counts: &Counts) -> String {
@@ -75,10 +77,15 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     } else {
         Vec::new()
     };
-    for cause in &causes {
-        for line in told(cause) {
-            terminal.say(&line);
-        }
+    for line in causes.iter().take(CAUSES).flat_map(told) {
+        terminal.say(&line);
+    }
+    if let Some(more) = causes.len().checked_sub(CAUSES).filter(|more| *more > 0) {
+        let more = counted(more as u64, "other cause");
+        terminal.say(&format!(
+            "and {more}: {} lists them all",
+            command(db, "failures")
+        ));
     }
     if !with_hints {
         return Ok(());
@@ -118,23 +125,23 @@ pub(crate) fn told(cause: &Cause) -> Vec<String> {
         "failed"
     };
     let class = cause.key.class.map_or("", |class| class.as_str());
-    let what = cause
-        .examples
-        .first()
-        .map_or_else(String::new, |example| short(example.message.as_bytes()));
+    let what = cause.words();
     let mut lines = vec![format!(
-        "{word}: {} × {what} ({class})",
-        grouped(cause.count)
+        "{word}: {} × {} ({class})",
+        grouped(cause.count),
+        short(what.as_bytes())
     )];
     for example in &cause.examples {
-        let message = short(example.message.as_bytes());
         let mut line = format!("    {}", example.path);
-        if message != what {
-            line.push_str(&format!(": {message}"));
-        }
-        let body = short(example.body.trim_ascii());
-        if !body.is_empty() {
-            line.push_str(&format!(": {body}"));
+        let said = said(&example.body);
+        let own = match said.is_empty() {
+            true => example.message.clone(),
+            false => format!("{}: {said}", example.message),
+        };
+        // What all of them have has been said.
+        if own != what {
+            line.push_str(": ");
+            line.push_str(&short(own.as_bytes()));
         }
         lines.push(line);
     }

@@ -20,6 +20,7 @@ use super::error::Problem;
 use super::events::Events;
 use super::exit;
 use super::files::{output_dir, outside, own_files, resolved};
+use super::finish::Ended;
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
@@ -70,6 +71,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         args.once,
         &base,
     )?;
+    args.outputs.on_finish.check(&base, args.once)?;
     let results = output_dir(&asked.request, &sources)?;
     if !asked.without_effect.is_empty() {
         terminal.say(&format!(
@@ -155,7 +157,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         ignore_wait: args.once.ignore_wait,
         drawn,
     };
-    work(db, store, calls, &args.outputs, terminal)
+    work(db, store, calls, &args.outputs, args.once, terminal)
 }
 
 /// `stride resume`: goes on with what is stored.
@@ -164,7 +166,8 @@ pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result
     let left = something_left(&store);
     let mut calls = prepare(&store, &args.resume, &args.class, left)?;
     calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
-    work(db, store, calls, &args.resume.outputs, terminal)
+    let (outputs, once) = (&args.resume.outputs, args.resume.once);
+    work(db, store, calls, outputs, once, terminal)
 }
 
 /// `stride set`: changes how fast a run goes, also while it goes on.
@@ -202,6 +205,7 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
         classes,
         statuses: args.status.clone(),
         text: args.text.clone(),
+        causes: args.cause.clone(),
         held: args.held,
     };
     let moved = store.requeue(&filter)?;
@@ -216,7 +220,8 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
         return Ok(exit::DONE);
     };
     let calls = Calls { settings, ..calls };
-    work(db, store, calls, &args.resume.outputs, terminal)
+    let (outputs, once) = (&args.resume.outputs, args.resume.once);
+    work(db, store, calls, outputs, once, terminal)
 }
 
 /// How the calls of a run are made.
@@ -258,6 +263,7 @@ fn prepare(
     };
     raise_descriptors(settings.threads)?;
     outside(&args.outputs, &store.own_files())?;
+    args.outputs.on_finish.check(store.base(), args.once)?;
     Ok(Calls {
         plan,
         settings,
@@ -331,8 +337,28 @@ fn keep_settings(
     Ok(settings)
 }
 
-/// Makes the calls, and says how it went.
+/// Makes the calls, says how it went, and tells those who have walked away.
 fn work(
+    db: &Path,
+    store: Store,
+    calls: Calls,
+    outputs: &Outputs,
+    once: Once,
+    terminal: &Terminal,
+) -> Result<u8, Problem> {
+    let (began, attempts_before) = (Instant::now(), store.counts().attempts);
+    let result = called(db, store, calls, outputs, terminal);
+    let ended = Ended {
+        result: &result,
+        took: began.elapsed(),
+        attempts_before,
+    };
+    outputs.on_finish.tell(db, once, &ended, terminal);
+    result
+}
+
+/// Makes the calls, and says how it went.
+fn called(
     db: &Path,
     mut store: Store,
     calls: Calls,

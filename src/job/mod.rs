@@ -13,6 +13,7 @@
 //! ```
 
 mod body;
+mod cause;
 mod columns;
 mod hint;
 mod media;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use body::{Body, BodyReader};
+pub use cause::{CauseKey, folded, said};
 pub use columns::Columns;
 pub use hint::{Hint, Policy};
 pub use media::{check_json, check_text, is_json, json_text, nesting};

@@ -8,6 +8,7 @@
 
 mod body;
 mod bulk;
+mod causes;
 mod connection;
 mod draw;
 mod error;
@@ -38,13 +39,14 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 pub use body::Filed;
+pub use causes::{Cause, Example};
 pub use error::StoreError;
 pub use load::{Loaded, Loader};
 pub use lock::{Holder, Lock};
 pub use pace::Noted;
 pub use page::{Page, Wanted};
 pub use queue::{Claim, Group, Offer, Settlement};
-pub use read::{Cause, CauseKey, Example, Found, Reader, Record, RunInfo, Stored};
+pub use read::{Found, Reader, Record, RunInfo, Stored};
 pub use recheck::Answered;
 pub use recover::Recovered;
 pub use requeue::Filter;

@@ -1,6 +1,5 @@
 //! Looking at a run: one snapshot, whoever writes meanwhile.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,8 @@ use super::connection::{self, Mode, doing};
 use super::error::Result;
 use super::pace::{self, Noted};
 use super::page::{self, Page, RECORD, Wanted};
-use super::{StoreError, lock};
+use super::requeue::Filter;
+use super::{StoreError, causes, lock};
 use crate::event::Counts;
 use crate::job::{Body, Class, FileName, JobState};
 use crate::settings::{Call, Settings};
@@ -109,46 +109,6 @@ pub enum Found {
     Page(Page),
     /// One that is so large that there should not be many in memory.
     Large(Box<Record>),
-}
-
-/// What jobs failed for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CauseKey {
-    /// Failed or held.
-    pub state: JobState,
-    /// The failure's class.
-    pub class: Option<Class>,
-    /// The failure's kind.
-    pub kind: Option<String>,
-    /// The HTTP status.
-    pub status: Option<u16>,
-}
-
-/// A cause, with how many jobs it has and the first few of them.
-#[derive(Debug, Clone)]
-pub struct Cause {
-    /// The cause.
-    pub key: CauseKey,
-    /// How many jobs.
-    pub count: u64,
-    /// At most [`Cause::EXAMPLES`] of them, the first in list order.
-    pub examples: Vec<Example>,
-}
-
-/// A job that failed, as an example.
-#[derive(Debug, Clone)]
-pub struct Example {
-    /// Its name.
-    pub path: FileName,
-    /// What went wrong, in one line.
-    pub message: String,
-    /// The beginning of the error's body.
-    pub body: Vec<u8>,
-}
-
-impl Cause {
-    /// How many examples are kept of each cause.
-    pub const EXAMPLES: usize = 3;
 }
 
 impl Reader {
@@ -273,16 +233,27 @@ impl Reader {
         Ok(found)
     }
 
-    /// Hands over the jobs that failed or are held, in list order within each state.
+    /// Hands over the jobs that failed or are held and that `filter` chooses, in list order within each state. Without a
+    /// filter it is all of them.
     ///
     /// # Errors
     ///
     /// The database cannot be read, or whatever `each` returns.
     pub fn failures<E: From<StoreError>>(
         &self,
+        filter: Option<&Filter>,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        self.stream(&format!("{RECORD} WHERE job.state IN (3, 4) AND job.state <> 2 ORDER BY job.state, job.position"), [], each)
+        let failed = format!("{RECORD} WHERE job.state IN (3, 4) AND job.state <> 2");
+        let order = "ORDER BY job.state, job.position";
+        let Some(filter) = filter else {
+            return self.stream(&format!("{failed} {order}"), [], each);
+        };
+        causes::define(&self.connection)?;
+        let sql = format!("{failed} AND {} {order}", Filter::condition());
+        let values = filter.values();
+        let values = values.each_ref().map(|(name, value)| (*name, &**value));
+        self.stream(&sql, &values[..], each)
     }
 
     /// Hands over jobs in list order as they are read, for whoever looks at them in another thread.
@@ -323,7 +294,7 @@ impl Reader {
         self.rows(sql, params, &mut |row| each(page::record(row)?))
     }
 
-    fn rows<E: From<StoreError>>(
+    pub(super) fn rows<E: From<StoreError>>(
         &self,
         sql: &str,
         params: impl rusqlite::Params,
@@ -347,49 +318,6 @@ impl Reader {
             each(row)?;
         }
         Ok(())
-    }
-
-    /// What jobs failed or are held for, the most frequent cause first.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be read.
-    pub fn causes(&self) -> Result<Vec<Cause>> {
-        let mut causes: HashMap<CauseKey, Cause> = HashMap::new();
-        self.failures::<StoreError>(&mut |record| {
-            let key = CauseKey {
-                state: record.state,
-                class: record.class,
-                kind: record.kind,
-                status: record.status,
-            };
-            let cause = causes.entry(key.clone()).or_insert_with(|| Cause {
-                key,
-                count: 0,
-                examples: Vec::new(),
-            });
-            cause.count += 1;
-            if cause.examples.len() < Cause::EXAMPLES {
-                cause.examples.push(Example {
-                    path: record.path,
-                    message: record.message.unwrap_or_default(),
-                    body: record.error_body.unwrap_or_default(),
-                });
-            }
-            Ok(())
-        })?;
-        let mut causes: Vec<Cause> = causes.into_values().collect();
-        causes.sort_by(|a, b| {
-            let order = b.count.cmp(&a.count);
-            order.then_with(|| {
-                (a.key.class, a.key.status, &a.key.kind).cmp(&(
-                    b.key.class,
-                    b.key.status,
-                    &b.key.kind,
-                ))
-            })
-        });
-        Ok(causes)
     }
 
     /// The files that stride wrote for this run elsewhere: exports, events.

@@ -1,14 +1,15 @@
 //! Making failed and held jobs pending again. Done jobs are out of its reach.
 
-use rusqlite::params;
+use rusqlite::ToSql;
 
+use super::causes::{self, FAILURE};
 use super::connection::doing;
 use super::error::Result;
 use super::queue::save_counts;
 use super::{Store, state_to_sql};
 use crate::job::{Class, JobState};
 
-/// Which failed or held jobs to make pending. What is left empty does not restrict.
+/// Which failed or held jobs are meant. What is left empty does not restrict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Of these classes.
@@ -17,8 +18,48 @@ pub struct Filter {
     pub statuses: Vec<u16>,
     /// With this text in the name, the message or the beginning of the error's body.
     pub text: Option<String>,
+    /// With a cause of these ids ([`crate::job::CauseKey::id`]).
+    pub causes: Vec<String>,
     /// The held ones instead of the failed ones.
     pub held: bool,
+}
+
+impl Filter {
+    /// SQL that is true of the jobs that are meant, with their latest attempts; with [`Self::values`]. It needs the
+    /// function of [`causes::define`].
+    pub(super) fn condition() -> String {
+        format!(
+            "job.state = :state AND job.state <> 2
+               AND (:classes = '' OR instr(:classes, ',' || attempt.class || ',') > 0)
+               AND (:statuses = '' OR instr(:statuses, ',' || attempt.status || ',') > 0)
+               AND (:text IS NULL OR instr(attempt.message, :text) > 0
+                    OR instr(CAST(attempt.body AS BLOB), CAST(:text AS BLOB)) > 0
+                    OR instr(CAST(job.path AS BLOB), CAST(:text AS BLOB)) > 0)
+               AND (:causes = '' OR instr(:causes, ',' || cause_of({FAILURE}) || ',') > 0)"
+        )
+    }
+
+    /// What [`Self::condition`] asks for, by its names.
+    pub(super) fn values(&self) -> [(&'static str, Box<dyn ToSql>); 5] {
+        [
+            (":state", Box::new(state_to_sql(self.from()))),
+            (
+                ":classes",
+                Box::new(list(self.classes.iter().map(|class| class.as_str()))),
+            ),
+            (":statuses", Box::new(list(&self.statuses))),
+            (":text", Box::new(self.text.clone())),
+            (":causes", Box::new(list(&self.causes))),
+        ]
+    }
+
+    /// The state of the jobs that are meant.
+    fn from(&self) -> JobState {
+        match self.held {
+            true => JobState::Held,
+            false => JobState::Failed,
+        }
+    }
 }
 
 impl Store {
@@ -30,30 +71,19 @@ impl Store {
     /// The database cannot be written; then nothing was changed.
     pub fn requeue(&mut self, filter: &Filter) -> Result<u64> {
         let mut counts = self.counts;
-        let from = if filter.held {
-            JobState::Held
-        } else {
-            JobState::Failed
-        };
+        let from = filter.from();
+        causes::define(&self.connection)?;
         let transaction = self.owner.begin(&self.connection)?;
+        let sql = format!(
+            "UPDATE job SET state = 0, charged = 0, crashes = 0 WHERE id IN (
+                 SELECT job.id FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+                 WHERE {})",
+            Filter::condition()
+        );
+        let values = filter.values();
+        let values = values.each_ref().map(|(name, value)| (*name, &**value));
         let moved = transaction
-            .execute(
-                "UPDATE job SET state = 0, charged = 0, crashes = 0
-                 WHERE state = ?1 AND state <> 2 AND EXISTS (
-                     SELECT 1 FROM attempt
-                     WHERE attempt.job = job.id AND attempt.number = job.attempts
-                       AND (?2 = '' OR instr(?2, ',' || attempt.class || ',') > 0)
-                       AND (?3 = '' OR instr(?3, ',' || attempt.status || ',') > 0)
-                       AND (?4 IS NULL OR instr(attempt.message, ?4) > 0
-                            OR instr(CAST(attempt.body AS BLOB), CAST(?4 AS BLOB)) > 0
-                            OR instr(CAST(job.path AS BLOB), CAST(?4 AS BLOB)) > 0))",
-                params![
-                    state_to_sql(from),
-                    list(filter.classes.iter().map(|class| class.as_str())),
-                    list(&filter.statuses),
-                    filter.text
-                ],
-            )
+            .execute(&sql, &values[..])
             .map_err(doing("making jobs pending"))? as u64;
         *counts.of_mut(from) -= moved;
         counts.pending += moved;

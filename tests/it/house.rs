@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 17] = [
+const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("job", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
@@ -13,6 +13,8 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("governor", &["job", "retry"]),
     ("settings", &["class", "governor", "retry"]),
     ("event", &["governor", "job", "settings"]),
+    // Words only.
+    ("guide", &[]),
     ("input", &["job"]),
     ("store", &["event", "governor", "job", "retry", "settings"]),
     ("judge", &["class", "job", "jq", "settings"]),

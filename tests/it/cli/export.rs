@@ -193,7 +193,7 @@ fn failures_are_grouped_with_their_examples() {
     let (_api, place) = mixed();
     let said = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
     assert!(
-        said.contains("failed: 1 × HTTP 422 Unprocessable Entity (rejected)\n    d: {\"error\""),
+        said.contains("failed: 1 × HTTP 422 Unprocessable Entity: page 3 has no text layer (rejected)\n    d\n"),
         "{said}"
     );
     assert_eq!(place.stride(&["failures", "-0"]).expect(0).stdout, b"d\0");

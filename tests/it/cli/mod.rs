@@ -4,6 +4,8 @@ mod crash;
 mod curl;
 mod demo;
 mod export;
+mod failures;
+mod finish;
 mod judging;
 mod list;
 mod misuse;

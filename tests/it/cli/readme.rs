@@ -1,6 +1,7 @@
 //! Every command of the README is given here, or by the continuous integration, as it stands there.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{FakeApi, Reply};
 
@@ -10,8 +11,13 @@ const README: &str = include_str!("../../../README.md");
 
 /// The commands in the README's shell blocks, whole lines each.
 fn commands() -> Vec<String> {
+    commands_of(README)
+}
+
+/// The commands in the shell blocks of a page.
+fn commands_of(page: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for block in README.split("```sh\n").skip(1) {
+    for block in page.split("```sh\n").skip(1) {
         let block = block.split("```").next().unwrap().replace("\\\n", " ");
         found.extend(
             block
@@ -97,4 +103,76 @@ fn the_commands_that_ci_gives_are_in_the_readme() {
             "cargo test --locked"
         ]
     );
+}
+
+/// Gives the commands of a page of the guide in their order, in a folder of its own. Each has to end with 0, or with what is
+/// written behind it: `# exit 3`.
+fn give(page: &str) {
+    // On a page on which something fails, the empty file is refused the first time.
+    let refuses = AtomicBool::new(page.contains("# exit 3"));
+    let api = FakeApi::start(move |request| {
+        match request.body.is_empty() && refuses.swap(false, Ordering::SeqCst) {
+            true => Reply::json(r#"{"error":"too short"}"#).with_status(422),
+            false => Reply::json(r#"{"label":"positive","score":0.75}"#),
+        }
+    });
+    let place = Place::new();
+    for i in 0..10 {
+        place.write(format!("texts/{i}.txt"), if i == 3 { "" } else { "fine" });
+    }
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_stride"));
+    let path = format!("{}:/usr/bin:/bin", bin.parent().unwrap().display());
+    let mut given = 0;
+    for command in commands_of(page) {
+        let expected = match command.split_once("# exit ") {
+            Some((_, code)) => code.trim().parse().unwrap(),
+            None => 0,
+        };
+        let words = command.replace("https://api.example.com", &api.url());
+        if let Some(statement) = words.strip_prefix("sqlite3 stride.db ") {
+            assert!(
+                !place.sql(statement.trim_matches('\'')).is_empty(),
+                "{command}"
+            );
+            given += 1;
+            continue;
+        }
+        if words.starts_with("export ") {
+            continue;
+        }
+        let output = Command::new("/bin/sh")
+            .args(["-c", &words])
+            .current_dir(place.at(""))
+            .env_clear()
+            .envs([("PATH", path.as_str()), ("API_KEY", "first")])
+            .env("HOME", place.at(".home"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "{command}: {said}");
+        given += 1;
+    }
+    assert!(given > 1, "{given} commands were found");
+}
+
+#[test]
+fn every_command_of_the_guide_works_in_its_order() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
+    let mut pages = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let is_page =
+            path.extension().is_some_and(|ending| ending == "md") && !path.ends_with("mod.md");
+        if is_page {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let list = include_str!("../../../src/guide/mod.md");
+            assert!(
+                list.contains(&format!("({name})")),
+                "{name} is not in the list"
+            );
+            give(&std::fs::read_to_string(&path).unwrap());
+            pages += 1;
+        }
+    }
+    assert!(pages >= 8, "{pages} pages");
 }

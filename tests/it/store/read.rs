@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use stride::event::Ending;
 use stride::governor::Cost;
-use stride::job::{Class, Failure, FileName, JobState, Outcome};
+use stride::job::{CauseKey, Class, Failure, FileName, JobState, Outcome};
 use stride::retry::{DoubtPolicy, RetryPolicy};
-use stride::store::{Cause, CauseKey, StoreError};
+use stride::store::{Cause, StoreError};
 
 use crate::support::{
     Fixture, POLICY, attempt, claim, failed, failure, in_doubt, settle, settlement_under,
@@ -18,10 +18,10 @@ fn failures_are_told_with_their_causes_the_most_frequent_first() {
     let names = ["e", "d", "held", "c", "done", "b", "missing", "a"];
     let fixture = Fixture::new(&names);
     let mut store = fixture.start();
-    for name in ["a", "b", "c", "d", "e"] {
+    for (number, name) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
         let rejected = Outcome::Failed(Failure {
-            body: format!("body of {name}").into_bytes(),
-            ..failure(Class::Rejected, Some(422), &format!("message of {name}"))
+            body: format!("body {number}").into_bytes(),
+            ..failure(Class::Rejected, Some(422), &format!("message {number}"))
         });
         let outcome = if name == "c" {
             failed(Class::Rejected, Some(413), "large")
@@ -45,18 +45,19 @@ fn failures_are_told_with_their_causes_the_most_frequent_first() {
         told.push(record.path);
         Ok::<_, StoreError>(())
     };
-    reader.failures(each).unwrap();
+    reader.failures(None, each).unwrap();
     assert_eq!(
         told,
         ["e", "d", "c", "b", "missing", "a", "held"].map(FileName::from)
     );
 
     let causes = reader.causes().unwrap();
-    let key = |state, class, status| CauseKey {
+    let key = |state, class, status, gist: &str| CauseKey {
         state,
         class: Some(class),
         kind: Some("test".to_owned()),
         status,
+        gist: gist.to_owned(),
     };
     let counts: Vec<(CauseKey, u64)> = causes
         .iter()
@@ -65,10 +66,21 @@ fn failures_are_told_with_their_causes_the_most_frequent_first() {
     assert_eq!(
         counts,
         [
-            (key(JobState::Failed, Class::Rejected, Some(422)), 4),
-            (key(JobState::Held, Class::Transient, None), 1),
-            (key(JobState::Failed, Class::Rejected, Some(413)), 1),
-            (key(JobState::Failed, Class::Input, None), 1),
+            (
+                key(
+                    JobState::Failed,
+                    Class::Rejected,
+                    Some(422),
+                    "message #: body #"
+                ),
+                4
+            ),
+            (key(JobState::Held, Class::Transient, None, "who knows"), 1),
+            (
+                key(JobState::Failed, Class::Rejected, Some(413), "large"),
+                1
+            ),
+            (key(JobState::Failed, Class::Input, None, "no such file"), 1),
         ]
     );
     let examples: Vec<_> = causes[0]
@@ -80,8 +92,9 @@ fn failures_are_told_with_their_causes_the_most_frequent_first() {
         (examples.len(), examples),
         (Cause::EXAMPLES, ["e", "d", "b"].map(FileName::from).into())
     );
-    assert_eq!(causes[0].examples[2].message, "message of b");
-    assert_eq!(causes[0].examples[2].body, b"body of b");
+    assert_eq!(causes[0].examples[2].message, "message 1");
+    assert_eq!(causes[0].examples[2].body, b"body 1");
+    assert_eq!(causes[0].words(), "message #: body #");
 }
 
 #[test]

@@ -1,0 +1,271 @@
+//! `stride failures`: what failed and why, the most frequent cause first, and the command that calls just those again.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use stride::export::timestamp;
+use stride::job::{CauseKey, Class, JobState};
+use stride::store::{Cause, Filter, Reader, Record, StoreError};
+
+use super::args::parse_status;
+use super::error::{Problem, command};
+use super::exit;
+use super::look::printed;
+use super::summary::{standing, told};
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Failures {
+    /// Every failed and held file, as a JSON array
+    #[arg(long, conflicts_with = "null")]
+    pub(crate) json: bool,
+    /// Only the names, each followed by a NUL byte, as `xargs -0` reads them
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+}
+
+/// Which failures are listed.
+#[derive(Debug, Default, ClapArgs)]
+#[command(next_help_heading = "Only some; with --json or -0")]
+pub(crate) struct Chosen {
+    /// Only failures of this class
+    #[arg(long, value_name = "CLASS", value_parser = parse_class)]
+    class: Vec<Class>,
+    /// Only failures with this HTTP status
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    status: Vec<u16>,
+    /// Only failures with this text in the file's name, the message or the answer
+    #[arg(long = "match", value_name = "TEXT")]
+    text: Option<String>,
+    /// Only failures with this cause, as `stride failures` names it
+    #[arg(long, value_name = "ID", value_parser = parse_cause)]
+    cause: Vec<String>,
+    /// Only held files; otherwise, where any of these options is given, only failed ones
+    #[arg(long)]
+    held: bool,
+}
+
+impl Chosen {
+    /// None where all are.
+    fn filter(&self) -> Option<Filter> {
+        let filter = Filter {
+            classes: self.class.clone(),
+            statuses: self.status.clone(),
+            text: self.text.clone(),
+            causes: self.cause.clone(),
+            held: self.held,
+        };
+        (filter != Filter::default()).then_some(filter)
+    }
+}
+
+fn parse_class(word: &str) -> Result<Class, String> {
+    Class::from_word(word).ok_or_else(|| {
+        let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
+        format!(
+            "there is no class `{word}`; the classes are {}",
+            words.join(", ")
+        )
+    })
+}
+
+/// A cause's id ([`CauseKey::id`]).
+pub(crate) fn parse_cause(word: &str) -> Result<String, String> {
+    match word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(word.to_ascii_lowercase()),
+        false => Err(format!(
+            "`{word}` is no cause: they have eight digits, and `stride failures` shows them"
+        )),
+    }
+}
+
+#[derive(Serialize)]
+struct FailureJson<'r> {
+    path: std::borrow::Cow<'r, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    state: JobState,
+    outcome: Option<&'r str>,
+    class: Option<Class>,
+    kind: Option<&'r str>,
+    status: Option<u16>,
+    message: Option<&'r str>,
+    body: Option<std::borrow::Cow<'r, str>>,
+    attempts: u32,
+    started: Option<String>,
+    /// What this failure has in common with others; `retry --cause` takes it.
+    cause: String,
+}
+
+pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let filter = args.chosen.filter();
+    let filter = filter.as_ref();
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.null {
+        return print_each(&reader, filter, |record| {
+            out.write_all(record.path.as_bytes())?;
+            out.write_all(b"\0")
+        })
+        .and_then(|code| printed(out.flush()).map(|_| code));
+    }
+    if args.json {
+        let mut first = true;
+        let code = print_each(&reader, filter, |record| {
+            out.write_all(if std::mem::take(&mut first) {
+                b"[\n"
+            } else {
+                b",\n"
+            })?;
+            serde_json::to_writer(&mut out, &FailureJson::of(&record)).map_err(io::Error::from)
+        })?;
+        printed(
+            out.write_all(if first { b"[]\n" } else { b"\n]\n" })
+                .and_then(|()| out.flush()),
+        )?;
+        return Ok(code);
+    }
+    if filter.is_some() {
+        return Err(Problem::usage("only lists of files can be restricted")
+            .hint("say --json, or -0 for the bare names"));
+    }
+    let causes = reader.causes()?;
+    let counts = reader.counts()?;
+    let mut lines: Vec<String> = Vec::new();
+    for cause in &causes {
+        lines.extend(told(cause));
+        lines.push(format!(
+            "    again: {}",
+            command(db, &again(cause, &causes))
+        ));
+    }
+    if lines.is_empty() {
+        lines.push(format!("nothing failed: {}", standing(&counts)));
+    }
+    if causes.len() > 1 && counts.failed > 0 {
+        lines.push(format!(
+            "{} calls all failed files again",
+            command(db, "retry")
+        ));
+    }
+    if causes.len() > 1 && counts.held > 0 {
+        lines.push(format!(
+            "{} calls all held files again",
+            command(db, "retry --held")
+        ));
+    }
+    printed(
+        lines
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))
+            .and_then(|()| out.flush()),
+    )
+}
+
+/// The command that calls the files of just this cause again: in words that mean something, where they are enough.
+fn again(cause: &Cause, all: &[Cause]) -> String {
+    let key = &cause.key;
+    let verb = match key.state {
+        JobState::Held => "retry --held",
+        _ => "retry",
+    };
+    let peers: Vec<&CauseKey> = all
+        .iter()
+        .map(|other| &other.key)
+        .filter(|other| other.state == key.state)
+        .collect();
+    let alone =
+        |same: &dyn Fn(&CauseKey) -> bool| peers.iter().filter(|other| same(other)).count() == 1;
+    if peers.len() == 1 {
+        return verb.to_owned();
+    }
+    if let Some(status) = key.status
+        && alone(&|other| other.status == key.status)
+    {
+        return format!("{verb} --status {status}");
+    }
+    if let Some(class) = key.class
+        && alone(&|other| other.class == key.class)
+    {
+        return format!("{verb} --class {}", class.as_str());
+    }
+    if !cause.is_rest() {
+        return format!("{verb} --cause {}", key.id());
+    }
+    // They have too many words to be told apart; others of their class and status are called with them.
+    let class = key
+        .class
+        .map_or_else(String::new, |class| format!(" --class {}", class.as_str()));
+    let status = key
+        .status
+        .map_or_else(String::new, |status| format!(" --status {status}"));
+    format!("{verb}{class}{status}")
+}
+
+impl<'r> FailureJson<'r> {
+    fn of(record: &'r Record) -> Self {
+        let path_bytes = record.path.odd_bytes();
+        Self {
+            path: record.path.to_string_lossy(),
+            path_bytes,
+            state: record.state,
+            outcome: record.outcome.as_deref(),
+            class: record.class,
+            kind: record.kind.as_deref(),
+            status: record.status,
+            message: record.message.as_deref(),
+            body: record
+                .error_body
+                .as_ref()
+                .map(|body| String::from_utf8_lossy(body)),
+            attempts: record.attempts,
+            started: record.started.map(timestamp),
+            cause: cause(record).id(),
+        }
+    }
+}
+
+/// What ends a print-out early.
+enum Ended {
+    Store(StoreError),
+    Write(io::Error),
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn print_each(
+    reader: &Reader,
+    filter: Option<&Filter>,
+    mut print: impl FnMut(Record) -> io::Result<()>,
+) -> Result<u8, Problem> {
+    match reader.failures(filter, &mut |record| print(record).map_err(Ended::Write)) {
+        Ok(()) => Ok(exit::DONE),
+        Err(Ended::Store(error)) => Err(error.into()),
+        Err(Ended::Write(error)) => printed(Err(error)),
+    }
+}
+
+/// What a failure has in common with others.
+fn cause(record: &Record) -> CauseKey {
+    let key = CauseKey {
+        state: record.state,
+        class: record.class,
+        kind: record.kind.clone(),
+        status: record.status,
+        gist: String::new(),
+    };
+    let (message, body) = (record.message.as_deref(), record.error_body.as_deref());
+    key.with_words(
+        &record.path,
+        message.unwrap_or_default(),
+        body.unwrap_or_default(),
+    )
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("mod.md")]
+
+#[doc = include_str!("another_key.md")]
+pub mod another_key {}
+#[doc = include_str!("another_machine.md")]
+pub mod another_machine {}
+#[doc = include_str!("daily_limit.md")]
+pub mod daily_limit {}
+#[doc = include_str!("database.md")]
+pub mod database {}
+#[doc = include_str!("going_home.md")]
+pub mod going_home {}
+#[doc = include_str!("half_failed.md")]
+pub mod half_failed {}
+#[doc = include_str!("one_field.md")]
+pub mod one_field {}
+#[doc = include_str!("ten_million.md")]
+pub mod ten_million {}

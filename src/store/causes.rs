@@ -1,0 +1,171 @@
+//! What jobs failed for, and which have a cause in common.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
+
+use super::connection::doing;
+use super::error::Result;
+use super::read::Reader;
+use super::{path_of, state_from_sql};
+use crate::job::{CauseKey, Class, FileName, folded, said};
+
+/// A cause, with how many jobs it has and the first few of them.
+#[derive(Debug, Clone)]
+pub struct Cause {
+    /// The cause.
+    pub key: CauseKey,
+    /// How many jobs.
+    pub count: u64,
+    /// At most [`Cause::EXAMPLES`] of them, the first in list order.
+    pub examples: Vec<Example>,
+    /// Whether all have the same message to the letter, and the service said the same of all.
+    same: (bool, bool),
+}
+
+/// A job that failed, as an example.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// Its name.
+    pub path: FileName,
+    /// What went wrong, in one line.
+    pub message: String,
+    /// The beginning of the error's body.
+    pub body: Vec<u8>,
+}
+
+impl Cause {
+    /// How many examples are kept of each cause.
+    pub const EXAMPLES: usize = 3;
+    /// How many causes are told apart by their words. What comes later is told apart by class, kind and status only, with
+    /// an empty [`CauseKey::gist`]: a service that says something else each time must not fill the memory.
+    pub const MOST: usize = 1000;
+
+    /// What went wrong, as all its jobs have it: the message, and what the service said, with `#` where numbers or ids
+    /// differ.
+    pub fn words(&self) -> String {
+        let Some(Example {
+            path,
+            message,
+            body,
+        }) = self.examples.first()
+        else {
+            return String::new();
+        };
+        let (said, one) = (said(body), self.is_rest());
+        let mut words = match self.same.0 || one {
+            true => message.clone(),
+            false => folded(message, path),
+        };
+        if !said.is_empty() && !one {
+            words.push_str(": ");
+            words.push_str(&match self.same.1 {
+                true => said,
+                false => folded(&said, path),
+            });
+        }
+        words
+    }
+
+    /// Whether these are the ones beyond [`Self::MOST`], which have only class, kind and status in common.
+    pub fn is_rest(&self) -> bool {
+        let has_words = |example: &Example| !example.message.is_empty() || !example.body.is_empty();
+        self.key.gist.is_empty() && self.examples.first().is_some_and(has_words)
+    }
+}
+
+/// The columns of a failure: what [`key`] needs, in its order.
+pub(super) const FAILURE: &str = "job.path, job.state, attempt.class, attempt.kind, attempt.status, attempt.message, attempt.body";
+
+/// A failure's cause, of the values of [`FAILURE`], with the failure as an example.
+fn read<'r>(
+    value: &dyn Fn(usize) -> rusqlite::Result<ValueRef<'r>>,
+) -> rusqlite::Result<(CauseKey, Example)> {
+    let text = |column| {
+        let value = value(column)?;
+        Ok::<_, rusqlite::Error>(value.as_str_or_null()?.map(str::to_owned))
+    };
+    let class = text(2)?;
+    let key = CauseKey {
+        state: state_from_sql(value(1)?.as_i64()?)?,
+        class: class.as_deref().and_then(Class::from_word),
+        kind: text(3)?,
+        status: value(4)?
+            .as_i64_or_null()?
+            .and_then(|status| u16::try_from(status).ok()),
+        gist: String::new(),
+    };
+    let example = Example {
+        path: path_of(value(0)?, 0)?,
+        message: text(5)?.unwrap_or_default(),
+        body: value(6)?.as_blob_or_null()?.unwrap_or_default().to_owned(),
+    };
+    Ok((key, example))
+}
+
+/// Makes the function `cause_of`, which gives the cause's id of the values of [`FAILURE`].
+pub(super) fn define(connection: &Connection) -> Result<()> {
+    let id = |context: &Context<'_>| {
+        let (key, failure) = read(&|column| Ok(context.get_raw(column)))?;
+        Ok(key
+            .with_words(&failure.path, &failure.message, &failure.body)
+            .id())
+    };
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    connection
+        .create_scalar_function("cause_of", 7, flags, id)
+        .map_err(doing("telling causes apart"))
+}
+
+impl Reader {
+    /// What jobs failed or are held for, the most frequent cause first.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn causes(&self) -> Result<Vec<Cause>> {
+        let mut causes: HashMap<CauseKey, Cause> = HashMap::new();
+        let sql = format!(
+            "SELECT {FAILURE} FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+             WHERE job.state IN (3, 4) AND job.state <> 2 ORDER BY job.state, job.position"
+        );
+        self.rows(&sql, [], &mut |row| {
+            let found = read(&|column| row.get_ref(column));
+            let (bare, failure) = found.map_err(doing("reading jobs"))?;
+            let key = bare
+                .clone()
+                .with_words(&failure.path, &failure.message, &failure.body);
+            let key = match causes.len() < Cause::MOST || causes.contains_key(&key) {
+                true => key,
+                false => bare,
+            };
+            let cause = causes.entry(key.clone()).or_insert_with(|| Cause {
+                key,
+                count: 0,
+                examples: Vec::new(),
+                same: (true, true),
+            });
+            cause.count += 1;
+            if let Some(first) = cause.examples.first() {
+                cause.same.0 &= first.message == failure.message;
+                cause.same.1 &=
+                    first.body == failure.body || said(&first.body) == said(&failure.body);
+            }
+            if cause.examples.len() < Cause::EXAMPLES {
+                cause.examples.push(failure);
+            }
+            Ok::<_, super::StoreError>(())
+        })?;
+        let mut causes: Vec<Cause> = causes.into_values().collect();
+        let rest = |cause: &Cause| {
+            let key = &cause.key;
+            (key.class, key.status, key.kind.clone(), key.gist.clone())
+        };
+        causes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| rest(a).cmp(&rest(b))));
+        Ok(causes)
+    }
+}

@@ -1,0 +1,208 @@
+//! What failed, by cause, and the command for each.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::Place;
+use crate::support::{FakeApi, Reply, Request};
+
+/// What a file is refused for; one in each ten is not.
+fn refusal(request: &Request) -> Option<(u16, Value)> {
+    let name = request.target.rsplit('/').next().unwrap();
+    let number: usize = name.parse().ok()?;
+    match number % 10 {
+        0..=3 => Some((
+            422,
+            json!({"error": {"message": format!("{} is {number} s long, of 30", name)}}),
+        )),
+        4..=5 => Some((
+            422,
+            json!({"error": {"message": "no speech"}, "id": format!("req_{number:08x}")}),
+        )),
+        6 => Some((413, json!({"message": "too large"}))),
+        7 => Some((400, json!({"detail": "what is that"}))),
+        8 => Some((404, json!({"detail": "what is that"}))),
+        _ => None,
+    }
+}
+
+fn answer(request: &Request) -> Reply {
+    match refusal(request) {
+        Some((status, body)) => Reply::json(body).with_status(status),
+        None => Reply::json(json!({"ok": true})),
+    }
+}
+
+/// Fifty files, five causes, and files that are done.
+fn mixed() -> (FakeApi, Place, Vec<Vec<String>>) {
+    let api = FakeApi::start(answer);
+    let place = Place::new();
+    let url = format!("{}/v1/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(50);
+    place.stride(&["run", "--url", &url, "texts"]).expect(3);
+    (api, place, bystander)
+}
+
+fn listed(place: &Place, words: &[&str]) -> Vec<String> {
+    let names = place
+        .stride(&[&["failures", "-0"], words].concat())
+        .expect(0)
+        .stdout;
+    let names = String::from_utf8(names).unwrap();
+    names.split_terminator('\0').map(str::to_owned).collect()
+}
+
+#[test]
+fn failures_whose_words_differ_in_numbers_have_one_cause() {
+    let (_api, place, bystander) = mixed();
+    let said = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
+    let headings: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("failed: "))
+        .collect();
+    assert_eq!(
+        headings,
+        [
+            "failed: 20 × HTTP 422 Unprocessable Entity: {} is # s long, of # (rejected)",
+            "failed: 10 × HTTP 422 Unprocessable Entity: no speech (rejected)",
+            "failed: 5 × HTTP 400 Bad Request: what is that (rejected)",
+            "failed: 5 × HTTP 404 Not Found: what is that (rejected)",
+            "failed: 5 × HTTP 413 Payload Too Large: too large (rejected)",
+        ]
+    );
+    assert!(
+        said.contains("\n    texts/0001: HTTP 422 Unprocessable Entity: 0001 is 1 s long, of 30\n"),
+        "{said}"
+    );
+    // What is the same for all of them is said once.
+    assert!(
+        said.contains(
+            "(rejected)\n    texts/0004\n    texts/0005\n    texts/0014\n    and 7 more\n"
+        ),
+        "{said}"
+    );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn the_command_of_each_cause_calls_just_its_files_again() {
+    let (_api, place, bystander) = mixed();
+    let said = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
+    let commands: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("    again: stride "))
+        .collect();
+    assert_eq!(commands.len(), 5, "{said}");
+    assert!(commands.contains(&"retry --status 413"), "{said}");
+    let all = place.stride(&["failures", "--json"]).json();
+    let mut of_cause: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for failure in all.as_array().unwrap() {
+        let names = of_cause
+            .entry(failure["cause"].as_str().unwrap())
+            .or_default();
+        names.push(failure["path"].as_str().unwrap().to_owned());
+    }
+    let mut seen: Vec<Vec<String>> = Vec::new();
+    for command in &commands {
+        let choice: Vec<&str> = command.split(' ').skip(1).collect();
+        let chosen = listed(&place, &choice);
+        assert!(
+            of_cause.values().any(|names| *names == chosen),
+            "{command}: {chosen:?}"
+        );
+        let before = place.status()["failed"].as_u64().unwrap();
+        place
+            .stride(&[&["retry", "--queue-only"], &choice[..]].concat())
+            .expect(0);
+        let status = place.status();
+        assert_eq!(
+            status["failed"].as_u64().unwrap(),
+            before - chosen.len() as u64,
+            "{command}"
+        );
+        let pending = place
+            .sql("SELECT path FROM job WHERE state = 0 ORDER BY position")
+            .concat();
+        assert_eq!(pending, chosen, "{command}");
+        // They fail again, for the same.
+        place.stride(&["resume"]).expect(3);
+        seen.push(chosen);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!((seen.len(), seen.concat().len()), (5, 45));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn failures_can_be_chosen_for_pipes() {
+    let (_api, place, _) = mixed();
+    assert_eq!(listed(&place, &[]).len(), 45);
+    assert_eq!(
+        listed(&place, &["--status", "413", "--status", "404"]).len(),
+        10
+    );
+    assert_eq!(listed(&place, &["--match", "no speech"]).len(), 10);
+    assert_eq!(listed(&place, &["--class", "transient"]).len(), 0);
+    assert_eq!(listed(&place, &["--held"]).len(), 0);
+    let json = place
+        .stride(&["failures", "--json", "--match", "texts/0016"])
+        .json();
+    assert_eq!(json.as_array().unwrap().len(), 1);
+    place
+        .stride(&["failures", "--cause", "no"])
+        .expect(2)
+        .says("they have eight digits");
+    place
+        .stride(&["failures", "--match", "x"])
+        .expect(2)
+        .says("say --json, or -0");
+    place
+        .stride(&["failures", "--json", "--class", "bad"])
+        .expect(2)
+        .says("there is no class `bad`");
+}
+
+#[test]
+fn a_service_that_says_something_else_each_time_has_causes_without_end_and_the_end_of_a_run_tells_some()
+ {
+    let words = |request: &Request| {
+        let name = request.target.rsplit('/').next().unwrap();
+        name.chars()
+            .map(|digit| char::from(b'a' + digit.to_digit(10).unwrap_or(0) as u8))
+            .collect::<String>()
+    };
+    let api = FakeApi::start(move |request| {
+        Reply::json(json!({"error": words(request)})).with_status(422)
+    });
+    let place = Place::new();
+    place.texts(1100);
+    let url = format!("{}/v1/{{name}}", api.url());
+    let ran = place
+        .stride(&[
+            "run",
+            "-j",
+            "16",
+            "--max-failures",
+            "none",
+            "--url",
+            &url,
+            "texts",
+        ])
+        .expect(3)
+        .says("and 993 other causes: stride failures lists them all");
+    assert_eq!(ran.stderr.matches("failed: ").count(), 8, "{}", ran.stderr);
+    let said = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
+    // A thousand are told apart, and the others have at least their class in common.
+    assert!(
+        said.starts_with("failed: 100 × HTTP 422 Unprocessable Entity (rejected)\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("again: stride retry --class rejected --status 422\n"),
+        "{said}"
+    );
+    assert_eq!(said.matches("again: ").count(), 1001);
+}

@@ -1,0 +1,137 @@
+//! What is done when a run has ended.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use serde_json::{Value, json};
+
+use super::Place;
+use crate::support::{FakeApi, Reply};
+
+/// An API that refuses the file `texts/0003`, and hears the summaries that come to `/hook`.
+fn api() -> (FakeApi, std::sync::mpsc::Receiver<(String, Value)>) {
+    let (send, heard) = channel();
+    let send = Mutex::new(send);
+    let api = FakeApi::start(move |request| {
+        if request.target.starts_with("/hook") {
+            let kind = request
+                .header("content-type")
+                .unwrap_or_default()
+                .to_owned();
+            let summary = serde_json::from_slice(&request.body).unwrap();
+            send.lock().unwrap().send((kind, summary)).unwrap();
+            return Reply::json("").with_status(204);
+        }
+        match request.target.ends_with("0003") {
+            true => Reply::json(json!({"error": "no"})).with_status(422),
+            false => Reply::json(json!({"ok": true})),
+        }
+    });
+    (api, heard)
+}
+
+#[test]
+fn a_command_has_the_summary_whatever_the_end() {
+    let (api, heard) = api();
+    let place = Place::new();
+    let url = format!("{}/v1/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(5);
+    let hook = format!("{}/hook", api.url());
+    let save = "cat > summary.json; echo \"$STRIDE_EXIT $STRIDE_DB\" > told; echo hooked";
+    let words = [
+        "run",
+        "--url",
+        &url,
+        "texts",
+        "--on-finish",
+        save,
+        "--on-finish-url",
+        &hook,
+    ];
+    // What a command of that kind writes is for people: stdout is for data.
+    let ran = place.stride(&words).expect(3).says("hooked");
+    assert!(ran.stdout.is_empty());
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(place.at("summary.json")).unwrap()).unwrap();
+    let database = place.at("stride.db").canonicalize().unwrap();
+    let told = std::fs::read_to_string(place.at("told")).unwrap();
+    assert_eq!(told, format!("3 {}\n", database.display()));
+    let (kind, posted) = heard.try_recv().unwrap();
+    assert_eq!((kind.as_str(), &posted), ("application/json", &summary));
+    for (name, expected) in [
+        ("exit", json!(3)),
+        ("total", json!(6)),
+        ("done", json!(5)),
+        ("failed", json!(1)),
+        ("calls", json!(5)),
+        ("ending", json!("finished")),
+        ("next", json!("stride failures")),
+    ] {
+        assert_eq!(summary[name], expected, "{name}: {summary}");
+    }
+    assert_eq!(
+        summary["causes"][0]["message"],
+        "HTTP 422 Unprocessable Entity: no"
+    );
+    assert_eq!(summary["causes"][0]["count"], 1);
+    assert!(summary.get("error").is_none());
+    // It is for one time, and what it comes to changes nothing.
+    std::fs::remove_file(place.at("told")).unwrap();
+    place
+        .stride(&["retry", "--on-finish", "exit 9"])
+        .expect(3)
+        .says("the command of --on-finish ended with exit status: 9");
+    assert!(heard.try_recv().is_err());
+    assert!(!place.at("told").exists());
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_run_that_is_stopped_by_a_guard_says_so_in_its_summary() {
+    let api = FakeApi::start(|_| Reply::json(json!({"error": "who are you"})).with_status(401));
+    let place = Place::new();
+    place.texts(8);
+    let url = format!("{}/v1/{{name}}", api.url());
+    place
+        .stride(&[
+            "run",
+            "--url",
+            &url,
+            "texts",
+            "--on-finish",
+            "cat > summary.json",
+        ])
+        .expect(4);
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(place.at("summary.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&summary["exit"], &summary["pending"]),
+        (&json!(4), &json!(8)),
+        "{summary}"
+    );
+    assert!(!summary["error"].as_str().unwrap().is_empty());
+    assert_eq!(summary["next"], "stride resume");
+}
+
+#[test]
+fn an_address_that_cannot_be_called_is_found_before_the_run_or_said_after_it() {
+    let (api, _heard) = api();
+    let place = Place::new();
+    place.texts(2);
+    let url = format!("{}/v1/{{name}}", api.url());
+    let hook = format!("{}/hook/{{env:HOOK_KEY}}", api.url());
+    place
+        .stride(&["run", "--url", &url, "texts", "--on-finish-url", &hook])
+        .expect(2)
+        .says("HOOK_KEY");
+    assert!(!place.at("stride.db").exists());
+    let variables = [("HOOK_KEY", "a-secret-of-the-hook")];
+    let words = ["run", "--url", &url, "texts", "--on-finish-url", &hook];
+    place.stride_with(&variables, &words).expect(0);
+    let refused = format!("{}/v1/0003", api.url());
+    let ran = place
+        .stride(&["resume", "--on-finish-url", &refused])
+        .expect(0);
+    ran.says("warning: --on-finish-url: HTTP 422");
+}
