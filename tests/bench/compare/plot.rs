@@ -12,7 +12,7 @@ pub(crate) struct Point {
     pub(crate) cpu: f64,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 784.0;
 const HEIGHT: f64 = 300.0;
 /// A panel's drawing, and how far apart the two begin.
 const PANEL: (f64, f64) = (290.0, 190.0);
