@@ -58,5 +58,6 @@ pub mod retry;
 mod run;
 pub mod settings;
 pub mod store;
+mod whole;
 
 pub use run::{Error, Run};

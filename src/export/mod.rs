@@ -5,10 +5,7 @@ mod json;
 mod lane;
 
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -24,6 +21,7 @@ use crate::jq::{EvalError, Expression};
 use crate::judge::Reply;
 use crate::settings::Expect;
 use crate::store::{Reader, Record, StoreError, Stored};
+use crate::whole::{self, WholeError};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,114 +167,21 @@ pub fn to_file<'e>(
     selection: Selection,
     path: &Path,
 ) -> Result<Written, ExportError> {
-    let refused = |reason| ExportError::Target {
-        path: path.to_owned(),
-        reason,
-    };
-    let failed = |source| ExportError::Write {
-        target: FileName::from(path).to_string(),
-        source,
-    };
-    let name = path.file_name().ok_or_else(|| refused("it has no name"))?;
-    if path.is_dir() {
-        return Err(refused("it is a folder"));
-    }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let folder = fs::canonicalize(folder).map_err(failed)?;
-    // A link is followed, so that what it points to is replaced and not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| folder.join(name));
-    if is_of_run(&target, reader.path()) {
-        return Err(refused("it belongs to the run's database"));
-    }
-    if fs::metadata(&target).is_ok_and(|meta| !meta.is_file()) {
-        // A device or a pipe takes what is written to it; putting a file in its place would destroy it.
-        let mut device = OpenOptions::new()
-            .write(true)
-            .open(&target)
-            .map_err(failed)?;
-        return to_stream(reader, form, selection, &mut device);
-    }
-    remove_stale(&target);
-    let temporary = Temporary(temporary_name(&target, std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary.0)
-        .map_err(failed)?;
-    let written = to_stream(reader, form, selection, &mut file).map_err(|error| match error {
-        ExportError::Write { source, .. } => failed(source),
-        error => error,
-    })?;
-    file.sync_all()
-        .and_then(|()| fs::rename(&temporary.0, &target))
-        .map_err(failed)?;
-    let folder = target.parent().unwrap_or(&folder);
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)?;
-    Ok(written)
-}
-
-/// Whether a file is a database or lies beside it under its name.
-fn is_of_run(target: &Path, database: &Path) -> bool {
-    let (target, database) = (
-        target.as_os_str().as_bytes(),
-        database.as_os_str().as_bytes(),
-    );
-    target.strip_prefix(database).is_some_and(|rest| {
-        ["", "-wal", "-shm", "-journal", ".lock"]
-            .iter()
-            .any(|own| rest == own.as_bytes())
+    let target = FileName::from(path).to_string();
+    whole::write(reader.path(), path, |file| {
+        to_stream(reader, form, selection, file).map_err(|error| match error {
+            ExportError::Write { source, .. } => ExportError::Write { target, source },
+            error => error,
+        })
     })
 }
 
-/// The temporary file of an export to `target`: hidden, beside it, and with the process in its name, so that
-/// two exports to one file do not meet in it.
-fn temporary_name(target: &Path, process: u32) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(format!(".stride-{process}"));
-    target.with_file_name(name)
-}
-
-/// Removes the temporary files of exports to `target` whose process was killed, or had this one's number.
-fn remove_stale(target: &Path) {
-    let Some(entries) = target.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
-        return;
-    };
-    let prefix = temporary_name(target, 0);
-    let prefix = prefix.file_name().unwrap_or_default().as_bytes();
-    let prefix = &prefix[..prefix.len() - 1];
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let process = name
-            .as_bytes()
-            .strip_prefix(prefix)
-            .and_then(|number| std::str::from_utf8(number).ok());
-        let Some(process) = process.and_then(|number| number.parse::<i32>().ok()) else {
-            continue;
-        };
-        let gone = rustix::process::Pid::from_raw(process).is_none_or(|pid| {
-            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-        });
-        if gone || process.unsigned_abs() == std::process::id() {
-            // What cannot be removed is in nobody's way but the eye's.
-            let _ = fs::remove_file(entry.path());
+impl From<WholeError> for ExportError {
+    fn from(error: WholeError) -> Self {
+        match error {
+            WholeError::Write { target, source } => Self::Write { target, source },
+            WholeError::Target { path, reason } => Self::Target { path, reason },
         }
-    }
-}
-
-/// A file that is removed unless it has been moved into its place.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // After the rename there is nothing of this name.
-        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 18] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("job", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
@@ -25,9 +25,10 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
             "caller", "event", "governor", "job", "retry", "settings", "store",
         ],
     ),
+    ("whole", &["job"]),
     (
         "export",
-        &["event", "job", "jq", "judge", "settings", "store"],
+        &["event", "job", "jq", "judge", "settings", "store", "whole"],
     ),
     ("recheck", &["class", "job", "judge", "settings", "store"]),
     (
