@@ -54,6 +54,7 @@ pub mod job;
 pub mod jq;
 pub mod judge;
 pub mod recheck;
+pub mod report;
 pub mod retry;
 mod run;
 pub mod settings;

@@ -13,6 +13,7 @@ use stride::settings::Expect;
 use super::failures::{Failures, parse_cause};
 use super::finish::OnFinish;
 use super::judging::Answers;
+use super::report::ReportArgs;
 use super::request::Words;
 use super::tuning::{Free, Live};
 
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Failures(Failures),
     /// Write the results
     Export(Export),
+    /// Make a page about the run: how it went over time, how long calls took, what failed and why
+    Report(ReportArgs),
     /// Judge the stored answers again, without calling
     Recheck(Recheck),
     /// Check the database and every result in it

@@ -20,6 +20,7 @@ mod misuse;
 mod netrc;
 mod progress;
 mod recheck;
+mod report;
 mod request;
 mod sample;
 mod shared;
@@ -77,6 +78,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Status(status) => look::status(&db, &status),
         Command::Failures(failures) => failures::failures(&db, &failures),
         Command::Export(export) => roomy(|| export::export(&db, &export, terminal)),
+        Command::Report(args) => report::report(&db, &args, terminal),
         Command::Recheck(recheck) => roomy(|| recheck::recheck(&db, &recheck, terminal)),
         Command::Verify => look::verify(&db, terminal),
         Command::Demo(demo) => demo::demo(&demo, terminal),

@@ -126,7 +126,8 @@ impl Call {
             .collect()
     }
 
-    fn lines(&self) -> Vec<(String, String)> {
+    /// What it is, for people: names and values, in the order of the request.
+    pub fn lines(&self) -> Vec<(String, String)> {
         match self {
             Self::Program { name } => vec![("caller".to_owned(), name.clone())],
             Self::Http(request) => {

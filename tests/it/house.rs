@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("job", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
@@ -29,6 +29,10 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     (
         "export",
         &["event", "job", "jq", "judge", "settings", "store", "whole"],
+    ),
+    (
+        "report",
+        &["event", "job", "retry", "settings", "store", "whole"],
     ),
     ("recheck", &["class", "job", "judge", "settings", "store"]),
     (

@@ -6,12 +6,13 @@ use std::process::Stdio;
 use super::{Place, listed};
 use crate::support::within_limit;
 
-const LOOKS: [&[&str]; 6] = [
+const LOOKS: [&[&str]; 7] = [
     &["resume"],
     &["retry"],
     &["status"],
     &["failures"],
     &["export"],
+    &["report"],
     &["verify"],
 ];
 

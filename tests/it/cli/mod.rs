@@ -12,6 +12,7 @@ mod misuse;
 mod options;
 mod outputs;
 mod readme;
+mod report;
 mod request;
 mod secrets;
 mod stop;

@@ -14,5 +14,6 @@ mod refuse;
 mod requeue;
 mod rescue;
 mod schema;
+mod survey;
 mod upgrade;
 mod verify;

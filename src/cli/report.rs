@@ -1,0 +1,70 @@
+//! `stride report`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+
+use stride::job::FileName;
+use stride::report::{Report, ReportError};
+use stride::store::{Lock, Reader, note_artifact, wall_clock};
+
+use super::error::Problem;
+use super::exit;
+use super::look::printed;
+use super::terminal::Terminal;
+
+/// `stride report`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// Write to this file, whole or not at all; otherwise to stdout
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let database = reader.path().to_owned();
+    let working = Lock::holder(db).map(|holder| holder.pid);
+    let report = Report::of(&reader, wall_clock(), working)?;
+    // The look ends before a note is written: the last to leave folds the log into the database.
+    drop(reader);
+    if let Some(path) = args
+        .output
+        .as_deref()
+        .filter(|path| *path != Path::new("-"))
+    {
+        report.to_file(path)?;
+        if let Ok(path) = path.canonicalize() {
+            note_artifact(&database, &path);
+        }
+        terminal.say(&format!("wrote the report to {}", FileName::from(path)));
+        return Ok(exit::DONE);
+    }
+    let mut out = io::stdout().lock();
+    let written = out
+        .write_all(report.html().as_bytes())
+        .and_then(|()| out.flush());
+    // Where a shell sent stdout into a file, a later walk should know that file.
+    if written.is_ok()
+        && let Ok(path) = std::fs::read_link("/proc/self/fd/1")
+        && path.is_file()
+    {
+        note_artifact(&database, &path);
+    }
+    printed(written)
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Store(error) => error.into(),
+            ReportError::Target { .. } => {
+                Self::of(exit::USAGE, &error).hint("name another file with -o FILE")
+            }
+            ReportError::Write { .. } => Self::of(exit::ERROR, &error)
+                .note("whatever was there before is there still")
+                .hint("name a file with -o FILE where there is room and where you may write"),
+        }
+    }
+}

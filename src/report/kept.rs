@@ -1,0 +1,103 @@
+//! What the run was told: the request as it is stored, and the free settings in the words of the command line.
+
+use crate::retry::DoubtPolicy;
+use crate::settings::{Settings, show_duration};
+
+use super::html::{Markup, Text, put};
+use super::scale::grouped;
+use super::{Report, words};
+
+/// How many lines of the request and of the rules are shown, and how much of each, in characters.
+const LINES: usize = 40;
+const LINE: usize = 240;
+
+/// Names and values.
+fn list(lines: impl IntoIterator<Item = (Text, Text)>) -> Markup {
+    let mut out = Markup::new();
+    put!(&mut out => "<dl class=\"kept\">\n");
+    for (name, value) in lines {
+        put!(&mut out => "<div><dt>", name, "</dt><dd><code>", value, "</code></dd></div>\n");
+    }
+    put!(&mut out => "</dl>\n");
+    out
+}
+
+/// What a call is.
+pub(super) fn call(report: &Report) -> Markup {
+    let lines = report.info.call.lines();
+    let more = lines.len().saturating_sub(LINES);
+    let shown = lines
+        .iter()
+        .take(LINES)
+        .map(|(name, value)| (Text::clipped(name, LINE), Text::clipped(value, LINE)));
+    let mut out = list(shown);
+    if more > 0 {
+        put!(&mut out => "<p class=\"note\">", Text::of(format!("And {} more lines.", grouped(more as u64))), "</p>\n");
+    }
+    out
+}
+
+/// The free settings.
+pub(super) fn settings(report: &Report) -> Markup {
+    let lines = lines(&report.info.settings);
+    list(
+        lines
+            .into_iter()
+            .map(|(name, value)| (Text::of(name), Text::clipped(value, LINE))),
+    )
+}
+
+fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
+    let none = || "none".to_owned();
+    let time = |duration| show_duration(duration).to_string();
+    let size = |bytes: u64| format!("{} bytes", grouped(bytes));
+    let rates = settings.rates.to_string();
+    let mut lines = vec![
+        ("--threads", settings.threads.to_string()),
+        ("--rate", if rates.is_empty() { none() } else { rates }),
+        ("--burst", settings.burst.to_string()),
+        ("--retries", settings.retries.to_string()),
+        ("--retry-delay", time(settings.retry_delay)),
+        ("--retry-max-delay", time(settings.retry_max_delay)),
+        (
+            "--in-doubt",
+            match settings.in_doubt {
+                DoubtPolicy::Retry => "retry".to_owned(),
+                DoubtPolicy::Hold => "hold".to_owned(),
+            },
+        ),
+        ("--timeout", time(settings.timeout)),
+        ("--idle-timeout", time(settings.idle_timeout)),
+        ("--connect-timeout", time(settings.connect_timeout)),
+        ("--max-response", size(settings.max_response)),
+        ("--min-free", size(settings.min_free)),
+        ("--grace", time(settings.grace)),
+        ("--max-wait", time(settings.max_wait)),
+        ("--max-outage", time(settings.max_outage)),
+    ];
+    let given = [
+        ("--weight", settings.weight.map(|weight| weight.to_string())),
+        (
+            "--max-failures",
+            settings.max_failures.map(|most| most.to_string()),
+        ),
+        ("--max-calls", settings.max_calls.map(grouped)),
+        ("--max-duration", settings.max_duration.map(time)),
+        ("--max-cost", settings.max_cost.map(|cost| cost.to_string())),
+        ("--cost", settings.cost.map(|cost| cost.to_string())),
+        (
+            "--until",
+            settings
+                .until
+                .map(|until| format!("{} UTC", words::moment(until))),
+        ),
+    ];
+    lines.extend(
+        given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let rules = settings.classes.iter().take(LINES);
+    lines.extend(rules.map(|rule| ("--class", rule.to_string())));
+    lines
+}

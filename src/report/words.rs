@@ -1,0 +1,144 @@
+//! Moments and durations in words. Moments are in UTC, in milliseconds since 1970.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::settings::show_duration;
+
+const SECOND: i64 = 1_000;
+const DAY: i64 = 86_400 * SECOND;
+
+fn show(moment: i64, format: &str) -> String {
+    match Timestamp::from_millisecond(moment) {
+        Ok(moment) => moment.strftime(format).to_string(),
+        Err(_) => "?".to_owned(),
+    }
+}
+
+/// `28 Nov 2026, 07:41:37`.
+pub(super) fn moment(moment: i64) -> String {
+    show(moment, "%-d %b %Y, %H:%M:%S")
+}
+
+/// A moment as the beginning of a step of this width: no finer than that.
+pub(super) fn step_begin(moment: i64, width: i64) -> String {
+    match width {
+        ..SECOND => format!(
+            "{}.{}",
+            self::moment(moment),
+            moment.rem_euclid(SECOND) / 100
+        ),
+        SECOND..60_000 => self::moment(moment),
+        60_000..DAY => show(moment, "%-d %b %Y, %H:%M"),
+        _ => show(moment, "%-d %b %Y"),
+    }
+}
+
+/// The label of a tick, where the next one is so far away.
+pub(super) fn tick(moment: i64, step: i64) -> String {
+    match step {
+        ..SECOND => format!(
+            "{}.{}",
+            show(moment, "%H:%M:%S"),
+            moment.rem_euclid(SECOND) / 100
+        ),
+        SECOND..60_000 => show(moment, "%H:%M:%S"),
+        60_000..DAY => show(moment, "%H:%M"),
+        _ => show(moment, "%-d %b"),
+    }
+}
+
+/// What the labels of such ticks leave out: the day, or the year.
+pub(super) fn day(moment: i64, step: i64) -> String {
+    match step {
+        ..DAY => show(moment, "%-d %b %Y"),
+        _ => show(moment, "%Y"),
+    }
+}
+
+/// How long something took: `840 ms`, `2.35 s`, `3 m 20 s`.
+pub(super) fn took(milliseconds: u64) -> String {
+    match milliseconds {
+        ..1_000 => format!("{milliseconds} ms"),
+        1_000..10_000 => format!("{:.2} s", milliseconds as f64 / 1e3),
+        10_000..60_000 => format!("{:.1} s", milliseconds as f64 / 1e3),
+        _ => span(milliseconds),
+    }
+}
+
+/// A length of time: `0.4 s`, `3 m 20 s`, `2 d 04 h`.
+pub(super) fn span(milliseconds: u64) -> String {
+    show_duration(Duration::from_millis(milliseconds)).to_string()
+}
+
+/// The width of a step, which is a round number: `10 s`, `15 min`.
+pub(super) fn width(milliseconds: i64) -> String {
+    let units = [
+        (DAY, "d"),
+        (3_600 * SECOND, "h"),
+        (60 * SECOND, "min"),
+        (SECOND, "s"),
+    ];
+    let fits = |(size, _): &(i64, &str)| milliseconds % size == 0;
+    match units.into_iter().find(fits) {
+        Some((size, unit)) => format!("{} {unit}", milliseconds / size),
+        None => format!("{milliseconds} ms"),
+    }
+}
+
+/// A part of a whole: `12.5 %`.
+pub(super) fn share(part: u64, whole: u64) -> String {
+    match (part, whole) {
+        (_, 0) => String::new(),
+        (part, whole) if part == whole => "100 %".to_owned(),
+        (0, _) => "0 %".to_owned(),
+        // What is there is not nothing, and what is not all is not all.
+        _ => format!(
+            "{:.1} %",
+            (part as f64 / whole as f64 * 100.0).clamp(0.1, 99.9)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 28 November 2026, 07:41:37.250.
+    const MOMENT: i64 = 1_795_851_697_250;
+
+    #[test]
+    fn moments_are_as_fine_as_their_steps() {
+        assert_eq!(moment(MOMENT), "28 Nov 2026, 07:41:37");
+        assert_eq!(step_begin(MOMENT, 200), "28 Nov 2026, 07:41:37.2");
+        assert_eq!(step_begin(MOMENT, 60_000), "28 Nov 2026, 07:41");
+        assert_eq!(step_begin(MOMENT, DAY), "28 Nov 2026");
+        assert_eq!(tick(MOMENT, 500), "07:41:37.2");
+        assert_eq!(tick(MOMENT, 5_000), "07:41:37");
+        assert_eq!(tick(MOMENT, 300_000), "07:41");
+        assert_eq!(tick(MOMENT, 2 * DAY), "28 Nov");
+        assert_eq!(moment(i64::MAX), "?");
+    }
+
+    #[test]
+    fn lengths_read_well() {
+        assert_eq!(
+            [840, 2_350, 12_400, 200_000].map(took),
+            ["840 ms", "2.35 s", "12.4 s", "3 m 20 s"]
+        );
+        assert_eq!(
+            [200, 15_000, 900_000, 2 * DAY].map(width),
+            ["200 ms", "15 s", "15 min", "2 d"]
+        );
+        assert_eq!(share(1, 3), "33.3 %");
+        assert_eq!(
+            [share(1, 1_000_000), share(999_999, 1_000_000)],
+            ["0.1 %", "99.9 %"]
+        );
+        assert_eq!(
+            [share(0, 5), share(5, 5), share(0, 0)],
+            ["0 %", "100 %", ""]
+        );
+    }
+}
