@@ -275,6 +275,9 @@ pub(crate) struct Status {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep it up to date until nobody works on the run any more; a line now and then where stdout is no terminal
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, ClapArgs)]

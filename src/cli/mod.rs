@@ -23,6 +23,7 @@ mod recheck;
 mod report;
 mod request;
 mod sample;
+mod screen;
 mod shared;
 mod signals;
 mod storage;
@@ -30,7 +31,9 @@ mod summary;
 mod terminal;
 mod trial;
 mod tuning;
+mod watch;
 mod when;
+mod width;
 mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let terminal = Terminal::new(args.color);
     signals::outlive_size_limit();
+    signals::hear_questions();
     // The library's own threads hand their panics on; whoever panicked has said where.
     match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
         Err(_) => {
@@ -75,6 +79,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Resume(all) => work::resume(&db, &all, terminal),
         Command::Retry(retry) => work::retry(&db, &retry, terminal),
         Command::Set(live) => work::set(&db, &live, terminal),
+        Command::Status(status) if status.watch => watch::watch(&db, terminal),
         Command::Status(status) => look::status(&db, &status),
         Command::Failures(failures) => failures::failures(&db, &failures),
         Command::Export(export) => roomy(|| export::export(&db, &export, terminal)),

@@ -1,12 +1,13 @@
 //! Ctrl-C and its relatives: the first asks the calls in flight to end, the second drops them, the third ends
-//! the process on the spot.
+//! the process on the spot. And SIGUSR1, which asks where a run stands.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use stride::engine::{Stop, Urgency};
@@ -32,13 +33,7 @@ impl Caught {
         let on_interrupt = (caught.clone(), stop.clone());
         ctrlc::set_handler(move || on_interrupt.0.take(SIGINT, &on_interrupt.1))
             .map_err(|error| failed(&error))?;
-        // Whoever started this with SIGHUP ignored, as `nohup` does, wants it to live on.
-        let signals = if hangup_is_ignored() {
-            vec![SIGTERM]
-        } else {
-            vec![SIGTERM, SIGHUP]
-        };
-        let mut signals = Signals::new(signals).map_err(|error| failed(&error))?;
+        let mut signals = Signals::new(endings()).map_err(|error| failed(&error))?;
         let (on_signal, stop) = (caught.clone(), stop.clone());
         thread::Builder::new()
             .name("signals".to_owned())
@@ -94,6 +89,38 @@ pub(crate) fn outlive_size_limit() {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
+/// Whether somebody has asked, and has not been answered.
+static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// From now on SIGUSR1 is a question where the run stands. Without this it would end the process, at the latest while
+/// it is not yet calling.
+pub(crate) fn hear_questions() {
+    // Without a handler, the signal does what it does.
+    let _ = signal_hook::flag::register(SIGUSR1, Arc::clone(&ASKED));
+}
+
+/// Whether somebody has asked where the run stands, since this was looked at last.
+pub(crate) fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed) && ASKED.swap(false, Ordering::Relaxed)
+}
+
+/// From now on the signals that end a process are handed over, for somebody who only looks.
+pub(crate) fn handed_over() -> Result<Receiver<i32>, Problem> {
+    let failed = |error: std::io::Error| Problem::of(exit::ERROR, &error);
+    let mut signals = Signals::new([vec![SIGINT], endings()].concat()).map_err(failed)?;
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                // Nobody waits for a second one.
+                let _ = sender.send(signal);
+            }
+        })
+        .map_err(failed)?;
+    Ok(receiver)
+}
+
 /// How long an end after the second signal may take before it is made.
 const PATIENCE: Duration = Duration::from_millis(900);
 
@@ -104,6 +131,16 @@ fn end(signal: i32) -> ! {
         reason = "whoever asks again wants nothing to be waited for"
     )]
     std::process::exit(i32::from(exit::signalled(signal)))
+}
+
+/// The signals beside Ctrl-C that ask for an end. Whoever started this with SIGHUP ignored, as `nohup` does, wants it to
+/// live on.
+fn endings() -> Vec<i32> {
+    if hangup_is_ignored() {
+        vec![SIGTERM]
+    } else {
+        vec![SIGTERM, SIGHUP]
+    }
 }
 
 /// Whether SIGHUP was ignored when this process began. Where that cannot be known, it was not.

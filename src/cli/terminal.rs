@@ -1,15 +1,16 @@
 //! What goes to the terminal and how: stderr for people, stdout for data.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal};
 
 use super::args::Color;
 use super::environment;
+use super::screen;
 
 /// How stderr may be written to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     color: bool,
-    /// Whether a bar may be drawn and redrawn.
+    /// Whether lines may be drawn and redrawn.
     pub(crate) animate: bool,
 }
 
@@ -28,13 +29,28 @@ impl Terminal {
         }
     }
 
-    /// Writes a line to stderr. Where that is closed or full, the work goes on without words.
+    /// Writes a line to stderr, above the lines that are shown. Where stderr is closed or full, the work goes on without
+    /// words.
     #[expect(
         clippy::unused_self,
         reason = "whoever writes to the terminal should hold it"
     )]
     pub(crate) fn say(&self, line: &str) {
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        screen::say(line);
+    }
+
+    /// Shows lines at the bottom, instead of those that are shown; `compose` makes them, for so many columns.
+    pub(crate) fn show(&self, compose: impl FnOnce(usize) -> Vec<String>) {
+        if self.animate {
+            screen::show(compose);
+        }
+    }
+
+    /// Takes the lines away that are shown.
+    pub(crate) fn clear(&self) {
+        if self.animate {
+            screen::clear();
+        }
     }
 
     /// A label such as `error:`, in red where there are colours.

@@ -32,6 +32,8 @@ pub(super) struct Dealer {
     chunks: Vec<Chunk>,
     /// The end of the list, to tell how much of a chunk is left.
     end: u64,
+    /// The latest moment until which any job has had to wait.
+    last_due: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +94,19 @@ impl Dealer {
                 .take(threads)
                 .collect(),
             end,
+            last_due: Duration::ZERO,
         }
+    }
+
+    /// The moment from which the last of the jobs that wait may be called. Where it has passed, none waits.
+    pub(super) fn last_due(&self) -> Duration {
+        self.last_due
+    }
+
+    /// The moment from which the first of the jobs that wait may be called.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        let waiting = self.chunks.iter().filter_map(|chunk| chunk.waiting.peek());
+        waiting.map(|Reverse((due, ..))| *due).min()
     }
 
     /// For how many threads it deals.
@@ -131,11 +145,7 @@ impl Dealer {
                 .take(now)
                 .map_or(Deal::Look(Position(chunk.cursor)), Deal::Job);
         }
-        let waiting = self.chunks.iter().filter_map(|chunk| chunk.waiting.peek());
-        waiting
-            .map(|Reverse((due, ..))| *due)
-            .min()
-            .map_or(Deal::Nothing, Deal::Wait)
+        self.next_due().map_or(Deal::Nothing, Deal::Wait)
     }
 
     /// Takes in a page: the pending jobs from `from` on, in list order. `full` says that there may be more
@@ -160,9 +170,10 @@ impl Dealer {
             } else if offer.wait.is_zero() {
                 chunk.hand.push_back(offer.job);
             } else {
-                chunk
-                    .waiting
-                    .push(Reverse((now + offer.wait, offer.position, offer.job)));
+                let due = now + offer.wait;
+                self.last_due = self.last_due.max(due);
+                let waiting = Reverse((due, offer.position, offer.job));
+                chunk.waiting.push(waiting);
             }
         }
         let behind = page.last().map_or(from.0, |last| last.position.0 + 1);
@@ -177,6 +188,7 @@ impl Dealer {
     /// Takes a job back that is to be called again, from `due` on.
     pub(super) fn put_back(&mut self, job: JobId, position: Position, due: Duration) {
         let index = position.chunk(self.chunks.len());
+        self.last_due = self.last_due.max(due);
         self.chunks[index]
             .waiting
             .push(Reverse((due, position, job)));

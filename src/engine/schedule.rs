@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::dealer::{Deal, Dealer};
-use crate::governor::{Cost, Governor, Lesson, News, Pass, Rules, Suspect, Verdict};
+use crate::governor::{Cost, Governor, Lesson, Limit, News, Pass, Rules, Suspect, Verdict};
 use crate::job::{AttemptId, FileName, JobId, JobState, Position};
 use crate::settings::{Settings, Weight};
 use crate::store::{Claim, Group, StoreError, wall_clock};
@@ -129,6 +129,14 @@ impl Schedule {
     /// Takes note that a job is to be called again.
     pub(super) fn put_back(&mut self, job: JobId, position: Position, due: Duration) {
         self.dealer.put_back(job, position, due);
+    }
+
+    /// The moments from which the first and the last of the jobs that wait may be called; the first one only where
+    /// nothing but such jobs is left.
+    pub(super) fn due(&self) -> (Option<Duration>, Duration) {
+        let only = self.governor.limit() == Limit::Work;
+        let next = only.then(|| self.dealer.next_due()).flatten();
+        (next, self.dealer.last_due())
     }
 
     /// Takes note of what became of a call.

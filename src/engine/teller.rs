@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use super::schedule::Schedule;
 use crate::event::{Counts, Ending, Event, Flow, Settled, Shut, Storage};
-use crate::governor::{Closed, Governor, Halt, Limit};
+use crate::governor::{Closed, Halt, Limit};
 use crate::job::{AttemptId, FileName, JobState, Outcome};
 use crate::settings::Settings;
 use crate::store::{Claim, Settlement};
@@ -114,8 +115,8 @@ impl Teller {
     }
 
     /// Tells of the gate when it has changed, and now and then of what limits the run.
-    pub(super) fn flow(&mut self, governor: &Governor, pending: u64, now: Duration) {
-        let closed = governor.closed(now);
+    pub(super) fn flow(&mut self, schedule: &Schedule, pending: u64, now: Duration) {
+        let closed = schedule.governor.closed(now);
         if closed != self.gate_told {
             self.gate_told = closed;
             self.tell(Event::Gate(closed.map(|(why, until)| Shut {
@@ -126,7 +127,7 @@ impl Teller {
         }
         if pending > 0 && now >= self.flow_told + FLOW_EVERY {
             self.flow_told = now;
-            self.tell(Event::Flow(flow(governor, pending, now)));
+            self.tell(Event::Flow(flow(schedule, pending, now)));
         }
     }
 }
@@ -138,7 +139,9 @@ impl Drop for Teller {
 }
 
 /// What keeps the run from going faster at `now`, in words.
-pub(super) fn flow(governor: &Governor, pending: u64, now: Duration) -> Flow {
+pub(super) fn flow(schedule: &Schedule, pending: u64, now: Duration) -> Flow {
+    let governor = &schedule.governor;
+    let (next_due, last_due) = schedule.due();
     let from_now = |moment: Duration| {
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         if moment >= now {
@@ -159,9 +162,13 @@ pub(super) fn flow(governor: &Governor, pending: u64, now: Duration) -> Flow {
         Limit::Ramp => ("rising after a pause".to_owned(), None),
         Limit::Room => ("room on the disk".to_owned(), None),
         Limit::First => ("the first call goes alone".to_owned(), None),
-        Limit::Work => (String::new(), None),
+        Limit::Work => match next_due {
+            Some(due) if due > now => ("the next repeat at".to_owned(), Some(from_now(due))),
+            _ => (String::new(), None),
+        },
     };
-    let finish = governor.finish(pending, now).saturating_sub(now);
+    let finish = governor.finish(pending, now).max(last_due);
+    let finish = finish.saturating_sub(now);
     Flow {
         limited_by,
         moment,

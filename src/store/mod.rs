@@ -12,6 +12,7 @@ mod causes;
 mod connection;
 mod draw;
 mod error;
+mod flights;
 mod fresh;
 mod kept;
 mod load;

@@ -297,7 +297,7 @@ impl<'s> Writer<'s> {
             drop(group);
         } else {
             let left = group.counts().pending;
-            let flow = flow(&self.schedule.governor, left, now);
+            let flow = flow(&self.schedule, left, now);
             group.remember(&self.schedule.governor.memory(now), &flow)?;
             group.commit()?;
         }
@@ -325,7 +325,7 @@ impl<'s> Writer<'s> {
         if pending > 0 {
             self.halt();
         }
-        self.teller.flow(&self.schedule.governor, pending, now);
+        self.teller.flow(&self.schedule, pending, now);
         // The pace and the gate may be closed when the last job has ended, and hold up nobody.
         let nothing_left = matches!(decision, Decision::Nothing) || pending == 0;
         if self.crew.in_flight() == 0 && (self.phase != Phase::Running || nothing_left) {

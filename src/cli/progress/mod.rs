@@ -1,0 +1,254 @@
+//! What a run shows while it goes on: a view of a few lines on a terminal, a plain line now and then elsewhere.
+
+mod flights;
+mod late;
+mod view;
+
+use std::time::Duration;
+
+use stride::event::{Counts, Event, Flow, Settled, Shut, Storage};
+use stride::governor::Closed;
+use stride::job::{FileName, JobState, escaped};
+use stride::settings::show_duration;
+use stride::store::wall_clock;
+
+pub(crate) use late::Late;
+pub(crate) use view::{NAMED, View};
+
+use super::halt;
+use super::signals;
+use super::terminal::{Terminal, counted, grouped, size};
+use super::when::clock;
+use flights::Flights;
+
+/// How often a plain line is written, in milliseconds.
+pub(crate) const LINE_EVERY: i64 = 10_000;
+/// How often the view is brought up to date at most, in milliseconds.
+const SHOWN_EVERY: i64 = 100;
+/// How long one reason to wait is not said again, in milliseconds.
+const SAID_AGAIN: i64 = 30_000;
+/// How many names a message lists.
+const NAMES: usize = 5;
+
+/// Follows a run. Moments are milliseconds since 1970.
+pub(crate) struct Progress {
+    terminal: Terminal,
+    view: View,
+    flights: Flights,
+    /// Whether the view is shown; otherwise there is a plain line now and then.
+    shows: bool,
+    /// When the view was brought up to date, or a plain line was written.
+    shown: i64,
+    /// What a line last told of the gate, and when.
+    last_gate: Option<(Closed, i64)>,
+}
+
+impl Progress {
+    pub(crate) fn new(terminal: &Terminal) -> Self {
+        let now = wall_clock();
+        Self {
+            terminal: *terminal,
+            view: View {
+                late: Late::new(now),
+                ..View::default()
+            },
+            flights: Flights::default(),
+            shows: false,
+            shown: now,
+            last_gate: None,
+        }
+    }
+
+    /// Takes note of what happened.
+    pub(crate) fn on(&mut self, event: &Event) {
+        let now = wall_clock();
+        let counts = &mut self.view.counts;
+        match event {
+            Event::Started {
+                recovered, counts, ..
+            } => self.start(recovered, counts),
+            Event::Claimed { path, attempt, .. } => {
+                counts.shift(JobState::Pending, JobState::Running);
+                counts.attempts += 1;
+                self.view.late.begun(now);
+                if self.shows {
+                    self.flights.began(attempt.job, path.clone(), now);
+                }
+            }
+            Event::Settled(settled) => self.settled(settled, now),
+            Event::Gate(shut) => self.gate(shut.as_ref(), now),
+            Event::Flow(flow) => self.flow(flow, now),
+            Event::GaveUp { .. } => counts.shift(JobState::Pending, JobState::Failed),
+            Event::Storage(storage) => self.storage(storage),
+            Event::Changed(settings) => self.say(&format!(
+                "changed: threads {}, rate {}",
+                settings.threads, settings.rates
+            )),
+            Event::Stopping { in_flight, halt } => {
+                self.view.stopping = true;
+                let waiting = format!("waiting for {}", counted(*in_flight as u64, "call"));
+                self.say(&match halt {
+                    Some(halt) => format!("{}; {waiting}", halt::reason(halt)),
+                    None => format!("stopping: {waiting}; press Ctrl-C again to stop now"),
+                });
+            }
+            Event::Stopped { counts, .. } => {
+                self.view.counts = *counts;
+                self.end();
+            }
+            Event::Tick => {}
+        }
+        if signals::asked() {
+            self.say(&self.view.line(now));
+        }
+        self.show(now);
+    }
+
+    fn start(&mut self, recovered: &[FileName], counts: &Counts) {
+        self.view.counts = *counts;
+        if !recovered.is_empty() {
+            self.say(&format!(
+                "recovered: {} in doubt, for the run died during their calls: {}",
+                counted(recovered.len() as u64, "file"),
+                names(recovered)
+            ));
+        }
+        let left = counted(counts.pending, "file");
+        self.say(&format!(
+            "calling: {left} to go, {} done before",
+            grouped(counts.done)
+        ));
+        self.shows = self.terminal.animate;
+    }
+
+    /// What comes now are the last words.
+    fn end(&mut self) {
+        if std::mem::take(&mut self.shows) {
+            self.terminal.clear();
+        }
+    }
+
+    fn settled(&mut self, settled: &Settled, now: i64) {
+        let counts = &mut self.view.counts;
+        counts.shift(JobState::Running, settled.state);
+        counts.in_doubt += u64::from(settled.outcome == "in_doubt");
+        let is_last = settled.state != JobState::Pending;
+        self.view.late.ended(is_last, settled.took, now);
+        self.flights.ended(settled.attempt.job);
+    }
+
+    fn gate(&mut self, shut: Option<&Shut>, now: i64) {
+        let gate = shut.map(|shut| (shut.why, now.saturating_add(milliseconds(shut.wait))));
+        self.view.set_gate(gate, now);
+        let Some(Shut { why, wait, message }) = shut else {
+            return;
+        };
+        // The view shows a wait as long as it lasts; an outage needs its cause said all the same.
+        let shown = self.shows && *why == Closed::Throttled;
+        let lately = |(last, at): (Closed, i64)| last == *why && now - at < SAID_AGAIN;
+        if shown || self.last_gate.is_some_and(lately) {
+            return;
+        }
+        self.last_gate = Some((*why, now));
+        let message = escaped(message.as_bytes());
+        self.say(&match why {
+            Closed::Throttled => {
+                format!("throttled: {message}; next try in {}", show_duration(*wait))
+            }
+            Closed::Unreachable => {
+                format!("unreachable: {message}; trying again, with one call at a time")
+            }
+        });
+    }
+
+    fn storage(&mut self, storage: &Storage) {
+        if matches!(storage, Storage::Failed { .. }) {
+            self.view.stopping = true;
+            self.end();
+        }
+        let warning = self.terminal.bold("warning:");
+        self.say(&match storage {
+            Storage::Busy(waited) => format!(
+                "{warning} somebody else has had the database locked for {}; nothing can be recorded meanwhile",
+                show_duration(*waited)
+            ),
+            Storage::NoRoom { free, kept } => format!(
+                "{warning} little room on the disk: {} free, and {} are to stay free (--min-free); no call is made until there is more",
+                size(*free),
+                size(*kept)
+            ),
+            Storage::Room => "there is room on the disk again; calling goes on".to_owned(),
+            Storage::LogGrows(bytes) => format!(
+                "{warning} the log beside the database has {}: some program reads the database without a pause, and keeps it from being folded in",
+                size(*bytes)
+            ),
+            // Where nothing has to be waited for, the error itself comes next.
+            Storage::Failed { in_flight: 0, .. } => return,
+            Storage::Failed { message, in_flight } => format!(
+                "{} {}; waiting for {}, to save what they come to; press Ctrl-C twice to give them up",
+                self.terminal.red("failing:"),
+                escaped(message.as_bytes()),
+                counted(*in_flight as u64, "call")
+            ),
+        });
+    }
+
+    fn flow(&mut self, flow: &Flow, now: i64) {
+        let at = |after: i64| now.saturating_add(after);
+        self.view.limited_by = limited_by(&flow.limited_by, flow.moment.map(at));
+        self.view.finish = flow.finish.map(|finish| at(milliseconds(finish)));
+    }
+
+    fn show(&mut self, now: i64) {
+        let every = if self.shows { SHOWN_EVERY } else { LINE_EVERY };
+        // A clock may be put back.
+        if (0..every).contains(&(now - self.shown)) {
+            return;
+        }
+        self.shown = now;
+        if !self.shows {
+            self.say(&self.view.line(now));
+            return;
+        }
+        self.view.slowest = match self.view.is_ending() {
+            true => self.flights.slowest(NAMED),
+            false => Vec::new(),
+        };
+        self.terminal.show(|columns| self.view.lines(columns, now));
+    }
+
+    /// Writes a line, above the view where there is one.
+    pub(crate) fn say(&self, line: &str) {
+        self.terminal.say(line);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What limits a run, with the moment that belongs to it, in milliseconds since 1970.
+pub(crate) fn limited_by(words: &str, moment: Option<i64>) -> String {
+    match moment {
+        Some(moment) => format!("{words} {}", clock(moment)),
+        None => words.to_owned(),
+    }
+}
+
+/// The first few names, and how many more there are.
+pub(crate) fn names(names: &[FileName]) -> String {
+    let mut shown: Vec<String> = names.iter().take(NAMES).map(ToString::to_string).collect();
+    if names.len() > NAMES {
+        shown.push(format!(
+            "and {} more",
+            grouped((names.len() - NAMES) as u64)
+        ));
+    }
+    shown.join(", ")
+}

@@ -1,0 +1,253 @@
+//! What is known of a run that goes on, and how it is shown. Pure: the moment and the width are arguments. Moments are
+//! milliseconds since 1970.
+
+use std::time::Duration;
+
+use stride::event::Counts;
+use stride::governor::Closed;
+use stride::job::FileName;
+use stride::settings::show_duration;
+
+use super::super::terminal::{counted, grouped};
+use super::super::width::{cut, cut_front, width};
+use super::late::Late;
+
+/// How many calls in flight are named.
+pub(crate) const NAMED: usize = 3;
+/// How long a call has to have been in flight to be named, in milliseconds.
+const SLOW: i64 = 2_000;
+/// Between what is said in one line.
+const BETWEEN: &str = " · ";
+
+/// Where a run stands, how it fares and what it waits for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    pub(crate) counts: Counts,
+    pub(crate) late: Late,
+    /// Why nobody may call, and until when.
+    pub(crate) gate: Option<(Closed, i64)>,
+    /// What keeps the run from going faster, in words.
+    pub(crate) limited_by: String,
+    /// When the last file can be called, at best.
+    pub(crate) finish: Option<i64>,
+    pub(crate) stopping: bool,
+    /// The calls in flight that began first, and when.
+    pub(crate) slowest: Vec<(FileName, i64)>,
+    /// What else there is to say of it.
+    pub(crate) about: Vec<String>,
+}
+
+impl View {
+    /// Whether calls in flight are all that is waited for.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.counts.running > 0 && (self.counts.pending == 0 || self.stopping)
+    }
+
+    /// Takes note of whether anybody may call.
+    pub(crate) fn set_gate(&mut self, gate: Option<(Closed, i64)>, now: i64) {
+        self.late.pause(gate.is_some(), now);
+        self.gate = gate;
+    }
+
+    /// Where the run stands, in lines that take at most so many columns.
+    pub(crate) fn lines(&self, columns: usize, now: i64) -> Vec<String> {
+        let mut lines = vec![self.bar(columns, now)];
+        lines.extend(fill(&self.standing(), columns));
+        lines.extend(fill(&self.flow(now), columns));
+        lines.extend(fill(&self.about, columns));
+        if self.is_ending() {
+            let slow = |(_, began): &&(FileName, i64)| now - began >= SLOW;
+            for (name, began) in self.slowest.iter().filter(slow) {
+                let time = format!("  {}  ", whole(now - began));
+                let room = columns.saturating_sub(width(&time));
+                lines.push(format!("{time}{}", cut_front(&name.to_string(), room)));
+            }
+        }
+        lines.iter().map(|line| cut(line, columns)).collect()
+    }
+
+    /// The same in one plain line, the most important first.
+    pub(crate) fn line(&self, now: i64) -> String {
+        let mut words = self.standing();
+        let known = |word: &String| !word.ends_with(" pending") && !word.ends_with(" in flight");
+        words.retain(known);
+        let mut line = words.join(", ");
+        let flow = match self.gate.is_some() || self.stopping {
+            true => Vec::new(),
+            false => vec![self.end(now)],
+        };
+        for word in flow.into_iter().chain(self.flow(now)) {
+            line.push_str(BETWEEN);
+            line.push_str(&word);
+        }
+        line
+    }
+
+    fn bar(&self, columns: usize, now: i64) -> String {
+        let Counts {
+            total,
+            done,
+            failed,
+            held,
+            ..
+        } = self.counts;
+        let share = match total {
+            0 => 1.0,
+            total => (done + failed + held) as f64 / total as f64,
+        };
+        let cells = (columns / 3).clamp(8, 40);
+        let full = (share * cells as f64) as usize;
+        let bar = match full < cells {
+            true => "━".repeat(full) + "╸" + &"─".repeat(cells - full - 1),
+            false => "━".repeat(cells),
+        };
+        // Where a hundredth takes long, a tenth of it shows that something goes on. Only all is a hundred.
+        let percent = match total {
+            ..10_000 => format!("{:>4.0}%", (share * 100.0).floor()),
+            _ => format!("{:>5.1}%", (share * 1000.0).floor() / 10.0),
+        };
+        format!("{bar}{percent}  {}", self.end(now))
+    }
+
+    /// How many files are in which state.
+    fn standing(&self) -> Vec<String> {
+        let Counts {
+            total,
+            pending,
+            running,
+            done,
+            failed,
+            held,
+            ..
+        } = self.counts;
+        let mut words = vec![format!("{} of {} done", grouped(done), grouped(total))];
+        let others = [
+            (failed, "failed"),
+            (held, "held"),
+            (pending, "pending"),
+            (running, "in flight"),
+        ];
+        let others = others.into_iter().filter(|(number, _)| *number > 0);
+        words.extend(others.map(|(number, word)| format!("{} {word}", grouped(number))));
+        words
+    }
+
+    /// How fast it goes, and what keeps it from going faster.
+    fn flow(&self, now: i64) -> Vec<String> {
+        let calls = counted(self.counts.running, "call");
+        let mut words = Vec::new();
+        if let Some((why, until)) = self.gate {
+            let why = match why {
+                Closed::Throttled => "throttled",
+                Closed::Unreachable => "unreachable",
+            };
+            words.push(match until > now {
+                true => format!("{why}, next try in {}", whole(until - now + 999)),
+                false => format!("{why}, trying"),
+            });
+        }
+        if self.stopping {
+            words.push(format!("stopping, waiting for {calls}"));
+        } else if self.counts.pending == 0 && self.counts.running > 0 {
+            words.push(format!("waiting for the last {calls}"));
+        } else if self.gate.is_none() && !self.limited_by.is_empty() {
+            words.push(format!("limit: {}", self.limited_by));
+        }
+        if self.gate.is_none()
+            && let Some(rate) = self.late.calls(now)
+        {
+            words.push(speed(rate));
+        }
+        words
+    }
+
+    /// When it will end.
+    fn end(&self, now: i64) -> String {
+        if self.stopping {
+            return "stopping".to_owned();
+        }
+        match self.left(now) {
+            Some(left) => format!("ETA {}", rounded(left)),
+            None => "ETA unknown".to_owned(),
+        }
+    }
+
+    /// How long it will take from now on, as far as that can be known: at the pace of late, and not before rates,
+    /// waits and repeats allow for it.
+    fn left(&self, now: i64) -> Option<Duration> {
+        let Counts {
+            pending, running, ..
+        } = self.counts;
+        let until = |moment: i64| Duration::from_millis((moment - now).max(0).unsigned_abs());
+        if pending + running == 0 {
+            return Some(Duration::ZERO);
+        }
+        let opens = match self.gate {
+            Some((Closed::Unreachable, _)) => return None,
+            Some((Closed::Throttled, opens)) => until(opens),
+            None => Duration::ZERO,
+        };
+        if pending == 0 {
+            return self.late.last_call(now);
+        }
+        let best = self.finish.map_or(Duration::ZERO, until).max(opens);
+        match self.late.files(now) {
+            Some(rate) => {
+                let left = Duration::try_from_secs_f64((pending + running) as f64 / rate);
+                left.ok().map(|left| left.saturating_add(opens).max(best))
+            }
+            // Nothing but the clock is waited for.
+            None => Some(best).filter(|best| running == 0 && !best.is_zero()),
+        }
+    }
+}
+
+/// Words in as few lines as they fit into.
+fn fill(words: &[String], columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if width(line) + width(BETWEEN) + width(word) <= columns => {
+                line.push_str(BETWEEN);
+                line.push_str(word);
+            }
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+/// A time that counts, in whole seconds.
+fn whole(ms: i64) -> String {
+    let time = Duration::from_secs((ms.max(0) / 1000).unsigned_abs());
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        _ => show_duration(time).to_string(),
+    }
+}
+
+/// A time that nobody knows to the second.
+fn rounded(time: Duration) -> String {
+    let step = match time.as_secs() {
+        0..120 => 1,
+        120..600 => 5,
+        600..3600 => 60,
+        _ => 600,
+    };
+    let seconds = (time.as_secs_f64() / step as f64).ceil() as u64 * step;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        600..3600 => format!("{} m", seconds / 60),
+        seconds => show_duration(Duration::from_secs(seconds)).to_string(),
+    }
+}
+
+/// Calls in the unit in which they are at least one.
+fn speed(rate: f64) -> String {
+    match rate {
+        100.0.. => format!("{} calls/s", grouped(rate as u64)),
+        1.0.. => format!("{rate:.1} calls/s"),
+        0.02.. => format!("{:.1} calls/min", rate * 60.0),
+        _ => format!("{:.1} calls/h", rate * 3600.0),
+    }
+}

@@ -1,0 +1,165 @@
+//! `status --watch`: the view of a run that another process works on, read from its database.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use stride::event::Counts;
+use stride::governor::Closed;
+use stride::job::FileName;
+use stride::store::{Lock, Reader, StoreError, wall_clock};
+
+use super::args::Status;
+use super::error::Problem;
+use super::exit;
+use super::look::{printed, status};
+use super::progress::{LINE_EVERY, Late, NAMED, View, limited_by};
+use super::signals;
+use super::terminal::Terminal;
+use super::when::clock;
+
+/// How often the database is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Shows where a run stands until no process works on it any more, and then what `status` says.
+pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
+    let signals = signals::handed_over()?;
+    // The view is for people. Where stdout is not in front of them, it gets lines.
+    let shows = terminal.animate && io::stdout().is_terminal();
+    let cleared = Cleared(terminal);
+    let mut watched: Option<Watched> = None;
+    loop {
+        let now = wall_clock();
+        match (look(db, now), &mut watched) {
+            (Ok(None), _) => break,
+            (Ok(Some(look)), Some(watched)) => watched.take(look, now),
+            (Ok(Some(look)), None) => watched = Some(Watched::new(look, now)),
+            // Somebody has it locked for a moment; what was seen before is still the best there is.
+            (Err(StoreError::Locked { .. }), Some(_)) => {}
+            (Err(error), _) => return Err(error.into()),
+        }
+        if let Some(watched) = &mut watched {
+            if shows {
+                terminal.show(|columns| watched.view.lines(columns, now));
+            } else if let Some(line) = watched.line(now) {
+                let mut out = io::stdout().lock();
+                let result = writeln!(out, "{line}").and_then(|()| out.flush());
+                if result.is_err() {
+                    return printed(result);
+                }
+            }
+        }
+        match signals.recv_timeout(LOOK_EVERY) {
+            Ok(signal) => return Ok(exit::signalled(signal)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    drop(cleared);
+    let plain = Status {
+        json: false,
+        watch: false,
+    };
+    status(db, &plain)
+}
+
+/// Takes away what is shown, however it ends.
+struct Cleared<'t>(&'t Terminal);
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What one look at the database has found.
+struct Look {
+    counts: Counts,
+    gate: Option<(Closed, i64)>,
+    limited_by: String,
+    finish: Option<i64>,
+    slowest: Vec<(FileName, i64)>,
+    about: Vec<String>,
+}
+
+/// Looks at the run, in one short transaction; `None` where no process works on it.
+fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
+    let reader = Reader::open(db)?;
+    let info = reader.info()?;
+    let holder = Lock::holder(db).filter(|_| info.ended.is_none());
+    let (Some(holder), Some(started)) = (holder, info.started) else {
+        return Ok(None);
+    };
+    let counts = reader.counts()?;
+    let noted = reader.noted()?;
+    let mut about = vec![format!("process {} since {}", holder.pid, clock(started))];
+    if let Some(finish) = noted.finish.filter(|finish| *finish > now) {
+        about.push(format!("earliest end {}", clock(finish)));
+    }
+    Ok(Some(Look {
+        counts,
+        gate: noted
+            .closed_until
+            .filter(|until| *until > now)
+            .map(|until| (Closed::Throttled, until)),
+        limited_by: noted
+            .limited_by
+            .map(|words| limited_by(&words, noted.limited_at))
+            .unwrap_or_default(),
+        finish: noted.finish,
+        slowest: match counts.pending {
+            0 => reader.in_flight(NAMED)?,
+            _ => Vec::new(),
+        },
+        about,
+    }))
+}
+
+/// A run that is being watched.
+struct Watched {
+    view: View,
+    /// When a plain line was written, and whether nobody could call then.
+    last_line: Option<(i64, bool)>,
+}
+
+impl Watched {
+    fn new(look: Look, now: i64) -> Self {
+        let mut watched = Self {
+            view: View {
+                counts: look.counts,
+                late: Late::new(now),
+                ..View::default()
+            },
+            last_line: None,
+        };
+        watched.take(look, now);
+        watched
+    }
+
+    /// What has ended is the difference between two looks.
+    fn take(&mut self, look: Look, now: i64) {
+        let calls = |counts: &Counts| counts.attempts - counts.running.min(counts.attempts);
+        let files = |counts: &Counts| counts.done + counts.failed + counts.held;
+        let view = &mut self.view;
+        let since =
+            |number: fn(&Counts) -> u64| number(&look.counts).saturating_sub(number(&view.counts));
+        let (calls, files) = (since(calls), since(files));
+        view.late.count(calls, files, now);
+        view.set_gate(look.gate, now);
+        (view.counts, view.finish, view.limited_by) = (look.counts, look.finish, look.limited_by);
+        (view.slowest, view.about) = (look.slowest, look.about);
+    }
+
+    /// A plain line, if it is time for one or somebody may call, or not, who could not, or could, before.
+    fn line(&mut self, now: i64) -> Option<String> {
+        let closed = self.view.gate.is_some();
+        let is_told =
+            |(at, told): (i64, bool)| told == closed && (0..LINE_EVERY).contains(&(now - at));
+        if self.last_line.is_some_and(is_told) {
+            return None;
+        }
+        self.last_line = Some((now, closed));
+        Some(self.view.line(now))
+    }
+}
