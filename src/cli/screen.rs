@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use console::Term;
 
 use super::environment;
-use super::width::rows;
+use super::width::{rows, width};
 
 /// The process's one terminal.
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
@@ -128,7 +128,13 @@ impl Screen {
             let _ = write!(out, "\x1b[?7h{said}\n\x1b[?7l");
         }
         for (i, line) in lines.iter().enumerate() {
-            if !in_place || anew || self.lines.get(i) != Some(line) {
+            let before = self.lines.get(i).filter(|_| in_place);
+            if anew || before != Some(line) {
+                // What is cleared behind a text is a part of its row for some terminals (tmux), and takes another row when
+                // there are fewer columns; what is cleared as a whole is not.
+                if before.is_some_and(|before| width(before) > width(line)) {
+                    out.push_str("\x1b[2K");
+                }
                 let _ = write!(out, "{line}\x1b[K");
             }
             out.push('\n');
@@ -203,6 +209,7 @@ mod tests {
 
         fn control(&mut self, words: &str) {
             match words {
+                "2K" => self.rows[self.row].clear(),
                 "K" => self.rows[self.row].truncate(self.column),
                 "J" => {
                     self.rows[self.row].truncate(self.column);

@@ -98,6 +98,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_cut_fits(text in "\\PC*", columns in 0..50_usize) {
             for cut in [cut(&text, columns), cut_front(&text, columns)] {

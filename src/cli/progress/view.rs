@@ -125,7 +125,8 @@ impl View {
             (failed, "failed"),
             (held, "held"),
             (pending, "pending"),
-            (running, "in flight"),
+            // Where they are all that is waited for, it is said so.
+            (if self.is_ending() { 0 } else { running }, "in flight"),
         ];
         let others = others.into_iter().filter(|(number, _)| *number > 0);
         words.extend(others.map(|(number, word)| format!("{} {word}", grouped(number))));
@@ -154,6 +155,7 @@ impl View {
             words.push(format!("limit: {}", self.limited_by));
         }
         if self.gate.is_none()
+            && !self.is_ending()
             && let Some(rate) = self.late.calls(now)
         {
             words.push(speed(rate));
@@ -234,7 +236,7 @@ fn rounded(time: Duration) -> String {
         600..3600 => 60,
         _ => 600,
     };
-    let seconds = (time.as_secs_f64() / step as f64).ceil() as u64 * step;
+    let seconds = ((time.as_secs_f64() / step as f64).ceil() as u64).saturating_mul(step);
     match seconds {
         0..60 => format!("{seconds} s"),
         600..3600 => format!("{} m", seconds / 60),
@@ -251,3 +253,6 @@ fn speed(rate: f64) -> String {
         _ => format!("{:.1} calls/h", rate * 3600.0),
     }
 }
+
+#[cfg(test)]
+mod tests;
