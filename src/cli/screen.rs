@@ -108,7 +108,7 @@ impl Screen {
         reflows: bool,
         anew: bool,
     ) -> String {
-        let in_place = said.is_none() && columns == self.columns;
+        let in_place = said.is_none() && columns == self.columns && !lines.is_empty();
         let is_empty = said.is_none() && lines.is_empty() && self.lines.is_empty();
         if is_empty || in_place && !anew && lines == self.lines {
             return String::new();
@@ -122,7 +122,11 @@ impl Screen {
             let _ = write!(out, "\x1b[{up}A");
         }
         if !in_place {
-            out.push_str("\x1b[J");
+            out.push_str("\x1b[2K");
+            if up > 0 {
+                // Not from the first row on: who clears all of a screen may want to keep what was on it (tmux).
+                out.push_str("\n\x1b[J\x1b[1A");
+            }
         }
         if let Some(said) = said {
             let _ = write!(out, "\x1b[?7h{said}\n\x1b[?7l");
@@ -139,8 +143,11 @@ impl Screen {
             }
             out.push('\n');
         }
-        // What was below, and what was typed meanwhile.
-        out.push_str("\x1b[J\x1b[?7h");
+        if !lines.is_empty() {
+            // What was below, and what was typed meanwhile.
+            out.push_str("\x1b[J");
+        }
+        out.push_str("\x1b[?7h");
         (self.lines, self.columns) = (lines, columns);
         out
     }
@@ -226,9 +233,9 @@ mod tests {
         fn shows(&self, expected: &[&str]) {
             let rows = self.rows.iter().map(|row| row.iter().collect::<String>());
             let rows: Vec<String> = rows.collect();
-            assert_eq!(rows[..rows.len() - 1], *expected);
-            assert_eq!(rows[rows.len() - 1], "");
-            assert_eq!((self.row, self.column), (rows.len() - 1, 0));
+            assert_eq!(rows[..self.row], *expected);
+            assert_eq!(rows[self.row..].concat(), "");
+            assert_eq!(self.column, 0);
             assert!(self.wraps);
         }
     }

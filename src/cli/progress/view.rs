@@ -150,7 +150,10 @@ impl View {
         if self.stopping {
             words.push(format!("stopping, waiting for {calls}"));
         } else if self.counts.pending == 0 && self.counts.running > 0 {
-            words.push(format!("waiting for the last {calls}"));
+            words.push(match self.counts.running {
+                1 => "waiting for the last call".to_owned(),
+                _ => format!("waiting for the last {calls}"),
+            });
         } else if self.gate.is_none() && !self.limited_by.is_empty() {
             words.push(format!("limit: {}", self.limited_by));
         }

@@ -8,6 +8,7 @@ mod failures;
 mod finish;
 mod judging;
 mod list;
+mod live;
 mod misuse;
 mod options;
 mod outputs;
@@ -17,6 +18,7 @@ mod request;
 mod secrets;
 mod stop;
 mod table;
+mod tmux;
 mod trial;
 mod whole;
 

@@ -89,7 +89,7 @@ fn a_large_run_shows_tenths_of_a_hundredth() {
         &[
             "━━━━━━━━━━━━╸ 99.9%  ETA unknown",
             "9,999,999 of 10,000,000 done",
-            "waiting for the last 1 call",
+            "waiting for the last call",
         ],
     );
 }

@@ -1,0 +1,417 @@
+//! What people see: the program in a real terminal, tmux's.
+//!
+//! `tests/data/screens/` has the screens, with placeholders for what is another time another. The tests write them anew
+//! where `STRIDE_REWRITE` is set; then a look at the differences is the check.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Place, until};
+use crate::support::{FakeApi, Gate, LIMIT, Reply};
+
+/// Whether tmux is here. A machine without it leaves these tests out, but for one that has to have everything.
+fn is_here() -> bool {
+    let mut tmux = Command::new("tmux");
+    let is_here = tmux.arg("-V").stdout(Stdio::null()).status().is_ok();
+    let required = std::env::var_os("STRIDE_REQUIRE_TOOLS").is_some();
+    assert!(is_here || !required, "tmux is not here");
+    if !is_here {
+        let _ = writeln!(io::stderr(), "left out: tmux is not here");
+    }
+    is_here
+}
+
+/// A terminal with one command in it.
+struct Terminal<'p> {
+    place: &'p Place,
+    /// The socket of a tmux that knows of nothing else.
+    socket: PathBuf,
+}
+
+impl<'p> Terminal<'p> {
+    /// A terminal of so many columns, in which a command of stride's is given. What it ends with is shown after `=>`.
+    fn new(place: &'p Place, columns: usize, words: &[&str]) -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        // The one before may still have its socket.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let socket = place.at(format!(".tmux-{number}"));
+        let terminal = Self { place, socket };
+        let columns = columns.to_string();
+        let size = ["-x", &columns, "-y", "16"];
+        let start = [&["-u", "-f", "/dev/null", "new-session", "-d"], &size[..]].concat();
+        // A shell that is told of Ctrl-C, too, and goes on.
+        let shell = "trap : INT; \"$@\"; echo \"=> $?\"; exec cat";
+        let command = place.command(words);
+        let program = command.get_program().to_str().unwrap().to_owned();
+        let mut all = vec!["--", "sh", "-c", shell, "sh", &program];
+        all.extend(command.get_args().map(|word| word.to_str().unwrap()));
+        terminal.tmux(&[start, all].concat());
+        terminal
+    }
+
+    fn tmux(&self, words: &[&str]) -> String {
+        let mut tmux = Command::new("tmux");
+        tmux.arg("-S").arg(&self.socket).args(words);
+        tmux.current_dir(self.place.at("")).env_clear();
+        // Times are shown in the zone of the place.
+        let output = tmux
+            .envs([
+                ("PATH", "/usr/bin:/bin"),
+                ("LC_ALL", "C.UTF-8"),
+                ("TZ", "UTC"),
+            ])
+            .env("HOME", self.place.at(".home"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn press(&self, key: &str) {
+        self.tmux(&["send-keys", key]);
+    }
+
+    fn resize(&self, columns: usize) {
+        self.tmux(&["resize-window", "-x", &columns.to_string()]);
+    }
+
+    /// All rows that are there, those that have left at the top too.
+    fn rows(&self) -> String {
+        let rows = self.tmux(&["capture-pane", "-p", "-S", "-"]);
+        rows.trim_end().to_owned() + "\n"
+    }
+
+    /// Waits until a row has some text.
+    #[track_caller]
+    fn until_shows(&self, text: &str) {
+        until(|| self.rows().contains(text));
+    }
+
+    /// Waits until the terminal has all of these texts and is the stored screen of this name.
+    #[track_caller]
+    fn is(&self, name: &str, texts: &[&str]) {
+        let file = format!(
+            "{}/tests/data/screens/{name}.txt",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let rewrites = std::env::var_os("STRIDE_REWRITE").is_some();
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        let began = Instant::now();
+        loop {
+            let rows = masked(&self.rows());
+            let complete = texts.iter().all(|text| rows.contains(text));
+            if complete && rewrites {
+                fs::write(file, rows).unwrap();
+                return;
+            }
+            if complete && rows == expected {
+                return;
+            }
+            assert!(
+                began.elapsed() < LIMIT,
+                "not the screen {name}, which STRIDE_REWRITE=1 writes anew:\n{rows}"
+            );
+        }
+    }
+
+    /// That a shell's next prompt would be where it should, and seen, and its lines wrapped.
+    #[track_caller]
+    fn is_clean(&self) {
+        let state = "#{cursor_flag} #{wrap_flag} #{cursor_x}";
+        assert_eq!(self.tmux(&["display-message", "-p", state]), "1 1 0\n");
+    }
+}
+
+impl Drop for Terminal<'_> {
+    fn drop(&mut self) {
+        let mut tmux = Command::new("tmux");
+        let _ = tmux.arg("-S").arg(&self.socket).arg("kill-server").status();
+    }
+}
+
+/// Rows with placeholders for times, rates and numbers of processes.
+fn masked(rows: &str) -> String {
+    let mut out = String::new();
+    for row in rows.lines() {
+        let mut words: Vec<String> = row.split(" · ").map(mask).collect();
+        if let [word] = &mut words[..]
+            && let Some(rest) = word.strip_prefix("  ")
+            && let Some((time, name)) = rest.split_once("  ")
+            && time.ends_with(" s")
+        {
+            *word = format!("  <time>  {name}");
+        }
+        out.push_str(&words.join(" · "));
+        out.push('\n');
+    }
+    out
+}
+
+fn mask(word: &str) -> String {
+    // Which of the calls was cut off first is chance.
+    if let Some((before, names)) = word.rsplit_once(": ")
+        && before.starts_with("in doubt: ")
+    {
+        let mut names: Vec<&str> = names.split(", ").collect();
+        names.sort_unstable();
+        return format!("{before}: {}", names.join(", "));
+    }
+    if word.starts_with("in ") && word.ends_with(" s") {
+        return "in <time>".to_owned();
+    }
+    for label in [
+        "ETA ",
+        "next try in ",
+        "earliest end ",
+        " calls in ",
+        " call in ",
+    ] {
+        if let Some((before, time)) = word.split_once(label)
+            && !time.is_empty()
+        {
+            return format!("{before}{label}<time>");
+        }
+    }
+    if let Some((rate, _)) = word.split_once(" calls/")
+        && rate.parse::<f64>().is_ok()
+    {
+        return "<rate>".to_owned();
+    }
+    match word
+        .strip_prefix("process ")
+        .and_then(|rest| rest.split_once(" since "))
+    {
+        Some(_) => "process <pid> since <time>".to_owned(),
+        None => word.to_owned(),
+    }
+}
+
+/// A service that refuses file 5, and answers for files from this one on only when the gate is open. A file's number is
+/// its place in the list, in which the bystander is the first.
+fn held_from(first: usize) -> (FakeApi, Gate) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let api = FakeApi::start(move |request| match request.target[1..].parse().unwrap() {
+        5 => Reply::status(422),
+        file if file >= first => Reply::json(1).when(&held),
+        _ => Reply::json(1),
+    });
+    (api, gate)
+}
+
+/// A run of 20 files and a bystander that stands still: 11 are done, one has failed, and of the others four are being
+/// called.
+struct Still {
+    place: Place,
+    gate: Gate,
+    api: FakeApi,
+    url: String,
+    bystander: Vec<Vec<String>>,
+}
+
+impl Still {
+    fn new() -> Self {
+        let (api, gate) = held_from(13);
+        let place = Place::new();
+        let url = format!("{}/{{index}}", api.url());
+        let bystander = place.with_bystander(&url);
+        place.texts(20);
+        Self {
+            place,
+            gate,
+            api,
+            url,
+            bystander,
+        }
+    }
+
+    fn run(&self) -> Vec<&str> {
+        vec!["run", "-j", "4", "--url", &self.url, "texts"]
+    }
+
+    fn terminal(&self, columns: usize) -> Terminal<'_> {
+        let terminal = Terminal::new(&self.place, columns, &self.run());
+        self.api.wait_for(17);
+        terminal
+    }
+
+    fn end(self) {
+        assert_eq!(self.place.bystander(), self.bystander);
+    }
+}
+
+/// The bar of such a run, on a terminal of so many columns.
+fn bar(columns: usize) -> String {
+    let cells = ((columns - 1) / 3).clamp(8, 40);
+    let full = 13 * cells / 21;
+    format!("{}╸{} ", "━".repeat(full), "─".repeat(cells - full - 1))
+}
+
+#[test]
+fn a_run_is_shown_as_wide_as_the_terminal_is() {
+    if !is_here() {
+        return;
+    }
+    for columns in [40, 80, 200] {
+        let still = Still::new();
+        let terminal = still.terminal(columns);
+        terminal.is(
+            &format!("run-{columns}"),
+            &[&bar(columns), "4 in flight", "<rate>"],
+        );
+        still.gate.open();
+        terminal.is(&format!("end-{columns}"), &["=> 3"]);
+        terminal.is_clean();
+        drop(terminal);
+        still.end();
+    }
+}
+
+#[test]
+fn a_run_is_shown_as_wide_as_the_terminal_has_become() {
+    if !is_here() {
+        return;
+    }
+    let still = Still::new();
+    let terminal = still.terminal(80);
+    terminal.is("run-80", &["4 in flight", "<rate>"]);
+    for (number, columns) in [40, 200, 37, 80].into_iter().enumerate() {
+        terminal.resize(columns);
+        terminal.is(
+            &format!("resized-{}-{columns}", number + 1),
+            &[&bar(columns), "4 in flight", "<rate>"],
+        );
+    }
+    still.gate.open();
+    terminal.is("resized-end", &["=> 3"]);
+    terminal.is_clean();
+    drop(terminal);
+    still.end();
+}
+
+#[test]
+fn ctrl_c_leaves_the_terminal_as_it_should_be() {
+    if !is_here() {
+        return;
+    }
+    let still = Still::new();
+    let terminal = still.terminal(80);
+    terminal.until_shows("4 in flight");
+    terminal.press("C-c");
+    // Those that are waited for are named after a while.
+    terminal.until_shows(" s  texts/001");
+    still.gate.open();
+    terminal.is("stopped", &["=> 130"]);
+    terminal.is_clean();
+    drop(terminal);
+    still.end();
+
+    let still = Still::new();
+    let terminal = still.terminal(200);
+    terminal.until_shows("4 in flight");
+    terminal.press("C-c");
+    terminal.until_shows("stopping: ");
+    terminal.press("C-c");
+    terminal.is("stopped-at-once", &["=> 130"]);
+    terminal.is_clean();
+    drop(terminal);
+    still.end();
+}
+
+#[test]
+fn the_last_call_is_named_when_it_drags() {
+    if !is_here() {
+        return;
+    }
+    let (api, gate) = held_from(4);
+    let place = Place::new();
+    let url = format!("{}/{{index}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(3);
+    place.write("texts/会議/録音-2026-11-28-会議室の録音-第一部.txt", "0004");
+    for columns in [40, 80] {
+        let words = ["run", "-j", "2", "--url", &url, "texts"];
+        let terminal = Terminal::new(&place, columns, &words);
+        terminal.is(&format!("last-call-{columns}"), &["第一部.txt"]);
+        terminal.press("C-c");
+        terminal.press("C-c");
+        terminal.until_shows("=> 130");
+        terminal.is_clean();
+    }
+    gate.open();
+    place.stride(&["resume"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_wait_that_the_service_asks_for_is_shown() {
+    if !is_here() {
+        return;
+    }
+    let api = FakeApi::start(|request| match &*request.target {
+        "/2" => Reply::status(429).header("retry-after", "600"),
+        _ => Reply::json(1),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{index}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(5);
+    let terminal = Terminal::new(&place, 80, &["run", "-j", "1", "--url", &url, "texts"]);
+    terminal.is("throttled", &["throttled"]);
+    terminal.press("C-c");
+    terminal.until_shows("=> 130");
+    terminal.is_clean();
+    drop(terminal);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn who_asks_by_sigusr1_is_answered_above_the_view() {
+    if !is_here() {
+        return;
+    }
+    let still = Still::new();
+    let terminal = still.terminal(80);
+    terminal.is("run-80", &["4 in flight", "<rate>"]);
+    let pid = still.place.status()["pid"].as_i64().unwrap();
+    let run = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    kill_process(run, Signal::USR1).unwrap();
+    terminal.is("asked", &["done, 1 failed · "]);
+    still.gate.open();
+    terminal.until_shows("=> 3");
+    terminal.is_clean();
+    drop(terminal);
+    still.end();
+}
+
+#[test]
+fn a_run_is_watched_from_another_terminal() {
+    if !is_here() {
+        return;
+    }
+    let still = Still::new();
+    let run = still.place.begin(&still.run());
+    still.api.wait_for(17);
+    let watch = Terminal::new(&still.place, 80, &["status", "--watch"]);
+    watch.is("watch", &["4 in flight", "process <pid>"]);
+    watch.press("C-c");
+    watch.is("watch-left", &["=> 130"]);
+    watch.is_clean();
+    drop(watch);
+    let watch = Terminal::new(&still.place, 40, &["status", "--watch"]);
+    watch.is("watch-40", &["4 in flight", "process <pid>"]);
+    still.gate.open();
+    run.end().expect(3);
+    watch.until_shows("=> 0");
+    watch.until_shows("runner  the last one finished");
+    assert!(!watch.rows().contains('━'), "{}", watch.rows());
+    watch.is_clean();
+    drop(watch);
+    still.end();
+}
