@@ -56,12 +56,15 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a run, or go on with it
+    #[command(after_help = LOOKING_ON)]
     Run(Box<Run>),
     /// Call one file, in full view; nothing is recorded
     Try(Box<Try>),
     /// Go on with a run, with the settings it has
+    #[command(after_help = LOOKING_ON)]
     Resume(Box<ResumeAll>),
     /// Call failed or held files again
+    #[command(after_help = LOOKING_ON)]
     Retry(Box<Retry>),
     /// Change how fast a run goes and when it stops, also while it goes on
     Set(Box<Live>),
@@ -173,6 +176,11 @@ pub(crate) enum ListFormat {
     /// A table of JSON objects, one a line
     Jsonl,
 }
+
+/// How to see from elsewhere where a run stands.
+const LOOKING_ON: &str = "\
+While it goes on, `stride status --watch` shows in another terminal where it stands, and the signal SIGUSR1 \
+(kill -USR1 PID) makes it say so in a line.";
 
 /// The heading of what a run remembers.
 pub(crate) const KEPT: &str = "Settings, kept until given again";

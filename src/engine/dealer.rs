@@ -303,6 +303,10 @@ mod tests {
         );
         assert_eq!(dealer.deal(0, NOW), Deal::Job(JobId(1)));
         assert_eq!(dealer.deal(0, NOW), Deal::Wait(NOW + wait));
+        assert_eq!(dealer.last_due(), NOW + wait);
+        dealer.put_back(JobId(1), Position(1), NOW + 2 * wait);
+        let due = (dealer.next_due(), dealer.last_due());
+        assert_eq!(due, (Some(NOW + wait), NOW + 2 * wait));
     }
 
     #[test]

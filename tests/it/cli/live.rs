@@ -139,12 +139,12 @@ fn whoever_watches_is_gone_at_a_signal() {
         let place = Place::new();
         let url = format!("{}/{{index}}", api.url());
         let bystander = place.with_bystander(&url);
-        place.texts(3);
+        place.texts(6);
         let run = place.begin(&["run", "-j", "2", "--url", &url, "texts"]);
-        api.wait_for(4);
+        api.wait_for(5);
         let (watched, mut lines) = watch(&place);
         let first = within_limit(move || lines.next().unwrap());
-        assert!(first.starts_with("3 of 4 done · "), "{first}");
+        assert!(first.starts_with("3 of 7 done · "), "{first}");
         kill_process(Pid::from_child(&watched), signal).unwrap();
         let output = within_limit(move || watched.wait_with_output().unwrap());
         assert_eq!(output.status.code(), Some(code));

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stride::caller::FnCaller;
+use stride::engine::Urgency;
+use stride::event::Event;
 use stride::job::{Answer, Class, Failure, JobState, Outcome};
 use stride::settings::Settings;
 
-use super::{Calls, callers, name, run, settings, settled};
+use super::{Calls, Running, callers, name, run, settings, settled};
 use crate::support::{Fixture, failed, succeeded, throttled, unsendable};
 
 /// Runs one job, `a`, beside one that succeeds, through these outcomes.
@@ -133,6 +135,36 @@ fn a_repeat_waits_no_longer_than_it_is_told_to() {
     assert_eq!((outline.counts.done, calls.len()), (5, 5));
     assert!(began.elapsed() < Duration::from_secs(60));
     assert_eq!(settled(&events)[0].state, JobState::Pending);
+}
+
+#[test]
+fn a_run_that_waits_for_repeats_says_until_when() {
+    let fixture = Fixture::numbered(3);
+    let script = |job: &_, _: &_, _: &_| match name(job).as_str() {
+        "0" => transient(),
+        _ => succeeded("1"),
+    };
+    let hour = Duration::from_secs(3600);
+    let settings = Settings {
+        retry_delay: hour,
+        retry_max_delay: hour,
+        ..settings()
+    };
+    let running = Running::start(fixture.open(), callers(2, script), &settings);
+    let repeats = |event: &Event| match event {
+        Event::Flow(flow) if flow.limited_by == "the next repeat at" => Some(flow.clone()),
+        _ => None,
+    };
+    running.wait_until(|events| events.iter().any(|event| repeats(event).is_some()));
+    running.stop.ask(Urgency::Drain);
+    let (outline, events, store) = running.finish();
+    assert_eq!((outline.counts.done, outline.counts.pending), (3, 1));
+    let flow = events.iter().find_map(repeats).unwrap();
+    let moment = u64::try_from(flow.moment.unwrap()).unwrap();
+    let finish = u64::try_from(flow.finish.unwrap().as_millis()).unwrap();
+    assert_eq!(finish, moment, "the next one is the last one");
+    assert!((1..=3_600_000).contains(&moment), "{moment}");
+    store.close().unwrap();
 }
 
 #[test]

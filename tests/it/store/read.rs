@@ -137,3 +137,26 @@ fn a_reader_does_not_see_what_is_not_committed() {
     group.commit().unwrap();
     assert_eq!(fixture.reader().counts().unwrap().running, 1);
 }
+
+#[test]
+fn what_is_in_flight_is_named_the_longest_first() {
+    let fixture = Fixture::new(&["a", "b", "c", "d"]);
+    let mut store = fixture.start();
+    for (name, started) in [("a", 3), ("b", 1), ("c", 2)] {
+        claim(&mut store, fixture.id(name));
+        let sql = "UPDATE attempt SET started = ?1 WHERE job = ?2";
+        fixture
+            .sql()
+            .execute(sql, (started, fixture.id(name).0))
+            .unwrap();
+    }
+    // An earlier call of the same job is no call in flight.
+    let again = attempt(&mut store, fixture.id("d"), in_doubt());
+    assert_eq!(again, JobState::Pending);
+    claim(&mut store, fixture.id("d"));
+    let named = |(name, started): (&str, i64)| (FileName::from(name), started);
+    let first = fixture.reader().in_flight(3).unwrap();
+    assert_eq!(first, [("b", 1), ("c", 2), ("a", 3)].map(named));
+    let all = fixture.reader().in_flight(9).unwrap();
+    assert_eq!(all.len(), 4);
+}
