@@ -55,6 +55,8 @@ pub(crate) fn main() -> ExitCode {
     let terminal = Terminal::new(args.color);
     signals::outlive_size_limit();
     signals::hear_questions();
+    signals::notice_pauses();
+    screen::make_way_for_panics();
     // The library's own threads hand their panics on; whoever panicked has said where.
     match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
         Err(_) => {

@@ -7,12 +7,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use console::Term;
 
 use super::environment;
+use super::signals;
 use super::width::{rows, width};
 
 /// The process's one terminal.
@@ -66,6 +68,19 @@ pub(crate) fn clear() {
     }
 }
 
+/// From now on the lines are taken away before a thread that panics says so: what it says knows nothing of them.
+pub(crate) fn make_way_for_panics() {
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        // Whoever panics here has it already.
+        if let Ok(mut screen) = SCREEN.try_lock() {
+            let (_, columns) = size();
+            screen.turn(None, Vec::new(), columns, true);
+        }
+        tell(panicked);
+    }));
+}
+
 fn screen() -> MutexGuard<'static, Screen> {
     SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -86,6 +101,10 @@ impl Screen {
     }
 
     fn turn(&mut self, said: Option<&str>, lines: Vec<String>, columns: usize, anew: bool) {
+        if signals::continued() {
+            // Meanwhile others have written below them.
+            self.lines.clear();
+        }
         let keeps_rows = environment::is_set("XTERM_VERSION") || environment::is_set("STY");
         // What runs in tmux is told of the terminal that tmux was begun in.
         let reflows = !keeps_rows || environment::is_set("TMUX");

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use stride::engine::{Stop, Urgency};
@@ -91,6 +91,8 @@ pub(crate) fn outlive_size_limit() {
 
 /// Whether somebody has asked, and has not been answered.
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+/// Whether the process was stopped and goes on again.
+static CONTINUED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// From now on SIGUSR1 is a question where the run stands. Without this it would end the process, at the latest while
 /// it is not yet calling.
@@ -102,6 +104,17 @@ pub(crate) fn hear_questions() {
 /// Whether somebody has asked where the run stands, since this was looked at last.
 pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed) && ASKED.swap(false, Ordering::Relaxed)
+}
+
+/// From now on it is noticed when the process was stopped (Ctrl-Z), and goes on.
+pub(crate) fn notice_pauses() {
+    // Without a handler, it goes on all the same.
+    let _ = signal_hook::flag::register(SIGCONT, Arc::clone(&CONTINUED));
+}
+
+/// Whether the process was stopped and goes on again, since this was looked at last.
+pub(crate) fn continued() -> bool {
+    CONTINUED.load(Ordering::Relaxed) && CONTINUED.swap(false, Ordering::Relaxed)
 }
 
 /// From now on the signals that end a process are handed over, for somebody who only looks.

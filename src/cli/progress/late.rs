@@ -99,6 +99,13 @@ impl Late {
         }
     }
 
+    /// Whether nothing has ended for a while.
+    pub(crate) fn is_quiet(&self, now: i64) -> bool {
+        let worked = self.worked(now);
+        let last = self.ended.back();
+        last.is_none_or(|last| worked - last.second * 1000 > LATE)
+    }
+
     /// Calls that end in a second.
     pub(crate) fn calls(&self, now: i64) -> Option<f64> {
         self.per_second(now, |ended| ended.calls)
@@ -177,6 +184,15 @@ mod tests {
         assert!(late.ended.len() < 10);
         steady(&mut late, BEGAN + 1_000_000, 5_000, 1);
         assert!(late.ended.len() < 610, "{}", late.ended.len());
+    }
+
+    #[test]
+    fn it_is_quiet_when_nothing_has_ended_for_a_while() {
+        let mut late = Late::new(BEGAN);
+        assert!(late.is_quiet(BEGAN));
+        late.count(1, 0, BEGAN + 2_000);
+        assert!(!late.is_quiet(BEGAN + 17_000));
+        assert!(late.is_quiet(BEGAN + 17_001));
     }
 
     #[test]

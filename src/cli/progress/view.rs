@@ -159,11 +159,17 @@ impl View {
         }
         if self.gate.is_none()
             && !self.is_ending()
+            && !self.is_waiting(now)
             && let Some(rate) = self.late.calls(now)
         {
             words.push(speed(rate));
         }
         words
+    }
+
+    /// Whether nothing but the clock is waited for: what is left may not be called yet.
+    fn is_waiting(&self, now: i64) -> bool {
+        self.counts.running == 0 && self.late.is_quiet(now)
     }
 
     /// When it will end.
@@ -196,13 +202,15 @@ impl View {
             return self.late.last_call(now);
         }
         let best = self.finish.map_or(Duration::ZERO, until).max(opens);
+        if self.is_waiting(now) {
+            return Some(best).filter(|best| !best.is_zero());
+        }
         match self.late.files(now) {
             Some(rate) => {
                 let left = Duration::try_from_secs_f64((pending + running) as f64 / rate);
                 left.ok().map(|left| left.saturating_add(opens).max(best))
             }
-            // Nothing but the clock is waited for.
-            None => Some(best).filter(|best| running == 0 && !best.is_zero()),
+            None => None,
         }
     }
 }

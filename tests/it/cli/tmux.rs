@@ -73,8 +73,9 @@ impl<'p> Terminal<'p> {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn press(&self, key: &str) {
-        self.tmux(&["send-keys", key]);
+    fn press(&self, keys: &str) {
+        let keys: Vec<&str> = keys.split(' ').collect();
+        self.tmux(&[&["send-keys"], &keys[..]].concat());
     }
 
     fn resize(&self, columns: usize) {
@@ -241,6 +242,12 @@ impl Still {
         terminal
     }
 
+    /// The run's process.
+    fn pid(&self) -> Pid {
+        let pid = self.place.status()["pid"].as_i64().unwrap();
+        Pid::from_raw(pid.try_into().unwrap()).unwrap()
+    }
+
     fn end(self) {
         assert_eq!(self.place.bystander(), self.bystander);
     }
@@ -379,10 +386,28 @@ fn who_asks_by_sigusr1_is_answered_above_the_view() {
     let still = Still::new();
     let terminal = still.terminal(80);
     terminal.is("run-80", &["4 in flight", "<rate>"]);
-    let pid = still.place.status()["pid"].as_i64().unwrap();
-    let run = Pid::from_raw(pid.try_into().unwrap()).unwrap();
-    kill_process(run, Signal::USR1).unwrap();
+    kill_process(still.pid(), Signal::USR1).unwrap();
     terminal.is("asked", &["done, 1 failed · "]);
+    still.gate.open();
+    terminal.until_shows("=> 3");
+    terminal.is_clean();
+    drop(terminal);
+    still.end();
+}
+
+#[test]
+fn a_run_that_was_stopped_and_goes_on_leaves_alone_what_was_written_meanwhile() {
+    if !is_here() {
+        return;
+    }
+    let still = Still::new();
+    let terminal = still.terminal(80);
+    terminal.is("run-80", &["4 in flight", "<rate>"]);
+    kill_process(still.pid(), Signal::STOP).unwrap();
+    terminal.press("j o b s Enter");
+    terminal.until_shows("jobs");
+    kill_process(still.pid(), Signal::CONT).unwrap();
+    terminal.is("continued", &["jobs\n━", "<rate>"]);
     still.gate.open();
     terminal.until_shows("=> 3");
     terminal.is_clean();

@@ -126,8 +126,13 @@ fn the_end_is_not_before_rates_and_repeats_allow_for_it() {
     view.late = Late::new(NOW - 60_000);
     view.late.count(600, 0, NOW);
     assert_eq!(end(&view), "ETA unknown");
-    // Where only the clock is waited for, it is known.
+    // Where only the clock is waited for, it is known, whatever the pace was.
+    view.late = Late::new(NOW - 60_000);
+    view.late.count(30, 30, NOW - 20_000);
+    let pace = "limit: threads 8 · 30.0 calls/min";
+    assert_eq!(view.lines(80, NOW)[2], pace);
     view.counts.running = 0;
+    assert_eq!(view.lines(80, NOW)[2], "limit: threads 8");
     assert_eq!(end(&view), "ETA unknown");
     view.finish = Some(NOW + 30_000);
     assert_eq!(end(&view), "ETA 30 s");
