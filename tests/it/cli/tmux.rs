@@ -347,6 +347,7 @@ fn the_last_call_is_named_when_it_drags() {
         let terminal = Terminal::new(&place, columns, &words);
         terminal.is(&format!("last-call-{columns}"), &["第一部.txt"]);
         terminal.press("C-c");
+        terminal.until_shows("stopping: ");
         terminal.press("C-c");
         terminal.until_shows("=> 130");
         terminal.is_clean();
