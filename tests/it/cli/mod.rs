@@ -1,5 +1,6 @@
 //! The command line, from end to end: the real program against a fake API.
 
+mod choosing;
 mod crash;
 mod curl;
 mod demo;
@@ -17,6 +18,7 @@ mod request;
 mod secrets;
 mod stop;
 mod table;
+mod tables;
 mod trial;
 mod whole;
 
