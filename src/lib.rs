@@ -42,6 +42,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod caller;
+pub mod choice;
 pub mod class;
 pub mod curl;
 pub mod engine;

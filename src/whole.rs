@@ -29,8 +29,8 @@ pub(crate) enum WholeError {
 }
 
 /// Writes a file: a temporary one in the same folder is filled, and takes the file's place when it is whole and
-/// synced. The new file is readable by its owner alone. A device or a pipe is filled as it is. `database` is the
-/// run's, which is never written to.
+/// synced. The new file is readable by its owner alone. A device or a pipe is filled as it is. `fill` is given the file
+/// that it fills, and where that is for now. `database` is the run's, which is never written to.
 ///
 /// # Errors
 ///
@@ -38,55 +38,84 @@ pub(crate) enum WholeError {
 pub(crate) fn write<T, E: From<WholeError>>(
     database: &Path,
     path: &Path,
-    fill: impl FnOnce(&mut File) -> Result<T, E>,
+    fill: impl FnOnce(&mut File, &Path) -> Result<T, E>,
 ) -> Result<T, E> {
-    let refused = |reason| WholeError::Target {
-        path: path.to_owned(),
-        reason,
-    };
-    let failed = |source| WholeError::Write {
-        target: FileName::from(path).to_string(),
-        source,
-    };
-    let name = path.file_name().ok_or_else(|| refused("it has no name"))?;
+    let place = Place::of(database, path)?;
+    let failed = |source| place.failed(source);
     if path.is_dir() {
-        return Err(refused("it is a folder").into());
+        return Err(place.refused("it is a folder").into());
     }
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let folder = fs::canonicalize(folder).map_err(failed)?;
-    // A link is followed, so that what it points to is replaced and not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| folder.join(name));
-    if is_of_run(&target, database) {
-        return Err(refused("it belongs to the run's database").into());
-    }
-    if fs::metadata(&target).is_ok_and(|meta| !meta.is_file()) {
+    if fs::metadata(&place.target).is_ok_and(|meta| !meta.is_file()) {
         // A device or a pipe takes what is written to it; putting a file in its place would destroy it.
         let mut device = OpenOptions::new()
             .write(true)
-            .open(&target)
+            .open(&place.target)
             .map_err(failed)?;
-        return fill(&mut device);
+        return fill(&mut device, &place.target);
     }
-    remove_stale(&target);
-    let temporary = Temporary(temporary_name(&target, std::process::id()));
+    remove_stale(&place.target);
+    let temporary = Temporary::beside(&place.target);
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&temporary.0)
         .map_err(failed)?;
-    let filled = fill(&mut file)?;
+    let filled = fill(&mut file, &temporary.0)?;
     file.sync_all()
-        .and_then(|()| fs::rename(&temporary.0, &target))
+        .and_then(|()| fs::rename(&temporary.0, &place.target))
         .map_err(failed)?;
-    let folder = target.parent().unwrap_or(&folder);
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)?;
+    place.sync().map_err(failed)?;
     Ok(filled)
+}
+
+/// Where something goes that is made from a run.
+pub(crate) struct Place<'p> {
+    named: &'p Path,
+    /// Absolute, with links resolved: what a link points to is replaced, and not the link.
+    pub(crate) target: PathBuf,
+}
+
+impl<'p> Place<'p> {
+    /// The place of this name, which is none of the files of the run in `database`.
+    pub(crate) fn of(database: &Path, named: &'p Path) -> Result<Self, WholeError> {
+        let mut place = Self {
+            named,
+            target: PathBuf::new(),
+        };
+        let name = named
+            .file_name()
+            .ok_or_else(|| place.refused("it has no name"))?;
+        let folder = match named.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let folder = fs::canonicalize(folder).map_err(|error| place.failed(error))?;
+        place.target = fs::canonicalize(named).unwrap_or_else(|_| folder.join(name));
+        match is_of_run(&place.target, database) {
+            true => Err(place.refused("it belongs to the run's database")),
+            false => Ok(place),
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: &'static str) -> WholeError {
+        WholeError::Target {
+            path: self.named.to_owned(),
+            reason,
+        }
+    }
+
+    pub(crate) fn failed(&self, source: io::Error) -> WholeError {
+        WholeError::Write {
+            target: FileName::from(self.named).to_string(),
+            source,
+        }
+    }
+
+    /// Syncs the folder that it lies in, so that it stays there.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        File::open(self.target.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
 }
 
 /// Whether a file is a database or lies beside it under its name.
@@ -102,7 +131,7 @@ fn is_of_run(target: &Path, database: &Path) -> bool {
     })
 }
 
-/// The temporary file of a write to `target`: hidden, beside it, and with the process in its name, so that
+/// The temporary file or folder of a write to `target`: hidden, beside it, and with the process in its name, so that
 /// two writes to one file do not meet in it.
 fn temporary_name(target: &Path, process: u32) -> PathBuf {
     let mut name = OsString::from(".");
@@ -111,8 +140,8 @@ fn temporary_name(target: &Path, process: u32) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// Removes the temporary files of writes to `target` whose process was killed, or had this one's number.
-fn remove_stale(target: &Path) {
+/// Removes the temporary files and folders of writes to `target` whose process was killed, or had this one's number.
+pub(crate) fn remove_stale(target: &Path) {
     let Some(entries) = target.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
         return;
     };
@@ -132,18 +161,31 @@ fn remove_stale(target: &Path) {
             rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
         });
         if gone || process.unsigned_abs() == std::process::id() {
-            // What cannot be removed is in nobody's way but the eye's.
-            let _ = fs::remove_file(entry.path());
+            remove(&entry.path());
         }
     }
 }
 
-/// A file that is removed unless it has been moved into its place.
-struct Temporary(PathBuf);
+/// A file or a folder that is removed unless it has been moved into its place.
+pub(crate) struct Temporary(pub(crate) PathBuf);
+
+impl Temporary {
+    pub(crate) fn beside(target: &Path) -> Self {
+        Self(temporary_name(target, std::process::id()))
+    }
+}
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         // After the rename there is nothing of this name.
-        let _ = fs::remove_file(&self.0);
+        remove(&self.0);
     }
+}
+
+/// Removes a file or a folder of ours. What cannot be removed is in nobody's way but the eye's.
+pub(crate) fn remove(path: &Path) {
+    let _ = match path.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        _ => fs::remove_file(path),
+    };
 }

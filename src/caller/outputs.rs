@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, statat, unlinkat};
 use sha2::{Digest, Sha256};
 
 use super::error::PlanError;
-use crate::job::{Answer, AttemptId, Body, Checksum, FileName};
+use crate::job::{Answer, AttemptId, Body, Checksum, FileName, ending};
 
 /// How often another name is tried where there is something of the first one.
 const TRIES: usize = 8;
@@ -198,59 +198,6 @@ fn name(AttemptId { job, number }: AttemptId) -> String {
     }
 }
 
-/// The endings of media types that have several, or other ones than people expect.
-const ENDINGS: [(&str, &str); 24] = [
-    ("application/gzip", "gz"),
-    ("application/javascript", "js"),
-    ("application/json", "json"),
-    ("application/jsonl", "jsonl"),
-    ("application/octet-stream", "bin"),
-    ("application/pdf", "pdf"),
-    ("application/x-ndjson", "jsonl"),
-    ("application/xml", "xml"),
-    ("application/zip", "zip"),
-    ("audio/flac", "flac"),
-    ("audio/mp4", "m4a"),
-    ("audio/mpeg", "mp3"),
-    ("audio/ogg", "ogg"),
-    ("audio/vnd.wave", "wav"),
-    ("audio/wav", "wav"),
-    ("audio/wave", "wav"),
-    ("audio/x-wav", "wav"),
-    ("image/jpeg", "jpg"),
-    ("image/svg+xml", "svg"),
-    ("image/tiff", "tiff"),
-    ("text/html", "html"),
-    ("text/markdown", "md"),
-    ("text/plain", "txt"),
-    ("video/mp4", "mp4"),
-];
-
-/// The ending of a media type, and of one that nobody knows.
-fn ending(media_type: Option<&str>) -> &'static str {
-    let media_type = media_type.unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    if let Some((_, ending)) = ENDINGS.iter().find(|(known, _)| *known == essence) {
-        return ending;
-    }
-    // A wildcard is no media type, and would have every ending.
-    let known = (!essence.contains('*'))
-        .then(|| mime_guess::get_mime_extensions_str(&essence))
-        .flatten();
-    let plain = |ending: &&&str| ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if let Some(ending) = known.into_iter().flatten().find(plain) {
-        return ending;
-    }
-    // Structured syntaxes (RFC 6839).
-    match essence.rsplit_once('+').map(|(_, suffix)| suffix) {
-        Some("json") => "json",
-        Some("xml") => "xml",
-        Some("zip") => "zip",
-        _ => "bin",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -268,39 +215,6 @@ mod tests {
             media_type: Some(media_type.to_owned()),
             ..Answer::json("answer")
         }
-    }
-
-    #[test]
-    fn endings_come_from_the_media_type_and_from_nothing_in_it() {
-        for (media_type, expected) in [
-            ("application/json", "json"),
-            ("Text/Plain; charset=utf-8", "txt"),
-            (" audio/mpeg ", "mp3"),
-            ("audio/x-wav", "wav"),
-            ("image/png", "png"),
-            ("image/jpeg", "jpg"),
-            ("application/pdf", "pdf"),
-            ("text/html", "html"),
-            ("text/csv", "csv"),
-            ("image/webp", "webp"),
-            ("application/problem+json", "json"),
-            ("application/atom+xml", "atom"),
-            ("application/vnd.nobody+xml", "xml"),
-            ("application/octet-stream", "bin"),
-            ("application/x-nobody-knows", "bin"),
-            ("", "bin"),
-            ("/", "bin"),
-            ("*/*", "bin"),
-            ("audio/*", "bin"),
-            ("json", "bin"),
-            ("../../x", "bin"),
-            ("text/../../x", "bin"),
-            ("text/plain/../x", "bin"),
-            ("x/y; name=a.exe", "bin"),
-        ] {
-            assert_eq!(ending(Some(media_type)), expected, "{media_type}");
-        }
-        assert_eq!(ending(None), "bin");
     }
 
     #[test]

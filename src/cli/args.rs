@@ -10,6 +10,7 @@ use stride::governor::Rate;
 use stride::job::Class;
 use stride::settings::Expect;
 
+use super::choosing::Choosing;
 use super::failures::{Failures, parse_cause};
 use super::finish::OnFinish;
 use super::judging::Answers;
@@ -290,7 +291,7 @@ pub(crate) struct Status {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Export {
-    /// Write to this file, whole or not at all; otherwise to stdout
+    /// Write to this file or folder, whole or not at all; otherwise to stdout
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// How
@@ -311,6 +312,8 @@ pub(crate) struct Export {
     /// Although not everything is done: the results, and what became of the other files
     #[arg(long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) choosing: Choosing,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -347,6 +350,12 @@ pub(crate) enum FormatArg {
     Jsonl,
     /// A table for spreadsheets
     Csv,
+    /// A table with types, for pandas, DuckDB and the like
+    Parquet,
+    /// A database with one table, `results`; needs -o FILE
+    Sqlite,
+    /// A file for each answer, and a list of them, `manifest.jsonl`; needs -o FOLDER
+    Dir,
 }
 
 impl From<FormatArg> for Format {
@@ -355,6 +364,10 @@ impl From<FormatArg> for Format {
             FormatArg::Json => Self::Json,
             FormatArg::Jsonl => Self::Jsonl,
             FormatArg::Csv => Self::Csv,
+            FormatArg::Parquet => Self::Parquet,
+            FormatArg::Sqlite => Self::Sqlite,
+            // A folder is written in a way of its own.
+            FormatArg::Dir => Self::Json,
         }
     }
 }

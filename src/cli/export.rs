@@ -1,9 +1,11 @@
 //! `stride export`.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
-use stride::export::{ExportError, Form, Selection, Written, to_file, to_stream};
+use stride::export::{
+    Columns, ExportError, Form, Selection, Written, to_file, to_folder, to_stream,
+};
 use stride::job::FileName;
 use stride::jq::Expression;
 use stride::judge::WrongExpression;
@@ -25,6 +27,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             command(db, "export --raw-csv --format csv")
         )));
     }
+    check(db, args)?;
     let reader = Reader::open(db)?;
     let database = reader.path().to_owned();
     let selection = match (args.partial, args.all) {
@@ -37,16 +40,22 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         Call::Program { .. } => (Judging::default(), true),
     };
     let extract = extract(args, &judging)?;
+    let chosen = args.choosing.terms();
     let format = Form {
         format: args.format.into(),
         expect: judging.expect,
         has_body,
         extract: extract.as_ref(),
         raw_csv: args.raw_csv,
+        columns: args.choosing.columns.as_ref().map(Columns::as_slice),
+        chosen: &chosen,
     };
     let incomplete = |error: ExportError| {
         match error {
-        ExportError::Incomplete { counts } => Problem::from(error).note(standing(&counts)).hint(format!(
+        ExportError::Incomplete { counts } => Problem::from(error).note(match chosen.is_empty() {
+            true => standing(&counts),
+            false => format!("of the files that --where chooses: {}", standing(&counts)),
+        }).hint(format!(
             "{} finishes it; {} writes the results there are; {} writes what became of the other files too",
             command(db, "resume"),
             command(db, &again(args, "--partial")),
@@ -60,6 +69,8 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             "`stride verify` names every damaged one; {} writes the others",
             command(db, &again(args, "--partial"))
         )),
+        ExportError::Target { .. } if args.format == FormatArg::Dir => Problem::of(exit::USAGE, &error)
+            .hint("name a folder with -o FOLDER that is not there yet, is empty, or is an earlier export"),
         _ => error.into(),
     }
     };
@@ -75,12 +86,12 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         ));
         exit::INCOMPLETE
     };
-    if let Some(path) = args
-        .output
-        .as_deref()
-        .filter(|path| *path != Path::new("-"))
-    {
-        let written = to_file(&reader, format, selection, path).map_err(incomplete)?;
+    if let Some(path) = output(args) {
+        let write = match args.format {
+            FormatArg::Dir => to_folder,
+            _ => to_file,
+        };
+        let written = write(&reader, format, selection, path).map_err(incomplete)?;
         // The look ends before the note is written: the last to leave folds the log into the database.
         drop(reader);
         if let Ok(path) = path.canonicalize() {
@@ -109,6 +120,55 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
     }
 }
 
+/// Where it goes, if not to stdout.
+fn output(args: &Export) -> Option<&Path> {
+    let path = args.output.as_deref();
+    path.filter(|path| *path != Path::new("-"))
+}
+
+/// Checks that what is asked for goes together.
+fn check(db: &Path, args: &Export) -> Result<(), Problem> {
+    let needs = |what: &str, place: &str| {
+        Problem::usage(format!("--format {} writes {what}", word(args.format))).hint(format!(
+            "say where, as in {}",
+            command(
+                db,
+                &format!("export --format {} -o {place}", word(args.format))
+            )
+        ))
+    };
+    match args.format {
+        FormatArg::Sqlite if output(args).is_none() => Err(needs("a file", "results.sqlite")),
+        FormatArg::Dir if output(args).is_none() => Err(needs("a folder", "results")),
+        FormatArg::Parquet if output(args).is_none() && io::stdout().is_terminal() => Err(needs(
+            "bytes, which are not for a terminal",
+            "results.parquet",
+        )),
+        FormatArg::Json | FormatArg::Dir if args.choosing.columns.is_some() => {
+            Err(Problem::usage("--columns is for tables").hint(format!(
+                "{} writes one; so do csv, parquet and sqlite",
+                command(
+                    db,
+                    &format!("export{} --format jsonl", args.choosing.words())
+                )
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The word for a format.
+fn word(format: FormatArg) -> &'static str {
+    match format {
+        FormatArg::Json => "json",
+        FormatArg::Jsonl => "jsonl",
+        FormatArg::Csv => "csv",
+        FormatArg::Parquet => "parquet",
+        FormatArg::Sqlite => "sqlite",
+        FormatArg::Dir => "dir",
+    }
+}
+
 /// What is to be made of each result: what is asked for here, or what the run says.
 fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, WrongExpression> {
     let text = args.extract.as_ref().or(judging.extract.as_ref());
@@ -123,12 +183,12 @@ fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, Wrong
 
 /// The words of this export, with a way out added.
 fn again(args: &Export, way_out: &str) -> String {
+    let raw_csv = if args.raw_csv { " --raw-csv" } else { "" };
     let format = match args.format {
-        FormatArg::Json => "",
-        FormatArg::Jsonl => " --format jsonl",
-        FormatArg::Csv if args.raw_csv => " --format csv --raw-csv",
-        FormatArg::Csv => " --format csv",
+        FormatArg::Json => String::new(),
+        format => format!(" --format {}{raw_csv}", word(format)),
     };
+    let chosen = args.choosing.words();
     let output = args
         .output
         .as_ref()
@@ -144,5 +204,5 @@ fn again(args: &Export, way_out: &str) -> String {
         (_, true) => " --all",
         _ => "",
     };
-    format!("export {way_out}{selection}{extract}{format}{output}")
+    format!("export {way_out}{selection}{extract}{format}{chosen}{output}")
 }

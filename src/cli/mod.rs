@@ -1,6 +1,7 @@
 //! The command line: from words to the library's verbs, and from what they come to, to words and exit codes.
 
 mod args;
+mod choosing;
 mod commands;
 mod demo;
 mod descriptors;

@@ -6,21 +6,11 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Content, ExportError, timestamp, write_failed};
-use crate::store::Record;
-
-const COLUMNS: [&str; 10] = [
-    "file",
-    "state",
-    "attempts",
-    "status",
-    "class",
-    "error",
-    "started",
-    "duration",
-    "result",
-    "path_bytes",
-];
+use super::cells::cell;
+use super::column::Column;
+use super::content::extracted_text;
+use super::{Content, ExportError, Form, timestamp, write_failed};
+use crate::store::{Cell, Record};
 
 /// Lines end as RFC 4180 has it.
 pub(super) fn writer<W: Write>(to: W) -> csv::Writer<W> {
@@ -34,8 +24,12 @@ fn failed(error: csv::Error) -> ExportError {
 }
 
 /// Writes what stands above a table.
-pub(super) fn head(to: &mut csv::Writer<impl Write>) -> Result<(), ExportError> {
-    to.write_record(COLUMNS).map_err(failed)?;
+pub(super) fn head(
+    columns: &[Column],
+    to: &mut csv::Writer<impl Write>,
+) -> Result<(), ExportError> {
+    let names = columns.iter().map(|column| column.as_str());
+    to.write_record(names).map_err(failed)?;
     to.flush().map_err(write_failed)
 }
 
@@ -43,52 +37,63 @@ pub(super) fn head(to: &mut csv::Writer<impl Write>) -> Result<(), ExportError> 
 pub(super) fn row(
     record: &Record,
     content: Option<&Content<'_>>,
-    raw: bool,
+    form: &Form<'_>,
     to: &mut csv::Writer<impl Write>,
 ) -> Result<(), ExportError> {
-    let cells = cells(record, content, raw);
-    let cells = cells.iter().map(|cell| cell.as_bytes());
-    to.write_record(cells).map_err(failed)
+    for column in form.columns.unwrap_or(&Column::PLAIN) {
+        let text = text(*column, record, content, form.raw_csv);
+        to.write_field(text.as_bytes()).map_err(failed)?;
+    }
+    to.write_record(None::<&[u8]>).map_err(failed)
 }
 
-fn cells<'r>(
+/// What stands in a column.
+fn text<'r>(
+    column: Column,
     record: &'r Record,
     content: Option<&'r Content<'_>>,
     raw: bool,
-) -> [Cow<'r, str>; COLUMNS.len()] {
+) -> Cow<'r, str> {
     let cell_of = |text: Cow<'r, str>| match raw || !is_formula(&text) {
         true => text,
         false => format!("'{text}").into(),
     };
     let number = |number: String| Cow::from(number);
-    [
-        cell_of(record.path.to_string_lossy()),
-        record.state.as_str().into(),
-        record.attempts.to_string().into(),
-        record
+    match column {
+        Column::File => cell_of(record.path.to_string_lossy()),
+        Column::State => record.state.as_str().into(),
+        Column::Attempts => record.attempts.to_string().into(),
+        Column::Status => record
             .status
             .map_or_else(Cow::default, |status| number(status.to_string())),
-        record
+        Column::Class => record
             .class
             .map_or_else(Cow::default, |class| class.as_str().into()),
-        record
+        Column::Error => record
             .message
             .as_deref()
             .map_or_else(Cow::default, |message| cell_of(message.into())),
-        record
+        Column::Started => record
             .started
             .map_or_else(Cow::default, |started| number(timestamp(started))),
-        record.took.map_or_else(Cow::default, |took| {
+        Column::Duration => record.took.map_or_else(Cow::default, |took| {
             number(format!("{}.{:03}", took / 1000, took % 1000))
         }),
-        content.map_or_else(Cow::default, |content| cell_of(cell(content))),
-        record.path.odd_bytes().map_or_else(Cow::default, Cow::from),
-    ]
+        Column::Result => content.map_or_else(Cow::default, |content| cell_of(result(content))),
+        Column::PathBytes => record.path.odd_bytes().map_or_else(Cow::default, Cow::from),
+        Column::Kind | Column::MediaType | Column::ResultType | Column::ResultBytes => {
+            match cell(column, record, content) {
+                Cell::Text(text) => cell_of(text),
+                Cell::Bytes(bytes) => STANDARD.encode(bytes).into(),
+                _ => Cow::default(),
+            }
+        }
+    }
 }
 
 /// A result as one cell: text as it is, other bytes as a `data:` URL (RFC 2397). A string that was extracted is its
-/// characters; one that has a half of a surrogate pair in it, which no text can have, stays JSON.
-fn cell<'c>(content: &'c Content<'_>) -> Cow<'c, str> {
+/// characters.
+fn result<'c>(content: &'c Content<'_>) -> Cow<'c, str> {
     match content {
         Content::Json(text) => text.get().into(),
         Content::Text(text) => (*text).into(),
@@ -101,10 +106,7 @@ fn cell<'c>(content: &'c Content<'_>) -> Cow<'c, str> {
             .into()
         }
         Content::File(file) => (*file.file).into(),
-        Content::Extracted(json) => match serde_json::from_str::<String>(json) {
-            Ok(text) => text.into(),
-            Err(_) => json.into(),
-        },
+        Content::Extracted(json) => extracted_text(json).map_or(Cow::from(json), Cow::from),
     }
 }
 

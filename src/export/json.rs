@@ -3,12 +3,17 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Content, Encoded, Error, InFile, timestamp};
+use super::cells::cell;
+use super::column::Column;
+use super::content::{Content, Encoded, Error, InFile};
+use super::timestamp;
 use crate::job::{Class, FileName, JobState};
-use crate::store::Record;
+use crate::store::{Cell, Record};
 
 /// Writes a job as a name and its result in an object, behind another one.
 pub(super) fn entry(
@@ -81,26 +86,55 @@ struct Line<'r> {
 enum LineResult<'r> {
     Json(Cow<'r, RawValue>),
     Text(&'r str),
-    Bytes(Encoded<'r>),
-    File(InFile<'r>),
+    Bytes(&'r Encoded<'r>),
+    File(&'r InFile<'r>),
 }
 
-/// Writes a job as a line.
-pub(super) fn line(
-    record: &Record,
-    content: Option<Content<'_>>,
-    to: &mut impl Write,
-) -> io::Result<()> {
-    let result = match content {
+/// A result within a line.
+fn line_result<'r>(content: Option<&'r Content<'_>>) -> io::Result<Option<LineResult<'r>>> {
+    Ok(match content {
         None => None,
         Some(Content::Json(text)) => Some(LineResult::Json(on_one_line(text)?)),
         Some(Content::Text(text)) => Some(LineResult::Text(text)),
         Some(Content::Bytes(encoded)) => Some(LineResult::Bytes(encoded)),
         Some(Content::File(file)) => Some(LineResult::File(file)),
         Some(Content::Extracted(text)) => {
-            Some(LineResult::Json(Cow::Owned(RawValue::from_string(text)?)))
+            Some(LineResult::Json(Cow::Borrowed(serde_json::from_str(text)?)))
         }
-    };
+    })
+}
+
+/// Writes a job as a line of these columns, all of which are in every line.
+pub(super) fn columns(
+    record: &Record,
+    content: Option<&Content<'_>>,
+    columns: &[Column],
+    to: &mut impl Write,
+) -> io::Result<()> {
+    for (index, column) in columns.iter().enumerate() {
+        to.write_all(if index == 0 { b"{" } else { b"," })?;
+        json(column.as_str(), to)?;
+        to.write_all(b":")?;
+        match (column, cell(*column, record, content)) {
+            (Column::Result, _) => json(&line_result(content)?, to)?,
+            (Column::Started, Cell::Integer(started)) => json(&timestamp(started), to)?,
+            (_, Cell::Null) => to.write_all(b"null")?,
+            (_, Cell::Integer(number)) => json(&number, to)?,
+            (_, Cell::Real(number)) => json(&number, to)?,
+            (_, Cell::Text(text)) => json(&*text, to)?,
+            (_, Cell::Bytes(bytes)) => json(&STANDARD.encode(bytes), to)?,
+        }
+    }
+    to.write_all(b"}\n")
+}
+
+/// Writes a job as a line.
+pub(super) fn line(
+    record: &Record,
+    content: Option<&Content<'_>>,
+    to: &mut impl Write,
+) -> io::Result<()> {
+    let result = line_result(content)?;
     let line = Line {
         file: &record.path.to_string_lossy(),
         path_bytes: record.path.odd_bytes(),

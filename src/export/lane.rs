@@ -4,9 +4,10 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, SendError, channel, sync_channel};
 use std::thread;
 
+use super::column::Column;
 use super::{Content, ExportError, Form, Format, Selection, Written, csv, json, write_failed};
 use crate::job::FileName;
-use crate::store::{Found, Page, Reader, Record, StoreError, Wanted};
+use crate::store::{Found, Page, Reader, Record, StoreError};
 
 /// How many pages may be on their way at a time.
 const UNDER_WAY: usize = 4;
@@ -23,7 +24,8 @@ impl<W: Write> Sink<W> {
         match format {
             Format::Json => Self::Json(to),
             Format::Jsonl => Self::Jsonl(to),
-            Format::Csv => Self::Csv(Box::new(csv::writer(to))),
+            // The others have ways of their own.
+            _ => Self::Csv(Box::new(csv::writer(to))),
         }
     }
 
@@ -32,8 +34,12 @@ impl<W: Write> Sink<W> {
         let content = Content::of(record, form)?;
         match self {
             Self::Json(to) => json::entry(record, content.as_ref(), to).map_err(write_failed),
-            Self::Jsonl(to) => json::line(record, content, to).map_err(write_failed),
-            Self::Csv(to) => csv::row(record, content.as_ref(), form.raw_csv, to),
+            Self::Jsonl(to) => match form.columns {
+                None => json::line(record, content.as_ref(), to),
+                Some(columns) => json::columns(record, content.as_ref(), columns, to),
+            }
+            .map_err(write_failed),
+            Self::Csv(to) => csv::row(record, content.as_ref(), form, to),
         }
     }
 
@@ -56,7 +62,7 @@ struct Text {
 
 /// A result that is damaged is an error where all of them are asked for, and is left out otherwise: it is never
 /// handed out as if it were one.
-fn is_whole(
+pub(super) fn is_whole(
     record: &Record,
     selection: Selection,
     damaged: &mut Vec<FileName>,
@@ -159,16 +165,13 @@ pub(super) fn write(
 ) -> Result<Written, ExportError> {
     if form.format == Format::Csv {
         let mut head = csv::writer(&mut *to);
-        csv::head(&mut head)?;
+        csv::head(form.columns.unwrap_or(&Column::PLAIN), &mut head)?;
     }
     let mut out = Out {
         to,
         form,
         selection,
-        written: Written {
-            jobs: 0,
-            damaged: Vec::new(),
-        },
+        written: Written::default(),
     };
     thread::scope(|scope| -> Result<(), ExportError> {
         let (pages, todo) = sync_channel::<Page>(UNDER_WAY);
@@ -201,13 +204,8 @@ pub(super) fn write(
             }
             Ok(())
         };
-        let wanted = match selection {
-            Selection::All => Wanted::Everything,
-            // An expression may ask for the status and the headers.
-            _ if form.format == Format::Json && form.extract.is_none() => Wanted::Results,
-            _ => Wanted::Done,
-        };
-        reader.pages(wanted, &mut |found| match found {
+        let wanted = form.wanted(selection);
+        reader.pages(wanted, form.chosen, &mut |found| match found {
             Found::Page(page) => {
                 take(&mut out, &mut under_way, UNDER_WAY - 1)?;
                 match pages.send(page) {

@@ -14,5 +14,7 @@ pub mod going_home {}
 pub mod half_failed {}
 #[doc = include_str!("one_field.md")]
 pub mod one_field {}
+#[doc = include_str!("results.md")]
+pub mod results {}
 #[doc = include_str!("ten_million.md")]
 pub mod ten_million {}

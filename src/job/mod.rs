@@ -15,6 +15,7 @@
 mod body;
 mod cause;
 mod columns;
+mod ending;
 mod hint;
 mod media;
 mod name;
@@ -30,6 +31,7 @@ use sha2::{Digest, Sha256};
 pub use body::{Body, BodyReader};
 pub use cause::{CauseKey, folded, said};
 pub use columns::Columns;
+pub use ending::ending;
 pub use hint::{Hint, Policy};
 pub use media::{check_json, check_text, is_json, json_text, nesting};
 pub use name::{FileName, escaped};

@@ -42,14 +42,18 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// The statement, in list order.
-    pub(super) fn sql(self) -> String {
+    /// The statement for jobs of which this holds, in list order.
+    pub(super) fn sql(self, conditions: &str) -> String {
         let record = match self {
             Self::Everything => RECORD,
             Self::Done => DONE,
             Self::Results => RESULTS,
         };
-        format!("{record} ORDER BY job.position")
+        let joint = match self {
+            Self::Everything => "WHERE",
+            Self::Done | Self::Results => "AND",
+        };
+        format!("{record} {joint} {conditions} ORDER BY job.position")
     }
 }
 

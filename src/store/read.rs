@@ -11,7 +11,7 @@ use super::body::Filed;
 use super::connection::{self, Mode, doing};
 use super::error::Result;
 use super::pace::{self, Noted};
-use super::page::{self, Page, RECORD, Wanted};
+use super::page::{self, Page, RECORD};
 use super::requeue::Filter;
 use super::{StoreError, causes, lock};
 use crate::event::Counts;
@@ -254,35 +254,6 @@ impl Reader {
         let values = filter.values();
         let values = values.each_ref().map(|(name, value)| (*name, &**value));
         self.stream(&sql, &values[..], each)
-    }
-
-    /// Hands over jobs in list order as they are read, for whoever looks at them in another thread.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be read, or whatever `each` returns.
-    pub fn pages<E: From<StoreError>>(
-        &self,
-        wanted: Wanted,
-        each: &mut dyn FnMut(Found) -> std::result::Result<(), E>,
-    ) -> std::result::Result<(), E> {
-        let mut page = Page::default();
-        self.rows(&wanted.sql(), [], &mut |row| {
-            if !page.take(row).map_err(doing("reading jobs"))? {
-                if !page.is_empty() {
-                    each(Found::Page(std::mem::take(&mut page)))?;
-                }
-                return each(Found::Large(Box::new(page::record(row)?)));
-            }
-            match page.is_full() {
-                true => each(Found::Page(std::mem::take(&mut page))),
-                false => Ok(()),
-            }
-        })?;
-        match page.is_empty() {
-            true => Ok(()),
-            false => each(Found::Page(page)),
-        }
     }
 
     fn stream<E: From<StoreError>>(

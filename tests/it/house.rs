@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("job", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
@@ -12,11 +12,15 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("retry", &["job"]),
     ("governor", &["job", "retry"]),
     ("settings", &["class", "governor", "retry"]),
+    ("choice", &["job", "settings"]),
     ("event", &["governor", "job", "settings"]),
     // Words only.
     ("guide", &[]),
     ("input", &["job"]),
-    ("store", &["event", "governor", "job", "retry", "settings"]),
+    (
+        "store",
+        &["choice", "event", "governor", "job", "retry", "settings"],
+    ),
     ("judge", &["class", "job", "jq", "settings"]),
     ("caller", &["class", "job", "judge", "settings"]),
     (
@@ -28,7 +32,9 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("whole", &["job"]),
     (
         "export",
-        &["event", "job", "jq", "judge", "settings", "store", "whole"],
+        &[
+            "choice", "event", "job", "jq", "judge", "settings", "store", "whole",
+        ],
     ),
     (
         "report",

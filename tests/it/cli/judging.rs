@@ -404,7 +404,7 @@ fn a_run_from_before_goes_on_by_the_same_command() {
     connection
         .execute_batch(
             "UPDATE run SET call = json_remove(call, '$.judging', '$.transport', '$.body', '$.pasted');
-             DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
+             DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
              ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 2;",
         )
         .unwrap();

@@ -1,5 +1,6 @@
 //! The command line, from end to end: the real program against a fake API.
 
+mod choosing;
 mod crash;
 mod curl;
 mod demo;
@@ -18,6 +19,7 @@ mod request;
 mod secrets;
 mod stop;
 mod table;
+mod tables;
 mod tmux;
 mod trial;
 mod whole;

@@ -106,8 +106,8 @@ fn the_commands_that_ci_gives_are_in_the_readme() {
 }
 
 /// Gives the commands of a page of the guide in their order, in a folder of its own. Each has to end with 0, or with what is
-/// written behind it: `# exit 3`.
-fn give(page: &str) {
+/// written behind it: `# exit 3`. Returns the folder.
+pub(super) fn give(page: &str) -> Place {
     // On a page on which something fails, the empty file is refused the first time.
     let refuses = AtomicBool::new(page.contains("# exit 3"));
     let api = FakeApi::start(move |request| {
@@ -131,7 +131,7 @@ fn give(page: &str) {
         let words = command.replace("https://api.example.com", &api.url());
         if let Some(statement) = words.strip_prefix("sqlite3 stride.db ") {
             assert!(
-                !place.sql(statement.trim_matches('\'')).is_empty(),
+                !place.sql(statement.trim_matches(['\'', '"'])).is_empty(),
                 "{command}"
             );
             given += 1;
@@ -153,6 +153,7 @@ fn give(page: &str) {
         given += 1;
     }
     assert!(given > 1, "{given} commands were found");
+    place
 }
 
 #[test]

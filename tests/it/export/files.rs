@@ -7,14 +7,14 @@ use std::path::Path;
 use stride::export::{ExportError, Format, Selection, to_file, to_stream};
 use stride::store::StoreError;
 
-use super::{FORMATS, done, export, mixed};
+use super::{FILES, FORMATS, done, export, mixed};
 use crate::support::{Fixture, attempt, succeeded};
 
 #[test]
 fn a_whole_export_is_refused_until_everything_is_done() {
     let fixture = mixed();
     let target = fixture.at("out");
-    for format in FORMATS {
+    for format in FILES {
         fs::write(&target, "the old one").unwrap();
         let refused = to_file(&fixture.reader(), format, Selection::Whole, &target);
         let Err(ExportError::Incomplete { counts }) = refused else {
@@ -82,7 +82,7 @@ fn rows_29_and_89_a_file_is_replaced_whole_or_not_at_all() {
 
     let damage = "UPDATE result SET body = x'00' WHERE job = (SELECT id FROM job WHERE path = 'c')";
     fixture.sql().execute(damage, []).unwrap();
-    for format in FORMATS {
+    for format in FILES {
         let refused = to_file(&fixture.reader(), format, Selection::Whole, &target);
         let damaged = matches!(&refused, Err(ExportError::Store(StoreError::DamagedResult { path })) if *path == "c".into());
         assert!(damaged, "{refused:?}");

@@ -1,8 +1,11 @@
 //! Exports: whole, in order, byte for byte.
 
+mod chosen;
 mod files;
+mod folder;
 mod formats;
 mod lane;
+mod tables;
 
 use stride::export::{Format, Selection, to_stream};
 use stride::job::{Class, Failure, FileName, Outcome};
@@ -14,7 +17,16 @@ use crate::support::{
     succeeded,
 };
 
+/// Those that are text.
 const FORMATS: [Format; 3] = [Format::Json, Format::Jsonl, Format::Csv];
+/// All that go into a file.
+const FILES: [Format; 5] = [
+    Format::Json,
+    Format::Jsonl,
+    Format::Csv,
+    Format::Parquet,
+    Format::Sqlite,
+];
 
 /// JSON that only a byte-for-byte copy keeps: duplicate keys, their order, a number that no float holds, one
 /// that a float changes, a lone surrogate, spaces.

@@ -17,3 +17,4 @@ mod schema;
 mod survey;
 mod upgrade;
 mod verify;
+mod view;

@@ -116,7 +116,7 @@ fn a_database_of_the_first_version_can_be_read_and_is_brought_up_to_date() {
     fixture
         .sql()
         .execute_batch(
-            "DROP TABLE pace; DROP TABLE spent; DROP TABLE columns; DROP TABLE refused;
+            "DROP VIEW results; DROP TABLE pace; DROP TABLE spent; DROP TABLE columns; DROP TABLE refused;
              ALTER TABLE result DROP COLUMN headers; ALTER TABLE result DROP COLUMN file;
              ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 1;",
         )

@@ -231,7 +231,7 @@ fn a_database_from_before_can_be_looked_at() {
     fixture
         .sql()
         .execute_batch(
-            "DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
+            "DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
              ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 2;",
         )
         .unwrap();

@@ -10,7 +10,7 @@ use stride::store::{Lock, Reader, Store, StoreError, Watch};
 use crate::support::{Fixture, PAGE, claim};
 
 /// As the second version left it.
-const OLDER: &str = "DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
+const OLDER: &str = "DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
     ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 2;";
 
 fn version(connection: &rusqlite::Connection) -> i64 {
@@ -38,7 +38,7 @@ fn row_27_an_older_database_is_copied_before_it_is_brought_up_to_date() {
             .any(|file| file.ends_with("stride.db.v2.bak"))
     );
     store.close().unwrap();
-    assert_eq!(version(&fixture.sql()), 4);
+    assert_eq!(version(&fixture.sql()), 5);
     assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let old = rusqlite::Connection::open(&copy).unwrap();
     assert_eq!(version(&old), 2);

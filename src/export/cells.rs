@@ -1,0 +1,72 @@
+//! What stands in a table whose columns have types.
+
+use std::borrow::Cow;
+
+use super::column::Column;
+use super::content::{Content, extracted_text};
+use crate::job::Class;
+use crate::store::{Cell, Record};
+
+/// What a column says of a job.
+///
+/// A result is text or bytes. With [`Column::ResultType`] it is what the JSON export has: `json` and `file` are JSON
+/// texts, `text` is a string, and `bytes` are those of `base64` there.
+pub(super) fn cell<'r>(
+    column: Column,
+    record: &'r Record,
+    content: Option<&'r Content<'_>>,
+) -> Cell<'r> {
+    let text = |text: Option<&'r str>| text.map_or(Cell::Null, |text| Cell::Text(text.into()));
+    let number = |number: Option<i64>| number.map_or(Cell::Null, Cell::Integer);
+    match column {
+        Column::File => Cell::Text(record.path.to_string_lossy()),
+        Column::State => text(Some(record.state.as_str())),
+        Column::Attempts => Cell::Integer(record.attempts.into()),
+        Column::Status => number(record.status.map(i64::from)),
+        Column::Class => text(record.class.map(Class::as_str)),
+        Column::Error => text(record.message.as_deref()),
+        Column::Started => number(record.started),
+        Column::Duration => record
+            .took
+            .map_or(Cell::Null, |took| Cell::Real(took as f64 / 1000.0)),
+        Column::PathBytes => match record.path.as_str() {
+            Some(_) => Cell::Null,
+            None => Cell::Bytes(record.path.as_bytes().into()),
+        },
+        Column::Kind => text(record.kind.as_deref()),
+        Column::MediaType => text(
+            record
+                .result
+                .as_ref()
+                .and_then(|result| result.media_type.as_deref()),
+        ),
+        Column::Result => content.map_or(Cell::Null, result),
+        Column::ResultType => text(content.map(result_type)),
+        Column::ResultBytes => match content {
+            Some(Content::Bytes(encoded)) => Cell::Bytes(encoded.bytes.into()),
+            _ => Cell::Null,
+        },
+    }
+}
+
+fn result<'r>(content: &'r Content<'_>) -> Cell<'r> {
+    match content {
+        Content::Json(json) => Cell::Text(json.get().into()),
+        Content::Text(text) => Cell::Text((*text).into()),
+        Content::Bytes(_) => Cell::Null,
+        Content::Extracted(json) => {
+            Cell::Text(extracted_text(json).map_or(Cow::from(json), Cow::from))
+        }
+        Content::File(file) => Cell::Text(file.to_json().into()),
+    }
+}
+
+fn result_type(content: &Content<'_>) -> &'static str {
+    match content {
+        Content::Text(_) => "text",
+        Content::Extracted(json) if extracted_text(json).is_some() => "text",
+        Content::Json(_) | Content::Extracted(_) => "json",
+        Content::Bytes(_) => "bytes",
+        Content::File(_) => "file",
+    }
+}

@@ -1,0 +1,171 @@
+//! What is written of a result, whatever the format.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::{ExportError, Form};
+use crate::job::{Class, JobState, is_json};
+use crate::judge::Reply;
+use crate::settings::Expect;
+use crate::store::{Record, Stored};
+
+/// How a result is shown.
+pub(super) enum Content<'r> {
+    /// JSON text, to be written as it is.
+    Json(&'r RawValue),
+    /// Text.
+    Text(&'r str),
+    /// Anything else.
+    Bytes(Encoded<'r>),
+    /// What was extracted, as JSON text.
+    Extracted(String),
+    /// What lies in a file.
+    File(InFile<'r>),
+}
+
+impl<'r> Content<'r> {
+    /// What is written of a job's result, if it has one.
+    pub(super) fn of(record: &'r Record, form: &Form<'_>) -> Result<Option<Self>, ExportError> {
+        let Some(result) = &record.result else {
+            return Ok(None);
+        };
+        let Some(extract) = form.extract else {
+            return Ok(Some(match &result.file {
+                Some(file) => Self::File(InFile {
+                    file: file.path.to_string_lossy(),
+                    size: file.size,
+                    media_type: result.media_type.as_deref(),
+                    sha256: file.sha256.to_string(),
+                }),
+                None => result.content(form.expect),
+            }));
+        };
+        let body = result.open(&record.path)?;
+        let reply = Reply {
+            status: record.status,
+            media_type: result.media_type.as_deref(),
+            headers: result.headers.as_deref(),
+            body: &body,
+            has_body: form.has_body,
+        };
+        let body = body.bytes().map_err(|source| ExportError::Read {
+            path: record.path.clone(),
+            source,
+        })?;
+        match extract.value(&reply.input(&body)) {
+            Ok(value) => Ok(Some(Self::Extracted(value))),
+            Err(source) => Err(ExportError::Extract {
+                path: record.path.clone(),
+                source,
+            }),
+        }
+    }
+}
+
+/// The characters of what was extracted, where it is a string. One that has a half of a surrogate pair in it, which no
+/// text can have, stays JSON.
+pub(super) fn extracted_text(json: &str) -> Option<String> {
+    match json.starts_with('"') {
+        true => serde_json::from_str(json).ok(),
+        false => None,
+    }
+}
+
+impl Stored {
+    pub(super) fn content(&self, expect: Expect) -> Content<'_> {
+        let media_type = self.media_type.as_deref();
+        let bytes = self.body.in_memory().unwrap_or_default();
+        let is_text = |media_type| expect == Expect::Text || is_text(media_type);
+        // A program's own caller may call JSON what is not, and one such answer must not spoil the whole.
+        if (media_type.is_some_and(is_json) || expect == Expect::Json)
+            && let Ok(text) = serde_json::from_slice(bytes)
+        {
+            return Content::Json(text);
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) if media_type.is_none_or(is_text) => Content::Text(text),
+            _ => Content::Bytes(Encoded { bytes, media_type }),
+        }
+    }
+}
+
+/// Whether a media type is text, or says nothing of what it is.
+fn is_text(media_type: &str) -> bool {
+    let media_type = media_type.to_ascii_lowercase();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.starts_with("text/")
+        || essence.ends_with("+xml")
+        || media_type.contains("charset=")
+        || matches!(
+            essence,
+            "" | "application/xml"
+                | "application/javascript"
+                | "application/yaml"
+                | "application/x-ndjson"
+                | "application/jsonl"
+                | "application/x-www-form-urlencoded"
+        )
+}
+
+/// Bytes that are not text, as JSON.
+#[derive(Serialize)]
+pub(super) struct Encoded<'r> {
+    #[serde(rename = "base64", serialize_with = "in_base64")]
+    pub(super) bytes: &'r [u8],
+    pub(super) media_type: Option<&'r str>,
+}
+
+fn in_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+/// A result that lies in a file, as JSON: where, and what is known of it.
+#[derive(Serialize)]
+pub(super) struct InFile<'r> {
+    pub(super) file: Cow<'r, str>,
+    size: u64,
+    media_type: Option<&'r str>,
+    sha256: String,
+}
+
+impl InFile<'_> {
+    /// As JSON text.
+    pub(super) fn to_json(&self) -> String {
+        // Text, numbers and nothing that could fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A failure, as JSON.
+#[derive(Serialize)]
+pub(super) struct Error<'r> {
+    state: JobState,
+    class: Option<Class>,
+    kind: Option<&'r str>,
+    status: Option<u16>,
+    message: Option<&'r str>,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+}
+
+impl<'r> Error<'r> {
+    pub(super) fn of(record: &'r Record) -> Self {
+        Self {
+            state: record.state,
+            class: record.class,
+            kind: record.kind.as_deref(),
+            status: record.status,
+            message: record.message.as_deref(),
+            attempts: record.attempts,
+            body: record
+                .error_body
+                .as_ref()
+                .map(|body| String::from_utf8_lossy(body).into_owned()),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Reading the jobs that are chosen: terms in the language of the database.
+//!
+//! List order comes from the index of positions, so that nothing is sorted and memory does not grow. Two things would
+//! lead SQLite elsewhere: an index of its own for the states, and a comparison that is only true where there is an attempt,
+//! from which it sees that it could begin with the attempts. So states are compared behind a `+`, but for a single
+//! state that the index of what is not done has in list order too; and whatever compares an attempt says what holds where
+//! there is none.
+
+use rusqlite::params_from_iter;
+use rusqlite::types::Value;
+
+use super::connection::doing;
+use super::error::Result;
+use super::page::{self, Page, Wanted};
+use super::read::{Found, Reader};
+use super::{StoreError, state_from_sql, state_to_sql};
+use crate::choice::{Number, Order, Term};
+use crate::event::Counts;
+use crate::job::{FileName, JobState};
+
+/// Jobs with their latest attempts, a row for each state.
+const STATES: &str = "SELECT job.state, count(*) FROM job
+     LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts";
+
+impl Reader {
+    /// How many of the jobs that are chosen are in which state; nothing is said of their attempts. They are gone
+    /// through, unless all of them are meant.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn counts_of(&self, chosen: &[Term]) -> Result<Counts> {
+        if chosen.is_empty() {
+            return self.counts();
+        }
+        let chosen = Conditions::of(chosen);
+        let sql = format!("{STATES} WHERE {} GROUP BY +job.state", chosen.sql);
+        let count = || -> rusqlite::Result<Counts> {
+            let mut counts = Counts::default();
+            let mut statement = self.connection().prepare(&sql)?;
+            let mut rows = statement.query(params_from_iter(chosen.values))?;
+            while let Some(row) = rows.next()? {
+                let jobs: u64 = row.get(1)?;
+                *counts.of_mut(state_from_sql(row.get(0)?)?) = jobs;
+                counts.total += jobs;
+            }
+            Ok(counts)
+        };
+        count().map_err(doing("counting what is chosen"))
+    }
+
+    /// Hands over jobs in list order as they are read, for whoever looks at them in another thread: those of which all
+    /// of `chosen` holds. To choose by attempts, attempts have to be wanted.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read, or whatever `each` returns.
+    pub fn pages<E: From<StoreError>>(
+        &self,
+        wanted: Wanted,
+        chosen: &[Term],
+        each: &mut dyn FnMut(Found) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let chosen = Conditions::of(chosen);
+        let sql = wanted.sql(&chosen.sql);
+        let mut page = Page::default();
+        self.rows(&sql, params_from_iter(chosen.values), &mut |row| {
+            if !page.take(row).map_err(doing("reading jobs"))? {
+                if !page.is_empty() {
+                    each(Found::Page(std::mem::take(&mut page)))?;
+                }
+                return each(Found::Large(Box::new(page::record(row)?)));
+            }
+            match page.is_full() {
+                true => each(Found::Page(std::mem::take(&mut page))),
+                false => Ok(()),
+            }
+        })?;
+        match page.is_empty() {
+            true => Ok(()),
+            false => each(Found::Page(page)),
+        }
+    }
+}
+
+/// Conditions on a job and its latest attempt, to stand behind `WHERE` or `AND`, and their values.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    /// `1` where there are none.
+    pub(super) sql: String,
+    pub(super) values: Vec<Value>,
+}
+
+impl Conditions {
+    pub(super) fn of(terms: &[Term]) -> Self {
+        let mut all = Self {
+            sql: "1".to_owned(),
+            values: Vec::new(),
+        };
+        for term in terms {
+            all.sql.push_str(" AND ");
+            all.add(term);
+        }
+        all
+    }
+
+    fn add(&mut self, term: &Term) {
+        match term {
+            Term::State { is: true, any } if matches!(any[..], [state] if state != JobState::Done) =>
+            {
+                let state = state_to_sql(any[0]);
+                self.sql
+                    .push_str(&format!("job.state = {state} AND job.state <> 2"));
+            }
+            Term::State { is, any } => {
+                let codes: Vec<String> = any
+                    .iter()
+                    .map(|state| state_to_sql(*state).to_string())
+                    .collect();
+                self.sql
+                    .push_str(&format!("+job.state {}IN ({})", not(*is), codes.join(", ")));
+            }
+            Term::Class { is, any } => {
+                let words = any.iter().map(|class| class.as_str().to_owned().into());
+                self.among("attempt.class", *is, words);
+            }
+            Term::Number {
+                what,
+                order: order @ (Order::Equal | Order::Other),
+                any,
+            } => {
+                let numbers = any.iter().map(|number| (*number).into());
+                self.among(column(*what), *order == Order::Equal, numbers);
+            }
+            Term::Number { what, order, any } => {
+                for number in any {
+                    let relation = match order {
+                        Order::Less => "<",
+                        Order::AtMost => "<=",
+                        Order::More => ">",
+                        _ => ">=",
+                    };
+                    let mark = self.mark((*number).into());
+                    let column = column(*what);
+                    self.sql
+                        .push_str(&format!("ifnull({column} {relation} {mark}, 0)"));
+                }
+            }
+            Term::Name { is, name } => {
+                let mark = self.mark(value(name));
+                let relation = if *is { "=" } else { "<>" };
+                self.sql.push_str(&format!("job.path {relation} {mark}"));
+            }
+            Term::Like { is, pattern } => {
+                let mark = self.mark(pattern.to_string_lossy().into_owned().into());
+                let not = not(*is);
+                self.sql
+                    .push_str(&format!("CAST(job.path AS TEXT) {not}GLOB {mark}"));
+            }
+        }
+    }
+
+    /// Where there is nothing to compare, it is none of them.
+    fn among(&mut self, column: &str, is: bool, values: impl Iterator<Item = Value>) {
+        let marks: Vec<String> = values.map(|value| self.mark(value)).collect();
+        let (not, otherwise) = (not(is), i32::from(!is));
+        self.sql.push_str(&format!(
+            "ifnull({column} {not}IN ({}), {otherwise})",
+            marks.join(", ")
+        ));
+    }
+
+    /// What stands for a value.
+    fn mark(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("?{}", self.values.len())
+    }
+}
+
+fn not(is: bool) -> &'static str {
+    if is { "" } else { "NOT " }
+}
+
+fn column(number: Number) -> &'static str {
+    match number {
+        Number::Status => "attempt.status",
+        Number::Attempts => "job.attempts",
+        Number::Started => "attempt.started",
+        Number::Duration => "attempt.took",
+    }
+}
+
+/// A name as it is stored.
+fn value(name: &FileName) -> Value {
+    match name.as_str() {
+        Some(text) => text.to_owned().into(),
+        None => name.as_bytes().to_owned().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connection::MIGRATIONS;
+    use super::*;
+
+    /// Whatever is chosen, jobs come in list order without being sorted, so that their results are not gathered in
+    /// memory before the first of them is seen.
+    #[test]
+    fn nothing_is_sorted() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS {
+            connection.execute_batch(migration).unwrap();
+        }
+        let choices: [&[&str]; 9] = [
+            &[],
+            &["state=failed"],
+            &["state=failed,held"],
+            &["state!=done"],
+            &["class=auth", "status=401,403"],
+            &["status>=500", "state=failed"],
+            &["started>=2026-01-31", "duration>1s", "attempts>1"],
+            &["name=a", "name!=b"],
+            &["name~*.txt", "class!=auth"],
+        ];
+        for words in choices {
+            let read = |word: &&str| Term::read(word.as_bytes(), 0).unwrap();
+            let terms: Vec<Term> = words.iter().map(read).collect();
+            let conditions = Conditions::of(&terms);
+            for wanted in [Wanted::Everything, Wanted::Done] {
+                let sql = format!("EXPLAIN QUERY PLAN {}", wanted.sql(&conditions.sql));
+                let mut statement = connection.prepare(&sql).unwrap();
+                let values = params_from_iter(conditions.values.clone());
+                let rows = statement.query_map(values, |row| row.get::<_, String>(3));
+                let plan: Vec<String> = rows.unwrap().map(|row| row.unwrap()).collect();
+                let plan = plan.join("\n");
+                assert!(!plan.contains("TEMP B-TREE"), "{words:?}: {plan}");
+                assert!(plan.contains("job"), "{words:?}: {plan}");
+            }
+        }
+    }
+}

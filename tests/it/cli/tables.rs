@@ -1,0 +1,189 @@
+//! Exports as other programs read them, and the recipes of the guide.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use super::Place;
+use super::readme::give;
+use crate::support::{FakeApi, Reply};
+
+/// What a machine may lack, and what says where it is there.
+const PYTHON: &str = "STRIDE_EXPORTS_PYTHON";
+
+/// A Python with the packages of `tests/data/requirements-exports.txt`. Where there is none, the test says so and leaves
+/// out what needs it, or fails where `STRIDE_REQUIRE_TOOLS` is set.
+#[expect(clippy::print_stderr, reason = "said of a test")]
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os(PYTHON).map(PathBuf::from);
+    let required = std::env::var_os("STRIDE_REQUIRE_TOOLS").is_some();
+    assert!(python.is_some() || !required, "{PYTHON} is not set");
+    if python.is_none() {
+        eprintln!("left out: {PYTHON} does not say where pandas, pyarrow and duckdb are");
+    }
+    python
+}
+
+/// Runs a script in a place.
+fn run(python: &Path, script: &str, place: &Place) -> String {
+    let output = Command::new(python)
+        .args(["-c", script])
+        .current_dir(place.at(""))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A run with an answer of each kind, names that are odd, and a refusal.
+fn mixed() -> (FakeApi, Place) {
+    let api = FakeApi::start(|request| match request.target.trim_start_matches('/') {
+        "json" => Reply::json(
+            r#"{"n": 1e400, "n": [25, "\ud83d\ude00", 0.10], "i": 12345678901234567890123}"#,
+        ),
+        "spaces" => Reply::json(" [1,\r\n 2] "),
+        "text" => Reply::text("=plain, \"text\"\n"),
+        "like-json" => Reply::text("{\"a\": 1}"),
+        "empty" => Reply::text(""),
+        "audio" => Reply::status(200).body("audio/mpeg", b"ID3\xff\0".to_vec()),
+        "nothing" => Reply::status(200).body("image/png", Vec::new()),
+        "latin" => Reply::status(200).body("text/plain; charset=latin1", b"caf\xe9".to_vec()),
+        "large" => Reply::text("größe, ".repeat(700_000)),
+        "refused" => Reply::json(json!({"error": "=page 3 has no text layer"})).with_status(422),
+        _ => Reply::json("null"),
+    });
+    let place = Place::new();
+    let names = [
+        "json",
+        "spaces",
+        "text",
+        "like-json",
+        "empty",
+        "audio",
+        "nothing",
+        "latin",
+        "large",
+        "refused",
+        "=1+1",
+    ];
+    let mut list: Vec<u8> = Vec::new();
+    for name in names
+        .map(str::as_bytes)
+        .into_iter()
+        .chain([&b"caf\xe9"[..], b"line\nbreak"])
+    {
+        place.write(name, name);
+        list.extend_from_slice(name);
+        list.push(0);
+    }
+    place.write("list", list);
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    let words = [
+        "run",
+        "--accept-change",
+        "--expect",
+        "any",
+        "--url",
+        &url,
+        "--files-from",
+        "list",
+        "-0",
+    ];
+    place.stride(&words).expect(3);
+    assert_eq!(place.bystander(), bystander);
+    (api, place)
+}
+
+#[test]
+fn what_others_read_is_what_the_json_export_has() {
+    let Some(python) = python() else {
+        return;
+    };
+    let (_api, place) = mixed();
+    for format in ["json", "jsonl", "parquet", "sqlite"] {
+        let file = format!("all.{format}");
+        let words = ["export", "--all", "--format", format, "-o", &file];
+        place.stride(&words).expect(0).says("wrote 14 results");
+    }
+    for file in ["none.parquet", "none.sqlite"] {
+        let format = file.split_once('.').unwrap().1;
+        let words = [
+            "export",
+            "--where",
+            "name=nobody",
+            "--columns",
+            "file,result",
+            "--format",
+            format,
+            "-o",
+            file,
+        ];
+        place.stride(&words).expect(0).says("wrote 0 results");
+    }
+    let script = include_str!("../../data/exports/compare.py");
+    let said = run(&python, script, &place);
+    for reader in ["pyarrow", "pandas", "duckdb", "sqlite3"] {
+        assert!(said.contains(&format!("{reader} 14 rows")), "{said}");
+    }
+}
+
+#[test]
+fn the_recipes_of_the_guide_work() {
+    let Some(python) = python() else {
+        return;
+    };
+    let page = include_str!("../../../src/guide/results.md");
+    let place = give(page);
+    let mut recipes = 0;
+    for block in page.split("```python\n").skip(1) {
+        let script = block.split("```").next().unwrap();
+        let said = run(&python, script, &place);
+        // What the service of these tests says, or how many of it there are.
+        assert!(said.contains("positive") || said.contains("done"), "{said}");
+        recipes += 1;
+    }
+    assert_eq!(recipes, 3);
+}
+
+/// The SQLite of the machine, which is not stride's.
+#[test]
+#[expect(clippy::print_stderr, reason = "said of a test")]
+fn the_shell_of_sqlite_reads_the_table_and_the_view() {
+    let (_api, place) = mixed();
+    let words = ["export", "--all", "--format", "sqlite", "-o", "all.sqlite"];
+    place.stride(&words).expect(0);
+    let shell = |file: &str, sql: &str| {
+        let output = Command::new("sqlite3")
+            .args([file, sql])
+            .current_dir(place.at(""))
+            .output();
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => {
+                let required = std::env::var_os("STRIDE_REQUIRE_TOOLS").is_some();
+                assert!(!required, "sqlite3: {error}");
+                eprintln!("left out: sqlite3 is not installed");
+                return None;
+            }
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        Some(String::from_utf8(output.stdout).unwrap())
+    };
+    let counts = "SELECT state, count(*), count(result) FROM results GROUP BY state ORDER BY state";
+    let Some(said) = shell("all.sqlite", counts) else {
+        return;
+    };
+    assert_eq!(said, "done|13|10\nfailed|1|0\n");
+    assert_eq!(
+        shell("stride.db", counts).unwrap(),
+        "done|13|13\nfailed|1|0\n"
+    );
+    let types =
+        "SELECT typeof(result), count(*) FROM results WHERE state = 'done' GROUP BY 1 ORDER BY 1";
+    assert_eq!(shell("stride.db", types).unwrap(), "blob|3\ntext|10\n");
+    let tables = "SELECT group_concat(name) FROM sqlite_schema";
+    assert_eq!(shell("all.sqlite", tables).unwrap(), "results\n");
+}

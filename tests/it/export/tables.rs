@@ -1,0 +1,400 @@
+//! Tables with types: what is read back is what the JSON export has.
+
+use std::fs::{self, File};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use parquet::basic::{LogicalType, Repetition, TimeUnit};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::Field;
+use serde_json::{Map, Value, json};
+use stride::export::{Column, ExportError, Form, Format, Selection, to_file, to_stream};
+use stride::job::Class;
+use stride::jq::Expression;
+
+use super::{VERBATIM, done, export, mixed};
+use crate::support::{BYSTANDER, Fixture, answered, attempt, failed, numbers, succeeded};
+
+/// A row as it was read: by column, bytes in base64.
+type Row = Map<String, Value>;
+
+fn parquet(bytes: Vec<u8>) -> Vec<Row> {
+    let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+    let value = |field: &Field| match field {
+        Field::Null => Value::Null,
+        Field::Int(number) => json!(number),
+        Field::TimestampMillis(number) => json!(number),
+        Field::Double(number) => json!(number),
+        Field::Str(text) => json!(text),
+        Field::Bytes(bytes) => json!(STANDARD.encode(bytes.data())),
+        other => panic!("{other:?}"),
+    };
+    let rows = reader.get_row_iter(None).unwrap().map(|row| {
+        let row = row.unwrap();
+        let columns = row.get_column_iter();
+        columns
+            .map(|(name, field)| (name.clone(), value(field)))
+            .collect()
+    });
+    rows.collect()
+}
+
+fn sqlite(file: &std::path::Path) -> Vec<Row> {
+    use rusqlite::types::ValueRef;
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let mut statement = connection.prepare("SELECT * FROM results").unwrap();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let rows = statement.query_map([], |row| {
+        let value = |index| match row.get_ref_unwrap(index) {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(number) => json!(number),
+            ValueRef::Real(number) => json!(number),
+            ValueRef::Text(text) => json!(std::str::from_utf8(text).unwrap()),
+            ValueRef::Blob(bytes) => json!(STANDARD.encode(bytes)),
+        };
+        let row = names.iter().enumerate();
+        Ok(row
+            .map(|(index, name)| (name.clone(), value(index)))
+            .collect())
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// A result's JSON text, by what its row says of it.
+fn result(row: &Row) -> Option<String> {
+    let text = row["result"].as_str();
+    match row["result_type"].as_str()? {
+        "json" | "file" => Some(text.unwrap().to_owned()),
+        "text" => Some(json!(text.unwrap()).to_string()),
+        "bytes" => {
+            assert_eq!(text, None);
+            let bytes = json!({"base64": row["result_bytes"], "media_type": row["media_type"]});
+            Some(bytes.to_string())
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// The JSON export, put together from a table. Errors have less in a table than there.
+fn object(rows: &[Row]) -> String {
+    let entries = rows.iter().filter_map(|row| {
+        let name = match row["path_bytes"].as_str() {
+            None => row["file"].to_string(),
+            Some(bytes) => {
+                let bytes = STANDARD.decode(bytes).unwrap();
+                let text: String = bytes
+                    .utf8_chunks()
+                    .map(|chunk| {
+                        let odd = chunk.invalid().iter();
+                        let odd: String = odd.map(|byte| format!("\\udc{byte:02x}")).collect();
+                        format!("{}{odd}", chunk.valid())
+                    })
+                    .collect();
+                format!("\"{text}\"")
+            }
+        };
+        Some(format!("{name}: {}", result(row)?))
+    });
+    format!("{{\n{}\n}}\n", entries.collect::<Vec<_>>().join(",\n"))
+}
+
+/// Both tables of a run.
+fn tables(fixture: &Fixture, form: Form<'_>, selection: Selection) -> [Vec<Row>; 2] {
+    let reader = fixture.reader();
+    let file = fixture.at("table");
+    let with = |format| Form { format, ..form };
+    to_file(&reader, with(Format::Parquet), selection, &file).unwrap();
+    let written = fs::read(&file).unwrap();
+    let mut streamed = Vec::new();
+    to_stream(&reader, with(Format::Parquet), selection, &mut streamed).unwrap();
+    assert!(streamed == written);
+    to_file(&reader, with(Format::Sqlite), selection, &file).unwrap();
+    let found = [parquet(written), sqlite(&file)];
+    fs::remove_file(&file).unwrap();
+    found
+}
+
+#[test]
+fn what_is_read_back_is_what_the_json_export_has() {
+    let odd = Fixture::new(&["empty", "text", "bytes", "large", "none", "nul"]);
+    let mut store = odd.start();
+    attempt(&mut store, odd.id("empty"), answered("text/plain", ""));
+    attempt(
+        &mut store,
+        odd.id("text"),
+        answered("text/plain", "{\"a\": 1}"),
+    );
+    attempt(
+        &mut store,
+        odd.id("bytes"),
+        answered("audio/mpeg", &b"ID3\xff\0"[..]),
+    );
+    let large = format!("[{}1]", "\"ü\", ".repeat(700_000));
+    attempt(&mut store, odd.id("large"), succeeded(&large));
+    attempt(&mut store, odd.id("none"), answered("image/png", ""));
+    attempt(&mut store, odd.id("nul"), answered("text/plain", "a\0b"));
+    drop(store);
+    for fixture in [done(), odd, mixed()] {
+        let json = export(&fixture.reader(), Format::Json, Selection::Partial);
+        for table in tables(&fixture, Format::Json.into(), Selection::Partial) {
+            assert!(object(&table) == json, "{table:?}");
+        }
+    }
+}
+
+#[test]
+fn the_columns_have_their_types_and_what_is_not_there_is_null() {
+    let fixture = mixed();
+    let [parquet, sqlite] = tables(&fixture, Format::Json.into(), Selection::All);
+    assert_eq!(parquet.len(), 7);
+    let lines = export(&fixture.reader(), Format::Jsonl, Selection::All);
+    for ((line, row), plain) in lines.lines().zip(&parquet).zip(&sqlite) {
+        let line: Row = serde_json::from_str(line).unwrap();
+        let names: Vec<&str> = row.keys().map(String::as_str).collect();
+        assert_eq!(names, Column::TYPED.map(Column::as_str));
+        for (name, value) in row {
+            let expected = line.get(name).unwrap_or(&Value::Null);
+            match name.as_str() {
+                // SQLite has text for it, as the line, and Parquet a moment.
+                "started" => {
+                    assert_eq!(&plain[name], expected);
+                    let shown = value.as_i64().map(stride::export::timestamp);
+                    assert_eq!(json!(shown), *expected);
+                    continue;
+                }
+                "media_type" | "result_type" | "result_bytes" | "result" => {}
+                _ => assert_eq!(value, expected, "{name}"),
+            }
+            assert_eq!(&plain[name], value, "{name}");
+        }
+    }
+    let column = |name: &str| -> Vec<&Value> { parquet.iter().map(|row| &row[name]).collect() };
+    let null = Value::Null;
+    assert_eq!(
+        column("result"),
+        [
+            &json!("null"),
+            &null,
+            // No formula for anybody.
+            &json!("=cmd|' /C calc'!A0"),
+            &null,
+            &null,
+            &null,
+            &json!("{\"by\": \"stander\"}")
+        ]
+    );
+    assert_eq!(column("path_bytes")[1], &json!("ZmFpbOlk"));
+    assert_eq!(column("error")[1], &json!("-2+3 \"quoted\",\nand more"));
+}
+
+#[test]
+fn the_schemas_say_what_is_what() {
+    let fixture = done();
+    let file = fixture.at("table");
+    to_file(&fixture.reader(), Format::Parquet, Selection::Whole, &file).unwrap();
+    let reader = SerializedFileReader::new(File::open(&file).unwrap()).unwrap();
+    let schema = reader.metadata().file_metadata().schema();
+    for field in schema.get_fields() {
+        let info = field.get_basic_info();
+        let expected = match field.name() {
+            "attempts" | "status" | "duration" | "path_bytes" | "result_bytes" => None,
+            "started" => Some(LogicalType::timestamp(true, TimeUnit::MILLIS)),
+            _ => Some(LogicalType::String),
+        };
+        assert_eq!(
+            info.logical_type_ref(),
+            expected.as_ref(),
+            "{}",
+            field.name()
+        );
+        let required = matches!(field.name(), "file" | "state" | "attempts");
+        assert_eq!(info.repetition() == Repetition::REQUIRED, required);
+    }
+    to_file(&fixture.reader(), Format::Sqlite, Selection::Whole, &file).unwrap();
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    let all = "SELECT group_concat(name || ' ' || strict || ' ' || ncol) FROM pragma_table_list
+               WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'";
+    let found: String = connection.query_row(all, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "results 1 13", "nothing of stride's is in it");
+    for (pragma, expected) in [("application_id", 0), ("user_version", 0)] {
+        let found: i64 = connection
+            .pragma_query_value(None, pragma, |row| row.get(0))
+            .unwrap();
+        assert_eq!(found, expected);
+    }
+    let sound: String = connection
+        .pragma_query_value(None, "integrity_check", |row| row.get(0))
+        .unwrap();
+    assert_eq!(sound, "ok");
+    let beside = fs::read_dir(fixture.folder()).unwrap();
+    let beside = beside.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().starts_with("table")
+    });
+    assert_eq!(beside.count(), 1, "no journal is left");
+}
+
+#[test]
+fn tables_without_rows_are_tables() {
+    let fixture = Fixture::empty();
+    let (store, _) = fixture.create(&[]).unwrap();
+    store.close().unwrap();
+    for table in tables(&fixture, Format::Json.into(), Selection::Whole) {
+        assert_eq!(table, [] as [Row; 0]);
+    }
+}
+
+#[test]
+fn many_rows_are_several_groups_and_come_in_list_order() {
+    const JOBS: usize = 40;
+    let fixture = Fixture::new(&numbers(JOBS));
+    let mut store = fixture.start();
+    for job in (0..JOBS).rev() {
+        // Text that does not shrink away, a mebibyte and more of it.
+        let mut seed = job as u64 + 1;
+        let words = (0..70_000).map(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{seed:016x}")
+        });
+        let text = json!(words.collect::<String>()).to_string();
+        attempt(
+            &mut store,
+            fixture.id(job.to_string().as_str()),
+            succeeded(&text),
+        );
+    }
+    drop(store);
+    let file = fixture.at("table");
+    to_file(&fixture.reader(), Format::Parquet, Selection::Whole, &file).unwrap();
+    let reader = SerializedFileReader::new(File::open(&file).unwrap()).unwrap();
+    assert_eq!(reader.num_row_groups(), 2);
+    for group in reader.metadata().row_groups() {
+        assert!(
+            group.total_byte_size() < 40 << 20,
+            "{}",
+            group.total_byte_size()
+        );
+    }
+    let json = export(&fixture.reader(), Format::Json, Selection::Whole);
+    assert!(object(&parquet(fs::read(&file).unwrap())) == json);
+}
+
+#[test]
+fn columns_are_chosen_and_ordered_in_every_table() {
+    let fixture = mixed();
+    let columns = [
+        Column::Kind,
+        Column::Result,
+        Column::File,
+        Column::PathBytes,
+    ];
+    let names = columns.map(Column::as_str);
+    let form = Form {
+        columns: Some(&columns),
+        ..Format::Json.into()
+    };
+    for table in tables(&fixture, form, Selection::All) {
+        for row in &table {
+            assert_eq!(row.keys().collect::<Vec<_>>(), names);
+        }
+        assert_eq!(table[1]["kind"], "test");
+    }
+    let text = |format| {
+        let mut out = Vec::new();
+        let form = Form { format, ..form };
+        to_stream(&fixture.reader(), form, Selection::All, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let lines = text(Format::Jsonl);
+    assert_eq!(
+        lines.lines().take(2).collect::<Vec<_>>(),
+        [
+            r#"{"kind":null,"result":null,"file":"done","path_bytes":null}"#,
+            "{\"kind\":\"test\",\"result\":null,\"file\":\"fail\u{fffd}d\",\"path_bytes\":\"ZmFpbOlk\"}",
+        ]
+    );
+    let csv = text(Format::Csv);
+    assert_eq!(
+        csv.lines().take(3).collect::<Vec<_>>(),
+        [
+            "kind,result,file,path_bytes",
+            ",null,done,",
+            "test,,fail\u{fffd}d,ZmFpbOlk"
+        ]
+    );
+    // All of them, in both kinds of lines.
+    let form = Form {
+        columns: Some(&Column::ALL),
+        format: Format::Jsonl,
+        ..form
+    };
+    let fixture = done();
+    let mut out = Vec::new();
+    to_stream(&fixture.reader(), form, Selection::Whole, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains(&format!("\"result\":{VERBATIM},")), "{out}");
+    let first: Row = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["result_type"], "bytes");
+    assert_eq!(first["result_bytes"], first["result"]["base64"]);
+    assert_eq!(first["media_type"], "application/octet-stream");
+    assert!(first["started"].is_string() && first["duration"].is_f64());
+}
+
+#[test]
+fn what_is_extracted_is_in_tables_too() {
+    let fixture = Fixture::new(&["a", "b"]);
+    let mut store = fixture.start();
+    attempt(&mut store, fixture.id("a"), succeeded(r#"{"by": "=1"}"#));
+    attempt(
+        &mut store,
+        fixture.id("b"),
+        succeeded(r#"{"by": {"n": 1}}"#),
+    );
+    drop(store);
+    let extract = Expression::new(".by").unwrap();
+    let form = Form {
+        extract: Some(&extract),
+        ..Format::Json.into()
+    };
+    let mut json = Vec::new();
+    to_stream(&fixture.reader(), form, Selection::Whole, &mut json).unwrap();
+    let json = String::from_utf8(json).unwrap();
+    for table in tables(&fixture, form, Selection::Whole) {
+        assert_eq!(object(&table), json);
+        let types: Vec<&Value> = table.iter().map(|row| &row["result_type"]).collect();
+        assert_eq!(types, ["text", "json", "text"]);
+        assert_eq!(table[0]["result"], "=1");
+    }
+    assert!(json.contains(BYSTANDER.split('\'').next().unwrap()));
+}
+
+#[test]
+fn a_table_that_nobody_takes_ends_and_a_database_is_no_stream() {
+    struct Full(usize);
+    impl std::io::Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            match self.0.checked_sub(bytes.len()) {
+                Some(left) => self.0 = left,
+                None => return Err(std::io::ErrorKind::StorageFull.into()),
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    attempt(
+        &mut store,
+        fixture.id("a"),
+        failed(Class::Rejected, None, "no"),
+    );
+    for (format, room) in [(Format::Parquet, 100), (Format::Sqlite, 1 << 20)] {
+        let failed = to_stream(&fixture.reader(), format, Selection::All, &mut Full(room));
+        assert!(
+            matches!(failed, Err(ExportError::Write { .. })),
+            "{failed:?}"
+        );
+    }
+}
