@@ -12,6 +12,7 @@ use stride::settings::Expect;
 
 use super::failures::{Failures, parse_cause};
 use super::finish::OnFinish;
+use super::help::{Completions, Man};
 use super::judging::Answers;
 use super::report::ReportArgs;
 use super::request::Words;
@@ -19,7 +20,7 @@ use super::tuning::{Free, Live};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Args {
     /// The run's database
     #[arg(
@@ -36,15 +37,6 @@ pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  stride demo
-  stride run --url https://api.example.com/v1/sentiment texts/
-  stride run --url 'https://api.example.com/ocr?name={name}' \\
-             -H 'Authorization: Bearer {env:API_KEY}' -j 16 --rate 10/s scans/
-  stride resume
-  stride export -o results.json";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
@@ -79,6 +71,10 @@ pub(crate) enum Command {
     Verify,
     /// See it work: a few hundred transcripts and a small API on this machine
     Demo(Demo),
+    /// Print what makes a shell complete the commands
+    Completions(Completions),
+    /// Print a manual page, or write all of them
+    Man(Man),
 }
 
 #[derive(Debug, ClapArgs)]

@@ -62,7 +62,11 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         |info| (info.base, info.settings),
     );
     // Whatever is wrong with the request is said before anything is made of the list.
+    let told = args.free.told(&kept);
     let settings = args.free.over(kept, &args.class)?;
+    if let Some(told) = told {
+        terminal.say(&told);
+    }
     raise_descriptors(settings.threads)?;
     let plan = plan(
         &asked.request,
@@ -164,7 +168,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
 pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
     let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
     let left = something_left(&store);
-    let mut calls = prepare(&store, &args.resume, &args.class, left)?;
+    let mut calls = prepare(&store, &args.resume, &args.class, left, terminal)?;
     calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
     let (outputs, once) = (&args.resume.outputs, args.resume.once);
     work(db, store, calls, outputs, once, terminal)
@@ -199,7 +203,7 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     // What would keep the run from going on is said before anything is changed.
     let calls = match args.queue_only {
         true => None,
-        false => Some(prepare(&store, &args.resume, &rules, true)?),
+        false => Some(prepare(&store, &args.resume, &rules, true, terminal)?),
     };
     let filter = Filter {
         classes,
@@ -241,11 +245,17 @@ fn prepare(
     args: &Resume,
     classes: &[ClassRule],
     to_be_made: bool,
+    terminal: &Terminal,
 ) -> Result<Calls, Problem> {
     let call = store.call()?;
     let lookup = environment::references(store.base());
     let credentials = given_again(&args.into(), &call, &lookup)?;
-    let settings = args.free.over(store.settings()?, classes)?;
+    let kept = store.settings()?;
+    let told = args.free.told(&kept);
+    let settings = args.free.over(kept, classes)?;
+    if let Some(told) = told {
+        terminal.say(&told);
+    }
     let plan = match call {
         Call::Http(request) if to_be_made => {
             commands::check(&request, args.once.allow_commands)?;
