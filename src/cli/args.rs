@@ -138,7 +138,7 @@ pub(crate) struct Asks {
     #[arg(long, help_heading = "Request", conflicts_with = "curl")]
     pub(crate) url: Option<String>,
     /// The request as a command of curl's, pasted; the file is {} or @{} in it
-    #[arg(long, value_name = "'curl …'", help_heading = "Request")]
+    #[arg(long, value_name = "COMMAND", help_heading = "Request")]
     pub(crate) curl: Option<String>,
     #[command(flatten)]
     pub(crate) words: Words,

@@ -127,11 +127,16 @@ fn whole(arg: &Arg) -> StyledStr {
 /// An argument that knows what it names, for completions. What the environment says is no part of the help.
 fn named(arg: Arg) -> Arg {
     let arg = arg.hide_env_values(true);
+    if !arg.get_action().takes_values() || !arg.get_possible_values().is_empty() {
+        return arg;
+    }
     let names = arg.get_value_names().unwrap_or_default();
     match names.first().map(Str::as_str) {
         Some("FILE" | "FILES") => arg.value_hint(ValueHint::FilePath),
         Some("DIR") => arg.value_hint(ValueHint::DirPath),
-        _ => arg,
+        // These can be `@FILE`.
+        Some("DATA" | "JSON" | "HEADER" | "NAME=VALUE") => arg,
+        _ => arg.value_hint(ValueHint::Other),
     }
 }
 

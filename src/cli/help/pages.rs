@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, ColorChoice, Command};
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 use stride::job::FileName;
@@ -27,11 +27,8 @@ pub(crate) struct Man {
 
 fn commands() -> PossibleValuesParser {
     let names = TEXTS.iter().map(|text| text.command);
-    names
-        .filter(|name| !name.is_empty())
-        .map(|name| PossibleValue::new(name).hide(true))
-        .collect::<Vec<_>>()
-        .into()
+    let names = names.filter(|name| !name.is_empty());
+    PossibleValuesParser::new(names)
 }
 
 /// Prints a manual page, or writes them all.

@@ -3,6 +3,7 @@
 mod crash;
 mod curl;
 mod demo;
+mod examples;
 mod export;
 mod failures;
 mod finish;
@@ -15,6 +16,7 @@ mod readme;
 mod report;
 mod request;
 mod secrets;
+mod shells;
 mod stop;
 mod table;
 mod trial;
