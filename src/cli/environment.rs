@@ -24,6 +24,13 @@ pub(crate) fn is_set(name: &str) -> bool {
     variable(name).is_some_and(|value| !value.is_empty())
 }
 
+/// The names of all variables that begin so, without this beginning.
+pub(crate) fn names(beginning: &str) -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix(beginning)?.to_owned()))
+        .collect()
+}
+
 /// Where the user's programs keep what is to outlive them (XDG Base Directory Specification), for this one.
 pub(crate) fn state_folder() -> Option<PathBuf> {
     folder("XDG_STATE_HOME", ".local/state")

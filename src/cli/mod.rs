@@ -76,11 +76,17 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
     let db = args.db;
     match args.command {
         Command::Run(mut run) => {
-            prefer(&db, &mut run.free, &mut run.once, Some(&mut run.outputs))?;
+            prefer(
+                &db,
+                &mut run.free,
+                &mut run.once,
+                Some(&mut run.outputs),
+                terminal,
+            )?;
             work::run(&db, *run, terminal)
         }
         Command::Try(mut one) => {
-            prefer(&db, &mut one.free, &mut one.once, None)?;
+            prefer(&db, &mut one.free, &mut one.once, None, terminal)?;
             trial::attempt_one(&db, &one, terminal)
         }
         Command::Resume(mut all) => {
@@ -90,7 +96,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
                 outputs,
                 ..
             } = &mut all.resume;
-            prefer(&db, free, once, Some(outputs))?;
+            prefer(&db, free, once, Some(outputs), terminal)?;
             work::resume(&db, &all, terminal)
         }
         Command::Retry(mut retry) => {
@@ -100,7 +106,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
                 outputs,
                 ..
             } = &mut retry.resume;
-            prefer(&db, free, once, Some(outputs))?;
+            prefer(&db, free, once, Some(outputs), terminal)?;
             work::retry(&db, &retry, terminal)
         }
         Command::Set(live) => work::set(&db, &live, terminal),

@@ -19,7 +19,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn new(color: Color) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        let dumb = environment::variable("TERM").is_none_or(|term| term == b"dumb");
+        let dumb = is_dumb();
         let color = match usual(color) {
             Color::Always => true,
             Color::Never => false,
@@ -95,13 +95,18 @@ pub(crate) fn early(words: &[OsString]) -> Color {
     }
 }
 
-/// The same for the parser, which looks itself whether there is a terminal.
+/// The same for the parser's help, which goes to stdout.
 pub(crate) fn choice(color: Color) -> ColorChoice {
     match usual(color) {
         Color::Always => ColorChoice::Always,
-        Color::Never => ColorChoice::Never,
-        Color::Auto => ColorChoice::Auto,
+        Color::Auto if io::stdout().is_terminal() && !is_dumb() => ColorChoice::Always,
+        Color::Auto | Color::Never => ColorChoice::Never,
     }
+}
+
+/// Whether the terminal shows characters and nothing else.
+fn is_dumb() -> bool {
+    environment::variable("TERM").is_none_or(|term| term == b"dumb")
 }
 
 /// Ends a command that wrote to stdout: a reader that has seen enough (`| head`) is no error.

@@ -24,6 +24,9 @@ const MOST_THREADS: usize = 10_000;
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = KEPT)]
 pub(crate) struct Live {
+    /// Which settings were typed. It stands first: the parser hands each value over and forgets it.
+    #[command(flatten)]
+    pub(crate) typed: Typed,
     /// Chunk threads: calls at the same time, or `auto` to find how many are of use [default: 8]
     #[arg(short = 'j', long, alias = "jobs", value_name = "N", value_parser = parse_threads)]
     threads: Option<Threads>,
@@ -61,9 +64,6 @@ pub(crate) struct Live {
     /// Stop at this time of day, such as 06:00, or moment, such as 2030-01-31T06:00; `none` ends it
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     until: Option<OrNone<i64>>,
-    /// What was typed of all the command's flags.
-    #[command(flatten)]
-    pub(crate) typed: Typed,
     /// What is set elsewhere, for settings that the run was never given.
     #[arg(skip)]
     pub(crate) preferences: Preferences,
@@ -110,6 +110,15 @@ pub(crate) struct Free {
 impl Free {
     /// Takes over what a pasted command says, where stride's own words say nothing.
     pub(crate) fn limit(&mut self, limits: Limits) {
+        for (name, is_there) in [
+            ("timeout", limits.timeout.is_some()),
+            ("connect-timeout", limits.connect_timeout.is_some()),
+            ("max-response", limits.max_response.is_some()),
+        ] {
+            if is_there {
+                self.live.typed.add(name);
+            }
+        }
         self.timeout = self.timeout.or(limits.timeout);
         self.connect_timeout = self.connect_timeout.or(limits.connect_timeout);
         self.max_response = self.max_response.or(limits.max_response);
@@ -385,6 +394,12 @@ mod tests {
                 rates: Rates::read(["auto", "10/s"]).unwrap(),
                 max_calls: None,
                 until: None,
+                // Which flags a run of an earlier version was given is seen from its settings.
+                given: Some(
+                    ["max-calls", "retries", "threads", "until"]
+                        .map(str::to_owned)
+                        .into()
+                ),
                 ..stored
             }
         );

@@ -32,6 +32,7 @@ pub(crate) const TEXTS: &[Text] = &[
                 "Call an API for each file of a folder",
                 "stride run --url https://api.example.com/v1/sentiment texts/",
             ),
+            ("Go on after a stop or a crash", "stride resume"),
             ("Write all results", "stride export -o results.json"),
         ],
         usual: &[],

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ColorChoice, Command};
+use clap::{Arg, ColorChoice, Command};
 use stride::job::escaped;
 
 use super::args::Color;
@@ -53,15 +53,12 @@ fn problem(error: &clap::Error, words: &[String]) -> Problem {
         top: &help::command(ColorChoice::Never),
     };
     let hint = given
-        .hint()
-        .or(form)
+        .hint(form)
         .or_else(|| Some(format!("add {}", text.strip_prefix(LACKING)?)))
         .unwrap_or_else(|| {
             let verb = given.verb().map(|verb| format!(" {}", verb.get_name()));
-            format!(
-                "`stride{} --help` says what there is",
-                verb.unwrap_or_default()
-            )
+            let verb = verb.unwrap_or_default();
+            format!("`stride{verb} --help` says what there is")
         });
     Problem::usage(escaped(text.as_bytes())).hint(escaped(hint.as_bytes()))
 }
@@ -86,45 +83,43 @@ impl Given<'_> {
     fn context(&self, kind: ContextKind) -> Option<&str> {
         match self.error.get(kind)? {
             ContextValue::String(text) => Some(text),
-            // The most similar one is the last.
-            ContextValue::Strings(texts) => texts.last().map(String::as_str),
             _ => None,
         }
     }
 
-    /// One thing to type, where that is known.
-    fn hint(&self) -> Option<String> {
+    /// One thing to type, where that is known. The parser's error may say itself what the form of a value is.
+    fn hint(&self, form: Option<String>) -> Option<String> {
         match self.error.kind() {
             ErrorKind::InvalidSubcommand => {
                 self.command(self.context(ContextKind::InvalidSubcommand)?)
             }
             ErrorKind::UnknownArgument => match self.context(ContextKind::InvalidArg)? {
+                number if number.parse::<f64>().is_ok() => {
+                    Some("leave out the minus: no value is less than nothing".to_owned())
+                }
                 flag if flag.starts_with('-') => self.flag(flag),
                 word => self.word(word),
             },
-            ErrorKind::ValueValidation => self.value(),
+            ErrorKind::ValueValidation => self.value(form),
             ErrorKind::InvalidValue => self.choice(),
             ErrorKind::ArgumentConflict => Some("leave out one of them".to_owned()),
-            _ => None,
+            _ => form,
         }
     }
 
     /// For a word that is no command.
     fn command(&self, word: &str) -> Option<String> {
-        let similar = self.context(ContextKind::SuggestedSubcommand);
         if let Some((_, instead)) = COMMANDS.iter().find(|(other, _)| *other == word) {
             return Some((*instead).to_owned());
         }
+        let path = quoted(Path::new(word));
         if word.starts_with("http://") || word.starts_with("https://") {
-            return Some(format!(
-                "write stride run --url {} FILES",
-                quoted(Path::new(word))
-            ));
+            return Some(format!("write stride run --url {path} FILES"));
         }
+        let similar = nearest(word, self.top.get_subcommands().map(Command::get_name));
         if Path::new(word).exists() || similar.is_none() && word.contains(['/', '.']) {
             return Some(format!(
-                "to call a service for it, write stride run --url URL {}",
-                quoted(Path::new(word))
+                "to call a service for it, write stride run --url URL {path}"
             ));
         }
         similar.map(|similar| format!("write stride {similar}"))
@@ -138,20 +133,41 @@ impl Given<'_> {
         if let Some((_, instead)) = FLAGS.iter().find(|(other, _)| *other == flag) {
             return Some((*instead).to_owned());
         }
-        let having: Vec<String> = self
-            .top
-            .get_subcommands()
-            .filter(|command| has(command, flag))
-            .map(|command| format!("stride {} {flag}", command.get_name()))
-            .collect();
-        match (self.verb(), self.context(ContextKind::SuggestedArg)) {
-            (Some(_), Some(similar)) => Some(format!("write {similar}")),
-            (None, _) if !having.is_empty() => {
-                Some(format!("write the command first: {}", listed(&having)))
-            }
-            (Some(_), None) if !having.is_empty() => Some(format!("there is {}", listed(&having))),
-            _ => None,
+        let having = |flag: &str| {
+            let having = self
+                .top
+                .get_subcommands()
+                .filter(|command| has(command, flag));
+            let names = having.map(|command| command.get_name().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        let longs = |command: &Command| {
+            let longs = command.get_arguments().filter_map(Arg::get_long);
+            longs.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let Some(verb) = self.verb() else {
+            let all: Vec<String> = self.top.get_subcommands().flat_map(longs).collect();
+            let similar = nearest(flag.trim_start_matches('-'), all.iter().map(String::as_str));
+            let meant = match having(flag).is_empty() {
+                true => format!("--{}", similar?),
+                false => flag.to_owned(),
+            };
+            let verb = having(&meant).into_iter().next()?;
+            return Some(format!("write the command first: stride {verb} {meant}"));
+        };
+        let having = having(flag);
+        if !having.is_empty() {
+            return Some(format!(
+                "leave it out: it is a flag of stride {}",
+                listed(&having, "and")
+            ));
         }
+        let known = longs(verb);
+        let similar = nearest(
+            flag.trim_start_matches('-'),
+            known.iter().map(String::as_str),
+        )?;
+        Some(format!("write --{similar}"))
     }
 
     /// The long flag that somebody has written with one dash.
@@ -182,20 +198,20 @@ impl Given<'_> {
     }
 
     /// For a value that cannot be read.
-    fn value(&self) -> Option<String> {
+    fn value(&self, form: Option<String>) -> Option<String> {
         let arg = self.context(ContextKind::InvalidArg)?;
         let flag = arg.split_whitespace().next()?;
         let value = self.context(ContextKind::InvalidValue)?;
         let is_number = value.parse::<f64>().is_ok_and(|number| number > 0.0);
-        let form = |unit: &str, of: &str| Some(format!("write {flag} {value}{unit}, for {of}"));
+        let with = |unit: &str, of: &str| Some(format!("write {flag} {value}{unit}, for {of}"));
         match (flag, arg) {
-            ("--rate", _) if is_number => form("/s", "so many calls a second"),
-            (_, arg) if is_number && arg.contains("TIME") => form("s", "seconds"),
-            (_, arg) if is_number && arg.contains("SIZE") => form("MiB", "mebibytes"),
-            _ => {
+            ("--rate", _) if is_number => with("/s", "so many calls a second"),
+            (_, arg) if is_number && arg.contains("TIME") => with("s", "seconds"),
+            (_, arg) if is_number && arg.contains("SIZE") => with("MiB", "mebibytes"),
+            _ => form.or_else(|| {
                 let (_, forms) = FORMS.iter().find(|(other, _)| *other == flag)?;
                 Some(format!("write {forms}"))
-            }
+            }),
         }
     }
 
@@ -203,8 +219,10 @@ impl Given<'_> {
     fn choice(&self) -> Option<String> {
         let arg = self.context(ContextKind::InvalidArg)?;
         let flag = arg.split_whitespace().next()?;
+        let is_empty = self.context(ContextKind::InvalidValue) == Some("");
         let flag = match flag.starts_with('-') {
             true => format!("{flag} "),
+            false if is_empty => return Some("leave out the empty word".to_owned()),
             false => String::new(),
         };
         if let Some(similar) = self.context(ContextKind::SuggestedValue) {
@@ -212,7 +230,7 @@ impl Given<'_> {
         }
         match self.error.get(ContextKind::ValidValue) {
             Some(ContextValue::Strings(values)) if !values.is_empty() => {
-                Some(format!("write {flag}{}", listed(values)))
+                Some(format!("write {flag}{}", listed(values, "or")))
             }
             _ => Some(format!("write {arg}").replace(['<', '>'], "")),
         }
@@ -228,12 +246,23 @@ fn has(command: &Command, flag: &str) -> bool {
     })
 }
 
+/// The word that was perhaps meant.
+fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<String> {
+    let near = known.filter_map(|known| {
+        let distance = strsim::damerau_levenshtein(word, known);
+        // A word that was not ended is near too.
+        let is_begun = word.len() > 2 && known.starts_with(word);
+        (is_begun || distance <= 1.max(word.chars().count() / 3)).then_some((distance, known))
+    });
+    near.min().map(|(_, known)| known.to_owned())
+}
+
 /// One, one or another, or one of several.
-fn listed(words: &[String]) -> String {
+fn listed(words: &[String], and: &str) -> String {
     match words {
         [first, middle @ .., last] => {
             let middle: String = middle.iter().map(|word| format!(", {word}")).collect();
-            format!("{first}{middle} or {last}")
+            format!("{first}{middle} {and} {last}")
         }
         words => words.concat(),
     }
@@ -272,6 +301,16 @@ mod tests {
             assert!(told.contains(&format!("{error:?}")), "{told}");
             assert!(told.contains(&format!("[{hint:?}]")), "{told}");
         }
+    }
+
+    #[test]
+    fn what_is_near_was_perhaps_meant() {
+        let near = |word| nearest(word, ["run", "resume", "export", "status"].into_iter());
+        assert_eq!(near("rnu").as_deref(), Some("run"));
+        assert_eq!(near("exprot").as_deref(), Some("export"));
+        assert_eq!(near("stat").as_deref(), Some("status"));
+        assert_eq!(near("frobnicate"), None);
+        assert_eq!(near(""), None);
     }
 
     #[test]

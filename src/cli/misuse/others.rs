@@ -93,4 +93,7 @@ pub(super) const FORMS: &[(&str, &str)] = &[
     ("--sample", "--sample 2"),
     ("--status", "--status 404"),
     ("--serve", "--serve 8080"),
+    ("--expect", "--expect json, text or any"),
+    ("--class", "--class transient, or another of these"),
+    ("--until", "--until 06:00"),
 ];

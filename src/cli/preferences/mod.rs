@@ -22,8 +22,9 @@ use stride::job::{FileName, escaped};
 use stride::settings::Settings;
 
 use super::args::{Args, Color, Once, Outputs};
-use super::environment::{config_folder, variable};
+use super::environment::{config_folder, names, variable};
 use super::error::Problem;
+use super::terminal::Terminal;
 use super::tuning::Free;
 pub(crate) use typed::Typed;
 
@@ -91,7 +92,15 @@ pub(crate) fn prefer(
     free: &mut Free,
     once: &mut Once,
     outputs: Option<&mut Outputs>,
+    terminal: &Terminal,
 ) -> Result<(), Problem> {
+    for (name, similar) in misspelt() {
+        terminal.say(&format!(
+            "{} STRIDE_{} means nothing to stride; write STRIDE_{similar} if that was meant",
+            terminal.bold("warning:"),
+            escaped(name.as_bytes())
+        ));
+    }
     let preferences = Preferences::find(db)?;
     let stands = read(preferences.chosen(|_| true))?;
     once.no_proxy |= stands.no_proxy;
@@ -248,15 +257,36 @@ fn places(db: &Path) -> Vec<(PathBuf, bool)> {
     [(beside, false)].into_iter().chain(own).collect()
 }
 
+/// The variable that stands for a flag, without the beginning that they have in common.
+fn variable_name(flag: &str) -> String {
+    flag.to_uppercase().replace('-', "_")
+}
+
+/// Variables that are nearly those of settings, and the names of these. What else begins with `STRIDE_` may be anybody's.
+fn misspelt() -> Vec<(String, String)> {
+    let flags = flags();
+    let longs = flags.get_arguments().filter_map(clap::Arg::get_long);
+    let known: Vec<String> = longs.chain(["db"]).map(variable_name).collect();
+    let unknown = names("STRIDE_").into_iter();
+    unknown
+        .filter(|name| !known.contains(name))
+        .filter_map(|name| {
+            let near = |known: &&String| strsim::damerau_levenshtein(&name, known) == 1;
+            let similar = known.iter().find(near)?.clone();
+            Some((name, similar))
+        })
+        .collect()
+}
+
 /// What the environment says.
 fn variables(flags: &Command) -> Result<Vec<Preference>, Problem> {
     let mut found = Vec::new();
     for name in flags.get_arguments().filter_map(clap::Arg::get_long) {
-        let variable_name = format!("STRIDE_{}", name.to_uppercase().replace('-', "_"));
-        let Some(value) = variable(&variable_name).filter(|value| !value.is_empty()) else {
+        let whole_name = format!("STRIDE_{}", variable_name(name));
+        let Some(value) = variable(&whole_name).filter(|value| !value.is_empty()) else {
             continue;
         };
-        let origin = Origin::Variable(variable_name);
+        let origin = Origin::Variable(whole_name);
         // Paths may have any bytes, and events alone is a path; it is read as text all the same, as a file has it.
         let text = OsString::from_vec(value).into_string().map_err(|_| {
             Problem::usage(format!("{origin} is not UTF-8"))

@@ -3,7 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-/// The names of the flags that were typed, as opposed to those that have a default.
+/// The names of the flags that were typed, as opposed to those that have a default: of those that nobody has taken yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Typed(Vec<String>);
 
@@ -11,6 +11,11 @@ impl Typed {
     /// The names, with dashes.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
+    }
+
+    /// Takes a flag for typed whose value stands somewhere else on the command line.
+    pub(crate) fn add(&mut self, name: &str) {
+        self.0.push(name.to_owned());
     }
 
     /// Whether a flag of this name was typed.

@@ -12,6 +12,7 @@ mod list;
 mod misuse;
 mod options;
 mod outputs;
+mod preferences;
 mod readme;
 mod report;
 mod request;

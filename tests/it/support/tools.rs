@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -18,7 +19,11 @@ use super::LIMIT;
 pub(crate) fn has_tool(name: &str) -> bool {
     let look = format!("command -v {name} >/dev/null");
     let status = Command::new("/bin/sh").args(["-c", &look]).status();
-    let there = status.unwrap().success();
+    // A script that is read has a path for a name.
+    let there = match name.starts_with('/') {
+        true => Path::new(name).exists(),
+        false => status.unwrap().success(),
+    };
     let required = std::env::var_os("STRIDE_REQUIRE_TOOLS").is_some();
     assert!(there || !required, "{name} is not installed");
     if !there {
