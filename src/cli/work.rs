@@ -19,7 +19,7 @@ use super::environment;
 use super::error::Problem;
 use super::events::Events;
 use super::exit;
-use super::files::{output_dir, outside, own_files, resolved};
+use super::files::{output_dir, outside, own_files, resolved, settings_file};
 use super::finish::Ended;
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
@@ -110,6 +110,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
     }
     let lock = storage::lock(db, args.once.allow_network_fs, terminal)?;
     let mut own = lock.own_files();
+    own.extend(settings_file(db));
     let is_new = lock.database().symlink_metadata().is_err();
     if let Err(problem) = outside(&args.outputs, &own) {
         if is_new {

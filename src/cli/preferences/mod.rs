@@ -250,11 +250,15 @@ fn flags() -> Command {
         .disable_help_flag(true)
 }
 
+/// The file beside a database, whether or not there is one.
+pub(crate) fn beside(db: &Path) -> PathBuf {
+    db.parent().unwrap_or(Path::new("")).join(FILE)
+}
+
 /// The files, and whether each is the user's own.
 fn places(db: &Path) -> Vec<(PathBuf, bool)> {
-    let beside = db.parent().unwrap_or(Path::new("")).join(FILE);
     let own = config_folder().map(|folder| (folder.join(FILE), true));
-    [(beside, false)].into_iter().chain(own).collect()
+    [(beside(db), false)].into_iter().chain(own).collect()
 }
 
 /// The variable that stands for a flag, without the beginning that they have in common.

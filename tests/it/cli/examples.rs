@@ -26,8 +26,8 @@ fn help(place: &Place, words: &[&str]) -> String {
 fn examples(help: &str) -> Vec<(String, String)> {
     let text = help.split("Examples:\n").nth(1).unwrap();
     let text = text.split("\n\nUsage: ").next().unwrap();
-    let (mut found, mut lines): (Vec<(String, String)>, _) = (Vec::new(), text.lines());
-    while let Some(line) = lines.next() {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
         match line.strip_prefix("  # ") {
             Some(what) => found.push((what.to_owned(), String::new())),
             None => {

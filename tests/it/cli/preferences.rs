@@ -188,6 +188,16 @@ fn a_trial_has_them_and_looks_do_without() {
         .expect(0)
         .says("settings: timeout = 90s");
     place.stride(&["run", "--url", &url, "texts"]).expect(0);
+    // In a folder that is walked it is no input.
+    let walk = ["run", "--db", "all.db", "--url", &url, "."];
+    place.stride(&walk).expect(0);
+    let names = place.stride(&["export", "--db", "all.db"]).expect(0).json();
+    let names = names.as_object().unwrap();
+    assert!(!names.contains_key("./stride.toml") && !names.contains_key("stride.toml"));
+    assert!(
+        names.keys().any(|name| name.ends_with("texts/0001")),
+        "{names:?}"
+    );
     place.write("stride.toml", "no such thing");
     for words in [&["status"][..], &["failures"], &["export"], &["verify"]] {
         place.stride(words).expect(0);
@@ -356,13 +366,13 @@ fn what_is_not_understood_is_named_and_nothing_is_changed() {
             "texts"
         ]
     );
+    // An empty variable says nothing, and one that is not stride's is nobody's business.
+    std::fs::remove_file(place.at("stride.toml")).unwrap();
     // A budget that is misspelt is none.
     let misspelt = [("STRIDE_MAX_COTS", "25")];
     let ran = place.stride_with(&misspelt, &["run", "--dry-run", "--url", &url, "texts"]);
     ran.expect(0)
         .says("warning: STRIDE_MAX_COTS means nothing to stride; write STRIDE_MAX_COST");
-    // An empty variable says nothing, and one that is not stride's is nobody's business.
-    std::fs::remove_file(place.at("stride.toml")).unwrap();
     let variables = [("STRIDE_THREADS", ""), ("STRIDE_API_KEY", "sesame")];
     let ran = place.stride_with(&variables, &words).expect(0);
     assert!(!ran.stderr.contains("STRIDE_"), "{}", ran.stderr);

@@ -234,7 +234,10 @@ fn what_cannot_be_called_is_refused_before_anything_is_made() {
             "not an HTTP method",
         ),
         (vec!["--url", "http://x/", "-j", "0"], "a number from 1"),
-        (vec!["--url", "http://x/", "--rate", "10"], "such as 10/s"),
+        (
+            vec!["--url", "http://x/", "--rate", "10"],
+            "write --rate 10/s",
+        ),
         (
             vec!["--url", "http://x/", "--timeout", "30"],
             "such as 250ms",
