@@ -240,11 +240,11 @@ fn what_cannot_be_called_is_refused_before_anything_is_made() {
         ),
         (
             vec!["--url", "http://x/", "--timeout", "30"],
-            "such as 250ms",
+            "write --timeout 30s",
         ),
         (
             vec!["--url", "http://x/", "--max-response", "16"],
-            "such as 64KiB",
+            "write --max-response 16MiB",
         ),
         (
             vec!["--url", "http://x/", "--max-response", "2GiB"],
