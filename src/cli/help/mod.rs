@@ -106,6 +106,7 @@ fn help_flag() -> Arg {
         .short('h')
         .long("help")
         .action(ArgAction::Help)
+        .help_heading(None::<&'static str>)
         .help("Print help: the usual with -h, everything with --help")
 }
 
@@ -115,6 +116,7 @@ fn version_flag() -> Arg {
         .short('V')
         .long("version")
         .action(ArgAction::Version)
+        .help_heading(None::<&'static str>)
         .help("Print version")
 }
 

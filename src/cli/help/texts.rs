@@ -335,7 +335,7 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     (
         "STRIDE_THREADS, STRIDE_RATE, …",
         "Settings of which the run was given no flag: the flag's name in capitals, with _ for -. Several rates stand between \
-         commas. STRIDE_EVENTS, STRIDE_NO_PROXY and STRIDE_COLOR stand for flags that are not remembered.",
+         commas. STRIDE_EVENTS, STRIDE_ON_FINISH, STRIDE_NO_PROXY and STRIDE_COLOR stand for flags that are not remembered.",
     ),
     (
         "NO_COLOR, CLICOLOR_FORCE, CLICOLOR, TERM",

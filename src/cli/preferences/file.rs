@@ -10,10 +10,13 @@ use stride::job::{FileName, escaped};
 use toml::de::{DeTable, DeValue};
 
 use super::super::error::Problem;
-use super::{Origin, Preference, is_other_flag};
+use super::{Origin, Preference, is_other_flag, variable_name};
 
 /// The most that a file may have, in bytes: what is larger is another file than was meant.
 const LARGEST: u64 = 64 << 10;
+
+/// What is read from the user's own file alone: files that are written to, commands that are run, addresses that are called.
+const OWN: [&str; 3] = ["events", "on-finish", "on-finish-url"];
 
 /// Reads a file. Where there is none, there is nothing in it.
 ///
@@ -36,11 +39,16 @@ pub(super) fn read(path: &Path, own: bool, flags: &Command) -> Result<Vec<Prefer
     let mut found = Vec::new();
     for (key, value) in table.get_ref() {
         let (name, place) = (key.get_ref().as_ref(), at(key.span().start));
-        if name == "events" && !own {
+        if OWN.contains(&name) && !own {
             return Err(problem(
                 &place,
-                "events is not read from the file beside a database, which may be from somebody else",
-                "give --events FILE, or set it in your own stride.toml or in STRIDE_EVENTS",
+                &format!(
+                    "{name} is not read from the file beside a database, which may be from somebody else"
+                ),
+                &format!(
+                    "give --{name}, or set it in your own stride.toml or in STRIDE_{}",
+                    variable_name(name)
+                ),
             ));
         }
         let mut args = flags.get_arguments();

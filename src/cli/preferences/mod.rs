@@ -104,10 +104,10 @@ pub(crate) fn prefer(
     let preferences = Preferences::find(db)?;
     let stands = read(preferences.chosen(|_| true))?;
     once.no_proxy |= stands.no_proxy;
-    if let Some(outputs) = outputs
-        && outputs.events.is_none()
-    {
-        outputs.events = stands.outputs.events;
+    if let Some(outputs) = outputs {
+        let Outputs { events, on_finish } = stands.outputs;
+        outputs.events = outputs.events.take().or(events);
+        outputs.on_finish.or(on_finish);
     }
     free.live.preferences = preferences;
     Ok(())

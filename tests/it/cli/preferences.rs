@@ -155,12 +155,16 @@ fn what_may_be_there_several_times_is_a_list() {
 fn what_no_run_remembers_can_be_set_too() {
     let (api, place) = begin();
     let url = api.url();
-    place.write(OWN, "events = 'own.jsonl'\nno-proxy = true\n");
+    place.write(
+        OWN,
+        "events = 'own.jsonl'\non-finish = 'cat > end.json'\nno-proxy = true\n",
+    );
     let proxy = ("http_proxy", "http://127.0.0.1:9/");
     place
         .stride_with(&[proxy], &["run", "--url", &url, "texts"])
         .expect(0);
     assert!(place.at("own.jsonl").exists());
+    assert!(place.at("end.json").exists());
     place.texts(3);
     let variables = [
         proxy,
@@ -283,6 +287,10 @@ const WRONG: &[(&str, &[&str])] = &[
             "no setting `db`",
             "hint: name the database with --db or STRIDE_DB",
         ],
+    ),
+    (
+        "on-finish = 'touch x'",
+        &["line 1: on-finish is not read", "STRIDE_ON_FINISH"],
     ),
     (
         "events = 'x.jsonl'",
