@@ -155,6 +155,10 @@ impl Given<'_> {
             let verb = having(&meant).into_iter().next()?;
             return Some(format!("write the command first: stride {verb} {meant}"));
         };
+        if has(verb, flag) {
+            let name = verb.get_name();
+            return Some(format!("write it after the command: stride {name} {flag}"));
+        }
         let having = having(flag);
         if !having.is_empty() {
             return Some(format!(

@@ -145,11 +145,15 @@ fn unknown(place: &Origin, name: &str, flags: &Command) -> Problem {
         });
     match similar {
         Some(similar) => problem(place, &said, &format!("write {similar}")),
-        None => problem(
-            place,
-            &said,
-            "settings have the names of the flags under \"Settings\" in `stride run --help`",
-        ),
+        None => {
+            let known = flags.get_arguments().filter_map(clap::Arg::get_long);
+            let known: Vec<&str> = known.collect();
+            problem(
+                place,
+                &said,
+                &format!("the settings are {}", known.join(", ")),
+            )
+        }
     }
 }
 

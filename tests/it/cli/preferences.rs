@@ -228,7 +228,7 @@ const WRONG: &[(&str, &[&str])] = &[
         "frobnicate = 5",
         &[
             "no setting `frobnicate`",
-            "hint: settings have the names of the flags",
+            "hint: the settings are threads, rate, ",
         ],
     ),
     (
