@@ -226,6 +226,20 @@ pub(crate) const TEXTS: &[Text] = &[
         usual: &[],
     },
     Text {
+        command: "report",
+        examples: &[
+            (
+                "A page to keep, print or pass on",
+                "stride report -o report.html",
+            ),
+            (
+                "Of a copy that is elsewhere",
+                "stride report --db backup/stride.db > report.html",
+            ),
+        ],
+        usual: &[],
+    },
+    Text {
         command: "recheck",
         examples: &[
             (
