@@ -13,6 +13,7 @@ use stride::settings::Expect;
 use super::choosing::Choosing;
 use super::failures::{Failures, parse_cause};
 use super::finish::OnFinish;
+use super::help::{Completions, Man};
 use super::judging::Answers;
 use super::report::ReportArgs;
 use super::request::Words;
@@ -20,7 +21,7 @@ use super::tuning::{Free, Live};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Args {
     /// The run's database
     #[arg(
@@ -37,15 +38,6 @@ pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  stride demo
-  stride run --url https://api.example.com/v1/sentiment texts/
-  stride run --url 'https://api.example.com/ocr?name={name}' \\
-             -H 'Authorization: Bearer {env:API_KEY}' -j 16 --rate 10/s scans/
-  stride resume
-  stride export -o results.json";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
@@ -83,6 +75,10 @@ pub(crate) enum Command {
     Verify,
     /// See it work: a few hundred transcripts and a small API on this machine
     Demo(Demo),
+    /// Print what makes a shell complete the commands
+    Completions(Completions),
+    /// Print a manual page, or write all of them
+    Man(Man),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -146,7 +142,7 @@ pub(crate) struct Asks {
     #[arg(long, help_heading = "Request", conflicts_with = "curl")]
     pub(crate) url: Option<String>,
     /// The request as a command of curl's, pasted; the file is {} or @{} in it
-    #[arg(long, value_name = "'curl …'", help_heading = "Request")]
+    #[arg(long, value_name = "COMMAND", help_heading = "Request")]
     pub(crate) curl: Option<String>,
     #[command(flatten)]
     pub(crate) words: Words,

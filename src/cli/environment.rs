@@ -24,15 +24,31 @@ pub(crate) fn is_set(name: &str) -> bool {
     variable(name).is_some_and(|value| !value.is_empty())
 }
 
+/// The names of all variables that begin so, without this beginning.
+pub(crate) fn names(beginning: &str) -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix(beginning)?.to_owned()))
+        .collect()
+}
+
 /// Where the user's programs keep what is to outlive them (XDG Base Directory Specification), for this one.
 pub(crate) fn state_folder() -> Option<PathBuf> {
-    let state = variable("XDG_STATE_HOME").filter(|value| value.starts_with(b"/"));
-    let state = match state {
+    folder("XDG_STATE_HOME", ".local/state")
+}
+
+/// Where the user's programs are told what the user prefers (XDG Base Directory Specification), for this one.
+pub(crate) fn config_folder() -> Option<PathBuf> {
+    folder("XDG_CONFIG_HOME", ".config")
+}
+
+fn folder(name: &str, usual: &str) -> Option<PathBuf> {
+    let folder = variable(name).filter(|value| value.starts_with(b"/"));
+    let folder = match folder {
         Some(value) => PathBuf::from(OsString::from_vec(value)),
         // The user's own folder is known without HOME too.
-        None => std::env::home_dir()?.join(".local/state"),
+        None => std::env::home_dir()?.join(usual),
     };
-    Some(state.join("stride"))
+    Some(folder.join("stride"))
 }
 
 /// Looks up references. Files are found, and commands are run, in the folder in which the run was made.

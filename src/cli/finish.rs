@@ -37,6 +37,14 @@ pub(crate) struct OnFinish {
     on_finish_url: Option<String>,
 }
 
+impl OnFinish {
+    /// Takes over what another one says, where this one says nothing.
+    pub(crate) fn or(&mut self, other: Self) {
+        self.on_finish = self.on_finish.take().or(other.on_finish);
+        self.on_finish_url = self.on_finish_url.take().or(other.on_finish_url);
+    }
+}
+
 /// How a run went.
 #[derive(Serialize)]
 struct Summary<'s> {

@@ -14,11 +14,13 @@ mod failures;
 mod files;
 mod finish;
 mod halt;
+mod help;
 mod judging;
 mod list;
 mod look;
 mod misuse;
 mod netrc;
+mod preferences;
 mod progress;
 mod recheck;
 mod report;
@@ -37,23 +39,26 @@ mod when;
 mod width;
 mod work;
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use stride::jq::with_room;
 
-use args::{Args, Command};
+use args::{Args, Command, Resume};
 use error::Problem;
+use preferences::prefer;
 use terminal::Terminal;
 
 /// Parses, does, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let early = terminal::early(&words);
+    let args = match help::parse(&words, terminal::choice(early)) {
         Ok(args) => args,
-        Err(error) => return ExitCode::from(misuse::tell(&error)),
+        Err(error) => return ExitCode::from(misuse::tell(&error, &words, early)),
     };
-    let terminal = Terminal::new(args.color);
+    let terminal = Terminal::new(preferences::color(args.color, &args.db));
     signals::outlive_size_limit();
     signals::hear_questions();
     signals::notice_pauses();
@@ -77,10 +82,40 @@ pub(crate) fn main() -> ExitCode {
 fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
     let db = args.db;
     match args.command {
-        Command::Run(run) => work::run(&db, *run, terminal),
-        Command::Try(one) => trial::attempt_one(&db, &one, terminal),
-        Command::Resume(all) => work::resume(&db, &all, terminal),
-        Command::Retry(retry) => work::retry(&db, &retry, terminal),
+        Command::Run(mut run) => {
+            prefer(
+                &db,
+                &mut run.free,
+                &mut run.once,
+                Some(&mut run.outputs),
+                terminal,
+            )?;
+            work::run(&db, *run, terminal)
+        }
+        Command::Try(mut one) => {
+            prefer(&db, &mut one.free, &mut one.once, None, terminal)?;
+            trial::attempt_one(&db, &one, terminal)
+        }
+        Command::Resume(mut all) => {
+            let Resume {
+                free,
+                once,
+                outputs,
+                ..
+            } = &mut all.resume;
+            prefer(&db, free, once, Some(outputs), terminal)?;
+            work::resume(&db, &all, terminal)
+        }
+        Command::Retry(mut retry) => {
+            let Resume {
+                free,
+                once,
+                outputs,
+                ..
+            } = &mut retry.resume;
+            prefer(&db, free, once, Some(outputs), terminal)?;
+            work::retry(&db, &retry, terminal)
+        }
         Command::Set(live) => work::set(&db, &live, terminal),
         Command::Status(status) if status.watch => watch::watch(&db, terminal),
         Command::Status(status) => look::status(&db, &status),
@@ -90,6 +125,8 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Recheck(recheck) => roomy(|| recheck::recheck(&db, &recheck, terminal)),
         Command::Verify => look::verify(&db, terminal),
         Command::Demo(demo) => demo::demo(&demo, terminal),
+        Command::Completions(shell) => help::completions(&shell),
+        Command::Man(pages) => help::man(&pages),
     }
 }
 

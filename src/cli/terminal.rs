@@ -1,10 +1,12 @@
 //! What goes to the terminal and how: stderr for people, stdout for data.
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
 
+use clap::{ColorChoice, ValueEnum as _};
+
 use super::args::Color;
-use super::environment;
-use super::screen;
+use super::{environment, preferences, screen};
 
 /// How stderr may be written to.
 #[derive(Debug, Clone, Copy)]
@@ -17,11 +19,11 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) fn new(color: Color) -> Self {
         let is_terminal = io::stderr().is_terminal();
-        let dumb = environment::variable("TERM").is_none_or(|term| term == b"dumb");
-        let color = match color {
+        let dumb = is_dumb();
+        let color = match usual(color) {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => is_terminal && !dumb && !environment::is_set("NO_COLOR"),
+            Color::Auto => is_terminal && !dumb,
         };
         Self {
             color,
@@ -75,6 +77,51 @@ impl Terminal {
             label.to_owned()
         }
     }
+}
+
+/// When to use colours, where neither a flag nor stride's own preferences say so: as <https://no-color.org> and
+/// <https://bixense.com/clicolors> have it.
+pub(crate) fn usual(color: Color) -> Color {
+    let variable = |name| environment::variable(name).filter(|value| !value.is_empty());
+    match color {
+        Color::Auto if environment::is_set("NO_COLOR") => Color::Never,
+        Color::Auto if variable("CLICOLOR_FORCE").is_some_and(|value| value != b"0") => {
+            Color::Always
+        }
+        Color::Auto if variable("CLICOLOR").is_some_and(|value| value == b"0") => Color::Never,
+        color => color,
+    }
+}
+
+/// When to use colours for what is said before the command line is understood, which may ask for it all the same.
+pub(crate) fn early(words: &[OsString]) -> Color {
+    let words = words.iter().skip(1).map(|word| word.to_string_lossy());
+    let words: Vec<_> = words.take_while(|word| word != "--").collect();
+    let asked = words.iter().enumerate().find_map(|(at, word)| {
+        let value = match word.strip_prefix("--color")? {
+            "" => words.get(at + 1)?,
+            rest => rest.strip_prefix('=')?,
+        };
+        Color::from_str(value, false).ok()
+    });
+    match asked.unwrap_or(Color::Auto) {
+        Color::Auto => preferences::color_variable().unwrap_or(Color::Auto),
+        color => color,
+    }
+}
+
+/// The same for the parser's help, which goes to stdout.
+pub(crate) fn choice(color: Color) -> ColorChoice {
+    match usual(color) {
+        Color::Always => ColorChoice::Always,
+        Color::Auto if io::stdout().is_terminal() && !is_dumb() => ColorChoice::Always,
+        Color::Auto | Color::Never => ColorChoice::Never,
+    }
+}
+
+/// Whether the terminal shows characters and nothing else.
+fn is_dumb() -> bool {
+    environment::variable("TERM").is_none_or(|term| term == b"dumb")
 }
 
 /// Ends a command that wrote to stdout: a reader that has seen enough (`| head`) is no error.

@@ -109,7 +109,11 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Durati
 /// `stride try`: calls one file and shows everything about it.
 pub(crate) fn attempt_one(db: &Path, args: &Try, terminal: &Terminal) -> Result<u8, Problem> {
     let (request, credentials, base, settings) = subject(db, args)?;
+    let elsewhere = args.free.told(&settings);
     let settings = args.free.over(settings, &[])?;
+    if let Some(told) = elsewhere {
+        terminal.say(&told);
+    }
     let plan = work::plan(&request, &settings, &credentials, args.once, &base)?;
     let name = FileName::from(args.file.as_path());
     let columns = None;

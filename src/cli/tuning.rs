@@ -13,6 +13,7 @@ use stride::store::wall_clock;
 
 use super::args::KEPT;
 use super::error::Problem;
+use super::preferences::{Preferences, Typed, given_with};
 use super::request::Limits;
 use super::when::parse_until;
 
@@ -23,6 +24,9 @@ const MOST_THREADS: usize = 10_000;
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = KEPT)]
 pub(crate) struct Live {
+    /// Which settings were typed. It stands first: the parser hands each value over and forgets it.
+    #[command(flatten)]
+    pub(crate) typed: Typed,
     /// Chunk threads: calls at the same time, or `auto` to find how many are of use [default: 8]
     #[arg(short = 'j', long, alias = "jobs", value_name = "N", value_parser = parse_threads)]
     threads: Option<Threads>,
@@ -60,6 +64,9 @@ pub(crate) struct Live {
     /// Stop at this time of day, such as 06:00, or moment, such as 2030-01-31T06:00; `none` ends it
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     until: Option<OrNone<i64>>,
+    /// What is set elsewhere, for settings that the run was never given.
+    #[arg(skip)]
+    pub(crate) preferences: Preferences,
 }
 
 /// The settings that may change from one invocation to the next. One left out keeps its last given value.
@@ -103,6 +110,15 @@ pub(crate) struct Free {
 impl Free {
     /// Takes over what a pasted command says, where stride's own words say nothing.
     pub(crate) fn limit(&mut self, limits: Limits) {
+        for (name, is_there) in [
+            ("timeout", limits.timeout.is_some()),
+            ("connect-timeout", limits.connect_timeout.is_some()),
+            ("max-response", limits.max_response.is_some()),
+        ] {
+            if is_there {
+                self.live.typed.add(name);
+            }
+        }
         self.timeout = self.timeout.or(limits.timeout);
         self.connect_timeout = self.connect_timeout.or(limits.connect_timeout);
         self.max_response = self.max_response.or(limits.max_response);
@@ -203,13 +219,22 @@ impl Live {
     ///
     /// What was given does not fit together.
     pub(crate) fn over(&self, settings: Settings) -> Result<Settings, Problem> {
+        let given = given_with(&settings, &self.typed, false);
+        fitting(Settings {
+            given: Some(given),
+            ..self.put(settings)?
+        })
+    }
+
+    /// The same, whether or not what is there fits together.
+    fn put(&self, settings: Settings) -> Result<Settings, Problem> {
         let rates = if self.rate.is_empty() {
             settings.rates
         } else {
             Rates::read(self.rate.iter().map(String::as_str)).map_err(Problem::usage)?
         };
         let count = |Count(count): Count| count;
-        let settings = Settings {
+        Ok(Settings {
             threads: self.threads.unwrap_or(settings.threads),
             rates,
             burst: self.burst.unwrap_or(settings.burst),
@@ -227,24 +252,29 @@ impl Live {
                 settings.until.filter(|until| *until > wall_clock()),
             ),
             ..settings
-        };
-        let weighs = settings.rates.counts(Measure::Weight);
-        if weighs && settings.weight.is_none() {
-            return Err(
-                Problem::usage("a rate in weights needs to know what a file weighs")
-                    .hint("add --weight size/4, for example"),
-            );
-        }
-        if settings.weight.is_some() && !weighs {
-            return Err(Problem::usage("no rate counts the weight of files")
-                .hint("add a rate in weights, such as --rate 90000w/m, or take it back with --weight none"));
-        }
-        if settings.max_cost.is_some() && settings.cost.is_none() {
-            return Err(Problem::usage("--max-cost needs to know what a call costs")
-                .hint("add --cost 0.0015, for example"));
-        }
-        Ok(settings)
+        })
     }
+}
+
+/// Settings of which none lacks another.
+fn fitting(settings: Settings) -> Result<Settings, Problem> {
+    let weighs = settings.rates.counts(Measure::Weight);
+    if weighs && settings.weight.is_none() {
+        return Err(
+            Problem::usage("a rate in weights needs to know what a file weighs")
+                .hint("add --weight size/4, for example"),
+        );
+    }
+    if settings.weight.is_some() && !weighs {
+        return Err(Problem::usage("no rate counts the weight of files").hint(
+            "add a rate in weights, such as --rate 90000w/m, or take it back with --weight none",
+        ));
+    }
+    if settings.max_cost.is_some() && settings.cost.is_none() {
+        return Err(Problem::usage("--max-cost needs to know what a call costs")
+            .hint("add --cost 0.0015, for example"));
+    }
+    Ok(settings)
 }
 
 impl Free {
@@ -258,7 +288,35 @@ impl Free {
         settings: Settings,
         classes: &[ClassRule],
     ) -> Result<Settings, Problem> {
-        let settings = self.live.over(settings)?;
+        let given = given_with(&settings, &self.live.typed, !classes.is_empty());
+        let told = self.told(&settings);
+        let settings = self.live.preferences.under(&self.live.typed, settings)?;
+        fitting(Settings {
+            given: Some(given),
+            ..self.put(settings, classes)?
+        })
+        .map_err(|problem| match told {
+            Some(told) => problem.note(told),
+            None => problem,
+        })
+    }
+
+    /// Which settings come from elsewhere than from flags, and from where, for the user.
+    pub(crate) fn told(&self, kept: &Settings) -> Option<String> {
+        self.live.preferences.told(&self.live.typed, kept)
+    }
+
+    /// The settings with what was given put over what was there, whether or not they fit together.
+    ///
+    /// # Errors
+    ///
+    /// There are several rates, and `none` among them.
+    pub(crate) fn put(
+        &self,
+        settings: Settings,
+        classes: &[ClassRule],
+    ) -> Result<Settings, Problem> {
+        let settings = self.live.put(settings)?;
         let in_doubt = self.in_doubt.map(|in_doubt| match in_doubt {
             InDoubt::Retry => DoubtPolicy::Retry,
             InDoubt::Hold => DoubtPolicy::Hold,
@@ -336,6 +394,12 @@ mod tests {
                 rates: Rates::read(["auto", "10/s"]).unwrap(),
                 max_calls: None,
                 until: None,
+                // Which flags a run of an earlier version was given is seen from its settings.
+                given: Some(
+                    ["max-calls", "retries", "threads", "until"]
+                        .map(str::to_owned)
+                        .into()
+                ),
                 ..stored
             }
         );

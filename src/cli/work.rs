@@ -19,7 +19,7 @@ use super::environment;
 use super::error::Problem;
 use super::events::Events;
 use super::exit;
-use super::files::{output_dir, outside, own_files, resolved};
+use super::files::{output_dir, outside, own_files, resolved, settings_file};
 use super::finish::Ended;
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
@@ -62,7 +62,11 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         |info| (info.base, info.settings),
     );
     // Whatever is wrong with the request is said before anything is made of the list.
+    let told = args.free.told(&kept);
     let settings = args.free.over(kept, &args.class)?;
+    if let Some(told) = told {
+        terminal.say(&told);
+    }
     raise_descriptors(settings.threads)?;
     let plan = plan(
         &asked.request,
@@ -106,6 +110,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
     }
     let lock = storage::lock(db, args.once.allow_network_fs, terminal)?;
     let mut own = lock.own_files();
+    own.extend(settings_file(db));
     let is_new = lock.database().symlink_metadata().is_err();
     if let Err(problem) = outside(&args.outputs, &own) {
         if is_new {
@@ -164,7 +169,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
 pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
     let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
     let left = something_left(&store);
-    let mut calls = prepare(&store, &args.resume, &args.class, left)?;
+    let mut calls = prepare(&store, &args.resume, &args.class, left, terminal)?;
     calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
     let (outputs, once) = (&args.resume.outputs, args.resume.once);
     work(db, store, calls, outputs, once, terminal)
@@ -199,7 +204,7 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     // What would keep the run from going on is said before anything is changed.
     let calls = match args.queue_only {
         true => None,
-        false => Some(prepare(&store, &args.resume, &rules, true)?),
+        false => Some(prepare(&store, &args.resume, &rules, true, terminal)?),
     };
     let filter = Filter {
         classes,
@@ -241,11 +246,17 @@ fn prepare(
     args: &Resume,
     classes: &[ClassRule],
     to_be_made: bool,
+    terminal: &Terminal,
 ) -> Result<Calls, Problem> {
     let call = store.call()?;
     let lookup = environment::references(store.base());
     let credentials = given_again(&args.into(), &call, &lookup)?;
-    let settings = args.free.over(store.settings()?, classes)?;
+    let kept = store.settings()?;
+    let told = args.free.told(&kept);
+    let settings = args.free.over(kept, classes)?;
+    if let Some(told) = told {
+        terminal.say(&told);
+    }
     let plan = match call {
         Call::Http(request) if to_be_made => {
             commands::check(&request, args.once.allow_commands)?;

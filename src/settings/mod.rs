@@ -7,6 +7,7 @@ mod request;
 mod transport;
 mod units;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -160,6 +161,9 @@ pub struct Settings {
     pub until: Option<i64>,
     /// Whether the first call of a runner goes alone until the service has taken it.
     pub canary: bool,
+    /// Which settings the run was given, by the names of the command line's flags, so that no preference of the user takes
+    /// their place. None where nobody has noted it.
+    pub given: Option<BTreeSet<String>>,
 }
 
 impl Default for Settings {
@@ -189,6 +193,7 @@ impl Default for Settings {
             cost: None,
             until: None,
             canary: true,
+            given: None,
         }
     }
 }

@@ -12,15 +12,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Parser as _;
-
+use clap::ColorChoice;
 use stride::settings::Call;
 use stride::store::Reader;
 
-use super::args::{Args, Demo};
+use super::args::Demo;
 use super::error::{Problem, quoted};
-use super::exit;
 use super::terminal::Terminal;
+use super::{exit, help};
 use api::{Api, Options};
 
 const FOLDER: &str = "stride-demo";
@@ -127,7 +126,7 @@ fn command(words: &str, terminal: &Terminal) -> Result<u8, Problem> {
     terminal.say("");
     terminal.say(&terminal.bold(&format!("$ stride {words}")));
     let words = std::iter::once("stride").chain(words.split(' '));
-    let args = Args::try_parse_from(words)
+    let args = help::parse(words, ColorChoice::Never)
         .map_err(|error| Problem::new(exit::INTERNAL, error.to_string()))?;
     super::dispatch(args, terminal)
 }

@@ -234,14 +234,17 @@ fn what_cannot_be_called_is_refused_before_anything_is_made() {
             "not an HTTP method",
         ),
         (vec!["--url", "http://x/", "-j", "0"], "a number from 1"),
-        (vec!["--url", "http://x/", "--rate", "10"], "such as 10/s"),
+        (
+            vec!["--url", "http://x/", "--rate", "10"],
+            "write --rate 10/s",
+        ),
         (
             vec!["--url", "http://x/", "--timeout", "30"],
-            "such as 250ms",
+            "write --timeout 30s",
         ),
         (
             vec!["--url", "http://x/", "--max-response", "16"],
-            "such as 64KiB",
+            "write --max-response 16MiB",
         ),
         (
             vec!["--url", "http://x/", "--max-response", "2GiB"],

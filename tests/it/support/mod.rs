@@ -8,6 +8,7 @@ pub(crate) mod api;
 mod raw;
 mod reply;
 mod run;
+mod tools;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -17,6 +18,7 @@ pub(crate) use api::{FakeApi, Logged, Request};
 pub(crate) use raw::RawServer;
 pub(crate) use reply::Reply;
 pub(crate) use run::*;
+pub(crate) use tools::{Typist, has_tool};
 
 /// How long anybody waits for an event before the test fails: far longer than it can take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
