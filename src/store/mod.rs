@@ -33,14 +33,14 @@ mod survey;
 mod table;
 mod take_in;
 mod upgrade;
+mod values;
 mod verify;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 pub use body::Filed;
 pub use causes::{Cause, Example};
@@ -62,11 +62,11 @@ pub use upgrade::Watch;
 pub use verify::Verdict;
 
 use crate::event::{Counts, Ending};
-use crate::job::{FileName, JobState};
 use crate::settings::{Call, Settings};
 use connection::{Mode, doing};
 use error::Result;
 use owner::Owner;
+use values::{path_from_sql, path_of, path_to_sql, state_from_sql, state_to_sql};
 
 /// The one writer of a run's database.
 #[derive(Debug)]
@@ -462,42 +462,4 @@ fn now() -> i64 {
     let now = SystemTime::now();
     now.duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64)
-}
-
-/// Names are stored as text where they are UTF-8, so that people can read them, and as a blob where not.
-fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
-    match name.as_str() {
-        Some(text) => ToSqlOutput::from(text),
-        None => ToSqlOutput::from(name.as_bytes()),
-    }
-}
-
-fn path_from_sql(row: &Row<'_>, column: usize) -> rusqlite::Result<FileName> {
-    path_of(row.get_ref(column)?, column)
-}
-
-fn path_of(value: ValueRef<'_>, column: usize) -> rusqlite::Result<FileName> {
-    match value {
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(FileName::new(bytes)),
-        other => Err(rusqlite::Error::InvalidColumnType(
-            column,
-            "path".to_owned(),
-            other.data_type(),
-        )),
-    }
-}
-
-fn state_to_sql(state: JobState) -> i64 {
-    JobState::ALL
-        .into_iter()
-        .zip(0..)
-        .find_map(|(each, code)| (each == state).then_some(code))
-        .unwrap_or(0)
-}
-
-fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
-    let state = usize::try_from(code)
-        .ok()
-        .and_then(|code| JobState::ALL.get(code).copied());
-    state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
 }

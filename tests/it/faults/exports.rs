@@ -40,6 +40,79 @@ fn row_89_a_killed_export_leaves_the_old_file_and_its_own_is_taken_away_by_the_n
 }
 
 #[test]
+fn row_89_whatever_the_format_a_killed_export_leaves_what_was_there() {
+    let place = exported();
+    for format in ["parquet", "sqlite", "dir"] {
+        let whole = ["export", "--format", format, "-o", "out"];
+        place.stride(&whole).expect(0);
+        let content = || match format {
+            "dir" => fs::read(place.at("out/texts/0000.json")),
+            _ => fs::read(place.at("out")),
+        };
+        let old = content().unwrap();
+        let run = place.begin(&[&whole[..], &["--extract", "last(range(1e12))"]].concat());
+        let temporary = format!(".out.stride-{}", run.pid());
+        until(|| place.at(&temporary).exists());
+        run.kill();
+        assert!(place.at(&temporary).exists());
+        assert_eq!(content().unwrap(), old, "{format}");
+        place.stride(&whole).expect(0);
+        assert_eq!(content().unwrap(), old, "{format}");
+        let hidden = listed(&place.at(""));
+        assert!(!hidden.contains(&temporary), "{hidden:?}");
+        let _ = fs::remove_file(place.at("out"));
+    }
+}
+
+#[test]
+fn row_89_where_there_is_no_room_for_it_the_old_export_stays() {
+    // Text that does not shrink away, more than a file may have.
+    let mut seed = 1_u64;
+    let words = (0..30_000).map(|_| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        format!("{seed:016x}")
+    });
+    let words: String = words.collect();
+    let api = FakeApi::start(move |_| Reply::json(serde_json::json!(words)));
+    let place = place(1);
+    let url = named(&api);
+    place.stride(&["run", "--url", &url, "texts"]).expect(0);
+    for format in ["json", "parquet", "sqlite", "dir"] {
+        let whole = ["export", "--format", format, "--partial", "-o", "out"];
+        place
+            .stride(&[&whole[..], &["--extract", "1"]].concat())
+            .expect(0);
+        let kept = || match format {
+            "dir" => fs::read(place.at("out/texts/0000.json")),
+            _ => fs::read(place.at("out")),
+        };
+        let old = kept().unwrap();
+        // Blocks of 512 bytes.
+        let line = format!(
+            "ulimit -f 200 && exec '{}' {}",
+            env!("CARGO_BIN_EXE_stride"),
+            whole.join(" ")
+        );
+        let output = std::process::Command::new("/bin/sh")
+            .args(["-c", &line])
+            .current_dir(place.at(""))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{format}: {said}");
+        assert!(said.contains("error: cannot write out"), "{format}: {said}");
+        assert_eq!(kept().unwrap(), old, "{format}");
+        assert!(
+            !listed(&place.at(""))
+                .iter()
+                .any(|name| name.starts_with(".out"))
+        );
+        let _ = fs::remove_file(place.at("out"));
+    }
+    place.stride(&["verify"]).expect(0);
+}
+
+#[test]
 fn row_90_a_folder_that_takes_no_file_is_an_error_that_names_it() {
     let place = exported();
     // Nobody may make a file there, the superuser neither.

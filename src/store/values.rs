@@ -1,0 +1,44 @@
+//! How names and states are stored.
+
+use rusqlite::Row;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+use crate::job::{FileName, JobState};
+
+/// Names are stored as text where they are UTF-8, so that people can read them, and as a blob where not.
+pub(super) fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
+    match name.as_str() {
+        Some(text) => ToSqlOutput::from(text),
+        None => ToSqlOutput::from(name.as_bytes()),
+    }
+}
+
+pub(super) fn path_from_sql(row: &Row<'_>, column: usize) -> rusqlite::Result<FileName> {
+    path_of(row.get_ref(column)?, column)
+}
+
+pub(super) fn path_of(value: ValueRef<'_>, column: usize) -> rusqlite::Result<FileName> {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(FileName::new(bytes)),
+        other => Err(rusqlite::Error::InvalidColumnType(
+            column,
+            "path".to_owned(),
+            other.data_type(),
+        )),
+    }
+}
+
+pub(super) fn state_to_sql(state: JobState) -> i64 {
+    JobState::ALL
+        .into_iter()
+        .zip(0..)
+        .find_map(|(each, code)| (each == state).then_some(code))
+        .unwrap_or(0)
+}
+
+pub(super) fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
+    let state = usize::try_from(code)
+        .ok()
+        .and_then(|code| JobState::ALL.get(code).copied());
+    state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
+}
