@@ -179,6 +179,7 @@ fn replace(new: &Path, place: &Path) -> io::Result<()> {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
         Err(error) => return Err(error.into()),
     }
+    // Nobody takes this name for what a killed export left: between the two moves it is the only export there is.
     let mut old = new.as_os_str().to_owned();
     old.push("-old");
     fs::rename(place, &old)?;
