@@ -49,15 +49,15 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a run, or go on with it
-    #[command(after_help = LOOKING_ON)]
+    #[command(after_long_help = LOOKING_ON)]
     Run(Box<Run>),
     /// Call one file, in full view; nothing is recorded
     Try(Box<Try>),
     /// Go on with a run, with the settings it has
-    #[command(after_help = LOOKING_ON)]
+    #[command(after_long_help = LOOKING_ON)]
     Resume(Box<ResumeAll>),
     /// Call failed or held files again
-    #[command(after_help = LOOKING_ON)]
+    #[command(after_long_help = LOOKING_ON)]
     Retry(Box<Retry>),
     /// Change how fast a run goes and when it stops, also while it goes on
     Set(Box<Live>),

@@ -63,9 +63,12 @@ fn dressed(command: Command, text: Option<&'static Text>) -> Command {
     let command = command
         .before_help(examples(text, false))
         .before_long_help(examples(text, true));
-    let command = match remembers {
-        true => command.after_long_help(PREFERENCES),
-        false => command,
+    // What a command says at its end by itself stays there.
+    let own = command.get_after_long_help().map(ToString::to_string);
+    let command = match (remembers, own) {
+        (true, Some(own)) => command.after_long_help(format!("{own}\n\n{PREFERENCES}")),
+        (true, None) => command.after_long_help(PREFERENCES),
+        (false, _) => command,
     };
     let command = match text.command {
         "" => command,

@@ -392,7 +392,13 @@ fn row_24_a_database_that_can_only_be_read_is_read_and_not_run() {
 fn row_33_a_reader_that_never_leaves_is_told_of_and_the_run_goes_on() {
     let place = Place::new();
     let body = format!("\"{}\"", "x".repeat(12 << 20));
-    let api = FakeApi::start(move |_| Reply::json(&body));
+    // The last file is answered when the log has been told of.
+    let told = Gate::default();
+    let gate = told.clone();
+    let api = FakeApi::start(move |request| match request.target.ends_with("0029") {
+        true => Reply::json(&body).when(&gate),
+        false => Reply::json(&body),
+    });
     let url = named(&api);
     let api = (api, place.with_bystander(&url));
     place.texts(30);
@@ -406,8 +412,10 @@ fn row_33_a_reader_that_never_leaves_is_told_of_and_the_run_goes_on() {
             .unwrap()
     };
     assert_eq!(total(&reader), 1);
-    let ran = place.stride(&run(&url, &["-j", "2"])).expect(0);
-    ran.says("the log beside the database has");
+    let running = place.begin(&run(&url, &["-j", "2"]));
+    running.until_says("the log beside the database has");
+    told.open();
+    running.end().expect(0);
     assert_eq!(total(&reader), 1, "its snapshot");
     reader.execute_batch("ROLLBACK").unwrap();
     assert_eq!(total(&reader), 31);
