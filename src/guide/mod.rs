@@ -4,6 +4,8 @@
 pub mod another_key {}
 #[doc = include_str!("another_machine.md")]
 pub mod another_machine {}
+#[doc = include_str!("answers.md")]
+pub mod answers {}
 #[doc = include_str!("daily_limit.md")]
 pub mod daily_limit {}
 #[doc = include_str!("database.md")]
@@ -12,8 +14,14 @@ pub mod database {}
 pub mod going_home {}
 #[doc = include_str!("half_failed.md")]
 pub mod half_failed {}
+#[doc = include_str!("keys.md")]
+pub mod keys {}
+#[doc = include_str!("limits.md")]
+pub mod limits {}
 #[doc = include_str!("one_field.md")]
 pub mod one_field {}
+#[doc = include_str!("request.md")]
+pub mod request {}
 #[doc = include_str!("results.md")]
 pub mod results {}
 #[doc = include_str!("ten_million.md")]
