@@ -104,7 +104,7 @@ pub(crate) struct Ended<'e> {
 impl OnFinish {
     /// Checks what can be checked before anything is called.
     pub(crate) fn check(&self, base: &Path, once: Once) -> Result<(), Problem> {
-        match &self.on_finish_url {
+        match said(self.on_finish_url.as_ref()) {
             Some(url) => self.plan(url, base, once).map(drop),
             None => Ok(()),
         }
@@ -138,7 +138,11 @@ impl OnFinish {
 
     /// Runs the command and calls the address. The run's end stays what it is, whatever comes of them.
     pub(crate) fn tell(&self, db: &Path, once: Once, ended: &Ended<'_>, terminal: &Terminal) {
-        if self.on_finish.is_none() && self.on_finish_url.is_none() {
+        let (command, url) = (
+            said(self.on_finish.as_ref()),
+            said(self.on_finish_url.as_ref()),
+        );
+        if command.is_none() && url.is_none() {
             return;
         }
         let warn = |what: &str| terminal.say(&format!("{} {what}", terminal.bold("warning:")));
@@ -152,12 +156,12 @@ impl OnFinish {
             }
         };
         let exit = code(ended.result);
-        if let Some(words) = &self.on_finish
+        if let Some(words) = command
             && let Err(reason) = run(words, db, exit, &json)
         {
             warn(&format!("the command of --on-finish {reason}"));
         }
-        if let Some(url) = &self.on_finish_url
+        if let Some(url) = url
             && let Err(reason) = self.post(url, db, once, &json)
         {
             warn(&format!("--on-finish-url: {}", escaped(reason.as_bytes())));
@@ -183,6 +187,11 @@ impl OnFinish {
             outcome => Err(trial::refused(&outcome)),
         }
     }
+}
+
+/// What was said, where that is anything: nothing stands for none, whatever a variable or a file would say.
+fn said(words: Option<&String>) -> Option<&str> {
+    words.map(String::as_str).filter(|words| !words.is_empty())
 }
 
 /// The exit code that a result will be.
@@ -235,6 +244,9 @@ fn run(words: &str, db: &Path, exit: u8, json: &[u8]) -> Result<(), String> {
         .args(["-c", words])
         .env("STRIDE_DB", db.canonicalize().as_deref().unwrap_or(db))
         .env("STRIDE_EXIT", exit.to_string())
+        // A command that goes on with the run has an end too, and would go on and on.
+        .env("STRIDE_ON_FINISH", "")
+        .env("STRIDE_ON_FINISH_URL", "")
         .stdin(Stdio::piped())
         .stdout(io::stderr())
         .spawn()

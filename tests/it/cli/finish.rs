@@ -135,3 +135,19 @@ fn an_address_that_cannot_be_called_is_found_before_the_run_or_said_after_it() {
         .expect(0);
     ran.says("warning: --on-finish-url: HTTP 422");
 }
+
+#[test]
+fn a_command_that_goes_on_with_the_run_does_not_do_so_for_ever() {
+    let (api, _heard) = api();
+    let place = Place::new();
+    place.texts(5);
+    let url = format!("{}/v1/{{name}}", api.url());
+    let bin = env!("CARGO_BIN_EXE_stride");
+    let again = format!("echo x >> ends; '{bin}' retry");
+    let variables = [("STRIDE_ON_FINISH", again.as_str())];
+    let words = ["run", "--retries", "0", "--url", &url, "texts"];
+    place.stride_with(&variables, &words).expect(3);
+    assert_eq!(std::fs::read(place.at("ends")).unwrap(), b"x\n");
+    let attempts = place.sql("SELECT attempts FROM job WHERE state = 3");
+    assert_eq!(attempts.concat(), ["2"]);
+}
