@@ -67,7 +67,7 @@ pub(crate) enum Command {
     Failures(Failures),
     /// Write the results
     Export(Export),
-    /// Make a page about the run: how it went over time, how long calls took, what failed and why
+    /// Make a page about the run: how fast, how long, what failed and why
     Report(ReportArgs),
     /// Judge the stored answers again, without calling
     Recheck(Recheck),

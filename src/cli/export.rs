@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
+use stride::event::Counts;
 use stride::export::{
     Columns, ExportError, Form, Selection, Written, to_file, to_folder, to_stream,
 };
@@ -56,8 +57,8 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             true => standing(&counts),
             false => format!("of the files that --where chooses: {}", standing(&counts)),
         }).hint(format!(
-            "{} finishes it; {} writes the results there are; {} writes what became of the other files too",
-            command(db, "resume"),
+            "{}; {} writes the results there are; {} writes what became of the other files too",
+            way_on(db, &counts),
             command(db, &again(args, "--partial")),
             command(db, &again(args, "--all")),
         )),
@@ -179,6 +180,18 @@ fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, Wrong
             flag: "extract",
             source,
         })
+}
+
+/// What has to be done before the whole is there.
+fn way_on(db: &Path, counts: &Counts) -> String {
+    if counts.pending + counts.running > 0 {
+        return format!("{} goes on with it", command(db, "resume"));
+    }
+    let (words, which) = match counts.failed {
+        0 => ("retry --held", "held"),
+        _ => ("retry", "failed"),
+    };
+    format!("{} calls the {which} files again", command(db, words))
 }
 
 /// The words of this export, with a way out added.

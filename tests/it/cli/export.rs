@@ -42,7 +42,11 @@ fn mixed() -> (FakeApi, Place) {
 fn row_93_a_whole_is_a_whole_or_an_error_that_names_the_ways_out() {
     let (_api, place) = mixed();
     let refused = place.stride(&["export", "-o", "out.json"]).expect(3);
-    refused.says("4 of 5 files").says("--partial").says("--all");
+    refused
+        .says("4 of 5 files")
+        .says("stride retry calls the failed files again")
+        .says("--partial")
+        .says("--all");
     assert!(!place.at("out.json").exists());
     let partial = place.stride(&["export", "--partial"]).expect(0).stdout;
     let expected = concat!(
@@ -63,6 +67,11 @@ fn row_93_a_whole_is_a_whole_or_an_error_that_names_the_ways_out() {
         "{all}"
     );
     assert!(all.contains("page 3 has no text layer"));
+    place.stride(&["retry", "--queue-only"]).expect(0);
+    place
+        .stride(&["export"])
+        .expect(3)
+        .says("stride resume goes on with it");
 }
 
 #[test]
