@@ -4,28 +4,15 @@
 //! where `STRIDE_REWRITE` is set; then a look at the differences is the check.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Place, until};
-use crate::support::{FakeApi, Gate, LIMIT, Reply};
-
-/// Whether tmux is here. A machine without it leaves these tests out, but for one that has to have everything.
-fn is_here() -> bool {
-    let mut tmux = Command::new("tmux");
-    let is_here = tmux.arg("-V").stdout(Stdio::null()).status().is_ok();
-    let required = std::env::var_os("STRIDE_REQUIRE_TOOLS").is_some();
-    assert!(is_here || !required, "tmux is not here");
-    if !is_here {
-        let _ = writeln!(io::stderr(), "left out: tmux is not here");
-    }
-    is_here
-}
+use crate::support::{FakeApi, Gate, LIMIT, Reply, has_tool};
 
 /// A terminal with one command in it.
 struct Terminal<'p> {
@@ -262,7 +249,7 @@ fn bar(columns: usize) -> String {
 
 #[test]
 fn a_run_is_shown_as_wide_as_the_terminal_is() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     for columns in [40, 80, 200] {
@@ -282,7 +269,7 @@ fn a_run_is_shown_as_wide_as_the_terminal_is() {
 
 #[test]
 fn a_run_is_shown_as_wide_as_the_terminal_has_become() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     let still = Still::new();
@@ -304,7 +291,7 @@ fn a_run_is_shown_as_wide_as_the_terminal_has_become() {
 
 #[test]
 fn ctrl_c_leaves_the_terminal_as_it_should_be() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     let still = Still::new();
@@ -333,7 +320,7 @@ fn ctrl_c_leaves_the_terminal_as_it_should_be() {
 
 #[test]
 fn the_last_call_is_named_when_it_drags() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     let (api, gate) = held_from(4);
@@ -359,7 +346,7 @@ fn the_last_call_is_named_when_it_drags() {
 
 #[test]
 fn a_wait_that_the_service_asks_for_is_shown() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     let api = FakeApi::start(|request| match &*request.target {
@@ -381,7 +368,7 @@ fn a_wait_that_the_service_asks_for_is_shown() {
 
 #[test]
 fn who_asks_by_sigusr1_is_answered_above_the_view() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     let still = Still::new();
@@ -398,7 +385,7 @@ fn who_asks_by_sigusr1_is_answered_above_the_view() {
 
 #[test]
 fn a_run_that_was_stopped_and_goes_on_leaves_alone_what_was_written_meanwhile() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     let still = Still::new();
@@ -418,7 +405,7 @@ fn a_run_that_was_stopped_and_goes_on_leaves_alone_what_was_written_meanwhile() 
 
 #[test]
 fn a_run_is_watched_from_another_terminal() {
-    if !is_here() {
+    if !has_tool("tmux") {
         return;
     }
     let still = Still::new();

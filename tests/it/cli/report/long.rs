@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use super::browser::looked_at;
 use super::page::check_whole;
 use super::{Place, page_of};
 use crate::support::{FakeApi, Reply};
@@ -109,6 +110,7 @@ fn a_page_about_a_long_run_is_no_longer_than_others() {
     let before = place.bystander();
     let html = page_of(&place);
     check_whole(&html);
+    looked_at(&place, &html);
     for said in [
         "<strong>98,000</strong> of 100,000 files done",
         "These are the 64 slowest of 5,000, by p90.",

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Place;
 use crate::support::{FakeApi, Gate, Reply};
+use browser::looked_at;
 use page::check_whole;
 
 /// A name that a careless page would take for markup.
@@ -94,6 +95,7 @@ fn a_run_without_jobs_and_one_without_calls_say_so() {
     check_whole(&html);
     assert!(html.contains("<strong>0</strong> of 0 files done"));
     assert!(html.contains("No calls yet.") && !html.contains("class=\"bar "));
+    looked_at(&place, &html);
 
     let api = FakeApi::start(|_| Reply::json("1"));
     let place = Place::new();
@@ -104,6 +106,7 @@ fn a_run_without_jobs_and_one_without_calls_say_so() {
         html.contains("<strong>1</strong> of 1 file done") && html.contains("class=\"bar ok\"")
     );
     assert!(html.contains("Nothing has failed, and nothing is held."));
+    looked_at(&place, &html);
     place
         .stride(&["report", "-o", "stride.db"])
         .expect(2)
