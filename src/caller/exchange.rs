@@ -11,13 +11,13 @@ use tokio::time::timeout;
 
 use super::Cancel;
 use super::aside::aside;
-use super::hints;
 use super::judge::{self, Refusal};
 use super::message::Message;
 use super::preview::Seen;
 use super::progress::Progress;
 use super::reading::Reading;
 use super::redirect::{Hop, Redirects};
+use super::signs;
 use super::spill::Growing;
 use super::timer::{Timer, patience};
 use super::unreachable;
@@ -192,14 +192,14 @@ impl Exchange<'_> {
         )]
         let now = SystemTime::now();
         // Most answers say nothing of it, and that is quickly seen.
-        let speaks = headers.keys().any(|name| hints::is_one(name.as_str()));
-        let hint = speaks.then(|| hints::hint(&look, now)).flatten();
-        let wait = speaks.then(|| hints::wait(&look, now)).flatten();
+        let speaks = headers.keys().any(|name| signs::is_one(name.as_str()));
+        let hint = speaks.then(|| signs::hint(&look, now)).flatten();
+        let wait = speaks.then(|| signs::wait(&look, now)).flatten();
         let rules = &self.verdict.plan.rules;
         if judge::is_good(rules, status.as_u16()) {
             return self.success(response, hint, wait).await;
         }
-        let asks_to_wait = hints::stated(&look, now).is_some();
+        let asks_to_wait = signs::stated(&look, now).is_some();
         let mut message = format!("HTTP {status}");
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
             message = format!("{message}: this redirect is not followed; it leads to {location}");

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::hints;
 use super::message::Message;
 use super::reading::Reading;
+use super::signs;
 use super::source::Source;
 use super::template::{Encoding, Template};
 use crate::job::{Attempt, Hint, Job};
@@ -81,8 +81,8 @@ pub struct Said {
 /// Reads the headers of an answer.
 pub fn said(look: &dyn Fn(&str) -> Vec<String>, now: SystemTime) -> Said {
     Said {
-        wait: hints::wait(look, now),
-        stated: hints::stated(look, now),
-        hint: hints::hint(look, now).map(|hint| *hint),
+        wait: signs::wait(look, now),
+        stated: signs::stated(look, now),
+        hint: signs::hint(look, now).map(|hint| *hint),
     }
 }

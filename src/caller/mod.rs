@@ -8,7 +8,6 @@ mod exchange;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod hints;
 mod http;
 mod judge;
 mod keys;
@@ -21,6 +20,7 @@ mod reading;
 mod redirect;
 mod reference;
 mod secrets;
+mod signs;
 mod source;
 mod spill;
 mod template;
