@@ -199,16 +199,22 @@ impl Exchange<'_> {
         if judge::is_good(rules, status.as_u16()) {
             return self.success(response, hint, wait).await;
         }
-        let asks_to_wait = signs::stated(&look, now).is_some();
+        let (stated, clock) = (signs::stated(&look, now), signs::clock(&look, now));
         let mut message = format!("HTTP {status}");
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
             message = format!("{message}: this redirect is not followed; it leads to {location}");
         }
         let body = self.error_body(response).await;
+        let by_body = matches!(status.as_u16(), 429 | 503)
+            .then(|| signs::stated_by_body(&body, clock))
+            .flatten();
+        // A header may say a second where the body says a minute.
+        let stated = stated.max(by_body);
+        let wait = stated.or(wait);
         let refusal = Refusal {
             status: status.as_u16(),
             body: &body,
-            asks_to_wait,
+            asks_to_wait: stated.is_some(),
             repeat: self.attempt.repeat,
         };
         let (class, kind) = judge::class(rules, &refusal);

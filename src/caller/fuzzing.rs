@@ -67,22 +67,25 @@ pub fn request(request: &Request, job: &Job, attempt: &Attempt) -> Option<Sent> 
     })
 }
 
-/// What the headers of an answer say.
+/// The signs of an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Said {
     /// How long to wait after a refusal.
     pub wait: Option<Duration>,
     /// The wait that is stated as one.
     pub stated: Option<Duration>,
+    /// The wait that the body states.
+    pub by_body: Option<Duration>,
     /// The service's limits.
     pub hint: Option<Hint>,
 }
 
-/// Reads the headers of an answer.
-pub fn said(look: &dyn Fn(&str) -> Vec<String>, now: SystemTime) -> Said {
+/// Reads the signs of an answer.
+pub fn said(look: &dyn Fn(&str) -> Vec<String>, body: &[u8], now: SystemTime) -> Said {
     Said {
         wait: signs::wait(look, now),
         stated: signs::stated(look, now),
+        by_body: signs::stated_by_body(body, signs::clock(look, now)),
         hint: signs::hint(look, now).map(|hint| *hint),
     }
 }

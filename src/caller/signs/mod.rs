@@ -1,39 +1,77 @@
-//! What an answer's headers say about waiting and about the service's limits. Pure: the clock is an argument,
-//! and what cannot be read says nothing.
+//! Signs by which an answer says how long to wait and what the service's limits are. Pure: the clock is an argument, and
+//! a value that cannot be read says nothing. A moment that has passed is a wait of nothing, and 366 days are the most.
 //!
-//! Read are:
+//! | where | value | source |
+//! | --- | --- | --- |
+//! | `Retry-After` | seconds, an HTTP date, or a moment since 1970 | RFC 9110, section 10.2.3; the last is seen in the wild |
+//! | `retry-after-ms`, `x-ms-retry-after-ms`, `x-amz-retry-after` | milliseconds | Azure OpenAI, Azure Cosmos DB, AWS SDKs |
+//! | `RateLimit`, `RateLimit-Policy` | structured fields | draft-ietf-httpapi-ratelimit-headers from 08 on |
+//! | `RateLimit` | `limit=…, remaining=…, reset=…` | the same, 07 |
+//! | `RateLimit-Limit`, `-Remaining`, `-Reset` | numbers, `100;w=60`; GitLab's reset is a moment | the same, 00–06 |
+//! | `X-RateLimit-…`, `X-Rate-Limit-…` | the same three; GitHub's reset is a moment | custom; GitHub, X, Reddit |
+//! | the same with `-Requests` or `-Tokens` behind | the same; resets such as `6m0s` | OpenAI, Azure OpenAI, Groq |
+//! | `X-RateLimit-Limit-Minute` and the like | calls | Kong |
+//! | `anthropic-ratelimit-requests-limit` and the like, of tokens too | resets as RFC 3339 | Anthropic |
+//! | `x-amzn-RateLimit-Limit` | calls a second | Amazon's Selling Partner API |
+//! | body: `"retryDelay": "31s"` | a span | Google, google.rpc.RetryInfo |
+//! | body: `"retryAfterSeconds": 5` | seconds | AWS, Kubernetes |
+//! | body: `try again in 6m0s` | a span | OpenAI, Groq |
+//! | body: `retry in 1.5s` | a span | Google's Gemini |
+//! | body: `retry after 23 seconds` | a span, or seconds without a unit | Azure OpenAI, Telegram |
 //!
-//! - `Retry-After` (RFC 9110, section 10.2.3), and the `retry-after-ms` that some services send beside it;
-//! - `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers: structured fields (RFC 9651)
-//!   since its version 08, `limit=…, remaining=…, reset=…` in 07, and in 00–06, as in
-//!   draft-polli-ratelimit-headers before, `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`;
-//! - the same three with `X-RateLimit-` or `X-Rate-Limit-` in front, which no text defines. With `-Requests`
-//!   behind they count calls, with `-Tokens` something else; `X-RateLimit-Limit-Minute` and the like (Kong) name
-//!   their window.
+//! A reset is seconds, a moment since 1970 in seconds or milliseconds, a span such as `120ms`, RFC 3339 or an HTTP date.
+//! Limits of tokens hold calls up only once they are used up, because the tokens of a call are not known.
 
 mod text;
+mod words;
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use self::text::{count, date, members, number, reset, seconds, until};
+use self::text::{
+    count, date, members, milliseconds, moment_or_seconds, number, reset, seconds, until,
+};
 use crate::job::{Hint, Policy};
 
 /// Gives every value of a header, in order.
 pub(super) type Look<'l> = &'l dyn Fn(&str) -> Vec<String>;
 
-/// The families of three headers: what stands before and after `-limit`, `-remaining` and `-reset`.
-const FAMILIES: [(&str, &str); 7] = [
-    ("ratelimit", ""),
-    ("x-ratelimit", ""),
-    ("x-ratelimit", "-requests"),
-    ("x-ratelimit", TOKENS),
-    ("x-rate-limit", ""),
-    ("x-rate-limit", "-requests"),
-    ("x-rate-limit", TOKENS),
+/// Three headers that belong together: the names differ in `limit`, `remaining` and `reset`.
+struct Family {
+    before: &'static str,
+    after: &'static str,
+    counts_calls: bool,
+}
+
+const fn family(before: &'static str, after: &'static str, counts_calls: bool) -> Family {
+    Family {
+        before,
+        after,
+        counts_calls,
+    }
+}
+
+const FAMILIES: [Family; 11] = [
+    family("ratelimit-", "", true),
+    family("x-ratelimit-", "", true),
+    family("x-ratelimit-", "-requests", true),
+    family("x-ratelimit-", "-tokens", false),
+    family("x-rate-limit-", "", true),
+    family("x-rate-limit-", "-requests", true),
+    family("x-rate-limit-", "-tokens", false),
+    family("anthropic-ratelimit-requests-", "", true),
+    family("anthropic-ratelimit-tokens-", "", false),
+    family("anthropic-ratelimit-input-tokens-", "", false),
+    family("anthropic-ratelimit-output-tokens-", "", false),
 ];
-const TOKENS: &str = "-tokens";
+
+/// Headers that state a wait in milliseconds.
+const IN_MS: [&str; 3] = ["retry-after-ms", "x-ms-retry-after-ms", "x-amz-retry-after"];
+
+/// The header that states calls a second.
+const A_SECOND: &str = "x-amzn-ratelimit-limit";
+
 /// The windows that a limit's name can tell, in seconds.
 const WINDOWS: [(&str, u64); 4] = [
     ("second", 1),
@@ -42,15 +80,25 @@ const WINDOWS: [(&str, u64); 4] = [
     ("day", 86_400),
 ];
 
-/// Whether a header of this name, in lower case, may say something about waiting or limits. Where none of an answer
-/// does, nothing here has anything to say.
-pub(super) fn is_one(name: &str) -> bool {
-    ["ratelimit", "x-ratelimit", "x-rate-limit", "retry-after"]
-        .iter()
-        .any(|before| name.starts_with(before))
+impl Family {
+    fn header(&self, name: &str) -> String {
+        format!("{}{name}{}", self.before, self.after)
+    }
 }
 
-/// How long a service that refuses asks to wait: as [`stated`], or else until the reset of the limit that is
+/// Returns whether a header of this name, in lower case, can be a sign. An answer without such a header says nothing by
+/// its headers.
+pub(super) fn is_one(name: &str) -> bool {
+    let starts = ["retry-after", "ratelimit", "x-ratelimit", "x-rate-limit"];
+    let others = ["anthropic-ratelimit-", A_SECOND];
+    starts
+        .iter()
+        .chain(&others)
+        .any(|start| name.starts_with(start))
+        || IN_MS.contains(&name)
+}
+
+/// Returns how long the headers of a refusal ask to wait: as [`stated`], or else until the reset of the limit that is
 /// used up.
 pub(super) fn wait(look: Look<'_>, now: SystemTime) -> Option<Duration> {
     stated(look, now).or_else(|| {
@@ -59,24 +107,33 @@ pub(super) fn wait(look: Look<'_>, now: SystemTime) -> Option<Duration> {
             let such = pairs.iter().filter(|pair| pair.remaining == remaining);
             such.filter_map(|pair| pair.reset).max()
         };
-        // A refusal says that something is used up; where it does not say what, any of it may be.
+        // A refusal says that a limit is used up. Where it does not say which, it may be any.
         longest(Some(0)).or_else(|| longest(None))
     })
 }
 
-/// The wait that is stated as one. A date is judged by the answer's own `Date` where it has one, for the
-/// service's clock may differ from ours.
+/// Returns the wait that the headers state as one. A moment is judged by the answer's own `Date` where it has one,
+/// because the service's clock may differ from ours.
 pub(super) fn stated(look: Look<'_>, now: SystemTime) -> Option<Duration> {
-    let in_ms = first(look, "retry-after-ms").and_then(|value| number(&value));
-    in_ms.map(|ms| seconds(ms / 1e3)).or_else(|| {
+    let clock = clock(look, now);
+    let in_ms = IN_MS.iter().find_map(|name| {
+        let value = first(look, name)?;
+        number(&value).map(|ms| milliseconds(ms, clock))
+    });
+    in_ms.or_else(|| {
         let value = first(look, "retry-after")?;
-        let wait = number(&value).map(seconds);
-        wait.or_else(|| date(&value).map(|then| until(then, clock(look, now))))
+        let wait = number(&value).map(|number| moment_or_seconds(number, clock));
+        wait.or_else(|| date(&value).map(|then| until(then, clock)))
     })
 }
 
-/// What the service says about its limits, if anything. Of several limits the one with the shortest window
-/// counts, and of several allowances the one of which least is left.
+/// Returns the longest wait that the beginning of a body states.
+pub(super) fn stated_by_body(body: &[u8], clock: SystemTime) -> Option<Duration> {
+    words::stated(body, clock)
+}
+
+/// Returns the service's limits, if the headers say something about them. Of several limits the one with the shortest
+/// window counts, and of several allowances the one of which least is left.
 pub(super) fn hint(look: Look<'_>, now: SystemTime) -> Option<Box<Hint>> {
     let policies = policies(look).into_iter();
     let policy = policies.min_by_key(|policy| (policy.window, policy.calls));
@@ -92,7 +149,7 @@ pub(super) fn hint(look: Look<'_>, now: SystemTime) -> Option<Box<Hint>> {
     (!hint.is_empty()).then(|| Box::new(hint))
 }
 
-/// What is left of an allowance, and when it is whole again.
+/// The rest of an allowance, and the time until it is whole again.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pair {
     remaining: Option<u64>,
@@ -104,8 +161,8 @@ impl Pair {
         self.remaining.is_some() || self.reset.is_some()
     }
 
-    /// An allowance of something else than calls: how much of it a call takes is not known, so all it can say
-    /// is that there is none left for a while.
+    /// Returns whether nothing is left for a while. An allowance of something else than calls can say no more, because
+    /// it is not known how much of it a call takes.
     fn closes(&self) -> bool {
         self.remaining == Some(0) && self.reset.is_some()
     }
@@ -141,13 +198,13 @@ fn pairs(look: Look<'_>, clock: SystemTime) -> Vec<Pair> {
         }
     }
     pairs.push(loose);
-    for (before, after) in FAMILIES {
-        let value = |name: &str| first(look, &format!("{before}-{name}{after}"));
+    for family in FAMILIES {
+        let value = |name: &str| first(look, &family.header(name));
         let pair = Pair {
             remaining: value("remaining").and_then(|value| count(&value)),
             reset: value("reset").and_then(|value| reset(&value, clock)),
         };
-        if after != TOKENS || pair.closes() {
+        if family.counts_calls || pair.closes() {
             pairs.push(pair);
         }
     }
@@ -166,8 +223,8 @@ fn policies(look: Look<'_>) -> Vec<Policy> {
     };
     let limits = FAMILIES
         .iter()
-        .filter(|(_, after)| *after != TOKENS)
-        .map(|(before, after)| format!("{before}-limit{after}"));
+        .filter(|family| family.counts_calls)
+        .map(|family| family.header("limit"));
     for name in limits.chain(["ratelimit-policy".to_owned()]) {
         let list = all(look, &name);
         for member in members(&list) {
@@ -185,6 +242,12 @@ fn policies(look: Look<'_>) -> Vec<Policy> {
             add(calls, Some(Duration::from_secs(window)));
         }
     }
+    // Such as 0.0167: the window of one call is as exact as the number.
+    let a_second = first(look, A_SECOND).and_then(|value| number(&value));
+    if let Some(rate) = a_second.filter(|rate| *rate > 0.0) {
+        let calls = rate.floor().max(1.0);
+        add(Some(calls as u64), Some(seconds(calls / rate)));
+    }
     policies
 }
 
@@ -192,13 +255,13 @@ fn first(look: Look<'_>, name: &str) -> Option<String> {
     look(name).into_iter().next()
 }
 
-/// A header that is a list may come in several lines (RFC 9110, section 5.3).
+/// Joins the lines of a header that is a list (RFC 9110, section 5.3).
 fn all(look: Look<'_>, name: &str) -> String {
     look(name).join(",")
 }
 
-/// What time it is for the service.
-fn clock(look: Look<'_>, now: SystemTime) -> SystemTime {
+/// Returns the service's time.
+pub(super) fn clock(look: Look<'_>, now: SystemTime) -> SystemTime {
     let date = first(look, "date").and_then(|value| date(&value));
     date.unwrap_or(now)
 }

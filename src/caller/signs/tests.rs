@@ -55,6 +55,7 @@ fn retry_after_is_seconds_or_a_date_by_the_services_own_clock() {
         ("Sun, 06 Nov 1994 08:00:00 GMT", ms(0)),
         ("1000000000000", Duration::from_secs(366 * 86_400)),
         ("99999999999999999999", Duration::from_secs(366 * 86_400)),
+        ("1994-11-06T08:50:07Z", ms(30_000)),
         (
             "Sun, 06 Nov 9994 08:00:00 GMT",
             Duration::from_secs(366 * 86_400),
@@ -212,7 +213,161 @@ fn long_headers_hold_nobody_up() {
     assert_eq!(hint_of(&headers), says(None, Some(0), Some(3)));
 }
 
+/// The table of the module, row by row, as services send them.
+#[test]
+fn services_state_waits_in_their_own_headers() {
+    // The tests' clock is before 2001, when a moment in seconds looks like a wait.
+    let date = ("date", "Tue, 14 Nov 2023 22:13:20 GMT");
+    for (headers, expected) in [
+        (vec![("retry-after", "1700000030"), date], 30_000),
+        (vec![("retry-after", "1700000030000"), date], 30_000),
+        (vec![("retry-after", "1600000000"), date], 0),
+        (vec![("retry-after", "2023-11-14T22:13:27Z"), date], 7_000),
+        (vec![("retry-after-ms", "250"), ("retry-after", "1")], 250),
+        (vec![("x-ms-retry-after-ms", "33")], 33),
+        (vec![("x-ms-retry-after-ms", "1700000000500"), date], 500),
+        (vec![("x-amz-retry-after", "1500")], 1_500),
+        // GitHub.
+        (
+            vec![
+                ("x-ratelimit-limit", "5000"),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-used", "5000"),
+                ("x-ratelimit-reset", "1700001784"),
+                date,
+            ],
+            1_784_000,
+        ),
+        // GitLab.
+        (
+            vec![
+                ("ratelimit-remaining", "0"),
+                ("ratelimit-reset", "1700000060"),
+                date,
+            ],
+            60_000,
+        ),
+        // X.
+        (
+            vec![
+                ("x-rate-limit-remaining", "0"),
+                ("x-rate-limit-reset", "1700000900"),
+                date,
+            ],
+            900_000,
+        ),
+        // OpenAI: the tokens are used up, the requests are not.
+        (
+            vec![
+                ("x-ratelimit-remaining-requests", "59"),
+                ("x-ratelimit-reset-requests", "1s"),
+                ("x-ratelimit-remaining-tokens", "0"),
+                ("x-ratelimit-reset-tokens", "6m0s"),
+            ],
+            360_000,
+        ),
+        (
+            vec![
+                ("x-ratelimit-remaining-requests", "0"),
+                ("x-ratelimit-reset-requests", "120ms"),
+            ],
+            120,
+        ),
+        // Anthropic.
+        (
+            vec![
+                ("anthropic-ratelimit-requests-limit", "50"),
+                ("anthropic-ratelimit-requests-remaining", "0"),
+                ("anthropic-ratelimit-requests-reset", "2023-11-14T22:13:50Z"),
+                ("anthropic-ratelimit-input-tokens-remaining", "900"),
+                (
+                    "anthropic-ratelimit-input-tokens-reset",
+                    "2023-11-14T22:14:50Z",
+                ),
+                date,
+            ],
+            30_000,
+        ),
+        (
+            vec![
+                ("anthropic-ratelimit-requests-remaining", "49"),
+                ("anthropic-ratelimit-requests-reset", "2023-11-14T22:13:21Z"),
+                ("anthropic-ratelimit-output-tokens-remaining", "0"),
+                (
+                    "anthropic-ratelimit-output-tokens-reset",
+                    "2023-11-14T22:14:50Z",
+                ),
+                date,
+            ],
+            90_000,
+        ),
+        // Moments that have passed.
+        (
+            vec![
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "2020-01-01T00:00:00Z"),
+                date,
+            ],
+            0,
+        ),
+    ] {
+        assert_eq!(wait_of(&headers), Some(ms(expected)), "{headers:?}");
+        assert!(headers.iter().any(|(name, _)| is_one(name)), "{headers:?}");
+    }
+}
+
+#[test]
+fn every_header_that_is_looked_for_is_a_sign() {
+    let asked = std::cell::RefCell::new(Vec::new());
+    let look = |name: &str| {
+        asked.borrow_mut().push(name.to_owned());
+        Vec::new()
+    };
+    let (wait, hint) = (wait(&look, now()), hint(&look, now()));
+    assert!(wait.is_none() && hint.is_none());
+    for name in asked.into_inner() {
+        assert!(is_one(&name) || name == "date", "{name}");
+    }
+}
+
+#[test]
+fn calls_a_second_are_a_limit() {
+    let policy = |value| hint_of(&[("x-amzn-ratelimit-limit", value)]).and_then(|hint| hint.policy);
+    for (value, calls, window) in [
+        ("5.0", 5, ms(1000)),
+        ("0.5", 1, ms(2000)),
+        ("2.5", 2, ms(800)),
+    ] {
+        assert_eq!(policy(value), Some(Policy { calls, window }), "{value}");
+    }
+    for nonsense in ["0", "-1", "often", "NaN"] {
+        assert_eq!(policy(nonsense), None, "{nonsense}");
+    }
+}
+
+#[test]
+fn a_bodys_wait_is_judged_by_the_services_clock() {
+    let look = look(&[("date", "Tue, 14 Nov 2023 22:13:20 GMT")]);
+    let body = br#"{"retryAfterSeconds":1700000030}"#;
+    assert_eq!(stated_by_body(body, clock(&look, now())), Some(ms(30_000)));
+    assert_eq!(stated_by_body(b"retry after lunch", now()), None);
+}
+
 proptest! {
+    /// Whatever a body says, it states a wait of at most a year, or none.
+    #[test]
+    fn no_body_is_too_much(
+        before in "(retryDelay|retryAfterSeconds|try again in|Retry in|retry after)?",
+        value in prop_oneof![
+            any::<String>(),
+            "[ \"':=~-]{0,3}[0-9]{0,400}\\.?[0-9]{0,9} ?(ms|s|m|h|d|seconds|and|days)?",
+        ],
+    ) {
+        let body = format!("{before}{value}");
+        let wait = stated_by_body(body.as_bytes(), now());
+        prop_assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(366 * 86_400)));
+    }
+
     /// Whatever a service sends, it is read or it is not, and nothing takes longer than a year.
     #[test]
     fn nothing_that_a_service_sends_is_too_much(

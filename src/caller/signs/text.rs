@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 /// The longest time that anything is taken to mean, in seconds: 366 days.
 const MOST: f64 = 366.0 * 86_400.0;
 /// From here on a number of seconds is a moment since 1970, for it would be a wait of thirty years.
@@ -78,8 +80,16 @@ fn bare(text: &str) -> &str {
     inner.unwrap_or(text)
 }
 
+/// Reads an HTTP date, or a moment as RFC 3339 has it.
 pub(super) fn date(text: &str) -> Option<SystemTime> {
-    httpdate::parse_http_date(text.trim()).ok()
+    let text = text.trim();
+    let date = httpdate::parse_http_date(text).ok();
+    date.or_else(|| {
+        let moment: Timestamp = text.parse().ok()?;
+        // A moment before 1970 has passed, as 1970 has.
+        let since_1970 = u64::try_from(moment.as_millisecond()).unwrap_or(0);
+        UNIX_EPOCH.checked_add(Duration::from_millis(since_1970))
+    })
 }
 
 pub(super) fn until(then: SystemTime, clock: SystemTime) -> Duration {
@@ -87,18 +97,37 @@ pub(super) fn until(then: SystemTime, clock: SystemTime) -> Duration {
     seconds(left.as_secs_f64())
 }
 
-/// A time until a reset: seconds, a moment since 1970, a span such as `6m0s`, or a date.
+/// Reads the time until a reset: a number as [`moment_or_seconds`], a span such as `6m0s`, or a date.
 pub(super) fn reset(text: &str, clock: SystemTime) -> Option<Duration> {
-    let since_1970 = |moment: f64| {
-        let now = clock.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        seconds(moment - now.as_secs_f64())
-    };
     match number(text) {
-        Some(ms) if ms >= MOMENT_IN_MS => Some(since_1970(ms / 1e3)),
-        Some(moment) if moment >= MOMENT => Some(since_1970(moment)),
-        Some(left) => Some(seconds(left)),
+        Some(number) => Some(moment_or_seconds(number, clock)),
         None => span(text).or_else(|| date(text).map(|then| until(then, clock))),
     }
+}
+
+/// Returns the time until a moment since 1970 in seconds or milliseconds, and takes a smaller number for the time itself.
+pub(super) fn moment_or_seconds(number: f64, clock: SystemTime) -> Duration {
+    if number >= MOMENT_IN_MS {
+        since_1970(number / 1e3, clock)
+    } else if number >= MOMENT {
+        since_1970(number, clock)
+    } else {
+        seconds(number)
+    }
+}
+
+/// Returns so many milliseconds, or the time until a moment since 1970 in milliseconds.
+pub(super) fn milliseconds(number: f64, clock: SystemTime) -> Duration {
+    if number >= MOMENT_IN_MS {
+        since_1970(number / 1e3, clock)
+    } else {
+        seconds(number / 1e3)
+    }
+}
+
+fn since_1970(moment: f64, clock: SystemTime) -> Duration {
+    let now = clock.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    seconds(moment - now.as_secs_f64())
 }
 
 /// A span such as `1h2m3s`, `20ms` or `1.5s`.
@@ -166,6 +195,12 @@ mod tests {
             ("1700000030500", ms(30_500)),
             ("1600000000", ms(0)),
             ("Tue, 14 Nov 2023 22:13:30 GMT", ms(10_000)),
+            ("2023-11-14T22:13:30Z", ms(10_000)),
+            ("2023-11-14T22:13:30.5+00:00", ms(10_500)),
+            ("2023-11-14T17:13:30-05:00", ms(10_000)),
+            ("2023-11-14T22:14Z", ms(40_000)),
+            ("2022-11-14T22:13:30Z", ms(0)),
+            ("120ms", ms(120)),
             ("6m0s", ms(360_000)),
             ("1h2m3s", ms(3_723_000)),
             ("20ms", ms(20)),
@@ -175,7 +210,17 @@ mod tests {
             assert_eq!(reset(text, clock), Some(left), "{text}");
         }
         for nonsense in [
-            "", "s", "5x", "-5", "-5s", "1.5.s", "m5", "5m3", "NaN", "soon",
+            "",
+            "s",
+            "5x",
+            "-5",
+            "-5s",
+            "1.5.s",
+            "m5",
+            "5m3",
+            "NaN",
+            "soon",
+            "2023-11-14",
         ] {
             assert_eq!(reset(nonsense, clock), None, "{nonsense}");
         }

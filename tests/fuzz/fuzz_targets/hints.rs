@@ -10,7 +10,7 @@ use stride::caller::fuzzing::said;
 const MOST: Duration = Duration::from_secs(366 * 86_400);
 
 /// The names that are looked for, so that a header is told by a byte.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 26] = [
     "retry-after",
     "retry-after-ms",
     "date",
@@ -31,6 +31,12 @@ const NAMES: [&str; 20] = [
     "x-rate-limit-limit-minute",
     "x-rate-limit-remaining",
     "x-rate-limit-reset",
+    "x-ms-retry-after-ms",
+    "x-amz-retry-after",
+    "x-amzn-ratelimit-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+    "anthropic-ratelimit-input-tokens-reset",
 ];
 
 fuzz_target!(|input: (u32, &str)| {
@@ -49,9 +55,10 @@ fuzz_target!(|input: (u32, &str)| {
         same.map(|(_, value)| (*value).to_owned()).collect()
     };
     let now = UNIX_EPOCH + Duration::from_secs(after_1970.into());
-    let what = said(&look, now);
-    assert_eq!(what, said(&look, now));
+    let what = said(&look, text.as_bytes(), now);
+    assert_eq!(what, said(&look, text.as_bytes(), now));
     assert!(what.wait.is_none_or(|wait| wait <= MOST));
+    assert!(what.by_body.is_none_or(|wait| wait <= MOST));
     assert!(what.stated.is_none_or(|stated| what.wait == Some(stated)));
     if let Some(hint) = what.hint {
         assert!(!hint.is_empty());

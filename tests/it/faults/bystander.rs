@@ -201,7 +201,7 @@ fn row_75_a_date_years_ahead_of_this_machine_is_two_seconds_by_the_services_cloc
 
 #[test]
 fn row_75_the_moment_of_a_wait_that_is_too_long_is_told_in_utc() {
-    for (wait, beginning) in [("3600", "20"), ("1000000000000", "2")] {
+    for (wait, beginning) in [("3600", "20"), ("99000000000", "2")] {
         let scene = Scene::new(2, move |_| Reply::status(429).header("retry-after", wait));
         let ran = scene.run(&["--max-wait", "10m"]).expect(4);
         let told = ran.stderr.split("asks to wait until ").nth(1).unwrap();

@@ -135,7 +135,7 @@ fn row_75_a_stated_moment_is_judged_by_the_services_clock_and_nonsense_is_not_ob
 
 #[test]
 fn row_75_too_long_a_wait_parks_the_run_and_says_until_when() {
-    for wait in ["1000000000000", "3600"] {
+    for wait in ["99000000000", "3600"] {
         let calls = AtomicUsize::new(0);
         let api = FakeApi::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
             0 => Reply::status(429).header("Retry-After", wait),

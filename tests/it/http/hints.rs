@@ -80,6 +80,27 @@ fn a_refusal_waits_for_the_reset_of_what_is_used_up() {
         ("Retry-After-Ms", "250"),
     ];
     assert_eq!(refused(&in_ms), Some(Duration::from_millis(250)));
-    let never = refused(&[("Retry-After", "1000000000000")]);
+    let passed = refused(&[("Retry-After", "1000000000")]);
+    assert_eq!(passed, Some(Duration::ZERO));
+    let never = refused(&[("Retry-After", "99000000000")]);
     assert_eq!(never, Some(Duration::from_secs(366 * 86_400)));
+}
+
+#[test]
+fn a_body_states_a_wait_where_calls_are_refused_for_their_rate() {
+    let google = r#"{"error":{"code":429,"details":[{"retryDelay":"31s"}]}}"#;
+    let (_, wait) = throttled(answer_to(Reply::json(google).with_status(429)));
+    assert_eq!(wait, Some(Duration::from_secs(31)));
+    // The longer of two.
+    let both = Reply::text("Please try again in 6m0s").with_status(429);
+    let (_, wait) = throttled(answer_to(both.header("Retry-After", "1")));
+    assert_eq!(wait, Some(6 * MINUTE));
+    let away = Reply::text("Please retry in 1.5s.").with_status(503);
+    let (failure, wait) = throttled(answer_to(away));
+    assert_eq!(failure.status, Some(503));
+    assert_eq!(wait, Some(Duration::from_millis(1500)));
+    for status in [400, 403, 500, 502] {
+        let other = Reply::text("Please try again in 6m0s").with_status(status);
+        failed(answer_to(other));
+    }
 }
