@@ -200,24 +200,27 @@ impl Exchange<'_> {
             return self.success(response, hint, wait).await;
         }
         let (stated, clock) = (signs::stated(&look, now), signs::clock(&look, now));
+        let used_up = signs::is_used_up(&look, now);
         let mut message = format!("HTTP {status}");
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
             message = format!("{message}: this redirect is not followed; it leads to {location}");
         }
         let body = self.error_body(response).await;
-        let by_body = matches!(status.as_u16(), 429 | 503)
+        let by_body = matches!(status.as_u16(), 403 | 429 | 503)
             .then(|| signs::stated_by_body(&body, clock))
             .flatten();
-        // A header may say a second where the body says a minute.
-        let stated = stated.max(by_body);
-        let wait = stated.or(wait);
         let refusal = Refusal {
             status: status.as_u16(),
             body: &body,
-            asks_to_wait: stated.is_some(),
+            // The words of a 403 alone do not make it a limit.
+            asks_to_wait: stated.is_some() || status != 403 && by_body.is_some(),
+            used_up,
             repeat: self.attempt.repeat,
         };
         let (class, kind) = judge::class(rules, &refusal);
+        if kind == judge::TOO_LARGE {
+            message.push_str(": the service says that the request is too large");
+        }
         let failure = Failure {
             status: Some(status.as_u16()),
             body,
@@ -225,7 +228,11 @@ impl Exchange<'_> {
             ..self.verdict.failure(class, kind, &message)
         };
         Err(match class {
-            Class::Throttled => Outcome::Throttled { failure, wait },
+            Class::Throttled => Outcome::Throttled {
+                failure,
+                // A header may say a second where the body says a minute.
+                wait: stated.max(by_body).or(wait),
+            },
             _ => Outcome::Failed(failure),
         })
     }

@@ -1,5 +1,6 @@
 //! What an answer means. Pure.
 
+use super::signs::{self, Speaks};
 use crate::class::{ClassRule, contains};
 use crate::job::Class;
 
@@ -19,6 +20,9 @@ const USED_UP: [&str; 7] = [
 /// What Google's services say beside it where the quota is one of a minute, and waiting helps.
 const A_MINUTES_QUOTA: &str = "RESOURCE_EXHAUSTED";
 
+/// The kind of a refusal for the size of the file, which no waiting helps.
+pub(super) const TOO_LARGE: &str = "too_large";
+
 /// Whether an answer is a success as far as its status says: what counts then is the body.
 pub(super) fn is_good(rules: &[ClassRule], status: u16) -> bool {
     // A rule on bodies never speaks of a success, so that none is needed here.
@@ -33,8 +37,23 @@ pub(super) struct Refusal<'b> {
     pub(super) body: &'b [u8],
     /// Whether it states how long to wait.
     pub(super) asks_to_wait: bool,
+    /// The headers say that a limit is used up.
+    pub(super) used_up: bool,
     /// Whether the attempt had the key of the one before.
     pub(super) repeat: bool,
+}
+
+impl Refusal<'_> {
+    /// Returns whether a 403 is a limit: it asks to wait, or it says both that a limit is used up and that the limit is
+    /// why it refuses. Services send what is left of a limit with any answer, also with a real 403.
+    fn is_limit(&self) -> bool {
+        self.asks_to_wait
+            || match signs::speaks_of_limit(self.body) {
+                Speaks::No => false,
+                Speaks::Perhaps => self.used_up,
+                Speaks::Surely => true,
+            }
+    }
 }
 
 /// The class and the kind of a failure. The user's rules come first, and the first of them that speaks of the
@@ -49,7 +68,9 @@ pub(super) fn class(rules: &[ClassRule], refusal: &Refusal<'_>) -> (Class, &'sta
     match status {
         402 => (Class::Quota, "quota"),
         400 | 403 | 429 if used_up() => (Class::Quota, "quota"),
+        429 if signs::too_large(body) => (Class::Rejected, TOO_LARGE),
         429 => (Class::Throttled, "http_status"),
+        403 if refusal.is_limit() => (Class::Throttled, "http_status"),
         503 if refusal.asks_to_wait => (Class::Throttled, "http_status"),
         // The operation under this key is still going on.
         409 => (Class::Transient, "conflict"),
@@ -76,6 +97,7 @@ mod tests {
             status,
             body: body.as_bytes(),
             asks_to_wait: false,
+            used_up: false,
             repeat: false,
         }
     }
@@ -118,11 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stated_wait_makes_a_503_throttling_and_nothing_else() {
+    fn a_stated_wait_makes_a_503_and_a_403_throttling_and_nothing_else() {
         for (status, expected) in [
             (503, Class::Throttled),
             (502, Class::Transient),
-            (403, Class::Auth),
+            (403, Class::Throttled),
+            (401, Class::Auth),
         ] {
             let refusal = Refusal {
                 asks_to_wait: true,
@@ -130,6 +153,46 @@ mod tests {
             };
             assert_eq!(class(&[], &refusal).0, expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_403_is_a_limit_where_headers_and_words_say_so() {
+        let github = r#"{"message":"API rate limit exceeded for user ID 1."}"#;
+        let secondary = "You have exceeded a secondary rate limit";
+        for (body, used_up, expected) in [
+            (github, true, Class::Throttled),
+            (github, false, Class::Auth),
+            ("Too many requests", true, Class::Throttled),
+            ("Resource not accessible by integration", true, Class::Auth),
+            ("", true, Class::Auth),
+            (secondary, false, Class::Throttled),
+            (r#"{"reason":"rateLimitExceeded"}"#, false, Class::Throttled),
+        ] {
+            let refusal = Refusal {
+                used_up,
+                ..refusal(403, body)
+            };
+            assert_eq!(class(&[], &refusal), (expected, "http_status"), "{body}");
+            let rules = rules(&["status=403:rejected"]);
+            assert_eq!(class(&rules, &refusal).0, Class::Rejected);
+            let other = Refusal {
+                status: 401,
+                ..refusal
+            };
+            assert_eq!(class(&[], &other).0, Class::Auth, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_429_for_the_files_own_size_is_no_throttling() {
+        let body = "Request too large: Limit 30000, Requested 31538.";
+        assert_eq!(judge(429, body), (Class::Rejected, "too_large"));
+        assert_eq!(judge(429, "Request rate is large").0, Class::Throttled);
+        assert_eq!(judge(403, body).0, Class::Auth);
+        let used_up = "insufficient_quota: request too large";
+        assert_eq!(judge(429, used_up).0, Class::Quota);
+        let rules = rules(&["status=429:throttled"]);
+        assert_eq!(class(&rules, &refusal(429, body)).0, Class::Throttled);
     }
 
     #[test]

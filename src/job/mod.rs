@@ -189,7 +189,7 @@ impl JobState {
 pub enum Class {
     /// May pass by itself: 408, 409, 425, 5xx, a lost connection, a time-out.
     Transient,
-    /// The service asks for patience: 429, or 503 that says for how long.
+    /// The service asks for patience: 429, 503 that says for how long, or 403 that says that it is a limit.
     Throttled,
     /// The account's allowance is used up: 402, or 400, 403 or 429 that says so in its body.
     Quota,

@@ -22,6 +22,7 @@
 //! A reset is seconds, a moment since 1970 in seconds or milliseconds, a span such as `120ms`, RFC 3339 or an HTTP date.
 //! Limits of tokens hold calls up only once they are used up, because the tokens of a call are not known.
 
+mod blame;
 mod text;
 mod words;
 
@@ -29,6 +30,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
+pub(super) use self::blame::{Speaks, speaks_of_limit, too_large};
 use self::text::{
     count, date, members, milliseconds, moment_or_seconds, number, reset, seconds, until,
 };
@@ -130,6 +132,12 @@ pub(super) fn stated(look: Look<'_>, now: SystemTime) -> Option<Duration> {
 /// Returns the longest wait that the beginning of a body states.
 pub(super) fn stated_by_body(body: &[u8], clock: SystemTime) -> Option<Duration> {
     words::stated(body, clock)
+}
+
+/// Returns whether the headers say that some limit is used up.
+pub(super) fn is_used_up(look: Look<'_>, now: SystemTime) -> bool {
+    let pairs = pairs(look, clock(look, now));
+    pairs.iter().any(|pair| pair.remaining == Some(0))
 }
 
 /// Returns the service's limits, if the headers say something about them. Of several limits the one with the shortest

@@ -66,6 +66,57 @@ fn a_503_is_throttling_where_it_says_for_how_long() {
 }
 
 #[test]
+fn a_403_is_throttling_where_headers_and_words_say_that_it_is_a_limit() {
+    let (failure, wait) = throttled(answer_to(Reply::status(403).header("Retry-After", "4")));
+    assert_eq!(failure.status, Some(403));
+    assert_eq!(wait, Some(Duration::from_secs(4)));
+    // As GitHub answers, where nothing is left of the hour.
+    let date = "Tue, 14 Nov 2023 22:13:20 GMT";
+    let used_up = |body: &str| {
+        Reply::json(body)
+            .with_status(403)
+            .header("Date", date)
+            .header("X-RateLimit-Limit", "60")
+            .header("X-RateLimit-Remaining", "0")
+            .header("X-RateLimit-Reset", "1700001784")
+    };
+    let github = r#"{"message":"API rate limit exceeded for 203.0.113.7."}"#;
+    let (_, wait) = throttled(answer_to(used_up(github)));
+    assert_eq!(wait, Some(Duration::from_secs(1784)));
+    // Its body may say more.
+    let (_, wait) = throttled(answer_to(used_up("\"Rate limit. Retry after 1 hour\"")));
+    assert_eq!(wait, Some(Duration::from_secs(3600)));
+    // A real 403 has what is left of the limit too.
+    let other = r#"{"message":"Resource not accessible by integration"}"#;
+    assert_eq!(judged(answer_to(used_up(other))).0, Class::Auth);
+    assert_eq!(
+        judged(answer_to(
+            Reply::text("Please retry after 5 seconds").with_status(403)
+        ))
+        .0,
+        Class::Auth
+    );
+}
+
+#[test]
+fn a_429_that_says_that_the_file_is_too_large_is_no_throttling() {
+    let body = r#"{"error":{"message":"Request too large on tokens per min (TPM): Limit 30000, Requested 31538."}}"#;
+    let failure = failed(answer_to(
+        Reply::json(body)
+            .with_status(429)
+            .header("Retry-After", "1"),
+    ));
+    assert_eq!(
+        (failure.class, failure.kind),
+        (Class::Rejected, "too_large")
+    );
+    assert_eq!(failure.body, body.as_bytes());
+    assert!(failure.message.contains("too large"), "{failure:?}");
+    let rate = Reply::text("Request rate is large").with_status(429);
+    throttled(answer_to(rate));
+}
+
+#[test]
 fn a_key_can_be_in_use_or_used_up() {
     assert_eq!(
         judged(answer_to(Reply::status(409))),
