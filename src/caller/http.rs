@@ -392,11 +392,12 @@ impl AsyncHttpCaller {
         };
         let outcome = exchange.run(&mut self.timer, cancel).await;
         self.rested = Some(Instant::now());
+        let id = job.id;
         let outcome = if Keys::learns_slowly(&outcome) {
             let plan = Arc::clone(&self.plan);
-            aside(move || plan.keys.learn(&filled, outcome)).await
+            aside(move || plan.keys.learn(&filled, id, outcome)).await
         } else {
-            self.plan.keys.learn(&filled, outcome)
+            self.plan.keys.learn(&filled, id, outcome)
         };
         match (outcome, &self.outputs) {
             (Outcome::Succeeded(answer), Some(outputs)) if has_body => {

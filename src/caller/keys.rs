@@ -1,16 +1,25 @@
 //! A request's templates with their secrets in place, shared by all threads; and reading those secrets again
 //! when the service no longer takes them, for a key may be renewed in the middle of a run that takes days.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::error::PlanError;
 use super::message::Message;
 use super::reference::{Lookup, Reference};
 use super::secrets::Secrets;
 use super::template::TemplateError;
-use crate::job::{Class, Failure, Outcome};
+use crate::job::{Class, Failure, JobId, Outcome};
+
+/// The least time between two readings, so that a file which is forbidden for itself runs no command each time.
+const BETWEEN_READINGS: Duration = Duration::from_secs(60);
+
+/// How often in a row a job is called again with renewed credentials. A job that is forbidden for itself would otherwise
+/// be called for ever where a command prints another value each time.
+const MOST_IN_A_ROW: u8 = 3;
 
 /// The message, and the way to its secrets.
 pub(super) struct Keys {
@@ -22,6 +31,7 @@ pub(super) struct Keys {
     reading: Mutex<()>,
     /// Whether it is held for that.
     is_reading: AtomicBool,
+    clock: fn() -> Instant,
 }
 
 /// Says that secrets are being read again, until it is dropped.
@@ -42,9 +52,13 @@ impl Drop for IsReading<'_> {
 
 struct State {
     current: Arc<Filled>,
-    /// Whether a refusal makes the secrets be read again. One reading is allowed until a call has been accepted,
-    /// so that a file which changes all the time makes no endless loop.
-    may_read: bool,
+    /// The last time that a refusal made the secrets be read again.
+    last_reading: Option<Instant>,
+    /// The current values were read after a refusal, and no call has been accepted with them. Then they are not read
+    /// again, so that a file which changes all the time makes no endless loop.
+    unproven: bool,
+    /// How often in a row jobs came back for renewed credentials, and the version they came back from last.
+    in_a_row: HashMap<JobId, (u8, u64)>,
 }
 
 /// The message with its secrets in place.
@@ -96,7 +110,9 @@ impl Keys {
         let first = fill(0, &message, secrets, Values::default(), &lookup)?;
         let state = State {
             current: Arc::new(first),
-            may_read: true,
+            last_reading: None,
+            unproven: false,
+            in_a_row: HashMap::new(),
         };
         Ok(Self {
             message,
@@ -104,6 +120,7 @@ impl Keys {
             state: Mutex::new(state),
             reading: Mutex::default(),
             is_reading: AtomicBool::new(false),
+            clock: Instant::now,
         })
     }
 
@@ -134,44 +151,50 @@ impl Keys {
         self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether taking note of this outcome may take long: the secrets may have to be read again.
+    /// Returns whether taking note of this outcome may take long, because the secrets may have to be read again.
     pub(super) fn learns_slowly(outcome: &Outcome) -> bool {
-        matches!(outcome, Outcome::Failed(failure) if failure.status == Some(UNAUTHORIZED))
+        matches!(outcome, Outcome::Failed(failure) if failure.class == Class::Auth)
     }
 
-    /// Takes note of how a call ended that was made with `used`. Where it was refused for credentials that are
+    /// Takes note of how a job's call ended that was made with `used`. Where it was refused for credentials that are
     /// not the current ones, or are no longer, the outcome says so: the job is to be called again at once.
-    pub(super) fn learn(&self, used: &Filled, outcome: Outcome) -> Outcome {
+    pub(super) fn learn(&self, used: &Filled, job: JobId, outcome: Outcome) -> Outcome {
         let mut failure = match outcome {
-            Outcome::Failed(failure) if failure.status == Some(UNAUTHORIZED) => failure,
+            Outcome::Failed(failure) if failure.class == Class::Auth => failure,
             outcome => {
-                if is_accepted(&outcome) {
-                    self.accepted(used);
+                let mut state = self.state();
+                state.in_a_row.remove(&job);
+                // A late answer to the credentials before says nothing about these.
+                if is_accepted(&outcome) && used.version == state.current.version {
+                    state.unproven = false;
                 }
                 return outcome;
             }
         };
         match self.renewed(used) {
-            Ok(true) => {
-                failure.class = Class::Auth;
+            Ok(true) if self.comes_back(job, used.version) => {
                 failure.kind = Failure::CREDENTIALS_RENEWED;
+                return Outcome::Failed(failure);
             }
-            Ok(false) => {}
+            Ok(_) => {}
             Err(error) => failure.message = format!("{}; {error}", failure.message),
         }
+        self.state().in_a_row.remove(&job);
         Outcome::Failed(failure)
     }
 
-    fn accepted(&self, used: &Filled) {
+    /// Counts that a job comes back for renewed credentials. Returns false where it has done so too often.
+    fn comes_back(&self, job: JobId, from: u64) -> bool {
         let mut state = self.state();
-        // A late answer to the credentials before says nothing about these.
-        if used.version == state.current.version {
-            state.may_read = true;
+        let (count, last) = state.in_a_row.entry(job).or_insert((0, from));
+        if *count == 0 || *last != from {
+            (*count, *last) = (*count + 1, from);
         }
+        *count <= MOST_IN_A_ROW
     }
 
-    /// Whether there are newer credentials than those that were refused. The first thread to ask reads them again;
-    /// the others wait meanwhile, and so does every call that would go out with the old ones.
+    /// Returns whether there are newer credentials than those that were refused. The first thread to ask reads them
+    /// again; the others wait meanwhile, and so does every call that would go out with the old ones.
     fn renewed(&self, used: &Filled) -> Result<bool, PlanError> {
         let _alone = self.wait();
         let current = self.latest();
@@ -179,7 +202,7 @@ impl Keys {
             return Ok(true);
         }
         let lasting = |(reference, _): &(Reference, _)| !reference.can_change();
-        if current.values.0.iter().all(lasting) || !std::mem::take(&mut self.state().may_read) {
+        if current.values.0.iter().all(lasting) || !self.may_read() {
             return Ok(false);
         }
         let _reading = IsReading::set(&self.is_reading);
@@ -198,12 +221,25 @@ impl Keys {
         if read.values.0.iter().all(same) {
             return Ok(false);
         }
-        *self.state() = State {
-            current: Arc::new(read),
-            // Whatever was accepted meanwhile had the old ones.
-            may_read: false,
-        };
+        let mut state = self.state();
+        state.current = Arc::new(read);
+        // The calls that were accepted meanwhile had the old ones.
+        state.unproven = true;
         Ok(true)
+    }
+
+    /// Returns whether the secrets may be read again now, and takes note that they are.
+    fn may_read(&self) -> bool {
+        let now = (self.clock)();
+        let mut state = self.state();
+        let rested = state
+            .last_reading
+            .is_none_or(|last| now.duration_since(last) >= BETWEEN_READINGS);
+        let may = rested && !state.unproven;
+        if may {
+            state.last_reading = Some(now);
+        }
+        may
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -211,16 +247,14 @@ impl Keys {
     }
 }
 
-/// The status that says that credentials are not, or no longer, valid (RFC 9110, section 15.5.2).
-const UNAUTHORIZED: u16 = 401;
-
-/// Whether the service took the credentials: any 2xx, whatever its body.
+/// Returns whether the service took the credentials: a result, or any 2xx that was not judged to be their refusal.
 fn is_accepted(outcome: &Outcome) -> bool {
-    let status = match outcome {
-        Outcome::Succeeded(answer) => answer.status,
-        outcome => outcome.failure().and_then(|failure| failure.status),
+    let is_good = |failure: &Failure| {
+        failure
+            .status
+            .is_some_and(|status| (200..300).contains(&status))
     };
-    status.is_some_and(|status| (200..300).contains(&status))
+    matches!(outcome, Outcome::Succeeded(_)) || outcome.failure().is_some_and(is_good)
 }
 
 /// Puts values in the place of references; those that `values` has not yet are looked up.
@@ -248,7 +282,9 @@ fn fill(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::path::Path;
+    use std::sync::atomic::AtomicI64;
 
     use super::*;
     use crate::job::Answer;
@@ -273,39 +309,70 @@ mod tests {
             ..Request::default()
         };
         let message = Message::compile(&request, &[], Path::new("/")).unwrap();
-        Keys::new(message, Secrets::default(), lookup).unwrap()
+        let keys = Keys::new(message, Secrets::default(), lookup).unwrap();
+        let clock = || BEGINNING.with(|beginning| *beginning) + Duration::from_secs(NOW.get());
+        Keys { clock, ..keys }
     }
 
-    fn refused() -> Outcome {
+    thread_local! {
+        /// The tests' clock, as so many seconds after its beginning.
+        static NOW: Cell<u64> = const { Cell::new(0) };
+        static BEGINNING: Instant = Instant::now();
+    }
+
+    fn later(seconds: u64) {
+        NOW.set(NOW.get() + seconds);
+    }
+
+    fn refused(status: u16) -> Outcome {
         Outcome::Failed(Failure {
-            status: Some(401),
-            ..Failure::new(Class::Auth, "http_status", "HTTP 401")
+            status: Some(status),
+            ..Failure::new(Class::Auth, "http_status", "refused")
         })
     }
 
-    fn kind(keys: &Keys, used: &Filled) -> &'static str {
-        keys.learn(used, refused()).failure().unwrap().kind
+    fn good() -> Outcome {
+        Outcome::Succeeded(Answer {
+            status: Some(200),
+            ..Answer::json("1")
+        })
     }
 
+    fn kind_for(keys: &Keys, used: &Filled, job: i64) -> &'static str {
+        let outcome = refused(401);
+        assert!(Keys::learns_slowly(&outcome));
+        let learnt = keys.learn(used, JobId(job), outcome);
+        learnt.failure().unwrap().kind
+    }
+
+    /// The kind of the refusal of a job that is refused for the first time.
+    fn kind(keys: &Keys, used: &Filled) -> &'static str {
+        static JOBS: AtomicI64 = AtomicI64::new(1000);
+        kind_for(keys, used, JOBS.fetch_add(1, Ordering::SeqCst))
+    }
+
+    const RENEWED: &str = Failure::CREDENTIALS_RENEWED;
+
     #[test]
-    fn one_reading_is_allowed_until_a_call_is_accepted() {
+    fn a_reading_is_allowed_once_a_minute_and_not_before_the_last_one_has_proved_good() {
         let keys = keys(u32::MAX);
         let first = keys.current();
-        assert_eq!(kind(&keys, &first), Failure::CREDENTIALS_RENEWED);
+        assert_eq!(kind(&keys, &first), RENEWED);
         let second = keys.current();
         assert_eq!(kind(&keys, &second), "http_status");
-        // With those before, however late; an answer to them allows nothing.
-        assert_eq!(kind(&keys, &first), Failure::CREDENTIALS_RENEWED);
-        let good = || {
-            Outcome::Succeeded(Answer {
-                status: Some(200),
-                ..Answer::json("1")
-            })
-        };
-        keys.learn(&first, good());
+        // With those before, however late; an answer to them proves nothing.
+        assert_eq!(kind(&keys, &first), RENEWED);
+        keys.learn(&first, JobId(1), good());
+        later(60);
         assert_eq!(kind(&keys, &second), "http_status");
-        keys.learn(&second, good());
-        assert_eq!(kind(&keys, &second), Failure::CREDENTIALS_RENEWED);
+        keys.learn(&second, JobId(1), good());
+        assert_eq!(kind(&keys, &second), RENEWED);
+        let third = keys.current();
+        keys.learn(&third, JobId(1), good());
+        later(59);
+        assert_eq!(kind(&keys, &third), "http_status");
+        later(1);
+        assert_eq!(kind(&keys, &third), RENEWED);
         let masked = keys
             .current()
             .secrets
@@ -315,10 +382,58 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_changed_is_refused_as_before() {
+    fn a_key_that_had_not_changed_is_looked_at_again_a_minute_later() {
         let keys = keys(1);
         let first = keys.current();
         assert_eq!(kind(&keys, &first), "http_status");
         assert_eq!(kind(&keys, &first), "http_status");
+        let read = Arc::new(AtomicI64::new(0));
+        let lookup: Lookup = {
+            let read = Arc::clone(&read);
+            Arc::new(move |_| {
+                read.fetch_add(1, Ordering::SeqCst);
+                Ok(b"key-number-2".to_vec())
+            })
+        };
+        let keys = Keys { lookup, ..keys };
+        assert_eq!(kind(&keys, &first), "http_status");
+        assert_eq!(read.load(Ordering::SeqCst), 0);
+        later(60);
+        assert_eq!(kind(&keys, &first), RENEWED);
+        assert_eq!(read.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn whatever_is_in_the_class_of_credentials_makes_them_be_read_again() {
+        for status in [200, 400, 401, 403, 407] {
+            let keys = keys(u32::MAX);
+            let outcome = refused(status);
+            assert!(Keys::learns_slowly(&outcome));
+            let outcome = keys.learn(&keys.current(), JobId(1), outcome);
+            assert_eq!(outcome.failure().unwrap().kind, RENEWED, "{status}");
+        }
+        let rejected = Outcome::Failed(Failure {
+            status: Some(401),
+            ..Failure::new(Class::Rejected, "http_status", "by a rule")
+        });
+        assert!(!Keys::learns_slowly(&rejected));
+        let keys = keys(u32::MAX);
+        let outcome = keys.learn(&keys.current(), JobId(1), rejected.clone());
+        assert_eq!(outcome, rejected);
+    }
+
+    #[test]
+    fn a_job_that_is_forbidden_for_itself_does_not_come_back_for_ever() {
+        let keys = keys(u32::MAX);
+        let mut kinds = Vec::new();
+        for _ in 0..5 {
+            let used = keys.current();
+            kinds.push(kind_for(&keys, &used, 7));
+            // Others are accepted meanwhile, and its calls take minutes.
+            keys.learn(&keys.current(), JobId(1), good());
+            later(61);
+        }
+        let refused = "http_status";
+        assert_eq!(kinds, [RENEWED, RENEWED, RENEWED, refused, RENEWED]);
     }
 }

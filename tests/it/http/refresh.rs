@@ -55,18 +55,15 @@ fn a_key_that_was_replaced_is_read_again() {
     let mut call = || caller.call(&job, &attempt(1), &Cancel::new());
     succeeded(call());
     *lock(&valid) = NEW;
-    // Not before the file has changed; and a refusal has used up the one reading.
-    assert_eq!(failed(call()).kind, "http_status");
     put(&client, NEW);
-    assert_eq!(failed(call()).kind, "http_status");
-    // Once a call is accepted, the next refusal makes the file be read.
-    *lock(&valid) = OLD;
-    succeeded(call());
-    *lock(&valid) = NEW;
     let outcome = call();
     assert!(is_renewed(&outcome), "{outcome:?}");
     succeeded(call());
-    assert_eq!(api.requests(), 6);
+    // It is not read more than once a minute.
+    *lock(&valid) = OLD;
+    put(&client, OLD);
+    assert_eq!(failed(call()).kind, "http_status");
+    assert_eq!(api.requests(), 4);
 }
 
 #[test]
@@ -155,6 +152,59 @@ fn a_value_that_cannot_be_sent_is_refused_by_the_name_of_its_reference() {
         said,
         "the header `X-Api-Key`: {file:key}: its value is empty"
     );
+}
+
+/// A token that expires in the middle of a run, and a command that prints a new one, for each way to say so.
+#[test]
+fn a_run_goes_on_with_a_new_token_however_its_end_is_told() {
+    for (status, rule) in [(401, None), (403, None), (400, Some("body~expired:auth"))] {
+        let place = Place::new();
+        let names = place.texts(12);
+        place.write("printed", "");
+        let calls = Mutex::new(0);
+        let api = FakeApi::start(move |request| {
+            let mut calls = lock(&calls);
+            *calls += 1;
+            let token = request.header("authorization").unwrap();
+            // The first token is good for three calls.
+            if token == "Bearer token-number-2" || *calls <= 3 {
+                Reply::json(1)
+            } else {
+                Reply::text("the token has expired").with_status(status)
+            }
+        });
+        let url = api.url();
+        let header =
+            "Authorization: Bearer {cmd:echo >> printed; echo token-number-$(wc -l < printed)}";
+        let words = ["run", "-j", "4", "--url", &url, "-H", header, "texts"];
+        let rule = rule.map_or(Vec::new(), |rule| vec!["--class", rule]);
+        place.stride(&[&words[..], &rule].concat()).expect(0);
+        assert_eq!(place.status()["done"], json!(names.len()), "{status}");
+        let other = place.sql(
+            "SELECT kind, class, charged FROM attempt JOIN job ON id = job
+             WHERE kind <> '' AND (kind <> 'credentials_renewed' OR charged > 0)",
+        );
+        assert!(other.is_empty(), "{status}: {other:?}");
+        let printed = fs::read_to_string(place.at("printed")).unwrap();
+        assert_eq!(printed.lines().count(), 2, "{status}");
+    }
+}
+
+#[test]
+fn a_command_that_prints_another_token_each_time_makes_no_endless_loop() {
+    let place = Place::new();
+    place.texts(20);
+    place.write("printed", "");
+    let api = FakeApi::start(|_| Reply::text("the token has expired").with_status(403));
+    let url = api.url();
+    let header =
+        "Authorization: Bearer {cmd:echo >> printed; echo token-number-$(wc -l < printed)}";
+    place
+        .stride(&["run", "-j", "2", "--url", &url, "-H", header, "texts"])
+        .expect(4);
+    let printed = fs::read_to_string(place.at("printed")).unwrap();
+    assert_eq!(printed.lines().count(), 2);
+    assert!(api.requests() < 20, "{}", api.requests());
 }
 
 /// The whole program: relative to the folder of the run, renewed in its middle, and stored nowhere.
