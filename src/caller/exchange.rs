@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
 use super::Cancel;
@@ -20,7 +20,8 @@ use super::redirect::{Hop, Redirects};
 use super::signs;
 use super::spill::Growing;
 use super::timer::{Timer, patience};
-use super::unreachable;
+use super::tunnel::{self, Refused};
+use super::unreachable::{self, Own};
 use super::verdict::{Verdict, Whole};
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
 
@@ -100,7 +101,10 @@ impl Exchange<'_> {
         };
         loop {
             let sent = self.client.execute(request).await;
-            let response = sent.map_err(|error| self.transport(&error))?;
+            let response = match sent {
+                Ok(response) => response,
+                Err(error) => return Err(self.transport(&error).await),
+            };
             if let Some(seen) = self.seen {
                 *seen.borrow_mut() = Some(self.head(&response));
             }
@@ -162,24 +166,54 @@ impl Exchange<'_> {
         }
     }
 
-    fn transport(&self, error: &reqwest::Error) -> Outcome {
+    async fn transport(&self, error: &reqwest::Error) -> Outcome {
         if let Some(message) = self.progress.upload(|upload| upload.error.take()) {
             // The announced length was not reached, so no service can have taken the request for whole.
             return Outcome::Failed(Failure::new(Class::Input, "input_changed", message));
         }
+        let unreachable = |kind, message: &str| {
+            Outcome::Unreachable(self.verdict.failure(Class::Transient, kind, message))
+        };
+        let plan = &self.verdict.plan;
+        let own = match (&plan.transport.certificate, plan.asked.has_been()) {
+            (Some(_), _) => Own::Given,
+            (None, true) => Own::Missing,
+            (None, false) => Own::NotAsked,
+        };
         if error.is_connect() {
-            let (kind, message) = if error.is_timeout() {
+            let refused = tunnel::refused(&unreachable::causes(error));
+            let (kind, message) = if let Some(refused) = refused {
+                tunnel::told(self.status_of(refused, error.url()).await)
+            } else if error.is_timeout() {
                 ("unreachable", "no connection in time".to_owned())
             } else {
-                unreachable::why(error)
+                unreachable::why(error, own)
             };
-            return Outcome::Unreachable(self.verdict.failure(Class::Transient, kind, &message));
+            return unreachable(kind, &message);
+        }
+        // A connection that has carried a call has passed the service's look at certificates.
+        let turned_away = unreachable::turned_away(error, own);
+        if let Some(message) = turned_away.filter(|_| self.progress.is_fresh()) {
+            return unreachable("tls", &message);
         }
         let cause = root_cause(error);
         self.in_doubt(
             "connection_lost",
             &format!("the connection was lost before the answer came: {cause}"),
         )
+    }
+
+    /// Finds out with which status the proxy has refused a tunnel.
+    async fn status_of(&self, refused: Refused, url: Option<&Url>) -> Option<u16> {
+        if let Refused::With(status) = refused {
+            return Some(status);
+        }
+        let door = self.verdict.plan.door.clone()?;
+        let (host, port) = (url?.host_str()?, url?.port_or_known_default()?);
+        let target = format!("{host}:{port}");
+        // It may have changed its mind meanwhile.
+        let status = aside(move || door.ask(&target)).await.ok();
+        status.filter(|status| !(200..300).contains(status))
     }
 
     async fn answer(&self, response: Response) -> Result<Whole, Outcome> {

@@ -25,6 +25,8 @@ use super::reference::Lookup;
 use super::secrets::Secrets;
 use super::spill::{MOST_IN_MEMORY, Memory};
 use super::timer::Timer;
+use super::tls::Asked;
+use super::tunnel::Door;
 use super::unreachable::Resolver;
 use super::verdict::Verdict;
 use super::{AsyncCaller, Caller, Calling, Cancel, tls};
@@ -105,6 +107,10 @@ pub(super) struct Plan {
     own_proxy: Option<(String, Option<Value>)>,
     /// The proxy, as it can be shown.
     proxy: Option<String>,
+    /// Where the proxy is asked for tunnels, if that is not encrypted.
+    pub(super) door: Option<Door>,
+    /// Tells whether the service has asked for a client certificate, where there is none.
+    pub(super) asked: Asked,
 }
 
 impl HttpPlan {
@@ -136,6 +142,7 @@ impl HttpPlan {
         }
         let transport = request.transport.clone();
         let no_proxy = network.no_proxy && transport.proxy.is_none();
+        let (tls, asked) = tls::configuration(&transport, target.scheme() == "https")?;
         let mut plan = Plan {
             keys,
             limits: Limits {
@@ -147,23 +154,27 @@ impl HttpPlan {
             judge: Judge::new(&request.judging)?,
             output_dir: request.output_dir.as_ref().map(PathBuf::from),
             connect_timeout: settings.connect_timeout,
-            tls: tls::configuration(&transport, target.scheme() == "https")?,
+            tls,
+            asked,
             resolve: network::addresses(&transport.resolve)?,
             own_proxy: own_proxy(&transport, credentials)?,
             transport,
             no_proxy,
             proxy: None,
+            door: None,
         };
         plan.output_dir.as_deref().map_or(Ok(()), outputs::check)?;
         // Whether the client can be made is found out before anything else is.
         plan.client(&Progress::default())?;
-        if let Some((proxy, _)) = &plan.own_proxy {
+        if let Some((proxy, credential)) = &plan.own_proxy {
             plan.proxy = Some(proxy.clone());
+            plan.door = network::door(proxy, credential.as_ref().map(Value::as_bytes));
         } else if !no_proxy && let Some(proxy) = network::proxy(&target) {
             for credential in proxy.credentials {
                 plan.keys.hide(&credential);
             }
             plan.proxy = Some(proxy.shown);
+            plan.door = proxy.door;
         }
         Ok(Self {
             plan: Arc::new(plan),

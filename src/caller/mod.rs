@@ -26,6 +26,7 @@ mod spill;
 mod template;
 mod timer;
 mod tls;
+mod tunnel;
 mod unreachable;
 mod verdict;
 

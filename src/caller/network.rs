@@ -9,6 +9,7 @@ use reqwest::Url;
 use super::error::PlanError;
 use super::message::Message;
 use super::template::{Braces, Template};
+use super::tunnel::Door;
 
 /// What is asked of the way to the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +73,8 @@ pub(super) struct Proxy {
     pub(super) shown: String,
     /// Those.
     pub(super) credentials: Vec<Vec<u8>>,
+    /// Where it is asked for tunnels, if that is not encrypted.
+    pub(super) door: Option<Door>,
 }
 
 /// The proxy that the client takes for this URL: found by the rules, and by the code, that the client uses.
@@ -91,9 +94,27 @@ fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
     }
     let (scheme, host) = (found.uri().scheme_str()?, found.uri().authority()?);
     let user = if credentials.is_empty() { "" } else { "***@" };
+    let door = Door {
+        host: host.host().to_owned(),
+        port: host.port_u16().unwrap_or(80),
+        credential: found.basic_auth().map(|basic| basic.as_bytes().to_vec()),
+    };
     Some(Proxy {
         shown: format!("{scheme}://{user}{host}"),
+        door: (scheme == "http").then_some(door),
         credentials,
+    })
+}
+
+/// Returns where the request's own proxy is asked for tunnels, if that is not encrypted.
+pub(super) fn door(proxy: &str, credential: Option<&[u8]>) -> Option<Door> {
+    let url = Url::parse(proxy)
+        .ok()
+        .filter(|url| url.scheme() == "http")?;
+    Some(Door {
+        host: url.host_str()?.to_owned(),
+        port: url.port_or_known_default()?,
+        credential: credential.map(<[u8]>::to_vec),
     })
 }
 

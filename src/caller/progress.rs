@@ -18,6 +18,8 @@ pub(super) struct Progress(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     connecting: AtomicBool,
+    /// The call has a connection that no call had before.
+    fresh: AtomicBool,
     upload: Mutex<Upload>,
 }
 
@@ -35,6 +37,7 @@ impl Progress {
     /// Forgets the call before.
     pub(super) fn reset(&self) {
         self.0.connecting.store(false, Ordering::SeqCst);
+        self.0.fresh.store(false, Ordering::SeqCst);
         self.upload(|upload| *upload = Upload::default());
     }
 
@@ -42,6 +45,11 @@ impl Progress {
     /// client makes one call at a time, so no other connection can have taken it.
     pub(super) fn is_connecting(&self) -> bool {
         self.0.connecting.load(Ordering::SeqCst)
+    }
+
+    /// Returns whether the call has a connection that no call had before.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.0.fresh.load(Ordering::SeqCst)
     }
 
     pub(super) fn upload<T>(&self, look: impl FnOnce(&mut Upload) -> T) -> T {
@@ -84,6 +92,7 @@ where
     fn call(&mut self, target: R) -> Self::Future {
         let progress = self.progress.clone();
         progress.0.connecting.store(true, Ordering::SeqCst);
+        progress.0.fresh.store(true, Ordering::SeqCst);
         let connect = self.inner.call(target);
         Box::pin(async move {
             let connected = connect.await;

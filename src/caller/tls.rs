@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
@@ -22,7 +24,8 @@ use crate::settings::{Http, Transport};
 pub(super) fn configuration(
     transport: &Transport,
     encrypted: bool,
-) -> Result<ClientConfig, PlanError> {
+) -> Result<(ClientConfig, Asked), PlanError> {
+    let asked_for = Asked::default();
     let client =
         |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -46,7 +49,7 @@ pub(super) fn configuration(
         builder.with_root_certificates(RootCertStore::empty())
     };
     let mut configuration = match &transport.certificate {
-        None => builder.with_no_client_auth(),
+        None => builder.with_client_cert_resolver(Arc::new(asked_for.clone())),
         Some(certificate) => {
             let key = transport.key.as_deref().unwrap_or(certificate);
             builder
@@ -60,7 +63,30 @@ pub(super) fn configuration(
     if transport.http != Http::Http1 {
         configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     }
-    Ok(configuration)
+    Ok((configuration, asked_for))
+}
+
+/// Has no client certificate, and takes note of a service that asks for one: the alert that comes then may be one that
+/// says many things.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    /// Returns whether some service has asked.
+    pub(super) fn has_been(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::SeqCst);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 fn wrong(path: &Path, reason: impl ToString) -> PlanError {

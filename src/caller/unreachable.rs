@@ -7,7 +7,7 @@ use std::net::ToSocketAddrs;
 use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 
 /// Resolves names as the system does, in a thread that may wait for it.
@@ -38,13 +38,23 @@ impl Resolve for Resolver {
     }
 }
 
-/// The kind of a failure to connect, and what to say of it.
-pub(super) fn why(error: &(dyn Error + 'static)) -> (&'static str, String) {
-    let mut causes = Vec::new();
-    collect(error, &mut causes);
-    for cause in &causes {
+/// The client certificate of a request, as far as a service's refusal of it is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    /// It has none, and the service has asked for one.
+    Missing,
+    /// It has none, and the service has not asked.
+    NotAsked,
+    /// It has one.
+    Given,
+}
+
+/// Returns the kind of a failure to connect, and a line for people.
+pub(super) fn why(error: &(dyn Error + 'static), own: Own) -> (&'static str, String) {
+    for cause in causes(error) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return ("tls", format!("TLS: {}", handshake(tls)));
+            let message = alerted(tls, own).unwrap_or_else(|| handshake(tls));
+            return ("tls", format!("TLS: {message}"));
         }
         if let Some(Unresolved { name, error }) = cause.downcast_ref::<Unresolved>() {
             return unresolved(name, error);
@@ -52,6 +62,56 @@ pub(super) fn why(error: &(dyn Error + 'static)) -> (&'static str, String) {
     }
     let cause = super::exchange::root_cause(error);
     ("unreachable", format!("cannot connect: {cause}"))
+}
+
+/// Returns the reason for which a service has ended a connection whose handshake was over for this side alone: with
+/// TLS 1.3 a service looks at the client's certificate only then. `None` where that was not it.
+pub(super) fn turned_away(error: &(dyn Error + 'static), own: Own) -> Option<String> {
+    let found = causes(error);
+    let mut errors = found.iter().filter_map(|cause| cause.downcast_ref());
+    errors
+        .find_map(|tls| alerted(tls, own))
+        .map(|message| format!("TLS: {message}"))
+}
+
+/// Returns what an alert says about the client's own certificate, if it does.
+fn alerted(error: &rustls::Error, own: Own) -> Option<String> {
+    use AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else {
+        return None;
+    };
+    match (alert, own) {
+        (Alert::CertificateRequired, Own::Missing | Own::NotAsked)
+        | (
+            Alert::BadCertificate
+            | Alert::HandshakeFailure
+            | Alert::AccessDenied
+            | Alert::NoCertificate,
+            Own::Missing,
+        ) => Some("the service asks for a client certificate (--cert)".to_owned()),
+        (
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::DecryptError
+            | Alert::AccessDenied,
+            Own::Given,
+        ) => Some(format!(
+            "the service does not accept the client certificate (--cert): {error}"
+        )),
+        _ => None,
+    }
+}
+
+/// Returns an error and all its causes.
+pub(super) fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
+    let mut causes = Vec::new();
+    collect(error, &mut causes);
+    causes
 }
 
 /// An error and all its causes, with those that an `io::Error` wraps: its `source` passes over them.
@@ -210,14 +270,37 @@ mod tests {
         // As deep as clients wrap it.
         let error = io::Error::other(io::Error::other(rustls::Error::from(expired)));
         assert_eq!(
-            why(&error),
+            why(&error, Own::NotAsked),
             (
                 "tls",
                 "TLS: certificate expired on 2026-01-02 03:04:05 UTC".to_owned()
             )
         );
         let cut_off = io::Error::other(io::Error::from(io::ErrorKind::UnexpectedEof));
-        assert_eq!(why(&cut_off).0, "unreachable");
+        assert_eq!(why(&cut_off, Own::NotAsked).0, "unreachable");
+    }
+
+    #[test]
+    fn an_alert_is_about_the_own_certificate_where_the_service_has_asked() {
+        let says = |alert, own| {
+            let error = io::Error::other(rustls::Error::AlertReceived(alert));
+            turned_away(&error, own).unwrap_or_default()
+        };
+        let asks = "TLS: the service asks for a client certificate (--cert)";
+        for alert in [
+            AlertDescription::CertificateRequired,
+            AlertDescription::BadCertificate,
+            AlertDescription::HandshakeFailure,
+            AlertDescription::AccessDenied,
+        ] {
+            assert_eq!(says(alert, Own::Missing), asks, "{alert:?}");
+        }
+        // There may be no cipher that both have.
+        assert_eq!(says(AlertDescription::HandshakeFailure, Own::NotAsked), "");
+        assert_eq!(says(AlertDescription::HandshakeFailure, Own::Given), "");
+        assert_eq!(says(AlertDescription::InternalError, Own::Missing), "");
+        let expired = says(AlertDescription::CertificateExpired, Own::Given);
+        assert!(expired.contains("does not accept the client certificate"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use stride::settings::HeaderValue;
 
 use super::{Client, succeeded};
 use crate::cli::{Place, until};
-use crate::support::{FakeApi, Gate, RawServer, Reply};
+use crate::support::{Counter, FakeApi, RawServer, Reply};
 
 /// Begins a run of one file with these variables, and waits until something is recorded of its first attempt.
 fn recorded(url: &str, variables: &[(&str, &str)]) -> Vec<String> {
@@ -40,29 +40,59 @@ fn a_proxy_of_the_environment_is_used() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_or_refuses_leaves_nothing_sent() {
+fn a_proxy_that_is_not_there_leaves_nothing_sent() {
     let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let gone = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
     let attempt = recorded("http://service.invalid/", &[("http_proxy", &gone)]);
     assert_eq!(attempt, ["not_sent", "unreachable"]);
+}
 
-    let asked = Gate::default();
+/// A proxy that answers CONNECT with this status.
+fn refusing(status: &'static str) -> (RawServer, Counter) {
+    let asked = Counter::default();
     let tell = asked.clone();
-    let refusing = RawServer::start(move |mut connection| {
+    let server = RawServer::start(move |mut connection| {
         let mut bytes = [0; 1024];
         let read = connection.read(&mut bytes).unwrap_or(0);
         if bytes[..read].starts_with(b"CONNECT service.invalid:443 ") {
-            tell.open();
+            tell.add();
         }
-        let _ = connection.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        let _ = connection.write_all(answer.as_bytes());
     });
-    let attempt = recorded(
-        "https://service.invalid/",
-        &[("https_proxy", &refusing.url())],
-    );
-    assert_eq!(attempt, ["not_sent", "unreachable"]);
-    asked.wait();
+    (server, asked)
+}
+
+#[test]
+fn a_proxy_that_opens_no_tunnel_is_told_with_its_status() {
+    for (status, kind, number) in [
+        ("403 Forbidden", "proxy", "403"),
+        ("407 Proxy Authentication Required", "proxy", "407"),
+        ("302 Found", "proxy", "302"),
+        // It cannot reach the service, which passes.
+        ("503 Service Unavailable", "unreachable", "503"),
+    ] {
+        let (proxy, asked) = refusing(status);
+        let mut client = Client::post("https://service.invalid/");
+        client.request.transport.proxy = Some(proxy.url());
+        let outcome = client.call();
+        let Outcome::Unreachable(failure) = &outcome else {
+            panic!("{status}: {outcome:?}");
+        };
+        assert_eq!(failure.kind, kind, "{status}");
+        let said = format!("the proxy answered CONNECT with HTTP {number}");
+        assert_eq!(failure.message, said);
+        assert!((1..=2).contains(&asked.get()), "{status}");
+    }
+}
+
+#[test]
+fn a_proxy_of_the_environment_that_opens_no_tunnel_is_told_too() {
+    let (proxy, asked) = refusing("403 Forbidden");
+    let attempt = recorded("https://service.invalid/", &[("https_proxy", &proxy.url())]);
+    assert_eq!(attempt, ["not_sent", "proxy"]);
+    asked.wait_for(2);
 }
 
 /// A process has one environment, so this one test has a process of its own.

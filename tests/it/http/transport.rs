@@ -20,10 +20,19 @@ use crate::support::{FakeApi, RawServer, Reply};
 
 /// A server with this identity that answers `1`, to anybody or to those whom an authority has signed.
 fn answering(identity: Identity, clients: Option<CertificateDer<'static>>) -> RawServer {
+    speaking(rustls::ALL_VERSIONS, identity, clients)
+}
+
+/// The same, in these versions of TLS.
+fn speaking(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    identity: Identity,
+    clients: Option<CertificateDer<'static>>,
+) -> RawServer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let (chain, key) = identity.into_parts();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap();
     let builder = match clients {
         None => builder.with_no_client_auth(),
@@ -112,6 +121,39 @@ fn whoever_asks_for_it_trusts_anybody() {
     let mut client = https(&server);
     client.request.transport.insecure = true;
     assert_eq!(succeeded(client.call()).body, b"1");
+}
+
+#[test]
+fn a_service_that_asks_for_a_certificate_in_vain_has_processed_nothing() {
+    let (ours, others) = (authority(), authority());
+    let clients = ours.as_ref().der().clone();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let identity = signed_by(&ours, "localhost");
+        let server = speaking(&[version], identity, Some(clients.clone()));
+        let mut client = https(&server);
+        client.request.transport.insecure = true;
+        let outcome = client.call();
+        assert!(is_tls(&outcome), "{version:?}: {outcome:?}");
+        assert_eq!(
+            outcome.failure().unwrap().message,
+            "TLS: the service asks for a client certificate (--cert)",
+            "{version:?}"
+        );
+        // What it is shown is not what it wants.
+        let (chain, key) = signed_by(&others, "client").into_parts();
+        let key = STANDARD.encode(key.serialize_der());
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
+        let both = pem(&chain[0]) + &key;
+        let file = client.job("client.pem", both.as_bytes()).file;
+        client.request.transport.certificate = Some(file);
+        let outcome = client.call();
+        assert!(is_tls(&outcome), "{version:?}: {outcome:?}");
+        let message = &outcome.failure().unwrap().message;
+        assert!(
+            message.contains("does not accept the client certificate"),
+            "{version:?}: {message}"
+        );
+    }
 }
 
 #[test]
