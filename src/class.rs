@@ -1,11 +1,15 @@
 //! Rules by which a user puts answers into other classes than they would have by themselves. Pure.
 
+mod status;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::job::Class;
+use status::StatusPattern;
+pub use status::Statuses;
 
 /// A rule such as `status=409:transient` or `body~overloaded:throttled`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +27,6 @@ enum Condition {
     Body(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StatusPattern {
-    One(u16),
-    Hundred(u16),
-}
-
 impl ClassRule {
     /// The class that this rule gives to an answer, if the answer is one it speaks of. A body is looked at
     /// only where the status is not a success, for a result may well contain the words of an error.
@@ -42,8 +40,7 @@ impl ClassRule {
     /// The class that this rule gives to an answer that is known to be none of success, whatever its status.
     pub fn class_of_failure(&self, status: u16, body: &[u8]) -> Option<Class> {
         let holds = match &self.condition {
-            Condition::Status(StatusPattern::One(one)) => status == *one,
-            Condition::Status(StatusPattern::Hundred(hundred)) => status / 100 == *hundred,
+            Condition::Status(pattern) => pattern.holds(status),
             Condition::Body(text) => contains(body, text),
         };
         holds.then_some(self.class)
@@ -82,22 +79,10 @@ impl FromStr for ClassRule {
     }
 }
 
-impl StatusPattern {
-    fn read(text: &str) -> Option<Self> {
-        if let Some(hundred) = text.strip_suffix("xx") {
-            let hundred = hundred.parse().ok()?;
-            return (1..=5).contains(&hundred).then_some(Self::Hundred(hundred));
-        }
-        let status = text.parse().ok()?;
-        (100..=599).contains(&status).then_some(Self::One(status))
-    }
-}
-
 impl fmt::Display for ClassRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.condition {
-            Condition::Status(StatusPattern::One(status)) => write!(f, "status={status}")?,
-            Condition::Status(StatusPattern::Hundred(hundred)) => write!(f, "status={hundred}xx")?,
+            Condition::Status(pattern) => write!(f, "status={pattern}")?,
             Condition::Body(text) => write!(f, "body~{text}")?,
         }
         write!(f, ":{}", self.class.as_str())

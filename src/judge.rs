@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
 
-use crate::class::ClassRule;
+use crate::class::{ClassRule, Statuses};
 use crate::job::{Body, Class, Failure, check_json, check_text, is_json, json_text};
 use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging};
@@ -19,6 +19,7 @@ const OTHER_EXPECTATIONS: &str = "`--expect text` or `--expect any` takes such a
 /// The rules by which answers are judged, ready to be used by all threads.
 #[derive(Debug, Default)]
 pub struct Judge {
+    statuses: Statuses,
     expect: Expect,
     success: Option<Expression>,
     keeps_headers: bool,
@@ -36,7 +37,7 @@ pub struct WrongExpression {
     pub source: SyntaxError,
 }
 
-/// A complete answer with a status of success.
+/// A complete answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'r> {
     /// The status; `None` where the caller is not HTTP.
@@ -54,7 +55,7 @@ pub struct Reply<'r> {
 /// Why an answer is no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// `not_json`, `not_text` or `not_successful`.
+    /// `unexpected_status`, `not_json`, `not_text` or `not_successful`.
     pub kind: &'static str,
     /// The reason, in one line.
     pub message: String,
@@ -63,6 +64,8 @@ pub struct Refusal {
 impl Refusal {
     /// The kind of an answer of which the expression of success is not true.
     const NOT_SUCCESSFUL: &str = "not_successful";
+    /// The kind of an answer whose status is not that of a result.
+    const UNEXPECTED_STATUS: &str = "unexpected_status";
 
     fn new(kind: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -81,7 +84,7 @@ impl Refusal {
                 .find_map(|rule| rule.class_of_failure(status?, beginning))
         };
         match self.kind {
-            Self::NOT_SUCCESSFUL => ruled().unwrap_or(Class::BadResponse),
+            Self::NOT_SUCCESSFUL | Self::UNEXPECTED_STATUS => ruled().unwrap_or(Class::BadResponse),
             _ => Class::BadResponse,
         }
     }
@@ -107,11 +110,17 @@ impl Judge {
         };
         let keeps_headers = looks(&success) || looks(&extract);
         Ok(Self {
+            statuses: judging.statuses.clone(),
             expect: judging.expect,
             success,
             keeps_headers,
             alone: Mutex::default(),
         })
+    }
+
+    /// Returns whether answers with this status are results because the user has named it.
+    pub fn names(&self, status: u16) -> bool {
+        !self.statuses.is_default() && self.statuses.hold(status)
     }
 
     /// Whether judging takes no longer than reading the answer, because there is no expression to be evaluated.
@@ -135,6 +144,12 @@ impl Judge {
     ///
     /// The file that it is in cannot be read.
     pub fn judge(&self, reply: &Reply<'_>) -> io::Result<Result<(), Refusal>> {
+        if let Some(status) = reply.status
+            && !self.statuses.hold(status)
+        {
+            let message = format!("HTTP {status} is not the status of a result");
+            return Ok(Err(Refusal::new(Refusal::UNEXPECTED_STATUS, message)));
+        }
         if reply.has_body
             && let Err(refusal) = self.meets_expectation(reply)?
         {
@@ -230,7 +245,7 @@ mod tests {
         Judge::new(&Judging {
             expect,
             success,
-            extract: None,
+            ..Judging::default()
         })
         .unwrap()
     }
@@ -314,11 +329,39 @@ mod tests {
     }
 
     #[test]
+    fn a_status_decides_before_anything_else_is_looked_at() {
+        let judge = Judge::new(&Judging {
+            statuses: "200,404".parse().unwrap(),
+            success: Some(".ok".to_owned()),
+            ..Judging::default()
+        })
+        .unwrap();
+        let kind = |status, body: &'static [u8]| {
+            let reply = Reply {
+                status: Some(status),
+                ..reply(body)
+            };
+            let judged = judge.judge(&reply).unwrap();
+            judged.map_or_else(|refusal| refusal.kind, |()| "")
+        };
+        assert_eq!(kind(404, b"{\"ok\":1}"), "");
+        assert_eq!(kind(404, b"{\"ok\":0}"), "");
+        assert_eq!(kind(404, b"{}"), "not_successful");
+        assert_eq!(kind(201, b"{\"ok\":1}"), "unexpected_status");
+        assert_eq!(kind(500, b"{\"ok\":1}"), "unexpected_status");
+        assert!(judge.names(404) && judge.names(200) && !judge.names(201));
+        assert!(!Judge::default().names(200));
+        let unlisted = Refusal::new("unexpected_status", "");
+        assert_eq!(unlisted.class(&[], Some(201), b""), Class::BadResponse);
+    }
+
+    #[test]
     fn headers_are_kept_where_an_expression_looks_at_them() {
         let judging = |success: Option<&str>, extract: Option<&str>| Judging {
             expect: Expect::Json,
             success: success.map(str::to_owned),
             extract: extract.map(str::to_owned),
+            ..Judging::default()
         };
         let judge = Judge::new(&judging(None, Some("$headers.a"))).unwrap();
         assert!(judge.keeps_headers() && !judge.needs_headers());

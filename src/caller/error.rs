@@ -66,6 +66,9 @@ pub enum PlanError {
     /// An expression by which answers are to be judged is none.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
+    /// A redirect is to be followed and to be a result.
+    #[error("HTTP {0} cannot be the status of a result where redirects are followed")]
+    Followed(u16),
     /// The folder that answers are to go into cannot be one.
     #[error("answers cannot go into {}: {reason}", FileName::from(.path.as_path()))]
     Outputs {

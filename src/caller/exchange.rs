@@ -230,7 +230,7 @@ impl Exchange<'_> {
         let hint = speaks.then(|| signs::hint(&look, now)).flatten();
         let wait = speaks.then(|| signs::wait(&look, now)).flatten();
         let rules = &self.verdict.plan.rules;
-        if judge::is_good(rules, status.as_u16()) {
+        if judge::is_good(&self.verdict.plan.judge, rules, status.as_u16()) {
             return self.success(response, hint, wait).await;
         }
         let (stated, clock) = (signs::stated(&look, now), signs::clock(&look, now));

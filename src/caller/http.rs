@@ -21,6 +21,7 @@ use super::network::{self, Network};
 use super::outputs::{self, Outputs};
 use super::preview::Seen;
 use super::progress::Progress;
+use super::redirect::FOLLOWED;
 use super::reference::Lookup;
 use super::secrets::Secrets;
 use super::spill::{MOST_IN_MEMORY, Memory};
@@ -141,6 +142,11 @@ impl HttpPlan {
             network::keep_private(&target, &request.url, &keys.current().message)?;
         }
         let transport = request.transport.clone();
+        let judge = Judge::new(&request.judging)?;
+        let both = |status: &&u16| transport.redirects > 0 && judge.names(**status);
+        if let Some(status) = FOLLOWED.iter().find(both) {
+            return Err(PlanError::Followed(*status));
+        }
         let no_proxy = network.no_proxy && transport.proxy.is_none();
         let (tls, asked) = tls::configuration(&transport, target.scheme() == "https")?;
         let mut plan = Plan {
@@ -151,7 +157,7 @@ impl HttpPlan {
                 max_response: settings.max_response.min(LARGEST_STORED) as usize,
             },
             rules: settings.classes.clone(),
-            judge: Judge::new(&request.judging)?,
+            judge,
             output_dir: request.output_dir.as_ref().map(PathBuf::from),
             connect_timeout: settings.connect_timeout,
             tls,

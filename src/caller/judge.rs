@@ -3,6 +3,7 @@
 use super::signs::{self, Speaks};
 use crate::class::{ClassRule, contains};
 use crate::job::Class;
+use crate::judge::Judge;
 
 /// What the body of a refusal says where the account's allowance is used up, so that no waiting helps: an error
 /// code or a phrase of a service in wide use. A plain "quota exceeded" is not among them, for some large services
@@ -23,10 +24,10 @@ const A_MINUTES_QUOTA: &str = "RESOURCE_EXHAUSTED";
 /// The kind of a refusal for the size of the file, which no waiting helps.
 pub(super) const TOO_LARGE: &str = "too_large";
 
-/// Whether an answer is a success as far as its status says: what counts then is the body.
-pub(super) fn is_good(rules: &[ClassRule], status: u16) -> bool {
+/// Returns whether an answer is read whole, because its status is that of a result or may be by other rules.
+pub(super) fn is_good(judge: &Judge, rules: &[ClassRule], status: u16) -> bool {
     // A rule on bodies never speaks of a success, so that none is needed here.
-    (200..300).contains(&status) && ruled(rules, status, b"").is_none()
+    judge.names(status) || (200..300).contains(&status) && ruled(rules, status, b"").is_none()
 }
 
 /// An answer that is not a success.
@@ -91,6 +92,7 @@ fn ruled(rules: &[ClassRule], status: u16, body: &[u8]) -> Option<Class> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Judging;
 
     fn refusal(status: u16, body: &str) -> Refusal<'_> {
         Refusal {
@@ -227,6 +229,17 @@ mod tests {
         assert_eq!(judge(402, "idle"), (Class::Auth, "http_status"));
         assert_eq!(judge(409, ""), (Class::Auth, "http_status"));
         assert_eq!(judge(500, "idle"), (Class::Transient, "http_status"));
-        assert!(is_good(&rules, 200) && !is_good(&rules, 202) && !is_good(&rules, 302));
+        let is_good = |judge: &Judge, status| is_good(judge, &rules, status);
+        let usual = Judge::default();
+        assert!(is_good(&usual, 200) && !is_good(&usual, 202) && !is_good(&usual, 302));
+        // A status that is named decides before any rule.
+        let named = Judge::new(&Judging {
+            statuses: "202,404".parse().unwrap(),
+            ..Judging::default()
+        })
+        .unwrap();
+        assert!(is_good(&named, 202) && is_good(&named, 404) && !is_good(&named, 500));
+        // Its answer is kept, to be judged again.
+        assert!(is_good(&named, 200));
     }
 }

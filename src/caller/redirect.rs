@@ -6,6 +6,9 @@ use reqwest::{Method, StatusCode, Url};
 
 use super::message::{Built, Message};
 
+/// The statuses of redirects that can be followed.
+pub(super) const FOLLOWED: [u16; 5] = [301, 302, 303, 307, 308];
+
 /// The redirects of one call.
 #[derive(Debug)]
 pub(super) struct Redirects {
@@ -33,7 +36,7 @@ impl Redirects {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Hop> {
-        if self.left == 0 || !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        if self.left == 0 || !FOLLOWED.contains(&status.as_u16()) {
             return None;
         }
         let location = std::str::from_utf8(headers.get(LOCATION)?.as_bytes()).ok()?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use stride::class::ClassRule;
+use stride::class::{ClassRule, Statuses};
 use stride::export::Format;
 use stride::governor::Rate;
 use stride::job::Class;
@@ -314,6 +314,9 @@ pub(crate) struct Export {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Recheck {
+    /// The statuses of results, instead of what the run says, such as 2xx,404
+    #[arg(long, value_name = "STATUSES")]
+    pub(crate) expect_status: Option<Statuses>,
     /// What an answer has to be, instead of what the run says: json, text or any
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,

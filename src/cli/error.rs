@@ -217,6 +217,9 @@ impl From<PlanError> for Problem {
                 .note("whoever is on the way could read it; nothing was sent")
                 .hint("use https, or --allow-plain-http where the network between is trusted"),
             PlanError::Expression(wrong) => wrong_expression(wrong),
+            PlanError::Followed(_) => {
+                problem.hint("leave out -L, or the statuses of redirects from --expect-status")
+            }
             PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
             PlanError::Certificate { .. } => {
                 problem.hint("the file has to be PEM: text with -----BEGIN …----- lines")

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use stride::caller::PlanError;
+use stride::class::Statuses;
 use stride::job::FileName;
 use stride::judge::WrongExpression;
 use stride::settings::{Call, Expect, Judging};
@@ -16,7 +17,10 @@ use super::exit;
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Answers")]
 pub(crate) struct Answers {
-    /// What a 2xx answer has to be, to be a result: json, text or any [default: json]
+    /// The statuses of results, such as 2xx,404; --expect and --success apply to all of them [default: 2xx]
+    #[arg(long, value_name = "STATUSES")]
+    pub(crate) expect_status: Option<Statuses>,
+    /// What an answer with such a status has to be, to be a result: json, text or any [default: json]
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,
     /// A jq expression that has to be true of a result, such as '.status == "ok"'; may use $status and $headers
@@ -34,6 +38,7 @@ impl Answers {
     /// As a run remembers it.
     pub(crate) fn judging(&self) -> Judging {
         Judging {
+            statuses: self.expect_status.clone().unwrap_or_default(),
             expect: self.expect.unwrap_or(match self.output_dir {
                 Some(_) => Expect::Any,
                 None => Expect::Json,

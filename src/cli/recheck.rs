@@ -51,6 +51,9 @@ fn request(args: &Recheck, call: Call) -> Result<Request, Problem> {
                 .hint("that program says which answers are results"),
         );
     };
+    if let Some(statuses) = &args.expect_status {
+        request.judging.statuses = statuses.clone();
+    }
     if let Some(expect) = args.expect {
         request.judging.expect = expect;
     }
@@ -86,6 +89,9 @@ fn tell(report: &Report, terminal: &Terminal) {
 /// The words that do what was looked at.
 fn again(args: &Recheck) -> String {
     let mut words = "recheck".to_owned();
+    if let Some(statuses) = &args.expect_status {
+        words.push_str(&format!(" --expect-status {statuses}"));
+    }
     if let Some(expect) = args.expect {
         words.push_str(&format!(" --expect {expect}"));
     }

@@ -5,10 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::class::Statuses;
+
 /// Which answers are results, and what of them is exported.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Judging {
+    /// The statuses of results.
+    #[serde(skip_serializing_if = "Statuses::is_default")]
+    pub statuses: Statuses,
     /// What an answer has to be.
     pub expect: Expect,
     /// A jq expression that is true of a result.
@@ -19,7 +24,7 @@ pub struct Judging {
     pub extract: Option<String>,
 }
 
-/// What an answer with a status of success has to be, to be a result.
+/// The form of an answer with the status of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
@@ -62,6 +67,9 @@ impl Judging {
     /// What is set, for people.
     pub(super) fn lines(&self) -> Vec<(String, String)> {
         let mut lines = vec![("expect".to_owned(), self.expect.to_string())];
+        if !self.statuses.is_default() {
+            lines.push(("expect-status".to_owned(), self.statuses.to_string()));
+        }
         for (name, expression) in [("success", &self.success), ("extract", &self.extract)] {
             if let Some(expression) = expression {
                 lines.push((name.to_owned(), expression.clone()));
