@@ -1,5 +1,7 @@
 //! Which answers are results: one judgement, for answers that arrive and for those that are stored. Pure.
 
+mod wait;
+
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +11,7 @@ use crate::class::{ClassRule, Statuses};
 use crate::job::{Body, Class, Failure, check_json, check_text, is_json, json_text};
 use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging};
+pub use wait::RetryAfter;
 
 /// The status of an answer that has no body, whatever its headers say (RFC 9110, section 15.3.5).
 const NO_CONTENT: u16 = 204;
@@ -121,6 +124,11 @@ impl Judge {
     /// Returns whether answers with this status are results because the user has named it.
     pub fn names(&self, status: u16) -> bool {
         !self.statuses.is_default() && self.statuses.hold(status)
+    }
+
+    /// Returns whether a status is that of a result.
+    pub fn takes(&self, status: u16) -> bool {
+        self.statuses.hold(status)
     }
 
     /// Whether judging takes no longer than reading the answer, because there is no expression to be evaluated.

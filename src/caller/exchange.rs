@@ -5,12 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
 use super::Cancel;
 use super::aside::aside;
+use super::headers::{as_json, lossy, text};
 use super::judge::{self, Refusal};
 use super::message::Message;
 use super::preview::Seen;
@@ -24,6 +25,7 @@ use super::tunnel::{self, Refused};
 use super::unreachable::{self, Own};
 use super::verdict::{Verdict, Whole};
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
+use crate::judge::{Reply, RetryAfter};
 
 /// The bounds of a call.
 #[derive(Debug)]
@@ -229,9 +231,11 @@ impl Exchange<'_> {
         let speaks = headers.keys().any(|name| signs::is_one(name.as_str()));
         let hint = speaks.then(|| signs::hint(&look, now)).flatten();
         let wait = speaks.then(|| signs::wait(&look, now)).flatten();
-        let rules = &self.verdict.plan.rules;
-        if judge::is_good(&self.verdict.plan.judge, rules, status.as_u16()) {
-            return self.success(response, hint, wait).await;
+        let plan = &self.verdict.plan;
+        let rules = &plan.rules;
+        let code = status.as_u16();
+        if judge::is_good(&plan.judge, rules, code) {
+            return self.success(response, hint, wait, now).await;
         }
         let (stated, clock) = (signs::stated(&look, now), signs::clock(&look, now));
         let used_up = signs::is_used_up(&look, now);
@@ -239,36 +243,78 @@ impl Exchange<'_> {
         if let (300..400, Some(location)) = (status.as_u16(), text(headers, &LOCATION)) {
             message = format!("{message}: this redirect is not followed; it leads to {location}");
         }
-        let body = self.error_body(response).await;
-        let by_body = matches!(status.as_u16(), 403 | 429 | 503)
+        let looks = plan.retry_after.as_ref().map(RetryAfter::needs_headers);
+        let headers = looks
+            .unwrap_or_default()
+            .then(|| as_json(headers, &|value| lossy(value)));
+        let whole = self.error_body(response).await;
+        let body = self.verdict.keep(&whole);
+        let by_body = matches!(code, 403 | 429 | 503)
             .then(|| signs::stated_by_body(&body, clock))
             .flatten();
         let refusal = Refusal {
-            status: status.as_u16(),
+            status: code,
             body: &body,
             // The words of a 403 alone do not make it a limit.
-            asks_to_wait: stated.is_some() || status != 403 && by_body.is_some(),
+            asks_to_wait: stated.is_some() || code != 403 && by_body.is_some(),
             used_up,
             repeat: self.attempt.repeat,
         };
-        let (class, kind) = judge::class(rules, &refusal);
+        let (mut class, mut kind) = judge::class(rules, &refusal);
+        // A header may say a second where the body says a minute.
+        let mut wait = stated.max(by_body).or(wait);
+        // A 503 for which the user's expression gives a wait is one that states it.
+        let stating = Refusal {
+            asks_to_wait: true,
+            ..refusal
+        };
+        let with_wait = match code {
+            503 => judge::class(rules, &stating),
+            _ => (class, kind),
+        };
+        if with_wait.0 == Class::Throttled
+            && plan.retry_after.is_some()
+            && let Some(ruled) = self.ruled_wait(code, headers, whole, clock).await
+        {
+            (class, kind) = with_wait;
+            wait = Some(ruled);
+        }
         if kind == judge::TOO_LARGE {
             message.push_str(": the service says that the request is too large");
         }
         let failure = Failure {
-            status: Some(status.as_u16()),
+            status: Some(code),
             body,
             hint,
             ..self.verdict.failure(class, kind, &message)
         };
         Err(match class {
-            Class::Throttled => Outcome::Throttled {
-                failure,
-                // A header may say a second where the body says a minute.
-                wait: stated.max(by_body).or(wait),
-            },
+            Class::Throttled => Outcome::Throttled { failure, wait },
             _ => Outcome::Failed(failure),
         })
+    }
+
+    /// Returns the wait that the user's expression reads from a refusal.
+    async fn ruled_wait(
+        &self,
+        status: u16,
+        headers: Option<String>,
+        body: Vec<u8>,
+        clock: SystemTime,
+    ) -> Option<Duration> {
+        let verdict = self.verdict.clone();
+        // An expression may take its time.
+        aside(move || {
+            let reply = Reply {
+                status: Some(status),
+                media_type: None,
+                headers: headers.as_deref(),
+                body: &body.into(),
+                has_body: verdict.has_body,
+            };
+            verdict.ruled_wait(&reply, clock)
+        })
+        .await
     }
 
     async fn success(
@@ -276,15 +322,24 @@ impl Exchange<'_> {
         mut response: Response,
         hint: Option<Box<Hint>>,
         wait: Option<Duration>,
+        now: SystemTime,
     ) -> Result<Whole, Outcome> {
         let status = response.status().as_u16();
         let media_type = text(response.headers(), &CONTENT_TYPE);
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
-        let headers = plan
-            .judge
-            .keeps_headers()
+        let keeps = plan.judge.keeps_headers();
+        let looks = plan.retry_after.as_ref().map(RetryAfter::needs_headers);
+        let headers = (keeps || looks.unwrap_or_default())
             .then(|| as_json(response.headers(), &|value| lossy(value)));
-        let masked_headers = headers.as_ref().map(|_| {
+        let clock = match plan.retry_after {
+            Some(_) => {
+                let headers = response.headers();
+                let look = |name: &str| headers.get_all(name).iter().map(lossy).collect();
+                signs::clock(&look, now)
+            }
+            None => now,
+        };
+        let masked_headers = keeps.then(|| {
             as_json(response.headers(), &|value| {
                 secrets.mask_text(&lossy(value))
             })
@@ -357,18 +412,23 @@ impl Exchange<'_> {
             answer,
             headers,
             wait,
+            clock,
         })
     }
 
-    /// The beginning of an error's body. The status is the answer already, so a body that breaks off or stands
+    /// Returns the beginning of an error's body: as much as is kept, or as an expression is to see. The status is the answer already, so a body that breaks off or stands
     /// still changes nothing.
     async fn error_body(&self, mut response: Response) -> Vec<u8> {
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
+        let most = match plan.retry_after {
+            Some(_) => ERROR_READ,
+            None => Failure::BODY_KEPT + secrets.longest(),
+        };
         let mut body = Vec::new();
         let read = async {
             let mut read = 0;
             while let Ok(Some(piece)) = response.chunk().await {
-                let room = (Failure::BODY_KEPT + secrets.longest()).saturating_sub(body.len());
+                let room = most.saturating_sub(body.len());
                 body.extend_from_slice(&piece[..piece.len().min(room)]);
                 read += piece.len();
                 if read > ERROR_READ {
@@ -378,7 +438,7 @@ impl Exchange<'_> {
         };
         // Whether it ended or not, what has come is what there is.
         let _ = timeout(ERROR_PATIENCE.min(plan.limits.idle_timeout), read).await;
-        self.verdict.keep(&body)
+        body
     }
 
     /// Resolves when a streamed file has stood still for too long.
@@ -416,27 +476,6 @@ fn request(
         None => built,
     };
     built.into_request(progress, reading)
-}
-
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).map(lossy)
-}
-
-/// Headers as a JSON object from lower-case name to value; several of one name are joined as in a list (RFC 9110,
-/// section 5.3).
-fn as_json(headers: &HeaderMap, show: &dyn Fn(&HeaderValue) -> String) -> String {
-    let object: serde_json::Map<_, _> = headers
-        .keys()
-        .map(|name| {
-            let values: Vec<String> = headers.get_all(name).iter().map(show).collect();
-            (name.as_str().to_owned(), values.join(", ").into())
-        })
-        .collect();
-    serde_json::Value::Object(object).to_string()
-}
-
-fn lossy(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
 /// The innermost error: the one that says what happened, where those around it say who noticed.

@@ -33,7 +33,7 @@ use super::verdict::Verdict;
 use super::{AsyncCaller, Caller, Calling, Cancel, tls};
 use crate::class::ClassRule;
 use crate::job::{Attempt, Job, Outcome};
-use crate::judge::Judge;
+use crate::judge::{Judge, RetryAfter};
 use crate::settings::{Http, Request, Settings, Transport};
 
 /// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
@@ -98,6 +98,7 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     pub(super) rules: Vec<ClassRule>,
     pub(super) judge: Judge,
+    pub(super) retry_after: Option<RetryAfter>,
     output_dir: Option<PathBuf>,
     connect_timeout: Duration,
     tls: rustls::ClientConfig,
@@ -143,6 +144,8 @@ impl HttpPlan {
         }
         let transport = request.transport.clone();
         let judge = Judge::new(&request.judging)?;
+        let retry_after = settings.retry_after.as_deref().map(RetryAfter::new);
+        let retry_after = retry_after.transpose()?;
         let both = |status: &&u16| transport.redirects > 0 && judge.names(**status);
         if let Some(status) = FOLLOWED.iter().find(both) {
             return Err(PlanError::Followed(*status));
@@ -158,6 +161,7 @@ impl HttpPlan {
             },
             rules: settings.classes.clone(),
             judge,
+            retry_after,
             output_dir: request.output_dir.as_ref().map(PathBuf::from),
             connect_timeout: settings.connect_timeout,
             tls,

@@ -8,6 +8,7 @@ mod exchange;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod headers;
 mod http;
 mod judge;
 mod keys;

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::aside::aside;
 use super::http::Plan;
 use super::keys::Filled;
+use super::signs;
 use super::spill::{Growing, Memory};
 use crate::job::{Answer, Body, Class, Failure, Outcome, Refused};
 use crate::judge::Reply;
@@ -33,6 +34,8 @@ pub(super) struct Whole {
     pub(super) headers: Option<String>,
     /// How long it asks to wait.
     pub(super) wait: Option<Duration>,
+    /// The service's time.
+    pub(super) clock: SystemTime,
 }
 
 impl Verdict {
@@ -40,8 +43,14 @@ impl Verdict {
     /// so may what is large.
     pub(super) async fn of(&self, whole: Whole) -> Outcome {
         let is_small = |bytes: &[u8]| bytes.len() <= AT_ONCE;
+        let plan = &self.plan;
+        let waits = plan.retry_after.is_some()
+            && !whole
+                .answer
+                .status
+                .is_some_and(|status| plan.judge.takes(status));
         let quick =
-            self.plan.judge.is_quick() && whole.answer.body.in_memory().is_some_and(is_small);
+            plan.judge.is_quick() && !waits && whole.answer.body.in_memory().is_some_and(is_small);
         let judged = if quick {
             self.judged(whole)
         } else {
@@ -56,19 +65,25 @@ impl Verdict {
             answer,
             headers,
             wait,
+            clock,
         } = whole;
-        let judged = self.plan.judge.judge(&Reply {
+        let reply = Reply {
             status: answer.status,
             media_type: answer.media_type.as_deref(),
             headers: headers.as_deref(),
             body: &answer.body,
             has_body: self.has_body,
-        })?;
-        let Err(refusal) = judged else {
+        };
+        let Err(refusal) = self.plan.judge.judge(&reply)? else {
             return Ok(Outcome::Succeeded(answer));
         };
         let beginning = self.beginning(&answer.body)?;
         let class = refusal.class(&self.plan.rules, answer.status, &beginning);
+        let ruled = || self.ruled_wait(&reply, clock);
+        let wait = match class {
+            Class::Throttled => ruled().or(wait),
+            _ => None,
+        };
         let failure = Failure {
             status: answer.status,
             body: self.keep(&beginning),
@@ -86,6 +101,12 @@ impl Verdict {
             Class::Throttled => Outcome::Throttled { failure, wait },
             _ => Outcome::Failed(failure),
         })
+    }
+
+    /// Returns the wait that the user's expression reads from an answer.
+    pub(super) fn ruled_wait(&self, reply: &Reply<'_>, clock: SystemTime) -> Option<Duration> {
+        let seconds = self.plan.retry_after.as_ref()?.seconds(reply)?;
+        Some(signs::moment_or_seconds(seconds, clock))
     }
 
     /// As much of a body as may be needed to keep its beginning.

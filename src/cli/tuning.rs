@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use stride::class::ClassRule;
 use stride::governor::{MaxFailures, Measure, Money, Rates};
+use stride::judge::RetryAfter;
 use stride::retry::DoubtPolicy;
 use stride::settings::{Settings, Threads, Weight, parse_duration, parse_size};
 use stride::store::wall_clock;
@@ -81,6 +82,10 @@ pub(crate) struct Free {
     /// The longest first wait before a repeat; it doubles each time [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     retry_delay: Option<Duration>,
+    /// A jq expression for the seconds that a refused answer (429, 503) asks to wait, such as .error.wait; may use
+    /// $status and $headers; comes before what stride reads by itself; `none` ends it
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true, value_parser = parse_retry_after)]
+    retry_after: Option<OrNone<String>>,
     /// The longest wait before a repeat [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     retry_max_delay: Option<Duration>,
@@ -149,6 +154,16 @@ fn parse_or_none<T: FromStr<Err = String>>(text: &str) -> Result<OrNone<T>, Stri
         Ok(OrNone(None))
     } else {
         text.parse().map(|value| OrNone(Some(value)))
+    }
+}
+
+fn parse_retry_after(text: &str) -> Result<OrNone<String>, String> {
+    if text == "none" {
+        return Ok(OrNone(None));
+    }
+    match RetryAfter::new(text) {
+        Ok(_) => Ok(OrNone(Some(text.to_owned()))),
+        Err(error) => Err(format!("`{text}` cannot be read: {}", error.source)),
     }
 }
 
@@ -331,6 +346,10 @@ impl Free {
                     .max(self.retry_delay.unwrap_or_default())
             }),
             in_doubt: in_doubt.unwrap_or(settings.in_doubt),
+            retry_after: match &self.retry_after {
+                Some(OrNone(given)) => given.clone(),
+                None => settings.retry_after,
+            },
             timeout: self.timeout.unwrap_or(settings.timeout),
             idle_timeout: self.idle_timeout.unwrap_or(settings.idle_timeout),
             connect_timeout: self.connect_timeout.unwrap_or(settings.connect_timeout),

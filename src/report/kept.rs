@@ -97,6 +97,8 @@ fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?))),
     );
+    let retry_after = settings.retry_after.iter();
+    lines.extend(retry_after.map(|text| ("--retry-after", text.clone())));
     let rules = settings.classes.iter().take(LINES);
     lines.extend(rules.map(|rule| ("--class", rule.to_string())));
     lines

@@ -140,6 +140,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Rules that put answers into other classes; the first that speaks of an answer decides.
     pub classes: Vec<ClassRule>,
+    /// A jq expression for the seconds that a refused answer asks to wait.
+    pub retry_after: Option<String>,
     /// The longest wait that the service may ask for; a longer one ends the runner.
     pub max_wait: Duration,
     /// The longest outage that is waited out.
@@ -184,6 +186,7 @@ impl Default for Settings {
             max_response: 16 << 20,
             grace: Duration::from_secs(30),
             classes: Vec::new(),
+            retry_after: None,
             max_wait: Duration::from_secs(900),
             max_outage: Duration::from_secs(600),
             max_failures: None,
@@ -246,6 +249,7 @@ mod tests {
             max_failures: Some("5%".parse().unwrap()),
             max_cost: Some("12.5".parse().unwrap()),
             until: Some(1_800_000_000_000),
+            retry_after: Some(".wait".to_owned()),
             ..Settings::default()
         };
         let text = serde_json::to_string(&settings).unwrap();

@@ -31,9 +31,8 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 pub(super) use self::blame::{Speaks, speaks_of_limit, too_large};
-use self::text::{
-    count, date, members, milliseconds, moment_or_seconds, number, reset, seconds, until,
-};
+pub(super) use self::text::moment_or_seconds;
+use self::text::{count, date, members, milliseconds, number, reset, seconds, until};
 use crate::job::{Hint, Policy};
 
 /// Gives every value of a header, in order.

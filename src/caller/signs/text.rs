@@ -106,7 +106,7 @@ pub(super) fn reset(text: &str, clock: SystemTime) -> Option<Duration> {
 }
 
 /// Returns the time until a moment since 1970 in seconds or milliseconds, and takes a smaller number for the time itself.
-pub(super) fn moment_or_seconds(number: f64, clock: SystemTime) -> Duration {
+pub(in super::super) fn moment_or_seconds(number: f64, clock: SystemTime) -> Duration {
     if number >= MOMENT_IN_MS {
         since_1970(number / 1e3, clock)
     } else if number >= MOMENT {

@@ -51,7 +51,7 @@ fn run(names: &[&str], words: &[&str], code: i32) -> (FakeApi, Place, Vec<Vec<St
     (api, place, bystander)
 }
 
-fn counts(place: &Place) -> (u64, u64) {
+pub(super) fn counts(place: &Place) -> (u64, u64) {
     let status = place.status();
     (
         status["done"].as_u64().unwrap(),
@@ -59,7 +59,7 @@ fn counts(place: &Place) -> (u64, u64) {
     )
 }
 
-fn exported(place: &Place, words: &[&str]) -> Value {
+pub(super) fn exported(place: &Place, words: &[&str]) -> Value {
     place
         .stride(&[&["export"], words].concat())
         .expect(0)
@@ -210,89 +210,6 @@ fn an_answer_that_is_no_success_is_called_again_by_its_class_and_forgotten_then(
     assert_eq!(api.requests(), 2 * names.len());
     assert_eq!(place.sql("SELECT * FROM refused").len(), 0);
     place.stride(&["verify"]).expect(0);
-}
-
-/// What is not there is a result too, where that is asked for.
-#[test]
-fn a_status_that_is_named_is_that_of_a_result() {
-    let api = FakeApi::start(|request| match request.target.trim_start_matches('/') {
-        "gone" => Reply::json(r#"{"found":false}"#).with_status(404),
-        "page" => Reply::text("<html>").with_status(404),
-        "accepted" => Reply::json(r#"{"found":true}"#).with_status(202),
-        "moved" => Reply::json("1").with_status(302).header("Location", "/"),
-        "wrong" => Reply::json("{}").with_status(400),
-        _ => Reply::json(r#"{"found":true}"#),
-    });
-    let place = Place::new();
-    let names = ["there", "gone", "page", "accepted", "moved", "wrong"];
-    names.iter().for_each(|name| place.write(name, name));
-    let url = format!("{}/{{name}}", api.url());
-    let run = |statuses: &str, words: &[&str]| {
-        let first = ["run", "--url", &url, "--expect-status", statuses];
-        place.stride(&[&first[..], words, &names].concat())
-    };
-    run("200,302,404", &["-L"])
-        .expect(2)
-        .says("HTTP 302 cannot be the status of a result")
-        .says("hint: ");
-    run("2xx,nope", &[]).expect(2).says("is not a status");
-    run("404,200,302", &[]).expect(3);
-    assert_eq!(counts(&place), (3, 3));
-    let failures = place.stride(&["failures", "--json"]).json();
-    let kinds: Vec<_> = failures
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| (&f["path"], &f["kind"], &f["status"]))
-        .collect();
-    for (path, kind, status) in [
-        ("page", "not_json", 404),
-        ("accepted", "unexpected_status", 202),
-        ("wrong", "http_status", 400),
-    ] {
-        assert!(
-            kinds.contains(&(&json!(path), &json!(kind), &json!(status))),
-            "{kinds:?}"
-        );
-    }
-    let exported = exported(&place, &["--partial"]);
-    assert_eq!(exported["gone"], json!({"found": false}));
-    assert_eq!(exported["moved"], json!(1));
-    place.stride(&["verify"]).expect(0);
-    // The same set in another order is the same request, and another one is not.
-    run("200,302,404", &[]).expect(3);
-    let calls = api.requests();
-    let other = ["run", "--url", &url, "there"];
-    place
-        .stride(&other)
-        .expect(2)
-        .says("expect-status: 200,302,404");
-    // Answers are judged again without a call.
-    place
-        .stride(&["recheck", "--expect-status", "2xx"])
-        .expect(0)
-        .says("done -> failed: 2 files")
-        .says("failed -> done: 1 file")
-        .says("HTTP 404 is not the status of a result")
-        .says("stride recheck --expect-status 2xx --apply");
-    place
-        .stride(&["recheck", "--expect-status", "2xx", "--apply"])
-        .expect(0);
-    assert_eq!(counts(&place), (2, 4));
-    place
-        .stride(&[
-            "recheck",
-            "--expect-status",
-            "2xx,404",
-            "--expect",
-            "any",
-            "--apply",
-        ])
-        .expect(0)
-        .says("failed -> done: 2 files");
-    assert_eq!(counts(&place), (4, 2));
-    place.stride(&["verify"]).expect(0);
-    assert_eq!(api.requests(), calls, "somebody was called");
 }
 
 #[test]

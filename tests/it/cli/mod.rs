@@ -20,6 +20,7 @@ mod report;
 mod request;
 mod secrets;
 mod shells;
+mod statuses;
 mod stop;
 mod table;
 mod tables;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stride::job::{Hint, Policy};
+use stride::job::{Class, Failure, Hint, Outcome, Policy};
 
 use super::{Client, answer_to, failed, is_in_doubt, succeeded, throttled};
 use crate::support::{FakeApi, Reply};
@@ -102,5 +102,87 @@ fn a_body_states_a_wait_where_calls_are_refused_for_their_rate() {
     for status in [400, 403, 500, 502] {
         let other = Reply::text("Please try again in 6m0s").with_status(status);
         failed(answer_to(other));
+    }
+}
+
+/// Calls a service that always gives this answer, with this expression for waits.
+fn ruled(expression: &str, rules: &[&str], reply: Reply) -> Outcome {
+    let api = FakeApi::start(move |_| reply.clone());
+    let client = Client::post(&api.url()).with(|settings| {
+        settings.retry_after = Some(expression.to_owned());
+        settings.classes = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+    });
+    client.call()
+}
+
+#[test]
+fn an_expression_says_how_long_a_refusal_asks_to_wait() {
+    let seconds = |n| Some(Duration::from_secs(n));
+    let busy = |status| Reply::json(r#"{"wait":{"s":30}}"#).with_status(status);
+    let wait = |outcome| throttled(outcome).1;
+    // It comes before what is read otherwise, where it says something.
+    let both = busy(429).header("Retry-After", "5").header("X-Wait", "7");
+    assert_eq!(wait(ruled(".wait.s", &[], both.clone())), seconds(30));
+    let header = r#"$headers["x-wait"] | tonumber"#;
+    assert_eq!(wait(ruled(header, &[], both.clone())), seconds(7));
+    for nothing in [".other", "-1", "nan", ".wait", "error"] {
+        assert_eq!(wait(ruled(nothing, &[], both.clone())), seconds(5));
+    }
+    // A moment, as everywhere.
+    let date = busy(429).header("Date", "Tue, 14 Nov 2023 22:13:20 GMT");
+    assert_eq!(wait(ruled("1700000040", &[], date)), seconds(40));
+    // A 503 for which it gives a wait asks for patience.
+    assert_eq!(wait(ruled(".wait.s", &[], busy(503))), seconds(30));
+    assert_eq!(
+        failed(ruled(".none", &[], busy(503))).class,
+        Class::Transient
+    );
+    // So does a 403 that is a limit, and no other.
+    let limit = busy(403).header("Retry-After", "5");
+    assert_eq!(wait(ruled(".wait.s", &[], limit)), seconds(30));
+    assert_eq!(failed(ruled(".wait.s", &[], busy(403))).class, Class::Auth);
+    assert_eq!(
+        failed(ruled(".wait.s", &[], busy(500))).class,
+        Class::Transient
+    );
+    // Rules decide which other answers it is asked of.
+    let rules = [
+        "status=500:throttled",
+        "status=202:throttled",
+        "status=503:transient",
+    ];
+    for status in [500, 202] {
+        assert_eq!(wait(ruled(".wait.s", &rules, busy(status))), seconds(30));
+    }
+    assert_eq!(
+        failed(ruled(".wait.s", &rules, busy(503))).class,
+        Class::Transient
+    );
+    // A body may be longer than what is kept of it.
+    let long = format!(r#"{{"text":"{}","wait":{{"s":30}}}}"#, "x".repeat(9000));
+    let outcome = ruled(".wait.s", &[], Reply::json(long).with_status(429));
+    assert_eq!(outcome.failure().unwrap().body.len(), Failure::BODY_KEPT);
+    assert_eq!(wait(outcome), seconds(30));
+}
+
+#[test]
+fn an_expression_is_asked_of_a_success_that_is_throttled_by_its_words() {
+    for (success, expression) in [
+        (".ok", ".s"),
+        (
+            "$headers.none == null and .ok",
+            r#"$headers["x-wait"] | tonumber"#,
+        ),
+    ] {
+        let reply = Reply::json(r#"{"ok":false,"why":"busy","s":30}"#).header("X-Wait", "30");
+        let api = FakeApi::start(move |_| reply.clone());
+        let client = Client::post(&api.url())
+            .judged(|judging| judging.success = Some(success.to_owned()))
+            .with(|settings| {
+                settings.retry_after = Some(expression.to_owned());
+                settings.classes = vec!["body~busy:throttled".parse().unwrap()];
+            });
+        let (_, wait) = throttled(client.call());
+        assert_eq!(wait, Some(MINUTE / 2), "{expression}");
     }
 }
