@@ -1,6 +1,9 @@
 //! The instruments of the benchmarks: what they say of stride is worth what they are.
 
+use std::process::Command;
 use std::time::Duration;
+
+use crate::support::has_tool;
 
 #[path = "../bench/compare/figures.rs"]
 mod figures;
@@ -104,4 +107,16 @@ fn a_plot_has_its_points_and_says_them_in_words() {
     assert_eq!(svg.matches("<circle").count(), 4);
     assert!(svg.contains("1000 names: 20.0 MiB, 300 µs a call; 10000000 names: 25.0 MiB, 310 µs"));
     assert!(svg.contains(r#"points="60.0,164.0 350.0,145.0""#), "{svg}");
+}
+
+#[test]
+fn figures_of_limits_are_those_of_its_examples() {
+    if !has_tool("python3") {
+        return;
+    }
+    let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench/limits/driver.py");
+    let words = ["-B", "-m", "doctest", driver];
+    let output = Command::new("python3").args(words).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
 }

@@ -43,7 +43,8 @@ def answer(status: int) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.transport, self.unread = transport, b""
         connections.add(self)
 
