@@ -2,9 +2,11 @@
 //! `tests/bench/limits/run` measures those.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use tokio::net::TcpSocket;
 
 use crate::cli::{Place, until};
 use crate::support::{FakeApi, Reply, has_tool};
@@ -15,13 +17,30 @@ const HAPROXY: &str = "/usr/sbin/haproxy";
 /// A limiter that runs; dropping it ends it.
 struct Limiter {
     child: Child,
-    port: u16,
+    port: Port,
+}
+
+/// A port that no other test gets. One server at a time may listen on it; without one, connections are refused.
+struct Port(TcpSocket);
+
+impl Port {
+    fn reserve() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self(socket)
+    }
+
+    fn number(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
 }
 
 impl Limiter {
     /// Starts nginx with this zone and this limit before a service.
     fn nginx(place: &Place, zone: &str, limit: &str, service: &FakeApi) -> Self {
-        let (port, behind) = (free_port(), service.port());
+        let (reserved, behind) = (Port::reserve(), service.port());
+        let port = reserved.number();
         let folder = place.at("nginx");
         fs::create_dir(&folder).unwrap();
         // One process, so that a kill ends all of it.
@@ -45,12 +64,13 @@ impl Limiter {
         let mut command = Command::new(NGINX);
         command.arg("-p").arg(&folder).arg("-c").arg(&file);
         command.arg("-e").arg(folder.join("error.log"));
-        Self::start(&mut command, port)
+        Self::start(&mut command, reserved)
     }
 
     /// Starts haproxy before a service on this port, which may be down.
     fn haproxy(place: &Place, behind: u16) -> Self {
-        let port = free_port();
+        let reserved = Port::reserve();
+        let port = reserved.number();
         let config = format!(
             "defaults
                 mode http
@@ -63,14 +83,17 @@ impl Limiter {
         );
         let file = place.at("haproxy.cfg");
         fs::write(&file, config).unwrap();
-        Self::start(Command::new(HAPROXY).arg("-db").arg("-f").arg(&file), port)
+        Self::start(
+            Command::new(HAPROXY).arg("-db").arg("-f").arg(&file),
+            reserved,
+        )
     }
 
-    fn start(command: &mut Command, port: u16) -> Self {
+    fn start(command: &mut Command, port: Port) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(Stdio::null()).spawn().unwrap();
         let mut limiter = Self { child, port };
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(("127.0.0.1", limiter.port.number())).is_err() {
             let ended = limiter.child.try_wait().unwrap();
             assert!(ended.is_none(), "it did not start: {ended:?}");
             std::thread::yield_now();
@@ -79,7 +102,7 @@ impl Limiter {
     }
 
     fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/{{name}}", self.port)
+        format!("http://127.0.0.1:{}/{{name}}", self.port.number())
     }
 }
 
@@ -88,11 +111,6 @@ impl Drop for Limiter {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A service that works so long on each call.
@@ -181,13 +199,13 @@ fn a_service_that_is_down_at_first_is_waited_for() {
         return;
     }
     let place = Place::new();
-    let behind = free_port();
-    let haproxy = Limiter::haproxy(&place, behind);
+    let behind = Port::reserve();
+    let haproxy = Limiter::haproxy(&place, behind.number());
     place.texts(200);
     let running = place.begin(&["run", "--url", &haproxy.url(), "-j", "8", "texts"]);
     until(|| place.stride(&["status"]).code == Some(0));
     until_away_for_a_while(&place);
-    let service = FakeApi::start_on(behind, |_| Reply::json("{}"));
+    let service = FakeApi::start_on(behind.number(), |_| Reply::json("{}"));
     running.end().expect(0);
     all_done(&place, 200, 10 + 2 * 8);
     assert_eq!(service.requests(), 200);
