@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::governor::{Closed, Halt};
+use crate::governor::{Reason, Why};
 use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position};
 use crate::settings::Settings;
 
@@ -59,6 +59,15 @@ impl Counts {
     }
 }
 
+/// A stop that was not asked for: the reason, and the words of the service that go with it, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Halt {
+    /// The reason.
+    pub reason: Reason,
+    /// The last failure in one line; empty where none belongs to it.
+    pub words: String,
+}
+
 /// How a runner ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -73,6 +82,14 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// The stop that was not asked for, if it was one.
+    pub fn halt(&self) -> Option<&Halt> {
+        match self {
+            Self::Halted(halt) => Some(halt),
+            _ => None,
+        }
+    }
+
     /// The word under which the ending is recorded.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -169,22 +186,22 @@ pub enum Storage {
     },
 }
 
-/// What keeps a run from going faster, for others to see.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The reason why a run goes no faster.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flow {
-    /// In a few words.
-    pub limited_by: String,
-    /// The moment that belongs to them, seen from now, in milliseconds; negative where it has passed.
+    /// The reason.
+    pub why: Why,
+    /// The moment that belongs to it, seen from now, in milliseconds; negative where it has passed.
     pub moment: Option<i64>,
     /// How long it takes until the last file can be called, at best.
     pub finish: Option<Duration>,
 }
 
 /// The gate, closed for all threads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Shut {
     /// Why.
-    pub why: Closed,
+    pub why: Why,
     /// How long from now on.
     pub wait: Duration,
     /// What the last call that met it came to, in one line.

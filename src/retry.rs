@@ -38,6 +38,8 @@ pub struct Record {
     pub crashes: u32,
     /// Definite answers ever; a new one makes a new `Idempotency-Key`.
     pub generation: u32,
+    /// It failed for good before a person made it pending again.
+    pub failed_before: bool,
 }
 
 /// Where the job goes.
@@ -111,7 +113,8 @@ impl RetryPolicy {
         }
     }
 
-    fn charge(&self, record: Record, chance: f64) -> (Next, Record) {
+    /// Charges an attempt to its job.
+    pub fn charge(&self, record: Record, chance: f64) -> (Next, Record) {
         let charged = Record {
             charged: record.charged + 1,
             ..record
@@ -171,7 +174,8 @@ mod tests {
                 Record {
                     charged,
                     crashes: 0,
-                    generation: charged
+                    generation: charged,
+                    ..Record::default()
                 }
             );
             record = after;
@@ -183,8 +187,8 @@ mod tests {
     fn what_is_not_the_jobs_fault_is_free_and_keeps_the_key() {
         let record = Record {
             charged: 2,
-            crashes: 0,
             generation: 5,
+            ..Record::default()
         };
         for outcome in [
             Outcome::Throttled {
@@ -216,7 +220,8 @@ mod tests {
             Record {
                 charged: 1,
                 crashes: 0,
-                generation: 0
+                generation: 0,
+                ..Record::default()
             }
         );
         assert_eq!(
@@ -235,6 +240,7 @@ mod tests {
             charged: 2,
             crashes: 1,
             generation: 5,
+            ..Record::default()
         };
         let after = Record {
             generation: 6,

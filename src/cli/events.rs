@@ -78,6 +78,10 @@ enum Detail<'e> {
     },
     Stopped {
         ending: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        words: Option<&'e str>,
         counts: &'e Counts,
     },
 }
@@ -159,6 +163,8 @@ impl Events {
             Event::Stopped { ending, counts } => {
                 let detail = Detail::Stopped {
                     ending: ending.as_str(),
+                    reason: ending.halt().map(|halt| halt.reason.as_str()),
+                    words: ending.halt().map(|halt| halt.words.as_str()),
                     counts,
                 };
                 Line {

@@ -8,7 +8,7 @@ pub(crate) const ERROR: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// Not everything is done.
 pub(crate) const INCOMPLETE: u8 = 3;
-/// Stopped early by a guard or a limit; the rest is pending.
+/// Stopped early by a guard, a limit or a budget, and somebody has to do something; the rest is pending.
 pub(crate) const HALTED: u8 = 4;
 /// Another runner has this database.
 pub(crate) const BUSY: u8 = 5;
@@ -18,6 +18,9 @@ pub(crate) const UNUSABLE: u8 = 6;
 pub(crate) const STORAGE: u8 = 7;
 /// A bug.
 pub(crate) const INTERNAL: u8 = 70;
+
+/// Stopped early, and it comes back by itself: an outage, a long wait, `--until`. EX_TEMPFAIL of sysexits.h.
+pub(crate) const TEMPORARY: u8 = 75;
 
 /// Stopped by a signal: 128 and its number, as shells have it.
 pub(crate) fn signalled(signal: i32) -> u8 {

@@ -17,6 +17,7 @@ use stride::store::{Cause, Reader};
 
 use super::args::Once;
 use super::error::{Problem, command};
+use super::halt::StoppedJson;
 use super::terminal::Terminal;
 use super::{trial, work};
 
@@ -62,6 +63,8 @@ struct Summary<'s> {
     took: f64,
     /// How the runner ended, as `stride status` has it.
     ending: Option<String>,
+    /// Why it stopped early, as `stride status` has it.
+    stopped: Option<StoppedJson<'s>>,
     started: Option<String>,
     ended: Option<String>,
     /// What failed, the most frequent first.
@@ -97,8 +100,8 @@ impl From<&Cause> for CauseJson {
 pub(crate) struct Ended<'e> {
     pub(crate) result: &'e Result<u8, Problem>,
     pub(crate) took: Duration,
-    /// How many attempts there were before it.
-    pub(crate) attempts_before: u64,
+    /// Calls of the run before it.
+    pub(crate) calls_before: u64,
 }
 
 impl OnFinish {
@@ -223,9 +226,14 @@ fn summary(db: &Path, ended: &Ended<'_>) -> Result<Vec<u8>, Problem> {
         error: ended.result.as_ref().err().map(Problem::words),
         db: reader.path().to_string_lossy().into_owned(),
         counts,
-        calls: counts.attempts.saturating_sub(ended.attempts_before),
+        calls: reader
+            .noted()?
+            .used
+            .calls
+            .saturating_sub(ended.calls_before),
         took: ended.took.as_secs_f64(),
         ending: info.ended.as_ref().map(|(_, ending)| ending.clone()),
+        stopped: info.stopped.as_ref().map(StoppedJson::from),
         started: info.started.map(timestamp),
         ended: info.ended.as_ref().map(|(ended, _)| timestamp(*ended)),
         causes: causes.iter().take(CAUSES).map(CauseJson::from).collect(),

@@ -1,73 +1,128 @@
-//! What is said when a guard, a budget or the service itself ends a run early.
+//! The message when a guard, a budget or the service itself ends a run early.
 
 use std::path::Path;
 
-use stride::event::Counts;
-use stride::governor::{Budget, Halt, Refusal};
+use serde::Serialize;
+
+use stride::event::{Counts, Halt};
+use stride::export::timestamp;
+use stride::governor::{Action, Budget, Reason, Refusal};
 use stride::job::{FileName, escaped};
+use stride::report::stop_reason;
 use stride::settings::show_duration;
+use stride::store::Stopped;
 
 use super::error::{Problem, command};
 use super::exit;
 use super::terminal::counted;
-use super::when::utc_in;
+use super::when::{clock, utc_in};
 
 /// The end of a run that was not asked for.
 pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
+    let problem = Problem::new(code(&halt.reason), reason(&halt.reason));
+    let problem = match halt.words.as_str() {
+        "" => problem,
+        words => problem.cause(escaped(words.as_bytes())),
+    };
+    let mut note = format!("{} pending", counted(counts.pending, "file"));
+    if halt.reason.is_guards() {
+        note.push_str("; no file was charged with it");
+    }
+    let problem = problem.note(note);
+    hints(db, &halt.reason)
+        .into_iter()
+        .fold(problem, Problem::hint)
+}
+
+/// The exit code of a stop.
+fn code(reason: &Reason) -> u8 {
+    match reason.action() {
+        Action::Wait => exit::TEMPORARY,
+        Action::Raise | Action::Fix => exit::HALTED,
+    }
+}
+
+/// What can be done about a stop, each in a line.
+fn hints(db: &Path, reason: &Reason) -> Vec<String> {
     let resume = |flags: &str| command(db, format!("resume {flags}").trim());
-    let said = |message: &str| escaped(message.as_bytes());
-    let problem = Problem::new(exit::HALTED, reason(halt));
-    let pending = format!(
-        "{} pending; nothing was charged to those that were refused",
-        counted(counts.pending, "file")
-    );
-    let left = format!("{} pending", counted(counts.pending, "file"));
-    match halt {
-        Halt::Refused { refusal, message } => {
-            let hint = match refusal {
-                Refusal::Auth => format!("give a key that is accepted, then: {}", resume("")),
-                Refusal::Quota => format!("when there is allowance again: {}", resume("")),
-                Refusal::Tls => {
-                    format!("mend the certificate, or the URL; then: {}", resume(""))
-                }
-                Refusal::Name => format!(
-                    "look at the network and at the name in the URL; then: {}",
-                    resume("")
-                ),
-                Refusal::Redirect => {
-                    "give the same command with the URL that it leads to, or with -L to follow it, and --accept-change"
-                        .to_owned()
-                }
-                Refusal::MissingFile => {
-                    format!("see whether the files' disk is there, then: {}", resume(""))
-                }
-            };
-            problem.cause(said(message)).note(pending).hint(hint)
+    let own_fault = || {
+        format!(
+            "where the files themselves are refused, let them fail: {}",
+            resume("--class status=403:rejected")
+        )
+    };
+    let hint = match reason {
+        Reason::Refused(refusal) => match refusal {
+            Refusal::Auth => {
+                return vec![
+                    format!("use a key that the service accepts, then: {}", resume("")),
+                    format!(
+                        "where the files themselves are refused, let them fail: {}",
+                        resume("--class status=401:rejected")
+                    ),
+                ];
+            }
+            Refusal::Forbidden => {
+                return vec![
+                    format!("use a key that may call this, then: {}", resume("")),
+                    own_fault(),
+                ];
+            }
+            Refusal::Quota => format!("when there is allowance again: {}", resume("")),
+            Refusal::Tls => format!(
+                "correct the certificate, or the URL; then: {}",
+                resume("")
+            ),
+            Refusal::Name => format!(
+                "check the network and the name in the URL; then: {}",
+                resume("")
+            ),
+            Refusal::Proxy => format!(
+                "check the proxy and its credentials (-x, -U), or use --no-proxy; then: {}",
+                resume("")
+            ),
+            Refusal::Redirect => {
+                "give the run command again with the URL that it leads to, or with -L to follow it, and --accept-change"
+                    .to_owned()
+            }
+            Refusal::MissingFile => {
+                format!("check that the files' disk is mounted, then: {}", resume(""))
+            }
+        },
+        Reason::Rejected => {
+            return vec![
+                "correct the request and give the run command again with --accept-change"
+                    .to_owned(),
+                "where such answers are results, add their status: --expect-status 2xx,404 --accept-change"
+                    .to_owned(),
+                format!("to go on all the same: {}", resume("--max-failures none")),
+            ];
         }
-        Halt::Failures(_) => problem.note(left).hint(format!(
+        Reason::Failures(_) => format!(
             "look at {}; to go on all the same: {}",
             command(db, "failures"),
             resume("--max-failures none")
-        )),
-        Halt::Outage { message, .. } => problem
-            .cause(said(message))
-            .note(left)
-            .hint(format!("when it is back: {}", resume(""))),
-        Halt::Wait { message, .. } => problem.cause(said(message)).note(left).hint(format!(
+        ),
+        Reason::Outage(_) => format!(
+            "when it is back: {}; a longer --max-outage waits longer",
+            resume("")
+        ),
+        Reason::Wait(_) => format!(
             "after that: {}; with a longer --max-wait it waits, with --ignore-wait it does not",
             resume("")
-        )),
-        Halt::Budget(budget) => {
+        ),
+        Reason::Budget(Budget::Until) => format!("to go on: {}", resume("")),
+        Reason::Budget(budget) => {
             let flags = match budget {
                 Budget::Calls(_) => "--max-calls none",
                 Budget::Duration(_) => "--max-duration none",
                 Budget::Cost(_) => "--max-cost none",
                 Budget::Until => "",
             };
-            let hint = format!("to go on, with this or a higher limit: {}", resume(flags));
-            problem.note(left).hint(hint)
+            format!("to go on, with this or a higher limit: {}", resume(flags))
         }
-    }
+    };
+    vec![hint]
 }
 
 /// The end of a run by a mistake in a program: stride's own, or that of a caller.
@@ -78,53 +133,79 @@ pub(crate) fn panicked(db: &Path, path: &FileName) -> Problem {
 }
 
 /// Why a run stops, in a line.
-pub(crate) fn reason(halt: &Halt) -> String {
-    match halt {
-        Halt::Refused { refusal, .. } => match refusal {
-            Refusal::Auth => "stopped: the service does not accept the credentials".to_owned(),
-            Refusal::Quota => "stopped: the allowance at the service is used up".to_owned(),
-            Refusal::Tls => "stopped: the connection to the service cannot be trusted".to_owned(),
-            Refusal::Name => "stopped: the service's name leads nowhere".to_owned(),
-            Refusal::Redirect => {
-                "stopped: the service answers with redirects, and they are not followed".to_owned()
-            }
-            Refusal::MissingFile => "stopped: one file after the other is not there".to_owned(),
-        },
-        Halt::Failures(failed) => format!(
-            "stopped: {} failed, more than --max-failures allows",
+pub(crate) fn reason(reason: &Reason) -> String {
+    let words = match reason {
+        Reason::Refused(Refusal::Forbidden) => "the service forbids the calls".to_owned(),
+        Reason::Refused(_) | Reason::Rejected | Reason::Budget(Budget::Until) => {
+            stop_reason(reason.as_str()).to_owned()
+        }
+        Reason::Failures(failed) => format!(
+            "{} failed, more than --max-failures allows",
             counted(*failed, "file")
         ),
-        Halt::Outage { lasted, .. } => format!(
-            "stopped: no connection for {}, which is all that --max-outage allows",
+        Reason::Outage(lasted) => format!(
+            "the service was unavailable for {} (--max-outage)",
             show_duration(*lasted)
         ),
-        Halt::Wait { wait, .. } => format!(
-            "stopped: the server asks to wait until {}, longer than --max-wait allows",
+        Reason::Wait(wait) => format!(
+            "the service asks to wait until {}, longer than --max-wait allows",
             utc_in(*wait)
         ),
-        Halt::Budget(budget) => match budget {
-            Budget::Calls(calls) => {
-                format!(
-                    "stopped: the run has made its {} (--max-calls)",
-                    counted(*calls, "call")
-                )
-            }
-            Budget::Duration(time) => format!(
-                "stopped: the run has had its {} of work (--max-duration)",
-                show_duration(*time)
-            ),
-            Budget::Cost(spent) => {
-                format!(
-                    "stopped: the run has cost {spent}, and one call more is too much (--max-cost)"
-                )
-            }
-            Budget::Until => "stopped: the time that --until gave has come".to_owned(),
-        },
+        Reason::Budget(Budget::Calls(calls)) => format!(
+            "the run has made its {} (--max-calls)",
+            counted(*calls, "call")
+        ),
+        Reason::Budget(Budget::Duration(time)) => format!(
+            "the run has had its {} of work (--max-duration)",
+            show_duration(*time)
+        ),
+        Reason::Budget(Budget::Cost(spent)) => {
+            format!("the run has cost {spent}, and one call more is too much (--max-cost)")
+        }
+    };
+    format!("stopped: {words}")
+}
+
+/// The stop of the last runner, for other programs.
+#[derive(Serialize)]
+pub(crate) struct StoppedJson<'s> {
+    reason: &'s str,
+    action: &'s str,
+    until: Option<String>,
+    words: Option<&'s str>,
+}
+
+impl<'s> From<&'s Stopped> for StoppedJson<'s> {
+    fn from(stopped: &'s Stopped) -> Self {
+        Self {
+            reason: &stopped.reason,
+            action: &stopped.action,
+            until: stopped.until.map(timestamp),
+            words: stopped.words.as_deref(),
+        }
     }
+}
+
+/// The stop of the last runner in a line: the reason, the service's own words, and the way out.
+pub(crate) fn told(db: &Path, stopped: &Stopped) -> String {
+    let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
+    if let Some(words) = &stopped.words {
+        line.push_str(&format!(" ({})", super::summary::short(words.as_bytes())));
+    }
+    let resume = command(db, "resume");
+    let way_out = match (stopped.action.as_str(), stopped.until) {
+        (_, Some(until)) => format!("after {}: {resume}", clock(until)),
+        ("wait", None) => format!("when it is over: {resume}"),
+        ("raise", _) => format!("with a higher limit: {resume}"),
+        _ => format!("correct that, then: {resume}"),
+    };
+    format!("{line}; {way_out}")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -134,5 +215,40 @@ mod tests {
         let told = format!("{problem:?}");
         assert!(told.contains("a call panicked: a.txt"), "{told}");
         assert!(told.contains("stride resume goes on"), "{told}");
+    }
+
+    #[test]
+    fn what_comes_back_by_itself_has_a_code_of_its_own() {
+        let hour = Duration::from_secs(3_600);
+        for (reason, expected) in [
+            (Reason::Outage(hour), 75),
+            (Reason::Wait(hour), 75),
+            (Reason::Budget(Budget::Until), 75),
+            (Reason::Budget(Budget::Calls(3)), 4),
+            (Reason::Failures(3), 4),
+            (Reason::Refused(Refusal::Quota), 4),
+            (Reason::Refused(Refusal::Proxy), 4),
+            (Reason::Rejected, 4),
+        ] {
+            assert_eq!(code(&reason), expected, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_has_the_words_of_the_service_and_a_way_out() {
+        let halt = Halt {
+            reason: Reason::Refused(Refusal::Forbidden),
+            words: "HTTP 403: not \x1b yours".to_owned(),
+        };
+        let problem = problem(Path::new("stride.db"), &halt, &Counts::default());
+        let told = format!("{problem:?}");
+        for words in [
+            "stopped: the service forbids the calls",
+            r"HTTP 403: not \\u{1b} yours",
+            "0 files pending; no file was charged with it",
+            "stride resume --class status=403:rejected",
+        ] {
+            assert!(told.contains(words), "{told}");
+        }
     }
 }

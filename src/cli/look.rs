@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use stride::event::Counts;
 use stride::export::timestamp;
-use stride::governor::Rates;
 use stride::job::{FileName, escaped};
 use stride::settings::{Call, Threads, show_duration};
 use stride::store::{Holder, Lock, Noted, Reader, RunInfo, wall_clock};
@@ -16,11 +15,12 @@ use stride::store::{Holder, Lock, Noted, Reader, RunInfo, wall_clock};
 use super::args::Status;
 use super::error::Problem;
 use super::exit;
-use super::progress::limited_by;
+use super::halt::{self, StoppedJson};
 use super::storage::rescue_folders;
 use super::summary::standing;
 use super::terminal::{Terminal, counted, grouped, written};
 use super::when::clock;
+use super::why;
 
 /// Ends a command that printed data.
 pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
@@ -41,7 +41,8 @@ struct StatusJson<'r> {
     base: String,
     call: &'r Call,
     threads: Value,
-    rate: Option<String>,
+    /// The rates, in the words in which they were given; `auto` where there are none.
+    rate: String,
     /// What keeps the run from going faster, as far as its runner has noted it.
     limit: Option<String>,
     /// Until when the service asked everybody to wait.
@@ -60,6 +61,8 @@ struct StatusJson<'r> {
     started: Option<String>,
     ended: Option<String>,
     ending: Option<&'r str>,
+    /// Why the last runner stopped early, where a guard or a limit stopped it.
+    stopped: Option<StoppedJson<'r>>,
 }
 
 pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
@@ -67,11 +70,10 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
     let (counts, info) = (reader.counts()?, reader.info()?);
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());
     let noted = reader.noted()?;
-    let limit = noted
-        .limited_by
-        .as_deref()
-        .filter(|words| holder.is_some() && !words.is_empty())
-        .map(|words| limited_by(words, noted.limited_at));
+    let limit = why::noted(&noted)
+        .filter(|_| holder.is_some())
+        .map(|limit| why::said(&limit))
+        .filter(|words| !words.is_empty());
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
     let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
     let rescued: Vec<String> = rescued
@@ -90,7 +92,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
                 Threads::Fixed(threads) => threads.into(),
                 Threads::Auto => "auto".into(),
             },
-            rate: rates(&info),
+            rate: info.settings.rates.to_string(),
             limit,
             closed_until: closed.map(timestamp),
             earliest_end: noted.finish.filter(|_| holder.is_some()).map(timestamp),
@@ -104,6 +106,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             started: info.started.map(timestamp),
             ended: info.ended.as_ref().map(|(ended, _)| timestamp(*ended)),
             ending: info.ended.as_ref().map(|(_, ending)| ending.as_str()),
+            stopped: info.stopped.as_ref().map(StoppedJson::from),
         };
         let result = serde_json::to_writer_pretty(&mut out, &status).map_err(io::Error::from);
         return printed(
@@ -126,6 +129,12 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         ("calls", calls(&counts)),
         ("used", used(&noted, &info)),
         ("runner", runner(&info, holder.as_ref(), &counts)),
+        (
+            "stopped",
+            info.stopped
+                .as_ref()
+                .map_or_else(String::new, |stopped| halt::told(db, stopped)),
+        ),
         (
             "saved",
             match &rescued[..] {
@@ -171,12 +180,6 @@ fn calls(counts: &Counts) -> String {
         }
     }
     line
-}
-
-/// The rates, in the words in which they were given.
-fn rates(info: &RunInfo) -> Option<String> {
-    let rates = &info.settings.rates;
-    (*rates != Rates::default()).then(|| rates.to_string())
 }
 
 /// What is used of the budgets, where there are any.

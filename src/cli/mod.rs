@@ -36,6 +36,7 @@ mod trial;
 mod tuning;
 mod watch;
 mod when;
+mod why;
 mod width;
 mod work;
 

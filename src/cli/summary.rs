@@ -38,7 +38,8 @@ pub(crate) fn standing(counts: &Counts) -> String {
 
 /// What a command did of a run.
 pub(crate) struct Work<'w> {
-    pub(crate) calls: u64,
+    /// Calls of the run before it.
+    pub(crate) calls_before: u64,
     pub(crate) took: Duration,
     /// The jobs whose call was cut off.
     pub(crate) cut_off: &'w [FileName],
@@ -51,7 +52,7 @@ pub(crate) struct Work<'w> {
 /// Tells how a run went and what can be done now.
 pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), Problem> {
     let Work {
-        calls,
+        calls_before,
         took,
         cut_off,
         with_causes,
@@ -59,6 +60,8 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     } = *work;
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
+    // A call that was not sent is none.
+    let calls = reader.noted()?.used.calls.saturating_sub(calls_before);
     terminal.say(&format!(
         "{}; {} in {}",
         standing(&counts),

@@ -31,8 +31,8 @@ pub(crate) struct Live {
     /// Chunk threads: calls at the same time, or `auto` to find how many are of use [default: 8]
     #[arg(short = 'j', long, alias = "jobs", value_name = "N", value_parser = parse_threads)]
     threads: Option<Threads>,
-    /// The pace of all threads together: 10/s, 600/m, 5000/h, 100000/d, 20MB/s for bytes, 90000w/m for weights;
-    /// `auto` finds the service's limit, `none` ends it. Given twice, all must have room
+    /// The most that all threads together may do: 10/s, 600/m, 5000/h, 100000/d, 20MB/s for bytes, 90000w/m for weights.
+    /// Given twice, a call waits until all of them allow it. Without it stride finds the pace (`auto`); `none` turns that off
     #[arg(long, value_parser = parse_rate)]
     rate: Vec<String>,
     /// How many calls the shortest rate lets through in a row [default: 1]

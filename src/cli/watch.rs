@@ -6,7 +6,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use stride::event::Counts;
-use stride::governor::Closed;
+use stride::governor::Why;
 use stride::job::FileName;
 use stride::store::{Lock, Reader, StoreError, wall_clock};
 
@@ -14,10 +14,11 @@ use super::args::Status;
 use super::error::Problem;
 use super::exit;
 use super::look::{printed, status};
-use super::progress::{LINE_EVERY, Late, NAMED, View, limited_by};
+use super::progress::{LINE_EVERY, Late, NAMED, View};
 use super::signals;
 use super::terminal::Terminal;
 use super::when::clock;
+use super::why::{self, Limit};
 
 /// How often the database is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -76,8 +77,8 @@ impl Drop for Cleared<'_> {
 /// What one look at the database has found.
 struct Look {
     counts: Counts,
-    gate: Option<(Closed, i64)>,
-    limited_by: String,
+    gate: Option<(Why, i64)>,
+    limit: Option<Limit>,
     finish: Option<i64>,
     slowest: Vec<(FileName, i64)>,
     about: Vec<String>,
@@ -93,20 +94,18 @@ fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
     };
     let counts = reader.counts()?;
     let noted = reader.noted()?;
+    let limit = why::noted(&noted);
     let mut about = vec![format!("process {} since {}", holder.pid, clock(started))];
     if let Some(finish) = noted.finish.filter(|finish| *finish > now) {
         about.push(format!("earliest end {}", clock(finish)));
     }
     Ok(Some(Look {
         counts,
-        gate: noted
-            .closed_until
-            .filter(|until| *until > now)
-            .map(|until| (Closed::Throttled, until)),
-        limited_by: noted
-            .limited_by
-            .map(|words| limited_by(&words, noted.limited_at))
-            .unwrap_or_default(),
+        gate: limit
+            .filter(|(why, _)| why::is_wait(why))
+            // When an outage is probed next is not noted.
+            .map(|(why, moment)| (why, moment.unwrap_or(now))),
+        limit,
         finish: noted.finish,
         slowest: match counts.pending {
             0 => reader.in_flight(NAMED)?,
@@ -147,7 +146,7 @@ impl Watched {
         let (calls, files) = (since(calls), since(files));
         view.late.count(calls, files, now);
         view.set_gate(look.gate, now);
-        (view.counts, view.finish, view.limited_by) = (look.counts, look.finish, look.limited_by);
+        (view.counts, view.finish, view.limit) = (look.counts, look.finish, look.limit);
         (view.slowest, view.about) = (look.slowest, look.about);
     }
 

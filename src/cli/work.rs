@@ -357,12 +357,12 @@ fn work(
     once: Once,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
-    let (began, attempts_before) = (Instant::now(), store.counts().attempts);
-    let result = called(db, store, calls, outputs, terminal);
+    let (began, calls_before) = (Instant::now(), store.past()?.used.calls);
+    let result = called(db, store, calls, calls_before, outputs, terminal);
     let ended = Ended {
         result: &result,
         took: began.elapsed(),
-        attempts_before,
+        calls_before,
     };
     outputs.on_finish.tell(db, once, &ended, terminal);
     result
@@ -373,12 +373,12 @@ fn called(
     db: &Path,
     mut store: Store,
     calls: Calls,
+    calls_before: u64,
     outputs: &Outputs,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
     let began = Instant::now();
     shared::warn(store.path(), terminal);
-    let attempts_before = store.counts().attempts;
     let mut events = outputs
         .events
         .as_deref()
@@ -435,7 +435,6 @@ fn called(
             in_doubt: Vec::new(),
         },
     };
-    let made = outline.counts.attempts - attempts_before;
     store.close()?;
     // Somebody who has stopped it wants to be out soon, and can ask for the causes.
     let causes = caught.first().is_none();
@@ -447,7 +446,7 @@ fn called(
         db,
         terminal,
         &summary::Work {
-            calls: made,
+            calls_before,
             took: began.elapsed(),
             cut_off: &outline.in_doubt,
             with_causes: causes,

@@ -10,7 +10,7 @@ use super::driver::{Drivers, Seat};
 use super::writer::Message;
 use super::{MakeCaller, RunError};
 use crate::caller::{Cancel, Worker};
-use crate::governor::Pass;
+use crate::governor::Permit;
 use crate::retry::RetryPolicy;
 use crate::store::Claim;
 
@@ -39,10 +39,10 @@ struct Thread {
     leaves: bool,
 }
 
-/// A call in flight: its claim, and what it took through the governor.
+/// A call in flight: its claim and its permit.
 pub(super) struct Flight {
     pub(super) claim: Claim,
-    pub(super) pass: Pass,
+    pub(super) permit: Permit,
 }
 
 impl Thread {
@@ -142,12 +142,12 @@ impl<'c> Crew<'c> {
     }
 
     /// Lets a thread call, at the latest with the next [`Self::flush`].
-    pub(super) fn send(&mut self, index: usize, claim: Claim, pass: Pass) {
+    pub(super) fn send(&mut self, index: usize, claim: Claim, permit: Permit) {
         self.in_flight += 1;
         let thread = &mut self.threads[index];
         thread.flight = Some(Flight {
             claim: claim.clone(),
-            pass,
+            permit,
         });
         match &thread.claims {
             // A thread ends only after a panic, and one that panicked does not ask.

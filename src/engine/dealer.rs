@@ -34,6 +34,8 @@ pub(super) struct Dealer {
     end: u64,
     /// The latest moment until which any job has had to wait.
     last_due: Duration,
+    /// Jobs that are called after all others, by the moment from which they may be.
+    last: BinaryHeap<Reverse<(Duration, JobId)>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +97,7 @@ impl Dealer {
                 .collect(),
             end,
             last_due: Duration::ZERO,
+            last: BinaryHeap::new(),
         }
     }
 
@@ -106,7 +109,10 @@ impl Dealer {
     /// The moment from which the first of the jobs that wait may be called.
     pub(super) fn next_due(&self) -> Option<Duration> {
         let waiting = self.chunks.iter().filter_map(|chunk| chunk.waiting.peek());
-        waiting.map(|Reverse((due, ..))| *due).min()
+        let waiting = waiting.map(|Reverse((due, ..))| *due);
+        waiting
+            .chain(self.last.peek().map(|Reverse((due, _))| *due))
+            .min()
     }
 
     /// For how many threads it deals.
@@ -144,6 +150,12 @@ impl Dealer {
             return chunk
                 .take(now)
                 .map_or(Deal::Look(Position(chunk.cursor)), Deal::Job);
+        }
+        if let Some(Reverse((due, job))) = self.last.peek().copied()
+            && due <= now
+        {
+            self.last.pop();
+            return Deal::Job(job);
         }
         self.next_due().map_or(Deal::Nothing, Deal::Wait)
     }
@@ -183,6 +195,12 @@ impl Dealer {
                 chunk.exhausted = !full;
             }
         }
+    }
+
+    /// Takes a job back that is to be called after all others, from `due` on.
+    pub(super) fn put_last(&mut self, job: JobId, due: Duration) {
+        self.last_due = self.last_due.max(due);
+        self.last.push(Reverse((due, job)));
     }
 
     /// Takes a job back that is to be called again, from `due` on.

@@ -33,8 +33,8 @@ pub use stop::{Stop, Urgency};
 
 use crate::caller::{Cancel, Worker};
 use crate::event::{Counts, Ending, Event};
-use crate::governor::{Governor, Refusal, Sign};
-use crate::job::{Failure, FileName, Outcome};
+use crate::governor::{Governor, Refusal, Signal};
+use crate::job::{Class, Failure, FileName, Outcome};
 use crate::settings::{Settings, Threads};
 use crate::store::{Rescued, Store, StoreError};
 use crew::Crew;
@@ -158,28 +158,56 @@ pub fn run<'c>(
     })
 }
 
-/// How a call bears on all the others.
-fn sign(outcome: &Outcome) -> Sign {
+/// The effect of a call on all others. `cause` numbers the causes of rejections.
+fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     match outcome {
-        Outcome::Succeeded(_) => Sign::Succeeded,
-        // Whoever put another key in its place is not to be stopped for the old one.
-        Outcome::Failed(failure) if failure.kind == Failure::CREDENTIALS_RENEWED => Sign::Stale,
-        Outcome::Failed(failure) if failure.kind == "redirect" => Sign::Refused(Refusal::Redirect),
-        Outcome::Failed(failure) => Sign::of_class(failure.class),
-        Outcome::InDoubt(_) => Sign::Reached { well: false },
-        Outcome::Throttled { wait, .. } => Sign::Throttled(*wait),
+        Outcome::Succeeded(_) => Signal::Accepted,
+        Outcome::Failed(failure) => failed(failure, cause),
+        // This machine failed, not the service.
+        Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
+        Outcome::InDoubt(failure) if failure.kind == "stopped" => Signal::Stale,
+        Outcome::InDoubt(_) => Signal::Failed,
+        Outcome::Throttled { wait, failure } => Signal::Refused {
+            wait: *wait,
+            unavailable: failure.status == Some(UNAVAILABLE),
+        },
         Outcome::Unreachable(failure) => match failure.kind {
-            "tls" => Sign::Refused(Refusal::Tls),
-            "dns" => Sign::NoName { temporary: false },
-            "dns_temporary" => Sign::NoName { temporary: true },
-            _ => Sign::Unreachable,
+            "tls" => Signal::Refusal(Refusal::Tls),
+            "dns" => Signal::Refusal(Refusal::Name),
+            "proxy" => Signal::Refusal(Refusal::Proxy),
+            _ => Signal::Unreachable,
         },
         Outcome::Unsendable(failure) if failure.kind == "input_missing" => {
-            Sign::Refused(Refusal::MissingFile)
+            Signal::Refusal(Refusal::MissingFile)
         }
-        Outcome::Unsendable(_) | Outcome::Interrupted => Sign::Nothing,
+        Outcome::Unsendable(_) | Outcome::Interrupted => Signal::Unsent,
     }
 }
+
+fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
+    match (failure.class, failure.status) {
+        // Calls under credentials that were replaced meanwhile do not count against the new ones.
+        _ if failure.kind == Failure::CREDENTIALS_RENEWED => Signal::Stale,
+        _ if failure.kind == "redirect" => Signal::Refusal(Refusal::Redirect),
+        (Class::Auth, Some(403)) => Signal::Refusal(Refusal::Forbidden),
+        (Class::Auth, _) => Signal::Refusal(Refusal::Auth),
+        (Class::Quota, _) => Signal::Refusal(Refusal::Quota),
+        // The operation under this key goes on, or came too early: the service is well.
+        (Class::Transient, Some(409 | 425)) => Signal::Answered,
+        (Class::Transient | Class::Throttled, Some(UNAVAILABLE)) => Signal::Refused {
+            wait: None,
+            unavailable: true,
+        },
+        (Class::Transient | Class::Throttled, _) => Signal::Failed,
+        (Class::Rejected | Class::BadResponse | Class::Input, _) => {
+            Signal::Rejected(cause(failure))
+        }
+        (Class::Local, _) => Signal::Stale,
+    }
+}
+
+/// The status of a limit at some services, and of an outage at others (RFC 9110, section 15.6.4).
+const UNAVAILABLE: u16 = 503;
 
 /// Ends the run where its listener panics: the writer would otherwise work on, and this thread wait for it.
 struct EndsRun<'s>(&'s Stop);

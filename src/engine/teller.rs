@@ -5,8 +5,8 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::schedule::Schedule;
-use crate::event::{Counts, Ending, Event, Flow, Settled, Shut, Storage};
-use crate::governor::{Closed, Halt, Limit};
+use crate::event::{Counts, Ending, Event, Flow, Halt, Settled, Shut, Storage};
+use crate::governor::Why;
 use crate::job::{AttemptId, FileName, JobState, Outcome};
 use crate::settings::Settings;
 use crate::store::{Claim, Settlement};
@@ -19,7 +19,7 @@ pub(super) struct Teller {
     /// What happened since the last time, so that the listener is woken once for a group.
     untold: RefCell<Vec<Event>>,
     /// What was last told of the gate.
-    gate_told: Option<(Closed, Duration)>,
+    gate_told: Option<(Why, Duration)>,
     flow_told: Duration,
     /// What the last call that was held off came to.
     last_refusal: String,
@@ -107,11 +107,9 @@ impl Teller {
         })));
     }
 
-    /// Takes note of what a call that was held off came to.
-    pub(super) fn refusal(&mut self, outcome: &Outcome) {
-        if let Outcome::Throttled { failure, .. } | Outcome::Unreachable(failure) = outcome {
-            self.last_refusal.clone_from(&failure.message);
-        }
+    /// Takes note of the words of a call that failed.
+    pub(super) fn refusal(&mut self, words: &str) {
+        words.clone_into(&mut self.last_refusal);
     }
 
     /// Tells of the gate when it has changed, and now and then of what limits the run.
@@ -138,7 +136,7 @@ impl Drop for Teller {
     }
 }
 
-/// What keeps the run from going faster at `now`, in words.
+/// The reason why the run goes no faster at `now`.
 pub(super) fn flow(schedule: &Schedule, pending: u64, now: Duration) -> Flow {
     let governor = &schedule.governor;
     let (next_due, last_due) = schedule.due();
@@ -150,28 +148,13 @@ pub(super) fn flow(schedule: &Schedule, pending: u64, now: Duration) -> Flow {
             -ms(now - moment)
         }
     };
-    let (limited_by, moment) = match governor.limit() {
-        Limit::Threads(1) => ("1 thread".to_owned(), None),
-        Limit::Threads(threads) => (format!("threads {threads}"), None),
-        Limit::Rate(rate) => (format!("rate {rate}"), None),
-        Limit::Found(rate) if rate >= 10.0 => (format!("rate {rate:.0}/s, as found"), None),
-        Limit::Found(rate) => (format!("rate {rate:.1}/s, as found"), None),
-        Limit::Throttled(until) => ("429 until".to_owned(), Some(from_now(until))),
-        Limit::Announced(until) => ("no calls left until".to_owned(), Some(from_now(until))),
-        Limit::Outage(since) => ("outage since".to_owned(), Some(from_now(since))),
-        Limit::Ramp => ("rising after a pause".to_owned(), None),
-        Limit::Room => ("room on the disk".to_owned(), None),
-        Limit::First => ("the first call goes alone".to_owned(), None),
-        Limit::Work => match next_due {
-            Some(due) if due > now => ("the next repeat at".to_owned(), Some(from_now(due))),
-            _ => (String::new(), None),
-        },
-    };
+    let why = governor.closed(now).map_or(governor.why(), |(why, _)| why);
+    let next_due = next_due.filter(|due| why == Why::Work && *due > now);
     let finish = governor.finish(pending, now).max(last_due);
     let finish = finish.saturating_sub(now);
     Flow {
-        limited_by,
-        moment,
+        why,
+        moment: why.moment().or(next_due).map(from_now),
         finish: (pending > 0).then_some(finish),
     }
 }

@@ -69,6 +69,17 @@ pub struct Used {
     pub worked: Duration,
 }
 
+/// A change of [`Used`]; negative where more was given back than taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Calls.
+    pub calls: i64,
+    /// Money, in billionths.
+    pub cost: i64,
+    /// Time.
+    pub worked: Duration,
+}
+
 /// A budget that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
@@ -101,6 +112,15 @@ impl Used {
         let money = limits.cost.map(|most| most.0.saturating_sub(self.cost.0));
         let paid = money.and_then(|money| money.checked_div(limits.each.0));
         calls.unwrap_or(u64::MAX).min(paid.unwrap_or(u64::MAX))
+    }
+
+    /// The change since `before`.
+    pub(super) fn since(&self, before: &Self) -> Usage {
+        Usage {
+            calls: self.calls.wrapping_sub(before.calls).cast_signed(),
+            cost: self.cost.0.wrapping_sub(before.cost.0).cast_signed(),
+            worked: self.worked.saturating_sub(before.worked),
+        }
     }
 
     pub(super) fn reserve(&mut self, each: Money) {

@@ -1,45 +1,19 @@
-//! Guards: what stops a run because going on would only make more of the same failures.
+//! Tells a file's own failure from everybody's.
 //!
-//! A refusal that is not the file's fault (credentials, an allowance used up, a certificate, a name that is not
-//! there, a redirect) begins a streak. Only a success that was claimed after the streak's first refusal breaks
-//! it, for an earlier one says nothing about now. Until then the refused jobs stay pending and uncharged; when
-//! the streak is broken, the files were to blame after all, and they fail; when it is long enough, the run
-//! stops and leaves them pending.
+//! A failure that may be everybody's begins a streak of different files. Only a call that was made after the streak
+//! began can end it well: then the files were to blame. When the streak is long enough, one call goes elsewhere in the
+//! list, to a file that has not failed. If that fails too, the trouble is everybody's: an outage is waited for, and
+//! anything else stops the run. Until then no file fails for it.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-/// A refusal that has nothing to do with the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The credentials are not accepted.
-    Auth,
-    /// The allowance is used up.
-    Quota,
-    /// The connection is not the service's, by its certificate.
-    Tls,
-    /// The service's name leads nowhere.
-    Name,
-    /// The service has moved.
-    Redirect,
-    /// Not a refusal of the service: the file is not there, perhaps nor is its disk.
-    MissingFile,
-}
+use super::types::{Elsewhere, Look, Reason, Refusal, Rules, Suspect};
+use crate::job::JobId;
 
-impl Refusal {
-    /// How many in a row stop the run, where some call has succeeded before, and where none has.
-    fn threshold(self, proven: bool) -> u32 {
-        match (self, proven) {
-            (Self::MissingFile, _) => 20,
-            // A certificate does not get better by looking at it again.
-            (Self::Tls, false) => 1,
-            (Self::Redirect, false) => 3,
-            _ => 5,
-        }
-    }
-}
-
-/// How many failed files stop a run.
+/// The number or share of failed files that stops a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxFailures {
     /// More than so many.
@@ -90,226 +64,493 @@ impl fmt::Display for MaxFailures {
     }
 }
 
-/// Refusals in a row.
+/// Failures of different files in a row.
 #[derive(Debug, Default)]
 struct Streak {
-    length: u32,
-    /// The first call that can break it.
+    files: Vec<JobId>,
+    /// Those of them that failed otherwise than by a refusal, which may be a limit.
+    failed: Vec<JobId>,
+    /// Failures of files that were in the streak already.
+    repeats: usize,
+    /// Failures that no file can cause.
+    certain: usize,
+    /// The first call that can end it well.
     mark: u64,
-    last: Option<Refusal>,
+    refusal: Option<Refusal>,
+    /// Looks elsewhere that failed too.
+    looks: u32,
+    /// No judgement is made any more: the files are on their own.
+    left_alone: bool,
 }
 
 impl Streak {
-    /// Counts a refusal; `next` is the number of the next call to be claimed.
-    fn add(&mut self, refusal: Refusal, next: u64) -> u32 {
-        if self.length == 0 {
-            self.mark = next;
+    fn add(&mut self, failure: Failure) {
+        if self.files.is_empty() {
+            self.mark = failure.next;
         }
-        self.length += 1;
-        self.last = Some(refusal);
-        self.length
-    }
-
-    /// Whether a call broke it.
-    fn broken_by(&mut self, call: u64) -> bool {
-        let broken = self.length > 0 && call >= self.mark;
-        if broken {
-            *self = Self::default();
+        if self.files.contains(&failure.file) {
+            self.repeats += 1;
+        } else {
+            self.files.push(failure.file);
+            if !failure.is_refusal {
+                self.failed.push(failure.file);
+            }
         }
-        broken
+        self.looks += u32::from(failure.is_look);
     }
 }
 
-/// What a guard makes of a call.
+/// A failure as the guard sees it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failure {
+    pub(super) file: JobId,
+    /// The call looked elsewhere for the sake of this kind of failure.
+    pub(super) is_look: bool,
+    /// The service refused the call, perhaps for a limit.
+    pub(super) is_refusal: bool,
+    /// The number of the next call.
+    pub(super) next: u64,
+}
+
+/// A judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ruling {
-    /// Nothing.
-    None,
-    /// The streak goes on: the job stays pending.
+    /// The failure is the file's own.
+    Own,
+    /// That is not known yet.
     HoldBack,
-    /// The streak is long enough: the run stops.
-    Stop(Refusal),
+    /// It is everybody's.
+    Stop(Reason),
 }
 
-/// Watches what calls come to.
+/// An outage, or what may become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outage {
+    pub(super) since: Duration,
+    last: Duration,
+    /// Its duration without the time in which this machine slept.
+    pub(super) lasted: Duration,
+    /// It is known to be one.
+    pub(super) established: bool,
+}
+
+/// Refusals of one file between which others were accepted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusals {
+    pub(super) count: u32,
+    since: Duration,
+    successes: u64,
+}
+
+impl Refusals {
+    /// So many are the file's own: they are no evidence for a limit.
+    const OWN: u32 = 3;
+    /// After so many in so long a time the file fails.
+    const MOST: u32 = 10;
+    const LONGEST: Duration = Duration::from_secs(600);
+
+    pub(super) fn are_own(&self) -> bool {
+        self.count >= Self::OWN
+    }
+
+    pub(super) fn are_many(&self) -> bool {
+        self.count >= Self::MOST
+    }
+
+    pub(super) fn are_enough(&self, now: Duration) -> bool {
+        self.are_many() && now.saturating_sub(self.since) >= Self::LONGEST
+    }
+}
+
+/// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Guard {
-    /// Whether the first call goes alone.
+    /// The first call goes alone.
     canary: bool,
-    /// Whether a call has succeeded, or one was answered so that the others may follow.
+    first_sent: Option<Duration>,
+    /// A call was answered so that others may follow.
     proven: bool,
     succeeded: bool,
-    service: Streak,
-    files: Streak,
+    /// The cause for which every file was rejected so far; `None` where it is not watched for.
+    slip: Option<Option<u64>>,
+    streaks: [Streak; 4],
+    look_out: bool,
+    /// A look before anything has failed.
+    first_look: bool,
+    outage: Option<Outage>,
+    /// Files that failed while others succeeded.
+    suspects: HashSet<JobId>,
+    refused: HashMap<JobId, Refusals>,
+    successes: u64,
+    /// Successes and failures of files that had failed for good before.
+    repeated: (u64, u64),
+    /// Files left to call.
+    left: u64,
     failed: u64,
     done: u64,
 }
 
 impl Guard {
-    pub(super) fn new(canary: bool) -> Self {
+    /// The first call goes alone for no longer.
+    const ALONE: Duration = Duration::from_secs(2);
+    /// Calls that may be made before the first success, once one was rejected.
+    const CAUTION: usize = 40;
+    /// Where so few files are left, all of them are called before a judgement.
+    const FEW_LEFT: u64 = 50;
+    /// So many different files that fail in a row are an outage even where no other is left to look at.
+    const MANY: usize = 6;
+    /// Two failures are no further apart but where the machine was suspended.
+    const LONGEST_GAP: Duration = Duration::from_secs(60);
+
+    pub(super) fn new(canary: bool, watches_slip: bool, succeeded: bool, first_look: bool) -> Self {
         Self {
             canary,
+            first_sent: None,
             proven: false,
-            succeeded: false,
-            service: Streak::default(),
-            files: Streak::default(),
+            succeeded,
+            slip: (watches_slip && !succeeded).then_some(None),
+            streaks: Default::default(),
+            look_out: false,
+            first_look,
+            outage: None,
+            suspects: HashSet::new(),
+            refused: HashMap::new(),
+            successes: 0,
+            repeated: (0, 0),
+            left: u64::MAX,
             failed: 0,
             done: 0,
         }
     }
 
-    /// Whether calls go one at a time, for it is not known yet whether any is accepted.
-    pub(super) fn alone(&self) -> bool {
-        self.canary && !self.proven
+    pub(super) fn sent(&mut self, now: Duration) {
+        self.first_sent.get_or_insert(now);
     }
 
-    /// Whether a call has reached the service and was not refused.
-    pub(super) fn is_proven(&self) -> bool {
-        self.proven
+    pub(super) fn set_left(&mut self, left: u64) {
+        self.left = left;
     }
 
-    /// A call was refused; `next` is the number of the next call to be claimed.
-    pub(super) fn refused(&mut self, refusal: Refusal, next: u64) -> Ruling {
-        let streak = match refusal {
-            Refusal::MissingFile => &mut self.files,
-            _ => &mut self.service,
+    /// A success under the present request, in this runner or an earlier one.
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.succeeded
+    }
+
+    pub(super) fn watches_slips(&self) -> bool {
+        self.slip.is_some()
+    }
+
+    pub(super) fn stop_watching_slips(&mut self) {
+        self.slip = None;
+    }
+
+    /// Returns the moment until which calls go one at a time, because it is not known yet whether any is accepted.
+    pub(super) fn alone_until(&mut self, now: Duration) -> Option<Duration> {
+        if !self.canary || self.proven {
+            return None;
+        }
+        let until = self.first_sent? + Self::ALONE;
+        self.canary = now < until;
+        self.canary.then_some(until)
+    }
+
+    /// Returns true where no further call may be made until one of those in flight has shown whether the request is right.
+    pub(super) fn is_cautious(&self, in_flight: usize) -> bool {
+        let rejected = self.streaks[Suspect::Request as usize].files.len();
+        self.slip.is_some() && rejected > 0 && rejected + in_flight >= Self::CAUTION
+    }
+
+    /// Failures of different files in a row from which on one call looks elsewhere.
+    fn threshold(&self, suspect: Suspect, width: usize) -> usize {
+        let streak = &self.streaks[suspect as usize];
+        match suspect {
+            Suspect::Service if streak.refusal == Some(Refusal::Redirect) && !self.succeeded => 3,
+            Suspect::Service => 5,
+            Suspect::Disk => 20,
+            Suspect::Request => Rules::SLIP as usize,
+            Suspect::Outage => 3.max(width / 4),
+        }
+    }
+
+    fn looks(&self, suspect: Suspect) -> u32 {
+        match suspect {
+            Suspect::Outage => 1,
+            Suspect::Disk => 4,
+            Suspect::Service | Suspect::Request => {
+                if self.succeeded {
+                    4
+                } else {
+                    2
+                }
+            }
+        }
+    }
+
+    fn wants(&self, suspect: Suspect, width: usize) -> bool {
+        let streak = &self.streaks[suspect as usize];
+        let many = streak.files.len() >= self.threshold(suspect, width);
+        // Where few calls are in flight, the same files fail again and again.
+        let again = suspect == Suspect::Outage && streak.repeats >= 2;
+        !streak.left_alone && (many || again)
+    }
+
+    /// The look elsewhere that has to be made now; `Err` while it is out. An outage is looked at through the closed
+    /// gate only.
+    pub(super) fn look(&self, is_closed: bool, width: usize) -> Result<Option<Look>, ()> {
+        let established = self.outage.is_some_and(|outage| outage.established);
+        let wanted = Suspect::ALL.into_iter().find(|suspect| match suspect {
+            Suspect::Outage => is_closed && !established && self.wants(*suspect, width),
+            suspect => self.wants(*suspect, width),
+        });
+        match wanted {
+            Some(_) if self.look_out => Err(()),
+            Some(suspect) => Ok(Some(Look {
+                suspect: Some(suspect),
+                place: if self.streaks[suspect as usize].looks == 0 {
+                    Elsewhere::Last
+                } else {
+                    Elsewhere::Random
+                },
+            })),
+            None if self.first_look => Ok(Some(Look {
+                suspect: None,
+                place: Elsewhere::Random,
+            })),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes note that a look is made, and that it has ended.
+    pub(super) fn set_look_out(&mut self, out: bool) {
+        self.look_out = out;
+        self.first_look = false;
+    }
+
+    /// There is no other file to look at. Returns true where the files are on their own for it.
+    pub(super) fn nowhere(&mut self, suspect: Suspect) -> bool {
+        let streak = &mut self.streaks[suspect as usize];
+        if suspect == Suspect::Outage
+            && streak.files.len() >= Self::MANY
+            && let Some(outage) = &mut self.outage
+        {
+            outage.established = true;
+            return false;
+        }
+        streak.left_alone = true;
+        suspect == Suspect::Outage
+    }
+
+    /// A call was refused for a reason that is not the file's own.
+    pub(super) fn refused(&mut self, refusal: Refusal, failure: Failure) -> Ruling {
+        let suspect = match refusal {
+            Refusal::MissingFile => Suspect::Disk,
+            _ => Suspect::Service,
         };
-        if streak.add(refusal, next) >= refusal.threshold(self.succeeded) {
-            return Ruling::Stop(refusal);
+        let succeeded = self.succeeded;
+        let streak = &mut self.streaks[suspect as usize];
+        streak.add(failure);
+        streak.refusal = Some(refusal);
+        let reason = Reason::Refused(refusal);
+        // No file can cause these, so that there is nothing to look at; and a certificate gets no better by itself.
+        if matches!(refusal, Refusal::Tls | Refusal::Name | Refusal::Proxy) {
+            streak.certain += 1;
+            let most = if refusal == Refusal::Tls && !succeeded {
+                1
+            } else {
+                5
+            };
+            return if streak.certain >= most {
+                Ruling::Stop(reason)
+            } else {
+                Ruling::Own
+            };
         }
-        match refusal {
-            // Nothing was sent, and the job waits for the service in any case.
-            Refusal::Tls | Refusal::Name => Ruling::None,
-            _ => Ruling::HoldBack,
-        }
+        self.judged(suspect, reason)
     }
 
-    /// A call reached the service and was not refused. Whether that ends the streak of missing files.
-    pub(super) fn reached(&mut self, call: u64) -> bool {
+    /// A file was rejected.
+    pub(super) fn rejected(&mut self, cause: u64, failure: Failure) -> (Ruling, bool) {
+        let Some(watched) = &mut self.slip else {
+            return (Ruling::Own, false);
+        };
+        if *watched.get_or_insert(cause) != cause {
+            // Different causes are no slip.
+            self.slip = None;
+            self.streaks[Suspect::Request as usize] = Streak::default();
+            return (Ruling::Own, true);
+        }
+        let streak = &mut self.streaks[Suspect::Request as usize];
+        streak.add(failure);
+        (self.judged(Suspect::Request, Reason::Rejected), false)
+    }
+
+    fn judged(&mut self, suspect: Suspect, reason: Reason) -> Ruling {
+        let (looks, succeeded, few) = (
+            self.looks(suspect),
+            self.succeeded,
+            self.left <= Self::FEW_LEFT,
+        );
+        let streak = &mut self.streaks[suspect as usize];
+        if streak.left_alone || streak.looks < looks {
+            return Ruling::HoldBack;
+        }
+        let may_be_own = matches!(
+            streak.refusal,
+            Some(Refusal::Forbidden | Refusal::MissingFile)
+        );
+        if succeeded && few && may_be_own {
+            streak.left_alone = true;
+            return Ruling::HoldBack;
+        }
+        Ruling::Stop(reason)
+    }
+
+    /// Returns true where a failure of this file is evidence for an outage: unless it failed while others succeeded.
+    pub(super) fn is_witness(&self, file: JobId, failed_before: bool) -> bool {
+        let (good, bad) = self.repeated;
+        let is_blamed = failed_before && (good < 20 || good < 4 * bad);
+        !is_blamed && !self.suspects.contains(&file)
+    }
+
+    /// A call failed as in an outage; `certain` where no file can cause it. Returns true where the gate has to close, and
+    /// true where an outage has been established by it.
+    pub(super) fn failed(
+        &mut self,
+        failure: Failure,
+        witness: bool,
+        certain: bool,
+        width: usize,
+        now: Duration,
+    ) -> (bool, bool) {
+        let most = self.threshold(Suspect::Outage, width);
+        if witness || certain {
+            let outage = self.outage.get_or_insert(Outage {
+                since: now,
+                last: now,
+                lasted: Duration::ZERO,
+                established: false,
+            });
+            outage.lasted += now.saturating_sub(outage.last).min(Self::LONGEST_GAP);
+            outage.last = outage.last.max(now);
+        }
+        let Some(outage) = &mut self.outage else {
+            return (false, false);
+        };
+        let streak = &mut self.streaks[Suspect::Outage as usize];
+        if witness {
+            streak.add(failure);
+        } else if certain && streak.files.is_empty() && streak.certain == 0 {
+            streak.mark = failure.next;
+        }
+        streak.certain += usize::from(certain);
+        // The last few files of a list cannot show an outage: each fails within its own retries.
+        streak.left_alone |= self.left < Self::MANY as u64 && !outage.established;
+        let sure = streak.certain >= most || streak.looks > 0 && !streak.left_alone;
+        let established = sure && !outage.established;
+        outage.established |= sure;
+        let closes =
+            certain || outage.established || !streak.left_alone && streak.files.len() >= most;
+        (closes, established)
+    }
+
+    /// The outage, or the failures that may be one.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.outage
+    }
+
+    /// Returns true where files fail by the retry policy alone, because none is left that could show an outage.
+    pub(super) fn is_on_its_own(&self) -> bool {
+        self.streaks[Suspect::Outage as usize].left_alone
+    }
+
+    /// A call reached the service or its file. Returns the suspects that this clears.
+    pub(super) fn reached(&mut self, call: u64) -> [bool; 4] {
         self.proven = true;
-        self.files.broken_by(call)
+        let mut cleared = [false; 4];
+        cleared[Suspect::Disk as usize] = self.clear(Suspect::Disk, call);
+        let outage = &self.streaks[Suspect::Outage as usize];
+        if self.outage.is_some() && call >= outage.mark {
+            let files = std::mem::take(&mut self.streaks[Suspect::Outage as usize]).failed;
+            if !self.outage.take().is_some_and(|outage| outage.established) {
+                // Others succeed, so these files are to blame.
+                self.suspects.extend(files);
+                cleared[Suspect::Outage as usize] = true;
+            }
+        }
+        cleared
     }
 
-    /// A call succeeded. Whether that ends the streak of refusals.
-    pub(super) fn succeeded(&mut self, call: u64) -> bool {
+    /// A file succeeded. Returns the suspects that this clears.
+    pub(super) fn succeeded(&mut self, file: JobId, failed_before: bool, call: u64) -> [bool; 4] {
+        let mut cleared = self.reached(call);
         self.succeeded = true;
-        self.service.broken_by(call)
+        self.successes += 1;
+        self.repeated.0 += u64::from(failed_before);
+        self.suspects.remove(&file);
+        self.refused.remove(&file);
+        cleared[Suspect::Service as usize] = self.clear(Suspect::Service, call);
+        if self.slip.take().is_some() {
+            self.streaks[Suspect::Request as usize] = Streak::default();
+            cleared[Suspect::Request as usize] = true;
+        }
+        cleared
     }
 
-    /// Whether the streak of refusals says that no call at all was accepted, and which it was.
-    pub(super) fn all_refused(&self) -> Option<Refusal> {
-        self.service.last.filter(|_| !self.succeeded)
+    /// Files that were read before are still there, so the disk is.
+    pub(super) fn disk_is_there(&mut self) {
+        self.streaks[Suspect::Disk as usize] = Streak::default();
     }
 
-    /// The refused jobs have been dealt with.
-    pub(super) fn forget(&mut self) {
-        self.service = Streak::default();
-        self.files = Streak::default();
+    fn clear(&mut self, suspect: Suspect, call: u64) -> bool {
+        let streak = &mut self.streaks[suspect as usize];
+        let clears = (!streak.files.is_empty() || streak.certain > 0) && call >= streak.mark;
+        if clears {
+            *streak = Streak::default();
+        }
+        clears
     }
 
-    /// Counts a job that is finished.
-    pub(super) fn finished(&mut self, failed: bool) {
+    /// The service refused a call of this file for its limits. Returns the refusals that are the file's own.
+    pub(super) fn throttled(&mut self, file: JobId, now: Duration) -> Refusals {
+        let (successes, alone) = (self.successes, self.is_on_its_own());
+        let refusals = self.refused.entry(file).or_insert(Refusals {
+            count: 0,
+            since: now,
+            successes: u64::MAX,
+        });
+        // The first one counts, and each before which others were accepted; later on all, for it is called last.
+        if refusals.successes != successes || refusals.are_own() || alone {
+            refusals.count += 1;
+        }
+        refusals.successes = successes;
+        *refusals
+    }
+
+    /// Only files that were held back are left. Returns the reason to stop, where no call at all was accepted.
+    pub(super) fn settle(&mut self) -> Option<Reason> {
+        let refusal = self.streaks[Suspect::Service as usize].refusal;
+        let reason = refusal.filter(|_| !self.succeeded).map(Reason::Refused);
+        if reason.is_none() {
+            self.streaks = Default::default();
+        }
+        reason
+    }
+
+    /// Counts a file that is finished.
+    pub(super) fn finished(&mut self, file: JobId, failed_before: bool, failed: bool) {
         if failed {
             self.failed += 1;
+            self.repeated.1 += u64::from(failed_before);
+            self.suspects.remove(&file);
+            self.refused.remove(&file);
         } else {
             self.done += 1;
         }
     }
 
-    /// How many jobs have failed, if that is more than allowed.
+    /// The number of failed files, if that is more than allowed.
     pub(super) fn too_many(&self, most: Option<MaxFailures>) -> Option<u64> {
         most.filter(|most| most.is_passed(self.failed, self.done))
             .map(|_| self.failed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn five_in_a_row_stop_the_run() {
-        let mut guard = Guard::new(true);
-        for n in 0..4 {
-            assert_eq!(guard.refused(Refusal::Auth, n + 1), Ruling::HoldBack);
-            assert!(guard.alone(), "nobody follows a call that was refused");
-        }
-        assert_eq!(
-            guard.refused(Refusal::Quota, 5),
-            Ruling::Stop(Refusal::Quota)
-        );
-        assert_eq!(guard.all_refused(), Some(Refusal::Quota));
-    }
-
-    #[test]
-    fn only_a_success_claimed_after_the_first_refusal_breaks_the_streak() {
-        let mut guard = Guard::new(true);
-        guard.reached(0);
-        assert!(!guard.succeeded(0) && !guard.alone());
-        // Calls 1 to 32 are in flight, the next is 33.
-        guard.refused(Refusal::Auth, 33);
-        assert!(!guard.succeeded(20));
-        for _ in 0..3 {
-            assert_eq!(guard.refused(Refusal::Auth, 34), Ruling::HoldBack);
-        }
-        assert!(guard.succeeded(33), "the files were to blame");
-        assert_eq!(
-            guard.refused(Refusal::Auth, 40),
-            Ruling::HoldBack,
-            "it begins anew"
-        );
-        assert_eq!(guard.all_refused(), None);
-    }
-
-    #[test]
-    fn a_certificate_is_looked_at_once_and_redirects_thrice_while_nothing_is_proven() {
-        let mut guard = Guard::new(true);
-        assert_eq!(guard.refused(Refusal::Tls, 1), Ruling::Stop(Refusal::Tls));
-        let mut guard = Guard::new(true);
-        guard.refused(Refusal::Redirect, 1);
-        guard.refused(Refusal::Redirect, 2);
-        assert_eq!(
-            guard.refused(Refusal::Redirect, 3),
-            Ruling::Stop(Refusal::Redirect)
-        );
-        let mut guard = Guard::new(true);
-        guard.succeeded(0);
-        assert_eq!(guard.refused(Refusal::Tls, 1), Ruling::None);
-    }
-
-    #[test]
-    fn twenty_missing_files_are_a_missing_disk() {
-        let mut guard = Guard::new(true);
-        for _ in 0..19 {
-            assert_eq!(guard.refused(Refusal::MissingFile, 7), Ruling::HoldBack);
-        }
-        assert!(!guard.reached(6), "claimed before");
-        assert_eq!(
-            guard.refused(Refusal::MissingFile, 8),
-            Ruling::Stop(Refusal::MissingFile)
-        );
-        guard.forget();
-        guard.refused(Refusal::MissingFile, 9);
-        assert!(guard.reached(9), "one that is there says that the disk is");
-    }
-
-    #[test]
-    fn failures_are_counted_or_weighed() {
-        let count: MaxFailures = "2".parse().unwrap();
-        let share: MaxFailures = "5%".parse().unwrap();
-        let mut guard = Guard::new(false);
-        for _ in 0..3 {
-            assert_eq!(guard.too_many(Some(count)), None);
-            guard.finished(true);
-        }
-        assert_eq!(guard.too_many(Some(count)), Some(3));
-        assert_eq!(guard.too_many(Some(share)), None, "three are no sample");
-        (0..17).for_each(|_| guard.finished(false));
-        assert_eq!(guard.too_many(Some(share)), Some(3));
-        assert_eq!(guard.too_many(None), None);
-        for wrong in ["", "-1", "5.5", "101%", "x%", "%"] {
-            assert!(wrong.parse::<MaxFailures>().is_err(), "{wrong}");
-        }
-        assert_eq!(share.to_string(), "5%");
     }
 }

@@ -1,140 +1,148 @@
-//! The governor: when the next call may be made, whether any may, and what stops a run. Every claim asks it
-//! first. Pure: time and chance are arguments. Time is a [`Duration`] since some moment before the run, by a
+//! The governor decides when the next call may be made, and what stops a run.
+//!
+//! A service says no in four ways, and each has its own answer:
+//!
+//! - **A wait.** A refused call (429, 503, or a 403 that speaks of a limit) stops all calls for as long as the service
+//!   asks, or for a moment that grows. Then one call, the probe, goes alone; when it is taken, the others follow within
+//!   a second or two. A wait says nothing about a rate.
+//! - **A limit.** It lies between the pace that was accepted and the pace that was refused. stride goes evenly just
+//!   below it, tries a little more from time to time, and remembers it. Where refusals come only with many calls in
+//!   flight, the limit is on those. `--rate` and the service's own statements only ever make the pace slower.
+//! - **An outage.** When calls of different files fail one after the other (5xx, no connection, no answer) and a file from
+//!   elsewhere in the list fails too, the service is unavailable: nothing is charged, one probe goes every few seconds,
+//!   and after `--max-outage` the run stops. One bad file among good ones is no outage.
+//! - **A slip.** When the first thirty files are all rejected for one cause, the request is wrong, and the run stops. It
+//!   stops as well where credentials, allowance or address are refused for five files in a row and elsewhere too.
+//!
+//! Everything here is pure: time and chance are arguments. Time is a [`Duration`] since some moment before the run, by a
 //! clock that goes on while the machine sleeps; should it go back all the same, it stands still here.
 //!
-//! A call may be made when all of these agree, and is held up by the first that does not:
-//!
-//! | part | what it says |
+//! | module | purpose |
 //! | --- | --- |
 //! | `budget` | calls, money and time that the run may use, over all its runners |
-//! | `guard` | the first call goes alone; refusals in a row, or too many failures, stop the run |
-//! | width | calls at the same time, where their number is to be found |
-//! | `gate` | throttling and outages hold up everybody; afterwards the flow ramps up |
-//! | allowance | a service that says that no call is left is not asked before its reset |
-//! | `window` | the rates that the user gave |
-//! | `finder` | the rate that the service seems to allow |
-//!
-//! What a service says can only slow the flow down, never past the user's rates.
+//! | `guard` | tells a file's own failure from everybody's |
+//! | `pace` | closes and opens the gate, and finds the limits |
+//! | `width` | finds the calls at a time that raise throughput, for `-j auto` |
+//! | `window` | keeps the rates that the user gave |
 
 mod budget;
-mod finder;
-mod gate;
 mod guard;
-mod heed;
+mod pace;
 mod rate;
+mod types;
+mod width;
 mod window;
-mod words;
 
 use std::time::Duration;
 
-pub use budget::{Budget, Limits, Money, Used};
-pub use finder::Found;
-pub use gate::Closed;
-pub use guard::{MaxFailures, Refusal};
+pub use budget::{Budget, Limits, Money, Usage, Used};
+pub use guard::MaxFailures;
 pub use rate::{Measure, Rate, Rates};
-pub use window::{Cost, Spent};
-pub use words::{
-    Halt, Lesson, Limit, Memory, News, Pass, Past, Rules, Sign, Suspect, Verdict, Width,
+pub use types::{
+    Action, Elsewhere, Ended, Fate, Found, Kind, Lesson, Memory, Past, Permit, Reason, Refusal,
+    Rules, Signal, Suspect, Verdict, Why, Width,
 };
+pub use window::{Cost, Spent};
 
-use finder::{RateFinder, WidthFinder};
-use gate::{Gate, Ramp};
-use guard::{Guard, Ruling};
-use heed::Allowance;
-use window::Windows;
+use crate::job::{Hint, JobId};
+use guard::{Failure, Guard, Ruling};
+use pace::{Cause, Pace, Ready};
+use types::Look;
+use width::WidthFinder;
+use window::{Windows, seconds};
 
 /// A turn of the run takes no longer than this, on however slow a disk.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
+/// A stated window longer than this is not spread over its length: its calls are made, and then its end is waited for.
+const LONGEST_SPREAD: Duration = Duration::from_secs(60);
+/// The pace stays so much below a stated limit: the service's clock is not ours.
+const BELOW_STATED: f64 = 0.99;
+/// A refused file is called again so much later than the gate opens, doubled for each refusal of its own, and at most
+/// so much: another file goes first.
+const AFTER_REFUSAL: Duration = Duration::from_millis(250);
+const LONGEST_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
-/// Decides about every call. See the module's words.
+/// Decides about every call of one account at a service. See the module's documentation.
 #[derive(Debug)]
 pub struct Governor {
     rules: Rules,
     windows: Windows,
-    gate: Gate,
-    ramp: Option<Ramp>,
-    finder: Option<RateFinder>,
+    pace: Pace,
     width: Option<WidthFinder>,
     guard: Guard,
     used: Used,
-    allowance: Option<Allowance>,
+    remembered: Used,
+    /// Calls granted by others, where a share is kept elsewhere.
+    share: Option<u64>,
     in_flight: usize,
     /// The number of the next call.
     next: u64,
+    /// The most calls that the service said were left.
+    most_left: u64,
     /// The latest moment that was seen.
     clock: Duration,
-    limit: Limit,
-    halt: Option<Halt>,
-    /// Whether there is room for what calls come to.
+    why: Why,
+    halt: Option<Reason>,
     has_room: bool,
 }
 
 impl Governor {
-    /// A governor that begins at `now`, under these rules and after this past.
+    /// Creates a governor that begins at `now`, under these rules and after this past.
     pub fn new(rules: Rules, past: &Past, now: Duration) -> Self {
-        let windows = Windows::new(&rules.rates.windows, rules.burst, &past.spent, now);
+        let seconds = now.as_secs_f64();
+        let Found {
+            rate,
+            at_once,
+            width,
+        } = past.found;
         let mut governor = Self {
-            windows,
-            gate: Gate::default(),
-            ramp: None,
-            finder: None,
-            width: None,
-            guard: Guard::new(rules.canary),
+            windows: Windows::new(&rules.rates.windows, rules.burst, &past.spent, now),
+            pace: Pace::new(seconds, rules.rates.finds, rate, at_once),
+            width: width_finder(&rules, now, width),
+            guard: Guard::new(
+                rules.canary,
+                rules.stops_slips,
+                past.proven,
+                past.stopped_by_guard,
+            ),
             used: past.used,
-            allowance: None,
+            remembered: past.used,
+            share: None,
             in_flight: 0,
             next: 0,
+            most_left: 0,
             clock: now,
-            limit: Limit::Work,
+            why: Why::Work,
             halt: None,
             has_room: true,
             rules,
         };
-        governor.set_finders(past.found);
         if let Some(left) = past.closed_for {
-            governor.gate.stay_closed(now.saturating_add(left));
-            governor.ramp_up(now.saturating_add(left));
+            governor.pace.stay_closed(left.as_secs_f64(), seconds);
             if left > governor.rules.max_wait {
-                governor.stop(Halt::Wait {
-                    wait: left,
-                    message: "it did so before".to_owned(),
-                });
+                governor.stop(Reason::Wait(left));
             }
         }
         governor
     }
 
-    /// Goes on under other rules. What is in flight, what was found and what was learnt stays.
+    /// Goes on under other rules. Calls in flight and all that was learnt stay.
     pub fn change(&mut self, rules: Rules, spent: &[Spent], now: Duration) {
         let now = self.advance(now);
-        let found = self.found();
         self.windows = Windows::new(&rules.rates.windows, rules.burst, spent, now);
+        if rules.width != self.rules.width {
+            self.width = width_finder(&rules, now, self.found().width);
+        }
+        self.pace.set_finds(rules.rates.finds);
+        if !rules.stops_slips {
+            self.guard.stop_watching_slips();
+        }
         self.rules = rules;
-        self.finder = None;
-        self.width = None;
-        self.set_finders(found);
-    }
-
-    fn set_finders(&mut self, found: Found) {
-        if self.rules.rates.auto {
-            self.finder = Some(RateFinder::new(self.clock, found.rate));
-        } else if self.finds() && found.rate.is_some() {
-            // Who gave no rate has met the limit before.
-            self.finder = Some(RateFinder::new(self.clock, found.rate));
-        }
-        if let Width::Auto(most) = self.rules.width {
-            self.width = Some(WidthFinder::new(self.clock, found.width, most));
-        }
-    }
-
-    /// Whether the service's limit may be looked for: where the user stated none.
-    fn finds(&self) -> bool {
-        self.rules.rates.auto || !self.rules.rates.counts(Measure::Calls)
     }
 
     fn advance(&mut self, now: Duration) -> Duration {
         let passed = now.saturating_sub(self.clock);
-        // It is asked several times a second; in a longer time the machine slept, and nobody worked.
+        // It is asked several times a second; in a longer time the machine slept, and no work was done.
         self.used.worked += passed.min(LONGEST_TURN);
         self.clock += passed;
         self.clock
@@ -148,335 +156,541 @@ impl Governor {
         }
     }
 
-    /// Whether a call of this cost may be made at `now`, which is `wall` milliseconds since 1970.
-    pub fn ask(&mut self, cost: Cost, now: Duration, wall: i64) -> Verdict {
+    /// Decides about a call of this cost at `now`, which is `wall` milliseconds since 1970. A permit counts as a call
+    /// until it is cancelled.
+    pub fn ask(&mut self, cost: Cost, kind: Kind, now: Duration, wall: i64) -> Verdict {
         let now = self.advance(now);
-        if let Some(finder) = &mut self.finder {
-            finder.look(now);
-        }
+        self.pace.look(now.as_secs_f64());
         if let Some(width) = &mut self.width {
             width.look(now);
         }
-        if self.halt.is_none() {
+        if self.halt.is_none() && kind == Kind::New {
             let over = self.rules.until.is_some_and(|until| wall >= until);
             let up = self.used.up(&self.rules.limits);
             let budget = up.or(over.then_some(Budget::Until));
-            self.halt = budget.map(Halt::Budget);
+            self.halt = budget.map(Reason::Budget);
         }
-        if self.halt.is_some() {
-            return Verdict::Stop;
+        if let Some(reason) = self.halt {
+            return Verdict::Halt(reason);
         }
-        let held_up = self.held_up(cost, now);
-        match held_up {
-            Some((until, limit)) => {
-                self.limit = limit;
-                Verdict::Wait(until, limit)
+        match self.held_up(cost, kind, now) {
+            Ok(look) => Verdict::Go(self.permit(cost, kind, look, now)),
+            Err((why, until)) => {
+                self.why = why;
+                Verdict::Wait(why, until)
             }
-            None => Verdict::Go,
         }
     }
 
-    /// Takes note of whether there is room for what calls come to. Without it none is made.
-    pub fn set_room(&mut self, has_room: bool) {
-        self.has_room = has_room;
+    fn permit(&mut self, cost: Cost, kind: Kind, look: Option<Look>, now: Duration) -> Permit {
+        self.windows.take(cost, now);
+        if kind == Kind::New {
+            self.used.reserve(self.rules.limits.each);
+            self.guard.sent(now);
+        }
+        if look.is_some() {
+            self.guard.set_look_out(true);
+        }
+        if let Some(share) = &mut self.share {
+            *share = share.saturating_sub(1);
+        }
+        let stamp = self.pace.sent(now.as_secs_f64(), self.in_flight);
+        self.in_flight += 1;
+        self.next += 1;
+        Permit {
+            stamp,
+            number: self.next - 1,
+            at: now,
+            cost,
+            kind,
+            look,
+        }
     }
 
-    fn held_up(&mut self, cost: Cost, now: Duration) -> Option<(Option<Duration>, Limit)> {
-        if !self.has_room {
-            return Some((None, Limit::Room));
+    fn held_up(
+        &mut self,
+        cost: Cost,
+        kind: Kind,
+        now: Duration,
+    ) -> Result<Option<Look>, (Why, Option<Duration>)> {
+        let at = now.as_secs_f64();
+        if !self.has_room || self.share == Some(0) {
+            self.pace.rest(at);
+            return Err((if self.has_room { Why::Share } else { Why::Room }, None));
         }
-        if self.guard.alone() && self.in_flight > 0 {
-            return Some((None, Limit::First));
+        if kind == Kind::New && self.in_flight > 0 {
+            if let Some(until) = self.guard.alone_until(now) {
+                return Err((Why::First, Some(until)));
+            }
+            if self.guard.is_cautious(self.in_flight) {
+                return Err((Why::First, None));
+            }
         }
         let width = self.width();
         if self.in_flight >= width {
             if let Some(finder) = &mut self.width {
                 finder.binds();
             }
-            return Some((None, Limit::Threads(width)));
+            return Err((Why::Threads(width), None));
         }
-        let closed = self.gate.closed(now).map(|(why, until)| match why {
-            Closed::Throttled => Limit::Throttled(until),
-            Closed::Unreachable => {
-                Limit::Outage(self.gate.outage().map_or(now, |outage| outage.since))
-            }
-        });
-        match self.gate.ready_at() {
-            None => return Some((None, closed.unwrap_or(Limit::Work))),
-            Some(until) if now < until => {
-                return Some((Some(until), closed.unwrap_or(Limit::Work)));
-            }
-            Some(_) => {}
-        }
-        if let Some(allowance) = self.allowance
-            && allowance.left == 0
-            && now < allowance.until
-        {
-            return Some((Some(allowance.until), Limit::Announced(allowance.until)));
-        }
-        if let Some(ramp) = &mut self.ramp {
-            match ramp.ready_at(now) {
-                None => self.ramp = None,
-                Some(ready) if now < ready => return Some((Some(ready), Limit::Ramp)),
-                Some(_) => {}
-            }
+        let ready = self.pace.ready(at, self.in_flight);
+        match ready {
+            Ready::Closed(_, until) => return Err((self.closed_why(now), until.map(seconds))),
+            Ready::AtOnce(most) => return Err((Why::AtOnce(most), None)),
+            Ready::Now | Ready::At(..) => {}
         }
         if let Some((ready, rate)) = self.windows.ready_at(cost)
             && now < ready
         {
-            return Some((Some(ready), Limit::Rate(rate)));
+            self.pace.rest(at);
+            return Err((Why::Rate(rate), Some(ready)));
         }
-        let finder = self.finder.as_mut()?;
-        let ready = finder.ready_at();
-        (now < ready).then(|| {
-            finder.binds();
-            (Some(ready), Limit::Found(finder.level()))
-        })
+        if let Ready::At(moment, rises) = ready {
+            let why = match self.pace.rate() {
+                Some(rate) if !rises => Why::Found(rate),
+                _ => Why::Rising,
+            };
+            return Err((why, Some(seconds(moment))));
+        }
+        if kind == Kind::Poll {
+            return Ok(None);
+        }
+        let is_closed = self.pace.closed().is_some();
+        self.guard
+            .look(is_closed, width)
+            .map_err(|()| (Why::Looking, None))
     }
 
-    /// Everybody is at work: what limits the run is how many they are.
+    /// The reason for a closed gate, in its closing's own terms.
+    fn closed_why(&self, now: Duration) -> Why {
+        let Some((cause, _, until)) = self.pace.closed() else {
+            return Why::Work;
+        };
+        let until = seconds(until);
+        if let Some(outage) = self.guard.outage().filter(|outage| outage.established) {
+            return Why::Outage {
+                since: outage.since,
+                every: seconds(self.pace.probe_every(now.as_secs_f64())),
+            };
+        }
+        match cause {
+            Cause::Asked => Why::Asked(until),
+            Cause::Spent => Why::Spent(until),
+            Cause::Refused | Cause::Outage => Why::Refused(until),
+        }
+    }
+
+    /// Returns true where rejections for one cause may still be a slip.
+    pub fn watches_slips(&self) -> bool {
+        self.guard.watches_slips()
+    }
+
+    /// Takes note of whether the disk has room for results. Without it no call is made.
+    pub fn set_room(&mut self, has_room: bool) {
+        self.has_room = has_room;
+    }
+
+    /// Takes note of the number of files that are left to call.
+    pub fn set_left(&mut self, left: u64) {
+        self.guard.set_left(left);
+    }
+
+    /// Takes note that all of so many workers are busy.
     pub fn all_busy(&mut self, threads: usize) {
-        self.limit = Limit::Threads(threads);
+        self.why = Why::Threads(threads);
     }
 
-    /// No job is left that could be called now.
+    /// Takes note that no file is left that could be called now.
     pub fn no_work(&mut self) {
-        self.limit = Limit::Work;
+        self.pace.rest(self.clock.as_secs_f64());
+        self.why = Why::Work;
     }
 
-    /// Takes account of a call that is made at `now`, after a [`Verdict::Go`].
-    pub fn admit(&mut self, cost: Cost, now: Duration) -> Pass {
-        let now = self.advance(now);
-        self.windows.take(cost, now);
-        if let Some(finder) = &mut self.finder {
-            finder.take(now);
-        }
-        if let Some(ramp) = &mut self.ramp {
-            ramp.take(now);
-        }
-        if let Some(allowance) = &mut self.allowance {
-            allowance.left = allowance.left.saturating_sub(1);
-        }
-        self.used.reserve(self.rules.limits.each);
-        self.in_flight += 1;
-        self.next += 1;
-        Pass {
-            stamp: self.gate.pass(),
-            number: self.next - 1,
-        }
+    /// Allows so many calls more, of a share that is kept elsewhere. From the first grant on, no others are made.
+    pub fn granted(&mut self, calls: u64) {
+        self.share = Some(self.share.unwrap_or(0).saturating_add(calls));
     }
 
-    /// Learns what became of a call.
-    pub fn learn(&mut self, pass: Pass, call: News<'_>, now: Duration, chance: f64) -> Lesson {
-        let now = self.advance(now);
+    /// Takes a permit back whose call is not made: it gives back all that it took.
+    pub fn cancel(&mut self, permit: Permit) {
+        self.give_back(&permit);
+        self.pace.lost(permit.stamp);
+        self.ended_look(&permit);
         self.in_flight = self.in_flight.saturating_sub(1);
-        if !call.sign.is_sent() {
+    }
+
+    /// Takes back the permit of a look elsewhere, because no other file is left. Returns true where the files that were
+    /// held back for an outage fail: no file is left that could show one.
+    pub fn nowhere_to_look(&mut self, permit: Permit) -> bool {
+        let suspect = permit.look.and_then(|look| look.suspect);
+        self.cancel(permit);
+        let alone = suspect.is_some_and(|suspect| self.guard.nowhere(suspect));
+        if alone {
+            self.pace.excuse(self.clock.as_secs_f64());
+        }
+        alone
+    }
+
+    /// Corrects what a call takes of the rates, for example by what its answer says it took.
+    pub fn correct(&mut self, permit: &mut Permit, cost: Cost) {
+        self.windows.give_back(permit.cost, permit.at);
+        self.windows.take(cost, permit.at);
+        permit.cost = cost;
+    }
+
+    fn give_back(&mut self, permit: &Permit) {
+        self.windows.give_back(permit.cost, permit.at);
+        if let Some(share) = &mut self.share {
+            *share += 1;
+        }
+        if permit.kind == Kind::New {
             self.used.give_back(self.rules.limits.each);
-        } else if matches!(call.sign, Sign::Throttled(_)) {
+        }
+    }
+
+    fn ended_look(&mut self, permit: &Permit) {
+        if permit.look.is_some() {
+            self.guard.set_look_out(false);
+        }
+    }
+
+    /// Learns from an ended call.
+    pub fn ended(&mut self, permit: Permit, call: Ended<'_>, now: Duration) -> Lesson {
+        let now = self.advance(now);
+        let at = now.as_secs_f64();
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.ended_look(&permit);
+        if !call.signal.is_sent() {
+            self.give_back(&permit);
+        } else if matches!(call.signal, Signal::Refused { .. }) && permit.kind == Kind::New {
             self.used.give_back_cost(self.rules.limits.each);
         }
         if let Some(hint) = call.hint {
-            self.hinted(hint, now);
+            self.hinted(hint, permit.number, at);
         }
-        let news = self.gate.land(pass.stamp);
-        match call.sign {
-            Sign::Nothing | Sign::Stale => Lesson::default(),
-            Sign::Succeeded => self.reached(pass, call.took, true, true, now, news),
-            Sign::Reached { well } => self.reached(pass, call.took, well, false, now, news),
-            Sign::Throttled(wait) => self.throttled(wait, call.message, news, now, chance),
-            Sign::Unreachable => self.unreachable(call.message, news, now, chance),
-            Sign::NoName { temporary } => {
-                // A laptop that lost its network finds no names for a while; a wrong name was never found.
-                if !(temporary && self.guard.is_proven()) {
-                    self.refused(Refusal::Name, call.message);
-                }
-                self.unreachable(call.message, news, now, chance)
+        let lesson = match call.signal {
+            Signal::Unsent | Signal::Stale => {
+                self.pace.lost(permit.stamp);
+                Lesson::new(Fate::ByPolicy)
             }
-            Sign::Refused(Refusal::Tls) => {
-                self.refused(Refusal::Tls, call.message);
-                self.unreachable(call.message, news, now, chance)
+            Signal::Accepted | Signal::Answered | Signal::Rejected(_) => {
+                self.answered(&permit, call, at)
             }
-            Sign::Refused(refusal) => {
-                if refusal != Refusal::MissingFile {
-                    self.gate.reached(news, now);
-                }
-                self.refused(refusal, call.message)
+            Signal::Refused { wait, unavailable } => {
+                self.refused(&permit, call, wait, unavailable, now)
             }
-        }
-    }
-
-    fn reached(
-        &mut self,
-        pass: Pass,
-        took: Duration,
-        well: bool,
-        succeeded: bool,
-        now: Duration,
-        news: bool,
-    ) -> Lesson {
-        self.gate.reached(news, now);
-        if let Some(finder) = &mut self.finder {
-            finder.accepted(took);
-        }
-        if let Some(width) = &mut self.width {
-            width.answered(took, well);
-        }
-        // What came in while the run was being stopped for it says nothing more about who is to blame.
-        let stopped = matches!(self.halt, Some(Halt::Refused { .. }));
-        let disk_cleared = self.guard.reached(pass.number);
-        let service_cleared = succeeded && self.guard.succeeded(pass.number);
-        Lesson {
-            hold_back: None,
-            service_cleared: service_cleared && !stopped,
-            disk_cleared: disk_cleared && !stopped,
-        }
-    }
-
-    fn throttled(
-        &mut self,
-        wait: Option<Duration>,
-        message: &str,
-        news: bool,
-        now: Duration,
-        chance: f64,
-    ) -> Lesson {
-        let asked = wait;
-        let wait = self.gate.throttled(wait, news, now, chance);
-        let opens = self.gate.ready_at().unwrap_or(now);
-        if news {
-            match &mut self.finder {
-                Some(finder) => finder.refused(now, opens, asked.unwrap_or(wait)),
-                None => {
-                    self.ramp_up(opens);
-                    if self.finds() {
-                        self.finder = Some(RateFinder::new(opens, None));
-                    }
-                }
-            }
-        }
-        if wait > self.rules.max_wait {
-            self.stop(Halt::Wait {
-                wait,
-                message: message.to_owned(),
-            });
-        }
-        Lesson::default()
-    }
-
-    fn ramp_up(&mut self, from: Duration) {
-        self.ramp = Some(Ramp::new(from, self.width()));
-    }
-
-    fn unreachable(&mut self, message: &str, news: bool, now: Duration, chance: f64) -> Lesson {
-        self.gate.unreachable(news, now, chance);
-        if let Some(outage) = self.gate.outage()
-            && outage.lasted >= self.rules.max_outage
+            Signal::Failed | Signal::Unreachable => self.failed(&permit, call, now),
+            Signal::Refusal(refusal) => self.refusal(&permit, call, refusal, now),
+        };
+        if let Some(width) = &mut self.width
+            && call.signal.is_sent()
         {
-            self.stop(Halt::Outage {
-                lasted: outage.lasted,
-                message: message.to_owned(),
-            });
+            let well = matches!(
+                call.signal,
+                Signal::Accepted | Signal::Answered | Signal::Rejected(_)
+            );
+            width.answered(call.took, well);
         }
-        Lesson::default()
+        // Calls that end while the run stops for a guard say nothing more about who is to blame.
+        if self.halt.is_some_and(|reason| reason.is_guards()) {
+            return Lesson {
+                cleared: [false; 4],
+                ..lesson
+            };
+        }
+        lesson
     }
 
-    fn refused(&mut self, refusal: Refusal, message: &str) -> Lesson {
+    fn failure(&self, permit: &Permit, call: Ended<'_>, suspect: Suspect) -> Failure {
+        Failure {
+            file: call.file,
+            is_look: permit
+                .look
+                .is_some_and(|look| look.suspect == Some(suspect)),
+            is_refusal: matches!(call.signal, Signal::Refused { .. }),
+            next: self.next,
+        }
+    }
+
+    fn answered(&mut self, permit: &Permit, call: Ended<'_>, at: f64) -> Lesson {
+        self.pace.accepted(permit.stamp, at);
+        let mut lesson = Lesson::new(Fate::ByPolicy);
+        match call.signal {
+            Signal::Accepted => {
+                lesson.cleared =
+                    (self.guard).succeeded(call.file, call.failed_before, permit.number);
+            }
+            Signal::Rejected(cause) => {
+                lesson.cleared = self.guard.reached(permit.number);
+                let failure = self.failure(permit, call, Suspect::Request);
+                let (ruling, mixed) = self.guard.rejected(cause, failure);
+                lesson.cleared[Suspect::Request as usize] |= mixed;
+                lesson.fate = self.rule(ruling, Suspect::Request);
+            }
+            _ => lesson.cleared = self.guard.reached(permit.number),
+        }
+        lesson
+    }
+
+    fn rule(&mut self, ruling: Ruling, suspect: Suspect) -> Fate {
+        match ruling {
+            Ruling::Own => Fate::ByPolicy,
+            Ruling::HoldBack => Fate::HoldBack(suspect),
+            Ruling::Stop(reason) => {
+                self.stop(reason);
+                Fate::HoldBack(suspect)
+            }
+        }
+    }
+
+    fn refusal(
+        &mut self,
+        permit: &Permit,
+        call: Ended<'_>,
+        refusal: Refusal,
+        now: Duration,
+    ) -> Lesson {
+        let at = now.as_secs_f64();
+        let mut lesson = Lesson::new(Fate::ByPolicy);
         let suspect = match refusal {
             Refusal::MissingFile => Suspect::Disk,
             _ => Suspect::Service,
         };
-        let hold_back = Lesson {
-            hold_back: Some(suspect),
-            ..Lesson::default()
-        };
-        match self.guard.refused(refusal, self.next) {
-            Ruling::None => Lesson::default(),
-            Ruling::HoldBack => hold_back,
-            Ruling::Stop(refusal) => {
-                self.stop(Halt::Refused {
-                    refusal,
-                    message: message.to_owned(),
-                });
-                hold_back
+        let failure = self.failure(permit, call, suspect);
+        match refusal {
+            Refusal::MissingFile => self.pace.lost(permit.stamp),
+            Refusal::Tls | Refusal::Name | Refusal::Proxy => {
+                lesson = self.failed(permit, call, now);
+            }
+            _ => self.pace.accepted(permit.stamp, at),
+        }
+        let ruling = self.guard.refused(refusal, failure);
+        if ruling != Ruling::Own {
+            lesson.fate = self.rule(ruling, suspect);
+        }
+        lesson
+    }
+
+    /// A passing failure of the service.
+    fn failed(&mut self, permit: &Permit, call: Ended<'_>, now: Duration) -> Lesson {
+        let certain = !call.signal.is_sent();
+        let (closes, lesson) = self.down(permit, call, certain, now);
+        let took = call.took.as_secs_f64();
+        let at = now.as_secs_f64();
+        self.pace.failed(permit.stamp, closes, took, at);
+        lesson
+    }
+
+    /// The guard's view of a failure that may be an outage's. Returns true where the gate has to close for it.
+    fn down(
+        &mut self,
+        permit: &Permit,
+        call: Ended<'_>,
+        certain: bool,
+        now: Duration,
+    ) -> (bool, Lesson) {
+        let width = self.width();
+        let failure = self.failure(permit, call, Suspect::Outage);
+        let witness = certain || self.guard.is_witness(call.file, call.failed_before);
+        let (closes, established) = self.guard.failed(failure, witness, certain, width, now);
+        let mut lesson = Lesson::new(Fate::ByPolicy);
+        lesson.outage = established;
+        if let Some(outage) = self.guard.outage()
+            && outage.established
+        {
+            lesson.fate = Fate::Again(now);
+            if outage.lasted >= self.rules.max_outage {
+                self.stop(Reason::Outage(outage.lasted));
+            }
+        } else if witness && !self.guard.is_on_its_own() {
+            lesson.fate = Fate::Defer(Suspect::Outage);
+        }
+        (closes, lesson)
+    }
+
+    fn refused(
+        &mut self,
+        permit: &Permit,
+        call: Ended<'_>,
+        wait: Option<Duration>,
+        unavailable: bool,
+        now: Duration,
+    ) -> Lesson {
+        let at = now.as_secs_f64();
+        let own = self.guard.throttled(call.file, now);
+        let mut lesson = Lesson::new(Fate::ByPolicy);
+        if unavailable && !self.pace.sheds() {
+            lesson = self.down(permit, call, false, now).1;
+        }
+        let outage = self.guard.outage().is_some_and(|outage| outage.established);
+        if own.are_own() && !outage {
+            // The file's own refusals hold up no other.
+            self.pace.lost(permit.stamp);
+        } else {
+            let took = call.took.as_secs_f64();
+            let asked = wait.map(|wait| wait.as_secs_f64());
+            self.pace.refused(permit.stamp, asked, took, at);
+            if outage {
+                self.pace.set_outage();
+            }
+            if let Some(wait) = wait.filter(|wait| *wait > self.rules.max_wait) {
+                self.stop(Reason::Wait(wait));
             }
         }
+        let opens = self.pace.closed().map_or(now, |(.., until)| seconds(until));
+        let after = AFTER_REFUSAL.saturating_mul(1 << own.count.min(10));
+        let asked = now.saturating_add(wait.unwrap_or_default());
+        let again = opens
+            .max(asked)
+            .saturating_add(after.min(LONGEST_AFTER_REFUSAL));
+        lesson.fate = match lesson.fate {
+            // An outage has no file wait for the others.
+            Fate::Again(_) => Fate::Again(opens.max(asked)),
+            _ if unavailable && self.pace.sheds() => Fate::Again(again),
+            // A 503 without a stated wait is charged; and so is any that goes on where no other file can show an outage.
+            fate if unavailable
+                && (wait.is_none() || own.are_many() && self.guard.is_on_its_own()) =>
+            {
+                Fate::Charge(again, matches!(fate, Fate::Defer(_)))
+            }
+            _ if own.are_enough(now) => Fate::Reject,
+            _ if own.are_own() => Fate::AgainLast(again),
+            _ => Fate::Again(again),
+        };
+        lesson
     }
 
-    fn stop(&mut self, halt: Halt) {
-        self.halt.get_or_insert(halt);
-    }
-
-    /// Takes note that a job has ended, and stops the run where too many have failed.
-    pub fn finished(&mut self, failed: bool) {
-        self.guard.finished(failed);
-        if let Some(failed) = self.guard.too_many(self.rules.max_failures) {
-            self.stop(Halt::Failures(failed));
+    /// Takes in the limits that the service states, with the answer to the call of this number.
+    fn hinted(&mut self, hint: &Hint, number: u64, at: f64) {
+        if let Some(policy) = hint.policy.filter(|policy| policy.window <= LONGEST_SPREAD) {
+            let rate = policy.calls as f64 / policy.window.as_secs_f64();
+            self.pace.stated(BELOW_STATED * rate);
+        }
+        let (Some(left), Some(reset)) = (hint.remaining, hint.reset) else {
+            return;
+        };
+        self.most_left = self.most_left.max(left);
+        // Resets are whole seconds, mostly: a short one says little about when there is room again, the pace keeps to a
+        // stated limit anyway, and a bucket of a few calls is empty after each of them.
+        let is_long = reset > Duration::from_millis(1500);
+        if !is_long && (self.most_left < 10 || hint.policy.is_some()) {
+            return;
+        }
+        let later = if is_long { self.next - number - 1 } else { 0 };
+        if left.saturating_sub(later) == 0 {
+            self.pace
+                .spent(reset.min(self.rules.max_wait).as_secs_f64(), at);
         }
     }
 
-    /// Nothing is left but what was held back: whether it may fail now. Where no call at all was accepted, the
-    /// run stops instead and leaves it.
-    pub fn settle_suspicion(&mut self, message: &str) -> bool {
-        match self.guard.all_refused() {
-            Some(refusal) => {
-                let message = message.to_owned();
-                self.stop(Halt::Refused { refusal, message });
+    fn stop(&mut self, reason: Reason) {
+        self.halt.get_or_insert(reason);
+    }
+
+    /// Files that were read before are still there: the missing ones are missing by themselves.
+    pub fn disk_is_there(&mut self) {
+        self.guard.disk_is_there();
+    }
+
+    /// Returns true where a streak of missing files makes a look at the disk worthwhile.
+    pub fn doubts_disk(permit: &Permit) -> bool {
+        permit
+            .look
+            .is_some_and(|look| look.suspect == Some(Suspect::Disk))
+    }
+
+    /// Takes note that a file has ended, and stops the run where too many have failed.
+    pub fn finished(&mut self, file: JobId, failed_before: bool, failed: bool) {
+        self.guard.finished(file, failed_before, failed);
+        if let Some(failed) = self.guard.too_many(self.rules.max_failures) {
+            self.stop(Reason::Failures(failed));
+        }
+    }
+
+    /// Only files that were held back are left. Returns true where they fail; otherwise no call at all was accepted, and
+    /// the run stops and leaves them.
+    pub fn settle(&mut self) -> bool {
+        match self.guard.settle() {
+            Some(reason) => {
+                self.stop(reason);
                 false
             }
-            None => {
-                self.guard.forget();
-                true
-            }
+            None => true,
         }
     }
 
     /// Why the run stops, if it does.
-    pub fn halt(&self) -> Option<&Halt> {
-        self.halt.as_ref()
+    pub fn halt(&self) -> Option<Reason> {
+        self.halt
     }
 
-    /// What keeps the run from going faster.
-    pub fn limit(&self) -> Limit {
-        self.limit
+    /// Why the run goes no faster.
+    pub fn why(&self) -> Why {
+        self.why
     }
 
-    /// Why nobody may call at `now`, and until when.
-    pub fn closed(&self, now: Duration) -> Option<(Closed, Duration)> {
-        self.gate.closed(now)
+    /// The latest moment that it has seen.
+    pub fn now(&self) -> Duration {
+        self.clock
     }
 
-    /// Whether it has to be known how large a file is before it may be called.
+    /// Why the gate is closed at `now`, and until when it is.
+    pub fn closed(&self, now: Duration) -> Option<(Why, Duration)> {
+        let (.., until) = self.pace.closed()?;
+        Some((self.closed_why(now), seconds(until)))
+    }
+
+    /// Returns true where a file's size has to be known before it may be called.
     pub fn weighs(&self) -> bool {
         self.windows.weighs()
     }
 
-    /// When the last of so many more calls can be made at best, as far as rates and waits decide it.
+    /// The moment at which the last of so many more calls can be made at best, as far as rates and waits decide it.
     pub fn finish(&self, left: u64, now: Duration) -> Duration {
         let left = left.min(self.used.left(&self.rules.limits));
-        let open = self.gate.closed(now).map_or(now, |(_, until)| until);
-        let found = self.finder.as_ref().map_or(Duration::ZERO, |finder| {
-            open.saturating_add(window::seconds(left as f64 / finder.level()))
+        let open = self
+            .pace
+            .closed()
+            .map_or(now, |(.., until)| seconds(until))
+            .max(now);
+        let found = self.pace.rate().map_or(Duration::ZERO, |rate| {
+            open.saturating_add(seconds(left as f64 / rate))
         });
         self.windows.finish(left, now).max(open).max(found)
     }
 
     fn found(&self) -> Found {
+        let (rate, at_once) = self.pace.found();
         Found {
-            rate: self.finder.as_ref().and_then(RateFinder::found),
+            rate,
+            at_once,
             width: self.width.as_ref().map(WidthFinder::width),
         }
     }
 
-    /// What has to be remembered at `now`.
+    /// Returns the state to remember at `now`; its usage is that since the last time.
     pub fn memory(&mut self, now: Duration) -> Memory {
         let now = self.advance(now);
-        let closed = self.gate.closed(now);
+        let used = self.used.since(&self.remembered);
+        self.remembered = self.used;
+        let asked = self
+            .pace
+            .closed()
+            .filter(|(cause, ..)| matches!(cause, Cause::Asked | Cause::Spent));
         Memory {
-            closed_for: closed
-                .filter(|(why, _)| *why == Closed::Throttled)
-                .map(|(_, until)| until - now),
+            closed_for: asked
+                .map(|(.., until)| seconds(until).saturating_sub(now))
+                .filter(|left| !left.is_zero()),
             found: self.found(),
-            used: self.used,
+            used,
+            proven: self.guard.has_succeeded(),
         }
+    }
+}
+
+fn width_finder(rules: &Rules, now: Duration, found: Option<usize>) -> Option<WidthFinder> {
+    match rules.width {
+        Width::Auto(most) => Some(WidthFinder::new(now, found, most)),
+        Width::Fixed(_) => None,
     }
 }

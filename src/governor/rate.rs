@@ -137,13 +137,22 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What `--rate` was given: windows that must all have room, and whether the service's limit is to be found.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// The values of `--rate`: windows that must all have room, and whether the service's limit is found within them.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rates {
     /// The windows.
     pub windows: Vec<Rate>,
-    /// Whether the limit is to be found, within the windows.
-    pub auto: bool,
+    /// Find the service's limit; not with `none`.
+    pub finds: bool,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            windows: Vec::new(),
+            finds: true,
+        }
+    }
 }
 
 impl Rates {
@@ -151,15 +160,17 @@ impl Rates {
     pub fn of(rate: Rate) -> Self {
         Self {
             windows: vec![rate],
-            auto: false,
+            finds: true,
         }
     }
 
-    /// As words, each of which can be read again.
+    /// As words, each of which can be read again: rates, or `auto`, or `none`.
     pub fn words(&self) -> Vec<String> {
-        let auto = self.auto.then(|| "auto".to_owned());
-        let windows = self.windows.iter().map(ToString::to_string);
-        auto.into_iter().chain(windows).collect()
+        match (self.windows.is_empty(), self.finds) {
+            (true, true) => vec!["auto".to_owned()],
+            (true, false) => vec!["none".to_owned()],
+            _ => self.windows.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// Reads words: rates, `auto`, or `none` alone.
@@ -168,16 +179,19 @@ impl Rates {
     ///
     /// Returns a message for the user where a word is none of these.
     pub fn read<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Self, String> {
-        let (mut rates, mut none) = (Self::default(), false);
+        let (mut rates, mut auto) = (Self::default(), false);
         for word in words {
             match word {
-                "none" => none = true,
-                "auto" => rates.auto = true,
+                "none" => rates.finds = false,
+                "auto" => auto = true,
                 rate => rates.windows.push(rate.parse()?),
             }
         }
-        if none && rates != Self::default() {
-            return Err("`none` says that there is no rate, and stands alone".to_owned());
+        if !rates.finds && (auto || !rates.windows.is_empty()) {
+            return Err(
+                "`none` stands alone: it means no rate at all, not even one that is found"
+                    .to_owned(),
+            );
         }
         Ok(rates)
     }
@@ -190,10 +204,7 @@ impl Rates {
 
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.words().as_slice() {
-            [] => f.write_str("none"),
-            words => f.write_str(&words.join(" and ")),
-        }
+        f.write_str(&self.words().join(" and "))
     }
 }
 
@@ -231,10 +242,13 @@ mod tests {
     #[test]
     fn words_are_read_together() {
         let rates = Rates::read(["auto", "10/s", "5000/d"]).unwrap();
-        assert_eq!(rates.words(), ["auto", "10/s", "5000/d"]);
-        assert_eq!(rates.to_string(), "auto and 10/s and 5000/d");
-        assert_eq!(Rates::default().to_string(), "none");
-        assert_eq!(Rates::read(["none"]).unwrap(), Rates::default());
+        assert_eq!(rates.words(), ["10/s", "5000/d"]);
+        assert_eq!(rates.to_string(), "10/s and 5000/d");
+        for word in ["auto", "none"] {
+            assert_eq!(Rates::read([word]).unwrap().to_string(), word);
+        }
+        assert_eq!(Rates::default().to_string(), "auto");
+        assert_eq!(Rates::read([]).unwrap(), Rates::default());
         assert!(Rates::read(["none", "auto"]).is_err());
         assert!(!rates.counts(Measure::Bytes));
     }

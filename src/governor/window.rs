@@ -57,20 +57,13 @@ impl Pacer {
 
     /// A pacer for so much in a second, whose first call may be made at once, and then `burst` in a row.
     pub(super) fn new(per_second: f64, burst: u64) -> Self {
-        let mut pacer = Self {
-            interval: Duration::ZERO,
-            tolerance: Duration::ZERO,
-            next: Duration::ZERO,
-        };
-        pacer.set(per_second);
+        let interval = seconds((1.0 + Self::MARGIN) / per_second);
         let more = u32::try_from(burst.saturating_sub(1)).unwrap_or(u32::MAX);
-        pacer.tolerance = pacer.interval.saturating_mul(more) + Self::LATENESS;
-        pacer
-    }
-
-    /// Goes on at another pace.
-    pub(super) fn set(&mut self, per_second: f64) {
-        self.interval = seconds((1.0 + Self::MARGIN) / per_second);
+        Self {
+            interval,
+            tolerance: interval.saturating_mul(more) + Self::LATENESS,
+            next: Duration::ZERO,
+        }
     }
 
     /// When the next call may be made.
@@ -185,6 +178,19 @@ impl Rolling {
         }
     }
 
+    /// Gives back what was taken at a moment.
+    fn give_back(&mut self, at: Duration, amount: u64) {
+        let slot = self.slot_of(at);
+        // A clock that went back put it into a later slot than its own.
+        let taken = self.taken.iter_mut().rev();
+        let own = taken.filter(|(taken_in, _)| *taken_in >= slot).last();
+        if let Some((_, taken)) = own {
+            let back = amount.min(*taken);
+            *taken -= back;
+            self.sum -= back;
+        }
+    }
+
     /// When the last of so many more could be taken, at best, seen from `now`.
     fn finish(&self, mut left: u64, now: Duration) -> Duration {
         let room = self.most.saturating_sub(self.sum);
@@ -292,6 +298,17 @@ impl Windows {
             window.rolling.take(now, amount);
             if let Some(pacer) = &mut window.pacer {
                 pacer.take(now, amount);
+            }
+        }
+    }
+
+    /// Gives back what a call took at `at` that was not made.
+    pub(super) fn give_back(&mut self, cost: Cost, at: Duration) {
+        for window in &mut self.0 {
+            let amount = cost.of(window.rate.measure());
+            window.rolling.give_back(at, amount);
+            if let Some(pacer) = &mut window.pacer {
+                pacer.next = pacer.next.saturating_sub(pacer.time_of(amount));
             }
         }
     }

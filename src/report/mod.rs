@@ -30,6 +30,7 @@ use crate::store::{Cause, Reader, Record, RunInfo, Runner, StoreError};
 use crate::whole::{self, WholeError};
 use axis::Axis;
 use sums::{Slow, Sums};
+pub use words::stop_reason;
 
 /// What there is to say about a run.
 #[derive(Debug)]

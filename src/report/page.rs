@@ -15,6 +15,8 @@ const STYLE: &str = include_str!("style.css");
 
 /// How much of the line that says what a call is is shown, in characters.
 const CALL: usize = 300;
+/// How much of the line about the last runner is shown, in characters.
+const STOPPED: usize = 600;
 
 pub(super) fn page(report: &Report) -> String {
     let name = FileName::from(std::path::Path::new(
@@ -95,7 +97,7 @@ fn standing(report: &Report) -> Markup {
             put!(&mut out => "<li class=\"", class, "\">", Text::of(grouped(count)), " ", state.as_str(), "</li>");
         }
     }
-    put!(&mut out => "</ul>\n<p class=\"runner\">", Text::of(last_runner(report)), "</p>\n");
+    put!(&mut out => "</ul>\n<p class=\"runner\">", Text::clipped(last_runner(report), STOPPED), "</p>\n");
     out
 }
 
@@ -124,10 +126,7 @@ fn last_runner(report: &Report) -> String {
                 ended(*moment)
             ),
             "stopped" => format!("The last runner was stopped on {}.", ended(*moment)),
-            "halted" => format!(
-                "The last runner was ended by a guard or a limit on {}.",
-                ended(*moment)
-            ),
+            "halted" => halted(report, &ended(*moment)),
             "panicked" => format!(
                 "The last runner ended on {}, for its caller panicked.",
                 ended(*moment)
@@ -139,6 +138,24 @@ fn last_runner(report: &Report) -> String {
             _ => format!("The last runner ended on {}.", ended(*moment)),
         },
     }
+}
+
+/// Why a guard or a limit stopped the last runner, with the service's own words.
+fn halted(report: &Report, ended: &str) -> String {
+    let Some(stopped) = &report.info.stopped else {
+        return format!("The last runner was stopped by a guard or a limit on {ended}.");
+    };
+    let mut line = format!(
+        "The last runner stopped early on {ended}: {}.",
+        words::stop_reason(&stopped.reason)
+    );
+    if let Some(until) = stopped.until {
+        line.push_str(&format!(" The wait ends on {} UTC.", words::moment(until)));
+    }
+    if let Some(words) = &stopped.words {
+        line.push_str(&format!(" The last answer: {words}"));
+    }
+    line
 }
 
 fn facts(report: &Report) -> Markup {

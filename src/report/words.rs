@@ -101,6 +101,29 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// Returns the words for why a runner stopped early, as [`crate::governor::Reason::as_str`] has it. Another reason is
+/// its own words.
+pub fn stop_reason(reason: &str) -> &str {
+    match reason {
+        "credentials" => "the service does not accept the credentials",
+        "quota" => "the allowance at the service is used up",
+        "certificate" => "the connection to the service cannot be trusted",
+        "name" => "the service's name leads nowhere",
+        "proxy" => "the proxy does not let the calls through",
+        "redirect" => "the service answers with redirects, and they are not followed",
+        "missing_files" => "one file after the other is missing",
+        "rejected" => "the first files were all rejected for one cause",
+        "failures" => "more files failed than --max-failures allows",
+        "outage" => "the service was unavailable for as long as --max-outage allows",
+        "wait" => "the service asks for a longer wait than --max-wait allows",
+        "max_calls" => "the run has made all calls that --max-calls allows",
+        "max_duration" => "the run has worked as long as --max-duration allows",
+        "max_cost" => "the run has cost as much as --max-cost allows",
+        "until" => "the time of --until has come",
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

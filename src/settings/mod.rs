@@ -202,6 +202,13 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Returns true where a flag of this name was given.
+    fn is_given(&self, name: &str) -> bool {
+        self.given
+            .as_ref()
+            .is_some_and(|given| given.contains(name))
+    }
+
     /// The rules by which jobs are repeated.
     pub fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy {
@@ -224,6 +231,12 @@ impl Settings {
             max_wait: self.max_wait,
             max_outage: self.max_outage,
             max_failures: self.max_failures,
+            stops_slips: match self.max_failures {
+                None => !self.is_given("max-failures"),
+                // The user's own limit stops the run sooner.
+                Some(MaxFailures::Count(most)) => most >= Rules::SLIP,
+                Some(MaxFailures::Percent(_)) => true,
+            },
             limits: Limits {
                 calls: self.max_calls,
                 duration: self.max_duration,

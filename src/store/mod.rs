@@ -50,7 +50,7 @@ pub use lock::{Holder, Lock};
 pub use pace::Noted;
 pub use page::{Page, Wanted};
 pub use queue::{Claim, Group, Offer, Settlement};
-pub use read::{Found, Reader, Record, RunInfo, Stored};
+pub use read::{Found, Reader, Record, RunInfo, Stopped, Stored};
 pub use recheck::Answered;
 pub use recover::Recovered;
 pub use requeue::Filter;
@@ -62,6 +62,7 @@ pub use upgrade::Watch;
 pub use verify::Verdict;
 
 use crate::event::{Counts, Ending};
+use crate::governor::Reason;
 use crate::settings::{Call, Settings};
 use connection::{Mode, doing};
 use error::Result;
@@ -283,7 +284,13 @@ impl Store {
     ///
     /// The database cannot be written.
     pub fn set_call(&mut self, call: &Call) -> Result<()> {
-        self.set("UPDATE run SET call = ?1", &to_json(call))
+        let transaction = self.owner.begin(&self.connection)?;
+        self.connection
+            .execute("UPDATE run SET call = ?1", [to_json(call)])
+            // Successes under the old request say nothing about the new one.
+            .and_then(|_| self.connection.execute("UPDATE pace SET proven = 0", []))
+            .map_err(doing("changing the request"))?;
+        transaction.commit().map_err(doing("committing"))
     }
 
     /// Changes the free settings.
@@ -332,10 +339,24 @@ impl Store {
     pub fn finish(&mut self, ending: &Ending) -> Result<()> {
         if let Some(runner) = self.runner.take() {
             let transaction = self.owner.begin(&self.connection)?;
+            let (now, halt) = (now(), ending.halt());
+            let until = halt.and_then(|halt| match halt.reason {
+                Reason::Wait(wait) => Some(now.saturating_add(wait.as_millis() as i64)),
+                _ => None,
+            });
             self.connection
                 .execute(
-                    "UPDATE runner SET ended = ?1, ending = ?2 WHERE id = ?3",
-                    params![now(), ending.as_str(), runner],
+                    "UPDATE runner SET ended = ?1, ending = ?2, stopped = ?4, stopped_action = ?5, stopped_until = ?6,
+                                       stopped_words = ?7 WHERE id = ?3",
+                    params![
+                        now,
+                        ending.as_str(),
+                        runner,
+                        halt.map(|halt| halt.reason.as_str()),
+                        halt.map(|halt| halt.reason.action().as_str()),
+                        until,
+                        halt.map(|halt| halt.words.as_str()).filter(|words| !words.is_empty()),
+                    ],
                 )
                 .map_err(doing("noting the end"))?;
             transaction.commit().map_err(doing("committing"))?;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::connection::doing;
+use super::connection::{VERSION, doing};
 use super::error::Result;
 use super::{Store, now};
 use crate::event::Flow;
-use crate::governor::{Cost, Found, Memory, Money, Past, Spent, Used};
+use crate::governor::{Action, Cost, Found, Memory, Money, Past, Spent, Used};
+use crate::job::AttemptId;
 
 /// The longest window of a rate: what was spent before it says nothing more.
 const LONGEST_WINDOW: i64 = 86_400;
@@ -24,7 +25,9 @@ pub struct Noted {
     pub found: Found,
     /// Until when the service asked everybody to wait, in milliseconds since 1970.
     pub closed_until: Option<i64>,
-    /// What kept the run from going faster.
+    /// A file has succeeded under the present request.
+    pub proven: bool,
+    /// What kept the run from going faster, as [`crate::governor::Why`] writes it.
     pub limited_by: Option<String>,
     /// The moment that belongs to it, in milliseconds since 1970.
     pub limited_at: Option<i64>,
@@ -40,7 +43,7 @@ impl Store {
     /// The database cannot be read.
     pub fn past(&self) -> Result<Past> {
         let now = now();
-        let noted = noted(&self.connection)?;
+        let noted = noted(&self.connection, VERSION)?;
         Ok(Past {
             spent: spent(&self.connection, now)?,
             closed_for: noted
@@ -49,6 +52,8 @@ impl Store {
                 .filter(|left| !left.is_zero()),
             found: noted.found,
             used: noted.used,
+            proven: noted.proven,
+            stopped_by_guard: stopped_by_guard(&self.connection)?,
         })
     }
 
@@ -104,10 +109,14 @@ fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
         .map_err(doing("reading what was spent"))
 }
 
-/// What the latest runner noted.
-pub(super) fn noted(connection: &Connection) -> Result<Noted> {
-    let columns = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish FROM pace";
-    let row = connection.query_row(columns, [], |row| {
+/// What the latest runner noted, in a database of this version.
+pub(super) fn noted(connection: &Connection, version: i64) -> Result<Noted> {
+    let columns = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish, found_at_once, proven FROM pace";
+    let columns = match version {
+        ..6 => columns.replace("found_at_once, proven", "NULL, 0"),
+        _ => columns.to_owned(),
+    };
+    let row = connection.query_row(&columns, [], |row| {
         Ok(Noted {
             used: Used {
                 calls: row.get(0)?,
@@ -118,7 +127,9 @@ pub(super) fn noted(connection: &Connection) -> Result<Noted> {
             found: Found {
                 rate: row.get(4)?,
                 width: row.get(5)?,
+                at_once: row.get(9)?,
             },
+            proven: row.get(10)?,
             limited_by: row.get(6)?,
             limited_at: row.get(7)?,
             finish: row.get(8)?,
@@ -141,20 +152,23 @@ pub(super) fn remember(
     };
     transaction
         .prepare_cached(
-            "UPDATE pace SET calls = ?1, cost = ?2, worked = ?3, closed_until = ?4, found_rate = ?5, found_width = ?6,
-                             limited_by = ?7, limited_at = ?8, finish = ?9",
+            "UPDATE pace SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3, closed_until = ?4,
+                             found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
+                             found_at_once = ?10, proven = ?11",
         )
         .and_then(|mut statement| {
             statement.execute(params![
                 memory.used.calls,
-                memory.used.cost.0,
+                memory.used.cost,
                 memory.used.worked.as_millis() as i64,
                 memory.closed_for.map(at),
                 memory.found.rate,
                 memory.found.width,
-                flow.limited_by,
+                flow.why.to_string(),
                 flow.moment.map(|moment| now.saturating_add(moment)),
                 flow.finish.map(at),
+                memory.found.at_once,
+                memory.proven,
             ])
         })
         .map_err(doing("remembering the pace"))?;
@@ -175,6 +189,37 @@ pub(super) fn spend(transaction: &Transaction<'_>, cost: &Cost, now: i64) -> Res
         })
         .map_err(doing("noting what was spent"))?;
     Ok(())
+}
+
+/// Takes back what an attempt took of the second in which it was claimed.
+pub(super) fn give_back(
+    transaction: &Transaction<'_>,
+    attempt: AttemptId,
+    cost: &Cost,
+) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE spent SET calls = max(0, calls - ?3), bytes = max(0, bytes - ?4), weight = max(0, weight - ?5)
+             WHERE second = (SELECT max(second) FROM spent, attempt
+                             WHERE job = ?1 AND number = ?2 AND second <= started / 1000)",
+        )
+        .and_then(|mut statement| {
+            let AttemptId { job, number } = attempt;
+            statement.execute(params![job.0, number, cost.calls, cost.bytes, cost.weight])
+        })
+        .map_err(doing("taking back what was spent"))?;
+    Ok(())
+}
+
+/// Returns true where a guard stopped the last runner: all files looked as if they were refused.
+fn stopped_by_guard(connection: &Connection) -> Result<bool> {
+    let action = connection.query_row(
+        "SELECT stopped_action FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",
+        [],
+        |row| row.get::<_, Option<String>>(0),
+    );
+    let action = action.optional().map_err(doing("reading the runners"))?;
+    Ok(action.flatten().as_deref() == Some(Action::Fix.as_str()))
 }
 
 /// Forgets what was spent too long ago to count.

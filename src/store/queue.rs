@@ -78,7 +78,7 @@ impl Store {
             settler: Settler::new(connection),
             peek: Kept::new(
                 connection,
-                "SELECT attempts + 1, position, path, charged, crashes, generation FROM job WHERE id = ?1 AND state = 0",
+                "SELECT attempts + 1, position, path, charged, crashes, generation, failed_before FROM job WHERE id = ?1 AND state = 0",
             ),
             claim: Kept::new(
                 connection,
@@ -159,6 +159,68 @@ impl Group<'_> {
             .map_err(doing("looking for pending jobs"))
     }
 
+    /// Jobs that are pending from a place in the list on, or the last ones of the list: those first that were never
+    /// called. At most some hundreds, for a look elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn elsewhere(&self, from: Option<Position>) -> Result<Vec<JobId>> {
+        const LOOKED_AT: usize = 1000;
+        let sql = match (self.has_drawn, from.is_some()) {
+            (true, _) => {
+                "SELECT id, attempts FROM drawn CROSS JOIN job ON job.id = drawn.job
+                 WHERE state = 0 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
+            }
+            (false, true) => {
+                "SELECT id, attempts FROM job
+                 WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position LIMIT ?2"
+            }
+            (false, false) => {
+                "SELECT id, attempts FROM job
+                 WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
+            }
+        };
+        let from = from.map_or(0, |from| from.0);
+        let mut found: Vec<(JobId, u32)> = self
+            .transaction
+            .prepare_cached(sql)
+            .and_then(|mut statement| {
+                let rows = statement.query_map(params![from, LOOKED_AT], |row| {
+                    Ok((JobId(row.get(0)?), row.get(1)?))
+                })?;
+                rows.collect()
+            })
+            .map_err(doing("looking elsewhere in the list"))?;
+        found.sort_by_key(|(_, attempts)| *attempts > 0);
+        Ok(found.into_iter().map(|(job, _)| job).collect())
+    }
+
+    /// Takes back what an attempt was charged to its job, if that is still pending.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn give_back_charge(&mut self, attempt: AttemptId) -> Result<()> {
+        self.transaction
+            .prepare_cached(
+                "UPDATE job SET charged = charged - 1, not_before = NULL
+                 WHERE id = ?1 AND attempts = ?2 AND state = 0 AND charged > 0",
+            )
+            .and_then(|mut statement| statement.execute(params![attempt.job.0, attempt.number]))
+            .map_err(doing("taking a charge back"))?;
+        Ok(())
+    }
+
+    /// Takes back what an attempt took of the rates, because nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn give_back_usage(&mut self, attempt: AttemptId, cost: Cost) -> Result<()> {
+        pace::give_back(&self.transaction, attempt, &cost)
+    }
+
     /// Where a job's file lies.
     ///
     /// # Errors
@@ -191,6 +253,7 @@ impl Group<'_> {
                     charged: row.get(3)?,
                     crashes: row.get(4)?,
                     generation: row.get(5)?,
+                    failed_before: row.get(6)?,
                 };
                 Ok(Claim {
                     attempt: Attempt {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::de::DeserializeOwned;
 
 use super::body::Filed;
@@ -42,6 +42,21 @@ pub struct RunInfo {
     pub started: Option<i64>,
     /// When and how the latest one ended, if it has.
     pub ended: Option<(i64, String)>,
+    /// Why the latest one stopped early, if a guard or a limit stopped it.
+    pub stopped: Option<Stopped>,
+}
+
+/// The stop of a runner by a guard or a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// The reason, as [`crate::governor::Reason::as_str`] has it.
+    pub reason: String,
+    /// The way out, as [`crate::governor::Action::as_str`] has it.
+    pub action: String,
+    /// The moment until which the service asked to wait, in milliseconds since 1970.
+    pub until: Option<i64>,
+    /// The last failure in the service's own words.
+    pub words: Option<String>,
 }
 
 /// A job with its latest attempt and its result.
@@ -185,7 +200,34 @@ impl Reader {
             runners,
             started,
             ended,
+            stopped: self.stopped()?,
         })
+    }
+
+    /// Reads why the latest runner stopped early. A database of an earlier version does not say.
+    fn stopped(&self) -> Result<Option<Stopped>> {
+        if self.version()? < 6 {
+            return Ok(None);
+        }
+        let columns = "SELECT stopped, stopped_action, stopped_until, stopped_words FROM runner ORDER BY id DESC LIMIT 1";
+        let row = self.connection.query_row(columns, [], |row| {
+            let reason: Option<String> = row.get(0)?;
+            let Some((reason, action)) = reason.zip(row.get(1)?) else {
+                return Ok(None);
+            };
+            Ok(Some(Stopped {
+                reason,
+                action,
+                until: row.get(2)?,
+                words: row.get(3)?,
+            }))
+        });
+        let row = row.optional().map_err(doing("reading the runners"))?;
+        Ok(row.flatten())
+    }
+
+    fn version(&self) -> Result<i64> {
+        connection::version(&self.connection).map_err(doing("reading the version"))
     }
 
     /// What the latest runner noted of its flow. A database that was made before there was such a thing has
@@ -195,12 +237,10 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn noted(&self) -> Result<Noted> {
-        let version =
-            connection::version(&self.connection).map_err(doing("reading the version"))?;
-        if version < 2 {
-            return Ok(Noted::default());
+        match self.version()? {
+            ..2 => Ok(Noted::default()),
+            version => pace::noted(&self.connection, version),
         }
-        pace::noted(&self.connection)
     }
 
     /// Hands over jobs with their results, in list order: those that are done, or all of them.
@@ -271,8 +311,7 @@ impl Reader {
         params: impl rusqlite::Params,
         each: &mut dyn FnMut(&Row<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let version =
-            connection::version(&self.connection).map_err(doing("reading the version"))?;
+        let version = self.version()?;
         // Before that there was no such column.
         let sql = match version {
             ..3 => sql

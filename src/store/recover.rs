@@ -91,7 +91,7 @@ impl Store {
 fn running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, FileName)>> {
     connection
         .prepare(
-            "SELECT id, attempts, charged, crashes, generation, path FROM job
+            "SELECT id, attempts, charged, crashes, generation, path, failed_before FROM job
              WHERE state = 1 AND state <> 2 ORDER BY position",
         )
         .and_then(|mut statement| {
@@ -104,6 +104,7 @@ fn running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, 
                     charged: row.get(2)?,
                     crashes: row.get(3)?,
                     generation: row.get(4)?,
+                    failed_before: row.get(6)?,
                 };
                 Ok((attempt, record, path_from_sql(row, 5)?))
             })?;

@@ -294,6 +294,7 @@ impl Line {
                 charged: self.charged,
                 crashes: self.crashes,
                 generation: self.generation,
+                ..Record::default()
             },
         }))
     }

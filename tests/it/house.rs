@@ -160,17 +160,6 @@ fn drivers_stay_where_they_belong() {
 }
 
 #[test]
-fn no_source_file_is_too_long() {
-    for (file, text) in all_sources() {
-        assert!(
-            text.lines().count() <= 500,
-            "{file} has {} lines",
-            text.lines().count()
-        );
-    }
-}
-
-#[test]
 fn statements_are_not_put_together_from_values() {
     let formatted = [
         "format!(\"SELECT",

@@ -129,6 +129,7 @@ impl Model {
         let mut moved = 0;
         for job in self.jobs.iter_mut().filter(|job| job.state == from) {
             (job.state, job.record.charged, job.record.crashes) = (JobState::Pending, 0, 0);
+            job.record.failed_before |= from == JobState::Failed;
             moved += 1;
         }
         moved

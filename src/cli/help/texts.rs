@@ -19,7 +19,7 @@ const HELP: (&str, &str) = (
 const THREADS: (&str, &str) = ("threads", "Calls at the same time, or auto [default: 8]");
 const RATE: (&str, &str) = (
     "rate",
-    "The pace: 10/s, 600/m, 20MB/s, auto, none; repeatable",
+    "At most this pace, such as 10/s or 20MB/s [default: auto]",
 );
 
 /// Every command, in the order in which `stride --help` lists them.
@@ -180,7 +180,7 @@ pub(crate) const TEXTS: &[Text] = &[
                 "stride set -j 16 --rate 50/s",
             ),
             ("A budget of calls", "stride set --max-calls 10000"),
-            ("No rate any longer", "stride set --rate none"),
+            ("No rate of mine any longer", "stride set --rate auto"),
         ],
         usual: &[],
     },
@@ -325,7 +325,7 @@ pub(crate) const EXITS: &[(&str, &str)] = &[
     ),
     (
         "4",
-        "Stopped early by a guard, a limit or a budget; the rest is pending.",
+        "Stopped early by a guard, a limit or a budget, and a person is needed; the rest is pending.",
     ),
     ("5", "Another process works on this run."),
     (
@@ -337,6 +337,10 @@ pub(crate) const EXITS: &[(&str, &str)] = &[
         "Storage failed during the run; where answers were saved is said.",
     ),
     ("70", "A bug."),
+    (
+        "75",
+        "Stopped early by an outage, a long wait or --until, and it comes back by itself; the rest is pending.",
+    ),
     (
         "130, 143, 129",
         "Stopped by SIGINT, SIGTERM or SIGHUP; everything is safe.",

@@ -4,10 +4,11 @@ mod flights;
 mod late;
 mod view;
 
+use std::mem::discriminant;
 use std::time::Duration;
 
 use stride::event::{Counts, Event, Flow, Settled, Shut, Storage};
-use stride::governor::Closed;
+use stride::governor::Why;
 use stride::job::{FileName, JobState, escaped};
 use stride::settings::show_duration;
 use stride::store::wall_clock;
@@ -18,7 +19,7 @@ pub(crate) use view::{NAMED, View};
 use super::halt;
 use super::signals;
 use super::terminal::{Terminal, counted, grouped, size};
-use super::when::clock;
+use super::why;
 use flights::Flights;
 
 /// How often a plain line is written, in milliseconds.
@@ -27,6 +28,8 @@ pub(crate) const LINE_EVERY: i64 = 10_000;
 const SHOWN_EVERY: i64 = 100;
 /// How long one reason to wait is not said again, in milliseconds.
 const SAID_AGAIN: i64 = 30_000;
+/// A shorter wait is not told.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
 /// How many names a message lists.
 const NAMES: usize = 5;
 
@@ -40,7 +43,7 @@ pub(crate) struct Progress {
     /// When the view was brought up to date, or a plain line was written.
     shown: i64,
     /// What a line last told of the gate, and when.
-    last_gate: Option<(Closed, i64)>,
+    last_gate: Option<(Why, i64)>,
 }
 
 impl Progress {
@@ -88,7 +91,7 @@ impl Progress {
                 self.view.stopping = true;
                 let waiting = format!("waiting for {}", counted(*in_flight as u64, "call"));
                 self.say(&match halt {
-                    Some(halt) => format!("{}; {waiting}", halt::reason(halt)),
+                    Some(halt) => format!("{}; {waiting}", halt::reason(&halt.reason)),
                     None => format!("stopping: {waiting}; press Ctrl-C again to stop now"),
                 });
             }
@@ -143,21 +146,26 @@ impl Progress {
         let Some(Shut { why, wait, message }) = shut else {
             return;
         };
+        let is_outage = why::is_outage(why);
         // The view shows a wait as long as it lasts; an outage needs its cause said all the same.
-        let shown = self.shows && *why == Closed::Throttled;
-        let lately = |(last, at): (Closed, i64)| last == *why && now - at < SAID_AGAIN;
+        let shown = !is_outage && (self.shows || *wait < WORTH_SAYING);
+        let lately = |(last, at): (Why, i64)| {
+            discriminant(&last) == discriminant(why) && now - at < SAID_AGAIN
+        };
         if shown || self.last_gate.is_some_and(lately) {
             return;
         }
         self.last_gate = Some((*why, now));
         let message = escaped(message.as_bytes());
         self.say(&match why {
-            Closed::Throttled => {
-                format!("throttled: {message}; next try in {}", show_duration(*wait))
-            }
-            Closed::Unreachable => {
-                format!("unreachable: {message}; trying again, with one call at a time")
-            }
+            Why::Outage { .. } => format!(
+                "service unavailable: {message}; probing every few seconds, no file is charged"
+            ),
+            Why::Spent(_) => format!(
+                "waiting: no calls left by the service's own count; next try in {}",
+                show_duration(*wait)
+            ),
+            _ => format!("waiting: {message}; next try in {}", show_duration(*wait)),
         });
     }
 
@@ -195,7 +203,7 @@ impl Progress {
 
     fn flow(&mut self, flow: &Flow, now: i64) {
         let at = |after: i64| now.saturating_add(after);
-        self.view.limited_by = limited_by(&flow.limited_by, flow.moment.map(at));
+        self.view.limit = Some((flow.why, flow.moment.map(at)));
         self.view.finish = flow.finish.map(|finish| at(milliseconds(finish)));
     }
 
@@ -231,14 +239,6 @@ impl Drop for Progress {
 
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// What limits a run, with the moment that belongs to it, in milliseconds since 1970.
-pub(crate) fn limited_by(words: &str, moment: Option<i64>) -> String {
-    match moment {
-        Some(moment) => format!("{words} {}", clock(moment)),
-        None => words.to_owned(),
-    }
 }
 
 /// The first few names, and how many more there are.

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use stride::event::Counts;
-use stride::governor::Closed;
+use stride::governor::Why;
 use stride::job::FileName;
 use stride::settings::show_duration;
 
 use super::super::terminal::{counted, grouped};
+use super::super::why::{self, Limit, speed};
 use super::super::width::{cut, cut_front, width};
 use super::late::Late;
 
@@ -16,6 +17,8 @@ use super::late::Late;
 pub(crate) const NAMED: usize = 3;
 /// How long a call has to have been in flight to be named, in milliseconds.
 const SLOW: i64 = 2_000;
+/// The governor's estimate is at most so old.
+const A_LITTLE: Duration = Duration::from_secs(2);
 /// Between what is said in one line.
 const BETWEEN: &str = " · ";
 
@@ -24,10 +27,10 @@ const BETWEEN: &str = " · ";
 pub(crate) struct View {
     pub(crate) counts: Counts,
     pub(crate) late: Late,
-    /// Why nobody may call, and until when.
-    pub(crate) gate: Option<(Closed, i64)>,
-    /// What keeps the run from going faster, in words.
-    pub(crate) limited_by: String,
+    /// Why no call may start, and the moment of the next try.
+    pub(crate) gate: Option<(Why, i64)>,
+    /// Why the run goes no faster.
+    pub(crate) limit: Option<Limit>,
     /// When the last file can be called, at best.
     pub(crate) finish: Option<i64>,
     pub(crate) stopping: bool,
@@ -44,7 +47,7 @@ impl View {
     }
 
     /// Takes note of whether anybody may call.
-    pub(crate) fn set_gate(&mut self, gate: Option<(Closed, i64)>, now: i64) {
+    pub(crate) fn set_gate(&mut self, gate: Option<(Why, i64)>, now: i64) {
         self.late.pause(gate.is_some(), now);
         self.gate = gate;
     }
@@ -138,13 +141,10 @@ impl View {
         let calls = counted(self.counts.running, "call");
         let mut words = Vec::new();
         if let Some((why, until)) = self.gate {
-            let why = match why {
-                Closed::Throttled => "throttled",
-                Closed::Unreachable => "unreachable",
-            };
+            words.push(why::said(&(why, self.moment(&why, until))));
             words.push(match until > now {
-                true => format!("{why}, next try in {}", whole(until - now + 999)),
-                false => format!("{why}, trying"),
+                true => format!("next try in {}", whole(until - now + 999)),
+                false => "trying".to_owned(),
             });
         }
         if self.stopping {
@@ -154,8 +154,13 @@ impl View {
                 1 => "waiting for the last call".to_owned(),
                 _ => format!("waiting for the last {calls}"),
             });
-        } else if self.gate.is_none() && !self.limited_by.is_empty() {
-            words.push(format!("limit: {}", self.limited_by));
+        } else if self.gate.is_none()
+            && let Some(limit) = &self.limit
+        {
+            let limit = why::said(limit);
+            if !limit.is_empty() {
+                words.push(format!("limit: {limit}"));
+            }
         }
         if self.gate.is_none()
             && !self.is_ending()
@@ -165,6 +170,14 @@ impl View {
             words.push(speed(rate));
         }
         words
+    }
+
+    /// The moment that belongs to a closed gate: that of an outage is its beginning.
+    fn moment(&self, why: &Why, until: i64) -> Option<i64> {
+        match &self.limit {
+            Some((limit, since)) if why::is_outage(why) && why::is_outage(limit) => *since,
+            _ => (!why::is_outage(why)).then_some(until),
+        }
     }
 
     /// Whether nothing but the clock is waited for: what is left may not be called yet.
@@ -194,8 +207,8 @@ impl View {
             return Some(Duration::ZERO);
         }
         let opens = match self.gate {
-            Some((Closed::Unreachable, _)) => return None,
-            Some((Closed::Throttled, opens)) => until(opens),
+            Some((why, _)) if why::is_outage(&why) => return None,
+            Some((_, opens)) => until(opens),
             None => Duration::ZERO,
         };
         if pending == 0 {
@@ -203,7 +216,12 @@ impl View {
         }
         let best = self.finish.map_or(Duration::ZERO, until).max(opens);
         if self.is_waiting(now) {
-            return Some(best).filter(|best| !best.is_zero());
+            // The end of a wait alone says nothing about the end of the run.
+            let told = match self.gate {
+                Some(_) => best > opens + A_LITTLE,
+                None => !best.is_zero(),
+            };
+            return told.then_some(best);
         }
         match self.late.files(now) {
             Some(rate) => {
@@ -252,16 +270,6 @@ fn rounded(time: Duration) -> String {
         0..60 => format!("{seconds} s"),
         600..3600 => format!("{} m", seconds / 60),
         seconds => show_duration(Duration::from_secs(seconds)).to_string(),
-    }
-}
-
-/// Calls in the unit in which they are at least one.
-fn speed(rate: f64) -> String {
-    match rate {
-        100.0.. => format!("{} calls/s", grouped(rate as u64)),
-        1.0.. => format!("{rate:.1} calls/s"),
-        0.02.. => format!("{:.1} calls/min", rate * 60.0),
-        _ => format!("{:.1} calls/h", rate * 3600.0),
     }
 }
 

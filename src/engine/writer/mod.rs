@@ -8,14 +8,14 @@ mod look;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::crew::Crew;
+use super::crew::{Crew, Flight};
 use super::schedule::{Decision, HeldBack, Schedule};
 use super::teller::{Teller, flow};
-use super::{Outline, RunError, Urgency, clock, sign};
+use super::{Outline, RunError, Urgency, clock, signal};
 use crate::caller::Cancel;
 use crate::event::{Ending, Storage};
-use crate::governor::{News, Suspect};
-use crate::job::{FileName, JobState, Outcome};
+use crate::governor::{Cost, Ended, Fate, Signal, Suspect};
+use crate::job::{AttemptId, CauseKey, Class, Failure, FileName, JobState, Outcome, said};
 use crate::retry::{Next, RetryPolicy};
 use crate::settings::Settings;
 use crate::store::{Claim, Settlement, Store, StoreError};
@@ -211,7 +211,7 @@ impl<'s> Writer<'s> {
 
     /// Stops because the governor says so: what is in flight may come to its own end.
     fn halt(&mut self) {
-        let Some(halt) = self.schedule.governor.halt().cloned() else {
+        let Some(halt) = self.schedule.halt() else {
             return;
         };
         if self.phase == Phase::Running {
@@ -244,9 +244,18 @@ impl<'s> Writer<'s> {
             }
         }
         let settled = reports.len().min(MOST_IN_GROUP);
-        let mut blamed = Vec::new();
+        let counts = self.store.counts();
+        self.schedule
+            .governor
+            .set_left(counts.pending + counts.running);
+        let (mut blamed, mut excused, mut unsent) = (Vec::new(), Vec::new(), Vec::new());
         for report in &mut reports[..settled] {
-            blamed.extend(self.land(report, now));
+            let landed = self.land(report, now);
+            blamed.extend(landed.blamed);
+            excused.extend(landed.excused);
+            if landed.is_unsent {
+                unsent.push((report.settlement.attempt, landed.cost));
+            }
         }
         let Self {
             store,
@@ -259,8 +268,15 @@ impl<'s> Writer<'s> {
         let mut states = Vec::with_capacity(settled);
         for report in &reports[..settled] {
             let state = group.settle(&report.settlement)?;
-            schedule.finished(state);
+            let failed_before = report.claim.record.failed_before;
+            schedule.finished(report.claim.job.id, failed_before, state);
             states.push(state);
+        }
+        for (attempt, cost) in unsent {
+            group.give_back_usage(attempt, cost)?;
+        }
+        for attempt in excused {
+            group.give_back_charge(attempt)?;
         }
         let mut calls = Vec::new();
         let decision = loop {
@@ -272,7 +288,10 @@ impl<'s> Writer<'s> {
                 break Decision::Wait(Some(now));
             }
             match self.schedule.next(&mut group, now)? {
-                Decision::Call(thread, claim, pass) => calls.push((thread, *claim, pass)),
+                Decision::Call(thread, claim, permit) => calls.push((thread, *claim, permit)),
+                Decision::Blame(suspect) => {
+                    blamed.extend(self.schedule.blame(|other| other == suspect));
+                }
                 Decision::Hire => match self.crew.hire() {
                     Ok(thread) => self.schedule.hired(thread),
                     Err(_) => self.schedule.grow_no_more(),
@@ -280,16 +299,22 @@ impl<'s> Writer<'s> {
                 decision => break decision,
             }
         };
+        // A permit is not kept over a wait: it counts as a call.
+        self.schedule.give_permit_back();
         // Whatever the pace would say to another call, there is none to make.
         let alone = calls.is_empty() && self.crew.in_flight() == 0;
         let suspects = self.schedule.suspects() + blamed.len() as u64;
-        if alone && self.phase == Phase::Running && group.counts().pending == suspects {
-            blamed.extend(self.schedule.settle_suspicion());
+        // In a sample, files that were not drawn are pending too.
+        let only_suspects =
+            group.counts().pending == suspects || matches!(decision, Decision::Nothing);
+        if alone && self.phase == Phase::Running && only_suspects {
+            blamed.extend(self.schedule.settle());
         }
         let mut given_up = Vec::new();
         for held in blamed {
             if group.give_up(held.attempt)? {
-                self.schedule.finished(JobState::Failed);
+                let (job, failed_before) = (held.attempt.job, held.failed_before);
+                self.schedule.finished(job, failed_before, JobState::Failed);
                 given_up.push(held);
             }
         }
@@ -307,9 +332,9 @@ impl<'s> Writer<'s> {
         for HeldBack { attempt, path, .. } in given_up {
             self.teller.gave_up(attempt, path);
         }
-        for (thread, claim, pass) in calls {
+        for (thread, claim, permit) in calls {
             self.teller.claimed(thread, &claim);
-            self.crew.send(thread, claim, pass);
+            self.crew.send(thread, claim, permit);
         }
         self.crew.flush();
         match self.rest(decision, now) {
@@ -339,60 +364,181 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Takes note of an ended call, in memory. Returns the jobs that turn out to be to blame for their refusal.
-    fn land(&mut self, report: &mut Report, now: Duration) -> Vec<HeldBack> {
-        let Report {
-            thread,
-            claim,
-            settlement,
-            panicked,
-        } = report;
-        let mut blamed = Vec::new();
-        let mut held_back = false;
-        if let Outcome::Succeeded(answer) = &settlement.outcome {
+    /// Takes note of an ended call, in memory, and decides about its job.
+    fn land(&mut self, report: &mut Report, now: Duration) -> Landed {
+        let mut landed = Landed::default();
+        if let Outcome::Succeeded(answer) = &report.settlement.outcome {
             self.largest = self.largest.max(answer.body.len());
         }
-        if let Some(flight) = self.crew.land(*thread) {
-            let failure = settlement.outcome.failure();
-            let message = failure.map_or("", |failure| failure.message.as_str());
-            let news = News {
-                sign: sign(&settlement.outcome),
+        let thread = report.thread;
+        if let Some(flight) = self.crew.land(thread) {
+            landed = self.learn(flight, report, now);
+        }
+        let job = &report.claim.job;
+        if report.panicked {
+            self.ending = Ending::Panicked(job.path.clone());
+            self.stop(Urgency::Drain);
+        } else if thread < self.settings.threads.most() {
+            self.schedule.ask(thread);
+        }
+        if self.cancel.is_cancelled() && matches!(report.settlement.outcome, Outcome::InDoubt(_)) {
+            self.cut_off.push(job.path.clone());
+        }
+        landed
+    }
+
+    /// Lets the governor learn from an ended call, and does with its job what follows.
+    fn learn(&mut self, flight: Flight, report: &mut Report, now: Duration) -> Landed {
+        let Report {
+            claim, settlement, ..
+        } = report;
+        let words = settlement.outcome.failure().map(words).unwrap_or_default();
+        let watches = self.schedule.governor.watches_slips();
+        let cause = |failure: &Failure| {
+            if watches {
+                cause_of(failure, &claim.job.path)
+            } else {
+                0
+            }
+        };
+        let signal = signal(&settlement.outcome, cause);
+        let cost = flight.permit.cost();
+        let lesson = self.schedule.governor.ended(
+            flight.permit,
+            Ended {
+                file: claim.job.id,
+                failed_before: claim.record.failed_before,
+                signal,
                 hint: settlement.outcome.hint(),
                 took: settlement.took,
-                message,
-            };
-            let lesson = self.schedule.learn(flight.pass, news, now);
-            self.teller.refusal(&settlement.outcome);
-            blamed = self.schedule.blame(|suspect| match suspect {
-                Suspect::Service => lesson.service_cleared,
-                Suspect::Disk => lesson.disk_cleared,
-            });
-            if let Some(suspect) = lesson.hold_back {
-                held_back = true;
-                settlement.next = Next::Again(Duration::ZERO);
-                self.schedule.hold_back(
-                    settlement.attempt,
-                    claim.job.path.clone(),
-                    suspect,
-                    message,
-                );
+            },
+            now,
+        );
+        self.schedule.note_words(&words);
+        match signal {
+            Signal::Accepted => self.schedule.note_read(claim.job.file.clone()),
+            Signal::Refused { .. } | Signal::Failed | Signal::Unreachable => {
+                self.teller.refusal(&words);
+            }
+            _ => {}
+        }
+        let mut landed = Landed {
+            blamed: self.schedule.blame(|suspect| lesson.clears(suspect)),
+            excused: Vec::new(),
+            is_unsent: !signal.is_sent(),
+            cost,
+        };
+        // Decided by a person or by the answer itself, whatever it says about the service.
+        let is_final = matches!(settlement.next, Next::Done | Next::Hold);
+        let (mut held, mut last) = (None, false);
+        let charged = settlement.record.charged > claim.record.charged;
+        let later = |moment: Duration| Next::Again(moment.saturating_sub(now));
+        match lesson.fate {
+            _ if is_final => {}
+            Fate::ByPolicy => {}
+            Fate::HoldBack(suspect) => held = Some(suspect),
+            Fate::Defer(suspect) => {
+                if charged {
+                    self.schedule.note_charged(settlement.attempt);
+                }
+                held = (settlement.next == Next::Fail).then_some(suspect);
+            }
+            Fate::Again(moment) | Fate::AgainLast(moment) => {
+                settlement.next = later(moment);
+                settlement.record.charged = claim.record.charged;
+                last = matches!(lesson.fate, Fate::AgainLast(_));
+            }
+            Fate::Charge(moment, defers) => {
+                if !charged {
+                    let charged = self.policy.charge(settlement.record, fastrand::f64());
+                    (settlement.next, settlement.record) = charged;
+                }
+                if defers {
+                    self.schedule.note_charged(settlement.attempt);
+                }
+                match settlement.next {
+                    Next::Again(wait) => {
+                        settlement.next = Next::Again(wait.max(moment.saturating_sub(now)));
+                    }
+                    _ if defers => held = Some(Suspect::Outage),
+                    _ => {}
+                }
+            }
+            Fate::Reject => {
+                reject(&mut settlement.outcome);
+                settlement.next = Next::Fail;
             }
         }
-        if let Next::Again(wait) = settlement.next
-            && !held_back
-        {
-            self.schedule
-                .put_back(claim.job.id, claim.job.position, now + wait);
+        let position = claim.job.position;
+        if let Some(suspect) = held {
+            settlement.next = Next::Again(Duration::ZERO);
+            self.schedule.hold_back(HeldBack {
+                attempt: settlement.attempt,
+                path: claim.job.path.clone(),
+                position,
+                failed_before: claim.record.failed_before,
+                suspect,
+                words,
+            });
+        } else if let Next::Again(wait) = settlement.next {
+            if last {
+                self.schedule.put_last(claim.job.id, now + wait);
+            } else {
+                self.schedule.put_back(claim.job.id, position, now + wait);
+            }
         }
-        if *panicked {
-            self.ending = Ending::Panicked(claim.job.path.clone());
-            self.stop(Urgency::Drain);
-        } else if *thread < self.settings.threads.most() {
-            self.schedule.ask(*thread);
+        if lesson.outage {
+            landed.excused = self.schedule.excuse(now);
         }
-        if self.cancel.is_cancelled() && matches!(settlement.outcome, Outcome::InDoubt(_)) {
-            self.cut_off.push(claim.job.path.clone());
-        }
-        blamed
+        landed
+    }
+}
+
+/// The consequences of an ended call for other jobs, and for the usage.
+#[derive(Debug, Default)]
+struct Landed {
+    /// Jobs that turn out to be to blame for their failure.
+    blamed: Vec<HeldBack>,
+    /// Attempts that were charged in an outage.
+    excused: Vec<AttemptId>,
+    /// Nothing was sent: it takes nothing of rates and budgets.
+    is_unsent: bool,
+    cost: Cost,
+}
+
+/// A failure in the service's own words.
+fn words(failure: &Failure) -> String {
+    match said(&failure.body) {
+        said if said.is_empty() || failure.message.contains(&said) => failure.message.clone(),
+        said => format!("{}: {said}", failure.message),
+    }
+}
+
+/// A number that is the same for rejections of the same cause.
+fn cause_of(failure: &Failure, job: &FileName) -> u64 {
+    let key = CauseKey {
+        state: JobState::Failed,
+        class: Some(failure.class),
+        kind: Some(failure.kind.to_owned()),
+        status: failure.status,
+        gist: String::new(),
+    };
+    let id = key.with_words(job, &failure.message, &failure.body).id();
+    u64::from_str_radix(&id, 16).unwrap_or_default()
+}
+
+/// Makes a rejection of a refusal: the service takes other files, and refuses this one again and again.
+fn reject(outcome: &mut Outcome) {
+    if let Outcome::Throttled { failure, .. } = outcome {
+        let failure = Failure {
+            class: Class::Rejected,
+            kind: "refused_again_and_again",
+            message: format!(
+                "{}, again and again while other files were accepted",
+                failure.message
+            ),
+            ..failure.clone()
+        };
+        *outcome = Outcome::Failed(failure);
     }
 }

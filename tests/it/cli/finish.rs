@@ -112,6 +112,29 @@ fn a_run_that_is_stopped_by_a_guard_says_so_in_its_summary() {
     );
     assert!(!summary["error"].as_str().unwrap().is_empty());
     assert_eq!(summary["next"], "stride resume");
+    let stopped = &summary["stopped"];
+    assert_eq!(
+        (&stopped["reason"], &stopped["action"], &stopped["until"]),
+        (&json!("credentials"), &json!("fix"), &json!(null)),
+        "{summary}"
+    );
+    assert!(stopped["words"].as_str().unwrap().contains("401"));
+    assert_eq!(&place.status()["stopped"], stopped);
+    let text = |words| String::from_utf8(place.stride(words).expect(0).stdout).unwrap();
+    let status = text(&["status"]);
+    assert!(
+        status.contains("stopped the service does not accept the credentials (HTTP 401"),
+        "{status}"
+    );
+    assert!(
+        status.contains("; correct that, then: stride resume\n"),
+        "{status}"
+    );
+    let report = text(&["report"]);
+    assert!(
+        report.contains("the service does not accept the credentials. The last answer: HTTP 401"),
+        "{report}"
+    );
 }
 
 #[test]

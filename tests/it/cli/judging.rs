@@ -405,7 +405,11 @@ fn a_run_from_before_goes_on_by_the_same_command() {
         .execute_batch(
             "UPDATE run SET call = json_remove(call, '$.judging', '$.transport', '$.body', '$.pasted');
              DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
-             ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 2;",
+             ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size;
+             ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
+             ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words;
+             ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven;
+             ALTER TABLE job DROP COLUMN failed_before; PRAGMA user_version = 2;",
         )
         .unwrap();
     drop(connection);

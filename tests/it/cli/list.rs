@@ -281,7 +281,7 @@ fn a_run_goes_on_from_another_folder() {
     place.texts(2);
     place.write("else/x", "x");
     let run = place.begin(&["run", "--url", "http://127.0.0.1:9/", "texts"]);
-    run.until_says("unreachable");
+    run.until_says("service unavailable");
     run.signal(rustix::process::Signal::INT);
     run.end().expect(130);
     let elsewhere = |words: &[&str]| {

@@ -153,6 +153,11 @@ fn mask(word: &str) -> String {
     if word.starts_with("in ") && word.ends_with(" s") {
         return "in <time>".to_owned();
     }
+    if let Some(rest) = word.strip_prefix("waiting until ")
+        && let Some((_, reason)) = rest.split_once(", ")
+    {
+        return format!("waiting until <time>, {reason}");
+    }
     for label in [
         "ETA ",
         "next try in ",
@@ -358,7 +363,7 @@ fn a_wait_that_the_service_asks_for_is_shown() {
     let bystander = place.with_bystander(&url);
     place.texts(5);
     let terminal = Terminal::new(&place, 80, &["run", "-j", "1", "--url", &url, "texts"]);
-    terminal.is("throttled", &["throttled"]);
+    terminal.is("throttled", &["next try in"]);
     terminal.press("C-c");
     terminal.until_shows("=> 130");
     terminal.is_clean();

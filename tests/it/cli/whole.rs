@@ -233,7 +233,7 @@ fn a_service_that_comes_back_costs_no_job() {
     drop(api);
     place.texts(20);
     let run = place.begin(&["run", "-j", "4", "--retries", "0", "--url", &url, "texts"]);
-    run.until_says("unreachable");
+    run.until_says("service unavailable");
     let api = FakeApi::start_on(port, |_| Reply::json(1));
     run.end().expect(0);
     assert_eq!(api.requests(), 20);

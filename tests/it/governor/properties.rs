@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use stride::governor::{Cost, Governor, News, Past, Refusal, Sign, Spent, Verdict};
+use stride::governor::{
+    Cost, Ended, Fate, Governor, Kind, Past, Permit, Reason, Refusal, Signal, Spent, Suspect,
+    Verdict,
+};
+use stride::job::JobId;
 
-use super::sim::{Kind, Service, rules, run};
+use super::sim::rules;
 
 /// The most calls in any stretch of time of this length.
 fn most_within(at: &[Duration], window: Duration) -> usize {
@@ -23,35 +27,60 @@ fn most_within(at: &[Duration], window: Duration) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Never above a window, never past a closed gate, and always to the end.
+    /// Never above a window, never before a stated wait is over, and always to the end.
     #[test]
-    fn windows_and_gate_are_kept_and_the_list_ends(
-        kind in prop::sample::select(vec![Kind::Bucket, Kind::Stated, Kind::Left, Kind::Fixed]),
-        limit in 1u32..200,
-        later in 1u32..200,
-        threads in prop::sample::select(vec![1usize, 2, 7, 32, 200, 1000]),
+    fn windows_and_waits_are_kept_and_the_list_ends(
+        threads in 1usize..64,
         second in 1u32..300,
         minute in 20u32..2000,
-        auto in any::<bool>(),
         latency in 1u64..400,
-        calls in 1usize..1500,
+        refused in prop::collection::vec(prop::option::weighted(0.1, 0u64..5000), 50..400),
     ) {
-        let limits = [(0, f64::from(limit)), (7, f64::from(later))];
-        let rates = [format!("{second}/s"), format!("{minute}/m"), "auto".to_owned()];
-        let rates: Vec<&str> = rates.iter().map(String::as_str).take(if auto { 3 } else { 2 }).collect();
-        let seen = run(
-            rules(&rates, threads),
-            &Past::default(),
-            &mut Service::new(kind, &limits),
-            Duration::from_millis(latency),
-            Duration::from_secs(1_000_000),
-            calls,
-        );
-        prop_assert!(seen.ended, "it waits for nothing");
-        prop_assert_eq!(seen.accepted.len(), calls);
-        prop_assert_eq!(seen.early, 0);
-        prop_assert!(most_within(&seen.admitted, Duration::from_secs(1)) <= second as usize);
-        prop_assert!(most_within(&seen.admitted, Duration::from_secs(60)) <= minute as usize);
+        let rates = [format!("{second}/s"), format!("{minute}/m")];
+        let rates: Vec<&str> = rates.iter().map(String::as_str).collect();
+        let mut governor = Governor::new(rules(&rates, threads), &Past::default(), Duration::ZERO);
+        let (mut now, mut closed) = (Duration::ZERO, Duration::ZERO);
+        let (mut made, mut in_flight) = (Vec::new(), std::collections::VecDeque::new());
+        let mut answers = refused.iter();
+        loop {
+            let ends = in_flight.front().map(|(end, _)| *end);
+            match governor.ask(Cost::default(), Kind::New, now, 0) {
+                Verdict::Go(permit) if made.len() < refused.len() => {
+                    prop_assert!(now >= closed, "{now:?} is before {closed:?}");
+                    made.push(now);
+                    in_flight.push_back((now + Duration::from_millis(latency), permit));
+                    continue;
+                }
+                Verdict::Go(permit) => governor.cancel(permit),
+                Verdict::Wait(_, Some(until)) if made.len() < refused.len() && until > now && ends.is_none_or(|end| until < end) => {
+                    now = until;
+                    continue;
+                }
+                Verdict::Wait(..) => {}
+                verdict @ Verdict::Halt(_) => prop_assert!(false, "{verdict:?}"),
+            }
+            let Some((end, permit)) = in_flight.pop_front() else {
+                if made.len() == refused.len() {
+                    break;
+                }
+                now += Duration::from_millis(1);
+                prop_assert!(now < Duration::from_secs(1_000_000), "it waits for nothing");
+                continue;
+            };
+            now = now.max(end);
+            let wait = answers.next().copied().flatten().map(Duration::from_millis);
+            let signal = match wait {
+                Some(wait) => Signal::Refused { wait: Some(wait), unavailable: false },
+                None => Signal::Accepted,
+            };
+            learn(&mut governor, permit, made.len(), signal, now);
+            // A call in flight may still show that the service takes calls again.
+            let closing = governor.closed(now).filter(|_| wait.is_some() && in_flight.is_empty());
+            closed = closing.map_or(Duration::ZERO, |(_, until)| until);
+        }
+        prop_assert_eq!(made.len(), refused.len(), "it waits for nothing");
+        prop_assert!(most_within(&made, Duration::from_secs(1)) <= second as usize);
+        prop_assert!(most_within(&made, Duration::from_secs(60)) <= minute as usize);
     }
 
     /// A clock that jumps back lets nothing through twice, and one that jumps forward makes nobody wait longer.
@@ -66,14 +95,12 @@ proptest! {
             let until = real + after as i64;
             while real < until {
                 let now = Duration::from_millis((real + offset) as u64);
-                match governor.ask(Cost::default(), now, real) {
-                    Verdict::Go => {
-                        let pass = governor.admit(Cost::default(), now);
+                match governor.ask(Cost::default(), Kind::New, now, real) {
+                    Verdict::Go(permit) => {
                         made.push(Duration::from_millis(real as u64));
-                        let news = News { sign: Sign::Succeeded, hint: None, took: Duration::ZERO, message: "" };
-                        governor.learn(pass, news, now, 0.5);
+                        learn(&mut governor, permit, made.len(), Signal::Accepted, now);
                     }
-                    Verdict::Wait(Some(until), _) => {
+                    Verdict::Wait(_, Some(until)) => {
                         prop_assert!(until < Duration::from_millis(real as u64 + 70_000), "{until:?}");
                         real += 20;
                     }
@@ -101,11 +128,9 @@ proptest! {
             let end = now + life;
             while now < end {
                 let at = Duration::from_millis(now);
-                if governor.ask(Cost::default(), at, 0) == Verdict::Go {
-                    let pass = governor.admit(Cost::default(), at);
+                if let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, at, 0) {
                     made.push(now);
-                    let news = News { sign: Sign::Succeeded, hint: None, took: Duration::ZERO, message: "" };
-                    governor.learn(pass, news, at, 0.5);
+                    learn(&mut governor, permit, made.len(), Signal::Accepted, at);
                 } else {
                     now += 10;
                 }
@@ -124,57 +149,68 @@ fn a_key_that_expires_is_refused_a_few_times_and_no_more() {
     let mut in_flight = Vec::new();
     let mut refused = 0;
     for call in 0.. {
-        match governor.ask(Cost::default(), now, 0) {
-            Verdict::Go => in_flight.push((call, governor.admit(Cost::default(), now))),
+        match governor.ask(Cost::default(), Kind::New, now, 0) {
+            Verdict::Go(permit) => in_flight.push((call, permit)),
             Verdict::Wait(..) => {
-                let (call, pass) = in_flight.remove(0);
+                let (call, permit) = in_flight.remove(0);
                 let expired = call >= 500;
                 refused += usize::from(expired);
-                let sign = if expired {
-                    Sign::Refused(Refusal::Auth)
+                let signal = if expired {
+                    Signal::Refusal(Refusal::Auth)
                 } else {
-                    Sign::Succeeded
+                    Signal::Accepted
                 };
-                let news = News {
-                    sign,
-                    hint: None,
-                    took: now,
-                    message: "HTTP 401",
-                };
-                let lesson = governor.learn(pass, news, now, 0.5);
-                assert_eq!(lesson.hold_back.is_some(), expired);
+                let fate = learn(&mut governor, permit, call, signal, now);
+                assert_eq!(fate == Fate::HoldBack(Suspect::Service), expired);
             }
-            Verdict::Stop => break,
+            Verdict::Halt(_) => break,
         }
     }
     assert!(
-        refused + in_flight.len() <= THREADS + 5,
+        refused + in_flight.len() <= THREADS + 9,
         "{refused} and {}",
         in_flight.len()
     );
 }
 
 #[test]
-fn with_a_wrong_key_five_calls_are_made_one_after_the_other() {
+fn with_a_wrong_key_calls_are_made_one_after_the_other_and_elsewhere_before_a_stop() {
     let mut governor = Governor::new(rules(&[], 32), &Past::default(), Duration::ZERO);
     let now = Duration::from_secs(1);
-    let mut calls = 0;
-    while governor.ask(Cost::default(), now, 0) == Verdict::Go {
-        let pass = governor.admit(Cost::default(), now);
+    let (mut calls, mut looks) = (0, 0);
+    while let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, now, 0) {
         calls += 1;
-        assert!(matches!(
-            governor.ask(Cost::default(), now, 0),
-            Verdict::Wait(None, _)
-        ));
-        let news = News {
-            sign: Sign::Refused(Refusal::Auth),
-            hint: None,
-            took: now,
-            message: "HTTP 401",
-        };
-        governor.learn(pass, news, now, 0.5);
+        looks += u32::from(permit.place().is_some());
+        let second = governor.ask(Cost::default(), Kind::New, now, 0);
+        assert!(matches!(second, Verdict::Wait(..)), "{second:?}");
+        learn(
+            &mut governor,
+            permit,
+            calls,
+            Signal::Refusal(Refusal::Auth),
+            now,
+        );
     }
-    assert_eq!(calls, 5);
+    assert_eq!((calls, looks), (7, 2));
+    assert_eq!(governor.halt(), Some(Reason::Refused(Refusal::Auth)));
+}
+
+/// Ends a call for a file of this number.
+fn learn(
+    governor: &mut Governor,
+    permit: Permit,
+    file: usize,
+    signal: Signal,
+    now: Duration,
+) -> Fate {
+    let call = Ended {
+        file: JobId(file as i64),
+        failed_before: false,
+        signal,
+        hint: None,
+        took: Duration::ZERO,
+    };
+    governor.ended(permit, call, now).fate
 }
 
 #[test]
@@ -191,21 +227,24 @@ fn row_41_a_machine_that_sleeps_does_not_work() {
     let mut now = Duration::ZERO;
     for _ in 0..100 {
         now += Duration::from_millis(400);
-        assert_ne!(governor.ask(Cost::default(), now, 0), Verdict::Stop);
+        assert!(!stops(&mut governor, now));
     }
     now += Duration::from_secs(8 * 3600);
-    assert_ne!(
-        governor.ask(Cost::default(), now, 0),
-        Verdict::Stop,
-        "it slept"
-    );
+    assert!(!stops(&mut governor, now), "it slept");
     for _ in 0..100 {
         now += Duration::from_millis(400);
-        governor.ask(Cost::default(), now, 0);
+        stops(&mut governor, now);
     }
-    assert_eq!(
-        governor.ask(Cost::default(), now, 0),
-        Verdict::Stop,
-        "it worked"
-    );
+    assert!(stops(&mut governor, now), "it worked");
+}
+
+fn stops(governor: &mut Governor, now: Duration) -> bool {
+    match governor.ask(Cost::default(), Kind::New, now, 0) {
+        Verdict::Halt(_) => true,
+        Verdict::Wait(..) => false,
+        Verdict::Go(permit) => {
+            governor.cancel(permit);
+            false
+        }
+    }
 }

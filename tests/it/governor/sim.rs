@@ -1,247 +1,636 @@
-//! A simulator: the governor, threads and a service with a limit, in virtual time and without a socket.
+//! A simulator in virtual time: a client with so many workers, a network, and models of services that limit their
+//! callers. Each seed draws limits, latencies, phases and noise anew, for a governor that is tuned to fixed ones fails
+//! at real ones.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
-use stride::governor::{Cost, Governor, News, Pass, Past, Rates, Rules, Sign, Verdict, Width};
-use stride::job::{Hint, Policy};
+use fastrand::Rng;
+use stride::governor::{
+    Cost, Ended, Fate, Governor, Kind, Past, Permit, Rates, Rules, Signal, Verdict, Width,
+};
+use stride::job::{Hint, JobId, Policy};
 
-/// How a service limits its callers.
+/// A limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Limiter {
+    /// The generic cell rate algorithm: so many calls a second, and so many seconds' worth in a row.
+    Gcra { rate: f64, depth: f64 },
+    /// So many calls in any window of so many seconds.
+    Moving { calls: usize, window: f64 },
+    /// The same, where refused calls count too.
+    CountsRefused { calls: usize, window: f64 },
+    /// A present window and the part of the former that overlaps the last `window` seconds; refused calls count too.
+    TwoWindows { calls: usize, window: f64 },
+    /// So many calls in each window.
+    Fixed { calls: usize, window: f64 },
+    /// So many calls at a time.
+    AtOnce(usize),
+    /// This share of the calls is refused at random.
+    Sheds(f64),
+    /// No limit.
+    Open,
+}
+
+/// Statements beside an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A token bucket one second deep, with `Retry-After` in whole seconds.
-    Bucket,
-    /// The same, and every answer states the limit.
-    Stated,
-    /// The same bucket, and every answer says what is left of it and until when, but not the limit.
+pub(super) enum States {
+    Nothing,
+    /// A wait in whole seconds on refusals.
+    RetryAfter,
+    /// The limit with its window, what is left, and the time until that is whole, in whole seconds, on all answers; and a
+    /// wait on refusals.
+    Policy,
+    /// The same without the window.
     Left,
-    /// Windows of a second that begin together.
-    Fixed,
+    /// The same in milliseconds, without a wait on refusals.
+    LeftInMs,
 }
 
-/// A service whose limit may change with time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Latency {
+    Fixed(f64),
+    /// One answer in ten takes long.
+    Bimodal(f64, f64),
+    /// A heavy tail.
+    Pareto(f64),
+}
+
+impl Latency {
+    fn draw(self, rng: &mut Rng) -> f64 {
+        match self {
+            Self::Fixed(time) => time * (0.95 + 0.1 * rng.f64()),
+            Self::Bimodal(short, long) => {
+                if rng.f64() < 0.9 {
+                    short
+                } else {
+                    long
+                }
+            }
+            Self::Pareto(least) => (least / (1.0 - rng.f64()).powf(1.0 / 1.5)).min(5.0),
+        }
+    }
+
+    pub(super) fn mean(self) -> f64 {
+        match self {
+            Self::Fixed(time) => time,
+            Self::Bimodal(short, long) => 0.9 * short + 0.1 * long,
+            Self::Pareto(least) => 2.8 * least,
+        }
+    }
+}
+
+/// The answer of a service that is away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Away {
+    Refuses { status: u16, wait: Option<f64> },
+    Fails,
+    Unreachable,
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct Service {
-    kind: Kind,
-    /// From when on it allows how many calls a second.
-    limits: Vec<(Duration, f64)>,
-    tokens: f64,
-    filled: Duration,
-    window: u64,
-    taken: f64,
+    pub(super) limiter: Limiter,
+    pub(super) states: States,
+    pub(super) latency: Latency,
+    /// The status of refusals.
+    pub(super) status: u16,
+    pub(super) away: Option<(f64, f64, Away)>,
+    /// From this second on the limit is so many times what it was.
+    pub(super) change: Option<(f64, f64)>,
+    /// Other work keeps the client's processor busy now and then.
+    pub(super) stalls: bool,
 }
 
-impl Service {
-    pub(super) fn new(kind: Kind, limits: &[(u64, f64)]) -> Self {
-        let limits: Vec<_> = limits
-            .iter()
-            .map(|(second, limit)| (Duration::from_secs(*second), *limit))
-            .collect();
-        Self {
-            kind,
-            tokens: limits[0].1,
-            limits,
-            filled: Duration::ZERO,
-            window: 0,
-            taken: 0.0,
-        }
-    }
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Answer {
+    Accepted,
+    Refused { status: u16, wait: Option<f64> },
+    Fails,
+    Unreachable,
+}
 
-    pub(super) fn limit(&self, now: Duration) -> f64 {
-        let past = self.limits.iter().rev().find(|(from, _)| *from <= now);
-        past.map_or(self.limits[0].1, |(_, limit)| *limit)
-    }
+struct Server<'s> {
+    service: &'s Service,
+    /// Of the cell rate algorithm: the theoretical time of arrival.
+    arrival: f64,
+    log: VecDeque<f64>,
+    phase: f64,
+    window: i64,
+    count: usize,
+    before: usize,
+    in_flight: usize,
+}
 
-    /// Judges a call that arrives: accepted, or for how long to wait; and what is said about the limit.
-    fn judge(&mut self, now: Duration) -> (Option<Duration>, Option<Hint>) {
-        let limit = self.limit(now);
-        if self.kind == Kind::Fixed {
-            let window = now.as_secs();
-            if window != self.window {
-                (self.window, self.taken) = (window, 0.0);
-            }
-            if self.taken + 1.0 > limit {
-                return (Some(Duration::from_secs(1)), None);
-            }
-            self.taken += 1.0;
-            return (None, None);
+impl Server<'_> {
+    fn answer(&mut self, now: f64, rng: &mut Rng) -> (Answer, Option<Hint>) {
+        if let Some((from, to, away)) = self.service.away
+            && (from..to).contains(&now)
+        {
+            let answer = match away {
+                Away::Refuses { status, wait } => Answer::Refused { status, wait },
+                Away::Fails => Answer::Fails,
+                Away::Unreachable => Answer::Unreachable,
+            };
+            return (answer, None);
         }
-        let gained = (now.saturating_sub(self.filled)).as_secs_f64() * limit;
-        self.tokens = (self.tokens + gained).min(limit.max(1.0));
-        self.filled = now;
-        let accepted = self.tokens >= 1.0;
-        if accepted {
-            self.tokens -= 1.0;
-        }
-        let policy = Policy {
-            calls: limit as u64,
-            window: Duration::from_secs(1),
+        let factor = self
+            .service
+            .change
+            .map_or(1.0, |(at, factor)| if now >= at { factor } else { 1.0 });
+        let (wait, left, reset, policy) = self.judge(now, factor, rng);
+        let whole = |time: f64| time.max(0.001).ceil();
+        let states = self.service.states;
+        let answer = match wait {
+            None => Answer::Accepted,
+            Some(wait) => Answer::Refused {
+                status: self.service.status,
+                wait: (!matches!(states, States::Nothing | States::LeftInMs)).then(|| whole(wait)),
+            },
         };
-        let hint = (self.kind != Kind::Bucket).then(|| Hint {
-            policy: (self.kind == Kind::Stated).then_some(policy),
-            remaining: Some(self.tokens as u64),
-            reset: Some(Duration::from_secs(1)),
+        let reset = match states {
+            States::LeftInMs => reset,
+            _ => whole(reset),
+        };
+        let hint = (!matches!(states, States::Nothing | States::RetryAfter)).then(|| Hint {
+            policy: policy
+                .filter(|_| states == States::Policy)
+                .map(|(calls, window)| Policy {
+                    calls: calls as u64,
+                    window: Duration::from_secs_f64(window),
+                }),
+            remaining: Some(left as u64),
+            reset: Some(Duration::from_secs_f64(reset.max(0.0))),
         });
-        let wait = ((1.0 - self.tokens) / limit).ceil().max(1.0);
-        ((!accepted).then(|| Duration::from_secs_f64(wait)), hint)
+        (answer, hint)
+    }
+
+    /// How long to wait, if refused; what is left; the time until that is whole; the limit in its window.
+    fn judge(
+        &mut self,
+        now: f64,
+        factor: f64,
+        rng: &mut Rng,
+    ) -> (Option<f64>, usize, f64, Option<(usize, f64)>) {
+        let many = |calls: usize| ((calls as f64 * factor) as usize).max(1);
+        match self.service.limiter {
+            Limiter::Open => (None, 1, 0.0, None),
+            Limiter::Sheds(share) => ((rng.f64() < share).then_some(1.0), 1, 0.0, None),
+            Limiter::AtOnce(most) => {
+                let full = self.in_flight >= most;
+                (
+                    full.then_some(1.0),
+                    most.saturating_sub(self.in_flight + 1),
+                    0.0,
+                    None,
+                )
+            }
+            Limiter::Gcra { rate, depth } => {
+                let interval = 1.0 / (rate * factor);
+                let tolerance = (depth - interval).max(0.0) + 1e-6;
+                let arrival = self.arrival.max(now);
+                let over = arrival - now - tolerance;
+                if over <= 0.0 {
+                    self.arrival = arrival + interval;
+                }
+                let used = self.arrival - now;
+                let left = ((depth - used).max(0.0) / interval + 1e-6) as usize;
+                let policy = (((depth * rate * factor) as usize).max(1), depth);
+                ((over > 0.0).then_some(over), left, used, Some(policy))
+            }
+            Limiter::Moving { calls, window } => self.moving(now, many(calls), window, false),
+            Limiter::CountsRefused { calls, window } => self.moving(now, many(calls), window, true),
+            Limiter::Fixed { calls, window } => {
+                self.turn(now, window);
+                let reset = (1.0 - ((now + self.phase) / window).fract()) * window;
+                let full = self.count >= many(calls);
+                self.count += usize::from(!full);
+                (
+                    full.then_some(reset),
+                    many(calls) - self.count,
+                    reset,
+                    Some((many(calls), window)),
+                )
+            }
+            Limiter::TwoWindows { calls, window } => {
+                self.turn(now, window);
+                let rest = 1.0 - ((now + self.phase) / window).fract();
+                self.count += 1;
+                let rate = self.count as f64 + self.before as f64 * rest;
+                let full = rate > many(calls) as f64;
+                (full.then_some(2.0), 0, 2.0, None)
+            }
+        }
+    }
+
+    fn turn(&mut self, now: f64, window: f64) {
+        let number = ((now + self.phase) / window).floor() as i64;
+        if number != self.window {
+            self.before = if number == self.window + 1 {
+                self.count
+            } else {
+                0
+            };
+            (self.window, self.count) = (number, 0);
+        }
+    }
+
+    fn moving(
+        &mut self,
+        now: f64,
+        calls: usize,
+        window: f64,
+        counts_refused: bool,
+    ) -> (Option<f64>, usize, f64, Option<(usize, f64)>) {
+        while self.log.front().is_some_and(|at| *at <= now - window) {
+            self.log.pop_front();
+        }
+        let full = self.log.len() >= calls;
+        let wait = full.then(|| self.log[self.log.len() - calls] + window - now);
+        if !full || counts_refused {
+            self.log.push_back(now);
+        }
+        let reset = self.log.front().map_or(0.0, |first| first + window - now);
+        (
+            wait,
+            calls.saturating_sub(self.log.len()),
+            reset,
+            Some((calls, window)),
+        )
     }
 }
 
-/// A call in flight.
-struct Flight {
-    pass: Pass,
-    began: Duration,
-    sign: Sign,
+/// A client's decision.
+pub(super) enum Next {
+    Call,
+    /// Not before this moment, or before a call has ended.
+    Wait(Option<f64>),
+}
+
+/// Calls a service and learns from its answers.
+pub(super) trait Client {
+    type Call;
+    fn next(&mut self, now: f64) -> Next;
+    fn call(&mut self) -> Self::Call;
+    /// Takes note of an answer; returns for how long the worker sleeps.
+    fn answered(&mut self, now: f64, call: Self::Call, sent: f64, seen: Seen) -> f64;
+    fn failed(&self) -> usize;
+}
+
+/// An answer as a client sees it.
+pub(super) struct Seen {
+    answer: Answer,
     hint: Option<Hint>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
-    Arrive(usize),
-    End(usize),
-    Wake,
-}
+/// `-j` threads; each sleeps as long as it is told, or a second, and calls again.
+#[derive(Default)]
+pub(super) struct Script;
 
-/// What a service saw of a run.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// When each call that was accepted, and each that was refused, arrived.
-    pub(super) accepted: Vec<Duration>,
-    pub(super) refused: Vec<Duration>,
-    /// When each call was let through.
-    pub(super) admitted: Vec<Duration>,
-    /// How many were let through although somebody had been told to wait.
-    pub(super) early: usize,
-    /// Whether the run came to its end instead of waiting for nothing.
-    pub(super) ended: bool,
-}
+impl Client for Script {
+    type Call = ();
 
-impl Seen {
-    pub(super) fn accepted_within(&self, from: f64, to: f64) -> usize {
-        let within = |at: &&Duration| (from..to).contains(&at.as_secs_f64());
-        self.accepted.iter().filter(within).count()
+    fn next(&mut self, _: f64) -> Next {
+        Next::Call
+    }
+
+    fn call(&mut self) {}
+
+    fn answered(&mut self, _: f64, (): (), _: f64, seen: Seen) -> f64 {
+        match seen.answer {
+            Answer::Accepted => 0.0,
+            Answer::Refused { wait, .. } => wait.unwrap_or(1.0),
+            Answer::Fails | Answer::Unreachable => 1.0,
+        }
+    }
+
+    fn failed(&self) -> usize {
+        0
     }
 }
 
-/// Rules that allow everything.
-pub(super) fn rules(rates: &[&str], threads: usize) -> Rules {
+/// The governor, and the files of an endless list.
+pub(super) struct Stride {
+    governor: Governor,
+    permit: Option<Permit>,
+    next: i64,
+    /// Files that are called again, by the moment from which they may be.
+    again: BinaryHeap<Event<i64>>,
+    charged: HashMap<i64, u32>,
+    failed: usize,
+}
+
+impl Stride {
+    pub(super) fn new(rates: &[&str], width: usize) -> Self {
+        Self {
+            governor: Governor::new(rules(rates, width), &Past::default(), Duration::ZERO),
+            permit: None,
+            next: 0,
+            again: BinaryHeap::new(),
+            charged: HashMap::new(),
+            failed: 0,
+        }
+    }
+}
+
+pub(super) fn rules(rates: &[&str], width: usize) -> Rules {
     Rules {
         rates: Rates::read(rates.iter().copied()).unwrap(),
         burst: 1,
-        width: Width::Fixed(threads),
+        width: Width::Fixed(width),
         max_wait: Duration::from_secs(900),
         max_outage: Duration::from_secs(600),
         max_failures: None,
-        limits: Default::default(),
+        stops_slips: true,
+        limits: stride::governor::Limits::default(),
         until: None,
         canary: true,
     }
 }
 
-/// Runs so long, or so many calls, with this latency.
-pub(super) fn run(
-    rules: Rules,
-    past: &Past,
-    service: &mut Service,
-    latency: Duration,
-    length: Duration,
-    calls: usize,
-) -> Seen {
-    // Time begins long before the run.
-    let start = Duration::from_secs(100_000);
-    let threads = match rules.width {
-        Width::Fixed(threads) | Width::Auto(threads) => threads,
+fn seconds(time: f64) -> Duration {
+    Duration::from_secs_f64(time.max(0.0))
+}
+
+impl Client for Stride {
+    type Call = (i64, Permit);
+
+    fn next(&mut self, now: f64) -> Next {
+        match self
+            .governor
+            .ask(Cost::default(), Kind::New, seconds(now), 0)
+        {
+            Verdict::Go(permit) => {
+                self.permit = Some(permit);
+                Next::Call
+            }
+            Verdict::Wait(_, until) => Next::Wait(until.map(|until| until.as_secs_f64())),
+            Verdict::Halt(reason) => panic!("it stops: {reason:?}"),
+        }
+    }
+
+    fn call(&mut self) -> Self::Call {
+        let permit = self.permit.take().unwrap();
+        let now = self.governor.now().as_secs_f64();
+        let due = self.again.peek().is_some_and(|event| event.at <= now);
+        let file = if due && permit.place().is_none() {
+            self.again.pop().unwrap().what
+        } else {
+            self.next += 1;
+            self.next
+        };
+        (file, permit)
+    }
+
+    fn answered(&mut self, now: f64, (file, permit): Self::Call, sent: f64, seen: Seen) -> f64 {
+        let signal = match seen.answer {
+            Answer::Accepted => Signal::Accepted,
+            Answer::Refused { status, wait } => Signal::Refused {
+                wait: wait.map(seconds),
+                unavailable: status == 503,
+            },
+            Answer::Fails => Signal::Failed,
+            Answer::Unreachable => Signal::Unreachable,
+        };
+        let ended = Ended {
+            file: JobId(file),
+            failed_before: false,
+            signal,
+            hint: seen.hint.as_ref(),
+            took: seconds(now - sent),
+        };
+        let lesson = self.governor.ended(permit, ended, seconds(now));
+        if signal == Signal::Accepted {
+            self.charged.remove(&file);
+            return 0.0;
+        }
+        if lesson.outage {
+            self.charged.clear();
+        }
+        let charged = self.charged.entry(file).or_default();
+        let due = match lesson.fate {
+            Fate::Again(at) | Fate::AgainLast(at) => at.as_secs_f64(),
+            Fate::Charge(at, _) => {
+                *charged += 1;
+                at.as_secs_f64()
+            }
+            _ if signal == Signal::Unreachable => now,
+            _ => {
+                *charged += 1;
+                now + 0.5 * f64::from(1 << *charged)
+            }
+        };
+        if *charged > 4 {
+            self.failed += 1;
+        } else {
+            self.again.push(Event {
+                at: due,
+                number: 0,
+                what: file,
+            });
+        }
+        0.0
+    }
+
+    fn failed(&self) -> usize {
+        self.failed
+    }
+}
+
+#[derive(Debug)]
+struct Event<T> {
+    at: f64,
+    number: u64,
+    what: T,
+}
+
+impl<T> PartialEq for Event<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<T> Eq for Event<T> {}
+
+impl<T> PartialOrd for Event<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Event<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other
+            .at
+            .total_cmp(&self.at)
+            .then(other.number.cmp(&self.number))
+    }
+}
+
+enum What<C> {
+    Arrives(C, f64),
+    Leaves(C, f64, Option<Hint>),
+    Answered(C, f64, Seen),
+    Wakes,
+    Free,
+}
+
+/// Calls that arrived, by quarters of a second.
+pub(super) struct Counts {
+    accepted: Vec<u32>,
+    refused: Vec<u32>,
+    pub(super) while_away: u32,
+    pub(super) failed: usize,
+}
+
+impl Counts {
+    const BIN: f64 = 0.25;
+
+    fn sum(counts: &[u32], from: f64, to: f64) -> f64 {
+        let bin = |at: f64| ((at / Self::BIN) as usize).min(counts.len());
+        counts[bin(from)..bin(to)]
+            .iter()
+            .map(|count| f64::from(*count))
+            .sum()
+    }
+
+    pub(super) fn accepted(&self, from: f64, to: f64) -> f64 {
+        Self::sum(&self.accepted, from, to)
+    }
+
+    pub(super) fn refused_share(&self, from: f64, to: f64) -> f64 {
+        let refused = Self::sum(&self.refused, from, to);
+        refused / (refused + self.accepted(from, to)).max(1.0)
+    }
+}
+
+/// Runs a client with so many workers against a service for so many seconds.
+pub(super) fn run<C: Client>(
+    service: &Service,
+    client: &mut C,
+    workers: usize,
+    length: f64,
+    rng: &mut Rng,
+) -> Counts {
+    let phase = match service.limiter {
+        Limiter::Fixed { window, .. } | Limiter::TwoWindows { window, .. } => window * rng.f64(),
+        _ => 0.0,
     };
-    let mut governor = Governor::new(rules, past, start);
-    let mut chance = fastrand::Rng::with_seed(7);
-    let mut events: BinaryHeap<Reverse<(Duration, Event)>> = BinaryHeap::new();
-    let mut idle: VecDeque<usize> = (0..threads).collect();
-    let mut flights: Vec<Option<Flight>> = (0..threads).map(|_| None).collect();
-    let mut closed_until = Duration::ZERO;
-    let mut seen = Seen::default();
-    let (mut left, mut now, mut wakes) = (calls, start, None);
-    loop {
-        while left > 0 && !idle.is_empty() {
-            match governor.ask(Cost::default(), now, 0) {
-                Verdict::Go => {}
-                Verdict::Wait(until, _) => {
-                    let until = until.map(|until| until.max(now));
-                    if until.is_some() && until != wakes {
-                        events.extend(until.map(|until| Reverse((until, Event::Wake))));
-                        wakes = until;
+    let mut server = Server {
+        service,
+        arrival: -1e9,
+        log: VecDeque::new(),
+        phase,
+        window: i64::MIN / 2,
+        count: 0,
+        before: 0,
+        in_flight: 0,
+    };
+    let bins = (length / Counts::BIN) as usize + 2;
+    let mut counts = Counts {
+        accepted: vec![0; bins],
+        refused: vec![0; bins],
+        while_away: 0,
+        failed: 0,
+    };
+    let mut stalls = VecDeque::new();
+    let mut at = 5.0;
+    while service.stalls && at < length {
+        at += 3.0 - 12.0 * (1.0 - rng.f64()).ln();
+        let lasts = 0.3 + 2.7 * rng.f64() * rng.f64();
+        stalls.push_back((at, at + lasts));
+        at += lasts;
+    }
+    let mut queue = BinaryHeap::new();
+    let mut number = 0;
+    let mut push = |queue: &mut BinaryHeap<_>, at: f64, what| {
+        number += 1;
+        queue.push(Event { at, number, what });
+    };
+    let jitter = |rng: &mut Rng, mean: f64| -mean * (1.0 - rng.f64()).ln();
+    let (mut free, mut wake) = (workers, 0.0);
+    push(&mut queue, 0.0, What::Wakes);
+    while let Some(Event { at: now, what, .. }) = queue.pop() {
+        if now > length {
+            break;
+        }
+        while stalls.front().is_some_and(|(_, end)| *end <= now) {
+            stalls.pop_front();
+        }
+        let at_server = matches!(what, What::Arrives(..) | What::Leaves(..));
+        if let Some((_, end)) = stalls
+            .front()
+            .filter(|(begin, _)| now > *begin && !at_server)
+        {
+            push(&mut queue, *end, what);
+            continue;
+        }
+        match what {
+            What::Arrives(call, sent) => {
+                let (answer, hint) = server.answer(now, rng);
+                let is_away = service
+                    .away
+                    .is_some_and(|(from, to, _)| (from..to).contains(&now));
+                counts.while_away += u32::from(is_away);
+                let bin = (now / Counts::BIN) as usize;
+                if answer == Answer::Accepted {
+                    counts.accepted[bin] += 1;
+                    server.in_flight += 1;
+                    let latency = service.latency.draw(rng);
+                    push(&mut queue, now + latency, What::Leaves(call, sent, hint));
+                } else {
+                    counts.refused[bin] += 1;
+                    let back = 0.0005 + jitter(rng, 0.0003);
+                    push(
+                        &mut queue,
+                        now + back,
+                        What::Answered(call, sent, Seen { answer, hint }),
+                    );
+                }
+                continue;
+            }
+            What::Leaves(call, sent, hint) => {
+                server.in_flight -= 1;
+                let back = 0.0001 + jitter(rng, 0.0001);
+                let seen = Seen {
+                    answer: Answer::Accepted,
+                    hint,
+                };
+                push(&mut queue, now + back, What::Answered(call, sent, seen));
+                continue;
+            }
+            What::Answered(call, sent, seen) => {
+                let sleeps = client.answered(now, call, sent, seen);
+                if sleeps > 0.0 {
+                    push(&mut queue, now + sleeps, What::Free);
+                } else {
+                    free += 1;
+                }
+            }
+            What::Free => free += 1,
+            What::Wakes if now >= wake => wake = f64::INFINITY,
+            // An earlier one has taken its place.
+            What::Wakes => continue,
+        }
+        while free > 0 {
+            match client.next(now) {
+                Next::Call => {
+                    free -= 1;
+                    let there = 0.0001 + jitter(rng, 0.0001);
+                    let call = client.call();
+                    push(&mut queue, now + there, What::Arrives(call, now));
+                }
+                Next::Wait(until) => {
+                    if let Some(until) = until.filter(|until| *until < wake - 1e-9) {
+                        wake = until.max(now) + jitter(rng, 0.0002);
+                        push(&mut queue, wake, What::Wakes);
                     }
                     break;
                 }
-                Verdict::Stop => return seen,
-            }
-            let Some(thread) = idle.pop_front() else {
-                break;
-            };
-            left -= 1;
-            let pass = governor.admit(Cost::default(), now);
-            seen.admitted.push(now - start);
-            seen.early += usize::from(now < closed_until);
-            flights[thread] = Some(Flight {
-                pass,
-                began: now,
-                sign: Sign::Nothing,
-                hint: None,
-            });
-            // A commit, and half of the way.
-            let commit = Duration::from_micros(300 + chance.u64(0..1500));
-            events.push(Reverse((now + commit + latency / 2, Event::Arrive(thread))));
-        }
-        if left == 0 && idle.len() == threads {
-            seen.ended = true;
-            return seen;
-        }
-        let Some(Reverse((at, event))) = events.pop() else {
-            return seen;
-        };
-        now = now.max(at);
-        if now > start + length {
-            seen.ended = true;
-            return seen;
-        }
-        match event {
-            Event::Wake if wakes == Some(at) => wakes = None,
-            // A later word has changed when to look again.
-            Event::Wake => continue,
-            Event::Arrive(thread) => {
-                let (wait, hint) = service.judge(now - start);
-                let flight = flights[thread].as_mut().unwrap();
-                flight.hint = hint;
-                flight.sign = match wait {
-                    Some(wait) => Sign::Throttled(Some(wait)),
-                    None => Sign::Succeeded,
-                };
-                let log = if wait.is_some() {
-                    left += 1;
-                    &mut seen.refused
-                } else {
-                    &mut seen.accepted
-                };
-                log.push(now - start);
-                let jitter = latency.mul_f64(chance.f64());
-                events.push(Reverse((
-                    now + latency / 2 + jitter / 4,
-                    Event::End(thread),
-                )));
-            }
-            Event::End(thread) => {
-                let flight = flights[thread].take().unwrap();
-                if let Sign::Throttled(Some(wait)) = flight.sign {
-                    closed_until = closed_until.max(now + wait);
-                }
-                let news = News {
-                    sign: flight.sign,
-                    hint: flight.hint.as_ref(),
-                    took: now - flight.began,
-                    message: "429",
-                };
-                governor.learn(flight.pass, news, now, chance.f64());
-                idle.push_back(thread);
             }
         }
     }
+    counts.failed = client.failed();
+    counts
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stride::event::Flow;
-use stride::governor::{Cost, Found, Memory, Money, Used};
+use stride::governor::{Cost, Found, Memory, Money, Usage, Used, Why};
 use stride::settings::Settings;
 use stride::store::{Reader, StoreError, change_settings};
 
@@ -20,16 +20,18 @@ fn what_is_remembered_is_there_for_the_next_runner() {
         closed_for: Some(Duration::from_secs(90)),
         found: Found {
             rate: Some(48.5),
+            at_once: Some(4),
             width: Some(12),
         },
-        used: Used {
-            calls: 7,
-            cost: Money(1_500_000),
+        used: Usage {
+            calls: 6,
+            cost: 1_500_000,
             worked: Duration::from_secs(60),
         },
+        proven: true,
     };
     let flow = Flow {
-        limited_by: "rate 100/m".to_owned(),
+        why: Why::Rate("100/m".parse().unwrap()),
         moment: Some(-5000),
         finish: Some(Duration::from_secs(600)),
     };
@@ -43,7 +45,13 @@ fn what_is_remembered_is_there_for_the_next_runner() {
     group.remember(&memory, &flow).unwrap();
     group.commit().unwrap();
     let past = store.past().unwrap();
-    assert_eq!((past.found, past.used), (memory.found, memory.used));
+    let used = Used {
+        calls: 6,
+        cost: Money(1_500_000),
+        worked: Duration::from_secs(60),
+    };
+    assert_eq!((past.found, past.used), (memory.found, used));
+    assert!(past.proven && !past.stopped_by_guard);
     let left = past.closed_for.unwrap();
     assert!(
         left > Duration::from_secs(30) && left <= Duration::from_secs(90),
@@ -118,7 +126,8 @@ fn a_database_of_the_first_version_can_be_read_and_is_brought_up_to_date() {
         .execute_batch(
             "DROP VIEW results; DROP TABLE pace; DROP TABLE spent; DROP TABLE columns; DROP TABLE refused;
              ALTER TABLE result DROP COLUMN headers; ALTER TABLE result DROP COLUMN file;
-             ALTER TABLE result DROP COLUMN size; PRAGMA user_version = 1;",
+             ALTER TABLE result DROP COLUMN size; ALTER TABLE job DROP COLUMN failed_before; ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
+    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; PRAGMA user_version = 1;",
         )
         .unwrap();
     let reader = Reader::open(&fixture.database).unwrap();

@@ -4,6 +4,10 @@ use super::*;
 
 const NOW: i64 = 1_800_000_000_000;
 const WIDTHS: [usize; 3] = [40, 80, 200];
+const OUTAGE: Why = Why::Outage {
+    since: Duration::ZERO,
+    every: Duration::from_secs(3),
+};
 
 /// A run that has gone on for a minute, ten calls a second.
 fn view() -> View {
@@ -20,7 +24,7 @@ fn view() -> View {
             ..Counts::default()
         },
         late,
-        limited_by: "threads 8".to_owned(),
+        limit: Some((Why::Threads(8), None)),
         ..View::default()
     }
 }
@@ -47,7 +51,7 @@ fn a_run_is_shown_in_a_few_lines() {
             "━━━━━━━╸─────  60%  ETA 40 s",
             "588 of 1,000 done · 9 failed · 3 held",
             "392 pending · 8 in flight",
-            "limit: threads 8 · 10.0 calls/s",
+            "limit: 8 threads · 10.0 calls/s",
         ],
     );
     shows(
@@ -56,7 +60,7 @@ fn a_run_is_shown_in_a_few_lines() {
         &[
             "━━━━━━━━━━━━━━━╸──────────  60%  ETA 40 s",
             "588 of 1,000 done · 9 failed · 3 held · 392 pending · 8 in flight",
-            "limit: threads 8 · 10.0 calls/s",
+            "limit: 8 threads · 10.0 calls/s",
         ],
     );
     shows(
@@ -65,12 +69,12 @@ fn a_run_is_shown_in_a_few_lines() {
         &[
             "━━━━━━━━━━━━━━━━━━━━━━━━╸───────────────  60%  ETA 40 s",
             "588 of 1,000 done · 9 failed · 3 held · 392 pending · 8 in flight",
-            "limit: threads 8 · 10.0 calls/s",
+            "limit: 8 threads · 10.0 calls/s",
         ],
     );
     assert_eq!(
         view.line(NOW),
-        "588 of 1,000 done, 9 failed, 3 held · ETA 40 s · limit: threads 8 · 10.0 calls/s"
+        "588 of 1,000 done, 9 failed, 3 held · ETA 40 s · limit: 8 threads · 10.0 calls/s"
     );
 }
 
@@ -97,22 +101,46 @@ fn a_large_run_shows_tenths_of_a_hundredth() {
 #[test]
 fn a_pause_says_when_it_ends_and_counts_as_well() {
     let mut view = view();
-    view.set_gate(Some((Closed::Throttled, NOW + 19_001)), NOW);
+    let asked = Why::Asked(Duration::ZERO);
+    view.set_gate(Some((asked, NOW + 19_001)), NOW);
     let later = NOW + 10_000;
     let lines = view.lines(80, later);
     assert!(lines[0].ends_with("60%  ETA 50 s"), "{lines:?}");
-    assert_eq!(lines[2], "throttled, next try in 10 s");
+    let clock = super::super::super::when::clock;
+    let waits = format!(
+        "waiting until {}, as the service asked · next try in 10 s",
+        clock(NOW + 19_001)
+    );
+    assert_eq!(lines[2], waits);
     assert_eq!(
         view.line(later),
-        "588 of 1,000 done, 9 failed, 3 held · throttled, next try in 10 s"
+        format!("588 of 1,000 done, 9 failed, 3 held · {waits}")
     );
-    // Nobody knows how long an outage lasts.
-    view.set_gate(Some((Closed::Unreachable, NOW + 2_000)), NOW);
+    // Without a pace that is known, the end of a wait says nothing about the end of the run.
+    let pace = std::mem::replace(&mut view.late, Late::new(NOW));
+    view.counts.running = 0;
     assert_eq!(end(&view), "ETA unknown");
-    assert_eq!(view.lines(80, NOW)[2], "unreachable, next try in 2 s");
-    assert_eq!(view.lines(80, later)[2], "unreachable, trying");
+    view.finish = Some(NOW + 7_200_000);
+    assert_eq!(end(&view), "ETA 2 h 00 m");
+    (view.late, view.counts.running, view.finish) = (pace, 8, None);
+    // Nobody knows how long an outage lasts.
+    view.set_gate(Some((OUTAGE, NOW + 2_000)), NOW);
+    assert_eq!(end(&view), "ETA unknown");
+    assert_eq!(
+        view.lines(80, NOW)[2],
+        "service unavailable, probing every 3 s · next try in 2 s"
+    );
+    view.limit = Some((OUTAGE, Some(NOW - 5_000)));
+    assert_eq!(
+        view.lines(120, later)[2],
+        format!(
+            "service unavailable since {}, probing every 3 s · trying",
+            clock(NOW - 5_000)
+        )
+    );
+    view.limit = Some((Why::Threads(8), None));
     view.set_gate(None, later);
-    assert_eq!(view.lines(80, later)[2], "limit: threads 8 · 10.0 calls/s");
+    assert_eq!(view.lines(80, later)[2], "limit: 8 threads · 10.0 calls/s");
 }
 
 #[test]
@@ -129,10 +157,10 @@ fn the_end_is_not_before_rates_and_repeats_allow_for_it() {
     // Where only the clock is waited for, it is known, whatever the pace was.
     view.late = Late::new(NOW - 60_000);
     view.late.count(30, 30, NOW - 20_000);
-    let pace = "limit: threads 8 · 30.0 calls/min";
+    let pace = "limit: 8 threads · 30.0 calls/min";
     assert_eq!(view.lines(80, NOW)[2], pace);
     view.counts.running = 0;
-    assert_eq!(view.lines(80, NOW)[2], "limit: threads 8");
+    assert_eq!(view.lines(80, NOW)[2], "limit: 8 threads");
     assert_eq!(end(&view), "ETA unknown");
     view.finish = Some(NOW + 30_000);
     assert_eq!(end(&view), "ETA 30 s");
@@ -232,7 +260,7 @@ proptest! {
         columns in prop::sample::select(&[0, 1, 7, 20, WIDTHS[0], WIDTHS[1], WIDTHS[2]][..]),
         numbers in prop::array::uniform5(0_u64..20_000_000),
         name in "\\PC{0,300}",
-        limited_by in "\\PC{0,300}",
+        threads in 0..10_000_usize,
         age in 0..1_000_000_000_i64,
         gate in 0..3_usize,
         stopping: bool,
@@ -240,8 +268,8 @@ proptest! {
         let [done, failed, held, pending, running] = numbers;
         let view = View {
             counts: Counts { total: numbers.iter().sum(), done, failed, held, pending, running, ..Counts::default() },
-            gate: [None, Some((Closed::Throttled, NOW + age)), Some((Closed::Unreachable, NOW))][gate],
-            limited_by,
+            gate: [None, Some((Why::Asked(Duration::ZERO), NOW + age)), Some((OUTAGE, NOW))][gate],
+            limit: Some((Why::Threads(threads), None)),
             finish: Some(NOW + age),
             stopping,
             slowest: vec![(name.as_str().into(), NOW - age); NAMED],

@@ -1,0 +1,155 @@
+//! The reason why a run goes no faster, in words. Moments are milliseconds since 1970.
+
+use stride::governor::Why;
+use stride::store::Noted;
+
+use super::terminal::{counted, grouped};
+use super::when::clock;
+
+/// A reason, and the moment that belongs to it.
+pub(crate) type Limit = (Why, Option<i64>);
+
+/// Reads the reason that a runner noted. Returns `None` for the words of stride 0.1.0.
+pub(crate) fn noted(noted: &Noted) -> Option<Limit> {
+    let why = noted.limited_by.as_deref()?.parse().ok()?;
+    Some((why, noted.limited_at))
+}
+
+/// Returns the words for a reason, empty where nothing limits the run.
+pub(crate) fn said((why, moment): &Limit) -> String {
+    let waiting = |reason: &str| match moment {
+        Some(moment) => format!("waiting until {}, {reason}", clock(*moment)),
+        None => format!("waiting, {reason}"),
+    };
+    match why {
+        Why::Threads(threads) => counted(*threads as u64, "thread"),
+        Why::AtOnce(calls) => format!(
+            "{} at a time, as the service allows",
+            counted(*calls as u64, "call")
+        ),
+        Why::Rate(rate) => format!("rate {rate}"),
+        Why::Found(rate) => format!("{}, found", speed(*rate)),
+        Why::Rising => "the pace rises after a pause".to_owned(),
+        Why::Asked(_) => waiting("as the service asked"),
+        Why::Refused(_) => waiting("the service refused a call"),
+        Why::Spent(_) => waiting("no calls left by the service's own count"),
+        Why::Outage { every, .. } => {
+            let since = moment.map(|since| format!(" since {}", clock(since)));
+            format!(
+                "service unavailable{}, probing every {} s",
+                since.unwrap_or_default(),
+                (every.as_secs_f64() * 10.0).round() / 10.0
+            )
+        }
+        Why::First => "the first call goes alone".to_owned(),
+        Why::Looking => "looking elsewhere in the list".to_owned(),
+        Why::Room => "too little room on the disk".to_owned(),
+        Why::Share => "the calls granted to this runner are used up".to_owned(),
+        Why::Work => moment.map_or_else(String::new, |moment| {
+            format!("the next file waits until {}", clock(moment))
+        }),
+    }
+}
+
+/// Returns true where the gate is closed for all calls.
+pub(crate) fn is_wait(why: &Why) -> bool {
+    matches!(
+        why,
+        Why::Asked(_) | Why::Refused(_) | Why::Spent(_) | Why::Outage { .. }
+    )
+}
+
+/// Returns true for an outage: nobody knows when it ends.
+pub(crate) fn is_outage(why: &Why) -> bool {
+    matches!(why, Why::Outage { .. })
+}
+
+/// A pace in the unit in which it is at least one.
+pub(crate) fn speed(rate: f64) -> String {
+    match rate {
+        100.0.. => format!("{} calls/s", grouped(rate as u64)),
+        1.0.. => format!("{rate:.1} calls/s"),
+        0.02.. => format!("{:.1} calls/min", rate * 60.0),
+        _ => format!("{:.1} calls/h", rate * 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stride::governor::Rate;
+
+    use super::*;
+
+    const MOMENT: i64 = 1_800_000_000_000;
+
+    fn noted_as(line: &str) -> Option<Limit> {
+        noted(&Noted {
+            limited_by: Some(line.to_owned()),
+            limited_at: Some(MOMENT),
+            ..Noted::default()
+        })
+    }
+
+    #[test]
+    fn every_reason_is_said_as_well_when_it_is_read_back() {
+        let at = clock(MOMENT);
+        let outage = Why::Outage {
+            since: Duration::ZERO,
+            every: Duration::from_secs(3),
+        };
+        let rate = Rate::per_second(10.0);
+        for (why, words) in [
+            (Why::Threads(1), "1 thread".to_owned()),
+            (
+                Why::AtOnce(4),
+                "4 calls at a time, as the service allows".to_owned(),
+            ),
+            (Why::Rate(rate), "rate 10/s".to_owned()),
+            (Why::Found(49.25), "49.2 calls/s, found".to_owned()),
+            (Why::Rising, "the pace rises after a pause".to_owned()),
+            (
+                Why::Asked(Duration::ZERO),
+                format!("waiting until {at}, as the service asked"),
+            ),
+            (
+                Why::Refused(Duration::ZERO),
+                format!("waiting until {at}, the service refused a call"),
+            ),
+            (
+                Why::Spent(Duration::ZERO),
+                format!("waiting until {at}, no calls left by the service's own count"),
+            ),
+            (
+                outage,
+                format!("service unavailable since {at}, probing every 3 s"),
+            ),
+            (Why::First, "the first call goes alone".to_owned()),
+            (Why::Looking, "looking elsewhere in the list".to_owned()),
+            (Why::Room, "too little room on the disk".to_owned()),
+            (
+                Why::Share,
+                "the calls granted to this runner are used up".to_owned(),
+            ),
+            (Why::Work, format!("the next file waits until {at}")),
+        ] {
+            assert_eq!(said(&(why, Some(MOMENT))), words);
+            assert_eq!(said(&noted_as(&why.to_string()).unwrap()), words);
+        }
+        assert_eq!(said(&(Why::Work, None)), "");
+    }
+
+    #[test]
+    fn the_words_of_an_earlier_version_say_nothing() {
+        for line in [
+            "",
+            "the service asked to wait until",
+            "threads",
+            "next file at",
+        ] {
+            assert_eq!(noted_as(line), None, "{line}");
+        }
+        assert_eq!(noted(&Noted::default()), None);
+    }
+}
