@@ -8,7 +8,7 @@ pub(crate) const ERROR: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
 /// Not everything is done.
 pub(crate) const INCOMPLETE: u8 = 3;
-/// Stopped early by a guard, a limit or a budget, and somebody has to do something; the rest is pending.
+/// Stopped early by a guard, a limit or a budget: the user has to act; the rest is pending.
 pub(crate) const HALTED: u8 = 4;
 /// Another runner has this database.
 pub(crate) const BUSY: u8 = 5;

@@ -60,7 +60,7 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     } = *work;
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
-    // A call that was not sent is none.
+    // Calls that were not sent do not count.
     let calls = reader.noted()?.used.calls.saturating_sub(calls_before);
     terminal.say(&format!(
         "{}; {} in {}",

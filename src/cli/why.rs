@@ -59,7 +59,7 @@ pub(crate) fn is_wait(why: &Why) -> bool {
     )
 }
 
-/// Returns true for an outage: nobody knows when it ends.
+/// Returns true for an outage, whose end is unknown.
 pub(crate) fn is_outage(why: &Why) -> bool {
     matches!(why, Why::Outage { .. })
 }

@@ -62,7 +62,7 @@ pub(super) enum Decision {
     Call(usize, Box<Claim>, Permit),
     /// One more thread would be of use.
     Hire,
-    /// Nobody calls until this moment, or until a call that is in flight has ended.
+    /// No call starts before this moment, or before a call in flight has ended.
     Wait(Option<Duration>),
     /// No job is left to be claimed.
     Nothing,

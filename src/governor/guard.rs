@@ -1,9 +1,9 @@
-//! Tells a file's own failure from everybody's.
+//! Tells a file's own failure from one that every file would have.
 //!
-//! A failure that may be everybody's begins a streak of different files. Only a call that was made after the streak
-//! began can end it well: then the files were to blame. When the streak is long enough, one call goes elsewhere in the
-//! list, to a file that has not failed. If that fails too, the trouble is everybody's: an outage is waited for, and
-//! anything else stops the run. Until then no file fails for it.
+//! A failure that may not be the file's own begins a streak of different files. A call that was made after the streak
+//! began and succeeds ends it: the files were at fault. When the streak is long enough, one call goes elsewhere in the
+//! list, to a file that has not failed. If that fails too, the service or the request is at fault: the run waits for the
+//! end of an outage, and stops for anything else. Until then no file fails.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -119,7 +119,7 @@ pub(super) enum Ruling {
     Own,
     /// That is not known yet.
     HoldBack,
-    /// It is everybody's.
+    /// The service or the request is at fault.
     Stop(Reason),
 }
 

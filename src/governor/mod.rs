@@ -20,15 +20,18 @@
 //! | module | purpose |
 //! | --- | --- |
 //! | `budget` | calls, money and time that the run may use, over all its runners |
-//! | `guard` | tells a file's own failure from everybody's |
+//! | `guard` | tells a file's own failure from one that every file would have |
 //! | `pace` | closes and opens the gate, and finds the limits |
+//! | `at_once`, `shedding` | the evidence for two things that are no limit on the rate |
 //! | `width` | finds the calls at a time that raise throughput, for `-j auto` |
 //! | `window` | keeps the rates that the user gave |
 
+mod at_once;
 mod budget;
 mod guard;
 mod pace;
 mod rate;
+mod shedding;
 mod types;
 mod width;
 mod window;

@@ -17,6 +17,9 @@
 //!
 //! Moments are seconds since a fixed moment.
 
+use super::at_once::AtOnce;
+use super::shedding::Shedding;
+
 /// The stamp on a call that was let through.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Stamp {
@@ -318,7 +321,7 @@ impl Pace {
         }
     }
 
-    /// A call came to nothing that could be learnt from.
+    /// A call ended without an answer that says anything about the service.
     pub(super) fn lost(&mut self, stamp: Stamp) {
         if let Some(closed) = &mut self.closed
             && stamp.probe
@@ -630,140 +633,5 @@ impl Meter {
         let from = if self.from == 0.0 { opened } else { self.from };
         let before = self.before.map_or(0.0, |_| Self::STRETCH);
         (self.calls + self.before.unwrap_or(0.0)) / (now - from + before).max(0.005)
-    }
-}
-
-/// A limit on the calls at a time.
-#[derive(Debug)]
-struct AtOnce {
-    most: Option<usize>,
-    /// The fewest calls in flight beside which one was refused, since the gate opened.
-    least_refused: usize,
-    /// Accepted calls by the number in flight, since the gate opened.
-    accepted: Vec<u32>,
-    /// Calls above the limit that were accepted in a row.
-    above: u32,
-    /// How often it was found and wrong.
-    wrong: u32,
-}
-
-impl Default for AtOnce {
-    fn default() -> Self {
-        Self {
-            most: None,
-            least_refused: usize::MAX,
-            accepted: Vec::new(),
-            above: 0,
-            wrong: 0,
-        }
-    }
-}
-
-impl AtOnce {
-    /// After so many mistakes it is not looked for any more.
-    const MISTAKES: u32 = 2;
-    /// At most one in so many accepted calls may have been above the limit.
-    const EXCEPTIONS: u32 = 20;
-
-    fn begin(&mut self) {
-        self.accepted.clear();
-        self.least_refused = usize::MAX;
-        self.above = 0;
-    }
-
-    fn accepted(&mut self, in_flight: usize) {
-        if self.wrong < Self::MISTAKES {
-            if self.accepted.len() <= in_flight {
-                self.accepted.resize(in_flight + 1, 0);
-            }
-            self.accepted[in_flight] += 1;
-        }
-    }
-
-    fn refused(&mut self, in_flight: usize) {
-        self.least_refused = self.least_refused.min(in_flight);
-    }
-
-    /// Returns true where three calls in a row went through above the limit.
-    fn is_passed(&mut self, in_flight: usize) -> bool {
-        if self.most.is_some_and(|most| in_flight > most + 1) {
-            self.above += 1;
-        }
-        self.above >= 3
-    }
-
-    fn wrong(&mut self) {
-        self.most = None;
-        self.above = 0;
-        self.wrong += 1;
-    }
-
-    /// The limit, where refusals came only above it.
-    fn bound(&self) -> Option<usize> {
-        let least = self.least_refused;
-        if self.wrong >= Self::MISTAKES || !(2..usize::MAX).contains(&least) {
-            return None;
-        }
-        let all: u32 = self.accepted.iter().sum();
-        let above: u32 = self.accepted.iter().skip(least).sum();
-        (above * Self::EXCEPTIONS <= all).then_some(least - 1)
-    }
-}
-
-/// Load shedding: refusals at random.
-#[derive(Debug)]
-struct Shedding {
-    is_on: bool,
-    /// Short runs in a row, and how many of them are needed.
-    short: u32,
-    needed: u32,
-    accepted: u32,
-    refused: u32,
-}
-
-impl Default for Shedding {
-    fn default() -> Self {
-        Self {
-            is_on: false,
-            short: 0,
-            needed: 4,
-            accepted: 0,
-            refused: 0,
-        }
-    }
-}
-
-impl Shedding {
-    /// A run of no more accepted calls is short: where one in six is refused, 99 % of the runs are.
-    const SHORT: u64 = 24;
-    /// Answers, at least, after which it is decided whether it still goes on.
-    const TRIAL: u32 = 24;
-
-    fn ran(&mut self, is_short: bool) {
-        self.short = if is_short { self.short + 1 } else { 0 };
-        if self.short >= self.needed {
-            (self.is_on, self.short, self.accepted, self.refused) = (true, 0, 0, 0);
-        }
-    }
-
-    /// Counts an answer to one of so many calls in flight; returns true where most are refused, so that it is no
-    /// shedding after all.
-    fn ends(&mut self, accepted: bool, in_flight: usize) -> bool {
-        if accepted {
-            self.accepted += 1;
-        } else {
-            self.refused += 1;
-        }
-        let trial = Self::TRIAL.max(2 * in_flight as u32);
-        if self.accepted + self.refused < trial {
-            return false;
-        }
-        let ends = self.refused > self.accepted;
-        (self.accepted, self.refused) = (0, 0);
-        if ends {
-            self.is_on = false;
-            self.needed *= 2;
-        }
-        ends
     }
 }
