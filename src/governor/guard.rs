@@ -153,12 +153,8 @@ impl Refusals {
         self.count >= Self::OWN
     }
 
-    pub(super) fn are_many(&self) -> bool {
-        self.count >= Self::MOST
-    }
-
     pub(super) fn are_enough(&self, now: Duration) -> bool {
-        self.are_many() && now.saturating_sub(self.since) >= Self::LONGEST
+        self.count >= Self::MOST && now.saturating_sub(self.since) >= Self::LONGEST
     }
 }
 

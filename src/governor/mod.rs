@@ -60,10 +60,11 @@ const LONGEST_TURN: Duration = Duration::from_secs(30);
 const LONGEST_SPREAD: Duration = Duration::from_secs(60);
 /// The pace stays so much below a stated limit: the service's clock is not ours.
 const BELOW_STATED: f64 = 0.99;
-/// A refused file is called again so much later than the gate opens, doubled for each refusal of its own, and at most
-/// so much: another file goes first.
+/// A refused file is called again so much later than the gate opens, doubled for each refusal of its own, so that another
+/// file goes first; at most so much later, and after ten refusals at most so much.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-const LONGEST_AFTER_REFUSAL: Duration = Duration::from_secs(5);
+const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+const LATE_AFTER_REFUSAL: Duration = Duration::from_secs(30);
 
 /// Decides about every call of one account at a service. See the module's documentation.
 #[derive(Debug)]
@@ -541,19 +542,21 @@ impl Governor {
             }
         }
         let opens = self.pace.closed().map_or(now, |(.., until)| seconds(until));
-        let after = AFTER_REFUSAL.saturating_mul(1 << own.count.min(10));
+        let most = match own.count {
+            ..10 => SOON_AFTER_REFUSAL,
+            _ => LATE_AFTER_REFUSAL,
+        };
+        let after = AFTER_REFUSAL
+            .saturating_mul(1 << own.count.min(10))
+            .min(most);
         let asked = now.saturating_add(wait.unwrap_or_default());
-        let again = opens
-            .max(asked)
-            .saturating_add(after.min(LONGEST_AFTER_REFUSAL));
+        let again = opens.max(asked).saturating_add(after);
         lesson.fate = match lesson.fate {
             // An outage has no file wait for the others.
             Fate::Again(_) => Fate::Again(opens.max(asked)),
             _ if unavailable && self.pace.sheds() => Fate::Again(again),
-            // A 503 without a stated wait is charged; and so is any that goes on where no other file can show an outage.
-            fate if unavailable
-                && (wait.is_none() || own.are_many() && self.guard.is_on_its_own()) =>
-            {
+            // A 503 that names no wait is charged like any passing failure.
+            fate if unavailable && wait.is_none() => {
                 Fate::Charge(again, matches!(fate, Fate::Defer(_)))
             }
             _ if own.are_enough(now) => Fate::Reject,
