@@ -63,7 +63,7 @@ const BELOW_STATED: f64 = 0.99;
 /// A refused file is called again so much later than the gate opens, doubled for each refusal of its own, so that another
 /// file goes first; at most so much later, and after ten refusals at most so much.
 const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(4);
 const LATE_AFTER_REFUSAL: Duration = Duration::from_secs(30);
 
 /// Decides about every call of one account at a service. See the module's documentation.
