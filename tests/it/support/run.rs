@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
 use stride::event::Ending;
@@ -12,6 +12,8 @@ use stride::retry::{DoubtPolicy, RetryPolicy};
 use stride::settings::{Call, Settings};
 use stride::store::{Claim, Loaded, Lock, NewRun, Reader, Settlement, Store, StoreError};
 use tempfile::TempDir;
+
+use super::LIMIT;
 
 /// The bystander's name: one that careless SQL would trip over.
 pub(crate) const BYSTANDER: &str = "by'stander\" % _ ? ;--.txt";
@@ -116,8 +118,21 @@ impl Fixture {
         Store::open(Lock::acquire(&self.database)?)
     }
 
+    /// Opens the store. A program that another test starts holds this process's locks between its fork and its exec, so a
+    /// lock of this process's own is waited for.
     pub(crate) fn open(&self) -> Store {
-        self.try_open().unwrap()
+        let began = Instant::now();
+        loop {
+            match self.try_open() {
+                Err(StoreError::Busy {
+                    holder: Some(holder),
+                    ..
+                }) if holder.pid == std::process::id() && began.elapsed() < LIMIT => {
+                    std::thread::yield_now();
+                }
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     /// A store whose runner has begun.
