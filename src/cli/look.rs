@@ -33,6 +33,12 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
 }
 
 #[derive(Serialize)]
+struct RefusedJson {
+    file: String,
+    times: u32,
+}
+
+#[derive(Serialize)]
 struct StatusJson<'r> {
     #[serde(flatten)]
     counts: Counts,
@@ -47,6 +53,8 @@ struct StatusJson<'r> {
     limit: Option<String>,
     /// Until when the service asked everybody to wait.
     closed_until: Option<String>,
+    /// The file that the service refused most often while it took others.
+    refused: Option<RefusedJson>,
     /// When the last file can be called at best.
     earliest_end: Option<String>,
     calls: u64,
@@ -95,6 +103,10 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             rate: info.settings.rates.to_string(),
             limit,
             closed_until: closed.map(timestamp),
+            refused: noted.refused.as_ref().map(|(file, times)| RefusedJson {
+                file: file.to_string(),
+                times: *times,
+            }),
             earliest_end: noted.finish.filter(|_| holder.is_some()).map(timestamp),
             calls: noted.used.calls,
             cost: noted.used.cost.to_string(),
@@ -152,6 +164,18 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
                     closed.map(|until| format!("the service asked to wait until {}", clock(until)))
                 })
                 .unwrap_or_default(),
+        ),
+        (
+            "refused",
+            noted
+                .refused
+                .as_ref()
+                .map_or_else(String::new, |(file, times)| {
+                    format!(
+                        "{file}: {} while others were accepted; it is called last",
+                        counted(u64::from(*times), "time")
+                    )
+                }),
         ),
     ];
     let result = lines

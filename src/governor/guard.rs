@@ -508,18 +508,29 @@ impl Guard {
 
     /// The service refused a call of this file for its limits. Returns the refusals that are the file's own.
     pub(super) fn throttled(&mut self, file: JobId, now: Duration) -> Refusals {
-        let (successes, alone) = (self.successes, self.is_on_its_own());
+        let successes = self.successes;
+        let (alone, few) = (self.is_on_its_own(), self.left < Self::MANY as u64);
         let refusals = self.refused.entry(file).or_insert(Refusals {
             count: 0,
             since: now,
             successes: u64::MAX,
         });
-        // The first one counts, and each before which others were accepted; later on all, for it is called last.
-        if refusals.successes != successes || refusals.are_own() || alone {
+        // The first one counts, and each before which others were accepted; later on all, for it is called last. Where
+        // few files are left, one time is enough: soon there is no other that could be accepted.
+        let others = refusals.successes != successes;
+        if others || refusals.are_own() || alone || few && refusals.count > 1 {
             refusals.count += 1;
         }
         refusals.successes = successes;
         *refusals
+    }
+
+    /// The file with the most refusals of its own, and how many they are.
+    pub(super) fn most_refused(&self) -> Option<(JobId, u32)> {
+        let refused = self.refused.iter();
+        let own = refused.filter(|(_, refusals)| refusals.are_own());
+        own.map(|(file, refusals)| (*file, refusals.count))
+            .max_by_key(|(file, count)| (*count, file.0))
     }
 
     /// Only files that were held back are left. Returns the reason to stop, where no call at all was accepted.

@@ -690,6 +690,7 @@ impl Governor {
             found: self.found(),
             used,
             proven: self.guard.has_succeeded(),
+            refused: self.guard.most_refused(),
         }
     }
 }

@@ -89,6 +89,8 @@ pub struct Memory {
     pub used: Usage,
     /// A file has succeeded under the present request.
     pub proven: bool,
+    /// The file that was refused most often while others were accepted, and how often.
+    pub refused: Option<(JobId, u32)>,
 }
 
 /// The purpose of a call.

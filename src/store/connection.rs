@@ -15,13 +15,14 @@ use super::error::Result;
 use super::lock::with_suffix;
 
 /// The migrations, in order: append-only. The schema's version is the number of those applied.
-pub(super) const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_governor.sql"),
     include_str!("../../migrations/0003_requests.sql"),
     include_str!("../../migrations/0004_plain_checks.sql"),
     include_str!("../../migrations/0005_results_view.sql"),
     include_str!("../../migrations/0006_stops.sql"),
+    include_str!("../../migrations/0007_refused.sql"),
 ];
 
 /// The schema version that this program writes.

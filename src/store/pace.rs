@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::connection::{VERSION, doing};
 use super::error::Result;
-use super::{Store, now};
+use super::{Store, now, path_from_sql};
 use crate::event::Flow;
 use crate::governor::{Action, Cost, Found, Memory, Money, Past, Spent, Used};
-use crate::job::AttemptId;
+use crate::job::{AttemptId, FileName};
 
 /// The longest window of a rate: what was spent before it says nothing more.
 const LONGEST_WINDOW: i64 = 86_400;
@@ -33,6 +34,8 @@ pub struct Noted {
     pub limited_at: Option<i64>,
     /// When the last file could be called at best, in milliseconds since 1970.
     pub finish: Option<i64>,
+    /// The file that the service refused most often while it took others, and how often.
+    pub refused: Option<(FileName, u32)>,
 }
 
 impl Store {
@@ -111,12 +114,21 @@ fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
 
 /// What the latest runner noted, in a database of this version.
 pub(super) fn noted(connection: &Connection, version: i64) -> Result<Noted> {
-    let columns = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish, found_at_once, proven FROM pace";
-    let columns = match version {
-        ..6 => columns.replace("found_at_once, proven", "NULL, 0"),
-        _ => columns.to_owned(),
+    let newer = match version {
+        ..6 => "NULL, 0, NULL, 0",
+        6 => "found_at_once, proven, NULL, 0",
+        _ => {
+            "found_at_once, proven, (SELECT path FROM job WHERE id = refused_job AND state < 2), refused_times"
+        }
     };
-    let row = connection.query_row(&columns, [], |row| {
+    let query = format!(
+        "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish, {newer} FROM pace"
+    );
+    let row = connection.query_row(&query, [], |row| {
+        let refused = match row.get_ref(11)? {
+            ValueRef::Null => None,
+            _ => Some((path_from_sql(row, 11)?, row.get(12)?)),
+        };
         Ok(Noted {
             used: Used {
                 calls: row.get(0)?,
@@ -133,6 +145,7 @@ pub(super) fn noted(connection: &Connection, version: i64) -> Result<Noted> {
             limited_by: row.get(6)?,
             limited_at: row.get(7)?,
             finish: row.get(8)?,
+            refused,
         })
     });
     row.optional()
@@ -154,7 +167,7 @@ pub(super) fn remember(
         .prepare_cached(
             "UPDATE pace SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3, closed_until = ?4,
                              found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
-                             found_at_once = ?10, proven = ?11",
+                             found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -169,6 +182,8 @@ pub(super) fn remember(
                 flow.finish.map(at),
                 memory.found.at_once,
                 memory.proven,
+                memory.refused.map(|(job, _)| job.0),
+                memory.refused.map_or(0, |(_, times)| times),
             ])
         })
         .map_err(doing("remembering the pace"))?;

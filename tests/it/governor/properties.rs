@@ -248,3 +248,49 @@ fn stops(governor: &mut Governor, now: Duration) -> bool {
         }
     }
 }
+
+#[test]
+fn a_file_that_is_refused_while_others_are_accepted_fails_in_the_end_though_it_is_the_last() {
+    const REFUSED: usize = 100;
+    let mut governor = Governor::new(rules(&[], 1), &Past::default(), Duration::ZERO);
+    let mut now = Duration::ZERO;
+    let (mut due, mut refusals) = (now, 0);
+    let mut others = 0..2;
+    let rejected = loop {
+        // The others go while the refused one waits for itself.
+        let other = (now < due).then(|| others.next()).flatten();
+        governor.set_left(1 + others.len() as u64);
+        let verdict = governor.ask(Cost::default(), Kind::New, now, 0);
+        match (verdict, other) {
+            (Verdict::Go(permit), Some(other)) => {
+                learn(&mut governor, permit, other, Signal::Accepted, now);
+            }
+            (Verdict::Go(permit), None) if now < due => {
+                governor.cancel(permit);
+                now = due;
+            }
+            (Verdict::Go(permit), None) => {
+                refusals += 1;
+                let signal = Signal::Refused {
+                    wait: None,
+                    unavailable: false,
+                };
+                match learn(&mut governor, permit, REFUSED, signal, now) {
+                    Fate::Again(moment) | Fate::AgainLast(moment) => due = moment,
+                    fate => break fate,
+                }
+            }
+            (Verdict::Wait(_, until), other) => {
+                // A file that was not called stays in the list.
+                others.start -= usize::from(other.is_some());
+                now = until.expect("nothing is in flight");
+            }
+            (Verdict::Halt(reason), _) => panic!("{reason:?}"),
+        }
+    };
+    assert_eq!(rejected, Fate::Reject);
+    let minutes = now.as_secs() / 60;
+    assert!((10..12).contains(&minutes), "after {now:?}");
+    assert!((10..60).contains(&refusals), "{refusals}");
+    assert_eq!(governor.memory(now).refused.unwrap().1, refusals);
+}

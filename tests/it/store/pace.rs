@@ -29,6 +29,7 @@ fn what_is_remembered_is_there_for_the_next_runner() {
             worked: Duration::from_secs(60),
         },
         proven: true,
+        refused: Some((fixture.id("1"), 4)),
     };
     let flow = Flow {
         why: Why::Rate("100/m".parse().unwrap()),
@@ -63,6 +64,7 @@ fn what_is_remembered_is_there_for_the_next_runner() {
     assert_eq!((calls, bytes), (2, 3000));
     let noted = fixture.reader().noted().unwrap();
     assert_eq!(noted.limited_by.as_deref(), Some("rate 100/m"));
+    assert_eq!(noted.refused, Some(("1".into(), 4)));
     assert!(noted.limited_at < noted.closed_until && noted.closed_until < noted.finish);
     store.ignore_wait().unwrap();
     assert_eq!(store.past().unwrap().closed_for, None);
