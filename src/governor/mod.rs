@@ -640,10 +640,12 @@ impl Governor {
         self.clock
     }
 
-    /// Why the gate is closed at `now`, and until when it is.
+    /// Why the gate is closed at `now`, and until when it is. `None` where a probe might go and there is no file for it.
     pub fn closed(&self, now: Duration) -> Option<(Why, Duration)> {
         let (.., until) = self.pace.closed()?;
-        Some((self.closed_why(now), seconds(until)))
+        let until = seconds(until);
+        let waits_for_file = self.why == Why::Work && until <= now;
+        (!waits_for_file).then(|| (self.closed_why(now), until))
     }
 
     /// Returns true where a file's size has to be known before it may be called.
