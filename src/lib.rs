@@ -54,6 +54,7 @@ pub mod input;
 pub mod job;
 pub mod jq;
 pub mod judge;
+pub mod limits;
 pub mod recheck;
 pub mod report;
 pub mod retry;

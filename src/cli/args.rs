@@ -6,8 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use stride::class::{ClassRule, Statuses};
 use stride::export::Format;
-use stride::governor::Rate;
 use stride::job::Class;
+use stride::limits::Rate;
 use stride::settings::Expect;
 
 use super::choosing::Choosing;

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use stride::event::{Counts, Halt};
 use stride::export::timestamp;
-use stride::governor::{Action, Budget, Reason, Refusal};
+use stride::governor::{Action, Reason, Refusal};
 use stride::job::{FileName, escaped};
+use stride::limits::Budget;
 use stride::report::stop_reason;
 use stride::settings::show_duration;
 use stride::store::Stopped;

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, Seen};
-use stride::governor::{Governor, Measure, Past};
+use stride::governor::{Governor, Past};
 use stride::input::{self, Item, Source};
 use stride::job::{
     Answer, Attempt, AttemptId, Columns, Failure, FileName, IdempotencyKey, Job, JobId, Outcome,
     Position, escaped,
 };
+use stride::limits::Measure;
 use stride::settings::{Call, Request, Settings, show_duration};
 use stride::store::Reader;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use stride::class::ClassRule;
-use stride::governor::{MaxFailures, Measure, Money, Rates};
 use stride::judge::RetryAfter;
+use stride::limits::{MaxFailures, Measure, Money, Rates};
 use stride::retry::DoubtPolicy;
 use stride::settings::{Settings, Threads, Weight, parse_duration, parse_size};
 use stride::store::wall_clock;

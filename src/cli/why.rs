@@ -9,10 +9,9 @@ use super::when::clock;
 /// A reason, and the moment that belongs to it.
 pub(crate) type Limit = (Why, Option<i64>);
 
-/// Reads the reason that a runner noted. Returns `None` for the words of stride 0.1.0.
+/// The reason that a runner noted.
 pub(crate) fn noted(noted: &Noted) -> Option<Limit> {
-    let why = noted.limited_by.as_deref()?.parse().ok()?;
-    Some((why, noted.limited_at))
+    Some((noted.limited_by?, noted.limited_at))
 }
 
 /// Returns the words for a reason, empty where nothing limits the run.
@@ -78,22 +77,14 @@ pub(crate) fn speed(rate: f64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use stride::governor::Rate;
+    use stride::limits::Rate;
 
     use super::*;
 
     const MOMENT: i64 = 1_800_000_000_000;
 
-    fn noted_as(line: &str) -> Option<Limit> {
-        noted(&Noted {
-            limited_by: Some(line.to_owned()),
-            limited_at: Some(MOMENT),
-            ..Noted::default()
-        })
-    }
-
     #[test]
-    fn every_reason_is_said_as_well_when_it_is_read_back() {
+    fn every_reason_is_said() {
         let at = clock(MOMENT);
         let outage = Why::Outage {
             since: Duration::ZERO,
@@ -135,21 +126,7 @@ mod tests {
             (Why::Work, format!("the next file waits until {at}")),
         ] {
             assert_eq!(said(&(why, Some(MOMENT))), words);
-            assert_eq!(said(&noted_as(&why.to_string()).unwrap()), words);
         }
         assert_eq!(said(&(Why::Work, None)), "");
-    }
-
-    #[test]
-    fn the_words_of_an_earlier_version_say_nothing() {
-        for line in [
-            "",
-            "the service asked to wait until",
-            "threads",
-            "next file at",
-        ] {
-            assert_eq!(noted_as(line), None, "{line}");
-        }
-        assert_eq!(noted(&Noted::default()), None);
     }
 }

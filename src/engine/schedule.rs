@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use super::dealer::{Deal, Dealer};
 use crate::event::Halt;
-use crate::governor::{
-    Cost, Elsewhere, Governor, Kind, Permit, Reason, Rules, Spent, Suspect, Verdict, Why,
-};
+use crate::governor::{Elsewhere, Governor, Kind, Permit, Reason, Rules, Suspect, Verdict, Why};
 use crate::job::{AttemptId, FileName, JobId, JobState, Position};
+use crate::limits::{Cost, Spent};
 use crate::settings::{Settings, Weight};
 use crate::store::{Claim, Group, StoreError, wall_clock};
 

@@ -19,40 +19,31 @@
 //!
 //! | module | purpose |
 //! | --- | --- |
-//! | `budget` | calls, money and time that the run may use, over all its runners |
 //! | `guard` | tells a file's own failure from one that every file would have |
 //! | `pace` | closes and opens the gate, and finds the limits |
 //! | `at_once`, `shedding` | the evidence for two things that are no limit on the rate |
 //! | `width` | finds the calls at a time that raise throughput, for `-j auto` |
-//! | `window` | keeps the rates that the user gave |
 
 mod at_once;
-mod budget;
 mod guard;
 mod pace;
-mod rate;
 mod shedding;
 mod types;
 mod width;
-mod window;
 
 use std::time::Duration;
 
-pub use budget::{Budget, Limits, Money, Usage, Used};
-pub use guard::MaxFailures;
-pub use rate::{Measure, Rate, Rates};
 pub use types::{
     Action, Elsewhere, Ended, Fate, Found, Kind, Lesson, Memory, Past, Permit, Reason, Refusal,
     Rules, Signal, Suspect, Verdict, Why, Width,
 };
-pub use window::{Cost, Spent};
 
 use crate::job::{Hint, JobId};
+use crate::limits::{Budget, Cost, Spent, Used, Windows, seconds};
 use guard::{Failure, Guard, Ruling};
 use pace::{Cause, Pace, Ready};
 use types::Look;
 use width::WidthFinder;
-use window::{Windows, seconds};
 
 /// A turn of the run takes no longer than this, on however slow a disk.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
@@ -170,7 +161,7 @@ impl Governor {
         }
         if self.halt.is_none() && kind == Kind::New {
             let over = self.rules.until.is_some_and(|until| wall >= until);
-            let up = self.used.up(&self.rules.limits);
+            let up = self.used.up(&self.rules.budgets);
             let budget = up.or(over.then_some(Budget::Until));
             self.halt = budget.map(Reason::Budget);
         }
@@ -189,7 +180,7 @@ impl Governor {
     fn permit(&mut self, cost: Cost, kind: Kind, look: Option<Look>, now: Duration) -> Permit {
         self.windows.take(cost, now);
         if kind == Kind::New {
-            self.used.reserve(self.rules.limits.each);
+            self.used.reserve(self.rules.budgets.each);
             self.guard.sent(now);
         }
         if look.is_some() {
@@ -348,7 +339,7 @@ impl Governor {
             *share += 1;
         }
         if permit.kind == Kind::New {
-            self.used.give_back(self.rules.limits.each);
+            self.used.give_back(self.rules.budgets.each);
         }
     }
 
@@ -367,7 +358,7 @@ impl Governor {
         if !call.signal.is_sent() {
             self.give_back(&permit);
         } else if matches!(call.signal, Signal::Refused { .. }) && permit.kind == Kind::New {
-            self.used.give_back_cost(self.rules.limits.each);
+            self.used.give_back_cost(self.rules.budgets.each);
         }
         if let Some(hint) = call.hint {
             self.hinted(hint, permit.number, at);
@@ -655,7 +646,7 @@ impl Governor {
 
     /// The moment at which the last of so many more calls can be made at best, as far as rates and waits decide it.
     pub fn finish(&self, left: u64, now: Duration) -> Duration {
-        let left = left.min(self.used.left(&self.rules.limits));
+        let left = left.min(self.used.left(&self.rules.budgets));
         let open = self
             .pace
             .closed()

@@ -1,15 +1,10 @@
 //! The governor's vocabulary: the rules it is given, the signals it gets, and its answers.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-use super::budget::{Budget, Limits, Usage, Used};
-use super::guard::MaxFailures;
 use super::pace::Stamp;
-use super::rate::Rates;
-use super::window::{Cost, Spent};
 use crate::job::{Hint, JobId};
+use crate::limits::{Budget, Budgets, Cost, MaxFailures, Rate, Rates, Spent, Usage, Used};
 
 /// The number of calls at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +33,7 @@ pub struct Rules {
     /// Stop when every file is rejected for one cause and none has succeeded.
     pub stops_slips: bool,
     /// The budgets.
-    pub limits: Limits,
+    pub budgets: Budgets,
     /// No call after this moment, in milliseconds since 1970.
     pub until: Option<i64>,
     /// Send the first call alone, for two seconds at most.
@@ -110,7 +105,7 @@ pub enum Why {
     /// The service takes so many calls at a time.
     AtOnce(usize),
     /// A rate of the user's.
-    Rate(super::Rate),
+    Rate(Rate),
     /// The calls in a second that the service was found to allow.
     Found(f64),
     /// The pace rises after a pause.
@@ -426,57 +421,5 @@ impl Lesson {
     /// Returns true where this suspect was cleared.
     pub fn clears(&self, suspect: Suspect) -> bool {
         self.cleared[suspect as usize]
-    }
-}
-
-/// [`Why`] as one line for other programs: a word, and a number where one belongs to it. The moment is not in it.
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Threads(threads) => write!(f, "threads {threads}"),
-            Self::AtOnce(calls) => write!(f, "at_once {calls}"),
-            Self::Rate(rate) => write!(f, "rate {rate}"),
-            Self::Found(rate) => write!(f, "found {rate:.3}"),
-            Self::Rising => f.write_str("rising"),
-            Self::Asked(_) => f.write_str("asked"),
-            Self::Refused(_) => f.write_str("refused"),
-            Self::Spent(_) => f.write_str("spent"),
-            Self::Outage { every, .. } => write!(f, "outage {:.3}", every.as_secs_f64()),
-            Self::First => f.write_str("first"),
-            Self::Looking => f.write_str("looking"),
-            Self::Room => f.write_str("room"),
-            Self::Share => f.write_str("share"),
-            Self::Work => f.write_str("work"),
-        }
-    }
-}
-
-/// Reads what [`Why`]'s `Display` wrote; moments are zero.
-impl FromStr for Why {
-    type Err = ();
-
-    fn from_str(line: &str) -> Result<Self, ()> {
-        let (word, value) = line.split_once(' ').unwrap_or((line, ""));
-        let zero = Duration::ZERO;
-        Ok(match word {
-            "threads" => Self::Threads(value.parse().map_err(drop)?),
-            "at_once" => Self::AtOnce(value.parse().map_err(drop)?),
-            "rate" => Self::Rate(value.parse().map_err(drop)?),
-            "found" => Self::Found(value.parse().map_err(drop)?),
-            "rising" => Self::Rising,
-            "asked" => Self::Asked(zero),
-            "refused" => Self::Refused(zero),
-            "spent" => Self::Spent(zero),
-            "outage" => Self::Outage {
-                since: zero,
-                every: Duration::try_from_secs_f64(value.parse().map_err(drop)?).map_err(drop)?,
-            },
-            "first" => Self::First,
-            "looking" => Self::Looking,
-            "room" => Self::Room,
-            "share" => Self::Share,
-            "work" => Self::Work,
-            _ => return Err(()),
-        })
     }
 }

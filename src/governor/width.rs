@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::window::seconds;
+use crate::limits::seconds;
 
 #[derive(Debug)]
 pub(super) struct WidthFinder {

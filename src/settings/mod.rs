@@ -15,7 +15,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::class::ClassRule;
-use crate::governor::{Limits, MaxFailures, Money, Rates, Rules, Width};
+use crate::governor::{Rules, Width};
+use crate::limits::{Budgets, MaxFailures, Money, Rates};
 use crate::retry::{DoubtPolicy, RetryPolicy};
 pub use body::{Body, Content, Escape, Field, Piece, Treatment};
 pub use judging::{Expect, Judging};
@@ -237,7 +238,7 @@ impl Settings {
                 Some(MaxFailures::Count(most)) => most >= Rules::SLIP,
                 Some(MaxFailures::Percent(_)) => true,
             },
-            limits: Limits {
+            budgets: Budgets {
                 calls: self.max_calls,
                 duration: self.max_duration,
                 cost: self.max_cost,

@@ -16,6 +16,7 @@ mod error;
 mod flights;
 mod fresh;
 mod kept;
+mod limit;
 mod load;
 mod lock;
 mod owner;

@@ -7,10 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::connection::{VERSION, doing};
 use super::error::Result;
-use super::{Store, now, path_from_sql};
+use super::{Store, limit, now, path_from_sql};
 use crate::event::Flow;
-use crate::governor::{Action, Cost, Found, Memory, Money, Past, Spent, Used};
+use crate::governor::{Action, Found, Memory, Past, Why};
 use crate::job::{AttemptId, FileName};
+use crate::limits::{Cost, Money, Spent, Used};
 
 /// The longest window of a rate: what was spent before it says nothing more.
 const LONGEST_WINDOW: i64 = 86_400;
@@ -28,8 +29,8 @@ pub struct Noted {
     pub closed_until: Option<i64>,
     /// A file has succeeded under the present request.
     pub proven: bool,
-    /// What kept the run from going faster, as [`crate::governor::Why`] writes it.
-    pub limited_by: Option<String>,
+    /// What kept the run from going faster; its moments are zero.
+    pub limited_by: Option<Why>,
     /// The moment that belongs to it, in milliseconds since 1970.
     pub limited_at: Option<i64>,
     /// When the last file could be called at best, in milliseconds since 1970.
@@ -142,7 +143,9 @@ pub(super) fn noted(connection: &Connection, version: i64) -> Result<Noted> {
                 at_once: row.get(9)?,
             },
             proven: row.get(10)?,
-            limited_by: row.get(6)?,
+            limited_by: row
+                .get::<_, Option<String>>(6)?
+                .and_then(|line| limit::read(&line)),
             limited_at: row.get(7)?,
             finish: row.get(8)?,
             refused,
@@ -177,7 +180,7 @@ pub(super) fn remember(
                 memory.closed_for.map(at),
                 memory.found.rate,
                 memory.found.width,
-                flow.why.to_string(),
+                limit::line(&flow.why),
                 flow.moment.map(|moment| now.saturating_add(moment)),
                 flow.finish.map(at),
                 memory.found.at_once,

@@ -11,10 +11,11 @@ use super::pace;
 use super::settle::Settler;
 use super::{Store, StoreError, now, path_from_sql};
 use crate::event::{Counts, Flow};
-use crate::governor::{Cost, Memory};
+use crate::governor::Memory;
 use crate::job::{
     Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
 };
+use crate::limits::Cost;
 use crate::retry::{Next, Record};
 
 /// A job that is pending.

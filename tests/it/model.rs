@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::event::Counts;
-use stride::governor::Cost;
 use stride::job::{Class, JobState, Outcome, Position};
+use stride::limits::Cost;
 use stride::retry::{Next, Record};
 use stride::store::{Claim, Filter, Store, StoreError};
 

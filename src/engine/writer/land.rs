@@ -7,8 +7,9 @@ use crate::engine::crew::Flight;
 use crate::engine::schedule::HeldBack;
 use crate::engine::{Urgency, signal};
 use crate::event::Ending;
-use crate::governor::{Cost, Ended, Fate, Signal, Suspect};
+use crate::governor::{Ended, Fate, Signal, Suspect};
 use crate::job::{AttemptId, CauseKey, Class, Failure, FileName, JobState, Outcome, said};
+use crate::limits::Cost;
 use crate::retry::Next;
 
 impl Writer<'_> {

@@ -1,8 +1,9 @@
 //! What the governor makes of refusals, and of settings that change meanwhile, with the engine around it.
 
 use stride::event::{Ending, Event, Halt};
-use stride::governor::{Rates, Reason, Refusal};
+use stride::governor::{Reason, Refusal};
 use stride::job::{Class, JobState};
+use stride::limits::Rates;
 use stride::settings::{Settings, Threads};
 use stride::store::{StoreError, change_settings};
 

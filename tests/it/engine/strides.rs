@@ -312,9 +312,9 @@ fn all_threads_together_keep_the_rate() {
         lock(&times).push(began.elapsed());
         succeeded("1")
     };
-    let rate: stride::governor::Rate = "50/s".parse().unwrap();
+    let rate: stride::limits::Rate = "50/s".parse().unwrap();
     let settings = Settings {
-        rates: stride::governor::Rates::of(rate),
+        rates: stride::limits::Rates::of(rate),
         ..settings()
     };
     let (outline, _) = run(fixture.open(), callers(6, script), &settings);

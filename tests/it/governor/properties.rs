@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::governor::{
-    Cost, Ended, Fate, Governor, Kind, Past, Permit, Reason, Refusal, Signal, Spent, Suspect,
-    Verdict,
+    Ended, Fate, Governor, Kind, Past, Permit, Reason, Refusal, Signal, Suspect, Verdict,
 };
 use stride::job::JobId;
+use stride::limits::{Cost, Spent};
 
 use super::sim::rules;
 
@@ -215,12 +215,12 @@ fn learn(
 
 #[test]
 fn row_41_a_machine_that_sleeps_does_not_work() {
-    let limits = stride::governor::Limits {
+    let budgets = stride::limits::Budgets {
         duration: Some(Duration::from_secs(100)),
         ..Default::default()
     };
     let rules = stride::governor::Rules {
-        limits,
+        budgets,
         ..rules(&["1/d"], 1)
     };
     let mut governor = Governor::new(rules, &Past::default(), Duration::ZERO);

@@ -7,10 +7,9 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use stride::governor::{
-    Cost, Ended, Fate, Governor, Kind, Past, Permit, Rates, Rules, Signal, Verdict, Width,
-};
+use stride::governor::{Ended, Fate, Governor, Kind, Past, Permit, Rules, Signal, Verdict, Width};
 use stride::job::{Hint, JobId, Policy};
+use stride::limits::{Cost, Rates};
 
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -343,7 +342,7 @@ pub(super) fn rules(rates: &[&str], width: usize) -> Rules {
         max_outage: Duration::from_secs(600),
         max_failures: None,
         stops_slips: true,
-        limits: stride::governor::Limits::default(),
+        budgets: stride::limits::Budgets::default(),
         until: None,
         canary: true,
     }

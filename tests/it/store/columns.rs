@@ -119,7 +119,7 @@ fn columns_that_somebody_has_spoilt_are_an_error() {
     let sql = fixture.sql();
     sql.execute("UPDATE columns SET fields = '[]'", []).unwrap();
     let mut group = store.group().unwrap();
-    let spoilt = group.claim(fixture.id("0"), 0, stride::governor::Cost::default());
+    let spoilt = group.claim(fixture.id("0"), 0, stride::limits::Cost::default());
     assert!(
         spoilt
             .unwrap_err()

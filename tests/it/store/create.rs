@@ -141,7 +141,7 @@ fn a_database_says_what_it_is_and_keeps_its_log() {
     };
     assert_eq!(pragma("journal_mode"), "wal");
     assert_eq!(pragma("application_id"), 0x7374_7264.to_string());
-    assert_eq!(pragma("user_version"), "6");
+    assert_eq!(pragma("user_version"), "7");
     let strict = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
                   AND name NOT LIKE 'sqlite_%' AND NOT strict";
     assert_eq!(sql.query_row(strict, [], |row| row.get(0)), Ok(0));
@@ -314,7 +314,7 @@ fn what_a_run_was_told_is_kept() {
     let fixture = Fixture::numbered(1);
     let settings = Settings {
         threads: 3.into(),
-        rates: stride::governor::Rates::read(["7.5/m"]).unwrap(),
+        rates: stride::limits::Rates::read(["7.5/m"]).unwrap(),
         ..Settings::default()
     };
     let call = Call::Program {

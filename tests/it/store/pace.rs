@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use stride::event::Flow;
-use stride::governor::{Cost, Found, Memory, Money, Usage, Used, Why};
+use stride::governor::{Found, Memory, Why};
+use stride::limits::{Cost, Money, Usage, Used};
 use stride::settings::Settings;
 use stride::store::{Reader, StoreError, change_settings};
 
@@ -63,7 +64,7 @@ fn what_is_remembered_is_there_for_the_next_runner() {
     let calls: u64 = past.spent.iter().map(|spent| spent.cost.calls).sum();
     assert_eq!((calls, bytes), (2, 3000));
     let noted = fixture.reader().noted().unwrap();
-    assert_eq!(noted.limited_by.as_deref(), Some("rate 100/m"));
+    assert_eq!(noted.limited_by, Some(flow.why));
     assert_eq!(noted.refused, Some(("1".into(), 4)));
     assert!(noted.limited_at < noted.closed_until && noted.closed_until < noted.finish);
     store.ignore_wait().unwrap();

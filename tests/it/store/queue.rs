@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::types::Value;
 use stride::event::Ending;
-use stride::governor::Cost;
 use stride::job::{AttemptId, Class, JobId, JobState, Outcome, Position};
+use stride::limits::Cost;
 use stride::retry::Next;
 use stride::store::{Settlement, StoreError};
 

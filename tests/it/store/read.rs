@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use stride::event::Ending;
-use stride::governor::Cost;
 use stride::job::{CauseKey, Class, Failure, FileName, JobState, Outcome};
+use stride::limits::Cost;
 use stride::retry::{DoubtPolicy, RetryPolicy};
 use stride::store::{Cause, StoreError};
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
 use stride::event::Ending;
-use stride::governor::Cost;
 use stride::job::{Answer, Class, Failure, FileName, JobId, JobState, Outcome, Position};
+use stride::limits::Cost;
 use stride::retry::{DoubtPolicy, RetryPolicy};
 use stride::settings::{Call, Settings};
 use stride::store::{Claim, Loaded, Lock, NewRun, Reader, Settlement, Store, StoreError};

@@ -47,7 +47,7 @@ impl fmt::Display for Money {
 
 /// What a run may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
+pub struct Budgets {
     /// Calls.
     pub calls: Option<u64>,
     /// Time in which a runner works on it.
@@ -95,27 +95,27 @@ pub enum Budget {
 
 impl Used {
     /// The budget that does not allow one more call.
-    pub(super) fn up(&self, limits: &Limits) -> Option<Budget> {
-        let calls = limits.calls.filter(|most| self.calls >= *most);
-        let time = limits.duration.filter(|most| self.worked >= *most);
-        let cost = limits
+    pub(crate) fn up(&self, budgets: &Budgets) -> Option<Budget> {
+        let calls = budgets.calls.filter(|most| self.calls >= *most);
+        let time = budgets.duration.filter(|most| self.worked >= *most);
+        let cost = budgets
             .cost
-            .filter(|most| self.cost.0.saturating_add(limits.each.0) > most.0);
+            .filter(|most| self.cost.0.saturating_add(budgets.each.0) > most.0);
         None.or(calls.map(Budget::Calls))
             .or(time.map(Budget::Duration))
             .or(cost.map(|_| Budget::Cost(self.cost)))
     }
 
     /// How many more calls the budgets allow.
-    pub(super) fn left(&self, limits: &Limits) -> u64 {
-        let calls = limits.calls.map(|most| most.saturating_sub(self.calls));
-        let money = limits.cost.map(|most| most.0.saturating_sub(self.cost.0));
-        let paid = money.and_then(|money| money.checked_div(limits.each.0));
+    pub(crate) fn left(&self, budgets: &Budgets) -> u64 {
+        let calls = budgets.calls.map(|most| most.saturating_sub(self.calls));
+        let money = budgets.cost.map(|most| most.0.saturating_sub(self.cost.0));
+        let paid = money.and_then(|money| money.checked_div(budgets.each.0));
         calls.unwrap_or(u64::MAX).min(paid.unwrap_or(u64::MAX))
     }
 
     /// The change since `before`.
-    pub(super) fn since(&self, before: &Self) -> Usage {
+    pub(crate) fn since(&self, before: &Self) -> Usage {
         Usage {
             calls: self.calls.wrapping_sub(before.calls).cast_signed(),
             cost: self.cost.0.wrapping_sub(before.cost.0).cast_signed(),
@@ -123,19 +123,19 @@ impl Used {
         }
     }
 
-    pub(super) fn reserve(&mut self, each: Money) {
+    pub(crate) fn reserve(&mut self, each: Money) {
         self.calls += 1;
         self.cost.0 = self.cost.0.saturating_add(each.0);
     }
 
     /// Nothing was sent.
-    pub(super) fn give_back(&mut self, each: Money) {
+    pub(crate) fn give_back(&mut self, each: Money) {
         self.calls = self.calls.saturating_sub(1);
         self.give_back_cost(each);
     }
 
     /// It was sent, and costs nothing.
-    pub(super) fn give_back_cost(&mut self, each: Money) {
+    pub(crate) fn give_back_cost(&mut self, each: Money) {
         self.cost.0 = self.cost.0.saturating_sub(each.0);
     }
 }
@@ -170,39 +170,39 @@ mod tests {
 
     #[test]
     fn the_last_call_fits_and_the_next_does_not() {
-        let limits = Limits {
+        let budgets = Budgets {
             cost: Some(money("1")),
             each: money("0.3"),
-            ..Limits::default()
+            ..Budgets::default()
         };
         let mut used = Used::default();
         for _ in 0..3 {
-            assert_eq!(used.up(&limits), None);
-            used.reserve(limits.each);
+            assert_eq!(used.up(&budgets), None);
+            used.reserve(budgets.each);
         }
-        assert_eq!(used.up(&limits), Some(Budget::Cost(money("0.9"))));
-        used.give_back(limits.each);
-        assert_eq!((used.up(&limits), used.left(&limits)), (None, 1));
+        assert_eq!(used.up(&budgets), Some(Budget::Cost(money("0.9"))));
+        used.give_back(budgets.each);
+        assert_eq!((used.up(&budgets), used.left(&budgets)), (None, 1));
     }
 
     #[test]
     fn calls_and_time_are_counted() {
-        let limits = Limits {
+        let budgets = Budgets {
             calls: Some(2),
             duration: Some(Duration::from_secs(10)),
-            ..Limits::default()
+            ..Budgets::default()
         };
         let mut used = Used {
             calls: 2,
             ..Used::default()
         };
-        assert_eq!(used.up(&limits), Some(Budget::Calls(2)));
+        assert_eq!(used.up(&budgets), Some(Budget::Calls(2)));
         used = Used {
             worked: Duration::from_secs(10),
             ..Used::default()
         };
         assert_eq!(
-            used.up(&limits),
+            used.up(&budgets),
             Some(Budget::Duration(Duration::from_secs(10)))
         );
     }

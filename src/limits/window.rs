@@ -42,7 +42,7 @@ impl Cost {
 /// comes late, because a commit or the scheduler took its time, may be made up for by as much as the
 /// tolerance, and no more.
 #[derive(Debug, Clone)]
-pub(super) struct Pacer {
+struct Pacer {
     interval: Duration,
     tolerance: Duration,
     next: Duration,
@@ -89,7 +89,7 @@ impl Pacer {
 }
 
 /// A duration, however long.
-pub(super) fn seconds(seconds: f64) -> Duration {
+pub(crate) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
@@ -231,11 +231,11 @@ pub struct Spent {
 
 /// Windows that must all have room.
 #[derive(Debug, Clone)]
-pub(super) struct Windows(Vec<Window>);
+pub(crate) struct Windows(Vec<Window>);
 
 impl Windows {
     /// Windows of these rates, of which much may have been taken before `now`: the oldest first.
-    pub(super) fn new(rates: &[Rate], burst: u64, spent: &[Spent], now: Duration) -> Self {
+    pub(crate) fn new(rates: &[Rate], burst: u64, spent: &[Spent], now: Duration) -> Self {
         let shortest = |measure| {
             let same = rates.iter().filter(|rate| rate.measure() == measure);
             same.min_by(|a, b| {
@@ -279,7 +279,7 @@ impl Windows {
     }
 
     /// From when on a call that takes this much may be made, and the window that says so.
-    pub(super) fn ready_at(&self, cost: Cost) -> Option<(Duration, Rate)> {
+    pub(crate) fn ready_at(&self, cost: Cost) -> Option<(Duration, Rate)> {
         let each = self.0.iter().map(|window| {
             let room = window.rolling.ready_at(cost.of(window.rate.measure()));
             let paced = window
@@ -292,7 +292,7 @@ impl Windows {
     }
 
     /// Accounts for a call made at `now`.
-    pub(super) fn take(&mut self, cost: Cost, now: Duration) {
+    pub(crate) fn take(&mut self, cost: Cost, now: Duration) {
         for window in &mut self.0 {
             let amount = cost.of(window.rate.measure());
             window.rolling.take(now, amount);
@@ -303,7 +303,7 @@ impl Windows {
     }
 
     /// Gives back what a call took at `at` that was not made.
-    pub(super) fn give_back(&mut self, cost: Cost, at: Duration) {
+    pub(crate) fn give_back(&mut self, cost: Cost, at: Duration) {
         for window in &mut self.0 {
             let amount = cost.of(window.rate.measure());
             window.rolling.give_back(at, amount);
@@ -314,7 +314,7 @@ impl Windows {
     }
 
     /// When the last of so many more calls could be made, at best.
-    pub(super) fn finish(&self, left: u64, now: Duration) -> Duration {
+    pub(crate) fn finish(&self, left: u64, now: Duration) -> Duration {
         let calls = self
             .0
             .iter()
@@ -330,7 +330,7 @@ impl Windows {
     }
 
     /// Whether a window counts what is known only of a file.
-    pub(super) fn weighs(&self) -> bool {
+    pub(crate) fn weighs(&self) -> bool {
         self.0
             .iter()
             .any(|window| window.rate.measure() != Measure::Calls)
