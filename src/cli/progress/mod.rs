@@ -92,6 +92,7 @@ impl Progress {
                 let waiting = format!("waiting for {}", counted(*in_flight as u64, "call"));
                 self.say(&match halt {
                     Some(halt) => format!("{}; {waiting}", halt::reason(&halt.reason)),
+                    None if *in_flight == 0 => "stopping".to_owned(),
                     None => format!("stopping: {waiting}; press Ctrl-C again to stop now"),
                 });
             }
