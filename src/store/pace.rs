@@ -8,7 +8,7 @@ use super::connection::{VERSION, doing};
 use super::error::Result;
 use super::{Store, now};
 use crate::event::Flow;
-use crate::governor::{Action, Cost, Found, Memory, Money, Past, Spent, Used};
+use crate::governor::{Action, Cost, Found, Memory, Money, Past, Refusal, Spent, Used};
 use crate::job::AttemptId;
 
 /// The longest window of a rate: what was spent before it says nothing more.
@@ -213,13 +213,13 @@ pub(super) fn give_back(
 
 /// Returns true where a guard stopped the last runner: all files looked as if they were refused.
 fn stopped_by_guard(connection: &Connection) -> Result<bool> {
-    let action = connection.query_row(
-        "SELECT stopped_action FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",
-        [],
-        |row| row.get::<_, Option<String>>(0),
+    let last = connection.query_row(
+        "SELECT stopped_action = ?1 OR stopped = ?2 FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",
+        [Action::Fix.as_str(), Refusal::Quota.as_str()],
+        |row| row.get::<_, Option<bool>>(0),
     );
-    let action = action.optional().map_err(doing("reading the runners"))?;
-    Ok(action.flatten().as_deref() == Some(Action::Fix.as_str()))
+    let last = last.optional().map_err(doing("reading the runners"))?;
+    Ok(last.flatten() == Some(true))
 }
 
 /// Forgets what was spent too long ago to count.
