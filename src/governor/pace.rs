@@ -133,6 +133,8 @@ const LATENESS: f64 = 0.01;
 const SLOWEST: f64 = 1.0 / 600.0;
 /// The pace doubles in this time while it rises.
 const DOUBLING: f64 = 0.25;
+/// While it rises, two calls are no further apart than this, unless the limit says so.
+const RISING_STEP: f64 = 1.0;
 /// The first wait after a refusal that names no moment; it doubles up to [`SECOND_WAIT`].
 const FIRST_WAIT: f64 = 0.25;
 const SECOND_WAIT: f64 = 1.0;
@@ -302,7 +304,8 @@ impl Pace {
             closed.probe = Some(now);
         } else {
             let pace = self.pace(now);
-            let step = if pace == ANY { 0.0 } else { 1.0 / pace };
+            let goal = self.limit.min(self.stated);
+            let step = (1.0 / pace).min((1.0 / goal).max(RISING_STEP));
             // In a rest the service was not asked for more, so it is not measured.
             if let Some(since) = self.resting.take().filter(|since| now - since > REST) {
                 self.measured_from += now - since.max(self.opened);
@@ -402,6 +405,8 @@ impl Pace {
     /// The gate stays closed for a wait that an earlier runner was asked for.
     pub(super) fn stay_closed(&mut self, left: f64, now: f64) {
         self.close(Cause::Asked, Some(left), 0.0, now);
+        // No call was made, so there is no rate to come back to slowly.
+        self.refused_at = ANY;
     }
 
     /// The failures that closed the gate turn out to be the files' own: it opens, unless the service asked for a wait.

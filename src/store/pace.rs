@@ -9,7 +9,7 @@ use super::connection::{VERSION, doing};
 use super::error::Result;
 use super::{Store, limit, now, path_from_sql};
 use crate::event::Flow;
-use crate::governor::{Action, Found, Memory, Past, Why};
+use crate::governor::{Action, Found, Memory, Past, Refusal, Why};
 use crate::job::{AttemptId, FileName};
 use crate::limits::{Cost, Money, Spent, Used};
 
@@ -231,13 +231,13 @@ pub(super) fn give_back(
 
 /// Returns true where a guard stopped the last runner: all files looked as if they were refused.
 fn stopped_by_guard(connection: &Connection) -> Result<bool> {
-    let action = connection.query_row(
-        "SELECT stopped_action FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",
-        [],
-        |row| row.get::<_, Option<String>>(0),
+    let last = connection.query_row(
+        "SELECT stopped_action = ?1 OR stopped = ?2 FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",
+        [Action::Fix.as_str(), Refusal::Quota.as_str()],
+        |row| row.get::<_, Option<bool>>(0),
     );
-    let action = action.optional().map_err(doing("reading the runners"))?;
-    Ok(action.flatten().as_deref() == Some(Action::Fix.as_str()))
+    let last = last.optional().map_err(doing("reading the runners"))?;
+    Ok(last.flatten() == Some(true))
 }
 
 /// Forgets what was spent too long ago to count.

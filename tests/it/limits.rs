@@ -21,17 +21,17 @@ struct Limiter {
 }
 
 /// A port that no other test gets. One server at a time may listen on it; without one, connections are refused.
-struct Port(TcpSocket);
+pub(crate) struct Port(TcpSocket);
 
 impl Port {
-    fn reserve() -> Self {
+    pub(crate) fn reserve() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
         Self(socket)
     }
 
-    fn number(&self) -> u16 {
+    pub(crate) fn number(&self) -> u16 {
         self.0.local_addr().unwrap().port()
     }
 }

@@ -15,15 +15,18 @@ use crate::support::{Counter, FakeApi, Reply, Request};
 const BYSTANDER: &str = "/bystander.txt";
 
 /// A run with one file that is done, further files in `texts`, and their service.
-struct Scene {
-    api: FakeApi,
-    place: Place,
-    url: String,
-    bystander: Vec<Vec<String>>,
+pub(super) struct Scene {
+    pub(super) api: FakeApi,
+    pub(super) place: Place,
+    pub(super) url: String,
+    pub(super) bystander: Vec<Vec<String>>,
 }
 
 impl Scene {
-    fn new(files: usize, behaviour: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        files: usize,
+        behaviour: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let api = FakeApi::start(move |request| match request.target.as_str() {
             BYSTANDER => Reply::json(1),
             _ => behaviour(request),
@@ -40,27 +43,27 @@ impl Scene {
         }
     }
 
-    fn words<'s>(&'s self, flags: &[&'s str]) -> Vec<&'s str> {
+    pub(super) fn words<'s>(&'s self, flags: &[&'s str]) -> Vec<&'s str> {
         [&["run", "--url", &self.url], flags, &["texts"]].concat()
     }
 
-    fn run(&self, flags: &[&str]) -> Ran {
+    pub(super) fn run(&self, flags: &[&str]) -> Ran {
         self.place.stride(&self.words(flags))
     }
 
-    fn run_with(&self, name: &str, value: &str, flags: &[&str]) -> Ran {
+    pub(super) fn run_with(&self, name: &str, value: &str, flags: &[&str]) -> Ran {
         let mut command = self.place.command(&self.words(flags));
         self.place.begin_command(command.env(name, value)).end()
     }
 
     /// Calls beside the bystander's.
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.api.requests() - 1
     }
 
     /// Checks how many files there are in each state, and that the bystander is as it was.
     #[track_caller]
-    fn expect(&self, pending: u64, done: u64, failed: u64) {
+    pub(super) fn expect(&self, pending: u64, done: u64, failed: u64) {
         let expected = [
             ("pending", pending),
             ("done", done + 1),
@@ -73,12 +76,12 @@ impl Scene {
     }
 
     #[track_caller]
-    fn expect_nothing_charged(&self) {
+    pub(super) fn expect_nothing_charged(&self) {
         let charged = self.place.sql("SELECT path FROM job WHERE charged > 0");
         assert!(charged.is_empty(), "{charged:?}");
     }
 
-    fn count(&self, state: &str) -> u64 {
+    pub(super) fn count(&self, state: &str) -> u64 {
         self.place.status()[state].as_u64().unwrap()
     }
 }

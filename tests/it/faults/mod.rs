@@ -2,17 +2,22 @@
 //! socket. What has no row is in `limits`.
 
 mod answers;
+mod blame;
 mod bystander;
 mod exports;
 mod inputs;
 mod limits;
+mod outages;
 mod process;
 mod security;
 mod service;
+mod slips;
+mod stops;
 mod storage;
 mod table;
 mod transport;
 mod two;
+mod windows;
 
 use serde_json::{Value, json};
 

@@ -195,6 +195,72 @@ fn with_a_wrong_key_calls_are_made_one_after_the_other_and_elsewhere_before_a_st
     assert_eq!(governor.halt(), Some(Reason::Refused(Refusal::Auth)));
 }
 
+/// Makes a call as soon as one may be made, at most a minute later, and ends it so much later. Returns for how long it
+/// was waited.
+fn call_alone(
+    governor: &mut Governor,
+    now: &mut Duration,
+    took: Duration,
+    signal: Signal,
+) -> Duration {
+    let began = *now;
+    loop {
+        let until = match governor.ask(Cost::default(), Kind::New, *now, 0) {
+            Verdict::Go(permit) => {
+                let waited = *now - began;
+                *now += took;
+                learn(governor, permit, began.as_millis() as usize, signal, *now);
+                return waited;
+            }
+            Verdict::Wait(_, until) => until,
+            Verdict::Halt(reason) => panic!("{reason:?}"),
+        };
+        *now = until
+            .unwrap_or_default()
+            .max(*now + Duration::from_millis(1));
+        assert!(*now < began + Duration::from_secs(60), "it waits for long");
+    }
+}
+
+#[test]
+fn slow_calls_are_not_held_up_after_a_wait() {
+    for took in [1, 20, 300].map(Duration::from_secs) {
+        let mut governor = Governor::new(rules(&[], 1), &Past::default(), Duration::ZERO);
+        let mut now = Duration::ZERO;
+        for _ in 0..12 {
+            call_alone(&mut governor, &mut now, took, Signal::Accepted);
+        }
+        let refused = Signal::Refused {
+            wait: Some(Duration::from_secs(1)),
+            unavailable: false,
+        };
+        call_alone(&mut governor, &mut now, Duration::ZERO, refused);
+        let waits: Vec<Duration> = (0..6)
+            .map(|_| call_alone(&mut governor, &mut now, took, Signal::Accepted))
+            .collect();
+        // The wait that was asked for, and then a second or two in all.
+        let all: Duration = waits.iter().sum();
+        assert!(all < Duration::from_secs(4), "{took:?}: {waits:?}");
+    }
+}
+
+#[test]
+fn a_runner_that_begins_with_a_wait_of_the_last_one_is_not_slow_after_it() {
+    let past = Past {
+        closed_for: Some(Duration::from_secs(3)),
+        ..Past::default()
+    };
+    let mut governor = Governor::new(rules(&[], 1), &past, Duration::ZERO);
+    let mut now = Duration::ZERO;
+    let took = Duration::from_millis(10);
+    let first = call_alone(&mut governor, &mut now, took, Signal::Accepted);
+    assert_eq!(first, Duration::from_secs(3));
+    for _ in 0..10 {
+        call_alone(&mut governor, &mut now, took, Signal::Accepted);
+    }
+    assert!(now < Duration::from_secs(4), "{now:?}");
+}
+
 /// Ends a call for a file of this number.
 fn learn(
     governor: &mut Governor,

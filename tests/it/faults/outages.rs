@@ -1,0 +1,294 @@
+//! A service that is away for a while, and files that always fail beside a service that is well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::json;
+
+use super::bystander::Scene;
+use super::counts;
+use crate::cli::{Place, until};
+use crate::limits::Port;
+use crate::support::api::Logged;
+use crate::support::{Counter, FakeApi, Reply};
+
+const FILES: usize = 300;
+
+/// What `status` says that limits the run.
+fn limit(place: &Place) -> String {
+    place.status()["limit"].as_str().unwrap_or("").to_owned()
+}
+
+/// What is remembered of the service's limits.
+fn found(place: &Place) -> Vec<String> {
+    place
+        .sql("SELECT found_rate, found_at_once FROM pace")
+        .concat()
+}
+
+/// How many requests were answered otherwise than with 200.
+fn in_vain(log: &[Logged]) -> usize {
+    log.iter().filter(|call| call.status != Some(200)).count()
+}
+
+/// How often a file was called.
+fn calls_of(log: &[Logged], target: &str) -> usize {
+    log.iter().filter(|call| call.target == target).count()
+}
+
+/// Runs against a service that answers so many calls and is away then, until `status` says this and two more probes have
+/// come.
+fn away(reply: &Reply, said: &str) {
+    // They wait most of the time.
+    thread::scope(|scope| {
+        for (threads, good) in [(8, 0), (8, 100), (64, 0), (64, 100)] {
+            scope.spawn(move || away_for(threads, good, reply, said));
+        }
+    });
+}
+
+fn away_for(threads: usize, good: usize, reply: &Reply, said: &str) {
+    let (seen, back) = (Counter::default(), Arc::new(AtomicBool::new(false)));
+    let scene = Scene::new(FILES, {
+        let (reply, back) = (reply.clone(), Arc::clone(&back));
+        move |_| match seen.add() < good || back.load(Ordering::SeqCst) {
+            true => Reply::json(1),
+            false => reply.clone(),
+        }
+    });
+    let threads_word = threads.to_string();
+    let words = scene.words(&["-j", &threads_word]);
+    let running = scene.place.begin(&words);
+    until(|| limit(&scene.place).starts_with(said));
+    let before = in_vain(&scene.api.log());
+    scene.api.wait_until(|log| in_vain(log) >= before + 2);
+    back.store(true, Ordering::SeqCst);
+    running.end().expect(0);
+    let calls = in_vain(&scene.api.log());
+    let most = 10 + 2 * threads;
+    assert!(calls <= most, "{calls} calls of {most}, {threads} threads");
+    scene.expect(0, FILES as u64, 0);
+    scene.expect_nothing_charged();
+    // It was away, which says nothing about its limits.
+    assert_eq!(found(&scene.place), ["", ""], "{threads} threads");
+}
+
+#[test]
+fn a_service_that_is_away_with_500_gets_few_calls_and_fails_no_file() {
+    away(&Reply::status(500), "service unavailable");
+}
+
+#[test]
+fn a_service_that_is_away_with_502_gets_few_calls_and_fails_no_file() {
+    away(&Reply::status(502), "service unavailable");
+}
+
+#[test]
+fn a_service_that_is_away_with_503_gets_few_calls_and_fails_no_file() {
+    away(&Reply::status(503), "service unavailable");
+}
+
+#[test]
+fn a_service_that_is_away_with_503_and_a_wait_gets_few_calls_and_fails_no_file() {
+    let reply = Reply::status(503).header("Retry-After", "1");
+    away(&reply, "service unavailable");
+}
+
+#[test]
+fn a_service_that_is_away_with_529_gets_few_calls_and_fails_no_file() {
+    away(&Reply::status(529), "service unavailable");
+}
+
+#[test]
+fn a_service_that_refuses_everything_with_429_gets_few_calls_and_fails_no_file() {
+    away(&Reply::status(429), "waiting until ");
+}
+
+#[test]
+fn a_service_that_closes_every_connection_gets_few_calls_and_fails_no_file() {
+    away(&Reply::close(), "service unavailable");
+}
+
+#[test]
+fn a_service_whose_connections_are_refused_gets_few_calls_and_fails_no_file() {
+    for threads in [8, 64] {
+        let (place, port) = (Place::new(), Port::reserve());
+        let service = || FakeApi::start_on(port.number(), |_| Reply::json(1));
+        let api = service();
+        let url = format!("{}/{{name}}", api.url());
+        let bystander = place.with_bystander(&url);
+        place.texts(FILES);
+        let threads_word = threads.to_string();
+        let running = place.begin(&["run", "--url", &url, "-j", &threads_word, "texts"]);
+        api.wait_for(100);
+        drop(api);
+        let in_vain = || {
+            let rows = place.sql("SELECT count(*) FROM attempt WHERE outcome <> 'succeeded'");
+            rows[0][0].parse::<usize>().unwrap()
+        };
+        until(|| limit(&place).starts_with("service unavailable"));
+        let before = in_vain();
+        until(|| in_vain() >= before + 2);
+        let _api = service();
+        running.end().expect(0);
+        let (calls, most) = (in_vain(), 10 + 2 * threads);
+        assert!(calls <= most, "{calls} calls of {most}, {threads} threads");
+        counts(&place, &[("done", FILES as u64 + 1), ("failed", 0)]);
+        let charged = place.sql("SELECT path FROM job WHERE charged > 0");
+        assert!(charged.is_empty(), "{charged:?}");
+        assert_eq!(found(&place), ["", ""], "{threads} threads");
+        assert_eq!(place.bystander(), bystander);
+    }
+}
+
+#[test]
+fn refusals_one_after_the_other_and_then_none_are_no_limit() {
+    for threads in ["1", "8"] {
+        let seen = Counter::default();
+        let scene = Scene::new(FILES, move |_| match seen.add() {
+            50..53 => Reply::status(429).header("Retry-After", "1"),
+            _ => Reply::json(1),
+        });
+        scene.run(&["-j", threads]).expect(0);
+        scene.expect(0, FILES as u64, 0);
+        assert_eq!(scene.calls(), FILES + 3);
+        assert_eq!(found(&scene.place), ["", ""], "{threads} threads");
+    }
+}
+
+#[test]
+fn an_outage_that_lasts_too_long_ends_the_run_and_status_says_so() {
+    for (reply, words) in [
+        (Reply::status(500), "HTTP 500"),
+        (Reply::status(503), "HTTP 503"),
+        (Reply::status(503).header("Retry-After", "1"), "HTTP 503"),
+        (Reply::status(529), "HTTP 529"),
+    ] {
+        let back = Arc::new(AtomicBool::new(false));
+        let scene = Scene::new(40, {
+            let back = Arc::clone(&back);
+            move |_| match back.load(Ordering::SeqCst) {
+                true => Reply::json(1),
+                false => reply.clone(),
+            }
+        });
+        scene
+            .run(&["--max-outage", "1s"])
+            .expect(75)
+            .says("the service was unavailable for")
+            .says(words)
+            .says("stride resume");
+        scene.expect(40, 0, 0);
+        scene.expect_nothing_charged();
+        let stopped = scene.place.status()["stopped"].clone();
+        for (name, value) in [
+            ("reason", json!("outage")),
+            ("action", json!("wait")),
+            ("until", json!(null)),
+        ] {
+            assert_eq!(stopped[name], value, "{stopped}");
+        }
+        assert!(
+            stopped["words"].as_str().unwrap().contains(words),
+            "{stopped}"
+        );
+        back.store(true, Ordering::SeqCst);
+        scene.place.stride(&["resume"]).expect(0);
+        scene.expect(0, 40, 0);
+        assert_eq!(scene.place.status()["stopped"], json!(null));
+    }
+}
+
+#[test]
+fn one_file_that_always_fails_among_good_ones_fails_by_itself() {
+    for (status, threads) in [(500, "1"), (500, "8"), (502, "4"), (503, "4"), (529, "4")] {
+        let scene = Scene::new(40, move |request| match request.target.as_str() {
+            "/0020" => Reply::status(status),
+            _ => Reply::json(1),
+        });
+        let flags = ["-j", threads, "--retries", "2", "--retry-delay", "0s"];
+        let ran = scene.run(&flags).expect(3);
+        scene.expect(0, 39, 1);
+        assert_eq!(calls_of(&scene.api.log(), "/0020"), 3, "{status}");
+        assert_eq!(scene.calls(), 39 + 3, "{status}: no other was called twice");
+        assert!(
+            !ran.stderr.contains("service unavailable"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn five_bad_files_in_a_row_fail_by_themselves_and_no_outage_is_told() {
+    for (status, threads) in [(500, "1"), (502, "1"), (500, "4")] {
+        let is_bad = |target: &str| ("/0010".."/0015").contains(&target);
+        let scene = Scene::new(40, move |request| match is_bad(&request.target) {
+            true => Reply::status(status),
+            false => Reply::json(1),
+        });
+        let flags = ["-j", threads, "--retries", "2", "--retry-delay", "0s"];
+        let ran = scene.run(&flags).expect(3);
+        scene.expect(0, 35, 5);
+        let log = scene.api.log();
+        for bad in 10..15 {
+            assert_eq!(calls_of(&log, &format!("/{bad:04}")), 3, "{status}");
+        }
+        assert!(
+            !ran.stderr.contains("service unavailable"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn the_last_files_of_a_list_fail_within_their_retries() {
+    for (status, threads) in [(500, "1"), (500, "8"), (503, "1"), (503, "8")] {
+        let scene = Scene::new(20, move |request| match request.target.as_str() {
+            "/0017" | "/0018" | "/0019" => Reply::status(status),
+            _ => Reply::json(1),
+        });
+        scene
+            .run(&["-j", threads, "--retries", "2", "--retry-delay", "0s"])
+            .expect(3);
+        scene.expect(0, 17, 3);
+        let log = scene.api.log();
+        for last in ["/0017", "/0018", "/0019"] {
+            assert_eq!(calls_of(&log, last), 3, "{status}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_retry_of_files_that_always_fail_ends_within_their_retries() {
+    for (status, threads) in [(500, "1"), (500, "8"), (503, "1"), (503, "8")] {
+        let mended = Arc::new(AtomicBool::new(false));
+        let bad = ["/0002", "/0005", "/0009", "/0013", "/0016"];
+        let scene = Scene::new(20, {
+            let mended = Arc::clone(&mended);
+            move |request| {
+                let is_bad = bad.contains(&request.target.as_str());
+                match is_bad && !mended.load(Ordering::SeqCst) {
+                    true => Reply::status(status),
+                    false => Reply::json(1),
+                }
+            }
+        });
+        let flags = ["-j", threads, "--retries", "1", "--retry-delay", "0s"];
+        scene.run(&flags).expect(3);
+        scene.expect(0, 15, 5);
+        let before = scene.calls();
+        scene.place.stride(&["retry"]).expect(3);
+        scene.expect(0, 15, 5);
+        assert_eq!(
+            scene.calls() - before,
+            5 * 2,
+            "{status}, {threads} threads: each once and again"
+        );
+        mended.store(true, Ordering::SeqCst);
+        scene.place.stride(&["retry"]).expect(0);
+        scene.expect(0, 20, 0);
+    }
+}

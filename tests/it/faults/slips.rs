@@ -1,0 +1,87 @@
+//! A request that is wrong for every file: few calls are made for it, and the service's own words are told.
+
+use serde_json::json;
+
+use super::{counts, named, place};
+use crate::support::{FakeApi, Reply};
+
+/// What a service answers to every file, and its words.
+fn slips() -> [(Reply, &'static str); 4] {
+    let text = |status| Reply::text("no route to /v2/sentimint").with_status(status);
+    let field = Reply::json(r#"{"error":{"message":"unknown field 'texxt'"}}"#);
+    let page = Reply::status(200).body("text/html", "<html>Please sign in first</html>");
+    [
+        (text(404), "no route to /v2/sentimint"),
+        (field.clone().with_status(400), "unknown field 'texxt'"),
+        (field.with_status(422), "unknown field 'texxt'"),
+        (page, "Please sign in first"),
+    ]
+}
+
+#[test]
+fn a_wrong_request_stops_after_few_calls_with_the_words_of_the_service() {
+    for threads in ["1", "8", "64"] {
+        for (reply, words) in slips() {
+            let api = FakeApi::start(move |_| reply.clone());
+            let (place, url) = (place(600), named(&api));
+            place
+                .stride(&["run", "-j", threads, "--url", &url, "texts"])
+                .expect(4)
+                .says("the first files were all rejected for one cause")
+                .says(words);
+            let calls = api.requests();
+            assert!(calls <= 60, "{words}: {calls} calls, {threads} threads");
+            counts(&place, &[("pending", 600), ("failed", 0), ("done", 0)]);
+            let charged = place.sql("SELECT path FROM job WHERE charged > 0");
+            assert!(charged.is_empty(), "{charged:?}");
+            let stopped = place.status()["stopped"].clone();
+            assert_eq!(
+                (&stopped["reason"], &stopped["action"]),
+                (&json!("rejected"), &json!("fix"))
+            );
+            assert!(
+                stopped["words"].as_str().unwrap().contains(words),
+                "{stopped}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_wrong_request_is_called_no_more_often_by_a_resume() {
+    let api = FakeApi::start(|_| Reply::text("no such model").with_status(404));
+    let (place, url) = (place(600), named(&api));
+    place.stride(&["run", "--url", &url, "texts"]).expect(4);
+    for _ in 0..3 {
+        let before = api.requests();
+        place.stride(&["resume"]).expect(4).says("no such model");
+        let calls = api.requests() - before;
+        assert!(calls <= 60, "{calls} calls");
+    }
+    counts(&place, &[("pending", 600), ("failed", 0)]);
+}
+
+#[test]
+fn files_that_are_rejected_first_fail_by_themselves_where_another_is_taken() {
+    for threads in ["1", "8"] {
+        // Looked at in the last place, or at random, the list is good.
+        let api = FakeApi::start(|request| match request.target.as_str() < "/0040" {
+            true => Reply::text("empty text").with_status(422),
+            false => Reply::json(1),
+        });
+        let (place, url) = (place(300), named(&api));
+        place
+            .stride(&["run", "-j", threads, "--url", &url, "texts"])
+            .expect(3);
+        counts(&place, &[("done", 260), ("failed", 40), ("attempts", 300)]);
+    }
+}
+
+#[test]
+fn answers_that_are_expected_are_results_and_no_slip() {
+    let api = FakeApi::start(|_| Reply::json(r#"{"found":false}"#).with_status(404));
+    let (place, url) = (place(100), named(&api));
+    let words = ["run", "--url", &url, "--expect-status", "2xx,404", "texts"];
+    place.stride(&words).expect(0);
+    counts(&place, &[("done", 100), ("attempts", 100)]);
+}
