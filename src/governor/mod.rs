@@ -545,7 +545,8 @@ impl Governor {
         lesson.fate = match lesson.fate {
             // An outage has no file wait for the others.
             Fate::Again(_) => Fate::Again(opens.max(asked)),
-            _ if unavailable && self.pace.sheds() => Fate::Again(again),
+            // What is shed is no file's fault, unless the same one is refused again and again.
+            _ if unavailable && self.pace.sheds() && !own.are_own() => Fate::Again(again),
             // A 503 that names no wait is charged like any passing failure.
             fate if unavailable && wait.is_none() => {
                 Fate::Charge(again, matches!(fate, Fate::Defer(_)))
