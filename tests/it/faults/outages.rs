@@ -222,7 +222,9 @@ fn one_file_that_always_fails_among_good_ones_fails_by_itself() {
 
 #[test]
 fn five_bad_files_in_a_row_fail_by_themselves_and_no_outage_is_told() {
-    for (status, threads) in [(500, "1"), (502, "1"), (500, "4")] {
+    for (status, threads) in [(500, "1"), (502, "1"), (500, "4"), (503, "1"), (503, "4")] {
+        // A 503 may be a limit, so that the first few are not charged.
+        let most = if status == 503 { 6 } else { 3 };
         let is_bad = |target: &str| ("/0010".."/0015").contains(&target);
         let scene = Scene::new(40, move |request| match is_bad(&request.target) {
             true => Reply::status(status),
@@ -233,7 +235,8 @@ fn five_bad_files_in_a_row_fail_by_themselves_and_no_outage_is_told() {
         scene.expect(0, 35, 5);
         let log = scene.api.log();
         for bad in 10..15 {
-            assert_eq!(calls_of(&log, &format!("/{bad:04}")), 3, "{status}");
+            let calls = calls_of(&log, &format!("/{bad:04}"));
+            assert!((3..=most).contains(&calls), "{status}: {calls} calls");
         }
         assert!(
             !ran.stderr.contains("service unavailable"),
