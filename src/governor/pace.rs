@@ -119,6 +119,8 @@ pub(super) struct Pace {
     /// The rate at which the pace began to rise when the gate opened.
     start: f64,
     next: f64,
+    /// The service said that no call is left until this moment, which is near.
+    pause: f64,
     /// Since then something else than the service has kept calls back.
     resting: Option<f64>,
     meter: Meter,
@@ -167,6 +169,8 @@ const LONG_WAIT: f64 = 2.0;
 const PROBE: f64 = 1.0;
 /// In an outage a probe may hang, so it has longer.
 const OUTAGE_PROBE: f64 = 10.0;
+/// For a shorter time the gate is not closed.
+const SHORT_PAUSE: f64 = 0.25;
 /// A shorter rest is no rest.
 const REST: f64 = 1.0;
 
@@ -193,6 +197,7 @@ impl Pace {
             forgiven: false,
             start: ANY,
             next: now,
+            pause: now,
             resting: None,
             meter: Meter::default(),
             at_once: AtOnce::default(),
@@ -284,6 +289,9 @@ impl Pace {
         let width = self.width(now);
         if in_flight >= width {
             return Ready::AtOnce(width);
+        }
+        if now < self.pause {
+            return Ready::At(self.pause, true);
         }
         let pace = self.pace(now);
         if pace == ANY || now >= self.next {
@@ -386,6 +394,10 @@ impl Pace {
 
     /// The service says that no call is left for so long. It costs no refused call and means the same.
     pub(super) fn spent(&mut self, left: f64, now: f64) {
+        if left <= SHORT_PAUSE && left.fract() != 0.0 && self.closed.is_none() {
+            self.pause = self.pause.max(now + left);
+            return;
+        }
         match &mut self.closed {
             Some(closed) if closed.cause == Cause::Spent => {
                 closed.until = closed.until.max(now + left);
