@@ -19,14 +19,12 @@
 //!
 //! | module | purpose |
 //! | --- | --- |
-//! | `count` | reads the service's own count of calls |
 //! | `guard` | tells a file's own failure from one that every file would have |
 //! | `pace` | closes and opens the gate, and finds the limits |
 //! | `at_once`, `shedding` | the evidence for two things that are no limit on the rate |
 //! | `width` | finds the calls at a time that raise throughput, for `-j auto` |
 
 mod at_once;
-mod count;
 mod guard;
 mod pace;
 mod shedding;
@@ -42,16 +40,13 @@ pub use types::{
 
 use crate::job::{Hint, JobId};
 use crate::limits::{Budget, Cost, Spent, Used, Windows, seconds};
-use count::Count;
 use guard::{Failure, Guard, Ruling};
-use pace::{Cause, Pace, Ready};
+use pace::{Cause, LONGEST_SPREAD, Pace, Ready};
 use types::Look;
 use width::WidthFinder;
 
 /// A turn of the run takes no longer than this, on however slow a disk.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
-/// A stated window longer than this is not spread over its length: its calls are made, and then its end is waited for.
-const LONGEST_SPREAD: f64 = 60.0;
 /// The pace stays so much below a stated limit: the service's clock is not ours.
 const BELOW_STATED: f64 = 0.99;
 /// A refused file is called again so much later than the gate opens, doubled for each refusal of its own, so that another
@@ -75,7 +70,8 @@ pub struct Governor {
     in_flight: usize,
     /// The number of the next call.
     next: u64,
-    count: Count,
+    /// The most calls that the service said were left.
+    most_left: u64,
     /// The latest moment that was seen.
     clock: Duration,
     why: Why,
@@ -107,7 +103,7 @@ impl Governor {
             share: None,
             in_flight: 0,
             next: 0,
-            count: Count::default(),
+            most_left: 0,
             clock: now,
             why: Why::Work,
             halt: None,
@@ -363,7 +359,7 @@ impl Governor {
             self.used.give_back_cost(self.rules.budgets.each);
         }
         if let Some(hint) = call.hint {
-            self.hinted(hint, &permit, at);
+            self.hinted(hint, permit.number, at);
         }
         let lesson = match call.signal {
             Signal::Unsent | Signal::Stale => {
@@ -560,41 +556,29 @@ impl Governor {
         lesson
     }
 
-    /// Takes in the limits that the service states, with the answer to a call.
-    fn hinted(&mut self, hint: &Hint, permit: &Permit, at: f64) {
-        if let Some(policy) = hint.policy {
-            self.stated(policy.calls as f64, policy.window.as_secs_f64());
+    /// Takes in the limits that the service states, with the answer to the call of this number.
+    fn hinted(&mut self, hint: &Hint, number: u64, at: f64) {
+        if let Some(policy) = hint.policy
+            && let window = policy.window.as_secs_f64()
+            && window <= LONGEST_SPREAD
+        {
+            self.pace
+                .stated(BELOW_STATED * policy.calls as f64 / window);
         }
         let (Some(left), Some(reset)) = (hint.remaining, hint.reset) else {
             return;
         };
-        let reset = reset.min(self.rules.max_wait).as_secs_f64();
-        let call = (permit.number, permit.at.as_secs_f64(), self.in_flight);
-        if let Some(window) = self.count.read(call, left, reset)
-            && hint.policy.is_none()
-        {
-            self.stated(left as f64 + 1.0, window);
-        }
+        self.most_left = self.most_left.max(left);
         // Resets are whole seconds, mostly: a short one says little about when there is room again, the pace keeps to a
         // stated limit anyway, and a bucket of a few calls is empty after each of them.
-        let is_long = reset > 1.5;
-        if !is_long && (self.count.most < 10 || hint.policy.is_some()) {
+        let is_long = reset > Duration::from_millis(1500);
+        if !is_long && (self.most_left < 10 || hint.policy.is_some()) {
             return;
         }
-        let later = if is_long {
-            self.next - permit.number - 1
-        } else {
-            0
-        };
+        let later = if is_long { self.next - number - 1 } else { 0 };
         if left.saturating_sub(later) == 0 {
-            self.pace.spent(reset, at);
-        }
-    }
-
-    /// So many calls in so many seconds: they are spread evenly.
-    fn stated(&mut self, calls: f64, window: f64) {
-        if window <= LONGEST_SPREAD {
-            self.pace.stated(BELOW_STATED * calls / window);
+            self.pace
+                .spent(reset.min(self.rules.max_wait).as_secs_f64(), at);
         }
     }
 

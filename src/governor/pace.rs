@@ -169,6 +169,11 @@ const LONG_WAIT: f64 = 2.0;
 const PROBE: f64 = 1.0;
 /// In an outage a probe may hang, so it has longer.
 const OUTAGE_PROBE: f64 = 10.0;
+/// The calls of a window are spread over its length where it is no longer than this; of a longer one they are made, and
+/// then its end is waited for.
+pub(super) const LONGEST_SPREAD: f64 = 60.0;
+/// A shorter wait for a window's end is rounded too coarsely to tell its length.
+const SHORTEST_SPREAD: f64 = 5.0;
 /// For a shorter time the gate is not closed.
 const SHORT_PAUSE: f64 = 0.25;
 /// A shorter rest is no rest.
@@ -503,10 +508,17 @@ impl Pace {
         let run = closed.at - self.opened;
         let is_short = closed.accepted - self.accepted_before <= Shedding::SHORT;
         let exploring = run > self.hold && self.limit < ANY && self.at_once.most.is_none();
-        let kept = outage || !self.finds || self.bounds_width(run) || self.forgives(run, now);
+        let wait = closed.until - closed.at;
+        let is_spent =
+            closed.cause == Cause::Spent && (SHORTEST_SPREAD..=LONGEST_SPREAD).contains(&wait);
+        let kept = outage
+            || !self.finds
+            || !is_spent && (self.bounds_width(run) || self.forgives(run, now));
         // Fewer accepted calls are too few: this run and the next are measured as one.
         let measured = !kept && self.accepted >= FEW;
-        if measured {
+        if measured && is_spent {
+            self.measure_spent(now);
+        } else if measured {
             self.measure(exploring, now);
         }
         let target = self.limit.min(self.refused_at).max(SLOWEST);
@@ -611,6 +623,15 @@ impl Pace {
             self.share = SHARE;
         }
         self.limit = limit;
+    }
+
+    /// Takes the calls of a window whose end was waited for, over the time since the end of the one before, for the limit.
+    fn measure_spent(&mut self, now: f64) {
+        let time = now - self.measured_from;
+        let limit = self.accepted as f64 / (time - self.late).max(1e-3);
+        self.hold = HOLD;
+        self.limit = (NEAR * limit).max(SLOWEST);
+        (self.sure, self.tried) = (self.limit, false);
     }
 
     fn shed(&mut self, accepted: bool, in_flight: usize, now: f64) {
