@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::{LOOK, Phase, Writer};
 use crate::engine::clock;
+use crate::engine::teller::flow;
 use crate::event::Storage;
+use crate::governor::Why;
 use crate::settings::{Settings, Threads};
 use crate::store::StoreError;
 
@@ -12,7 +14,41 @@ use crate::store::StoreError;
 /// keeps it from being folded in.
 pub(super) const LARGE_LOG: u64 = 256 << 20;
 
+/// A reason that changes while nothing is recorded is written down this often at most.
+const NOTE: Duration = Duration::from_secs(1);
+
+/// Returns true where a reason is another than the one that was written down.
+fn has_changed(noted: Why, why: Why) -> bool {
+    match (noted, why) {
+        // The time between probes grows all the time.
+        (Why::Outage { .. }, Why::Outage { .. }) => false,
+        _ => noted != why,
+    }
+}
+
 impl Writer<'_> {
+    /// Writes down why no call is made, where that has changed: other processes read it, and it may stay so for hours.
+    pub(super) fn note(&mut self, now: Duration) -> Result<(), StoreError> {
+        let pending = self.store.counts().pending;
+        if self.phase != Phase::Running || pending == 0 {
+            return Ok(());
+        }
+        let flow = flow(&self.schedule, pending, now);
+        let due = self
+            .noted
+            .is_none_or(|(why, at)| now >= at + NOTE && has_changed(why, flow.why));
+        if !due {
+            return Ok(());
+        }
+        let teller = &self.teller;
+        let group =
+            (self.store).group_patiently(&mut |waited| teller.storage(Storage::Busy(waited)))?;
+        group.remember(&self.schedule.governor.memory(now), &flow)?;
+        group.commit()?;
+        self.noted = Some((flow.why, now));
+        Ok(())
+    }
+
     /// Looks, if it is time to.
     pub(super) fn look_around(&mut self) -> Result<(), StoreError> {
         let now = clock::now();

@@ -15,6 +15,7 @@ use super::teller::{Teller, flow};
 use super::{Outline, RunError, Urgency, clock};
 use crate::caller::Cancel;
 use crate::event::{Ending, Storage};
+use crate::governor::Why;
 use crate::job::{FileName, JobState};
 use crate::retry::RetryPolicy;
 use crate::settings::Settings;
@@ -67,6 +68,8 @@ pub(super) struct Writer<'s> {
     no_room: Option<Duration>,
     /// At which size the log beside the database is worth the next word.
     large_log: u64,
+    /// Why the run goes no faster, as it was written down last, and when.
+    noted: Option<(Why, Duration)>,
     phase: Phase,
     ending: Ending,
     /// The jobs whose call a stop cut off.
@@ -116,6 +119,7 @@ impl<'s> Writer<'s> {
             largest: 0,
             no_room: None,
             large_log: look::LARGE_LOG,
+            noted: None,
             phase: Phase::Running,
             ending: Ending::Finished,
             cut_off: Vec::new(),
@@ -240,6 +244,7 @@ impl<'s> Writer<'s> {
             if let Some(decision) = held_up
                 && !matches!(decision, Decision::Hire)
             {
+                self.note(now)?;
                 return Ok(self.rest(decision, now));
             }
         }
@@ -320,11 +325,13 @@ impl<'s> Writer<'s> {
         }
         if states.is_empty() && calls.is_empty() && given_up.is_empty() {
             drop(group);
+            self.note(now)?;
         } else {
             let left = group.counts().pending;
             let flow = flow(&self.schedule, left, now);
             group.remember(&self.schedule.governor.memory(now), &flow)?;
             group.commit()?;
+            self.noted = Some((flow.why, now));
         }
         for (report, state) in reports.drain(..settled).zip(states) {
             self.teller.settled(report.claim, &report.settlement, state);

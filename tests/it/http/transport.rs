@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
 
 use stride::caller::{Credential, PROXY_AUTHORIZATION};
 use stride::job::Outcome;
@@ -16,6 +17,7 @@ use stride::settings::Http;
 
 use super::tls::{Identity, authority, params, pem, self_signed, signed_by};
 use super::{Client, is_in_doubt, succeeded};
+use crate::cli::Place;
 use crate::support::{FakeApi, RawServer, Reply};
 
 /// A server with this identity that answers `1`, to anybody or to those whom an authority has signed.
@@ -154,6 +156,33 @@ fn a_service_that_asks_for_a_certificate_in_vain_has_processed_nothing() {
             "{version:?}: {message}"
         );
     }
+}
+
+#[test]
+fn a_run_without_the_certificate_that_a_service_wants_stops_and_says_so() {
+    let ours = authority();
+    let clients = ours.as_ref().der().clone();
+    let server = answering(signed_by(&ours, "localhost"), Some(clients));
+    let place = Place::new();
+    place.texts(20);
+    let url = format!("https://localhost:{}/", server.port());
+    let words = "the service asks for a client certificate (--cert)";
+    place
+        .stride(&["run", "-k", "--url", &url, "texts"])
+        .expect(4)
+        .says(words);
+    let status = place.status();
+    assert_eq!(
+        (&status["pending"], &status["failed"], &status["calls"]),
+        (&json!(20), &json!(0), &json!(0)),
+        "{status}"
+    );
+    let stopped = &status["stopped"];
+    assert_eq!(stopped["reason"], "certificate", "{stopped}");
+    assert!(
+        stopped["words"].as_str().unwrap().contains(words),
+        "{stopped}"
+    );
 }
 
 #[test]
