@@ -37,9 +37,12 @@ impl Writer<'_> {
         let due = self
             .noted
             .is_none_or(|(why, at)| now >= at + NOTE && has_changed(why, flow.why));
-        if !due {
-            return Ok(());
-        }
+        if due { self.remember(now) } else { Ok(()) }
+    }
+
+    /// Writes down the pace and the usage where nothing else is recorded.
+    pub(super) fn remember(&mut self, now: Duration) -> Result<(), StoreError> {
+        let flow = flow(&self.schedule, self.store.counts().pending, now);
         let teller = &self.teller;
         let group =
             (self.store).group_patiently(&mut |waited| teller.storage(Storage::Busy(waited)))?;

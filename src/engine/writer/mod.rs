@@ -143,7 +143,9 @@ impl<'s> Writer<'s> {
         if matches!(self.ending, Ending::Halted(_)) && self.store.counts().pending == 0 {
             self.ending = Ending::Finished;
         }
-        if let Err(source) = self.store.finish(&self.ending) {
+        // The time of a last wait counts as well.
+        let remembered = self.remember(clock::now());
+        if let Err(source) = remembered.and_then(|()| self.store.finish(&self.ending)) {
             return Err(self.rescue(source, Vec::new()));
         }
         let counts = self.store.counts();
