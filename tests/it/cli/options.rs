@@ -1,5 +1,7 @@
 //! A request in curl's words: what is sent of each option, and what is said of those that stride has no use for.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{Place, Ran};
 use crate::support::{FakeApi, Reply, Request};
 
@@ -11,7 +13,9 @@ fn seen(place: &Place, words: &[&str]) -> (Request, Ran) {
         .map(|word| word.replace("API", &api.url()))
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let db = format!("{}.db", api.port());
+    // A port may come again within a test.
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let db = format!("{}.db", RUNS.fetch_add(1, Ordering::Relaxed));
     let words = [&["run", "--db", &db][..], &words, &["texts/a b.txt"]].concat();
     let ran = place.stride_with(&[("KEY", "me:hunter2hunter2")], &words);
     let log = api.log();
