@@ -111,7 +111,7 @@ pub(super) struct Plan {
     proxy: Option<String>,
     /// Where the proxy is asked for tunnels, if that is not encrypted.
     pub(super) door: Option<Door>,
-    /// Tells whether the service has asked for a client certificate, where there is none.
+    /// Whether the service has asked for a client certificate where none is given.
     pub(super) asked: Asked,
 }
 
