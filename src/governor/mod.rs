@@ -569,10 +569,11 @@ impl Governor {
             return;
         };
         self.most_left = self.most_left.max(left);
-        // Resets are whole seconds, mostly: a short one says little about when there is room again, the pace keeps to a
+        // A short reset that is rounded to whole seconds says little about when there is room again, the pace keeps to a
         // stated limit anyway, and a bucket of a few calls is empty after each of them.
-        let is_long = reset > Duration::from_millis(1500);
-        if !is_long && (self.most_left < 10 || hint.policy.is_some()) {
+        let is_long = reset > Duration::from_secs(2);
+        let is_rounded = reset.subsec_nanos() == 0;
+        if !is_long && (is_rounded || self.most_left < 10 || hint.policy.is_some()) {
             return;
         }
         let later = if is_long { self.next - number - 1 } else { 0 };

@@ -444,16 +444,13 @@ fn the_table_holds_at_two_hundred_drawn_services() {
     assert_eq!(missed, [""; 0]);
 }
 
-/// Rows whose medians miss their goals by a few percent with some seeds: windows of a second whose reset is stated in
-/// whole seconds, and waits in whole seconds at short windows.
-const NEAR: [&str; 7] = [
+/// Rows that hold with many seeds, and whose medians of these few miss their goals by a little.
+const NEAR: [&str; 5] = [
     "moving 10 s, Retry-After",
     "4 at a time, -j 16, Retry-After",
-    "moving 1 s, left and reset",
-    "moving 10 s, left and reset",
     "fixed 1 s, left and reset",
+    "bucket of 0.1 s, left and reset",
     "moving 10 s, left and reset in ms",
-    "fixed 60 s, left and reset",
 ];
 
 #[test]
