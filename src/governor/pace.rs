@@ -152,6 +152,8 @@ const ROUNDED: f64 = 1.0;
 /// An even pace is held for so long, at first and at most, before more is tried.
 const HOLD: f64 = 1.5;
 const LONGEST_HOLD: f64 = 30.0;
+/// It is held for so many times a long wait that another refusal would cost.
+const HOLD_EACH: f64 = 6.0;
 /// More is tried by this part, which doubles in [`TRY_DOUBLING`].
 const TRY: f64 = 0.02;
 const TRY_DOUBLING: f64 = 0.7;
@@ -520,6 +522,9 @@ impl Pace {
             self.measure_spent(now);
         } else if measured {
             self.measure(exploring, now);
+            if wait > LONG_WAIT && exploring {
+                self.hold = self.hold.max((HOLD_EACH * wait).min(LONGEST_HOLD));
+            }
         }
         let target = self.limit.min(self.refused_at).max(SLOWEST);
         self.start = if self.tries <= 1 {

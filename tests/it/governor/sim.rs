@@ -38,6 +38,8 @@ pub(super) enum States {
     Nothing,
     /// A wait in whole seconds on refusals.
     RetryAfter,
+    /// A wait of five seconds on refusals, however soon there is room.
+    LongRetryAfter,
     /// The limit with its window, what is left, and the time until that is whole, in whole seconds, on all answers; and a
     /// wait on refusals.
     Policy,
@@ -145,14 +147,22 @@ impl Server<'_> {
             None => Answer::Accepted,
             Some(wait) => Answer::Refused {
                 status: self.service.status,
-                wait: (!matches!(states, States::Nothing | States::LeftInMs)).then(|| whole(wait)),
+                wait: match states {
+                    States::Nothing | States::LeftInMs => None,
+                    States::LongRetryAfter => Some(5.0),
+                    _ => Some(whole(wait)),
+                },
             },
         };
         let reset = match states {
             States::LeftInMs => reset,
             _ => whole(reset),
         };
-        let hint = (!matches!(states, States::Nothing | States::RetryAfter)).then(|| Hint {
+        let hint = (!matches!(
+            states,
+            States::Nothing | States::RetryAfter | States::LongRetryAfter
+        ))
+        .then(|| Hint {
             policy: policy
                 .filter(|_| states == States::Policy)
                 .map(|(calls, window)| Policy {

@@ -200,6 +200,18 @@ fn rows() -> Vec<Row> {
             );
         }
     }
+    for (name, least, most) in [("bucket of 1 s", 0.7, 1.5), ("bucket of 10 s", 5.0, 20.0)] {
+        add(
+            format!("{name}, Retry-After: 5"),
+            shares(65.0, 70.0, 1.0),
+            8,
+            120.0,
+            Box::new(move |rng| {
+                let limiter = gcra(rng, least, most);
+                service(rng, limiter, States::LongRetryAfter)
+            }),
+        );
+    }
     for (states, with) in [
         (States::Policy, "limit, left and reset"),
         (States::Left, "left and reset"),
