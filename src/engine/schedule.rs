@@ -67,6 +67,8 @@ pub(super) enum Decision {
     Nothing,
     /// The jobs that were held back for this suspect fail.
     Blame(Suspect),
+    /// An outage is established without a further call: what was charged for it is given back.
+    Excuse,
     /// The governor stops the run.
     Stop,
 }
@@ -264,7 +266,7 @@ impl Schedule {
             if self.can_grow() {
                 return Some(Decision::Hire);
             }
-            self.governor.all_busy(self.threads);
+            self.governor.all_busy(self.threads, now);
             return Some(Decision::Wait(None));
         }
         if self.permit.is_some() {
@@ -314,15 +316,34 @@ impl Schedule {
                     self.governor.disk_is_there();
                     return Ok(Decision::Blame(Suspect::Disk));
                 }
-                let claim = self.elsewhere(group, thread, place, &mut permit)?;
+                let found = self.elsewhere(group, place)?;
+                let cost = found.map_or(Ok(permit.cost()), |job| self.cost(group, job))?;
+                if self.governor.weighs() && permit.cost() != cost {
+                    // The permit was for a file of no size.
+                    self.governor.cancel(permit);
+                    match self.governor.ask(cost, Kind::New, now, wall_clock()) {
+                        Verdict::Go(sized) => permit = sized,
+                        Verdict::Halt(_) => return Ok(Decision::Stop),
+                        Verdict::Wait(_, until) => return Ok(Decision::Wait(until)),
+                    }
+                    if permit.place().is_none() {
+                        self.permit = Some(permit);
+                        continue;
+                    }
+                }
+                let claim = match found {
+                    Some(job) => group.claim(job, thread, cost)?,
+                    None => None,
+                };
                 if let Some(claim) = claim {
                     self.asking.pop_front();
                     return Ok(Decision::Call(thread, Box::new(claim), permit));
                 }
-                if self.governor.nowhere_to_look(permit) {
-                    return Ok(Decision::Blame(Suspect::Outage));
+                match self.governor.nowhere_to_look(permit) {
+                    Some(true) => return Ok(Decision::Excuse),
+                    Some(false) => return Ok(Decision::Blame(Suspect::Outage)),
+                    None => continue,
                 }
-                continue;
             }
             let (job, cost) = match self.next_up.take() {
                 Some(next) => next,
@@ -384,14 +405,8 @@ impl Schedule {
         }
     }
 
-    /// Claims a job elsewhere in the list that has not failed, if there is one.
-    fn elsewhere(
-        &mut self,
-        group: &mut Group<'_>,
-        thread: usize,
-        place: Elsewhere,
-        permit: &mut Permit,
-    ) -> Result<Option<Claim>, StoreError> {
+    /// A job elsewhere in the list that has not failed, if there is one.
+    fn elsewhere(&self, group: &Group<'_>, place: Elsewhere) -> Result<Option<JobId>, StoreError> {
         let from = match place {
             Elsewhere::Last => None,
             Elsewhere::Random => Some(Position(fastrand::u64(..self.jobs.max(1)))),
@@ -406,12 +421,7 @@ impl Schedule {
                 .into_iter()
                 .find(is_other);
         }
-        let Some(job) = found else {
-            return Ok(None);
-        };
-        let cost = self.cost(group, job)?;
-        self.governor.correct(permit, cost);
-        group.claim(job, thread, cost)
+        Ok(found)
     }
 
     /// What a call takes of the rates. A file that cannot be looked at takes one call of nothing: its call will

@@ -114,7 +114,9 @@ impl Teller {
 
     /// Tells of the gate when it has changed, and now and then of what limits the run.
     pub(super) fn flow(&mut self, schedule: &Schedule, pending: u64, now: Duration) {
-        let closed = schedule.governor.closed(now);
+        // A run that stops waits for nothing.
+        let stops = schedule.governor.halt().is_some();
+        let closed = schedule.governor.closed(now).filter(|_| !stops);
         if closed != self.gate_told {
             self.gate_told = closed;
             self.tell(Event::Gate(closed.map(|(why, until)| Shut {

@@ -75,7 +75,6 @@ pub(super) enum Ruling {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outage {
     pub(super) since: Duration,
-    last: Duration,
     /// Its duration without the time in which this machine slept.
     pub(super) lasted: Duration,
     /// It is known to be one.
@@ -143,8 +142,6 @@ impl Guard {
     const FEW_LEFT: u64 = 50;
     /// So many different files that fail in a row are an outage even where no other is left to look at.
     const MANY: usize = 6;
-    /// Two failures are no further apart but where the machine was suspended.
-    const LONGEST_GAP: Duration = Duration::from_secs(60);
 
     pub(super) fn new(canary: bool, watches_slip: bool, succeeded: bool, first_look: bool) -> Self {
         Self {
@@ -167,12 +164,24 @@ impl Guard {
         }
     }
 
+    /// Takes note of time in which the machine was awake.
+    pub(super) fn pass(&mut self, time: Duration) {
+        if let Some(outage) = &mut self.outage {
+            outage.lasted += time;
+        }
+    }
+
     pub(super) fn sent(&mut self, now: Duration) {
         self.first_sent.get_or_insert(now);
     }
 
     pub(super) fn set_left(&mut self, left: u64) {
         self.left = left;
+    }
+
+    /// Returns true where too few files are left to show an outage.
+    pub(super) fn has_few_left(&self) -> bool {
+        self.left < Self::MANY as u64
     }
 
     /// A success under the present request, in this runner or an earlier one.
@@ -212,7 +221,7 @@ impl Guard {
             Suspect::Service => 5,
             Suspect::Disk => 20,
             Suspect::Request => Rules::SLIP as usize,
-            Suspect::Outage => 3.max(width / 4),
+            Suspect::Outage => (width / 4).clamp(3, Self::MANY),
         }
     }
 
@@ -270,18 +279,18 @@ impl Guard {
         self.first_look = false;
     }
 
-    /// There is no other file to look at. Returns true where the files are on their own for it.
-    pub(super) fn nowhere(&mut self, suspect: Suspect) -> bool {
+    /// There is no other file to look at. Returns whether an outage is established all the same, where it was for one.
+    pub(super) fn nowhere(&mut self, suspect: Suspect) -> Option<bool> {
         let streak = &mut self.streaks[suspect as usize];
         if suspect == Suspect::Outage
             && streak.files.len() >= Self::MANY
             && let Some(outage) = &mut self.outage
         {
             outage.established = true;
-            return false;
+            return Some(true);
         }
         streak.left_alone = true;
-        suspect == Suspect::Outage
+        (suspect == Suspect::Outage).then_some(false)
     }
 
     /// A call was refused for a reason that is not the file's own.
@@ -366,16 +375,13 @@ impl Guard {
         width: usize,
         now: Duration,
     ) -> (bool, bool) {
-        let most = self.threshold(Suspect::Outage, width);
+        let (most, few) = (self.threshold(Suspect::Outage, width), self.has_few_left());
         if witness || certain {
-            let outage = self.outage.get_or_insert(Outage {
+            self.outage.get_or_insert(Outage {
                 since: now,
-                last: now,
                 lasted: Duration::ZERO,
                 established: false,
             });
-            outage.lasted += now.saturating_sub(outage.last).min(Self::LONGEST_GAP);
-            outage.last = outage.last.max(now);
         }
         let Some(outage) = &mut self.outage else {
             return (false, false);
@@ -388,13 +394,12 @@ impl Guard {
         }
         streak.certain += usize::from(certain);
         // The last few files of a list cannot show an outage: each fails within its own retries.
-        streak.left_alone |= self.left < Self::MANY as u64 && !outage.established;
+        streak.left_alone |= few && !outage.established;
         let sure = streak.certain >= most || streak.looks > 0 && !streak.left_alone;
         let established = sure && !outage.established;
         outage.established |= sure;
-        let closes =
-            certain || outage.established || !streak.left_alone && streak.files.len() >= most;
-        (closes, established)
+        let closes = certain || outage.established;
+        (closes || self.wants(Suspect::Outage, width), established)
     }
 
     /// The outage, or the failures that may be one.
@@ -457,7 +462,7 @@ impl Guard {
     /// The service refused a call of this file for its limits. Returns the refusals that are the file's own.
     pub(super) fn throttled(&mut self, file: JobId, now: Duration) -> Refusals {
         let successes = self.successes;
-        let (alone, few) = (self.is_on_its_own(), self.left < Self::MANY as u64);
+        let (alone, few) = (self.is_on_its_own(), self.left <= Self::FEW_LEFT);
         let refusals = self.refused.entry(file).or_insert(Refusals {
             count: 0,
             since: now,
@@ -471,6 +476,11 @@ impl Guard {
         }
         refusals.successes = successes;
         *refusals
+    }
+
+    /// Returns true where many files were refused and have not been accepted since.
+    pub(super) fn refuses_many(&self) -> bool {
+        self.refused.len() >= Self::MANY
     }
 
     /// The file with the most refusals of its own, and how many they are.

@@ -136,7 +136,9 @@ impl Governor {
     fn advance(&mut self, now: Duration) -> Duration {
         let passed = now.saturating_sub(self.clock);
         // It is asked several times a second; in a longer time the machine slept, and no work was done.
-        self.used.worked += passed.min(LONGEST_TURN);
+        let awake = passed.min(LONGEST_TURN);
+        self.used.worked += awake;
+        self.guard.pass(awake);
         self.clock += passed;
         self.clock
     }
@@ -161,6 +163,10 @@ impl Governor {
             let over = self.rules.until.is_some_and(|until| wall >= until);
             let up = self.used.up(&self.rules.budgets);
             let budget = up.or(over.then_some(Budget::Until));
+            if matches!(budget, Some(Budget::Cost(_))) && self.in_flight > 0 {
+                // A call in flight may turn out to cost nothing.
+                return Verdict::Wait(self.why, None);
+            }
             self.halt = budget.map(Reason::Budget);
         }
         if let Some(reason) = self.halt {
@@ -195,6 +201,7 @@ impl Governor {
             number: self.next - 1,
             at: now,
             cost,
+            price: self.rules.budgets.each,
             kind,
             look,
         }
@@ -288,8 +295,12 @@ impl Governor {
         self.guard.set_left(left);
     }
 
-    /// Takes note that all of so many workers are busy.
-    pub fn all_busy(&mut self, threads: usize) {
+    /// Takes note that all of so many workers are busy at `now`.
+    pub fn all_busy(&mut self, threads: usize, now: Duration) {
+        self.advance(now);
+        if let Some(finder) = &mut self.width {
+            finder.binds();
+        }
         self.why = Why::Threads(threads);
     }
 
@@ -312,16 +323,16 @@ impl Governor {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Takes back the permit of a look elsewhere, because no other file is left. Returns true where the files that were
-    /// held back for an outage fail: no file is left that could show one.
-    pub fn nowhere_to_look(&mut self, permit: Permit) -> bool {
+    /// Takes back the permit of a look elsewhere, because no other file is left. Where it was for an outage, returns true
+    /// if that is established all the same, and false if the files that were held back for it fail.
+    pub fn nowhere_to_look(&mut self, permit: Permit) -> Option<bool> {
         let suspect = permit.look.and_then(|look| look.suspect);
         self.cancel(permit);
-        let alone = suspect.is_some_and(|suspect| self.guard.nowhere(suspect));
-        if alone {
+        let established = self.guard.nowhere(suspect?)?;
+        if !established {
             self.pace.excuse(self.clock.as_secs_f64());
         }
-        alone
+        Some(established)
     }
 
     /// Corrects what a call takes of the rates, for example by what its answer says it took.
@@ -337,7 +348,7 @@ impl Governor {
             *share += 1;
         }
         if permit.kind == Kind::New {
-            self.used.give_back(self.rules.budgets.each);
+            self.used.give_back(permit.price);
         }
     }
 
@@ -356,7 +367,7 @@ impl Governor {
         if !call.signal.is_sent() {
             self.give_back(&permit);
         } else if matches!(call.signal, Signal::Refused { .. }) && permit.kind == Kind::New {
-            self.used.give_back_cost(self.rules.budgets.each);
+            self.used.give_back_cost(permit.price);
         }
         if let Some(hint) = call.hint {
             self.hinted(hint, permit.number, at);
@@ -375,8 +386,10 @@ impl Governor {
             Signal::Failed | Signal::Unreachable => self.failed(&permit, call, now),
             Signal::Refusal(refusal) => self.refusal(&permit, call, refusal, now),
         };
+        // A closed gate says enough: what fails behind it is no reason for fewer calls at a time afterwards.
         if let Some(width) = &mut self.width
             && call.signal.is_sent()
+            && self.pace.closed().is_none()
         {
             let well = matches!(
                 call.signal,
@@ -543,9 +556,8 @@ impl Governor {
         lesson.fate = match lesson.fate {
             // An outage has no file wait for the others.
             Fate::Again(_) => Fate::Again(opens.max(asked)),
-            // What is shed is no file's fault, unless the same one is refused again and again.
-            _ if unavailable && self.pace.sheds() && !own.are_own() => Fate::Again(again),
-            // A 503 that names no wait is charged like any passing failure.
+            // A 503 that names no wait is charged like any passing failure, unless many files are refused.
+            _ if unavailable && !own.are_own() && self.guard.refuses_many() => Fate::Again(again),
             fate if unavailable && wait.is_none() => {
                 Fate::Charge(again, matches!(fate, Fate::Defer(_)))
             }
@@ -578,8 +590,10 @@ impl Governor {
         }
         let later = if is_long { self.next - number - 1 } else { 0 };
         if left.saturating_sub(later) == 0 {
-            self.pace
-                .spent(reset.min(self.rules.max_wait).as_secs_f64(), at);
+            self.pace.spent(reset.as_secs_f64(), at);
+            if reset > self.rules.max_wait {
+                self.stop(Reason::Wait(reset));
+            }
         }
     }
 

@@ -352,7 +352,7 @@ impl Pace {
     /// The service took a call, whatever it answered.
     pub(super) fn accepted(&mut self, stamp: Stamp, now: f64) {
         self.accepted += 1;
-        if self.shedding.is_on {
+        if self.shedding.is_on && self.closed.is_none() {
             self.shed(true, stamp.in_flight, now);
             return;
         }
@@ -371,7 +371,7 @@ impl Pace {
 
     /// The service refused a call that took so long, and asks for this wait.
     pub(super) fn refused(&mut self, stamp: Stamp, asked: Option<f64>, took: f64, now: f64) {
-        if self.shedding.is_on {
+        if self.shedding.is_on && self.closed.is_none() {
             self.shed(false, stamp.in_flight, now);
             return;
         }
@@ -455,7 +455,8 @@ impl Pace {
 
     fn trouble(&mut self, stamp: Stamp, cause: Cause, asked: Option<f64>, took: f64, now: f64) {
         let Some(closed) = &mut self.closed else {
-            if stamp.epoch == self.epoch {
+            // What was sent before the gate opened brings no news, but a long wait is one.
+            if stamp.epoch == self.epoch || asked.is_some_and(|asked| asked > LONG_WAIT) {
                 self.close(cause, asked, took, now);
             }
             return;
@@ -466,14 +467,16 @@ impl Pace {
             closed.cause = cause;
             closed.outage |= cause == Cause::Outage;
             self.wait(asked, now);
-        } else if let Some(asked) = asked {
-            closed.until = closed.until.max(now + asked);
+        } else if let Some(asked) = asked
+            && now + asked > closed.until
+        {
+            (closed.until, closed.cause) = (now + asked, Cause::Asked);
         }
     }
 
     fn close(&mut self, cause: Cause, asked: Option<f64>, took: f64, now: f64) {
         self.refused_at = self.pace(now).min(self.meter.rate(now, self.opened));
-        if self.tries == 0 {
+        if self.tries == 0 || self.accepted > self.accepted_before {
             self.since = now;
         }
         self.closed = Some(Closure {

@@ -36,8 +36,8 @@ impl Shedding {
         }
     }
 
-    /// Counts an answer to one of so many calls in flight; returns true where most are refused, so that it is no
-    /// shedding after all.
+    /// Counts an answer to one of so many calls in flight; returns true where two of three are refused, so that it is
+    /// no shedding after all.
     pub(super) fn ends(&mut self, accepted: bool, in_flight: usize) -> bool {
         if accepted {
             self.accepted += 1;
@@ -48,7 +48,7 @@ impl Shedding {
         if self.accepted + self.refused < trial {
             return false;
         }
-        let ends = self.refused > self.accepted;
+        let ends = self.refused > 2 * self.accepted;
         (self.accepted, self.refused) = (0, 0);
         if ends {
             self.is_on = false;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pace::Stamp;
 use crate::job::{Hint, JobId};
-use crate::limits::{Budget, Budgets, Cost, MaxFailures, Rate, Rates, Spent, Usage, Used};
+use crate::limits::{Budget, Budgets, Cost, MaxFailures, Money, Rate, Rates, Spent, Usage, Used};
 
 /// The number of calls at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +271,8 @@ pub struct Permit {
     pub(super) number: u64,
     pub(super) at: Duration,
     pub(super) cost: Cost,
+    /// Its price when it was given.
+    pub(super) price: Money,
     pub(super) kind: Kind,
     /// For a look elsewhere in the list: for whose sake.
     pub(super) look: Option<Look>,

@@ -78,7 +78,7 @@ impl Store {
     pub fn ignore_wait(&mut self) -> Result<()> {
         let transaction = self.owner.begin(&self.connection)?;
         transaction
-            .execute("UPDATE pace SET closed_until = NULL", [])
+            .execute_batch("UPDATE pace SET closed_until = NULL; UPDATE job SET not_before = NULL WHERE state = 0 AND not_before > 0;")
             .map_err(doing("forgetting a wait"))?;
         transaction.commit().map_err(doing("committing"))
     }

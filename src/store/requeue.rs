@@ -75,7 +75,9 @@ impl Store {
         causes::define(&self.connection)?;
         let transaction = self.owner.begin(&self.connection)?;
         let sql = format!(
-            "UPDATE job SET state = 0, charged = 0, crashes = 0, failed_before = failed_before OR state = 3 WHERE id IN (
+            "UPDATE job SET state = 0, charged = 0, crashes = 0, failed_before = failed_before OR state = 3 AND EXISTS (
+                 SELECT 1 FROM attempt WHERE attempt.job = job.id AND number = attempts AND class IN ('transient', 'throttled'))
+             WHERE id IN (
                  SELECT job.id FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
                  WHERE {})",
             Filter::condition()

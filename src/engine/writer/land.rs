@@ -7,7 +7,7 @@ use crate::engine::crew::Flight;
 use crate::engine::schedule::HeldBack;
 use crate::engine::{Urgency, signal};
 use crate::event::Ending;
-use crate::governor::{Ended, Fate, Signal, Suspect};
+use crate::governor::{Ended, Fate, Refusal, Signal, Suspect};
 use crate::job::{AttemptId, CauseKey, Class, Failure, FileName, JobState, Outcome, said};
 use crate::limits::Cost;
 use crate::retry::Next;
@@ -66,7 +66,10 @@ impl Writer<'_> {
         self.schedule.note_words(&words);
         match signal {
             Signal::Accepted => self.schedule.note_read(claim.job.file.clone()),
-            Signal::Refused { .. } | Signal::Failed | Signal::Unreachable => {
+            Signal::Refused { .. }
+            | Signal::Failed
+            | Signal::Unreachable
+            | Signal::Refusal(Refusal::Tls | Refusal::Name | Refusal::Proxy) => {
                 self.teller.refusal(&words);
             }
             _ => {}

@@ -296,6 +296,11 @@ impl<'s> Writer<'s> {
             }
             match self.schedule.next(&mut group, now)? {
                 Decision::Call(thread, claim, permit) => calls.push((thread, *claim, permit)),
+                Decision::Excuse => {
+                    for attempt in self.schedule.excuse(now) {
+                        group.give_back_charge(attempt)?;
+                    }
+                }
                 Decision::Blame(suspect) => {
                     blamed.extend(self.schedule.blame(|other| other == suspect));
                 }
