@@ -173,10 +173,10 @@ fn a_service_that_throttles_without_saying_how_long_is_called_again() {
 #[test]
 fn a_stop_does_not_wait_for_the_gate() {
     let fixture = Fixture::numbered(3);
-    let day = Duration::from_secs(86_400);
+    let long = Duration::from_secs(600);
     let running = Running::start(
         fixture.open(),
-        callers(2, move |_: &_, _: &_, _: &_| throttled(Some(day))),
+        callers(2, move |_: &_, _: &_, _: &_| throttled(Some(long))),
         &settings(),
     );
     running.wait_until(|events| events.iter().any(is_asked_to_wait));

@@ -360,3 +360,102 @@ fn a_file_that_is_refused_while_others_are_accepted_fails_in_the_end_though_it_i
     assert!((10..60).contains(&refusals), "{refusals}");
     assert_eq!(governor.memory(now).refused.unwrap().1, refusals);
 }
+
+/// Ends a call as [`learn`] does, with an outage's failure.
+fn fails(governor: &mut Governor, permit: Permit, file: usize, now: Duration) -> Fate {
+    learn(governor, permit, file, Signal::Failed, now)
+}
+
+#[test]
+fn a_long_wait_that_is_stated_late_is_kept() {
+    let mut governor = Governor::new(rules(&[], 4), &Past::default(), Duration::ZERO);
+    let ask = |governor: &mut Governor, now| match governor.ask(Cost::default(), Kind::New, now, 0)
+    {
+        Verdict::Go(permit) => Ok(permit),
+        verdict => Err(verdict),
+    };
+    let at = Duration::from_millis;
+    let first = ask(&mut governor, at(0)).unwrap();
+    learn(&mut governor, first, 0, Signal::Accepted, at(1));
+    let slow = ask(&mut governor, at(10)).unwrap();
+    let refused = ask(&mut governor, at(10)).unwrap();
+    let signal = |wait| Signal::Refused {
+        wait,
+        unavailable: false,
+    };
+    learn(&mut governor, refused, 1, signal(None), at(20));
+    let probe = ask(&mut governor, at(1_000)).unwrap();
+    learn(&mut governor, probe, 2, Signal::Accepted, at(1_001));
+    // The gate is open again when the slow call's refusal comes.
+    let wait = Duration::from_secs(20);
+    learn(&mut governor, slow, 3, signal(Some(wait)), at(3_000));
+    for now in (3_001..23_000).step_by(500) {
+        assert!(ask(&mut governor, at(now)).is_err(), "at {now} ms");
+    }
+    assert_eq!(
+        governor.memory(at(4_000)).closed_for,
+        Some(at(23_000) - governor.now())
+    );
+    assert!(ask(&mut governor, at(23_000)).is_ok());
+}
+
+#[test]
+fn a_wait_that_is_stated_while_the_gate_is_closed_is_remembered() {
+    let mut governor = Governor::new(rules(&[], 4), &Past::default(), Duration::ZERO);
+    let at = Duration::from_millis;
+    let mut permits = Vec::new();
+    let first = governor.ask(Cost::default(), Kind::New, at(0), 0);
+    let Verdict::Go(first) = first else {
+        panic!("{first:?}")
+    };
+    learn(&mut governor, first, 0, Signal::Accepted, at(1));
+    while let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, at(10), 0) {
+        permits.push(permit);
+    }
+    let last = permits.pop().unwrap();
+    for (file, permit) in permits.into_iter().enumerate() {
+        fails(&mut governor, permit, 10 + file, at(20));
+    }
+    let signal = Signal::Refused {
+        wait: Some(at(40_000)),
+        unavailable: false,
+    };
+    learn(&mut governor, last, 1, signal, at(30));
+    let left = governor.memory(at(30)).closed_for;
+    assert_eq!(left, Some(at(40_000)));
+}
+
+#[test]
+fn as_many_calls_as_raise_throughput_are_made_although_no_worker_asks_in_vain() {
+    let rules = stride::governor::Rules {
+        width: stride::governor::Width::Auto(64),
+        ..rules(&[], 64)
+    };
+    let mut governor = Governor::new(rules, &Past::default(), Duration::ZERO);
+    let mut in_flight = std::collections::VecDeque::new();
+    let mut file = 0;
+    // Every call takes 100 ms, however many are made.
+    for tick in 0..3_000 {
+        let now = Duration::from_millis(10 * tick);
+        while in_flight.front().is_some_and(|(end, _)| *end <= now) {
+            let (_, permit) = in_flight.pop_front().unwrap();
+            file += 1;
+            let call = Ended {
+                file: JobId(file),
+                failed_before: false,
+                signal: Signal::Accepted,
+                hint: None,
+                took: Duration::from_millis(100),
+            };
+            governor.ended(permit, call, now);
+        }
+        // As the engine does: nobody asks where all workers are busy.
+        while in_flight.len() < governor.width()
+            && let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, now, 0)
+        {
+            in_flight.push_back((now + Duration::from_millis(100), permit));
+        }
+        governor.all_busy(in_flight.len(), now);
+    }
+    assert_eq!(governor.width(), 64);
+}
