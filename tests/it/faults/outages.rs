@@ -43,14 +43,14 @@ fn away(reply: &Reply, said: &str) {
     // They wait most of the time.
     thread::scope(|scope| {
         for (threads, good) in [(8, 0), (8, 100), (64, 0), (64, 100)] {
-            scope.spawn(move || away_for(threads, good, reply, said));
+            scope.spawn(move || away_for(FILES, threads, good, reply, said));
         }
     });
 }
 
-fn away_for(threads: usize, good: usize, reply: &Reply, said: &str) {
+fn away_for(files: usize, threads: usize, good: usize, reply: &Reply, said: &str) {
     let (seen, back) = (Counter::default(), Arc::new(AtomicBool::new(false)));
-    let scene = Scene::new(FILES, {
+    let scene = Scene::new(files, {
         let (reply, back) = (reply.clone(), Arc::clone(&back));
         move |_| match seen.add() < good || back.load(Ordering::SeqCst) {
             true => Reply::json(1),
@@ -68,7 +68,7 @@ fn away_for(threads: usize, good: usize, reply: &Reply, said: &str) {
     let calls = in_vain(&scene.api.log());
     let most = 10 + 2 * threads;
     assert!(calls <= most, "{calls} calls of {most}, {threads} threads");
-    scene.expect(0, FILES as u64, 0);
+    scene.expect(0, files as u64, 0);
     scene.expect_nothing_charged();
     // It was away, which says nothing about its limits.
     assert_eq!(found(&scene.place), ["", ""], "{threads} threads");
@@ -108,6 +108,40 @@ fn a_service_that_refuses_everything_with_429_gets_few_calls_and_fails_no_file()
 #[test]
 fn a_service_that_closes_every_connection_gets_few_calls_and_fails_no_file() {
     away(&Reply::close(), "service unavailable");
+}
+
+#[test]
+fn an_outage_is_recognized_where_fewer_files_are_left_than_threads() {
+    for reply in [Reply::status(502), Reply::close()] {
+        away_for(12, 64, 0, &reply, "service unavailable");
+        away_for(FILES, 64, FILES - 15, &reply, "service unavailable");
+    }
+}
+
+#[test]
+fn a_retry_in_an_outage_waits_for_its_end() {
+    let phase = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let scene = Scene::new(100, {
+        let phase = Arc::clone(&phase);
+        move |request| {
+            let is_good = request.target.as_str() < "/0020";
+            match phase.load(Ordering::SeqCst) {
+                0 if !is_good => Reply::status(404),
+                1 => Reply::status(502),
+                _ => Reply::json(1),
+            }
+        }
+    });
+    scene.run(&["-j", "8"]).expect(3);
+    phase.store(1, Ordering::SeqCst);
+    let before = scene.api.requests();
+    let running = scene.place.begin(&["retry", "-j", "8"]);
+    until(|| limit(&scene.place).starts_with("service unavailable"));
+    phase.store(2, Ordering::SeqCst);
+    running.end().expect(0);
+    scene.expect(0, 100, 0);
+    let calls = scene.api.requests() - before - 80;
+    assert!(calls <= 26, "{calls} calls in vain");
 }
 
 #[test]
