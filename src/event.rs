@@ -132,6 +132,8 @@ pub enum Event {
     Gate(Option<Shut>),
     /// What keeps the run from going faster.
     Flow(Flow),
+    /// A job was refused again and again while others were accepted: from now on it is called after them.
+    PutLast(FileName),
     /// A job that was left pending after a refusal has failed: the service took others.
     GaveUp {
         /// The job's name.

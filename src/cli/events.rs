@@ -186,6 +186,7 @@ impl Events {
                 },
             ),
             Event::Gate(_)
+            | Event::PutLast(_)
             | Event::Flow(_)
             | Event::Storage(_)
             | Event::Changed(_)

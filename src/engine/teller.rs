@@ -73,6 +73,10 @@ impl Teller {
         self.tell(Event::Changed(Box::new(settings.clone())));
     }
 
+    pub(super) fn put_last(&self, path: FileName) {
+        self.tell(Event::PutLast(path));
+    }
+
     pub(super) fn gave_up(&self, attempt: AttemptId, path: FileName) {
         self.tell(Event::GaveUp { path, attempt });
     }

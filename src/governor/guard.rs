@@ -91,7 +91,7 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// So many are the file's own: they are no evidence for a limit.
-    const OWN: u32 = 3;
+    pub(super) const OWN: u32 = 3;
     /// After so many in so long a time the file fails.
     const MOST: u32 = 10;
     const LONGEST: Duration = Duration::from_secs(600);

@@ -40,7 +40,7 @@ pub use types::{
 
 use crate::job::{Hint, JobId};
 use crate::limits::{Budget, Cost, Spent, Used, Windows, seconds};
-use guard::{Failure, Guard, Ruling};
+use guard::{Failure, Guard, Refusals, Ruling};
 use pace::{Cause, LONGEST_SPREAD, Pace, Ready};
 use types::Look;
 use width::WidthFinder;
@@ -562,7 +562,7 @@ impl Governor {
                 Fate::Charge(again, matches!(fate, Fate::Defer(_)))
             }
             _ if own.are_enough(now) => Fate::Reject,
-            _ if own.are_own() => Fate::AgainLast(again),
+            _ if own.are_own() => Fate::AgainLast(again, own.count == Refusals::OWN),
             _ => Fate::Again(again),
         };
         lesson

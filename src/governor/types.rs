@@ -389,8 +389,8 @@ pub enum Fate {
     HoldBack(Suspect),
     /// Pending and not charged; to be called again from this moment on.
     Again(Duration),
-    /// The same, and after all other files.
-    AgainLast(Duration),
+    /// The same, and after all other files; `true` where it is the first time for this file.
+    AgainLast(Duration, bool),
     /// As the retry policy says, but held back where that fails the file.
     Defer(Suspect),
     /// Charged as a passing failure; called again from this moment on at the earliest; `true` for held back where that

@@ -82,6 +82,9 @@ impl Progress {
             Event::Gate(shut) => self.gate(shut.as_ref(), now),
             Event::Flow(flow) => self.flow(flow, now),
             Event::GaveUp { .. } => counts.shift(JobState::Pending, JobState::Failed),
+            Event::PutLast(path) => self.say(&format!(
+                "refused again and again while others were accepted: {path}; it is called last"
+            )),
             Event::Storage(storage) => self.storage(storage),
             Event::Changed(settings) => self.say(&format!(
                 "changed: threads {}, rate {}",

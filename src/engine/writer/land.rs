@@ -77,6 +77,7 @@ impl Writer<'_> {
         let mut landed = Landed {
             blamed: self.schedule.blame(|suspect| lesson.clears(suspect)),
             excused: Vec::new(),
+            put_last: None,
             is_unsent: !signal.is_sent(),
             cost,
         };
@@ -95,10 +96,13 @@ impl Writer<'_> {
                 }
                 held = (settlement.next == Next::Fail).then_some(suspect);
             }
-            Fate::Again(moment) | Fate::AgainLast(moment) => {
+            Fate::Again(moment) | Fate::AgainLast(moment, _) => {
                 settlement.next = later(moment);
                 settlement.record.charged = claim.record.charged;
-                last = matches!(lesson.fate, Fate::AgainLast(_));
+                if let Fate::AgainLast(_, is_first) = lesson.fate {
+                    last = true;
+                    landed.put_last = is_first.then(|| claim.job.path.clone());
+                }
             }
             Fate::Charge(moment, defers) => {
                 if !charged {
@@ -153,6 +157,8 @@ pub(super) struct Landed {
     pub(super) blamed: Vec<HeldBack>,
     /// Attempts that were charged in an outage.
     pub(super) excused: Vec<AttemptId>,
+    /// The job, where it is called after all others from now on.
+    pub(super) put_last: Option<FileName>,
     /// Nothing was sent: it takes nothing of rates and budgets.
     pub(super) is_unsent: bool,
     pub(super) cost: Cost,

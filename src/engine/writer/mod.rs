@@ -256,10 +256,12 @@ impl<'s> Writer<'s> {
             .governor
             .set_left(counts.pending + counts.running);
         let (mut blamed, mut excused, mut unsent) = (Vec::new(), Vec::new(), Vec::new());
+        let mut put_last = Vec::new();
         for report in &mut reports[..settled] {
             let landed = self.land(report, now);
             blamed.extend(landed.blamed);
             excused.extend(landed.excused);
+            put_last.extend(landed.put_last);
             if landed.is_unsent {
                 unsent.push((report.settlement.attempt, landed.cost));
             }
@@ -342,6 +344,9 @@ impl<'s> Writer<'s> {
         }
         for (report, state) in reports.drain(..settled).zip(states) {
             self.teller.settled(report.claim, &report.settlement, state);
+        }
+        for path in put_last {
+            self.teller.put_last(path);
         }
         for HeldBack { attempt, path, .. } in given_up {
             self.teller.gave_up(attempt, path);

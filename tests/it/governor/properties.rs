@@ -342,7 +342,7 @@ fn a_file_that_is_refused_while_others_are_accepted_fails_in_the_end_though_it_i
                     unavailable: false,
                 };
                 match learn(&mut governor, permit, REFUSED, signal, now) {
-                    Fate::Again(moment) | Fate::AgainLast(moment) => due = moment,
+                    Fate::Again(moment) | Fate::AgainLast(moment, _) => due = moment,
                     fate => break fate,
                 }
             }

@@ -419,7 +419,7 @@ impl Client for Stride {
         }
         let charged = self.charged.entry(file).or_default();
         let due = match lesson.fate {
-            Fate::Again(at) | Fate::AgainLast(at) => at.as_secs_f64(),
+            Fate::Again(at) | Fate::AgainLast(at, _) => at.as_secs_f64(),
             Fate::Charge(at, _) => {
                 *charged += 1;
                 at.as_secs_f64()
