@@ -30,9 +30,7 @@ pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
         note.push_str("; no file was charged with it");
     }
     let problem = problem.note(note);
-    hints(db, &halt.reason)
-        .into_iter()
-        .fold(problem, Problem::hint)
+    hints(db, halt).into_iter().fold(problem, Problem::hint)
 }
 
 /// The exit code of a stop.
@@ -44,7 +42,7 @@ fn code(reason: &Reason) -> u8 {
 }
 
 /// What can be done about a stop, each in a line.
-fn hints(db: &Path, reason: &Reason) -> Vec<String> {
+fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
     let resume = |flags: &str| command(db, format!("resume {flags}").trim());
     let own_fault = || {
         format!(
@@ -91,11 +89,15 @@ fn hints(db: &Path, reason: &Reason) -> Vec<String> {
             }
         },
         Reason::Rejected => {
+            let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
+            let expected = match status {
+                Some(status) => format!("--expect-status 2xx,{status}"),
+                None => "--expect text".to_owned(),
+            };
             return vec![
                 "correct the request and give the run command again with --accept-change"
                     .to_owned(),
-                "where such answers are results, add their status: --expect-status 2xx,404 --accept-change"
-                    .to_owned(),
+                format!("where such answers are results, add {expected} --accept-change to it"),
                 format!("to go on all the same: {}", resume("--max-failures none")),
             ];
         }
@@ -120,7 +122,7 @@ fn hints(db: &Path, reason: &Reason) -> Vec<String> {
                 Budget::Cost(_) => "--max-cost none",
                 Budget::Until => "",
             };
-            format!("to go on, with this or a higher limit: {}", resume(flags))
+            format!("to go on without a limit, or with a higher one: {}", resume(flags))
         }
     };
     vec![hint]
@@ -194,10 +196,23 @@ pub(crate) fn told(db: &Path, stopped: &Stopped) -> String {
         line.push_str(&format!(" ({})", super::summary::short(words.as_bytes())));
     }
     let resume = command(db, "resume");
-    let way_out = match (stopped.action.as_str(), stopped.until) {
-        (_, Some(until)) => format!("after {}: {resume}", clock(until)),
-        ("wait", None) => format!("when it is over: {resume}"),
-        ("raise", _) => format!("with a higher limit: {resume}"),
+    let flags = match stopped.reason.as_str() {
+        "max_calls" => Some("--max-calls none"),
+        "max_duration" => Some("--max-duration none"),
+        "max_cost" => Some("--max-cost none"),
+        "failures" => Some("--max-failures none"),
+        _ => None,
+    };
+    let way_out = match (stopped.reason.as_str(), stopped.until, flags) {
+        (_, Some(until), _) => format!("after {}: {resume}", clock(until)),
+        (_, _, Some(flags)) => {
+            format!("without a limit, or with a higher one: {resume} {flags}")
+        }
+        ("rejected" | "redirect", ..) => {
+            "correct the request, and give the run command again with --accept-change".to_owned()
+        }
+        ("quota", ..) => format!("when there is allowance again: {resume}"),
+        _ if stopped.action == "wait" => format!("when it is over: {resume}"),
         _ => format!("correct that, then: {resume}"),
     };
     format!("{line}; {way_out}")

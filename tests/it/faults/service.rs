@@ -78,7 +78,7 @@ fn row_72_a_request_that_is_wrong_for_every_file_stops_the_run() {
         .says("caused by: HTTP 404")
         .says("200 files pending; no file was charged with it")
         .says("--accept-change")
-        .says("--expect-status 2xx,404")
+        .says("add --expect-status 2xx,404 --accept-change")
         .says("stride resume --max-failures none");
     counts(&place, &[("pending", 200), ("failed", 0)]);
     let stopped = &place.status()["stopped"];
