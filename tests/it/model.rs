@@ -77,6 +77,8 @@ struct Job {
     attempts: u32,
     record: Record,
     has_result: bool,
+    /// Its last attempt failed for a cause that passes.
+    passes: bool,
 }
 
 impl Model {
@@ -89,6 +91,7 @@ impl Model {
                 attempts: 0,
                 record,
                 has_result: false,
+                passes: false,
             });
         }
     }
@@ -109,6 +112,8 @@ impl Model {
         };
         job.record = record;
         job.has_result = matches!(outcome, Outcome::Succeeded(_));
+        let class = outcome.failure().map(|failure| failure.class);
+        job.passes = matches!(class, Some(Class::Transient | Class::Throttled));
         self.in_doubt += u64::from(matches!(outcome, Outcome::InDoubt(_)));
     }
 
@@ -129,7 +134,7 @@ impl Model {
         let mut moved = 0;
         for job in self.jobs.iter_mut().filter(|job| job.state == from) {
             (job.state, job.record.charged, job.record.crashes) = (JobState::Pending, 0, 0);
-            job.record.failed_before |= from == JobState::Failed;
+            job.record.failed_before |= from == JobState::Failed && job.passes;
             moved += 1;
         }
         moved

@@ -43,7 +43,11 @@ fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
     let line = told.lines().find(|line| line.starts_with("stopped"));
     let line = line.unwrap_or_default();
     assert!(line.contains(sentence) && line.contains(words), "{told}");
-    assert!(line.contains("stride resume"), "{told}");
+    let way_out = match reason {
+        "rejected" | "redirect" => "--accept-change",
+        _ => "stride resume",
+    };
+    assert!(line.contains(way_out), "{told}");
     let report = text("report").replace("&#39;", "'");
     let (_, begin) = report.split_once("The last runner stopped early").unwrap();
     let (line, _) = begin.split_once("</p>").unwrap();
