@@ -17,7 +17,8 @@ pub(super) const LARGE_LOG: u64 = 256 << 20;
 /// A reason that changes while nothing is recorded is written down this often at most.
 const NOTE: Duration = Duration::from_secs(1);
 
-/// The time worked is written down this often at least, so that a budget of it holds even if the process is killed.
+/// Where the time of work is bounded it is written down this often at least, so that the bound holds even if the process
+/// is killed.
 const USAGE: Duration = Duration::from_secs(10);
 
 /// Returns true where a reason is another than the one that was written down.
@@ -38,7 +39,8 @@ impl Writer<'_> {
         }
         let flow = flow(&self.schedule, pending, now);
         let due = self.noted.is_none_or(|(why, at)| {
-            now >= at + NOTE && (has_changed(why, flow.why) || now >= at + USAGE)
+            let bounded = self.settings.max_duration.is_some();
+            now >= at + NOTE && (has_changed(why, flow.why) || bounded && now >= at + USAGE)
         });
         if due { self.remember(now) } else { Ok(()) }
     }

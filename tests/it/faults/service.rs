@@ -60,8 +60,8 @@ fn row_72_a_key_that_expires_is_refused_a_few_times_and_everything_goes_on_with_
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         place.stride(&words).expect(4);
         let refused = answered(&api.log(), status);
-        // Five, those in flight, and two elsewhere in the list.
-        assert!(refused <= 39, "{refused} answered {status}");
+        // Five, the 31 in flight beside the fifth, and four elsewhere in the list.
+        assert!(refused <= 40, "{refused} answered {status}");
         counts(&place, &[("done", 500), ("pending", 1500), ("failed", 0)]);
         healed.store(true, Ordering::SeqCst);
         place.stride(&words).expect(0);
