@@ -41,6 +41,17 @@ fn code(reason: &Reason) -> u8 {
     }
 }
 
+/// The option that takes away the limit for which a run has stopped, by the reason's word.
+fn without_limit(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "max_calls" => "--max-calls none",
+        "max_duration" => "--max-duration none",
+        "max_cost" => "--max-cost none",
+        "failures" => "--max-failures none",
+        _ => return None,
+    })
+}
+
 /// What can be done about a stop, each in a line.
 fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
     let resume = |flags: &str| command(db, format!("resume {flags}").trim());
@@ -97,7 +108,7 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
             return vec![
                 "correct the request and give the run command again with --accept-change"
                     .to_owned(),
-                format!("where such answers are results, add {expected} --accept-change to it"),
+                format!("where such answers are results, add {expected} --accept-change to that command"),
                 format!("to go on all the same: {}", resume("--max-failures none")),
             ];
         }
@@ -115,13 +126,8 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
             resume("")
         ),
         Reason::Budget(Budget::Until) => format!("to go on: {}", resume("")),
-        Reason::Budget(budget) => {
-            let flags = match budget {
-                Budget::Calls(_) => "--max-calls none",
-                Budget::Duration(_) => "--max-duration none",
-                Budget::Cost(_) => "--max-cost none",
-                Budget::Until => "",
-            };
+        Reason::Budget(_) => {
+            let flags = without_limit(reason.as_str()).unwrap_or_default();
             format!("to go on without a limit, or with a higher one: {}", resume(flags))
         }
     };
@@ -196,13 +202,7 @@ pub(crate) fn told(db: &Path, stopped: &Stopped) -> String {
         line.push_str(&format!(" ({})", super::summary::short(words.as_bytes())));
     }
     let resume = command(db, "resume");
-    let flags = match stopped.reason.as_str() {
-        "max_calls" => Some("--max-calls none"),
-        "max_duration" => Some("--max-duration none"),
-        "max_cost" => Some("--max-cost none"),
-        "failures" => Some("--max-failures none"),
-        _ => None,
-    };
+    let flags = without_limit(&stopped.reason);
     let way_out = match (stopped.reason.as_str(), stopped.until, flags) {
         (_, Some(until), _) => format!("after {}: {resume}", clock(until)),
         (_, _, Some(flags)) => {

@@ -1,4 +1,4 @@
-//! Why a run has stopped: said at its end, by `status`, by `status --json` and by the report, in the words of whoever refused.
+//! Why a run has stopped: its last lines, `status`, `status --json` and the report say it in the service's own words.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -211,7 +211,7 @@ fn a_proxy_that_lets_nothing_through_is_told_with_its_status() {
     stopped(&place, &ran, "outage", "wait", "HTTP 503");
 }
 
-/// Whatever the service says it with, a wait that is too long is none of a second.
+/// A wait longer than `--max-wait` stops the run after one call, in whichever header or body the service states it.
 #[test]
 fn a_wait_is_read_wherever_services_state_it() {
     let later = Timestamp::now().checked_add(90.seconds()).unwrap();

@@ -449,7 +449,7 @@ fn as_many_calls_as_raise_throughput_are_made_although_no_worker_asks_in_vain() 
             };
             governor.ended(permit, call, now);
         }
-        // As the engine does: nobody asks where all workers are busy.
+        // Like the engine, which asks only for a free worker.
         while in_flight.len() < governor.width()
             && let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, now, 0)
         {
