@@ -19,12 +19,14 @@
 //!
 //! | module | purpose |
 //! | --- | --- |
+//! | `count` | reads the service's own count of calls |
 //! | `guard` | tells a file's own failure from one that every file would have |
 //! | `pace` | closes and opens the gate, and finds the limits |
 //! | `at_once`, `shedding` | the evidence for two things that are no limit on the rate |
 //! | `width` | finds the calls at a time that raise throughput, for `-j auto` |
 
 mod at_once;
+mod count;
 mod guard;
 mod pace;
 mod shedding;
@@ -40,6 +42,7 @@ pub use types::{
 
 use crate::job::{Hint, JobId};
 use crate::limits::{Budget, Cost, Spent, Used, Windows, seconds};
+use count::Count;
 use guard::{Failure, Guard, Refusals, Ruling};
 use pace::{Cause, LONGEST_SPREAD, Pace, Ready};
 use types::Look;
@@ -70,8 +73,7 @@ pub struct Governor {
     in_flight: usize,
     /// The number of the next call.
     next: u64,
-    /// The most calls that the service said were left.
-    most_left: u64,
+    count: Count,
     /// The latest moment that was seen.
     clock: Duration,
     why: Why,
@@ -103,7 +105,7 @@ impl Governor {
             share: None,
             in_flight: 0,
             next: 0,
-            most_left: 0,
+            count: Count::default(),
             clock: now,
             why: Why::Work,
             halt: None,
@@ -370,7 +372,7 @@ impl Governor {
             self.used.give_back_cost(permit.price);
         }
         if let Some(hint) = call.hint {
-            self.hinted(hint, permit.number, at);
+            self.hinted(hint, &permit, at);
         }
         let lesson = match call.signal {
             Signal::Unsent | Signal::Stale => {
@@ -568,32 +570,44 @@ impl Governor {
         lesson
     }
 
-    /// Takes in the limits that the service states, with the answer to the call of this number.
-    fn hinted(&mut self, hint: &Hint, number: u64, at: f64) {
-        if let Some(policy) = hint.policy
-            && let window = policy.window.as_secs_f64()
-            && window <= LONGEST_SPREAD
-        {
-            self.pace
-                .stated(BELOW_STATED * policy.calls as f64 / window);
+    /// Takes in the limits that the service states, with the answer to a call.
+    fn hinted(&mut self, hint: &Hint, permit: &Permit, at: f64) {
+        if let Some(policy) = hint.policy {
+            self.stated(policy.calls as f64, policy.window.as_secs_f64());
         }
         let (Some(left), Some(reset)) = (hint.remaining, hint.reset) else {
             return;
         };
-        self.most_left = self.most_left.max(left);
+        let call = (permit.number, permit.at.as_secs_f64(), self.in_flight);
+        if let Some(window) = self.count.read(call, left, reset.as_secs_f64())
+            && hint.policy.is_none()
+        {
+            self.stated(left as f64 + 1.0, window);
+        }
         // A short reset that is rounded to whole seconds says little about when there is room again, the pace keeps to a
         // stated limit anyway, and a bucket of a few calls is empty after each of them.
         let is_long = reset > Duration::from_secs(2);
         let is_rounded = reset.subsec_nanos() == 0;
-        if !is_long && (is_rounded || self.most_left < 10 || hint.policy.is_some()) {
+        if !is_long && (is_rounded || self.count.most < 10 || hint.policy.is_some()) {
             return;
         }
-        let later = if is_long { self.next - number - 1 } else { 0 };
+        let later = if is_long {
+            self.next - permit.number - 1
+        } else {
+            0
+        };
         if left.saturating_sub(later) == 0 {
             self.pace.spent(reset.as_secs_f64(), at);
             if reset > self.rules.max_wait {
                 self.stop(Reason::Wait(reset));
             }
+        }
+    }
+
+    /// So many calls in so many seconds: they are spread evenly.
+    fn stated(&mut self, calls: f64, window: f64) {
+        if window <= LONGEST_SPREAD {
+            self.pace.stated(BELOW_STATED * calls / window);
         }
     }
 
