@@ -34,13 +34,18 @@ pub struct RetryPolicy {
 pub struct Record {
     /// Attempts counted against the job.
     pub charged: u32,
-    /// Times the process died while it was being called.
+    /// Times that the process died while this job's call was the only one in flight, or that its call panicked.
     pub crashes: u32,
     /// Definite answers ever; a new one makes a new `Idempotency-Key`.
     pub generation: u32,
     /// It failed for good before a person made it pending again.
     pub failed_before: bool,
 }
+
+/// After so many deaths with no other call in flight, a job is called after all others, and alone.
+pub const MAY_KILL: u32 = 2;
+/// After so many, it is held for a person.
+const HELD_AFTER: u32 = 10;
 
 /// Where the job goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +95,25 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job whose runner died in the middle of a call. The first crash is not charged, for the
-    /// job is hardly to blame; from the second on it is, so that a file that kills its process cannot do so
-    /// for ever.
-    pub fn after_crash(&self, record: Record, chance: f64) -> (Next, Record) {
+    /// Decides for a job whose runner died during its call; `alone` says that no other call was in flight. The death
+    /// of a process is never charged to a job: kills, lost power and full memory say nothing about it. A job that was
+    /// alone again and again may be the cause all the same, so it is held in the end.
+    pub fn after_death(&self, record: Record, alone: bool) -> (Next, Record) {
+        let after = Record {
+            crashes: record.crashes.saturating_add(u32::from(alone)),
+            ..record
+        };
+        match self.in_doubt {
+            DoubtPolicy::Retry if after.crashes < HELD_AFTER => {
+                (Next::Again(Duration::ZERO), after)
+            }
+            DoubtPolicy::Retry | DoubtPolicy::Hold => (Next::Hold, after),
+        }
+    }
+
+    /// Decides for a job whose call panicked. The first panic is not charged. From the second on they are, so that a
+    /// file at which the caller always panics fails in the end.
+    pub fn after_panic(&self, record: Record, chance: f64) -> (Next, Record) {
         let crashed = Record {
             crashes: record.crashes + 1,
             ..record
@@ -293,11 +313,28 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_kills_its_process_fails_in_the_end() {
+    fn a_death_is_never_charged_and_a_job_that_is_alone_at_ten_is_held() {
+        let mut record = Record::default();
+        for _ in 0..100 {
+            let (next, after) = POLICY.after_death(record, false);
+            assert_eq!((next, after), (Next::Again(Duration::ZERO), record));
+        }
+        for deaths in 1..10 {
+            let (next, after) = POLICY.after_death(record, true);
+            assert_eq!(next, Next::Again(Duration::ZERO));
+            assert_eq!((after.charged, after.crashes), (0, deaths));
+            record = after;
+        }
+        assert_eq!(POLICY.after_death(record, true).0, Next::Hold);
+        assert_eq!(HOLD.after_death(Record::default(), false).0, Next::Hold);
+    }
+
+    #[test]
+    fn a_file_at_which_the_caller_panics_fails_in_the_end() {
         let mut record = Record::default();
         let mut crashes = 0;
         loop {
-            let (next, after) = POLICY.after_crash(record, 0.0);
+            let (next, after) = POLICY.after_panic(record, 0.0);
             crashes += 1;
             record = after;
             if next == Next::Fail {
@@ -306,7 +343,7 @@ mod tests {
         }
         // One for free, then the retries, then the one too many.
         assert_eq!(crashes, 1 + POLICY.retries + 1);
-        assert_eq!(HOLD.after_crash(Record::default(), 0.0).0, Next::Hold);
+        assert_eq!(HOLD.after_panic(Record::default(), 0.0).0, Next::Hold);
     }
 
     #[test]

@@ -32,11 +32,24 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
     written(result).map(|()| exit::DONE).map_err(failed)
 }
 
+/// A file and how often something happened to it.
 #[derive(Serialize)]
-struct RefusedJson {
+struct TimesJson {
     file: String,
     times: u32,
 }
+
+impl From<&(FileName, u32)> for TimesJson {
+    fn from((file, times): &(FileName, u32)) -> Self {
+        Self {
+            file: file.to_string(),
+            times: *times,
+        }
+    }
+}
+
+/// How many files `status` names that may be what kills the process.
+const CRASHED_NAMED: usize = 5;
 
 #[derive(Serialize)]
 struct StatusJson<'r> {
@@ -54,7 +67,9 @@ struct StatusJson<'r> {
     /// Until when the service asked everybody to wait.
     closed_until: Option<String>,
     /// The file that the service refused most often while it took others.
-    refused: Option<RefusedJson>,
+    refused: Option<TimesJson>,
+    /// The files that were alone in flight at two deaths of the process or more, the first few.
+    crashed: Vec<TimesJson>,
     /// When the last file can be called at best.
     earliest_end: Option<String>,
     calls: u64,
@@ -82,6 +97,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         .filter(|_| holder.is_some())
         .map(|limit| why::said(&limit))
         .filter(|words| !words.is_empty());
+    let crashed = reader.may_kill(CRASHED_NAMED)?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
     let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
     let rescued: Vec<String> = rescued
@@ -103,10 +119,8 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             rate: info.settings.rates.to_string(),
             limit,
             closed_until: closed.map(timestamp),
-            refused: noted.refused.as_ref().map(|(file, times)| RefusedJson {
-                file: file.to_string(),
-                times: *times,
-            }),
+            refused: noted.refused.as_ref().map(TimesJson::from),
+            crashed: crashed.iter().map(TimesJson::from).collect(),
             earliest_end: noted.finish.filter(|_| holder.is_some()).map(timestamp),
             calls: noted.used.calls,
             cost: noted.used.cost.to_string(),
@@ -177,12 +191,29 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
                     )
                 }),
         ),
+        ("crashed", crashed_words(&crashed)),
     ];
     let result = lines
         .into_iter()
         .filter(|(_, text)| !text.is_empty())
         .try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
     printed(result.and_then(|()| out.flush()))
+}
+
+/// Names the files that may be what kills the process.
+fn crashed_words(crashed: &[(FileName, u32)]) -> String {
+    let named: Vec<String> = crashed
+        .iter()
+        .map(|(file, times)| format!("{file} ({})", counted(u64::from(*times), "time")))
+        .collect();
+    match &named[..] {
+        [] => String::new(),
+        [one] => format!("stride died during the call of {one} alone; it is called last and alone"),
+        named => format!(
+            "stride died during the calls of these files alone; they are called last and alone: {}",
+            named.join(", ")
+        ),
+    }
 }
 
 fn call(call: &Call) -> String {

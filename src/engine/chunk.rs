@@ -83,7 +83,7 @@ impl<C> Chunk<C> {
     ) -> Report {
         let doubt = matches!(outcome, Outcome::InDoubt(_));
         let (next, record) = if panicked {
-            self.policy.after_crash(claim.record, fastrand::f64())
+            self.policy.after_panic(claim.record, fastrand::f64())
         } else if doubt && self.cancel.is_cancelled() {
             self.policy.after_stop(claim.record)
         } else {

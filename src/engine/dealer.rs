@@ -12,6 +12,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use crate::job::{JobId, Position};
+use crate::retry::MAY_KILL;
 use crate::store::Offer;
 
 /// What a thread that asks for a job gets.
@@ -21,6 +22,8 @@ pub(super) enum Deal {
     Job(JobId),
     /// Nothing is known yet: read a page from this position on, hand it to [`Dealer::offer`] and ask again.
     Look(Position),
+    /// This job, if no call is in flight: it may kill its process. Otherwise ask again.
+    Alone(JobId),
     /// Every job that is left waits; the first one until this moment.
     Wait(Duration),
     /// No job is left.
@@ -36,6 +39,9 @@ pub(super) struct Dealer {
     last_due: Duration,
     /// Jobs that are called after all others, by the moment from which they may be.
     last: BinaryHeap<Reverse<(Duration, JobId)>>,
+    /// Jobs that may kill their process, which are called after all others, each alone. Those come first that were there at
+    /// the fewest deaths, so that an innocent one has its turn before it is held.
+    alone: BinaryHeap<Reverse<(u32, Duration, JobId)>>,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +104,7 @@ impl Dealer {
             end,
             last_due: Duration::ZERO,
             last: BinaryHeap::new(),
+            alone: BinaryHeap::new(),
         }
     }
 
@@ -113,6 +120,7 @@ impl Dealer {
         waiting
             .chain(self.last.peek().map(|Reverse((due, _))| *due))
             .min()
+            .or_else(|| self.alone.peek().map(|Reverse((_, due, _))| *due))
     }
 
     /// For how many threads it deals.
@@ -157,7 +165,16 @@ impl Dealer {
             self.last.pop();
             return Deal::Job(job);
         }
-        self.next_due().map_or(Deal::Nothing, Deal::Wait)
+        match (self.next_due(), self.alone.peek()) {
+            // No other job is due, or it would have been dealt.
+            (Some(due), Some(Reverse((.., job)))) if due <= now => Deal::Alone(*job),
+            (due, _) => due.map_or(Deal::Nothing, Deal::Wait),
+        }
+    }
+
+    /// Deals the job of [`Deal::Alone`].
+    pub(super) fn take_alone(&mut self) {
+        self.alone.pop();
     }
 
     /// Takes in a page: the pending jobs from `from` on, in list order. `full` says that there may be more
@@ -172,6 +189,7 @@ impl Dealer {
             .collect();
         for offer in page {
             let index = offer.position.chunk(threads);
+            let due = now + offer.wait;
             let chunk = &mut self.chunks[index];
             if !uses[index] || offer.position.0 < chunk.cursor {
                 continue;
@@ -179,10 +197,12 @@ impl Dealer {
             if chunk.hand.len() >= most || chunk.waiting.len() >= most {
                 chunk.cursor = offer.position.0;
                 uses[index] = false;
+            } else if offer.crashes >= MAY_KILL {
+                self.last_due = self.last_due.max(due);
+                self.alone.push(Reverse((offer.crashes, due, offer.job)));
             } else if offer.wait.is_zero() {
                 chunk.hand.push_back(offer.job);
             } else {
-                let due = now + offer.wait;
                 self.last_due = self.last_due.max(due);
                 let waiting = Reverse((due, offer.position, offer.job));
                 chunk.waiting.push(waiting);
@@ -201,6 +221,12 @@ impl Dealer {
     pub(super) fn put_last(&mut self, job: JobId, due: Duration) {
         self.last_due = self.last_due.max(due);
         self.last.push(Reverse((due, job)));
+    }
+
+    /// Takes a job back that may kill its process, to be called from `due` on.
+    pub(super) fn put_alone(&mut self, job: JobId, crashes: u32, due: Duration) {
+        self.last_due = self.last_due.max(due);
+        self.alone.push(Reverse((crashes, due, job)));
     }
 
     /// Takes a job back that is to be called again, from `due` on.
@@ -254,13 +280,14 @@ mod tests {
                             job: JobId(position as i64 + 1000),
                             position: Position(position),
                             wait: Duration::ZERO,
+                            crashes: 0,
                         };
                         let found: Vec<Offer> =
                             self.pending.range(from.0..).take(page).map(offer).collect();
                         self.looks += 1;
                         self.dealer.offer(from, &found, found.len() == page, NOW);
                     }
-                    Deal::Wait(_) | Deal::Nothing => return None,
+                    Deal::Alone(_) | Deal::Wait(_) | Deal::Nothing => return None,
                 }
             }
         }
@@ -305,6 +332,33 @@ mod tests {
     }
 
     #[test]
+    fn jobs_that_may_kill_their_process_come_after_all_others() {
+        let mut dealer = Dealer::new(2, 3);
+        let offer = |position, crashes| Offer {
+            job: JobId(position),
+            position: Position(position as u64),
+            wait: Duration::ZERO,
+            crashes,
+        };
+        let page = [offer(0, 3), offer(1, 1), offer(2, 2)];
+        dealer.offer(Position(0), &page, false, NOW);
+        assert_eq!(dealer.deal(0, NOW), Deal::Job(JobId(1)));
+        let later = NOW + Duration::from_secs(5);
+        dealer.put_back(JobId(1), Position(1), later);
+        assert_eq!(dealer.deal(0, NOW), Deal::Wait(later));
+        assert_eq!(dealer.deal(0, later), Deal::Job(JobId(1)));
+        for job in [2, 0] {
+            assert_eq!(dealer.deal(0, later), Deal::Alone(JobId(job)));
+            assert_eq!(dealer.deal(1, later), Deal::Alone(JobId(job)));
+            dealer.take_alone();
+        }
+        assert_eq!(dealer.deal(0, later), Deal::Nothing);
+        dealer.put_alone(JobId(0), 3, later);
+        assert_eq!(dealer.deal(0, NOW), Deal::Wait(later));
+        assert_eq!(dealer.deal(0, later), Deal::Alone(JobId(0)));
+    }
+
+    #[test]
     fn a_stored_wait_is_kept() {
         let mut dealer = Dealer::new(1, 2);
         let wait = Duration::from_secs(3);
@@ -312,6 +366,7 @@ mod tests {
             job: JobId(position as i64),
             position: Position(position),
             wait,
+            crashes: 0,
         };
         dealer.offer(
             Position(0),
@@ -339,12 +394,13 @@ mod tests {
             match dealer.deal(0, now) {
                 Deal::Job(_) => dealt += 1,
                 Deal::Wait(due) => now = due,
-                Deal::Nothing => panic!("{dealt} of {all} were dealt"),
+                Deal::Alone(_) | Deal::Nothing => panic!("{dealt} of {all} were dealt"),
                 Deal::Look(from) => {
                     let offers = (from.0..all).take(dealer.page()).map(|position| Offer {
                         job: JobId(position as i64),
                         position: Position(position),
                         wait: later.saturating_sub(now),
+                        crashes: 0,
                     });
                     let page: Vec<Offer> = offers.collect();
                     dealer.offer(from, &page, page.len() == dealer.page(), now);

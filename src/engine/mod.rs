@@ -131,7 +131,7 @@ pub fn run<'c>(
         rescued: Box::default(),
         in_flight: 0,
     };
-    let began = store.start(settings.threads.most(), &policy, &mut fastrand::f64);
+    let began = store.start(settings.threads.most(), &policy);
     let recovered = began.map_err(failed)?;
     on_event(&Event::Started {
         runner: store.runner().unwrap_or_default(),

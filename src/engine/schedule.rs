@@ -157,6 +157,11 @@ impl Schedule {
         self.dealer.put_back(job, position, due);
     }
 
+    /// Takes note that a job that may kill its process is to be called again.
+    pub(super) fn put_alone(&mut self, job: JobId, crashes: u32, due: Duration) {
+        self.dealer.put_alone(job, crashes, due);
+    }
+
     /// The moments from which the first and the last of the jobs that wait may be called; the first one only where
     /// nothing but such jobs is left.
     pub(super) fn due(&self) -> (Option<Duration>, Duration) {
@@ -294,10 +299,11 @@ impl Schedule {
         self.grows && self.threads < self.governor.width()
     }
 
-    /// The next call to make at `now`; its claim is part of `group`.
+    /// The next call to make at `now`, while so many are in flight; its claim is part of `group`.
     pub(super) fn next(
         &mut self,
         group: &mut Group<'_>,
+        in_flight: usize,
         now: Duration,
     ) -> Result<Decision, StoreError> {
         loop {
@@ -349,6 +355,15 @@ impl Schedule {
                 Some(next) => next,
                 None => match self.deal(group, thread, now)? {
                     Deal::Job(job) => (job, self.cost(group, job)?),
+                    Deal::Alone(job) if in_flight == 0 => {
+                        self.dealer.take_alone();
+                        (job, self.cost(group, job)?)
+                    }
+                    Deal::Alone(_) => {
+                        self.governor.cancel(permit);
+                        self.governor.no_work();
+                        return Ok(Decision::Wait(None));
+                    }
                     Deal::Wait(due) => {
                         self.governor.cancel(permit);
                         self.governor.no_work();
@@ -395,6 +410,7 @@ impl Schedule {
         loop {
             match self.dealer.deal(thread, now) {
                 Deal::Job(job) if self.held_ids.contains(&job) => {}
+                Deal::Alone(job) if self.held_ids.contains(&job) => self.dealer.take_alone(),
                 Deal::Look(from) => {
                     let limit = self.dealer.page();
                     let page = group.offer(from, limit, self.longest_wait)?;

@@ -15,7 +15,7 @@ use super::error::Result;
 use super::lock::with_suffix;
 
 /// The migrations, in order: append-only. The schema's version is the number of those applied.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/0001_init.sql"),
     include_str!("../../migrations/0002_governor.sql"),
     include_str!("../../migrations/0003_requests.sql"),
@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0005_results_view.sql"),
     include_str!("../../migrations/0006_stops.sql"),
     include_str!("../../migrations/0007_refused.sql"),
+    include_str!("../../migrations/0008_may_kill.sql"),
 ];
 
 /// The schema version that this program writes.

@@ -1,9 +1,10 @@
-//! The calls that are in flight.
+//! The calls that are in flight, and those in flight at a death.
 
 use super::connection::doing;
 use super::error::Result;
 use super::{Reader, path_from_sql};
 use crate::job::FileName;
+use crate::retry::MAY_KILL;
 
 impl Reader {
     /// The calls in flight that began first, at most so many: the files' names, and when each began, in milliseconds
@@ -23,5 +24,25 @@ impl Reader {
                 rows.collect()
             })
             .map_err(doing("reading what is in flight"))
+    }
+
+    /// Returns the jobs that may be what kills their process, in list order, at most so many, and how often each was
+    /// alone in flight when its process died. Jobs that are done or have failed are left out.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn may_kill(&self, most: usize) -> Result<Vec<(FileName, u32)>> {
+        // Stated with the index's own condition, so that it is used.
+        debug_assert_eq!(MAY_KILL, 2);
+        self.connection()
+            .prepare(
+                "SELECT path, crashes FROM job WHERE crashes >= 2 AND state IN (0, 1, 4) ORDER BY position LIMIT ?1",
+            )
+            .and_then(|mut statement| {
+                let rows = statement.query_map([most], |row| Ok((path_from_sql(row, 0)?, row.get(1)?)))?;
+                rows.collect()
+            })
+            .map_err(doing("reading which files may kill their process"))
     }
 }

@@ -16,7 +16,7 @@ use crate::job::{
     Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
 };
 use crate::limits::Cost;
-use crate::retry::{Next, Record};
+use crate::retry::{MAY_KILL, Next, Record};
 
 /// A job that is pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Offer {
     pub position: Position,
     /// How long it has to wait from now on.
     pub wait: Duration,
+    /// Times that the process died while this job's call was the only one in flight.
+    pub crashes: u32,
 }
 
 /// A claimed job: its attempt is recorded and about to be sent.
@@ -135,10 +137,10 @@ impl Group<'_> {
     /// The database cannot be read.
     pub fn offer(&self, from: Position, limit: usize, longest: Duration) -> Result<Vec<Offer>> {
         let sql = if self.has_drawn {
-            "SELECT id, position, not_before FROM drawn CROSS JOIN job ON job.id = drawn.job
+            "SELECT id, position, not_before, crashes FROM drawn CROSS JOIN job ON job.id = drawn.job
              WHERE state = 0 AND position >= ?1 ORDER BY position LIMIT ?2"
         } else {
-            "SELECT id, position, not_before FROM job
+            "SELECT id, position, not_before, crashes FROM job
              WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position LIMIT ?2"
         };
         self.transaction
@@ -153,6 +155,7 @@ impl Group<'_> {
                         job: JobId(row.get(0)?),
                         position: Position(row.get(1)?),
                         wait: Duration::from_millis(wait.unsigned_abs()).min(longest),
+                        crashes: row.get(3)?,
                     })
                 })?;
                 rows.collect()
@@ -161,7 +164,7 @@ impl Group<'_> {
     }
 
     /// Jobs that are pending from a place in the list on, or the last ones of the list: those first that were never
-    /// called. At most some hundreds, for a look elsewhere.
+    /// called, and none that may kill its process. At most some hundreds, for a look elsewhere.
     ///
     /// # Errors
     ///
@@ -171,15 +174,15 @@ impl Group<'_> {
         let sql = match (self.has_drawn, from.is_some()) {
             (true, _) => {
                 "SELECT id, attempts FROM drawn CROSS JOIN job ON job.id = drawn.job
-                 WHERE state = 0 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
+                 WHERE state = 0 AND crashes < ?3 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
             }
             (false, true) => {
                 "SELECT id, attempts FROM job
-                 WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position LIMIT ?2"
+                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND position >= ?1 ORDER BY position LIMIT ?2"
             }
             (false, false) => {
                 "SELECT id, attempts FROM job
-                 WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
+                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
             }
         };
         let from = from.map_or(0, |from| from.0);
@@ -187,7 +190,7 @@ impl Group<'_> {
             .transaction
             .prepare_cached(sql)
             .and_then(|mut statement| {
-                let rows = statement.query_map(params![from, LOOKED_AT], |row| {
+                let rows = statement.query_map(params![from, LOOKED_AT, MAY_KILL], |row| {
                     Ok((JobId(row.get(0)?), row.get(1)?))
                 })?;
                 rows.collect()

@@ -25,24 +25,22 @@ pub struct Recovered {
 
 impl Store {
     /// Begins a runner. The lock says that no other is alive, so whatever the database shows as running was
-    /// cut off: those attempts become in doubt, and their jobs go where `policy` says.
+    /// cut off: those attempts become in doubt, and their jobs go where `policy` says. A call that was the only one in
+    /// flight is noted with its job.
     ///
     /// # Errors
     ///
     /// The database cannot be written; then no runner has begun.
-    pub fn start(
-        &mut self,
-        threads: usize,
-        policy: &RetryPolicy,
-        chance: &mut dyn FnMut() -> f64,
-    ) -> Result<Recovered> {
+    pub fn start(&mut self, threads: usize, policy: &RetryPolicy) -> Result<Recovered> {
         let now = now();
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
         let mut recovered = Recovered::default();
         let mut settler = Settler::new(&transaction);
-        for (attempt, record, path) in running(&transaction)? {
-            let (next, record) = policy.after_crash(record, chance());
+        let running = running(&transaction)?;
+        let alone = running.len() == 1;
+        for (attempt, record, path) in running {
+            let (next, record) = policy.after_death(record, alone);
             let message = "the process ended during the call";
             let settlement = Settlement {
                 attempt,

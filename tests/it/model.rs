@@ -118,11 +118,13 @@ impl Model {
     }
 
     fn crash(&mut self) {
+        let is_running = |job: &&Job| job.state == JobState::Running;
+        let alone = self.jobs.iter().filter(is_running).count() == 1;
         for index in 0..self.jobs.len() {
             if self.jobs[index].state == JobState::Running {
                 self.go(
                     index,
-                    POLICY.after_crash(self.jobs[index].record, 0.0),
+                    POLICY.after_death(self.jobs[index].record, alone),
                     &in_doubt(),
                 );
                 self.recovered += 1;
@@ -296,7 +298,7 @@ impl Run {
                 let mut store = self.fixture.open();
                 let taken = store.take_in().unwrap();
                 assert!(taken.iter().all(|taken| taken.left.is_empty()));
-                store.start(1, &POLICY, &mut || 0.0).unwrap();
+                store.start(1, &POLICY).unwrap();
                 self.store = Some(store);
                 if late && doubt {
                     return self.model.crash();

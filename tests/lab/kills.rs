@@ -7,9 +7,53 @@ use crate::report::Report;
 use crate::service::Manner;
 use crate::{Outcome, is_stopped};
 
-const THREADS: usize = 8;
-/// The longest that a runner lives.
-const LONGEST_LIFE: u64 = 160;
+/// How a list is called, and how long its runners live.
+struct Shape {
+    threads: usize,
+    /// The shortest and the longest that a call takes, in milliseconds.
+    call: (u64, u64),
+    /// The most files in the list.
+    files: usize,
+    /// The longest that a runner lives, in milliseconds.
+    life: u64,
+}
+
+/// Lists take these by turns.
+const SHAPES: [Shape; 5] = [
+    Shape {
+        threads: 8,
+        call: (0, 20),
+        files: 2500,
+        life: 160,
+    },
+    Shape {
+        threads: 1,
+        call: (0, 3),
+        files: 300,
+        life: 160,
+    },
+    Shape {
+        threads: 1000,
+        call: (0, 20),
+        files: 2500,
+        life: 400,
+    },
+    // Calls of a second, which most lives end in.
+    Shape {
+        threads: 8,
+        call: (1000, 1000),
+        files: 60,
+        life: 2500,
+    },
+    Shape {
+        threads: 32,
+        call: (0, 0),
+        files: 2500,
+        life: 160,
+    },
+];
+/// The most kills of one list, so that each shape has its turn.
+const KILLS_OF_A_LIST: usize = 40;
 /// After so many kills the oracle is asked, not only at a list's end.
 const ASK_EVERY: usize = 25;
 
@@ -19,16 +63,22 @@ pub(crate) fn perform(
     kills: usize,
     random: &mut fastrand::Rng,
 ) -> Outcome {
+    let of_a_list = kills.div_ceil(SHAPES.len()).min(KILLS_OF_A_LIST);
     let mut left = kills;
+    let mut shapes = SHAPES.iter().cycle();
     while left > 0 && !is_stopped() && !report.has_failed() {
-        let longest = [0, 3, 20][random.usize(..3)];
+        let Some(shape) = shapes.next() else { break };
         let manner = Manner {
-            longest: Duration::from_millis(longest),
+            shortest: Duration::from_millis(shape.call.0),
+            longest: Duration::from_millis(shape.call.1),
             ..Manner::default()
         };
-        let files = random.usize(8..2500);
-        let mut list = lab.list(&report.folder(), files, THREADS, manner, None)?;
-        one_list(&mut list, report, &mut left, random)?;
+        let files = random.usize(8..shape.files);
+        let mut list = lab.list(&report.folder(), files, shape.threads, manner, None)?;
+        // The death of a runner is never charged to a file.
+        list.retries = 0;
+        let most = left.min(of_a_list);
+        left -= one_list(&mut list, shape, report, most, random)?;
         report.figure("lists", 1);
         if !report.has_failed() {
             list.remove()?;
@@ -37,14 +87,16 @@ pub(crate) fn perform(
     Ok(())
 }
 
+/// Kills the runners of a list at most so often, and returns how often it did.
 fn one_list(
     list: &mut List,
+    shape: &Shape,
     report: &mut Report,
-    left: &mut usize,
+    most: usize,
     random: &mut fastrand::Rng,
-) -> Outcome {
+) -> Outcome<usize> {
     let mut killed = 0_usize;
-    while *left > 0 && !is_stopped() {
+    while killed < most && !is_stopped() {
         // Once there is a run, going on with it is either command.
         let words = if list.database.exists() && random.bool() {
             list.resume()
@@ -53,19 +105,18 @@ fn one_list(
         };
         let mut run = list.begin(&words)?;
         if run
-            .during(Duration::from_millis(random.u64(..LONGEST_LIFE)))?
+            .during(Duration::from_millis(random.u64(..shape.life)))?
             .is_some()
             || !run.kill()?
         {
             break;
         }
-        *left -= 1;
         list.crashed();
         killed += 1;
         report.figure("kills", 1);
         let moment = format!("after kill {killed}");
         if killed.is_multiple_of(ASK_EVERY) && !report.note(&list.judge(None)?, &moment) {
-            return Ok(());
+            return Ok(killed);
         }
     }
     let last = list.give(&list.run())?;
@@ -73,5 +124,5 @@ fn one_list(
     evidence.sum_up(report);
     let moment = format!("at the end, after {killed} kills");
     report.note(&crate::oracle::judge(&evidence), &moment);
-    Ok(())
+    Ok(killed)
 }

@@ -40,6 +40,8 @@ pub(crate) struct List {
     last_crash: i64,
     /// When the disk was cut off.
     void: Vec<(i64, i64)>,
+    /// Repeats that count against a file.
+    pub(crate) retries: usize,
     pub(crate) url: String,
     stride: PathBuf,
     names: BTreeSet<String>,
@@ -70,6 +72,7 @@ impl Lab {
             crashes: 0,
             last_crash: 0,
             void: Vec::new(),
+            retries: 1000,
             url,
             stride: self.stride.clone(),
             names,
@@ -87,7 +90,7 @@ impl List {
                 "--retry-delay",
                 "0s",
                 "--retries",
-                "1000",
+                &self.retries.to_string(),
                 // A disk that is full is what is wanted here.
                 "--min-free",
                 "none",

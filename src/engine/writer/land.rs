@@ -10,7 +10,7 @@ use crate::event::Ending;
 use crate::governor::{Ended, Fate, Refusal, Signal, Suspect};
 use crate::job::{AttemptId, CauseKey, Class, Failure, FileName, JobState, Outcome, said};
 use crate::limits::Cost;
-use crate::retry::Next;
+use crate::retry::{MAY_KILL, Next};
 
 impl Writer<'_> {
     /// Takes note of an ended call, in memory, and decides about its job.
@@ -137,7 +137,10 @@ impl Writer<'_> {
                 words,
             });
         } else if let Next::Again(wait) = settlement.next {
-            if last {
+            let crashes = settlement.record.crashes;
+            if crashes >= MAY_KILL {
+                self.schedule.put_alone(claim.job.id, crashes, now + wait);
+            } else if last {
                 self.schedule.put_last(claim.job.id, now + wait);
             } else {
                 self.schedule.put_back(claim.job.id, position, now + wait);

@@ -296,7 +296,10 @@ impl<'s> Writer<'s> {
                 // There may be more to claim, and at once.
                 break Decision::Wait(Some(now));
             }
-            match self.schedule.next(&mut group, now)? {
+            match self
+                .schedule
+                .next(&mut group, self.crew.in_flight() + calls.len(), now)?
+            {
                 Decision::Call(thread, claim, permit) => calls.push((thread, *claim, permit)),
                 Decision::Excuse => {
                     for attempt in self.schedule.excuse(now) {

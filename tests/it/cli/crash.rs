@@ -77,6 +77,89 @@ fn row_1_a_run_that_is_killed_again_and_again_ends_complete() {
 }
 
 #[test]
+fn rows_1_and_137_kills_at_one_thread_fail_no_file() {
+    const KILLS: usize = 25;
+    let seen = crate::support::Counter::default();
+    let api = FakeApi::start(move |_| match seen.add() {
+        // After the bystander's call, each of the first ones is cut off by a kill.
+        1..=KILLS => Reply::hang(),
+        _ => Reply::json(1),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(6);
+    let command = ["run", "-j", "1", "--retries", "0", "--url", &url, "texts"];
+    for kill in 1..=KILLS {
+        let run = place.begin(&command);
+        api.wait_for(1 + kill);
+        run.kill();
+    }
+    let called: Vec<String> = api.log()[1..]
+        .iter()
+        .map(|call| call.target.clone())
+        .collect();
+    let mut first: Vec<&String> = called[..12].iter().collect();
+    first.dedup();
+    assert_eq!(
+        first.len(),
+        6,
+        "after two deaths the next file has its turn"
+    );
+    let told = place.stride(&["status"]).expect(0);
+    let words = "crashed stride died during the calls of these files alone";
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains(words), "{told}");
+    place.stride(&command).expect(0);
+    let outcomes = place.sql("SELECT outcome, count(*) FROM attempts GROUP BY outcome");
+    assert_eq!(outcomes, [["in_doubt", "25"], ["succeeded", "7"]]);
+    let crashed = &place.status()["crashed"];
+    assert_eq!(*crashed, json!([]), "what is done is not suspected");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_137_a_file_that_was_alone_at_two_deaths_is_called_last_and_alone() {
+    let gate = crate::support::Gate::default();
+    let seen = crate::support::Counter::default();
+    let others = gate.clone();
+    let api = FakeApi::start(move |_| match seen.add() {
+        0 => Reply::json(0),
+        1 | 2 => Reply::hang(),
+        _ => Reply::json(1).when(&others),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(9);
+    let command = ["run", "-j", "4", "--url", &url, "texts"];
+    for calls in [2, 3] {
+        let run = place.begin(&command);
+        api.wait_for(calls);
+        run.kill();
+    }
+    let run = place.begin(&command);
+    api.wait_for(4);
+    let crashed = place.status()["crashed"][0].clone();
+    assert_eq!(crashed["times"], json!(2));
+    let killer = crashed["file"].as_str().unwrap();
+    gate.open();
+    run.end().expect(0);
+    let log = api.log();
+    let last = log.last().unwrap();
+    assert!(
+        killer.ends_with(last.target.trim_start_matches('/')),
+        "{}",
+        last.target
+    );
+    // It began when all others had ended.
+    let sql = "SELECT (SELECT max(started) FROM attempts) >= (SELECT max(ended) FROM attempts WHERE path <> ?1)";
+    let sql = sql.replace("?1", &format!("'{killer}'"));
+    assert_eq!(place.sql(&sql), [["1"]]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn doubt_is_held_when_asked_and_released_by_retry() {
     let seen = crate::support::Counter::default();
     let api = FakeApi::start(move |request| {

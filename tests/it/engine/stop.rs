@@ -259,7 +259,7 @@ fn row_23_a_run_that_was_taken_over_records_nothing_more_and_saves_what_its_call
     let (running, gate, calls) = three_in_flight(&fixture, &settings());
     fs::remove_file(fixture.at("stride.db.lock")).unwrap();
     let mut usurper = fixture.open();
-    usurper.start(1, &POLICY, &mut || 0.0).unwrap();
+    usurper.start(1, &POLICY).unwrap();
     let before = fixture.contents();
     gate.open();
     let ended = running.end();

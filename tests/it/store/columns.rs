@@ -59,9 +59,7 @@ fn a_new_run_has_its_columns_at_once() {
     .unwrap();
     assert_eq!((loaded.added, loaded.duplicates), (2, 1));
     fixture.watch_bystander();
-    store
-        .start(1, &crate::support::POLICY, &mut || 0.0)
-        .unwrap();
+    store.start(1, &crate::support::POLICY).unwrap();
     let columns = claim(&mut store, fixture.id("x")).job.columns;
     assert_eq!(columns.json("a"), Some("2"), "the first row counts");
 }

@@ -31,6 +31,7 @@ fn a_new_run_has_the_schema_of_the_migrations() {
         include_str!("../../../migrations/0005_results_view.sql"),
         include_str!("../../../migrations/0006_stops.sql"),
         include_str!("../../../migrations/0007_refused.sql"),
+        include_str!("../../../migrations/0008_may_kill.sql"),
     ] {
         plain.execute_batch(migration).unwrap();
     }

@@ -63,14 +63,7 @@ fn row_23_who_has_lost_the_lock_writes_nothing_more() {
     // What a cleaning script does.
     fs::remove_file(fixture.at("stride.db.lock")).unwrap();
     let mut second = fixture.open();
-    assert_eq!(
-        second
-            .start(1, &POLICY, &mut || 0.0)
-            .unwrap()
-            .in_doubt
-            .len(),
-        1
-    );
+    assert_eq!(second.start(1, &POLICY).unwrap().in_doubt.len(), 1);
     let before = fixture.contents();
 
     let late = settlement(&running, succeeded("\"late\""));
@@ -88,10 +81,7 @@ fn row_23_who_has_lost_the_lock_writes_nothing_more() {
     );
     refused(first.requeue(&Filter::default()).map(drop), "a requeue");
     refused(first.set_settings(&Settings::default()), "settings");
-    refused(
-        first.start(1, &POLICY, &mut || 0.0).map(drop),
-        "another start",
-    );
+    refused(first.start(1, &POLICY).map(drop), "another start");
     refused(first.finish(&Ending::Finished), "an end");
     assert_eq!(fixture.contents(), before);
 

@@ -14,9 +14,7 @@ use crate::support::{Fixture, attempt, succeeded};
 fn what_is_remembered_is_there_for_the_next_runner() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.open();
-    store
-        .start(1, &crate::support::POLICY, &mut || 0.0)
-        .unwrap();
+    store.start(1, &crate::support::POLICY).unwrap();
     let memory = Memory {
         closed_for: Some(Duration::from_secs(90)),
         found: Found {
@@ -75,9 +73,7 @@ fn what_is_remembered_is_there_for_the_next_runner() {
 fn a_refused_job_is_given_up_only_while_it_is_pending_after_that_attempt() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.open();
-    store
-        .start(1, &crate::support::POLICY, &mut || 0.0)
-        .unwrap();
+    store.start(1, &crate::support::POLICY).unwrap();
     let id = fixture.id("0");
     attempt(&mut store, id, crate::support::throttled(None));
     let first = stride::job::AttemptId { job: id, number: 1 };

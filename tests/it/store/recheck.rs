@@ -233,7 +233,7 @@ fn a_database_from_before_can_be_looked_at() {
         .execute_batch(
             "DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
              ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; ALTER TABLE job DROP COLUMN failed_before; ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
-    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times; PRAGMA user_version = 2;",
+    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times; DROP INDEX job_may_kill; PRAGMA user_version = 2;",
         )
         .unwrap();
     let mut seen = 0;

@@ -95,7 +95,7 @@ fn row_26_a_newer_schema_is_refused_with_both_versions() {
     let fixture = Fixture::numbered(1);
     fixture
         .sql()
-        .pragma_update(None, "user_version", 8)
+        .pragma_update(None, "user_version", 9)
         .unwrap();
     let before = (fixture.contents(), fs::read(&fixture.database).unwrap());
     for refusal in refusals(&fixture.database) {
@@ -103,8 +103,8 @@ fn row_26_a_newer_schema_is_refused_with_both_versions() {
             matches!(
                 refusal,
                 StoreError::Newer {
-                    found: 8,
-                    known: 7,
+                    found: 9,
+                    known: 8,
                     ..
                 }
             ),

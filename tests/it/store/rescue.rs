@@ -61,7 +61,7 @@ fn what_was_saved_is_recorded_as_if_nothing_had_happened() {
     assert_eq!(taken.len(), 1);
     assert_eq!((taken[0].recorded, &taken[0].left[..]), (5, &[][..]));
     assert!(!file.exists());
-    let recovered = store.start(1, &POLICY, &mut || 0.0).unwrap();
+    let recovered = store.start(1, &POLICY).unwrap();
     assert_eq!(recovered.in_doubt, [], "nothing is left in flight");
     let expected = [
         ("a", JobState::Done),

@@ -12,7 +12,7 @@ use crate::support::{Fixture, PAGE, claim};
 /// As the second version left it.
 const OLDER: &str = "DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
     ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; ALTER TABLE job DROP COLUMN failed_before; ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
-    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times; PRAGMA user_version = 2;";
+    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times; DROP INDEX job_may_kill; PRAGMA user_version = 2;";
 
 fn version(connection: &rusqlite::Connection) -> i64 {
     connection
@@ -39,7 +39,7 @@ fn row_27_an_older_database_is_copied_before_it_is_brought_up_to_date() {
             .any(|file| file.ends_with("stride.db.v2.bak"))
     );
     store.close().unwrap();
-    assert_eq!(version(&fixture.sql()), 7);
+    assert_eq!(version(&fixture.sql()), 8);
     assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let old = rusqlite::Connection::open(&copy).unwrap();
     assert_eq!(version(&old), 2);

@@ -62,7 +62,7 @@ impl Fixture {
             let _ = fs::write(fixture.folder.path().join(name.as_path()), name.as_bytes());
         }
         let (mut store, _) = fixture.create(&names).unwrap();
-        store.start(1, &POLICY, &mut || 0.0).unwrap();
+        store.start(1, &POLICY).unwrap();
         let bystander = fixture.id(BYSTANDER);
         let claim = claim(&mut store, bystander);
         let answer = Outcome::Succeeded(Answer::json(r#"{"by": "stander"}"#));
@@ -138,7 +138,7 @@ impl Fixture {
     /// A store whose runner has begun.
     pub(crate) fn start(&self) -> Store {
         let mut store = self.open();
-        store.start(1, &POLICY, &mut || 0.0).unwrap();
+        store.start(1, &POLICY).unwrap();
         store
     }
 
