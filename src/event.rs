@@ -159,6 +159,13 @@ pub enum Event {
         /// Where the run stands.
         counts: Counts,
     },
+    /// The listener was too slow, and so many events before this one were dropped: a run does not wait for its listener.
+    Missed {
+        /// Events that were dropped.
+        events: u64,
+        /// Where the run stands.
+        counts: Counts,
+    },
     /// Nothing happened for a moment.
     Tick,
 }

@@ -1,8 +1,7 @@
 //! The events file: a JSON line for each fact, written after its commit.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,19 +12,29 @@ use stride::job::{Class, FileName, JobState};
 
 use super::error::Problem;
 use super::exit;
-use super::terminal::Terminal;
+use super::outlet::{Outlet, count};
+use super::terminal::{Terminal, counted};
 
 /// How long a line may stay unwritten while more come.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
-/// An events file that is being written.
+/// So many bytes may wait for a file that takes none: some 200,000 lines.
+const MOST_WAITING: usize = 64 << 20;
+
+/// An events file that is being written, by a thread of its own: the run does not wait for it.
 pub(crate) struct Events {
-    to: BufWriter<File>,
+    to: Outlet,
+    /// Lines that are not yet handed over.
+    lines: Vec<u8>,
     path: PathBuf,
     terminal: Terminal,
     flushed: Instant,
     /// Whether a write has failed. It is said once; the run goes on, for the store has it all.
     failed: bool,
+    /// Lines that were dropped since the last one that was not.
+    missed: usize,
+    /// Lines that were dropped.
+    missed_in_all: usize,
 }
 
 /// A line of the file.
@@ -76,6 +85,9 @@ enum Detail<'e> {
         attempt: u32,
         state: JobState,
     },
+    Missed {
+        events: u64,
+    },
     Stopped {
         ending: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,23 +101,30 @@ enum Detail<'e> {
 impl Events {
     /// Opens the file to append to it, readable by its owner alone.
     pub(crate) fn open(path: &Path, terminal: &Terminal) -> Result<Self, Problem> {
+        // A pipe without a reader would otherwise be waited for.
+        let is_pipe = path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
         let opened = OpenOptions::new()
             .append(true)
+            .read(is_pipe)
             .create(true)
             .mode(0o600)
             .open(path);
-        let file = opened.map_err(|error| {
+        let outlet = opened.and_then(|file| Outlet::new(file, MOST_WAITING));
+        let to = outlet.map_err(|error| {
             let name = FileName::from(path);
             Problem::new(exit::USAGE, format!("cannot write the events to {name}"))
                 .cause(error.to_string())
                 .hint("give another file to --events")
         })?;
         Ok(Self {
-            to: BufWriter::new(file),
+            to,
+            lines: Vec::new(),
             path: path.to_owned(),
             terminal: *terminal,
             flushed: Instant::now(),
             failed: false,
+            missed: 0,
+            missed_in_all: 0,
         })
     }
 
@@ -176,7 +195,14 @@ impl Events {
                 }
             }
             // Whenever the run has a moment, so has the file.
-            Event::Tick => return self.check(std::io::Write::flush),
+            Event::Tick => return self.flush(),
+            Event::Missed { events, .. } => Line {
+                event: "missed",
+                t: monotonic(),
+                path: None,
+                path_bytes: None,
+                detail: Detail::Missed { events: *events },
+            },
             Event::GaveUp { path, attempt } => Line::about(
                 "gave_up",
                 path,
@@ -192,28 +218,71 @@ impl Events {
             | Event::Changed(_)
             | Event::Stopping { .. } => return,
         };
+        self.add(&line);
         // Whoever follows the file should not wait for a buffer to be full.
-        let due = self.flushed.elapsed() >= FLUSH_EVERY || matches!(event, Event::Stopped { .. });
-        if due {
-            self.flushed = Instant::now();
+        if self.flushed.elapsed() >= FLUSH_EVERY || matches!(event, Event::Stopped { .. }) {
+            self.flush();
         }
-        self.check(|to| {
-            serde_json::to_writer(&mut *to, &line)?;
-            to.write_all(b"\n")?;
-            if due { to.flush() } else { Ok(()) }
-        });
     }
 
-    fn check(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) {
-        if let Err(error) = write(&mut self.to)
-            && !self.failed
+    fn add(&mut self, line: &Line<'_>) {
+        // Writing to memory does not fail, nor does a line have anything that is not JSON.
+        let _ = serde_json::to_writer(&mut self.lines, line);
+        self.lines.push(b'\n');
+    }
+
+    /// Hands the lines over that there are. Where the file takes none, they are dropped, and the next ones say how many.
+    fn flush(&mut self) {
+        self.flushed = Instant::now();
+        if let Some(error) = self.to.take_error()
+            && !std::mem::replace(&mut self.failed, true)
         {
-            self.failed = true;
-            let path = FileName::from(self.path.as_path());
-            self.terminal.say(&format!(
-                "warning: cannot write the events to {path}: {error}; the run goes on"
+            self.warn(&format!(
+                "cannot write the events to {{}}: {error}; the run goes on"
             ));
         }
+        if self.lines.is_empty() {
+            return;
+        }
+        let mut lines = std::mem::take(&mut self.lines);
+        if self.missed > 0 && !self.to.is_full() {
+            let missed = Line {
+                event: "missed",
+                t: monotonic(),
+                path: None,
+                path_bytes: None,
+                detail: Detail::Missed {
+                    events: std::mem::take(&mut self.missed) as u64,
+                },
+            };
+            self.add(&missed);
+            let missed = std::mem::replace(&mut self.lines, lines);
+            lines = [missed, std::mem::take(&mut self.lines)].concat();
+        }
+        let events = count(&lines);
+        if !self.to.push(lines) {
+            self.missed += events;
+            self.missed_in_all += events;
+        }
+    }
+
+    /// Waits for the file to have all lines, unless it is stuck or too slow, and says how many it has not.
+    pub(crate) fn finish(mut self) {
+        self.flush();
+        let missed = self.missed_in_all + self.to.drain();
+        if missed > 0 {
+            let missed = counted(missed as u64, "event");
+            self.warn(&format!(
+                "{missed} not written to {{}}, which takes them too slowly"
+            ));
+        }
+    }
+
+    /// Says something about the file, whose name is put in the place of `{}`.
+    fn warn(&self, words: &str) {
+        let words = words.replace("{}", &FileName::from(self.path.as_path()).to_string());
+        let label = self.terminal.bold("warning:");
+        self.terminal.say(&format!("{label} {words}"));
     }
 }
 

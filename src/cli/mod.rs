@@ -20,6 +20,7 @@ mod list;
 mod look;
 mod misuse;
 mod netrc;
+mod outlet;
 mod preferences;
 mod progress;
 mod recheck;
@@ -64,20 +65,27 @@ pub(crate) fn main() -> ExitCode {
     signals::hear_questions();
     signals::notice_pauses();
     screen::make_way_for_panics();
+    if let Command::Run(_) | Command::Resume(_) | Command::Retry(_) | Command::Demo(_) =
+        args.command
+    {
+        screen::write_in_background();
+    }
     // The library's own threads hand their panics on; whoever panicked has said where.
-    match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
+    let code = match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
         Err(_) => {
             let problem = Problem::new(exit::INTERNAL, "stride has a bug and cannot go on")
                 .note("what was recorded is safe");
             problem.print(&terminal);
-            ExitCode::from(problem.code)
+            problem.code
         }
-        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Ok(code)) => code,
         Ok(Err(problem)) => {
             problem.print(&terminal);
-            ExitCode::from(problem.code)
+            problem.code
         }
-    }
+    };
+    screen::drain();
+    ExitCode::from(code)
 }
 
 fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {

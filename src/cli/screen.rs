@@ -6,7 +6,9 @@
 //! another width by now.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +16,9 @@ use std::time::{Duration, Instant};
 use console::Term;
 
 use super::environment;
+use super::outlet::Outlet;
 use super::signals;
+use super::terminal::counted;
 use super::width::{rows, width};
 
 /// The process's one terminal.
@@ -22,6 +26,9 @@ static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
 /// How often lines are written that are there already: what somebody types may have moved them.
 const ANEW_EVERY: Duration = Duration::from_secs(1);
+
+/// So many bytes may wait for a stderr that takes none.
+const MOST_WAITING: usize = 256 << 10;
 
 /// The lines that are there.
 #[derive(Debug)]
@@ -31,14 +38,28 @@ struct Screen {
     columns: usize,
     /// When all of them were written last.
     written: Option<Instant>,
+    /// The way to stderr while a run goes on, which must not wait for whoever reads it.
+    outlet: Option<Outlet>,
+    /// How many lines were dropped because stderr took none.
+    missed: u64,
 }
 
 /// Writes a line for people, above the lines that are shown. Where stderr is closed or full, the work goes on without
 /// words.
 pub(crate) fn say(line: &str) {
     let mut screen = screen();
+    if screen.is_stuck() {
+        screen.missed += 1;
+        return;
+    }
+    if screen.missed > 0 {
+        let missed = counted(std::mem::take(&mut screen.missed), "line");
+        screen.write(&format!(
+            "note: {missed} not shown, because stderr took none\n"
+        ));
+    }
     if screen.lines.is_empty() {
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        screen.write(&format!("{line}\n"));
     } else {
         let (_, columns) = size();
         let lines = screen.lines.clone();
@@ -53,6 +74,10 @@ pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<String>) {
     let mut lines = compose(columns.saturating_sub(1));
     lines.truncate(most.saturating_sub(1).max(1));
     let mut screen = screen();
+    if screen.outlet.as_ref().is_some_and(Outlet::is_behind) {
+        // The next ones say what these would have said.
+        return;
+    }
     let anew = screen
         .written
         .is_none_or(|written| written.elapsed() >= ANEW_EVERY);
@@ -68,6 +93,25 @@ pub(crate) fn clear() {
     }
 }
 
+/// From now on stderr is written to by a thread of its own, and nobody waits for it.
+pub(crate) fn write_in_background() {
+    let mut screen = screen();
+    if screen.outlet.is_none() {
+        let stderr = io::stderr().as_fd().try_clone_to_owned();
+        // Without a thread, stderr is written to as before.
+        screen.outlet = stderr
+            .and_then(|stderr| Outlet::new(File::from(stderr), MOST_WAITING))
+            .ok();
+    }
+}
+
+/// Waits until all that was said is written, where stderr takes it.
+pub(crate) fn drain() {
+    if let Some(outlet) = &screen().outlet {
+        outlet.drain();
+    }
+}
+
 /// From now on the lines are taken away before a thread that panics says so: what it says knows nothing of them.
 pub(crate) fn make_way_for_panics() {
     let tell = panic::take_hook();
@@ -76,6 +120,7 @@ pub(crate) fn make_way_for_panics() {
         if let Ok(mut screen) = SCREEN.try_lock() {
             let (_, columns) = size();
             screen.turn(None, Vec::new(), columns, true);
+            screen.outlet.as_ref().map(Outlet::drain);
         }
         tell(panicked);
     }));
@@ -97,6 +142,25 @@ impl Screen {
             lines: Vec::new(),
             columns: 0,
             written: None,
+            outlet: None,
+            missed: 0,
+        }
+    }
+
+    /// Returns whether stderr has taken nothing for so long that more would be too much.
+    fn is_stuck(&self) -> bool {
+        self.outlet.as_ref().is_some_and(Outlet::is_full)
+    }
+
+    /// Writes to stderr. Where it is closed or full, the work goes on without words.
+    fn write(&self, text: &str) {
+        match &self.outlet {
+            Some(outlet) => {
+                outlet.push(text.into());
+            }
+            None => {
+                let _ = io::stderr().lock().write_all(text.as_bytes());
+            }
         }
     }
 
@@ -113,7 +177,7 @@ impl Screen {
             if anew {
                 self.written = Some(Instant::now());
             }
-            let _ = io::stderr().lock().write_all(change.as_bytes());
+            self.write(&change);
         }
     }
 

@@ -26,6 +26,7 @@ use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
 use super::request::{asked, column, given_again, refuse_change};
 use super::sample;
+use super::screen;
 use super::shared;
 use super::signals::Caught;
 use super::storage;
@@ -359,6 +360,8 @@ fn work(
 ) -> Result<u8, Problem> {
     let (began, calls_before) = (Instant::now(), store.past()?.used.calls);
     let result = called(db, store, calls, calls_before, outputs, terminal);
+    // What comes now may be written by others.
+    screen::drain();
     let ended = Ended {
         result: &result,
         took: began.elapsed(),
@@ -436,6 +439,9 @@ fn called(
         },
     };
     store.close()?;
+    if let Some(events) = events {
+        events.finish();
+    }
     // Somebody who has stopped it wants to be out soon, and can ask for the causes.
     let causes = caught.first().is_none();
     if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &outline.ending, caught.first()) {

@@ -45,7 +45,7 @@ use writer::Writer;
 /// How often [`Event::Tick`] comes while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How many groups' events may wait for the listener before the run waits for it too.
+/// How many groups' events may be on their way to the listener.
 const GROUPS_WAITING: usize = 16;
 
 /// Makes who calls for one more chunk.
@@ -100,7 +100,8 @@ pub enum RunError {
 /// Works on a run until nothing is left to call, `stop` is asked for, or a guard or a budget ends it: with the
 /// chunk threads that `settings` says, each of which gets a caller from `make`. Of *N* threads the *i*-th has
 /// the list's jobs at the positions ≡ *i* (mod N). Every event is handed to `on_event` in this thread, after its
-/// commit; while nothing happens, [`Event::Tick`].
+/// commit; while nothing happens, [`Event::Tick`]. The run does not wait for a slow listener: what that cannot take is
+/// dropped, and [`Event::Missed`] says how many events were.
 ///
 /// # Errors
 ///

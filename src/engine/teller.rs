@@ -1,7 +1,7 @@
 //! Telling what happened: every event, after its commit, and what limits the run.
 
-use std::cell::RefCell;
-use std::sync::mpsc::SyncSender;
+use std::cell::{Cell, RefCell};
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use super::schedule::Schedule;
@@ -14,12 +14,19 @@ use crate::store::{Claim, Settlement};
 /// How often it is told what limits the run.
 const FLOW_EVERY: Duration = Duration::from_millis(500);
 
+/// So many events may wait for a slow listener. Beyond that they are dropped.
+const MOST_UNTOLD: usize = 65_536;
+
 pub(super) struct Teller {
     events: SyncSender<Vec<Event>>,
     /// What happened since the last time, so that the listener is woken once for a group.
     untold: RefCell<Vec<Event>>,
+    /// How many events were dropped since the listener took the last one.
+    missed: Cell<u64>,
+    /// Where the run stands.
+    counts: Cell<Counts>,
     /// What was last told of the gate.
-    gate_told: Option<(Why, Duration)>,
+    gate_told: Cell<Option<(Why, Duration)>>,
     flow_told: Duration,
     /// What the last call that was held off came to.
     last_refusal: String,
@@ -30,7 +37,9 @@ impl Teller {
         Self {
             events,
             untold: RefCell::default(),
-            gate_told: None,
+            missed: Cell::default(),
+            counts: Cell::default(),
+            gate_told: Cell::default(),
             flow_told: Duration::ZERO,
             last_refusal: "the service has asked for it".to_owned(),
         }
@@ -41,12 +50,39 @@ impl Teller {
         self.untold.borrow_mut().push(event);
     }
 
-    /// Tells what happened. A run whose listener is gone goes on all the same: what counts is in the store.
+    /// Tells what happened. A run whose listener is gone or slow goes on all the same: what counts is in the store.
     pub(super) fn flush(&self) {
-        let untold = std::mem::take(&mut *self.untold.borrow_mut());
-        if !untold.is_empty() {
-            let _ = self.events.send(untold);
+        let mut untold = self.untold.borrow_mut();
+        if untold.is_empty() {
+            return;
         }
+        if let Some(missed) = self.told_of_missed() {
+            untold.insert(0, missed);
+        }
+        let Err(TrySendError::Full(mut kept)) = self.events.try_send(std::mem::take(&mut untold))
+        else {
+            self.missed.set(0);
+            return;
+        };
+        if self.missed.get() > 0 {
+            kept.remove(0);
+        }
+        if kept.len() > MOST_UNTOLD {
+            self.missed.set(self.missed.get() + kept.len() as u64);
+            self.gate_told.set(None);
+            kept.clear();
+        }
+        *untold = kept;
+    }
+
+    fn told_of_missed(&self) -> Option<Event> {
+        let (events, counts) = (self.missed.get(), self.counts.get());
+        (events > 0).then_some(Event::Missed { events, counts })
+    }
+
+    /// Takes note of where the run stands.
+    pub(super) fn stands(&self, counts: Counts) {
+        self.counts.set(counts);
     }
 
     pub(super) fn stopping(&self, in_flight: usize, halt: Option<&Halt>) {
@@ -121,8 +157,7 @@ impl Teller {
         // A run that stops waits for nothing.
         let stops = schedule.governor.halt().is_some();
         let closed = schedule.governor.closed(now).filter(|_| !stops);
-        if closed != self.gate_told {
-            self.gate_told = closed;
+        if closed != self.gate_told.replace(closed) {
             self.tell(Event::Gate(closed.map(|(why, until)| Shut {
                 why,
                 wait: until.saturating_sub(now),
@@ -137,8 +172,13 @@ impl Teller {
 }
 
 impl Drop for Teller {
+    /// Tells the last of it. All is recorded by now, so that the listener may take its time.
     fn drop(&mut self) {
-        self.flush();
+        let mut untold: Vec<Event> = self.told_of_missed().into_iter().collect();
+        untold.append(&mut self.untold.borrow_mut());
+        if !untold.is_empty() {
+            let _ = self.events.send(untold);
+        }
     }
 }
 
@@ -162,5 +202,49 @@ pub(super) fn flow(schedule: &Schedule, pending: u64, now: Duration) -> Flow {
         why,
         moment: why.moment().or(next_due).map(from_now),
         finish: (pending > 0).then_some(finish),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::job::JobId;
+
+    #[test]
+    fn a_listener_that_takes_nothing_is_told_later_how_much_it_missed() {
+        let (sender, listener) = sync_channel(1);
+        let teller = Teller::new(sender);
+        let attempt = AttemptId {
+            job: JobId(1),
+            number: 1,
+        };
+        let tell = |times: usize| {
+            (0..times).for_each(|_| teller.gave_up(attempt, FileName::from("a")));
+            teller.flush();
+        };
+        tell(1);
+        for _ in 0..3 {
+            tell(MOST_UNTOLD / 2);
+        }
+        let counts = Counts {
+            done: 7,
+            ..Counts::default()
+        };
+        teller.stands(counts);
+        assert_eq!(listener.recv().unwrap().len(), 1);
+        tell(1);
+        let told = listener.recv().unwrap();
+        assert_eq!(told.len(), 2);
+        match told[0] {
+            Event::Missed { events, counts } => {
+                assert_eq!((events, counts.done), (3 * MOST_UNTOLD as u64 / 2, 7));
+            }
+            ref other => panic!("{other:?}"),
+        }
+        // Told once.
+        tell(1);
+        assert_eq!(listener.recv().unwrap().len(), 1);
     }
 }

@@ -103,6 +103,11 @@ impl Progress {
                 self.view.counts = *counts;
                 self.end();
             }
+            Event::Missed { counts, .. } => {
+                self.view.counts = *counts;
+                self.flights = Flights::default();
+                self.view.set_gate(None, now);
+            }
             Event::Tick => {}
         }
         if signals::asked() {

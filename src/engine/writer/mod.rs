@@ -345,6 +345,7 @@ impl<'s> Writer<'s> {
             group.commit()?;
             self.noted = Some((flow.why, now));
         }
+        self.teller.stands(self.store.counts());
         for (report, state) in reports.drain(..settled).zip(states) {
             self.teller.settled(report.claim, &report.settlement, state);
         }

@@ -143,6 +143,88 @@ fn row_5_the_end_of_the_grace_is_as_a_second_signal() {
     assert_eq!(place.bystander(), bystander);
 }
 
+/// Fills a pipe that nobody reads: whoever writes to it waits for ever.
+fn fill(writer: &mut std::io::PipeWriter) {
+    let flags = rustix::fs::fcntl_getfl(&*writer).unwrap();
+    rustix::fs::fcntl_setfl(&*writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    while writer.write(&[0; 512]).is_ok() {}
+    while writer.write(&[0]).is_ok() {}
+    rustix::fs::fcntl_setfl(&*writer, flags).unwrap();
+}
+
+#[test]
+fn row_138_a_run_ends_though_nobody_reads_its_words_and_events() {
+    const FILES: usize = 3000;
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(FILES);
+    let made = std::process::Command::new("mkfifo")
+        .arg(place.at("events"))
+        .status();
+    assert!(made.unwrap().success());
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    fill(&mut writer);
+    let mut command = place.command(&["run", "--events", "events", "--url", &url, "texts"]);
+    command.stdout(std::process::Stdio::null()).stderr(writer);
+    let mut run = command.spawn().unwrap();
+    drop(command);
+    let status = crate::support::within_limit(move || run.wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(place.status()["done"], serde_json::json!(FILES + 1));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_138_a_run_ends_though_its_terminal_is_frozen() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    const FILES: usize = 3000;
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(FILES);
+    // Nobody reads at this end.
+    let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&near).unwrap();
+    unlockpt(&near).unwrap();
+    let far = ptsname(&near, Vec::new()).unwrap();
+    let far = std::path::Path::new(far.to_str().unwrap());
+    let terminal = std::fs::OpenOptions::new().write(true).open(far).unwrap();
+    let flow = rustix::termios::Action::OOff;
+    rustix::termios::tcflow(&terminal, flow).unwrap();
+    let mut command = place.command(&["run", "--url", &url, "texts"]);
+    command
+        .env("TERM", "xterm")
+        .stdout(std::process::Stdio::null())
+        .stderr(terminal);
+    let mut run = command.spawn().unwrap();
+    drop(command);
+    let status = crate::support::within_limit(move || run.wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(place.status()["done"], serde_json::json!(FILES + 1));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_138_events_that_a_pipe_does_not_take_are_counted() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(1000);
+    let made = std::process::Command::new("mkfifo")
+        .arg(place.at("events"))
+        .status();
+    assert!(made.unwrap().success());
+    place
+        .stride(&["run", "--events", "events", "--url", &url, "texts"])
+        .expect(0)
+        .says("events not written to events, which takes them too slowly");
+    assert_eq!(place.bystander(), bystander);
+}
+
 #[test]
 fn rows_6_and_8_a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
     let api = never_answering();
@@ -166,12 +248,7 @@ fn rows_6_and_8_a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
         .stderr(writer.try_clone().unwrap());
     let mut run = command.spawn().unwrap();
     api.wait_for(4);
-    // Nobody reads, and now the pipe is full: whoever writes to it waits for ever.
-    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
-    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
-    while writer.write(&[0; 512]).is_ok() {}
-    while writer.write(&[0]).is_ok() {}
-    rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+    fill(&mut writer);
     let pid = rustix::process::Pid::from_child(&run);
     rustix::process::kill_process(pid, Signal::INT).unwrap();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
