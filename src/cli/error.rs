@@ -125,6 +125,9 @@ impl From<StoreError> for Problem {
                     quoted(path.parent().unwrap_or(Path::new("/"))),
                     quoted(path)
                 )),
+            StoreError::Mounted { .. } => Self::of(exit::UNUSABLE, &error)
+                .cause("its log and its lock would lie beside the mount, where no other runner sees them, and results would be lost")
+                .hint("mount the folder that the database lies in, and give its name there with --db"),
             StoreError::Copy { .. } => Self::of(exit::UNUSABLE, &error)
                 .note("nothing was changed")
                 .hint("make room for a copy beside it, in a folder that can be written"),

@@ -77,6 +77,7 @@ pub(super) fn doing(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreErro
 /// Opens the run's database at an absolute path.
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     check(path)?;
+    super::place::check_mounts(path)?;
     let unusable = |error: rusqlite::Error| StoreError::Unusable {
         path: path.to_owned(),
         source: error.into(),

@@ -143,6 +143,13 @@ pub enum StoreError {
         /// How many names there are.
         names: u64,
     },
+    /// The database, or a file beside it that belongs to it, is mounted by itself: through the mount it has another lock and
+    /// another log than where it lies.
+    #[error("{} is a mount of a single file", FileName::from(.path.as_path()))]
+    Mounted {
+        /// Which file.
+        path: PathBuf,
+    },
     /// An older database is copied before it is changed, and that has failed.
     #[error("an older database is copied before it is brought up to date, and {} cannot be written", FileName::from(.path.as_path()))]
     Copy {

@@ -75,6 +75,7 @@ impl Lock {
     /// As [`Lock::acquire`], but for the file system.
     pub fn acquire_anywhere(database: &Path) -> Result<Self> {
         let database = resolve(database)?;
+        super::place::check_mounts(&database)?;
         // Each name would have a log of its own, and whoever opened the other would see half of everything.
         if let Ok(meta) = fs::symlink_metadata(&database)
             && meta.is_file()

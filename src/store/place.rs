@@ -5,6 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::StoreError;
+use super::error::Result;
+use super::lock::with_suffix;
+
 /// File systems of other machines, by the number that `statfs` gives of them (Linux's `magic.h`, and the headers of
 /// those that are not a part of it). SQLite on a network: <https://www.sqlite.org/useovernet.html>.
 const NETWORK: [(u64, &str); 16] = [
@@ -81,6 +85,30 @@ fn magic(folder: &Path) -> Option<u64> {
 #[cfg(not(target_os = "linux"))]
 fn magic(_: &Path) -> Option<u64> {
     None
+}
+
+/// Refuses a database that is mounted by itself, as containers may have it: its log and its lock would lie beside the
+/// mount, and not beside the file.
+pub(super) fn check_mounts(database: &Path) -> Result<()> {
+    let beside = ["-wal", "-shm", ".lock"].map(|suffix| with_suffix(database, suffix));
+    let mounted = std::iter::once(database.to_owned())
+        .chain(beside)
+        .find(|path| is_mount(path));
+    mounted.map_or(Ok(()), |path| Err(StoreError::Mounted { path }))
+}
+
+/// Returns whether a file system or a file is mounted at this place (`STATX_ATTR_MOUNT_ROOT`, statx(2)). Linux before 5.8
+/// does not say, and then it is not.
+#[cfg(target_os = "linux")]
+fn is_mount(path: &Path) -> bool {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount(_: &Path) -> bool {
+    false
 }
 
 /// How many bytes this user may still write where a file lies.

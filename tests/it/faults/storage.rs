@@ -273,6 +273,16 @@ impl Disk {
             .is_ok_and(|output| output.status.success())
     }
 
+    /// Mounts a file by itself over another, as containers do.
+    fn bind(file: &Path, at: &Path) -> Option<Self> {
+        let bound = Self(at.to_owned());
+        if bound.say("mount", &["--bind", file.to_str().unwrap()]) {
+            return Some(bound);
+        }
+        std::mem::forget(bound);
+        None
+    }
+
     fn grow(&self, mebibytes: usize) {
         assert!(self.say("mount", &["-o", &format!("remount,size={mebibytes}m")]));
     }
@@ -282,6 +292,58 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.say("umount", &["-l"]);
     }
+}
+
+#[test]
+fn row_139_a_database_that_is_mounted_by_itself_is_refused() {
+    let place = Place::new();
+    let api = FakeApi::start(|_| Reply::json(1));
+    let url = named(&api);
+    place.texts(3);
+    place.stride(&run(&url, &[])).expect(0);
+    let log = place.at("stride.db-wal");
+    fs::create_dir(place.at("inside")).unwrap();
+    for (file, at) in [
+        (place.at("stride.db"), place.at("inside/stride.db")),
+        (place.at("texts/0000"), place.at("inside/stride.db-wal")),
+    ] {
+        fs::copy(place.at("stride.db"), place.at("inside/stride.db")).unwrap();
+        fs::write(&at, []).unwrap();
+        let Some(_bound) = Disk::bind(&file, &at) else {
+            return;
+        };
+        let before = fs::read(&file).unwrap();
+        let mounted = run(&url, &["--db", "inside/stride.db"]);
+        let looks: [&[&str]; 4] = [
+            &mounted,
+            &["resume", "--db", "inside/stride.db"],
+            &["status", "--db", "inside/stride.db"],
+            &["export", "--db", "inside/stride.db"],
+        ];
+        for words in looks {
+            let name = at.file_name().unwrap().to_str().unwrap();
+            place
+                .stride(words)
+                .expect(6)
+                .says(&format!("{name} is a mount of a single file"))
+                .says("hint: mount the folder");
+        }
+        assert_eq!(fs::read(&file).unwrap(), before);
+        assert!(!place.at("inside/stride.db.lock").exists());
+    }
+    assert!(!log.exists());
+    assert_eq!(api.requests(), 3);
+    // The folder may be mounted.
+    fs::create_dir(place.at("other")).unwrap();
+    fs::create_dir(place.at("whole")).unwrap();
+    fs::rename(place.at("stride.db"), place.at("whole/stride.db")).unwrap();
+    let _bound = Disk::bind(&place.at("whole"), &place.at("other")).unwrap();
+    place
+        .stride(&["status", "--db", "other/stride.db"])
+        .expect(0);
+    place
+        .stride(&["resume", "--db", "other/stride.db"])
+        .expect(0);
 }
 
 #[test]
