@@ -108,6 +108,8 @@ impl From<StoreError> for Problem {
                 .hint("let the other runner go on, and look at it with `stride status`"),
             StoreError::Gone { .. } => Self::of(exit::UNUSABLE, &error)
                 .hint("put the database back in its place, with the files beside it; then give the same command again"),
+            StoreError::Cut { .. } => Self::of(exit::UNUSABLE, &error)
+                .hint("find the program that writes to the files beside the database; then give the same command again, which calls again what was lost"),
             StoreError::Full { .. } | StoreError::NoRoom { .. } => Self::of(exit::STORAGE, &error)
                 .note("what was recorded is safe")
                 .hint("make room on the disk, then give the same command again"),

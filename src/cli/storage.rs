@@ -138,6 +138,12 @@ pub(super) fn problem(db: &Path, error: RunError) -> Problem {
             exit::UNUSABLE,
             format!("put the database back in its place, with the files beside it; then {resume}"),
         ),
+        StoreError::Cut { .. } => (
+            exit::UNUSABLE,
+            format!(
+                "find the program that writes to the files beside the database; then {resume} calls again what was lost"
+            ),
+        ),
         StoreError::Locked { .. } => (
             exit::UNUSABLE,
             format!("end what keeps the database locked; then {resume}"),
@@ -153,7 +159,10 @@ pub(super) fn problem(db: &Path, error: RunError) -> Problem {
         ),
         _ => (exit::STORAGE, format!("mend the storage; then {resume}")),
     };
-    let mut problem = Problem::of(code, source).note("what was recorded is safe");
+    let mut problem = Problem::of(code, source);
+    if !matches!(source, StoreError::Cut { .. }) {
+        problem = problem.note("what was recorded is safe");
+    }
     for note in rescue_notes(rescued) {
         problem = problem.note(note);
     }

@@ -52,6 +52,12 @@ pub enum StoreError {
         /// Which file.
         path: PathBuf,
     },
+    /// The log beside the database was cut short while a runner worked: what was recorded last is gone.
+    #[error("{} was cut short by another program, and what was recorded last is lost", FileName::from(.path.as_path()))]
+    Cut {
+        /// The log.
+        path: PathBuf,
+    },
     /// The lock was lost and another runner has taken over.
     #[error("another runner has taken this run over")]
     Usurped,

@@ -1,6 +1,7 @@
 //! Whose database it is, asked at the beginning of every write: is this still the file of that name, and has
 //! nobody else put their token in it?
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ pub(super) struct Owner {
     file: (u64, u64),
     /// Those of the files beside it, where it has any: its log, and the log's index.
     beside: Vec<(PathBuf, (u64, u64))>,
+    /// How long the log was when it was looked at last, in bytes.
+    log: Cell<u64>,
     token: [u8; 16],
 }
 
@@ -46,6 +49,7 @@ impl Owner {
                 path,
                 file,
                 beside,
+                log: Cell::default(),
                 token,
             }),
             None => Err(StoreError::Gone { path }),
@@ -67,6 +71,25 @@ impl Owner {
         Ok(())
     }
 
+    /// Returns whether the log has become shorter since the last look. A checkpoint may do that; so may somebody who cuts
+    /// off what is not in the database yet.
+    fn log_shrank(&self) -> bool {
+        let log = self
+            .beside
+            .first()
+            .and_then(|(path, _)| path.metadata().ok());
+        let length = log.map_or(0, |meta| meta.len());
+        length < self.log.replace(length)
+    }
+
+    /// Folds the log in, which fails where a part of it is missing.
+    fn prove_log(&self, connection: &Connection) -> Result<()> {
+        let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        folded.map_err(|_| StoreError::Cut {
+            path: super::lock::with_suffix(&self.path, "-wal"),
+        })
+    }
+
     /// Begins a write transaction, after which nobody else can write until it ends. It is rolled back where it
     /// is dropped uncommitted.
     pub(super) fn begin<'c>(&self, connection: &'c Connection) -> Result<Transaction<'c>> {
@@ -86,6 +109,12 @@ impl Owner {
             let tried = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
             match tried.map_err(doing("beginning")) {
                 Err(StoreError::Locked { .. }) if began.elapsed() < PATIENCE => {}
+                Ok(transaction) if self.log_shrank() => {
+                    drop(transaction);
+                    self.check()?;
+                    self.prove_log(connection)?;
+                    continue;
+                }
                 tried => break tried?,
             }
             let waited = began.elapsed();

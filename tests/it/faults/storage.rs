@@ -168,6 +168,38 @@ fn row_22_a_log_that_is_deleted_ends_the_run_and_no_answer_is_lost() {
 }
 
 #[test]
+fn row_140_a_log_that_is_cut_short_ends_the_run_at_the_next_write() {
+    let scene = Scene::new();
+    let running = scene.begin();
+    let log = fs::OpenOptions::new()
+        .write(true)
+        .open(scene.place.at("stride.db-wal"));
+    log.unwrap().set_len(0).unwrap();
+    scene.gate.open();
+    running
+        .end()
+        .expect(6)
+        .says("stride.db-wal was cut short by another program");
+    scene.expect_saved(3);
+    assert_eq!(scene.api.requests(), 5, "no call was made after it");
+}
+
+#[test]
+fn row_140_a_log_that_was_folded_in_by_another_program_is_no_damage() {
+    let scene = Scene::new();
+    let running = scene.begin();
+    let other = rusqlite::Connection::open(scene.place.at("stride.db")).unwrap();
+    let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let is_busy: i64 = other.query_row(fold, [], |row| row.get(0)).unwrap();
+    assert_eq!(is_busy, 0);
+    let log = scene.place.at("stride.db-wal").metadata().unwrap();
+    assert_eq!(log.len(), 0);
+    drop(other);
+    scene.gate.open();
+    scene.expect_complete(running.end().expect(0));
+}
+
+#[test]
 fn row_23_a_second_runner_takes_over_and_the_answers_of_the_first_are_not_lost() {
     let scene = Scene::new();
     let running = scene.begin();
