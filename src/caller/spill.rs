@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::job::Body;
 
-/// The most bytes of answers that a runner has in memory, from when they arrive until they are committed. Sixteen
+/// The most bytes of answers that a runner has in memory, from when they arrive until they are committed. Eight
 /// threads with answers as large as they may be by default fit into it, and so do a thousand with usual ones.
-pub(super) const MOST_IN_MEMORY: usize = 256 << 20;
+pub(super) const MOST_IN_MEMORY: usize = 128 << 20;
 
 /// How much more room an answer makes at least when it grows, in bytes.
 const LEAST_STEP: usize = 4 << 10;

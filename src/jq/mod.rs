@@ -2,6 +2,7 @@
 //! the answer and nothing else, neither files nor the environment nor the time.
 
 mod language;
+mod memory;
 mod read;
 mod room;
 mod write;
@@ -17,6 +18,7 @@ pub use room::with_room;
 
 use crate::job::nesting;
 use language::Data;
+use memory::Share;
 
 /// How deeply an answer may be nested, to be looked at by an expression. Evaluation is recursive, and the stack of
 /// a chunk thread is small.
@@ -153,6 +155,10 @@ impl Expression {
         input: &Input<'_>,
         take: impl FnOnce(Outputs<'_>) -> Result<T, EvalError>,
     ) -> Result<T, EvalError> {
+        let _share = match input.body {
+            Body::Json(text) => Some(Share::of(text.as_bytes())),
+            Body::Text(_) | Body::Nothing => None,
+        };
         let body = match input.body {
             Body::Json(text) => read::value(text)?,
             Body::Text(text) => Val::from(text.to_owned()),

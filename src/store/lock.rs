@@ -247,6 +247,8 @@ pub(super) fn host() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::{NewRun, Reader, Store};
     use super::*;
     use crate::settings::{Call, Settings};
@@ -260,6 +262,52 @@ mod tests {
             .unwrap()
             .pragma_query_value(None, "journal_mode", |row| row.get(0))
             .unwrap()
+    }
+
+    #[test]
+    fn row_141_without_a_log_a_commit_waits_for_a_reader() {
+        let place = tempfile::tempdir().unwrap();
+        let database = place.path().canonicalize().unwrap().join("stride.db");
+        let mut lock = Lock::acquire_anywhere(&database).unwrap();
+        lock.network = Some("NFS".to_owned());
+        let run = NewRun {
+            call: Call::Program {
+                name: "test".to_owned(),
+            },
+            settings: Settings::default(),
+            base: place.path().to_owned(),
+        };
+        let fill = |loader: &mut super::super::Loader<'_>| loader.add(&"a".into());
+        let (mut store, _) = Store::create(lock, &run, fill).unwrap();
+        // It finds out at once that it has to wait.
+        store.connection.busy_timeout(Duration::ZERO).unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a reader that knows nothing of stride"
+        )]
+        let open = || {
+            let connection = rusqlite::Connection::open(&database).unwrap();
+            connection.busy_timeout(Duration::ZERO).unwrap();
+            connection
+        };
+        let look = |connection: &rusqlite::Connection| {
+            connection.query_row("SELECT pending FROM tally", [], |row| row.get::<_, i64>(0))
+        };
+        let reader = open();
+        reader.execute_batch("BEGIN").unwrap();
+        assert_eq!(look(&reader).unwrap(), 1);
+        std::thread::scope(|scope| {
+            let load = |loader: &mut super::super::Loader<'_>| loader.add(&"b".into());
+            let writer = scope.spawn(move || store.load(load).map(drop));
+            // The commit is under way once no other reader gets in.
+            let other = open();
+            while look(&other).is_ok() && !writer.is_finished() {
+                std::thread::yield_now();
+            }
+            reader.execute_batch("COMMIT").unwrap();
+            writer.join().unwrap().unwrap();
+        });
+        assert_eq!(look(&open()).unwrap(), 2);
     }
 
     #[test]

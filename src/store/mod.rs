@@ -211,7 +211,7 @@ impl Store {
         let transaction = self.owner.begin(&self.connection)?;
         let loaded = Loader::fill(&self.connection, &mut counts, fill)?;
         let has_columns = read::has_columns(&self.connection)?;
-        transaction.commit().map_err(doing("committing"))?;
+        owner::commit(transaction, "committing")?;
         (self.counts, self.has_columns) = (counts, has_columns);
         Ok(loaded)
     }
@@ -291,7 +291,7 @@ impl Store {
             // Successes under the old request say nothing about the new one.
             .and_then(|_| self.connection.execute("UPDATE pace SET proven = 0", []))
             .map_err(doing("changing the request"))?;
-        transaction.commit().map_err(doing("committing"))
+        owner::commit(transaction, "committing")
     }
 
     /// Changes the free settings.
@@ -329,7 +329,7 @@ impl Store {
         self.connection
             .execute(sql, [json])
             .map_err(doing("changing the settings"))?;
-        transaction.commit().map_err(doing("committing"))
+        owner::commit(transaction, "committing")
     }
 
     /// Notes how the runner that was begun has ended.
@@ -360,7 +360,7 @@ impl Store {
                     ],
                 )
                 .map_err(doing("noting the end"))?;
-            transaction.commit().map_err(doing("committing"))?;
+            owner::commit(transaction, "committing")?;
         }
         Ok(())
     }
@@ -424,7 +424,7 @@ pub fn change_settings<E: From<StoreError>>(
     transaction
         .execute("UPDATE run SET settings = ?1", [to_json(&settings)])
         .map_err(doing("changing the settings"))?;
-    transaction.commit().map_err(doing("committing"))?;
+    owner::commit(transaction, "committing")?;
     Ok(settings)
 }
 

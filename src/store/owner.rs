@@ -136,6 +136,18 @@ impl Owner {
     }
 }
 
+/// Commits, and waits for readers where there is no log: there a read that is under way keeps a commit from beginning.
+pub(super) fn commit(transaction: Transaction<'_>, what: &'static str) -> Result<()> {
+    let began = Instant::now();
+    // A commit that was refused can be repeated; SQLite's driver would roll the transaction back.
+    loop {
+        match transaction.execute_batch("COMMIT").map_err(doing(what)) {
+            Err(StoreError::Locked { .. }) if began.elapsed() < PATIENCE => {}
+            done => return done,
+        }
+    }
+}
+
 /// Which file has this name.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))

@@ -80,7 +80,7 @@ impl Store {
         transaction
             .execute_batch("UPDATE pace SET closed_until = NULL; UPDATE job SET not_before = NULL WHERE state = 0 AND not_before > 0;")
             .map_err(doing("forgetting a wait"))?;
-        transaction.commit().map_err(doing("committing"))
+        super::owner::commit(transaction, "committing")
     }
 }
 

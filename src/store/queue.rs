@@ -399,7 +399,7 @@ impl Group<'_> {
         if self.spent.calls > 0 {
             pace::spend(&self.transaction, &self.spent, self.now)?;
         }
-        self.transaction.commit().map_err(doing("committing"))?;
+        super::owner::commit(self.transaction, "committing")?;
         *self.counts = self.after;
         Ok(self.after)
     }

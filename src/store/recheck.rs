@@ -108,7 +108,7 @@ impl Store {
             .execute("UPDATE run SET call = ?1", [to_json(call)])
             .map_err(doing("changing the settings"))?;
         save_counts(&transaction, &counts)?;
-        transaction.commit().map_err(doing("committing"))?;
+        super::owner::commit(transaction, "committing")?;
         self.counts = counts;
         Ok(())
     }

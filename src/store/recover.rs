@@ -74,7 +74,7 @@ impl Store {
         let runner = transaction.last_insert_rowid();
         forget_spent(&transaction, now)?;
         save_counts(&transaction, &counts)?;
-        transaction.commit().map_err(doing("beginning a runner"))?;
+        super::owner::commit(transaction, "beginning a runner")?;
         self.counts = counts;
         self.runner = Some(runner);
         Ok(recovered)

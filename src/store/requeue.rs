@@ -90,7 +90,7 @@ impl Store {
         *counts.of_mut(from) -= moved;
         counts.pending += moved;
         save_counts(&transaction, &counts)?;
-        transaction.commit().map_err(doing("making jobs pending"))?;
+        super::owner::commit(transaction, "making jobs pending")?;
         self.counts = counts;
         Ok(moved)
     }

@@ -90,9 +90,7 @@ impl Store {
             }
         }
         save_counts(&transaction, &counts)?;
-        transaction
-            .commit()
-            .map_err(doing("recording what was saved"))?;
+        super::owner::commit(transaction, "recording what was saved")?;
         self.counts = counts;
         // It is recorded: a file that stays, or comes back after a power cut, is found to be known already.
         let kept = (!left.is_empty()).then(|| file.with_extension("left"));
