@@ -1,11 +1,13 @@
 //! Files for people, made from a run: whole or not at all.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use crate::job::FileName;
 
@@ -54,16 +56,19 @@ pub(crate) fn write<T, E: From<WholeError>>(
         return fill(&mut device, &place.target);
     }
     remove_stale(&place.target);
-    let temporary = Temporary::beside(&place.target);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary.0)
-        .map_err(failed)?;
-    let filled = fill(&mut file, &temporary.0)?;
-    file.sync_all()
-        .and_then(|()| fs::rename(&temporary.0, &place.target))
+    let mut temporary = Temporary::beside(&place.target, |path| {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+    })
+    .map_err(failed)?;
+    let filled = fill(&mut temporary.file, &temporary.path)?;
+    temporary
+        .file
+        .sync_all()
+        .and_then(|()| fs::rename(&temporary.path, &place.target))
         .map_err(failed)?;
     place.sync().map_err(failed)?;
     Ok(filled)
@@ -131,54 +136,80 @@ fn is_of_run(target: &Path, database: &Path) -> bool {
     })
 }
 
-/// The temporary file or folder of a write to `target`: hidden, beside it, and with the process in its name, so that
-/// two writes to one file do not meet in it.
-fn temporary_name(target: &Path, process: u32) -> PathBuf {
+/// The beginning of the names of temporary files and folders of writes to `target`: hidden, and beside it.
+fn prefix(target: &Path) -> OsString {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
-    name.push(format!(".stride-{process}"));
-    target.with_file_name(name)
+    name.push(".stride-");
+    name
 }
 
-/// Removes the temporary files and folders of writes to `target` whose process was killed, or had this one's number.
+/// How many digits a temporary name ends with.
+const DIGITS: usize = 16;
+
+/// Removes the temporary files and folders of writes to `target` that nobody holds: their processes were killed.
 pub(crate) fn remove_stale(target: &Path) {
     let Some(entries) = target.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
         return;
     };
-    let prefix = temporary_name(target, 0);
-    let prefix = prefix.file_name().unwrap_or_default().as_bytes();
-    let prefix = &prefix[..prefix.len() - 1];
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let process = name
-            .as_bytes()
-            .strip_prefix(prefix)
-            .and_then(|number| std::str::from_utf8(number).ok());
-        let Some(process) = process.and_then(|number| number.parse::<i32>().ok()) else {
-            continue;
-        };
-        let gone = rustix::process::Pid::from_raw(process).is_none_or(|pid| {
-            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-        });
-        if gone || process.unsigned_abs() == std::process::id() {
-            remove(&entry.path());
+    let prefix = prefix(target);
+    let is_ours = |name: &OsStr| {
+        let digits = name.as_bytes().strip_prefix(prefix.as_bytes());
+        digits.is_some_and(|digits| {
+            digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit)
+        })
+    };
+    for entry in entries
+        .flatten()
+        .filter(|entry| is_ours(&entry.file_name()))
+    {
+        let path = entry.path();
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&path);
+        if opened.is_ok_and(|file| file.try_lock().is_ok()) {
+            remove(&path);
         }
     }
 }
 
 /// A file or a folder that is removed unless it has been moved into its place.
-pub(crate) struct Temporary(pub(crate) PathBuf);
+///
+/// Its name is drawn at random, and a lock on it says that somebody writes: the number of a process says nothing where two
+/// containers share a folder.
+pub(crate) struct Temporary {
+    pub(crate) path: PathBuf,
+    /// The file, or the open folder. Holds the lock.
+    pub(crate) file: File,
+}
 
 impl Temporary {
-    pub(crate) fn beside(target: &Path) -> Self {
-        Self(temporary_name(target, std::process::id()))
+    /// Makes one beside `target`, by `make`, which opens what it makes.
+    pub(crate) fn beside(
+        target: &Path,
+        make: impl Fn(&Path) -> io::Result<File>,
+    ) -> io::Result<Self> {
+        loop {
+            let mut name = prefix(target);
+            name.push(format!("{:0DIGITS$x}", fastrand::u64(..)));
+            let path = target.with_file_name(name);
+            let file = make(&path)?;
+            let temporary = Self { path, file };
+            // Where the file system knows no locks, nobody else can take one either, and so removes nothing.
+            let _ = temporary.file.lock();
+            // Before that, somebody may have taken it for stale.
+            if temporary.path.symlink_metadata().is_ok() {
+                return Ok(temporary);
+            }
+        }
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         // After the rename there is nothing of this name.
-        remove(&self.0);
+        remove(&self.path);
     }
 }
 

@@ -79,16 +79,20 @@ pub fn to_folder<'e>(
     check(&place)?;
     form.check(reader, selection)?;
     remove_stale(&place.target);
-    let temporary = Temporary::beside(&place.target);
+    let made = Temporary::beside(&place.target, |path| {
+        DirBuilder::new().mode(0o700).create(path)?;
+        File::open(path)
+    });
+    let temporary = made.map_err(|error| place.failed(error))?;
     let write = || -> Result<Written, ExportError> {
-        let mut folder = Folder::make(&temporary.0).map_err(write_failed)?;
+        let mut folder = Folder::fill(&temporary.path).map_err(write_failed)?;
         let written = rows::each(reader, &form, selection, &mut |record, content| {
             folder.add(record, content)
         })?;
         folder.finish().map_err(write_failed)?;
         // It may have been filled meanwhile.
         check(&place)?;
-        replace(&temporary.0, &place.target)
+        replace(&temporary.path, &place.target)
             .and_then(|()| place.sync())
             .map_err(write_failed)?;
         Ok(written)
@@ -202,8 +206,7 @@ struct Folder {
 }
 
 impl Folder {
-    fn make(path: &Path) -> io::Result<Self> {
-        DirBuilder::new().mode(0o700).create(path)?;
+    fn fill(path: &Path) -> io::Result<Self> {
         Ok(Self {
             // Made before the answers, so that none of them has this name.
             manifest: BufWriter::new(create(&path.join(MANIFEST))?),
