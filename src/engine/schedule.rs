@@ -442,6 +442,9 @@ impl Schedule {
 
     /// What a call takes of the rates. A file that cannot be looked at takes one call of nothing: its call will
     /// say why.
+    ///
+    /// Only runs with a rate in bytes or weights look at files here, in the writer's transaction. A file system that hangs
+    /// keeps such a run from recording until it answers. Its calls hang as well, since each reads its file first.
     fn cost(&self, group: &Group<'_>, job: JobId) -> Result<Cost, StoreError> {
         if !self.governor.weighs() {
             return Ok(Cost::default());

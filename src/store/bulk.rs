@@ -157,7 +157,8 @@ fn take_out(
 struct Sorting<'c> {
     connection: &'c Connection,
     before: String,
-    /// The folder is one for the whole process.
+    /// SQLite has one such folder for the whole process, and no other way to choose one for a connection. Other
+    /// connections of the process use it meanwhile; a list is only sorted while a run is made or grows.
     _alone: MutexGuard<'static, ()>,
 }
 
