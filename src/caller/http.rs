@@ -24,7 +24,7 @@ use super::progress::Progress;
 use super::redirect::FOLLOWED;
 use super::reference::Lookup;
 use super::secrets::Secrets;
-use super::spill::{MOST_IN_MEMORY, Memory};
+use super::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, Memory};
 use super::timer::Timer;
 use super::tls::Asked;
 use super::tunnel::Door;
@@ -186,11 +186,12 @@ impl HttpPlan {
             plan.proxy = Some(proxy.shown);
             plan.door = proxy.door;
         }
-        Ok(Self {
+        let plan = Self {
             plan: Arc::new(plan),
-            memory: Arc::new(Memory::new(MOST_IN_MEMORY, base.to_owned())),
+            memory: Arc::default(),
             outputs: None,
-        })
+        };
+        Ok(plan.spilling_into(base.to_owned()))
     }
 
     /// The same with results in the request's own folder for them, if it has one, which is made where it is missing.
@@ -223,7 +224,11 @@ impl HttpPlan {
     /// that against which names resolve. It should lie on a disk: the system's own is often in memory too.
     #[must_use]
     pub fn spilling_into(self, folder: PathBuf) -> Self {
-        self.with_memory(MOST_IN_MEMORY, folder)
+        let most = match self.plan.judge.is_quick() {
+            true => MOST_IN_MEMORY,
+            false => MOST_BESIDE_VALUES,
+        };
+        self.with_memory(most, folder)
     }
 
     /// The same with another bound for what answers take of the memory: so many bytes, all callers together.

@@ -12,11 +12,14 @@ use crate::job::Body;
 /// threads with answers as large as they may be by default fit into it, and so do a thousand with usual ones.
 pub(super) const MOST_IN_MEMORY: usize = 128 << 20;
 
+/// The same where an expression judges them, whose values take much more.
+pub(super) const MOST_BESIDE_VALUES: usize = 64 << 20;
+
 /// How much more room an answer makes at least when it grows, in bytes.
 const LEAST_STEP: usize = 4 << 10;
 
 /// The memory that answers may take.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Memory {
     most: usize,
     /// Where the answers go that are too much for it.

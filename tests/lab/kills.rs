@@ -24,32 +24,32 @@ const SHAPES: [Shape; 5] = [
         threads: 8,
         call: (0, 20),
         files: 2500,
-        life: 160,
+        life: 300,
     },
     Shape {
         threads: 1,
         call: (0, 3),
         files: 300,
-        life: 160,
+        life: 300,
     },
     Shape {
         threads: 1000,
         call: (0, 20),
         files: 2500,
-        life: 400,
+        life: 600,
     },
     // Calls of a second, which most lives end in.
     Shape {
         threads: 8,
         call: (1000, 1000),
         files: 60,
-        life: 2500,
+        life: 3500,
     },
     Shape {
         threads: 32,
         call: (0, 0),
         files: 2500,
-        life: 160,
+        life: 300,
     },
 ];
 /// The most kills of one list, so that each shape has its turn.
