@@ -422,7 +422,7 @@ impl Exchange<'_> {
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
         let most = match plan.retry_after {
             Some(_) => ERROR_READ,
-            None => Failure::BODY_KEPT + secrets.longest(),
+            None => Failure::BODY_KEPT + secrets.reach(),
         };
         let mut body = Vec::new();
         let read = async {

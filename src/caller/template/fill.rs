@@ -11,7 +11,7 @@ use crate::caller::source::Source;
 use crate::job::{Job, Outcome, json_text};
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3.
-pub(in crate::caller) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
