@@ -63,6 +63,7 @@ pub(crate) fn references(base: &Path) -> Lookup {
             .and_then(value),
         Reference::Cmd(command) => printed(command, &base),
         Reference::Netrc(host) => basic(host),
+        Reference::Given(_) => Err("it was typed into the request, and is not stored".to_owned()),
     })
 }
 

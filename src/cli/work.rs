@@ -24,7 +24,7 @@ use super::finish::Ended;
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
-use super::request::{asked, column, given_again, refuse_change};
+use super::request::{asked, column, given_again, refuse_change, stored};
 use super::sample;
 use super::shared;
 use super::signals::Caught;
@@ -98,10 +98,13 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         return trial::dry_run(&prospect, terminal);
     }
     for credential in &asked.credentials {
+        let what = credential.reference().map_or_else(
+            || format!("the value of the header `{}`", credential.name),
+            |name| format!("the value of `{name}` in the request"),
+        );
         terminal.say(&format!(
-            "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
-            terminal.bold("note:"),
-            credential.name
+            "{} {what} is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
+            terminal.bold("note:")
         ));
     }
     if db.symlink_metadata().is_ok() {
@@ -128,6 +131,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
             base,
         };
         let store = make(lock, &made, &sources, &own, terminal)?;
+        tell_stored(&asked.request, db, terminal);
         (store, made.settings)
     } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
@@ -147,6 +151,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         tell_loaded(&loaded, &skipped, terminal);
         if changed {
             store.set_call(&call)?;
+            tell_stored(&asked.request, db, terminal);
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(
                 "the request was changed; what there is under the old one stays: {kept}"
@@ -281,6 +286,17 @@ fn prepare(
         ignore_wait: args.once.ignore_wait,
         drawn: None,
     })
+}
+
+/// Says once what of a request is in the database for all who can read that.
+fn tell_stored(request: &Request, db: &Path, terminal: &Terminal) {
+    if let Some(parts) = stored(request) {
+        terminal.say(&format!(
+            "{} stored in {}, as typed: {parts}; a reference such as {{env:NAME}} keeps a value out of it",
+            terminal.bold("note:"),
+            FileName::from(db)
+        ));
+    }
 }
 
 fn something_left(store: &Store) -> bool {

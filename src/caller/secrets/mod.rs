@@ -67,6 +67,12 @@ impl Secrets {
 
     fn add_value(&mut self, value: &[u8]) {
         self.add_reading(value);
+        // It may have been typed into a URL or a JSON text.
+        for escapes in Escapes::ALL {
+            if let Some(typed) = Layer::of(value, false).unescaped(escapes) {
+                self.add_reading(typed.bytes());
+            }
+        }
         // A service may take the bytes for Latin-1, or have no character for them.
         if !value.is_ascii() {
             let latin: String = value.iter().map(|byte| char::from(*byte)).collect();

@@ -122,6 +122,13 @@ fn write(
             out.extend_from_slice(text.as_bytes());
             return Ok(());
         }
+        // Where all is encoded, it was typed as it is before that.
+        Part::Inserted(Inserted::Secret(SecretText(value)), Place::AsTyped)
+            if encoding != Encoding::All =>
+        {
+            out.extend_from_slice(value);
+            return Ok(());
+        }
         Part::Inserted(..) if encoding == Encoding::JsonInQuery => {
             let mut json = Vec::new();
             write(part, Encoding::Json, job, source, &mut json)?;

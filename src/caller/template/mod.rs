@@ -42,6 +42,8 @@ enum Place {
     Single,
     /// Where a value is expected.
     Value,
+    /// Anywhere, for what was written as it is to be sent.
+    AsTyped,
 }
 
 /// A value that is used and not shown.

@@ -6,8 +6,10 @@ mod data;
 mod form;
 mod header;
 mod proxy;
+mod stored;
 mod templates;
 mod url;
+mod withheld;
 mod words;
 
 use std::fs;
@@ -25,6 +27,7 @@ use super::args::Asks;
 use super::error::{Problem, quoted};
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
+pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
 pub(crate) use words::Words;
 
@@ -278,7 +281,7 @@ impl Builder {
             headers.push(header);
             self.credentials.extend(credential);
         }
-        let request = Request {
+        let mut request = Request {
             method,
             url,
             headers,
@@ -292,6 +295,7 @@ impl Builder {
             return Err(Problem::usage("the request does not say where the file goes: it would be the same for every file")
                 .hint("write @{} where the file goes, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
+        self.credentials.extend(withheld::withhold(&mut request));
         Ok(Asked {
             request,
             credentials: self.credentials,
