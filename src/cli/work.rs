@@ -38,7 +38,7 @@ use super::tuning::{Free, Live};
 pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, Problem> {
     let mut asked = asked(&args.asks)?;
     args.free.limit(asked.limits);
-    let sources = sources(&args)?;
+    let sources = sources(&args, terminal)?;
     if args.list_format == ListFormat::Lines
         && db.symlink_metadata().is_err()
         && let Some(column) = column(&asked.request)

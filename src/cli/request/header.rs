@@ -1,13 +1,15 @@
 //! Headers: what is kept of them, and the credentials that must not be.
 
-use std::fs;
-
 use percent_encoding::percent_decode_str;
 
 use stride::caller::{Braces, Credential, PlanError, Template, TemplateError};
 use stride::settings::{Header, HeaderValue, is_sensitive};
 
 use super::super::error::{Problem, quoted};
+use super::super::files;
+
+/// The largest file of headers, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 /// A header as it was given: what is kept of it, and what is used now and not kept.
 pub(super) type Given = (Header, Option<Credential>);
@@ -17,7 +19,7 @@ pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<Given>, Problem>
     let Some(path) = text.strip_prefix('@') else {
         return Ok(vec![header(text, braces)?]);
     };
-    let lines = fs::read_to_string(path).map_err(|error| {
+    let lines = files::named_text(path, LARGEST).map_err(|error| {
         Problem::usage(format!(
             "cannot read the headers in {}",
             quoted(path.as_ref())

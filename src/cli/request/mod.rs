@@ -12,7 +12,6 @@ mod url;
 mod withheld;
 mod words;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use stride::settings::{
 
 use super::args::Asks;
 use super::error::{Problem, quoted};
+use super::files;
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
 pub(crate) use stored::stored;
@@ -54,6 +54,8 @@ pub(crate) struct Limits {
 
 /// How many redirects curl follows unless it is told otherwise.
 const MOST_REDIRECTS: u32 = 50;
+/// The largest configuration file, in bytes: it may have data in it.
+const LARGEST_CONFIG: u64 = 64 << 20;
 /// How deep configuration files may refer to each other.
 const DEEPEST_CONFIG: usize = 8;
 
@@ -175,7 +177,8 @@ impl Builder {
                 "the files refer to each other without end".to_owned(),
             ));
         }
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text =
+            files::named_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
         let given = curl::config::read(&text).map_err(Problem::from)?;
         self.take_all(given, depth + 1)
     }
