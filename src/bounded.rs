@@ -29,6 +29,11 @@ impl Patience {
         word: Duration::from_secs(3),
         end: Duration::from_secs(120),
     };
+    /// Where nothing can be said.
+    pub const SHORT: Self = Self {
+        word: Duration::from_secs(10),
+        end: Duration::from_secs(10),
+    };
 }
 
 /// A wait, from its beginning.
@@ -83,18 +88,18 @@ impl<'w> Wait<'w> {
     }
 }
 
-/// Reads a file of at most `most` bytes. `say` is called where it is a pipe, or a terminal, from which nothing comes.
+/// Reads a file of at most `most` bytes. Only a pipe or a terminal is waited for.
 ///
 /// # Errors
 ///
 /// It cannot be read, is larger, or does not end in time.
-pub fn read(path: &Path, most: u64, say: &dyn Fn()) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path, most: u64, wait: &mut Wait<'_>) -> io::Result<Vec<u8>> {
     // To open a pipe waits for somebody who opens its other end, for ever.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32)
         .open(path)?;
-    read_from(file, most, &mut Wait::begin(Patience::USUAL, say))
+    read_from(file, most, wait)
 }
 
 /// Reads at most `most` bytes from where they may be long in coming.
@@ -160,16 +165,19 @@ mod tests {
     fn row_120_what_is_read_is_bounded() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "sesame").unwrap();
-        let nobody_waits = || panic!("it is there");
-        assert_eq!(read(file.path(), 6, &nobody_waits).unwrap(), b"sesame");
+        let read = |path: &Path, most| {
+            let nobody_waits = || panic!("it is there");
+            read(path, most, &mut Wait::begin(Patience::USUAL, &nobody_waits))
+        };
+        assert_eq!(read(file.path(), 6).unwrap(), b"sesame");
         for (path, most) in [(file.path(), 5), (Path::new("/dev/zero"), 1 << 20)] {
-            let error = read(path, most, &nobody_waits).unwrap_err();
+            let error = read(path, most).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::FileTooLarge);
         }
-        assert_eq!(read(Path::new("/dev/null"), 0, &nobody_waits).unwrap(), b"");
+        assert_eq!(read(Path::new("/dev/null"), 0).unwrap(), b"");
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path(), 10, &nobody_waits).is_err());
-        assert!(read(&folder.path().join("none"), 10, &nobody_waits).is_err());
+        assert!(read(folder.path(), 10).is_err());
+        assert!(read(&folder.path().join("none"), 10).is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use rustls::{
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::error::PlanError;
-use crate::bounded;
+use crate::bounded::{self, Patience, Wait};
 use crate::settings::{Http, Transport};
 
 /// One TLS configuration for all threads: loading the system's certificates takes a while. Where nothing is
@@ -101,7 +101,8 @@ fn wrong(path: &Path, reason: impl ToString) -> PlanError {
 const LARGEST: u64 = 16 << 20;
 
 fn read(path: &Path) -> Result<Vec<u8>, PlanError> {
-    bounded::read(path, LARGEST, &|| {}).map_err(|error| wrong(path, error))
+    let mut wait = Wait::begin(Patience::SHORT, &|| {});
+    bounded::read(path, LARGEST, &mut wait).map_err(|error| wrong(path, error))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use stride::bounded;
+use stride::bounded::{self, Patience, Wait};
 use stride::input::Source;
 use stride::job::FileName;
 use stride::settings::Request;
@@ -21,12 +21,13 @@ use super::screen;
 /// is said.
 pub(crate) fn named(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
-    bounded::read(path, most, &|| {
+    let say = || {
         screen::say(&format!(
             "waiting for {}: nothing has been written into it",
             FileName::from(path)
         ));
-    })
+    };
+    bounded::read(path, most, &mut Wait::begin(Patience::USUAL, &say))
 }
 
 /// Reads a text likewise.

@@ -395,6 +395,18 @@ fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
         for (words, waits, written) in cases {
             scope.spawn(move || waited_for(url, words, waits, written));
         }
+        // Nothing can be said while a certificate is read, so it has less time.
+        scope.spawn(|| {
+            let place = Place::new();
+            place.write("a.txt", "x");
+            mkfifoat(CWD, place.at("pipe"), Mode::RWXU).unwrap();
+            refused(
+                &place,
+                &["--cacert", "pipe"],
+                "pipe cannot be used: there was no end of it",
+            );
+            assert_eq!(listed(&place.at("")), ["a.txt", "pipe"]);
+        });
     });
 }
 
