@@ -24,7 +24,7 @@ use super::finish::Ended;
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
-use super::request::{asked, column, given_again, refuse_change, stored};
+use super::request::{asked, column, given_again, refuse_change, stored, withhold};
 use super::sample;
 use super::shared;
 use super::signals::Caught;
@@ -343,8 +343,13 @@ fn make(
 
 /// Whether the request is another than the run's own, and may be.
 fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, Problem> {
-    let differences = store.call()?.differences(call);
-    if !differences.is_empty() && !accept_change {
+    let mut kept = store.call()?;
+    let differences = kept.differences(call);
+    // An earlier version has stored what is not stored any more.
+    if let Call::Http(request) = &mut kept {
+        withhold(request);
+    }
+    if !differences.is_empty() && !accept_change && kept != *call {
         return Err(refuse_change(&differences, store.counts().done));
     }
     Ok(!differences.is_empty())

@@ -29,6 +29,7 @@ pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
 pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
+pub(crate) use withheld::withhold;
 pub(crate) use words::Words;
 
 /// A request as it was asked for.
@@ -298,7 +299,7 @@ impl Builder {
             return Err(Problem::usage("the request does not say where the file goes: it would be the same for every file")
                 .hint("write @{} where the file goes, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
-        self.credentials.extend(withheld::withhold(&mut request));
+        self.credentials.extend(withhold(&mut request));
         Ok(Asked {
             request,
             credentials: self.credentials,

@@ -6,16 +6,27 @@ use percent_encoding::percent_decode_str;
 
 use stride::caller::{Braces, Credential, Reference, Template};
 use stride::settings::{
-    Body, Content, Escape, Piece, Request, is_credential, is_credential_in_text,
+    Body, Content, Escape, HeaderValue, Piece, Request, is_credential, is_credential_in_text,
+    is_sensitive,
 };
 
 /// Takes out of a request what looks like a credential by its name. What refers to a secret stays.
-pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
+pub(crate) fn withhold(request: &mut Request) -> Vec<Credential> {
     let braces = match request.pasted {
         true => Braces::Pasted,
         false => Braces::Ours,
     };
     let mut taken = Taken::default();
+    for header in &mut request.headers {
+        if let HeaderValue::Template(value) = &header.value
+            && is_sensitive(&header.name)
+            && let Some(value) = literal(value, braces)
+        {
+            let name = header.name.clone();
+            taken.0.push(Credential { name, value });
+            header.value = HeaderValue::Withheld;
+        }
+    }
     taken.url(&mut request.url, braces);
     taken.pieces(&mut request.query, true);
     match &mut request.body {
