@@ -149,7 +149,7 @@ impl Exchange<'_> {
             version: format!("{:?}", response.version()),
             status: response.status().to_string(),
             headers: headers
-                .map(|(name, value)| (name.to_string(), text(value)))
+                .map(|(name, value)| (secrets.mask_text(name.as_str()), text(value)))
                 .collect(),
         }
     }
