@@ -41,6 +41,7 @@
 //!
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod bounded;
 pub mod caller;
 pub mod choice;
 pub mod class;

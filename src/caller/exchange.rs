@@ -149,7 +149,7 @@ impl Exchange<'_> {
             version: format!("{:?}", response.version()),
             status: response.status().to_string(),
             headers: headers
-                .map(|(name, value)| (name.to_string(), text(value)))
+                .map(|(name, value)| (secrets.mask_text(name.as_str()), text(value)))
                 .collect(),
         }
     }
@@ -422,7 +422,7 @@ impl Exchange<'_> {
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
         let most = match plan.retry_after {
             Some(_) => ERROR_READ,
-            None => Failure::BODY_KEPT + secrets.longest(),
+            None => Failure::BODY_KEPT + secrets.reach(),
         };
         let mut body = Vec::new();
         let read = async {

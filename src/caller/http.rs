@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue as Value;
 use reqwest::{Client, ClientBuilder, Method, NoProxy, Proxy};
 use tokio::runtime::Runtime;
 
 use super::aside::aside;
+use super::credential::{Credential, PROXY_AUTHORIZATION, with_given};
 use super::error::PlanError;
 use super::exchange::{Exchange, Limits};
 use super::keys::Keys;
@@ -45,31 +44,6 @@ const REST: Duration = Duration::from_millis(50);
 
 /// The largest answer that can be stored, in bytes: SQLite's bound of a row, less some room for what stands beside.
 const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
-
-/// The header whose credential is the proxy's (RFC 9110, section 11.7.2).
-pub const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
-
-/// The literal value of a sensitive header, which is used and never stored.
-#[derive(Clone)]
-pub struct Credential {
-    /// The header's name. `Proxy-Authorization` is for the request's own proxy.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: [redacted]", self.name)
-    }
-}
-
-impl Credential {
-    /// A name and a password with a colon between them, as a value of Basic authentication (RFC 7617).
-    pub fn basic(pair: &[u8]) -> String {
-        format!("Basic {}", STANDARD.encode(pair))
-    }
-}
 
 /// What a request is made with, beside what is stored of it.
 pub struct Means<'m> {
@@ -137,7 +111,7 @@ impl HttpPlan {
             secrets.add(value.as_bytes());
         }
         let message = Message::compile(request, credentials, base)?;
-        let keys = Keys::new(message, secrets, lookup)?;
+        let keys = Keys::new(message, secrets, with_given(credentials, lookup))?;
         let target = keys.current().message.check(&request.url)?;
         if !network.allow_plain_http {
             network::keep_private(&target, &request.url, &keys.current().message)?;

@@ -3,6 +3,7 @@
 mod aside;
 mod body;
 mod content;
+mod credential;
 mod error;
 mod exchange;
 #[cfg(fuzzing)]
@@ -31,8 +32,9 @@ mod tunnel;
 mod unreachable;
 mod verdict;
 
+pub use credential::{Credential, PROXY_AUTHORIZATION};
 pub use error::PlanError;
-pub use http::{AsyncHttpCaller, Credential, HttpCaller, HttpPlan, Means, PROXY_AUTHORIZATION};
+pub use http::{AsyncHttpCaller, HttpCaller, HttpPlan, Means};
 pub use network::Network;
 pub use preview::{Preview, Seen};
 pub use reference::{Lookup, Reference};

@@ -16,6 +16,9 @@ pub enum Reference {
     Cmd(String),
     /// In the user's `.netrc`, for this host, as a value of Basic authentication: `{netrc:HOST}`.
     Netrc(String),
+    /// In the command that gave it: a credential that was typed into the request under this name, and is not stored. It
+    /// stands in the request as it was typed.
+    Given(String),
 }
 
 /// Finds the value of a reference, or says why there is none, without telling any of it.
@@ -30,13 +33,14 @@ impl Reference {
             "file" => Some(Self::File(rest.into())),
             "cmd" => Some(Self::Cmd(rest.to_owned())),
             "netrc" => Some(Self::Netrc(rest.to_owned())),
+            "given" => Some(Self::Given(rest.to_owned())),
             _ => None,
         }
     }
 
     /// Whether its value may be another one later in the same process.
     pub(super) fn can_change(&self) -> bool {
-        !matches!(self, Self::Env(_))
+        !matches!(self, Self::Env(_) | Self::Given(_))
     }
 }
 
@@ -47,6 +51,7 @@ impl fmt::Display for Reference {
             Self::File(path) => write!(f, "{{file:{}}}", path.display()),
             Self::Cmd(command) => write!(f, "{{cmd:{command}}}"),
             Self::Netrc(host) => write!(f, "{{netrc:{host}}}"),
+            Self::Given(name) => write!(f, "{{given:{name}}}"),
         }
     }
 }
@@ -62,6 +67,7 @@ mod tests {
             "file:../a key:1",
             "cmd:pass show api | head -n1",
             "netrc:api.example",
+            "given:api_key",
         ] {
             let reference = Reference::parse(text).unwrap();
             assert_eq!(reference.to_string(), format!("{{{text}}}"));

@@ -17,6 +17,7 @@ use rustls::{
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::error::PlanError;
+use crate::bounded::{self, Patience, Wait};
 use crate::settings::{Http, Transport};
 
 /// One TLS configuration for all threads: loading the system's certificates takes a while. Where nothing is
@@ -96,9 +97,17 @@ fn wrong(path: &Path, reason: impl ToString) -> PlanError {
     }
 }
 
+/// The largest file of certificates or keys, in bytes: the system's own have less than one MiB.
+const LARGEST: u64 = 16 << 20;
+
+fn read(path: &Path) -> Result<Vec<u8>, PlanError> {
+    let mut wait = Wait::begin(Patience::SHORT, &|| {});
+    bounded::read(path, LARGEST, &mut wait).map_err(|error| wrong(path, error))
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> {
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| wrong(path, told(&error)))?;
-    let found: Vec<_> = read
+    let text = read(path)?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|error| wrong(path, told(&error)))?;
     if found.is_empty() {
@@ -212,7 +221,7 @@ fn is_authority(error: &rustls::Error) -> bool {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PlanError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| {
         use rustls::pki_types::pem::Error;
         match error {
             Error::NoItemsFound => wrong(

@@ -111,7 +111,7 @@ impl Verdict {
 
     /// As much of a body as may be needed to keep its beginning.
     pub(super) fn beginning(&self, body: &Body) -> io::Result<Vec<u8>> {
-        body.beginning(Failure::BODY_KEPT + self.filled.secrets.longest())
+        body.beginning(Failure::BODY_KEPT + self.filled.secrets.reach())
     }
 
     /// A body without secrets.

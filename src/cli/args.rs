@@ -158,6 +158,9 @@ pub(crate) struct Try {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) asks: Asks,
+    /// A credential that was typed into the request and is not stored, given again as NAME=VALUE, as it stood there
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Request")]
+    pub(crate) credential: Vec<String>,
     #[command(flatten)]
     pub(crate) free: Free,
     #[command(flatten)]
@@ -217,6 +220,9 @@ pub(crate) struct Resume {
     /// A header whose value is not stored, given again
     #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
     pub(crate) header: Vec<String>,
+    /// A credential that was typed into the request and is not stored, given again as NAME=VALUE, as it stood there
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Request")]
+    pub(crate) credential: Vec<String>,
     /// The name and the password, which are not stored, given again
     #[arg(
         short = 'u',

@@ -1,14 +1,20 @@
 //! The one place where the environment is read, and what references stand for is looked up.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use stride::bounded::{Patience, Wait, read_from};
 use stride::caller::{Credential, Lookup, Reference};
+use stride::job::escaped;
+
+use super::files::named;
+use super::screen;
 
 /// The most that a secret may be, in bytes: what is larger is another file than was meant.
 const LARGEST: u64 = 64 << 10;
@@ -58,11 +64,12 @@ pub(crate) fn references(base: &Path) -> Lookup {
         Reference::Env(name) => {
             variable(name).ok_or_else(|| format!("the environment variable {name} is not set"))
         }
-        Reference::File(path) => File::open(base.join(path))
-            .map_err(|error| format!("the file cannot be read: {error}"))
-            .and_then(value),
+        Reference::File(path) => named(base.join(path), LARGEST)
+            .map(value)
+            .map_err(|error| format!("the file cannot be read: {error}")),
         Reference::Cmd(command) => printed(command, &base),
         Reference::Netrc(host) => basic(host),
+        Reference::Given(_) => Err("it was typed into the request, and is not stored".to_owned()),
     })
 }
 
@@ -73,15 +80,13 @@ fn basic(host: &str) -> Result<Vec<u8>, String> {
         (None, Some(home)) => Path::new(&OsString::from_vec(home)).join(".netrc"),
         (None, None) => return Err("neither NETRC nor HOME is set".to_owned()),
     };
-    let text = File::open(path)
-        .map_err(|error| format!(".netrc cannot be read: {error}"))
-        .and_then(value)?;
+    let text = named(path, LARGEST).map_err(|error| format!(".netrc cannot be read: {error}"))?;
     let (name, password) = super::netrc::find(&String::from_utf8_lossy(&text), host)
         .ok_or_else(|| format!(".netrc has no password for {host}"))?;
     Ok(Credential::basic(format!("{name}:{password}").as_bytes()).into_bytes())
 }
 
-/// What a command prints. What it says on stderr goes where ours goes.
+/// What a command prints. What it says on stderr goes where ours goes. One that does not end in time is killed.
 fn printed(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| format!("the command cannot be run: {error}");
     let mut child = Command::new("sh")
@@ -91,34 +96,47 @@ fn printed(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
+    let shown = escaped(command.as_bytes());
+    let say = || {
+        screen::say(&format!(
+            "waiting for the command of {{cmd:{shown}}} to end"
+        ));
+    };
+    let mut wait = Wait::begin(Patience::USUAL, &say);
     let printed = match child.stdout.take() {
-        Some(stdout) => value(stdout),
+        Some(stdout) => read_from(stdout, LARGEST, &mut wait),
         None => Ok(Vec::new()),
     };
     // Its stdout is closed by now, so that one which prints without end ends too.
-    let status = child.wait().map_err(failed)?;
-    let printed = printed?;
+    let ended = printed.and_then(|printed| Ok((printed, end(&mut child, &mut wait)?)));
+    let (printed, status) = ended.map_err(|error| {
+        // It may have ended by itself.
+        let _ = child.kill();
+        let _ = child.wait();
+        format!("what the command prints cannot be used: {error}")
+    })?;
     if status.success() {
-        Ok(printed)
+        Ok(value(printed))
     } else {
         Err(format!("the command failed: {status}"))
     }
 }
 
-/// Reads a secret, without the newline at its end.
-fn value(source: impl Read) -> Result<Vec<u8>, String> {
-    let mut value = Vec::new();
-    source
-        .take(LARGEST + 1)
-        .read_to_end(&mut value)
-        .map_err(|error| format!("it cannot be read: {error}"))?;
-    if value.len() as u64 > LARGEST {
-        return Err(format!("it is larger than {LARGEST} bytes"));
+/// Waits for the end of a command that prints nothing more.
+fn end(child: &mut Child, wait: &mut Wait<'_>) -> io::Result<ExitStatus> {
+    // Linux before 5.3 has no such descriptor.
+    if let Ok(ends) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) {
+        wait.until_ready(&ends)?;
     }
+    child.wait()
+}
+
+/// A secret, without the newline at its end.
+fn value(mut value: Vec<u8>) -> Vec<u8> {
     if value.ends_with(b"\n") {
         value.pop();
     }
-    Ok(value)
+    value
 }
 
 #[cfg(test)]

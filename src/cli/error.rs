@@ -205,6 +205,9 @@ impl From<PlanError> for Problem {
                 Reference::Netrc(host) => problem.hint(format!(
                     "put `machine {host} login NAME password WORD` into the file"
                 )),
+                Reference::Given(name) => problem.hint(format!(
+                    "give it again with --credential '{name}=…', or make it a reference: run … {{env:VARIABLE}} … --accept-change"
+                )),
             },
             PlanError::Template { .. } => problem.hint(
                 "the placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
+use stride::bounded::{self, Patience, Wait};
 use stride::input::Source;
 use stride::job::FileName;
 use stride::settings::Request;
@@ -14,6 +15,26 @@ use stride::store::Reader;
 use super::args::Outputs;
 use super::error::Problem;
 use super::preferences;
+use super::screen;
+
+/// Reads a file that was named on the command line, of at most so many bytes. Where it is a pipe that nobody writes to, that
+/// is said.
+pub(crate) fn named(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
+    let say = || {
+        screen::say(&format!(
+            "waiting for {}: nothing has been written into it",
+            FileName::from(path)
+        ));
+    };
+    bounded::read(path, most, &mut Wait::begin(Patience::USUAL, &say))
+}
+
+/// Reads a text likewise.
+pub(crate) fn named_text(path: impl AsRef<Path>, most: u64) -> io::Result<String> {
+    String::from_utf8(named(path, most)?)
+        .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
+}
 
 /// The files of a run whose database nobody has opened.
 pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {

@@ -1,5 +1,7 @@
 //! The list of a run: where its names come from, and what is said about it.
 
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use stride::input::{Item, Layout, Skipped, Source};
@@ -11,9 +13,21 @@ use super::error::{Problem, quoted};
 use super::progress::names;
 use super::terminal::{Terminal, counted, grouped};
 
-/// Where the names come from.
-pub(crate) fn sources(args: &Run) -> Result<Vec<Source>, Problem> {
+/// Where the names come from. That a list is a pipe is said: there may be nobody who writes to it.
+pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Problem> {
     let layout = layout(args)?;
+    for list in &args.files_from {
+        // What a shell makes has somebody who writes to it.
+        let is_made = ["/dev/", "/proc/"]
+            .iter()
+            .any(|folder| list.starts_with(folder));
+        if !is_made && fs::metadata(list).is_ok_and(|meta| meta.file_type().is_fifo()) {
+            let list = FileName::from(list.as_path());
+            terminal.say(&format!(
+                "waiting for the list that comes through the pipe {list}"
+            ));
+        }
+    }
     let lists = args.files_from.iter().map(|list| match list.as_path() {
         list if list == Path::new("-") => Source::Stdin(layout.clone()),
         list => Source::List(list.to_owned(), layout.clone()),

@@ -164,6 +164,12 @@ fn subject(
 ) -> Result<(Request, Vec<Credential>, PathBuf, Settings), Problem> {
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     if args.asks.url.is_some() || args.asks.curl.is_some() {
+        if !args.credential.is_empty() {
+            return Err(
+                Problem::usage("--credential is for a request that a run has stored")
+                    .hint("write the value into the request"),
+            );
+        }
         let asked = asked(&args.asks)?;
         return Ok((asked.request, asked.credentials, here, Settings::default()));
     }
@@ -195,6 +201,7 @@ fn subject(
     let (headers, users, proxy_users) = (words("header"), words("user"), words("proxy-user"));
     let again = GivenAgain {
         headers: &headers,
+        credentials: &args.credential,
         user: users.last(),
         proxy_user: proxy_users.last(),
     };

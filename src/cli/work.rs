@@ -24,7 +24,7 @@ use super::finish::Ended;
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
-use super::request::{asked, column, given_again, refuse_change};
+use super::request::{asked, column, given_again, refuse_change, stored, withhold};
 use super::sample;
 use super::screen;
 use super::shared;
@@ -39,7 +39,7 @@ use super::tuning::{Free, Live};
 pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, Problem> {
     let mut asked = asked(&args.asks)?;
     args.free.limit(asked.limits);
-    let sources = sources(&args)?;
+    let sources = sources(&args, terminal)?;
     if args.list_format == ListFormat::Lines
         && db.symlink_metadata().is_err()
         && let Some(column) = column(&asked.request)
@@ -99,10 +99,13 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         return trial::dry_run(&prospect, terminal);
     }
     for credential in &asked.credentials {
+        let what = credential.reference().map_or_else(
+            || format!("the value of the header `{}`", credential.name),
+            |name| format!("the value of `{name}` in the request"),
+        );
         terminal.say(&format!(
-            "{} the value of the header `{}` is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
-            terminal.bold("note:"),
-            credential.name
+            "{} {what} is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
+            terminal.bold("note:")
         ));
     }
     if db.symlink_metadata().is_ok() {
@@ -129,6 +132,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
             base,
         };
         let store = make(lock, &made, &sources, &own, terminal)?;
+        tell_stored(&asked.request, db, terminal);
         (store, made.settings)
     } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
@@ -148,6 +152,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         tell_loaded(&loaded, &skipped, terminal);
         if changed {
             store.set_call(&call)?;
+            tell_stored(&asked.request, db, terminal);
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(
                 "the request was changed; what there is under the old one stays: {kept}"
@@ -284,6 +289,17 @@ fn prepare(
     })
 }
 
+/// Says once what of a request is in the database for all who can read that.
+fn tell_stored(request: &Request, db: &Path, terminal: &Terminal) {
+    if let Some(parts) = stored(request) {
+        terminal.say(&format!(
+            "{} stored in {}, as typed: {parts}; a reference such as {{env:NAME}} keeps a value out of it",
+            terminal.bold("note:"),
+            FileName::from(db)
+        ));
+    }
+}
+
 fn something_left(store: &Store) -> bool {
     store.counts().pending + store.counts().running > 0
 }
@@ -328,8 +344,13 @@ fn make(
 
 /// Whether the request is another than the run's own, and may be.
 fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, Problem> {
-    let differences = store.call()?.differences(call);
-    if !differences.is_empty() && !accept_change {
+    let mut kept = store.call()?;
+    let differences = kept.differences(call);
+    // An earlier version has stored what is not stored any more.
+    if let Call::Http(request) = &mut kept {
+        withhold(request);
+    }
+    if !differences.is_empty() && !accept_change && kept != *call {
         return Err(refuse_change(&differences, store.counts().done));
     }
     Ok(!differences.is_empty())

@@ -2,6 +2,7 @@
 
 mod as_stored;
 mod body;
+mod credential;
 mod judging;
 mod request;
 mod transport;
@@ -19,8 +20,9 @@ use crate::governor::{Rules, Width};
 use crate::limits::{Budgets, MaxFailures, Money, Rates};
 use crate::retry::{DoubtPolicy, RetryPolicy};
 pub use body::{Body, Content, Escape, Field, Piece, Treatment};
+pub use credential::{is_credential, is_credential_in_text, is_sensitive};
 pub use judging::{Expect, Judging};
-pub use request::{Call, Difference, Header, HeaderValue, Request, is_sensitive};
+pub use request::{Call, Difference, Header, HeaderValue, Request};
 pub use transport::{Http, Transport};
 pub use units::{parse_duration, parse_size, show_duration};
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("job", &[]),
+    ("bounded", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
     ("curl", &[]),
@@ -25,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
         ],
     ),
     ("judge", &["class", "job", "jq", "settings"]),
-    ("caller", &["class", "job", "judge", "settings"]),
+    ("caller", &["bounded", "class", "job", "judge", "settings"]),
     (
         "engine",
         &[

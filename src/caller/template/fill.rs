@@ -11,7 +11,7 @@ use crate::caller::source::Source;
 use crate::job::{Job, Outcome, json_text};
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3.
-pub(in crate::caller) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
@@ -120,6 +120,13 @@ fn write(
     let (value, place) = match part {
         Part::Text(text) => {
             out.extend_from_slice(text.as_bytes());
+            return Ok(());
+        }
+        // Where all is encoded, it was typed as it is before that.
+        Part::Inserted(Inserted::Secret(SecretText(value)), Place::AsTyped)
+            if encoding != Encoding::All =>
+        {
+            out.extend_from_slice(value);
             return Ok(());
         }
         Part::Inserted(..) if encoding == Encoding::JsonInQuery => {

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::reference::Reference;
 use field::Field;
 pub(super) use field::media_type;
-pub(super) use fill::{Encoding, RESERVED, lower_case_triplets, plus_encoded};
+pub(super) use fill::{Encoding, lower_case_triplets, plus_encoded};
 pub use read::Braces;
 
 /// Text with placeholders.
@@ -42,6 +42,8 @@ enum Place {
     Single,
     /// Where a value is expected.
     Value,
+    /// Anywhere, for what was written as it is to be sent.
+    AsTyped,
 }
 
 /// A value that is used and not shown.

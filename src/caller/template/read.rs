@@ -61,6 +61,7 @@ impl Parts {
                 .push(Part::Text(std::mem::take(&mut self.literal)));
         }
         let place = match self.quote {
+            _ if matches!(inserted, Inserted::Reference(Reference::Given(_))) => Place::AsTyped,
             None => Place::Value,
             Some(b'\'') => Place::Single,
             Some(_) => Place::String,
@@ -164,7 +165,7 @@ mod tests {
                 match place {
                     Place::String => format!("<{name}>"),
                     Place::Single => format!("<'{name}'>"),
-                    Place::Value => format!("<<{name}>>"),
+                    Place::Value | Place::AsTyped => format!("<<{name}>>"),
                 }
             }
         });

@@ -1,17 +1,20 @@
 //! What is given again of a request: credentials that are not stored, and the whole of it where it has changed.
 
-use stride::caller::{Credential, Lookup, PROXY_AUTHORIZATION, Template};
+use stride::caller::{Credential, Lookup, PROXY_AUTHORIZATION, PlanError, Reference, Template};
 use stride::settings::{Call, Difference, HeaderValue};
 
 use super::super::args::Resume;
 use super::super::error::Problem;
 use super::super::terminal::counted;
 use super::header::{split, wrong_template};
+use super::templates::templates;
 
 /// Credentials that are given again.
 #[derive(Debug, Default)]
 pub(crate) struct GivenAgain<'g> {
     pub(crate) headers: &'g [String],
+    /// As NAME=VALUE.
+    pub(crate) credentials: &'g [String],
     pub(crate) user: Option<&'g String>,
     pub(crate) proxy_user: Option<&'g String>,
 }
@@ -20,6 +23,7 @@ impl<'g> From<&'g Resume> for GivenAgain<'g> {
     fn from(resume: &'g Resume) -> Self {
         Self {
             headers: &resume.header,
+            credentials: &resume.credential,
             user: resume.user.as_ref(),
             proxy_user: resume.proxy_user.as_ref(),
         }
@@ -69,6 +73,31 @@ pub(crate) fn given_again(
             .note("a run's request is changed with `stride run … --accept-change`"));
         }
         credentials.push(Credential { name, value });
+    }
+    let templates = templates(request);
+    for text in given.credentials {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            Problem::usage("--credential has no value")
+                .hint("write it as --credential NAME=VALUE, or NAME={env:VARIABLE}")
+        })?;
+        let asked = Reference::Given(name.to_owned());
+        if !templates
+            .iter()
+            .any(|template| template.references().any(|known| *known == asked))
+        {
+            return Err(Problem::usage(format!(
+                "`{}` is not a credential that has to be given again",
+                stride::job::escaped(name.as_bytes())
+            ))
+            .note("a run's request is changed with `stride run … --accept-change`"));
+        }
+        let value = Template::parse(value)
+            .and_then(|template| template.resolve_text(&**lookup))
+            .map_err(|error| PlanError::Template {
+                place: format!("--credential {name}"),
+                error,
+            })?;
+        credentials.push(Credential::given(name, value));
     }
     Ok(credentials)
 }

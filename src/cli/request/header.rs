@@ -1,13 +1,15 @@
 //! Headers: what is kept of them, and the credentials that must not be.
 
-use std::fs;
-
 use percent_encoding::percent_decode_str;
 
 use stride::caller::{Braces, Credential, PlanError, Template, TemplateError};
 use stride::settings::{Header, HeaderValue, is_sensitive};
 
 use super::super::error::{Problem, quoted};
+use super::super::files;
+
+/// The largest file of headers, in bytes.
+const LARGEST: u64 = 1 << 20;
 
 /// A header as it was given: what is kept of it, and what is used now and not kept.
 pub(super) type Given = (Header, Option<Credential>);
@@ -17,7 +19,7 @@ pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<Given>, Problem>
     let Some(path) = text.strip_prefix('@') else {
         return Ok(vec![header(text, braces)?]);
     };
-    let lines = fs::read_to_string(path).map_err(|error| {
+    let lines = files::named_text(path, LARGEST).map_err(|error| {
         Problem::usage(format!(
             "cannot read the headers in {}",
             quoted(path.as_ref())
@@ -64,7 +66,9 @@ pub(super) fn header(text: &str, braces: Braces) -> Result<Given, Problem> {
             Some(credential),
         ));
     }
-    if is_sensitive(&name) && mixes_literals(&template) {
+    // A signature may be made of the file, as its checksum is.
+    let is_made = template.has_field() && name.to_ascii_lowercase().contains("signature");
+    if is_sensitive(&name) && !is_made && mixes_literals(&template) {
         return Err(Problem::usage(format!(
             "the header `{name}` mixes a placeholder with a literal value"
         ))
@@ -213,6 +217,7 @@ mod tests {
         assert!(header("Authorization: Bearer sk-sesame-{file:key}", Braces::Ours).is_err());
         assert!(header("X-Api-Key: sk-sesame-{cmd:cat key}", Braces::Ours).is_err());
         assert!(header("X-Api-Key: {vault:key}", Braces::Ours).is_err());
+        assert!(header("X-Signature: sha256={sha256}", Braces::Ours).is_ok());
     }
 
     #[test]

@@ -6,11 +6,12 @@ mod data;
 mod form;
 mod header;
 mod proxy;
+mod stored;
 mod templates;
 mod url;
+mod withheld;
 mod words;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,9 +24,12 @@ use stride::settings::{
 
 use super::args::Asks;
 use super::error::{Problem, quoted};
+use super::files;
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
+pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
+pub(crate) use withheld::withhold;
 pub(crate) use words::Words;
 
 /// A request as it was asked for.
@@ -51,6 +55,8 @@ pub(crate) struct Limits {
 
 /// How many redirects curl follows unless it is told otherwise.
 const MOST_REDIRECTS: u32 = 50;
+/// The largest configuration file, in bytes: it may have data in it.
+const LARGEST_CONFIG: u64 = 64 << 20;
 /// How deep configuration files may refer to each other.
 const DEEPEST_CONFIG: usize = 8;
 
@@ -172,7 +178,8 @@ impl Builder {
                 "the files refer to each other without end".to_owned(),
             ));
         }
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let text =
+            files::named_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
         let given = curl::config::read(&text).map_err(Problem::from)?;
         self.take_all(given, depth + 1)
     }
@@ -278,7 +285,7 @@ impl Builder {
             headers.push(header);
             self.credentials.extend(credential);
         }
-        let request = Request {
+        let mut request = Request {
             method,
             url,
             headers,
@@ -292,6 +299,7 @@ impl Builder {
             return Err(Problem::usage("the request does not say where the file goes: it would be the same for every file")
                 .hint("write @{} where the file goes, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
+        self.credentials.extend(withhold(&mut request));
         Ok(Asked {
             request,
             credentials: self.credentials,

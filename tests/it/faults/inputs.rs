@@ -6,7 +6,9 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::sync::mpsc;
+use std::thread;
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::json;
 
 use super::{counts, named};
@@ -304,5 +306,128 @@ fn row_59_a_file_that_was_changed_is_sent_as_it_is() {
         );
         assert_eq!(of[0].key == of[1].key, same, "{target}");
     }
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// Runs a request of which a part is read from a file, and returns what was said.
+#[track_caller]
+fn refused(place: &Place, words: &[&str], says: &str) {
+    let run = [
+        &["run", "--url", "http://127.0.0.1:9/{name}"],
+        words,
+        &["a.txt"],
+    ]
+    .concat();
+    place.stride(&run).expect(2).says(says);
+}
+
+#[test]
+fn row_120_a_file_without_end_is_no_part_of_a_request() {
+    let place = Place::new();
+    let api = echo();
+    let bystander = place.with_bystander(&named(&api));
+    place.write("a.txt", "x");
+    for words in [
+        ["-d", "@/dev/zero"],
+        ["--data-urlencode", "x@/dev/zero"],
+        ["--json", "@/dev/zero"],
+        ["-K", "/dev/zero"],
+        ["-H", "@/dev/zero"],
+        ["--cacert", "/dev/zero"],
+        ["-H", "X-Key: {file:/dev/zero}"],
+        ["-H", "X-Key: {cmd:yes}"],
+    ] {
+        refused(&place, &words, "it is larger than");
+    }
+    for flag in ["--cert", "--key"] {
+        refused(
+            &place,
+            &["--cert", "/dev/zero", flag, "/dev/zero"],
+            "it is larger than",
+        );
+    }
+    place
+        .stride_with(
+            &[("NETRC", "/dev/zero")],
+            &["run", "-n", "--url", &named(&api), "a.txt"],
+        )
+        .expect(2)
+        .says(".netrc cannot be read: it is larger than");
+    // `-n` without a bound would be another request.
+    place.write("stride.toml", "#".repeat(70_000));
+    refused(&place, &[], "it has more than");
+    fs::remove_file(place.at("stride.toml")).unwrap();
+    assert_eq!(api.requests(), 1, "only the bystander's");
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// A pipe, or a command, from which nothing comes is told of; when something comes, everything goes on.
+#[test]
+fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
+    let api = echo();
+    let cases = [
+        (
+            &["-d", "@pipe"][..],
+            "waiting for pipe: nothing",
+            "hello {name}",
+        ),
+        (&["-H", "@pipe"], "waiting for pipe: nothing", "X-Key: k"),
+        (
+            &["-K", "pipe"],
+            "waiting for pipe: nothing",
+            "header = X-Key:k",
+        ),
+        (&["-H", "X-Key: {file:pipe}"], "pipe: nothing", "key"),
+        (
+            &["-H", "X-Key: {cmd:cat pipe}"],
+            "waiting for the command of {cmd:cat pipe}",
+            "key",
+        ),
+        (
+            &["-H", "X-Key: {cmd:echo key; exec >&-; read end < pipe}"],
+            "waiting for the command of {cmd:echo key; ",
+            "end\n",
+        ),
+        (&["--files-from", "pipe"], "waiting for the list", "a.txt\n"),
+    ];
+    let url = &named(&api);
+    thread::scope(|scope| {
+        for (words, waits, written) in cases {
+            scope.spawn(move || waited_for(url, words, waits, written));
+        }
+        // Nothing can be said while a certificate is read, so it has less time.
+        scope.spawn(|| {
+            let place = Place::new();
+            place.write("a.txt", "x");
+            mkfifoat(CWD, place.at("pipe"), Mode::RWXU).unwrap();
+            refused(
+                &place,
+                &["--cacert", "pipe"],
+                "pipe cannot be used: there was no end of it",
+            );
+            assert_eq!(listed(&place.at("")), ["a.txt", "pipe"]);
+        });
+    });
+}
+
+/// Runs a request for which something is waited until it is written into a pipe.
+fn waited_for(url: &str, words: &[&str], waits: &str, written: &str) {
+    let place = Place::new();
+    let bystander = place.with_bystander(url);
+    place.write("a.txt", "x");
+    mkfifoat(CWD, place.at("pipe"), Mode::RWXU).unwrap();
+    let run = [&["run", "--accept-change", "--url", url], words, &["a.txt"]].concat();
+    let running = place.begin(&run);
+    running.until_says(waits);
+    fs::write(place.at("pipe"), written).unwrap();
+    let ran = running.end();
+    assert_eq!(ran.code, Some(0), "{words:?}: {}", ran.stderr);
+    assert_eq!(
+        ran.stderr.matches("waiting for").count(),
+        1,
+        "{}",
+        ran.stderr
+    );
+    counts(&place, &[("done", 2)]);
     assert_eq!(place.bystander(), bystander);
 }

@@ -4,6 +4,7 @@
 mod answers;
 mod blame;
 mod bystander;
+mod echoes;
 mod exports;
 mod inputs;
 mod limits;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::{counts, named, place, run};
-use crate::cli::Place;
+use crate::cli::{Place, listed};
 use crate::support::{FakeApi, Reply};
 
 const SECRET: &str = "sk-5ca1ab1e0ddba11";
@@ -229,4 +229,183 @@ fn row_105_nothing_in_an_answer_leads_anywhere() {
     let words = run(&url, &["--accept-change", "-L", "--json", json]);
     place.stride_with(&key, &words).expect(4);
     assert_eq!(other.requests(), 1);
+}
+
+/// A credential is one wherever it was typed: it is used, not stored, and asked for again.
+#[test]
+fn row_119_a_credential_that_was_typed_anywhere_is_used_and_not_stored() {
+    let query = format!("?n=1&api_key={SECRET}&page_token=p");
+    let typed = |before: &str, after: &str| format!("{before}{SECRET}{after}");
+    for (place_of_it, words, name) in [
+        (
+            "",
+            vec!["-H".to_owned(), typed("X-Authorization: Bearer ", "")],
+            "X-Authorization",
+        ),
+        (
+            "",
+            vec!["-H".to_owned(), typed("X-Password: ", "")],
+            "X-Password",
+        ),
+        (
+            "",
+            vec!["-H".to_owned(), typed("X-Signature: ", "")],
+            "X-Signature",
+        ),
+        ("", vec!["-b".to_owned(), typed("session=", "")], "Cookie"),
+        (&*query, vec![], "api_key"),
+        (
+            "",
+            vec!["--url-query".to_owned(), typed("access_token=", "")],
+            "access_token",
+        ),
+        (
+            "",
+            vec!["-d".to_owned(), typed("n={name}&client_secret=", "")],
+            "client_secret",
+        ),
+        (
+            "",
+            vec![
+                "--data-urlencode".to_owned(),
+                typed("password=", ""),
+                "-d".to_owned(),
+                "n={}".to_owned(),
+            ],
+            "password",
+        ),
+        (
+            "",
+            vec![
+                "-F".to_owned(),
+                typed("secret=", ""),
+                "-F".to_owned(),
+                "file=@{}".to_owned(),
+            ],
+            "secret",
+        ),
+        (
+            "",
+            vec![
+                "--json".to_owned(),
+                typed("{\"n\": \"{}\", \"apiKey\": \"", "\"}"),
+            ],
+            "apiKey",
+        ),
+    ] {
+        let api = FakeApi::start(|request| {
+            let headers = format!("{:?}", request.headers);
+            let parts = [request.target.as_bytes(), headers.as_bytes(), &request.body];
+            match request.target.starts_with("/bystander") || holds(&parts.concat(), SECRET) {
+                true => Reply::json(1),
+                false => Reply::status(401),
+            }
+        });
+        let place = place(2);
+        let bystander = place.with_bystander(&named(&api));
+        let url = format!("{}{place_of_it}", named(&api));
+        let mut run = run(&url, &["--accept-change", "--max-calls", "2"]);
+        run.splice(1..1, words.iter().map(String::as_str));
+        place
+            .stride(&run)
+            .expect(4)
+            .says(&format!("`{name}`"))
+            .says("not stored")
+            .says("{env:NAME}");
+        counts(&place, &[("done", 2), ("pending", 1)]);
+        let sent = api.log().pop().unwrap();
+        assert!(
+            place_of_it.is_empty() || sent.target.ends_with(place_of_it),
+            "{}",
+            sent.target
+        );
+        for file in listed(&place.at(""))
+            .iter()
+            .filter(|name| name.starts_with("stride.db"))
+        {
+            assert!(
+                !holds(&fs::read(place.at(file)).unwrap(), SECRET),
+                "{name}: {file}"
+            );
+        }
+        let status = String::from_utf8(place.stride(&["status"]).stdout).unwrap();
+        assert!(!status.contains(SECRET), "{status}");
+
+        let again = match words.first().map(String::as_str) {
+            Some("-H") => ["-H".to_owned(), words[1].clone()],
+            Some("-b") => ["-H".to_owned(), format!("Cookie: {}", words[1])],
+            _ => ["--credential".to_owned(), format!("{name}={{env:AGAIN}}")],
+        };
+        place
+            .stride(&["resume", "--max-calls", "none"])
+            .expect(2)
+            .says(name)
+            .says("not stored")
+            .says("again with");
+        let resume = ["resume", "--max-calls", "none", &again[0], &again[1]];
+        place.stride_with(&[("AGAIN", SECRET)], &resume).expect(0);
+        counts(&place, &[("done", 3)]);
+        assert_eq!(place.bystander(), bystander);
+    }
+}
+
+/// What is no credential is stored, and what is stored is said, once.
+#[test]
+fn row_119_what_is_stored_of_a_request_is_said_once() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(2);
+    let url = format!("{}?page_token=p&max_tokens=5", named(&api));
+    let bystander = place.with_bystander(&url);
+    let words = [
+        "--accept-change",
+        "-H",
+        "X-Request-Signature-Version: 2",
+        "-H",
+        "X-Tenant: {env:TENANT}",
+    ];
+    let run = run(&url, &words);
+    let told = "stored in stride.db, as typed: the URL, the header `X-Request-Signature-Version`; ";
+    let tenant = [("TENANT", "acme")];
+    place.stride_with(&tenant, &run).expect(0).says(told);
+    let sent = api.log().pop().unwrap();
+    assert_eq!(
+        sent.request.header("x-request-signature-version"),
+        Some("2")
+    );
+    assert!(sent.target.ends_with("?page_token=p&max_tokens=5"));
+    for words in [&run[..], &["resume"]] {
+        let ran = place.stride_with(&tenant, words).expect(0);
+        assert!(!ran.stderr.contains("stored in"), "{}", ran.stderr);
+    }
+    place
+        .stride_with(&tenant, &["resume", "--credential", "page_token=x"])
+        .expect(2)
+        .says("`page_token` is not a credential");
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// A run of an earlier version goes on with the same command, and its request has the credential no longer.
+#[test]
+fn row_119_what_an_earlier_version_has_stored_is_no_change_of_the_request() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(2);
+    let bystander = place.with_bystander(&named(&api));
+    let url = format!("{}?api_key={SECRET}", named(&api));
+    let header = format!("X-Password: {SECRET}");
+    let words = run(&url, &["-H", &header]);
+    let accepted = [&words[..], &["--accept-change", "--max-calls", "2"]].concat();
+    place.stride(&accepted).expect(4);
+    let put = format!(
+        "UPDATE run SET call = replace(replace(call, '{{given:api_key}}', '{SECRET}'), '\"withheld\"', '{{\"template\":\"{SECRET}\"}}')"
+    );
+    let connection = rusqlite::Connection::open(place.at("stride.db")).unwrap();
+    connection.execute(&put, []).unwrap();
+    drop(connection);
+    let stored = || place.sql("SELECT call FROM run").concat().concat();
+    assert_eq!(stored().matches(SECRET).count(), 2, "{}", stored());
+    place
+        .stride(&[&words[..], &["--max-calls", "none"]].concat())
+        .expect(0);
+    assert!(!stored().contains(SECRET), "{}", stored());
+    assert_eq!(place.bystander(), bystander);
 }

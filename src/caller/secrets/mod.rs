@@ -1,0 +1,310 @@
+//! The values that must not be shown: replaced, however they are spelled, in whatever is stored or printed of a failure.
+//!
+//! A service may quote a key in JSON, in JSON that is quoted in JSON, in a URL, in HTML, in base64, and in several of them
+//! at once. So a text is searched in all its readings: as it is, with its escapes undone as often as there are any, and
+//! with what is encoded in it decoded. What is found in a reading is replaced where it stands in the text.
+
+mod layer;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use layer::{Escapes, Layer};
+
+/// Known secret values.
+#[derive(Clone, Default)]
+pub(super) struct Secrets {
+    /// The values, folded.
+    values: Vec<Vec<u8>>,
+    /// Finds all of them at once. Made when it is first needed.
+    finder: OnceLock<Option<AhoCorasick>>,
+}
+
+/// Shorter values would be found by chance in texts that have nothing to do with them.
+const SHORTEST: usize = 8;
+/// The shortest beginning of a value that is looked for where a text is cut off, in bytes.
+const SHORTEST_CUT: usize = 4;
+/// How many forms of quoting are undone, one after the other.
+const DEEPEST: u32 = 3;
+
+const REDACTED: &[u8] = b"[redacted]";
+/// What stands at the end of a message that was cut.
+const ELLIPSIS: char = '…';
+
+/// How much is masked at once, in bytes.
+const PIECE: usize = 1 << 16;
+/// How many bytes a service may need to spell one: each byte in two layers of the longest escapes.
+const LONGEST_SPELLING: usize = 40;
+/// How much of what has been masked is read again with what comes, so that an escape is seen from its beginning.
+const CONTEXT: usize = 256;
+
+impl Secrets {
+    /// Adds a value and each of its words, for a service may echo the key without the `Bearer` before it.
+    pub(super) fn add(&mut self, value: &[u8]) {
+        self.finder = OnceLock::new();
+        self.add_value(value);
+        for word in value.split(u8::is_ascii_whitespace) {
+            self.add_value(word);
+        }
+        // What Basic authentication wraps (RFC 7617).
+        if let Some(encoded) = value.strip_prefix(b"Basic ")
+            && let Ok(pair) = STANDARD.decode(encoded)
+        {
+            self.add_value(&pair);
+            pair.splitn(2, |byte| *byte == b':')
+                .for_each(|part| self.add_value(part));
+        }
+    }
+
+    fn add_value(&mut self, value: &[u8]) {
+        self.add_reading(value);
+        // It may have been typed into a URL or a JSON text.
+        for escapes in Escapes::ALL {
+            if let Some(typed) = Layer::of(value, false).unescaped(escapes) {
+                self.add_reading(typed.bytes());
+            }
+        }
+        // A service may take the bytes for Latin-1, or have no character for them.
+        if !value.is_ascii() {
+            let latin: String = value.iter().map(|byte| char::from(*byte)).collect();
+            self.add_reading(latin.as_bytes());
+            self.add_reading(String::from_utf8_lossy(value).as_bytes());
+        }
+    }
+
+    fn add_reading(&mut self, value: &[u8]) {
+        let folded = folded(value);
+        if folded.len() >= SHORTEST && !self.values.contains(&folded) {
+            self.values.push(folded);
+        }
+    }
+
+    /// Returns how much of a text is needed behind a place so that a value is known which begins before it, in bytes.
+    pub(super) fn reach(&self) -> usize {
+        let longest = self.values.iter().map(Vec::len).max();
+        longest.map_or(0, |longest| longest * LONGEST_SPELLING)
+    }
+
+    /// The bytes with every known value replaced.
+    pub(super) fn mask(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.write(bytes, &self.found(bytes, false), 0..bytes.len(), &mut out);
+        out
+    }
+
+    /// The first `most` bytes of a text that may go on behind `bytes`, with every known value replaced that begins within
+    /// them.
+    pub(super) fn mask_beginning(&self, bytes: &[u8], most: usize) -> Vec<u8> {
+        let most = most.min(bytes.len());
+        let mut out = Vec::with_capacity(most);
+        self.write(bytes, &self.found(bytes, true), 0..most, &mut out);
+        out
+    }
+
+    /// Whether there is any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Masks all that can be read, a piece at a time.
+    pub(super) fn mask_all(
+        &self,
+        from: &mut impl Read,
+        to: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.mask_pieces(PIECE, from, to)
+    }
+
+    fn mask_pieces(
+        &self,
+        piece: usize,
+        from: &mut impl Read,
+        to: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let piece = piece.max(self.reach());
+        // What has been written of it stands at its beginning.
+        let (mut text, mut written) = (Vec::new(), 0);
+        loop {
+            let read = from.by_ref().take(piece as u64).read_to_end(&mut text)?;
+            let goes_on = read == piece;
+            // A value that begins in the rest may end in what comes.
+            let rest = if goes_on { self.reach() } else { 0 };
+            let end = text.len().saturating_sub(rest).max(written);
+            let mut masked = Vec::with_capacity(end - written);
+            let found = self.found(&text, goes_on);
+            let behind = self.write(&text, &found, written..end, &mut masked);
+            to(&masked)?;
+            if !goes_on {
+                return Ok(());
+            }
+            let again = behind.saturating_sub(CONTEXT);
+            text.drain(..again);
+            written = behind - again;
+        }
+    }
+
+    /// Writes a part of a text with what was found in it replaced. Returns where the part ends, together with what begins
+    /// in it.
+    fn write(
+        &self,
+        text: &[u8],
+        found: &[Range<usize>],
+        part: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let mut at = part.start;
+        for range in found {
+            if range.start >= part.end {
+                break;
+            }
+            if range.end > at {
+                out.extend_from_slice(&text[at..range.start.max(at)]);
+                out.extend_from_slice(REDACTED);
+                at = range.end;
+            }
+        }
+        out.extend_from_slice(&text[at.min(part.end)..part.end]);
+        at.max(part.end)
+    }
+
+    /// Finds all values in a text, in its order.
+    fn found(&self, text: &[u8], is_cut: bool) -> Vec<Range<usize>> {
+        if self.is_empty() || text.is_empty() {
+            return Vec::new();
+        }
+        // What cannot be searched for secrets is not shown.
+        let Some(finder) = self.finder() else {
+            return std::iter::once(0..text.len()).collect();
+        };
+        let mut search = Search {
+            finder,
+            values: &self.values,
+            end: text.len(),
+            found: Vec::new(),
+            seen: HashSet::new(),
+        };
+        search.all(&Layer::of(text, is_cut), DEEPEST);
+        let mut found = search.found;
+        found.sort_unstable_by_key(|range: &Range<usize>| (range.start, range.end));
+        found.dedup_by(|next, last| {
+            let overlaps = next.start < last.end;
+            if overlaps {
+                last.end = last.end.max(next.end);
+            }
+            overlaps
+        });
+        found
+    }
+
+    fn finder(&self) -> Option<&AhoCorasick> {
+        let make = || AhoCorasick::new(&self.values).ok();
+        self.finder.get_or_init(make).as_ref()
+    }
+
+    /// The text with every known value replaced. It may have been cut, and say so.
+    pub(super) fn mask_text(&self, text: &str) -> String {
+        let masked = match text.strip_suffix(ELLIPSIS) {
+            Some(cut) => {
+                let mut masked = self.mask_beginning(cut.as_bytes(), cut.len());
+                masked.extend_from_slice(ELLIPSIS.encode_utf8(&mut [0; 4]).as_bytes());
+                masked
+            }
+            None => self.mask(text.as_bytes()),
+        };
+        String::from_utf8_lossy(&masked).into_owned()
+    }
+}
+
+/// A search through a text.
+struct Search<'s> {
+    finder: &'s AhoCorasick,
+    values: &'s [Vec<u8>],
+    /// The text's end.
+    end: usize,
+    /// Where in the text there are values.
+    found: Vec<Range<usize>>,
+    /// The readings that have been searched, as their hashes: several ways lead to one.
+    seen: HashSet<u64>,
+}
+
+impl Search<'_> {
+    /// Searches a reading of the text, and its own readings, so many levels deep.
+    fn all(&mut self, layer: &Layer<'_>, deeper: u32) {
+        if self.one(layer) {
+            self.within(layer, deeper);
+        }
+    }
+
+    /// Searches the readings of a reading.
+    fn within(&mut self, layer: &Layer<'_>, deeper: u32) {
+        let Some(deeper) = deeper.checked_sub(1) else {
+            return;
+        };
+        for escapes in Escapes::ALL {
+            if let Some(unescaped) = layer.unescaped(escapes) {
+                self.all(&unescaped, deeper);
+            }
+        }
+        for decoded in layer.decoded() {
+            // What is not text holds a value as it is, or not at all.
+            if self.one(&decoded)
+                && let Some(texts) = decoded.texts()
+            {
+                self.within(&texts, deeper);
+            }
+        }
+    }
+
+    /// Searches one reading. Returns false if it has been searched before.
+    fn one(&mut self, layer: &Layer<'_>) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (layer.bytes(), layer.is_cut).hash(&mut hasher);
+        if !self.seen.insert(hasher.finish()) {
+            return false;
+        }
+        let bytes = folded(layer.bytes());
+        let whole = self.finder.find_overlapping_iter(&bytes);
+        self.found
+            .extend(whole.map(|value| layer.origin(value.range())));
+        if layer.is_cut {
+            let begun = self.values.iter().filter_map(|value| begun(value, &bytes));
+            self.found.extend(begun.max().map(|length| {
+                let begin = bytes.len() - length;
+                layer.origin(begin..bytes.len()).start..self.end
+            }));
+        }
+        true
+    }
+}
+
+/// A text with what is not told apart in it: upper and lower case, and the space and the `+` of a form.
+fn folded(text: &[u8]) -> Vec<u8> {
+    let fold = |byte: &u8| match byte {
+        b'+' => b' ',
+        byte => byte.to_ascii_lowercase(),
+    };
+    text.iter().map(fold).collect()
+}
+
+/// Returns how much of a value a text ends with, where that is worth a look.
+fn begun(value: &[u8], text: &[u8]) -> Option<usize> {
+    let most = text.len().min(value.len() - 1);
+    (SHORTEST_CUT..=most)
+        .rev()
+        .find(|length| text.ends_with(&value[..*length]))
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} secrets]", self.values.len())
+    }
+}

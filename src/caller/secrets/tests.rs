@@ -1,0 +1,343 @@
+use std::iter;
+
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use fastrand::Rng;
+use proptest::prelude::*;
+
+use super::*;
+
+fn knowing(values: &[&str]) -> Secrets {
+    let mut secrets = Secrets::default();
+    values
+        .iter()
+        .for_each(|value| secrets.add(value.as_bytes()));
+    secrets
+}
+
+#[test]
+fn a_value_is_found_in_whatever_form_it_is_quoted() {
+    let secrets = knowing(&["s3cret \"key\"+1/?>&"]);
+    for quoted in [
+        r#"s3cret "key"+1/?>&"#,
+        r#"S3CRET "KEY"+1/?>&"#,
+        r#"s3cret \"key\"+1\/?>&"#,
+        r#"s3cret \"key\"\u002B1\/?\u003e\u0026"#,
+        r#"s3cret \\\"key\\\"\\u002b1\\\/?>\\u0026"#,
+        r#"s3cret \x22key\x22\x2B1/?\u{3e}\U00000026"#,
+        "s3cret &quot;key&quot;+1/?&gt;&amp;",
+        "s3cret&#32;&#34;key&#x22;&plus;1&sol;?&#62;&#038;",
+        "s3cret &amp;quot;key&amp;quot;+1/?&amp;gt;&amp;amp;",
+        "s3cret+%22key%22%2B1%2F%3F%3E%26",
+        "s3cret%20%22key%22%2b1/%3f%3e%26",
+        "s3cret%2520%2522key%2522%252B1%252F%253F%253E%2526",
+        "%73%33%63%72%65%74%u0020%22%6B%65%79%22%2B%31%2F%3F%3E%26",
+        "73336372657420226b6579222b312f3f3e26",
+        "73336372657420226B6579222B312F3F3E26",
+        "czNjcmV0ICJrZXkiKzEvPz4m",
+        "czNjcmV0ICJr\r\nZXkiKzEvPz4m",
+        r"czNjcmV0ICJr\nZXkiKzEvPz4m",
+        "Y3pOamNtVjBJQ0pyWlhraUt6RXZQejRt",
+    ] {
+        let masked = secrets.mask_text(&format!("<{quoted}>"));
+        assert_eq!(masked, "<[redacted]>", "{quoted}");
+    }
+    assert!(!format!("{secrets:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_value_is_found_wherever_it_stands_in_base64() {
+    let secrets = knowing(&["s3cret/key+1"]);
+    for before in ["", "m", "me", "me:", "user"] {
+        let encoded = STANDARD.encode(format!("{before}s3cret/key+1:and more of it"));
+        let masked = secrets.mask_text(&format!("id/{encoded}"));
+        let (begin, end) = masked.split_once("[redacted]").unwrap();
+        assert!(
+            encoded.starts_with(&begin[3..]) && encoded.ends_with(end),
+            "{masked}"
+        );
+        let left = begin.len() - 3 + end.len();
+        assert!((16..=18).contains(&(encoded.len() - left)), "{masked}");
+    }
+}
+
+#[test]
+fn what_is_no_secret_stays_as_it_is() {
+    let secrets = knowing(&["s3cret/key+1", "short", "Bearer sk-verysecret99"]);
+    for text in [
+        "",
+        "short",
+        "Bearer",
+        r#"{"error": "100% \u00e9 \ud83d & \\ &nope; &#xffffffffff; %zz %u12 \u{110000} \x1"}"#,
+        "c2hvcnQtdGV4dC1vZi1ub3RoaW5n 0123456789abcdef0123456789abcdef",
+    ] {
+        assert_eq!(secrets.mask_text(text), text);
+    }
+    assert_eq!(Secrets::default().mask(b"as it was"), b"as it was");
+    assert_eq!(
+        secrets.mask(b"\xff\\s3cret/key+1\xfe"),
+        b"\xff\\[redacted]\xfe"
+    );
+}
+
+#[test]
+fn the_words_of_a_value_and_the_password_of_a_pair_are_secret_too() {
+    // me:hunter2pass
+    let secrets = knowing(&["Bearer sk-verysecret99", "Basic bWU6aHVudGVyMnBhc3M="]);
+    let echoed = "invalid token sk-verysecret99, password hunter2pass";
+    let masked = "invalid token [redacted], password [redacted]";
+    assert_eq!(secrets.mask_text(echoed), masked);
+}
+
+#[test]
+fn values_that_overlap_leave_nothing_of_either() {
+    let secrets = knowing(&["abcdefgh-1234", "1234-ijklmnop"]);
+    assert_eq!(secrets.mask_text("abcdefgh-1234-ijklmnop"), "[redacted]");
+}
+
+#[test]
+fn a_message_that_was_cut_within_a_value_says_nothing_of_it() {
+    let secrets = knowing(&["s3cret/key+1"]);
+    let cut = |text: &str| secrets.mask_text(&format!("no such key: {text}…"));
+    for text in [
+        "s3cret/ke",
+        r"s3cret\/k",
+        r"s3cret\u002",
+        "czNjcmV0L2tleSsx",
+        "czNjcmV0L2tl",
+    ] {
+        assert_eq!(cut(text), "no such key: [redacted]…", "{text}");
+    }
+    assert_eq!(cut("what"), "no such key: what…");
+}
+
+/// What was not ASCII may come back as if it had been Latin-1, or as the character for what is none.
+#[test]
+fn a_value_is_found_through_another_encoding_of_its_characters() {
+    let secrets = knowing(&["pässwörd"]);
+    for text in [
+        "pässwörd",
+        "p\\u00e4ssw\\u00f6rd",
+        "p&auml;ssw&ouml;rd",
+        "p\\u00c3\\u00a4ssw\\u00c3\\u00b6rd",
+    ] {
+        assert_eq!(secrets.mask_text(text), "[redacted]", "{text}");
+    }
+}
+
+/// A text that a value was put into, and where each byte of the value went.
+#[derive(Clone, Debug)]
+struct Quoted {
+    text: Vec<u8>,
+    places: Vec<Range<usize>>,
+}
+
+impl Quoted {
+    /// Spells each byte by itself.
+    fn spelled(self, spell: &mut dyn FnMut(u8) -> String) -> Self {
+        let mut text = Vec::new();
+        let mut ends = vec![0];
+        for byte in &self.text {
+            text.extend(spell(*byte).bytes());
+            ends.push(text.len());
+        }
+        let moved = |place: &Range<usize>| ends[place.start]..ends[place.end];
+        Self {
+            places: self.places.iter().map(moved).collect(),
+            text,
+        }
+    }
+
+    /// Encodes the whole in digits of so many bits each.
+    fn encoded(self, bits: usize, text: String) -> Self {
+        let digits = |place: &Range<usize>| place.start * 8 / bits..(place.end * 8).div_ceil(bits);
+        Self {
+            places: self.places.iter().map(digits).collect(),
+            text: text.into_bytes(),
+        }
+    }
+
+    fn within(self, before: &str, after: &str) -> Self {
+        let moved = |place: &Range<usize>| place.start + before.len()..place.end + before.len();
+        Self {
+            places: self.places.iter().map(moved).collect(),
+            text: [before.as_bytes(), &self.text, after.as_bytes()].concat(),
+        }
+    }
+
+    fn whole(&self) -> Range<usize> {
+        self.places[0].start..self.places[self.places.len() - 1].end
+    }
+}
+
+fn hex_of(byte: u8, rng: &mut Rng) -> String {
+    if rng.bool() {
+        format!("{byte:02x}")
+    } else {
+        format!("{byte:02X}")
+    }
+}
+
+/// Quotes a text in one of the forms that services use, written without regard to how stride reads them.
+fn quoted(text: Quoted, rng: &mut Rng) -> Quoted {
+    let share = rng.f32();
+    let ascii = text.text.is_ascii();
+    let bytes = text.text.clone();
+    match rng.u8(0..10) {
+        0 => text,
+        // JSON, with slashes escaped as PHP does it and with whatever is no letter as .NET does it.
+        1 | 2 => text.spelled(&mut |byte| match byte {
+            b'"' | b'\\' => format!("\\{}", byte as char),
+            b'/' if rng.bool() => "\\/".to_owned(),
+            byte if byte < 0x20 || byte.is_ascii() && rng.f32() < share / 2.0 => {
+                format!("\\u00{}", hex_of(byte, rng))
+            }
+            byte => char_of(byte),
+        }),
+        3 if ascii => text.spelled(&mut |byte| match byte {
+            b'&' => "&amp;".to_owned(),
+            b'<' => "&lt;".to_owned(),
+            b'"' => "&quot;".to_owned(),
+            b'\'' => "&#39;".to_owned(),
+            b'+' if rng.bool() => "&plus;".to_owned(),
+            b'/' if rng.bool() => "&sol;".to_owned(),
+            byte if rng.f32() < share => match rng.u8(0..3) {
+                0 => format!("&#{byte};"),
+                1 => format!("&#x{};", hex_of(byte, rng)),
+                _ => format!("&#X00{};", hex_of(byte, rng)),
+            },
+            byte => (byte as char).to_string(),
+        }),
+        4 | 5 => text.spelled(&mut |byte| match byte {
+            byte if byte == b'%' || !byte.is_ascii() || rng.f32() < share => {
+                format!("%{}", hex_of(byte, rng))
+            }
+            byte => (byte as char).to_string(),
+        }),
+        6 => text.spelled(&mut |byte| match byte {
+            b'\\' => "\\\\".to_owned(),
+            byte if !byte.is_ascii() || rng.f32() < share => format!("\\x{}", hex_of(byte, rng)),
+            byte => (byte as char).to_string(),
+        }),
+        7 | 8 => {
+            let engine =
+                [&STANDARD, &URL_SAFE, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD][rng.usize(0..4)];
+            text.encoded(6, engine.encode(bytes))
+        }
+        _ => {
+            let upper = rng.bool();
+            let digits = |byte: &u8| {
+                if upper {
+                    format!("{byte:02X}")
+                } else {
+                    format!("{byte:02x}")
+                }
+            };
+            text.encoded(4, bytes.iter().map(digits).collect())
+        }
+    }
+}
+
+/// A byte of UTF-8 as the part of a character that it is. Only ASCII is told as a character of its own.
+fn char_of(byte: u8) -> String {
+    assert!(byte.is_ascii(), "only ASCII is put into JSON here");
+    (byte as char).to_string()
+}
+
+fn a_secret(rng: &mut Rng) -> String {
+    let length = rng.usize(SHORTEST..60);
+    let odd = b"+/\\\"%&=?:;<>'-_. ";
+    let char = |rng: &mut Rng| match rng.u8(0..4) {
+        0 => odd[rng.usize(0..odd.len())] as char,
+        _ => rng.alphanumeric(),
+    };
+    let inner: String = iter::repeat_with(|| char(rng)).take(length).collect();
+    // Where a value begins and ends with letters, no neighbour makes an escape of its ends.
+    format!("{}{inner}{}", rng.alphabetic(), rng.alphabetic())
+}
+
+/// A secret, and a text in which it is quoted in at most two forms, one within the other.
+fn case(rng: &mut Rng) -> (String, Quoted) {
+    let secret = a_secret(rng);
+    let around = [
+        ("", ""),
+        ("invalid key: ", " for user 7"),
+        ("{\"message\": \"", "\"}"),
+        ("me:", ""),
+        ("/login?next=", "#x"),
+        ("<p>", "</p>"),
+    ];
+    let mut text = Quoted {
+        text: secret.clone().into_bytes(),
+        places: (0..secret.len()).map(|place| place..place + 1).collect(),
+    };
+    for _ in 0..2 {
+        text = quoted(text, rng);
+        let (before, after) = around[rng.usize(0..around.len())];
+        text = text.within(before, after);
+    }
+    (secret, text)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn row_118_a_value_is_replaced_in_any_two_forms_of_it_and_nothing_else_is(seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        let (secret, quoted) = case(&mut rng);
+        let mut secrets = knowing(&["another-one-of-them"]);
+        secrets.add_value(secret.as_bytes());
+        let place = quoted.whole();
+        let masked = secrets.mask(&quoted.text);
+        let expected = [&quoted.text[..place.start], REDACTED, &quoted.text[place.end..]].concat();
+        prop_assert_eq!(
+            String::from_utf8_lossy(&masked),
+            String::from_utf8_lossy(&expected),
+            "{} in {}", secret, String::from_utf8_lossy(&quoted.text)
+        );
+
+        // Cut off anywhere behind its eighth byte.
+        let cut = rng.usize(quoted.places[SHORTEST - 1].end..=place.end);
+        let masked = secrets.mask_beginning(&quoted.text[..cut], cut);
+        let expected = [&quoted.text[..place.start], REDACTED].concat();
+        prop_assert_eq!(
+            String::from_utf8_lossy(&masked),
+            String::from_utf8_lossy(&expected),
+            "{} in {}", secret, String::from_utf8_lossy(&quoted.text[..cut])
+        );
+    }
+
+    #[test]
+    fn row_118_a_value_is_found_wherever_the_pieces_begin(seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        let (secret, quoted) = case(&mut rng);
+        let mut secrets = Secrets::default();
+        secrets.add_value(secret.as_bytes());
+        let mut text = Vec::new();
+        for _ in 0..4 {
+            let filler = rng.usize(0..3 * secrets.reach());
+            text.extend(iter::repeat_with(|| b"ab/ \n,"[rng.usize(0..6)]).take(filler));
+            text.extend(b" ");
+            text.extend(&quoted.text);
+            text.extend(b" ");
+        }
+        let mut masked = Vec::new();
+        let add = &mut |piece: &[u8]| {
+            masked.extend_from_slice(piece);
+            Ok(())
+        };
+        secrets.mask_pieces(1, &mut text.as_slice(), add).unwrap();
+        let at_once = secrets.mask(&text);
+        prop_assert_eq!(String::from_utf8_lossy(&masked), String::from_utf8_lossy(&at_once));
+        prop_assert_eq!(masked.windows(REDACTED.len()).filter(|part| *part == REDACTED).count(), 4);
+    }
+
+    #[test]
+    fn row_118_no_text_is_too_odd_to_be_searched(text: Vec<u8>, signs in "[\\\\%&#xu{};0-9a-f]{0,200}") {
+        let secrets = knowing(&["s3cret/key+1"]);
+        secrets.mask(&text);
+        let signs = signs.as_bytes();
+        prop_assert_eq!(secrets.mask(signs), signs);
+        secrets.mask_beginning(signs, signs.len());
+    }
+}

@@ -1,0 +1,44 @@
+//! What is said of a request that a run has stored.
+
+use stride::caller::{Braces, Template};
+use stride::settings::{Body, Content, HeaderValue, Piece, Request};
+
+/// Headers whose values are no secrets, and follow from others of the request.
+const PLAIN: [&str; 4] = ["accept", "content-type", "referer", "user-agent"];
+
+/// Names what a run stores of its request that was typed and may be private. `None` where there is nothing but the URL's
+/// place.
+pub(crate) fn stored(request: &Request) -> Option<String> {
+    let typed = |text: &str| {
+        Template::read(text, Braces::Pasted)
+            .is_ok_and(|template| template.literals().any(|text| !text.trim().is_empty()))
+    };
+    let in_piece = |piece: &Piece| match piece {
+        Piece::Text { template, .. } => typed(template),
+        Piece::Bytes { .. } => false,
+    };
+    let mut parts = Vec::new();
+    for header in &request.headers {
+        if let HeaderValue::Template(value) = &header.value
+            && typed(value)
+            && !PLAIN.contains(&header.name.to_ascii_lowercase().as_str())
+        {
+            parts.push(format!("the header `{}`", header.name));
+        }
+    }
+    let data = match &request.body {
+        Body::Pieces { pieces } if pieces.iter().any(in_piece) => Some("the data"),
+        Body::Multipart { fields } => fields
+            .iter()
+            .any(|field| matches!(&field.content, Content::Text(text) if typed(text)))
+            .then_some("the form"),
+        _ => None,
+    };
+    parts.extend(data.map(str::to_owned));
+    let has_query = request.url.contains('?') || !request.query.is_empty();
+    if parts.is_empty() && !has_query {
+        return None;
+    }
+    parts.insert(0, "the URL".to_owned());
+    Some(parts.join(", "))
+}

@@ -1,0 +1,295 @@
+//! Credentials that were typed into a URL, a form or a text: they are used now, and a run remembers a placeholder.
+
+use std::ops::Range;
+
+use percent_encoding::percent_decode_str;
+
+use stride::caller::{Braces, Credential, Reference, Template};
+use stride::settings::{
+    Body, Content, Escape, HeaderValue, Piece, Request, is_credential, is_credential_in_text,
+    is_sensitive,
+};
+
+/// Takes out of a request what looks like a credential by its name. What refers to a secret stays.
+pub(crate) fn withhold(request: &mut Request) -> Vec<Credential> {
+    let braces = match request.pasted {
+        true => Braces::Pasted,
+        false => Braces::Ours,
+    };
+    let mut taken = Taken::default();
+    for header in &mut request.headers {
+        if let HeaderValue::Template(value) = &header.value
+            && is_sensitive(&header.name)
+            && let Some(value) = literal(value, braces)
+        {
+            let name = header.name.clone();
+            taken.0.push(Credential { name, value });
+            header.value = HeaderValue::Withheld;
+        }
+    }
+    taken.url(&mut request.url, braces);
+    taken.pieces(&mut request.query, true);
+    match &mut request.body {
+        Body::Pieces { pieces } => taken.pieces(pieces, false),
+        Body::Multipart { fields } => {
+            for field in fields {
+                if let Content::Text(text) = &mut field.content
+                    && let Some(value) = literal(text, Braces::Pasted)
+                    && is_credential_in_text(&field.name, &value)
+                {
+                    *text = taken.take(&field.name, value);
+                }
+            }
+        }
+        Body::File | Body::Nothing => {}
+    }
+    taken.0
+}
+
+/// The credentials that have been taken out.
+#[derive(Default)]
+struct Taken(Vec<Credential>);
+
+impl Taken {
+    /// Returns the placeholder for a value. Two values have different ones.
+    fn take(&mut self, name: &str, value: String) -> String {
+        let harmless = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+        let name: String = name
+            .chars()
+            .map(|char| if harmless(char) { char } else { '_' })
+            .collect();
+        let names = (1..).map(|number| match number {
+            1 => name.clone(),
+            number => format!("{name}-{number}"),
+        });
+        for name in names {
+            let credential = Credential::given(&name, value.clone());
+            let known = self.0.iter().find(|known| known.name == credential.name);
+            if known.is_none_or(|known| known.value == value) {
+                if known.is_none() {
+                    self.0.push(credential);
+                }
+                return Reference::Given(name).to_string();
+            }
+        }
+        value
+    }
+
+    fn url(&mut self, url: &mut String, braces: Braces) {
+        let Some(from) = url.find('?') else { return };
+        let end = url[from..].find('#').map_or(url.len(), |at| from + at);
+        let pairs = self.pairs(&url[from + 1..end], braces, true);
+        url.replace_range(from + 1..end, &pairs);
+    }
+
+    /// Takes from `NAME=VALUE`, with `&` between several.
+    fn pairs(&mut self, pairs: &str, braces: Braces, in_url: bool) -> String {
+        let mut left = String::with_capacity(pairs.len());
+        for (number, pair) in split(pairs).into_iter().enumerate() {
+            if number > 0 {
+                left.push('&');
+            }
+            match pair.split_once('=') {
+                Some((name, value))
+                    if let Some(value) = literal(value, braces)
+                        && is_named(name, &value, in_url) =>
+                {
+                    left.push_str(name);
+                    left.push('=');
+                    left.push_str(&self.take(&decoded(name), value));
+                }
+                _ => left.push_str(pair),
+            }
+        }
+        left
+    }
+
+    fn pieces(&mut self, pieces: &mut [Piece], in_url: bool) {
+        // The name before a value that is a piece of its own.
+        let mut before: Option<String> = None;
+        for piece in pieces {
+            let name = before.take();
+            let Piece::Text { template, escape } = piece else {
+                continue;
+            };
+            match escape {
+                Escape::Json => *template = self.json(template),
+                Escape::Form => {
+                    let last = template.rsplit('&').next();
+                    before = last.and_then(|pair| pair.strip_suffix('=')).map(decoded);
+                    *template = self.pairs(template, Braces::Pasted, in_url);
+                }
+                Escape::All => {
+                    if let Some(name) = name
+                        && let Some(value) = literal(template, Braces::Pasted)
+                        && is_named(&name, &value, in_url)
+                    {
+                        *template = self.take(&name, value);
+                    }
+                }
+                Escape::Nothing => {}
+            }
+        }
+    }
+
+    /// Takes from the strings that are members of objects.
+    fn json(&mut self, text: &str) -> String {
+        let mut left = String::with_capacity(text.len());
+        let (mut copied, mut at) = (0, 0);
+        let mut name: Option<&str> = None;
+        while let Some(string) = string(text, at) {
+            let between = text[at..string.start - 1].trim();
+            let inner = &text[string.clone()];
+            if between == ":"
+                && let Some(name) = name
+                && let Some(value) = literal(inner, Braces::Pasted)
+                && is_credential_in_text(name, &value)
+            {
+                left.push_str(&text[copied..string.start]);
+                left.push_str(&self.take(name, value));
+                copied = string.end;
+            }
+            name = Some(inner);
+            at = string.end + 1;
+        }
+        left.push_str(&text[copied..]);
+        left
+    }
+}
+
+fn is_named(name: &str, value: &str, in_url: bool) -> bool {
+    let name = decoded(name);
+    match in_url {
+        true => is_credential(&name),
+        false => is_credential_in_text(&name, value),
+    }
+}
+
+fn decoded(name: &str) -> String {
+    let name = name.replace('+', " ");
+    percent_decode_str(&name).decode_utf8_lossy().into_owned()
+}
+
+/// The text of a template that has some and no placeholder.
+fn literal(template: &str, braces: Braces) -> Option<String> {
+    let template = Template::read(template, braces).ok()?;
+    let text: String = template.literals().collect();
+    (!template.has_placeholder() && !text.is_empty()).then_some(text)
+}
+
+/// Splits at each `&` that is in no placeholder.
+fn split(pairs: &str) -> Vec<&str> {
+    let (mut depth, mut from) = (0_usize, 0);
+    let mut split = Vec::new();
+    for (at, char) in pairs.char_indices() {
+        match char {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            '&' if depth == 0 => {
+                split.push(&pairs[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    split.push(&pairs[from..]);
+    split
+}
+
+/// What the next string in double quotes has between them.
+fn string(text: &str, from: usize) -> Option<Range<usize>> {
+    let start = from + text[from..].find('"')? + 1;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(start) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(start..at),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of a URL, and what was taken.
+    fn from_url(url: &str) -> (String, Vec<(String, String)>) {
+        let mut request = Request {
+            url: url.to_owned(),
+            ..Request::default()
+        };
+        let taken = withhold(&mut request).into_iter();
+        let taken = taken.map(|credential| (credential.name, credential.value));
+        (request.url, taken.collect())
+    }
+
+    #[test]
+    fn credentials_are_taken_out_of_a_query() {
+        let (url, taken) =
+            from_url("https://a/{name}?q=1&api_key=sk%2F1&sig=ab=&key={env:K}#token=x");
+        assert_eq!(
+            url,
+            "https://a/{name}?q=1&api_key={given:api_key}&sig={given:sig}&key={env:K}#token=x"
+        );
+        let expected = [("given:api_key", "sk%2F1"), ("given:sig", "ab=")];
+        assert_eq!(
+            taken,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        for url in [
+            "https://a/api_key=1",
+            "https://a/?page_token=x&max_tokens=1&api_key=&token",
+            "https://a/?x={cmd:get &token=1}",
+        ] {
+            assert_eq!(from_url(url), (url.to_owned(), Vec::new()));
+        }
+        let (url, taken) = from_url("https://a/?key=1&key=2&key=1");
+        assert_eq!(
+            url,
+            "https://a/?key={given:key}&key={given:key-2}&key={given:key}"
+        );
+        assert_eq!(taken.len(), 2);
+    }
+
+    #[test]
+    fn credentials_are_taken_out_of_bodies() {
+        let text = |template: &str, escape| Piece::Text {
+            template: template.to_owned(),
+            escape,
+        };
+        let json =
+            r#"{"text": "{text}", "max_tokens": 5, "auth": {"api_key": "a\"b", "key": "title"}}"#;
+        let mut pieces = vec![
+            text(json, Escape::Json),
+            text("user=me&password=hunter2&token=word&secret=", Escape::Form),
+            text("s&t", Escape::All),
+            text("password=x", Escape::Nothing),
+        ];
+        let mut taken = Taken::default();
+        taken.pieces(&mut pieces, false);
+        assert_eq!(
+            pieces,
+            [
+                text(
+                    r#"{"text": "{text}", "max_tokens": 5, "auth": {"api_key": "{given:api_key}", "key": "title"}}"#,
+                    Escape::Json
+                ),
+                text(
+                    "user=me&password={given:password}&token=word&secret=",
+                    Escape::Form
+                ),
+                text("{given:secret}", Escape::All),
+                text("password=x", Escape::Nothing),
+            ]
+        );
+        let values: Vec<_> = taken
+            .0
+            .iter()
+            .map(|credential| credential.value.as_str())
+            .collect();
+        assert_eq!(values, ["a\\\"b", "hunter2", "s&t"]);
+    }
+}

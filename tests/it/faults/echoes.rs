@@ -1,0 +1,298 @@
+//! Services that quote a key, each in its own way: nothing that stride writes or says has the key in it, in any of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+
+use aho_corasick::AhoCorasick;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use crate::cli::{Place, until};
+use crate::support::{FakeApi, Gate, Reply, Request};
+
+/// With characters that JSON, HTML, URLs and base64 write in another way.
+const KEY: &str = "sk-+5/ca1a\"b1e&0d%da<11=";
+
+/// A form in which a service quotes a key.
+type Form = fn(&str) -> String;
+
+/// Spells each character that is no letter and no digit by itself.
+fn spelled(text: &str, spell: impl Fn(char) -> String) -> String {
+    let each = |char: char| match char {
+        char if char.is_ascii_alphanumeric() => char.to_string(),
+        char => spell(char),
+    };
+    text.chars().map(each).collect()
+}
+
+const FORMS: [Form; 15] = [
+    |text| text.to_owned(),
+    |text| in_json(text),
+    |text| in_json(text).replace('/', "\\/"),
+    |text| spelled(text, |char| format!("\\u00{:02x}", char as u32)),
+    |text| spelled(text, |char| format!("\\u00{:02X}", char as u32)),
+    |text| {
+        text.replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('"', "&quot;")
+    },
+    |text| spelled(text, |char| format!("&#{};", char as u32)),
+    |text| spelled(text, |char| format!("&#x{:x};", char as u32)),
+    |text| spelled(text, |char| format!("%{:02X}", char as u32)),
+    |text| spelled(text, |char| format!("%{:02x}", char as u32)),
+    |text| text.bytes().map(|byte| format!("%{byte:02x}")).collect(),
+    |text| STANDARD.encode(text),
+    |text| URL_SAFE_NO_PAD.encode(text),
+    |text| text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+    |text| text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+];
+
+fn in_json(text: &str) -> String {
+    let quoted = json!(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// The key in the `number`-th pair of forms, one within the other.
+fn twice(number: usize) -> [String; 2] {
+    let inner = FORMS[number % FORMS.len()](KEY);
+    let outer = FORMS[number / FORMS.len() % FORMS.len()](&inner);
+    [inner, outer]
+}
+
+/// Where in an answer the key is quoted.
+const PLACES: usize = 7;
+
+fn answer(place: usize, quoted: &str) -> Reply {
+    let message = json!({"error": {"message": format!("no such key: {quoted}!")}});
+    match place {
+        0 => Reply::json(message).with_status(422),
+        1 => Reply::text(format!("no such key: {quoted}!")).with_status(400),
+        2 => Reply::text(format!("<p>no such key: {quoted}</p>")).with_status(500),
+        3 => Reply::status(302).header("location", format!("/login?next={quoted}")),
+        4 => Reply::json(message).header("x-echo", quoted),
+        5 => Reply::json("").body(&format!("text/x; key={quoted}"), message.to_string()),
+        // Raised by the expression.
+        _ => Reply::json(json!({"raised": format!("no such key: {quoted}!")})),
+    }
+}
+
+/// The number in the name of the file that is called.
+fn number(request: &Request) -> Option<usize> {
+    let name = request.target.rsplit('/').next()?;
+    name.split('?').next()?.parse().ok()
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
+}
+
+/// Everything that was said, and what it was said by.
+#[derive(Default)]
+struct Said(Vec<(String, Vec<u8>)>);
+
+impl Said {
+    fn add(&mut self, words: &[&str], output: Output) -> Option<i32> {
+        let text = [output.stdout, output.stderr].concat();
+        self.0.push((words.join(" "), text));
+        output.status.code()
+    }
+
+    /// Takes in every file of a folder.
+    fn files(&mut self, folder: &Path) {
+        for path in files(folder) {
+            let bytes = fs::read(&path).unwrap();
+            self.0.push((path.display().to_string(), bytes));
+        }
+    }
+
+    /// Checks that none of these texts is anywhere, in whatever case.
+    fn holds_none(&self, forms: &[String]) {
+        let mut finder = AhoCorasick::builder();
+        let finder = finder.ascii_case_insensitive(true).build(forms).unwrap();
+        for (by, text) in &self.0 {
+            if let Some(found) = finder.find(text) {
+                let around = found.start().saturating_sub(200)..text.len().min(found.end() + 200);
+                let around = String::from_utf8_lossy(&text[around]);
+                panic!("{by} has {}: {around}", forms[found.pattern()]);
+            }
+        }
+    }
+}
+
+const SUCCESS: &str = ".error == null and (if .raised then error(.raised) else true end)";
+
+#[test]
+fn row_118_a_key_that_is_quoted_in_any_two_forms_is_in_nothing_that_was_written_or_said() {
+    let gate = Gate::default();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let api = {
+        let (gate, heard) = (gate.clone(), Arc::clone(&heard));
+        FakeApi::start(move |request| {
+            if request.target.starts_with("/hook") {
+                heard.lock().unwrap().push(request.body.to_vec());
+                return Reply::status(204);
+            }
+            match number(request) {
+                // The files between let no guard think that all are rejected.
+                Some(number) if number % 2 == 0 => Reply::json(json!({"ok": number})),
+                Some(number) => answer(number / 2 % PLACES, &twice(number / 2)[1]),
+                None if request.target.ends_with("last") && request.attempt == 0 => {
+                    Reply::json(json!({"ok": true})).when(&gate)
+                }
+                None => Reply::json(json!({"ok": true})),
+            }
+        })
+    };
+    let place = Place::new();
+    let url = format!("{}/v1/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    // Each form in each other, at a place that changes from one to the next.
+    let calls = FORMS.len() * FORMS.len();
+    place.texts(2 * calls);
+    place.write("texts/last", "");
+    let run = |words: &[&str]| {
+        let output = place.command(words).env("KEY", KEY).output();
+        output.unwrap()
+    };
+    let (hook, mut said) = (format!("{}/hook", api.url()), Said::default());
+    let words = [
+        "run",
+        "--accept-change",
+        "--url",
+        &url,
+        "-H",
+        "X-Api-Key: {env:KEY}",
+        "--success",
+        SUCCESS,
+        "--retries",
+        "0",
+        "--max-failures",
+        "none",
+        "-j",
+        "4",
+        "--events",
+        "events",
+        "--on-finish",
+        "cat > summary; env -u KEY > variables",
+        "--on-finish-url",
+        &hook,
+        "texts",
+    ];
+    // A crash, so that the log is there beside the database.
+    let running = place.begin_command(place.command(&words).env("KEY", KEY));
+    let recorded = || place.sql("SELECT count(*) FROM attempt WHERE ended IS NOT NULL");
+    api.wait_until(|log| log.iter().any(|call| call.target.ends_with("last")));
+    until(|| recorded().concat() == [(2 * calls + 1).to_string()]);
+    running.kill();
+    assert!(place.at("stride.db-wal").exists());
+    said.files(&place.at(""));
+    gate.open();
+
+    assert_eq!(said.add(&words, run(&words)), Some(3));
+    for words in [
+        &["failures"][..],
+        &["failures", "--json"],
+        &["status"],
+        &["status", "--json"],
+        &["report", "-o", "report.html"],
+        &["export", "--all"],
+        &["export", "--all", "--format", "csv"],
+        &["export", "--all", "--format", "jsonl", "-o", "all.jsonl"],
+        &["verify"],
+    ] {
+        said.add(words, run(words));
+    }
+    for number in 0..PLACES {
+        let file = format!("texts/{:04}", 2 * number + 1);
+        let words = ["try", &file];
+        assert_eq!(said.add(&words, run(&words)), Some(3));
+    }
+    said.files(&place.at(""));
+    for body in heard.lock().unwrap().iter() {
+        said.0.push(("--on-finish-url".to_owned(), body.clone()));
+    }
+
+    let status = place.status();
+    assert_eq!(status["failed"], calls, "{status}");
+    let masked = place.sql("SELECT count(DISTINCT job) FROM attempt WHERE instr(body, '[redacted]') OR instr(message, '[redacted]')");
+    assert_eq!(masked.concat(), [calls.to_string()]);
+    said.holds_none(&(0..calls).flat_map(twice).collect::<Vec<_>>());
+    assert!(!heard.lock().unwrap().is_empty() && place.at("variables").exists());
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// The words with which a service refuses a key are those with which the run stops.
+#[test]
+fn row_118_the_words_that_stop_a_run_have_no_key_in_them() {
+    for (number, form) in FORMS.into_iter().enumerate() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let api = {
+            let heard = Arc::clone(&heard);
+            FakeApi::start(move |request| match request.target.as_str() {
+                "/hook" => {
+                    heard.lock().unwrap().push(request.body.to_vec());
+                    Reply::status(204)
+                }
+                "/v1/bystander.txt" => Reply::json(1),
+                // As it is written on the wire, whatever it says.
+                _ => Reply::json(format!(
+                    "{{\"message\": \"bad key {}\"}}",
+                    match number {
+                        0 => in_json(KEY),
+                        5..8 => form(KEY),
+                        _ => in_json(&form(KEY)),
+                    }
+                ))
+                .with_status(401),
+            })
+        };
+        let place = Place::new();
+        let url = format!("{}/v1/{{name}}", api.url());
+        let bystander = place.with_bystander(&url);
+        place.texts(8);
+        let hook = format!("{}/hook", api.url());
+        let words = [
+            "run",
+            "--accept-change",
+            "--url",
+            &url,
+            "-u",
+            "me:{env:KEY}",
+            "--on-finish-url",
+            &hook,
+            "texts",
+        ];
+        let mut said = Said::default();
+        for words in [
+            &words[..],
+            &["status"],
+            &["status", "--json"],
+            &["report", "-o", "r.html"],
+        ] {
+            let output = place.command(words).env("KEY", KEY).output().unwrap();
+            said.add(words, output);
+        }
+        said.files(&place.at(""));
+        let body = heard.lock().unwrap().pop().unwrap();
+        let summary: Value = serde_json::from_slice(&body).unwrap();
+        let told = summary["stopped"].to_string();
+        assert!(
+            told.contains("bad key") && told.contains("[redacted]"),
+            "{summary}"
+        );
+        said.0.push(("--on-finish-url".to_owned(), body));
+        said.holds_none(&[KEY.to_owned(), in_json(KEY), form(KEY)]);
+        assert_eq!(place.bystander(), bystander);
+    }
+}
