@@ -16,6 +16,7 @@ use super::args::Status;
 use super::error::Problem;
 use super::exit;
 use super::halt::{self, StoppedJson};
+use super::inspect::Inspected;
 use super::storage::rescue_folders;
 use super::summary::standing;
 use super::terminal::{Terminal, counted, grouped, written};
@@ -46,6 +47,8 @@ struct StatusJson<'r> {
     created: String,
     base: String,
     call: &'r Call,
+    #[serde(flatten)]
+    inspected: Inspected,
     threads: Value,
     /// The rates, in the words in which they were given; `auto` where there are none.
     rate: String,
@@ -83,6 +86,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         .map(|limit| why::said(&limit))
         .filter(|words| !words.is_empty());
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
+    let inspected = Inspected::of(db, &reader, &info, args.request)?;
     let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
     let rescued: Vec<String> = rescued
         .iter()
@@ -96,6 +100,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             created: timestamp(info.created),
             base: info.base.to_string_lossy().into_owned(),
             call: &info.call,
+            inspected,
             threads: match info.settings.threads {
                 Threads::Fixed(threads) => threads.into(),
                 Threads::Auto => "auto".into(),
@@ -180,6 +185,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
     ];
     let result = lines
         .into_iter()
+        .chain(inspected.rows(args.request))
         .filter(|(_, text)| !text.is_empty())
         .try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
     printed(result.and_then(|()| out.flush()))

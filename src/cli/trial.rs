@@ -21,10 +21,11 @@ use stride::store::Reader;
 use super::args::Try;
 use super::error::Problem;
 use super::exit;
+use super::given::{self, Confirmed, Scope, Use};
 use super::look::printed;
 use super::request::{GivenAgain, asked, given_again};
 use super::terminal::{Terminal, counted, grouped};
-use super::{commands, environment, work};
+use super::{environment, work};
 
 /// How much of a request's body is shown, in bytes.
 const SHOWN: usize = 4096;
@@ -202,7 +203,16 @@ fn subject(
     let credentials = given_again(&again, &info.call, &lookup)?;
     match info.call {
         Call::Http(request) => {
-            commands::check(&request, args.once.allow_commands)?;
+            let confirmed = Confirmed {
+                commands: args.once.allow_commands,
+                references: args.once.allow_references,
+                folder: None,
+            };
+            // The file is given here, and nothing is written.
+            let mut uses = given::uses(&request);
+            uses.retain(|used| !matches!(used, Use::Folder(_)));
+            let (base, one) = (&info.base, Scope::OneCall);
+            given::check(db, &request, base, one, || Ok(uses), confirmed)?;
             Ok((*request, credentials, here, info.settings))
         }
         Call::Program { .. } => Err(Problem::usage(

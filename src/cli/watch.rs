@@ -59,6 +59,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     }
     drop(cleared);
     let plain = Status {
+        request: false,
         json: false,
         watch: false,
     };

@@ -12,6 +12,7 @@ mod causes;
 mod chosen;
 mod connection;
 mod draw;
+mod elsewhere;
 mod error;
 mod flights;
 mod fresh;

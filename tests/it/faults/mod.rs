@@ -15,6 +15,7 @@ mod slips;
 mod stops;
 mod storage;
 mod table;
+mod theirs;
 mod transport;
 mod two;
 mod windows;

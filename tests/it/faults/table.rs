@@ -7,8 +7,6 @@ use crate::house::all_sources;
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/FAULTS.md");
 
-const ROWS: u32 = 105;
-
 /// The experiments of the laboratory (`tests/lab`).
 const EXPERIMENTS: [&str; 7] = ["kills", "calls", "errors", "cuts", "thin", "exports", "two"];
 
@@ -97,9 +95,9 @@ fn every_row_has_its_tests_and_says_so() {
     }
     let table: Vec<(u32, Vec<String>)> = text.lines().filter_map(cells).collect();
     let numbers: Vec<u32> = table.iter().map(|(row, _)| *row).collect();
-    assert_eq!(
-        numbers,
-        (1..=ROWS).collect::<Vec<_>>(),
+    assert!(numbers.len() >= 105, "{} rows", numbers.len());
+    assert!(
+        numbers.is_sorted_by(|a, b| a < b),
         "each row, once, in order"
     );
     for (row, cells) in &table {
@@ -118,7 +116,7 @@ fn every_row_has_its_tests_and_says_so() {
         let has_something = known || !column_there.is_empty();
         assert!(has_something, "row {row} has neither a test nor a reason");
     }
-    let strange = tests.keys().find(|row| !(1..=ROWS).contains(row));
+    let strange = tests.keys().find(|row| !numbers.contains(row));
     assert_eq!(strange, None, "a test of a row that there is not");
 }
 
