@@ -1,6 +1,6 @@
 //! Looking at a run: `status`, `verify`. They work while the run goes on.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -17,6 +17,7 @@ use super::error::Problem;
 use super::exit;
 use super::halt::{self, StoppedJson};
 use super::inspect::Inspected;
+use super::shown::{self, data};
 use super::storage::rescue_folders;
 use super::summary::standing;
 use super::terminal::{Terminal, counted, grouped, written};
@@ -92,8 +93,8 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         .iter()
         .map(|file| FileName::from(file.as_path()).to_string())
         .collect();
-    let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
+        let mut out = data();
         let status = StatusJson {
             counts,
             db: reader.path().to_string_lossy().into_owned(),
@@ -183,12 +184,12 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
                 }),
         ),
     ];
-    let result = lines
+    let rows = lines
         .into_iter()
         .chain(inspected.rows(args.request))
         .filter(|(_, text)| !text.is_empty())
-        .try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
-    printed(result.and_then(|()| out.flush()))
+        .map(|(label, text)| format!("{label:7} {text}"));
+    printed(shown::lines(rows))
 }
 
 fn call(call: &Call) -> String {
@@ -260,13 +261,9 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     let counts = reader.counts()?;
     let verdict = reader.verify()?;
     if verdict.problems.is_empty() {
-        let mut out = io::stdout().lock();
         let results = counted(verdict.results, "result");
-        return printed(writeln!(
-            out,
-            "sound: {}; {results} checked",
-            standing(&counts)
-        ));
+        let line = format!("sound: {}; {results} checked", standing(&counts));
+        return printed(shown::lines([line]));
     }
     for problem in &verdict.problems {
         terminal.say(&format!(

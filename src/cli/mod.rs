@@ -29,6 +29,7 @@ mod request;
 mod sample;
 mod screen;
 mod shared;
+mod shown;
 mod signals;
 mod storage;
 mod summary;

@@ -6,7 +6,7 @@
 //! another width by now.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use console::Term;
 
 use super::environment;
+use super::shown::{Line, stderr};
 use super::signals;
 use super::width::{rows, width};
 
@@ -35,22 +36,23 @@ struct Screen {
 
 /// Writes a line for people, above the lines that are shown. Where stderr is closed or full, the work goes on without
 /// words.
-pub(crate) fn say(line: &str) {
+pub(crate) fn say(line: &Line) {
     let mut screen = screen();
     if screen.lines.is_empty() {
-        let _ = writeln!(io::stderr().lock(), "{line}");
+        let _ = writeln!(stderr().lock(), "{}", line.as_str());
     } else {
         let (_, columns) = size();
         let lines = screen.lines.clone();
-        screen.turn(Some(line), lines, columns, true);
+        screen.turn(Some(line.as_str()), lines, columns, true);
     }
 }
 
 /// Shows these lines instead of those that there are. `compose` makes them, for so many columns.
-pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<String>) {
+pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<Line>) {
     let (most, columns) = size();
     // A line that ends in the last column would leave the cursor in it.
-    let mut lines = compose(columns.saturating_sub(1));
+    let lines = compose(columns.saturating_sub(1));
+    let mut lines: Vec<String> = lines.iter().map(|line| line.as_str().to_owned()).collect();
     lines.truncate(most.saturating_sub(1).max(1));
     let mut screen = screen();
     let anew = screen
@@ -113,7 +115,7 @@ impl Screen {
             if anew {
                 self.written = Some(Instant::now());
             }
-            let _ = io::stderr().lock().write_all(change.as_bytes());
+            let _ = stderr().lock().write_all(change.as_bytes());
         }
     }
 

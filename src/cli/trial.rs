@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use super::exit;
 use super::given::{self, Confirmed, Scope, Use};
 use super::look::printed;
 use super::request::{GivenAgain, asked, given_again};
+use super::shown::{data, lines};
 use super::terminal::{Terminal, counted, grouped};
 use super::{environment, work};
 
@@ -86,8 +87,7 @@ pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8
         }
     }
     terminal.say("dry run: nothing was called, and nothing was made");
-    let mut stdout = io::stdout().lock();
-    printed(out.iter().try_for_each(|line| writeln!(stdout, "{line}")))
+    printed(lines(out))
 }
 
 /// How long the rates make a run take at least. `None` where there are none.
@@ -335,13 +335,14 @@ fn shown(outcome: &Outcome, terminal: &Terminal) -> Result<u8, Problem> {
             (body.unwrap_or_default(), verdict, exit::INCOMPLETE)
         }
     };
-    let mut stdout = io::stdout().lock();
+    let mut stdout = data();
     let ends = body.last().is_none_or(|byte| *byte == b'\n');
     let newline: &[u8] = if ends { b"" } else { b"\n" };
     printed(
         stdout
             .write_all(&body)
-            .and_then(|()| stdout.write_all(newline)),
+            .and_then(|()| stdout.write_all(newline))
+            .and_then(|()| stdout.flush()),
     )?;
     terminal.say(&verdict);
     Ok(code)
