@@ -66,7 +66,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             "in the expression, `?` passes over what is not there and `//` gives another value, as in '.a.b? // null'; {} writes the whole answers",
             command(db, &again(args, "--raw"))
         )),
-        ExportError::Store(StoreError::DamagedResult { .. }) => Problem::of(exit::INCOMPLETE, &error).hint(format!(
+        ExportError::Store(StoreError::DamagedResult { .. } | StoreError::File { .. }) => Problem::of(exit::INCOMPLETE, &error).hint(format!(
             "`stride verify` names every damaged one; {} writes the others",
             command(db, &again(args, "--partial"))
         )),
