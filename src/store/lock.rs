@@ -33,7 +33,7 @@ pub struct Holder {
 impl Holder {
     pub(super) fn show(holder: Option<&Self>) -> String {
         holder.map_or_else(String::new, |holder| {
-            let seconds = (now() - holder.since).max(0) / 1000;
+            let seconds = now().saturating_sub(holder.since).max(0) / 1000;
             let ago = crate::settings::show_duration(std::time::Duration::from_secs(
                 seconds.unsigned_abs(),
             ));

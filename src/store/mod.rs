@@ -69,7 +69,9 @@ use crate::settings::{Call, Settings};
 use connection::{Mode, doing};
 use error::Result;
 use owner::Owner;
-use values::{path_from_sql, path_of, path_to_sql, state_from_sql, state_to_sql};
+use values::{
+    miscounted, path_from_sql, path_of, path_to_sql, shift, state_from_sql, state_to_sql,
+};
 
 /// The one writer of a run's database.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::error::Result;
 use super::pace::{self, Noted};
 use super::page::{self, Page, RECORD};
 use super::requeue::Filter;
-use super::{StoreError, causes, lock};
+use super::{StoreError, causes, lock, miscounted};
 use crate::event::Counts;
 use crate::job::{Body, Class, FileName, JobState};
 use crate::settings::{Call, Settings};
@@ -364,8 +364,10 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
         })
     });
     let counts = counts.map_err(doing("reading the counts"))?;
+    let states = JobState::ALL.map(|state| counts.of(state));
+    let total = states.into_iter().try_fold(0, u64::checked_add);
     Ok(Counts {
-        total: JobState::ALL.map(|state| counts.of(state)).iter().sum(),
+        total: total.ok_or_else(miscounted)?,
         ..counts
     })
 }

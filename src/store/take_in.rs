@@ -15,7 +15,7 @@ use super::queue::save_counts;
 use super::recover::CRASHED;
 use super::rescue::{self, Header, Line};
 use super::settle::Settler;
-use super::{Reader, Store, now, path_from_sql, state_from_sql};
+use super::{Reader, Store, miscounted, now, path_from_sql, shift, state_from_sql};
 use crate::event::Counts;
 use crate::job::{FileName, IdempotencyKey, JobId, JobState};
 
@@ -208,7 +208,7 @@ fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Re
         Settler::new(transaction).settle(ended, now())
     });
     if let Ok(Ok(state)) = settled {
-        after.shift(JobState::Running, state);
+        shift(&mut after, JobState::Running, state, 1)?;
         after.in_doubt += u64::from(line.outcome == "in_doubt");
         *counts = after;
         let done = transaction.execute_batch("RELEASE line");
@@ -240,9 +240,11 @@ fn reopen(
             )
         })
         .map_err(doing("recording what was saved"))?;
-    counts.shift(found.state, JobState::Running);
-    counts.in_doubt -= 1;
-    counts.in_doubt_recovered -= u64::from(found.kind.as_deref() == Some(CRASHED));
+    shift(counts, found.state, JobState::Running, 1)?;
+    let crashed = u64::from(found.kind.as_deref() == Some(CRASHED));
+    let less = |counted: u64, by| counted.checked_sub(by).ok_or_else(miscounted);
+    counts.in_doubt = less(counts.in_doubt, 1)?;
+    counts.in_doubt_recovered = less(counts.in_doubt_recovered, crashed)?;
     Ok(())
 }
 

@@ -239,3 +239,87 @@ fn leaves(value: &serde_json::Value, at: &mut String, found: &mut Vec<String>) {
         _ => found.push(at.clone()),
     }
 }
+
+/// Commands that show or use every number.
+const COUNTING: &[&[&str]] = &[
+    &["status"],
+    &["status", "--json"],
+    &["export", "--all", "--format", "jsonl", "-o", "out.jsonl"],
+    &["report", "-o", "out.html"],
+    &["recheck", "--expect", "text", "--apply"],
+    &[
+        "retry",
+        "--held",
+        "--max-calls",
+        "none",
+        "--on-finish",
+        "cat > /dev/null",
+    ],
+];
+
+/// Checks that a command has come to an end of its own, and to no panic.
+fn ended(ran: &Ran, what: &str) {
+    let ends = [0, 1, 2, 3, 4, 5, 6, 7, 75].map(Some);
+    assert!(ends.contains(&ran.code), "{what}: {ran:?}");
+    assert!(!ran.stderr.contains("panicked"), "{what}: {}", ran.stderr);
+}
+
+#[test]
+fn row_129_no_number_in_a_database_makes_a_command_panic() {
+    let sample = Sample::new();
+    for column in sample.columns() {
+        if !matches!(column.kind.as_str(), "INTEGER" | "REAL") {
+            continue;
+        }
+        for number in [i64::MIN, -1, 0, i64::MAX] {
+            sample.with(|connection| column.put(connection, &Value::Integer(number)));
+            for words in COUNTING {
+                let ran = sample.place.stride(words);
+                ended(&ran, &format!("{column:?} {number} {words:?}"));
+            }
+        }
+    }
+}
+
+/// Counts that are about as many jobs as there are, in other states than theirs.
+#[test]
+fn row_129_counts_that_cannot_be_right_are_damage() {
+    let sample = Sample::new();
+    let states = ["pending", "running", "done", "failed", "held"];
+    let all = "pending + running + done + failed + held";
+    let mut damaged = 0;
+    for state in states {
+        let others = states.into_iter().filter(|other| *other != state);
+        let others: String = others.map(|other| format!(", {other} = 0")).collect();
+        for words in [
+            &["status"][..],
+            &["recheck", "--expect", "any", "--apply"],
+            &["retry", "--held", "--max-calls", "none"],
+            &["retry", "--max-calls", "none"],
+            &["resume", "--max-calls", "none"],
+        ] {
+            let sql = format!("UPDATE tally SET {state} = {all}{others}");
+            sample.with(|connection| assert_eq!(connection.execute(&sql, []).unwrap(), 1));
+            let ran = sample.place.stride(words);
+            ended(&ran, &format!("{state} {words:?}"));
+            if ran.code == Some(6) {
+                damaged += 1;
+                ran.says("the database is damaged")
+                    .says("changing the counts");
+            }
+            sample
+                .place
+                .stride(&["verify"])
+                .expect(6)
+                .says("the counts say");
+        }
+    }
+    assert!(damaged > 8, "{damaged}");
+    let most = "UPDATE tally SET pending = 9223372036854775807, done = pending, failed = pending";
+    for words in COUNTING {
+        sample.with(|connection| assert_eq!(connection.execute(most, []).unwrap(), 1));
+        let most = "UPDATE tally SET done = pending, failed = pending";
+        sample.place.sql(most);
+        ended(&sample.place.stride(words), &format!("{words:?}"));
+    }
+}
