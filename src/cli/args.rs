@@ -207,6 +207,9 @@ pub(crate) struct Once {
     /// Send the variables and files that the run's request refers to, although it was not given on this machine
     #[arg(long)]
     pub(crate) allow_references: bool,
+    /// Call files again whose answers were saved in a rescue file that cannot be used
+    #[arg(long)]
+    pub(crate) ignore_rescue: bool,
     /// Call at once, although the service has asked to wait
     #[arg(long)]
     pub(crate) ignore_wait: bool,

@@ -154,6 +154,9 @@ impl From<StoreError> for Problem {
             }
             StoreError::File { .. } => Self::of(exit::ERROR, &error)
                 .hint("put the file back in its place; `stride verify` names every one that is missing or changed"),
+            StoreError::Lock { path, .. } if path.is_symlink() => {
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed")
+            }
             StoreError::Lock { .. } => {
                 Self::of(exit::UNUSABLE, &error).hint("give a database in a folder that can be written to, with --db FILE")
             }

@@ -18,7 +18,7 @@ use super::exit;
 use super::halt::{self, StoppedJson};
 use super::inspect::Inspected;
 use super::shown::{self, data};
-use super::storage::rescue_folders;
+use super::storage::{rescue_folders, why as why_untaken};
 use super::summary::standing;
 use super::terminal::{Terminal, counted, grouped, written};
 use super::when::clock;
@@ -66,6 +66,8 @@ struct StatusJson<'r> {
     /// For how many seconds runners have worked on it.
     worked: f64,
     rescue_files: &'r [String],
+    /// Those that the next run cannot take in, and why.
+    untaken: &'r [String],
     runners: u64,
     working: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +91,12 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
     let inspected = Inspected::of(db, &reader, &info, args.request)?;
     let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
+    // While a runner works on it, it has not noted its end and takes nothing in.
+    let untaken = match holder {
+        Some(_) => Vec::new(),
+        None => reader.untaken(&rescue_folders(reader.path()))?,
+    };
+    let untaken: Vec<String> = untaken.iter().map(why_untaken).collect();
     let rescued: Vec<String> = rescued
         .iter()
         .map(|file| FileName::from(file.as_path()).to_string())
@@ -118,6 +126,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             cost: noted.used.cost.to_string(),
             worked: noted.used.worked.as_secs_f64(),
             rescue_files: &rescued,
+            untaken: &untaken,
             runners: info.runners,
             working: holder.is_some(),
             pid: holder.as_ref().map(|holder| holder.pid),
@@ -160,6 +169,16 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
                 files => format!(
                     "what could not be recorded is in {}; the next run records it",
                     files.join(" and ")
+                ),
+            },
+        ),
+        (
+            "stuck",
+            match &untaken[..] {
+                [] => String::new(),
+                files => format!(
+                    "saved answers cannot be taken in, and no run begins: {}",
+                    files.join("; ")
                 ),
             },
         ),

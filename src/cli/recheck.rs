@@ -6,7 +6,7 @@ use stride::recheck::{Changed, RecheckError, Report, apply, look};
 use stride::settings::{Call, Request};
 use stride::store::Reader;
 
-use super::args::Recheck;
+use super::args::{Once, Recheck};
 use super::error::{Problem, command, quoted};
 use super::exit;
 use super::given::{self, Scope};
@@ -32,7 +32,12 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
         return Ok(exit::DONE);
     }
     drop(reader);
-    let mut store = storage::open(db, false, terminal)?;
+    // It calls nobody, so that nothing is called twice.
+    let once = Once {
+        ignore_rescue: true,
+        ..Once::default()
+    };
+    let mut store = storage::open(db, once, terminal)?;
     // Somebody may have changed it meanwhile.
     let call = store.call()?;
     let request = self::request(args, call.clone())?;

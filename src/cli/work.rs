@@ -130,7 +130,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         (store, made.settings)
     } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
-        let mut store = storage::open_locked(lock, terminal)?;
+        let mut store = storage::open_locked(lock, args.once.ignore_rescue, terminal)?;
         let changed = is_changed(&store, &call, args.accept_change)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
@@ -167,7 +167,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
 
 /// `stride resume`: goes on with what is stored.
 pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
-    let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
+    let mut store = storage::open(db, args.resume.once, terminal)?;
     let left = something_left(&store);
     let mut calls = prepare(db, &store, &args.resume, &args.class, left, terminal)?;
     calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
@@ -193,7 +193,7 @@ pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Pro
 
 /// `stride retry`: makes failed or held jobs pending, and goes on.
 pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, Problem> {
-    let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
+    let mut store = storage::open(db, args.resume.once, terminal)?;
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
     for each in &args.class {
         match each {

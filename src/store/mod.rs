@@ -59,7 +59,7 @@ pub use requeue::Filter;
 pub use rescue::{Rescue, Rescued};
 pub use survey::{How, Runner, Tried};
 pub use table::{Cell, TableFile};
-pub use take_in::TakenIn;
+pub use take_in::{TakenIn, Untaken};
 pub use upgrade::Watch;
 pub use verify::Verdict;
 
@@ -251,7 +251,10 @@ impl Store {
 
     /// The files that belong to the database and are neither input nor output of any run.
     pub fn own_files(&self) -> Vec<PathBuf> {
-        self.lock.own_files()
+        let mut own = self.lock.own_files();
+        let elsewhere = self.rescue_folders.iter();
+        own.extend(elsewhere.flat_map(|folder| rescue::files(folder, &self.path)));
+        own
     }
 
     /// The folder against which names resolve.

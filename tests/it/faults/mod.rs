@@ -8,6 +8,7 @@ mod exports;
 mod inputs;
 mod limits;
 mod outages;
+mod own;
 mod poison;
 mod process;
 mod security;
