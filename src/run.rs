@@ -130,6 +130,10 @@ impl Run {
         stop: &Stop,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Outline, Error> {
+        // `stride set` changes what is stored, and `stride status` shows it.
+        if self.0.settings()? != *settings {
+            self.0.set_settings(settings)?;
+        }
         Ok(engine::run(&mut self.0, make, settings, stop, on_event)?)
     }
 

@@ -311,12 +311,13 @@ impl Store {
         Ok(())
     }
 
-    /// The free settings, where somebody else has changed them since this was asked last.
+    /// Puts what somebody else has changed of the stored settings, since this was asked last, over those of a runner,
+    /// which may have others of its own. `None` where nothing was changed.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
-    pub fn changed_settings(&mut self) -> Result<Option<Settings>> {
+    pub fn changed_settings(&mut self, own: &Settings) -> Result<Option<Settings>> {
         let version = connection::data_version(&self.connection)?;
         if std::mem::replace(&mut self.data_version, version) == version {
             return Ok(None);
@@ -326,8 +327,9 @@ impl Store {
         if settings == self.seen_settings {
             return Ok(None);
         }
-        self.seen_settings = settings.clone();
-        Ok(Some(settings))
+        let changed = own.with_changes(&self.seen_settings, &settings);
+        self.seen_settings = settings;
+        Ok(Some(changed))
     }
 
     fn set(&mut self, sql: &str, json: &str) -> Result<()> {
