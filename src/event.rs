@@ -52,10 +52,14 @@ impl Counts {
         }
     }
 
-    /// Moves a job from one state to another.
-    pub fn shift(&mut self, from: JobState, to: JobState) {
-        *self.of_mut(from) -= 1;
-        *self.of_mut(to) += 1;
+    /// Moves jobs from one state to another. Returns `None`, and changes nothing, where there are not as many.
+    #[must_use]
+    pub fn shift(&mut self, from: JobState, to: JobState, jobs: u64) -> Option<()> {
+        let mut after = *self;
+        *after.of_mut(from) = after.of(from).checked_sub(jobs)?;
+        *after.of_mut(to) = after.of(to).checked_add(jobs)?;
+        *self = after;
+        Some(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::export::{self, ExportError, Format, Selection};
 use crate::job::{Answer, Failure, FileName, Job};
 use crate::settings::{Call, Settings};
-use crate::store::{Loaded, Lock, NewRun, Reader, Store, StoreError};
+use crate::store::{Loaded, Lock, NewRun, Reader, Store, StoreError, Untaken};
 
 /// A run whose calls a program makes itself. It is the one writer of its database until it is dropped.
 #[derive(Debug)]
@@ -26,6 +26,15 @@ pub enum Error {
     OtherCalls {
         /// What was asked for.
         asked: String,
+    },
+    /// Answers that an earlier runner saved cannot be taken in. Their files would be called again.
+    #[error("saved answers cannot be taken in: {}", FileName::from(.path.as_path()))]
+    Untaken {
+        /// The file, or the folder that may have some.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        reason: io::Error,
     },
     /// The current folder is not known.
     #[error("the current folder cannot be found")]
@@ -64,6 +73,10 @@ impl Run {
         }
         let mut store = Store::open(lock)?;
         store.take_in()?;
+        if let Some(untaken) = store.untaken()?.into_iter().next() {
+            let Untaken { path, reason } = untaken;
+            return Err(Error::Untaken { path, reason });
+        }
         if store.call()? != call {
             return Err(Error::OtherCalls {
                 asked: calls.to_owned(),
@@ -117,6 +130,10 @@ impl Run {
         stop: &Stop,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Outline, Error> {
+        // `stride set` changes what is stored, and `stride status` shows it.
+        if self.0.settings()? != *settings {
+            self.0.set_settings(settings)?;
+        }
         Ok(engine::run(&mut self.0, make, settings, stop, on_event)?)
     }
 

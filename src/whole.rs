@@ -123,17 +123,31 @@ impl<'p> Place<'p> {
     }
 }
 
-/// Whether a file is a database or lies beside it under its name.
+/// Whether a file is a database, lies beside it under its name, or has answers of its run that could not be recorded,
+/// wherever it lies.
 fn is_of_run(target: &Path, database: &Path) -> bool {
-    let (target, database) = (
-        target.as_os_str().as_bytes(),
-        database.as_os_str().as_bytes(),
-    );
-    target.strip_prefix(database).is_some_and(|rest| {
-        ["", "-wal", "-shm", "-journal", ".lock"]
-            .iter()
-            .any(|own| rest == own.as_bytes())
-    })
+    let name = |path: &Path| path.file_name().map(|name| name.as_bytes().to_owned());
+    let (Some(own), Some(database_name)) = (name(target), name(database)) else {
+        return false;
+    };
+    let rest = own.strip_prefix(&*database_name);
+    if rest.is_some_and(|rest| rest.starts_with(b".rescue-")) {
+        return true;
+    }
+    let is_beside = target.parent() == database.parent();
+    let is_fresh = own == [b".", &*database_name, b".new"].concat();
+    let ends = ["", "-wal", "-shm", "-journal", ".lock"];
+    let is_own = |rest: &[u8]| ends.iter().any(|end| rest == end.as_bytes()) || is_copy(rest);
+    is_beside && (is_fresh || rest.is_some_and(is_own))
+}
+
+/// Whether a file's name ends as that of a copy of a database of an earlier version, such as `.v3.bak`.
+fn is_copy(rest: &[u8]) -> bool {
+    let whole = rest.strip_suffix(b".new").unwrap_or(rest);
+    let version = whole
+        .strip_prefix(b".v")
+        .and_then(|rest| rest.strip_suffix(b".bak"));
+    version.is_some_and(|version| !version.is_empty() && version.iter().all(u8::is_ascii_digit))
 }
 
 /// The beginning of the names of temporary files and folders of writes to `target`: hidden, and beside it.

@@ -207,6 +207,12 @@ pub(crate) struct Once {
     /// Run the commands that the run's request refers to, although they were not given on this machine
     #[arg(long)]
     pub(crate) allow_commands: bool,
+    /// Send the variables and files that the run's request refers to, although it was not given on this machine
+    #[arg(long)]
+    pub(crate) allow_references: bool,
+    /// Call files again whose answers were saved in a rescue file that cannot be used
+    #[arg(long)]
+    pub(crate) ignore_rescue: bool,
     /// Call at once, although the service has asked to wait
     #[arg(long)]
     pub(crate) ignore_wait: bool,
@@ -239,6 +245,9 @@ pub(crate) struct Resume {
         help_heading = "Request"
     )]
     pub(crate) proxy_user: Option<String>,
+    /// The folder for results, given again where the run's request was not given on this machine
+    #[arg(long, value_name = "DIR", help_heading = "Request")]
+    pub(crate) output_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) free: Free,
     #[command(flatten)]
@@ -283,6 +292,9 @@ pub(crate) struct Outputs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Status {
+    /// Show the whole request too: all that is sent, where to, and what of this machine it uses
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) request: bool,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,

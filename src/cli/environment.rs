@@ -15,6 +15,7 @@ use stride::job::escaped;
 
 use super::files::named;
 use super::screen;
+use super::shown::Line;
 
 /// The most that a secret may be, in bytes: what is larger is another file than was meant.
 const LARGEST: u64 = 64 << 10;
@@ -98,9 +99,8 @@ fn printed(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
         .map_err(failed)?;
     let shown = escaped(command.as_bytes());
     let say = || {
-        screen::say(&format!(
-            "waiting for the command of {{cmd:{shown}}} to end"
-        ));
+        let words = format!("waiting for the command of {{cmd:{shown}}} to end");
+        screen::say(&Line::of(&words, false));
     };
     let mut wait = Wait::begin(Patience::USUAL, &say);
     let printed = match child.stdout.take() {

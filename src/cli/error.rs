@@ -21,9 +21,17 @@ use super::terminal::Terminal;
 pub(crate) struct Problem {
     pub(crate) code: u8,
     error: String,
-    causes: Vec<String>,
-    notes: Vec<String>,
-    hints: Vec<String>,
+    below: Vec<(Label, String)>,
+}
+
+/// What a line below an error is, in the order in which they are said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Label {
+    /// A part of the error.
+    More,
+    Cause,
+    Note,
+    Hint,
 }
 
 impl Problem {
@@ -31,9 +39,7 @@ impl Problem {
         Self {
             code,
             error: error.into(),
-            causes: Vec::new(),
-            notes: Vec::new(),
-            hints: Vec::new(),
+            below: Vec::new(),
         }
     }
 
@@ -47,26 +53,34 @@ impl Problem {
         let mut source = error.source();
         while let Some(cause) = source {
             let text = cause.to_string();
-            if !problem.error.contains(&text) && problem.causes.last() != Some(&text) {
-                problem.causes.push(text);
+            let is_last = |(_, last): &(Label, String)| *last == text;
+            if !problem.error.contains(&text) && !problem.below.last().is_some_and(is_last) {
+                problem = problem.cause(text);
             }
             source = cause.source();
         }
         problem
     }
 
-    pub(crate) fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.causes.push(cause.into());
-        self
+    /// Adds a line that belongs to the error itself.
+    pub(crate) fn line(self, line: impl Into<String>) -> Self {
+        self.with(Label::More, line)
     }
 
-    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
-        self
+    pub(crate) fn cause(self, cause: impl Into<String>) -> Self {
+        self.with(Label::Cause, cause)
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+    pub(crate) fn note(self, note: impl Into<String>) -> Self {
+        self.with(Label::Note, note)
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        self.with(Label::Hint, hint)
+    }
+
+    fn with(mut self, label: Label, text: impl Into<String>) -> Self {
+        self.below.push((label, text.into()));
         self
     }
 
@@ -77,14 +91,16 @@ impl Problem {
 
     pub(crate) fn print(&self, terminal: &Terminal) {
         terminal.say(&format!("{} {}", terminal.red("error:"), self.error));
-        for cause in &self.causes {
-            terminal.say(&format!("{} {cause}", terminal.bold("caused by:")));
-        }
-        for note in &self.notes {
-            terminal.say(&format!("{} {note}", terminal.bold("note:")));
-        }
-        for hint in &self.hints {
-            terminal.say(&format!("{} {hint}", terminal.cyan("hint:")));
+        let mut below: Vec<&(Label, String)> = self.below.iter().collect();
+        below.sort_by_key(|(label, _)| *label);
+        for (label, text) in below {
+            let label = match label {
+                Label::More => String::new(),
+                Label::Cause => format!("{} ", terminal.bold("caused by:")),
+                Label::Note => format!("{} ", terminal.bold("note:")),
+                Label::Hint => format!("{} ", terminal.cyan("hint:")),
+            };
+            terminal.say(&format!("{label}{text}"));
         }
     }
 }
@@ -143,6 +159,9 @@ impl From<StoreError> for Problem {
             }
             StoreError::File { .. } => Self::of(exit::ERROR, &error)
                 .hint("put the file back in its place; `stride verify` names every one that is missing or changed"),
+            StoreError::Lock { path, .. } if path.is_symlink() => {
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed")
+            }
             StoreError::Lock { .. } => {
                 Self::of(exit::UNUSABLE, &error).hint("give a database in a folder that can be written to, with --db FILE")
             }

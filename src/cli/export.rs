@@ -1,6 +1,5 @@
 //! `stride export`.
 
-use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use stride::event::Counts;
@@ -18,6 +17,7 @@ use super::error::{Problem, command, quoted};
 use super::exit;
 use super::look::printed;
 use super::progress::names;
+use super::shown::{data, is_terminal};
 use super::summary::standing;
 use super::terminal::{Terminal, counted};
 
@@ -66,7 +66,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             "in the expression, `?` passes over what is not there and `//` gives another value, as in '.a.b? // null'; {} writes the whole answers",
             command(db, &again(args, "--raw"))
         )),
-        ExportError::Store(StoreError::DamagedResult { .. }) => Problem::of(exit::INCOMPLETE, &error).hint(format!(
+        ExportError::Store(StoreError::DamagedResult { .. } | StoreError::File { .. }) => Problem::of(exit::INCOMPLETE, &error).hint(format!(
             "`stride verify` names every damaged one; {} writes the others",
             command(db, &again(args, "--partial"))
         )),
@@ -105,7 +105,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         ));
         return Ok(ended(&written));
     }
-    match to_stream(&reader, format, selection, &mut io::stdout().lock()) {
+    match to_stream(&reader, format, selection, &mut data()) {
         Ok(written) => {
             drop(reader);
             // Where a shell sent stdout into a file, a later walk should know that file.
@@ -141,7 +141,7 @@ fn check(db: &Path, args: &Export) -> Result<(), Problem> {
     match args.format {
         FormatArg::Sqlite if output(args).is_none() => Err(needs("a file", "results.sqlite")),
         FormatArg::Dir if output(args).is_none() => Err(needs("a folder", "results")),
-        FormatArg::Parquet if output(args).is_none() && io::stdout().is_terminal() => Err(needs(
+        FormatArg::Parquet if output(args).is_none() && is_terminal() => Err(needs(
             "bytes, which are not for a terminal",
             "results.parquet",
         )),

@@ -1,6 +1,6 @@
 //! `stride failures`: what failed and why, the most frequent cause first, and the command that calls just those again.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use clap::Args as ClapArgs;
@@ -14,6 +14,7 @@ use super::args::parse_status;
 use super::error::{Problem, command};
 use super::exit;
 use super::look::printed;
+use super::shown::{self, data};
 use super::summary::{standing, told};
 
 #[derive(Debug, ClapArgs)]
@@ -105,7 +106,7 @@ pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
     let filter = args.chosen.filter();
     let filter = filter.as_ref();
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = data();
     if args.null {
         return print_each(&reader, filter, |record| {
             out.write_all(record.path.as_bytes())?;
@@ -158,12 +159,8 @@ pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
             command(db, "retry --held")
         ));
     }
-    printed(
-        lines
-            .iter()
-            .try_for_each(|line| writeln!(out, "{line}"))
-            .and_then(|()| out.flush()),
-    )
+    drop(out);
+    printed(shown::lines(lines))
 }
 
 /// The command that calls the files of just this cause again: in words that mean something, where they are enough.

@@ -16,16 +16,16 @@ use super::args::Outputs;
 use super::error::Problem;
 use super::preferences;
 use super::screen;
+use super::shown::Line;
 
 /// Reads a file that was named on the command line, of at most so many bytes. Where it is a pipe that nobody writes to, that
 /// is said.
 pub(crate) fn named(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let say = || {
-        screen::say(&format!(
-            "waiting for {}: nothing has been written into it",
-            FileName::from(path)
-        ));
+        let name = FileName::from(path);
+        let words = format!("waiting for {name}: nothing has been written into it");
+        screen::say(&Line::of(&words, false));
     };
     bounded::read(path, most, &mut Wait::begin(Patience::USUAL, &say))
 }

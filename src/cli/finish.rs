@@ -18,6 +18,7 @@ use stride::store::{Cause, Reader};
 use super::args::Once;
 use super::error::{Problem, command};
 use super::halt::StoppedJson;
+use super::shown::stderr_of_child;
 use super::terminal::Terminal;
 use super::{trial, work};
 
@@ -256,7 +257,7 @@ fn run(words: &str, db: &Path, exit: u8, json: &[u8]) -> Result<(), String> {
         .env("STRIDE_ON_FINISH", "")
         .env("STRIDE_ON_FINISH_URL", "")
         .stdin(Stdio::piped())
-        .stdout(io::stderr())
+        .stdout(stderr_of_child())
         .spawn()
         .map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {

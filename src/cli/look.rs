@@ -1,6 +1,6 @@
 //! Looking at a run: `status`, `verify`. They work while the run goes on.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -16,7 +16,9 @@ use super::args::Status;
 use super::error::Problem;
 use super::exit;
 use super::halt::{self, StoppedJson};
-use super::storage::rescue_folders;
+use super::inspect::Inspected;
+use super::shown::{self, data};
+use super::storage::{rescue_folders, why as why_untaken};
 use super::summary::standing;
 use super::terminal::{Terminal, counted, grouped, written};
 use super::when::clock;
@@ -59,6 +61,8 @@ struct StatusJson<'r> {
     created: String,
     base: String,
     call: &'r Call,
+    #[serde(flatten)]
+    inspected: Inspected,
     threads: Value,
     /// The rates, in the words in which they were given; `auto` where there are none.
     rate: String,
@@ -77,6 +81,8 @@ struct StatusJson<'r> {
     /// For how many seconds runners have worked on it.
     worked: f64,
     rescue_files: &'r [String],
+    /// Those that the next run cannot take in, and why.
+    untaken: &'r [String],
     runners: u64,
     working: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,19 +105,27 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         .filter(|words| !words.is_empty());
     let crashed = reader.may_kill(CRASHED_NAMED)?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
+    let inspected = Inspected::of(db, &reader, &info, args.request)?;
     let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
+    // While a runner works on it, it has not noted its end and takes nothing in.
+    let untaken = match holder {
+        Some(_) => Vec::new(),
+        None => reader.untaken(&rescue_folders(reader.path()))?,
+    };
+    let untaken: Vec<String> = untaken.iter().map(why_untaken).collect();
     let rescued: Vec<String> = rescued
         .iter()
         .map(|file| FileName::from(file.as_path()).to_string())
         .collect();
-    let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
+        let mut out = data();
         let status = StatusJson {
             counts,
             db: reader.path().to_string_lossy().into_owned(),
             created: timestamp(info.created),
             base: info.base.to_string_lossy().into_owned(),
             call: &info.call,
+            inspected,
             threads: match info.settings.threads {
                 Threads::Fixed(threads) => threads.into(),
                 Threads::Auto => "auto".into(),
@@ -126,6 +140,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             cost: noted.used.cost.to_string(),
             worked: noted.used.worked.as_secs_f64(),
             rescue_files: &rescued,
+            untaken: &untaken,
             runners: info.runners,
             working: holder.is_some(),
             pid: holder.as_ref().map(|holder| holder.pid),
@@ -172,6 +187,16 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             },
         ),
         (
+            "stuck",
+            match &untaken[..] {
+                [] => String::new(),
+                files => format!(
+                    "saved answers cannot be taken in, and no run begins: {}",
+                    files.join("; ")
+                ),
+            },
+        ),
+        (
             "limit",
             limit
                 .or_else(|| {
@@ -193,11 +218,12 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         ),
         ("crashed", crashed_words(&crashed)),
     ];
-    let result = lines
+    let rows = lines
         .into_iter()
+        .chain(inspected.rows(args.request))
         .filter(|(_, text)| !text.is_empty())
-        .try_for_each(|(label, text)| writeln!(out, "{label:7} {text}"));
-    printed(result.and_then(|()| out.flush()))
+        .map(|(label, text)| format!("{label:7} {text}"));
+    printed(shown::lines(rows))
 }
 
 /// Names the files that may be what kills the process.
@@ -285,13 +311,9 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     let counts = reader.counts()?;
     let verdict = reader.verify()?;
     if verdict.problems.is_empty() {
-        let mut out = io::stdout().lock();
         let results = counted(verdict.results, "result");
-        return printed(writeln!(
-            out,
-            "sound: {}; {results} checked",
-            standing(&counts)
-        ));
+        let line = format!("sound: {}; {results} checked", standing(&counts));
+        return printed(shown::lines([line]));
     }
     for problem in &verdict.problems {
         terminal.say(&format!(

@@ -2,7 +2,6 @@
 
 mod args;
 mod choosing;
-mod commands;
 mod demo;
 mod descriptors;
 mod environment;
@@ -13,8 +12,10 @@ mod export;
 mod failures;
 mod files;
 mod finish;
+mod given;
 mod halt;
 mod help;
+mod inspect;
 mod judging;
 mod list;
 mod look;
@@ -29,6 +30,7 @@ mod request;
 mod sample;
 mod screen;
 mod shared;
+mod shown;
 mod signals;
 mod storage;
 mod summary;

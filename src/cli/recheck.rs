@@ -6,9 +6,10 @@ use stride::recheck::{Changed, RecheckError, Report, apply, look};
 use stride::settings::{Call, Request};
 use stride::store::Reader;
 
-use super::args::Recheck;
+use super::args::{Once, Recheck};
 use super::error::{Problem, command, quoted};
 use super::exit;
+use super::given::{self, Scope};
 use super::storage;
 use super::summary::{short, standing};
 use super::terminal::{Terminal, counted, grouped};
@@ -31,11 +32,23 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
         return Ok(exit::DONE);
     }
     drop(reader);
-    let mut store = storage::open(db, false, terminal)?;
+    // It calls nobody, so that nothing is called twice.
+    let once = Once {
+        ignore_rescue: true,
+        ..Once::default()
+    };
+    let mut store = storage::open(db, once, terminal)?;
     // Somebody may have changed it meanwhile.
-    let request = self::request(args, store.call()?)?;
+    let call = store.call()?;
+    let request = self::request(args, call.clone())?;
     let classes = store.settings()?.classes;
     let report = apply(&mut store, &request, &classes)?;
+    // The user has changed it here, and nothing of what is sent.
+    if let Call::Http(before) = &call
+        && given::is_known(before, store.base(), Scope::Run)
+    {
+        given::remember(&request, store.base());
+    }
     let counts = store.counts();
     store.close()?;
     tell(&report, terminal);

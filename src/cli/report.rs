@@ -1,6 +1,6 @@
 //! `stride report`.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args as ClapArgs;
@@ -12,6 +12,7 @@ use stride::store::{Lock, Reader, note_artifact, wall_clock};
 use super::error::Problem;
 use super::exit;
 use super::look::printed;
+use super::shown::data;
 use super::terminal::Terminal;
 
 /// `stride report`.
@@ -41,7 +42,7 @@ pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Resul
         terminal.say(&format!("wrote the report to {}", FileName::from(path)));
         return Ok(exit::DONE);
     }
-    let mut out = io::stdout().lock();
+    let mut out = data();
     let written = out
         .write_all(report.html().as_bytes())
         .and_then(|()| out.flush());

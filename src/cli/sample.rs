@@ -1,6 +1,6 @@
 //! `stride run --sample`: a few files first, drawn at random.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use stride::job::{FileName, JobState, escaped};
@@ -9,6 +9,7 @@ use stride::store::Reader;
 use super::error::{Problem, command};
 use super::exit;
 use super::look::printed;
+use super::shown::data;
 use super::terminal::{Terminal, counted};
 
 /// How much of a result or a message is shown, in characters.
@@ -39,11 +40,10 @@ pub(crate) fn tell(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result
             shortened(&said)
         ));
     }
-    let mut stdout = io::stdout().lock();
-    let write = |stdout: &mut io::StdoutLock<'_>| {
-        lines.iter().try_for_each(|line| writeln!(stdout, "{line}"))
-    };
-    let code = printed(write(&mut stdout))?;
+    let mut out = data();
+    let write = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    let code = printed(write.and_then(|()| out.flush()))?;
+    drop(out);
     times.sort_unstable();
     if let (Some(first), Some(last)) = (times.first(), times.last()) {
         terminal.say(&format!(

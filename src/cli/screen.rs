@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,7 @@ use console::Term;
 
 use super::environment;
 use super::outlet::Outlet;
+use super::shown::{Line, stderr};
 use super::signals;
 use super::terminal::counted;
 use super::width::{rows, width};
@@ -46,7 +47,7 @@ struct Screen {
 
 /// Writes a line for people, above the lines that are shown. Where stderr is closed or full, the work goes on without
 /// words.
-pub(crate) fn say(line: &str) {
+pub(crate) fn say(line: &Line) {
     let mut screen = screen();
     if screen.is_stuck() {
         screen.missed += 1;
@@ -59,19 +60,20 @@ pub(crate) fn say(line: &str) {
         ));
     }
     if screen.lines.is_empty() {
-        screen.write(&format!("{line}\n"));
+        screen.write(&format!("{}\n", line.as_str()));
     } else {
         let (_, columns) = size();
         let lines = screen.lines.clone();
-        screen.turn(Some(line), lines, columns, true);
+        screen.turn(Some(line.as_str()), lines, columns, true);
     }
 }
 
 /// Shows these lines instead of those that there are. `compose` makes them, for so many columns.
-pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<String>) {
+pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<Line>) {
     let (most, columns) = size();
     // A line that ends in the last column would leave the cursor in it.
-    let mut lines = compose(columns.saturating_sub(1));
+    let lines = compose(columns.saturating_sub(1));
+    let mut lines: Vec<String> = lines.iter().map(|line| line.as_str().to_owned()).collect();
     lines.truncate(most.saturating_sub(1).max(1));
     let mut screen = screen();
     if screen.outlet.as_ref().is_some_and(Outlet::is_behind) {
@@ -97,7 +99,7 @@ pub(crate) fn clear() {
 pub(crate) fn write_in_background() {
     let mut screen = screen();
     if screen.outlet.is_none() {
-        let stderr = io::stderr().as_fd().try_clone_to_owned();
+        let stderr = stderr().as_fd().try_clone_to_owned();
         // Without a thread, stderr is written to as before.
         screen.outlet = stderr
             .and_then(|stderr| Outlet::new(File::from(stderr), MOST_WAITING))
@@ -159,7 +161,7 @@ impl Screen {
                 outlet.push(text.into());
             }
             None => {
-                let _ = io::stderr().lock().write_all(text.as_bytes());
+                let _ = stderr().lock().write_all(text.as_bytes());
             }
         }
     }

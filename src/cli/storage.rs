@@ -8,8 +8,9 @@ use std::time::Duration;
 use stride::engine::RunError;
 use stride::job::{FileName, escaped};
 use stride::settings::show_duration;
-use stride::store::{Lock, Reader, Rescued, Store, StoreError, TakenIn, Watch};
+use stride::store::{Lock, Reader, Rescued, Store, StoreError, TakenIn, Untaken, Watch};
 
+use super::args::Once;
 use super::environment::state_folder;
 use super::error::{Problem, command};
 use super::exit;
@@ -40,15 +41,19 @@ pub(super) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Resul
 }
 
 /// Opens the run that there is.
-pub(super) fn open(db: &Path, allow_network: bool, terminal: &Terminal) -> Result<Store, Problem> {
+pub(super) fn open(db: &Path, once: Once, terminal: &Terminal) -> Result<Store, Problem> {
     // What is not ours is refused before a lock file is made beside it.
     Reader::open(db)?;
-    let lock = lock(db, allow_network, terminal)?;
-    open_locked(lock, terminal)
+    let lock = lock(db, once.allow_network_fs, terminal)?;
+    open_locked(lock, once.ignore_rescue, terminal)
 }
 
 /// The same, when its lock is taken. What earlier runners saved and could not record is recorded first.
-pub(super) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Problem> {
+pub(super) fn open_locked(
+    lock: Lock,
+    ignore_rescue: bool,
+    terminal: &Terminal,
+) -> Result<Store, Problem> {
     let mut store = Store::open_watched(lock, &watch(*terminal))?;
     if let Some(copy) = store.copy() {
         terminal.say(&format!(
@@ -60,7 +65,40 @@ pub(super) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Prob
     for taken in store.take_in()? {
         tell_taken(&taken, terminal);
     }
-    Ok(store)
+    let untaken = store.untaken()?;
+    match untaken.is_empty() {
+        true => Ok(store),
+        false if ignore_rescue => {
+            for each in &untaken {
+                terminal.say(&format!(
+                    "{} saved answers are not taken in: {}",
+                    terminal.bold("warning:"),
+                    why(each)
+                ));
+            }
+            Ok(store)
+        }
+        false => Err(not_taken(&untaken)),
+    }
+}
+
+/// Says of saved answers where they are and why they cannot be used.
+pub(super) fn why(Untaken { path, reason }: &Untaken) -> String {
+    format!("{}: {reason}", FileName::from(path.as_path()))
+}
+
+/// Refuses to call files again whose answers are saved.
+fn not_taken(untaken: &[Untaken]) -> Problem {
+    let error = "answers that an earlier runner saved cannot be taken in";
+    let problem = untaken
+        .iter()
+        .fold(Problem::new(exit::UNUSABLE, error), |problem, each| {
+            problem.cause(why(each))
+        });
+    problem
+        .note("nothing was called; without them their files would be called again")
+        .hint("make each a file or folder of your own that only you can write to (chown, chmod), then give the same command again")
+        .hint("to call those files again instead, add --ignore-rescue")
 }
 
 /// Says where what cannot be recorded goes.

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, IsTerminal};
 use clap::{ColorChoice, ValueEnum as _};
 
 use super::args::Color;
+use super::shown::{Line, Style, is_terminal as stdout_is_terminal, stderr};
 use super::{environment, preferences, screen};
 
 /// How stderr may be written to.
@@ -18,7 +19,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn new(color: Color) -> Self {
-        let is_terminal = io::stderr().is_terminal();
+        let is_terminal = stderr().is_terminal();
         let dumb = is_dumb();
         let color = match usual(color) {
             Color::Always => true,
@@ -33,18 +34,17 @@ impl Terminal {
 
     /// Writes a line to stderr, above the lines that are shown. Where stderr is closed or full, the work goes on without
     /// words.
-    #[expect(
-        clippy::unused_self,
-        reason = "whoever writes to the terminal should hold it"
-    )]
     pub(crate) fn say(&self, line: &str) {
-        screen::say(line);
+        screen::say(&Line::of(line, self.color));
     }
 
     /// Shows lines at the bottom, instead of those that are shown; `compose` makes them, for so many columns.
     pub(crate) fn show(&self, compose: impl FnOnce(usize) -> Vec<String>) {
         if self.animate {
-            screen::show(compose);
+            screen::show(|columns| {
+                let lines = compose(columns);
+                lines.iter().map(|line| Line::of(line, false)).collect()
+            });
         }
     }
 
@@ -55,27 +55,22 @@ impl Terminal {
         }
     }
 
-    /// A label such as `error:`, in red where there are colours.
+    /// A label such as `error:`.
+    #[expect(clippy::unused_self, reason = "labels are said on a terminal")]
     pub(crate) fn red(&self, label: &str) -> String {
-        self.paint(label, "1;31")
+        Style::Red.on(label)
     }
 
     /// A label such as `hint:`.
+    #[expect(clippy::unused_self, reason = "labels are said on a terminal")]
     pub(crate) fn cyan(&self, label: &str) -> String {
-        self.paint(label, "1;36")
+        Style::Cyan.on(label)
     }
 
     /// A label such as `note:`.
+    #[expect(clippy::unused_self, reason = "labels are said on a terminal")]
     pub(crate) fn bold(&self, label: &str) -> String {
-        self.paint(label, "1")
-    }
-
-    fn paint(&self, label: &str, code: &str) -> String {
-        if self.color {
-            format!("\x1b[{code}m{label}\x1b[0m")
-        } else {
-            label.to_owned()
-        }
+        Style::Bold.on(label)
     }
 }
 
@@ -114,7 +109,7 @@ pub(crate) fn early(words: &[OsString]) -> Color {
 pub(crate) fn choice(color: Color) -> ColorChoice {
     match usual(color) {
         Color::Always => ColorChoice::Always,
-        Color::Auto if io::stdout().is_terminal() && !is_dumb() => ColorChoice::Always,
+        Color::Auto if stdout_is_terminal() && !is_dumb() => ColorChoice::Always,
         Color::Auto | Color::Never => ColorChoice::Never,
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,10 +21,12 @@ use stride::store::Reader;
 use super::args::Try;
 use super::error::Problem;
 use super::exit;
+use super::given::{self, Confirmed, Scope, Use};
 use super::look::printed;
 use super::request::{GivenAgain, asked, given_again};
+use super::shown::{data, lines};
 use super::terminal::{Terminal, counted, grouped};
-use super::{commands, environment, work};
+use super::{environment, work};
 
 /// How much of a request's body is shown, in bytes.
 const SHOWN: usize = 4096;
@@ -85,8 +87,7 @@ pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8
         }
     }
     terminal.say("dry run: nothing was called, and nothing was made");
-    let mut stdout = io::stdout().lock();
-    printed(out.iter().try_for_each(|line| writeln!(stdout, "{line}")))
+    printed(lines(out))
 }
 
 /// How long the rates make a run take at least. `None` where there are none.
@@ -209,7 +210,16 @@ fn subject(
     let credentials = given_again(&again, &info.call, &lookup)?;
     match info.call {
         Call::Http(request) => {
-            commands::check(&request, args.once.allow_commands)?;
+            let confirmed = Confirmed {
+                commands: args.once.allow_commands,
+                references: args.once.allow_references,
+                folder: None,
+            };
+            // The file is given here, and nothing is written.
+            let mut uses = given::uses(&request);
+            uses.retain(|used| !matches!(used, Use::Folder(_)));
+            let (base, one) = (&info.base, Scope::OneCall);
+            given::check(db, &request, base, one, || Ok(uses), confirmed)?;
             Ok((*request, credentials, here, info.settings))
         }
         Call::Program { .. } => Err(Problem::usage(
@@ -332,13 +342,14 @@ fn shown(outcome: &Outcome, terminal: &Terminal) -> Result<u8, Problem> {
             (body.unwrap_or_default(), verdict, exit::INCOMPLETE)
         }
     };
-    let mut stdout = io::stdout().lock();
+    let mut stdout = data();
     let ends = body.last().is_none_or(|byte| *byte == b'\n');
     let newline: &[u8] = if ends { b"" } else { b"\n" };
     printed(
         stdout
             .write_all(&body)
-            .and_then(|()| stdout.write_all(newline)),
+            .and_then(|()| stdout.write_all(newline))
+            .and_then(|()| stdout.flush()),
     )?;
     terminal.say(&verdict);
     Ok(code)

@@ -1,6 +1,5 @@
 //! `status --watch`: the view of a run that another process works on, read from its database.
 
-use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use super::error::Problem;
 use super::exit;
 use super::look::{printed, status};
 use super::progress::{LINE_EVERY, Late, NAMED, View};
+use super::shown::{self, is_terminal};
 use super::signals;
 use super::terminal::Terminal;
 use super::when::clock;
@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     let signals = signals::handed_over()?;
     // The view is for people. Where stdout is not in front of them, it gets lines.
-    let shows = terminal.animate && io::stdout().is_terminal();
+    let shows = terminal.animate && is_terminal();
     let cleared = Cleared(terminal);
     let mut watched: Option<Watched> = None;
     loop {
@@ -44,8 +44,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
             if shows {
                 terminal.show(|columns| watched.view.lines(columns, now));
             } else if let Some(line) = watched.line(now) {
-                let mut out = io::stdout().lock();
-                let result = writeln!(out, "{line}").and_then(|()| out.flush());
+                let result = shown::lines([line]);
                 if result.is_err() {
                     return printed(result);
                 }
@@ -59,6 +58,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     }
     drop(cleared);
     let plain = Status {
+        request: false,
         json: false,
         watch: false,
     };

@@ -13,7 +13,6 @@ use stride::settings::{Call, Request, Settings};
 use stride::store::{Filter, Lock, NewRun, Reader, Store, change_settings, note_artifact};
 
 use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Retry, Run};
-use super::commands;
 use super::descriptors::raise_descriptors;
 use super::environment;
 use super::error::Problem;
@@ -21,6 +20,7 @@ use super::events::Events;
 use super::exit;
 use super::files::{output_dir, outside, own_files, resolved, settings_file};
 use super::finish::Ended;
+use super::given::{self, Confirmed, Scope};
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
 use super::progress::Progress;
@@ -85,7 +85,6 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
             asked.without_effect.join(" ")
         ));
     }
-    commands::remember(&asked.request);
     if args.dry_run {
         let mut own = own_files(db);
         own.extend(results);
@@ -136,7 +135,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         (store, made.settings)
     } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
-        let mut store = storage::open_locked(lock, terminal)?;
+        let mut store = storage::open_locked(lock, args.once.ignore_rescue, terminal)?;
         let changed = is_changed(&store, &call, args.accept_change)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
@@ -161,6 +160,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         let settings = keep_settings(&mut store, &args.free, &args.class)?;
         (store, settings)
     };
+    given::remember(&asked.request, store.base());
     let drawn = args.sample.map(|most| store.draw(most)).transpose()?;
     let calls = Calls {
         plan: Some(plan),
@@ -173,9 +173,9 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
 
 /// `stride resume`: goes on with what is stored.
 pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
-    let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
+    let mut store = storage::open(db, args.resume.once, terminal)?;
     let left = something_left(&store);
-    let mut calls = prepare(&store, &args.resume, &args.class, left, terminal)?;
+    let mut calls = prepare(db, &store, &args.resume, &args.class, left, terminal)?;
     calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
     let (outputs, once) = (&args.resume.outputs, args.resume.once);
     work(db, store, calls, outputs, once, terminal)
@@ -199,7 +199,7 @@ pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Pro
 
 /// `stride retry`: makes failed or held jobs pending, and goes on.
 pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, Problem> {
-    let mut store = storage::open(db, args.resume.once.allow_network_fs, terminal)?;
+    let mut store = storage::open(db, args.resume.once, terminal)?;
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
     for each in &args.class {
         match each {
@@ -210,7 +210,7 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     // What would keep the run from going on is said before anything is changed.
     let calls = match args.queue_only {
         true => None,
-        false => Some(prepare(&store, &args.resume, &rules, true, terminal)?),
+        false => Some(prepare(db, &store, &args.resume, &rules, true, terminal)?),
     };
     let filter = Filter {
         classes,
@@ -248,6 +248,7 @@ struct Calls {
 
 /// Checks that a run can go on with what is given and what is at hand. Nothing is changed.
 fn prepare(
+    db: &Path,
     store: &Store,
     args: &Resume,
     classes: &[ClassRule],
@@ -265,8 +266,14 @@ fn prepare(
     }
     let plan = match call {
         Call::Http(request) if to_be_made => {
-            commands::check(&request, args.once.allow_commands)?;
             let base = store.base();
+            let confirmed = Confirmed {
+                commands: args.once.allow_commands,
+                references: args.once.allow_references,
+                folder: args.output_dir.as_deref(),
+            };
+            let uses = || given::uses_of_run(&Reader::open(store.path())?, &request);
+            given::check(db, &request, base, Scope::Run, uses, confirmed)?;
             Some(plan(&request, &settings, &credentials, args.once, base)?)
         }
         Call::Http(_) => None,

@@ -60,29 +60,32 @@ struct Text {
     error: Option<ExportError>,
 }
 
-/// A result that is damaged is an error where all of them are asked for, and is left out otherwise: it is never
-/// handed out as if it were one.
+/// Checks a result, also one that lies in a file, which is opened by this. A damaged one is an error where all of them
+/// are asked for, and is left out otherwise: it is never handed out as if it were one.
 pub(super) fn is_whole(
-    record: &Record,
+    record: &mut Record,
     selection: Selection,
     damaged: &mut Vec<FileName>,
 ) -> Result<bool, ExportError> {
-    if !record.is_damaged {
-        return Ok(true);
+    let path = &record.path;
+    let checked = match (record.is_damaged, &mut record.result) {
+        (true, _) => Err(StoreError::DamagedResult { path: path.clone() }),
+        (false, Some(result)) => result.open(path).map(|body| result.body = body),
+        (false, None) => Ok(()),
+    };
+    match checked {
+        Ok(()) => return Ok(true),
+        Err(error) if selection == Selection::Whole => return Err(error.into()),
+        Err(_) => damaged.push(record.path.clone()),
     }
-    let path = record.path.clone();
-    if selection == Selection::Whole {
-        return Err(StoreError::DamagedResult { path }.into());
-    }
-    damaged.push(path);
     Ok(false)
 }
 
 fn text(page: &Page, form: &Form<'_>, selection: Selection) -> Text {
     let mut text = Text::default();
     let mut sink = Sink::new(form.format, &mut text.bytes);
-    let written = page.each(&mut |record| {
-        if is_whole(&record, selection, &mut text.damaged)? {
+    let written = page.each(&mut |mut record| {
+        if is_whole(&mut record, selection, &mut text.damaged)? {
             sink.write(&record, form)?;
             text.jobs += 1;
         }
@@ -121,7 +124,7 @@ impl<W: Write> Out<'_, W> {
     }
 
     /// Writes a large result directly: a second copy of it would be one too many.
-    fn put_large(&mut self, record: &Record) -> Result<(), ExportError> {
+    fn put_large(&mut self, record: &mut Record) -> Result<(), ExportError> {
         if !is_whole(record, self.selection, &mut self.written.damaged)? {
             return Ok(());
         }
@@ -214,9 +217,9 @@ pub(super) fn write(
                 }
                 Ok(())
             }
-            Found::Large(record) => {
+            Found::Large(mut record) => {
                 take(&mut out, &mut under_way, 0)?;
-                out.put_large(&record)
+                out.put_large(&mut record)
             }
         })?;
         drop(pages);

@@ -217,8 +217,13 @@ fn write_failed(source: io::Error) -> ExportError {
     }
 }
 
-/// A moment as RFC 3339 has it, in UTC: `2026-01-31T23:59:59.125Z`. Takes milliseconds since 1970.
+/// The last millisecond of the year 9999, after which RFC 3339 has no more years.
+const LATEST: u64 = 253_402_300_799_999;
+
+/// A moment as RFC 3339 has it, in UTC: `2026-01-31T23:59:59.125Z`. Takes milliseconds since 1970; what is before that, or
+/// after the year 9999, is the nearest moment within.
 pub fn timestamp(milliseconds: i64) -> String {
-    let since = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0));
+    let since = u64::try_from(milliseconds).unwrap_or(0).min(LATEST);
+    let since = Duration::from_millis(since);
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }

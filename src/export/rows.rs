@@ -14,7 +14,7 @@ pub(super) fn each(
     row: &mut Each<'_>,
 ) -> Result<Written, ExportError> {
     let mut written = Written::default();
-    let mut one = |record: &Record| -> Result<(), ExportError> {
+    let mut one = |record: &mut Record| -> Result<(), ExportError> {
         if lane::is_whole(record, selection, &mut written.damaged)? {
             row(record, Content::of(record, form)?.as_ref())?;
             written.jobs += 1;
@@ -23,8 +23,8 @@ pub(super) fn each(
     };
     let wanted = form.wanted(selection);
     reader.pages(wanted, form.chosen, &mut |found| match found {
-        Found::Page(page) => page.each(&mut |record| one(&record)),
-        Found::Large(record) => one(&record),
+        Found::Page(page) => page.each(&mut |mut record| one(&mut record)),
+        Found::Large(mut record) => one(&mut record),
     })?;
     Ok(written)
 }

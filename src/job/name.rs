@@ -77,7 +77,7 @@ impl From<&str> for FileName {
 }
 
 /// Makes text from outside safe to show: control characters (C0, C1, DEL) and the characters that reorder
-/// text (Unicode's bidirectional controls) become `\u{..}`, bytes that are not UTF-8 become `\x..`.
+/// text (Unicode's bidirectional controls), and the noncharacters that programs use as marks, become `\u{..}`, bytes that are not UTF-8 become `\x..`.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -86,7 +86,9 @@ pub fn escaped(bytes: &[u8]) -> String {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if c.is_control() || is_bidi_control(c) => out.extend(c.escape_unicode()),
+                c if c.is_control() || is_bidi_control(c) || is_left_to_programs(c) => {
+                    out.extend(c.escape_unicode());
+                }
                 c => out.push(c),
             }
         }
@@ -95,6 +97,11 @@ pub fn escaped(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// Noncharacters between letters, which programs may use as marks of their own.
+fn is_left_to_programs(c: char) -> bool {
+    matches!(c, '\u{fdd0}'..='\u{fdef}')
 }
 
 /// The property Bidi_Control of Unicode 16, and the line separators.

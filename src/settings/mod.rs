@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::class::ClassRule;
 use crate::governor::{Rules, Width};
@@ -205,6 +206,19 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Returns these settings with those of `after` that are others in `before`.
+    pub fn with_changes(&self, before: &Self, after: &Self) -> Self {
+        // Each setting is a field of the stored form, so that one that is added is taken over too.
+        let fields = |settings: &Self| match serde_json::to_value(settings) {
+            Ok(Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        };
+        let (before, mut merged) = (fields(before), fields(self));
+        let changed = fields(after).into_iter();
+        merged.extend(changed.filter(|(name, value)| before.get(name) != Some(value)));
+        serde_json::from_value(Value::Object(merged)).unwrap_or_else(|_| after.clone())
+    }
+
     /// Returns true where a flag of this name was given.
     fn is_given(&self, name: &str) -> bool {
         self.given
@@ -283,6 +297,38 @@ mod tests {
                 .threads,
             Threads::Auto
         );
+    }
+
+    #[test]
+    fn only_what_was_changed_is_taken_over() {
+        let own = Settings {
+            threads: 3.into(),
+            max_calls: Some(9),
+            canary: false,
+            ..Settings::default()
+        };
+        let before = Settings::default();
+        let after = Settings {
+            rates: Rates::read(["10/s"]).unwrap(),
+            max_calls: Some(7),
+            ..before.clone()
+        };
+        let expected = Settings {
+            rates: after.rates.clone(),
+            max_calls: Some(7),
+            ..own.clone()
+        };
+        assert_eq!(own.with_changes(&before, &after), expected);
+        // What is taken away is changed too.
+        let without = Settings {
+            max_calls: None,
+            ..own.clone()
+        };
+        assert_eq!(
+            own.with_changes(&after, &before).max_calls,
+            without.max_calls
+        );
+        assert_eq!(own.with_changes(&after, &after), own);
     }
 
     #[test]

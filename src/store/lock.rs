@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::error::Result;
@@ -33,7 +34,7 @@ pub struct Holder {
 impl Holder {
     pub(super) fn show(holder: Option<&Self>) -> String {
         holder.map_or_else(String::new, |holder| {
-            let seconds = (now() - holder.since).max(0) / 1000;
+            let seconds = now().saturating_sub(holder.since).max(0) / 1000;
             let ago = crate::settings::show_duration(std::time::Duration::from_secs(
                 seconds.unsigned_abs(),
             ));
@@ -93,14 +94,19 @@ impl Lock {
             source,
         };
         let mut file = loop {
+            // A link could lead to any file, which would be locked and written to.
             let mut file = OpenOptions::new()
                 .read(true)
                 .write(true)
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
                 .open(&path)
-                .map_err(failed)?;
+                .map_err(|error| failed(not_a_link(&path, error)))?;
+            if !file.metadata().map_err(failed)?.is_file() {
+                return Err(failed(std::io::Error::other("it is not a file")));
+            }
             match file.try_lock() {
                 Ok(()) if !is_ours(&mut file).map_err(failed)? => {
                     let reason = "it is there already and is not a lock of stride's";
@@ -113,11 +119,7 @@ impl Lock {
                 Ok(()) if is_at(&file, &path) => break file,
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let mut text = String::new();
-                    let holder = file
-                        .read_to_string(&mut text)
-                        .ok()
-                        .and_then(|_| serde_json::from_str(&text).ok());
+                    let holder = holder_in(&file);
                     return Err(StoreError::Busy {
                         path: database,
                         holder,
@@ -145,8 +147,12 @@ impl Lock {
     /// The process that holds the lock on a database, as it wrote it down, if it is alive. For people only: the
     /// number may belong to another process by now.
     pub fn holder(database: &Path) -> Option<Holder> {
-        let text = fs::read_to_string(lock_file(&resolve(database).ok()?)).ok()?;
-        let holder: Holder = serde_json::from_str(&text).ok()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
+            .open(lock_file(&resolve(database).ok()?))
+            .ok()?;
+        let holder = holder_in(&file)?;
         let pid = rustix::process::Pid::from_raw(i32::try_from(holder.pid).ok()?)?;
         let lives = rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH);
         (lives && holder.host == host()).then_some(holder)
@@ -224,6 +230,27 @@ fn is_ours(file: &mut File) -> std::io::Result<bool> {
     let mut beginning = Vec::new();
     file.take(HOLDER.len() as u64).read_to_end(&mut beginning)?;
     Ok(HOLDER.starts_with(&beginning))
+}
+
+/// Reads who holds a lock, if that is what the file has in it.
+fn holder_in(file: &File) -> Option<Holder> {
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// The most that a holder's text has, in bytes.
+const LONGEST: u64 = 4096;
+
+/// Names the link where a file was not opened because it is one.
+fn not_a_link(path: &Path, error: std::io::Error) -> std::io::Error {
+    match path.is_symlink() {
+        true => std::io::Error::other("it is a symbolic link, which is not followed: remove it"),
+        false => error,
+    }
 }
 
 /// How a holder's text begins.

@@ -12,6 +12,7 @@ mod causes;
 mod chosen;
 mod connection;
 mod draw;
+mod elsewhere;
 mod error;
 mod flights;
 mod fresh;
@@ -58,7 +59,7 @@ pub use requeue::Filter;
 pub use rescue::{Rescue, Rescued};
 pub use survey::{How, Runner, Tried};
 pub use table::{Cell, TableFile};
-pub use take_in::TakenIn;
+pub use take_in::{TakenIn, Untaken};
 pub use upgrade::Watch;
 pub use verify::Verdict;
 
@@ -68,7 +69,9 @@ use crate::settings::{Call, Settings};
 use connection::{Mode, doing};
 use error::Result;
 use owner::Owner;
-use values::{path_from_sql, path_of, path_to_sql, state_from_sql, state_to_sql};
+use values::{
+    miscounted, path_from_sql, path_of, path_to_sql, shift, state_from_sql, state_to_sql,
+};
 
 /// The one writer of a run's database.
 #[derive(Debug)]
@@ -248,7 +251,10 @@ impl Store {
 
     /// The files that belong to the database and are neither input nor output of any run.
     pub fn own_files(&self) -> Vec<PathBuf> {
-        self.lock.own_files()
+        let mut own = self.lock.own_files();
+        let elsewhere = self.rescue_folders.iter();
+        own.extend(elsewhere.flat_map(|folder| rescue::files(folder, &self.path)));
+        own
     }
 
     /// The folder against which names resolve.
@@ -305,12 +311,13 @@ impl Store {
         Ok(())
     }
 
-    /// The free settings, where somebody else has changed them since this was asked last.
+    /// Puts what somebody else has changed of the stored settings, since this was asked last, over those of a runner,
+    /// which may have others of its own. `None` where nothing was changed.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
-    pub fn changed_settings(&mut self) -> Result<Option<Settings>> {
+    pub fn changed_settings(&mut self, own: &Settings) -> Result<Option<Settings>> {
         let version = connection::data_version(&self.connection)?;
         if std::mem::replace(&mut self.data_version, version) == version {
             return Ok(None);
@@ -320,8 +327,9 @@ impl Store {
         if settings == self.seen_settings {
             return Ok(None);
         }
-        self.seen_settings = settings.clone();
-        Ok(Some(settings))
+        let changed = own.with_changes(&self.seen_settings, &settings);
+        self.seen_settings = settings;
+        Ok(Some(changed))
     }
 
     fn set(&mut self, sql: &str, json: &str) -> Result<()> {

@@ -52,7 +52,7 @@ impl Store {
             spent: spent(&self.connection, now)?,
             closed_for: noted
                 .closed_until
-                .map(|until| milliseconds(until - now))
+                .map(|until| milliseconds(until.saturating_sub(now)))
                 .filter(|left| !left.is_zero()),
             found: noted.found,
             used: noted.used,
@@ -98,9 +98,10 @@ fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
             let rows = statement.query_map([now / SECOND - LONGEST_WINDOW], |row| {
                 // When in its second it was is not known: at its end. A second that is yet to come was written
                 // before the clock was put back, and counts as now.
-                let end: i64 = row.get::<_, i64>(0)? * SECOND + SECOND - 1;
+                let begin = row.get::<_, i64>(0)?.saturating_mul(SECOND);
+                let end = begin.saturating_add(SECOND - 1);
                 Ok(Spent {
-                    ago: milliseconds(now - end),
+                    ago: milliseconds(now.saturating_sub(end)),
                     cost: Cost {
                         calls: row.get(1)?,
                         bytes: row.get(2)?,

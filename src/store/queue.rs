@@ -9,7 +9,7 @@ use super::error::Result;
 use super::kept::Kept;
 use super::pace;
 use super::settle::Settler;
-use super::{Store, StoreError, now, path_from_sql};
+use super::{Store, StoreError, now, path_from_sql, shift};
 use crate::event::{Counts, Flow};
 use crate::governor::Memory;
 use crate::job::{
@@ -298,7 +298,7 @@ impl Group<'_> {
             statement.execute(params![job.0, number, self.runner, chunk, key, self.now])
         });
         recorded.map_err(doing("recording an attempt"))?;
-        self.after.shift(JobState::Pending, JobState::Running);
+        shift(&mut self.after, JobState::Pending, JobState::Running, 1)?;
         self.after.attempts += 1;
         self.spent.calls += cost.calls;
         self.spent.bytes = self.spent.bytes.saturating_add(cost.bytes);
@@ -351,7 +351,7 @@ impl Group<'_> {
     /// The attempt is not the running one ([`StoreError::Stale`]), or the database cannot be written.
     pub fn settle(&mut self, settlement: &Settlement) -> Result<JobState> {
         let state = self.settler.settle(&settlement.into(), self.now)?;
-        self.after.shift(JobState::Running, state);
+        shift(&mut self.after, JobState::Running, state, 1)?;
         self.after.in_doubt += u64::from(matches!(settlement.outcome, Outcome::InDoubt(_)));
         Ok(state)
     }
@@ -370,7 +370,7 @@ impl Group<'_> {
             .and_then(|mut statement| statement.execute(params![attempt.job.0, attempt.number]))
             .map_err(doing("giving a job up"))?;
         if moved == 1 {
-            self.after.shift(JobState::Pending, JobState::Failed);
+            shift(&mut self.after, JobState::Pending, JobState::Failed, 1)?;
         }
         Ok(moved == 1)
     }

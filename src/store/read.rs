@@ -13,7 +13,7 @@ use super::error::Result;
 use super::pace::{self, Noted};
 use super::page::{self, Page, RECORD};
 use super::requeue::Filter;
-use super::{StoreError, causes, lock};
+use super::{StoreError, causes, lock, miscounted};
 use crate::event::Counts;
 use crate::job::{Body, Class, FileName, JobState};
 use crate::settings::{Call, Settings};
@@ -97,22 +97,23 @@ pub struct Stored {
     pub media_type: Option<String>,
     /// The headers, as a JSON object from lower-case name to value, where they were kept.
     pub headers: Option<String>,
-    /// The body as received; empty where it lies in a file.
+    /// The body as received; empty where it lies in a file that was not opened.
     pub body: Body,
     /// The file that it lies in.
     pub file: Option<Filed>,
 }
 
 impl Stored {
-    /// Its body, wherever it lies; `job` is whose it is.
+    /// Its body, wherever it lies; `job` is whose it is. A file is checked when it is opened first; a body that was put
+    /// in its place is taken as it is.
     ///
     /// # Errors
     ///
     /// The file that it lies in is not there, or is not what was recorded.
     pub fn open(&self, job: &FileName) -> Result<Body> {
         match &self.file {
-            Some(file) => file.open_for(job),
-            None => Ok(self.body.clone()),
+            Some(file) if self.body.path().is_none() => file.open_for(job),
+            _ => Ok(self.body.clone()),
         }
     }
 }
@@ -363,8 +364,10 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
         })
     });
     let counts = counts.map_err(doing("reading the counts"))?;
+    let states = JobState::ALL.map(|state| counts.of(state));
+    let total = states.into_iter().try_fold(0, u64::checked_add);
     Ok(Counts {
-        total: JobState::ALL.map(|state| counts.of(state)).iter().sum(),
+        total: total.ok_or_else(miscounted)?,
         ..counts
     })
 }

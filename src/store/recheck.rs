@@ -6,7 +6,7 @@ use super::body::{Filed, Inserted, Table, fill};
 use super::connection::{self, doing};
 use super::error::Result;
 use super::queue::save_counts;
-use super::{Reader, Store, StoreError, path_from_sql, to_json};
+use super::{Reader, Store, StoreError, path_from_sql, shift, to_json};
 use crate::job::{Body, Failure, FileName, JobState};
 use crate::settings::Call;
 
@@ -94,11 +94,11 @@ impl Store {
             match (answer.is_result, judge(&answer)?) {
                 (true, Some(failure)) => {
                     refuse(&transaction, &answer, &failure)?;
-                    counts.shift(JobState::Done, JobState::Failed);
+                    shift(&mut counts, JobState::Done, JobState::Failed, 1)?;
                 }
                 (false, None) => {
                     accept(&transaction, &answer)?;
-                    counts.shift(JobState::Failed, JobState::Done);
+                    shift(&mut counts, JobState::Failed, JobState::Done, 1)?;
                 }
                 (true, None) | (false, Some(_)) => {}
             }

@@ -9,7 +9,7 @@ use super::error::Result;
 use super::pace::forget_spent;
 use super::queue::{Settlement, save_counts};
 use super::settle::Settler;
-use super::{Store, lock, now, path_from_sql};
+use super::{Store, lock, now, path_from_sql, shift};
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
 use crate::retry::{Record, RetryPolicy};
 
@@ -50,10 +50,8 @@ impl Store {
                 next,
                 record,
             };
-            counts.shift(
-                JobState::Running,
-                settler.settle(&(&settlement).into(), now)?,
-            );
+            let state = settler.settle(&(&settlement).into(), now)?;
+            shift(&mut counts, JobState::Running, state, 1)?;
             counts.in_doubt += 1;
             counts.in_doubt_recovered += 1;
             recovered.in_doubt.push(path);

@@ -6,7 +6,7 @@ use super::causes::{self, FAILURE};
 use super::connection::doing;
 use super::error::Result;
 use super::queue::save_counts;
-use super::{Store, state_to_sql};
+use super::{Store, shift, state_to_sql};
 use crate::job::{Class, JobState};
 
 /// Which failed or held jobs are meant. What is left empty does not restrict.
@@ -87,8 +87,7 @@ impl Store {
         let moved = transaction
             .execute(&sql, &values[..])
             .map_err(doing("making jobs pending"))? as u64;
-        *counts.of_mut(from) -= moved;
-        counts.pending += moved;
+        shift(&mut counts, from, JobState::Pending, moved)?;
         save_counts(&transaction, &counts)?;
         super::owner::commit(transaction, "making jobs pending")?;
         self.counts = counts;

@@ -1,11 +1,11 @@
 //! Taking in what an earlier runner saved and could not record.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use rustix::fs::OFlags;
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ use super::queue::save_counts;
 use super::recover::CRASHED;
 use super::rescue::{self, Header, Line};
 use super::settle::Settler;
-use super::{Reader, Store, now, path_from_sql, state_from_sql};
+use super::{Reader, Store, miscounted, now, path_from_sql, shift, state_from_sql};
 use crate::event::Counts;
 use crate::job::{FileName, IdempotencyKey, JobId, JobState};
 
@@ -66,7 +66,7 @@ impl Store {
     }
 
     fn take_in_file(&mut self, file: PathBuf) -> Result<Option<TakenIn>> {
-        let Some(mut reader) = of_run(&file, &self.uuid) else {
+        let Ok(Some(mut reader)) = of_run(&file, &self.uuid, Users::of(&self.path)) else {
             return Ok(None);
         };
         let mut line = String::new();
@@ -114,15 +114,84 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn rescue_files(&self, folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
-        let uuid: [u8; 16] = self
-            .connection()
-            .query_row("SELECT uuid FROM run", [], |row| row.get(0))
-            .map_err(doing("reading the run"))?;
+        let uuid = uuid(self.connection())?;
         let files = folders
             .iter()
             .flat_map(|folder| waiting(folder, self.path()));
-        Ok(files.filter(|file| of_run(file, &uuid).is_some()).collect())
+        let users = Users::of(self.path());
+        let is_ours = |file: &PathBuf| matches!(of_run(file, &uuid, users), Ok(Some(_)));
+        Ok(files.filter(is_ours).collect())
     }
+
+    /// Finds saved answers in these folders that the next runner of this run cannot take in.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn untaken(&self, folders: &[PathBuf]) -> Result<Vec<Untaken>> {
+        untaken(self.connection(), self.path(), folders)
+    }
+}
+
+/// Saved answers that cannot be taken in: a file of them, or a folder that may have some.
+#[derive(Debug)]
+pub struct Untaken {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why not.
+    pub reason: io::Error,
+}
+
+impl Store {
+    /// Finds answers of this run that were saved and that [`Store::take_in`] cannot take in. Their files would be called
+    /// again. To be asked before a runner begins.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn untaken(&self) -> Result<Vec<Untaken>> {
+        untaken(&self.connection, &self.path, &self.rescue_folders)
+    }
+}
+
+fn untaken(connection: &Connection, database: &Path, folders: &[PathBuf]) -> Result<Vec<Untaken>> {
+    let (uuid, users) = (uuid(connection)?, Users::of(database));
+    let mut found = Vec::new();
+    for folder in folders {
+        if let Err(reason) = fs::read_dir(folder)
+            && !matches!(
+                reason.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory
+            )
+            && is_unclean(connection)?
+        {
+            let path = folder.clone();
+            found.push(Untaken { path, reason });
+        }
+        for path in waiting(folder, database) {
+            match of_run(&path, &uuid, users) {
+                Err(reason) if reason.kind() != ErrorKind::NotFound => {
+                    found.push(Untaken { path, reason });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the last runner has not noted its end, as none can that has had to save answers.
+fn is_unclean(connection: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM runner WHERE ended IS NULL)";
+    connection
+        .query_row(sql, [], |row| row.get(0))
+        .map_err(doing("looking how the last runner ended"))
+}
+
+fn uuid(connection: &Connection) -> Result<[u8; 16]> {
+    connection
+        .query_row("SELECT uuid FROM run", [], |row| row.get(0))
+        .map_err(doing("reading the run"))
 }
 
 /// The rescue files that nobody has taken in.
@@ -131,28 +200,71 @@ fn waiting(folder: &Path, database: &Path) -> impl Iterator<Item = PathBuf> + us
     files.filter(|file| file.extension() == Some(rescue::SUFFIX.as_ref()))
 }
 
-/// Opens a rescue file behind its header, if it is this run's. One that is not ours to read, or another run's, is
-/// nobody's business here.
-fn of_run(file: &Path, uuid: &[u8; 16]) -> Option<BufReader<File>> {
-    let mut reader = open(file).ok()?;
+/// Opens a rescue file behind its header; `None` where it is another run's, or has no answer in it.
+fn of_run(file: &Path, uuid: &[u8; 16], users: Users) -> io::Result<Option<BufReader<File>>> {
+    let Some(mut reader) = open(file, users)? else {
+        return Ok(None);
+    };
     let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let header: Header = serde_json::from_str(&line).ok()?;
-    (header == Header::of(uuid)).then_some(reader)
+    reader.by_ref().take(HEADER).read_line(&mut line)?;
+    if !line.ends_with('\n') && line.len() < HEADER as usize {
+        // It was cut short before there was any answer.
+        return Ok(None);
+    }
+    let wrong = |reason| io::Error::new(ErrorKind::InvalidData, reason);
+    let header: Header =
+        serde_json::from_str(&line).map_err(|_| wrong("its first line does not name a run"))?;
+    let ours = Header::of(uuid);
+    match (header.run == ours.run, header == ours) {
+        (false, _) => Ok(None),
+        (true, true) => Ok(Some(reader)),
+        (true, false) => Err(wrong("another version of stride wrote it")),
+    }
 }
 
-/// Opens a file if it is one that only this user can have written.
-fn open(path: &Path) -> io::Result<BufReader<File>> {
+/// The most that the first line of a rescue file has, in bytes.
+const HEADER: u64 = 4096;
+
+/// The users whose rescue files are taken in: whoever can write the database can put any answer into it anyway.
+#[derive(Debug, Clone, Copy)]
+struct Users([u32; 2]);
+
+impl Users {
+    fn of(database: &Path) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        Self([own, fs::metadata(database).map_or(own, |meta| meta.uid())])
+    }
+}
+
+/// Opens a file if it is one that only these users can have written. A file of somebody else proves nothing in a folder
+/// that everybody can write to, and is passed over.
+fn open(path: &Path, users: Users) -> io::Result<Option<BufReader<File>>> {
+    let denied = |reason| io::Error::new(ErrorKind::PermissionDenied, reason);
+    let named = path.symlink_metadata()?;
+    // What root has written, root has left there.
+    let is_known = users.0.contains(&named.uid()) || named.uid() == 0;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    if !is_known && fs::metadata(folder)?.mode() & 0o002 != 0 {
+        return Ok(None);
+    }
+    if named.is_symlink() {
+        return Err(denied("it is a symbolic link, which is not followed"));
+    }
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
         .open(path)?;
     let meta = file.metadata()?;
-    let ours = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0;
-    match meta.is_file() && ours {
-        true => Ok(BufReader::new(file)),
-        false => Err(io::ErrorKind::PermissionDenied.into()),
+    if !meta.is_file() {
+        return Err(denied("it is not a file"));
     }
+    if !users.0.contains(&meta.uid()) {
+        return Err(denied("it belongs to another user"));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err(denied("other users may write to it"));
+    }
+    Ok(Some(BufReader::new(file)))
 }
 
 fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Result<Became> {
@@ -206,7 +318,7 @@ fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Re
         Settler::new(transaction).settle(ended, now())
     });
     if let Ok(Ok(state)) = settled {
-        after.shift(JobState::Running, state);
+        shift(&mut after, JobState::Running, state, 1)?;
         after.in_doubt += u64::from(line.outcome == "in_doubt");
         *counts = after;
         let done = transaction.execute_batch("RELEASE line");
@@ -238,9 +350,11 @@ fn reopen(
             )
         })
         .map_err(doing("recording what was saved"))?;
-    counts.shift(found.state, JobState::Running);
-    counts.in_doubt -= 1;
-    counts.in_doubt_recovered -= u64::from(found.kind.as_deref() == Some(CRASHED));
+    shift(counts, found.state, JobState::Running, 1)?;
+    let crashed = u64::from(found.kind.as_deref() == Some(CRASHED));
+    let less = |counted: u64, by| counted.checked_sub(by).ok_or_else(miscounted);
+    counts.in_doubt = less(counts.in_doubt, 1)?;
+    counts.in_doubt_recovered = less(counts.in_doubt_recovered, crashed)?;
     Ok(())
 }
 

@@ -3,6 +3,9 @@
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
+use super::StoreError;
+use super::error::Result;
+use crate::event::Counts;
 use crate::job::{FileName, JobState};
 
 /// Names are stored as text where they are UTF-8, so that people can read them, and as a blob where not.
@@ -41,4 +44,21 @@ pub(super) fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
         .ok()
         .and_then(|code| JobState::ALL.get(code).copied());
     state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
+}
+
+/// Moves jobs from one state to another in the counts.
+///
+/// # Errors
+///
+/// The counts cannot be right.
+pub(super) fn shift(counts: &mut Counts, from: JobState, to: JobState, jobs: u64) -> Result<()> {
+    counts.shift(from, to, jobs).ok_or_else(miscounted)
+}
+
+/// Returns the error of counts that cannot be right.
+pub(super) fn miscounted() -> StoreError {
+    StoreError::Damaged {
+        doing: "changing the counts",
+        source: "they are not those of the jobs there are".into(),
+    }
 }

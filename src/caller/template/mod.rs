@@ -163,7 +163,7 @@ impl Template {
     }
 
     /// Whether it is the path of the job's own file.
-    pub(super) fn is_path(&self) -> bool {
+    pub fn is_path(&self) -> bool {
         matches!(
             self.0.as_slice(),
             [Part::Inserted(Inserted::Field(Field::Path), _)]

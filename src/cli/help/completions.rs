@@ -1,12 +1,13 @@
 //! `stride completions`: what makes a shell complete the commands, their flags and their values.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::{Args as ClapArgs, ColorChoice, ValueEnum};
 use clap_complete::Shell;
 
 use super::super::error::Problem;
 use super::super::look::printed;
+use super::super::shown::data;
 
 /// `stride completions`.
 #[derive(Debug, ClapArgs)]
@@ -42,6 +43,6 @@ pub(crate) fn completions(args: &Completions) -> Result<u8, Problem> {
         "stride",
         &mut script,
     );
-    let mut out = io::stdout().lock();
+    let mut out = data();
     printed(out.write_all(&script).and_then(|()| out.flush()))
 }

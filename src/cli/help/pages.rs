@@ -12,6 +12,7 @@ use stride::job::FileName;
 use super::super::error::Problem;
 use super::super::exit;
 use super::super::look::printed;
+use super::super::shown::data;
 use super::texts::{EXITS, FILES, PREFERENCES, TEXTS, Text, VARIABLES};
 
 /// `stride man`.
@@ -38,7 +39,7 @@ pub(crate) fn man(args: &Man) -> Result<u8, Problem> {
     let Some(folder) = &args.output else {
         let name = args.command.as_deref().unwrap_or_default();
         let page = page(&top, name).map_err(|error| Problem::of(exit::ERROR, &error))?;
-        let mut out = io::stdout().lock();
+        let mut out = data();
         return printed(out.write_all(&page).and_then(|()| out.flush()));
     };
     write_all(&top, folder).map_err(|error| {

@@ -303,7 +303,7 @@ mod tests {
         ] {
             let told = told(line);
             assert!(told.contains(&format!("{error:?}")), "{told}");
-            assert!(told.contains(&format!("[{hint:?}]")), "{told}");
+            assert!(told.contains(&format!("[(Hint, {hint:?})]")), "{told}");
         }
     }
 

@@ -202,6 +202,21 @@ impl Preferences {
     }
 }
 
+/// Returns what the user's own settings say of the end of every run, and of files that are written meanwhile.
+///
+/// # Errors
+///
+/// As [`prefer`].
+pub(crate) fn at_end(db: &Path) -> Result<Vec<String>, Problem> {
+    let names = ["events", "on-finish", "on-finish-url"];
+    let found = Preferences::find(db)?;
+    let told = found.chosen(|name| names.contains(&name)).map(|found| {
+        let value = escaped(found.values.join(", ").as_bytes());
+        format!("{} = {value} ({})", found.name, found.origin)
+    });
+    Ok(told.collect())
+}
+
 /// The settings that a run remembers, by their flags' names.
 fn remembered() -> BTreeSet<String> {
     let command = Free::augment_args(Command::new("settings"));

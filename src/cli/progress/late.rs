@@ -60,7 +60,7 @@ impl Late {
         match (self.paused_since, paused) {
             (None, true) => self.paused_since = Some(now),
             (Some(since), false) => {
-                self.paused += (now - since).max(0);
+                self.paused += now.saturating_sub(since).max(0);
                 self.paused_since = None;
             }
             _ => {}

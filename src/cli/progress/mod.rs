@@ -71,7 +71,7 @@ impl Progress {
                 recovered, counts, ..
             } => self.start(recovered, counts),
             Event::Claimed { path, attempt, .. } => {
-                counts.shift(JobState::Pending, JobState::Running);
+                let _ = counts.shift(JobState::Pending, JobState::Running, 1);
                 counts.attempts += 1;
                 self.view.late.begun(now);
                 if self.shows {
@@ -81,7 +81,9 @@ impl Progress {
             Event::Settled(settled) => self.settled(settled, now),
             Event::Gate(shut) => self.gate(shut.as_ref(), now),
             Event::Flow(flow) => self.flow(flow, now),
-            Event::GaveUp { .. } => counts.shift(JobState::Pending, JobState::Failed),
+            Event::GaveUp { .. } => {
+                let _ = counts.shift(JobState::Pending, JobState::Failed, 1);
+            }
             Event::PutLast(path) => self.say(&format!(
                 "refused again and again while others were accepted: {path}; it is called last"
             )),
@@ -142,7 +144,8 @@ impl Progress {
 
     fn settled(&mut self, settled: &Settled, now: i64) {
         let counts = &mut self.view.counts;
-        counts.shift(JobState::Running, settled.state);
+        // The store refuses wrong counts before it tells of them.
+        let _ = counts.shift(JobState::Running, settled.state, 1);
         counts.in_doubt += u64::from(settled.outcome == "in_doubt");
         let is_last = settled.state != JobState::Pending;
         self.view.late.ended(is_last, settled.took, now);

@@ -59,9 +59,9 @@ impl View {
         lines.extend(fill(&self.flow(now), columns));
         lines.extend(fill(&self.about, columns));
         if self.is_ending() {
-            let slow = |(_, began): &&(FileName, i64)| now - began >= SLOW;
+            let slow = |(_, began): &&(FileName, i64)| now.saturating_sub(*began) >= SLOW;
             for (name, began) in self.slowest.iter().filter(slow) {
-                let time = format!("  {}  ", whole(now - began));
+                let time = format!("  {}  ", whole(now.saturating_sub(*began)));
                 let room = columns.saturating_sub(width(&time));
                 lines.push(format!("{time}{}", cut_front(&name.to_string(), room)));
             }
@@ -143,7 +143,10 @@ impl View {
         if let Some((why, until)) = self.gate {
             words.push(why::said(&(why, self.moment(&why, until))));
             words.push(match until > now {
-                true => format!("next try in {}", whole(until - now + 999)),
+                true => format!(
+                    "next try in {}",
+                    whole(until.saturating_sub(now).saturating_add(999))
+                ),
                 false => "trying".to_owned(),
             });
         }
@@ -202,7 +205,8 @@ impl View {
         let Counts {
             pending, running, ..
         } = self.counts;
-        let until = |moment: i64| Duration::from_millis((moment - now).max(0).unsigned_abs());
+        let until =
+            |moment: i64| Duration::from_millis(moment.saturating_sub(now).max(0).unsigned_abs());
         if pending + running == 0 {
             return Some(Duration::ZERO);
         }

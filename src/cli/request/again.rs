@@ -104,17 +104,16 @@ pub(crate) fn given_again(
 
 /// The difference between two requests, two lines each, as an error that says how to go on.
 pub(crate) fn refuse_change(differences: &[Difference], done: u64) -> Problem {
-    let mut error = format!(
+    let mut problem = Problem::usage(format!(
         "the request is not the one that this run was made with ({} done under it)",
         counted(done, "file")
-    );
+    ));
     for Difference { old, new } in differences {
-        let line =
-            |sign, text: &str| format!("\n  {sign} {}", stride::job::escaped(text.as_bytes()));
-        error.push_str(&line('-', old));
-        error.push_str(&line('+', new));
+        problem = problem
+            .line(format!("  - {old}"))
+            .line(format!("  + {new}"));
     }
-    Problem::usage(error)
+    problem
         .note("nothing was changed")
         .hint("give the old request, add --accept-change to go on with the new one, or make another run with --db FILE")
 }

@@ -7,7 +7,7 @@ use crate::engine::clock;
 use crate::engine::teller::flow;
 use crate::event::Storage;
 use crate::governor::Why;
-use crate::settings::{Settings, Threads};
+use crate::settings::Threads;
 use crate::store::StoreError;
 
 /// How large the log beside the database may become before it is worth a word, in bytes: a reader that never leaves
@@ -111,13 +111,8 @@ impl Writer<'_> {
     /// Takes over settings that somebody has changed meanwhile.
     fn look_at_settings(&mut self) -> Result<(), StoreError> {
         let now = self.looked;
-        let Some(settings) = self.store.changed_settings()? else {
+        let Some(settings) = self.store.changed_settings(&self.settings)? else {
             return Ok(());
-        };
-        // What an invocation alone decides stays as it was.
-        let settings = Settings {
-            canary: self.settings.canary,
-            ..settings
         };
         let spent = self.store.spent()?;
         let jobs = self.store.counts().total;

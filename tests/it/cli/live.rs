@@ -2,11 +2,21 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use stride::Run;
+use stride::caller::FnCaller;
+use stride::engine::Stop;
+use stride::event::Event;
+use stride::job::{Answer, Class, Failure, Job};
+use stride::settings::{Settings, Threads};
+use stride::store::Reader;
+
 use super::{Place, until};
-use crate::support::{FakeApi, Gate, Reply, within_limit};
+use crate::support::{FakeApi, Gate, LIMIT, Reply, within_limit};
 
 /// A service that answers for the bystander and two files more, and for others when the gate is open.
 fn held() -> (FakeApi, Gate) {
@@ -152,4 +162,70 @@ fn whoever_watches_is_gone_at_a_signal() {
         run.end().expect(0);
         assert_eq!(place.bystander(), bystander);
     }
+}
+
+/// A program's settings are its own: it takes over what was set, and nothing else.
+#[test]
+fn row_132_set_changes_nothing_else_of_a_programs_run() {
+    let place = Place::new();
+    let mut run = Run::open(place.at("stride.db"), "a test").unwrap();
+    run.add(["bystander.txt"]).unwrap();
+    let own = Settings {
+        threads: Threads::Fixed(1),
+        retries: 0,
+        retry_delay: Duration::ZERO,
+        max_outage: Duration::from_secs(1_234),
+        ..Settings::default()
+    };
+    let well = |_: &Job| Ok(Answer::json("1"));
+    run.process(&own, well).unwrap();
+    let bystander = place.bystander();
+    run.add(["a", "b", "c"]).unwrap();
+    let (gate, (calling, called)) = (Gate::default(), channel());
+    let wait = gate.clone();
+    let call = move |job: &Job| {
+        let _ = calling.send(());
+        wait.wait();
+        match job.path.as_bytes() {
+            b"a" => Ok(Answer::json("1")),
+            _ => Err(Failure::new(Class::Transient, "tried", "once is enough")),
+        }
+    };
+    let mut make = move || Ok(FnCaller(call.clone()).into());
+    let (changing, changed) = channel();
+    let mut changes = Vec::new();
+    let outline = std::thread::scope(|scope| {
+        let (place, gate) = (&place, &gate);
+        scope.spawn(move || {
+            called.recv().unwrap();
+            // The usual number of threads, which is not that of this program.
+            let ran = place.stride(&["set", "-j", "8"]);
+            let told = changed.recv_timeout(LIMIT);
+            gate.open();
+            ran.expect(0).says("changed");
+            told.unwrap();
+        });
+        let mut on_event = |event: &Event| {
+            if let Event::Changed(settings) = event {
+                changes.push(settings.clone());
+                let _ = changing.send(());
+            }
+        };
+        run.process_with(&own, &mut make, &Stop::new(), &mut on_event)
+    });
+    let counts = outline.unwrap().counts;
+    assert_eq!((counts.done, counts.failed, counts.attempts), (2, 2, 4));
+    let after = Settings {
+        threads: Threads::Fixed(8),
+        given: changes[0].given.clone(),
+        ..own
+    };
+    assert_eq!(*changes[0], after);
+    drop(run);
+    let stored = Reader::open(&place.at("stride.db"))
+        .unwrap()
+        .info()
+        .unwrap();
+    assert_eq!(stored.settings, after);
+    assert_eq!(place.bystander(), bystander);
 }

@@ -293,8 +293,7 @@ fn a_file_that_is_missing_or_changed_is_named() {
     }
     let before = place.sql("SELECT * FROM result");
     for words in [
-        &["export", "--extract", "."][..],
-        &["recheck", "--success", ".n"],
+        &["recheck", "--success", ".n"][..],
         &["recheck", "--success", ".n", "--apply"],
     ] {
         place
@@ -304,13 +303,63 @@ fn a_file_that_is_missing_or_changed_is_named() {
             .says("stride verify");
     }
     assert_eq!(place.sql("SELECT * FROM result"), before);
-    // Where they are can be said all the same.
-    place.stride(&["export"]).expect(0);
     fs::write(&data, whole).unwrap();
     place
         .stride(&["recheck", "--success", ".n"])
         .expect(1)
         .says(text.to_str().unwrap());
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_128_an_export_insists_on_each_result_in_a_file() {
+    let api = FakeApi::start(answer);
+    let names = ["data", "text", "speech", "image"];
+    let (place, url, bystander) = place(&api, &names);
+    place.stride(&words(&url, &names)).expect(0);
+    let [data, text, speech] = ["data", "text", "speech"].map(|name| file(&place, name));
+    fs::remove_file(&data).unwrap();
+    fs::write(&text, "longer words").unwrap();
+    let mut changed = AUDIO.to_vec();
+    changed[0] ^= 1;
+    fs::write(&speech, changed).unwrap();
+    for (format, target) in [
+        ("json", "a.json"),
+        ("jsonl", "a.jsonl"),
+        ("csv", "a.csv"),
+        ("parquet", "a.parquet"),
+        ("sqlite", "a.sqlite"),
+        ("dir", "answers"),
+    ] {
+        for extract in [&[][..], &["--extract", "."]] {
+            let export = ["export", "--format", format, "-o", target];
+            let export = [&export[..], extract].concat();
+            place
+                .stride(&export)
+                .expect(3)
+                .says("the result of data")
+                .says(data.to_str().unwrap())
+                .says("--partial")
+                .says("stride verify");
+            assert!(!place.at(target).exists(), "{format}");
+            let partial = [&export[..], &["--partial"]].concat();
+            let ran = place.stride(&partial).expect(3);
+            let ran = ran.says("wrote 2 results").says("3 results left out");
+            for name in ["data", "text", "speech"] {
+                assert!(ran.stderr.contains(name), "{}", ran.stderr);
+            }
+            match place.at(target).is_dir() {
+                true => fs::remove_dir_all(place.at(target)).unwrap(),
+                false => fs::remove_file(place.at(target)).unwrap(),
+            }
+        }
+        // A stream says it too, and has no damaged result.
+        if !matches!(format, "sqlite" | "dir") {
+            place.stride(&["export", "--format", format]).expect(3);
+            let stream = place.stride(&["export", "--format", format, "--all"]);
+            stream.expect(3).says("left out");
+        }
+    }
     assert_eq!(place.bystander(), bystander);
 }
 

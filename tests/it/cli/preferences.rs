@@ -367,6 +367,7 @@ fn what_is_not_understood_is_named_and_nothing_is_changed() {
     assert_eq!(
         names,
         [
+            ".home",
             "bystander.txt",
             "stride.db",
             "stride.db.lock",

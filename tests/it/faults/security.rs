@@ -188,7 +188,7 @@ fn row_103_a_command_in_a_database_from_somebody_else_is_not_run() {
         Some(0)
     );
     assert_eq!(at(&mine, &["try", "texts/0001"]).0, Some(0));
-    let known = fs::read_to_string(mine.path().join(".local/state/stride/commands")).unwrap();
+    let known = fs::read_to_string(mine.path().join(".local/state/stride/requests")).unwrap();
     assert!(!known.contains("echo"), "{known}");
 }
 

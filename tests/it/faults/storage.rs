@@ -12,10 +12,10 @@ use crate::support::{FakeApi, Gate, Reply};
 const FILES: usize = 6;
 
 /// A run with three calls in flight, which end when the gate is opened.
-struct Scene {
+pub(super) struct Scene {
     gate: Gate,
-    api: FakeApi,
-    place: Place,
+    pub(super) api: FakeApi,
+    pub(super) place: Place,
     url: String,
     bystander: Vec<Vec<String>>,
 }
@@ -37,6 +37,25 @@ impl Scene {
         }
     }
 
+    /// A run whose three calls in flight were saved in a rescue file.
+    pub(super) fn saved() -> Self {
+        let scene = Self::new();
+        let running = scene.begin();
+        let files = ["stride.db", "stride.db-wal", "stride.db-shm"];
+        let elsewhere = scene.place.at("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        for name in files {
+            fs::rename(scene.place.at(name), elsewhere.join(name)).unwrap();
+        }
+        scene.gate.open();
+        running.end().expect(6);
+        scene.expect_saved(3);
+        for name in files {
+            fs::rename(elsewhere.join(name), scene.place.at(name)).unwrap();
+        }
+        scene
+    }
+
     fn begin(&self) -> Running {
         let running = self.place.begin(&run(&self.url, &["-j", "3"]));
         self.api.wait_for(5);
@@ -44,7 +63,7 @@ impl Scene {
     }
 
     /// The rescue files in the user's own folder.
-    fn rescued(&self) -> Vec<PathBuf> {
+    pub(super) fn rescued(&self) -> Vec<PathBuf> {
         let folder = self.place.at(".home/.local/state/stride/rescue");
         let entries = fs::read_dir(folder).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
@@ -64,7 +83,7 @@ impl Scene {
 
     /// Goes on, and checks that everything is done after one call a file.
     #[track_caller]
-    fn expect_complete(&self, ran: Ran) {
+    pub(super) fn expect_complete(&self, ran: Ran) {
         let ran = ran.expect(0);
         assert!(self.rescued().is_empty(), "{}", ran.stderr);
         counts(

@@ -95,8 +95,8 @@ fn a_refused_job_is_given_up_only_while_it_is_pending_after_that_attempt() {
 #[test]
 fn settings_can_be_changed_beside_a_runner_which_finds_out_once() {
     let fixture = Fixture::numbered(1);
-    let mut store = fixture.open();
-    assert_eq!(store.changed_settings().unwrap(), None);
+    let (mut store, own) = (fixture.open(), Settings::default());
+    assert_eq!(store.changed_settings(&own).unwrap(), None);
     let changed = change_settings(&fixture.database, |settings| {
         Ok::<_, StoreError>(Settings {
             retries: 9,
@@ -106,15 +106,15 @@ fn settings_can_be_changed_beside_a_runner_which_finds_out_once() {
     assert_eq!(changed.unwrap().retries, 9);
     assert_eq!(
         store
-            .changed_settings()
+            .changed_settings(&own)
             .unwrap()
             .map(|settings| settings.retries),
         Some(9)
     );
-    assert_eq!(store.changed_settings().unwrap(), None);
+    assert_eq!(store.changed_settings(&own).unwrap(), None);
     // Whatever else is noted beside a runner leaves its settings alone.
     stride::store::note_artifact(&fixture.database, &fixture.at("export.json"));
-    assert_eq!(store.changed_settings().unwrap(), None);
+    assert_eq!(store.changed_settings(&own).unwrap(), None);
 }
 
 #[test]

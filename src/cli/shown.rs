@@ -1,0 +1,210 @@
+//! The last step of everything that people read. Whatever a message is made of, no character of it acts on the terminal:
+//! a string reaches the screen as a [`Line`] alone, and stdout through [`lines`] or [`data`] alone.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::process::Stdio;
+
+use stride::job::escaped;
+
+/// How a label looks. Each style is a mark in the text until the line is written, and so is its end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Style {
+    Red,
+    Cyan,
+    Bold,
+}
+
+impl Style {
+    /// The mark: a code point that Unicode leaves to programs and that no text has (noncharacters, section 23.7). At
+    /// worst, data makes a word bold with it.
+    const fn mark(self) -> char {
+        match self {
+            Self::Red => '\u{fdd0}',
+            Self::Cyan => '\u{fdd1}',
+            Self::Bold => '\u{fdd2}',
+        }
+    }
+
+    /// Marks a label.
+    pub(crate) fn on(self, label: &str) -> String {
+        format!("{}{label}{END}", self.mark())
+    }
+}
+
+const END: char = '\u{fdd3}';
+
+/// The control sequence that a mark stands for.
+fn sequence(mark: char) -> Option<&'static str> {
+    Some(match mark {
+        '\u{fdd0}' => "\x1b[1;31m",
+        '\u{fdd1}' => "\x1b[1;36m",
+        '\u{fdd2}' => "\x1b[1m",
+        END => "\x1b[0m",
+        _ => return None,
+    })
+}
+
+/// A line for a terminal: of control characters it has only those of its own styles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line(String);
+
+impl Line {
+    /// Escapes a text, line ends too, and puts its styles in where there are `colors`.
+    pub(crate) fn of(text: &str, colors: bool) -> Self {
+        let mut out = String::with_capacity(text.len());
+        for part in text.split_inclusive(|char| sequence(char).is_some()) {
+            let mark = part.chars().next_back().and_then(sequence);
+            let words = match mark {
+                Some(_) => part.strip_suffix(|_| true).unwrap_or_default(),
+                None => part,
+            };
+            out.push_str(&escaped(words.as_bytes()));
+            out.push_str(mark.filter(|_| colors).unwrap_or_default());
+        }
+        Self(out)
+    }
+
+    /// The line, to be written as it is.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether stdout is a terminal.
+pub(crate) fn is_terminal() -> bool {
+    stdout().is_terminal()
+}
+
+/// Writes lines for people to stdout. A line end within one is shown and not obeyed.
+///
+/// # Errors
+///
+/// They cannot be written.
+pub(crate) fn lines<L: AsRef<str>>(lines: impl IntoIterator<Item = L>) -> io::Result<()> {
+    let mut out = BufWriter::new(stdout().lock());
+    for line in lines {
+        writeln!(out, "{}", Line::of(line.as_ref(), false).as_str())?;
+    }
+    out.flush()
+}
+
+/// Returns stdout for data. Other programs get every byte as it is; a person in front of a terminal sees control
+/// characters, and the terminal does not obey them.
+pub(crate) fn data() -> Box<dyn Write> {
+    let out = stdout().lock();
+    match out.is_terminal() {
+        true => Box::new(Escaping::new(out)),
+        false => Box::new(BufWriter::new(out)),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn stdout() -> io::Stdout {
+    io::stdout()
+}
+
+/// Returns stderr, for lines that are made already.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub(crate) fn stderr() -> io::Stderr {
+    io::stderr()
+}
+
+/// Lets a program that the user has named write to stderr by itself.
+pub(crate) fn stderr_of_child() -> Stdio {
+    let own = stderr().as_fd().try_clone_to_owned();
+    own.map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
+/// Escapes control characters on their way, but for line ends and tabs.
+struct Escaping<W> {
+    to: W,
+    /// The beginning of a character whose rest has not come yet.
+    begun: Vec<u8>,
+}
+
+impl<W: Write> Escaping<W> {
+    fn new(to: W) -> Self {
+        let begun = Vec::new();
+        Self { to, begun }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let pieces = bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\t'));
+        for piece in pieces {
+            let (words, end) = match piece.split_last() {
+                Some((end @ (b'\n' | b'\t'), words)) => (words, std::slice::from_ref(end)),
+                _ => (piece, &[][..]),
+            };
+            self.to.write_all(escaped(words).as_bytes())?;
+            self.to.write_all(end)?;
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Escaping<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = std::mem::take(&mut self.begun);
+        all.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&all) {
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            // What is wrong in the middle is escaped, and nothing is waited for.
+            _ => all.len(),
+        };
+        self.begun = all.split_off(whole);
+        self.put(&all)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn acts(char: char) -> bool {
+        escaped(char.to_string().as_bytes()) != char.to_string()
+    }
+
+    #[test]
+    fn a_line_has_no_control_characters_but_those_of_its_styles() {
+        let text = format!("{} a\x1b[2Jb\nc\u{9b}d", Style::Red.on("error:"));
+        let plain = Line::of(&text, false);
+        assert_eq!(plain.as_str(), r"error: a\u{1b}[2Jb\nc\u{9b}d");
+        let bright = Line::of(&text, true);
+        assert_eq!(
+            bright.as_str(),
+            "\x1b[1;31merror:\x1b[0m a\\u{1b}[2Jb\\nc\\u{9b}d"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_acts_whatever_is_said(text: String, cuts in prop::collection::vec(0usize..8, 0..8)) {
+            prop_assert!(!Line::of(&text, false).as_str().contains(acts));
+            let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+            let mut escaping = Escaping::new(&mut out);
+            for cut in cuts {
+                let (now, later) = rest.split_at(cut.min(rest.len()));
+                escaping.write_all(now).unwrap();
+                rest = later;
+            }
+            escaping.write_all(rest).unwrap();
+            drop(escaping);
+            let expected: String = text
+                .chars()
+                .map(|char| match char {
+                    '\n' | '\t' => char.to_string(),
+                    char => escaped(char.to_string().as_bytes()),
+                })
+                .collect();
+            prop_assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+}

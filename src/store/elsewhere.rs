@@ -1,0 +1,84 @@
+//! Names of a list that lead out of the database's own folder.
+
+use std::path::{Component, Path};
+
+use super::connection::doing;
+use super::error::Result;
+use super::{Reader, StoreError, path_from_sql, read};
+use crate::job::FileName;
+
+/// Ends a search.
+enum Ended {
+    Found(FileName),
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Jobs that may be called, and whose names may lead elsewhere: absolute ones, and those with `..` somewhere.
+const SUSPECTS: &str = "SELECT path FROM job
+     WHERE state <> 2 AND (substr(CAST(path AS BLOB), 1, 1) = x'2F' OR instr(CAST(path AS BLOB), x'2E2E') > 0)";
+
+impl Reader {
+    /// Finds a file of the list that may still be called and lies outside of the database's own folder, as names say
+    /// it; links are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn listed_elsewhere(&self) -> Result<Option<FileName>> {
+        let base = read::base(self.connection(), self.path())?;
+        let folder = self.path().parent().unwrap_or(Path::new("/"));
+        let sql = match leads_into(&base, folder) {
+            true => SUSPECTS,
+            false => "SELECT path FROM job WHERE state <> 2",
+        };
+        let ended = self.rows(sql, [], &mut |row| {
+            let name = path_from_sql(row, 0).map_err(doing("looking through the list"))?;
+            let path = base.join(name.as_path());
+            match leads_into(&path, folder) {
+                true => Ok(()),
+                false => Err(Ended::Found(FileName::from(path.as_path()))),
+            }
+        });
+        match ended {
+            Ok(()) => Ok(None),
+            Err(Ended::Found(name)) => Ok(Some(name)),
+            Err(Ended::Failed(error)) => Err(error),
+        }
+    }
+}
+
+/// Whether a path stays below a folder, step by step.
+fn leads_into(path: &Path, folder: &Path) -> bool {
+    let is_up = |part| part == Component::ParentDir;
+    path.strip_prefix(folder)
+        .is_ok_and(|rest| !rest.components().any(is_up))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_climbs_leads_elsewhere_even_where_it_comes_back() {
+        for (path, expected) in [
+            ("/a/b", true),
+            ("/a", true),
+            ("/a/b..c", true),
+            ("/a/../a/b", false),
+            ("/ab", false),
+            ("/", false),
+        ] {
+            assert_eq!(
+                leads_into(Path::new(path), Path::new("/a")),
+                expected,
+                "{path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The files that belong to a run beside its database: what stands in their place is not followed, and nothing is lost in
+//! silence.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use super::storage::Scene;
+use super::{named, place, run};
+use crate::support::{FakeApi, Reply};
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn row_130_a_lock_file_that_is_a_link_or_a_pipe_is_refused_by_name() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(2);
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    let lock = place.at("stride.db.lock");
+    place.write("precious", "");
+    for target in ["precious", "missing"] {
+        fs::remove_file(&lock).unwrap();
+        symlink(target, &lock).unwrap();
+        for words in [&run(&url, &[])[..], &["resume"], &["retry"]] {
+            place
+                .stride(words)
+                .expect(6)
+                .says("stride.db.lock")
+                .says("it is a symbolic link");
+        }
+        place.stride(&["status"]).expect(0);
+        assert_eq!(fs::read(place.at("precious")).unwrap(), b"");
+        assert!(!place.at("missing").exists());
+        assert!(lock.is_symlink());
+    }
+    fs::remove_file(&lock).unwrap();
+    let made = Command::new("mkfifo").arg(&lock).status().unwrap();
+    assert!(made.success());
+    // Neither waits for somebody at the other end.
+    place.stride(&["status"]).expect(0);
+    place.stride(&["resume"]).expect(6).says("it is not a file");
+    fs::remove_file(&lock).unwrap();
+    assert_eq!(api.requests(), 1);
+    place.stride(&run(&url, &[])).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_130_rescue_files_and_copies_of_a_run_are_no_target() {
+    let scene = Scene::saved();
+    let place = &scene.place;
+    let rescued = scene.rescued().remove(0);
+    let beside = place.at(rescued.file_name().unwrap());
+    fs::copy(&rescued, &beside).unwrap();
+    place.write("stride.db.v3.bak", "a copy");
+    place.write("stride.db.v3.bak.new", "half a copy");
+    place.write(".stride.db.new", "half a run");
+    symlink("stride.db.v3.bak", place.at("link")).unwrap();
+    let targets = [
+        rescued.clone(),
+        beside.clone(),
+        place.at("stride.db.v3.bak"),
+        place.at("stride.db.v3.bak.new"),
+        place.at(".stride.db.new"),
+        place.at("link"),
+    ];
+    for target in &targets {
+        let before = fs::read(target).unwrap();
+        let path = target.to_str().unwrap();
+        let mut commands = vec![vec!["report", "-o", path]];
+        for format in ["json", "csv", "parquet", "sqlite", "dir"] {
+            commands.push(vec!["export", "--partial", "--format", format, "-o", path]);
+        }
+        for words in commands {
+            place
+                .stride(&words)
+                .expect(2)
+                .says("belongs to the run's database");
+        }
+        assert_eq!(fs::read(target).unwrap(), before, "{path}");
+    }
+    // What only looks like one of them is any other file.
+    for name in ["stride.db.v.bak", "stride.db.bak", "x.rescue-a.jsonl"] {
+        place.stride(&["export", "--partial", "-o", name]).expect(0);
+    }
+    fs::remove_file(beside).unwrap();
+    let ran = place.stride(&["resume"]);
+    scene.expect_complete(ran);
+}
+
+#[test]
+fn row_131_saved_answers_that_cannot_be_taken_in_are_said_and_nothing_is_called() {
+    let scene = Scene::saved();
+    let place = &scene.place;
+    let rescued = scene.rescued().remove(0);
+    let path = rescued.to_str().unwrap().to_owned();
+    let whole = fs::read_to_string(&rescued).unwrap();
+    let calls = scene.api.requests();
+    let refused = |reason: &str| {
+        for words in [&["resume"][..], &["retry"]] {
+            place
+                .stride(words)
+                .expect(6)
+                .says("cannot be taken in")
+                .says(&path)
+                .says(reason)
+                .says("--ignore-rescue");
+        }
+        let status = String::from_utf8(place.stride(&["status"]).expect(0).stdout).unwrap();
+        assert!(
+            status.contains(&path) && status.contains(reason),
+            "{status}"
+        );
+        assert_eq!(scene.api.requests(), calls);
+        assert!(Path::new(&path).exists());
+    };
+    chmod(&rescued, 0o620);
+    refused("other users may write to it");
+    chmod(&rescued, 0o600);
+    let moved = place.at("moved");
+    fs::rename(&rescued, &moved).unwrap();
+    symlink(&moved, &rescued).unwrap();
+    refused("it is a symbolic link");
+    fs::remove_file(&rescued).unwrap();
+    fs::rename(&moved, &rescued).unwrap();
+    fs::write(
+        &rescued,
+        whole.replace("\"stride_rescue\":1", "\"stride_rescue\":2"),
+    )
+    .unwrap();
+    refused("another version of stride wrote it");
+    fs::write(&rescued, &whole).unwrap();
+    let ran = place.stride(&["resume"]);
+    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+}
+
+/// Whoever knows that they are lost can go on without them.
+#[test]
+fn row_131_saved_answers_are_left_where_the_user_says_so() {
+    let scene = Scene::saved();
+    let rescued = scene.rescued().remove(0);
+    chmod(&rescued, 0o620);
+    let whole = fs::read(&rescued).unwrap();
+    scene
+        .place
+        .stride(&["resume", "--ignore-rescue"])
+        .expect(0)
+        .says("warning: saved answers are not taken in")
+        .says(rescued.to_str().unwrap());
+    assert_eq!(fs::read(&rescued).unwrap(), whole);
+    assert_eq!(scene.api.requests(), 7 + 3);
+}
+
+/// A folder that cannot be looked into may have answers of the run where its last runner has not noted its end.
+#[test]
+fn row_131_a_state_folder_that_cannot_be_read_is_said() {
+    let scene = Scene::saved();
+    let folder = scene.place.at(".home/.local/state/stride/rescue");
+    let calls = scene.api.requests();
+    chmod(&folder, 0);
+    if fs::read_dir(&folder).is_ok() {
+        // Permissions do not bind root, for whom a folder that cannot be read is one that is a circle of links.
+        fs::rename(&folder, scene.place.at("kept")).unwrap();
+        symlink("rescue", &folder).unwrap();
+    }
+    scene
+        .place
+        .stride(&["resume"])
+        .expect(6)
+        .says("cannot be taken in")
+        .says(folder.to_str().unwrap())
+        .says("--ignore-rescue");
+    assert_eq!(scene.api.requests(), calls);
+    if folder.is_symlink() {
+        fs::remove_file(&folder).unwrap();
+        fs::rename(scene.place.at("kept"), &folder).unwrap();
+    }
+    chmod(&folder, 0o700);
+    let ran = scene.place.stride(&["resume"]);
+    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+}
