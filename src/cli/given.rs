@@ -13,7 +13,7 @@ use serde::Serialize;
 use stride::caller::{Reference, Template};
 use stride::job::{Checksum, FileName, escaped};
 use stride::settings::{Body, Content, Field, Judging, Piece, Request};
-use stride::store::Reader;
+use stride::store::{Reader, Store};
 
 use super::environment::state_folder;
 use super::error::{Problem, command, quoted};
@@ -154,10 +154,33 @@ fn files(request: &Request) -> impl Iterator<Item = &String> {
 /// Returns what a run would use of this machine, with files of its list that lie elsewhere.
 pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>, Problem> {
     let mut found = uses(request);
-    if let Some(name) = reader.listed_elsewhere()? {
-        found.push(Use::Listed(name.to_string()));
-    }
+    found.extend(listed(reader)?);
     Ok(found)
+}
+
+/// Returns the use of files of the list that lie outside of the database's folder.
+fn listed(reader: &Reader) -> Result<Option<Use>, Problem> {
+    let name = reader.listed_elsewhere()?;
+    Ok(name.map(|name| Use::Listed(name.to_string())))
+}
+
+/// Refuses to send files that only the database lists, where the whole request was given, and was not known before.
+///
+/// # Errors
+///
+/// There are such files, and nobody has confirmed them.
+pub(crate) fn check_list(
+    db: &Path,
+    store: &Store,
+    request: &Request,
+    references: bool,
+) -> Result<(), Problem> {
+    let uses = || Ok(listed(&Reader::open(store.path())?)?.into_iter().collect());
+    let confirmed = Confirmed {
+        references,
+        ..Confirmed::default()
+    };
+    check(db, request, store.base(), Scope::Run, uses, confirmed)
 }
 
 /// What is known of a request: that it may make all the calls of a run, or one call of a file that is named.

@@ -149,6 +149,10 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
             Ok::<_, Problem>(())
         })?;
         tell_loaded(&loaded, &skipped, terminal);
+        if loaded.left > 0 {
+            let references = args.once.allow_references;
+            given::check_list(db, &store, &asked.request, references)?;
+        }
         if changed {
             store.set_call(&call)?;
             tell_stored(&asked.request, db, terminal);

@@ -90,7 +90,7 @@ fn row_46_a_new_run_that_is_killed_while_its_list_is_read_is_no_run() {
     counts(&place, &[("total", 50), ("done", 50)]);
     assert_eq!(
         listed(&place.at("")),
-        ["stride.db", "stride.db.lock", "texts"]
+        [".home", "stride.db", "stride.db.lock", "texts"]
     );
 }
 

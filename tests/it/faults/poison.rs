@@ -188,6 +188,18 @@ fn row_127_nothing_in_a_database_is_obeyed_by_a_terminal() {
     }
 }
 
+/// Commands that show or use the request and the settings.
+const REQUESTING: &[&[&str]] = &[
+    &["status", "--request"],
+    &["failures"],
+    &["export", "--all", "-o", "out.json"],
+    &["report", "-o", "out.html"],
+    &["recheck"],
+    &["set", "-j", "2"],
+    &["try", "texts/0004", "--allow-references"],
+    &["resume", "--allow-references", "--max-calls", "none"],
+];
+
 /// The same for each text in the request and the settings, which are JSON.
 #[test]
 fn row_127_nothing_in_a_request_or_a_setting_is_obeyed_by_a_terminal() {
@@ -208,7 +220,7 @@ fn row_127_nothing_in_a_request_or_a_setting_is_obeyed_by_a_terminal() {
                 let sql = format!("UPDATE run SET {column} = ?1");
                 connection.execute(&sql, [changed.to_string()]).unwrap();
             });
-            for words in COMMANDS {
+            for words in REQUESTING {
                 let ran = sample.place.stride(words);
                 check(&ran, &format!("{column}{place} {words:?}"));
             }

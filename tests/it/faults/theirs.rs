@@ -175,9 +175,18 @@ fn row_125_files_outside_of_the_databases_folder_are_not_sent_unasked() {
             .says("--allow-references");
         assert_eq!(api.requests(), calls, "{db}");
     }
+    // Nor by the whole command, where it does not name them.
+    let again = ["run", "--url", &url, "--db", "c.db", "--max-calls", "none"];
+    let all = ["texts/0000", "sub/../../../../etc/hostname"];
+    let calls = api.requests();
+    mine.stride(&place, &[&again[..], &all[..1]].concat())
+        .expect(2)
+        .says("outside of the database's folder");
+    assert_eq!(api.requests(), calls);
     let resume = ["resume", "--db", "b.db", "--max-calls", "none"];
     mine.stride(&place, &[&resume[..], &["--allow-references"]].concat())
         .expect(0);
+    mine.stride(&place, &[&again[..], &all].concat()).expect(0);
     // What lies beside its database needs no word.
     let words = run(&url, &["--max-calls", "1"]);
     theirs.stride(&place, &words).expect(4);
