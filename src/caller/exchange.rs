@@ -13,7 +13,7 @@ use super::Cancel;
 use super::aside::aside;
 use super::headers::{as_json, lossy, text};
 use super::judge::{self, Refusal};
-use super::message::Message;
+use super::keys::Filled;
 use super::preview::Seen;
 use super::progress::Progress;
 use super::reading::Reading;
@@ -48,6 +48,8 @@ const UPLOAD_LOOK: Duration = Duration::from_secs(1);
 /// What an exchange needs of its caller.
 pub(super) struct Exchange<'c> {
     pub(super) client: &'c Client,
+    /// The client for other origins than the first request's.
+    pub(super) strangers: &'c Client,
     pub(super) progress: &'c Progress,
     pub(super) job: &'c Job,
     pub(super) attempt: &'c Attempt,
@@ -57,6 +59,8 @@ pub(super) struct Exchange<'c> {
     pub(super) seen: Option<&'c RefCell<Option<Seen>>>,
     /// Whether the request has been handed to the client.
     pub(super) is_out: Cell<bool>,
+    /// Whether some service has answered with a redirect that is followed.
+    pub(super) redirected: Cell<bool>,
 }
 
 impl Exchange<'_> {
@@ -71,7 +75,21 @@ impl Exchange<'_> {
         // An answer that is here was paid. However long it takes to judge it, no limit and no stop makes it another.
         match received {
             Ok(whole) => self.verdict.of(whole).await,
-            Err(outcome) => outcome,
+            Err(outcome) => self.counted(outcome),
+        }
+    }
+
+    /// Returns what an attempt came to, knowing that a call which was redirected was sent and answered: whatever keeps
+    /// the next hop from being made, the service that sent the redirect may have acted.
+    fn counted(&self, outcome: Outcome) -> Outcome {
+        if !self.redirected.get() {
+            return outcome;
+        }
+        match outcome {
+            Outcome::Unreachable(failure) => Outcome::InDoubt(after_redirect(failure)),
+            Outcome::Unsendable(failure) => Outcome::Failed(after_redirect(failure)),
+            Outcome::Interrupted => self.in_doubt("stopped", "stopped before the answer came"),
+            outcome => outcome,
         }
     }
 
@@ -96,13 +114,12 @@ impl Exchange<'_> {
 
     /// The complete answer of a status that may be a result's. An error is what the attempt came to.
     async fn exchange(&self, mut request: reqwest::Request) -> Result<Whole, Outcome> {
-        let message = &self.verdict.filled.message;
-        let mut redirects = Redirects {
-            left: self.verdict.plan.transport.redirects,
-            method: message.method().clone(),
-        };
+        let filled = &self.verdict.filled;
+        let most = self.verdict.plan.transport.redirects;
+        let mut redirects = Redirects::new(request.method(), request.url(), most);
+        let mut client = self.client;
         loop {
-            let sent = self.client.execute(request).await;
+            let sent = client.execute(request).await;
             let response = match sent {
                 Ok(response) => response,
                 Err(error) => return Err(self.transport(&error).await),
@@ -110,10 +127,13 @@ impl Exchange<'_> {
             if let Some(seen) = self.seen {
                 *seen.borrow_mut() = Some(self.head(&response));
             }
-            let (url, status) = (response.url(), response.status());
-            let Some(hop) = redirects.next(message, url, status, response.headers()) else {
+            let Some(hop) = redirects.next(filled, response.status(), response.headers()) else {
                 return self.answer(response).await;
             };
+            self.redirected.set(true);
+            if hop.strayed {
+                client = self.strangers;
+            }
             request = self.request(Some(hop)).await?;
         }
     }
@@ -123,21 +143,14 @@ impl Exchange<'_> {
         let (filled, job, attempt) = (&self.verdict.filled, self.job, self.attempt);
         let at_hand = Reading::AtHand;
         let progress = self.progress;
-        match request(
-            &filled.message,
-            job,
-            attempt,
-            hop.clone(),
-            progress,
-            at_hand,
-        ) {
+        match request(filled, job, attempt, hop.clone(), progress, at_hand) {
             Err(Outcome::Interrupted) => {}
             done => return done,
         }
         let (filled, job, attempt) = (filled.clone(), job.clone(), *attempt);
         let progress = progress.clone();
         let patient = Reading::Patient;
-        aside(move || request(&filled.message, &job, &attempt, hop, &progress, patient)).await
+        aside(move || request(&filled, &job, &attempt, hop, &progress, patient)).await
     }
 
     /// The head of an answer, for people.
@@ -463,19 +476,27 @@ impl Exchange<'_> {
 
 /// The request for one file, in the client's own form.
 fn request(
-    message: &Message,
+    filled: &Filled,
     job: &Job,
     attempt: &Attempt,
     hop: Option<Hop>,
     progress: &Progress,
     reading: Reading,
 ) -> Result<reqwest::Request, Outcome> {
-    let built = message.build(job, attempt, reading)?;
+    let built = filled.message.build(job, attempt, reading)?;
     let built = match hop {
-        Some(hop) => hop.change(built, message),
+        Some(hop) => hop.change(built, filled),
         None => built,
     };
     built.into_request(progress, reading)
+}
+
+/// Returns the failure of a later hop of a call, which says that it is one.
+fn after_redirect(failure: Failure) -> Failure {
+    Failure {
+        message: format!("after a redirect: {}", failure.message),
+        ..failure
+    }
 }
 
 /// The innermost error: the one that says what happened, where those around it say who noticed.

@@ -98,6 +98,13 @@ impl Secrets {
         self.forms.is_empty()
     }
 
+    /// Returns whether some known value stands in these bytes.
+    pub(super) fn are_in(&self, bytes: &[u8]) -> bool {
+        // What cannot be searched is not shown either.
+        self.finder()
+            .is_none_or(|finder| finder.find(bytes).is_some())
+    }
+
     /// Masks all that can be read, a piece at a time.
     pub(super) fn mask_all(
         &self,

@@ -9,6 +9,7 @@ mod inputs;
 mod limits;
 mod outages;
 mod process;
+mod redirects;
 mod security;
 mod service;
 mod slips;

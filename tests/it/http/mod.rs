@@ -8,6 +8,7 @@ mod headers;
 mod hints;
 mod limits;
 mod proxy;
+mod redirects;
 mod refresh;
 mod run;
 mod secrets;
