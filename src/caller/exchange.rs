@@ -22,7 +22,7 @@ use super::signs;
 use super::spill::Growing;
 use super::timer::{Timer, patience};
 use super::tunnel::{self, Refused};
-use super::unreachable::{self, Own};
+use super::unreachable::{self, Own, SentBack};
 use super::verdict::{Verdict, Whole};
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
 use crate::judge::{Reply, RetryAfter};
@@ -212,6 +212,21 @@ impl Exchange<'_> {
             return unreachable("tls", &message);
         }
         let cause = root_cause(error);
+        match unreachable::sent_back(error) {
+            Some(SentBack::Unprocessed) => {
+                let message = format!("the service sent the request back unprocessed: {cause}");
+                return unreachable("sent_back", &message);
+            }
+            Some(SentBack::TooMuch) => {
+                let message = format!("the service asks for fewer requests: {cause}");
+                let failure = self.verdict.failure(Class::Throttled, "http2", &message);
+                return Outcome::Throttled {
+                    failure,
+                    wait: None,
+                };
+            }
+            None => {}
+        }
         self.in_doubt(
             "connection_lost",
             &format!("the connection was lost before the answer came: {cause}"),

@@ -13,6 +13,7 @@ mod refresh;
 mod run;
 mod secrets;
 mod spill;
+mod streams;
 pub(crate) mod tls;
 mod transport;
 
