@@ -5,12 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
 use super::Cancel;
 use super::aside::aside;
+use super::coding::{Broken, Reader};
 use super::headers::{as_json, lossy, text};
 use super::judge::{self, Refusal};
 use super::keys::Filled;
@@ -248,7 +249,9 @@ impl Exchange<'_> {
 
     async fn answer(&self, response: Response) -> Result<Whole, Outcome> {
         let status = response.status();
-        let headers = response.headers();
+        let decodes = self.verdict.filled.message.takes_compressed();
+        let (headers, body) = Reader::new(response, self.verdict.has_body, decodes);
+        let headers = &headers;
         let look = |name: &str| headers.get_all(name).iter().map(lossy).collect();
         #[expect(
             clippy::disallowed_methods,
@@ -263,7 +266,7 @@ impl Exchange<'_> {
         let rules = &plan.rules;
         let code = status.as_u16();
         if judge::is_good(&plan.judge, rules, code) {
-            return self.success(response, hint, wait, now).await;
+            return self.success(code, headers, body, hint, wait, now).await;
         }
         let (stated, clock) = (signs::stated(&look, now), signs::clock(&look, now));
         let used_up = signs::is_used_up(&look, now);
@@ -275,7 +278,7 @@ impl Exchange<'_> {
         let headers = looks
             .unwrap_or_default()
             .then(|| as_json(headers, &|value| lossy(value)));
-        let whole = self.error_body(response).await;
+        let whole = self.error_body(body).await;
         let body = self.verdict.keep(&whole);
         let by_body = matches!(code, 403 | 429 | 503)
             .then(|| signs::stated_by_body(&body, clock))
@@ -347,31 +350,28 @@ impl Exchange<'_> {
 
     async fn success(
         &self,
-        mut response: Response,
+        status: u16,
+        headers: &HeaderMap,
+        mut reader: Reader,
         hint: Option<Box<Hint>>,
         wait: Option<Duration>,
         now: SystemTime,
     ) -> Result<Whole, Outcome> {
-        let status = response.status().as_u16();
-        let media_type = text(response.headers(), &CONTENT_TYPE);
+        let media_type = text(headers, &CONTENT_TYPE);
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
         let keeps = plan.judge.keeps_headers();
         let looks = plan.retry_after.as_ref().map(RetryAfter::needs_headers);
-        let headers = (keeps || looks.unwrap_or_default())
-            .then(|| as_json(response.headers(), &|value| lossy(value)));
+        let all =
+            (keeps || looks.unwrap_or_default()).then(|| as_json(headers, &|value| lossy(value)));
         let clock = match plan.retry_after {
             Some(_) => {
-                let headers = response.headers();
                 let look = |name: &str| headers.get_all(name).iter().map(lossy).collect();
                 signs::clock(&look, now)
             }
             None => now,
         };
-        let masked_headers = keeps.then(|| {
-            as_json(response.headers(), &|value| {
-                secrets.mask_text(&lossy(value))
-            })
-        });
+        let masked_headers =
+            keeps.then(|| as_json(headers, &|value| secrets.mask_text(&lossy(value))));
         let bad = |kind, message: &str, body: &[u8]| {
             Outcome::Failed(Failure {
                 status: Some(status),
@@ -390,8 +390,8 @@ impl Exchange<'_> {
             "the answer is larger than {} bytes (--max-response)",
             plan.limits.max_response
         );
-        let announced = response
-            .content_length()
+        let announced = reader
+            .length()
             .and_then(|length| usize::try_from(length).ok())
             .unwrap_or(0);
         if announced > plan.limits.max_response {
@@ -402,7 +402,7 @@ impl Exchange<'_> {
         loop {
             let piece = tokio::select! {
                 biased;
-                piece = response.chunk() => Ok(piece),
+                piece = reader.chunk() => Ok(piece),
                 () = patience(plan.limits.idle_timeout) => Err(()),
             };
             match piece {
@@ -418,9 +418,14 @@ impl Exchange<'_> {
                     }
                 }
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => {
-                    let message = format!("the answer broke off: {}", root_cause(&error));
+                Ok(Err(Broken::Off(reason))) => {
+                    let message = format!("the answer broke off: {reason}");
                     return Err(in_doubt("truncated", &message));
+                }
+                Ok(Err(Broken::Undecodable(error))) => {
+                    let beginning = self.verdict.beginning(&body.finish()).unwrap_or_default();
+                    let message = format!("the answer is not in its content coding: {error}");
+                    return Err(bad("bad_coding", &message, &beginning));
                 }
                 Err(()) => {
                     let message =
@@ -438,15 +443,15 @@ impl Exchange<'_> {
         };
         Ok(Whole {
             answer,
-            headers,
+            headers: all,
             wait,
             clock,
         })
     }
 
-    /// Returns the beginning of an error's body: as much as is kept, or as an expression is to see. The status is the answer already, so a body that breaks off or stands
-    /// still changes nothing.
-    async fn error_body(&self, mut response: Response) -> Vec<u8> {
+    /// Returns the beginning of an error's body: as much as is kept, or as an expression is to see. The status is the
+    /// answer already, so a body that breaks off or stands still changes nothing.
+    async fn error_body(&self, mut reader: Reader) -> Vec<u8> {
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
         let most = match plan.retry_after {
             Some(_) => ERROR_READ,
@@ -455,7 +460,7 @@ impl Exchange<'_> {
         let mut body = Vec::new();
         let read = async {
             let mut read = 0;
-            while let Ok(Some(piece)) = response.chunk().await {
+            while let Ok(Some(piece)) = reader.chunk().await {
                 let room = most.saturating_sub(body.len());
                 body.extend_from_slice(&piece[..piece.len().min(room)]);
                 read += piece.len();

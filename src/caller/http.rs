@@ -312,12 +312,12 @@ fn own_proxy(
 
 impl Plan {
     fn client(&self, progress: &Progress, tls: &rustls::ClientConfig) -> Result<Client, PlanError> {
-        let compressed = self.keys.current().message.takes_compressed();
         let mut builder = Client::builder()
-            .gzip(compressed)
-            .deflate(compressed)
-            .brotli(compressed)
-            .zstd(compressed)
+            // Codings are taken off here, also where another crate has the client built with them.
+            .no_gzip()
+            .no_deflate()
+            .no_brotli()
+            .no_zstd()
             .tls_backend_preconfigured(tls.clone())
             .redirect(reqwest::redirect::Policy::none())
             // A call that died after it was sent is ours to account for, not the client's to repeat.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod classes;
+mod coding;
 mod connection;
 mod files;
 mod headers;
