@@ -5,15 +5,16 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
 use super::Cancel;
 use super::aside::aside;
+use super::coding::{Broken, Reader};
 use super::headers::{as_json, lossy, text};
 use super::judge::{self, Refusal};
-use super::message::Message;
+use super::keys::Filled;
 use super::preview::Seen;
 use super::progress::Progress;
 use super::reading::Reading;
@@ -22,7 +23,7 @@ use super::signs;
 use super::spill::Growing;
 use super::timer::{Timer, patience};
 use super::tunnel::{self, Refused};
-use super::unreachable::{self, Own};
+use super::unreachable::{self, Own, SentBack};
 use super::verdict::{Verdict, Whole};
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
 use crate::judge::{Reply, RetryAfter};
@@ -48,6 +49,8 @@ const UPLOAD_LOOK: Duration = Duration::from_secs(1);
 /// What an exchange needs of its caller.
 pub(super) struct Exchange<'c> {
     pub(super) client: &'c Client,
+    /// The client for other origins than the first request's.
+    pub(super) strangers: &'c Client,
     pub(super) progress: &'c Progress,
     pub(super) job: &'c Job,
     pub(super) attempt: &'c Attempt,
@@ -57,6 +60,8 @@ pub(super) struct Exchange<'c> {
     pub(super) seen: Option<&'c RefCell<Option<Seen>>>,
     /// Whether the request has been handed to the client.
     pub(super) is_out: Cell<bool>,
+    /// Whether some service has answered with a redirect that is followed.
+    pub(super) redirected: Cell<bool>,
 }
 
 impl Exchange<'_> {
@@ -71,7 +76,21 @@ impl Exchange<'_> {
         // An answer that is here was paid. However long it takes to judge it, no limit and no stop makes it another.
         match received {
             Ok(whole) => self.verdict.of(whole).await,
-            Err(outcome) => outcome,
+            Err(outcome) => self.counted(outcome),
+        }
+    }
+
+    /// Returns what an attempt came to, knowing that a call which was redirected was sent and answered: whatever keeps
+    /// the next hop from being made, the service that sent the redirect may have acted.
+    fn counted(&self, outcome: Outcome) -> Outcome {
+        if !self.redirected.get() {
+            return outcome;
+        }
+        match outcome {
+            Outcome::Unreachable(failure) => Outcome::InDoubt(after_redirect(failure)),
+            Outcome::Unsendable(failure) => Outcome::Failed(after_redirect(failure)),
+            Outcome::Interrupted => self.in_doubt("stopped", "stopped before the answer came"),
+            outcome => outcome,
         }
     }
 
@@ -96,13 +115,12 @@ impl Exchange<'_> {
 
     /// The complete answer of a status that may be a result's. An error is what the attempt came to.
     async fn exchange(&self, mut request: reqwest::Request) -> Result<Whole, Outcome> {
-        let message = &self.verdict.filled.message;
-        let mut redirects = Redirects {
-            left: self.verdict.plan.transport.redirects,
-            method: message.method().clone(),
-        };
+        let filled = &self.verdict.filled;
+        let most = self.verdict.plan.transport.redirects;
+        let mut redirects = Redirects::new(request.method(), request.url(), most);
+        let mut client = self.client;
         loop {
-            let sent = self.client.execute(request).await;
+            let sent = client.execute(request).await;
             let response = match sent {
                 Ok(response) => response,
                 Err(error) => return Err(self.transport(&error).await),
@@ -110,10 +128,13 @@ impl Exchange<'_> {
             if let Some(seen) = self.seen {
                 *seen.borrow_mut() = Some(self.head(&response));
             }
-            let (url, status) = (response.url(), response.status());
-            let Some(hop) = redirects.next(message, url, status, response.headers()) else {
+            let Some(hop) = redirects.next(filled, response.status(), response.headers()) else {
                 return self.answer(response).await;
             };
+            self.redirected.set(true);
+            if hop.strayed {
+                client = self.strangers;
+            }
             request = self.request(Some(hop)).await?;
         }
     }
@@ -123,21 +144,14 @@ impl Exchange<'_> {
         let (filled, job, attempt) = (&self.verdict.filled, self.job, self.attempt);
         let at_hand = Reading::AtHand;
         let progress = self.progress;
-        match request(
-            &filled.message,
-            job,
-            attempt,
-            hop.clone(),
-            progress,
-            at_hand,
-        ) {
+        match request(filled, job, attempt, hop.clone(), progress, at_hand) {
             Err(Outcome::Interrupted) => {}
             done => return done,
         }
         let (filled, job, attempt) = (filled.clone(), job.clone(), *attempt);
         let progress = progress.clone();
         let patient = Reading::Patient;
-        aside(move || request(&filled.message, &job, &attempt, hop, &progress, patient)).await
+        aside(move || request(&filled, &job, &attempt, hop, &progress, patient)).await
     }
 
     /// The head of an answer, for people.
@@ -199,6 +213,21 @@ impl Exchange<'_> {
             return unreachable("tls", &message);
         }
         let cause = root_cause(error);
+        match unreachable::sent_back(error) {
+            Some(SentBack::Unprocessed) => {
+                let message = format!("the service sent the request back unprocessed: {cause}");
+                return unreachable("sent_back", &message);
+            }
+            Some(SentBack::TooMuch) => {
+                let message = format!("the service asks for fewer requests: {cause}");
+                let failure = self.verdict.failure(Class::Throttled, "http2", &message);
+                return Outcome::Throttled {
+                    failure,
+                    wait: None,
+                };
+            }
+            None => {}
+        }
         self.in_doubt(
             "connection_lost",
             &format!("the connection was lost before the answer came: {cause}"),
@@ -220,7 +249,9 @@ impl Exchange<'_> {
 
     async fn answer(&self, response: Response) -> Result<Whole, Outcome> {
         let status = response.status();
-        let headers = response.headers();
+        let decodes = self.verdict.filled.message.takes_compressed();
+        let (headers, body) = Reader::new(response, self.verdict.has_body, decodes);
+        let headers = &headers;
         let look = |name: &str| headers.get_all(name).iter().map(lossy).collect();
         #[expect(
             clippy::disallowed_methods,
@@ -235,7 +266,7 @@ impl Exchange<'_> {
         let rules = &plan.rules;
         let code = status.as_u16();
         if judge::is_good(&plan.judge, rules, code) {
-            return self.success(response, hint, wait, now).await;
+            return self.success(code, headers, body, hint, wait, now).await;
         }
         let (stated, clock) = (signs::stated(&look, now), signs::clock(&look, now));
         let used_up = signs::is_used_up(&look, now);
@@ -247,7 +278,7 @@ impl Exchange<'_> {
         let headers = looks
             .unwrap_or_default()
             .then(|| as_json(headers, &|value| lossy(value)));
-        let whole = self.error_body(response).await;
+        let whole = self.error_body(body).await;
         let body = self.verdict.keep(&whole);
         let by_body = matches!(code, 403 | 429 | 503)
             .then(|| signs::stated_by_body(&body, clock))
@@ -319,31 +350,28 @@ impl Exchange<'_> {
 
     async fn success(
         &self,
-        mut response: Response,
+        status: u16,
+        headers: &HeaderMap,
+        mut reader: Reader,
         hint: Option<Box<Hint>>,
         wait: Option<Duration>,
         now: SystemTime,
     ) -> Result<Whole, Outcome> {
-        let status = response.status().as_u16();
-        let media_type = text(response.headers(), &CONTENT_TYPE);
+        let media_type = text(headers, &CONTENT_TYPE);
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
         let keeps = plan.judge.keeps_headers();
         let looks = plan.retry_after.as_ref().map(RetryAfter::needs_headers);
-        let headers = (keeps || looks.unwrap_or_default())
-            .then(|| as_json(response.headers(), &|value| lossy(value)));
+        let all =
+            (keeps || looks.unwrap_or_default()).then(|| as_json(headers, &|value| lossy(value)));
         let clock = match plan.retry_after {
             Some(_) => {
-                let headers = response.headers();
                 let look = |name: &str| headers.get_all(name).iter().map(lossy).collect();
                 signs::clock(&look, now)
             }
             None => now,
         };
-        let masked_headers = keeps.then(|| {
-            as_json(response.headers(), &|value| {
-                secrets.mask_text(&lossy(value))
-            })
-        });
+        let masked_headers =
+            keeps.then(|| as_json(headers, &|value| secrets.mask_text(&lossy(value))));
         let bad = |kind, message: &str, body: &[u8]| {
             Outcome::Failed(Failure {
                 status: Some(status),
@@ -362,8 +390,8 @@ impl Exchange<'_> {
             "the answer is larger than {} bytes (--max-response)",
             plan.limits.max_response
         );
-        let announced = response
-            .content_length()
+        let announced = reader
+            .length()
             .and_then(|length| usize::try_from(length).ok())
             .unwrap_or(0);
         if announced > plan.limits.max_response {
@@ -374,7 +402,7 @@ impl Exchange<'_> {
         loop {
             let piece = tokio::select! {
                 biased;
-                piece = response.chunk() => Ok(piece),
+                piece = reader.chunk() => Ok(piece),
                 () = patience(plan.limits.idle_timeout) => Err(()),
             };
             match piece {
@@ -390,9 +418,14 @@ impl Exchange<'_> {
                     }
                 }
                 Ok(Ok(None)) => break,
-                Ok(Err(error)) => {
-                    let message = format!("the answer broke off: {}", root_cause(&error));
+                Ok(Err(Broken::Off(reason))) => {
+                    let message = format!("the answer broke off: {reason}");
                     return Err(in_doubt("truncated", &message));
+                }
+                Ok(Err(Broken::Undecodable(error))) => {
+                    let beginning = self.verdict.beginning(&body.finish()).unwrap_or_default();
+                    let message = format!("the answer is not in its content coding: {error}");
+                    return Err(bad("bad_coding", &message, &beginning));
                 }
                 Err(()) => {
                     let message =
@@ -410,15 +443,15 @@ impl Exchange<'_> {
         };
         Ok(Whole {
             answer,
-            headers,
+            headers: all,
             wait,
             clock,
         })
     }
 
-    /// Returns the beginning of an error's body: as much as is kept, or as an expression is to see. The status is the answer already, so a body that breaks off or stands
-    /// still changes nothing.
-    async fn error_body(&self, mut response: Response) -> Vec<u8> {
+    /// Returns the beginning of an error's body: as much as is kept, or as an expression is to see. The status is the
+    /// answer already, so a body that breaks off or stands still changes nothing.
+    async fn error_body(&self, mut reader: Reader) -> Vec<u8> {
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
         let most = match plan.retry_after {
             Some(_) => ERROR_READ,
@@ -427,7 +460,7 @@ impl Exchange<'_> {
         let mut body = Vec::new();
         let read = async {
             let mut read = 0;
-            while let Ok(Some(piece)) = response.chunk().await {
+            while let Ok(Some(piece)) = reader.chunk().await {
                 let room = most.saturating_sub(body.len());
                 body.extend_from_slice(&piece[..piece.len().min(room)]);
                 read += piece.len();
@@ -463,19 +496,27 @@ impl Exchange<'_> {
 
 /// The request for one file, in the client's own form.
 fn request(
-    message: &Message,
+    filled: &Filled,
     job: &Job,
     attempt: &Attempt,
     hop: Option<Hop>,
     progress: &Progress,
     reading: Reading,
 ) -> Result<reqwest::Request, Outcome> {
-    let built = message.build(job, attempt, reading)?;
+    let built = filled.message.build(job, attempt, reading)?;
     let built = match hop {
-        Some(hop) => hop.change(built, message),
+        Some(hop) => hop.change(built, filled),
         None => built,
     };
     built.into_request(progress, reading)
+}
+
+/// Returns the failure of a later hop of a call, which says that it is one.
+fn after_redirect(failure: Failure) -> Failure {
+    Failure {
+        message: format!("after a redirect: {}", failure.message),
+        ..failure
+    }
 }
 
 /// The innermost error: the one that says what happened, where those around it say who noticed.

@@ -149,7 +149,7 @@ impl HttpPlan {
         };
         plan.output_dir.as_deref().map_or(Ok(()), outputs::check)?;
         // Whether the client can be made is found out before anything else is.
-        plan.client(&Progress::default())?;
+        plan.client(&Progress::default(), &plan.tls)?;
         if let Some((proxy, credential)) = &plan.own_proxy {
             plan.proxy = Some(proxy.clone());
             plan.door = network::door(proxy, credential.as_ref().map(Value::as_bytes));
@@ -234,9 +234,14 @@ impl HttpPlan {
     ///
     /// The HTTP client cannot be set up.
     pub fn async_caller(&self) -> Result<AsyncHttpCaller, PlanError> {
-        let progress = Progress::default();
+        let (plan, progress) = (&self.plan, Progress::default());
+        let has_certificate = plan.transport.certificate.is_some();
+        let strangers = has_certificate && plan.transport.redirects > 0;
+        let tls = strangers.then(|| tls::without_certificate(&plan.tls, &plan.asked));
+        let strangers = tls.map(|tls| plan.client(&progress, &tls));
         Ok(AsyncHttpCaller {
-            client: self.plan.client(&progress)?,
+            client: plan.client(&progress, &plan.tls)?,
+            strangers: strangers.transpose()?,
             plan: Arc::clone(&self.plan),
             memory: Arc::clone(&self.memory),
             outputs: self.outputs.clone(),
@@ -285,14 +290,14 @@ fn own_proxy(
 }
 
 impl Plan {
-    fn client(&self, progress: &Progress) -> Result<Client, PlanError> {
-        let compressed = self.keys.current().message.takes_compressed();
+    fn client(&self, progress: &Progress, tls: &rustls::ClientConfig) -> Result<Client, PlanError> {
         let mut builder = Client::builder()
-            .gzip(compressed)
-            .deflate(compressed)
-            .brotli(compressed)
-            .zstd(compressed)
-            .tls_backend_preconfigured(self.tls.clone())
+            // Codings are taken off here, also where another crate has the client built with them.
+            .no_gzip()
+            .no_deflate()
+            .no_brotli()
+            .no_zstd()
+            .tls_backend_preconfigured(tls.clone())
             .redirect(reqwest::redirect::Policy::none())
             // A call that died after it was sent is ours to account for, not the client's to repeat.
             .retry(reqwest::retry::never())
@@ -347,6 +352,8 @@ pub struct AsyncHttpCaller {
     memory: Arc<Memory>,
     outputs: Option<Arc<Outputs>>,
     client: Client,
+    /// Calls other origins, where redirects may lead there and the client certificate is not for them.
+    strangers: Option<Client>,
     progress: Progress,
     timer: Timer,
     /// When the latest call ended.
@@ -378,6 +385,7 @@ impl AsyncHttpCaller {
         let has_body = *filled.message.method() != Method::HEAD;
         let exchange = Exchange {
             client: &self.client,
+            strangers: self.strangers.as_ref().unwrap_or(&self.client),
             progress: &self.progress,
             job,
             attempt,
@@ -389,6 +397,7 @@ impl AsyncHttpCaller {
             },
             seen: self.seen.as_ref(),
             is_out: Cell::new(false),
+            redirected: Cell::new(false),
         };
         let outcome = exchange.run(&mut self.timer, cancel).await;
         self.rested = Some(Instant::now());

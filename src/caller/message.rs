@@ -465,9 +465,12 @@ fn sendable(header: &Given) -> Result<HeaderName, PlanError> {
     let name = HeaderName::from_bytes(header.name.as_bytes())
         .map_err(|_| refused("not a header's name"))?;
     match (name.as_str(), &header.value) {
-        ("content-length" | "transfer-encoding" | "connection", _) => {
-            Err(refused("it follows from the file"))
+        // Then no connection is used again.
+        ("connection", HeaderValue::Template(value)) if value.eq_ignore_ascii_case("close") => {
+            Ok(name)
         }
+        ("connection", _) => Err(refused("only `close` can be asked for")),
+        ("content-length" | "transfer-encoding", _) => Err(refused("it follows from the file")),
         ("accept", HeaderValue::Absent) => {
             Err(refused("it cannot be left out; `*/*` says the same"))
         }

@@ -2,6 +2,7 @@
 
 mod aside;
 mod body;
+mod coding;
 mod content;
 mod credential;
 mod error;

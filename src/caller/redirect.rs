@@ -1,38 +1,66 @@
-//! Following redirects, where that was asked for: no further than was said, and without taking a credential to
-//! another origin.
+//! Redirects, followed only where the user asked for it.
+//!
+//! The first request's origin is the one its credentials are for. A chain that has left this origin carries none of
+//! them for the rest of its hops, not even back at the first origin: from then on, another service chooses the URL. Nor
+//! does a body come back that an earlier hop has dropped.
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST,
+    HeaderMap, LOCATION,
+};
 use reqwest::{Method, StatusCode, Url};
 
-use super::message::{Built, Message};
+use super::keys::Filled;
+use super::message::Built;
 
 /// The statuses of redirects that can be followed.
 pub(super) const FOLLOWED: [u16; 5] = [301, 302, 303, 307, 308];
 
+/// The headers that describe a body (Fetch, section 4.4, "request-body-header name").
+const OF_A_BODY: [reqwest::header::HeaderName; 5] = [
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_LOCATION,
+    CONTENT_TYPE,
+];
+
 /// The redirects of one call.
 #[derive(Debug)]
 pub(super) struct Redirects {
-    pub(super) left: u32,
-    /// The method of the request that was sent last.
-    pub(super) method: Method,
+    left: u32,
+    /// The request of the latest hop.
+    latest: Hop,
 }
 
-/// A request that a redirect asks for, as a change of the first one.
+/// The request that a chain of redirects asks for, as a change of the first one.
 #[derive(Debug, Clone)]
 pub(super) struct Hop {
     method: Method,
     target: Url,
+    /// Whether every hop so far has kept the body.
     keeps_body: bool,
-    /// Whether it leads to the same origin.
-    stays: bool,
+    /// Whether some hop so far was to another origin than the first request's.
+    pub(super) strayed: bool,
 }
 
 impl Redirects {
-    /// Where a redirect leads (RFC 9110, section 15.4). `None` where the answer is none, or is not to be followed.
+    /// Begins a chain with the first request, of which at most `left` redirects are followed.
+    pub(super) fn new(method: &Method, first: &Url, left: u32) -> Self {
+        let latest = Hop {
+            method: method.clone(),
+            target: first.clone(),
+            keeps_body: true,
+            strayed: false,
+        };
+        Self { left, latest }
+    }
+
+    /// Returns the request that a redirect asks for (RFC 9110, section 15.4), or `None` where the answer is not to be
+    /// followed.
     pub(super) fn next(
         &mut self,
-        message: &Message,
-        from: &Url,
+        filled: &Filled,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Hop> {
@@ -40,37 +68,52 @@ impl Redirects {
             return None;
         }
         let location = std::str::from_utf8(headers.get(LOCATION)?.as_bytes()).ok()?;
-        let target = from.join(location).ok()?;
+        // A blank one would lead to the same URL for ever.
+        if location.trim().is_empty() {
+            return None;
+        }
+        let latest = &self.latest;
+        let mut target = latest.target.join(location).ok()?;
         if !matches!(target.scheme(), "http" | "https") {
             return None;
         }
-        let method = method(&self.method, status);
-        let stays = from.origin() == target.origin();
-        let keeps_body = method == self.method;
-        if !stays && keeps_body && message.has_private_body() {
+        // A name and password in a URL would become part of the host in HTTP/2.
+        target.set_username("").ok()?;
+        target.set_password(None).ok()?;
+        let method = method(&latest.method, status);
+        let keeps_body = latest.keeps_body && method == latest.method;
+        // Once a chain has strayed, this compares with an origin that got no credentials, which changes nothing.
+        let strayed = latest.strayed || latest.target.origin() != target.origin();
+        if strayed
+            && (keeps_body && filled.message.has_private_body()
+                || filled.secrets.are_in(target.as_str().as_bytes()))
+        {
             return None;
         }
         self.left -= 1;
-        self.method = method.clone();
-        Some(Hop {
+        self.latest = Hop {
             method,
             target,
             keeps_body,
-            stays,
-        })
+            strayed,
+        };
+        Some(self.latest.clone())
     }
 }
 
 impl Hop {
-    /// The request that was sent first, as it is now asked for.
-    pub(super) fn change(self, mut built: Built, message: &Message) -> Built {
+    /// Turns the first request into the one that is asked for now.
+    pub(super) fn change(self, mut built: Built, filled: &Filled) -> Built {
         if !self.keeps_body {
             built.body = None;
-            built.headers.remove(CONTENT_LENGTH);
-            built.headers.remove(CONTENT_TYPE);
+            for name in OF_A_BODY {
+                built.headers.remove(name);
+            }
         }
-        if !self.stays {
-            for name in message.private_headers() {
+        if self.strayed {
+            // A name that the user gave for the first host is none of another's.
+            built.headers.remove(HOST);
+            for name in filled.message.private_headers() {
                 built.headers.remove(name);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, WebPkiServerVerifier, verify_server_name};
+use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -65,6 +65,15 @@ pub(super) fn configuration(
         configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     }
     Ok((configuration, asked_for))
+}
+
+/// Returns the configuration for origins that the client certificate is not for. No session of the other configuration
+/// is resumed either, for it would stand for the certificate.
+pub(super) fn without_certificate(configuration: &ClientConfig, asked: &Asked) -> ClientConfig {
+    let mut without = configuration.clone();
+    without.client_auth_cert_resolver = Arc::new(asked.clone());
+    without.resumption = Resumption::default();
+    without
 }
 
 /// Has no client certificate, and takes note of a service that asks for one: the alert that comes then may be one that

@@ -107,6 +107,31 @@ fn alerted(error: &rustls::Error, own: Own) -> Option<String> {
     }
 }
 
+/// A request that a service has sent back over HTTP/2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SentBack {
+    /// Unprocessed: its stream is refused, or the service is going away and does not count the stream among those that
+    /// it may have processed (RFC 9113, section 8.7).
+    Unprocessed,
+    /// Because the client asks for too much.
+    TooMuch,
+}
+
+/// Returns how a service has sent a request back, if it did so before it began an answer.
+pub(super) fn sent_back(error: &(dyn Error + 'static)) -> Option<SentBack> {
+    let found = causes(error);
+    let mut errors = found
+        .iter()
+        .filter_map(|cause| cause.downcast_ref::<h2::Error>());
+    let error = errors.find(|error| error.is_remote())?;
+    match error.reason()? {
+        h2::Reason::ENHANCE_YOUR_CALM => Some(SentBack::TooMuch),
+        // The library ends no other stream with a GOAWAY of the service than those after the last that it counts.
+        h2::Reason::REFUSED_STREAM => Some(SentBack::Unprocessed),
+        _ => error.is_go_away().then_some(SentBack::Unprocessed),
+    }
+}
+
 /// Returns an error and all its causes.
 pub(super) fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
     let mut causes = Vec::new();

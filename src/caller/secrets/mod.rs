@@ -115,6 +115,11 @@ impl Secrets {
         self.values.is_empty()
     }
 
+    /// Returns whether some known value stands in these bytes.
+    pub(super) fn are_in(&self, bytes: &[u8]) -> bool {
+        !self.found(bytes, false).is_empty()
+    }
+
     /// Masks all that can be read, a piece at a time.
     pub(super) fn mask_all(
         &self,

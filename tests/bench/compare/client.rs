@@ -29,10 +29,6 @@ struct Work {
 fn client(tls: &ClientConfig) -> reqwest::Result<Client> {
     Client::builder()
         .no_proxy()
-        .gzip(true)
-        .deflate(true)
-        .brotli(true)
-        .zstd(true)
         .tls_backend_preconfigured(tls.clone())
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())

@@ -409,7 +409,7 @@ fn a_run_from_before_goes_on_by_the_same_command() {
              ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
              ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words;
              ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times;
-             ALTER TABLE job DROP COLUMN failed_before; PRAGMA user_version = 2;",
+             ALTER TABLE job DROP COLUMN failed_before; DROP INDEX job_may_kill; PRAGMA user_version = 2;",
         )
         .unwrap();
     drop(connection);

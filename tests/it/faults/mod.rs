@@ -12,6 +12,7 @@ mod outages;
 mod own;
 mod poison;
 mod process;
+mod redirects;
 mod security;
 mod service;
 mod slips;

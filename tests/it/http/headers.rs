@@ -256,7 +256,7 @@ fn a_request_that_cannot_be_made_of_any_file_is_refused_before_the_first() {
         ("a b", "x"),
         ("Content-Length", "5"),
         ("transfer-encoding", "chunked"),
-        ("Connection", "close"),
+        ("Connection", "keep-alive"),
         ("X-A", "a\nb"),
     ] {
         let error = refused(Client::post(url).template(name, value));

@@ -2,18 +2,22 @@
 
 mod answers;
 mod classes;
+mod coding;
 mod connection;
 mod files;
 mod headers;
 mod hints;
 mod limits;
 mod proxy;
+mod redirects;
 mod refresh;
 mod run;
 mod secrets;
 mod spill;
+mod streams;
 pub(crate) mod tls;
 mod transport;
+mod unasked;
 
 use std::fs;
 use std::sync::Arc;

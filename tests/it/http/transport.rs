@@ -16,7 +16,7 @@ use stride::job::Outcome;
 use stride::settings::Http;
 
 use super::tls::{Identity, authority, params, pem, self_signed, signed_by};
-use super::{Client, is_in_doubt, succeeded};
+use super::{Client, succeeded};
 use crate::cli::Place;
 use crate::support::{FakeApi, RawServer, Reply};
 
@@ -296,48 +296,4 @@ fn http_2_is_spoken_where_it_is_asked_for() {
     let mut client = Client::post(&format!("http://{}/", http2()));
     client.request.transport.http = Http::Http2Only;
     assert_eq!(succeeded(client.call()).body, b"\"HTTP/2.0\"");
-}
-
-/// A service that speaks HTTP/2 and refuses the first request with this frame, whose type comes first.
-fn refusing(frame: &'static [u8]) -> (RawServer, crate::support::Counter) {
-    let connections = crate::support::Counter::default();
-    let counted = connections.clone();
-    let server = RawServer::start(move |mut connection| {
-        counted.add();
-        // No settings, which is an empty frame of type 4.
-        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        let _ = connection.write_all(&settings);
-        // The preface, the other side's settings, and the request: its headers are a frame of type 1.
-        let mut preface = [0; 24];
-        connection.read_exact(&mut preface).unwrap();
-        loop {
-            let mut head = [0; 9];
-            connection.read_exact(&mut head).unwrap();
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            connection.read_exact(&mut payload).unwrap();
-            if head[3] == 1 {
-                break;
-            }
-        }
-        let _ = connection.write_all(frame);
-        // Until the other side has understood.
-        while matches!(connection.read(&mut [0; 1024]), Ok(1..)) {}
-    });
-    (server, connections)
-}
-
-#[test]
-fn row_68_a_stream_that_is_refused_leaves_doubt_and_is_not_sent_again_unasked() {
-    // RST_STREAM of stream 1 with REFUSED_STREAM, and GOAWAY that knows of no stream.
-    const REFUSED: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
-    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    for frame in [REFUSED, GOAWAY] {
-        let (server, connections) = refusing(frame);
-        let mut client = Client::post(&format!("{}/", server.url()));
-        client.request.transport.http = Http::Http2Only;
-        let outcome = client.call();
-        assert!(is_in_doubt(&outcome, "connection_lost"), "{outcome:?}");
-        assert_eq!(connections.get(), 1);
-    }
 }

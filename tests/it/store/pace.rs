@@ -126,7 +126,7 @@ fn a_database_of_the_first_version_can_be_read_and_is_brought_up_to_date() {
             "DROP VIEW results; DROP TABLE pace; DROP TABLE spent; DROP TABLE columns; DROP TABLE refused;
              ALTER TABLE result DROP COLUMN headers; ALTER TABLE result DROP COLUMN file;
              ALTER TABLE result DROP COLUMN size; ALTER TABLE job DROP COLUMN failed_before; ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
-    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; PRAGMA user_version = 1;",
+    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; DROP INDEX job_may_kill; PRAGMA user_version = 1;",
         )
         .unwrap();
     let reader = Reader::open(&fixture.database).unwrap();
