@@ -413,9 +413,12 @@ impl Exchange<'_> {
                     return Err(bad("response_too_large", &too_large, &beginning));
                 }
                 Ok(Ok(Some(piece))) => {
-                    if let Err(error) = body.add(&piece) {
-                        return Err(Outcome::InDoubt(Failure::unkept(&error)));
+                    if body.add_in_memory(&piece) {
+                        continue;
                     }
+                    // A disk that is slow holds up this call alone.
+                    let added = aside(move || body.add(&piece).map(|()| body)).await;
+                    body = added.map_err(|error| Outcome::InDoubt(Failure::unkept(&error)))?;
                 }
                 Ok(Ok(None)) => break,
                 Ok(Err(Broken::Off(reason))) => {

@@ -124,22 +124,40 @@ impl Growing {
         self.len
     }
 
-    /// Adds what has come.
+    /// Adds what has come, which may wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit into memory, and cannot be written into a file.
     pub(super) fn add(&mut self, piece: &[u8]) -> io::Result<()> {
-        if let Place::Memory(bytes, share) = &mut self.place {
-            if grow(bytes, share, piece.len()) {
-                bytes.extend_from_slice(piece);
-            } else {
+        if self.add_in_memory(piece) {
+            return Ok(());
+        }
+        let file = match &mut self.place {
+            Place::File(file) => file,
+            Place::Memory(bytes, _) => {
                 let mut file = tempfile::tempfile_in(&self.memory.folder)?;
                 file.write_all(bytes)?;
-                file.write_all(piece)?;
                 self.place = Place::File(file);
+                return self.add(piece);
             }
-        } else if let Place::File(file) = &mut self.place {
-            file.write_all(piece)?;
-        }
+        };
+        file.write_all(piece)?;
         self.len += piece.len() as u64;
         Ok(())
+    }
+
+    /// Adds what has come, where it fits into memory. Returns whether it does.
+    pub(super) fn add_in_memory(&mut self, piece: &[u8]) -> bool {
+        let Place::Memory(bytes, share) = &mut self.place else {
+            return false;
+        };
+        let fits = grow(bytes, share, piece.len());
+        if fits {
+            bytes.extend_from_slice(piece);
+            self.len += piece.len() as u64;
+        }
+        fits
     }
 
     /// It has all come.

@@ -160,6 +160,15 @@ fn row_108_codings_around_each_other_are_all_taken_off() {
 }
 
 #[test]
+fn row_108_the_body_of_an_error_is_decoded_too() {
+    let body = [gzip(b"{\"error\": "), gzip(b"1}")].concat();
+    let refused = Reply::status(422)
+        .body("application/json", body)
+        .header("content-encoding", "X-GZip");
+    assert_eq!(failed(answer_to(refused)).body, b"{\"error\": 1}");
+}
+
+#[test]
 fn row_108_a_run_records_all_members_and_nothing_that_is_cut_short() {
     let members = [gzip(b"[1,"), gzip(b"2]")].concat();
     let api = FakeApi::start(move |request| {

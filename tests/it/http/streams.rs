@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use stride::job::{Class, Outcome};
 use stride::settings::Http;
 
-use super::{Client, is_in_doubt, throttled};
+use super::{Client, is_in_doubt, succeeded, throttled};
 use crate::cli::Place;
 use crate::support::{Counter, FakeApi, RawServer, Reply};
 
@@ -143,6 +143,29 @@ fn row_68_what_a_service_may_have_processed_is_in_doubt() {
     let begun = [head(1), reset(1, REFUSED_STREAM)].concat();
     let outcome = call(begun, Then::Close);
     assert!(is_in_doubt(&outcome, "truncated"), "{outcome:?}");
+}
+
+/// A stream that is reset without an error, or left behind, is no end of an answer that states more than has come.
+#[test]
+fn row_81_a_stream_that_ends_before_its_answer_is_never_a_result() {
+    // `content-length: 3`, whose name is the 28th of the static table.
+    let stated = frame(HEADERS, END_HEADERS, 1, &[0x88, 0x0f, 0x0d, 0x01, b'3']);
+    let half = [stated.clone(), frame(DATA, 0, 1, b"[1")].concat();
+    for end in [
+        reset(1, NO_ERROR),
+        reset(1, CANCEL),
+        going_away(0, NO_ERROR),
+        Vec::new(),
+    ] {
+        for begun in [&stated, &half] {
+            let outcome = call([begun, &*end].concat(), Then::Close);
+            assert!(is_in_doubt(&outcome, "truncated"), "{end:?}: {outcome:?}");
+        }
+    }
+    let whole = [stated, frame(DATA, 0, 1, b"[1]"), reset(1, NO_ERROR)].concat();
+    assert_eq!(succeeded(call(whole, Then::Close)).body, b"[1]");
+    let ended = [answer(1), reset(1, NO_ERROR)].concat();
+    assert_eq!(succeeded(call(ended, Then::Close)).body, b"1");
 }
 
 #[test]
