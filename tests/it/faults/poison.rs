@@ -264,6 +264,9 @@ const COUNTING: &[&[&str]] = &[
         "--held",
         "--max-calls",
         "none",
+        // A stored wait is cut to this.
+        "--retry-max-delay",
+        "1s",
         "--on-finish",
         "cat > /dev/null",
     ],
