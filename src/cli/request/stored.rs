@@ -6,12 +6,15 @@ use stride::settings::{Body, Content, HeaderValue, Piece, Request};
 /// Headers whose values are no secrets, and follow from others of the request.
 const PLAIN: [&str; 4] = ["accept", "content-type", "referer", "user-agent"];
 
-/// Names what a run stores of its request that was typed and may be private. `None` where there is nothing but the URL's
-/// place.
+/// Names what a run stores of its request that was typed and may be private. `None` where there is nothing.
 pub(crate) fn stored(request: &Request) -> Option<String> {
     let typed = |text: &str| {
         Template::read(text, Braces::Pasted)
             .is_ok_and(|template| template.literals().any(|text| !text.trim().is_empty()))
+    };
+    // A word such as `Bearer` before a reference is nobody's secret.
+    let has_reference = |text: &str| {
+        Template::parse(text).is_ok_and(|template| template.references().next().is_some())
     };
     let in_piece = |piece: &Piece| match piece {
         Piece::Text { template, .. } => typed(template),
@@ -21,6 +24,7 @@ pub(crate) fn stored(request: &Request) -> Option<String> {
     for header in &request.headers {
         if let HeaderValue::Template(value) = &header.value
             && typed(value)
+            && !has_reference(value)
             && !PLAIN.contains(&header.name.to_ascii_lowercase().as_str())
         {
             parts.push(format!("the header `{}`", header.name));
@@ -35,10 +39,8 @@ pub(crate) fn stored(request: &Request) -> Option<String> {
         _ => None,
     };
     parts.extend(data.map(str::to_owned));
-    let has_query = request.url.contains('?') || !request.query.is_empty();
-    if parts.is_empty() && !has_query {
-        return None;
+    if request.url.contains('?') || !request.query.is_empty() {
+        parts.insert(0, "the URL".to_owned());
     }
-    parts.insert(0, "the URL".to_owned());
-    Some(parts.join(", "))
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

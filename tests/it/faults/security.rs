@@ -361,7 +361,7 @@ fn row_119_what_is_stored_of_a_request_is_said_once() {
         "-H",
         "X-Request-Signature-Version: 2",
         "-H",
-        "X-Tenant: {env:TENANT}",
+        "X-Tenant: of {env:TENANT}",
     ];
     let run = run(&url, &words);
     let told = "stored in stride.db, as typed: the URL, the header `X-Request-Signature-Version`; ";
