@@ -39,7 +39,9 @@ pub(crate) fn stored(request: &Request) -> Option<String> {
         _ => None,
     };
     parts.extend(data.map(str::to_owned));
-    if request.url.contains('?') || !request.query.is_empty() {
+    let query = request.url.split_once('?').map_or("", |(_, query)| query);
+    let mut pairs = query.split('&').filter(|pair| !pair.is_empty());
+    if pairs.any(|pair| !has_reference(pair)) || !request.query.is_empty() {
         parts.insert(0, "the URL".to_owned());
     }
     (!parts.is_empty()).then(|| parts.join(", "))
