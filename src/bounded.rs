@@ -94,7 +94,7 @@ impl<'w> Wait<'w> {
 ///
 /// It cannot be read, is larger, or does not end in time.
 pub fn read(path: &Path, most: u64, wait: &mut Wait<'_>) -> io::Result<Vec<u8>> {
-    // To open a pipe waits for somebody who opens its other end, for ever.
+    // Otherwise opening a pipe blocks until another program opens its other end.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32)

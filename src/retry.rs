@@ -125,7 +125,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job whose call was cut off by a stop: in doubt, but nobody's fault.
+    /// Decides for a job whose call was cut off by a stop: in doubt, and not charged.
     pub fn after_stop(&self, record: Record) -> (Next, Record) {
         match self.in_doubt {
             DoubtPolicy::Hold => (Next::Hold, record),

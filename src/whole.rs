@@ -161,7 +161,7 @@ fn prefix(target: &Path) -> OsString {
 /// How many digits a temporary name ends with.
 const DIGITS: usize = 16;
 
-/// Removes the temporary files and folders of writes to `target` that nobody holds: their processes were killed.
+/// Removes the temporary files and folders of writes to `target` whose lock is free: their processes were killed.
 pub(crate) fn remove_stale(target: &Path) {
     let Some(entries) = target.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
         return;
@@ -190,8 +190,8 @@ pub(crate) fn remove_stale(target: &Path) {
 
 /// A file or a folder that is removed unless it has been moved into its place.
 ///
-/// Its name is drawn at random, and a lock on it says that somebody writes: the number of a process says nothing where two
-/// containers share a folder.
+/// Its name is random, and its writer holds a lock on it. Process numbers would not do: two containers that share a folder
+/// may have the same.
 pub(crate) struct Temporary {
     pub(crate) path: PathBuf,
     /// The file, or the open folder. Holds the lock.
@@ -210,9 +210,9 @@ impl Temporary {
             let path = target.with_file_name(name);
             let file = make(&path)?;
             let temporary = Self { path, file };
-            // Where the file system knows no locks, nobody else can take one either, and so removes nothing.
+            // On a file system without locks, `remove_stale` gets none either, and so removes nothing.
             let _ = temporary.file.lock();
-            // Before that, somebody may have taken it for stale.
+            // Before that, another process may have taken it for stale.
             if temporary.path.symlink_metadata().is_ok() {
                 return Ok(temporary);
             }

@@ -111,7 +111,7 @@ impl Hop {
             }
         }
         if self.strayed {
-            // A name that the user gave for the first host is none of another's.
+            // The user gave this name for the first host alone.
             built.headers.remove(HOST);
             for name in filled.message.private_headers() {
                 built.headers.remove(name);

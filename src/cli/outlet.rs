@@ -1,4 +1,5 @@
-//! Writing to a place that may be slow or stuck, from a thread of its own: a run never waits for whoever reads along.
+//! Writes to a file, pipe or terminal that may be slow or stuck, from a thread of its own, so that a run never waits for
+//! its reader.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_takes_nothing_holds_nobody_up() {
+    fn a_place_that_takes_nothing_is_given_up() {
         let (reader, writer) = io::pipe().unwrap();
         let outlet = Outlet::new(writer, 10 << 20).unwrap();
         let line = [vec![b'x'; 1 << 20], vec![b'\n']].concat();

@@ -95,7 +95,7 @@ pub(crate) fn clear() {
     }
 }
 
-/// From now on stderr is written to by a thread of its own, and nobody waits for it.
+/// From now on a thread of its own writes to stderr, so that no other thread waits for it.
 pub(crate) fn write_in_background() {
     let mut screen = screen();
     if screen.outlet.is_none() {

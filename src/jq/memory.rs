@@ -15,7 +15,7 @@ struct State {
     taken: usize,
     /// The number of the next one to ask.
     next: u64,
-    /// The number of the next one to get its share: nobody is overtaken, so that large answers have their turn.
+    /// The number of the next one to get its share. Shares are given in order, so that large answers do not starve.
     served: u64,
 }
 

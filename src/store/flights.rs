@@ -6,6 +6,9 @@ use super::{Reader, path_from_sql};
 use crate::job::FileName;
 use crate::retry::MAY_KILL;
 
+// The index on such jobs states the number, and SQLite uses it only where the query states the same.
+const _: () = assert!(MAY_KILL == 2);
+
 impl Reader {
     /// The calls in flight that began first, at most so many: the files' names, and when each began, in milliseconds
     /// since 1970.
@@ -33,8 +36,6 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn may_kill(&self, most: usize) -> Result<Vec<(FileName, u32)>> {
-        // Stated with the index's own condition, so that it is used.
-        debug_assert_eq!(MAY_KILL, 2);
         self.connection()
             .prepare(
                 "SELECT path, crashes FROM job WHERE crashes >= 2 AND state IN (0, 1, 4) ORDER BY position LIMIT ?1",

@@ -291,21 +291,31 @@ mod tests {
             .unwrap()
     }
 
-    #[test]
-    fn row_141_without_a_log_a_commit_waits_for_a_reader() {
-        let place = tempfile::tempdir().unwrap();
-        let database = place.path().canonicalize().unwrap().join("stride.db");
-        let mut lock = Lock::acquire_anywhere(&database).unwrap();
+    /// Locks a database as if it lay on a network.
+    fn far(database: &Path) -> Lock {
+        let mut lock = Lock::acquire_anywhere(database).unwrap();
         lock.network = Some("NFS".to_owned());
+        lock
+    }
+
+    /// Makes a run of one job there.
+    fn create_far(database: &Path) -> Store {
         let run = NewRun {
             call: Call::Program {
                 name: "test".to_owned(),
             },
             settings: Settings::default(),
-            base: place.path().to_owned(),
+            base: database.parent().unwrap().to_owned(),
         };
         let fill = |loader: &mut super::super::Loader<'_>| loader.add(&"a".into());
-        let (mut store, _) = Store::create(lock, &run, fill).unwrap();
+        Store::create(far(database), &run, fill).unwrap().0
+    }
+
+    #[test]
+    fn row_141_without_a_log_a_commit_waits_for_a_reader() {
+        let place = tempfile::tempdir().unwrap();
+        let database = place.path().canonicalize().unwrap().join("stride.db");
+        let mut store = create_far(&database);
         // It finds out at once that it has to wait.
         store.connection.busy_timeout(Duration::ZERO).unwrap();
         #[expect(
@@ -341,20 +351,7 @@ mod tests {
     fn row_31_on_a_network_there_is_no_log_beside_the_database() {
         let place = tempfile::tempdir().unwrap();
         let database = place.path().canonicalize().unwrap().join("stride.db");
-        let far = |database: &Path| {
-            let mut lock = Lock::acquire_anywhere(database).unwrap();
-            lock.network = Some("NFS".to_owned());
-            lock
-        };
-        let run = NewRun {
-            call: Call::Program {
-                name: "test".to_owned(),
-            },
-            settings: Settings::default(),
-            base: place.path().to_owned(),
-        };
-        let fill = |loader: &mut super::super::Loader<'_>| loader.add(&"a".into());
-        let (mut store, _) = Store::create(far(&database), &run, fill).unwrap();
+        let mut store = create_far(&database);
         assert_eq!(store.counts().pending, 1);
         store.load(|loader| loader.add(&"b".into())).unwrap();
         assert_eq!(Reader::open(&database).unwrap().counts().unwrap().total, 2);

@@ -152,59 +152,48 @@ fn fill(writer: &mut std::io::PipeWriter) {
     rustix::fs::fcntl_setfl(&*writer, flags).unwrap();
 }
 
-#[test]
-fn row_138_a_run_ends_though_nobody_reads_its_words_and_events() {
+/// A pipe that no program reads.
+fn make_pipe(place: &Place) {
+    let mut make = std::process::Command::new("mkfifo");
+    assert!(make.arg(place.at("events")).status().unwrap().success());
+}
+
+/// Runs a list of some thousand files with a stderr that takes nothing, and checks that the run ends with all of them done.
+fn ends_without_words(options: &[&str], stderr: impl Into<std::process::Stdio>) {
     const FILES: usize = 3000;
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
     place.texts(FILES);
-    let made = std::process::Command::new("mkfifo")
-        .arg(place.at("events"))
-        .status();
-    assert!(made.unwrap().success());
-    let (_reader, mut writer) = std::io::pipe().unwrap();
-    fill(&mut writer);
-    let mut command = place.command(&["run", "--events", "events", "--url", &url, "texts"]);
-    command.stdout(std::process::Stdio::null()).stderr(writer);
+    make_pipe(&place);
+    let words = [&["run", "--url", &url, "texts"], options].concat();
+    let mut command = place.command(&words);
+    command
+        .env("TERM", "xterm")
+        .stdout(std::process::Stdio::null())
+        .stderr(stderr);
     let mut run = command.spawn().unwrap();
     drop(command);
     let status = crate::support::within_limit(move || run.wait().unwrap());
     assert_eq!(status.code(), Some(0));
-    assert_eq!(place.status()["done"], serde_json::json!(FILES + 1));
+    assert_eq!(place.status()["done"], json!(FILES + 1));
     assert_eq!(place.bystander(), bystander);
 }
 
 #[test]
+fn row_138_a_run_ends_though_nobody_reads_its_words_and_events() {
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    fill(&mut writer);
+    ends_without_words(&["--events", "events"], writer);
+}
+
+#[test]
 fn row_138_a_run_ends_though_its_terminal_is_frozen() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    const FILES: usize = 3000;
-    let api = FakeApi::start(|_| Reply::json(1));
-    let place = Place::new();
-    let url = format!("{}/{{name}}", api.url());
-    let bystander = place.with_bystander(&url);
-    place.texts(FILES);
-    // Nobody reads at this end.
-    let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&near).unwrap();
-    unlockpt(&near).unwrap();
-    let far = ptsname(&near, Vec::new()).unwrap();
-    let far = std::path::Path::new(far.to_str().unwrap());
-    let terminal = std::fs::OpenOptions::new().write(true).open(far).unwrap();
-    let flow = rustix::termios::Action::OOff;
-    rustix::termios::tcflow(&terminal, flow).unwrap();
-    let mut command = place.command(&["run", "--url", &url, "texts"]);
-    command
-        .env("TERM", "xterm")
-        .stdout(std::process::Stdio::null())
-        .stderr(terminal);
-    let mut run = command.spawn().unwrap();
-    drop(command);
-    let status = crate::support::within_limit(move || run.wait().unwrap());
-    assert_eq!(status.code(), Some(0));
-    assert_eq!(place.status()["done"], serde_json::json!(FILES + 1));
-    assert_eq!(place.bystander(), bystander);
+    let (_near, far) = crate::support::terminal();
+    let terminal = far();
+    rustix::termios::tcflow(&terminal, rustix::termios::Action::OOff).unwrap();
+    ends_without_words(&[], terminal);
 }
 
 #[test]
@@ -214,10 +203,7 @@ fn row_138_events_that_a_pipe_does_not_take_are_counted() {
     let url = format!("{}/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
     place.texts(1000);
-    let made = std::process::Command::new("mkfifo")
-        .arg(place.at("events"))
-        .status();
-    assert!(made.unwrap().success());
+    make_pipe(&place);
     place
         .stride(&["run", "--events", "events", "--url", &url, "texts"])
         .expect(0)

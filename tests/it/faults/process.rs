@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -56,22 +55,12 @@ fn row_7_a_third_signal_ends_the_process_where_it_stands() {
 
 #[test]
 fn row_8_a_terminal_that_is_closed_is_a_hangup_and_no_panic() {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let (api, gate) = gated(20);
     let place = Place::new();
     let url = named(&api);
     let bystander = place.with_bystander(&url);
     place.texts(200);
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let end = || {
-        let flags = rustix::fs::OFlags::NOCTTY.bits() as i32;
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).custom_flags(flags);
-        options.open(name.to_str().unwrap()).unwrap()
-    };
+    let (terminal, end) = crate::support::terminal();
     let words = ["run", "-j", "2", "--url", &url, "texts"];
     // The process leads a session of which this is the terminal, as a shell in a window does.
     let mut command = place.command_under(&["setsid", "--ctty"], &words);

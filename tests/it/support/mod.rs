@@ -18,7 +18,7 @@ pub(crate) use api::{FakeApi, Logged, Request};
 pub(crate) use raw::RawServer;
 pub(crate) use reply::Reply;
 pub(crate) use run::*;
-pub(crate) use tools::{Typist, has_tool};
+pub(crate) use tools::{Typist, has_tool, terminal};
 
 /// How long anybody waits for an event before the test fails: far longer than it can take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -32,6 +33,22 @@ pub(crate) fn has_tool(name: &str) -> bool {
     there
 }
 
+/// Makes a terminal. Returns this side of it, and what opens the other side, which a program gets.
+pub(crate) fn terminal() -> (OwnedFd, impl Fn() -> File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let near = openpt(flags).unwrap();
+    grantpt(&near).unwrap();
+    unlockpt(&near).unwrap();
+    let name = ptsname(&near, Vec::new()).unwrap();
+    let far = move || {
+        let flags = rustix::fs::OFlags::NOCTTY.bits() as i32;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).custom_flags(flags);
+        options.open(name.to_str().unwrap()).unwrap()
+    };
+    (near, far)
+}
+
 /// A program in a terminal, and somebody who types and reads.
 pub(crate) struct Typist {
     child: Child,
@@ -44,17 +61,7 @@ pub(crate) struct Typist {
 impl Typist {
     /// Begins a command in a terminal of its own.
     pub(crate) fn begin(words: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let terminal = openpt(flags).unwrap();
-        grantpt(&terminal).unwrap();
-        unlockpt(&terminal).unwrap();
-        let name = ptsname(&terminal, Vec::new()).unwrap();
-        let end = || {
-            let flags = rustix::fs::OFlags::NOCTTY.bits() as i32;
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true).custom_flags(flags);
-            options.open(name.to_str().unwrap()).unwrap()
-        };
+        let (terminal, end) = terminal();
         // The process leads a session of which this is the terminal, as a shell in a window does.
         let mut command = Command::new("setsid");
         command.arg("--ctty").args(words);
