@@ -255,6 +255,22 @@ impl Schedule {
         }
     }
 
+    /// Lets jobs fail that are to blame themselves, and adds those to `given_up` that were still pending.
+    pub(super) fn give_up(
+        &mut self,
+        group: &mut Group<'_>,
+        blamed: Vec<HeldBack>,
+        given_up: &mut Vec<HeldBack>,
+    ) -> Result<(), StoreError> {
+        for held in blamed {
+            if group.give_up(held.attempt)? {
+                self.finished(held.attempt.job, held.failed_before, JobState::Failed);
+                given_up.push(held);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes note of a job's new state.
     pub(super) fn finished(&mut self, job: JobId, failed_before: bool, state: JobState) {
         match state {

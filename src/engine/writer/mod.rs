@@ -16,7 +16,7 @@ use super::{Outline, RunError, Urgency, clock};
 use crate::caller::Cancel;
 use crate::event::{Ending, Storage};
 use crate::governor::Why;
-use crate::job::{FileName, JobState};
+use crate::job::FileName;
 use crate::retry::RetryPolicy;
 use crate::settings::Settings;
 use crate::store::{Claim, Settlement, Store, StoreError};
@@ -287,6 +287,9 @@ impl<'s> Writer<'s> {
         for attempt in excused {
             group.give_back_charge(attempt)?;
         }
+        // Before any claim: a job that is no longer held back would be called once more.
+        let mut given_up = Vec::new();
+        self.schedule.give_up(&mut group, blamed, &mut given_up)?;
         let mut calls = Vec::new();
         let decision = loop {
             if self.phase != Phase::Running {
@@ -307,7 +310,8 @@ impl<'s> Writer<'s> {
                     }
                 }
                 Decision::Blame(suspect) => {
-                    blamed.extend(self.schedule.blame(|other| other == suspect));
+                    let blamed = self.schedule.blame(|other| other == suspect);
+                    self.schedule.give_up(&mut group, blamed, &mut given_up)?;
                 }
                 Decision::Hire => match self.crew.hire() {
                     Ok(thread) => self.schedule.hired(thread),
@@ -320,20 +324,13 @@ impl<'s> Writer<'s> {
         self.schedule.give_permit_back();
         // Whatever the pace would say to another call, there is none to make.
         let alone = calls.is_empty() && self.crew.in_flight() == 0;
-        let suspects = self.schedule.suspects() + blamed.len() as u64;
+        let suspects = self.schedule.suspects();
         // In a sample, files that were not drawn are pending too.
         let only_suspects =
             group.counts().pending == suspects || matches!(decision, Decision::Nothing);
         if alone && self.phase == Phase::Running && only_suspects {
-            blamed.extend(self.schedule.settle());
-        }
-        let mut given_up = Vec::new();
-        for held in blamed {
-            if group.give_up(held.attempt)? {
-                let (job, failed_before) = (held.attempt.job, held.failed_before);
-                self.schedule.finished(job, failed_before, JobState::Failed);
-                given_up.push(held);
-            }
+            let blamed = self.schedule.settle();
+            self.schedule.give_up(&mut group, blamed, &mut given_up)?;
         }
         if states.is_empty() && calls.is_empty() && given_up.is_empty() {
             drop(group);
