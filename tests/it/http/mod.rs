@@ -33,7 +33,7 @@ use stride::job::{
 use stride::settings::{Header, HeaderValue, Judging, Request, Settings};
 use tempfile::TempDir;
 
-use crate::support::{FakeApi, Reply};
+use crate::support::{FakeApi, Reply, inside};
 
 /// A request to be made, of files in a folder of its own.
 struct Client {
@@ -88,6 +88,10 @@ impl Client {
     /// A job with a file of these bytes.
     fn job(&self, name: impl Into<FileName>, bytes: &[u8]) -> Job {
         let job = self.job_without_file(name);
+        assert_eq!(
+            inside(self.folder.path(), &job.path).as_ref(),
+            Some(&job.file)
+        );
         fs::create_dir_all(job.file.parent().unwrap()).unwrap();
         fs::write(&job.file, bytes).unwrap();
         job

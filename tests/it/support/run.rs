@@ -1,7 +1,7 @@
 //! Runs on real files, each with a bystander: a job that is done and that nothing may touch.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
@@ -40,6 +40,13 @@ pub(crate) struct Fixture {
     bystander: Option<Rows>,
 }
 
+/// Returns the place of a file in this folder, or `None` where its name leads elsewhere: tests write nowhere else.
+pub(crate) fn inside(folder: &Path, name: &FileName) -> Option<PathBuf> {
+    let mut parts = name.as_path().components();
+    let is_plain = parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    is_plain.then(|| folder.join(name.as_path()))
+}
+
 impl Fixture {
     /// A folder without a run.
     pub(crate) fn empty() -> Self {
@@ -52,14 +59,17 @@ impl Fixture {
         }
     }
 
-    /// A run with these jobs, and the bystander behind them; each has a file, which holds its name.
+    /// A run with these jobs, and the bystander behind them; each has a file, which holds its name, if the name stays
+    /// inside the folder.
     pub(crate) fn new<N: Into<FileName> + Clone>(names: &[N]) -> Self {
         let mut fixture = Self::empty();
         let mut names: Vec<FileName> = names.iter().cloned().map(Into::into).collect();
         names.push(BYSTANDER.into());
         for name in &names {
-            // A name that no file can have has none.
-            let _ = fs::write(fixture.folder.path().join(name.as_path()), name.as_bytes());
+            // A name that no file of this folder can have has none.
+            if let Some(place) = inside(fixture.folder.path(), name) {
+                let _ = fs::write(place, name.as_bytes());
+            }
         }
         let (mut store, _) = fixture.create(&names).unwrap();
         store.start(1, &POLICY).unwrap();
