@@ -19,6 +19,7 @@ use super::preview::Seen;
 use super::progress::Progress;
 use super::reading::Reading;
 use super::redirect::{Hop, Redirects};
+use super::reuse::Reuse;
 use super::signs;
 use super::spill::Growing;
 use super::timer::{Timer, patience};
@@ -52,6 +53,7 @@ pub(super) struct Exchange<'c> {
     /// The client for other origins than the first request's.
     pub(super) strangers: &'c Client,
     pub(super) progress: &'c Progress,
+    pub(super) reuse: &'c Reuse,
     pub(super) job: &'c Job,
     pub(super) attempt: &'c Attempt,
     /// What the request is made of, and what its answer is judged with.
@@ -73,6 +75,7 @@ impl Exchange<'_> {
             }
             received = self.under_limits(timer) => received,
         };
+        self.reuse.ended(received.is_ok());
         // An answer that is here was paid. However long it takes to judge it, no limit and no stop makes it another.
         match received {
             Ok(whole) => self.verdict.of(whole).await,
@@ -120,11 +123,13 @@ impl Exchange<'_> {
         let mut redirects = Redirects::new(request.method(), request.url(), most);
         let mut client = self.client;
         loop {
+            self.reuse.prepare(&mut request);
             let sent = client.execute(request).await;
             let response = match sent {
                 Ok(response) => response,
                 Err(error) => return Err(self.transport(&error).await),
             };
+            self.reuse.answered(&response, self.progress.is_fresh());
             if let Some(seen) = self.seen {
                 *seen.borrow_mut() = Some(self.head(&response));
             }

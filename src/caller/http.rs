@@ -22,6 +22,7 @@ use super::preview::Seen;
 use super::progress::Progress;
 use super::redirect::FOLLOWED;
 use super::reference::Lookup;
+use super::reuse::{Caution, Reuse};
 use super::secrets::Secrets;
 use super::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, Memory};
 use super::timer::Timer;
@@ -62,6 +63,7 @@ pub struct Means<'m> {
 pub struct HttpPlan {
     plan: Arc<Plan>,
     memory: Arc<Memory>,
+    caution: Arc<Caution>,
     /// Where the bodies of results go, where that is not the database.
     outputs: Option<Arc<Outputs>>,
 }
@@ -163,6 +165,7 @@ impl HttpPlan {
         let plan = Self {
             plan: Arc::new(plan),
             memory: Arc::default(),
+            caution: Arc::default(),
             outputs: None,
         };
         Ok(plan.spilling_into(base.to_owned()))
@@ -246,6 +249,7 @@ impl HttpPlan {
             memory: Arc::clone(&self.memory),
             outputs: self.outputs.clone(),
             progress,
+            reuse: Reuse::new(Arc::clone(&self.caution)),
             timer: Timer::default(),
             rested: None,
             seen: None,
@@ -355,6 +359,7 @@ pub struct AsyncHttpCaller {
     /// Calls other origins, where redirects may lead there and the client certificate is not for them.
     strangers: Option<Client>,
     progress: Progress,
+    reuse: Reuse,
     timer: Timer,
     /// When the latest call ended.
     rested: Option<Instant>,
@@ -374,6 +379,11 @@ impl AsyncHttpCaller {
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
         }
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Outcome::Interrupted,
+            () = self.reuse.listen() => {}
+        }
         let filled = match self.plan.keys.at_hand() {
             Some(filled) => filled,
             None => {
@@ -387,6 +397,7 @@ impl AsyncHttpCaller {
             client: &self.client,
             strangers: self.strangers.as_ref().unwrap_or(&self.client),
             progress: &self.progress,
+            reuse: &self.reuse,
             job,
             attempt,
             verdict: Verdict {

@@ -22,6 +22,7 @@ mod progress;
 mod reading;
 mod redirect;
 mod reference;
+mod reuse;
 mod secrets;
 mod signs;
 mod source;

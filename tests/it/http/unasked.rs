@@ -142,6 +142,47 @@ fn row_109_what_comes_before_the_next_request_is_not_its_answer() {
 }
 
 #[test]
+fn row_109_after_an_answer_too_many_no_connection_is_used_twice() {
+    let service = Service::start(|_, _, _| answer("1"));
+    let client = Client::post(&service.url());
+    let job = client.job("a.txt", b"hello");
+    let mut caller = client.caller();
+    // A machine that stands still for a second in between makes it look like a connection that was idle for too long.
+    let sees = (0..100).any(|_| {
+        assert_eq!(succeeded(call(&mut caller, &job)).body, b"1");
+        let connection = service.connections.try_iter().last();
+        if let Some(connection) = connection {
+            say_unasked(&connection, &answer("2"));
+        }
+        for _ in 0..4 {
+            assert_eq!(succeeded(call(&mut caller, &job)).body, b"1");
+        }
+        let used = service.used();
+        used[used.len() - 3..]
+            .windows(2)
+            .all(|two| two[0] != two[1])
+    });
+    assert!(sees, "connections are used again");
+}
+
+#[test]
+fn row_109_a_connection_that_ends_as_it_was_said_is_no_sign() {
+    let last = |body: &str| answer(body).replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let service = Service::start(move |number, before, _| match number {
+        0..20 if before == 1 => last("1"),
+        _ => answer("1"),
+    });
+    let client = Client::post(&service.url());
+    let job = client.job("a.txt", b"hello");
+    let mut caller = client.caller();
+    for _ in 0..50 {
+        assert_eq!(succeeded(call(&mut caller, &job)).body, b"1");
+    }
+    let used = service.used();
+    assert!(used[40..].iter().all(|number| *number == 20), "{used:?}");
+}
+
+#[test]
 fn row_109_a_run_that_asks_for_it_uses_no_connection_twice() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
