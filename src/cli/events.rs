@@ -1,6 +1,7 @@
 //! The events file: a JSON line for each fact, written after its commit.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -35,6 +36,18 @@ pub(crate) struct Events {
     missed: usize,
     /// Lines that were dropped.
     missed_in_all: usize,
+}
+
+/// How each line begins.
+const BEGINNING: &[u8] = b"{\"event\":\"";
+
+/// Returns whether a file begins as an events file does.
+pub(crate) fn are_in(path: &Path) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    let file = File::open(path)?;
+    file.take(BEGINNING.len() as u64)
+        .read_to_end(&mut beginning)?;
+    Ok(beginning == BEGINNING)
 }
 
 /// A line of the file.

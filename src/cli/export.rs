@@ -15,6 +15,7 @@ use stride::store::{Reader, StoreError, note_artifact};
 use super::args::{Export, FormatArg};
 use super::error::{Problem, command, quoted};
 use super::exit;
+use super::files::not_listed;
 use super::look::printed;
 use super::progress::names;
 use super::shown::{data, is_terminal};
@@ -88,6 +89,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         exit::INCOMPLETE
     };
     if let Some(path) = output(args) {
+        not_listed(&reader, path)?;
         let write = match args.format {
             FormatArg::Dir => to_folder,
             _ => to_file,

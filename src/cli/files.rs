@@ -14,6 +14,7 @@ use stride::store::Reader;
 
 use super::args::Outputs;
 use super::error::Problem;
+use super::events;
 use super::preferences;
 use super::screen;
 use super::shown::Line;
@@ -85,13 +86,6 @@ pub(crate) fn output_dir(
 /// Checks that what is to be written lies outside of the run's own files, and where something can be written.
 pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
     match outputs.events.as_deref() {
-        Some(path) if let Err(error) = takes_lines(path) => {
-            let name = FileName::from(path);
-            Err(Problem::usage(format!("cannot write the events to {name}"))
-                .cause(error.to_string())
-                .note("nothing was changed")
-                .hint("give another file to --events"))
-        }
         Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
             let name = FileName::from(path);
             Err(
@@ -99,16 +93,44 @@ pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem>
                     .hint("give another file to --events"),
             )
         }
+        Some(path) if let Err(error) = takes_lines(path) => {
+            let name = FileName::from(path);
+            Err(Problem::usage(format!("cannot write the events to {name}"))
+                .cause(error.to_string())
+                .note("nothing was changed")
+                .hint("give another file to --events"))
+        }
         _ => Ok(()),
     }
 }
 
-/// Whether a file could be appended to, or made. One that was not there is not there afterwards: the command may come to
+/// Checks that a file is none of the run's list, which would be lost if it were written.
+pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
+    match reader.lists(path)? {
+        false => Ok(()),
+        true => Err(
+            Problem::usage(format!("{} is a file of the list", FileName::from(path)))
+                .note("nothing was written")
+                .hint("name another file with -o FILE"),
+        ),
+    }
+}
+
+/// Whether a file could be appended to, or made. What holds no events holds something that may be dear to its owner. One that was not there is not there afterwards: the command may come to
 /// nothing.
 fn takes_lines(path: &Path) -> io::Result<()> {
     match path.metadata() {
         Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
-        Ok(_) => Ok(rustix::fs::access(path, Access::WRITE_OK)?),
+        Ok(meta) => {
+            rustix::fs::access(path, Access::WRITE_OK)?;
+            match meta.is_file() && meta.len() > 0 && !events::are_in(path)? {
+                true => Err(io::Error::new(
+                    ErrorKind::AlreadyExists,
+                    "it has something else in it",
+                )),
+                false => Ok(()),
+            }
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             File::create_new(path)?;
             fs::remove_file(path)

@@ -11,6 +11,7 @@ use stride::store::{Lock, Reader, note_artifact, wall_clock};
 
 use super::error::Problem;
 use super::exit;
+use super::files::not_listed;
 use super::look::printed;
 use super::shown::data;
 use super::terminal::Terminal;
@@ -26,15 +27,14 @@ pub(crate) struct ReportArgs {
 pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
     let database = reader.path().to_owned();
+    if let Some(path) = output(args) {
+        not_listed(&reader, path)?;
+    }
     let working = Lock::holder(db).map(|holder| holder.pid);
     let report = Report::of(&reader, wall_clock(), working)?;
     // The look ends before a note is written: the last to leave folds the log into the database.
     drop(reader);
-    if let Some(path) = args
-        .output
-        .as_deref()
-        .filter(|path| *path != Path::new("-"))
-    {
+    if let Some(path) = output(args) {
         report.to_file(path)?;
         if let Ok(path) = path.canonicalize() {
             note_artifact(&database, &path);
@@ -54,6 +54,12 @@ pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Resul
         note_artifact(&database, &path);
     }
     printed(written)
+}
+
+/// Where it goes, if not to stdout.
+fn output(args: &ReportArgs) -> Option<&Path> {
+    let path = args.output.as_deref();
+    path.filter(|path| *path != Path::new("-"))
 }
 
 impl From<ReportError> for Problem {

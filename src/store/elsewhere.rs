@@ -1,5 +1,7 @@
-//! Names of a list that lead out of the database's own folder.
+//! Where the files of a list lie: outside of the database's own folder, or where something is to be written.
 
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use super::connection::doing;
@@ -48,6 +50,38 @@ impl Reader {
         match ended {
             Ok(()) => Ok(None),
             Err(Ended::Found(name)) => Ok(Some(name)),
+            Err(Ended::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Returns whether the list has the file at this path, also under a name that leads to it through linked folders.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn lists(&self, path: &Path) -> Result<bool> {
+        let Ok(path) = path.canonicalize() else {
+            return Ok(false);
+        };
+        let identity = |path: &Path| {
+            let meta = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            Some((meta.dev(), meta.ino()))
+        };
+        let (Some(wanted), Some(name)) = (identity(&path), path.file_name()) else {
+            return Ok(false);
+        };
+        let base = read::base(self.connection(), self.path())?;
+        let sql = "SELECT path FROM job WHERE substr(CAST(path AS BLOB), -length(?1)) = ?1";
+        let ended = self.rows(sql, [name.as_bytes()], &mut |row| {
+            let name = path_from_sql(row, 0).map_err(doing("looking through the list"))?;
+            match identity(&base.join(name.as_path())) == Some(wanted) {
+                true => Err(Ended::Found(name)),
+                false => Ok(()),
+            }
+        });
+        match ended {
+            Ok(()) => Ok(false),
+            Err(Ended::Found(_)) => Ok(true),
             Err(Ended::Failed(error)) => Err(error),
         }
     }

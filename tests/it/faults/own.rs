@@ -183,3 +183,38 @@ fn row_131_a_state_folder_that_cannot_be_read_is_said() {
     let ran = scene.place.stride(&["resume"]);
     scene.expect_complete(ran.says("recorded what 3 calls came to"));
 }
+
+#[test]
+fn row_142_a_file_of_the_list_is_no_place_for_what_a_run_writes() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place(3);
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    let names = ["texts/0000", "texts/0001", "texts/0002"];
+    let before: Vec<_> = names.map(|name| fs::read(place.at(name)).unwrap()).into();
+    symlink("texts", place.at("linked")).unwrap();
+    let refuses = |words: &[&str], reason: &str| {
+        let calls = api.requests();
+        place.stride(words).expect(2).says(reason);
+        let now = names.map(|name| fs::read(place.at(name)).unwrap());
+        assert_eq!((now.to_vec(), api.requests()), (before.clone(), calls));
+    };
+    let events = run(&url, &["--events", "texts/0001"]);
+    refuses(&events, "it has something else in it");
+    place.stride(&run(&url, &["--events", "events"])).expect(0);
+    let listed = "is a file of the list";
+    for path in ["texts/0000", "./texts/../texts/0000", "linked/0000"] {
+        refuses(&["export", "--all", "-o", path], listed);
+        refuses(&["report", "-o", path], listed);
+        refuses(&["resume", "--events", path], "it has something else in it");
+    }
+    // What stride wrote, and what is in nobody's list, may be replaced or added to.
+    for _ in 0..2 {
+        place
+            .stride(&["export", "--all", "-o", "export.json"])
+            .expect(0);
+        place.stride(&["report", "-o", "report.html"]).expect(0);
+        place.stride(&["resume", "--events", "events"]).expect(0);
+    }
+    assert_eq!(place.bystander(), bystander);
+}
