@@ -66,11 +66,17 @@ impl Writer<'_> {
         self.looked = now;
         self.look_for_room(now)?;
         let log = self.store.log_size();
-        if log >= self.large_log {
+        // A few groups of large answers make a large log too, which is folded in soon.
+        if log >= self.large_log.max(self.in_flight()) {
             self.large_log = 2 * log;
             self.teller.storage(Storage::LogGrows(log));
         }
         self.look_at_settings()
+    }
+
+    /// Four of the largest answers so far from each thread, in bytes.
+    fn in_flight(&self) -> u64 {
+        self.largest.saturating_mul(4 * self.crew.working() as u64)
     }
 
     /// Makes no call while there may be no room for what it comes to. What there has to be grows with the answers:
@@ -81,7 +87,7 @@ impl Writer<'_> {
         let Some(free) = self.store.free_space() else {
             return Ok(());
         };
-        let in_flight = self.largest.saturating_mul(4 * self.crew.working() as u64);
+        let in_flight = self.in_flight();
         let kept = match self.settings.min_free {
             0 => 0,
             least => least.max(in_flight),
