@@ -36,12 +36,14 @@ pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
         return Ok(());
     }
     let most = allowed.saturating_sub(beside) / DESCRIPTORS_EACH;
+    let fewer = match most {
+        0 => String::new(),
+        _ => format!("use -j {most} or fewer, or "),
+    };
+    let needed = threads as u64 * DESCRIPTORS_EACH + beside;
     Err(Problem::usage(format!(
         "{threads} threads need more files open at once than the system allows"
     ))
     .cause(format!("the limit is {allowed} descriptors"))
-    .hint(format!(
-        "use -j {} or fewer, or raise the limit: ulimit -n",
-        most.max(1)
-    )))
+    .hint(format!("{fewer}raise the limit: ulimit -n {needed}")))
 }
