@@ -94,12 +94,15 @@ impl Run {
         &mut self,
         files: impl IntoIterator<Item = impl Into<FileName>>,
     ) -> Result<Loaded, Error> {
-        self.0.load(|loader| {
+        let loaded = self.0.load(|loader| {
             for file in files {
                 loader.add(&file.into())?;
             }
-            Ok(())
-        })
+            Ok::<_, Error>(())
+        })?;
+        // Answers may have been saved for files that the list had lost.
+        self.0.take_in()?;
+        Ok(loaded)
     }
 
     /// Calls `call` for each file that has no result yet, in `settings.threads` chunk threads, and records what

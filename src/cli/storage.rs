@@ -45,15 +45,13 @@ pub(super) fn open(db: &Path, once: Once, terminal: &Terminal) -> Result<Store, 
     // What is not ours is refused before a lock file is made beside it.
     Reader::open(db)?;
     let lock = lock(db, once.allow_network_fs, terminal)?;
-    open_locked(lock, once.ignore_rescue, terminal)
+    let mut store = open_locked(lock, terminal)?;
+    take_in(&mut store, once.ignore_rescue, terminal)?;
+    Ok(store)
 }
 
-/// The same, when its lock is taken. What earlier runners saved and could not record is recorded first.
-pub(super) fn open_locked(
-    lock: Lock,
-    ignore_rescue: bool,
-    terminal: &Terminal,
-) -> Result<Store, Problem> {
+/// The same, when its lock is taken.
+pub(super) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Problem> {
     let mut store = Store::open_watched(lock, &watch(*terminal))?;
     if let Some(copy) = store.copy() {
         terminal.say(&format!(
@@ -62,24 +60,30 @@ pub(super) fn open_locked(
         ));
     }
     place_rescue(&mut store);
+    Ok(store)
+}
+
+/// Records what earlier runners saved and could not record. To be done when the list is loaded, and before any call.
+pub(super) fn take_in(
+    store: &mut Store,
+    ignore_rescue: bool,
+    terminal: &Terminal,
+) -> Result<(), Problem> {
     for taken in store.take_in()? {
         tell_taken(&taken, terminal);
     }
     let untaken = store.untaken()?;
-    match untaken.is_empty() {
-        true => Ok(store),
-        false if ignore_rescue => {
-            for each in &untaken {
-                terminal.say(&format!(
-                    "{} saved answers are not taken in: {}",
-                    terminal.bold("warning:"),
-                    why(each)
-                ));
-            }
-            Ok(store)
-        }
-        false => Err(not_taken(&untaken)),
+    if !untaken.is_empty() && !ignore_rescue {
+        return Err(not_taken(&untaken));
     }
+    for each in &untaken {
+        terminal.say(&format!(
+            "{} saved answers are not taken in: {}",
+            terminal.bold("warning:"),
+            why(each)
+        ));
+    }
+    Ok(())
 }
 
 /// Says of saved answers where they are and why they cannot be used.
@@ -136,20 +140,30 @@ fn tell_taken(taken: &TakenIn, terminal: &Terminal) {
         file,
         recorded,
         left,
+        unknown,
         kept,
     } = taken;
-    terminal.say(&format!(
-        "recorded what {} came to, which an earlier runner had saved in {}",
-        counted(*recorded, "call"),
-        FileName::from(file.as_path())
-    ));
-    if let Some(kept) = kept {
+    let file = FileName::from(file.as_path());
+    if *recorded > 0 || unknown.is_empty() {
         terminal.say(&format!(
-            "{} {} of it could not be used, for the files were called again since or their lines are cut short: {}; it stays in {}",
-            terminal.bold("warning:"),
+            "recorded what {} came to, which an earlier runner had saved in {file}",
+            counted(*recorded, "call"),
+        ));
+    }
+    let kept = kept.as_deref().map_or(file, FileName::from);
+    let warning = terminal.bold("warning:");
+    if !left.is_empty() {
+        terminal.say(&format!(
+            "{warning} {} of it could not be used (the files were called again since, or the line is cut short): {}; it stays in {kept}",
             counted(left.len() as u64, "line"),
             names(left),
-            FileName::from(kept.as_path())
+        ));
+    }
+    if !unknown.is_empty() {
+        terminal.say(&format!(
+            "{warning} {} in {kept} cannot be recorded, for the list does not have these files: {}; `stride run` with the list that there was takes them in",
+            counted(unknown.len() as u64, "saved answer"),
+            names(unknown),
         ));
     }
 }

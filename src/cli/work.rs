@@ -135,7 +135,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         (store, made.settings)
     } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
-        let mut store = storage::open_locked(lock, args.once.ignore_rescue, terminal)?;
+        let mut store = storage::open_locked(lock, terminal)?;
         let changed = is_changed(&store, &call, args.accept_change)?;
         let elsewhere = (store.base() != here).then(|| store.base().to_owned());
         let mut skipped = Skipped::default();
@@ -149,6 +149,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
             Ok::<_, Problem>(())
         })?;
         tell_loaded(&loaded, &skipped, terminal);
+        storage::take_in(&mut store, args.once.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.once.allow_references;
             given::check_list(db, &store, &asked.request, references)?;

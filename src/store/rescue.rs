@@ -233,6 +233,16 @@ impl Line {
         })
     }
 
+    /// The file's name, for people.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// When the call began, in milliseconds since 1970, if it ended now at the latest.
+    pub(super) fn began(&self, now: i64) -> i64 {
+        now.saturating_sub_unsigned(self.took_ms)
+    }
+
     /// The attempt, and its key as text.
     pub(super) fn attempt(&self) -> (AttemptId, &str) {
         let job = JobId(self.job);

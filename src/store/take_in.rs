@@ -26,10 +26,12 @@ pub struct TakenIn {
     pub file: PathBuf,
     /// How many calls' outcomes were recorded from it.
     pub recorded: u64,
-    /// The jobs that have been called again since, or whose line cannot be used: the file is kept for them, under
-    /// another name, which is here then.
+    /// The jobs that have been called again since, or whose line cannot be used.
     pub left: Vec<FileName>,
-    /// Where the file lies now, if it was kept.
+    /// Files that the list does not have. It may have been lost with a part of the log: the file stays for when they
+    /// are loaded again.
+    pub unknown: Vec<FileName>,
+    /// Where the file lies now, if it was kept under another name for those that are left.
     pub kept: Option<PathBuf>,
 }
 
@@ -39,6 +41,8 @@ enum Became {
     /// There was nothing to do: it had been recorded after all.
     Known,
     Left(FileName),
+    /// The list does not have this file.
+    Unknown(FileName),
 }
 
 /// A line of which nothing but the name may be readable.
@@ -70,7 +74,7 @@ impl Store {
             return Ok(None);
         };
         let mut line = String::new();
-        let (mut recorded, mut left) = (0, Vec::new());
+        let (mut recorded, mut left, mut unknown) = (0, Vec::new(), Vec::new());
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
         loop {
@@ -83,25 +87,29 @@ impl Store {
                     break;
                 }
             }
-            match take_in(&transaction, &mut counts, &line)? {
+            match take_in(&transaction, &mut counts, &line, &self.uuid)? {
                 Became::Recorded => recorded += 1,
                 Became::Known => {}
                 Became::Left(path) => left.push(path),
+                Became::Unknown(path) => unknown.push(path),
             }
         }
         save_counts(&transaction, &counts)?;
         super::owner::commit(transaction, "recording what was saved")?;
         self.counts = counts;
         // It is recorded: a file that stays, or comes back after a power cut, is found to be known already.
-        let kept = (!left.is_empty()).then(|| file.with_extension("left"));
+        let done = unknown.is_empty();
+        let kept = (done && !left.is_empty()).then(|| file.with_extension("left"));
         let _ = match &kept {
             Some(kept) => fs::rename(&file, kept),
-            None => fs::remove_file(&file),
+            None if done => fs::remove_file(&file),
+            None => Ok(()),
         };
         Ok(Some(TakenIn {
             file,
             recorded,
             left,
+            unknown,
             kept,
         }))
     }
@@ -267,7 +275,12 @@ fn open(path: &Path, users: Users) -> io::Result<Option<BufReader<File>>> {
     Ok(Some(BufReader::new(file)))
 }
 
-fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Result<Became> {
+fn take_in(
+    transaction: &Transaction<'_>,
+    counts: &mut Counts,
+    text: &str,
+    run: &[u8; 16],
+) -> Result<Became> {
     let Ok(line) = serde_json::from_str::<Line>(text) else {
         // Writing it was cut short; what is whole of it is its name at best.
         let named = serde_json::from_str::<Named>(text).map(|named| named.path);
@@ -294,10 +307,55 @@ fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Re
             row.optional()
         })
         .map_err(doing("looking for an attempt"))?;
-    let Some(found) = found.filter(|found| found.key.to_string() == key) else {
-        let name = "a call of which the database knows nothing";
-        return Ok(Became::Left(FileName::new(name.as_bytes())));
+    let mut after = *counts;
+    transaction
+        .execute_batch("SAVEPOINT line")
+        .map_err(doing("recording what was saved"))?;
+    let found = match found {
+        None => claim_again(transaction, &mut after, &line, run)?,
+        found => found.filter(|found| found.key.to_string() == key),
     };
+    let became = match found {
+        Some(found) => record(transaction, &mut after, &line, found)?,
+        None => left(transaction, &line)?,
+    };
+    if matches!(became, Became::Recorded) {
+        *counts = after;
+        let done = transaction.execute_batch("RELEASE line");
+        done.map_err(doing("recording what was saved"))?;
+    } else {
+        // What is no sound line breaks a rule of the schema at the latest. A disk that fails does so here again.
+        transaction
+            .execute_batch("ROLLBACK TO line; RELEASE line")
+            .map_err(doing("recording what was saved"))?;
+    }
+    Ok(became)
+}
+
+/// What becomes of a line whose attempt the database does not have.
+fn left(transaction: &Transaction<'_>, line: &Line) -> Result<Became> {
+    let (attempt, _) = line.attempt();
+    let is_known = transaction
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM job WHERE id = ?1)",
+            [attempt.job.0],
+            |row| row.get(0),
+        )
+        .map_err(doing("looking for a job"))?;
+    let name = FileName::new(line.path().as_bytes());
+    Ok(match is_known {
+        true => Became::Left(name),
+        false => Became::Unknown(name),
+    })
+}
+
+/// Records what came of a call whose attempt the database has.
+fn record(
+    transaction: &Transaction<'_>,
+    after: &mut Counts,
+    line: &Line,
+    found: Found,
+) -> Result<Became> {
     let cut_off = match found.outcome.as_deref() {
         None => false,
         Some(outcome) if outcome == line.outcome => return Ok(Became::Known),
@@ -307,30 +365,76 @@ fn take_in(transaction: &Transaction<'_>, counts: &mut Counts, text: &str) -> Re
         Some("in_doubt") if found.is_last => true,
         Some(_) => return Ok(Became::Left(found.path)),
     };
-    let mut after = *counts;
-    transaction
-        .execute_batch("SAVEPOINT line")
-        .map_err(doing("recording what was saved"))?;
     let settled = line.read(|ended| {
         if cut_off {
-            reopen(transaction, &mut after, &found, attempt.job)?;
+            reopen(transaction, after, &found, ended.attempt.job)?;
         }
         Settler::new(transaction).settle(ended, now())
     });
-    if let Ok(Ok(state)) = settled {
-        shift(&mut after, JobState::Running, state, 1)?;
-        after.in_doubt += u64::from(line.outcome == "in_doubt");
-        *counts = after;
-        let done = transaction.execute_batch("RELEASE line");
-        return done
-            .map(|()| Became::Recorded)
-            .map_err(doing("recording what was saved"));
+    let Ok(Ok(state)) = settled else {
+        return Ok(Became::Left(found.path));
+    };
+    shift(after, JobState::Running, state, 1)?;
+    after.in_doubt += u64::from(line.outcome == "in_doubt");
+    Ok(Became::Recorded)
+}
+
+/// Claims a job once more for a call whose claim was lost with a part of the log. That it is a call of this job, and the
+/// next one that the database would have made, its name, its number and its key say.
+fn claim_again(
+    transaction: &Transaction<'_>,
+    counts: &mut Counts,
+    line: &Line,
+    run: &[u8; 16],
+) -> Result<Option<Found>> {
+    let (attempt, key) = line.attempt();
+    let claim = || {
+        let sql =
+            "SELECT path, generation FROM job WHERE id = ?1 AND state = 0 AND attempts + 1 = ?2";
+        let job = transaction
+            .query_row(sql, params![attempt.job.0, attempt.number], |row| {
+                Ok((path_from_sql(row, 0)?, row.get(1)?))
+            })
+            .optional()?;
+        let job: Option<(FileName, u32)> = job;
+        let Some((path, generation)) = job.filter(|(path, _)| path.to_string() == line.path())
+        else {
+            return Ok(None);
+        };
+        let derived = IdempotencyKey::derive(run, attempt.job, generation);
+        if derived.to_string() != key {
+            return Ok(None);
+        }
+        transaction.execute(
+            "INSERT INTO runner (pid, host, threads, started, ended, ending)
+             SELECT 0, '', 0, ?1, ?1, 'died' WHERE NOT EXISTS (SELECT 1 FROM runner)",
+            [now()],
+        )?;
+        transaction.execute(
+            "UPDATE job SET state = 1, not_before = NULL, attempts = ?2 WHERE id = ?1",
+            params![attempt.job.0, attempt.number],
+        )?;
+        // Its thread is not known.
+        transaction.execute(
+            "INSERT INTO attempt (job, number, runner, chunk, key, started)
+             VALUES (?1, ?2, (SELECT max(id) FROM runner), 0, ?3, ?4)",
+            params![attempt.job.0, attempt.number, derived.0, line.began(now())],
+        )?;
+        Ok(Some(Found {
+            path,
+            state: JobState::Running,
+            is_last: true,
+            key: derived,
+            outcome: None,
+            kind: None,
+        }))
+    };
+    let claimed = claim().map_err(doing("recording what was saved"))?;
+    if claimed.is_some() {
+        shift(counts, JobState::Pending, JobState::Running, 1)?;
+        counts.attempts += 1;
     }
-    // What is no sound line breaks a rule of the schema at the latest. A disk that fails does so here again.
-    transaction
-        .execute_batch("ROLLBACK TO line; RELEASE line")
-        .map_err(doing("recording what was saved"))?;
-    Ok(Became::Left(found.path))
+    Ok(claimed)
 }
 
 /// Takes back that an attempt was found cut off.

@@ -201,6 +201,19 @@ fn row_140_a_log_that_is_cut_short_ends_the_run_at_the_next_write() {
         .says("stride.db-wal was cut short by another program");
     scene.expect_saved(3);
     assert_eq!(scene.api.requests(), 5, "no call was made after it");
+    // The claims of the calls were in the log. What they came to is taken in all the same.
+    // So was the list.
+    let ran = scene.place.stride(&["resume"]).expect(0);
+    ran.says("3 saved answers in")
+        .says("the list does not have these files");
+    scene.expect_saved(3);
+    let ran = scene.place.stride(&run(&scene.url, &[])).expect(0);
+    let ran = ran.says("recorded what 3 calls came to");
+    assert!(scene.rescued().is_empty(), "{}", ran.stderr);
+    let calls_again = scene.api.requests() - (FILES + 1);
+    assert!(calls_again <= 2, "{calls_again} files were called again");
+    scene.place.stride(&["verify"]).expect(0);
+    assert_eq!(scene.place.bystander(), scene.bystander);
 }
 
 #[test]
