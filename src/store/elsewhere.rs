@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::connection::doing;
 use super::error::Result;
@@ -21,13 +21,9 @@ impl From<StoreError> for Ended {
     }
 }
 
-/// Jobs that may be called, and whose names may lead elsewhere: absolute ones, and those with `..` somewhere.
-const SUSPECTS: &str = "SELECT path FROM job
-     WHERE state <> 2 AND (substr(CAST(path AS BLOB), 1, 1) = x'2F' OR instr(CAST(path AS BLOB), x'2E2E') > 0)";
-
 impl Reader {
-    /// Finds a file of the list that may still be called and lies outside of the database's own folder, as names say
-    /// it; links are not looked at.
+    /// Finds a file of the list that may still be called and lies outside of the database's own folder, as its name says
+    /// it or as links lead.
     ///
     /// # Errors
     ///
@@ -35,14 +31,12 @@ impl Reader {
     pub fn listed_elsewhere(&self) -> Result<Option<FileName>> {
         let base = read::base(self.connection(), self.path())?;
         let folder = self.path().parent().unwrap_or(Path::new("/"));
-        let sql = match leads_into(&base, folder) {
-            true => SUSPECTS,
-            false => "SELECT path FROM job WHERE state <> 2",
-        };
+        let mut inside = Inside::of(folder);
+        let sql = "SELECT path FROM job WHERE state <> 2";
         let ended = self.rows(sql, [], &mut |row| {
             let name = path_from_sql(row, 0).map_err(doing("looking through the list"))?;
             let path = base.join(name.as_path());
-            match leads_into(&path, folder) {
+            match leads_into(&path, folder) && inside.has(&path) {
                 true => Ok(()),
                 false => Err(Ended::Found(FileName::from(path.as_path()))),
             }
@@ -84,6 +78,43 @@ impl Reader {
             Err(Ended::Found(_)) => Ok(true),
             Err(Ended::Failed(error)) => Err(error),
         }
+    }
+}
+
+/// A folder, and what is known of others: whether links lead out of it. One folder has many files.
+struct Inside {
+    folder: PathBuf,
+    /// The latest folder, and whether it lies in this one.
+    latest: Option<(PathBuf, bool)>,
+}
+
+impl Inside {
+    fn of(folder: &Path) -> Self {
+        Self {
+            folder: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+            latest: None,
+        }
+    }
+
+    /// Returns whether a file lies in the folder. What is not there lies nowhere else.
+    fn has(&mut self, path: &Path) -> bool {
+        let Some(parent) = path.parent() else {
+            return false;
+        };
+        let is_inside = match &self.latest {
+            Some((latest, is_inside)) if latest == parent => *is_inside,
+            _ => {
+                let is_inside = self.holds(parent);
+                self.latest = Some((parent.to_owned(), is_inside));
+                is_inside
+            }
+        };
+        is_inside && (!path.is_symlink() || self.holds(path))
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        path.canonicalize()
+            .map_or(true, |path| path.starts_with(&self.folder))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Databases that somebody else has made: what they ask for of this machine is not done unless it is confirmed here.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use serde_json::Value;
@@ -152,13 +153,19 @@ fn row_125_files_outside_of_the_databases_folder_are_not_sent_unasked() {
     let (mine, theirs) = (User::new(), User::new());
     let place = place(2);
     let url = named(&api);
-    let outside = tempfile::NamedTempFile::new().unwrap();
-    let outside = outside.path().to_str().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("outside"), "outside").unwrap();
+    let outside = elsewhere.path().join("outside");
+    let outside = outside.to_str().unwrap();
     fs::create_dir(place.at("sub")).unwrap();
+    symlink(outside, place.at("link")).unwrap();
+    symlink(elsewhere.path(), place.at("linked")).unwrap();
     for (db, list) in [
         ("sub/a.db", &["texts/0000", "texts/0001"][..]),
         ("b.db", &["texts/0000", outside]),
         ("c.db", &["texts/0000", "sub/../../../../etc/hostname"]),
+        ("d.db", &["texts/0000", "link"]),
+        ("e.db", &["texts/0000", "linked/outside"]),
     ] {
         let list = [list, &["--db", db]].concat();
         let words = [
