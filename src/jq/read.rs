@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use jaq_json::Val;
 use jaq_json::read::parse_single;
+use jaq_json::{Map, Val};
 
 use super::{DEEPEST, EvalError};
 use crate::job::{json_text, nesting};
@@ -26,7 +26,107 @@ pub(super) fn value(text: &str) -> Result<Val, EvalError> {
         let message = format!("it has a number of more than {MOST_DIGITS} digits");
         return Err(EvalError::new(&message));
     }
-    parse_single(&with_lone_surrogates(text)).map_err(|error| EvalError::new(&error.to_string()))
+    let text = with_lone_surrogates(text);
+    let mut builder = Builder::new(&text);
+    let value = builder.value()?;
+    match builder.text.get(builder.at..) {
+        None | Some([]) => Ok(value),
+        Some(_) => Err(EvalError::new("something follows the JSON value")),
+    }
+}
+
+/// Makes values from what is known to be JSON text. The parser's own arrays have room for four values at least, and each
+/// empty one is an allocation: of nested arrays, this takes half the memory.
+struct Builder<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// The values of arrays whose end has not come.
+    waiting: Vec<Val>,
+    /// Shared by all that are empty.
+    empty: Val,
+}
+
+impl<'t> Builder<'t> {
+    fn new(text: &'t [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            waiting: Vec::new(),
+            empty: Val::Arr(Vec::new().into()),
+        }
+    }
+
+    fn value(&mut self) -> Result<Val, EvalError> {
+        self.skip(|byte| byte.is_ascii_whitespace());
+        match self.text.get(self.at) {
+            Some(b'[') => {
+                self.at += 1;
+                let first = self.waiting.len();
+                while !self.ends(b']')? {
+                    let value = self.value()?;
+                    self.waiting.push(value);
+                }
+                if self.waiting.len() == first {
+                    return Ok(self.empty.clone());
+                }
+                // Exactly as large as it has to be.
+                let values: Vec<Val> = self.waiting.drain(first..).collect();
+                Ok(Val::Arr(values.into()))
+            }
+            Some(b'{') => {
+                self.at += 1;
+                let mut fields = Map::default();
+                while !self.ends(b'}')? {
+                    let name = self.value()?;
+                    fields.insert(name, self.value()?);
+                }
+                Ok(Val::obj(fields))
+            }
+            _ => self.single(),
+        }
+    }
+
+    /// Goes to the next value of an array or object, or past its end.
+    fn ends(&mut self, end: u8) -> Result<bool, EvalError> {
+        self.skip(is_between);
+        let next = self.text.get(self.at);
+        let next = next.ok_or_else(|| EvalError::new("the JSON text breaks off"))?;
+        let ends = *next == end;
+        if ends {
+            self.at += 1;
+            self.skip(is_between);
+        }
+        Ok(ends)
+    }
+
+    /// A string, a number or a word.
+    fn single(&mut self) -> Result<Val, EvalError> {
+        let begin = self.at;
+        if self.text.get(begin) == Some(&b'"') {
+            self.at += 1;
+            while let Some(byte) = self.text.get(self.at)
+                && *byte != b'"'
+            {
+                self.at += 1 + usize::from(*byte == b'\\');
+            }
+            self.at += 1;
+        } else {
+            self.skip(|byte| !is_between(byte) && !matches!(byte, b']' | b'}'));
+        }
+        let text = self.text.get(begin..self.at).unwrap_or_default();
+        self.skip(is_between);
+        parse_single(text).map_err(|error| EvalError::new(&error.to_string()))
+    }
+
+    fn skip(&mut self, is_skipped: impl Fn(u8) -> bool) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().take_while(|byte| is_skipped(**byte)).count();
+    }
+}
+
+/// Whether a byte stands between values.
+fn is_between(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b',' | b':')
 }
 
 fn has_long_number(text: &[u8]) -> bool {
@@ -78,4 +178,65 @@ fn half(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
     let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     (0xd800..=0xdfff).contains(&code).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a random value, with the spaces that JSON allows.
+    fn write(random: &mut fastrand::Rng, depth: usize, out: &mut String) {
+        let space = |random: &mut fastrand::Rng| ["", " ", "\n\t", "\r "][random.usize(..4)];
+        out.push_str(space(random));
+        match random.usize(..if depth > 5 { 2 } else { 6 }) {
+            0 => out.push_str(
+                [
+                    "null",
+                    "true",
+                    "false",
+                    "0",
+                    "-1.50e+3",
+                    "12345678901234567890",
+                ][random.usize(..6)],
+            ),
+            1 => out.push_str(
+                [
+                    r#""""#,
+                    r#""a,b:[{}]""#,
+                    r#""\"\\""#,
+                    r#""\u00e9\n""#,
+                    "\"\u{1f600}\"",
+                ][random.usize(..5)],
+            ),
+            kind => {
+                let is_array = kind % 2 == 0;
+                out.push(if is_array { '[' } else { '{' });
+                for index in 0..random.usize(..6) {
+                    out.push_str(if index > 0 { "," } else { "" });
+                    if !is_array {
+                        out.push_str(&format!(
+                            "{}\"{}\"{}:",
+                            space(random),
+                            random.usize(..4),
+                            space(random)
+                        ));
+                    }
+                    write(random, depth + 1, out);
+                }
+                out.push_str(space(random));
+                out.push(if is_array { ']' } else { '}' });
+            }
+        }
+        out.push_str(space(random));
+    }
+
+    #[test]
+    fn values_are_those_of_the_parser() {
+        for seed in 0..2_000 {
+            let mut text = String::new();
+            write(&mut fastrand::Rng::with_seed(seed), 0, &mut text);
+            let parsed = parse_single(text.as_bytes()).unwrap();
+            assert_eq!(value(&text).unwrap(), parsed, "{text}");
+        }
+    }
 }

@@ -246,7 +246,23 @@ fn depth_is_bounded_and_what_is_within_can_be_evaluated() {
 
 #[test]
 fn what_is_handed_over_as_json_and_is_not_is_an_error() {
-    for text in ["\\", "\"\\", "\"\\u", "\"\\ud83d\\", "", "{"] {
+    for text in [
+        "\\",
+        "\"\\",
+        "\"\\u",
+        "\"\\ud83d\\",
+        "",
+        "{",
+        "[",
+        "[1",
+        "{\"a\"",
+        "{\"a\":",
+        "[1}",
+        "[]]",
+        "1]",
+        "1 2",
+        "[-]",
+    ] {
         assert!(value(".", text).is_err(), "{text}");
     }
 }
