@@ -5,8 +5,10 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{counts, named, place, run};
-use crate::cli::Place;
+use crate::cli::{Place, until};
 use crate::support::{FakeApi, Gate, RawServer, Reply, within_limit};
 
 /// Runs one file, `texts/0000`, against a service that answers as it does, beside a file that is done.
@@ -255,4 +257,35 @@ fn row_88_what_a_service_echoes_of_a_secret_is_stored_and_told_masked() {
         "SELECT count(*) FROM (SELECT body FROM attempt UNION ALL SELECT body FROM refused)
                   WHERE instr(CAST(body AS TEXT), '[redacted]') > 0";
     assert_eq!(place.sql(masked).concat(), ["3"]);
+}
+
+#[test]
+fn row_143_many_large_answers_are_judged_in_bounded_memory() {
+    const FILES: usize = 6;
+    const SIZE: usize = 4 << 20;
+    let gate = Gate::default();
+    let large = format!("[{}[]]", "[[]],".repeat(SIZE / 5));
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |request| match request.target.ends_with("last") {
+            true => Reply::json(1).when(&gate),
+            false => Reply::json(&large),
+        }
+    });
+    let place = place(FILES);
+    let url = named(&api);
+    let bystander = place.with_bystander(&url);
+    place.write("last", "last");
+    let judged = "type == \"array\" or . == 1";
+    let words = ["-j", "7", "--accept-change", "--success", judged];
+    let words = [&run(&url, &words)[..], &["last"]].concat();
+    let running = place.begin(&words);
+    let done = (FILES + 1).to_string();
+    until(|| place.sql("SELECT done FROM tally") == [[done.clone()]]);
+    let peak = running.peak_memory();
+    gate.open();
+    running.end().expect(0);
+    assert_eq!(place.bystander(), bystander);
+    // Their values alone, all at once, would be 380 MiB.
+    assert!(peak < 300 << 10, "{peak} KiB");
 }
