@@ -207,6 +207,31 @@ pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
     })
 }
 
+/// Refuses a folder for results that is not the request's own.
+///
+/// # Errors
+///
+/// There is one.
+pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<(), Problem> {
+    let Some(given) = given else {
+        return Ok(());
+    };
+    let stored = request.output_dir.as_deref();
+    if stored.is_some_and(|stored| is_same(given, stored)) {
+        return Ok(());
+    }
+    let place = stored.map_or_else(
+        || "its database".to_owned(),
+        |stored| escaped(stored.as_bytes()),
+    );
+    Err(Problem::usage(format!(
+        "the run's results go into {place}, not into {}",
+        FileName::from(given)
+    ))
+    .note("nothing was changed")
+    .hint("to change the folder, give the whole `stride run …` again with --accept-change"))
+}
+
 /// Refuses to use anything of this machine for a request that was not given here, unless it is confirmed.
 ///
 /// # Errors
@@ -220,17 +245,6 @@ pub(crate) fn check(
     uses: impl FnOnce() -> Result<Vec<Use>, Problem>,
     confirmed: Confirmed<'_>,
 ) -> Result<(), Problem> {
-    if let (Some(given), Some(stored)) = (confirmed.folder, &request.output_dir)
-        && !is_same(given, stored)
-    {
-        return Err(Problem::usage(format!(
-            "the run's results go into {}, not into {}",
-            escaped(stored.as_bytes()),
-            FileName::from(given)
-        ))
-        .note("nothing was changed")
-        .hint("to change the folder, give the whole `stride run …` again with --accept-change"));
-    }
     if is_known(request, base, scope) {
         return Ok(());
     }

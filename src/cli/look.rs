@@ -13,7 +13,7 @@ use stride::settings::{Call, Threads, show_duration};
 use stride::store::{Holder, Lock, Noted, Reader, RunInfo, wall_clock};
 
 use super::args::Status;
-use super::error::Problem;
+use super::error::{Problem, command};
 use super::exit;
 use super::halt::{self, StoppedJson};
 use super::inspect::Inspected;
@@ -321,6 +321,18 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
             terminal.red("damage:"),
             escaped(problem.as_bytes())
         ));
+    }
+    if verdict.problems.len() == verdict.files {
+        let files = counted(verdict.files as u64, "file");
+        return Err(Problem::new(
+            exit::UNUSABLE,
+            format!("{files} with results are not as they were recorded"),
+        )
+        .note("nothing was changed; the database itself is sound")
+        .hint(format!(
+            "put them back; {} writes the other results",
+            command(db, "export --partial")
+        )));
     }
     Err(Problem::new(
         exit::UNUSABLE,

@@ -269,6 +269,9 @@ fn prepare(
     if let Some(told) = told {
         terminal.say(&told);
     }
+    if let Call::Http(request) = &call {
+        given::check_folder(request, args.output_dir.as_deref())?;
+    }
     let plan = match call {
         Call::Http(request) if to_be_made => {
             let base = store.base();

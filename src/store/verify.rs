@@ -16,6 +16,8 @@ pub struct Verdict {
     pub results: u64,
     /// What is wrong, in words; empty where all is well. At most [`Verdict::MOST`].
     pub problems: Vec<String>,
+    /// How many of these are files with results that are missing or changed, outside of the database.
+    pub files: usize,
 }
 
 impl Verdict {
@@ -125,6 +127,7 @@ impl Reader {
             if let Some(filed) = Filed::of([row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?])? {
                 let (file, opened) = (&filed.path, filed.open());
                 if let Err(error) = opened {
+                    verdict.files += usize::from(verdict.problems.len() < Verdict::MOST);
                     verdict.note(|| format!("the result of {path} is in the file {file}: {error}"));
                 }
             } else if Checksum::of(body) != Checksum(row.get(2)?) {

@@ -278,6 +278,8 @@ fn a_file_that_is_missing_or_changed_is_named() {
         String::from_utf8_lossy(&verdict.stdout),
         verdict.stderr
     );
+    assert!(said.contains("3 files with results are not as they were recorded"));
+    assert!(said.contains("the database itself is sound"));
     for words in [
         format!(
             "the result of data is in the file {}: No such file",

@@ -5,8 +5,6 @@ use std::net::TcpStream;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::{counts, named, place, run};
 use crate::cli::{Place, until};
 use crate::support::{FakeApi, Gate, RawServer, Reply, within_limit};

@@ -59,6 +59,14 @@ fn row_125_a_folder_that_was_not_given_on_this_machine_is_not_written_to() {
     let other = place.at("other");
     let words = ["resume", "--output-dir", other.to_str().unwrap()];
     mine.stride(&place, &words).expect(2).says("not into");
+    let words = ["resume", "--db", "own.db", "--output-dir", "startup"];
+    let (own, max) = (["--db", "own.db"], ["--max-calls", "1"]);
+    let own = [&["run", "--url", &url][..], &own, &max, &["bystander.txt"]].concat();
+    mine.stride(&place, &own).expect(0);
+    let calls = calls + 1;
+    mine.stride(&place, &words)
+        .expect(2)
+        .says("go into its database");
     assert_eq!((api.requests(), files(&folder)), (calls, written));
     assert!(!other.exists());
     // Who has given it once goes on, and so does who gives it again, from then on.
