@@ -17,6 +17,7 @@ const SHORTEST_HEX: usize = 16;
 const SHORTEST_TEXT: usize = 8;
 
 /// One reading of a text.
+#[derive(Hash)]
 pub(super) struct Layer<'t> {
     bytes: Cow<'t, [u8]>,
     /// Where each byte comes from. `None` where the reading is the text itself.
@@ -54,7 +55,7 @@ impl<'t> Layer<'t> {
         let (mut copied, mut at) = (0, 0);
         while let Some(next) = self.bytes[at..].iter().position(|byte| *byte == marker) {
             at += next;
-            let length = match escapes.read(&self.bytes[at..]) {
+            let length = match escapes.read(&self.bytes[at..], self.is_cut) {
                 Found::Escape(length, meant) => {
                     decoded.copy(self, copied..at);
                     let origin = self.origin(at..at + length);
@@ -79,32 +80,54 @@ impl<'t> Layer<'t> {
         Some(decoded.layer(self.is_cut))
     }
 
-    /// Decodes base64, of either alphabet and broken into lines or not, and hexadecimal, wherever it may begin.
-    pub(super) fn decoded(&self) -> Vec<Layer<'static>> {
-        let all = 0..self.bytes.len();
-        let in_base64 = self.runs(std::slice::from_ref(&all), SHORTEST_BASE64, &BASE64);
-        let in_hex = self.runs(&in_base64, SHORTEST_HEX, &HEX);
-        let from_base64 = (0..4).map(|skip| self.decode(&in_base64, skip, 6, &BASE64));
-        let from_hex = (0..2).map(|skip| self.decode(&in_hex, skip, 4, &HEX));
-        from_base64.chain(from_hex).flatten().collect()
+    /// Decodes base64, of either alphabet, and hexadecimal, wherever it may begin and whatever breaks it.
+    pub(super) fn decoded(&self) -> impl Iterator<Item = Layer<'static>> {
+        let in_base64 = self.runs(SHORTEST_BASE64, &BASE64);
+        let in_hex = self.runs(SHORTEST_HEX, &HEX);
+        let from_base64 = (0..4).map(move |skip| self.decode(&in_base64, skip, 6, &BASE64));
+        let from_hex = (0..2).map(move |skip| self.decode(&in_hex, skip, 4, &HEX));
+        from_base64.chain(from_hex).flatten()
     }
 
-    /// Finds what consists of at least so many digits, and line ends, within parts of this reading.
-    fn runs(&self, parts: &[Range<usize>], shortest: usize, digits: &Digits) -> Vec<Range<usize>> {
-        let is_digit = |byte: &u8| digits[usize::from(*byte)] != NO_DIGIT;
-        let mut runs = Vec::new();
-        for part in parts {
-            let mut at = part.start;
-            while at < part.end {
-                let rest = &self.bytes[at..part.end];
-                let length = rest.iter().take_while(|byte| is_digit(byte)).count();
-                if length >= shortest {
-                    runs.push(at..at + length);
-                }
-                at += length + 1;
+    /// Finds the parts of this reading that have at least so many digits, and nothing else but gaps.
+    fn runs(&self, shortest: usize, digits: &Digits) -> Vec<Range<usize>> {
+        let (mut runs, mut at) = (Vec::new(), 0);
+        while at < self.bytes.len() {
+            let (begin, mut count) = (at, 0);
+            loop {
+                at += match self.sign(at, digits) {
+                    Sign::Digit(_) => {
+                        count += 1;
+                        1
+                    }
+                    Sign::Gap(length) => length,
+                    Sign::Other => break,
+                };
             }
+            // Where the text is cut off, the beginning of a value is enough.
+            let is_cut = self.is_cut && at == self.bytes.len();
+            if count >= if is_cut { shortest / 2 } else { shortest } {
+                runs.push(begin..at);
+            }
+            at += 1;
         }
         runs
+    }
+
+    /// Returns what stands at a place where there may be digits.
+    fn sign(&self, at: usize, digits: &Digits) -> Sign {
+        match self.bytes.get(at) {
+            None => Sign::Other,
+            Some(b'<') => match tag(&self.bytes[at..], self.is_cut) {
+                0 => Sign::Other,
+                length => Sign::Gap(length),
+            },
+            Some(byte) => match digits[usize::from(*byte)] {
+                NO_DIGIT => Sign::Other,
+                GAP => Sign::Gap(1),
+                digit => Sign::Digit(digit),
+            },
+        }
     }
 
     /// Decodes runs of digits of so many bits each, but for the first digits of each run.
@@ -117,17 +140,26 @@ impl<'t> Layer<'t> {
     ) -> Option<Layer<'static>> {
         let last = runs.last()?;
         let is_cut = self.is_cut && last.end == self.bytes.len();
-        let most = runs.iter().map(ExactSizeIterator::len).sum();
-        let mut decoded = Decoded::with_capacity(most);
+        let most: usize = runs.iter().map(ExactSizeIterator::len).sum();
+        let mut decoded = Decoded::with_capacity(most * bits as usize / 8 + runs.len());
         for run in runs {
             // What comes from one place of the text and what comes from another are not next to each other.
             decoded.part();
             let (mut value, mut held, mut begin) = (0_u32, 0, 0);
-            let mut left = skip;
-            for place in run.clone() {
-                let digit = digits[usize::from(self.bytes[place])];
-                if digit == LINE_END || left > 0 {
-                    left -= usize::from(digit != LINE_END);
+            let (mut left, mut next) = (skip, run.start);
+            while next < run.end {
+                let place = next;
+                let digit = match self.sign(place, digits) {
+                    Sign::Digit(digit) => digit,
+                    Sign::Gap(length) => {
+                        next += length;
+                        continue;
+                    }
+                    Sign::Other => break,
+                };
+                next += 1;
+                if left > 0 {
+                    left -= 1;
                     continue;
                 }
                 if held == 0 {
@@ -172,27 +204,64 @@ impl<'t> Layer<'t> {
     }
 }
 
+/// What stands at a place where there may be digits.
+enum Sign {
+    Digit(u8),
+    /// What may stand between digits, of this length in bytes: spaces, ends of lines, tags.
+    Gap(usize),
+    Other,
+}
+
+/// The most letters in a tag's name. What a longer one has in it may be digits.
+const LONGEST_TAG: usize = 4;
+
+/// Returns the length of the tag at the beginning of a text, such as `<br />`, or 0. The text may be cut off at its end.
+fn tag(text: &[u8], is_cut: bool) -> usize {
+    let mut at = 1;
+    let mut skip = |most: usize, is_it: fn(&u8) -> bool| {
+        at += text[at..]
+            .iter()
+            .take(most)
+            .take_while(|byte| is_it(byte))
+            .count();
+        at
+    };
+    let begin = skip(1, |byte| *byte == b'/');
+    let end = skip(LONGEST_TAG, u8::is_ascii_alphanumeric);
+    skip(1, |byte| *byte == b' ');
+    let length = skip(1, |byte| *byte == b'/');
+    match text.get(length) {
+        Some(b'>') if end > begin => length + 1,
+        None if is_cut => length,
+        _ => 0,
+    }
+}
+
 /// What each byte is as a digit.
 type Digits = [u8; 256];
 
 /// A byte that is no digit.
 const NO_DIGIT: u8 = 255;
-/// The end of a line, which may stand between digits.
-const LINE_END: u8 = 254;
+/// A byte that may stand between digits.
+const GAP: u8 = 254;
 
 const BASE64: Digits = digits(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
     b"-_",
     62,
+    b" \t\r\n",
 );
-const HEX: Digits = digits(b"0123456789abcdef", b"ABCDEF", 10);
+const HEX: Digits = digits(b"0123456789abcdef", b"ABCDEF", 10, b" \t\r\n:-+");
 
 /// Numbers digits in their order, and others from a number on.
-const fn digits(usual: &[u8], others: &[u8], from: u8) -> Digits {
+const fn digits(usual: &[u8], others: &[u8], from: u8, gaps: &[u8]) -> Digits {
     let mut digits = [NO_DIGIT; 256];
-    digits[b'\r' as usize] = LINE_END;
-    digits[b'\n' as usize] = LINE_END;
     let mut place = 0;
+    while place < gaps.len() {
+        digits[gaps[place] as usize] = GAP;
+        place += 1;
+    }
+    place = 0;
     while place < usual.len() {
         digits[usual[place] as usize] = place as u8;
         place += 1;

@@ -237,7 +237,8 @@ struct Search<'s> {
     end: usize,
     /// Where in the text there are values.
     found: Vec<Range<usize>>,
-    /// The readings that have been searched, as their hashes: several ways lead to one.
+    /// The readings that have been searched, as their hashes: several ways lead to one. Two places of the text that read
+    /// alike are two readings.
     seen: HashSet<u64>,
 }
 
@@ -272,7 +273,7 @@ impl Search<'_> {
     /// Searches one reading. Returns false if it has been searched before.
     fn one(&mut self, layer: &Layer<'_>) -> bool {
         let mut hasher = DefaultHasher::new();
-        (layer.bytes(), layer.is_cut).hash(&mut hasher);
+        layer.hash(&mut hasher);
         if !self.seen.insert(hasher.finish()) {
             return false;
         }

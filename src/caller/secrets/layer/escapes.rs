@@ -4,15 +4,13 @@ use html_escape::NAMED_ENTITIES;
 
 /// The longest name of a character in HTML, in bytes.
 const LONGEST_NAME: usize = 32;
-/// The most digits of a character's number that are read: more than any number needs, with leading zeros.
-const MOST_DIGITS: usize = 10;
 
 /// A kind of escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Escapes {
     /// `\"`, `\u0022`, and what JavaScript, Python and others have beside them.
     Backslash,
-    /// `&quot;`, `&#34;`, `&#x22;`.
+    /// `&quot;`, `&#34;`, `&#x22;`. Browsers need no semicolon behind a number.
     Html,
     /// `%22`, and `%u0022` of old JavaScript.
     Percent,
@@ -62,11 +60,17 @@ impl Escapes {
         }
     }
 
-    /// Reads the escape at the beginning of a text, behind whose first byte there may be one.
-    pub(super) fn read(self, text: &[u8]) -> Found {
+    /// Reads the escape at the beginning of a text that may be cut off at its end.
+    pub(super) fn read(self, text: &[u8], is_cut: bool) -> Found {
         match (self, &text[1..]) {
             (_, []) => Found::Part,
-            (Self::Backslash, [b'u' | b'x', b'{', rest @ ..]) => numbered(rest, 3, 16, b'}'),
+            (Self::Backslash, [b'u' | b'x', b'{', rest @ ..]) => match numbered(rest, 16) {
+                (number, digits @ 1.., Some(b'}')) => {
+                    Found::Escape(digits + 4, Meant::numbered(number))
+                }
+                (_, _, None) => Found::Part,
+                _ => Found::Nothing,
+            },
             (Self::Backslash | Self::Percent, [b'u', ..]) => unit(text),
             (Self::Backslash, [b'U', rest @ ..]) => match number(rest, 8) {
                 Ok(number) => Found::Escape(10, Meant::numbered(number)),
@@ -86,8 +90,10 @@ impl Escapes {
                 };
                 Found::Escape(2, Meant::Byte(meant))
             }
-            (Self::Html, [b'#', b'x' | b'X', rest @ ..]) => numbered(rest, 3, 16, b';'),
-            (Self::Html, [b'#', rest @ ..]) => numbered(rest, 2, 10, b';'),
+            (Self::Html, [b'#', b'x' | b'X', rest @ ..]) => {
+                reference(3, numbered(rest, 16), is_cut)
+            }
+            (Self::Html, [b'#', rest @ ..]) => reference(2, numbered(rest, 10), is_cut),
             (Self::Html, rest) => named(rest),
         }
     }
@@ -147,23 +153,29 @@ fn number(text: &[u8], count: usize) -> Result<u32, Found> {
     Ok(number)
 }
 
-/// A character's number in as many digits as there are before the sign that ends it.
-fn numbered(rest: &[u8], before: usize, radix: u32, end: u8) -> Found {
-    let digits = rest
-        .iter()
-        .take(MOST_DIGITS)
-        .map_while(|byte| (*byte as char).to_digit(radix));
+/// Reads a character's number, which may have any number of zeros before it. Returns it, how many digits there are, and
+/// the byte behind them.
+fn numbered(rest: &[u8], radix: u32) -> (u32, usize, Option<u8>) {
     let (mut number, mut count) = (0_u32, 0);
-    for digit in digits {
+    for digit in rest
+        .iter()
+        .map_while(|byte| (*byte as char).to_digit(radix))
+    {
         number = number.saturating_mul(radix).saturating_add(digit);
         count += 1;
     }
-    match rest.get(count) {
-        None => Found::Part,
-        Some(byte) if *byte == end && count > 0 => {
-            Found::Escape(before + count + 1, Meant::numbered(number))
+    (number, count, rest.get(count).copied())
+}
+
+/// An HTML reference to a numbered character, with so many bytes before the number.
+fn reference(before: usize, numbered: (u32, usize, Option<u8>), is_cut: bool) -> Found {
+    match numbered {
+        (_, _, None) if is_cut => Found::Part,
+        (_, 0, _) => Found::Nothing,
+        (number, digits, end) => {
+            let length = before + digits + usize::from(end == Some(b';'));
+            Found::Escape(length, Meant::numbered(number))
         }
-        Some(_) => Found::Nothing,
     }
 }
 
