@@ -3,8 +3,11 @@
 //! A service may quote a key in JSON, in JSON that is quoted in JSON, in a URL, in HTML, in base64, and in several of them
 //! at once. So a text is searched in all its readings: as it is, with its escapes undone as often as there are any, and
 //! with what is encoded in it decoded. What is found in a reading is replaced where it stands in the text.
+//!
+//! A service may also quote a part of what it was sent, so the parts of a credential are secret too ([`parts`]).
 
 mod layer;
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -15,8 +18,6 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use layer::{Escapes, Layer};
 
@@ -24,7 +25,7 @@ use layer::{Escapes, Layer};
 #[derive(Clone, Default)]
 pub(super) struct Secrets {
     /// The values, folded.
-    values: Vec<Vec<u8>>,
+    values: HashSet<Vec<u8>>,
     /// Finds all of them at once. Made when it is first needed.
     finder: OnceLock<Option<AhoCorasick>>,
 }
@@ -48,24 +49,21 @@ const LONGEST_SPELLING: usize = 40;
 const CONTEXT: usize = 256;
 
 impl Secrets {
-    /// Adds a value and each of its words, for a service may echo the key without the `Bearer` before it.
+    /// Adds a value and its parts, for a service may echo one of them alone.
     pub(super) fn add(&mut self, value: &[u8]) {
-        self.finder = OnceLock::new();
         self.add_value(value);
-        for word in value.split(u8::is_ascii_whitespace) {
-            self.add_value(word);
-        }
-        // What Basic authentication wraps (RFC 7617).
-        if let Some(encoded) = value.strip_prefix(b"Basic ")
-            && let Ok(pair) = STANDARD.decode(encoded)
-        {
-            self.add_value(&pair);
-            pair.splitn(2, |byte| *byte == b':')
-                .for_each(|part| self.add_value(part));
+        let whole = Layer::of(value, false);
+        // A cookie's value, say, is often encoded as in a URL.
+        let typed = whole.unescaped(Escapes::Percent);
+        for reading in typed.iter().chain([&whole]) {
+            for part in parts::parts(reading.bytes()) {
+                self.add_value(&part);
+            }
         }
     }
 
     fn add_value(&mut self, value: &[u8]) {
+        self.finder = OnceLock::new();
         self.add_reading(value);
         // It may have been typed into a URL or a JSON text.
         for escapes in Escapes::ALL {
@@ -83,8 +81,8 @@ impl Secrets {
 
     fn add_reading(&mut self, value: &[u8]) {
         let folded = folded(value);
-        if folded.len() >= SHORTEST && !self.values.contains(&folded) {
-            self.values.push(folded);
+        if folded.len() >= SHORTEST {
+            self.values.insert(folded);
         }
     }
 
@@ -232,7 +230,7 @@ impl Secrets {
 /// A search through a text.
 struct Search<'s> {
     finder: &'s AhoCorasick,
-    values: &'s [Vec<u8>],
+    values: &'s HashSet<Vec<u8>>,
     /// The text's end.
     end: usize,
     /// Where in the text there are values.

@@ -1,6 +1,7 @@
 use std::iter;
 
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use fastrand::Rng;
 use proptest::prelude::*;
 
@@ -104,6 +105,92 @@ fn row_118_a_value_is_found_in_each_of_two_places_that_decode_to_the_same() {
     let encoded = STANDARD_NO_PAD.encode("&#115&#51&#99&#114&#101&#116/key+1");
     let masked = secrets.mask_text(&format!("<a={encoded}>, <a=/{encoded}>, <a=me/{encoded}>"));
     assert_eq!(masked, "<a=[redacted]>, <a=/[redacted]>, <a=me/[redacted]>");
+}
+
+#[test]
+fn row_118_each_part_of_a_credential_is_secret_too() {
+    let pair = STANDARD.encode("me-and-you:hunter2:pass");
+    for (value, parts) in [
+        ("sid=s3cr3t-sesame; theme=dark", &["s3cr3t-sesame"][..]),
+        (
+            "a=1;sid=s3cr3t+sesame==",
+            &["s3cr3t+sesame==", "s3cr3t+sesame"],
+        ),
+        ("sid=abcd,efgh,ijkl; theme=dark", &["abcd,efgh,ijkl"]),
+        (
+            "session=%7B%22token%22%3A%22s3cr3t%2Bsesame%22%7D",
+            &["s3cr3t%2Bsesame", "s3cr3t+sesame"],
+        ),
+        ("Token token=\"s3cr3t-sesame\"", &["s3cr3t-sesame"]),
+        (
+            "Custom user='me', pass=\"horse; battery=staple\", n=1",
+            &["horse; battery=staple", "battery=staple"],
+        ),
+        ("id7,s3cr3t-sesame", &["s3cr3t-sesame"]),
+        ("id7:s3cr3t:sesame", &["s3cr3t:sesame"]),
+        ("s3cr3t-sesame:", &["s3cr3t-sesame"]),
+        ("user=me&pass=s3cr3t-sesame&x=1", &["s3cr3t-sesame"]),
+        ("s3cr3t-sesame\"", &["s3cr3t-sesame"]),
+        (
+            "{\"type\": \"x\", \"keys\": [{\"token\": \"s3cr3t \\\"sesame\"}, 1234567890]}",
+            &["s3cr3t \"sesame", "1234567890"],
+        ),
+        (
+            &format!("basic {pair}"),
+            &["me-and-you", "hunter2:pass", "me-and-you:hunter2:pass"],
+        ),
+        (
+            &format!("BASIC  {}", pair.trim_end_matches('=')),
+            &["hunter2:pass"],
+        ),
+        (&pair, &["hunter2:pass"]),
+        (
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders=host;x-amz-date,Signature=fe5f80f77d5fa3be",
+            &[
+                "AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request",
+                "fe5f80f77d5fa3be",
+            ],
+        ),
+    ] {
+        let secrets = knowing(&[value]);
+        for part in parts {
+            assert_eq!(
+                secrets.mask_text(&format!("<{part}>")),
+                "<[redacted]>",
+                "{part} of {value}"
+            );
+        }
+        assert_eq!(secrets.mask_text(value), "[redacted]", "{value}");
+    }
+}
+
+/// Messages stay readable, and redirects are followed that have nothing secret in them.
+#[test]
+fn row_118_the_names_in_a_credential_are_no_secrets() {
+    let secrets = knowing(&[
+        "session_token=s3cr3t-sesame; theme=dark; HttpOnly",
+        "OAuth oauth_consumer_key=\"dpf43f3p2l4k5l03\", oauth_signature=\"wIjqoXYHuRw\"",
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, SignedHeaders=host;range;x-amz-date, Signature=fe5f80f77d5fa3be",
+        "{\"private_key\": \"s3cr3t-sesame\"}",
+    ]);
+    for text in [
+        "session_token, Credential, SignedHeaders and Signature of 20130524, us-east-1",
+        "oauth_consumer_key, oauth_signature, private_key",
+        "https://s3.us-east-1.amazonaws.com/x?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20130524T0Z&X-Amz-SignedHeaders=range&theme=light",
+    ] {
+        assert_eq!(secrets.mask_text(text), text);
+    }
+}
+
+/// What is split in many ways is not split in all ways.
+#[test]
+fn row_118_a_long_credential_has_few_parts() {
+    for sign in [";", " ", ",", "=", ":", "\"", "a=", "a:b;c,d e=\"f\""] {
+        let value = sign.repeat(65536 / sign.len());
+        let secrets = knowing(&[&value]);
+        let length: usize = secrets.values.iter().map(Vec::len).sum();
+        assert!(length < 20 * value.len(), "{length} for {sign}");
+    }
 }
 
 #[test]
@@ -306,9 +393,48 @@ fn a_secret(rng: &mut Rng) -> String {
     format!("{}{inner}{}", rng.alphabetic(), rng.alphabetic())
 }
 
-/// A secret, and a text in which it is quoted in at most two forms, one within the other.
+/// A secret, and a text in which it is quoted.
 fn case(rng: &mut Rng) -> (String, Quoted) {
     let secret = a_secret(rng);
+    let text = case_of(&secret, rng);
+    (secret, text)
+}
+
+/// A credential, and a text in which a part of it is quoted.
+fn case_of_part(rng: &mut Rng) -> (String, Quoted) {
+    let signs = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/-_.~!*";
+    let length = rng.usize(SHORTEST..60);
+    let sign = |rng: &mut Rng| signs[rng.usize(0..signs.len())] as char;
+    let inner: String = iter::repeat_with(|| sign(rng)).take(length).collect();
+    let part = format!("{}{inner}{}", rng.alphabetic(), rng.alphabetic());
+    let scheme = ["Basic", "basic", "BASIC"][rng.usize(0..3)];
+    let pairs = [
+        format!("me:{part}"),
+        format!("{part}:"),
+        format!("{part}:x"),
+    ];
+    let engine = [&STANDARD, &URL_SAFE, &STANDARD_NO_PAD][rng.usize(0..3)];
+    let pair = engine.encode(&pairs[rng.usize(0..3)]);
+    let credential = match rng.u8(0..12) {
+        0 => format!("sid={part}; theme=dark"),
+        1 => format!("theme=dark;sid={part}"),
+        2 => format!("Token token=\"{part}\""),
+        3 => format!("Custom id='me', key='{part}',n=1"),
+        4 => format!("id7,{part}"),
+        5 => format!("id7:{part}"),
+        6 => format!("grant=x&key={part}&n=1"),
+        7 => format!("Bearer {part}"),
+        8 => format!("{{\"type\": \"x\",\n  \"token\":\"{part}\"}}"),
+        9 => format!("session=%7B%22token%22:%22{part}%22%7D"),
+        10 => format!("{scheme} {pair}"),
+        _ => pair,
+    };
+    let text = case_of(&part, rng);
+    (credential, text)
+}
+
+/// A text in which a secret is quoted in at most two forms, one within the other.
+fn case_of(secret: &str, rng: &mut Rng) -> Quoted {
     let around = [
         ("", ""),
         ("invalid key: ", " for user 7"),
@@ -318,7 +444,7 @@ fn case(rng: &mut Rng) -> (String, Quoted) {
         ("<p>", "</p>"),
     ];
     let mut text = Quoted {
-        text: secret.clone().into_bytes(),
+        text: secret.as_bytes().to_vec(),
         places: (0..secret.len()).map(|place| place..place + 1).collect(),
     };
     for _ in 0..2 {
@@ -326,7 +452,7 @@ fn case(rng: &mut Rng) -> (String, Quoted) {
         let (before, after) = around[rng.usize(0..around.len())];
         text = text.within(before, after);
     }
-    (secret, text)
+    text
 }
 
 proptest! {
@@ -355,6 +481,25 @@ proptest! {
             String::from_utf8_lossy(&masked),
             String::from_utf8_lossy(&expected),
             "{} in {}", secret, String::from_utf8_lossy(&quoted.text[..cut])
+        );
+    }
+
+    #[test]
+    fn row_118_a_part_of_a_credential_is_replaced_in_any_two_forms_of_it(seed: u64) {
+        let mut rng = Rng::with_seed(seed);
+        let (credential, quoted) = case_of_part(&mut rng);
+        let masked = knowing(&[&credential]).mask_text(&String::from_utf8_lossy(&quoted.text));
+        let (place, all) = (quoted.whole(), quoted.text.len());
+        // Together with the signs around it, which are parts of the credential too.
+        let is_masked = masked.split_once("[redacted]").is_some_and(|(before, after)| {
+            quoted.text.starts_with(before.as_bytes())
+                && quoted.text.ends_with(after.as_bytes())
+                && before.len() <= place.start
+                && after.len() <= all - place.end
+        });
+        prop_assert!(
+            is_masked,
+            "{} in {}: {}", credential, String::from_utf8_lossy(&quoted.text), masked
         );
     }
 

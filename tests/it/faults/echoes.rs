@@ -299,3 +299,82 @@ fn row_118_the_words_that_stop_a_run_have_no_key_in_them() {
         assert_eq!(place.bystander(), bystander);
     }
 }
+
+/// Credentials that were put together of several parts, of which the service quotes the secret one alone.
+#[test]
+fn row_118_a_part_of_a_credential_is_in_nothing_that_was_written_or_said() {
+    const PART: &str = "s3cr3t-Sesame99";
+    let forms: [Form; 3] = [
+        |text| text.to_owned(),
+        |text| {
+            text.chars()
+                .map(|char| format!("&#{}", char as u32))
+                .collect()
+        },
+        |text| {
+            let (begin, end) = text.split_at(6);
+            format!("{}\n\t{}", STANDARD.encode(begin), STANDARD.encode(end))
+        },
+    ];
+    let api = FakeApi::start(move |request| match number(request) {
+        Some(number) if number % 2 == 1 => {
+            let (place, form) = (number / 2 % PLACES, number / 2 / PLACES);
+            // No header has the end of a line.
+            let quoted = forms[form](PART).replace("\n\t", [" ", "\n\t"][usize::from(place < 3)]);
+            answer(place, &quoted)
+        }
+        _ => Reply::json(json!({"ok": true})),
+    });
+    let pair = STANDARD.encode(format!("me:{PART}"));
+    let calls = forms.len() * PLACES;
+    for credential in [
+        ["-b", "sid=s3cr3t-Sesame99; theme=dark"],
+        ["-H", "Cookie: a=1; sid=s3cr3t-Sesame99"],
+        ["-H", "Authorization: Token token=\"s3cr3t-Sesame99\""],
+        ["-H", "X-Api-Key: id7,s3cr3t-Sesame99"],
+        ["-H", "X-Api-Key: {cmd:echo id7:$PART}"],
+        ["-H", "X-Api-Key: {file:key.json}"],
+        ["-H", "Authorization: Basic {env:PAIR}"],
+        ["-H", &format!("Authorization: basic {pair}")],
+    ] {
+        let place = Place::new();
+        let url = format!("{}/v1/{{name}}", api.url());
+        let bystander = place.with_bystander(&url);
+        place.texts(2 * calls);
+        // Only where it is asked for, as the file of a key has the key in it.
+        let key = place.at("key.json");
+        if credential[1].contains("key.json") {
+            fs::write(&key, json!({"id": 7, "token": PART}).to_string()).unwrap();
+        }
+        let run = |words: &[&str]| {
+            let mut command = place.command(words);
+            command.env("PART", PART).env("PAIR", &pair);
+            command.output().unwrap()
+        };
+        let options = ["--accept-change", "--success", SUCCESS, "--retries", "0"];
+        let more = ["--max-failures", "none", "--events", "events", "texts"];
+        let words = [&["run", "--url", &url], &credential[..], &options, &more].concat();
+        let mut said = Said::default();
+        assert_eq!(said.add(&words, run(&words)), Some(3), "{credential:?}");
+        for words in [
+            &["failures"][..],
+            &["failures", "--json"],
+            &["status", "--json"],
+            &["report", "-o", "report.html"],
+            &["export", "--all"],
+            &["export", "--all", "--format", "jsonl", "-o", "all.jsonl"],
+        ] {
+            said.add(words, run(words));
+        }
+        if key.exists() {
+            fs::remove_file(&key).unwrap();
+        }
+        said.files(&place.at(""));
+        assert_eq!(place.status()["failed"], calls, "{credential:?}");
+        let masked = place.sql("SELECT count(DISTINCT job) FROM attempt WHERE instr(body, '[redacted]') OR instr(message, '[redacted]')");
+        assert_eq!(masked.concat(), [calls.to_string()], "{credential:?}");
+        let begin = STANDARD.encode(&PART[..6]);
+        said.holds_none(&[forms[0](PART), forms[1](PART), begin]);
+        assert_eq!(place.bystander(), bystander);
+    }
+}

@@ -50,6 +50,20 @@ fn row_106_what_has_left_the_first_service_has_left_for_the_rest_of_the_chain() 
     }
 }
 
+/// The service puts a part of the credential into the URL.
+#[test]
+fn row_118_a_part_of_a_credential_goes_to_no_other_service() {
+    let other = FakeApi::start(|_| Reply::json(1));
+    let target = format!("{}/?api_key=s3cr3t-Sesame99", other.url());
+    let scene = Scene::new(1, move |_| Reply::status(302).header("Location", &target));
+    let cookies = "sid=s3cr3t-Sesame99; theme=dark";
+    let words = scene.words(&["-L", "--accept-change", "-b", cookies]);
+    let told = scene.place.stride(&words).expect(4);
+    told.says("/?api_key=[redacted]");
+    assert_eq!(other.requests(), 0);
+    assert_eq!(scene.place.bystander(), scene.bystander);
+}
+
 #[test]
 fn row_107_a_service_that_redirects_to_a_dead_one_has_been_called() {
     let nobody = {
