@@ -466,6 +466,11 @@ fn called(
                     }
                 },
             );
+            if worked.is_err()
+                && let Some(events) = events.take()
+            {
+                events.finish();
+            }
             worked.map_err(|error| storage::problem(db, error))?
         }
         _ => Outline {

@@ -155,7 +155,9 @@ fn row_21_a_database_in_the_place_of_another_gets_nothing_of_that_ones_answers()
 #[test]
 fn row_20_a_database_that_is_deleted_ends_the_run_and_the_answers_are_kept() {
     let scene = Scene::new();
-    let running = scene.begin();
+    let words = ["-j", "3", "--events", "events"];
+    let running = scene.place.begin(&run(&scene.url, &words));
+    scene.api.wait_for(5);
     for name in ["stride.db", "stride.db-wal", "stride.db-shm"] {
         fs::remove_file(scene.place.at(name)).unwrap();
     }
@@ -168,6 +170,9 @@ fn row_20_a_database_that_is_deleted_ends_the_run_and_the_answers_are_kept() {
     scene.expect_saved(3);
     assert_eq!(scene.api.requests(), 5, "no call was made after it");
     assert!(!scene.place.at("stride.db").exists());
+    let events = fs::read_to_string(scene.place.at("events")).unwrap();
+    let told = |event: &str| events.matches(&format!("\"event\":\"{event}\"")).count();
+    assert_eq!((told("claimed"), told("settled")), (4, 1), "{events}");
 }
 
 #[test]
