@@ -7,14 +7,15 @@ use crate::strace::{Point, Tampered};
 use crate::{Outcome, points};
 
 /// Which call fails, how, and whether also from then on.
-const FAULTS: [(&str, &str, bool); 11] = [
+const FAULTS: [(&str, &str, bool); 12] = [
     ("pwrite64", "error=EIO", true),
     ("pwrite64", "error=ENOSPC", true),
     ("fsync", "error=EIO", true),
     ("fsync", "error=ENOSPC", true),
+    ("fdatasync", "error=EIO", true),
     // A failing sync that takes its time: whatever does not wait for it runs ahead.
     ("fsync", "error=EIO:delay_enter=20000", false),
-    ("fdatasync", "error=EIO", true),
+    ("fdatasync", "error=EIO:delay_enter=20000", false),
     ("ftruncate", "error=EIO", true),
     ("ftruncate", "error=ENOSPC", true),
     ("fallocate", "error=ENOSPC", true),
