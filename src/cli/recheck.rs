@@ -80,7 +80,7 @@ fn tell(report: &Report, terminal: &Terminal) {
     terminal.say(&format!("judged {}", counted(report.judged, "answer")));
     for (change, Changed { count, examples }) in [
         ("done -> failed", &report.failed),
-        ("failed -> done", &report.done),
+        ("not done -> done", &report.done),
     ] {
         if *count == 0 {
             continue;

@@ -6,17 +6,18 @@ use super::body::{Filed, Inserted, Table, fill};
 use super::connection::{self, doing};
 use super::error::Result;
 use super::queue::save_counts;
-use super::{Reader, Store, StoreError, path_from_sql, shift, to_json};
+use super::{Reader, Store, StoreError, path_from_sql, shift, state_from_sql, to_json};
 use crate::job::{Body, Failure, FileName, JobState};
 use crate::settings::Call;
 
-/// An answer that is stored: the result of a job that is done, or what made a job fail that was judged to have none.
-/// Always the answer of the job's latest attempt.
+/// An answer that is stored: the result of a job that is done, or one that was judged to be none. Always the answer of the
+/// job's latest attempt.
 #[derive(Debug, Clone)]
 pub struct Answered {
     job: i64,
     position: i64,
     attempt: i64,
+    state: JobState,
     /// The job's name.
     pub path: FileName,
     /// Whether it is the job's result.
@@ -34,18 +35,18 @@ pub struct Answered {
 }
 
 /// The first answer behind a place in the list. One at a time, so that jobs can be changed on the way.
-const NEXT: &str = "SELECT job.id, job.position, attempt.number, job.path, job.state = 2, attempt.message, attempt.status,
+const NEXT: &str = "SELECT job.id, job.position, attempt.number, job.path, job.state, attempt.message, attempt.status,
             coalesce(result.media_type, refused.media_type), coalesce(result.headers, refused.headers),
             coalesce(result.body, refused.body), result.file, result.size, result.sha256
      FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
               LEFT JOIN result ON job.state = 2 AND result.job = job.id AND result.attempt = attempt.number
-              LEFT JOIN refused ON job.state = 3 AND refused.job = job.id AND refused.attempt = attempt.number
+              LEFT JOIN refused ON job.state IN (0, 3, 4) AND refused.job = job.id AND refused.attempt = attempt.number
      WHERE job.position > ?1 AND (result.job IS NOT NULL OR refused.job IS NOT NULL)
      ORDER BY job.position LIMIT 1";
 
 /// The same, of a database that was made before answers were kept that are no results.
 const NEXT_BEFORE: &str =
-    "SELECT job.id, job.position, attempt.number, job.path, 1, attempt.message, attempt.status,
+    "SELECT job.id, job.position, attempt.number, job.path, job.state, attempt.message, attempt.status,
             result.media_type, NULL, result.body, NULL, NULL, NULL
      FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
               JOIN result ON result.job = job.id AND result.attempt = attempt.number
@@ -76,7 +77,8 @@ impl Reader {
 
 impl Store {
     /// Judges the stored answers again, in list order: `judge` says why one is no result, where it is none. Jobs whose
-    /// answers it sees in another way than before become done, or fail; nobody is called. What a call is, which
+    /// answers it sees in another way than before become done, or fail; nobody is called. So do those that are pending or
+    /// held after such an answer. What a call is, which
     /// includes how its answers are judged, becomes `call`. All in one transaction.
     ///
     /// # Errors
@@ -98,7 +100,7 @@ impl Store {
                 }
                 (false, None) => {
                     accept(&transaction, &answer)?;
-                    shift(&mut counts, JobState::Failed, JobState::Done, 1)?;
+                    shift(&mut counts, answer.state, JobState::Done, 1)?;
                 }
                 (true, None) | (false, Some(_)) => {}
             }
@@ -134,12 +136,14 @@ fn next(connection: &Connection, sql: &str, last: Option<i64>) -> Result<Option<
 
 /// An answer, and the file that its body is in, where it is in one.
 fn answered(row: &Row<'_>) -> rusqlite::Result<(Answered, Option<Filed>)> {
+    let state = state_from_sql(row.get(4)?)?;
     let answer = Answered {
         job: row.get(0)?,
         position: row.get(1)?,
         attempt: row.get(2)?,
         path: path_from_sql(row, 3)?,
-        is_result: row.get(4)?,
+        state,
+        is_result: state == JobState::Done,
         message: row.get(5)?,
         status: row.get(6)?,
         media_type: row.get(7)?,
@@ -210,7 +214,7 @@ fn accept(connection: &Connection, answer: &Answered) -> Result<()> {
     )?;
     one(
         connection,
-        "UPDATE job SET state = 2 WHERE id = ?1 AND state = 3",
+        "UPDATE job SET state = 2, not_before = NULL WHERE id = ?1 AND state IN (0, 3, 4)",
         [answer.job],
     )
 }

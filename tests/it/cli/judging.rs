@@ -89,7 +89,7 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
     let before = place.sql("SELECT * FROM attempt");
     let look = place.stride(&["recheck", "--expect", "text"]).expect(0);
     look.says("judged 11 answers")
-        .says("failed -> done: 6 files")
+        .says("not done -> done: 6 files")
         .says("html: the answer is not JSON")
         .says("and 3 more")
         .says("nothing was changed")
@@ -99,12 +99,12 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
     place
         .stride(&["recheck", "--expect", "text", "--apply"])
         .expect(0)
-        .says("failed -> done: 6 files")
+        .says("not done -> done: 6 files")
         .says("10 of 11 files done, 1 failed");
     place
         .stride(&["recheck", "--expect", "any", "--apply"])
         .expect(0)
-        .says("failed -> done: 1 file");
+        .says("not done -> done: 1 file");
     assert_eq!(counts(&place), (11, 0));
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.sql("SELECT * FROM refused").len(), 0);
@@ -169,11 +169,11 @@ fn success_is_judged_by_the_body_the_status_and_the_headers() {
             r#"$headers["x-cost"] == "0" or .ok"#,
         ])
         .expect(0)
-        .says("failed -> done: 1 file");
+        .says("not done -> done: 1 file");
     place
         .stride(&["recheck", "--success", "", "--apply"])
         .expect(0)
-        .says("failed -> done: 2 files");
+        .says("not done -> done: 2 files");
     place
         .stride(&["recheck", "--success", ".n > 0", "--apply"])
         .expect(0)
@@ -433,4 +433,35 @@ fn a_run_from_before_goes_on_by_the_same_command() {
         .stride(&["run", "--url", &url, "typed", "html"])
         .expect(0);
     assert_eq!(counts(&place), (3, 0));
+}
+
+#[test]
+fn answers_that_stopped_a_run_are_judged_again_without_a_call() {
+    let api = FakeApi::start(|request| match request.target.as_str() {
+        "/bystander.txt" => Reply::status(422),
+        _ => Reply::status(200).body("text/html", "<html>text</html>"),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    place.write("bystander.txt", "bystander");
+    place
+        .stride(&["run", "--url", &url, "bystander.txt"])
+        .expect(3);
+    let bystander = place.bystander();
+    place.texts(60);
+    let run = ["run", "--url", &url, "texts"];
+    place.stride(&run).expect(4).says("`stride recheck`");
+    let calls = api.requests() as u64 - 1;
+    assert_eq!(counts(&place), (0, 1));
+    let recheck = ["recheck", "--expect", "text", "--apply"];
+    place
+        .stride(&recheck)
+        .expect(0)
+        .says(&format!("not done -> done: {calls} files"));
+    assert_eq!(counts(&place), (calls, 1));
+    place.stride(&["verify"]).expect(0);
+    place.stride(&["resume"]).expect(3);
+    assert_eq!(counts(&place), (60, 1));
+    assert_eq!(api.requests(), 61);
+    assert_eq!(place.bystander(), bystander);
 }

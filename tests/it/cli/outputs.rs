@@ -390,7 +390,7 @@ fn what_is_judged_again_is_read_from_its_file_and_kept_where_refused_answers_are
     place
         .stride(&["recheck", "--success", "", "--apply"])
         .expect(0)
-        .says("failed -> done: 1 file");
+        .says("not done -> done: 1 file");
     let exported = place.stride(&["export"]).expect(0).json();
     assert_eq!(exported["other"]["n"], 5);
     assert_eq!(

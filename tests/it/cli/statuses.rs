@@ -66,7 +66,7 @@ fn a_status_that_is_named_is_that_of_a_result() {
         .stride(&["recheck", "--expect-status", "2xx"])
         .expect(0)
         .says("done -> failed: 2 files")
-        .says("failed -> done: 1 file")
+        .says("not done -> done: 1 file")
         .says("HTTP 404 is not the status of a result")
         .says("stride recheck --expect-status 2xx --apply");
     place
@@ -83,7 +83,7 @@ fn a_status_that_is_named_is_that_of_a_result() {
             "--apply",
         ])
         .expect(0)
-        .says("failed -> done: 2 files");
+        .says("not done -> done: 2 files");
     assert_eq!(counts(&place), (4, 2));
     place.stride(&["verify"]).expect(0);
     assert_eq!(api.requests(), calls, "somebody was called");
