@@ -382,7 +382,7 @@ impl AsyncHttpCaller {
         tokio::select! {
             biased;
             () = cancel.cancelled() => return Outcome::Interrupted,
-            () = self.reuse.listen() => {}
+            () = self.reuse.pause() => {}
         }
         let filled = match self.plan.keys.at_hand() {
             Some(filled) => filled,

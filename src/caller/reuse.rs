@@ -1,84 +1,85 @@
-//! Whether connections are used again.
+//! Connection reuse over HTTP/1.1, and when it is suspended.
 //!
-//! Over HTTP/1.1 nothing but their order says which request an answer belongs to. A service that sends one answer too many
-//! makes the next request's answer another file's. The client gives a connection up that has brought bytes unasked, but
-//! does not say so. What can be seen is that the next call needs a new connection, though the last answer came whole, was
-//! not the connection's last by its own words (RFC 9112, section 9.3), and came a moment ago. A service that restarts
-//! looks the same, so it costs little: for a while, no connection is used twice.
+//! HTTP/1.1 matches answers to requests by their order alone. If a service sends one answer too many, the next request gets
+//! it, and every later answer on that connection goes to the wrong file. The HTTP client closes a connection on which it
+//! finds unsolicited bytes, but does not report it. The visible sign is that the next call needs a new connection although
+//! the last answer was complete, did not announce the end of its connection (RFC 9112, section 9.3), and came a moment ago.
+//! A restarting service looks the same, so the reaction is mild: for a while, each connection is used once.
 //!
-//! What comes unasked is most often found in the pause between two calls. Where a call follows at once, there is none, and
-//! a connection that is one answer ahead stays so. Therefore a caller listens now and then before it sends a request.
+//! The client finds such bytes only in the pause between two calls. Under load there is almost none, so a caller inserts
+//! one now and then.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{CONNECTION, HeaderMap, HeaderValue};
 use reqwest::{Request, Response, Version};
 
-/// For how long connections are used once, the first time. Each later time it is [`LONGER`] times as long.
+/// The first time without reuse. Each later time is [`LONGER`] times as long.
 const FIRST: Duration = Duration::from_secs(60);
 const LONGER: u32 = 10;
 
-/// How long a connection should stay open after an answer. The shortest default of usual servers is two seconds.
+/// A service that closes an idle connection sooner than this has had a reason. The shortest default of usual servers is
+/// two seconds.
 const OPEN: Duration = Duration::from_secs(1);
 
-/// How many answers of a caller are listened after in any case, each for [`SHORTEST`].
+/// Every caller pauses for [`SHORTEST`] after each of its first answers.
 const FIRST_ANSWERS: u32 = 3;
-/// A caller listens for as long as its latest call took, within these bounds: that is how late the answer to a request
-/// comes whose place was taken.
+/// Later pauses are as long as the latest call took, within these bounds: on a connection that is one answer ahead, the
+/// surplus answer arrives that late.
 const SHORTEST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(100);
-/// Of how much time one part is for listening.
+/// One pause in this many times its own length.
 const RARITY: u32 = 100;
 
-/// Whether the run's connections are used once at the moment.
+/// Tells all callers of a run whether connections may be reused.
 #[derive(Debug)]
-pub(super) struct Caution {
-    began: Instant,
-    /// Until when, in milliseconds after the beginning.
-    until: AtomicU64,
-    /// For how long the next time.
-    next: Mutex<Duration>,
+pub(super) struct Caution(Mutex<Span>);
+
+#[derive(Debug)]
+struct Span {
+    /// The end of the latest time without reuse.
+    until: Option<Instant>,
+    /// The length of the next one.
+    next: Duration,
 }
 
 impl Default for Caution {
     fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            until: AtomicU64::new(0),
-            next: Mutex::new(FIRST),
-        }
+        Self(Mutex::new(Span {
+            until: None,
+            next: FIRST,
+        }))
     }
 }
 
 impl Caution {
     fn is_on(&self) -> bool {
-        let until = self.until.load(Ordering::Relaxed);
-        until > 0 && self.now() < until
+        self.span().is_on()
     }
 
-    /// Begins a while of caution, unless one is under way.
+    /// Suspends reuse, unless it is suspended.
     fn begin(&self) {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.is_on() {
-            let until = self.now().saturating_add(millis(*next));
-            self.until.store(until, Ordering::Relaxed);
-            *next = next.saturating_mul(LONGER);
+        let mut span = self.span();
+        if !span.is_on() {
+            span.until = Instant::now().checked_add(span.next);
+            span.next = span.next.saturating_mul(LONGER);
         }
     }
 
-    fn now(&self) -> u64 {
-        millis(self.began.elapsed())
+    fn span(&self) -> MutexGuard<'_, Span> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn millis(length: Duration) -> u64 {
-    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+impl Span {
+    fn is_on(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
 }
 
-/// What one caller knows of the connection that its latest answer came over.
+/// Watches the connection of one caller.
 #[derive(Debug)]
 pub(super) struct Reuse {
     caution: Arc<Caution>,
@@ -90,19 +91,19 @@ struct Latest {
     /// The service's host and port.
     host: String,
     port: Option<u16>,
-    /// Whether the request asks for the connection's end.
+    /// The request has `Connection: close`.
     once: bool,
-    /// Whether the connection should be open after the answer that is coming.
+    /// The connection should stay open after this answer.
     stays: bool,
-    /// Since when it should be open.
+    /// When the answer was complete, if the connection should be open since then.
     open: Option<Instant>,
     began: Option<Instant>,
-    /// How long the call took.
+    /// The duration of the call.
     took: Duration,
-    /// How many answers were listened after.
-    listened: u32,
-    /// When that was last.
-    heard: Option<Instant>,
+    /// The number of pauses so far.
+    pauses: u32,
+    /// The latest pause.
+    paused: Option<Instant>,
 }
 
 impl Reuse {
@@ -113,35 +114,35 @@ impl Reuse {
         }
     }
 
-    /// Waits, now and then, for what the service sends unasked.
-    pub(super) async fn listen(&self) {
-        let left = self.left_to_listen();
+    /// Pauses before a call, if a pause is due.
+    pub(super) async fn pause(&self) {
+        let left = self.due_pause();
         if !left.is_zero() {
             tokio::time::sleep(left).await;
         }
     }
 
-    fn left_to_listen(&self) -> Duration {
+    fn due_pause(&self) -> Duration {
         let mut latest = self.latest.borrow_mut();
         let now = Instant::now();
         let Some(open) = latest.open else {
             return Duration::ZERO;
         };
-        let is_first = latest.listened < FIRST_ANSWERS;
+        let is_first = latest.pauses < FIRST_ANSWERS;
         let length = match is_first {
             true => SHORTEST,
             false => latest.took.clamp(SHORTEST, LONGEST),
         };
-        let is_late = |heard: Instant| now.duration_since(heard) > length * RARITY;
-        if !is_first && !latest.heard.is_none_or(is_late) {
+        let is_late = |paused: Instant| now.duration_since(paused) > length * RARITY;
+        if !is_first && !latest.paused.is_none_or(is_late) {
             return Duration::ZERO;
         }
-        latest.listened = latest.listened.saturating_add(1);
-        latest.heard = Some(now);
+        latest.pauses = latest.pauses.saturating_add(1);
+        latest.paused = Some(now);
         length.saturating_sub(now.duration_since(open))
     }
 
-    /// Asks for a connection that ends with the answer, if none is used twice at the moment.
+    /// Adds `Connection: close` to a request while reuse is suspended.
     pub(super) fn prepare(&self, request: &mut Request) {
         if self.caution.is_on() {
             let close = HeaderValue::from_static("close");
@@ -152,7 +153,7 @@ impl Reuse {
         latest.began = Some(Instant::now());
     }
 
-    /// Takes note of the head of an answer, and whether it came over a new connection.
+    /// Records the head of an answer, and whether its connection was new.
     pub(super) fn answered(&self, response: &Response, is_new: bool) {
         let mut latest = self.latest.borrow_mut();
         let host = response.url().host_str().unwrap_or_default();
@@ -171,8 +172,7 @@ impl Reuse {
         latest.stays = goes_on && !latest.once;
     }
 
-    /// Takes note that a call is over, and whether its answer came to its end. The client itself gives the connection of
-    /// any other answer up.
+    /// Records the end of a call. The client closes the connection of an incomplete answer itself.
     pub(super) fn ended(&self, is_whole: bool) {
         let mut latest = self.latest.borrow_mut();
         let stays = std::mem::take(&mut latest.stays);
