@@ -322,15 +322,14 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
             escaped(problem.as_bytes())
         ));
     }
-    if verdict.problems.len() == verdict.files {
-        let files = counted(verdict.files as u64, "file");
+    if !verdict.is_damaged {
         return Err(Problem::new(
             exit::UNUSABLE,
-            format!("{files} with results are not as they were recorded"),
+            format!("result files missing or changed: {}", verdict.files),
         )
         .note("nothing was changed; the database itself is sound")
         .hint(format!(
-            "put them back; {} writes the other results",
+            "restore them; {} writes the other results",
             command(db, "export --partial")
         )));
     }

@@ -16,8 +16,10 @@ pub struct Verdict {
     pub results: u64,
     /// What is wrong, in words; empty where all is well. At most [`Verdict::MOST`].
     pub problems: Vec<String>,
-    /// How many of these are files with results that are missing or changed, outside of the database.
-    pub files: usize,
+    /// The number of result files outside of the database that are missing or changed.
+    pub files: u64,
+    /// Something in the database itself is wrong.
+    pub is_damaged: bool,
 }
 
 impl Verdict {
@@ -25,6 +27,11 @@ impl Verdict {
     pub const MOST: usize = 20;
 
     fn note(&mut self, problem: impl FnOnce() -> String) {
+        self.is_damaged = true;
+        self.list(problem);
+    }
+
+    fn list(&mut self, problem: impl FnOnce() -> String) {
         if self.problems.len() < Self::MOST {
             self.problems.push(problem());
         }
@@ -127,8 +134,8 @@ impl Reader {
             if let Some(filed) = Filed::of([row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?])? {
                 let (file, opened) = (&filed.path, filed.open());
                 if let Err(error) = opened {
-                    verdict.files += usize::from(verdict.problems.len() < Verdict::MOST);
-                    verdict.note(|| format!("the result of {path} is in the file {file}: {error}"));
+                    verdict.files += 1;
+                    verdict.list(|| format!("the result of {path} is in the file {file}: {error}"));
                 }
             } else if Checksum::of(body) != Checksum(row.get(2)?) {
                 verdict.note(|| format!("the result of {path} is not what was recorded"));

@@ -278,8 +278,17 @@ fn a_file_that_is_missing_or_changed_is_named() {
         String::from_utf8_lossy(&verdict.stdout),
         verdict.stderr
     );
-    assert!(said.contains("3 files with results are not as they were recorded"));
+    assert!(said.contains("result files missing or changed: 3"));
     assert!(said.contains("the database itself is sound"));
+    // Damage of the database itself is not hidden by theirs.
+    let count = |change: &str| {
+        let database = rusqlite::Connection::open(place.at("stride.db")).unwrap();
+        let sql = format!("UPDATE tally SET attempts = attempts {change}");
+        database.execute(&sql, []).unwrap();
+    };
+    count("+ 1");
+    place.stride(&["verify"]).expect(6).says("is damaged");
+    count("- 1");
     for words in [
         format!(
             "the result of data is in the file {}: No such file",
