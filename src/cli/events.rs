@@ -38,10 +38,10 @@ pub(crate) struct Events {
     missed_in_all: usize,
 }
 
-/// How each line begins.
+/// The beginning of each line.
 const BEGINNING: &[u8] = b"{\"event\":\"";
 
-/// Returns whether a file begins as an events file does.
+/// Returns whether a file begins like an events file.
 pub(crate) fn are_in(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
     let file = File::open(path)?;

@@ -104,7 +104,7 @@ pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem>
     }
 }
 
-/// Checks that a file is none of the run's list, which would be lost if it were written.
+/// Refuses an output path that is a file of the run's list: writing there would destroy the file.
 pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
     match reader.lists(path)? {
         false => Ok(()),
@@ -116,20 +116,20 @@ pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
     }
 }
 
-/// Whether a file could be appended to, or made. What holds no events holds something that may be dear to its owner. One that was not there is not there afterwards: the command may come to
-/// nothing.
+/// Checks that events can be appended to a file, or that it can be made. A file with other content is refused: it may be one
+/// of the list. A file that is missing stays missing, as the command may still fail.
 fn takes_lines(path: &Path) -> io::Result<()> {
     match path.metadata() {
         Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
         Ok(meta) => {
             rustix::fs::access(path, Access::WRITE_OK)?;
-            match meta.is_file() && meta.len() > 0 && !events::are_in(path)? {
-                true => Err(io::Error::new(
-                    ErrorKind::AlreadyExists,
-                    "it has something else in it",
-                )),
-                false => Ok(()),
+            // The shell has chosen what `/dev/stdout` is.
+            let is_named = meta.is_file() && !path.starts_with("/dev");
+            if is_named && meta.len() > 0 && !events::are_in(path)? {
+                let reason = "it has something else in it";
+                return Err(io::Error::new(ErrorKind::AlreadyExists, reason));
             }
+            Ok(())
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             File::create_new(path)?;
