@@ -92,7 +92,7 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
                 resume("")
             ),
             Refusal::Redirect => {
-                "give the run command again with the URL that it leads to, and --accept-change; -L would follow it, but 301, 302 and 303 make a GET of a POST, without the file"
+                "give the run command again with the URL that it leads to, and --accept-change; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
                     .to_owned()
             }
             Refusal::MissingFile => {

@@ -154,14 +154,14 @@ fn tell_taken(taken: &TakenIn, terminal: &Terminal) {
     let warning = terminal.bold("warning:");
     if !left.is_empty() {
         terminal.say(&format!(
-            "{warning} {} of it could not be used (the files were called again since, or the line is cut short): {}; it stays in {kept}",
+            "{warning} {} of it could not be used (the files were called again since, or the line is cut short): {}; kept in {kept}",
             counted(left.len() as u64, "line"),
             names(left),
         ));
     }
     if !unknown.is_empty() {
         terminal.say(&format!(
-            "{warning} {} in {kept} cannot be recorded, for the list does not have these files: {}; `stride run` with the list that there was takes them in",
+            "{warning} {} in {kept} not recorded, because these files are missing from the list: {}; give `stride run` with the whole list again",
             counted(unknown.len() as u64, "saved answer"),
             names(unknown),
         ));

@@ -1,4 +1,4 @@
-//! Where the files of a list lie: outside of the database's own folder, or where something is to be written.
+//! Location checks: files of the list outside of the database's folder, and files of the list at an output path.
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -81,7 +81,7 @@ impl Reader {
     }
 }
 
-/// A folder, and what is known of others: whether links lead out of it. One folder has many files.
+/// Checks whether links lead out of a folder. Remembers the latest subfolder, since many files share one.
 struct Inside {
     folder: PathBuf,
     /// The latest folder, and whether it lies in this one.
@@ -96,7 +96,7 @@ impl Inside {
         }
     }
 
-    /// Returns whether a file lies in the folder. What is not there lies nowhere else.
+    /// Returns whether a file lies in the folder. A missing file does.
     fn has(&mut self, path: &Path) -> bool {
         let Some(parent) = path.parent() else {
             return false;

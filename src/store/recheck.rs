@@ -77,9 +77,8 @@ impl Reader {
 
 impl Store {
     /// Judges the stored answers again, in list order: `judge` says why one is no result, where it is none. Jobs whose
-    /// answers it sees in another way than before become done, or fail; nobody is called. So do those that are pending or
-    /// held after such an answer. What a call is, which
-    /// includes how its answers are judged, becomes `call`. All in one transaction.
+    /// verdict changes become done, or fail, also pending and held ones. The service is not called. `call`, which includes
+    /// the rules for answers, replaces the run's. All in one transaction.
     ///
     /// # Errors
     ///

@@ -28,8 +28,8 @@ pub struct TakenIn {
     pub recorded: u64,
     /// The jobs that have been called again since, or whose line cannot be used.
     pub left: Vec<FileName>,
-    /// Files that the list does not have. It may have been lost with a part of the log: the file stays for when they
-    /// are loaded again.
+    /// Files that are missing from the list, which may have been lost with a part of the log. The rescue file stays until
+    /// they are loaded again.
     pub unknown: Vec<FileName>,
     /// Where the file lies now, if it was kept under another name for those that are left.
     pub kept: Option<PathBuf>,

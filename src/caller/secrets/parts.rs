@@ -17,7 +17,7 @@ const LEVELS: [&[u8]; 5] = [b";", b" \t\r\n", b",&", b"=", b":"];
 
 const QUOTES: &[u8] = b"\"'";
 
-/// Words of the signatures of AWS that everybody knows, in lower case. Every signed URL has some of them.
+/// Public words of AWS signatures, in lower case. Every signed URL contains some of them.
 const PUBLIC: [&[u8]; 4] = [
     b"aws4-hmac-sha256",
     b"x-amz-content-sha256",

@@ -208,7 +208,7 @@ fn row_142_a_file_of_the_list_is_no_place_for_what_a_run_writes() {
         refuses(&["report", "-o", path], listed);
         refuses(&["resume", "--events", path], "it has something else in it");
     }
-    // What stride wrote, and what is in nobody's list, may be replaced or added to.
+    // stride replaces its own export and report, and appends to its own events.
     for _ in 0..2 {
         place
             .stride(&["export", "--all", "-o", "export.json"])

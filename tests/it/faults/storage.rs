@@ -210,7 +210,7 @@ fn row_140_a_log_that_is_cut_short_ends_the_run_at_the_next_write() {
     // So was the list.
     let ran = scene.place.stride(&["resume"]).expect(0);
     ran.says("3 saved answers in")
-        .says("the list does not have these files");
+        .says("these files are missing from the list");
     scene.expect_saved(3);
     let ran = scene.place.stride(&run(&scene.url, &[])).expect(0);
     let ran = ran.says("recorded what 3 calls came to");
