@@ -154,6 +154,8 @@ const HOLD: f64 = 1.5;
 const LONGEST_HOLD: f64 = 30.0;
 /// It is held for so many times a long wait that another refusal would cost.
 const HOLD_EACH: f64 = 6.0;
+/// A new estimate is held for so many times a long cycle of calls and wait, which may be a window of the service.
+const CYCLES: f64 = 2.0;
 /// More is tried by this part, which doubles in [`TRY_DOUBLING`].
 const TRY: f64 = 0.02;
 const TRY_DOUBLING: f64 = 0.7;
@@ -512,7 +514,7 @@ impl Pace {
         let outage = closed.outage;
         let run = closed.at - self.opened;
         let is_short = closed.accepted - self.accepted_before <= Shedding::SHORT;
-        let exploring = run > self.hold && self.limit < ANY && self.at_once.most.is_none();
+        let exploring = run > self.hold && self.limit < ANY;
         let wait = closed.until - closed.at;
         let is_spent =
             closed.cause == Cause::Spent && (SHORTEST_SPREAD..=LONGEST_SPREAD).contains(&wait);
@@ -525,8 +527,13 @@ impl Pace {
             self.measure_spent(now);
         } else if measured {
             self.measure(exploring, now);
-            if wait > LONG_WAIT && exploring {
-                self.hold = self.hold.max((HOLD_EACH * wait).min(LONGEST_HOLD));
+            if wait > LONG_WAIT {
+                let hold = if exploring {
+                    HOLD_EACH * wait
+                } else {
+                    CYCLES * (run + wait)
+                };
+                self.hold = self.hold.max(hold.min(LONGEST_HOLD));
             }
         }
         let target = self.limit.min(self.refused_at).max(SLOWEST);
@@ -539,6 +546,7 @@ impl Pace {
             (self.measured_from, self.accepted, self.late) = (now, 0, 0.0);
             self.tries = 0;
         }
+
         if self.finds && !outage && closed.cause != Cause::Spent {
             self.shedding.ran(is_short);
         }
@@ -575,7 +583,7 @@ impl Pace {
 
     /// Takes a refusal for an accident: the first of all, and a long wait at a pace that is known to be right.
     fn forgives(&mut self, run: f64, now: f64) -> bool {
-        if run >= 2.0 * HOLD {
+        if run >= self.hold.max(2.0 * HOLD) {
             self.forgiven = false;
         }
         let surprising = self.limit == ANY

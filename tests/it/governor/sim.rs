@@ -24,6 +24,8 @@ pub(super) enum Limiter {
     TwoWindows { calls: usize, window: f64 },
     /// So many calls in each window.
     Fixed { calls: usize, window: f64 },
+    /// The same, where a window begins with the first call after the end of the one before.
+    Begun { calls: usize, window: f64 },
     /// So many calls at a time.
     AtOnce(usize),
     /// This share of the calls is refused at random.
@@ -213,6 +215,20 @@ impl Server<'_> {
             Limiter::Fixed { calls, window } => {
                 self.turn(now, window);
                 let reset = (1.0 - ((now + self.phase) / window).fract()) * window;
+                let full = self.count >= many(calls);
+                self.count += usize::from(!full);
+                (
+                    full.then_some(reset),
+                    many(calls) - self.count,
+                    reset,
+                    Some((many(calls), window)),
+                )
+            }
+            Limiter::Begun { calls, window } => {
+                if now >= self.arrival + window {
+                    (self.arrival, self.count) = (now, 0);
+                }
+                let reset = self.arrival + window - now;
                 let full = self.count >= many(calls);
                 self.count += usize::from(!full);
                 (

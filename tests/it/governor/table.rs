@@ -84,6 +84,7 @@ fn rows() -> Vec<Row> {
     let fixed: fn(usize, f64) -> Limiter = |calls, window| Limiter::Fixed { calls, window };
     let counting: fn(usize, f64) -> Limiter =
         |calls, window| Limiter::CountsRefused { calls, window };
+    let begun: fn(usize, f64) -> Limiter = |calls, window| Limiter::Begun { calls, window };
     let two: fn(usize, f64) -> Limiter = |calls, window| Limiter::TwoWindows { calls, window };
     for states in [States::Nothing, States::RetryAfter] {
         let waits = states == States::RetryAfter;
@@ -113,13 +114,14 @@ fn rows() -> Vec<Row> {
         for (kind, make) in [
             ("moving", moving),
             ("fixed", fixed),
+            ("begun", begun),
             ("counts refused", counting),
             ("two windows", two),
         ] {
             for window in [1.0, 10.0, 30.0, 60.0] {
                 let goal = match (kind, window as u32) {
                     ("moving", 1 | 10 | 60) => (85.0, 90.0),
-                    ("fixed", 1 | 10) => (85.0, 90.0),
+                    ("fixed" | "begun", 1 | 10) => (85.0, 90.0),
                     ("fixed", _) => (100.0, 0.0),
                     ("counts refused" | "two windows", 10) => (85.0, 80.0),
                     _ => continue,
@@ -312,7 +314,8 @@ fn allowed(service: &Service, workers: usize) -> f64 {
         Limiter::Moving { calls, window }
         | Limiter::CountsRefused { calls, window }
         | Limiter::TwoWindows { calls, window }
-        | Limiter::Fixed { calls, window } => (calls as f64 / window).min(most),
+        | Limiter::Fixed { calls, window }
+        | Limiter::Begun { calls, window } => (calls as f64 / window).min(most),
         Limiter::AtOnce(calls) => calls as f64 / (service.latency.mean() + 0.0004),
         Limiter::Sheds(share) => most * (1.0 - share),
         Limiter::Open => most,
