@@ -155,7 +155,7 @@ const LONGEST_HOLD: f64 = 30.0;
 /// It is held for so many times a long wait that another refusal would cost.
 const HOLD_EACH: f64 = 6.0;
 /// A new estimate is held for so many times a long cycle of calls and wait, which may be a window of the service.
-const CYCLES: f64 = 2.0;
+const CYCLES: f64 = 1.5;
 /// More is tried by this part, which doubles in [`TRY_DOUBLING`].
 const TRY: f64 = 0.02;
 const TRY_DOUBLING: f64 = 0.7;
@@ -546,7 +546,6 @@ impl Pace {
             (self.measured_from, self.accepted, self.late) = (now, 0, 0.0);
             self.tries = 0;
         }
-
         if self.finds && !outage && closed.cause != Cause::Spent {
             self.shedding.ran(is_short);
         }
