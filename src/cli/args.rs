@@ -12,7 +12,6 @@ use stride::settings::Expect;
 
 use super::choosing::Choosing;
 use super::failures::{Failures, parse_cause};
-use super::finish::OnFinish;
 use super::help::{Completions, Man};
 use super::judging::Answers;
 use super::report::ReportArgs;
@@ -286,8 +285,10 @@ pub(crate) struct Outputs {
     /// Append what happens to a file, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) on_finish: OnFinish,
+    /// Run this command with `sh` when the run has ended, however it has; a summary is its standard input, as JSON, and
+    /// `STRIDE_DB` and `STRIDE_EXIT` tell the database and the exit code
+    #[arg(long, value_name = "COMMAND", help_heading = "At the end")]
+    pub(crate) on_finish: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -241,18 +241,6 @@ fn job(item: Item, base: &Path) -> Result<Job, Problem> {
     })
 }
 
-/// A call of one file that belongs to no run.
-pub(super) fn single(file: &Path) -> (Job, Attempt) {
-    let job = Job {
-        id: JobId(1),
-        position: Position(0),
-        file: file.to_owned(),
-        path: file.into(),
-        columns: Columns::default(),
-    };
-    (job, attempt())
-}
-
 /// An attempt of no run: its key is nobody else's.
 fn attempt() -> Attempt {
     let mut run = [0; 16];
@@ -312,7 +300,7 @@ fn cut(bytes: &[u8]) -> &[u8] {
     }
 }
 
-pub(super) fn refused(outcome: &Outcome) -> String {
+fn refused(outcome: &Outcome) -> String {
     outcome.failure().map_or_else(
         || "the request cannot be made".to_owned(),
         |failure| failure.message.clone(),

@@ -19,7 +19,7 @@ use super::error::Problem;
 use super::events::Events;
 use super::exit;
 use super::files::{output_dir, outside, own_files, resolved, settings_file};
-use super::finish::Ended;
+use super::finish::{self, Ended};
 use super::given::{self, Confirmed, Scope};
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
@@ -76,7 +76,6 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         args.once,
         &base,
     )?;
-    args.outputs.on_finish.check(&base, args.once)?;
     let results = output_dir(&asked.request, &sources)?;
     if !asked.without_effect.is_empty() {
         terminal.say(&format!(
@@ -173,7 +172,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         ignore_wait: args.once.ignore_wait,
         drawn,
     };
-    work(db, store, calls, &args.outputs, args.once, terminal)
+    work(db, store, calls, &args.outputs, terminal)
 }
 
 /// `stride resume`: goes on with what is stored.
@@ -182,8 +181,7 @@ pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result
     let left = something_left(&store);
     let mut calls = prepare(db, &store, &args.resume, &args.class, left, terminal)?;
     calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
-    let (outputs, once) = (&args.resume.outputs, args.resume.once);
-    work(db, store, calls, outputs, once, terminal)
+    work(db, store, calls, &args.resume.outputs, terminal)
 }
 
 /// `stride set`: changes how fast a run goes, also while it goes on.
@@ -236,8 +234,7 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
         return Ok(exit::DONE);
     };
     let calls = Calls { settings, ..calls };
-    let (outputs, once) = (&args.resume.outputs, args.resume.once);
-    work(db, store, calls, outputs, once, terminal)
+    work(db, store, calls, &args.resume.outputs, terminal)
 }
 
 /// How the calls of a run are made.
@@ -295,7 +292,6 @@ fn prepare(
     };
     raise_descriptors(settings.threads)?;
     outside(&args.outputs, &store.own_files())?;
-    args.outputs.on_finish.check(store.base(), args.once)?;
     Ok(Calls {
         plan,
         settings,
@@ -385,13 +381,12 @@ fn keep_settings(
     Ok(settings)
 }
 
-/// Makes the calls, says how it went, and tells those who have walked away.
+/// Makes the calls, says how it went, and runs the command of `--on-finish`.
 fn work(
     db: &Path,
     store: Store,
     calls: Calls,
     outputs: &Outputs,
-    once: Once,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
     let (began, calls_before) = (Instant::now(), store.past()?.used.calls);
@@ -403,7 +398,7 @@ fn work(
         took: began.elapsed(),
         calls_before,
     };
-    outputs.on_finish.tell(db, once, &ended, terminal);
+    finish::run_command(outputs.on_finish.as_deref(), db, &ended, terminal);
     result
 }
 

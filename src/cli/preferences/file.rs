@@ -15,8 +15,8 @@ use super::{Origin, Preference, is_other_flag, variable_name};
 /// The most that a file may have, in bytes: what is larger is another file than was meant.
 const LARGEST: u64 = 64 << 10;
 
-/// What is read from the user's own file alone: files that are written to, commands that are run, addresses that are called.
-const OWN: [&str; 3] = ["events", "on-finish", "on-finish-url"];
+/// What is read from the user's own file alone: files that are written to, commands that are run.
+const OWN: [&str; 2] = ["events", "on-finish"];
 
 /// Reads a file. Where there is none, there is nothing in it.
 ///

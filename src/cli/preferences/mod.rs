@@ -107,7 +107,7 @@ pub(crate) fn prefer(
     if let Some(outputs) = outputs {
         let Outputs { events, on_finish } = stands.outputs;
         outputs.events = outputs.events.take().or(events);
-        outputs.on_finish.or(on_finish);
+        outputs.on_finish = outputs.on_finish.take().or(on_finish);
     }
     free.live.preferences = preferences;
     Ok(())
@@ -208,7 +208,7 @@ impl Preferences {
 ///
 /// As [`prefer`].
 pub(crate) fn at_end(db: &Path) -> Result<Vec<String>, Problem> {
-    let names = ["events", "on-finish", "on-finish-url"];
+    let names = ["events", "on-finish"];
     let found = Preferences::find(db)?;
     let told = found.chosen(|name| names.contains(&name)).map(|found| {
         let value = escaped(found.values.join(", ").as_bytes());
