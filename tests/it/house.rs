@@ -1,58 +1,11 @@
-//! The house is kept: imports point down, files stay readable, and only the command line prints.
+//! Rules for the sources themselves: which file may import which, and what may stand where.
+
+mod circles;
+mod edges;
+mod imports;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// What each module may import of the others, besides what lies in its own folder.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
-    ("job", &[]),
-    ("bounded", &[]),
-    ("jq", &["job"]),
-    ("class", &["job"]),
-    ("curl", &[]),
-    ("retry", &["job"]),
-    ("limits", &[]),
-    ("governor", &["job", "limits"]),
-    ("settings", &["class", "governor", "limits", "retry"]),
-    ("choice", &["job", "settings"]),
-    ("event", &["governor", "job", "settings"]),
-    // Words only.
-    ("guide", &[]),
-    ("input", &["job"]),
-    (
-        "store",
-        &[
-            "choice", "event", "governor", "job", "limits", "retry", "settings",
-        ],
-    ),
-    ("judge", &["class", "job", "jq", "settings"]),
-    ("caller", &["bounded", "class", "job", "judge", "settings"]),
-    (
-        "engine",
-        &[
-            "caller", "event", "governor", "job", "limits", "retry", "settings", "store",
-        ],
-    ),
-    ("whole", &["job"]),
-    (
-        "export",
-        &[
-            "choice", "event", "job", "jq", "judge", "settings", "store", "whole",
-        ],
-    ),
-    (
-        "report",
-        &["event", "job", "retry", "settings", "store", "whole"],
-    ),
-    ("recheck", &["class", "job", "judge", "settings", "store"]),
-    (
-        "run",
-        &[
-            "caller", "engine", "event", "export", "job", "settings", "store",
-        ],
-    ),
-    ("lib", &["run"]),
-];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -100,67 +53,6 @@ pub(crate) fn all_sources() -> Vec<(String, String)> {
         )
     };
     found.into_iter().map(read).collect()
-}
-
-/// The module that a file belongs to: the first name below `src`.
-fn module(file: &str) -> Option<&str> {
-    let rest = file.strip_prefix("src/")?;
-    rest.split(['/', '.']).next()
-}
-
-/// The library's modules that a line refers to.
-fn referred(line: &str) -> Vec<&str> {
-    let code = line.split("//").next().unwrap();
-    let names = code.split("crate::").skip(1);
-    names
-        .map(|rest| {
-            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
-                .next()
-                .unwrap()
-        })
-        .collect()
-}
-
-#[test]
-fn imports_point_down() {
-    let mut checked = 0;
-    for (file, text) in all_sources() {
-        let Some(module) = module(&file).filter(|module| !matches!(*module, "cli" | "main")) else {
-            continue;
-        };
-        let rule = MAY_IMPORT.iter().find(|(name, _)| *name == module);
-        let (_, allowed) =
-            rule.unwrap_or_else(|| panic!("{file}: say in MAY_IMPORT what {module} may import"));
-        for name in text.lines().flat_map(referred) {
-            assert!(
-                name == module || allowed.contains(&name),
-                "{file} imports {name}"
-            );
-            checked += 1;
-        }
-    }
-    assert!(checked > 50, "{checked} imports were seen");
-}
-
-#[test]
-fn drivers_stay_where_they_belong() {
-    for (crate_name, home) in [
-        ("rusqlite", "src/store/"),
-        ("reqwest", "src/caller/"),
-        ("clap", "src/cli/"),
-    ] {
-        let mut users = 0;
-        for (file, text) in all_sources()
-            .into_iter()
-            .filter(|(file, _)| file.starts_with("src/"))
-        {
-            let uses = text.contains(&format!("use {crate_name}"))
-                || text.contains(&format!("{crate_name}::"));
-            assert!(!uses || file.starts_with(home), "{file} uses {crate_name}");
-            users += usize::from(uses);
-        }
-        assert!(users > 0, "nobody uses {crate_name}");
-    }
 }
 
 #[test]
