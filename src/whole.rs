@@ -31,8 +31,8 @@ pub(crate) enum WholeError {
 }
 
 /// Writes a file: a temporary one in the same folder is filled, and takes the file's place when it is whole and
-/// synced. The new file is readable by its owner alone. A device or a pipe is filled as it is. `fill` is given the file
-/// that it fills, and where that is for now. `database` is the run's, which is never written to.
+/// synced. The new file is readable by its owner alone. A device or a pipe is filled as it is. `database` is the run's,
+/// which is never written to.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub(crate) enum WholeError {
 pub(crate) fn write<T, E: From<WholeError>>(
     database: &Path,
     path: &Path,
-    fill: impl FnOnce(&mut File, &Path) -> Result<T, E>,
+    fill: impl FnOnce(&mut File) -> Result<T, E>,
 ) -> Result<T, E> {
     let place = Place::of(database, path)?;
     let failed = |source| place.failed(source);
@@ -53,7 +53,7 @@ pub(crate) fn write<T, E: From<WholeError>>(
             .write(true)
             .open(&place.target)
             .map_err(failed)?;
-        return fill(&mut device, &place.target);
+        return fill(&mut device);
     }
     remove_stale(&place.target);
     let mut temporary = Temporary::beside(&place.target, |path| {
@@ -64,7 +64,7 @@ pub(crate) fn write<T, E: From<WholeError>>(
             .open(path)
     })
     .map_err(failed)?;
-    let filled = fill(&mut temporary.file, &temporary.path)?;
+    let filled = fill(&mut temporary.file)?;
     temporary
         .file
         .sync_all()

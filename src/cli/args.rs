@@ -370,8 +370,6 @@ pub(crate) enum FormatArg {
     Csv,
     /// A table with types, for pandas, DuckDB and the like
     Parquet,
-    /// A database with one table, `results`; needs -o FILE
-    Sqlite,
     /// A file for each answer, and a list of them, `manifest.jsonl`; needs -o FOLDER
     Dir,
 }
@@ -383,7 +381,6 @@ impl From<FormatArg> for Format {
             FormatArg::Jsonl => Self::Jsonl,
             FormatArg::Csv => Self::Csv,
             FormatArg::Parquet => Self::Parquet,
-            FormatArg::Sqlite => Self::Sqlite,
             // A folder is written in a way of its own.
             FormatArg::Dir => Self::Json,
         }

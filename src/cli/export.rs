@@ -141,7 +141,6 @@ fn check(db: &Path, args: &Export) -> Result<(), Problem> {
         ))
     };
     match args.format {
-        FormatArg::Sqlite if output(args).is_none() => Err(needs("a file", "results.sqlite")),
         FormatArg::Dir if output(args).is_none() => Err(needs("a folder", "results")),
         FormatArg::Parquet if output(args).is_none() && is_terminal() => Err(needs(
             "bytes, which are not for a terminal",
@@ -149,7 +148,7 @@ fn check(db: &Path, args: &Export) -> Result<(), Problem> {
         )),
         FormatArg::Json | FormatArg::Dir if args.choosing.columns.is_some() => {
             Err(Problem::usage("--columns is for tables").hint(format!(
-                "{} writes one; so do csv, parquet and sqlite",
+                "{} writes one; so do csv and parquet",
                 command(
                     db,
                     &format!("export{} --format jsonl", args.choosing.words())
@@ -167,7 +166,6 @@ fn word(format: FormatArg) -> &'static str {
         FormatArg::Jsonl => "jsonl",
         FormatArg::Csv => "csv",
         FormatArg::Parquet => "parquet",
-        FormatArg::Sqlite => "sqlite",
         FormatArg::Dir => "dir",
     }
 }

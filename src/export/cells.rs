@@ -1,13 +1,23 @@
-//! What stands in a table whose columns have types.
+//! The values of tables whose columns have types.
 
 use std::borrow::Cow;
 
 use super::column::Column;
 use super::content::{Content, extracted_text};
 use crate::job::Class;
-use crate::store::{Cell, Record};
+use crate::store::Record;
 
-/// What a column says of a job.
+/// A typed value of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell<'c> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(Cow<'c, str>),
+    Bytes(Cow<'c, [u8]>),
+}
+
+/// Returns a job's value in a column.
 ///
 /// A result is text or bytes. With [`Column::ResultType`] it is what the JSON export has: `json` and `file` are JSON
 /// texts, `text` is a string, and `bytes` are those of `base64` there.

@@ -6,11 +6,11 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::cells::cell;
+use super::cells::{Cell, cell};
 use super::column::Column;
 use super::content::extracted_text;
 use super::{Content, ExportError, Form, timestamp, write_failed};
-use crate::store::{Cell, Record};
+use crate::store::Record;
 
 /// Lines end as RFC 4180 has it.
 pub(super) fn writer<W: Write>(to: W) -> csv::Writer<W> {

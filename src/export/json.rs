@@ -8,12 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::cells::cell;
+use super::cells::{Cell, cell};
 use super::column::Column;
 use super::content::{Content, Encoded, Error, InFile};
 use super::timestamp;
 use crate::job::{Class, FileName, JobState};
-use crate::store::{Cell, Record};
+use crate::store::Record;
 
 /// Writes a job as a name and its result in an object, behind another one.
 pub(super) fn entry(

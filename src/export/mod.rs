@@ -9,19 +9,16 @@ mod json;
 mod lane;
 mod names;
 mod parquet;
-mod place;
 mod rows;
-mod sqlite;
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use thiserror::Error;
 
 pub use column::{Column, Columns};
 pub use folder::to_folder;
-pub use place::to_file;
 
 use crate::choice::Term;
 use crate::event::Counts;
@@ -29,7 +26,7 @@ use crate::job::FileName;
 use crate::jq::{EvalError, Expression};
 use crate::settings::Expect;
 use crate::store::{Reader, StoreError, Wanted};
-use crate::whole::WholeError;
+use crate::whole::{self, WholeError};
 use content::Content;
 
 /// How results are written.
@@ -43,8 +40,6 @@ pub enum Format {
     Csv,
     /// The same columns with their types, for programs that look at many rows.
     Parquet,
-    /// The same in a table of a database of its own. It has to be a file.
-    Sqlite,
 }
 
 /// What is written of each result, and how.
@@ -177,7 +172,7 @@ pub struct Written {
 /// # Errors
 ///
 /// Not everything is done, or a result is damaged, and `selection` is [`Selection::Whole`]; nothing can be extracted
-/// from a result; reading or writing fails; the format is [`Format::Sqlite`]. What was written by then stays written.
+/// from a result; reading or writing fails. What was written by then stays written.
 pub fn to_stream<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,
@@ -192,13 +187,32 @@ pub fn to_stream<'e>(
             lane::write(reader, &form, selection, &mut to)
         }
         Format::Parquet => parquet::write(reader, &form, selection, &mut to),
-        Format::Sqlite => Err(write_failed(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a database has to be a file",
-        ))),
     }?;
     to.flush().map_err(write_failed)?;
     Ok(written)
+}
+
+/// Writes results to a file: to a temporary one in the same folder, which takes the file's place when it is
+/// whole and synced. The new file is readable by its owner alone.
+///
+/// # Errors
+///
+/// As [`to_stream`]; then the old file, or its absence, is untouched.
+pub fn to_file<'e>(
+    reader: &Reader,
+    form: impl Into<Form<'e>>,
+    selection: Selection,
+    path: &Path,
+) -> Result<Written, ExportError> {
+    whole::write(reader.path(), path, |file| {
+        to_stream(reader, form, selection, file).map_err(|error| match error {
+            ExportError::Write { source, .. } => ExportError::Write {
+                target: FileName::from(path).to_string(),
+                source,
+            },
+            error => error,
+        })
+    })
 }
 
 impl From<WholeError> for ExportError {

@@ -12,10 +12,10 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
-use super::cells::cell;
+use super::cells::{Cell, cell};
 use super::column::Column;
 use super::{Content, ExportError, Form, Selection, Written, rows, write_failed};
-use crate::store::{Cell, Reader, Record};
+use crate::store::{Reader, Record};
 
 /// At most how many jobs make a group.
 const ROWS: usize = 1 << 17;

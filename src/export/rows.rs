@@ -1,4 +1,4 @@
-//! The way of results into tables with types: each is looked at as it is read.
+//! Reads results one by one, for exports that are not text.
 
 use super::{Content, ExportError, Form, Selection, Written, lane};
 use crate::store::{Found, Reader, Record};

@@ -117,7 +117,7 @@ impl Report {
     /// It cannot be written; then the old file, or its absence, is untouched.
     pub fn to_file(&self, path: &Path) -> Result<(), ReportError> {
         let html = self.html();
-        whole::write(&self.database, path, |file, _| {
+        whole::write(&self.database, path, |file| {
             file.write_all(html.as_bytes())
                 .map_err(|source| ReportError::Write {
                     target: FileName::from(path).to_string(),

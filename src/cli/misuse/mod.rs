@@ -297,8 +297,8 @@ mod tests {
             ),
             (
                 "stride export --format xml",
-                "invalid value 'xml' for '--format <FORMAT>' [possible values: json, jsonl, csv, parquet, sqlite, dir]",
-                "write --format json, jsonl, csv, parquet, sqlite or dir",
+                "invalid value 'xml' for '--format <FORMAT>' [possible values: json, jsonl, csv, parquet, dir]",
+                "write --format json, jsonl, csv, parquet or dir",
             ),
         ] {
             let told = told(line);

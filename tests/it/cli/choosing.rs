@@ -112,7 +112,6 @@ fn words_that_extract_and_choose_go_with_every_format() {
         ("jsonl", "x.jsonl"),
         ("csv", "x.csv"),
         ("parquet", "x.parquet"),
-        ("sqlite", "x.sqlite"),
         ("dir", "x"),
     ] {
         for selection in ["--partial", "--all"] {

@@ -20,13 +20,7 @@ use crate::support::{
 /// Those that are text.
 const FORMATS: [Format; 3] = [Format::Json, Format::Jsonl, Format::Csv];
 /// All that go into a file.
-const FILES: [Format; 5] = [
-    Format::Json,
-    Format::Jsonl,
-    Format::Csv,
-    Format::Parquet,
-    Format::Sqlite,
-];
+const FILES: [Format; 4] = [Format::Json, Format::Jsonl, Format::Csv, Format::Parquet];
 
 /// JSON that only a byte-for-byte copy keeps: duplicate keys, their order, a number that no float holds, one
 /// that a float changes, a lone surrogate, spaces.

@@ -39,27 +39,6 @@ fn parquet(bytes: Vec<u8>) -> Vec<Row> {
     rows.collect()
 }
 
-fn sqlite(file: &std::path::Path) -> Vec<Row> {
-    use rusqlite::types::ValueRef;
-    let connection = rusqlite::Connection::open(file).unwrap();
-    let mut statement = connection.prepare("SELECT * FROM results").unwrap();
-    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let rows = statement.query_map([], |row| {
-        let value = |index| match row.get_ref_unwrap(index) {
-            ValueRef::Null => Value::Null,
-            ValueRef::Integer(number) => json!(number),
-            ValueRef::Real(number) => json!(number),
-            ValueRef::Text(text) => json!(std::str::from_utf8(text).unwrap()),
-            ValueRef::Blob(bytes) => json!(STANDARD.encode(bytes)),
-        };
-        let row = names.iter().enumerate();
-        Ok(row
-            .map(|(index, name)| (name.clone(), value(index)))
-            .collect())
-    });
-    rows.unwrap().map(Result::unwrap).collect()
-}
-
 /// A result's JSON text, by what its row says of it.
 fn result(row: &Row) -> Option<String> {
     let text = row["result"].as_str();
@@ -98,20 +77,21 @@ fn object(rows: &[Row]) -> String {
     format!("{{\n{}\n}}\n", entries.collect::<Vec<_>>().join(",\n"))
 }
 
-/// Both tables of a run.
-fn tables(fixture: &Fixture, form: Form<'_>, selection: Selection) -> [Vec<Row>; 2] {
+/// The table of a run.
+fn table(fixture: &Fixture, form: Form<'_>, selection: Selection) -> Vec<Row> {
     let reader = fixture.reader();
     let file = fixture.at("table");
-    let with = |format| Form { format, ..form };
-    to_file(&reader, with(Format::Parquet), selection, &file).unwrap();
+    let form = Form {
+        format: Format::Parquet,
+        ..form
+    };
+    to_file(&reader, form, selection, &file).unwrap();
     let written = fs::read(&file).unwrap();
     let mut streamed = Vec::new();
-    to_stream(&reader, with(Format::Parquet), selection, &mut streamed).unwrap();
+    to_stream(&reader, form, selection, &mut streamed).unwrap();
     assert!(streamed == written);
-    to_file(&reader, with(Format::Sqlite), selection, &file).unwrap();
-    let found = [parquet(written), sqlite(&file)];
     fs::remove_file(&file).unwrap();
-    found
+    parquet(written)
 }
 
 #[test]
@@ -136,36 +116,32 @@ fn what_is_read_back_is_what_the_json_export_has() {
     drop(store);
     for fixture in [done(), odd, mixed()] {
         let json = export(&fixture.reader(), Format::Json, Selection::Partial);
-        for table in tables(&fixture, Format::Json.into(), Selection::Partial) {
-            assert!(object(&table) == json, "{table:?}");
-        }
+        let table = table(&fixture, Format::Json.into(), Selection::Partial);
+        assert!(object(&table) == json, "{table:?}");
     }
 }
 
 #[test]
 fn the_columns_have_their_types_and_what_is_not_there_is_null() {
     let fixture = mixed();
-    let [parquet, sqlite] = tables(&fixture, Format::Json.into(), Selection::All);
+    let parquet = table(&fixture, Format::Json.into(), Selection::All);
     assert_eq!(parquet.len(), 7);
     let lines = export(&fixture.reader(), Format::Jsonl, Selection::All);
-    for ((line, row), plain) in lines.lines().zip(&parquet).zip(&sqlite) {
+    for (line, row) in lines.lines().zip(&parquet) {
         let line: Row = serde_json::from_str(line).unwrap();
         let names: Vec<&str> = row.keys().map(String::as_str).collect();
         assert_eq!(names, Column::TYPED.map(Column::as_str));
         for (name, value) in row {
             let expected = line.get(name).unwrap_or(&Value::Null);
             match name.as_str() {
-                // SQLite has text for it, as the line, and Parquet a moment.
+                // A moment here, and text in the line.
                 "started" => {
-                    assert_eq!(&plain[name], expected);
                     let shown = value.as_i64().map(stride::export::timestamp);
                     assert_eq!(json!(shown), *expected);
-                    continue;
                 }
                 "media_type" | "result_type" | "result_bytes" | "result" => {}
                 _ => assert_eq!(value, expected, "{name}"),
             }
-            assert_eq!(&plain[name], value, "{name}");
         }
     }
     let column = |name: &str| -> Vec<&Value> { parquet.iter().map(|row| &row[name]).collect() };
@@ -210,38 +186,15 @@ fn the_schemas_say_what_is_what() {
         let required = matches!(field.name(), "file" | "state" | "attempts");
         assert_eq!(info.repetition() == Repetition::REQUIRED, required);
     }
-    to_file(&fixture.reader(), Format::Sqlite, Selection::Whole, &file).unwrap();
-    let connection = rusqlite::Connection::open(&file).unwrap();
-    let all = "SELECT group_concat(name || ' ' || strict || ' ' || ncol) FROM pragma_table_list
-               WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'";
-    let found: String = connection.query_row(all, [], |row| row.get(0)).unwrap();
-    assert_eq!(found, "results 1 13", "nothing of stride's is in it");
-    for (pragma, expected) in [("application_id", 0), ("user_version", 0)] {
-        let found: i64 = connection
-            .pragma_query_value(None, pragma, |row| row.get(0))
-            .unwrap();
-        assert_eq!(found, expected);
-    }
-    let sound: String = connection
-        .pragma_query_value(None, "integrity_check", |row| row.get(0))
-        .unwrap();
-    assert_eq!(sound, "ok");
-    let beside = fs::read_dir(fixture.folder()).unwrap();
-    let beside = beside.filter(|entry| {
-        let name = entry.as_ref().unwrap().file_name();
-        name.to_string_lossy().starts_with("table")
-    });
-    assert_eq!(beside.count(), 1, "no journal is left");
 }
 
 #[test]
-fn tables_without_rows_are_tables() {
+fn a_table_without_rows_is_a_table() {
     let fixture = Fixture::empty();
     let (store, _) = fixture.create(&[]).unwrap();
     store.close().unwrap();
-    for table in tables(&fixture, Format::Json.into(), Selection::Whole) {
-        assert_eq!(table, [] as [Row; 0]);
-    }
+    let table = table(&fixture, Format::Json.into(), Selection::Whole);
+    assert_eq!(table, [] as [Row; 0]);
 }
 
 #[test]
@@ -293,12 +246,11 @@ fn columns_are_chosen_and_ordered_in_every_table() {
         columns: Some(&columns),
         ..Format::Json.into()
     };
-    for table in tables(&fixture, form, Selection::All) {
-        for row in &table {
-            assert_eq!(row.keys().collect::<Vec<_>>(), names);
-        }
-        assert_eq!(table[1]["kind"], "test");
+    let table = table(&fixture, form, Selection::All);
+    for row in &table {
+        assert_eq!(row.keys().collect::<Vec<_>>(), names);
     }
+    assert_eq!(table[1]["kind"], "test");
     let text = |format| {
         let mut out = Vec::new();
         let form = Form { format, ..form };
@@ -359,17 +311,16 @@ fn what_is_extracted_is_in_tables_too() {
     let mut json = Vec::new();
     to_stream(&fixture.reader(), form, Selection::Whole, &mut json).unwrap();
     let json = String::from_utf8(json).unwrap();
-    for table in tables(&fixture, form, Selection::Whole) {
-        assert_eq!(object(&table), json);
-        let types: Vec<&Value> = table.iter().map(|row| &row["result_type"]).collect();
-        assert_eq!(types, ["text", "json", "text"]);
-        assert_eq!(table[0]["result"], "=1");
-    }
+    let table = table(&fixture, form, Selection::Whole);
+    assert_eq!(object(&table), json);
+    let types: Vec<&Value> = table.iter().map(|row| &row["result_type"]).collect();
+    assert_eq!(types, ["text", "json", "text"]);
+    assert_eq!(table[0]["result"], "=1");
     assert!(json.contains(BYSTANDER.split('\'').next().unwrap()));
 }
 
 #[test]
-fn a_table_that_nobody_takes_ends_and_a_database_is_no_stream() {
+fn a_table_that_cannot_be_written_is_an_error() {
     struct Full(usize);
     impl std::io::Write for Full {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -390,11 +341,14 @@ fn a_table_that_nobody_takes_ends_and_a_database_is_no_stream() {
         fixture.id("a"),
         failed(Class::Rejected, None, "no"),
     );
-    for (format, room) in [(Format::Parquet, 100), (Format::Sqlite, 1 << 20)] {
-        let failed = to_stream(&fixture.reader(), format, Selection::All, &mut Full(room));
-        assert!(
-            matches!(failed, Err(ExportError::Write { .. })),
-            "{failed:?}"
-        );
-    }
+    let failed = to_stream(
+        &fixture.reader(),
+        Format::Parquet,
+        Selection::All,
+        &mut Full(100),
+    );
+    assert!(
+        matches!(failed, Err(ExportError::Write { .. })),
+        "{failed:?}"
+    );
 }

@@ -54,7 +54,7 @@ fn row_89_a_killed_export_leaves_the_old_file_and_its_own_is_taken_away_by_the_n
 #[test]
 fn row_89_whatever_the_format_a_killed_export_leaves_what_was_there() {
     let place = exported();
-    for format in ["parquet", "sqlite", "dir"] {
+    for format in ["parquet", "dir"] {
         let whole = ["export", "--format", format, "-o", "out"];
         place.stride(&whole).expect(0);
         let content = || match format {
@@ -88,7 +88,7 @@ fn row_89_where_there_is_no_room_for_it_the_old_export_stays() {
     let place = place(1);
     let url = named(&api);
     place.stride(&["run", "--url", &url, "texts"]).expect(0);
-    for format in ["json", "parquet", "sqlite", "dir"] {
+    for format in ["json", "parquet", "dir"] {
         let whole = ["export", "--format", format, "--partial", "-o", "out"];
         place
             .stride(&[&whole[..], &["--extract", "1"]].concat())

@@ -72,7 +72,7 @@ fn row_130_rescue_files_and_copies_of_a_run_are_no_target() {
         let before = fs::read(target).unwrap();
         let path = target.to_str().unwrap();
         let mut commands = vec![vec!["report", "-o", path]];
-        for format in ["json", "csv", "parquet", "sqlite", "dir"] {
+        for format in ["json", "csv", "parquet", "dir"] {
             commands.push(vec!["export", "--partial", "--format", format, "-o", path]);
         }
         for words in commands {
