@@ -24,6 +24,15 @@ CREATE TABLE runner (
     ended   INTEGER,
     -- 'finished', 'stopped', 'panicked', 'storage'; 'died' is what a later runner found.
     ending  TEXT,
+    -- Why it stopped early, in a word of a closed list: credentials, quota, certificate, name, proxy, redirect,
+    -- missing_files, rejected, failures, outage, wait, max_calls, max_duration, max_cost, until.
+    stopped        TEXT,
+    -- The way out: wait, raise or fix.
+    stopped_action TEXT,
+    -- The moment until which the service asked to wait.
+    stopped_until  INTEGER,
+    -- The last failure in the service's own words, without secrets.
+    stopped_words  TEXT,
     CHECK ((ended IS NULL) = (ending IS NULL))
 ) STRICT;
 
@@ -44,6 +53,8 @@ CREATE TABLE job (
     crashes    INTEGER NOT NULL DEFAULT 0,
     -- Definite answers ever; together with the job's id it makes the idempotency key.
     generation INTEGER NOT NULL DEFAULT 0,
+    -- The job failed for good before a person made it pending again, so its failures say nothing about the service.
+    failed_before INTEGER NOT NULL DEFAULT 0,
     CHECK (attempts > 0 OR state = 0)
 ) STRICT;
 
@@ -51,8 +62,17 @@ CREATE UNIQUE INDEX job_path ON job (path);
 CREATE UNIQUE INDEX job_position ON job (position);
 -- All that is not done, in list order within each state: what is pending, what runs, what failed.
 CREATE INDEX job_open ON job (state, position) WHERE state <> 2;
+-- The jobs that may be what kills their process, for people to see.
+CREATE INDEX job_may_kill ON job (position) WHERE crashes >= 2;
 
--- Every call that was ever about to be sent. The row is durable before the first byte leaves.
+-- The other columns of a list that is a table: an object from column to value, as JSON.
+CREATE TABLE columns (
+    job    INTEGER PRIMARY KEY REFERENCES job (id),
+    fields TEXT NOT NULL CHECK (json_valid(fields))
+) STRICT;
+
+-- Every call that was ever about to be sent. The row is durable before the first byte leaves. The checks compare instead
+-- of using IN: for a list of more than two values SQLite makes and drops a table for every row that is written.
 CREATE TABLE attempt (
     job      INTEGER NOT NULL REFERENCES job (id),
     number   INTEGER NOT NULL CHECK (number > 0),
@@ -63,8 +83,10 @@ CREATE TABLE attempt (
     ended    INTEGER,
     -- How long the call took, in milliseconds, by a clock that does not jump.
     took     INTEGER,
-    outcome  TEXT CHECK (outcome IN ('succeeded', 'failed', 'throttled', 'not_sent', 'in_doubt', 'interrupted')),
-    class    TEXT CHECK (class IN ('transient', 'throttled', 'quota', 'auth', 'rejected', 'bad_response', 'input', 'local')),
+    outcome  TEXT CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'throttled' OR outcome = 'not_sent'
+                         OR outcome = 'in_doubt' OR outcome = 'interrupted'),
+    class    TEXT CHECK (class = 'transient' OR class = 'throttled' OR class = 'quota' OR class = 'auth'
+                         OR class = 'rejected' OR class = 'bad_response' OR class = 'input' OR class = 'local'),
     kind     TEXT,
     status   INTEGER,
     message  TEXT,
@@ -82,6 +104,22 @@ CREATE TABLE result (
     media_type TEXT,
     body       BLOB NOT NULL,
     sha256     BLOB NOT NULL CHECK (length(sha256) = 32),
+    -- The answer's headers as a JSON object, kept where the run's expressions ask for them.
+    headers    TEXT CHECK (headers IS NULL OR json_valid(headers)),
+    -- Where the body lies in a file instead of here: the file's path, and its size in bytes. The body is empty then.
+    file       ANY CHECK (file IS NULL OR typeof(file) = 'text' OR typeof(file) = 'blob'),
+    size       INTEGER CHECK (size >= 0),
+    FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
+) STRICT;
+
+-- Complete answers with a status of success that were judged to be no results: kept whole, so that they can be
+-- judged again. The latest one of each job.
+CREATE TABLE refused (
+    job        INTEGER PRIMARY KEY REFERENCES job (id),
+    attempt    INTEGER NOT NULL,
+    media_type TEXT,
+    headers    TEXT CHECK (headers IS NULL OR json_valid(headers)),
+    body       BLOB NOT NULL,
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
 ) STRICT;
 
@@ -98,6 +136,42 @@ CREATE TABLE tally (
     in_doubt_recovered INTEGER NOT NULL DEFAULT 0 CHECK (in_doubt_recovered >= 0)
 ) STRICT;
 
+-- What the governor has to remember, so that stopping and starting changes nothing: one row.
+CREATE TABLE pace (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    -- What of the budgets is used, over all runners: calls that were perhaps sent, what they cost in billionths
+    -- of the user's unit of money, and for how long runners have worked.
+    calls        INTEGER NOT NULL DEFAULT 0 CHECK (calls >= 0),
+    cost         INTEGER NOT NULL DEFAULT 0 CHECK (cost >= 0),
+    worked       INTEGER NOT NULL DEFAULT 0 CHECK (worked >= 0),
+    -- The service asked everybody to wait until this moment.
+    closed_until INTEGER,
+    -- The service's limits that were found: calls in a second, and calls at the same time; and how many of those are
+    -- of use.
+    found_rate    REAL CHECK (found_rate > 0),
+    found_at_once INTEGER CHECK (found_at_once > 0),
+    found_width   INTEGER CHECK (found_width > 0),
+    -- A file has succeeded under the present request.
+    proven       INTEGER NOT NULL DEFAULT 0,
+    -- What kept the run from going faster when this was written; the moment that belongs to it; and when the
+    -- last file could be called at best.
+    limited_by   TEXT,
+    limited_at   INTEGER,
+    finish       INTEGER,
+    -- The file that the service refused most often while it took others, and how often.
+    refused_job   INTEGER,
+    refused_times INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- What was spent of the rates in each second of the last day.
+CREATE TABLE spent (
+    -- The second since 1970.
+    second INTEGER PRIMARY KEY,
+    calls  INTEGER NOT NULL CHECK (calls >= 0),
+    bytes  INTEGER NOT NULL CHECK (bytes >= 0),
+    weight INTEGER NOT NULL CHECK (weight >= 0)
+) STRICT;
+
 -- Files that stride wrote for this run (exports, events), so that a walk does not take them for input.
 CREATE TABLE artifact (
     path BLOB PRIMARY KEY
@@ -112,3 +186,54 @@ SELECT job.path, job.position, attempt.number, attempt.chunk, attempt.runner, at
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch')
 FROM attempt JOIN job ON job.id = attempt.job;
+
+-- For people and other programs; stable, as the view `attempts`. A row for each job, with its latest attempt and its
+-- result. To look at all results in list order: SELECT * FROM results ORDER BY position.
+--
+--   path        the name: text where it is UTF-8, a blob where not
+--   position    the place in the list, from 0
+--   state       pending, running, done, failed or held
+--   attempts    how many there were
+--   status      of the latest attempt: the HTTP status,
+--   class         the failure's class
+--   kind          and the finer word below it,
+--   error         the failure in one line,
+--   started       when it began and ended, in UTC (RFC 3339),
+--   ended
+--   duration      and how long it took, in seconds
+--   media_type  the result's Content-Type as received
+--   result      the result's body as received: text or a blob; NULL where it lies in a file
+--   file        that file's path
+--   sha256      the checksum of the result's body, in hexadecimal digits
+--
+-- A body is text where it is JSON or text by its media type and in UTF-8 by its charset, if it has one, and where
+-- the run takes nothing but text. SQL has no way to ask whether bytes are UTF-8. That was asked when the answer came, of
+-- whatever is to be JSON or text (`--expect json` and `--expect text`); under `--expect any` a body that calls itself
+-- text may be none, and CAST(result AS BLOB) has its bytes all the same.
+CREATE VIEW results (path, position, state, attempts, status, class, kind, error, started, ended, duration, media_type,
+                     result, file, sha256) AS
+SELECT job.path, job.position,
+       CASE job.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'failed' ELSE 'held' END,
+       job.attempts, attempt.status, attempt.class, attempt.kind, attempt.message,
+       strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
+       strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch'),
+       attempt.took / 1000.0, result.media_type,
+       CASE
+           WHEN result.file IS NOT NULL THEN NULL
+           WHEN lower(result.media_type) GLOB '*[/+]json' OR lower(result.media_type) GLOB '*[/+]json[ ;]*'
+                OR lower(result.media_type) GLOB '*charset=utf-8*' OR lower(result.media_type) GLOB '*charset="utf-8"*'
+               THEN CAST(result.body AS TEXT)
+           WHEN (lower(result.media_type) GLOB 'text/*' OR lower(result.media_type) GLOB '*[/+]xml'
+                 OR lower(result.media_type) GLOB '*[/+]xml[ ;]*')
+                AND (lower(result.media_type) NOT GLOB '*charset=*' OR lower(result.media_type) GLOB '*charset=us-ascii*')
+               THEN CAST(result.body AS TEXT)
+           WHEN (SELECT json_extract(call, '$.judging.expect') FROM run) = 'text' THEN CAST(result.body AS TEXT)
+           -- What is no JSON was taken when the run still took anything.
+           WHEN (SELECT json_extract(call, '$.judging.expect') FROM run) = 'json' AND json_valid(CAST(result.body AS TEXT))
+               THEN CAST(result.body AS TEXT)
+           ELSE result.body
+       END,
+       result.file, nullif(lower(hex(result.sha256)), '')
+FROM job
+     LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+     LEFT JOIN result ON result.job = job.id;

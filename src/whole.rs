@@ -137,17 +137,8 @@ fn is_of_run(target: &Path, database: &Path) -> bool {
     let is_beside = target.parent() == database.parent();
     let is_fresh = own == [b".", &*database_name, b".new"].concat();
     let ends = ["", "-wal", "-shm", "-journal", ".lock"];
-    let is_own = |rest: &[u8]| ends.iter().any(|end| rest == end.as_bytes()) || is_copy(rest);
+    let is_own = |rest: &[u8]| ends.iter().any(|end| rest == end.as_bytes());
     is_beside && (is_fresh || rest.is_some_and(is_own))
-}
-
-/// Whether a file's name ends as that of a copy of a database of an earlier version, such as `.v3.bak`.
-fn is_copy(rest: &[u8]) -> bool {
-    let whole = rest.strip_suffix(b".new").unwrap_or(rest);
-    let version = whole
-        .strip_prefix(b".v")
-        .and_then(|rest| rest.strip_suffix(b".bak"));
-    version.is_some_and(|version| !version.is_empty() && version.iter().all(u8::is_ascii_digit))
 }
 
 /// The beginning of the names of temporary files and folders of writes to `target`: hidden, and beside it.

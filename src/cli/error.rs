@@ -116,6 +116,9 @@ impl From<StoreError> for Problem {
             StoreError::Newer { .. } => {
                 Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("update stride")
             }
+            StoreError::Older { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was changed")
+                .hint("export its results with the build that made it, and start a new run with another --db FILE"),
             StoreError::Busy { .. } => Self::of(exit::BUSY, &error)
                 .note("nothing was changed")
                 .hint("wait for it to end, look at it with `stride status`, or give another database with --db FILE"),
@@ -146,9 +149,6 @@ impl From<StoreError> for Problem {
             StoreError::Mounted { .. } => Self::of(exit::UNUSABLE, &error)
                 .cause("its log and its lock would lie beside the mount, where no other runner sees them, and results would be lost")
                 .hint("mount the folder that the database lies in, and give its name there with --db"),
-            StoreError::Copy { .. } => Self::of(exit::UNUSABLE, &error)
-                .note("nothing was changed")
-                .hint("make room for a copy beside it, in a folder that can be written"),
             StoreError::Unchecked { .. } => Self::of(exit::ERROR, &error).note("nothing was changed"),
             StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error)
                 .note("nothing was changed")

@@ -1,4 +1,4 @@
-//! Opening a run's database for writing, and what is said of it: a check, a copy, what was saved of an earlier runner.
+//! Opening a run's database for writing, and what is said of it: a check, and answers that an earlier runner saved.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,12 +53,6 @@ pub(super) fn open(db: &Path, once: Once, terminal: &Terminal) -> Result<Store, 
 /// The same, when its lock is taken.
 pub(super) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Problem> {
     let mut store = Store::open_watched(lock, &watch(*terminal))?;
-    if let Some(copy) = store.copy() {
-        terminal.say(&format!(
-            "the database was made by an earlier version and has been brought up to date; a copy as it was is {}",
-            FileName::from(copy)
-        ));
-    }
     place_rescue(&mut store);
     Ok(store)
 }

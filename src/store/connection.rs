@@ -14,20 +14,14 @@ use super::StoreError;
 use super::error::Result;
 use super::lock::with_suffix;
 
-/// The migrations, in order: append-only. The schema's version is the number of those applied.
-pub(super) const MIGRATIONS: [&str; 8] = [
-    include_str!("../../migrations/0001_init.sql"),
-    include_str!("../../migrations/0002_governor.sql"),
-    include_str!("../../migrations/0003_requests.sql"),
-    include_str!("../../migrations/0004_plain_checks.sql"),
-    include_str!("../../migrations/0005_results_view.sql"),
-    include_str!("../../migrations/0006_stops.sql"),
-    include_str!("../../migrations/0007_refused.sql"),
-    include_str!("../../migrations/0008_may_kill.sql"),
-];
+/// The migrations, in order: append-only.
+pub(super) const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_init.sql")];
+
+/// The schema version of the first migration. Builds before the first release made databases of earlier versions.
+const FIRST_VERSION: i64 = 10;
 
 /// The schema version that this program writes.
-pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+pub(super) const VERSION: i64 = FIRST_VERSION + MIGRATIONS.len() as i64 - 1;
 
 /// Says in the file itself that it is ours: "strd".
 pub(super) const APPLICATION_ID: i64 = 0x7374_7264;
@@ -245,7 +239,11 @@ fn what_it_is(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
 
 fn accept(found: (i64, i64), path: &Path) -> Result<()> {
     match found {
-        (APPLICATION_ID, 1..=VERSION) => Ok(()),
+        (APPLICATION_ID, FIRST_VERSION..=VERSION) => Ok(()),
+        (APPLICATION_ID, found @ ..FIRST_VERSION) => Err(StoreError::Older {
+            path: path.to_owned(),
+            found,
+        }),
         (APPLICATION_ID, found) => Err(StoreError::Newer {
             path: path.to_owned(),
             found,

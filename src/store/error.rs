@@ -38,6 +38,14 @@ pub enum StoreError {
         /// The newest version known here.
         known: i64,
     },
+    /// A build before the first release made the database.
+    #[error("{} has schema version {found}: an earlier build made it", FileName::from(.path.as_path()))]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
     /// Another runner works on the run.
     #[error("another runner has {}{}", FileName::from(.path.as_path()), Holder::show(.holder.as_ref()))]
     Busy {
@@ -155,14 +163,6 @@ pub enum StoreError {
     Mounted {
         /// Which file.
         path: PathBuf,
-    },
-    /// An older database is copied before it is changed, and that has failed.
-    #[error("an older database is copied before it is brought up to date, and {} cannot be written", FileName::from(.path.as_path()))]
-    Copy {
-        /// The copy.
-        path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The user has ended a check of the database.
     #[error("the check of {} was stopped", FileName::from(.path.as_path()))]

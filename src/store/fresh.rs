@@ -61,9 +61,6 @@ impl Fresh {
             }
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             connection.pragma_update(None, "user_version", VERSION)?;
-            // A migration that renames has opened the temporary database, and where that lies can be said only while it
-            // is closed, which this setting sees to.
-            connection.execute_batch("COMMIT; PRAGMA temp_store = FILE; BEGIN EXCLUSIVE")?;
             Ok(connection)
         };
         let connection = build().map_err(|error| StoreError::Unusable {

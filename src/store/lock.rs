@@ -181,9 +181,6 @@ impl Lock {
         files.extend(["-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix)));
         let folder = database.parent().unwrap_or(Path::new("/"));
         files.extend(super::rescue::files(folder, database));
-        let copies = (1..super::connection::VERSION).map(|v| super::upgrade::copy_of(database, v));
-        files.extend(copies.clone());
-        files.extend(copies.map(|copy| with_suffix(&copy, ".new")));
         files
     }
 }

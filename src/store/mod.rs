@@ -11,6 +11,7 @@ mod bulk;
 mod causes;
 mod chosen;
 mod connection;
+mod crash_check;
 mod draw;
 mod elsewhere;
 mod error;
@@ -33,7 +34,6 @@ mod rescue;
 mod settle;
 mod survey;
 mod take_in;
-mod upgrade;
 mod values;
 mod verify;
 
@@ -45,6 +45,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 pub use body::Filed;
 pub use causes::{Cause, Example};
+pub use crash_check::Watch;
 pub use error::StoreError;
 pub use load::{Loaded, Loader};
 pub use lock::{Holder, Lock};
@@ -58,7 +59,6 @@ pub use requeue::Filter;
 pub use rescue::{Rescue, Rescued};
 pub use survey::{How, Runner, Tried};
 pub use take_in::{TakenIn, Untaken};
-pub use upgrade::Watch;
 pub use verify::Verdict;
 
 use crate::event::{Counts, Ending};
@@ -91,8 +91,6 @@ pub struct Store {
     rescue_folders: Vec<PathBuf>,
     /// The settings that were stored when they were looked at last.
     seen_settings: Settings,
-    /// The copy of the database as it was, where it had an older schema.
-    copy: Option<PathBuf>,
     // Dropped last: the lock outlives the connection.
     lock: Lock,
 }
@@ -132,8 +130,7 @@ impl Store {
             None => Mode::Write,
         };
         let mut connection = connection::open(&path, mode)?;
-        upgrade::check_after_crash(&mut connection, &path, watch)?;
-        let copy = upgrade::upgrade(&connection, &path)?;
+        crash_check::check_after_crash(&mut connection, &path, watch)?;
         let (uuid, base, counts) = {
             let uuid = connection
                 .query_row("SELECT uuid FROM run", [], |row| row.get(0))
@@ -160,7 +157,6 @@ impl Store {
             owner,
             counts,
             runner: None,
-            copy,
             lock,
         })
     }
@@ -220,11 +216,6 @@ impl Store {
     /// Where the database lies: absolute and resolved.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Where a copy of the database was put before it was brought up to date, if it had an older schema.
-    pub fn copy(&self) -> Option<&Path> {
-        self.copy.as_deref()
     }
 
     /// How many bytes may still be written where the database lies, where that is known.
@@ -446,6 +437,7 @@ fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> 
             params![random(), now(), below(&run.base, path).as_os_str().as_bytes(), to_json(&run.call), to_json(&run.settings)],
         )
         .and_then(|_| connection.execute("INSERT INTO tally (id) VALUES (1)", []))
+        .and_then(|_| connection.execute("INSERT INTO pace (id) VALUES (1)", []))
         .map_err(doing("making the run"))?;
     Ok(())
 }

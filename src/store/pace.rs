@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::connection::{VERSION, doing};
+use super::connection::doing;
 use super::error::Result;
 use super::{Store, limit, now, path_from_sql};
 use crate::event::Flow;
@@ -47,7 +47,7 @@ impl Store {
     /// The database cannot be read.
     pub fn past(&self) -> Result<Past> {
         let now = now();
-        let noted = noted(&self.connection, VERSION)?;
+        let noted = noted(&self.connection)?;
         Ok(Past {
             spent: spent(&self.connection, now)?,
             closed_for: noted
@@ -114,19 +114,12 @@ fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
         .map_err(doing("reading what was spent"))
 }
 
-/// What the latest runner noted, in a database of this version.
-pub(super) fn noted(connection: &Connection, version: i64) -> Result<Noted> {
-    let newer = match version {
-        ..6 => "NULL, 0, NULL, 0",
-        6 => "found_at_once, proven, NULL, 0",
-        _ => {
-            "found_at_once, proven, (SELECT path FROM job WHERE id = refused_job AND state < 2), refused_times"
-        }
-    };
-    let query = format!(
-        "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish, {newer} FROM pace"
-    );
-    let row = connection.query_row(&query, [], |row| {
+/// Reads what the latest runner noted.
+pub(super) fn noted(connection: &Connection) -> Result<Noted> {
+    let query = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish,
+                        found_at_once, proven, (SELECT path FROM job WHERE id = refused_job AND state < 2), refused_times
+                 FROM pace";
+    let row = connection.query_row(query, [], |row| {
         let refused = match row.get_ref(11)? {
             ValueRef::Null => None,
             _ => Some((path_from_sql(row, 11)?, row.get(12)?)),

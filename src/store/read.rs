@@ -205,11 +205,8 @@ impl Reader {
         })
     }
 
-    /// Reads why the latest runner stopped early. A database of an earlier version does not say.
+    /// Reads why the latest runner stopped early.
     fn stopped(&self) -> Result<Option<Stopped>> {
-        if self.version()? < 6 {
-            return Ok(None);
-        }
         let columns = "SELECT stopped, stopped_action, stopped_until, stopped_words FROM runner ORDER BY id DESC LIMIT 1";
         let row = self.connection.query_row(columns, [], |row| {
             let reason: Option<String> = row.get(0)?;
@@ -227,21 +224,13 @@ impl Reader {
         Ok(row.flatten())
     }
 
-    fn version(&self) -> Result<i64> {
-        connection::version(&self.connection).map_err(doing("reading the version"))
-    }
-
-    /// What the latest runner noted of its flow. A database that was made before there was such a thing has
-    /// nothing of it.
+    /// Returns what the latest runner noted of its flow.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
     pub fn noted(&self) -> Result<Noted> {
-        match self.version()? {
-            ..2 => Ok(Noted::default()),
-            version => pace::noted(&self.connection, version),
-        }
+        pace::noted(&self.connection)
     }
 
     /// Hands over jobs with their results, in list order: those that are done, or all of them.
@@ -312,17 +301,9 @@ impl Reader {
         params: impl rusqlite::Params,
         each: &mut dyn FnMut(&Row<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let version = self.version()?;
-        // Before that there was no such column.
-        let sql = match version {
-            ..3 => sql
-                .replace("result.headers", "NULL")
-                .replace("result.file, result.size", "NULL, NULL"),
-            _ => sql.to_owned(),
-        };
         let mut statement = self
             .connection
-            .prepare(&sql)
+            .prepare(sql)
             .map_err(doing("reading jobs"))?;
         let mut rows = statement.query(params).map_err(doing("reading jobs"))?;
         while let Some(row) = rows.next().map_err(doing("reading jobs"))? {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::body::{Filed, Inserted, Table, fill};
-use super::connection::{self, doing};
+use super::connection::doing;
 use super::error::Result;
 use super::queue::save_counts;
 use super::{Reader, Store, StoreError, path_from_sql, shift, state_from_sql, to_json};
@@ -44,15 +44,6 @@ const NEXT: &str = "SELECT job.id, job.position, attempt.number, job.path, job.s
      WHERE job.position > ?1 AND (result.job IS NOT NULL OR refused.job IS NOT NULL)
      ORDER BY job.position LIMIT 1";
 
-/// The same, of a database that was made before answers were kept that are no results.
-const NEXT_BEFORE: &str =
-    "SELECT job.id, job.position, attempt.number, job.path, job.state, attempt.message, attempt.status,
-            result.media_type, NULL, result.body, NULL, NULL, NULL
-     FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-              JOIN result ON result.job = job.id AND result.attempt = attempt.number
-     WHERE job.position > ?1 AND job.state = 2
-     ORDER BY job.position LIMIT 1";
-
 impl Reader {
     /// Hands over the stored answers, in list order.
     ///
@@ -63,11 +54,8 @@ impl Reader {
         &self,
         each: &mut dyn FnMut(&Answered) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let version =
-            connection::version(self.connection()).map_err(doing("reading the version"))?;
-        let sql = if version < 3 { NEXT_BEFORE } else { NEXT };
         let mut last = None;
-        while let Some(answer) = next(self.connection(), sql, last)? {
+        while let Some(answer) = next(self.connection(), last)? {
             each(&answer)?;
             last = Some(answer.position);
         }
@@ -91,7 +79,7 @@ impl Store {
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
         let mut last = None;
-        while let Some(answer) = next(&transaction, NEXT, last)? {
+        while let Some(answer) = next(&transaction, last)? {
             match (answer.is_result, judge(&answer)?) {
                 (true, Some(failure)) => {
                     refuse(&transaction, &answer, &failure)?;
@@ -115,9 +103,9 @@ impl Store {
     }
 }
 
-fn next(connection: &Connection, sql: &str, last: Option<i64>) -> Result<Option<Answered>> {
+fn next(connection: &Connection, last: Option<i64>) -> Result<Option<Answered>> {
     let found = connection
-        .prepare_cached(sql)
+        .prepare_cached(NEXT)
         .and_then(|mut statement| {
             statement
                 .query_row([last.unwrap_or(-1)], answered)

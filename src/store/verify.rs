@@ -3,7 +3,7 @@
 use rusqlite::Row;
 
 use super::body::Filed;
-use super::connection::{self, doing};
+use super::connection::doing;
 use super::error::Result;
 use super::{Reader, read};
 use crate::event::Counts;
@@ -38,46 +38,38 @@ impl Verdict {
     }
 }
 
-/// Statements that find rows which break an invariant, with what such a row means. Each returns a name. With the
-/// version of the schema that knows the tables.
-const INVARIANTS: [(i64, &str, &str); 8] = [
+/// Statements that find rows which break an invariant, with what such a row means. Each returns a name.
+const INVARIANTS: [(&str, &str); 8] = [
     (
-        1,
         "SELECT path FROM job WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM result WHERE result.job = job.id)",
         "is done without a result",
     ),
-    (1, "SELECT path FROM result JOIN job ON job.id = result.job WHERE job.state <> 2", "has a result without being done"),
+    ("SELECT path FROM result JOIN job ON job.id = result.job WHERE job.state <> 2", "has a result without being done"),
     (
-        1,
         "SELECT path FROM job WHERE attempts <> (SELECT count(*) FROM attempt WHERE attempt.job = job.id)",
         "does not have as many attempts as it counts",
     ),
     (
-        1,
         "SELECT path FROM attempt JOIN job ON job.id = attempt.job
          WHERE attempt.outcome IS NULL AND NOT (job.state = 1 AND attempt.number = job.attempts)",
         "has an attempt in flight without running",
     ),
     (
-        1,
         "SELECT path FROM job WHERE state = 1 AND NOT EXISTS (
              SELECT 1 FROM attempt WHERE attempt.job = job.id AND attempt.number = job.attempts AND attempt.outcome IS NULL)",
         "is running without an attempt in flight",
     ),
     (
-        1,
         "SELECT path FROM result JOIN job ON job.id = result.job
          WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = result.job AND attempt.number = result.attempt
                                                    AND attempt.outcome = 'succeeded')",
         "has a result of an attempt that did not succeed",
     ),
     (
-        3,
         "SELECT path FROM refused JOIN job ON job.id = refused.job WHERE job.state = 2",
         "is done and has an answer that was no result",
     ),
     (
-        3,
         "SELECT path FROM refused JOIN job ON job.id = refused.job
          WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = refused.job AND attempt.number = refused.attempt
                                                    AND attempt.outcome IN ('failed', 'throttled'))",
@@ -110,24 +102,15 @@ impl Reader {
                 .note(|| format!("a row of {table} refers to a row of {parent} that is not there"));
             Ok(())
         })?;
-        let version =
-            connection::version(self.connection()).map_err(doing("reading the version"))?;
-        for (_, sql, meaning) in INVARIANTS
-            .into_iter()
-            .filter(|(since, ..)| *since <= version)
-        {
+        for (sql, meaning) in INVARIANTS {
             self.each(sql, |row| {
                 let path: FileName = super::path_from_sql(row, 0)?;
                 verdict.note(|| format!("{path} {meaning}"));
                 Ok(())
             })?;
         }
-        let results = if version < 3 {
-            "SELECT job.path, result.body, result.sha256, NULL, NULL FROM result JOIN job ON job.id = result.job"
-        } else {
-            "SELECT job.path, result.body, result.sha256, result.file, result.size
-             FROM result JOIN job ON job.id = result.job"
-        };
+        let results = "SELECT job.path, result.body, result.sha256, result.file, result.size
+                       FROM result JOIN job ON job.id = result.job";
         self.each(results, |row| {
             let body = row.get_ref(1)?.as_blob()?;
             let path = super::path_from_sql(row, 0)?;

@@ -397,45 +397,6 @@ fn an_expression_that_is_none_is_refused_before_anything_is_made() {
 }
 
 #[test]
-fn a_run_from_before_goes_on_by_the_same_command() {
-    let (api, place, _) = run(&["typed"], &["--expect", "any"], 0);
-    let connection = rusqlite::Connection::open(place.at("stride.db")).unwrap();
-    // As the version before wrote it.
-    connection
-        .execute_batch(
-            "UPDATE run SET call = json_remove(call, '$.judging', '$.transport', '$.body', '$.pasted');
-             DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
-             ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size;
-             ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
-             ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words;
-             ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times;
-             ALTER TABLE job DROP COLUMN failed_before; DROP INDEX job_may_kill; PRAGMA user_version = 2;",
-        )
-        .unwrap();
-    drop(connection);
-    for words in [
-        &["status"][..],
-        &["failures"],
-        &["verify"],
-        &["export"],
-        &["recheck"],
-    ] {
-        place.stride(words).expect(0);
-    }
-    place
-        .stride(&["recheck", "--expect", "json", "--success", ".n > 0"])
-        .expect(0)
-        .says("done -> failed: 1 file");
-    assert_eq!(place.sql("PRAGMA user_version"), [["2"]]);
-    let url = format!("{}/{{name}}", api.url());
-    place.write("html", "html");
-    place
-        .stride(&["run", "--url", &url, "typed", "html"])
-        .expect(0);
-    assert_eq!(counts(&place), (3, 0));
-}
-
-#[test]
 fn answers_that_stopped_a_run_are_judged_again_without_a_call() {
     let api = FakeApi::start(|request| match request.target.as_str() {
         "/bystander.txt" => Reply::status(422),

@@ -43,6 +43,15 @@ fn row_25_a_file_that_is_no_run_is_left_as_it_is() {
 
 #[test]
 fn row_26_a_newer_database_is_left_as_it_is() {
+    is_left_as_it_is(999, "schema version 999", "update stride");
+}
+
+#[test]
+fn row_27_a_database_of_an_earlier_build_is_left_as_it_is() {
+    is_left_as_it_is(9, "an earlier build made it", "with the build that made it");
+}
+
+fn is_left_as_it_is(version: i64, error: &str, hint: &str) {
     let place = Place::new();
     place.write("list", "");
     place
@@ -56,15 +65,11 @@ fn row_26_a_newer_database_is_left_as_it_is() {
         .expect(0);
     rusqlite::Connection::open(place.at("stride.db"))
         .unwrap()
-        .execute_batch("PRAGMA user_version = 999")
+        .pragma_update(None, "user_version", version)
         .unwrap();
     let before = fs::read(place.at("stride.db")).unwrap();
     for words in LOOKS {
-        place
-            .stride(words)
-            .expect(6)
-            .says("schema version 999")
-            .says("update stride");
+        place.stride(words).expect(6).says(error).says(hint);
     }
     assert_eq!(fs::read(place.at("stride.db")).unwrap(), before);
 }

@@ -22,6 +22,7 @@ mod secrets;
 mod shells;
 mod statuses;
 mod stop;
+mod stored;
 mod table;
 mod tables;
 mod tmux;

@@ -141,7 +141,7 @@ fn a_database_says_what_it_is_and_keeps_its_log() {
     };
     assert_eq!(pragma("journal_mode"), "wal");
     assert_eq!(pragma("application_id"), 0x7374_7264.to_string());
-    assert_eq!(pragma("user_version"), "8");
+    assert_eq!(pragma("user_version"), "10");
     let strict = "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
                   AND name NOT LIKE 'sqlite_%' AND NOT strict";
     assert_eq!(sql.query_row(strict, [], |row| row.get(0)), Ok(0));

@@ -20,20 +20,20 @@ fn schema(sql: &rusqlite::Connection) -> Vec<(String, Option<String>)> {
 }
 
 #[test]
-fn a_new_run_has_the_schema_of_the_migrations() {
+fn a_new_run_has_the_schema_of_the_migrations_in_order() {
     let fixture = Fixture::numbered(3);
     let plain = rusqlite::Connection::open_in_memory().unwrap();
-    for migration in [
-        include_str!("../../../migrations/0001_init.sql"),
-        include_str!("../../../migrations/0002_governor.sql"),
-        include_str!("../../../migrations/0003_requests.sql"),
-        include_str!("../../../migrations/0004_plain_checks.sql"),
-        include_str!("../../../migrations/0005_results_view.sql"),
-        include_str!("../../../migrations/0006_stops.sql"),
-        include_str!("../../../migrations/0007_refused.sql"),
-        include_str!("../../../migrations/0008_may_kill.sql"),
-    ] {
-        plain.execute_batch(migration).unwrap();
+    let mut migrations: Vec<PathBuf> = fs::read_dir("migrations")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    migrations.sort();
+    for (number, path) in (1..).zip(migrations) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with(&format!("{number:04}_")), "{name}");
+        plain
+            .execute_batch(&fs::read_to_string(&path).unwrap())
+            .unwrap();
     }
     assert_eq!(schema(&fixture.sql()), schema(&plain));
 }

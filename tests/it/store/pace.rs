@@ -6,7 +6,7 @@ use stride::event::Flow;
 use stride::governor::{Found, Memory, Why};
 use stride::limits::{Cost, Money, Usage, Used};
 use stride::settings::Settings;
-use stride::store::{Reader, StoreError, change_settings};
+use stride::store::{StoreError, change_settings};
 
 use crate::support::{Fixture, attempt, succeeded};
 
@@ -115,27 +115,4 @@ fn settings_can_be_changed_beside_a_runner_which_finds_out_once() {
     // Whatever else is noted beside a runner leaves its settings alone.
     stride::store::note_artifact(&fixture.database, &fixture.at("export.json"));
     assert_eq!(store.changed_settings(&own).unwrap(), None);
-}
-
-#[test]
-fn a_database_of_the_first_version_can_be_read_and_is_brought_up_to_date() {
-    let fixture = Fixture::numbered(1);
-    fixture
-        .sql()
-        .execute_batch(
-            "DROP VIEW results; DROP TABLE pace; DROP TABLE spent; DROP TABLE columns; DROP TABLE refused;
-             ALTER TABLE result DROP COLUMN headers; ALTER TABLE result DROP COLUMN file;
-             ALTER TABLE result DROP COLUMN size; ALTER TABLE job DROP COLUMN failed_before; ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
-    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; DROP INDEX job_may_kill; PRAGMA user_version = 1;",
-        )
-        .unwrap();
-    let reader = Reader::open(&fixture.database).unwrap();
-    assert_eq!(reader.noted().unwrap(), stride::store::Noted::default());
-    assert_eq!(reader.counts().unwrap().done, 1);
-    drop(reader);
-    let store = fixture.open();
-    // The bystander's call was made before there was such a thing.
-    assert_eq!(store.past().unwrap().used.calls, 1);
-    store.close().unwrap();
-    assert_eq!(fixture.problems(), [""; 0]);
 }

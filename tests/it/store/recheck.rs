@@ -230,41 +230,6 @@ fn where_judging_fails_nothing_has_changed() {
 }
 
 #[test]
-fn a_database_from_before_can_be_looked_at() {
-    let fixture = Fixture::numbered(1);
-    fixture
-        .sql()
-        .execute_batch(
-            "DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
-             ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; ALTER TABLE job DROP COLUMN failed_before; ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
-    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times; DROP INDEX job_may_kill; PRAGMA user_version = 2;",
-        )
-        .unwrap();
-    let mut seen = 0;
-    let reader = fixture.reader();
-    reader
-        .answers(&mut |answer| {
-            assert!(answer.is_result && answer.headers.is_none());
-            seen += 1;
-            Ok::<_, StoreError>(())
-        })
-        .unwrap();
-    assert_eq!(seen, 1);
-    let mut results = 0;
-    reader
-        .records(true, &mut |record| {
-            results += usize::from(record.result.is_some());
-            Ok::<_, StoreError>(())
-        })
-        .unwrap();
-    assert_eq!(results, 1);
-    assert_eq!(reader.verify().unwrap().problems, [""; 0]);
-    assert_eq!(reader.causes().unwrap().len(), 0);
-    drop(reader);
-    fixture.open().close().unwrap();
-}
-
-#[test]
 fn verify_finds_answers_that_do_not_belong_to_a_failure() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.start();

@@ -93,28 +93,44 @@ fn row_25_another_programs_database_is_foreign() {
 #[test]
 fn row_26_a_newer_schema_is_refused_with_both_versions() {
     let fixture = Fixture::numbered(1);
+    let is_newer = |error: &StoreError| {
+        matches!(
+            error,
+            StoreError::Newer {
+                found: 11,
+                known: 10,
+                ..
+            }
+        )
+    };
+    is_refused_as(&fixture, 11, is_newer);
+}
+
+#[test]
+fn row_27_a_schema_from_before_the_first_release_is_refused() {
+    let fixture = Fixture::numbered(1);
+    for version in 1..10 {
+        let is_older = |error: &StoreError| matches!(error, StoreError::Older { found, .. } if *found == version);
+        is_refused_as(&fixture, version, is_older);
+    }
     fixture
         .sql()
-        .pragma_update(None, "user_version", 9)
+        .pragma_update(None, "user_version", 10)
+        .unwrap();
+}
+
+/// Gives a database another version, and expects it to be refused as it is.
+fn is_refused_as(fixture: &Fixture, version: i64, such: impl Fn(&StoreError) -> bool) {
+    fixture
+        .sql()
+        .pragma_update(None, "user_version", version)
         .unwrap();
     let before = (fixture.contents(), fs::read(&fixture.database).unwrap());
     for refusal in refusals(&fixture.database) {
-        assert!(
-            matches!(
-                refusal,
-                StoreError::Newer {
-                    found: 9,
-                    known: 8,
-                    ..
-                }
-            ),
-            "{refusal:?}"
-        );
+        assert!(such(&refusal), "{refusal:?}");
     }
-    assert_eq!(
-        (fixture.contents(), fs::read(&fixture.database).unwrap()),
-        before
-    );
+    let after = (fixture.contents(), fs::read(&fixture.database).unwrap());
+    assert_eq!(after, before);
 }
 
 #[test]

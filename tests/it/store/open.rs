@@ -1,69 +1,12 @@
-//! What comes before a database is written that was left somehow.
+//! The checks before a database is opened for writing.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stride::store::{Lock, Reader, Store, StoreError, Watch};
 
 use crate::support::{Fixture, PAGE, claim};
-
-/// As the second version left it.
-const OLDER: &str = "DROP VIEW results; DROP TABLE columns; DROP TABLE refused; ALTER TABLE result DROP COLUMN headers;
-    ALTER TABLE result DROP COLUMN file; ALTER TABLE result DROP COLUMN size; ALTER TABLE job DROP COLUMN failed_before; ALTER TABLE runner DROP COLUMN stopped; ALTER TABLE runner DROP COLUMN stopped_action;
-    ALTER TABLE runner DROP COLUMN stopped_until; ALTER TABLE runner DROP COLUMN stopped_words; ALTER TABLE pace DROP COLUMN found_at_once; ALTER TABLE pace DROP COLUMN proven; ALTER TABLE pace DROP COLUMN refused_job; ALTER TABLE pace DROP COLUMN refused_times; DROP INDEX job_may_kill; PRAGMA user_version = 2;";
-
-fn version(connection: &rusqlite::Connection) -> i64 {
-    connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .unwrap()
-}
-
-#[test]
-fn row_27_an_older_database_is_copied_before_it_is_brought_up_to_date() {
-    let mut fixture = Fixture::numbered(3);
-    fixture.sql().execute_batch(OLDER).unwrap();
-    let copy = fixture.at("stride.db.v2.bak");
-    // What a killed one has left is no obstacle.
-    fs::write(fixture.at("stride.db.v2.bak.new"), "half").unwrap();
-    let store = fixture.open();
-    assert_eq!(
-        store.copy(),
-        Some(&*fixture.database.with_file_name("stride.db.v2.bak"))
-    );
-    assert!(
-        store
-            .own_files()
-            .iter()
-            .any(|file| file.ends_with("stride.db.v2.bak"))
-    );
-    store.close().unwrap();
-    assert_eq!(version(&fixture.sql()), 8);
-    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let old = rusqlite::Connection::open(&copy).unwrap();
-    assert_eq!(version(&old), 2);
-    let jobs: i64 = old
-        .query_row("SELECT count(*) FROM job", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(jobs, 4);
-    assert!(!fixture.at("stride.db.v2.bak.new").exists());
-    fixture.watch_bystander();
-    assert_eq!(fixture.open().copy(), None);
-    assert_eq!(fixture.problems(), [""; 0]);
-}
-
-#[test]
-fn row_27_without_a_copy_nothing_is_changed() {
-    let mut fixture = Fixture::numbered(3);
-    fixture.sql().execute_batch(OLDER).unwrap();
-    fixture.forget_bystander();
-    fs::create_dir(fixture.at("stride.db.v2.bak")).unwrap();
-    fs::write(fixture.at("stride.db.v2.bak/in the way"), "").unwrap();
-    let refused = fixture.try_open().unwrap_err();
-    assert!(matches!(refused, StoreError::Copy { .. }), "{refused:?}");
-    assert_eq!(version(&fixture.sql()), 2);
-}
 
 /// Counts how often a check asks whether to go on.
 fn counting() -> (Watch, Arc<AtomicUsize>) {

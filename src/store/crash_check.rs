@@ -1,0 +1,59 @@
+//! The check before the first write to a database whose last runner died.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::StoreError;
+use super::connection::doing;
+use super::error::Result;
+
+/// Receives how long the check has taken so far, and returns whether to go on.
+pub type Watch = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
+
+/// Instructions of SQLite's virtual machine between two calls of the watch: some milliseconds.
+const STEPS: i32 = 100_000;
+
+/// Checks a database whose last runner has not noted its end. A crash or a power cut may have damaged it, and further
+/// writes would make that worse.
+pub(super) fn check_after_crash(
+    connection: &mut Connection,
+    path: &Path,
+    watch: &Watch,
+) -> Result<()> {
+    let unclean: bool = connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM runner WHERE ended IS NULL)",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(doing("looking how the last runner ended"))?;
+    if !unclean {
+        return Ok(());
+    }
+    let began = Instant::now();
+    let handler = Arc::clone(watch);
+    let failed = doing("checking it after the last runner had died");
+    connection
+        .progress_handler(STEPS, Some(move || !handler(began.elapsed())))
+        .map_err(&failed)?;
+    let found = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+    connection
+        .progress_handler(0, None::<fn() -> bool>)
+        .map_err(&failed)?;
+    match found {
+        Ok(line) if line == "ok" => Ok(()),
+        Ok(line) => Err(StoreError::Damaged {
+            doing: "checking it after the last runner had died",
+            source: line.into(),
+        }),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+            Err(StoreError::Unchecked {
+                path: path.to_owned(),
+            })
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
