@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+pub(crate) mod settings;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -16,7 +18,7 @@ use super::help::{Completions, Man};
 use super::judging::Answers;
 use super::report::ReportArgs;
 use super::request::Words;
-use super::tuning::{Free, Live};
+use settings::{LimitArgs, SettingsArgs};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
 #[derive(Debug, Parser)]
@@ -59,7 +61,7 @@ pub(crate) enum Command {
     #[command(after_long_help = LOOKING_ON)]
     Retry(Box<Retry>),
     /// Change how fast a run goes and when it stops, also while it goes on
-    Set(Box<Live>),
+    Set(Box<LimitArgs>),
     /// Say where a run stands, also while it goes on
     Status(Status),
     /// List what failed, and why
@@ -126,7 +128,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "RULE", help_heading = KEPT)]
     pub(crate) class: Vec<ClassRule>,
     #[command(flatten)]
-    pub(crate) free: Free,
+    pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) once: Once,
     #[command(flatten)]
@@ -161,7 +163,7 @@ pub(crate) struct Try {
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Request")]
     pub(crate) credential: Vec<String>,
     #[command(flatten)]
-    pub(crate) free: Free,
+    pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) once: Once,
 }
@@ -248,7 +250,7 @@ pub(crate) struct Resume {
     #[arg(long, value_name = "DIR", help_heading = "Request")]
     pub(crate) output_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) free: Free,
+    pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) once: Once,
     #[command(flatten)]

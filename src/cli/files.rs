@@ -15,7 +15,6 @@ use stride::store::Reader;
 use super::args::Outputs;
 use super::error::Problem;
 use super::events;
-use super::preferences;
 use super::screen;
 use super::shown::Line;
 
@@ -39,7 +38,7 @@ pub(crate) fn named_text(path: impl AsRef<Path>, most: u64) -> io::Result<String
 
 /// The files of a run whose database nobody has opened.
 pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
-    let mut own: Vec<PathBuf> = resolved(db).into_iter().chain(settings_file(db)).collect();
+    let mut own: Vec<PathBuf> = resolved(db).into_iter().collect();
     for end in ["-wal", "-shm", ".lock"] {
         let mut name = db.as_os_str().to_owned();
         name.push(end);
@@ -52,11 +51,6 @@ pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
             .unwrap_or_default(),
     );
     own
-}
-
-/// The file beside a database that has settings for its run: no walk takes it for input.
-pub(crate) fn settings_file(db: &Path) -> Option<PathBuf> {
-    resolved(&preferences::beside(db))
 }
 
 /// Where the results of a request go that are in files, with links resolved. It is checked to be another folder than

@@ -1,16 +1,14 @@
 //! All that `resume` would send and where, for `status`: in full where the request was not given on this machine.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use stride::job::{FileName, escaped};
 use stride::settings::{Call, Request};
 use stride::store::{Reader, RunInfo};
 
+use super::config;
 use super::error::Problem;
 use super::given::{self, Scope, Use};
-use super::preferences;
 
 /// The request of a run, as far as it is shown.
 #[derive(Debug, Default, Serialize)]
@@ -33,12 +31,7 @@ impl Inspected {
     /// # Errors
     ///
     /// The database cannot be read.
-    pub(crate) fn of(
-        db: &Path,
-        reader: &Reader,
-        info: &RunInfo,
-        asked: bool,
-    ) -> Result<Self, Problem> {
+    pub(crate) fn of(reader: &Reader, info: &RunInfo, asked: bool) -> Result<Self, Problem> {
         let Call::Http(request) = &info.call else {
             return Ok(Self {
                 given: true,
@@ -55,7 +48,7 @@ impl Inspected {
             lines: lines(info, request),
             uses,
             // What is wrong with the settings is said by the commands that use them.
-            at_end: preferences::at_end(db).unwrap_or_default(),
+            at_end: config::outputs(),
         })
     }
 

@@ -105,7 +105,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
         .filter(|words| !words.is_empty());
     let crashed = reader.may_kill(CRASHED_NAMED)?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
-    let inspected = Inspected::of(db, &reader, &info, args.request)?;
+    let inspected = Inspected::of(&reader, &info, args.request)?;
     let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
     // While a runner works on it, it has not noted its end and takes nothing in.
     let untaken = match holder {

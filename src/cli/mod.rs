@@ -2,6 +2,7 @@
 
 mod args;
 mod choosing;
+mod config;
 mod demo;
 mod descriptors;
 mod environment;
@@ -22,7 +23,6 @@ mod look;
 mod misuse;
 mod netrc;
 mod outlet;
-mod preferences;
 mod progress;
 mod recheck;
 mod report;
@@ -36,7 +36,6 @@ mod storage;
 mod summary;
 mod terminal;
 mod trial;
-mod tuning;
 mod watch;
 mod when;
 mod why;
@@ -49,20 +48,20 @@ use std::process::ExitCode;
 
 use stride::jq::with_room;
 
-use args::{Args, Command, Resume};
+use args::{Args, Command};
+use config::Config;
 use error::Problem;
-use preferences::prefer;
 use terminal::Terminal;
 
 /// Parses, does, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let early = terminal::early(&words);
+    let early = config::color(terminal::early(&words));
     let args = match help::parse(&words, terminal::choice(early)) {
         Ok(args) => args,
         Err(error) => return ExitCode::from(misuse::tell(&error, &words, early)),
     };
-    let terminal = Terminal::new(preferences::color(args.color, &args.db));
+    let terminal = Terminal::new(config::color(args.color));
     signals::outlive_size_limit();
     signals::hear_questions();
     signals::notice_pauses();
@@ -94,40 +93,24 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
     let db = args.db;
     match args.command {
         Command::Run(mut run) => {
-            prefer(
-                &db,
-                &mut run.free,
-                &mut run.once,
-                Some(&mut run.outputs),
-                terminal,
-            )?;
-            work::run(&db, *run, terminal)
+            let config = Config::load(&mut run.once, Some(&mut run.outputs), terminal)?;
+            work::run(&db, *run, &config, terminal)
         }
         Command::Try(mut one) => {
-            prefer(&db, &mut one.free, &mut one.once, None, terminal)?;
-            trial::attempt_one(&db, &one, terminal)
+            let config = Config::load(&mut one.once, None, terminal)?;
+            trial::attempt_one(&db, &one, &config, terminal)
         }
         Command::Resume(mut all) => {
-            let Resume {
-                free,
-                once,
-                outputs,
-                ..
-            } = &mut all.resume;
-            prefer(&db, free, once, Some(outputs), terminal)?;
-            work::resume(&db, &all, terminal)
+            let resume = &mut all.resume;
+            let config = Config::load(&mut resume.once, Some(&mut resume.outputs), terminal)?;
+            work::resume(&db, &all, &config, terminal)
         }
         Command::Retry(mut retry) => {
-            let Resume {
-                free,
-                once,
-                outputs,
-                ..
-            } = &mut retry.resume;
-            prefer(&db, free, once, Some(outputs), terminal)?;
-            work::retry(&db, &retry, terminal)
+            let resume = &mut retry.resume;
+            let config = Config::load(&mut resume.once, Some(&mut resume.outputs), terminal)?;
+            work::retry(&db, &retry, &config, terminal)
         }
-        Command::Set(live) => work::set(&db, &live, terminal),
+        Command::Set(limits) => work::set(&db, &limits, terminal),
         Command::Status(status) if status.watch => watch::watch(&db, terminal),
         Command::Status(status) => look::status(&db, &status),
         Command::Failures(failures) => failures::failures(&db, &failures),

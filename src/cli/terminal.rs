@@ -7,7 +7,7 @@ use clap::{ColorChoice, ValueEnum as _};
 
 use super::args::Color;
 use super::shown::{Line, Style, is_terminal as stdout_is_terminal, stderr};
-use super::{environment, preferences, screen};
+use super::{environment, screen};
 
 /// How stderr may be written to.
 #[derive(Debug, Clone, Copy)]
@@ -99,10 +99,7 @@ pub(crate) fn early(words: &[OsString]) -> Color {
         };
         Color::from_str(value, false).ok()
     });
-    match asked.unwrap_or(Color::Auto) {
-        Color::Auto => preferences::color_variable().unwrap_or(Color::Auto),
-        color => color,
-    }
+    asked.unwrap_or(Color::Auto)
 }
 
 /// The same for the parser's help, which goes to stdout.

@@ -19,6 +19,7 @@ use stride::settings::{Call, Request, Settings, show_duration};
 use stride::store::Reader;
 
 use super::args::Try;
+use super::config::{Config, Resolved};
 use super::error::Problem;
 use super::exit;
 use super::given::{self, Confirmed, Scope, Use};
@@ -109,12 +110,16 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Durati
 }
 
 /// `stride try`: calls one file and shows everything about it.
-pub(crate) fn attempt_one(db: &Path, args: &Try, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn attempt_one(
+    db: &Path,
+    args: &Try,
+    config: &Config,
+    terminal: &Terminal,
+) -> Result<u8, Problem> {
     let (request, credentials, base, settings) = subject(db, args)?;
-    let elsewhere = args.free.told(&settings);
-    let settings = args.free.over(settings, &[])?;
-    if let Some(told) = elsewhere {
-        terminal.say(&told);
+    let Resolved { settings, note } = config.resolve(&args.settings, &[], &settings)?;
+    if let Some(note) = note {
+        terminal.say(&note);
     }
     let plan = work::plan(&request, &settings, &credentials, args.once, &base)?;
     let name = FileName::from(args.file.as_path());

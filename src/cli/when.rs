@@ -5,18 +5,16 @@ use std::time::Duration;
 use jiff::civil::{DateTime, Time};
 use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
-use super::tuning::OrNone;
+use super::args::settings::{OrNone, or_none};
 
 /// Reads a time of day (the next one there is), or a moment with or without a time zone.
 pub(crate) fn parse_until(text: &str) -> Result<OrNone<i64>, String> {
-    if text == "none" {
-        return Ok(OrNone(None));
-    }
-    until(text, &ZonedDateTime::now())
-        .map(|moment| OrNone(Some(moment.as_millisecond())))
-        .ok_or_else(|| {
+    or_none(text, |text| {
+        let moment = until(text, &ZonedDateTime::now()).map(Timestamp::as_millisecond);
+        moment.ok_or_else(|| {
             format!("`{text}` is not a time to come: write a time of day such as 06:00, or a moment such as 2030-01-31T06:00")
         })
+    })
 }
 
 fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {

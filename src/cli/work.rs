@@ -12,13 +12,15 @@ use stride::job::{FileName, escaped};
 use stride::settings::{Call, Request, Settings};
 use stride::store::{Filter, Lock, NewRun, Reader, Store, change_settings, note_artifact};
 
+use super::args::settings::{LimitArgs, SettingsArgs};
 use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Retry, Run};
+use super::config::{self, Config, Resolved};
 use super::descriptors::raise_descriptors;
 use super::environment;
 use super::error::Problem;
 use super::events::Events;
 use super::exit;
-use super::files::{output_dir, outside, own_files, resolved, settings_file};
+use super::files::{output_dir, outside, own_files, resolved};
 use super::finish::{self, Ended};
 use super::given::{self, Confirmed, Scope};
 use super::halt;
@@ -33,12 +35,16 @@ use super::storage;
 use super::summary;
 use super::terminal::{Terminal, counted};
 use super::trial::{self, Prospect};
-use super::tuning::{Free, Live};
 
 /// `stride run`: makes the run, or goes on with it.
-pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn run(
+    db: &Path,
+    mut args: Run,
+    config: &Config,
+    terminal: &Terminal,
+) -> Result<u8, Problem> {
     let mut asked = asked(&args.asks)?;
-    args.free.limit(asked.limits);
+    asked.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
     if args.list_format == ListFormat::Lines
         && db.symlink_metadata().is_err()
@@ -63,10 +69,9 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
         |info| (info.base, info.settings),
     );
     // Whatever is wrong with the request is said before anything is made of the list.
-    let told = args.free.told(&kept);
-    let settings = args.free.over(kept, &args.class)?;
-    if let Some(told) = told {
-        terminal.say(&told);
+    let Resolved { settings, note } = config.resolve(&args.settings, &args.class, &kept)?;
+    if let Some(note) = note {
+        terminal.say(&note);
     }
     raise_descriptors(settings.threads)?;
     let plan = plan(
@@ -112,7 +117,6 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
     }
     let lock = storage::lock(db, args.once.allow_network_fs, terminal)?;
     let mut own = lock.own_files();
-    own.extend(settings_file(db));
     let is_new = lock.database().symlink_metadata().is_err();
     if let Err(problem) = outside(&args.outputs, &own) {
         if is_new {
@@ -161,7 +165,7 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
                 "the request was changed; what there is under the old one stays: {kept}"
             ));
         }
-        let settings = keep_settings(&mut store, &args.free, &args.class)?;
+        let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
         (store, settings)
     };
     given::remember(&asked.request, store.base());
@@ -176,19 +180,32 @@ pub(crate) fn run(db: &Path, mut args: Run, terminal: &Terminal) -> Result<u8, P
 }
 
 /// `stride resume`: goes on with what is stored.
-pub(crate) fn resume(db: &Path, args: &ResumeAll, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn resume(
+    db: &Path,
+    args: &ResumeAll,
+    config: &Config,
+    terminal: &Terminal,
+) -> Result<u8, Problem> {
     let mut store = storage::open(db, args.resume.once, terminal)?;
     let left = something_left(&store);
-    let mut calls = prepare(db, &store, &args.resume, &args.class, left, terminal)?;
-    calls.settings = keep_settings(&mut store, &args.resume.free, &args.class)?;
+    let mut calls = prepare(
+        db,
+        &store,
+        &args.resume,
+        config,
+        &args.class,
+        left,
+        terminal,
+    )?;
+    calls.settings = keep_settings(&mut store, config, &args.resume.settings, &args.class)?;
     work(db, store, calls, &args.resume.outputs, terminal)
 }
 
 /// `stride set`: changes how fast a run goes, also while it goes on.
-pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn set(db: &Path, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, Problem> {
     let before = Reader::open(db)?.info()?.settings;
-    raise_descriptors(live.over(before.clone())?.threads)?;
-    let settings = change_settings(db, |settings| live.over(settings))?;
+    raise_descriptors(config::change_limits(limits, &before)?.threads)?;
+    let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
     let words = if settings == before {
         "nothing was changed"
     } else if Lock::holder(db).is_some() {
@@ -201,7 +218,12 @@ pub(crate) fn set(db: &Path, live: &Live, terminal: &Terminal) -> Result<u8, Pro
 }
 
 /// `stride retry`: makes failed or held jobs pending, and goes on.
-pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn retry(
+    db: &Path,
+    args: &Retry,
+    config: &Config,
+    terminal: &Terminal,
+) -> Result<u8, Problem> {
     let mut store = storage::open(db, args.resume.once, terminal)?;
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
     for each in &args.class {
@@ -213,7 +235,15 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
     // What would keep the run from going on is said before anything is changed.
     let calls = match args.queue_only {
         true => None,
-        false => Some(prepare(db, &store, &args.resume, &rules, true, terminal)?),
+        false => Some(prepare(
+            db,
+            &store,
+            &args.resume,
+            config,
+            &rules,
+            true,
+            terminal,
+        )?),
     };
     let filter = Filter {
         classes,
@@ -228,7 +258,7 @@ pub(crate) fn retry(db: &Path, args: &Retry, terminal: &Terminal) -> Result<u8, 
         "{} pending again",
         counted(moved, &format!("{word} file"))
     ));
-    let settings = keep_settings(&mut store, &args.resume.free, &rules)?;
+    let settings = keep_settings(&mut store, config, &args.resume.settings, &rules)?;
     let Some(calls) = calls else {
         store.close()?;
         return Ok(exit::DONE);
@@ -253,6 +283,7 @@ fn prepare(
     db: &Path,
     store: &Store,
     args: &Resume,
+    config: &Config,
     classes: &[ClassRule],
     to_be_made: bool,
     terminal: &Terminal,
@@ -260,11 +291,10 @@ fn prepare(
     let call = store.call()?;
     let lookup = environment::references(store.base());
     let credentials = given_again(&args.into(), &call, &lookup)?;
-    let kept = store.settings()?;
-    let told = args.free.told(&kept);
-    let settings = args.free.over(kept, classes)?;
-    if let Some(told) = told {
-        terminal.say(&told);
+    let Resolved { settings, note } =
+        config.resolve(&args.settings, classes, &store.settings()?)?;
+    if let Some(note) = note {
+        terminal.say(&note);
     }
     if let Call::Http(request) = &call {
         given::check_folder(request, args.output_dir.as_deref())?;
@@ -367,14 +397,15 @@ fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, P
     Ok(!differences.is_empty())
 }
 
-/// Puts the settings that were given over the run's own, which they become.
+/// Resolves the settings, and stores them.
 fn keep_settings(
     store: &mut Store,
-    given: &Free,
+    config: &Config,
+    flags: &SettingsArgs,
     classes: &[ClassRule],
 ) -> Result<Settings, Problem> {
     let kept = store.settings()?;
-    let settings = given.over(kept.clone(), classes)?;
+    let settings = config.resolve(flags, classes, &kept)?.settings;
     if settings != kept {
         store.set_settings(&settings)?;
     }

@@ -167,9 +167,9 @@ pub struct Settings {
     pub until: Option<i64>,
     /// Whether the first call of a runner goes alone until the service has taken it.
     pub canary: bool,
-    /// Which settings the run was given, by the names of the command line's flags, so that no preference of the user takes
-    /// their place. None where nobody has noted it.
-    pub given: Option<BTreeSet<String>>,
+    /// The names of the settings that were given by flags of the command line, which takes the others from variables and
+    /// files each time anew.
+    pub given: BTreeSet<String>,
 }
 
 impl Default for Settings {
@@ -200,7 +200,7 @@ impl Default for Settings {
             cost: None,
             until: None,
             canary: true,
-            given: None,
+            given: BTreeSet::new(),
         }
     }
 }
@@ -217,13 +217,6 @@ impl Settings {
         let changed = fields(after).into_iter();
         merged.extend(changed.filter(|(name, value)| before.get(name) != Some(value)));
         serde_json::from_value(Value::Object(merged)).unwrap_or_else(|_| after.clone())
-    }
-
-    /// Returns true where a flag of this name was given.
-    fn is_given(&self, name: &str) -> bool {
-        self.given
-            .as_ref()
-            .is_some_and(|given| given.contains(name))
     }
 
     /// The rules by which jobs are repeated.
@@ -249,7 +242,7 @@ impl Settings {
             max_outage: self.max_outage,
             max_failures: self.max_failures,
             stops_slips: match self.max_failures {
-                None => !self.is_given("max-failures"),
+                None => !self.given.contains("max-failures"),
                 // The user's own limit stops the run sooner.
                 Some(MaxFailures::Count(most)) => most >= Rules::SLIP,
                 Some(MaxFailures::Percent(_)) => true,

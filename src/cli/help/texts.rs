@@ -310,9 +310,9 @@ stride completions fish > ~/.config/fish/completions/stride.fish",
 
 /// What stands at the end of the whole help of commands that make calls.
 pub(crate) const PREFERENCES: &str = "\
-A run remembers the flags that it was given. A setting for which it was given none is taken each time from the environment \
-variable STRIDE_NAME, as in STRIDE_MAX_CALLS=100, and else from stride.toml, as in max-calls = 100, beside the database or \
-in ~/.config/stride; what they said last is remembered too.";
+A run remembers the settings that flags have given. Others are taken each time from the environment variable STRIDE_NAME, \
+as in STRIDE_MAX_CALLS=100, or else from ~/.config/stride/stride.toml, as in max-calls = 100; where neither has them, \
+their last value holds.";
 
 /// The exit codes, as the manual pages have them.
 pub(crate) const EXITS: &[(&str, &str)] = &[
@@ -382,13 +382,9 @@ pub(crate) const FILES: &[(&str, &str)] = &[
         "The run, in the folder where it was made; beside it, while it is in use, stride.db-wal, stride.db-shm and stride.db.lock.",
     ),
     (
-        "stride.toml",
-        "Settings, beside the database: a line such as rate = [\"10/s\", \"5000/d\"] or grace = \"1m\" for each. No secret is \
-         read from it, and no request.",
-    ),
-    (
         "~/.config/stride/stride.toml",
-        "The user's own, for what the one beside the database does not say.",
+        "The user's settings: a line such as rate = [\"10/s\", \"5000/d\"] or grace = \"1m\" for each. No secret is read from \
+         it, and no request.",
     ),
     (
         "~/.local/state/stride",

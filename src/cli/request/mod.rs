@@ -23,6 +23,7 @@ use stride::settings::{
 };
 
 use super::args::Asks;
+use super::args::settings::SettingsArgs;
 use super::error::{Problem, quoted};
 use super::files;
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
@@ -51,6 +52,15 @@ pub(crate) struct Limits {
     pub(crate) connect_timeout: Option<Duration>,
     /// In bytes.
     pub(crate) max_response: Option<u64>,
+}
+
+impl Limits {
+    /// Fills in the settings that stride's own flags leave out.
+    pub(crate) fn fill(self, settings: &mut SettingsArgs) {
+        settings.timeout = settings.timeout.or(self.timeout);
+        settings.connect_timeout = settings.connect_timeout.or(self.connect_timeout);
+        settings.max_response = settings.max_response.or(self.max_response);
+    }
 }
 
 /// How many redirects curl follows unless it is told otherwise.

@@ -1,6 +1,7 @@
 //! The command line, from end to end: the real program against a fake API.
 
 mod choosing;
+mod config;
 mod crash;
 mod curl;
 mod demo;
@@ -14,7 +15,6 @@ mod live;
 mod misuse;
 mod options;
 mod outputs;
-mod preferences;
 mod readme;
 mod report;
 mod request;

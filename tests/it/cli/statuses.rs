@@ -137,7 +137,10 @@ fn the_expression_for_waits_is_a_setting_of_the_run() {
     place.stride(&["resume", "--retry-after", "none"]).expect(0);
     assert_eq!(stored(), "");
     // A file may say it too.
-    place.write("stride.toml", "retry-after = '.odd |'\n");
+    place.write(
+        ".home/.config/stride/stride.toml",
+        "retry-after = '.odd |'\n",
+    );
     place
         .stride(&["resume"])
         .expect(2)

@@ -354,9 +354,10 @@ fn row_120_a_file_without_end_is_no_part_of_a_request() {
         .expect(2)
         .says(".netrc cannot be read: it is larger than");
     // `-n` without a bound would be another request.
-    place.write("stride.toml", "#".repeat(70_000));
-    refused(&place, &[], "it has more than");
-    fs::remove_file(place.at("stride.toml")).unwrap();
+    let own = ".home/.config/stride/stride.toml";
+    place.write(own, "#".repeat(70_000));
+    refused(&place, &[], "it is larger than");
+    fs::remove_file(place.at(own)).unwrap();
     assert_eq!(api.requests(), 1, "only the bystander's");
     assert_eq!(place.bystander(), bystander);
 }

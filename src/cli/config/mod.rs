@@ -1,0 +1,344 @@
+//! Resolves the settings of a run. Flags take precedence over flags that the run remembers, these over `STRIDE_` variables,
+//! these over the user's `stride.toml`, and that over the defaults.
+//!
+//! A variable or a file that is long forgotten must not make a run faster than it was told to be. So a run remembers which
+//! settings were given by flags ([`Settings::given`]), and the others are configured anew each time.
+//!
+//! The parser of the flags also reads variables and files, under the flags' names. A struct for `serde` would repeat
+//! each of the 27 settings together with its format.
+
+mod sources;
+
+use std::error::Error as _;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ContextKind;
+use clap::{Args as ClapArgs, Command, FromArgMatches as _};
+
+use stride::class::ClassRule;
+use stride::job::escaped;
+use stride::limits::{Measure, Rates};
+use stride::settings::Settings;
+use stride::store::wall_clock;
+
+use super::args::settings::{LimitArgs, SettingsArgs};
+use super::args::{Color, Once, Outputs};
+use super::error::Problem;
+use super::terminal::Terminal;
+use sources::Entry;
+
+/// Everything that can be configured, under the flags' names.
+#[derive(Debug, ClapArgs)]
+struct ConfigArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[arg(long)]
+    class: Vec<ClassRule>,
+    #[command(flatten)]
+    outputs: Outputs,
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    no_proxy: Option<bool>,
+    #[arg(long, value_enum)]
+    color: Option<Color>,
+}
+
+/// The names of flags that hold for one invocation and are not settings of a run.
+const NOT_REMEMBERED: [&str; 4] = ["events", "on-finish", "no-proxy", "color"];
+
+/// What variables and the user's file say: of each setting, the entry that takes precedence.
+#[derive(Debug)]
+pub(crate) struct Config(Vec<Entry>);
+
+/// The settings of a run, resolved.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) settings: Settings,
+    /// Names the settings that were configured, and where.
+    pub(crate) note: Option<String>,
+}
+
+impl Config {
+    /// Reads variables and the user's file.
+    ///
+    /// # Errors
+    ///
+    /// One of them has a value or a name that is no setting's: a budget that is misspelt must not be ignored.
+    fn read() -> Result<Self, Problem> {
+        let flags = flags();
+        let mut entries: Vec<Entry> = Vec::new();
+        for entry in sources::variables(&flags)?
+            .into_iter()
+            .chain(sources::file(&flags)?)
+        {
+            parse([&entry])?;
+            if entries.iter().all(|other| other.name != entry.name) {
+                entries.push(entry);
+            }
+        }
+        Ok(Self(entries))
+    }
+
+    /// Reads the configuration of a command that makes calls, and fills in what that leaves out of what holds for one
+    /// invocation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::read`].
+    pub(crate) fn load(
+        once: &mut Once,
+        outputs: Option<&mut Outputs>,
+        terminal: &Terminal,
+    ) -> Result<Self, Problem> {
+        for warning in sources::misspelt(&flags()) {
+            terminal.say(&format!("{} {warning}", terminal.bold("warning:")));
+        }
+        let config = Self::read()?;
+        let args = parse(&config.0)?;
+        once.no_proxy |= args.no_proxy == Some(true);
+        if let Some(outputs) = outputs {
+            outputs.events = outputs.events.take().or(args.outputs.events);
+            outputs.on_finish = outputs.on_finish.take().or(args.outputs.on_finish);
+        }
+        Ok(config)
+    }
+
+    /// Resolves the settings of a run that remembers `kept`.
+    ///
+    /// # Errors
+    ///
+    /// The settings do not fit together.
+    pub(crate) fn resolve(
+        &self,
+        flags: &SettingsArgs,
+        classes: &[ClassRule],
+        kept: &Settings,
+    ) -> Result<Resolved, Problem> {
+        let given = apply(flags, classes, kept.clone())?.given;
+        let entries = self.0.iter().filter(|entry| {
+            !given.contains(&entry.name) && !NOT_REMEMBERED.contains(&&*entry.name)
+        });
+        let entries: Vec<&Entry> = entries.collect();
+        let note = (!entries.is_empty()).then(|| {
+            let entries = entries.iter().map(ToString::to_string);
+            format!("settings: {}", entries.collect::<Vec<_>>().join("; "))
+        });
+        let configured = parse(entries)?;
+        let settings = apply(&configured.settings, &configured.class, kept.clone())
+            .and_then(|settings| apply(flags, classes, settings))
+            .and_then(fitting)
+            .map_err(|problem| match &note {
+                Some(note) => problem.note(note),
+                None => problem,
+            })?;
+        Ok(Resolved {
+            settings: Settings { given, ..settings },
+            note,
+        })
+    }
+}
+
+/// Returns the settings of a run with the limits that flags change.
+///
+/// # Errors
+///
+/// The settings do not fit together.
+pub(crate) fn change_limits(limits: &LimitArgs, kept: &Settings) -> Result<Settings, Problem> {
+    fitting(apply_limits(limits, kept.clone())?)
+}
+
+/// Returns the user's choice of colours, where flags do not make one. Commands that make calls report what is wrong with
+/// the configuration.
+pub(crate) fn color(flag: Color) -> Color {
+    if flag != Color::Auto {
+        return flag;
+    }
+    let configured = Config::read().and_then(|config| parse(&config.0));
+    configured.ok().and_then(|args| args.color).unwrap_or(flag)
+}
+
+/// Returns which files and commands the configuration adds to every run.
+pub(crate) fn outputs() -> Vec<String> {
+    let entries = Config::read().map_or_else(|_| Vec::new(), |config| config.0);
+    let outputs = entries
+        .iter()
+        .filter(|entry| ["events", "on-finish"].contains(&&*entry.name));
+    outputs.map(ToString::to_string).collect()
+}
+
+/// The parser of configured values.
+fn flags() -> Command {
+    ConfigArgs::augment_args(Command::new("stride"))
+        .no_binary_name(true)
+        .disable_help_flag(true)
+}
+
+/// Parses entries as if they were flags.
+fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs, Problem> {
+    let (mut words, mut last) = (Vec::new(), None);
+    for entry in entries {
+        let values = entry.values.iter();
+        words.extend(values.map(|value| format!("--{}={value}", entry.name)));
+        last = Some(entry);
+    }
+    let matches = flags().try_get_matches_from(words);
+    let args = matches.and_then(|matches| ConfigArgs::from_arg_matches(&matches));
+    args.map_err(|error| {
+        let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
+            (Some(source), _) => escaped(source.to_string().as_bytes()).to_string(),
+            (None, Some(values)) => format!("the values are {values}"),
+            (None, None) => "it has several values".to_owned(),
+        };
+        match last {
+            Some(entry) => wrong(format!("{entry}: {reason}")),
+            None => wrong(reason),
+        }
+    })
+}
+
+/// An error in the configuration.
+fn wrong(reason: impl Into<String>) -> Problem {
+    Problem::usage(reason)
+        .note("nothing was changed")
+        .hint("correct it there, or take it out")
+}
+
+/// Replaces each setting that is given, and notes that it is.
+macro_rules! replace {
+    ($args:ident => $settings:ident: $($name:ident)+) => {$(
+        if let Some(value) = $args.$name.clone() {
+            $settings.$name = value.into();
+            $settings.given.insert(stringify!($name).replace('_', "-"));
+        }
+    )+};
+}
+
+fn apply(
+    args: &SettingsArgs,
+    classes: &[ClassRule],
+    settings: Settings,
+) -> Result<Settings, Problem> {
+    let mut settings = apply_limits(&args.limits, settings)?;
+    replace!(args => settings: retries retry_delay retry_max_delay retry_after in_doubt timeout idle_timeout
+        connect_timeout max_response min_free grace);
+    if let (Some(delay), None) = (args.retry_delay, args.retry_max_delay) {
+        // A longer first wait needs a longer bound.
+        settings.retry_max_delay = settings.retry_max_delay.max(delay);
+    }
+    if !classes.is_empty() {
+        settings.classes = classes.to_vec();
+        settings.given.insert("class".to_owned());
+    }
+    Ok(settings)
+}
+
+fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Problem> {
+    // A moment that has passed has ended the run once, and is not meant again.
+    settings.until = settings.until.filter(|until| *until > wall_clock());
+    replace!(args => settings: threads burst weight max_wait max_outage max_failures max_calls max_duration max_cost
+        cost until);
+    if !args.rate.is_empty() {
+        let rates = Rates::read(args.rate.iter().map(String::as_str));
+        settings.rates = rates
+            .map_err(|reason| Problem::usage(reason).hint("give `none` alone, or leave it out"))?;
+        settings.given.insert("rate".to_owned());
+    }
+    Ok(settings)
+}
+
+/// Checks that no setting lacks another.
+fn fitting(settings: Settings) -> Result<Settings, Problem> {
+    let weighs = settings.rates.counts(Measure::Weight);
+    if weighs && settings.weight.is_none() {
+        return Err(
+            Problem::usage("a rate in weights needs to know what a file weighs")
+                .hint("add --weight size/4, for example"),
+        );
+    }
+    if settings.weight.is_some() && !weighs {
+        return Err(Problem::usage("no rate counts the weight of files").hint(
+            "add a rate in weights, such as --rate 90000w/m, or take it back with --weight none",
+        ));
+    }
+    if settings.max_cost.is_some() && settings.cost.is_none() {
+        return Err(Problem::usage("--max-cost needs to know what a call costs")
+            .hint("add --cost 0.0015, for example"));
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use stride::settings::Threads;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    }
+
+    fn resolved(flags: &str, kept: &Settings) -> Result<Settings, Problem> {
+        let words = ["stride"].into_iter().chain(flags.split_whitespace());
+        let flags = Flags::parse_from(words).settings;
+        let resolved = Config(Vec::new()).resolve(&flags, &[], kept)?;
+        Ok(resolved.settings)
+    }
+
+    #[test]
+    fn every_setting_is_noted_under_its_flags_name() {
+        let stored = serde_json::to_value(Settings::default()).unwrap();
+        for arg in flags().get_arguments().filter_map(clap::Arg::get_long) {
+            let field = match arg {
+                "class" => "classes".to_owned(),
+                name => name.replace('-', "_"),
+            };
+            let is_stored = stored.get(&field).is_some();
+            assert_eq!(is_stored, !NOT_REMEMBERED.contains(&arg), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_longer_first_wait_raises_the_bound_unless_that_is_given() {
+        let bound = |flags| {
+            let settings = resolved(flags, &Settings::default()).unwrap();
+            settings.retry_max_delay.as_secs()
+        };
+        assert_eq!(bound("--retry-delay 300s"), 300);
+        assert_eq!(bound("--retry-delay 300s --retry-max-delay 1s"), 1);
+    }
+
+    #[test]
+    fn a_setting_that_is_left_out_stays() {
+        let stored = Settings {
+            threads: 3.into(),
+            retries: 9,
+            max_calls: Some(7),
+            until: Some(1),
+            given: ["retries".to_owned()].into(),
+            ..Settings::default()
+        };
+        let flags = "-j auto --rate 10/s --rate auto --max-calls none";
+        assert_eq!(
+            resolved(flags, &stored).unwrap(),
+            Settings {
+                threads: Threads::Auto,
+                rates: Rates::read(["auto", "10/s"]).unwrap(),
+                max_calls: None,
+                until: None,
+                given: ["max-calls", "rate", "retries", "threads"]
+                    .map(str::to_owned)
+                    .into(),
+                ..stored
+            }
+        );
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_together_are_refused() {
+        for flags in ["--max-cost 1", "--weight size/4", "--rate 9w/m"] {
+            assert!(resolved(flags, &Settings::default()).is_err(), "{flags}");
+        }
+    }
+}

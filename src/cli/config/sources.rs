@@ -1,0 +1,164 @@
+//! Reads `STRIDE_` variables and the user's `stride.toml`.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStringExt as _;
+
+use clap::{Arg, Command};
+use stride::job::{FileName, escaped};
+use toml::de::{DeTable, DeValue};
+
+use super::super::environment::{config_folder, names, variable};
+use super::super::error::Problem;
+use super::super::files::named_text;
+use super::wrong;
+
+/// The largest file, in bytes.
+const LARGEST: u64 = 64 << 10;
+
+/// A setting in a variable or a file.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The flag's name.
+    pub(super) name: String,
+    /// The values, as the flag would have them.
+    pub(super) values: Vec<String>,
+    /// The name of the variable, or of the file with the line.
+    origin: String,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = self.values.join(", ");
+        let values = escaped(values.as_bytes());
+        write!(f, "{} = {values} ({})", self.name, self.origin)
+    }
+}
+
+fn names_of(flags: &Command) -> impl Iterator<Item = &str> {
+    flags.get_arguments().filter_map(Arg::get_long)
+}
+
+/// Returns the name of a flag's variable without the common prefix.
+fn variable_name(flag: &str) -> String {
+    flag.to_uppercase().replace('-', "_")
+}
+
+/// Reads the variables that are not empty.
+pub(super) fn variables(flags: &Command) -> Result<Vec<Entry>, Problem> {
+    let set = names_of(flags).filter_map(|name| {
+        let origin = format!("STRIDE_{}", variable_name(name));
+        let value = variable(&origin).filter(|value| !value.is_empty())?;
+        Some((name, origin, value))
+    });
+    let entries = set.map(|(name, origin, value)| {
+        let text = OsString::from_vec(value).into_string();
+        let text = text.map_err(|_| wrong(format!("{origin} is not UTF-8")))?;
+        let values = match name {
+            "rate" => text.split(',').map(|rate| rate.trim().to_owned()).collect(),
+            "class" => text.lines().map(str::to_owned).collect(),
+            _ => vec![text],
+        };
+        Ok(Entry {
+            name: name.to_owned(),
+            values,
+            origin,
+        })
+    });
+    entries.collect()
+}
+
+/// Warns of variables whose names differ by one letter from those of settings. Other variables with the prefix may be
+/// anyone's.
+pub(super) fn misspelt(flags: &Command) -> Vec<String> {
+    let known: Vec<String> = names_of(flags).chain(["db"]).map(variable_name).collect();
+    let unknown = names("STRIDE_").into_iter();
+    unknown
+        .filter(|name| !known.contains(name))
+        .filter_map(|name| {
+            let near = |known: &&String| strsim::damerau_levenshtein(&name, known) == 1;
+            let similar = known.iter().find(near)?;
+            let name = escaped(name.as_bytes());
+            Some(format!(
+                "STRIDE_{name} is ignored; did you mean STRIDE_{similar}?"
+            ))
+        })
+        .collect()
+}
+
+/// Reads the user's file, if there is one: a line for each setting.
+pub(super) fn file(flags: &Command) -> Result<Vec<Entry>, Problem> {
+    let Some(path) = config_folder().map(|folder| folder.join("stride.toml")) else {
+        return Ok(Vec::new());
+    };
+    let shown = FileName::from(path.as_path());
+    let text = match named_text(&path, LARGEST) {
+        Ok(text) => text,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(wrong(format!("cannot read {shown}: {error}"))),
+    };
+    let at = |offset: usize| {
+        let line = 1 + text[..offset.min(text.len())].matches('\n').count();
+        format!("{shown}, line {line}")
+    };
+    let table = DeTable::parse(&text).map_err(|error| {
+        let place = at(error.span().map_or(0, |span| span.start));
+        let reason = escaped(error.message().as_bytes());
+        wrong(format!("{place}: {reason}"))
+    })?;
+    let entries = table.get_ref().iter().map(|(key, value)| {
+        let (name, origin) = (key.get_ref().as_ref(), at(key.span().start));
+        if names_of(flags).all(|known| known != name) {
+            return Err(unknown(&origin, name, flags));
+        }
+        let Some(values) = texts(value.get_ref()) else {
+            return Err(wrong(format!(
+                "{origin}: {name} is neither a value nor a list of values"
+            )));
+        };
+        Ok(Entry {
+            name: name.to_owned(),
+            values,
+            origin,
+        })
+    });
+    entries.collect()
+}
+
+/// Refuses a name. Requests and permissions are no settings: each command is given its own.
+fn unknown(origin: &str, name: &str, flags: &Command) -> Problem {
+    let near = names_of(flags).min_by_key(|known| strsim::damerau_levenshtein(name, known));
+    let near = near.filter(|known| strsim::damerau_levenshtein(name, known) <= 2);
+    let hint = match near {
+        Some(near) => format!("write {near}"),
+        None => {
+            let known: Vec<&str> = names_of(flags).collect();
+            format!("the settings are {}", known.join(", "))
+        }
+    };
+    let name = escaped(name.as_bytes());
+    Problem::usage(format!("{origin}: there is no setting `{name}`"))
+        .note("nothing was changed")
+        .hint(hint)
+}
+
+fn texts(value: &DeValue<'_>) -> Option<Vec<String>> {
+    match value {
+        DeValue::Array(values) => values.iter().map(|value| text(value.get_ref())).collect(),
+        value => Some(vec![text(value)?]),
+    }
+}
+
+fn text(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Datetime(moment) => Some(moment.to_string()),
+        DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
