@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use strsim::levenshtein;
+
 /// What a table says of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
@@ -135,8 +137,8 @@ impl FromStr for Columns {
                 .find(|column| column.as_str() == word);
             let Some(column) = known else {
                 let perhaps = Column::ALL.map(Column::as_str).into_iter();
-                let perhaps = perhaps.min_by_key(|name| distance(name, word));
-                return Err(match perhaps.filter(|name| distance(name, word) <= 2) {
+                let perhaps = perhaps.min_by_key(|name| levenshtein(name, word));
+                return Err(match perhaps.filter(|name| levenshtein(name, word) <= 2) {
                     Some(name) => format!(
                         "there is no column `{word}`; perhaps `{name}` is meant: write some of {}",
                         all()
@@ -151,22 +153,6 @@ impl FromStr for Columns {
         }
         Ok(Self(columns))
     }
-}
-
-/// How many letters have to be put in, left out or changed to come from one word to another (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut before = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let changed = before + usize::from(a != *b);
-            before = row[j + 1];
-            row[j + 1] = changed.min(before + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
@@ -193,14 +179,6 @@ mod tests {
         ] {
             let told = wrong.parse::<Columns>().unwrap_err();
             assert!(told.contains(says), "{wrong}: {told}");
-        }
-    }
-
-    #[test]
-    fn the_distance_of_words() {
-        for (one, other, expected) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3)] {
-            assert_eq!(distance(one, other), expected);
-            assert_eq!(distance(other, one), expected);
         }
     }
 }
