@@ -4,8 +4,8 @@
 use std::error::Error;
 use std::io;
 use std::net::ToSocketAddrs;
-use std::time::{Duration, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
@@ -252,13 +252,16 @@ fn names(presented: &[String]) -> String {
 }
 
 fn utc(seconds: u64) -> String {
-    let time = UNIX_EPOCH + Duration::from_secs(seconds);
-    let text = humantime::format_rfc3339_seconds(time).to_string();
-    text.replace('T', " ").replace('Z', " UTC")
+    let moment = i64::try_from(seconds).ok();
+    let moment = moment.and_then(|moment| Timestamp::from_second(moment).ok());
+    let moment = moment.unwrap_or(Timestamp::MAX);
+    moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rustls::pki_types::UnixTime;
 
     use super::*;

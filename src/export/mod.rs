@@ -13,8 +13,8 @@ mod rows;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 pub use column::{Column, Columns};
@@ -231,13 +231,9 @@ fn write_failed(source: io::Error) -> ExportError {
     }
 }
 
-/// The last millisecond of the year 9999, after which RFC 3339 has no more years.
-const LATEST: u64 = 253_402_300_799_999;
-
-/// A moment as RFC 3339 has it, in UTC: `2026-01-31T23:59:59.125Z`. Takes milliseconds since 1970; what is before that, or
-/// after the year 9999, is the nearest moment within.
+/// Formats a moment in UTC as RFC 3339 has it: `2026-01-31T23:59:59.125Z`. Takes milliseconds since 1970; a moment before
+/// that, or after the year 9999, becomes the nearest within.
 pub fn timestamp(milliseconds: i64) -> String {
-    let since = u64::try_from(milliseconds).unwrap_or(0).min(LATEST);
-    let since = Duration::from_millis(since);
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+    let moment = Timestamp::from_millisecond(milliseconds.max(0)).unwrap_or(Timestamp::MAX);
+    format!("{moment:.3}")
 }
