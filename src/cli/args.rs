@@ -11,9 +11,10 @@ use stride::export::Format;
 use stride::job::Class;
 use stride::limits::Rate;
 use stride::settings::Expect;
+use stride::store::Filter;
 
 use super::choosing::Choosing;
-use super::failures::{Failures, parse_cause};
+use super::failures::Failures;
 use super::help::{Completions, Man};
 use super::judging::Answers;
 use super::report::ReportArgs;
@@ -257,23 +258,43 @@ pub(crate) struct Resume {
     pub(crate) outputs: Outputs,
 }
 
+/// Which failures are meant, beside their classes.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Retry {
-    /// Only failures of this class; a rule such as status=409:transient puts answers into another class
-    #[arg(long, value_name = "CLASS", value_parser = parse_class)]
-    pub(crate) class: Vec<ClassOrRule>,
+pub(crate) struct FailureFilter {
     /// Only failures with this HTTP status
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
-    pub(crate) status: Vec<u16>,
+    status: Vec<u16>,
     /// Only failures with this text in the file's name, the message or the answer
     #[arg(long = "match", value_name = "TEXT")]
-    pub(crate) text: Option<String>,
+    text: Option<String>,
     /// Only failures with this cause, as `stride failures` names it
     #[arg(long, value_name = "ID", value_parser = parse_cause)]
-    pub(crate) cause: Vec<String>,
+    cause: Vec<String>,
     /// The held files instead of the failed ones
     #[arg(long)]
     pub(crate) held: bool,
+}
+
+impl FailureFilter {
+    /// Returns the filter for failures of these classes.
+    pub(crate) fn with_classes(&self, classes: Vec<Class>) -> Filter {
+        Filter {
+            classes,
+            statuses: self.status.clone(),
+            text: self.text.clone(),
+            causes: self.cause.clone(),
+            held: self.held,
+        }
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Retry {
+    /// Only failures of this class; a rule such as status=409:transient puts answers into another class
+    #[arg(long, value_name = "CLASS", value_parser = parse_class_or_rule)]
+    pub(crate) class: Vec<ClassOrRule>,
+    #[command(flatten)]
+    pub(crate) filter: FailureFilter,
     /// Make them pending, and do not call them now
     #[arg(long)]
     pub(crate) queue_only: bool,
@@ -396,26 +417,38 @@ pub(crate) enum ClassOrRule {
     Rule(ClassRule),
 }
 
-pub(crate) fn parse_status(word: &str) -> Result<u16, String> {
+fn parse_status(word: &str) -> Result<u16, String> {
     let number = word.parse().ok();
     number
         .filter(|status| (100..=999).contains(status))
         .ok_or_else(|| format!("`{word}` is not an HTTP status, such as 404"))
 }
 
-fn parse_class(word: &str) -> Result<ClassOrRule, String> {
-    if word.contains(':') {
-        return word.parse().map(ClassOrRule::Rule);
+/// Reads a cause's id ([`stride::job::CauseKey::id`]).
+fn parse_cause(word: &str) -> Result<String, String> {
+    match word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(word.to_ascii_lowercase()),
+        false => Err(format!(
+            "`{word}` is no cause: they have eight digits, and `stride failures` shows them"
+        )),
     }
-    Class::from_word(word)
-        .map(ClassOrRule::Class)
-        .ok_or_else(|| {
-            let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
-            format!(
-                "there is no class `{word}`; the classes are {}",
-                words.join(", ")
-            )
-        })
+}
+
+fn parse_class_or_rule(word: &str) -> Result<ClassOrRule, String> {
+    match word.contains(':') {
+        true => word.parse().map(ClassOrRule::Rule),
+        false => parse_class(word).map(ClassOrRule::Class),
+    }
+}
+
+pub(crate) fn parse_class(word: &str) -> Result<Class, String> {
+    Class::from_word(word).ok_or_else(|| {
+        let words = Class::ALL.map(Class::as_str);
+        format!(
+            "there is no class `{word}`; the classes are {}",
+            words.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use stride::export::timestamp;
 use stride::job::{CauseKey, Class, JobState};
 use stride::store::{Cause, Filter, Reader, Record, StoreError};
 
-use super::args::parse_status;
+use super::args::{FailureFilter, parse_class};
 use super::error::{Problem, command};
 use super::exit;
 use super::look::printed;
@@ -25,64 +25,15 @@ pub(crate) struct Failures {
     /// Only the names, each followed by a NUL byte, as `xargs -0` reads them
     #[arg(short = '0', long)]
     pub(crate) null: bool,
-    #[command(flatten)]
-    pub(crate) chosen: Chosen,
-}
-
-/// Which failures are listed.
-#[derive(Debug, Default, ClapArgs)]
-#[command(next_help_heading = "Only some; with --json or -0")]
-pub(crate) struct Chosen {
     /// Only failures of this class
-    #[arg(long, value_name = "CLASS", value_parser = parse_class)]
+    #[arg(long, value_name = "CLASS", value_parser = parse_class, help_heading = CHOSEN)]
     class: Vec<Class>,
-    /// Only failures with this HTTP status
-    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
-    status: Vec<u16>,
-    /// Only failures with this text in the file's name, the message or the answer
-    #[arg(long = "match", value_name = "TEXT")]
-    text: Option<String>,
-    /// Only failures with this cause, as `stride failures` names it
-    #[arg(long, value_name = "ID", value_parser = parse_cause)]
-    cause: Vec<String>,
-    /// Only held files; otherwise, where any of these options is given, only failed ones
-    #[arg(long)]
-    held: bool,
+    #[command(flatten, next_help_heading = CHOSEN)]
+    filter: FailureFilter,
 }
 
-impl Chosen {
-    /// None where all are.
-    fn filter(&self) -> Option<Filter> {
-        let filter = Filter {
-            classes: self.class.clone(),
-            statuses: self.status.clone(),
-            text: self.text.clone(),
-            causes: self.cause.clone(),
-            held: self.held,
-        };
-        (filter != Filter::default()).then_some(filter)
-    }
-}
-
-fn parse_class(word: &str) -> Result<Class, String> {
-    Class::from_word(word).ok_or_else(|| {
-        let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
-        format!(
-            "there is no class `{word}`; the classes are {}",
-            words.join(", ")
-        )
-    })
-}
-
-/// A cause's id ([`CauseKey::id`]).
-pub(crate) fn parse_cause(word: &str) -> Result<String, String> {
-    match word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        true => Ok(word.to_ascii_lowercase()),
-        false => Err(format!(
-            "`{word}` is no cause: they have eight digits, and `stride failures` shows them"
-        )),
-    }
-}
+/// The heading of flags that choose failures.
+const CHOSEN: &str = "Only some; with --json or -0";
 
 #[derive(Serialize)]
 struct FailureJson<'r> {
@@ -104,8 +55,8 @@ struct FailureJson<'r> {
 
 pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
-    let filter = args.chosen.filter();
-    let filter = filter.as_ref();
+    let filter = args.filter.with_classes(args.class.clone());
+    let filter = Some(&filter).filter(|filter| **filter != Filter::default());
     let mut out = data();
     if args.null {
         return print_each(&reader, filter, |record| {

@@ -10,7 +10,7 @@ use stride::event::Ending;
 use stride::input::{self, Skipped, Source};
 use stride::job::{FileName, escaped};
 use stride::settings::{Call, Request, Settings};
-use stride::store::{Filter, Lock, NewRun, Reader, Store, change_settings, note_artifact};
+use stride::store::{Lock, NewRun, Reader, Store, change_settings, note_artifact};
 
 use super::args::settings::{LimitArgs, SettingsArgs};
 use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Retry, Run};
@@ -245,15 +245,9 @@ pub(crate) fn retry(
             terminal,
         )?),
     };
-    let filter = Filter {
-        classes,
-        statuses: args.status.clone(),
-        text: args.text.clone(),
-        causes: args.cause.clone(),
-        held: args.held,
-    };
+    let filter = args.filter.with_classes(classes);
     let moved = store.requeue(&filter)?;
-    let word = if args.held { "held" } else { "failed" };
+    let word = if filter.held { "held" } else { "failed" };
     terminal.say(&format!(
         "{} pending again",
         counted(moved, &format!("{word} file"))
