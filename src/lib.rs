@@ -56,6 +56,7 @@ pub mod job;
 pub mod jq;
 pub mod judge;
 pub mod limits;
+pub mod paths;
 pub mod recheck;
 pub mod report;
 pub mod retry;

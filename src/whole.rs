@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::job::FileName;
+use crate::paths;
 
 /// Why a file was not written.
 #[derive(Debug)]
@@ -88,15 +89,10 @@ impl<'p> Place<'p> {
             named,
             target: PathBuf::new(),
         };
-        let name = named
-            .file_name()
-            .ok_or_else(|| place.refused("it has no name"))?;
-        let folder = match named.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let folder = fs::canonicalize(folder).map_err(|error| place.failed(error))?;
-        place.target = fs::canonicalize(named).unwrap_or_else(|_| folder.join(name));
+        if named.file_name().is_none() {
+            return Err(place.refused("it has no name"));
+        }
+        place.target = paths::resolve(named).map_err(|error| place.failed(error))?;
         match is_of_run(&place.target, database) {
             true => Err(place.refused("it belongs to the run's database")),
             false => Ok(place),

@@ -133,13 +133,7 @@ fn takes_lines(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A file's path with links resolved, whether or not it is there yet.
+/// Resolves a path, whether or not there is a file.
 pub(crate) fn resolved(path: &Path) -> Option<PathBuf> {
-    path.canonicalize().ok().or_else(|| {
-        let folder = path
-            .parent()
-            .filter(|folder| *folder != Path::new(""))
-            .unwrap_or(Path::new("."));
-        Some(folder.canonicalize().ok()?.join(path.file_name()?))
-    })
+    stride::paths::resolve(path).ok()
 }

@@ -18,6 +18,7 @@ use thiserror::Error;
 pub use table::RowFault;
 
 use crate::job::FileName;
+use crate::paths;
 use table::LONGEST;
 
 /// What cannot be read as a list.
@@ -240,8 +241,7 @@ impl<'a, E: From<InputError>> Reader<'a, E> {
         };
         let named = self.own.iter().filter(|(own, _)| *own == name);
         named.into_iter().any(|(_, own)| {
-            let folder = path.parent().filter(|folder| *folder != Path::new(""));
-            let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+            let folder = fs::canonicalize(paths::folder_of(path));
             folder.is_ok_and(|folder| Some(folder.as_path()) == *own)
         })
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Result;
 use super::{StoreError, now};
+use crate::paths;
 
 /// The lock on a database, held as long as this lives.
 #[derive(Debug)]
@@ -185,23 +186,12 @@ impl Lock {
     }
 }
 
-/// The database's path with links resolved; where there is no file yet, its folder's.
+/// Resolves the database's path, whether or not there is a file.
 pub(super) fn resolve(database: &Path) -> Result<PathBuf> {
-    if let Ok(resolved) = fs::canonicalize(database) {
-        return Ok(resolved);
-    }
-    let unusable = |source: std::io::Error| StoreError::Unusable {
+    paths::resolve(database).map_err(|source| StoreError::Unusable {
         path: database.to_owned(),
         source: source.into(),
-    };
-    let name = database
-        .file_name()
-        .ok_or_else(|| unusable(std::io::ErrorKind::InvalidFilename.into()))?;
-    let folder = match database.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    Ok(fs::canonicalize(folder).map_err(unusable)?.join(name))
+    })
 }
 
 fn lock_file(database: &Path) -> PathBuf {

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::caller::body::unsendable;
 use crate::caller::source::Source;
 use crate::job::{Job, Outcome};
+use crate::paths::folder_of;
 
 /// What a job can fill in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +88,7 @@ impl Field {
             Self::Name => part(path.file_name()),
             Self::Stem => part(path.file_stem()),
             Self::Ext => part(path.extension()),
-            Self::Dir => match path.parent() {
-                Some(folder) if folder != Path::new("") => folder.as_os_str().as_bytes().into(),
-                _ => b"."[..].into(),
-            },
+            Self::Dir => folder_of(path).as_os_str().as_bytes().into(),
             Self::Index => job.position.0.to_string().into_bytes().into(),
             Self::Size => source.size()?.to_string().into_bytes().into(),
             Self::Mime => media_type(path).as_bytes().into(),

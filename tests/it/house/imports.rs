@@ -7,9 +7,10 @@ use super::circles::circles;
 use super::edges::{Named, read};
 
 /// Modules that each layer may import, besides its own. A file belongs to the longest name that its module path begins with.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("job", &[]),
     ("bounded", &[]),
+    ("paths", &[]),
     ("jq", &["job"]),
     ("class", &["job"]),
     ("curl", &[]),
@@ -21,22 +22,25 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("event", &["governor", "job", "settings"]),
     // Words only.
     ("guide", &[]),
-    ("input", &["job"]),
+    ("input", &["job", "paths"]),
     (
         "store",
         &[
-            "choice", "event", "governor", "job", "limits", "retry", "settings",
+            "choice", "event", "governor", "job", "limits", "paths", "retry", "settings",
         ],
     ),
     ("judge", &["class", "job", "jq", "settings"]),
-    ("caller", &["bounded", "class", "job", "judge", "settings"]),
+    (
+        "caller",
+        &["bounded", "class", "job", "judge", "paths", "settings"],
+    ),
     (
         "engine",
         &[
             "caller", "event", "governor", "job", "limits", "retry", "settings", "store",
         ],
     ),
-    ("whole", &["job"]),
+    ("whole", &["job", "paths"]),
     (
         "export",
         &[
