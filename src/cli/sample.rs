@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use stride::job::{FileName, JobState, escaped};
+use stride::job::{FileName, JobState, shortened};
 use stride::store::Reader;
 
 use super::error::{Problem, command};
@@ -33,11 +33,13 @@ pub(crate) fn tell(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result
             Some(result) => text(result.body.in_memory().unwrap_or_default()),
             None => record.message.as_deref().unwrap_or_default().to_owned(),
         };
+        let said: Vec<&str> = said.split_whitespace().collect();
+        let said = said.join(" ");
         times.extend(record.took.filter(|_| record.state == JobState::Done));
         lines.push(format!(
             "{name}\t{}\t{status}\t{took}\t{}",
             record.state.as_str(),
-            shortened(&said)
+            shortened(said.as_bytes(), SHOWN)
         ));
     }
     let mut out = data();
@@ -68,13 +70,4 @@ fn text(body: &[u8]) -> String {
         Ok(text) => text.to_owned(),
         Err(_) => format!("({} bytes that are not text)", body.len()),
     }
-}
-
-/// The beginning, in one line.
-fn shortened(text: &str) -> String {
-    let line: Vec<&str> = text.split_whitespace().collect();
-    let line = line.join(" ");
-    let shown: String = line.chars().take(SHOWN).collect();
-    let more = if shown.len() < line.len() { "…" } else { "" };
-    format!("{}{more}", escaped(shown.as_bytes()))
 }

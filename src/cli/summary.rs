@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use stride::event::Counts;
-use stride::job::{FileName, JobState, escaped, said};
+use stride::job::{FileName, JobState, said, shortened};
 use stride::settings::show_duration;
 use stride::store::{Cause, Reader};
 
@@ -157,11 +157,7 @@ pub(crate) fn told(cause: &Cause) -> Vec<String> {
     lines
 }
 
-/// Text from outside, safe to show and not too long.
+/// Escapes and shortens a text from outside.
 pub(crate) fn short(text: &[u8]) -> String {
-    let text = escaped(text);
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    shortened(text, SHOWN)
 }

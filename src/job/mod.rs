@@ -34,7 +34,7 @@ pub use columns::Columns;
 pub use ending::ending;
 pub use hint::{Hint, Policy};
 pub use media::{check_json, check_text, is_json, json_text, nesting};
-pub use name::{FileName, escaped};
+pub use name::{FileName, escaped, shortened};
 
 /// A job in the store. It says nothing about the job's place in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

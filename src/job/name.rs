@@ -99,6 +99,15 @@ pub fn escaped(bytes: &[u8]) -> String {
     out
 }
 
+/// Escapes a text, and cuts it after so many characters.
+pub fn shortened(text: &[u8], most: usize) -> String {
+    let text = escaped(text);
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 /// Noncharacters between letters, which programs may use as marks of their own.
 fn is_left_to_programs(c: char) -> bool {
     matches!(c, '\u{fdd0}'..='\u{fdef}')

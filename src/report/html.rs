@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::job::{FileName, escaped};
+use crate::job::{FileName, escaped, shortened};
 
 /// A piece of a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,11 +88,7 @@ impl Text {
 
     /// At most so many characters of it.
     pub(super) fn clipped(text: impl AsRef<[u8]>, most: usize) -> Self {
-        let text = escaped(text.as_ref());
-        match text.char_indices().nth(most) {
-            Some((end, _)) => Self::from_safe(&format!("{}…", &text[..end])),
-            None => Self::from_safe(&text),
-        }
+        Self::from_safe(&shortened(text.as_ref(), most))
     }
 
     /// A file's name: of a long one the beginning and, for it tells more, the end.
