@@ -1,4 +1,7 @@
 //! `.netrc`, as curl reads it: `machine HOST login NAME password WORD`, and `default` for all other hosts.
+//!
+//! No crate reads it so. `rust-netrc` takes the last of a host's entries where curl takes the first, compares hosts by case,
+//! and refuses the whole file for one unknown word. `netrc` is unmaintained.
 
 /// The name and the password for a host. `macdef` definitions, which end with an empty line, are passed over.
 pub(crate) fn find(text: &str, host: &str) -> Option<(String, String)> {
