@@ -7,29 +7,37 @@
 //!
 //! ```
 //! use stride::export::{Format, Selection};
-//! use stride::job::{Answer, Class, Failure};
-//! use stride::settings::Settings;
+//! use stride::job::Answer;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let at = |name: &str| folder.path().join(name);
 //! # std::fs::write(at("a.txt"), "good")?;
 //! # std::fs::write(at("b.txt"), "so so")?;
-//! let mut run = stride::Run::open(at("stride.db"), "count words, version 1")?;
-//! run.add([at("a.txt"), at("b.txt")])?;
+//! let mut run = stride::Run::builder(at("stride.db"))
+//!     .workload("count words v1")
+//!     .threads(8)
+//!     .retries(0)
+//!     .open()?;
+//! run.add([at("a.txt"), at("b.txt"), at("missing.txt")])?;
 //!
-//! let settings = Settings { threads: 2.into(), ..Settings::default() };
-//! let outline = run.process(&settings, |job| {
-//!     // This is your `api_call(file)`.
-//!     let text = std::fs::read_to_string(&job.file)
-//!         .map_err(|error| Failure::new(Class::Input, "unreadable", error.to_string()))?;
-//!     Ok(Answer::json(format!("{{\"words\":{}}}", text.split_whitespace().count())))
+//! let outline = run.process(|job| {
+//!     // This is your `api_call(file)`. An error that `?` returns is tried again later.
+//!     let text = std::fs::read_to_string(&job.file)?;
+//!     Answer::json(&text.split_whitespace().count())
 //! })?;
-//! assert_eq!(outline.counts.done, 2);
+//! assert_eq!((outline.counts.done, outline.counts.failed), (2, 1));
 //!
-//! run.export(Format::Json, Selection::Whole, at("api_call_results.json"))?;
+//! for done in run.results()? {
+//!     let done = done?;
+//!     println!("{}: {:?}", done.path, done.answer);
+//! }
+//! for failed in run.failures()? {
+//!     println!("{:?}", failed?);
+//! }
+//! run.export(Format::Json, Selection::Partial, at("api_call_results.json"))?;
 //! # let exported = std::fs::read_to_string(at("api_call_results.json"))?;
-//! # assert!(exported.contains("b.txt\": {\"words\":2}"), "{exported}");
+//! # assert!(exported.contains("b.txt\": 2"), "{exported}");
 //! # Ok(())
 //! # }
 //! ```
@@ -39,7 +47,6 @@
 //! over every [`event::Event`]. The library prints nothing, reads no environment variables and installs no
 //! signal handlers.
 //!
-#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod bounded;
 pub mod caller;
@@ -65,4 +72,4 @@ pub mod settings;
 pub mod store;
 mod whole;
 
-pub use run::{Error, Run};
+pub use run::{Builder, Done, Entries, Error, Failed, Run};

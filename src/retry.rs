@@ -285,7 +285,7 @@ mod tests {
                 }
             )
         );
-        let done = Outcome::Succeeded(Answer::json("1"));
+        let done = Outcome::Succeeded(Answer::json_text("1"));
         assert_eq!(POLICY.after(Record::default(), &done, 0.0).0, Next::Done);
     }
 

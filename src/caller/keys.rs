@@ -334,7 +334,7 @@ mod tests {
     fn good() -> Outcome {
         Outcome::Succeeded(Answer {
             status: Some(200),
-            ..Answer::json("1")
+            ..Answer::json_text("1")
         })
     }
 

@@ -18,6 +18,7 @@ mod message;
 mod network;
 mod outputs;
 mod preview;
+mod program;
 mod progress;
 mod reading;
 mod redirect;
@@ -39,6 +40,7 @@ pub use error::PlanError;
 pub use http::{AsyncHttpCaller, HttpCaller, HttpPlan, Means};
 pub use network::Network;
 pub use preview::{Preview, Seen};
+pub use program::{AsyncFnCaller, FnCaller};
 pub use reference::{Lookup, Reference};
 pub use template::{Braces, Template, TemplateError};
 
@@ -46,7 +48,7 @@ use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::job::{Answer, Attempt, Class, Failure, Job, Outcome, check_json, is_json};
+use crate::job::{Attempt, Job, Outcome};
 
 /// Makes the calls of one chunk thread.
 pub trait Caller: Send {
@@ -113,30 +115,5 @@ impl Cancel {
     /// Resolves when it is cancelled.
     pub async fn cancelled(&self) {
         self.0.cancelled().await;
-    }
-}
-
-/// A caller made of a function: an `Ok` is the job's result, an `Err` is a definite failure, which is retried
-/// where its class is [`Class::Transient`].
-#[derive(Debug, Clone)]
-pub struct FnCaller<F>(pub F);
-
-impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
-    fn call(&mut self, job: &Job, _: &Attempt, _: &Cancel) -> Outcome {
-        match (self.0)(job) {
-            Ok(answer) if answer.media_type.as_deref().is_some_and(is_json) => {
-                match check_json(&answer.body) {
-                    Ok(Ok(())) => Outcome::Succeeded(answer),
-                    Ok(Err(error)) => Outcome::Failed(Failure::new(
-                        Class::BadResponse,
-                        "not_json",
-                        format!("the answer says it is JSON and is not: {error}"),
-                    )),
-                    Err(error) => Outcome::InDoubt(Failure::unkept(&error)),
-                }
-            }
-            Ok(answer) => Outcome::Succeeded(answer),
-            Err(failure) => Outcome::Failed(failure),
-        }
     }
 }

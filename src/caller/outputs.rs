@@ -213,7 +213,7 @@ mod tests {
     fn answer(media_type: &str) -> Answer {
         Answer {
             media_type: Some(media_type.to_owned()),
-            ..Answer::json("answer")
+            ..Answer::json_text("answer")
         }
     }
 

@@ -293,8 +293,21 @@ pub struct Refused {
 }
 
 impl Answer {
-    /// An answer that is JSON text, as a closure would return it.
-    pub fn json(text: impl Into<String>) -> Self {
+    /// Makes an answer of a value, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// The value is not representable in JSON, such as a map whose keys are no text.
+    pub fn json(value: &impl Serialize) -> Result<Self, Failure> {
+        let text = serde_json::to_string(value).map_err(|error| {
+            let message = format!("the result is not representable in JSON: {error}");
+            Failure::new(Class::BadResponse, "not_json", message)
+        })?;
+        Ok(Self::json_text(text))
+    }
+
+    /// Makes an answer of a text that is JSON already.
+    pub fn json_text(text: impl Into<String>) -> Self {
         Self {
             status: None,
             media_type: Some("application/json".to_owned()),
@@ -304,11 +317,11 @@ impl Answer {
         }
     }
 
-    /// An answer that is plain text.
+    /// Makes an answer of plain text.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             media_type: Some("text/plain; charset=utf-8".to_owned()),
-            ..Self::json(text)
+            ..Self::json_text(text)
         }
     }
 }
@@ -345,6 +358,29 @@ impl Failure {
         Self::new(Class::Local, "unkept", message)
     }
 
+    /// Makes a failure that may pass by itself: the file is called again, as often as the settings say.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::new(Class::Transient, "error", message)
+    }
+
+    /// Makes a failure that would come again: the file fails at once.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self::new(Class::Rejected, "error", message)
+    }
+
+    /// Makes a refusal for which every call waits: as long as the service asks, or for a moment that grows. It is not
+    /// counted against the file.
+    pub fn throttled(message: impl Into<String>, wait: Option<Duration>) -> Self {
+        let hint = Hint {
+            reset: wait,
+            ..Hint::default()
+        };
+        Self {
+            hint: Some(Box::new(hint)),
+            ..Self::new(Class::Throttled, "throttled", message)
+        }
+    }
+
     /// A failure without an answer.
     pub fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -356,6 +392,19 @@ impl Failure {
             answer: None,
             hint: None,
         }
+    }
+}
+
+/// Makes a transient failure of any error, with its causes, so that a closure may use `?`.
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let _ = write!(message, ": {cause}");
+            source = cause.source();
+        }
+        Self::transient(message)
     }
 }
 

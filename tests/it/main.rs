@@ -16,6 +16,7 @@ mod faults;
 mod governor;
 mod house;
 mod http;
+mod library;
 mod limits;
 mod model;
 mod store;

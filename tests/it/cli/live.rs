@@ -168,8 +168,6 @@ fn whoever_watches_is_gone_at_a_signal() {
 #[test]
 fn row_132_set_changes_nothing_else_of_a_programs_run() {
     let place = Place::new();
-    let mut run = Run::open(place.at("stride.db"), "a test").unwrap();
-    run.add(["bystander.txt"]).unwrap();
     let own = Settings {
         threads: Threads::Fixed(1),
         retries: 0,
@@ -177,8 +175,13 @@ fn row_132_set_changes_nothing_else_of_a_programs_run() {
         max_outage: Duration::from_secs(1_234),
         ..Settings::default()
     };
-    let well = |_: &Job| Ok(Answer::json("1"));
-    run.process(&own, well).unwrap();
+    let mut run = Run::builder(place.at("stride.db"))
+        .workload("a test")
+        .settings(own.clone())
+        .open()
+        .unwrap();
+    run.add(["bystander.txt"]).unwrap();
+    run.process(|_| Ok(Answer::json_text("1"))).unwrap();
     let bystander = place.bystander();
     run.add(["a", "b", "c"]).unwrap();
     let (gate, (calling, called)) = (Gate::default(), channel());
@@ -187,7 +190,7 @@ fn row_132_set_changes_nothing_else_of_a_programs_run() {
         let _ = calling.send(());
         wait.wait();
         match job.path.as_bytes() {
-            b"a" => Ok(Answer::json("1")),
+            b"a" => Ok(Answer::json_text("1")),
             _ => Err(Failure::new(Class::Transient, "tried", "once is enough")),
         }
     };
@@ -211,7 +214,7 @@ fn row_132_set_changes_nothing_else_of_a_programs_run() {
                 let _ = changing.send(());
             }
         };
-        run.process_with(&own, &mut make, &Stop::new(), &mut on_event)
+        run.process_callers(&mut make, &Stop::new(), &mut on_event)
     });
     let counts = outline.unwrap().counts;
     assert_eq!((counts.done, counts.failed, counts.attempts), (2, 2, 4));

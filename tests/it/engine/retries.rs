@@ -174,7 +174,7 @@ fn a_function_is_a_caller() {
     let caller = FnCaller(|job: &stride::job::Job| match name(job).as_str() {
         "bad" => Err(Failure::new(Class::Rejected, "because", "no good")),
         "text" => Ok(Answer::text("plain")),
-        name => Ok(Answer::json(format!(
+        name => Ok(Answer::json_text(format!(
             "{{\"size\": {}, \"name\": \"{name}\"}}",
             std::fs::read(&job.file).unwrap().len()
         ))),

@@ -109,7 +109,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
         Outcome::Succeeded(Answer {
             status: Some(201),
             headers: Some(r#"{"x-b":"2"}"#.to_owned()),
-            ..Answer::json("\"x\"")
+            ..Answer::json_text("\"x\"")
         }),
     );
     settle("was x", refused(b"<html>"));

@@ -186,7 +186,7 @@ fn a_result_is_text_where_it_says_so_and_a_blob_elsewhere() {
     for (name, (media_type, _)) in names.iter().zip(kinds) {
         let answer = Outcome::Succeeded(Answer {
             media_type: media_type.map(str::to_owned),
-            ..Answer::json("[1]")
+            ..Answer::json_text("[1]")
         });
         attempt(&mut store, fixture.id(name.clone()), answer);
     }

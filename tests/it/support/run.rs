@@ -75,7 +75,7 @@ impl Fixture {
         store.start(1, &POLICY).unwrap();
         let bystander = fixture.id(BYSTANDER);
         let claim = claim(&mut store, bystander);
-        let answer = Outcome::Succeeded(Answer::json(r#"{"by": "stander"}"#));
+        let answer = Outcome::Succeeded(Answer::json_text(r#"{"by": "stander"}"#));
         settle(&mut store, &settlement(&claim, answer)).unwrap();
         store.finish(&Ending::Finished).unwrap();
         store.close().unwrap();
@@ -324,7 +324,7 @@ pub(crate) fn attempt(store: &mut Store, job: JobId, outcome: Outcome) -> JobSta
 }
 
 pub(crate) fn succeeded(json: &str) -> Outcome {
-    Outcome::Succeeded(Answer::json(json))
+    Outcome::Succeeded(Answer::json_text(json))
 }
 
 pub(crate) fn failed(class: Class, status: Option<u16>, message: &str) -> Outcome {

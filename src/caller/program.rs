@@ -1,0 +1,75 @@
+//! Callers made of a program's own functions.
+
+use super::{AsyncCaller, Caller, Calling, Cancel};
+use crate::job::{Answer, Attempt, Class, Failure, Job, Outcome, Refused, check_json, is_json};
+
+/// A caller made of a function. An `Ok` is the job's result. An `Err` is a definite failure, retried where its class
+/// is [`Class::Transient`]; one of [`Class::Throttled`] holds all calls up.
+#[derive(Debug, Clone)]
+pub struct FnCaller<F>(pub F);
+
+impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
+    fn call(&mut self, job: &Job, _: &Attempt, _: &Cancel) -> Outcome {
+        outcome((self.0)(job))
+    }
+}
+
+/// A caller made of a function that returns a future of tokio. The future never leaves its thread, and must not block it.
+#[derive(Debug, Clone)]
+pub struct AsyncFnCaller<F>(pub F);
+
+impl<F, C> AsyncCaller for AsyncFnCaller<F>
+where
+    F: FnMut(Job) -> C + Send,
+    C: Future<Output = Result<Answer, Failure>> + 'static,
+{
+    fn call<'c>(&'c mut self, job: &'c Job, _: &'c Attempt, cancel: &'c Cancel) -> Calling<'c> {
+        let call = (self.0)(job.clone());
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                returned = call => outcome(returned),
+                () = cancel.cancelled() => Outcome::InDoubt(Failure::new(
+                    Class::Transient,
+                    "stopped",
+                    "stopped before the call returned",
+                )),
+            }
+        })
+    }
+}
+
+fn outcome(returned: Result<Answer, Failure>) -> Outcome {
+    let answer = match returned {
+        Ok(answer) => answer,
+        Err(failure) if failure.class == Class::Throttled => {
+            let wait = failure.hint.as_deref().and_then(|hint| hint.reset);
+            return Outcome::Throttled { failure, wait };
+        }
+        Err(failure) => return Outcome::Failed(failure),
+    };
+    if !answer.media_type.as_deref().is_some_and(is_json) {
+        return Outcome::Succeeded(answer);
+    }
+    match check_json(&answer.body) {
+        Ok(Ok(())) => Outcome::Succeeded(answer),
+        Ok(Err(error)) => {
+            let message = format!("the answer says it is JSON and is not: {error}");
+            let Answer {
+                media_type,
+                headers,
+                body,
+                ..
+            } = answer;
+            Outcome::Failed(Failure {
+                answer: Some(Box::new(Refused {
+                    media_type,
+                    headers,
+                    body,
+                })),
+                ..Failure::new(Class::BadResponse, "not_json", message)
+            })
+        }
+        Err(error) => Outcome::InDoubt(Failure::unkept(&error)),
+    }
+}

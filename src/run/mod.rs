@@ -1,0 +1,172 @@
+//! A run whose calls a program makes itself.
+
+mod builder;
+mod error;
+mod results;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::caller::{AsyncFnCaller, FnCaller, Worker};
+use crate::engine::{self, MakeCaller, Outline, Stop};
+use crate::event::Event;
+use crate::export::{self, Format, Selection};
+use crate::job::{Answer, Failure, FileName, Job};
+use crate::settings::Settings;
+use crate::store::{Filter, Loaded, Reader, Store};
+
+pub use builder::Builder;
+pub use error::Error;
+pub use results::{Done, Entries, Failed};
+
+/// A run whose calls a program makes itself. It is the only writer of its database until it is dropped.
+#[derive(Debug)]
+pub struct Run {
+    store: Store,
+    settings: Settings,
+}
+
+impl Run {
+    /// Adds files at the end of the list, all or none. Files that are in the list already stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn add(
+        &mut self,
+        files: impl IntoIterator<Item = impl Into<FileName>>,
+    ) -> Result<Loaded, Error> {
+        let loaded = self.store.load(|loader| {
+            for file in files {
+                loader.add(&file.into())?;
+            }
+            Ok::<_, Error>(())
+        })?;
+        // Answers may have been saved for files that the list had lost.
+        self.store.take_in()?;
+        Ok(loaded)
+    }
+
+    /// Calls `call` for each file that has no result yet and records what it returns. An error that becomes a
+    /// [`Failure`] by `?` is transient: the file is called again as often as the settings say. Returns when every file
+    /// is done or failed, or a guard has stopped the run.
+    ///
+    /// `call` may outlive this method where it does not return after a stop, so it must own what it uses.
+    ///
+    /// # Errors
+    ///
+    /// The database fails. Everything recorded by then is safe.
+    pub fn process<F>(&mut self, call: F) -> Result<Outline, Error>
+    where
+        F: Fn(&Job) -> Result<Answer, Failure> + Send + Sync + 'static,
+    {
+        self.process_with(|| (), move |(), job| call(job))
+    }
+
+    /// Works as [`process`](Self::process), with a state for each thread, such as a client: `make` makes it before the
+    /// thread's first call.
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](Self::process).
+    pub fn process_with<S, M, F>(&mut self, mut make: M, call: F) -> Result<Outline, Error>
+    where
+        S: Send + 'static,
+        M: FnMut() -> S + Send,
+        F: Fn(&mut S, &Job) -> Result<Answer, Failure> + Send + Sync + 'static,
+    {
+        let call = Arc::new(call);
+        let mut make = || {
+            let (mut state, call) = (make(), Arc::clone(&call));
+            Ok(FnCaller(move |job: &Job| call(&mut state, job)).into())
+        };
+        self.process_callers(&mut make, &Stop::new(), &mut |_| {})
+    }
+
+    /// Works as [`process`](Self::process), for calls that are futures of tokio. Many share one thread, so a call must
+    /// not block it. A stop drops the call, which is then in doubt.
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](Self::process).
+    pub fn process_async<F, C>(&mut self, call: F) -> Result<Outline, Error>
+    where
+        F: Fn(Job) -> C + Send + Sync + 'static,
+        C: Future<Output = Result<Answer, Failure>> + 'static,
+    {
+        let call = Arc::new(call);
+        let mut make = || {
+            let call = Arc::clone(&call);
+            Ok(Worker::Async(Box::new(AsyncFnCaller(move |job| call(job)))))
+        };
+        self.process_callers(&mut make, &Stop::new(), &mut |_| {})
+    }
+
+    /// Works as [`process`](Self::process), with a [`Caller`](crate::caller::Caller) for each thread, a way to stop,
+    /// and every event.
+    ///
+    /// # Errors
+    ///
+    /// As [`process`](Self::process).
+    pub fn process_callers<'c>(
+        &'c mut self,
+        make: &'c mut MakeCaller<'c>,
+        stop: &Stop,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<Outline, Error> {
+        // `stride set` changes what is stored, and `stride status` shows it.
+        if self.store.settings()? != self.settings {
+            self.store.set_settings(&self.settings)?;
+        }
+        let outline = engine::run(&mut self.store, make, &self.settings, stop, on_event);
+        Ok(outline?)
+    }
+
+    /// Iterates over the files that are done, in list order.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn results(&self) -> Result<Entries<Done>, Error> {
+        Ok(results::done(self.store.path().to_owned())?)
+    }
+
+    /// Iterates over the files that failed or are held, in list order within each.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn failures(&self) -> Result<Entries<Failed>, Error> {
+        Ok(results::failed(self.store.path().to_owned())?)
+    }
+
+    /// Makes failed files pending again, those that `filter` selects; [`Filter::default`] selects all. The next
+    /// [`process`](Self::process) calls them. Returns their number.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn retry(&mut self, filter: &Filter) -> Result<u64, Error> {
+        Ok(self.store.requeue(filter)?)
+    }
+
+    /// Writes the results to a file, whole or not at all. Returns the number of files whose results were written.
+    ///
+    /// # Errors
+    ///
+    /// `selection` is [`Selection::Whole`] and not everything is done, or reading or writing fails.
+    pub fn export(
+        &self,
+        format: Format,
+        selection: Selection,
+        file: impl AsRef<Path>,
+    ) -> Result<u64, Error> {
+        let reader = Reader::open(self.store.path())?;
+        Ok(export::to_file(&reader, format, selection, file.as_ref())?.jobs)
+    }
+
+    /// Gives access to the store.
+    pub fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+}

@@ -1,0 +1,108 @@
+//! Reads what a run has recorded, one file after the other.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use crate::job::{Class, FileName, JobState};
+use crate::store::{Reader, Record, StoreError, Stored};
+
+/// Records that wait for the iterator.
+const AHEAD: usize = 64;
+
+/// A file that is done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Done {
+    /// The file's name, as it was added.
+    pub path: FileName,
+    /// Its answer; `None` where the stored bytes do not match their checksum.
+    pub answer: Option<Stored>,
+}
+
+/// A file that failed for good, or is held because its last call is in doubt.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Failed {
+    /// The file's name, as it was added.
+    pub path: FileName,
+    /// Held, and not failed.
+    pub is_held: bool,
+    /// The number of calls that were made.
+    pub attempts: u32,
+    /// The class of the last failure.
+    pub class: Option<Class>,
+    /// The last failure in one line.
+    pub message: String,
+}
+
+/// Iterates over recorded files in list order, all of one moment. A thread reads ahead; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Entries<T>(Receiver<Result<T, StoreError>>);
+
+impl<T> Iterator for Entries<T> {
+    type Item = Result<T, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.recv().ok()
+    }
+}
+
+/// The iterator was dropped, or reading failed.
+enum Stop {
+    Dropped,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Sends an entry to the iterator.
+type Sender<'s, T> = dyn FnMut(T) -> Result<(), Stop> + 's;
+
+/// Reads in a thread, because a statement of SQLite cannot be kept beside its connection.
+fn entries<T: Send + 'static>(
+    reader: Reader,
+    read: impl FnOnce(&Reader, &mut Sender<'_, T>) -> Result<(), Stop> + Send + 'static,
+) -> Entries<T> {
+    let (sender, receiver): (SyncSender<Result<T, StoreError>>, _) = sync_channel(AHEAD);
+    thread::spawn(move || {
+        let mut send = |entry| sender.send(Ok(entry)).map_err(|_| Stop::Dropped);
+        if let Err(Stop::Failed(error)) = read(&reader, &mut send) {
+            let _ = sender.send(Err(error));
+        }
+    });
+    Entries(receiver)
+}
+
+/// Reads the files that are done.
+pub(super) fn done(database: PathBuf) -> Result<Entries<Done>, StoreError> {
+    let read = |reader: &Reader, send: &mut Sender<'_, Done>| {
+        reader.records(false, &mut |Record { path, result, .. }| {
+            send(Done {
+                path,
+                answer: result,
+            })
+        })
+    };
+    Ok(entries(Reader::open(&database)?, read))
+}
+
+/// Reads the files that failed or are held.
+pub(super) fn failed(database: PathBuf) -> Result<Entries<Failed>, StoreError> {
+    let read = |reader: &Reader, send: &mut Sender<'_, Failed>| {
+        reader.failures(None, &mut |record| {
+            send(Failed {
+                path: record.path,
+                is_held: record.state == JobState::Held,
+                attempts: record.attempts,
+                class: record.class,
+                message: record.message.unwrap_or_default(),
+            })
+        })
+    };
+    Ok(entries(Reader::open(&database)?, read))
+}

@@ -1,0 +1,185 @@
+//! A program that makes its own calls with [`stride::Run`].
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stride::engine::Stop;
+use stride::job::{Answer, Class, Failure, Job};
+use stride::settings::{Settings, Threads};
+use stride::store::Filter;
+use stride::{Error, Run};
+
+const BYSTANDER: &str = "bystander";
+
+/// Opens a run in which nothing waits and the bystander is done.
+fn open(folder: &Path) -> Run {
+    let settings = Settings {
+        threads: Threads::Fixed(3),
+        retries: 1,
+        retry_delay: Duration::ZERO,
+        canary: false,
+        ..Settings::default()
+    };
+    let builder = Run::builder(folder.join("stride.db")).workload("a test");
+    let mut run = builder.settings(settings).open().unwrap();
+    if run.add([BYSTANDER]).unwrap().added > 0 {
+        run.process(|_| Answer::json(&"bystander")).unwrap();
+    }
+    run
+}
+
+/// Returns the names and texts of all results, in list order.
+fn results(run: &Run) -> Vec<(String, Option<String>)> {
+    let text = |done: stride::Done| {
+        let answer = done.answer.map(|answer| {
+            let body = answer.open(&done.path).unwrap();
+            String::from_utf8(body.bytes().unwrap().into_owned()).unwrap()
+        });
+        (done.path.to_string(), answer)
+    };
+    let done = run.results().unwrap();
+    done.map(|done| text(done.unwrap())).collect()
+}
+
+fn done(name: &str, text: &str) -> (String, Option<String>) {
+    (name.to_owned(), Some(text.to_owned()))
+}
+
+#[test]
+fn a_program_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path());
+    run.add(["a", "b"]).unwrap();
+    let outline = run.process(|job| match job.path.as_bytes() {
+        b"a" => Answer::json(&[1, 2]),
+        _ => Err(Failure::permanent("not this one")),
+    });
+    assert_eq!(outline.unwrap().counts.failed, 1);
+    drop(run);
+
+    let other = Run::builder(folder.path().join("stride.db")).workload("another");
+    assert!(matches!(other.open(), Err(Error::OtherWorkload { .. })));
+
+    let mut run = open(folder.path());
+    let failed: Vec<_> = run.failures().unwrap().map(Result::unwrap).collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0].path.to_string(), "b");
+    assert_eq!(failed[0].class, Some(Class::Rejected));
+    assert_eq!(failed[0].message, "not this one");
+    assert_eq!((failed[0].attempts, failed[0].is_held), (1, false));
+    assert_eq!(run.retry(&Filter::default()).unwrap(), 1);
+    let called = Arc::new(Mutex::new(Vec::new()));
+    let calls = Arc::clone(&called);
+    let outline = run.process(move |job| {
+        calls.lock().unwrap().push(job.path.to_string());
+        Ok(Answer::text("well"))
+    });
+    assert_eq!(outline.unwrap().counts.done, 3);
+    assert_eq!(*called.lock().unwrap(), ["b"]);
+    let all = [
+        done(BYSTANDER, "\"bystander\""),
+        done("a", "[1,2]"),
+        done("b", "well"),
+    ];
+    assert_eq!(results(&run), all);
+}
+
+#[test]
+fn an_error_is_transient_and_told_with_its_causes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path());
+    run.add(["no such file"]).unwrap();
+    let outline = run.process(|job| Ok(Answer::text(std::fs::read_to_string(&job.file)?)));
+    assert_eq!(outline.unwrap().counts.failed, 1);
+    let failed = run.failures().unwrap().next().unwrap().unwrap();
+    assert_eq!((failed.class, failed.attempts), (Some(Class::Transient), 2));
+    assert!(failed.message.contains("No such file"), "{failed:?}");
+    assert_eq!(results(&run), [done(BYSTANDER, "\"bystander\"")]);
+}
+
+#[test]
+fn each_thread_has_a_state_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path());
+    run.add(["a", "b", "c", "d", "e", "f"]).unwrap();
+    let made = Arc::new(AtomicUsize::new(0));
+    let make = || (made.fetch_add(1, Ordering::Relaxed), 0);
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let states = Arc::clone(&seen);
+    let outline = run.process_with(make, move |(index, calls), _| {
+        *calls += 1;
+        assert!(states.lock().unwrap().insert((*index, *calls)));
+        Answer::json(index)
+    });
+    assert_eq!(outline.unwrap().counts.done, 7);
+    assert_eq!(made.load(Ordering::Relaxed), 3);
+    assert_eq!(seen.lock().unwrap().len(), 6);
+    assert_eq!(results(&run)[0], done(BYSTANDER, "\"bystander\""));
+}
+
+#[test]
+fn a_call_may_be_a_future_that_a_stop_drops() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path());
+    run.add(["a"]).unwrap();
+    let call = |job: Job| async move {
+        tokio::task::yield_now().await;
+        Answer::json(&job.path.to_string())
+    };
+    assert_eq!(run.process_async(call).unwrap().counts.done, 2);
+    assert_eq!(results(&run)[1], done("a", "\"a\""));
+
+    run.add(["b"]).unwrap();
+    let stop = Stop::new();
+    let asked = stop.clone();
+    let endless = move |_| {
+        asked.ask(stride::engine::Urgency::Now);
+        std::future::pending::<Result<Answer, Failure>>()
+    };
+    let mut make = || {
+        let caller = stride::caller::AsyncFnCaller(endless.clone());
+        Ok(stride::caller::Worker::Async(Box::new(caller)))
+    };
+    let outline = run.process_callers(&mut make, &stop, &mut |_| {}).unwrap();
+    assert_eq!(outline.in_doubt.len(), 1);
+    assert_eq!(results(&run)[0], done(BYSTANDER, "\"bystander\""));
+}
+
+#[test]
+fn a_throttled_call_is_made_again_and_not_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path());
+    run.add(["a"]).unwrap();
+    let calls = AtomicUsize::new(0);
+    let outline = run.process(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+        0..3 => Err(Failure::throttled(
+            "slow down",
+            Some(Duration::from_millis(1)),
+        )),
+        _ => Answer::json(&1),
+    });
+    assert_eq!(outline.unwrap().counts.done, 2);
+    assert_eq!(
+        results(&run),
+        [done(BYSTANDER, "\"bystander\""), done("a", "1")]
+    );
+}
+
+#[test]
+fn a_damaged_result_is_one_without_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path());
+    run.add(["a"]).unwrap();
+    run.process(|_| Answer::json(&1)).unwrap();
+    drop(run);
+    let database = rusqlite::Connection::open(folder.path().join("stride.db")).unwrap();
+    let sql = "UPDATE result SET body = x'32' WHERE job = (SELECT id FROM job WHERE path = 'a')";
+    assert_eq!(database.execute(sql, []).unwrap(), 1);
+    database.close().unwrap();
+    let run = open(folder.path());
+    let all = [done(BYSTANDER, "\"bystander\""), ("a".to_owned(), None)];
+    assert_eq!(results(&run), all);
+}
