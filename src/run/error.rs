@@ -1,0 +1,44 @@
+//! Why a program's run cannot go on.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::engine::RunError;
+use crate::export::ExportError;
+use crate::job::FileName;
+use crate::store::StoreError;
+
+/// Why a [`Run`](super::Run) cannot go on.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The run was made for another workload.
+    #[error("this run's workload is not `{asked}`")]
+    OtherWorkload {
+        /// The workload that was asked for.
+        asked: String,
+    },
+    /// Answers that an earlier process saved cannot be taken in. Their files would be called again.
+    #[error("saved answers cannot be taken in: {}", FileName::from(.path.as_path()))]
+    Untaken {
+        /// The file, or the folder that may have some.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        reason: io::Error,
+    },
+    /// The current folder is not known.
+    #[error("the current folder cannot be found")]
+    Folder(#[from] io::Error),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The run could not go on.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The results cannot be written.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
