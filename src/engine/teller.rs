@@ -114,7 +114,11 @@ impl Teller {
     }
 
     pub(super) fn gave_up(&self, attempt: AttemptId, path: FileName) {
-        self.tell(Event::GaveUp { path, attempt });
+        self.tell(Event::GaveUp {
+            path,
+            attempt,
+            state: JobState::Failed,
+        });
     }
 
     pub(super) fn claimed(&self, thread: usize, claim: &Claim) {

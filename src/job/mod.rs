@@ -25,7 +25,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 pub use body::{Body, BodyReader};
@@ -93,6 +93,12 @@ impl fmt::Display for IdempotencyKey {
     }
 }
 
+impl Serialize for IdempotencyKey {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.to_string().serialize(to)
+    }
+}
+
 /// Writes a byte as two hexadecimal digits. Every call has a key, and formatting its bytes as numbers shows.
 fn hexadecimal(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half & 15)]);
@@ -142,6 +148,12 @@ impl Checksum {
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| hexadecimal(*byte, f))
+    }
+}
+
+impl Serialize for Checksum {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.to_string().serialize(to)
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 /// The name of a file as the list gave it: bytes, in no particular encoding. It is a job's identity.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +56,18 @@ impl fmt::Debug for FileName {
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escaped(&self.0))
+    }
+}
+
+/// Serializes to the fields `path` and, where the name is not UTF-8, `path_bytes`.
+impl Serialize for FileName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_map(None)?;
+        fields.serialize_entry("path", &self.to_string_lossy())?;
+        if let Some(bytes) = self.odd_bytes() {
+            fields.serialize_entry("path_bytes", &bytes)?;
+        }
+        fields.end()
     }
 }
 
