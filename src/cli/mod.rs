@@ -39,7 +39,6 @@ mod trial;
 mod watch;
 mod when;
 mod why;
-mod width;
 mod work;
 
 use std::ffi::OsString;
@@ -65,7 +64,7 @@ pub(crate) fn main() -> ExitCode {
     signals::outlive_size_limit();
     signals::hear_questions();
     signals::notice_pauses();
-    screen::make_way_for_panics();
+    screen::clear_on_panic();
     if let Command::Run(_) | Command::Resume(_) | Command::Retry(_) | Command::Demo(_) =
         args.command
     {

@@ -1,55 +1,49 @@
-//! The lines at the bottom of a terminal that change while a command goes on. Whatever is said goes above them.
+//! The lines at the bottom of a terminal that show a run's progress. Messages go above them.
 //!
-//! The cursor rests below them, in a row of its own: so the terminal is as it should be at every moment at which the
-//! process may end, and what a terminal echoes (`^C`) is not in their way. Each change is one write, in which the
-//! terminal is kept from wrapping (DECAWM), for it may think otherwise about the width of a character, or have
-//! another width by now.
+//! The cursor rests in a row of its own below the lines, so the terminal is in order whenever the process ends, and an
+//! echoed `^C` does not damage a line. Each change is one write with wrapping off (DECAWM), because terminals disagree
+//! about the width of some characters and may have been resized.
+//!
+//! Not `indicatif::MultiProgress`, even with a `TermLike` that writes in the background and keeps the cursor below:
+//! in tmux it left two or three old rows behind each time the window became narrower, and one after a typed line.
+//! It counts the rows it drew at the old width, and reaches the next row by filling a row until the terminal wraps.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::panic;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
-use console::Term;
+use console::{Term, measure_text_width};
 
 use super::environment;
 use super::outlet::Outlet;
 use super::shown::{Line, stderr};
 use super::signals;
 use super::terminal::counted;
-use super::width::{rows, width};
 
-/// The process's one terminal.
+/// The one stderr of the process.
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
-/// How often lines are written that are there already: what somebody types may have moved them.
-const ANEW_EVERY: Duration = Duration::from_secs(1);
-
-/// So many bytes may wait for a stderr that takes none.
+/// How many bytes may wait for a stderr that takes none.
 const MOST_WAITING: usize = 256 << 10;
 
-/// The lines that are there.
+/// The lines that are shown.
 #[derive(Debug)]
 struct Screen {
     lines: Vec<String>,
-    /// How wide the terminal was when they were drawn, in columns.
+    /// The terminal's width when they were drawn.
     columns: usize,
-    /// When all of them were written last.
-    written: Option<Instant>,
-    /// The way to stderr while a run goes on, which must not wait for whoever reads it.
+    /// Writes stderr in the background during a run, which must not wait for a reader.
     outlet: Option<Outlet>,
-    /// How many lines were dropped because stderr took none.
+    /// How many messages were dropped because stderr took none.
     missed: u64,
 }
 
-/// Writes a line for people, above the lines that are shown. Where stderr is closed or full, the work goes on without
-/// words.
+/// Writes a message above the lines that are shown. Errors are ignored: the work goes on when stderr is closed or full.
 pub(crate) fn say(line: &Line) {
     let mut screen = screen();
-    if screen.is_stuck() {
+    if screen.outlet.as_ref().is_some_and(Outlet::is_full) {
         screen.missed += 1;
         return;
     }
@@ -62,69 +56,62 @@ pub(crate) fn say(line: &Line) {
     if screen.lines.is_empty() {
         screen.write(&format!("{}\n", line.as_str()));
     } else {
-        let (_, columns) = size();
         let lines = screen.lines.clone();
-        screen.turn(Some(line.as_str()), lines, columns, true);
+        screen.turn(Some(line.as_str()), lines);
     }
 }
 
-/// Shows these lines instead of those that there are. `compose` makes them, for so many columns.
+/// Replaces the lines that are shown. `compose` makes the new ones for a number of columns.
 pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<Line>) {
-    let (most, columns) = size();
+    let (rows, columns) = size();
     // A line that ends in the last column would leave the cursor in it.
-    let lines = compose(columns.saturating_sub(1));
-    let mut lines: Vec<String> = lines.iter().map(|line| line.as_str().to_owned()).collect();
-    lines.truncate(most.saturating_sub(1).max(1));
+    let lines = compose(columns.saturating_sub(1).max(1));
+    let lines = lines.iter().map(|line| line.as_str().to_owned());
+    let lines = lines.take(rows.saturating_sub(1).max(1)).collect();
     let mut screen = screen();
-    if screen.outlet.as_ref().is_some_and(Outlet::is_behind) {
-        // The next ones say what these would have said.
-        return;
+    // A terminal that is behind gets the next lines instead.
+    if !screen.outlet.as_ref().is_some_and(Outlet::is_behind) {
+        screen.turn(None, lines);
     }
-    let anew = screen
-        .written
-        .is_none_or(|written| written.elapsed() >= ANEW_EVERY);
-    screen.turn(None, lines, columns, anew);
 }
 
-/// Takes the lines away.
+/// Removes the lines.
 pub(crate) fn clear() {
     let mut screen = screen();
     if !screen.lines.is_empty() {
-        let (_, columns) = size();
-        screen.turn(None, Vec::new(), columns, true);
+        screen.turn(None, Vec::new());
     }
 }
 
-/// From now on a thread of its own writes to stderr, so that no other thread waits for it.
+/// Starts a thread that writes stderr from now on, so that no other thread waits for it.
 pub(crate) fn write_in_background() {
     let mut screen = screen();
     if screen.outlet.is_none() {
         let stderr = stderr().as_fd().try_clone_to_owned();
-        // Without a thread, stderr is written to as before.
+        // If no thread can be started, messages are written directly.
         screen.outlet = stderr
             .and_then(|stderr| Outlet::new(File::from(stderr), MOST_WAITING))
             .ok();
     }
 }
 
-/// Waits until all that was said is written, where stderr takes it.
+/// Waits until all messages are written, unless stderr is stuck.
 pub(crate) fn drain() {
     if let Some(outlet) = &screen().outlet {
         outlet.drain();
     }
 }
 
-/// From now on the lines are taken away before a thread that panics says so: what it says knows nothing of them.
-pub(crate) fn make_way_for_panics() {
-    let tell = panic::take_hook();
+/// Removes the lines before a panic message is written, which does not go through this module.
+pub(crate) fn clear_on_panic() {
+    let report = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
-        // Whoever panics here has it already.
+        // A thread that panics in this module holds the lock.
         if let Ok(mut screen) = SCREEN.try_lock() {
-            let (_, columns) = size();
-            screen.turn(None, Vec::new(), columns, true);
+            screen.turn(None, Vec::new());
             screen.outlet.as_ref().map(Outlet::drain);
         }
-        tell(panicked);
+        report(panicked);
     }));
 }
 
@@ -132,7 +119,7 @@ fn screen() -> MutexGuard<'static, Screen> {
     SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Rows and columns of the terminal.
+/// Returns the rows and columns of the terminal.
 fn size() -> (usize, usize) {
     let (rows, columns) = Term::stderr().size();
     (rows.into(), columns.into())
@@ -143,18 +130,12 @@ impl Screen {
         Self {
             lines: Vec::new(),
             columns: 0,
-            written: None,
             outlet: None,
             missed: 0,
         }
     }
 
-    /// Returns whether stderr has taken nothing for so long that more would be too much.
-    fn is_stuck(&self) -> bool {
-        self.outlet.as_ref().is_some_and(Outlet::is_full)
-    }
-
-    /// Writes to stderr. Where it is closed or full, the work goes on without words.
+    /// Writes to stderr. Errors are ignored: the work goes on when it is closed or full.
     fn write(&self, text: &str) {
         match &self.outlet {
             Some(outlet) => {
@@ -166,71 +147,49 @@ impl Screen {
         }
     }
 
-    fn turn(&mut self, said: Option<&str>, lines: Vec<String>, columns: usize, anew: bool) {
+    fn turn(&mut self, message: Option<&str>, lines: Vec<String>) {
         if signals::continued() {
-            // Meanwhile others have written below them.
+            // A shell has written below the lines since then.
             self.lines.clear();
         }
-        let keeps_rows = environment::is_set("XTERM_VERSION") || environment::is_set("STY");
-        // What runs in tmux is told of the terminal that tmux was begun in.
-        let reflows = !keeps_rows || environment::is_set("TMUX");
-        let change = self.change(said, lines, columns, reflows, anew);
-        if !change.is_empty() {
-            if anew {
-                self.written = Some(Instant::now());
-            }
+        if message.is_some() || !lines.is_empty() || !self.lines.is_empty() {
+            let keeps_rows = environment::is_set("XTERM_VERSION") || environment::is_set("STY");
+            // Programs in tmux have the environment of the terminal that started tmux.
+            let reflows = !keeps_rows || environment::is_set("TMUX");
+            let (_, columns) = size();
+            let change = self.change(message, lines, columns, reflows);
             self.write(&change);
         }
     }
 
-    /// What has to be written so that `said` is above `lines`, and these are there instead of those that were, on a
-    /// terminal that has so many columns by now. Lines that stay as they are, are left alone, but with `anew`.
+    /// Returns the text that erases the old lines and writes `message` and the new ones. `columns` is the terminal's
+    /// width now; `reflows` says whether the terminal wrapped the old lines when it became narrower.
     fn change(
         &mut self,
-        said: Option<&str>,
+        message: Option<&str>,
         lines: Vec<String>,
         columns: usize,
         reflows: bool,
-        anew: bool,
     ) -> String {
-        let in_place = said.is_none() && columns == self.columns && !lines.is_empty();
-        let is_empty = said.is_none() && lines.is_empty() && self.lines.is_empty();
-        if is_empty || in_place && !anew && lines == self.lines {
-            return String::new();
-        }
-        let mut out = "\x1b[?7l\r".to_owned();
         let narrower = reflows && columns < self.columns;
-        let taken = |line: &String| if narrower { rows(line, columns) } else { 1 };
-        let up: usize = self.lines.iter().map(taken).sum();
+        let height = |line: &String| match narrower {
+            true => measure_text_width(line).div_ceil(columns.max(1)).max(1),
+            false => 1,
+        };
+        let up: usize = self.lines.iter().map(height).sum();
+        let mut out = "\x1b[?7l\r".to_owned();
         if up > 0 {
-            // Writing to a string does not fail.
-            let _ = write!(out, "\x1b[{up}A");
-        }
-        if !in_place {
+            // Erase from the second row on: tmux would save a screen that is erased from its first row.
+            out.push_str(&format!("\x1b[{up}A\x1b[2K\n\x1b[J\x1b[1A"));
+        } else {
             out.push_str("\x1b[2K");
-            if up > 0 {
-                // Not from the first row on: who clears all of a screen may want to keep what was on it (tmux).
-                out.push_str("\n\x1b[J\x1b[1A");
-            }
         }
-        if let Some(said) = said {
-            let _ = write!(out, "\x1b[?7h{said}\n\x1b[?7l");
+        if let Some(message) = message {
+            out.push_str(&format!("\x1b[?7h{message}\n\x1b[?7l"));
         }
-        for (i, line) in lines.iter().enumerate() {
-            let before = self.lines.get(i).filter(|_| in_place);
-            if anew || before != Some(line) {
-                // What is cleared behind a text is a part of its row for some terminals (tmux), and takes another row when
-                // there are fewer columns; what is cleared as a whole is not.
-                if before.is_some_and(|before| width(before) > width(line)) {
-                    out.push_str("\x1b[2K");
-                }
-                let _ = write!(out, "{line}\x1b[K");
-            }
+        for line in &lines {
+            out.push_str(line);
             out.push('\n');
-        }
-        if !lines.is_empty() {
-            // What was below, and what was typed meanwhile.
-            out.push_str("\x1b[J");
         }
         out.push_str("\x1b[?7h");
         (self.lines, self.columns) = (lines, columns);
@@ -242,15 +201,13 @@ impl Screen {
 mod tests {
     use super::*;
 
-    /// A terminal that knows as much as is needed here: what is in its rows, and where the cursor is.
+    /// A model of a terminal: its rows and its cursor.
     struct Glass {
         rows: Vec<Vec<char>>,
         row: usize,
         column: usize,
         columns: usize,
         wraps: bool,
-        /// Characters that were written.
-        written: usize,
     }
 
     impl Glass {
@@ -261,7 +218,6 @@ mod tests {
                 column: 0,
                 columns,
                 wraps: true,
-                written: 0,
             }
         }
 
@@ -286,7 +242,6 @@ mod tests {
                         row.resize(row.len().max(self.column + 1), ' ');
                         row[self.column] = c;
                         self.column += 1;
-                        self.written += 1;
                     }
                 }
             }
@@ -302,7 +257,6 @@ mod tests {
         fn control(&mut self, words: &str) {
             match words {
                 "2K" => self.rows[self.row].clear(),
-                "K" => self.rows[self.row].truncate(self.column),
                 "J" => {
                     self.rows[self.row].truncate(self.column);
                     self.rows.truncate(self.row + 1);
@@ -313,7 +267,7 @@ mod tests {
             }
         }
 
-        /// Its text, and that the cursor is in a row of its own below it.
+        /// Asserts the text, and that the cursor is in an empty row below it.
         #[track_caller]
         fn shows(&self, expected: &[&str]) {
             let rows = self.rows.iter().map(|row| row.iter().collect::<String>());
@@ -330,45 +284,33 @@ mod tests {
     }
 
     #[test]
-    fn lines_change_in_their_places_and_what_is_said_goes_above_them() {
+    fn messages_go_above_the_lines() {
         let (mut screen, mut glass) = (Screen::new(), Glass::new(20));
         glass.write("before\n");
-        let mut turn = |said, shown: &[&str], anew| {
-            let change = screen.change(said, lines(shown), 20, true, anew);
-            glass.written = 0;
-            glass.write(&change);
-            glass.rows.iter().for_each(|row| assert!(row.len() <= 20));
-            let expected = match said {
+        let mut turn = |message, shown: &[&str]| {
+            glass.write(&screen.change(message, lines(shown), 20, true));
+            let expected = match message {
                 Some(_) => [&["before", "a line that is longe", "r than that"], shown].concat(),
                 None => [&["before"], shown].concat(),
             };
             glass.shows(&expected);
-            glass.written
         };
-        assert_eq!(turn(None, &["one", "two"], false), 6);
-        // Only what is another line is written.
-        assert_eq!(turn(None, &["one", "2"], false), 1);
-        assert_eq!(turn(None, &["one", "2"], false), 0);
-        assert_eq!(turn(None, &["one", "2"], true), 4);
-        assert_eq!(turn(None, &["one", "2", "three"], false), 5);
-        assert_eq!(turn(None, &["1"], false), 1);
-        assert_eq!(turn(None, &["one", "two"], false), 6);
-        turn(
-            Some("a line that is longer than that"),
-            &["one", "two"],
-            true,
-        );
+        turn(None, &["one", "two"]);
+        turn(None, &["one", "2"]);
+        turn(None, &["one", "2", "three"]);
+        turn(None, &["1"]);
+        turn(Some("a line that is longer than that"), &["one", "two"]);
     }
 
     #[test]
-    fn what_was_typed_meanwhile_goes_with_the_next_change() {
+    fn the_next_change_erases_what_was_typed() {
         let (mut screen, mut glass) = (Screen::new(), Glass::new(20));
-        glass.write(&screen.change(None, lines(&["one", "two"]), 20, true, false));
+        glass.write(&screen.change(None, lines(&["one", "two"]), 20, true));
         glass.write("^C");
-        glass.write(&screen.change(None, lines(&["one", "2"]), 20, true, false));
+        glass.write(&screen.change(None, lines(&["one", "2"]), 20, true));
         glass.shows(&["one", "2"]);
         glass.write("^C");
-        glass.write(&screen.change(None, Vec::new(), 20, true, true));
+        glass.write(&screen.change(None, Vec::new(), 20, true));
         glass.shows(&[]);
     }
 
@@ -380,14 +322,14 @@ mod tests {
         ] {
             let mut screen = Screen::new();
             let shown = lines(&["a long line", "two"]);
-            let _ = screen.change(None, shown, 20, reflows, false);
+            let _ = screen.change(None, shown, 20, reflows);
             let mut glass = Glass::new(6);
             rows.iter().for_each(|row| glass.write(&format!("{row}\n")));
-            glass.write(&screen.change(None, lines(&["short", "2"]), 6, reflows, false));
+            glass.write(&screen.change(None, lines(&["short", "2"]), 6, reflows));
             glass.shows(&["before", "short", "2"]);
             // A wider one leaves them where they are.
             glass.columns = 20;
-            glass.write(&screen.change(None, lines(&["wide", "2"]), 20, reflows, false));
+            glass.write(&screen.change(None, lines(&["wide", "2"]), 20, reflows));
             glass.shows(&["before", "wide", "2"]);
         }
     }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use console::{measure_text_width as width, truncate_str};
+
 use stride::event::Counts;
 use stride::governor::Why;
 use stride::job::FileName;
@@ -10,7 +12,6 @@ use stride::settings::show_duration;
 
 use super::super::terminal::{counted, grouped};
 use super::super::why::{self, Limit, speed};
-use super::super::width::{cut, cut_front, width};
 use super::late::Late;
 
 /// How many calls in flight are named.
@@ -21,6 +22,8 @@ const SLOW: i64 = 2_000;
 const A_LITTLE: Duration = Duration::from_secs(2);
 /// Between what is said in one line.
 const BETWEEN: &str = " · ";
+/// Stands for what was cut off.
+const CUT: &str = "…";
 
 /// Where a run stands, how it fares and what it waits for.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +69,8 @@ impl View {
                 lines.push(format!("{time}{}", cut_front(&name.to_string(), room)));
             }
         }
-        lines.iter().map(|line| cut(line, columns)).collect()
+        let cut = |line: &String| truncate_str(line, columns, CUT).into_owned();
+        lines.iter().map(cut).collect()
     }
 
     /// The same in one plain line, the most important first.
@@ -250,6 +254,17 @@ fn fill(words: &[String], columns: usize) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Returns the end of a text that is wider than so many columns.
+fn cut_front(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let room = columns.saturating_sub(width(CUT));
+    let starts = text.char_indices().rev().map(|(at, _)| at);
+    let start = starts.take_while(|at| width(&text[*at..]) <= room).last();
+    format!("{CUT}{}", &text[start.unwrap_or(text.len())..])
 }
 
 /// A time that counts, in whole seconds.
