@@ -1,4 +1,4 @@
-//! `status --watch`: the view of a run that another process works on, read from its database.
+//! `status --watch`: the progress of a run that another process works on, read from its database.
 
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
@@ -13,20 +13,20 @@ use super::args::Status;
 use super::error::Problem;
 use super::exit;
 use super::look::{printed, status};
-use super::progress::{LINE_EVERY, Late, NAMED, View};
+use super::progress::{LINE_EVERY, NAMED, Throughput, View};
 use super::shown::{self, is_terminal};
 use super::signals;
 use super::terminal::Terminal;
 use super::when::clock;
 use super::why::{self, Limit};
 
-/// How often the database is looked at.
+/// How often the database is read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Shows where a run stands until no process works on it any more, and then what `status` says.
+/// Shows the progress of a run until no process works on it any more, and then what `status` says.
 pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     let signals = signals::handed_over()?;
-    // The view is for people. Where stdout is not in front of them, it gets lines.
+    // A file or pipe on stdout gets plain lines instead of the view.
     let shows = terminal.animate && is_terminal();
     let cleared = Cleared(terminal);
     let mut watched: Option<Watched> = None;
@@ -34,9 +34,9 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
         let now = wall_clock();
         match (look(db, now), &mut watched) {
             (Ok(None), _) => break,
-            (Ok(Some(look)), Some(watched)) => watched.take(look, now),
+            (Ok(Some(look)), Some(watched)) => watched.update(look, now),
             (Ok(Some(look)), None) => watched = Some(Watched::new(look, now)),
-            // Somebody has it locked for a moment; what was seen before is still the best there is.
+            // The database is locked for a moment: show what was read before.
             (Err(StoreError::Locked { .. }), Some(_)) => {}
             (Err(error), _) => return Err(error.into()),
         }
@@ -65,7 +65,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     status(db, &plain)
 }
 
-/// Takes away what is shown, however it ends.
+/// Removes the view on every way out.
 struct Cleared<'t>(&'t Terminal);
 
 impl Drop for Cleared<'_> {
@@ -74,7 +74,7 @@ impl Drop for Cleared<'_> {
     }
 }
 
-/// What one look at the database has found.
+/// The data of one look at the database.
 struct Look {
     counts: Counts,
     gate: Option<(Why, i64)>,
@@ -84,7 +84,7 @@ struct Look {
     about: Vec<String>,
 }
 
-/// Looks at the run, in one short transaction; `None` where no process works on it.
+/// Reads the state of the run, or `None` if no process works on it.
 fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
     let reader = Reader::open(db)?;
     let info = reader.info()?;
@@ -103,7 +103,7 @@ fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
         counts,
         gate: limit
             .filter(|(why, _)| why::is_wait(why))
-            // When an outage is probed next is not noted.
+            // The database does not have the next probe of an outage.
             .map(|(why, moment)| (why, moment.unwrap_or(now))),
         limit,
         finish: noted.finish,
@@ -115,10 +115,10 @@ fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
     }))
 }
 
-/// A run that is being watched.
+/// The watched run.
 struct Watched {
     view: View,
-    /// When a plain line was written, and whether nobody could call then.
+    /// When a plain line was written, and whether calls could not start then.
     last_line: Option<(i64, bool)>,
 }
 
@@ -127,30 +127,30 @@ impl Watched {
         let mut watched = Self {
             view: View {
                 counts: look.counts,
-                late: Late::new(now),
+                throughput: Throughput::new(now),
                 ..View::default()
             },
             last_line: None,
         };
-        watched.take(look, now);
+        watched.update(look, now);
         watched
     }
 
-    /// What has ended is the difference between two looks.
-    fn take(&mut self, look: Look, now: i64) {
+    /// Adds what has ended since the last look.
+    fn update(&mut self, look: Look, now: i64) {
         let calls = |counts: &Counts| counts.attempts - counts.running.min(counts.attempts);
         let files = |counts: &Counts| counts.done + counts.failed + counts.held;
         let view = &mut self.view;
         let since =
             |number: fn(&Counts) -> u64| number(&look.counts).saturating_sub(number(&view.counts));
         let (calls, files) = (since(calls), since(files));
-        view.late.count(calls, files, now);
+        view.throughput.add(calls, files, now);
         view.set_gate(look.gate, now);
         (view.counts, view.finish, view.limit) = (look.counts, look.finish, look.limit);
         (view.slowest, view.about) = (look.slowest, look.about);
     }
 
-    /// A plain line, if it is time for one or somebody may call, or not, who could not, or could, before.
+    /// Returns a plain line if it is time for one, or if the gate has opened or closed.
     fn line(&mut self, now: i64) -> Option<String> {
         let closed = self.view.gate.is_some();
         let is_told =

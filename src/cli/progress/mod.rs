@@ -1,7 +1,7 @@
-//! What a run shows while it goes on: a view of a few lines on a terminal, a plain line now and then elsewhere.
+//! The progress of a run: a view of a few lines on a terminal, elsewhere a plain line now and then.
 
-mod flights;
-mod late;
+mod in_flight;
+mod throughput;
 mod view;
 
 use std::mem::discriminant;
@@ -13,36 +13,36 @@ use stride::job::{FileName, JobState, escaped};
 use stride::settings::show_duration;
 use stride::store::wall_clock;
 
-pub(crate) use late::Late;
+pub(crate) use throughput::Throughput;
 pub(crate) use view::{NAMED, View};
 
 use super::halt;
 use super::signals;
 use super::terminal::{Terminal, counted, grouped, size};
 use super::why;
-use flights::Flights;
+use in_flight::InFlight;
 
 /// How often a plain line is written, in milliseconds.
 pub(crate) const LINE_EVERY: i64 = 10_000;
-/// How often the view is brought up to date at most, in milliseconds.
+/// The shortest time between two updates of the view, in milliseconds.
 const SHOWN_EVERY: i64 = 100;
-/// How long one reason to wait is not said again, in milliseconds.
-const SAID_AGAIN: i64 = 30_000;
-/// A shorter wait is not told.
+/// The shortest time between two messages about the same reason to wait, in milliseconds.
+const SAY_AGAIN: i64 = 30_000;
+/// Shorter waits get no message.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
-/// How many names a message lists.
+/// How many names a message lists at most.
 const NAMES: usize = 5;
 
 /// Follows a run. Moments are milliseconds since 1970.
 pub(crate) struct Progress {
     terminal: Terminal,
     view: View,
-    flights: Flights,
-    /// Whether the view is shown; otherwise there is a plain line now and then.
+    in_flight: InFlight,
+    /// Whether the view is shown; otherwise plain lines are written.
     shows: bool,
-    /// When the view was brought up to date, or a plain line was written.
+    /// When the view was updated, or a plain line was written.
     shown: i64,
-    /// What a line last told of the gate, and when.
+    /// The last message about the gate, and when it was written.
     last_gate: Option<(Why, i64)>,
 }
 
@@ -52,17 +52,17 @@ impl Progress {
         Self {
             terminal: *terminal,
             view: View {
-                late: Late::new(now),
+                throughput: Throughput::new(now),
                 ..View::default()
             },
-            flights: Flights::default(),
+            in_flight: InFlight::default(),
             shows: false,
             shown: now,
             last_gate: None,
         }
     }
 
-    /// Takes note of what happened.
+    /// Records an event and shows what has changed.
     pub(crate) fn on(&mut self, event: &Event) {
         let now = wall_clock();
         let counts = &mut self.view.counts;
@@ -73,9 +73,9 @@ impl Progress {
             Event::Claimed { path, attempt, .. } => {
                 let _ = counts.shift(JobState::Pending, JobState::Running, 1);
                 counts.attempts += 1;
-                self.view.late.begun(now);
+                self.view.throughput.call_began(now);
                 if self.shows {
-                    self.flights.began(attempt.job, path.clone(), now);
+                    self.in_flight.began(attempt.job, path.clone(), now);
                 }
             }
             Event::Settled(settled) => self.settled(settled, now),
@@ -107,7 +107,7 @@ impl Progress {
             }
             Event::Missed { counts, .. } => {
                 self.view.counts = *counts;
-                self.flights = Flights::default();
+                self.in_flight = InFlight::default();
                 self.view.set_gate(None, now);
             }
             Event::Tick => {}
@@ -135,7 +135,7 @@ impl Progress {
         self.shows = self.terminal.animate;
     }
 
-    /// What comes now are the last words.
+    /// Removes the view.
     fn end(&mut self) {
         if std::mem::take(&mut self.shows) {
             self.terminal.clear();
@@ -144,12 +144,12 @@ impl Progress {
 
     fn settled(&mut self, settled: &Settled, now: i64) {
         let counts = &mut self.view.counts;
-        // The store refuses wrong counts before it tells of them.
+        // The store refuses wrong counts before it emits the event.
         let _ = counts.shift(JobState::Running, settled.state, 1);
         counts.in_doubt += u64::from(settled.outcome == "in_doubt");
         let is_last = settled.state != JobState::Pending;
-        self.view.late.ended(is_last, settled.took, now);
-        self.flights.ended(settled.attempt.job);
+        self.view.throughput.call_ended(is_last, settled.took, now);
+        self.in_flight.ended(settled.attempt.job);
     }
 
     fn gate(&mut self, shut: Option<&Shut>, now: i64) {
@@ -159,10 +159,10 @@ impl Progress {
             return;
         };
         let is_outage = why::is_outage(why);
-        // The view shows a wait as long as it lasts; an outage needs its cause said all the same.
+        // The view shows a wait as long as it lasts. An outage needs a message too, for its cause.
         let shown = !is_outage && (self.shows || *wait < WORTH_SAYING);
         let lately = |(last, at): (Why, i64)| {
-            discriminant(&last) == discriminant(why) && now - at < SAID_AGAIN
+            discriminant(&last) == discriminant(why) && now - at < SAY_AGAIN
         };
         if shown || self.last_gate.is_some_and(lately) {
             return;
@@ -202,7 +202,7 @@ impl Progress {
                 "{warning} the log beside the database has {}: some program reads the database without a pause, and keeps it from being folded in",
                 size(*bytes)
             ),
-            // Where nothing has to be waited for, the error itself comes next.
+            // Without calls to wait for, the error itself comes next.
             Storage::Failed { in_flight: 0, .. } => return,
             Storage::Failed { message, in_flight } => format!(
                 "{} {}; waiting for {}, to save what they come to; press Ctrl-C twice to give them up",
@@ -221,7 +221,7 @@ impl Progress {
 
     fn show(&mut self, now: i64) {
         let every = if self.shows { SHOWN_EVERY } else { LINE_EVERY };
-        // A clock may be put back.
+        // The system clock may be set back.
         if (0..every).contains(&(now - self.shown)) {
             return;
         }
@@ -231,7 +231,7 @@ impl Progress {
             return;
         }
         self.view.slowest = match self.view.is_ending() {
-            true => self.flights.slowest(NAMED),
+            true => self.in_flight.slowest(NAMED),
             false => Vec::new(),
         };
         self.terminal.show(|columns| self.view.lines(columns, now));
@@ -253,7 +253,7 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The first few names, and how many more there are.
+/// Lists the first few names, and counts the others.
 pub(crate) fn names(names: &[FileName]) -> String {
     let mut shown: Vec<String> = names.iter().take(NAMES).map(ToString::to_string).collect();
     if names.len() > NAMES {

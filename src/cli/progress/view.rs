@@ -1,4 +1,4 @@
-//! What is known of a run that goes on, and how it is shown. Pure: the moment and the width are arguments. Moments are
+//! The state of a run in progress, and its lines. Pure: the moment and the width are arguments. Moments are
 //! milliseconds since 1970.
 
 use std::time::Duration;
@@ -12,24 +12,24 @@ use stride::settings::show_duration;
 
 use super::super::terminal::{counted, grouped};
 use super::super::why::{self, Limit, speed};
-use super::late::Late;
+use super::throughput::Throughput;
 
-/// How many calls in flight are named.
+/// How many calls in flight are named at most.
 pub(crate) const NAMED: usize = 3;
-/// How long a call has to have been in flight to be named, in milliseconds.
+/// How long a call must have been in flight to be named, in milliseconds.
 const SLOW: i64 = 2_000;
-/// The governor's estimate is at most so old.
+/// The governor's estimate may be so old.
 const A_LITTLE: Duration = Duration::from_secs(2);
-/// Between what is said in one line.
+/// Separates the parts of a line.
 const BETWEEN: &str = " · ";
 /// Stands for what was cut off.
 const CUT: &str = "…";
 
-/// Where a run stands, how it fares and what it waits for.
+/// The counts of a run, its rate and what it waits for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
     pub(crate) counts: Counts,
-    pub(crate) late: Late,
+    pub(crate) throughput: Throughput,
     /// Why no call may start, and the moment of the next try.
     pub(crate) gate: Option<(Why, i64)>,
     /// Why the run goes no faster.
@@ -39,23 +39,23 @@ pub(crate) struct View {
     pub(crate) stopping: bool,
     /// The calls in flight that began first, and when.
     pub(crate) slowest: Vec<(FileName, i64)>,
-    /// What else there is to say of it.
+    /// Further parts to show.
     pub(crate) about: Vec<String>,
 }
 
 impl View {
-    /// Whether calls in flight are all that is waited for.
+    /// Returns whether the run only waits for calls in flight.
     pub(crate) fn is_ending(&self) -> bool {
         self.counts.running > 0 && (self.counts.pending == 0 || self.stopping)
     }
 
-    /// Takes note of whether anybody may call.
+    /// Records whether calls may start.
     pub(crate) fn set_gate(&mut self, gate: Option<(Why, i64)>, now: i64) {
-        self.late.pause(gate.is_some(), now);
+        self.throughput.pause(gate.is_some(), now);
         self.gate = gate;
     }
 
-    /// Where the run stands, in lines that take at most so many columns.
+    /// Returns the view, in lines of at most so many columns.
     pub(crate) fn lines(&self, columns: usize, now: i64) -> Vec<String> {
         let mut lines = vec![self.bar(columns, now)];
         lines.extend(fill(&self.standing(), columns));
@@ -73,7 +73,7 @@ impl View {
         lines.iter().map(cut).collect()
     }
 
-    /// The same in one plain line, the most important first.
+    /// Returns one plain line, the most important part first.
     pub(crate) fn line(&self, now: i64) -> String {
         let mut words = self.standing();
         let known = |word: &String| !word.ends_with(" pending") && !word.ends_with(" in flight");
@@ -108,7 +108,7 @@ impl View {
             true => "━".repeat(full) + "╸" + &"─".repeat(cells - full - 1),
             false => "━".repeat(cells),
         };
-        // Where a hundredth takes long, a tenth of it shows that something goes on. Only all is a hundred.
+        // In a long run, tenths of a percent show progress. Rounding down, 100% means finished.
         let percent = match total {
             ..10_000 => format!("{:>4.0}%", (share * 100.0).floor()),
             _ => format!("{:>5.1}%", (share * 1000.0).floor() / 10.0),
@@ -116,7 +116,7 @@ impl View {
         format!("{bar}{percent}  {}", self.end(now))
     }
 
-    /// How many files are in which state.
+    /// Returns the number of files in each state.
     fn standing(&self) -> Vec<String> {
         let Counts {
             total,
@@ -132,7 +132,7 @@ impl View {
             (failed, "failed"),
             (held, "held"),
             (pending, "pending"),
-            // Where they are all that is waited for, it is said so.
+            // A run that only waits for them has another part for that.
             (if self.is_ending() { 0 } else { running }, "in flight"),
         ];
         let others = others.into_iter().filter(|(number, _)| *number > 0);
@@ -140,7 +140,7 @@ impl View {
         words
     }
 
-    /// How fast it goes, and what keeps it from going faster.
+    /// Returns the rate and what limits it.
     fn flow(&self, now: i64) -> Vec<String> {
         let calls = counted(self.counts.running, "call");
         let mut words = Vec::new();
@@ -172,14 +172,14 @@ impl View {
         if self.gate.is_none()
             && !self.is_ending()
             && !self.is_waiting(now)
-            && let Some(rate) = self.late.calls(now)
+            && let Some(rate) = self.throughput.calls_per_second(now)
         {
             words.push(speed(rate));
         }
         words
     }
 
-    /// The moment that belongs to a closed gate: that of an outage is its beginning.
+    /// Returns the moment to show for a closed gate; for an outage, when it began.
     fn moment(&self, why: &Why, until: i64) -> Option<i64> {
         match &self.limit {
             Some((limit, since)) if why::is_outage(why) && why::is_outage(limit) => *since,
@@ -187,12 +187,12 @@ impl View {
         }
     }
 
-    /// Whether nothing but the clock is waited for: what is left may not be called yet.
+    /// Returns whether the run only waits for time to pass.
     fn is_waiting(&self, now: i64) -> bool {
-        self.counts.running == 0 && self.late.is_quiet(now)
+        self.counts.running == 0 && self.throughput.is_quiet(now)
     }
 
-    /// When it will end.
+    /// Returns the ETA.
     fn end(&self, now: i64) -> String {
         if self.stopping {
             return "stopping".to_owned();
@@ -203,8 +203,8 @@ impl View {
         }
     }
 
-    /// How long it will take from now on, as far as that can be known: at the pace of late, and not before rates,
-    /// waits and repeats allow for it.
+    /// Estimates the time left from the recent rate, and no less than rates, waits and repeats need. Returns `None` if
+    /// it is unknown.
     fn left(&self, now: i64) -> Option<Duration> {
         let Counts {
             pending, running, ..
@@ -220,18 +220,18 @@ impl View {
             None => Duration::ZERO,
         };
         if pending == 0 {
-            return self.late.last_call(now);
+            return self.throughput.until_last_call(now);
         }
         let best = self.finish.map_or(Duration::ZERO, until).max(opens);
         if self.is_waiting(now) {
-            // The end of a wait alone says nothing about the end of the run.
+            // The end of a wait does not tell the end of the run.
             let told = match self.gate {
                 Some(_) => best > opens + A_LITTLE,
                 None => !best.is_zero(),
             };
             return told.then_some(best);
         }
-        match self.late.files(now) {
+        match self.throughput.files_per_second(now) {
             Some(rate) => {
                 let left = Duration::try_from_secs_f64((pending + running) as f64 / rate);
                 left.ok().map(|left| left.saturating_add(opens).max(best))
@@ -241,7 +241,7 @@ impl View {
     }
 }
 
-/// Words in as few lines as they fit into.
+/// Joins parts into as few lines as they fit into.
 fn fill(words: &[String], columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
@@ -267,7 +267,7 @@ fn cut_front(text: &str, columns: usize) -> String {
     format!("{CUT}{}", &text[start.unwrap_or(text.len())..])
 }
 
-/// A time that counts, in whole seconds.
+/// Formats a measured time, in whole seconds.
 fn whole(ms: i64) -> String {
     let time = Duration::from_secs((ms.max(0) / 1000).unsigned_abs());
     match time.as_secs() {
@@ -276,7 +276,7 @@ fn whole(ms: i64) -> String {
     }
 }
 
-/// A time that nobody knows to the second.
+/// Formats an estimated time, rounded up.
 fn rounded(time: Duration) -> String {
     let step = match time.as_secs() {
         0..120 => 1,

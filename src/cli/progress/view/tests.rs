@@ -11,8 +11,8 @@ const OUTAGE: Why = Why::Outage {
 
 /// A run that has gone on for a minute, ten calls a second.
 fn view() -> View {
-    let mut late = Late::new(NOW - 60_000);
-    (0..60).for_each(|second| late.count(10, 10, NOW - 60_000 + second * 1000));
+    let mut throughput = Throughput::new(NOW - 60_000);
+    (0..60).for_each(|second| throughput.add(10, 10, NOW - 60_000 + second * 1000));
     View {
         counts: Counts {
             total: 1_000,
@@ -23,7 +23,7 @@ fn view() -> View {
             running: 8,
             ..Counts::default()
         },
-        late,
+        throughput,
         limit: Some((Why::Threads(8), None)),
         ..View::default()
     }
@@ -117,12 +117,12 @@ fn a_pause_says_when_it_ends_and_counts_as_well() {
         format!("588 of 1,000 done, 9 failed, 3 held · {waits}")
     );
     // Without a pace that is known, the end of a wait says nothing about the end of the run.
-    let pace = std::mem::replace(&mut view.late, Late::new(NOW));
+    let pace = std::mem::replace(&mut view.throughput, Throughput::new(NOW));
     view.counts.running = 0;
     assert_eq!(end(&view), "ETA unknown");
     view.finish = Some(NOW + 7_200_000);
     assert_eq!(end(&view), "ETA 2 h 00 m");
-    (view.late, view.counts.running, view.finish) = (pace, 8, None);
+    (view.throughput, view.counts.running, view.finish) = (pace, 8, None);
     // Nobody knows how long an outage lasts.
     view.set_gate(Some((OUTAGE, NOW + 2_000)), NOW);
     assert_eq!(end(&view), "ETA unknown");
@@ -151,12 +151,12 @@ fn the_end_is_not_before_rates_and_repeats_allow_for_it() {
     view.finish = Some(NOW - 1);
     assert_eq!(end(&view), "ETA 40 s");
     // A file whose calls all have to be repeated does not come nearer to its end.
-    view.late = Late::new(NOW - 60_000);
-    view.late.count(600, 0, NOW);
+    view.throughput = Throughput::new(NOW - 60_000);
+    view.throughput.add(600, 0, NOW);
     assert_eq!(end(&view), "ETA unknown");
     // Where only the clock is waited for, it is known, whatever the pace was.
-    view.late = Late::new(NOW - 60_000);
-    view.late.count(30, 30, NOW - 20_000);
+    view.throughput = Throughput::new(NOW - 60_000);
+    view.throughput.add(30, 30, NOW - 20_000);
     let pace = "limit: 8 threads · 30.0 calls/min";
     assert_eq!(view.lines(80, NOW)[2], pace);
     view.counts.running = 0;
@@ -209,8 +209,9 @@ fn the_last_calls_are_named_when_they_drag() {
 fn the_last_calls_end_when_calls_usually_do() {
     let mut view = view();
     view.counts.pending = 0;
-    view.late.begun(NOW - 1_000);
-    view.late.ended(true, Duration::from_secs(5), NOW);
+    view.throughput.call_began(NOW - 1_000);
+    view.throughput
+        .call_ended(true, Duration::from_secs(5), NOW);
     assert_eq!(end(&view), "ETA 4 s");
     view.counts.running = 0;
     assert_eq!(end(&view), "ETA 0 s");
@@ -219,7 +220,7 @@ fn the_last_calls_end_when_calls_usually_do() {
 #[test]
 fn nothing_is_known_of_a_run_that_has_just_begun() {
     let mut view = View {
-        late: Late::new(NOW),
+        throughput: Throughput::new(NOW),
         ..View::default()
     };
     view.counts.total = 5;

@@ -1,14 +1,14 @@
-//! The calls in flight, as far as they may have to be named: as many as there are threads.
+//! The calls in flight, because the view names the slowest ones.
 
 use std::collections::HashMap;
 
 use stride::job::{FileName, JobId};
 
-/// Each with its file's name and when it began, in milliseconds since 1970.
+/// The file of each call and when the call began, in milliseconds since 1970.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(HashMap<JobId, (FileName, i64)>);
+pub(crate) struct InFlight(HashMap<JobId, (FileName, i64)>);
 
-impl Flights {
+impl InFlight {
     pub(crate) fn began(&mut self, job: JobId, path: FileName, now: i64) {
         self.0.insert(job, (path, now));
     }
@@ -17,7 +17,7 @@ impl Flights {
         self.0.remove(&job);
     }
 
-    /// The few that began first, the very first at the beginning.
+    /// Returns the calls that began first, in order.
     pub(crate) fn slowest(&self, most: usize) -> Vec<(FileName, i64)> {
         let mut all: Vec<&(FileName, i64)> = self.0.values().collect();
         all.sort_unstable_by(|(a, began), (b, other)| (began, a).cmp(&(other, b)));
@@ -31,15 +31,15 @@ mod tests {
 
     #[test]
     fn the_slowest_began_first() {
-        let mut flights = Flights::default();
+        let mut calls = InFlight::default();
         for (job, name) in ["d", "c", "b", "a"].into_iter().enumerate() {
             let moment = [1, 3, 2, 2][job];
-            flights.began(JobId(job as i64), name.into(), moment);
+            calls.began(JobId(job as i64), name.into(), moment);
         }
-        flights.ended(JobId(0));
-        flights.ended(JobId(7));
+        calls.ended(JobId(0));
+        calls.ended(JobId(7));
         let named = |(name, moment): (&str, i64)| (FileName::from(name), moment);
-        assert_eq!(flights.slowest(2), [("a", 2), ("b", 2)].map(named));
-        assert_eq!(flights.slowest(9).len(), 3);
+        assert_eq!(calls.slowest(2), [("a", 2), ("b", 2)].map(named));
+        assert_eq!(calls.slowest(9).len(), 3);
     }
 }
