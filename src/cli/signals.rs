@@ -1,5 +1,5 @@
-//! Ctrl-C and its relatives: the first asks the calls in flight to end, the second drops them, the third ends
-//! the process on the spot. And SIGUSR1, which asks where a run stands.
+//! Ctrl-C, SIGTERM and SIGHUP: the first lets the calls in flight finish, the second aborts them, the third ends the
+//! process at once. SIGUSR1 asks for a line about the run's progress.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -15,7 +15,7 @@ use stride::engine::{Stop, Urgency};
 use super::error::Problem;
 use super::exit;
 
-/// What signals have come.
+/// The signals that have arrived.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Caught(Arc<State>);
 
@@ -31,7 +31,7 @@ impl Caught {
         let caught = Self::default();
         let failed = |error: &dyn std::error::Error| Problem::of(exit::ERROR, error);
         let on_interrupt = (caught.clone(), stop.clone());
-        ctrlc::set_handler(move || on_interrupt.0.take(SIGINT, &on_interrupt.1))
+        ctrlc::set_handler(move || on_interrupt.0.record(SIGINT, &on_interrupt.1))
             .map_err(|error| failed(&error))?;
         let mut signals = Signals::new(endings()).map_err(|error| failed(&error))?;
         let (on_signal, stop) = (caught.clone(), stop.clone());
@@ -39,34 +39,34 @@ impl Caught {
             .name("signals".to_owned())
             .spawn(move || {
                 for signal in signals.forever() {
-                    on_signal.take(signal, &stop);
+                    on_signal.record(signal, &stop);
                 }
             })
             .map_err(|error| failed(&error))?;
         Ok(caught)
     }
 
-    /// The signal that asked for the stop.
+    /// Returns the signal that asked for the stop.
     pub(crate) fn first(&self) -> Option<i32> {
         Some(self.0.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 
-    /// Sees to it that the process ends within a second, though its terminal takes no word more or its disk is
-    /// slow. Whatever is not recorded by then is found in doubt, as after a crash.
+    /// Ends the process within a second, even if its terminal is stuck or its disk is slow. Calls that are not recorded
+    /// by then are in doubt, as after a crash.
     fn end_soon(&self) {
         let signal = self.first().unwrap_or(SIGINT);
-        // Without that thread, there is still the third signal.
+        // If no thread can be started, the third signal still ends the process.
         let _ = thread::Builder::new().spawn(move || {
             #[expect(
                 clippy::disallowed_methods,
-                reason = "nothing is waited for; this is the time after which nothing is"
+                reason = "this is a deadline, not a wait for something"
             )]
             thread::sleep(PATIENCE);
             end(signal);
         });
     }
 
-    fn take(&self, signal: i32, stop: &Stop) {
+    fn record(&self, signal: i32, stop: &Stop) {
         let _ = self
             .0
             .first
@@ -82,42 +82,38 @@ impl Caught {
     }
 }
 
-/// Lets a write beyond the limit on the size of files (RLIMIT_FSIZE) fail as any other write does: the signal that
-/// comes with it would end the process.
+/// Makes a write beyond the limit on file sizes (RLIMIT_FSIZE) fail with an error: by default its signal ends the process.
 pub(crate) fn outlive_size_limit() {
-    // A handler that does next to nothing is what makes the difference. Without one, the signal does what it does.
+    // Any handler replaces the default action. If none can be installed, the default stays.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
-/// Whether somebody has asked, and has not been answered.
+/// Set by SIGUSR1.
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
-/// Whether the process was stopped and goes on again.
+/// Set by SIGCONT.
 static CONTINUED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// From now on SIGUSR1 is a question where the run stands. Without this it would end the process, at the latest while
-/// it is not yet calling.
+/// Handles SIGUSR1 from now on, even before the first call: by default it ends the process.
 pub(crate) fn hear_questions() {
-    // Without a handler, the signal does what it does.
     let _ = signal_hook::flag::register(SIGUSR1, Arc::clone(&ASKED));
 }
 
-/// Whether somebody has asked where the run stands, since this was looked at last.
+/// Returns whether SIGUSR1 has come since the last time.
 pub(crate) fn asked() -> bool {
     ASKED.load(Ordering::Relaxed) && ASKED.swap(false, Ordering::Relaxed)
 }
 
-/// From now on it is noticed when the process was stopped (Ctrl-Z), and goes on.
+/// Notices from now on when the process continues after Ctrl-Z.
 pub(crate) fn notice_pauses() {
-    // Without a handler, it goes on all the same.
     let _ = signal_hook::flag::register(SIGCONT, Arc::clone(&CONTINUED));
 }
 
-/// Whether the process was stopped and goes on again, since this was looked at last.
+/// Returns whether the process was stopped and continued since the last time.
 pub(crate) fn continued() -> bool {
     CONTINUED.load(Ordering::Relaxed) && CONTINUED.swap(false, Ordering::Relaxed)
 }
 
-/// From now on the signals that end a process are handed over, for somebody who only looks.
+/// Returns a channel of the signals that end a process, for a command that only reads.
 pub(crate) fn handed_over() -> Result<Receiver<i32>, Problem> {
     let failed = |error: std::io::Error| Problem::of(exit::ERROR, &error);
     let mut signals = Signals::new([vec![SIGINT], endings()].concat()).map_err(failed)?;
@@ -126,7 +122,7 @@ pub(crate) fn handed_over() -> Result<Receiver<i32>, Problem> {
         .name("signals".to_owned())
         .spawn(move || {
             for signal in signals.forever() {
-                // Nobody waits for a second one.
+                // The command may have ended.
                 let _ = sender.send(signal);
             }
         })
@@ -134,20 +130,19 @@ pub(crate) fn handed_over() -> Result<Receiver<i32>, Problem> {
     Ok(receiver)
 }
 
-/// How long an end after the second signal may take before it is made.
+/// How long the process may take to end after the second signal.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// Ends the process where it stands.
+/// Ends the process at once.
 fn end(signal: i32) -> ! {
     #[expect(
         clippy::disallowed_methods,
-        reason = "whoever asks again wants nothing to be waited for"
+        reason = "the user has asked again and wants no wait"
     )]
     std::process::exit(i32::from(exit::signalled(signal)))
 }
 
-/// The signals beside Ctrl-C that ask for an end. Whoever started this with SIGHUP ignored, as `nohup` does, wants it to
-/// live on.
+/// Returns the signals beside Ctrl-C that end a run: SIGHUP only where it was not ignored at the start, as by `nohup`.
 fn endings() -> Vec<i32> {
     if hangup_is_ignored() {
         vec![SIGTERM]
@@ -156,7 +151,7 @@ fn endings() -> Vec<i32> {
     }
 }
 
-/// Whether SIGHUP was ignored when this process began. Where that cannot be known, it was not.
+/// Returns whether SIGHUP was ignored when this process began, as far as `/proc` tells.
 fn hangup_is_ignored() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return false;
