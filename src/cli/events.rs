@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use stride::event::{Counts, Event};
 use stride::job::FileName;
 
+use super::background::{BackgroundWriter, count};
 use super::error::Problem;
 use super::exit;
-use super::outlet::{Outlet, count};
-use super::terminal::{Terminal, counted};
+use super::terminal::{Terminal, bold, counted};
 
 /// How long a line may stay unwritten while more come.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -22,7 +22,7 @@ const MOST_WAITING: usize = 64 << 20;
 
 /// An open events file. A background thread writes it, so that the run never waits for a reader.
 pub(crate) struct Events {
-    to: Outlet,
+    to: BackgroundWriter,
     /// Lines that the background thread does not have yet.
     lines: Vec<u8>,
     name: FileName,
@@ -59,9 +59,9 @@ impl Events {
             .create(true)
             .mode(0o600)
             .open(path);
-        let outlet = opened.and_then(|file| Outlet::new(file, MOST_WAITING));
+        let opened = opened.and_then(|file| BackgroundWriter::new(file, MOST_WAITING));
         let name = FileName::from(path);
-        let to = outlet.map_err(|error| {
+        let to = opened.map_err(|error| {
             Problem::new(exit::USAGE, format!("cannot write the events to {name}"))
                 .cause(error.to_string())
                 .hint("give another file to --events")
@@ -134,7 +134,7 @@ impl Events {
     }
 
     fn warn(&self, words: &str) {
-        let label = self.terminal.bold("warning:");
+        let label = bold("warning:");
         self.terminal.say(&format!("{label} {words}"));
     }
 }

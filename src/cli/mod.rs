@@ -1,6 +1,7 @@
 //! The command line: from words to the library's verbs, and from what they come to, to words and exit codes.
 
 mod args;
+mod background;
 mod choosing;
 mod config;
 mod demo;
@@ -22,7 +23,6 @@ mod list;
 mod look;
 mod misuse;
 mod netrc;
-mod outlet;
 mod progress;
 mod recheck;
 mod report;

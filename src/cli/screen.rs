@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use console::{Term, measure_text_width};
 
+use super::background::BackgroundWriter;
 use super::environment;
-use super::outlet::Outlet;
 use super::shown::{Line, stderr};
 use super::signals;
 use super::terminal::counted;
@@ -35,7 +35,7 @@ struct Screen {
     /// The terminal's width when they were drawn.
     columns: usize,
     /// Writes stderr in the background during a run, which must not wait for a reader.
-    outlet: Option<Outlet>,
+    background: Option<BackgroundWriter>,
     /// How many messages were dropped because stderr took none.
     missed: u64,
 }
@@ -43,7 +43,11 @@ struct Screen {
 /// Writes a message above the lines that are shown. Errors are ignored: the work goes on when stderr is closed or full.
 pub(crate) fn say(line: &Line) {
     let mut screen = screen();
-    if screen.outlet.as_ref().is_some_and(Outlet::is_full) {
+    if screen
+        .background
+        .as_ref()
+        .is_some_and(BackgroundWriter::is_full)
+    {
         screen.missed += 1;
         return;
     }
@@ -70,7 +74,11 @@ pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<Line>) {
     let lines = lines.take(rows.saturating_sub(1).max(1)).collect();
     let mut screen = screen();
     // A terminal that is behind gets the next lines instead.
-    if !screen.outlet.as_ref().is_some_and(Outlet::is_behind) {
+    if !screen
+        .background
+        .as_ref()
+        .is_some_and(BackgroundWriter::is_behind)
+    {
         screen.turn(None, lines);
     }
 }
@@ -86,19 +94,19 @@ pub(crate) fn clear() {
 /// Starts a thread that writes stderr from now on, so that no other thread waits for it.
 pub(crate) fn write_in_background() {
     let mut screen = screen();
-    if screen.outlet.is_none() {
+    if screen.background.is_none() {
         let stderr = stderr().as_fd().try_clone_to_owned();
         // If no thread can be started, messages are written directly.
-        screen.outlet = stderr
-            .and_then(|stderr| Outlet::new(File::from(stderr), MOST_WAITING))
+        screen.background = stderr
+            .and_then(|stderr| BackgroundWriter::new(File::from(stderr), MOST_WAITING))
             .ok();
     }
 }
 
 /// Waits until all messages are written, unless stderr is stuck.
 pub(crate) fn drain() {
-    if let Some(outlet) = &screen().outlet {
-        outlet.drain();
+    if let Some(background) = &screen().background {
+        background.drain();
     }
 }
 
@@ -109,7 +117,7 @@ pub(crate) fn clear_on_panic() {
         // A thread that panics in this module holds the lock.
         if let Ok(mut screen) = SCREEN.try_lock() {
             screen.turn(None, Vec::new());
-            screen.outlet.as_ref().map(Outlet::drain);
+            screen.background.as_ref().map(BackgroundWriter::drain);
         }
         report(panicked);
     }));
@@ -130,16 +138,16 @@ impl Screen {
         Self {
             lines: Vec::new(),
             columns: 0,
-            outlet: None,
+            background: None,
             missed: 0,
         }
     }
 
     /// Writes to stderr. Errors are ignored: the work goes on when it is closed or full.
     fn write(&self, text: &str) {
-        match &self.outlet {
-            Some(outlet) => {
-                outlet.push(text.into());
+        match &self.background {
+            Some(background) => {
+                background.push(text.into());
             }
             None => {
                 let _ = stderr().lock().write_all(text.as_bytes());
