@@ -25,11 +25,11 @@ use super::finish::{self, Ended};
 use super::given::{self, Confirmed, Scope};
 use super::halt;
 use super::list::{self, sources, tell_loaded, wrong_folder};
+use super::permissions;
 use super::progress::Progress;
 use super::request::{asked, column, given_again, refuse_change, stored, withhold};
 use super::sample;
 use super::screen;
-use super::shared;
 use super::signals::Caught;
 use super::storage;
 use super::summary;
@@ -437,7 +437,7 @@ fn called(
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
     let began = Instant::now();
-    shared::warn(store.path(), terminal);
+    permissions::warn(store.path(), terminal);
     let mut events = outputs
         .events
         .as_deref()

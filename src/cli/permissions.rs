@@ -1,4 +1,4 @@
-//! What is said where a database can be read by others.
+//! The warning about a database that other users can read.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,10 +7,10 @@ use std::path::Path;
 use super::error::quoted;
 use super::terminal::Terminal;
 
-/// The permissions of a file's group and of everybody else.
+/// The permissions of a file's group and of all others.
 const OTHERS: u32 = 0o077;
 
-/// Warns of a database that others can read or write: answers are in it.
+/// Warns if other users can read or write the database, which contains the answers.
 pub(crate) fn warn(db: &Path, terminal: &Terminal) {
     let Ok(meta) = fs::metadata(db) else { return };
     if meta.permissions().mode() & OTHERS != 0 {
