@@ -14,7 +14,7 @@ use stride::store::StoreError;
 
 use super::exit;
 use super::judging::wrong_expression;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, bold, cyan, red};
 
 /// An error, its exit code, and what the user can do.
 #[derive(Debug)]
@@ -90,15 +90,15 @@ impl Problem {
     }
 
     pub(crate) fn print(&self, terminal: &Terminal) {
-        terminal.say(&format!("{} {}", terminal.red("error:"), self.error));
+        terminal.say(&format!("{} {}", red("error:"), self.error));
         let mut below: Vec<&(Label, String)> = self.below.iter().collect();
         below.sort_by_key(|(label, _)| *label);
         for (label, text) in below {
             let label = match label {
                 Label::More => String::new(),
-                Label::Cause => format!("{} ", terminal.bold("caused by:")),
-                Label::Note => format!("{} ", terminal.bold("note:")),
-                Label::Hint => format!("{} ", terminal.cyan("hint:")),
+                Label::Cause => format!("{} ", bold("caused by:")),
+                Label::Note => format!("{} ", bold("note:")),
+                Label::Hint => format!("{} ", cyan("hint:")),
             };
             terminal.say(&format!("{label}{text}"));
         }

@@ -20,7 +20,7 @@ use super::look::printed;
 use super::progress::names;
 use super::shown::{data, is_terminal};
 use super::summary::standing;
-use super::terminal::{Terminal, counted};
+use super::terminal::{Terminal, bold, counted};
 
 pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, Problem> {
     if args.raw_csv && args.format != FormatArg::Csv {
@@ -82,7 +82,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         }
         terminal.say(&format!(
             "{} {} left out, for what is stored is not what was recorded: {}",
-            terminal.bold("warning:"),
+            bold("warning:"),
             counted(written.damaged.len() as u64, "result"),
             names(&written.damaged)
         ));

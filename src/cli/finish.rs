@@ -15,7 +15,7 @@ use stride::store::{Cause, Reader};
 use super::error::{Problem, command};
 use super::halt::StoppedJson;
 use super::shown::stderr_of_child;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, bold};
 
 /// The largest number of causes in the summary.
 const CAUSES: usize = 10;
@@ -95,7 +95,7 @@ pub(crate) fn run_command(
         Err(problem) => Err(format!("no summary for --on-finish: {}", problem.words())),
     };
     if let Err(warning) = ran {
-        terminal.say(&format!("{} {warning}", terminal.bold("warning:")));
+        terminal.say(&format!("{} {warning}", bold("warning:")));
     }
 }
 

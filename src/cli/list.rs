@@ -11,7 +11,7 @@ use stride::store::{Loaded, Loader};
 use super::args::{ListFormat, Run};
 use super::error::{Problem, quoted};
 use super::progress::names;
-use super::terminal::{Terminal, counted, grouped};
+use super::terminal::{Terminal, bold, counted, grouped};
 
 /// Where the names come from. That a list is a pipe is said: there may be nobody who writes to it.
 pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Problem> {
@@ -120,14 +120,14 @@ pub(crate) fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Termina
     if !skipped.own.is_empty() {
         terminal.say(&format!(
             "{} skipped stride's own files: {}",
-            terminal.bold("note:"),
+            bold("note:"),
             names(&skipped.own)
         ));
     }
     if *left > 0 {
         terminal.say(&format!(
             "{} not in this list any more: {} of the run, which stay in it: {}",
-            terminal.bold("note:"),
+            bold("note:"),
             counted(*left, "file"),
             names(left_examples)
         ));

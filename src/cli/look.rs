@@ -20,7 +20,7 @@ use super::inspect::Inspected;
 use super::shown::{self, data};
 use super::storage::{rescue_folders, why as why_untaken};
 use super::summary::standing;
-use super::terminal::{Terminal, counted, grouped, written};
+use super::terminal::{Terminal, counted, grouped, red, written};
 use super::when::clock;
 use super::why;
 
@@ -318,7 +318,7 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     for problem in &verdict.problems {
         terminal.say(&format!(
             "{} {}",
-            terminal.red("damage:"),
+            red("damage:"),
             escaped(problem.as_bytes())
         ));
     }

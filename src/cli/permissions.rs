@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::error::quoted;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, bold};
 
 /// The permissions of a file's group and of all others.
 const OTHERS: u32 = 0o077;
@@ -16,7 +16,7 @@ pub(crate) fn warn(db: &Path, terminal: &Terminal) {
     if meta.permissions().mode() & OTHERS != 0 {
         terminal.say(&format!(
             "{} the database can be read by others, and the answers are in it: chmod 600 {}",
-            terminal.bold("warning:"),
+            bold("warning:"),
             quoted(db)
         ));
     }

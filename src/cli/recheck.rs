@@ -12,7 +12,7 @@ use super::exit;
 use super::given::{self, Scope};
 use super::storage;
 use super::summary::{short, standing};
-use super::terminal::{Terminal, counted, grouped};
+use super::terminal::{Terminal, counted, cyan, grouped};
 
 pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
@@ -25,7 +25,7 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
             terminal.say("nothing was changed");
             terminal.say(&format!(
                 "{} {}   changes it",
-                terminal.cyan("hint:"),
+                cyan("hint:"),
                 command(db, &again(args))
             ));
         }

@@ -15,7 +15,7 @@ use super::environment::state_folder;
 use super::error::{Problem, command};
 use super::exit;
 use super::progress::names;
-use super::terminal::{Terminal, counted};
+use super::terminal::{Terminal, bold, counted};
 
 /// From when on, and how often, it is said that a check goes on.
 const SAY_EVERY: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub(super) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Resul
     if let Some(filesystem) = lock.network() {
         terminal.say(&format!(
             "{} the database lies on {}: whether two machines can be kept apart there is not known, so let no other work on it",
-            terminal.bold("warning:"),
+            bold("warning:"),
             escaped(filesystem.as_bytes())
         ));
     }
@@ -73,7 +73,7 @@ pub(super) fn take_in(
     for each in &untaken {
         terminal.say(&format!(
             "{} saved answers are not taken in: {}",
-            terminal.bold("warning:"),
+            bold("warning:"),
             why(each)
         ));
     }
@@ -145,7 +145,7 @@ fn tell_taken(taken: &TakenIn, terminal: &Terminal) {
         ));
     }
     let kept = kept.as_deref().map_or(file, FileName::from);
-    let warning = terminal.bold("warning:");
+    let warning = bold("warning:");
     if !left.is_empty() {
         terminal.say(&format!(
             "{warning} {} of it could not be used (the files were called again since, or the line is cut short): {}; kept in {kept}",

@@ -9,7 +9,7 @@ use stride::settings::show_duration;
 use stride::store::{Cause, Reader};
 
 use super::error::{Problem, command};
-use super::terminal::{Terminal, counted, grouped};
+use super::terminal::{Terminal, counted, cyan, grouped};
 
 /// How much of a message or a body is shown in one line, in characters.
 const SHOWN: usize = 200;
@@ -96,7 +96,7 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     let hint = |words: &str, what: &str| {
         terminal.say(&format!(
             "{} {}   {what}",
-            terminal.cyan("hint:"),
+            cyan("hint:"),
             command(db, words)
         ));
     };

@@ -1,4 +1,4 @@
-//! What goes to the terminal and how: stderr for people, stdout for data.
+//! Writes to stderr for people, and formats numbers and sizes for them.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
@@ -9,11 +9,12 @@ use super::args::Color;
 use super::shown::{Line, Style, is_terminal as stdout_is_terminal, stderr};
 use super::{environment, screen};
 
-/// How stderr may be written to.
+/// Settings for what goes to stderr. The lines on it belong to the process's one `screen`, because code deep inside, such
+/// as the lookup of a secret, writes there without a `Terminal`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     color: bool,
-    /// Whether lines may be drawn and redrawn.
+    /// Whether the terminal can redraw lines.
     pub(crate) animate: bool,
 }
 
@@ -32,13 +33,12 @@ impl Terminal {
         }
     }
 
-    /// Writes a line to stderr, above the lines that are shown. Where stderr is closed or full, the work goes on without
-    /// words.
+    /// Writes a message to stderr, above the lines that are shown.
     pub(crate) fn say(&self, line: &str) {
         screen::say(&Line::of(line, self.color));
     }
 
-    /// Shows lines at the bottom, instead of those that are shown; `compose` makes them, for so many columns.
+    /// Replaces the lines at the bottom. `compose` makes the new ones for a number of columns.
     pub(crate) fn show(&self, compose: impl FnOnce(usize) -> Vec<String>) {
         if self.animate {
             screen::show(|columns| {
@@ -48,34 +48,30 @@ impl Terminal {
         }
     }
 
-    /// Takes the lines away that are shown.
+    /// Removes the lines at the bottom.
     pub(crate) fn clear(&self) {
         if self.animate {
             screen::clear();
         }
     }
-
-    /// A label such as `error:`.
-    #[expect(clippy::unused_self, reason = "labels are said on a terminal")]
-    pub(crate) fn red(&self, label: &str) -> String {
-        Style::Red.on(label)
-    }
-
-    /// A label such as `hint:`.
-    #[expect(clippy::unused_self, reason = "labels are said on a terminal")]
-    pub(crate) fn cyan(&self, label: &str) -> String {
-        Style::Cyan.on(label)
-    }
-
-    /// A label such as `note:`.
-    #[expect(clippy::unused_self, reason = "labels are said on a terminal")]
-    pub(crate) fn bold(&self, label: &str) -> String {
-        Style::Bold.on(label)
-    }
 }
 
-/// When to use colours, where neither a flag nor stride's own preferences say so: as <https://no-color.org> and
-/// <https://bixense.com/clicolors> have it.
+/// Styles a label such as `error:`.
+pub(crate) fn red(label: &str) -> String {
+    Style::Red.on(label)
+}
+
+/// Styles a label such as `hint:`.
+pub(crate) fn cyan(label: &str) -> String {
+    Style::Cyan.on(label)
+}
+
+/// Styles a label such as `note:`.
+pub(crate) fn bold(label: &str) -> String {
+    Style::Bold.on(label)
+}
+
+/// Resolves `auto` by the usual variables: <https://no-color.org> and <https://bixense.com/clicolors>.
 pub(crate) fn usual(color: Color) -> Color {
     let variable = |name| environment::variable(name).filter(|value| !value.is_empty());
     match color {
@@ -88,7 +84,7 @@ pub(crate) fn usual(color: Color) -> Color {
     }
 }
 
-/// When to use colours for what is said before the command line is understood, which may ask for it all the same.
+/// Finds `--color` in a command line that is not parsed yet, for the parser's own errors and help.
 pub(crate) fn early(words: &[OsString]) -> Color {
     let words = words.iter().skip(1).map(|word| word.to_string_lossy());
     let words: Vec<_> = words.take_while(|word| word != "--").collect();
@@ -102,7 +98,7 @@ pub(crate) fn early(words: &[OsString]) -> Color {
     asked.unwrap_or(Color::Auto)
 }
 
-/// The same for the parser's help, which goes to stdout.
+/// Returns the choice for the parser's help, which goes to stdout.
 pub(crate) fn choice(color: Color) -> ColorChoice {
     match usual(color) {
         Color::Always => ColorChoice::Always,
@@ -111,12 +107,12 @@ pub(crate) fn choice(color: Color) -> ColorChoice {
     }
 }
 
-/// Whether the terminal shows characters and nothing else.
+/// Returns whether the terminal ignores control sequences.
 fn is_dumb() -> bool {
     environment::variable("TERM").is_none_or(|term| term == b"dumb")
 }
 
-/// Ends a command that wrote to stdout: a reader that has seen enough (`| head`) is no error.
+/// Ignores a closed pipe on stdout: `| head` has seen enough.
 pub(crate) fn written(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -124,7 +120,7 @@ pub(crate) fn written(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A number with its thousands set apart: 41,000.
+/// Formats a number with thousands separators: 41,000.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -137,7 +133,7 @@ pub(crate) fn grouped(number: u64) -> String {
     out
 }
 
-/// `1 file`, `41,000 files`.
+/// Formats a number and its noun: `1 file`, `41,000 files`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!(
         "{} {noun}{}",
@@ -146,7 +142,7 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     )
 }
 
-/// A size as people read it, in powers of two: `64 MiB`, `1.5 GiB`.
+/// Formats a size in powers of two: `64 MiB`, `1.5 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
     let mut amount = bytes as f64;
     let mut units = ["bytes", "KiB", "MiB", "GiB", "TiB"].into_iter();

@@ -33,7 +33,7 @@ use super::screen;
 use super::signals::Caught;
 use super::storage;
 use super::summary;
-use super::terminal::{Terminal, counted};
+use super::terminal::{Terminal, bold, counted};
 use super::trial::{self, Prospect};
 
 /// `stride run`: makes the run, or goes on with it.
@@ -85,7 +85,7 @@ pub(crate) fn run(
     if !asked.without_effect.is_empty() {
         terminal.say(&format!(
             "{} what curl does with answers has no effect here ({}): they are kept, and `stride export` writes them",
-            terminal.bold("note:"),
+            bold("note:"),
             asked.without_effect.join(" ")
         ));
     }
@@ -108,7 +108,7 @@ pub(crate) fn run(
         );
         terminal.say(&format!(
             "{} {what} is used now and not stored; as a reference, such as {{env:NAME}}, it would be there for `resume`",
-            terminal.bold("note:")
+            bold("note:")
         ));
     }
     if db.symlink_metadata().is_ok() {
@@ -329,7 +329,7 @@ fn tell_stored(request: &Request, db: &Path, terminal: &Terminal) {
     if let Some(parts) = stored(request) {
         terminal.say(&format!(
             "{} stored in {}, as typed: {parts}; a reference such as {{env:NAME}} keeps a value out of it",
-            terminal.bold("note:"),
+            bold("note:"),
             FileName::from(db)
         ));
     }

@@ -24,7 +24,7 @@ use stride::store::wall_clock;
 use super::args::settings::{LimitArgs, SettingsArgs};
 use super::args::{Color, Once, Outputs};
 use super::error::Problem;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, bold};
 use sources::Entry;
 
 /// Everything that can be configured, under the flags' names.
@@ -90,7 +90,7 @@ impl Config {
         terminal: &Terminal,
     ) -> Result<Self, Problem> {
         for warning in sources::misspelt(&flags()) {
-            terminal.say(&format!("{} {warning}", terminal.bold("warning:")));
+            terminal.say(&format!("{} {warning}", bold("warning:")));
         }
         let config = Self::read()?;
         let args = parse(&config.0)?;

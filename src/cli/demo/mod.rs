@@ -18,7 +18,7 @@ use stride::store::Reader;
 
 use super::args::Demo;
 use super::error::{Problem, quoted};
-use super::terminal::Terminal;
+use super::terminal::{Terminal, bold};
 use super::{exit, help};
 use api::{Api, Options};
 
@@ -124,7 +124,7 @@ fn show(terminal: &Terminal) -> Result<u8, Problem> {
 /// Shows a command and gives it.
 fn command(words: &str, terminal: &Terminal) -> Result<u8, Problem> {
     terminal.say("");
-    terminal.say(&terminal.bold(&format!("$ stride {words}")));
+    terminal.say(&bold(&format!("$ stride {words}")));
     let words = std::iter::once("stride").chain(words.split(' '));
     let args = help::parse(words, ColorChoice::Never)
         .map_err(|error| Problem::new(exit::INTERNAL, error.to_string()))?;

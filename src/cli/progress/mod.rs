@@ -18,7 +18,7 @@ pub(crate) use view::{NAMED, View};
 
 use super::halt;
 use super::signals;
-use super::terminal::{Terminal, counted, grouped, size};
+use super::terminal::{Terminal, bold, counted, grouped, red, size};
 use super::why;
 use in_flight::InFlight;
 
@@ -186,7 +186,7 @@ impl Progress {
             self.view.stopping = true;
             self.end();
         }
-        let warning = self.terminal.bold("warning:");
+        let warning = bold("warning:");
         self.say(&match storage {
             Storage::Busy(waited) => format!(
                 "{warning} somebody else has had the database locked for {}; nothing can be recorded meanwhile",
@@ -206,7 +206,7 @@ impl Progress {
             Storage::Failed { in_flight: 0, .. } => return,
             Storage::Failed { message, in_flight } => format!(
                 "{} {}; waiting for {}, to save what they come to; press Ctrl-C twice to give them up",
-                self.terminal.red("failing:"),
+                red("failing:"),
                 escaped(message.as_bytes()),
                 counted(*in_flight as u64, "call")
             ),
