@@ -1,4 +1,4 @@
-//! How many files may be open at once, and how many threads that is enough for.
+//! The limit on open files, and the number of threads that it allows.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -6,18 +6,18 @@ use stride::settings::Threads;
 
 use super::error::Problem;
 
-/// Descriptors that a chunk thread usually needs at once: its connection, its file, and one for an answer that is too
-/// much for the memory. Where one more is needed and there is none, the job waits.
+/// Descriptors that a thread usually needs at once: its connection, its file, and one for an answer that is too large for
+/// memory. A job that needs more waits until there is one.
 const DESCRIPTORS_EACH: u64 = 3;
-/// Descriptors that the runtime of a driver has open, of which there is one a processor.
+/// Descriptors of a driver's runtime. There is one driver a processor.
 const DESCRIPTORS_OF_A_RUNTIME: u64 = 4;
 /// Descriptors for everything else.
 const DESCRIPTORS_BESIDE: u64 = 32;
 
-/// Lets this process have as many descriptors as the system allows it, and checks that they do.
+/// Raises the limit as far as the system allows, and checks that it is enough.
 pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
     let limit = getrlimit(Resource::Nofile);
-    // Where it is refused, what there is may still do.
+    // If that fails, the present limit may be enough.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -26,7 +26,7 @@ pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
         },
     );
     let Threads::Fixed(threads) = threads else {
-        // They are made one at a time, as long as there is room.
+        // They are added one at a time, while descriptors last.
         return Ok(());
     };
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);

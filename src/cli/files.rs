@@ -1,4 +1,4 @@
-//! The files that belong to a run: neither its input nor what it may write.
+//! Paths: reads files named on the command line, and keeps a run's own files out of its input and output.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -18,8 +18,7 @@ use super::events;
 use super::screen;
 use super::shown::Line;
 
-/// Reads a file that was named on the command line, of at most so many bytes. Where it is a pipe that nobody writes to, that
-/// is said.
+/// Reads a file named on the command line, of at most so many bytes. Announces a wait for a pipe.
 pub(crate) fn named(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let say = || {
@@ -30,13 +29,13 @@ pub(crate) fn named(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     bounded::read(path, most, &mut Wait::begin(Patience::USUAL, &say))
 }
 
-/// Reads a text likewise.
+/// Reads a text file named on the command line.
 pub(crate) fn named_text(path: impl AsRef<Path>, most: u64) -> io::Result<String> {
     String::from_utf8(named(path, most)?)
         .map_err(|_| io::Error::new(ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// The files of a run whose database nobody has opened.
+/// Returns the files of a run whose database is not open.
 pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
     let mut own: Vec<PathBuf> = resolved(db).into_iter().collect();
     for end in ["-wal", "-shm", ".lock"] {
@@ -44,7 +43,7 @@ pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
         name.push(end);
         own.extend(resolved(Path::new(&name)));
     }
-    // What cannot be read has no files that it knows of.
+    // A database that cannot be read names no further files.
     own.extend(
         Reader::open(db)
             .and_then(|reader| reader.artifacts())
@@ -53,8 +52,8 @@ pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
     own
 }
 
-/// Where the results of a request go that are in files, with links resolved. It is checked to be another folder than
-/// those that are input: the next walk would take the results for that.
+/// Returns the folder for results, with links resolved. Refuses a folder that is input: the next walk would list the
+/// results.
 pub(crate) fn output_dir(
     request: &Request,
     sources: &[Source],
@@ -77,7 +76,7 @@ pub(crate) fn output_dir(
     Ok(Some(folder))
 }
 
-/// Checks that what is to be written lies outside of the run's own files, and where something can be written.
+/// Checks that the events file is not one of the run's own files, and that it can be written.
 pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
     match outputs.events.as_deref() {
         Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
@@ -117,7 +116,7 @@ fn takes_lines(path: &Path) -> io::Result<()> {
         Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
         Ok(meta) => {
             rustix::fs::access(path, Access::WRITE_OK)?;
-            // The shell has chosen what `/dev/stdout` is.
+            // For `/dev/stdout` the shell has chosen the file.
             let is_named = meta.is_file() && !path.starts_with("/dev");
             if is_named && meta.len() > 0 && !events::are_in(path)? {
                 let reason = "it has something else in it";
@@ -133,7 +132,7 @@ fn takes_lines(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Resolves a path, whether or not there is a file.
+/// Resolves the links in a file's path; the file may be missing.
 pub(crate) fn resolved(path: &Path) -> Option<PathBuf> {
     stride::paths::resolve(path).ok()
 }

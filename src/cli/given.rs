@@ -1,5 +1,5 @@
-//! What a stored request uses of this machine: secrets, files, commands and folders. A database may come from somebody
-//! else, so each is used only where the user has given this request here, or confirms it on the command line.
+//! Confirms what a stored request uses of this machine: secrets, files, commands and folders. A database may come from
+//! another person, so these are used only if the user has given the request on this machine, or confirms them by options.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ use super::environment::state_folder;
 use super::error::{Problem, command, quoted};
 use super::request::templates;
 
-/// One thing of this machine that a request uses.
+/// A secret, file, command or folder that a request uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "use", content = "what", rename_all = "snake_case")]
 pub(crate) enum Use {
@@ -31,7 +31,7 @@ pub(crate) enum Use {
     SecretFile(String),
     /// Sends the password that `.netrc` has for a host.
     Netrc(String),
-    /// Sends a file beside those of the list: a template of its path.
+    /// Sends a file that is not of the list, by a template of its path.
     File(String),
     /// Reads a client certificate or its key.
     Certificate(String),
@@ -42,8 +42,8 @@ pub(crate) enum Use {
 }
 
 impl Use {
-    /// The words for people, of which nothing acts on a terminal.
-    pub(crate) fn told(&self) -> String {
+    /// Describes the use in escaped text.
+    pub(crate) fn describe(&self) -> String {
         let (does, what) = match self {
             Self::Command(command) => ("runs the command", command),
             Self::Variable(name) => ("sends the value of the variable", name),
@@ -73,8 +73,8 @@ pub(crate) struct Confirmed<'c> {
 }
 
 impl Confirmed<'_> {
-    /// The option that would confirm a use, where it is not confirmed.
-    fn lacks(&self, used: &Use) -> Option<String> {
+    /// Returns the option that would confirm a use, unless it is confirmed.
+    fn missing_option(&self, used: &Use) -> Option<String> {
         match used {
             Use::Command(_) => (!self.commands).then(|| "--allow-commands".to_owned()),
             Use::Folder(path) => {
@@ -86,13 +86,13 @@ impl Confirmed<'_> {
     }
 }
 
-/// Whether a folder that was given is the one that is stored.
+/// Returns whether a folder is the stored one.
 pub(crate) fn is_same(given: &Path, stored: &str) -> bool {
     std::path::absolute(given)
         .is_ok_and(|given| given.components().eq(Path::new(stored).components()))
 }
 
-/// Returns what a request uses of this machine, beside the files of the list.
+/// Returns all uses of a request, except files of the list.
 pub(crate) fn uses(request: &Request) -> Vec<Use> {
     let mut found = Vec::new();
     let mut note = |used: Use| {
@@ -100,7 +100,7 @@ pub(crate) fn uses(request: &Request) -> Vec<Use> {
             found.push(used);
         }
     };
-    // The expressions and the folder are no templates, however they look.
+    // Expressions and the folder are not templates, whatever they look like.
     let sent = Request {
         judging: Judging::default(),
         output_dir: None,
@@ -113,7 +113,7 @@ pub(crate) fn uses(request: &Request) -> Vec<Use> {
                 Reference::Env(name) => Use::Variable(name.clone()),
                 Reference::File(path) => Use::SecretFile(path.to_string_lossy().into_owned()),
                 Reference::Netrc(host) => Use::Netrc(host.clone()),
-                // It is given with each command.
+                // Each command gives it anew.
                 Reference::Given(_) => return,
             });
         });
@@ -132,7 +132,7 @@ pub(crate) fn uses(request: &Request) -> Vec<Use> {
     found
 }
 
-/// The paths of the files that a request carries: templates.
+/// Returns the paths of the files that a request carries, as templates.
 fn files(request: &Request) -> impl Iterator<Item = &String> {
     let (pieces, fields): (&[Piece], &[Field]) = match &request.body {
         Body::Pieces { pieces } => (pieces, &[]),
@@ -151,7 +151,7 @@ fn files(request: &Request) -> impl Iterator<Item = &String> {
     pieces.chain(fields)
 }
 
-/// Returns what a run would use of this machine, with files of its list that lie elsewhere.
+/// Returns all uses of a run, including files of its list outside of the database's folder.
 pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>, Problem> {
     let mut found = uses(request);
     found.extend(listed(reader)?);
@@ -164,11 +164,11 @@ fn listed(reader: &Reader) -> Result<Option<Use>, Problem> {
     Ok(name.map(|name| Use::Listed(name.to_string())))
 }
 
-/// Refuses to send files that only the database lists, where the whole request was given, and was not known before.
+/// Refuses a request that is new on this machine if the database lists files outside of its folder.
 ///
 /// # Errors
 ///
-/// There are such files, and nobody has confirmed them.
+/// There are such files, and no option confirms them.
 pub(crate) fn check_list(
     db: &Path,
     store: &Store,
@@ -183,7 +183,7 @@ pub(crate) fn check_list(
     check(db, request, store.base(), Scope::Run, uses, confirmed)
 }
 
-/// What is known of a request: that it may make all the calls of a run, or one call of a file that is named.
+/// What a request may do: make all calls of a run, or one call for a named file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     Run,
@@ -192,13 +192,13 @@ pub(crate) enum Scope {
 
 /// Remembers that the user has given a request on this machine, so that `resume` may use what it refers to.
 pub(crate) fn remember(request: &Request, base: &Path) {
-    // Where that cannot be written down, `resume` asks.
+    // If that cannot be written, `resume` asks.
     let _ = note(&mark(request, base, Scope::Run));
 }
 
-/// Whether the user has given this request on this machine.
+/// Returns whether the user has given this request on this machine.
 pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
-    let known = place().and_then(|path| fs::read_to_string(path).ok());
+    let known = known_requests().and_then(|path| fs::read_to_string(path).ok());
     let marks = [Scope::Run, scope].map(|scope| mark(request, base, scope));
     known.is_some_and(|known| {
         known
@@ -207,11 +207,11 @@ pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
     })
 }
 
-/// Refuses a folder for results that is not the request's own.
+/// Refuses a folder for results other than the request's.
 ///
 /// # Errors
 ///
-/// There is one.
+/// `given` is another folder.
 pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<(), Problem> {
     let Some(given) = given else {
         return Ok(());
@@ -232,11 +232,11 @@ pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<()
     .hint("to change the folder, give the whole `stride run …` again with --accept-change"))
 }
 
-/// Refuses to use anything of this machine for a request that was not given here, unless it is confirmed.
+/// Refuses the uses of a request that was not given on this machine, unless options confirm them.
 ///
 /// # Errors
 ///
-/// Something of `uses` is not confirmed.
+/// One of `uses` is not confirmed.
 pub(crate) fn check(
     db: &Path,
     request: &Request,
@@ -254,7 +254,7 @@ pub(crate) fn check(
     }
     let lacking: Vec<(Use, String)> = uses
         .into_iter()
-        .filter_map(|used| confirmed.lacks(&used).map(|option| (used, option)))
+        .filter_map(|used| confirmed.missing_option(&used).map(|option| (used, option)))
         .collect();
     if lacking.is_empty() {
         let _ = note(&mark(request, base, scope));
@@ -263,7 +263,7 @@ pub(crate) fn check(
     let mut problem = Problem::usage("this run's request was not given by you on this machine");
     let mut options: Vec<&str> = Vec::new();
     for (used, option) in &lacking {
-        problem = problem.cause(format!("it {}", used.told()));
+        problem = problem.cause(format!("it {}", used.describe()));
         if !options.contains(&option.as_str()) {
             options.push(option);
         }
@@ -277,8 +277,8 @@ pub(crate) fn check(
         )))
 }
 
-/// The line by which a request is known again: not the request itself, which others need not see. Everything that
-/// decides what is sent where is in it.
+/// Returns the line that identifies a request: a checksum, because the request itself may be private. It covers everything
+/// that decides what is sent and where.
 fn mark(request: &Request, base: &Path, scope: Scope) -> String {
     let mut text = serde_json::to_vec(request).unwrap_or_default();
     text.extend_from_slice(match scope {
@@ -289,13 +289,13 @@ fn mark(request: &Request, base: &Path, scope: Scope) -> String {
     Checksum::of(&text).to_string()
 }
 
-/// Where requests are remembered (XDG Base Directory Specification, `XDG_STATE_HOME`).
-fn place() -> Option<PathBuf> {
+/// Returns the file of known requests (XDG Base Directory Specification, `XDG_STATE_HOME`).
+fn known_requests() -> Option<PathBuf> {
     Some(state_folder()?.join("requests"))
 }
 
 fn note(mark: &str) -> io::Result<()> {
-    let Some(path) = place() else {
+    let Some(path) = known_requests() else {
         return Ok(());
     };
     let known = fs::read_to_string(&path).unwrap_or_default();

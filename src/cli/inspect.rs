@@ -63,7 +63,7 @@ impl Inspected {
             rows.push(("request", warning.to_owned()));
         }
         rows.extend(self.lines);
-        let uses = self.uses.iter().map(|used| ("uses", used.told()));
+        let uses = self.uses.iter().map(|used| ("uses", used.describe()));
         rows.extend(uses);
         rows.extend(self.at_end.into_iter().map(|line| ("at end", line)));
         rows

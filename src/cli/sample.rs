@@ -1,4 +1,4 @@
-//! `stride run --sample`: a few files first, drawn at random.
+//! `stride run --sample`: calls a few files first, drawn at random.
 
 use std::io::Write;
 use std::path::Path;
@@ -12,10 +12,10 @@ use super::look::printed;
 use super::shown::data;
 use super::terminal::{Terminal, counted};
 
-/// How much of a result or a message is shown, in characters.
+/// How many characters of a result or a message are shown.
 const SHOWN: usize = 500;
 
-/// Shows what came of the files that were drawn, and returns the exit code.
+/// Shows the outcomes of the drawn files, and returns the exit code.
 pub(crate) fn tell(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
     let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);

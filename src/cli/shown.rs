@@ -1,5 +1,5 @@
-//! The last step of everything that people read. Whatever a message is made of, no character of it acts on the terminal:
-//! a string reaches the screen as a [`Line`] alone, and stdout through [`lines`] or [`data`] alone.
+//! Escapes everything that people read, so that no text from outside controls the terminal: a string reaches the screen
+//! only as a [`Line`], and stdout only through [`lines`] or [`data`].
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use stride::job::escaped;
 
-/// How a label looks. Each style is a mark in the text until the line is written, and so is its end.
+/// The style of a label. Marks in the text stand for its beginning and end until the line is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Style {
     Red,
@@ -16,8 +16,7 @@ pub(crate) enum Style {
 }
 
 impl Style {
-    /// The mark: a code point that Unicode leaves to programs and that no text has (noncharacters, section 23.7). At
-    /// worst, data makes a word bold with it.
+    /// Returns the mark: a code point that Unicode reserves for programs (noncharacters, section 23.7).
     const fn mark(self) -> char {
         match self {
             Self::Red => '\u{fdd0}',
@@ -34,7 +33,7 @@ impl Style {
 
 const END: char = '\u{fdd3}';
 
-/// The control sequence that a mark stands for.
+/// Returns the control sequence of a mark.
 fn sequence(mark: char) -> Option<&'static str> {
     Some(match mark {
         '\u{fdd0}' => "\x1b[1;31m",
@@ -45,12 +44,12 @@ fn sequence(mark: char) -> Option<&'static str> {
     })
 }
 
-/// A line for a terminal: of control characters it has only those of its own styles.
+/// A line for a terminal. Its only control characters are those of its styles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line(String);
 
 impl Line {
-    /// Escapes a text, line ends too, and puts its styles in where there are `colors`.
+    /// Escapes a text, line ends included, and applies its styles if there are `colors`.
     pub(crate) fn of(text: &str, colors: bool) -> Self {
         let mut out = String::with_capacity(text.len());
         for part in text.split_inclusive(|char| sequence(char).is_some()) {
@@ -65,18 +64,18 @@ impl Line {
         Self(out)
     }
 
-    /// The line, to be written as it is.
+    /// Returns the escaped line.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether stdout is a terminal.
+/// Returns whether stdout is a terminal.
 pub(crate) fn is_terminal() -> bool {
     stdout().is_terminal()
 }
 
-/// Writes lines for people to stdout. A line end within one is shown and not obeyed.
+/// Writes lines for people to stdout. A line end within one is escaped.
 ///
 /// # Errors
 ///
@@ -89,8 +88,7 @@ pub(crate) fn lines<L: AsRef<str>>(lines: impl IntoIterator<Item = L>) -> io::Re
     out.flush()
 }
 
-/// Returns stdout for data. Other programs get every byte as it is; a person in front of a terminal sees control
-/// characters, and the terminal does not obey them.
+/// Returns stdout for data. Programs get every byte unchanged; on a terminal, control characters are escaped.
 pub(crate) fn data() -> Box<dyn Write> {
     let out = stdout().lock();
     match out.is_terminal() {
@@ -104,22 +102,22 @@ fn stdout() -> io::Stdout {
     io::stdout()
 }
 
-/// Returns stderr, for lines that are made already.
+/// Returns stderr, for escaped lines.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(crate) fn stderr() -> io::Stderr {
     io::stderr()
 }
 
-/// Lets a program that the user has named write to stderr by itself.
+/// Returns stderr for a program that the user has named.
 pub(crate) fn stderr_of_child() -> Stdio {
     let own = stderr().as_fd().try_clone_to_owned();
     own.map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-/// Escapes control characters on their way, but for line ends and tabs.
+/// Escapes control characters, except line ends and tabs.
 struct Escaping<W> {
     to: W,
-    /// The beginning of a character whose rest has not come yet.
+    /// The beginning of an incomplete character.
     begun: Vec<u8>,
 }
 
@@ -149,7 +147,7 @@ impl<W: Write> Write for Escaping<W> {
         all.extend_from_slice(bytes);
         let whole = match std::str::from_utf8(&all) {
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            // What is wrong in the middle is escaped, and nothing is waited for.
+            // An invalid byte in the middle is escaped at once.
             _ => all.len(),
         };
         self.begun = all.split_off(whole);

@@ -1,4 +1,4 @@
-//! Moments as people read and write them: in their own time zone.
+//! Parses and formats moments in the user's time zone.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
 use super::args::settings::{OrNone, or_none};
 
-/// Reads a time of day (the next one there is), or a moment with or without a time zone.
+/// Parses a time of day (the next one), or a moment with or without a time zone.
 pub(crate) fn parse_until(text: &str) -> Result<OrNone<i64>, String> {
     or_none(text, |text| {
         let moment = until(text, &ZonedDateTime::now()).map(Timestamp::as_millisecond);
@@ -47,7 +47,7 @@ fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     (moment > now.timestamp()).then_some(moment)
 }
 
-/// A moment, in milliseconds since 1970, as a clock on the wall shows it; with the date where it is another day.
+/// Formats a moment, in milliseconds since 1970, as a local time; with the date if it is on another day.
 pub(crate) fn clock(ms: i64) -> String {
     show(ms, &ZonedDateTime::now())
 }
@@ -64,15 +64,10 @@ fn show(ms: i64, now: &ZonedDateTime) -> String {
     }
 }
 
-/// The moment that lies so long from now, in UTC.
+/// Formats the moment `wait` from now, in UTC.
 pub(crate) fn utc_in(wait: Duration) -> String {
-    let now = Timestamp::now().as_millisecond();
-    let moment = i64::try_from(wait.as_millis())
-        .ok()
-        .and_then(|wait| now.checked_add(wait))
-        .and_then(|moment| Timestamp::from_millisecond(moment).ok());
-    moment.map_or_else(
-        || "the end of time".to_owned(),
+    Timestamp::now().checked_add(wait).map_or_else(
+        |_| "the end of time".to_owned(),
         |moment| moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     )
 }
