@@ -1,4 +1,4 @@
-//! The list of a run: where its names come from, and what is said about it.
+//! The list of a run: the sources of its names, and messages about it.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -13,11 +13,11 @@ use super::error::{Problem, quoted};
 use super::progress::names;
 use super::terminal::{Terminal, bold, counted, grouped};
 
-/// Where the names come from. That a list is a pipe is said: there may be nobody who writes to it.
+/// Returns the sources of names. Announces a list that is a named pipe, because no program may write to it.
 pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Problem> {
     let layout = layout(args)?;
     for list in &args.files_from {
-        // What a shell makes has somebody who writes to it.
+        // A pipe that a shell makes has a writer.
         let is_made = ["/dev/", "/proc/"]
             .iter()
             .any(|folder| list.starts_with(folder));
@@ -46,7 +46,7 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Pr
     Ok(sources)
 }
 
-/// How the lists are written.
+/// Returns the layout of the lists.
 fn layout(args: &Run) -> Result<Layout, Problem> {
     let key = args.key_column.clone();
     match args.list_format {
@@ -63,12 +63,12 @@ fn layout(args: &Run) -> Result<Layout, Problem> {
     }
 }
 
-/// Adds a job of the list to the run.
+/// Adds a job to the run.
 pub(crate) fn add(loader: &mut Loader<'_>, item: &Item) -> Result<(), Problem> {
     Ok(loader.add_with(&item.name, item.columns.as_deref())?)
 }
 
-/// What keeps relative names of one folder out of a run that was made in another.
+/// Refuses relative names for a run that was made in another folder.
 pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> Problem {
     Problem::usage(format!(
         "`{name}` is relative, and this run was made in another folder"
@@ -81,7 +81,7 @@ pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> Problem {
     ))
 }
 
-/// Says what came of the list.
+/// Reports what was loaded.
 pub(crate) fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
     let Loaded {
         added,
@@ -126,7 +126,7 @@ pub(crate) fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Termina
     }
     if *left > 0 {
         terminal.say(&format!(
-            "{} not in this list any more: {} of the run, which stay in it: {}",
+            "{} {} of this run missing from the list and kept: {}",
             bold("note:"),
             counted(*left, "file"),
             names(left_examples)

@@ -191,7 +191,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             match &untaken[..] {
                 [] => String::new(),
                 files => format!(
-                    "saved answers cannot be taken in, and no run begins: {}",
+                    "saved results cannot be recorded, and no run begins: {}",
                     files.join("; ")
                 ),
             },

@@ -1,4 +1,4 @@
-//! Opening a run's database for writing, and what is said of it: a check, and answers that an earlier runner saved.
+//! Opens a run's database for writing, and reports what that finds.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::exit;
 use super::progress::names;
 use super::terminal::{Terminal, bold, counted};
 
-/// From when on, and how often, it is said that a check goes on.
+/// A check that takes longer gets a message each time so much has passed.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
-/// Takes the lock on a database, wherever it may lie.
+/// Takes the lock on a database.
 pub(super) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Result<Lock, Problem> {
     let lock = match allow_network {
         true => Lock::acquire_anywhere(db)?,
@@ -40,9 +40,9 @@ pub(super) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Resul
     Ok(lock)
 }
 
-/// Opens the run that there is.
+/// Opens an existing run.
 pub(super) fn open(db: &Path, once: Once, terminal: &Terminal) -> Result<Store, Problem> {
-    // What is not ours is refused before a lock file is made beside it.
+    // Refuse a file that is no database before making a lock file beside it.
     Reader::open(db)?;
     let lock = lock(db, once.allow_network_fs, terminal)?;
     let mut store = open_locked(lock, terminal)?;
@@ -50,14 +50,14 @@ pub(super) fn open(db: &Path, once: Once, terminal: &Terminal) -> Result<Store, 
     Ok(store)
 }
 
-/// The same, when its lock is taken.
+/// Opens an existing run whose lock is held.
 pub(super) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Problem> {
     let mut store = Store::open_watched(lock, &watch(*terminal))?;
     place_rescue(&mut store);
     Ok(store)
 }
 
-/// Records what earlier runners saved and could not record. To be done when the list is loaded, and before any call.
+/// Records the results that earlier runs could only save. Call it after the list is loaded and before any call starts.
 pub(super) fn take_in(
     store: &mut Store,
     ignore_rescue: bool,
@@ -72,7 +72,7 @@ pub(super) fn take_in(
     }
     for each in &untaken {
         terminal.say(&format!(
-            "{} saved answers are not taken in: {}",
+            "{} saved results are not recorded: {}",
             bold("warning:"),
             why(each)
         ));
@@ -80,14 +80,14 @@ pub(super) fn take_in(
     Ok(())
 }
 
-/// Says of saved answers where they are and why they cannot be used.
+/// Formats where saved results are and why they cannot be used.
 pub(super) fn why(Untaken { path, reason }: &Untaken) -> String {
     format!("{}: {reason}", FileName::from(path.as_path()))
 }
 
-/// Refuses to call files again whose answers are saved.
+/// Refuses to call files again whose results are saved.
 fn not_taken(untaken: &[Untaken]) -> Problem {
-    let error = "answers that an earlier runner saved cannot be taken in";
+    let error = "results that an earlier run saved cannot be recorded";
     let problem = untaken
         .iter()
         .fold(Problem::new(exit::UNUSABLE, error), |problem, each| {
@@ -99,12 +99,12 @@ fn not_taken(untaken: &[Untaken]) -> Problem {
         .hint("to call those files again instead, add --ignore-rescue")
 }
 
-/// Says where what cannot be recorded goes.
+/// Sets the folders for results that cannot be recorded.
 pub(super) fn place_rescue(store: &mut Store) {
     store.rescue_into(rescue_folders(store.path()));
 }
 
-/// Where answers go that cannot be recorded: first where there may well be another disk.
+/// Returns the folders for results that cannot be recorded; the first is likely to be on another disk.
 pub(super) fn rescue_folders(database: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = state_folder()
         .map(|folder| folder.join("rescue"))
@@ -121,7 +121,7 @@ fn watch(terminal: Terminal) -> Watch {
         let number = passed.as_secs() / SAY_EVERY.as_secs();
         if said.swap(number, Ordering::Relaxed) < number {
             terminal.say(&format!(
-                "checking the database, for its last runner died: {} so far",
+                "checking the database because its last runner died: {} so far",
                 show_duration(Duration::from_secs(passed.as_secs()))
             ));
         }
@@ -140,15 +140,15 @@ fn tell_taken(taken: &TakenIn, terminal: &Terminal) {
     let file = FileName::from(file.as_path());
     if *recorded > 0 || unknown.is_empty() {
         terminal.say(&format!(
-            "recorded what {} came to, which an earlier runner had saved in {file}",
-            counted(*recorded, "call"),
+            "recorded {} that an earlier run saved in {file}",
+            counted(*recorded, "result"),
         ));
     }
     let kept = kept.as_deref().map_or(file, FileName::from);
     let warning = bold("warning:");
     if !left.is_empty() {
         terminal.say(&format!(
-            "{warning} {} of it could not be used (the files were called again since, or the line is cut short): {}; kept in {kept}",
+            "{warning} {} could not be used, because the files were called again since or the line is cut short: {}; kept in {kept}",
             counted(left.len() as u64, "line"),
             names(left),
         ));
@@ -162,7 +162,7 @@ fn tell_taken(taken: &TakenIn, terminal: &Terminal) {
     }
 }
 
-/// A run that its storage has ended.
+/// Reports a run that an error of the storage has ended.
 pub(super) fn problem(db: &Path, error: RunError) -> Problem {
     let RunError::Store {
         source,
@@ -228,15 +228,15 @@ fn rescue_notes(rescued: &Rescued) -> Vec<String> {
             .map(|file| FileName::from(file.as_path()).to_string())
             .collect();
         notes.push(format!(
-            "what {} came to is saved in {}, from where the next run records it",
-            counted(rescued.saved, "call"),
+            "{} saved in {}; the next run will record them",
+            counted(rescued.saved, "result"),
             files.join(" and ")
         ));
     }
     if !rescued.lost.is_empty() {
         notes.push(format!(
-            "what {} came to could not be saved anywhere and is lost: {}",
-            counted(rescued.lost.len() as u64, "call"),
+            "{} lost, because no folder could save them: {}",
+            counted(rescued.lost.len() as u64, "result"),
             names(&rescued.lost)
         ));
     }

@@ -85,7 +85,7 @@ impl Progress {
                 let _ = counts.shift(JobState::Pending, JobState::Failed, 1);
             }
             Event::PutLast(path) => self.say(&format!(
-                "refused again and again while others were accepted: {path}; it is called last"
+                "{path} is refused again and again while other files are accepted; it is called last"
             )),
             Event::Storage(storage) => self.storage(storage),
             Event::Changed(settings) => self.say(&format!(
@@ -122,14 +122,14 @@ impl Progress {
         self.view.counts = *counts;
         if !recovered.is_empty() {
             self.say(&format!(
-                "recovered: {} in doubt, for the run died during their calls: {}",
-                counted(recovered.len() as u64, "file"),
+                "recovered: {} in flight when the last run died: {}",
+                counted(recovered.len() as u64, "call"),
                 names(recovered)
             ));
         }
         let left = counted(counts.pending, "file");
         self.say(&format!(
-            "calling: {left} to go, {} done before",
+            "starting: {left} to process, {} already done",
             grouped(counts.done)
         ));
         self.shows = self.terminal.animate;
@@ -189,23 +189,23 @@ impl Progress {
         let warning = bold("warning:");
         self.say(&match storage {
             Storage::Busy(waited) => format!(
-                "{warning} somebody else has had the database locked for {}; nothing can be recorded meanwhile",
+                "{warning} another program has held the lock on the database for {}; nothing can be recorded until the lock is released",
                 show_duration(*waited)
             ),
             Storage::NoRoom { free, kept } => format!(
-                "{warning} little room on the disk: {} free, and {} are to stay free (--min-free); no call is made until there is more",
+                "{warning} little disk space: {} free, less than the {} of --min-free; no call starts until there is more",
                 size(*free),
                 size(*kept)
             ),
-            Storage::Room => "there is room on the disk again; calling goes on".to_owned(),
+            Storage::Room => "enough disk space again: calls go on".to_owned(),
             Storage::LogGrows(bytes) => format!(
-                "{warning} the log beside the database has {}: some program reads the database without a pause, and keeps it from being folded in",
+                "{warning} the WAL beside the database has {}: a program reads the database without a pause, which prevents a checkpoint",
                 size(*bytes)
             ),
             // Without calls to wait for, the error itself comes next.
             Storage::Failed { in_flight: 0, .. } => return,
             Storage::Failed { message, in_flight } => format!(
-                "{} {}; waiting for {}, to save what they come to; press Ctrl-C twice to give them up",
+                "{} {}; waiting for {} to save the results; press Ctrl-C twice to give them up",
                 red("failing:"),
                 escaped(message.as_bytes()),
                 counted(*in_flight as u64, "call")

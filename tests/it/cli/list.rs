@@ -27,13 +27,13 @@ fn rows_47_and_48_a_longer_list_adds_and_a_shorter_one_removes_nothing() {
     run(&["texts/0000", "texts/0001", "texts/0000"])
         .expect(0)
         .says("1 duplicate collapsed")
-        .says("not in this list");
+        .says("missing from the list");
     run(&["texts", "bystander.txt"])
         .expect(0)
         .says("4 files, 1 of them new");
-    run(&["texts/0002"])
-        .expect(0)
-        .says("3 files of the run, which stay in it: bystander.txt, texts/0000, texts/0001");
+    run(&["texts/0002"]).expect(0).says(
+        "3 files of this run missing from the list and kept: bystander.txt, texts/0000, texts/0001",
+    );
     assert_eq!(api.requests(), 4);
     let order = place.sql("SELECT path FROM job ORDER BY position").concat();
     assert_eq!(

@@ -101,7 +101,7 @@ fn row_131_saved_answers_that_cannot_be_taken_in_are_said_and_nothing_is_called(
             place
                 .stride(words)
                 .expect(6)
-                .says("cannot be taken in")
+                .says("cannot be recorded")
                 .says(&path)
                 .says(reason)
                 .says("--ignore-rescue");
@@ -131,7 +131,7 @@ fn row_131_saved_answers_that_cannot_be_taken_in_are_said_and_nothing_is_called(
     refused("another version of stride wrote it");
     fs::write(&rescued, &whole).unwrap();
     let ran = place.stride(&["resume"]);
-    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+    scene.expect_complete(ran.says("recorded 3 results"));
 }
 
 /// Whoever knows that they are lost can go on without them.
@@ -145,7 +145,7 @@ fn row_131_saved_answers_are_left_where_the_user_says_so() {
         .place
         .stride(&["resume", "--ignore-rescue"])
         .expect(0)
-        .says("warning: saved answers are not taken in")
+        .says("warning: saved results are not recorded")
         .says(rescued.to_str().unwrap());
     assert_eq!(fs::read(&rescued).unwrap(), whole);
     assert_eq!(scene.api.requests(), 7 + 3);
@@ -167,7 +167,7 @@ fn row_131_a_state_folder_that_cannot_be_read_is_said() {
         .place
         .stride(&["resume"])
         .expect(6)
-        .says("cannot be taken in")
+        .says("cannot be recorded")
         .says(folder.to_str().unwrap())
         .says("--ignore-rescue");
     assert_eq!(scene.api.requests(), calls);
@@ -177,7 +177,7 @@ fn row_131_a_state_folder_that_cannot_be_read_is_said() {
     }
     chmod(&folder, 0o700);
     let ran = scene.place.stride(&["resume"]);
-    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+    scene.expect_complete(ran.says("recorded 3 results"));
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn row_7_a_third_signal_ends_the_process_where_it_stands() {
     place
         .stride(&words)
         .expect(0)
-        .says("recovered: 3 files in doubt");
+        .says("recovered: 3 calls in flight when the last run died");
     counts(&place, &[("done", 21), ("in_doubt_recovered", 3)]);
     assert_eq!(place.bystander(), bystander);
 }
@@ -209,7 +209,7 @@ fn row_13_a_quit_is_a_crash() {
     place
         .stride(&words)
         .expect(0)
-        .says("recovered: 3 files in doubt");
+        .says("recovered: 3 calls in flight when the last run died");
     counts(&place, &[("done", 7), ("in_doubt_recovered", 3)]);
     assert_eq!(place.bystander(), bystander);
 }

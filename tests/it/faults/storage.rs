@@ -119,7 +119,7 @@ fn row_21_a_database_that_is_moved_and_put_back_has_every_answer() {
         .end()
         .expect(6)
         .says("was removed or replaced")
-        .says("what 3 calls came to is saved in");
+        .says("3 results saved in");
     scene.expect_saved(3);
     for name in files {
         fs::rename(elsewhere.join(name), scene.place.at(name)).unwrap();
@@ -127,7 +127,7 @@ fn row_21_a_database_that_is_moved_and_put_back_has_every_answer() {
     let status = scene.place.status();
     assert_eq!(status["rescue_files"].as_array().unwrap().len(), 1);
     let ran = scene.place.stride(&["resume"]);
-    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+    scene.expect_complete(ran.says("recorded 3 results"));
     assert_eq!(scene.place.status()["rescue_files"], serde_json::json!([]));
 }
 
@@ -213,7 +213,7 @@ fn row_140_a_log_that_is_cut_short_ends_the_run_at_the_next_write() {
         .says("these files are missing from the list");
     scene.expect_saved(3);
     let ran = scene.place.stride(&run(&scene.url, &[])).expect(0);
-    let ran = ran.says("recorded what 3 calls came to");
+    let ran = ran.says("recorded 3 results");
     assert!(scene.rescued().is_empty(), "{}", ran.stderr);
     let calls_again = scene.api.requests() - (FILES + 1);
     assert!(calls_again <= 2, "{calls_again} files were called again");
@@ -251,7 +251,7 @@ fn row_23_a_second_runner_takes_over_and_the_answers_of_the_first_are_not_lost()
         .says("another runner has taken this run over");
     scene.expect_saved(3);
     let ran = scene.place.stride(&["resume", "--max-calls", "none"]);
-    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+    scene.expect_complete(ran.says("recorded 3 results"));
 }
 
 #[test]
@@ -262,13 +262,13 @@ fn row_34_a_database_that_stays_locked_is_told_of_and_left_in_time() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     scene.gate.open();
     let ran = running.end().expect(6);
-    ran.says("somebody else has had the database locked for 5")
+    ran.says("another program has held the lock on the database for 5")
         .says("the database is busy")
-        .says("what 3 calls came to is saved in");
+        .says("3 results saved in");
     other.execute_batch("ROLLBACK").unwrap();
     drop(other);
     let ran = scene.place.stride(&["resume"]);
-    scene.expect_complete(ran.says("recorded what 3 calls came to"));
+    scene.expect_complete(ran.says("recorded 3 results"));
 }
 
 /// What `ulimit` says to a shell before it becomes stride.
@@ -296,7 +296,7 @@ fn row_35_a_limit_on_the_size_of_files_ends_the_run_and_no_answer_is_lost() {
     let ran = limited(&place, "-f 4096", &run(&url, &["-j", "4"])).expect(7);
     let done = place.status()["done"].as_u64().unwrap();
     assert!(done > 1 && done < 61, "{done}: {}", ran.stderr);
-    place.stride(&["resume"]).expect(0).says("recorded what");
+    place.stride(&["resume"]).expect(0).says("recorded ");
     assert_eq!(api.requests(), 61, "one call a file");
     counts(&place, &[("done", 61), ("in_doubt", 0)]);
     assert_eq!(place.bystander(), bystander);
@@ -432,7 +432,7 @@ fn row_15_a_disk_that_is_full_ends_the_run_and_no_answer_is_lost() {
     let ran = place.stride(&words).expect(7);
     let ran = ran
         .says("the disk is full")
-        .says("is saved in")
+        .says("saved in")
         .says("hint: make room on the disk");
     let calls = api.requests();
     assert!(calls < 60, "{calls}: {}", ran.stderr);
@@ -444,7 +444,7 @@ fn row_15_a_disk_that_is_full_ends_the_run_and_no_answer_is_lost() {
     place
         .stride(&["resume", "--db", "disk/stride.db"])
         .expect(0)
-        .says("recorded what");
+        .says("recorded ");
     assert_eq!(api.requests(), 60, "one call a file");
     place
         .stride(&["verify", "--db", "disk/stride.db"])
@@ -463,13 +463,10 @@ fn row_16_too_little_room_is_waited_out_without_a_call() {
     place.texts(5);
     let words = run(&url, &["--db", "disk/stride.db"]);
     let running = place.begin(&words);
-    running.until_says("little room on the disk");
+    running.until_says("little disk space");
     assert_eq!(api.requests(), 0);
     fs::remove_file(place.at("disk/filler")).unwrap();
-    running
-        .end()
-        .expect(0)
-        .says("there is room on the disk again");
+    running.end().expect(0).says("enough disk space again");
     assert_eq!(api.requests(), 5);
 }
 
@@ -544,7 +541,7 @@ fn row_33_a_reader_that_never_leaves_is_told_of_and_the_run_goes_on() {
     };
     assert_eq!(total(&reader), 1);
     let running = place.begin(&run(&url, &["-j", "2"]));
-    running.until_says("the log beside the database has");
+    running.until_says("the WAL beside the database has");
     told.open();
     running.end().expect(0);
     assert_eq!(total(&reader), 1, "its snapshot");

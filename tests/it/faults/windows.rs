@@ -36,7 +36,7 @@ fn kept(started: &[i64], most: usize, window: i64) {
 
 /// Stops a run by a signal, and waits for its end.
 fn interrupt(running: Running) {
-    running.until_says("calling: ");
+    running.until_says("starting: ");
     running.signal(Signal::INT);
     running.end().expect(130);
 }
