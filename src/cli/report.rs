@@ -30,8 +30,8 @@ pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Resul
     if let Some(path) = output(args) {
         not_listed(&reader, path)?;
     }
-    let working = Lock::holder(db).map(|holder| holder.pid);
-    let report = Report::of(&reader, wall_clock(), working)?;
+    let is_working = Lock::holder(db).is_some();
+    let report = Report::new(&reader, wall_clock(), is_working)?;
     // The look ends before a note is written: the last to leave folds the log into the database.
     drop(reader);
     if let Some(path) = output(args) {

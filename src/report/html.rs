@@ -1,168 +1,134 @@
-//! Markup that nobody's text can become: literals, numbers, and [`Text`], which is escaped when it is made. There is
-//! no way to put any other string into a page.
+//! Pieces of the page. `maud` escapes every value that it puts into markup, so that no name and no answer can become any.
 
-use std::fmt::Write as _;
+use maud::{Markup, html};
 
-use crate::job::{FileName, escaped, shortened};
+use crate::job::{FileName, shortened};
 
-/// A piece of a page.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Markup(String);
-
-/// What can be put into a page.
-pub(super) trait Piece {
-    /// Puts it at the end.
-    fn put(self, to: &mut Markup);
+/// Returns at most so many characters of a text from outside. Control characters, marks that reorder text and bytes that
+/// are not UTF-8 become visible and do nothing.
+pub(super) fn text(text: impl AsRef<[u8]>, most: usize) -> String {
+    shortened(text.as_ref(), most)
 }
 
-/// Puts pieces at the end of a page, one after the other.
-macro_rules! put {
-    ($to:expr => $($piece:expr),+ $(,)?) => {{ $( $crate::report::html::Piece::put($piece, $to); )+ }};
-}
-pub(super) use put;
-
-impl Markup {
-    pub(super) fn new() -> Self {
-        Self::default()
+/// Returns a file's name; of a long one the beginning and, because it tells more, the end.
+pub(super) fn name(name: &FileName) -> String {
+    const BEGINNING: usize = 60;
+    const END: usize = 120;
+    let text = name.to_string();
+    let length = text.chars().count();
+    if length <= BEGINNING + END {
+        return text;
     }
-
-    pub(super) fn into_string(self) -> String {
-        self.0
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+    let beginning: String = text.chars().take(BEGINNING).collect();
+    let end: String = text.chars().skip(length - END).collect();
+    format!("{beginning}…{end}")
 }
 
-/// A literal of this program. Text from elsewhere does not live as long, and does not compile.
-impl Piece for &'static str {
-    fn put(self, to: &mut Markup) {
-        to.0.push_str(self);
-    }
+/// A column of a table.
+pub(super) struct Column {
+    name: &'static str,
+    class: Option<&'static str>,
 }
 
-impl Piece for Markup {
-    fn put(self, to: &mut Markup) {
-        to.0.push_str(&self.0);
+impl Column {
+    pub(super) const fn text(name: &'static str) -> Self {
+        Self { name, class: None }
+    }
+
+    /// A column of numbers, which stand to the right.
+    pub(super) const fn number(name: &'static str) -> Self {
+        let class = Some("n");
+        Self { name, class }
     }
 }
 
-impl Piece for Text {
-    fn put(self, to: &mut Markup) {
-        to.0.push_str(&self.0);
-    }
-}
-
-macro_rules! digits {
-    ($($number:ty),+) => {$(
-        /// As plain digits.
-        impl Piece for $number {
-            fn put(self, to: &mut Markup) {
-                let _ = write!(to.0, "{self}");
+/// Returns a table. The first cell of each row is its header.
+pub(super) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Markup>>) -> Markup {
+    html! {
+        // A table wider than the page scrolls, with a keyboard too.
+        div.scroll tabindex="0" role="group" aria-label="table" {
+            table {
+                thead { tr { @for column in columns {
+                    th scope="col" class=[column.class] { (column.name) }
+                } } }
+                tbody { @for row in rows {
+                    tr { @for (i, (column, cell)) in columns.iter().zip(row).enumerate() {
+                        @if i == 0 { th scope="row" class=[column.class] { (cell) } }
+                        @else { td class=[column.class] { (cell) } }
+                    } }
+                } }
             }
         }
-    )+};
-}
-digits!(i64, u64, usize, u32);
-
-/// A coordinate, with as many digits as can be seen.
-impl Piece for f64 {
-    fn put(self, to: &mut Markup) {
-        let value = if self.is_finite() { self } else { 0.0 };
-        // Adding nothing makes a zero of a negative zero.
-        let rounded = (value * 10.0).round() / 10.0 + 0.0;
-        let _ = write!(to.0, "{rounded}");
     }
 }
 
-/// Text from anywhere, made safe: for people (control characters, what reorders text and bytes that are not UTF-8 can be
-/// seen and do nothing) and for a browser (it is text wherever it stands, in an attribute too).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Text(String);
-
-impl Text {
-    pub(super) fn of(text: impl AsRef<[u8]>) -> Self {
-        Self::from_safe(&escaped(text.as_ref()))
-    }
-
-    /// At most so many characters of it.
-    pub(super) fn clipped(text: impl AsRef<[u8]>, most: usize) -> Self {
-        Self::from_safe(&shortened(text.as_ref(), most))
-    }
-
-    /// A file's name: of a long one the beginning and, for it tells more, the end.
-    pub(super) fn name(name: &FileName) -> Self {
-        const BEGINNING: usize = 60;
-        const END: usize = 120;
-        let text = name.to_string();
-        let length = text.chars().count();
-        if length <= BEGINNING + END {
-            return Self::from_safe(&text);
-        }
-        let beginning: String = text.chars().take(BEGINNING).collect();
-        let end: String = text.chars().skip(length - END).collect();
-        Self::from_safe(&format!("{beginning}…{end}"))
-    }
-
-    fn from_safe(text: &str) -> Self {
-        let mut out = String::with_capacity(text.len());
-        for c in text.chars() {
-            match c {
-                '&' => out.push_str("&amp;"),
-                '<' => out.push_str("&lt;"),
-                '>' => out.push_str("&gt;"),
-                '"' => out.push_str("&quot;"),
-                '\'' => out.push_str("&#39;"),
-                c => out.push(c),
+/// Returns a bar for parts of a whole, each with the class of its colour.
+pub(super) fn bar(parts: &[(&'static str, f64)]) -> Markup {
+    let mut end = 0.0;
+    html! {
+        svg.share aria-hidden="true" {
+            @for (class, part) in parts.iter().filter(|(_, part)| *part > 0.0) {
+                @let begin = end;
+                ({ end += part * 100.0; "" })
+                // The smallest part can be seen.
+                rect class=(class) x=(percent(begin)) width=(percent((end - begin).max(0.7))) height="100%" {}
             }
         }
-        Self(out)
     }
+}
+
+/// Returns a length as SVG takes it.
+pub(super) fn percent(percent: f64) -> String {
+    format!("{:.2}%", percent.clamp(0.0, 100.0))
+}
+
+/// Returns what colours mean: classes with their names.
+pub(super) fn legend<T: AsRef<str>>(names: impl IntoIterator<Item = (&'static str, T)>) -> Markup {
+    html! {
+        ul.legend { @for (class, name) in names { li class=(class) { (name.as_ref()) } } }
+    }
+}
+
+/// Returns names with their values.
+pub(super) fn list(class: &str, lines: impl IntoIterator<Item = (String, Markup)>) -> Markup {
+    html! {
+        dl class=(class) { @for (name, value) in lines { div { dt { (name) } dd { (value) } } } }
+    }
+}
+
+/// Returns a sentence in place of a table or a chart.
+pub(super) fn empty(sentence: &str) -> Markup {
+    html! { p.empty { (sentence) } }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn put_text(text: impl AsRef<[u8]>) -> String {
-        let mut to = Markup::new();
-        put!(&mut to => "<p>", Text::of(text), "</p>");
-        to.into_string()
-    }
-
     #[test]
     fn text_stays_text() {
+        let put =
+            |from: &[u8]| html! { p title=(text(from, 100)) { (text(from, 100)) } }.into_string();
         assert_eq!(
-            put_text("<script>alert('1')</script> & \"x\""),
-            "<p>&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &quot;x&quot;</p>"
+            put(b"<script>'\"&lt;"),
+            "<p title=\"&lt;script&gt;'&quot;&amp;lt;\">&lt;script&gt;'&quot;&amp;lt;</p>"
         );
-        assert_eq!(put_text("&lt;"), "<p>&amp;lt;</p>");
         assert_eq!(
-            put_text("a\0\x1b\n\u{202e}b"),
-            "<p>a\\u{0}\\u{1b}\\n\\u{202e}b</p>"
+            text("a\0\x1b\n\u{202e}b", 100),
+            "a\\u{0}\\u{1b}\\n\\u{202e}b"
         );
-        assert_eq!(put_text(b"caf\xe9<"), "<p>caf\\xe9&lt;</p>");
-        assert_eq!(put_text("größe 文 👍"), "<p>größe 文 👍</p>");
+        assert_eq!(text(b"caf\xe9", 100), "caf\\xe9");
     }
 
     #[test]
-    fn long_text_is_cut_and_never_within_an_escape() {
-        assert_eq!(Text::clipped("abc", 3), Text("abc".to_owned()));
-        assert_eq!(Text::clipped("&&&&", 2), Text("&amp;&amp;…".to_owned()));
+    fn long_text_is_cut() {
+        assert_eq!([text("abc", 3), text("größe", 3)], ["abc", "grö…"]);
         let long = format!("{}{}.txt", "a".repeat(500), "b".repeat(500));
-        let Text(shown) = Text::name(&FileName::from(long.as_str()));
+        let shown = name(&FileName::from(long.as_str()));
         assert!(
             shown.starts_with("aaa") && shown.ends_with("b.txt"),
             "{shown}"
         );
         assert_eq!(shown.chars().count(), 181);
-    }
-
-    #[test]
-    fn numbers_are_short_and_always_numbers() {
-        let mut to = Markup::new();
-        put!(&mut to => 1.0, " ", 1.25, " ", -0.01, " ", f64::NAN, " ", 7_u64);
-        assert_eq!(to.into_string(), "1 1.3 0 0 7");
     }
 }

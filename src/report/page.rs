@@ -1,79 +1,88 @@
-//! The page: its head, its beginning, and its sections.
+//! Puts the page together: its head, how the run stands, and its sections.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::job::{Checksum, FileName, JobState};
 use crate::settings::Call;
 
-use super::html::{Markup, Text, put};
-use super::scale::grouped;
-use super::table::bar;
-use super::{Report, charts, failures, kept, lists, words};
+use super::html::{bar, legend, list, name, text};
+use super::snapshot::{Ending, Session, Snapshot};
+use super::words::{counted, grouped, moment, span, stop_reason, took};
+use super::{charts, failures, settings, tables};
 
 const STYLE: &str = include_str!("style.css");
 
-/// How much of the line that says what a call is is shown, in characters.
+/// The most characters of the call's first line that are shown.
 const CALL: usize = 300;
-/// How much of the line about the last runner is shown, in characters.
-const STOPPED: usize = 600;
+/// The most characters of the line about the last session that are shown.
+const LAST: usize = 600;
 
-pub(super) fn page(report: &Report) -> String {
-    let name = FileName::from(std::path::Path::new(
-        report.database.file_name().unwrap_or_default(),
-    ));
-    let mut out = Markup::new();
-    let style = STANDARD.encode(Checksum::of(STYLE.as_bytes()).0);
-    put!(&mut out => "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-", Text::of(style),
-        "'; base-uri 'none'; form-action 'none'\">\n",
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
-        "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>",
-        Text::name(&name), " – stride report</title>\n<style>", STYLE, "</style>\n</head>\n<body>\n");
-    put!(&mut out => "<header>\n<p class=\"kind\">stride report</p>\n<h1>", Text::name(&name), "</h1>\n<p class=\"call\"><code>",
-        call(report), "</code></p>\n", standing(report), facts(report), "</header>\n");
+/// Returns the page as an HTML document of less than a megabyte.
+pub(super) fn page(shown: &Snapshot) -> String {
+    let database = shown.database.file_name().unwrap_or_default();
+    let title = name(&FileName::from(std::path::Path::new(database)));
+    // The policy lets a browser use this one style sheet, by its checksum, and nothing else.
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        STANDARD.encode(Checksum::of(STYLE.as_bytes()).0)
+    );
     let sections = [
-        ("time", "Over time", charts::charts(report)),
-        ("chunks", "Latency by chunk", lists::chunks(report)),
-        (
-            "outcomes",
-            "What the calls came to",
-            lists::outcomes(report),
-        ),
-        ("causes", "Why files failed", failures::causes(report)),
-        ("tries", "How often files were called", lists::tries(report)),
-        ("slowest", "The slowest calls", failures::slowest(report)),
-        (
-            "failed",
-            "Files that failed or are held",
-            failures::failed(report),
-        ),
-        ("call", "The call", kept::call(report)),
-        ("settings", "Settings", kept::settings(report)),
+        ("time", "Over time", charts::charts(shown)),
+        ("chunks", "Latency by chunk", tables::chunks(shown)),
+        ("outcomes", "Outcomes", tables::outcomes(shown)),
+        ("causes", "Why files failed", failures::causes(shown)),
+        ("tries", "Attempts per file", tables::tries(shown)),
+        ("slowest", "Slowest calls", tables::slowest(shown)),
+        ("failed", "Failed and held files", failures::failed(shown)),
+        ("call", "The call", settings::call(shown)),
+        ("settings", "Settings", settings::settings(shown)),
     ];
-    put!(&mut out => "<nav aria-label=\"Sections\"><ul>\n");
-    for (id, title, _) in &sections {
-        put!(&mut out => "<li><a href=\"#", *id, "\">", *title, "</a></li>\n");
-    }
-    put!(&mut out => "</ul></nav>\n<main>\n");
-    for (id, title, content) in sections {
-        put!(&mut out => "<section id=\"", id, "\" aria-labelledby=\"", id, "-h\">\n<h2 id=\"", id, "-h\">", title, "</h2>\n",
-            content, "</section>\n");
-    }
-    put!(&mut out => "</main>\n<footer><p>Made by stride ", env!("CARGO_PKG_VERSION"), " on ",
-        Text::of(words::moment(report.now)), " UTC. All times are in UTC. Everything here is of one moment of the run.</p></footer>\n",
-        "</body>\n</html>\n");
-    out.into_string()
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { (title) " – stride report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    p.kind { "stride report" }
+                    h1 { (title) }
+                    p.call { code { (call(shown)) } }
+                    (standing(shown))
+                    (facts(shown))
+                }
+                nav aria-label="Sections" {
+                    ul { @for (id, title, _) in &sections { li { a href={ "#" (id) } { (title) } } } }
+                }
+                main { @for (id, title, content) in &sections {
+                    section #(id) aria-labelledby={ (id) "-h" } { h2 id={ (id) "-h" } { (title) } (content) }
+                } }
+                footer { p {
+                    "Made by stride " (env!("CARGO_PKG_VERSION")) " at " (moment(shown.now))
+                    " UTC. All times are in UTC. The page shows one moment of the run."
+                } }
+            }
+        }
+    };
+    page.into_string() + "\n"
 }
 
-fn call(report: &Report) -> Text {
-    match &report.info.call {
-        Call::Http(request) => Text::clipped(format!("{} {}", request.method, request.url), CALL),
-        Call::Program { name } => Text::clipped(format!("the program's own: {name}"), CALL),
+fn call(shown: &Snapshot) -> String {
+    match &shown.info.call {
+        Call::Http(request) => text(format!("{} {}", request.method, request.url), CALL),
+        Call::Program { name } => text(format!("the program's own: {name}"), CALL),
     }
 }
 
-/// The states, with the class of their colour.
+/// The states of files, with the classes of their colours.
 const STATES: [(JobState, &str); 5] = [
     (JobState::Done, "ok"),
     (JobState::Failed, "bad"),
@@ -82,75 +91,66 @@ const STATES: [(JobState, &str); 5] = [
     (JobState::Pending, "off"),
 ];
 
-/// How the run stands: how many files are in which state, and what its last runner is about or how it ended.
-fn standing(report: &Report) -> Markup {
-    let counts = &report.counts;
-    let mut out = Markup::new();
-    put!(&mut out => "<p class=\"standing\"><strong>", Text::of(grouped(counts.done)), "</strong> of ",
-        Text::of(grouped(counts.total)), if counts.total == 1 { " file" } else { " files" }, " done</p>\n");
+/// Returns how many files are in which state, and what the last session does or how it ended.
+fn standing(shown: &Snapshot) -> Markup {
+    let counts = &shown.counts;
     let whole = counts.total.max(1) as f64;
-    let parts = STATES.map(|(state, class)| (class, counts.of(state) as f64 / whole));
-    put!(&mut out => "<div class=\"whole\">", bar(&parts), "</div>\n<ul class=\"legend\">");
-    for (state, class) in STATES {
-        let count = counts.of(state);
-        if count > 0 {
-            put!(&mut out => "<li class=\"", class, "\">", Text::of(grouped(count)), " ", state.as_str(), "</li>");
-        }
+    let seen = STATES
+        .into_iter()
+        .filter(|(state, _)| counts.of(*state) > 0);
+    html! {
+        p.standing { strong { (grouped(counts.done)) } " of " (counted(counts.total, "file")) " done" }
+        div.whole { (bar(&STATES.map(|(state, class)| (class, counts.of(state) as f64 / whole)))) }
+        (legend(seen.map(|(state, class)| (class, format!("{} {}", grouped(counts.of(state)), state.as_str())))))
+        p.last { (text(last_session(shown), LAST)) }
     }
-    put!(&mut out => "</ul>\n<p class=\"runner\">", Text::clipped(last_runner(report), STOPPED), "</p>\n");
-    out
 }
 
-fn last_runner(report: &Report) -> String {
-    let Some(seen) = report.runners.last() else {
-        return "No runner has begun.".to_owned();
+fn last_session(shown: &Snapshot) -> String {
+    let Some(Session {
+        begin,
+        end,
+        ending,
+        runner,
+    }) = shown.sessions.last()
+    else {
+        return "No session has begun.".to_owned();
     };
-    let running = grouped(report.counts.running);
-    if let Some(process) = report.working {
-        return format!(
-            "The run is going on: process {process} has worked on it since {} UTC, and {running} \
-             calls are in flight. This page is of one moment, {} UTC.",
-            words::moment(seen.begin),
-            words::moment(report.now)
-        );
-    }
-    let ended = |moment: i64| format!("{} UTC", words::moment(moment));
-    match &seen.runner.ended {
-        None => format!(
-            "The last runner died; it was last seen at work on {}. Its calls in flight, {running}, will be found in doubt.",
-            ended(seen.end)
+    let in_flight = counted(shown.counts.running, "call");
+    let end = moment(*end);
+    match ending {
+        Ending::AtWork => format!(
+            "Process {} has been working on the run since {} UTC, with {in_flight} in flight.",
+            runner.pid,
+            moment(*begin)
         ),
-        Some((moment, ending)) => match ending.as_str() {
-            "finished" => format!(
-                "The last runner finished on {}: nothing was left to call.",
-                ended(*moment)
-            ),
-            "stopped" => format!("The last runner was stopped on {}.", ended(*moment)),
-            "halted" => halted(report, &ended(*moment)),
-            "panicked" => format!(
-                "The last runner ended on {}, for its caller panicked.",
-                ended(*moment)
-            ),
-            "died" => format!(
-                "The last runner died; it was last seen at work on {}.",
-                ended(seen.end)
-            ),
-            _ => format!("The last runner ended on {}.", ended(*moment)),
-        },
+        Ending::Finished => {
+            format!("The last session finished at {end} UTC. No file is left to call.")
+        }
+        Ending::Stopped => format!("The last session was stopped at {end} UTC."),
+        Ending::Halted => format!(
+            "The last session stopped early at {end} UTC{}",
+            reason(shown)
+        ),
+        Ending::Failed => format!("The last session failed at {end} UTC."),
+        Ending::Died if runner.ended.is_none() => format!(
+            "The last session died after {end} UTC, with {in_flight} in flight. The next session marks what was in flight as in doubt."
+        ),
+        Ending::Died => format!("The last session died after {end} UTC."),
     }
 }
 
-/// Why a guard or a limit stopped the last runner, with the service's own words.
-fn halted(report: &Report, ended: &str) -> String {
-    let Some(stopped) = &report.info.stopped else {
-        return format!("The last runner was stopped by a guard or a limit on {ended}.");
+/// Returns why a guard or a limit stopped the last session, with the service's own words.
+fn reason(shown: &Snapshot) -> String {
+    let Some(stopped) = &shown.info.stopped else {
+        return ", by a guard or a limit.".to_owned();
     };
-    let mut line = format!(
-        "The last runner stopped early on {ended}: {}.",
-        words::stop_reason(&stopped.reason)
-    );
+    let mut line = format!(": {}.", stop_reason(&stopped.reason));
     if let Some(until) = stopped.until {
-        line.push_str(&format!(" The wait ends on {} UTC.", words::moment(until)));
+        line.push_str(&format!(
+            " The service asks to wait until {} UTC.",
+            moment(until)
+        ));
     }
     if let Some(words) = &stopped.words {
         line.push_str(&format!(" The last answer: {words}"));
@@ -158,52 +158,49 @@ fn halted(report: &Report, ended: &str) -> String {
     line
 }
 
-fn facts(report: &Report) -> Markup {
-    let (counts, all) = (&report.counts, &report.sums.all);
-    let worked: u64 = report
-        .runners
+fn facts(shown: &Snapshot) -> Markup {
+    let (counts, all) = (&shown.counts, &shown.sums.all);
+    let worked: u64 = shown
+        .sessions
         .iter()
-        .map(|seen| seen.end.abs_diff(seen.begin))
+        .map(|session| session.end.abs_diff(session.begin))
         .sum();
     let mut facts = vec![
-        (
-            "made",
-            format!("{} UTC", words::moment(report.info.created)),
-        ),
+        ("created", format!("{} UTC", moment(shown.info.created))),
         ("attempts", grouped(counts.attempts)),
         ("repeats", grouped(all.repeats)),
-        ("in doubt ever", grouped(counts.in_doubt)),
+        ("in doubt so far", grouped(counts.in_doubt)),
     ];
-    if !report.runners.is_empty() {
-        let runners = report.runners.len() as u64;
-        let noun = if runners == 1 { "runner" } else { "runners" };
-        facts.push((
-            "worked",
-            format!("{}, {} {noun}", words::span(worked), grouped(runners)),
-        ));
+    if !shown.sessions.is_empty() {
+        let sessions = counted(shown.sessions.len() as u64, "session");
+        facts.push(("worked", format!("{} in {sessions}", span(worked))));
     }
     if all.calls() > 0 && worked > 0 {
         let rate = all.calls() as f64 * 1e3 / worked as f64;
-        facts.push((
-            "on average",
-            match rate {
-                1.0.. => format!("{rate:.1} calls/s"),
-                _ => format!("{:.1} calls/min", rate * 60.0),
-            },
-        ));
+        let words = match rate {
+            1.0.. => format!("{rate:.1} calls/s"),
+            _ => format!("{:.1} calls/min", rate * 60.0),
+        };
+        facts.push(("on average", words));
     }
-    let quantiles = [0.5, 0.95].map(|q| all.latency.quantile(q));
-    if let [Some(half), Some(most)] = quantiles {
-        facts.push(("p50 latency", words::took(half)));
-        facts.push(("p95 latency", words::took(most)));
+    for (name, q) in [("p50 latency", 0.5), ("p95 latency", 0.95)] {
+        facts.extend(all.latency.quantile(q).map(|time| (name, took(time))));
     }
-    let mut out = Markup::new();
-    put!(&mut out => "<dl class=\"facts\">\n");
-    for (name, value) in facts {
-        put!(&mut out => "<div><dt>", name, "</dt><dd>", Text::of(value), "</dd></div>\n");
+    let paths = [
+        ("database", &shown.database),
+        ("folder of relative names", &shown.info.base),
+    ];
+    let paths = paths.map(|(what, path)| {
+        (
+            what.to_owned(),
+            html! { code { (name(&path.as_path().into())) } },
+        )
+    });
+    let facts = facts
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), html! { (value) }));
+    html! {
+        (list("facts", facts))
+        (list("facts paths", paths))
     }
-    put!(&mut out => "<div class=\"long\"><dt>database</dt><dd><code>", Text::name(&report.database.as_path().into()),
-        "</code></dd></div>\n<div class=\"long\"><dt>names start from</dt><dd><code>",
-        Text::name(&report.info.base.as_path().into()), "</code></dd></div>\n</dl>\n");
-    out
 }

@@ -1,46 +1,78 @@
-//! What all attempts of a run come to, added up one after the other.
+//! Adds up all attempts of a run, one after the other.
 
 use std::collections::{BTreeMap, HashMap};
+
+use hdrhistogram::Histogram;
 
 use crate::job::JobId;
 use crate::store::{How, Tried};
 
-use super::histogram::Histogram;
-
-/// How many calls are the slowest.
+/// How many of the slowest calls are listed.
 const SLOWEST: usize = 20;
-/// The most chunks that are told apart, which is more than a runner can have.
+/// Chunks beyond this number are not told apart; a run cannot have more.
 const MOST_CHUNKS: usize = 10_000;
-/// From so many attempts on, jobs are counted together.
+/// Files with this many attempts or more are counted together.
 pub(super) const MOST_TRIES: usize = 1_000;
+/// Longer times are counted as this one: more than thirty years, in milliseconds.
+const LONGEST: u64 = 1 << 40;
 
-/// What some attempts came to.
+/// Counts how long calls took, in milliseconds. Percentiles are off by less than 1 %.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Slot {
-    /// How many ended how, in the order of [`How::ALL`].
-    ended: [u64; How::ALL.len()],
-    /// How many of them were not their job's first.
-    pub(super) repeats: u64,
-    /// How long those took that were answered: with a result, or with a definite failure.
-    pub(super) latency: Histogram,
+pub(super) struct Latency(Option<Histogram<u32>>);
+
+impl Latency {
+    /// Significant digits of a percentile.
+    const DIGITS: u8 = 2;
+
+    fn add(&mut self, milliseconds: i64) {
+        // Most steps and chunks of a short run have no calls, and so need no memory.
+        if self.0.is_none() {
+            self.0 = Histogram::new(Self::DIGITS).ok();
+        }
+        if let Some(histogram) = &mut self.0 {
+            // Fails for no value up to the longest: the histogram grows.
+            let _ = histogram.record(milliseconds.unsigned_abs().min(LONGEST));
+        }
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.0.as_ref().map_or(0, Histogram::len)
+    }
+
+    /// Returns the value that the share `q` of all values does not exceed.
+    pub(super) fn quantile(&self, q: f64) -> Option<u64> {
+        let histogram = self.0.as_ref()?;
+        Some(histogram.median_equivalent(histogram.value_at_quantile(q)))
+    }
 }
 
-impl Slot {
+/// How some attempts ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Totals {
+    /// In the order of [`How::ALL`].
+    ended: [u64; How::ALL.len()],
+    /// How many were not the first attempt of their file.
+    pub(super) repeats: u64,
+    /// The times of answered calls: those with a result or a definite failure.
+    pub(super) latency: Latency,
+}
+
+impl Totals {
     pub(super) fn of(&self, how: How) -> u64 {
         self.ended[how as usize]
     }
 
-    /// How many were sent, or perhaps sent, and have ended.
+    /// Returns how many were sent, or perhaps sent.
     pub(super) fn calls(&self) -> u64 {
         let sent = [How::Succeeded, How::Failed, How::Throttled, How::InDoubt];
         sent.into_iter().map(|how| self.of(how)).sum()
     }
 
-    fn add(&mut self, tried: &Tried, how: How) {
+    fn add(&mut self, attempt: &Tried, how: How) {
         self.ended[how as usize] += 1;
-        self.repeats += u64::from(tried.number > 1);
+        self.repeats += u64::from(attempt.number > 1);
         if is_answered(how) {
-            self.latency.add(tried.took.unsigned_abs());
+            self.latency.add(attempt.took);
         }
     }
 }
@@ -49,17 +81,16 @@ fn is_answered(how: How) -> bool {
     matches!(how, How::Succeeded | How::Failed)
 }
 
-/// How many jobs had so many attempts.
+/// How many files had so many attempts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Jobs {
-    /// All of them.
     pub(super) all: u64,
-    /// Those whose last one succeeded.
+    /// Those whose last attempt succeeded.
     pub(super) succeeded: u64,
 }
 
-/// A call that took long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A slow call.
+#[derive(Debug)]
 pub(super) struct Slow {
     pub(super) job: JobId,
     pub(super) number: u32,
@@ -69,104 +100,86 @@ pub(super) struct Slow {
     pub(super) how: How,
 }
 
-/// The sums.
+/// The sums of all attempts. Their size does not depend on how many there are.
 #[derive(Debug)]
 pub(super) struct Sums {
-    /// By when they ended.
-    pub(super) slots: Vec<Slot>,
-    pub(super) all: Slot,
-    /// How long those took that were answered, by chunk.
-    pub(super) chunks: BTreeMap<i64, Histogram>,
-    /// By how many attempts they had; at most [`MOST_TRIES`].
+    /// By the step of the time axis in which they ended.
+    pub(super) steps: Vec<Totals>,
+    pub(super) all: Totals,
+    pub(super) chunks: BTreeMap<i64, Latency>,
+    /// Files by their number of attempts; at most [`MOST_TRIES`].
     pub(super) tries: BTreeMap<usize, Jobs>,
-    /// How many attempts each runner made.
-    pub(super) runners: HashMap<i64, u64>,
-    pub(super) in_flight: u64,
-    slowest: Vec<Slow>,
-    /// What a call has to have taken to be one of the slowest.
-    slow: i64,
-    /// The job whose attempts are being added: how many there were, and whether the last one succeeded.
+    /// The number of attempts of each session.
+    pub(super) sessions: HashMap<i64, u64>,
+    /// The slowest calls, the slowest first.
+    pub(super) slowest: Vec<Slow>,
+    /// The file whose attempts are being added: how many there were, and whether the last one succeeded.
     job: Option<(JobId, usize, bool)>,
 }
 
 impl Sums {
-    /// Of nothing, in so many buckets of time.
-    pub(super) fn new(buckets: usize) -> Self {
+    /// Returns the sums of nothing.
+    pub(super) fn new(steps: usize) -> Self {
         Self {
-            slots: vec![Slot::default(); buckets],
-            all: Slot::default(),
+            steps: vec![Totals::default(); steps],
+            all: Totals::default(),
             chunks: BTreeMap::new(),
             tries: BTreeMap::new(),
-            runners: HashMap::new(),
-            in_flight: 0,
-            slowest: Vec::new(),
-            slow: 0,
+            sessions: HashMap::new(),
+            slowest: Vec::with_capacity(SLOWEST + 1),
             job: None,
         }
     }
 
-    /// Adds an attempt. Those of one job come one after the other.
-    pub(super) fn add(&mut self, tried: &Tried, bucket: Option<usize>) {
+    /// Adds an attempt. The attempts of a file have to come one after the other.
+    pub(super) fn add(&mut self, attempt: &Tried, step: Option<usize>) {
+        let has_succeeded = attempt.how == Some(How::Succeeded);
         match &mut self.job {
-            Some((job, attempts, succeeded)) if *job == tried.job => {
+            Some((job, attempts, succeeded)) if *job == attempt.job => {
                 *attempts += 1;
-                *succeeded = tried.how == Some(How::Succeeded);
+                *succeeded = has_succeeded;
             }
             _ => {
                 self.finish();
-                self.job = Some((tried.job, 1, tried.how == Some(How::Succeeded)));
+                self.job = Some((attempt.job, 1, has_succeeded));
             }
         }
-        *self.runners.entry(tried.runner).or_default() += 1;
-        let Some(how) = tried.how else {
-            self.in_flight += 1;
-            return;
-        };
-        self.all.add(tried, how);
-        if let Some(slot) = bucket.and_then(|bucket| self.slots.get_mut(bucket)) {
-            slot.add(tried, how);
+        *self.sessions.entry(attempt.runner).or_default() += 1;
+        let Some(how) = attempt.how else { return };
+        self.all.add(attempt, how);
+        if let Some(step) = step.and_then(|step| self.steps.get_mut(step)) {
+            step.add(attempt, how);
         }
-        if is_answered(how)
-            && (self.chunks.len() < MOST_CHUNKS || self.chunks.contains_key(&tried.chunk))
-        {
-            let took = tried.took.unsigned_abs();
-            self.chunks.entry(tried.chunk).or_default().add(took);
+        let has_room = self.chunks.len() < MOST_CHUNKS || self.chunks.contains_key(&attempt.chunk);
+        if is_answered(how) && has_room {
+            let latency = self.chunks.entry(attempt.chunk).or_default();
+            latency.add(attempt.took);
         }
-        let is_sent = !matches!(how, How::NotSent | How::Interrupted);
-        if is_sent && tried.took > self.slow {
-            self.note_slow(tried, how);
+        if !matches!(how, How::NotSent | How::Interrupted) {
+            self.add_slow(attempt, how);
         }
     }
 
-    fn note_slow(&mut self, tried: &Tried, how: How) {
-        self.slowest.push(Slow {
-            job: tried.job,
-            number: tried.number,
-            chunk: tried.chunk,
-            started: tried.started,
-            took: tried.took,
-            how,
-        });
-        if self.slowest.len() == 2 * SLOWEST {
-            self.keep_slowest();
-            self.slow = self.slowest.last().map_or(0, |slow| slow.took);
+    fn add_slow(&mut self, attempt: &Tried, how: How) {
+        // Of two that took as long, the first stays first.
+        let at = self
+            .slowest
+            .partition_point(|slow| slow.took >= attempt.took);
+        if at < SLOWEST {
+            self.slowest.truncate(SLOWEST - 1);
+            let slow = Slow {
+                job: attempt.job,
+                number: attempt.number,
+                chunk: attempt.chunk,
+                started: attempt.started,
+                took: attempt.took,
+                how,
+            };
+            self.slowest.insert(at, slow);
         }
     }
 
-    fn keep_slowest(&mut self) {
-        // The sort is stable: of two that took as long, the job that was there first.
-        self.slowest
-            .sort_by_key(|slow| std::cmp::Reverse(slow.took));
-        self.slowest.truncate(SLOWEST);
-    }
-
-    /// The slowest calls, the slowest first.
-    pub(super) fn take_slowest(&mut self) -> Vec<Slow> {
-        self.keep_slowest();
-        std::mem::take(&mut self.slowest)
-    }
-
-    /// Counts the last job.
+    /// Counts the last file.
     pub(super) fn finish(&mut self) {
         if let Some((_, attempts, succeeded)) = self.job.take() {
             let jobs = self.tries.entry(attempts.min(MOST_TRIES)).or_default();
@@ -180,7 +193,7 @@ impl Sums {
 mod tests {
     use super::*;
 
-    fn tried(job: i64, number: u32, how: Option<How>, took: i64) -> Tried {
+    fn attempt(job: i64, number: u32, how: Option<How>, took: i64) -> Tried {
         Tried {
             job: JobId(job),
             number,
@@ -195,46 +208,51 @@ mod tests {
     #[test]
     fn attempts_are_added_up() {
         let mut sums = Sums::new(2);
-        sums.add(&tried(1, 1, Some(How::Throttled), 5), Some(0));
-        sums.add(&tried(1, 2, Some(How::Succeeded), 100), Some(1));
-        sums.add(&tried(2, 1, Some(How::Failed), 300), Some(1));
-        sums.add(&tried(3, 1, Some(How::NotSent), 9_000), Some(1));
-        sums.add(&tried(3, 2, None, 0), None);
+        sums.add(&attempt(1, 1, Some(How::Throttled), 5), Some(0));
+        sums.add(&attempt(1, 2, Some(How::Succeeded), 100), Some(1));
+        sums.add(&attempt(2, 1, Some(How::Failed), 300), Some(1));
+        sums.add(&attempt(3, 1, Some(How::NotSent), 9_000), Some(1));
+        sums.add(&attempt(3, 2, None, 0), None);
         sums.finish();
-        assert_eq!(
-            (sums.all.calls(), sums.all.repeats, sums.in_flight),
-            (3, 1, 1)
-        );
-        assert_eq!(sums.slots[1].of(How::Succeeded), 1);
-        assert_eq!(sums.slots[1].latency.quantile(1.0), Some(300));
-        assert_eq!(
-            sums.all.latency.count(),
-            2,
-            "what was throttled is no answer"
-        );
-        let tries: Vec<_> = sums
-            .tries
-            .iter()
+        assert_eq!((sums.all.calls(), sums.all.repeats), (3, 1));
+        assert_eq!(sums.steps[1].of(How::Succeeded), 1);
+        assert_eq!(sums.all.latency.count(), 2, "throttled is no answer");
+        let tries = sums.tries.iter();
+        let tries: Vec<_> = tries
             .map(|(n, jobs)| (*n, jobs.all, jobs.succeeded))
             .collect();
         assert_eq!(tries, [(1, 1, 0), (2, 2, 1)]);
         assert_eq!(sums.chunks[&1].count() + sums.chunks[&0].count(), 2);
-        let slowest: Vec<i64> = sums.take_slowest().iter().map(|slow| slow.took).collect();
+        let slowest: Vec<i64> = sums.slowest.iter().map(|slow| slow.took).collect();
         assert_eq!(slowest, [300, 100, 5], "what was not sent is not slow");
     }
 
     #[test]
-    fn the_slowest_are_kept_of_many() {
+    fn the_slowest_of_many_are_kept() {
         let mut sums = Sums::new(0);
+        let took = |job: i64| 1 + job * 7_919 % 10_007;
         for job in 0..10_000 {
-            sums.add(
-                &tried(job, 1, Some(How::Succeeded), 1 + job * 7_919 % 10_007),
-                None,
+            sums.add(&attempt(job, 1, Some(How::Succeeded), took(job)), None);
+        }
+        let mut all: Vec<i64> = (0..10_000).map(took).collect();
+        all.sort_unstable_by_key(|took| std::cmp::Reverse(*took));
+        let slowest: Vec<i64> = sums.slowest.iter().map(|slow| slow.took).collect();
+        assert_eq!(slowest, all[..20]);
+    }
+
+    #[test]
+    fn percentiles_are_near_those_of_the_sorted_values() {
+        let mut latency = Latency::default();
+        assert_eq!((latency.quantile(0.5), latency.count()), (None, 0));
+        (0..1_000).for_each(|i| latency.add(i * i));
+        for (q, rank) in [(0.5, 500_u64), (0.95, 950), (1.0, 1_000)] {
+            let (exact, found) = ((rank - 1).pow(2), latency.quantile(q).unwrap());
+            assert!(
+                found.abs_diff(exact) * 100 <= exact,
+                "{q}: {found}, {exact}"
             );
         }
-        let mut all: Vec<i64> = (0..10_000).map(|job| 1 + job * 7_919 % 10_007).collect();
-        all.sort_unstable_by_key(|took| std::cmp::Reverse(*took));
-        let slowest: Vec<i64> = sums.take_slowest().iter().map(|slow| slow.took).collect();
-        assert_eq!(slowest, all[..20]);
+        latency.add(i64::MAX);
+        assert_eq!(latency.count(), 1_001);
     }
 }

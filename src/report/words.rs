@@ -1,4 +1,4 @@
-//! Moments and durations in words. Moments are in UTC, in milliseconds since 1970.
+//! Numbers, moments and durations in words. Moments are in UTC, in milliseconds since 1970.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::settings::show_duration;
 const SECOND: i64 = 1_000;
 const DAY: i64 = 86_400 * SECOND;
 
-fn show(moment: i64, format: &str) -> String {
+fn format(moment: i64, format: &str) -> String {
     match Timestamp::from_millisecond(moment) {
         Ok(moment) => moment.strftime(format).to_string(),
         Err(_) => "?".to_owned(),
@@ -18,46 +18,36 @@ fn show(moment: i64, format: &str) -> String {
 
 /// `28 Nov 2026, 07:41:37`.
 pub(super) fn moment(moment: i64) -> String {
-    show(moment, "%-d %b %Y, %H:%M:%S")
+    format(moment, "%-d %b %Y, %H:%M:%S")
 }
 
-/// A moment as the beginning of a step of this width: no finer than that.
+/// The beginning of a step of this width.
 pub(super) fn step_begin(moment: i64, width: i64) -> String {
     match width {
-        ..SECOND => format!(
-            "{}.{}",
-            self::moment(moment),
-            moment.rem_euclid(SECOND) / 100
-        ),
-        SECOND..60_000 => self::moment(moment),
-        60_000..DAY => show(moment, "%-d %b %Y, %H:%M"),
-        _ => show(moment, "%-d %b %Y"),
+        ..SECOND => format(moment, "%-d %b %Y, %H:%M:%S%.1f"),
+        _ => self::moment(moment),
     }
 }
 
-/// The label of a tick, where the next one is so far away.
-pub(super) fn tick(moment: i64, step: i64) -> String {
-    match step {
-        ..SECOND => format!(
-            "{}.{}",
-            show(moment, "%H:%M:%S"),
-            moment.rem_euclid(SECOND) / 100
-        ),
-        SECOND..60_000 => show(moment, "%H:%M:%S"),
-        60_000..DAY => show(moment, "%H:%M"),
-        _ => show(moment, "%-d %b"),
+/// A label of the time axis, where round moments are so far apart.
+pub(super) fn tick(moment: i64, apart: i64) -> String {
+    match apart {
+        ..SECOND => format(moment, "%H:%M:%S%.1f"),
+        SECOND..60_000 => format(moment, "%H:%M:%S"),
+        60_000..DAY => format(moment, "%H:%M"),
+        _ => format(moment, "%-d %b"),
     }
 }
 
-/// What the labels of such ticks leave out: the day, or the year.
-pub(super) fn day(moment: i64, step: i64) -> String {
-    match step {
-        ..DAY => show(moment, "%-d %b %Y"),
-        _ => show(moment, "%Y"),
+/// What [`tick`] leaves out: the day, or the year.
+pub(super) fn day(moment: i64, apart: i64) -> String {
+    match apart {
+        ..DAY => format(moment, "%-d %b %Y"),
+        _ => format(moment, "%Y"),
     }
 }
 
-/// How long something took: `840 ms`, `2.35 s`, `3 m 20 s`.
+/// How long a call took: `840 ms`, `2.35 s`, `3 m 20 s`.
 pub(super) fn took(milliseconds: u64) -> String {
     match milliseconds {
         ..1_000 => format!("{milliseconds} ms"),
@@ -67,33 +57,17 @@ pub(super) fn took(milliseconds: u64) -> String {
     }
 }
 
-/// A length of time: `0.4 s`, `3 m 20 s`, `2 d 04 h`.
+/// A longer time: `0.4 s`, `3 m 20 s`, `2 d 04 h`.
 pub(super) fn span(milliseconds: u64) -> String {
     show_duration(Duration::from_millis(milliseconds)).to_string()
 }
 
-/// The width of a step, which is a round number: `10 s`, `15 min`.
-pub(super) fn width(milliseconds: i64) -> String {
-    let units = [
-        (DAY, "d"),
-        (3_600 * SECOND, "h"),
-        (60 * SECOND, "min"),
-        (SECOND, "s"),
-    ];
-    let fits = |(size, _): &(i64, &str)| milliseconds % size == 0;
-    match units.into_iter().find(fits) {
-        Some((size, unit)) => format!("{} {unit}", milliseconds / size),
-        None => format!("{milliseconds} ms"),
-    }
-}
-
-/// A part of a whole: `12.5 %`.
+/// A part of a whole: `12.5 %`. Only nothing is 0 %, and only the whole is 100 %.
 pub(super) fn share(part: u64, whole: u64) -> String {
     match (part, whole) {
         (_, 0) => String::new(),
         (part, whole) if part == whole => "100 %".to_owned(),
         (0, _) => "0 %".to_owned(),
-        // What is there is not nothing, and what is not all is not all.
         _ => format!(
             "{:.1} %",
             (part as f64 / whole as f64 * 100.0).clamp(0.1, 99.9)
@@ -101,7 +75,26 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Returns the words for why a runner stopped early, as [`crate::governor::Reason::as_str`] has it. Another reason is
+/// A number with its thousands set apart: `41,000`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number of things: `1 file`, `41,000 files`.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", grouped(number))
+}
+
+/// Returns the words for why a session stopped early, as [`crate::governor::Reason::as_str`] has it. Another reason is
 /// its own words.
 pub fn stop_reason(reason: &str) -> &str {
     match reason {
@@ -135,8 +128,7 @@ mod tests {
     fn moments_are_as_fine_as_their_steps() {
         assert_eq!(moment(MOMENT), "28 Nov 2026, 07:41:37");
         assert_eq!(step_begin(MOMENT, 200), "28 Nov 2026, 07:41:37.2");
-        assert_eq!(step_begin(MOMENT, 60_000), "28 Nov 2026, 07:41");
-        assert_eq!(step_begin(MOMENT, DAY), "28 Nov 2026");
+        assert_eq!(step_begin(MOMENT, 60_000), "28 Nov 2026, 07:41:37");
         assert_eq!(tick(MOMENT, 500), "07:41:37.2");
         assert_eq!(tick(MOMENT, 5_000), "07:41:37");
         assert_eq!(tick(MOMENT, 300_000), "07:41");
@@ -145,23 +137,24 @@ mod tests {
     }
 
     #[test]
-    fn lengths_read_well() {
+    fn numbers_read_well() {
         assert_eq!(
             [840, 2_350, 12_400, 200_000].map(took),
             ["840 ms", "2.35 s", "12.4 s", "3 m 20 s"]
         );
         assert_eq!(
-            [200, 15_000, 900_000, 2 * DAY].map(width),
-            ["200 ms", "15 s", "15 min", "2 d"]
+            [
+                share(1, 3),
+                share(1, 1_000_000),
+                share(999_999, 1_000_000),
+                share(0, 5),
+                share(5, 5)
+            ],
+            ["33.3 %", "0.1 %", "99.9 %", "0 %", "100 %"]
         );
-        assert_eq!(share(1, 3), "33.3 %");
         assert_eq!(
-            [share(1, 1_000_000), share(999_999, 1_000_000)],
-            ["0.1 %", "99.9 %"]
-        );
-        assert_eq!(
-            [share(0, 5), share(5, 5), share(0, 0)],
-            ["0 %", "100 %", ""]
+            [counted(1, "file"), counted(41_000, "file")],
+            ["1 file", "41,000 files"]
         );
     }
 }

@@ -115,16 +115,13 @@ fn a_page_about_a_long_run_is_no_longer_than_others() {
         "<strong>98,000</strong> of 100,000 files done",
         "These are the 64 slowest of 5,000, by p90.",
         "And 1,900 more",
-        "500 runners",
+        "500 sessions",
         "And 70 other causes",
         "And 64 more lines.",
     ] {
         assert!(html.contains(said), "{said} is not in the page");
     }
-    assert_eq!(
-        html.matches("class=\"cut\"").count(),
-        4 * 2 * 23,
-        "pauses are cut out"
-    );
+    let pauses = html.matches("class=\"pause\"").count();
+    assert!((100..1_000).contains(&pauses), "{pauses}");
     assert_eq!(place.bystander(), before);
 }

@@ -55,16 +55,16 @@ fn a_report_is_one_page_with_everything_in_it() {
     check_whole(&html);
     for said in [
         "<strong>99</strong> of 100 files done",
-        "The last runner finished on ",
+        "The last session finished at ",
         "page 3 has no text layer",
         "HTTP 422 Unprocessable Entity",
         "texts/0007",
         "Bearer {env:SECRET}",
         "<dt>header authorization</dt>",
         "path class=\"bar ok\"",
-        "path class=\"line p50\"",
-        "path class=\"bar repeat\"",
-        "<g class=\"runner ok\">",
+        "path class=\"bar p50\"",
+        "<h3>Repeated calls</h3>",
+        "<g class=\"ok\">",
     ] {
         assert!(html.contains(said), "{said} is not in the page");
     }
@@ -105,7 +105,7 @@ fn a_run_without_jobs_and_one_without_calls_say_so() {
     assert!(
         html.contains("<strong>1</strong> of 1 file done") && html.contains("class=\"bar ok\"")
     );
-    assert!(html.contains("Nothing has failed, and nothing is held."));
+    assert!(html.contains("No file has failed, and none is held."));
     looked_at(&place, &html);
     place
         .stride(&["report", "-o", "stride.db"])
@@ -134,7 +134,7 @@ fn names_and_answers_stay_text() {
     check_whole(&html);
     for said in [
         "list/&lt;script&gt;alert(1)&lt;/script&gt;",
-        "caf\\xe9 &amp; &lt;b&gt;&quot;&#39;",
+        "caf\\xe9 &amp; &lt;b&gt;&quot;'",
         "\\u{1b}]0;owned\\u{7}",
         "\\u{202e}txt.exe",
         "&lt;img src=x onerror=alert(2)&gt;\\u{1b}[31m",
@@ -162,20 +162,21 @@ fn a_run_that_goes_on_and_one_whose_process_died_are_told_apart() {
     api.wait_for(2);
     let html = page_of(&place);
     check_whole(&html);
-    let going_on = format!(
-        "The run is going on: process {} has worked on it since",
-        running.pid()
-    );
-    assert!(html.contains(&going_on) && html.contains("<strong>1</strong> of 2 files done"));
-    assert!(html.contains("<g class=\"runner now\">"));
+    let at_work = format!("Process {} has been working on the run", running.pid());
+    assert!(html.contains(&at_work) && html.contains("<strong>1</strong> of 2 files done"));
+    assert!(html.contains("<g class=\"now\">") && html.contains("with 1 call in flight."));
     running.kill();
     let html = page_of(&place);
-    assert!(html.contains("The last runner died; it was last seen at work on "));
-    assert!(html.contains("Its calls in flight, 1, will be found in doubt."));
+    assert!(html.contains("The last session died after "));
+    assert!(
+        html.contains(
+            "with 1 call in flight. The next session marks what was in flight as in doubt."
+        )
+    );
     gate.open();
     place.stride(&["resume"]).expect(0);
     let html = page_of(&place);
     check_whole(&html);
-    assert!(html.contains("The last runner finished on ") && html.contains("2 runners"));
-    assert!(html.contains("<g class=\"runner bad\">") && html.contains("path class=\"bar doubt\""));
+    assert!(html.contains("The last session finished at ") && html.contains("2 sessions"));
+    assert!(html.contains("<g class=\"bad\">") && html.contains("path class=\"bar doubt\""));
 }

@@ -16,10 +16,10 @@ fn between<'t>(text: &'t str, begin: &str, end: &str) -> Vec<&'t str> {
 
 /// The elements of a page, and their attributes: nothing that runs, and nothing that is taken from elsewhere.
 const ELEMENTS: &str = "html head body header nav main section footer h1 h2 h3 p a ul ol li dl dt dd div span b strong q \
-     code table thead tbody tr th td figure figcaption details summary svg g path rect text title \
-     desc";
+     code table thead tbody tr th td figure figcaption details summary svg g path rect line text \
+     title";
 const ATTRIBUTES: &str = "id class href aria-label aria-labelledby aria-hidden role tabindex scope viewBox \
-     preserveAspectRatio d x y width height rx";
+     preserveAspectRatio d x y x1 x2 y1 y2 dx dy width height";
 
 /// Whether a page has everything in it, and lets a browser take nothing from elsewhere.
 #[track_caller]

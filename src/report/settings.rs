@@ -1,49 +1,35 @@
-//! What the run was told: the request as it is stored, and the free settings in the words of the command line.
+//! What the run was told: the request as it is stored, and the settings in the words of the command line.
+
+use maud::{Markup, html};
 
 use crate::retry::DoubtPolicy;
 use crate::settings::{Settings, show_duration};
 
-use super::html::{Markup, Text, put};
-use super::scale::grouped;
-use super::{Report, words};
+use super::html::{list, text};
+use super::snapshot::Snapshot;
+use super::words::{self, counted, grouped};
 
-/// How many lines of the request and of the rules are shown, and how much of each, in characters.
+/// The most lines of the request and of the rules that are shown, and the most characters of each.
 const LINES: usize = 40;
 const LINE: usize = 240;
 
-/// Names and values.
-fn list(lines: impl IntoIterator<Item = (Text, Text)>) -> Markup {
-    let mut out = Markup::new();
-    put!(&mut out => "<dl class=\"kept\">\n");
-    for (name, value) in lines {
-        put!(&mut out => "<div><dt>", name, "</dt><dd><code>", value, "</code></dd></div>\n");
-    }
-    put!(&mut out => "</dl>\n");
-    out
-}
-
-/// What a call is.
-pub(super) fn call(report: &Report) -> Markup {
-    let lines = report.info.call.lines();
+/// Returns the request.
+pub(super) fn call(shown: &Snapshot) -> Markup {
+    let lines = shown.info.call.lines();
     let more = lines.len().saturating_sub(LINES);
-    let shown = lines
-        .iter()
-        .take(LINES)
-        .map(|(name, value)| (Text::clipped(name, LINE), Text::clipped(value, LINE)));
-    let mut out = list(shown);
-    if more > 0 {
-        put!(&mut out => "<p class=\"note\">", Text::of(format!("And {} more lines.", grouped(more as u64))), "</p>\n");
+    let listed = lines.iter().take(LINES);
+    html! {
+        (list("kept", listed.map(|(name, value)| (text(name, LINE), html! { code { (text(value, LINE)) } }))))
+        @if more > 0 { p.note { "And " (counted(more as u64, "more line")) "." } }
     }
-    out
 }
 
-/// The free settings.
-pub(super) fn settings(report: &Report) -> Markup {
-    let lines = lines(&report.info.settings);
+/// Returns the settings that may change from session to session.
+pub(super) fn settings(shown: &Snapshot) -> Markup {
+    let lines = lines(&shown.info.settings).into_iter();
     list(
-        lines
-            .into_iter()
-            .map(|(name, value)| (Text::of(name), Text::clipped(value, LINE))),
+        "kept",
+        lines.map(|(name, value)| (name.to_owned(), html! { code { (text(value, LINE)) } })),
     )
 }
 
