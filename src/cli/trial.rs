@@ -19,7 +19,7 @@ use stride::settings::{Call, Request, Settings, show_duration};
 use stride::store::Reader;
 
 use super::args::Try;
-use super::config::{Config, Resolved};
+use super::config::Config;
 use super::error::Problem;
 use super::exit;
 use super::given::{self, Confirmed, Scope, Use};
@@ -117,10 +117,8 @@ pub(crate) fn attempt_one(
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
     let (request, credentials, base, settings) = subject(db, args)?;
-    let Resolved { settings, note } = config.resolve(&args.settings, &[], &settings)?;
-    if let Some(note) = note {
-        terminal.say(&note);
-    }
+    let settings = config.resolve(&args.settings, &[], &settings)?;
+    let settings = settings.announce(terminal);
     let plan = work::plan(&request, &settings, &credentials, args.once, &base)?;
     let name = FileName::from(args.file.as_path());
     let columns = None;

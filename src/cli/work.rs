@@ -14,7 +14,7 @@ use stride::store::{Lock, NewRun, Reader, Store, change_settings, note_artifact}
 
 use super::args::settings::{LimitArgs, SettingsArgs};
 use super::args::{ClassOrRule, ListFormat, Once, Outputs, Resume, ResumeAll, Retry, Run};
-use super::config::{self, Config, Resolved};
+use super::config::{self, Config};
 use super::descriptors::raise_descriptors;
 use super::environment;
 use super::error::Problem;
@@ -69,10 +69,8 @@ pub(crate) fn run(
         |info| (info.base, info.settings),
     );
     // Whatever is wrong with the request is said before anything is made of the list.
-    let Resolved { settings, note } = config.resolve(&args.settings, &args.class, &kept)?;
-    if let Some(note) = note {
-        terminal.say(&note);
-    }
+    let settings = config.resolve(&args.settings, &args.class, &kept)?;
+    let settings = settings.announce(terminal);
     raise_descriptors(settings.threads)?;
     let plan = plan(
         &asked.request,
@@ -285,11 +283,8 @@ fn prepare(
     let call = store.call()?;
     let lookup = environment::references(store.base());
     let credentials = given_again(&args.into(), &call, &lookup)?;
-    let Resolved { settings, note } =
-        config.resolve(&args.settings, classes, &store.settings()?)?;
-    if let Some(note) = note {
-        terminal.say(&note);
-    }
+    let settings = config.resolve(&args.settings, classes, &store.settings()?)?;
+    let settings = settings.announce(terminal);
     if let Call::Http(request) = &call {
         given::check_folder(request, args.output_dir.as_deref())?;
     }

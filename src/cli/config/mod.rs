@@ -54,7 +54,17 @@ pub(crate) struct Config(Vec<Entry>);
 pub(crate) struct Resolved {
     pub(crate) settings: Settings,
     /// Names the settings that were configured, and where.
-    pub(crate) note: Option<String>,
+    note: Option<String>,
+}
+
+impl Resolved {
+    /// Says which settings were configured, and returns all of them.
+    pub(crate) fn announce(self, terminal: &Terminal) -> Settings {
+        if let Some(note) = self.note {
+            terminal.say(&note);
+        }
+        self.settings
+    }
 }
 
 impl Config {
