@@ -5,7 +5,7 @@
 //! settings were given by flags ([`Settings::given`]), and the others are configured anew each time.
 //!
 //! The parser of the flags also reads variables and files, under the flags' names. A struct for `serde` would repeat
-//! each of the 27 settings together with its format.
+//! each of the 28 settings together with its format.
 
 mod sources;
 
