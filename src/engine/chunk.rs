@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::writer::{Message, Report};
+use super::message::{Message, Report};
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
 use crate::job::{Body, Checksum, Class, Failure, Outcome};
 use crate::retry::RetryPolicy;

@@ -7,12 +7,16 @@ use std::thread;
 
 use super::chunk::{Chunk, STACK};
 use super::driver::{Drivers, Seat};
-use super::writer::Message;
-use super::{MakeCaller, RunError};
+use super::error::RunError;
+use super::message::Message;
 use crate::caller::{Cancel, Worker};
 use crate::governor::Permit;
 use crate::retry::RetryPolicy;
 use crate::store::Claim;
+
+/// Makes who calls for one more chunk.
+pub type MakeCaller<'c> =
+    dyn FnMut() -> Result<Worker, Box<dyn std::error::Error + Send + Sync>> + Send + 'c;
 
 pub(super) struct Crew<'c> {
     make: &'c mut MakeCaller<'c>,

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
 use super::chunk::{AsyncChunk, STACK};
-use super::writer::{Message, Report};
+use super::message::{Message, Report};
 use crate::store::Claim;
 
 /// The drivers that there are.

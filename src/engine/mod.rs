@@ -18,7 +18,11 @@ mod clock;
 mod crew;
 mod dealer;
 mod driver;
+mod error;
+mod message;
+mod outline;
 mod schedule;
+mod signal;
 mod stop;
 mod teller;
 mod writer;
@@ -27,16 +31,17 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use thiserror::Error;
+pub use crew::MakeCaller;
+pub use error::RunError;
+pub use message::Urgency;
+pub use outline::Outline;
+pub use stop::Stop;
 
-pub use stop::{Stop, Urgency};
-
-use crate::caller::{Cancel, Worker};
-use crate::event::{Counts, Ending, Event};
-use crate::governor::{Governor, Refusal, Signal};
-use crate::job::{Class, Failure, FileName, Outcome};
+use crate::caller::Cancel;
+use crate::event::Event;
+use crate::governor::Governor;
 use crate::settings::{Settings, Threads};
-use crate::store::{Rescued, Store, StoreError};
+use crate::store::Store;
 use crew::Crew;
 use schedule::Schedule;
 use teller::Teller;
@@ -47,55 +52,6 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How many groups' events may be on their way to the listener.
 const GROUPS_WAITING: usize = 16;
-
-/// Makes who calls for one more chunk.
-pub type MakeCaller<'c> =
-    dyn FnMut() -> Result<Worker, Box<dyn std::error::Error + Send + Sync>> + Send + 'c;
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outline {
-    /// How.
-    pub ending: Ending,
-    /// Where the run stands.
-    pub counts: Counts,
-    /// The jobs whose call the stop cut off.
-    pub in_doubt: Vec<FileName>,
-}
-
-/// Why a run could not go on.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The database failed. Nothing was committed after that.
-    #[error("the run's database cannot be written")]
-    Store {
-        /// Why.
-        source: StoreError,
-        /// What became of what the calls in flight came to.
-        rescued: Box<Rescued>,
-        /// Calls that had come to nothing when the process did not wait any longer.
-        in_flight: usize,
-    },
-    /// A run needs a thread.
-    #[error("a run needs at least one thread")]
-    NoThreads,
-    /// A caller could not be made. No call was made.
-    #[error("cannot make the caller of thread {index}")]
-    Caller {
-        /// Which thread's.
-        index: usize,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A thread could not be made. No call was made.
-    #[error("cannot start thread {index}")]
-    Thread {
-        /// Which.
-        index: usize,
-        /// Why.
-        source: std::io::Error,
-    },
-}
 
 /// Works on a run until nothing is left to call, `stop` is asked for, or a guard or a budget ends it: with the
 /// chunk threads that `settings` says, each of which gets a caller from `make`. Of *N* threads the *i*-th has
@@ -158,57 +114,6 @@ pub fn run<'c>(
         }
     })
 }
-
-/// The effect of a call on all others. `cause` numbers the causes of rejections.
-fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> Signal {
-    match outcome {
-        Outcome::Succeeded(_) => Signal::Accepted,
-        Outcome::Failed(failure) => failed(failure, cause),
-        // This machine failed, not the service.
-        Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
-        Outcome::InDoubt(failure) if failure.kind == "stopped" => Signal::Stale,
-        Outcome::InDoubt(_) => Signal::Failed,
-        Outcome::Throttled { wait, failure } => Signal::Refused {
-            wait: *wait,
-            unavailable: failure.status == Some(UNAVAILABLE),
-        },
-        Outcome::Unreachable(failure) => match failure.kind {
-            "tls" => Signal::Refusal(Refusal::Tls),
-            "dns" => Signal::Refusal(Refusal::Name),
-            "proxy" => Signal::Refusal(Refusal::Proxy),
-            _ => Signal::Unreachable,
-        },
-        Outcome::Unsendable(failure) if failure.kind == "input_missing" => {
-            Signal::Refusal(Refusal::MissingFile)
-        }
-        Outcome::Unsendable(_) | Outcome::Interrupted => Signal::Unsent,
-    }
-}
-
-fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
-    match (failure.class, failure.status) {
-        // Calls under credentials that were replaced meanwhile do not count against the new ones.
-        _ if failure.kind == Failure::CREDENTIALS_RENEWED => Signal::Stale,
-        _ if failure.kind == "redirect" => Signal::Refusal(Refusal::Redirect),
-        (Class::Auth, Some(403)) => Signal::Refusal(Refusal::Forbidden),
-        (Class::Auth, _) => Signal::Refusal(Refusal::Auth),
-        (Class::Quota, _) => Signal::Refusal(Refusal::Quota),
-        // The operation under this key goes on, or came too early: the service is well.
-        (Class::Transient, Some(409 | 425)) => Signal::Answered,
-        (Class::Transient | Class::Throttled, Some(UNAVAILABLE)) => Signal::Refused {
-            wait: None,
-            unavailable: true,
-        },
-        (Class::Transient | Class::Throttled, _) => Signal::Failed,
-        (Class::Rejected | Class::BadResponse | Class::Input, _) => {
-            Signal::Rejected(cause(failure))
-        }
-        (Class::Local, _) => Signal::Stale,
-    }
-}
-
-/// The status of a limit at some services, and of an outage at others (RFC 9110, section 15.6.4).
-const UNAVAILABLE: u16 = 503;
 
 /// Ends the run where its listener panics: the writer would otherwise work on, and this thread wait for it.
 struct EndsRun<'s>(&'s Stop);

@@ -3,16 +3,7 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::writer::Message;
-
-/// How urgently a run is asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Urgency {
-    /// Make no new calls; let those in flight end, within the grace.
-    Drain,
-    /// Drop the calls in flight: they become in doubt.
-    Now,
-}
+use super::message::{Message, Urgency};
 
 /// Stops a run. Clones stop the same run.
 #[derive(Debug, Clone, Default)]

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Idle, Phase, Report, Writer};
-use crate::engine::{RunError, Urgency, clock};
+use super::{Idle, Phase, Writer};
+use crate::engine::clock;
+use crate::engine::error::RunError;
+use crate::engine::message::{Report, Urgency};
 use crate::event::Storage;
 use crate::job::{Class, Failure, Outcome};
 use crate::store::{Claim, Settlement, StoreError};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Report, Writer};
+use super::Writer;
 use crate::engine::crew::Flight;
+use crate::engine::message::{Report, Urgency};
 use crate::engine::schedule::HeldBack;
-use crate::engine::{Urgency, signal};
+use crate::engine::signal::signal;
 use crate::event::Ending;
 use crate::governor::{Ended, Fate, Refusal, Signal, Suspect};
 use crate::job::{AttemptId, CauseKey, Class, Failure, FileName, JobState, Outcome, said};

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 /// How large the log beside the database may become before it is worth a word, in bytes: a reader that never leaves
 /// keeps it from being folded in.
-pub(super) const LARGE_LOG: u64 = 256 << 20;
+const LARGE_LOG: u64 = 256 << 20;
 
 /// A reason that changes while nothing is recorded is written down this often at most.
 const NOTE: Duration = Duration::from_secs(1);
@@ -67,7 +67,7 @@ impl Writer<'_> {
         self.look_for_room(now)?;
         let log = self.store.log_size();
         // A few groups of large answers make a large log too, which is folded in soon.
-        if log >= self.large_log.max(self.in_flight()) {
+        if log >= LARGE_LOG.max(self.large_log).max(self.in_flight()) {
             self.large_log = 2 * log;
             self.teller.storage(Storage::LogGrows(log));
         }

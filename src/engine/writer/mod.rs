@@ -9,36 +9,20 @@ mod look;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::clock;
 use super::crew::Crew;
+use super::error::RunError;
+use super::message::{Message, Report, Urgency};
+use super::outline::Outline;
 use super::schedule::{Decision, HeldBack, Schedule};
 use super::teller::{Teller, flow};
-use super::{Outline, RunError, Urgency, clock};
 use crate::caller::Cancel;
 use crate::event::{Ending, Storage};
 use crate::governor::Why;
 use crate::job::FileName;
 use crate::retry::RetryPolicy;
 use crate::settings::Settings;
-use crate::store::{Claim, Settlement, Store, StoreError};
-
-/// What the writer is told.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// Calls came to something, and their threads are free.
-    Reports(Vec<Report>),
-    /// Somebody asks for a stop.
-    Stop(Urgency),
-}
-
-/// What a chunk thread reports of a call.
-#[derive(Debug)]
-pub(super) struct Report {
-    pub(super) thread: usize,
-    pub(super) claim: Claim,
-    pub(super) settlement: Settlement,
-    /// The caller panicked, and its thread has ended.
-    pub(super) panicked: bool,
-}
+use crate::store::{Store, StoreError};
 
 /// How long calls that are dropped have to say themselves what became of them.
 const ABORT_PATIENCE: Duration = Duration::from_millis(300);
@@ -118,7 +102,7 @@ impl<'s> Writer<'s> {
             looked: Duration::ZERO,
             largest: 0,
             no_room: None,
-            large_log: look::LARGE_LOG,
+            large_log: 0,
             noted: None,
             phase: Phase::Running,
             ending: Ending::Finished,

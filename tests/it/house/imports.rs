@@ -67,7 +67,6 @@ const NOT_YET: [&str; 9] = [
     "src/caller/",
     "src/cli/",
     "src/curl/",
-    "src/engine/",
     "src/export/",
     "src/input/",
     "src/job/",

@@ -1,0 +1,55 @@
+//! The effect of an outcome on the pace of all calls.
+
+use crate::governor::{Refusal, Signal};
+use crate::job::{Class, Failure, Outcome};
+
+/// The effect of a call on all others. `cause` numbers the causes of rejections.
+pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> Signal {
+    match outcome {
+        Outcome::Succeeded(_) => Signal::Accepted,
+        Outcome::Failed(failure) => failed(failure, cause),
+        // This machine failed, not the service.
+        Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
+        Outcome::InDoubt(failure) if failure.kind == "stopped" => Signal::Stale,
+        Outcome::InDoubt(_) => Signal::Failed,
+        Outcome::Throttled { wait, failure } => Signal::Refused {
+            wait: *wait,
+            unavailable: failure.status == Some(UNAVAILABLE),
+        },
+        Outcome::Unreachable(failure) => match failure.kind {
+            "tls" => Signal::Refusal(Refusal::Tls),
+            "dns" => Signal::Refusal(Refusal::Name),
+            "proxy" => Signal::Refusal(Refusal::Proxy),
+            _ => Signal::Unreachable,
+        },
+        Outcome::Unsendable(failure) if failure.kind == "input_missing" => {
+            Signal::Refusal(Refusal::MissingFile)
+        }
+        Outcome::Unsendable(_) | Outcome::Interrupted => Signal::Unsent,
+    }
+}
+
+fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
+    match (failure.class, failure.status) {
+        // Calls under credentials that were replaced meanwhile do not count against the new ones.
+        _ if failure.kind == Failure::CREDENTIALS_RENEWED => Signal::Stale,
+        _ if failure.kind == "redirect" => Signal::Refusal(Refusal::Redirect),
+        (Class::Auth, Some(403)) => Signal::Refusal(Refusal::Forbidden),
+        (Class::Auth, _) => Signal::Refusal(Refusal::Auth),
+        (Class::Quota, _) => Signal::Refusal(Refusal::Quota),
+        // The operation under this key goes on, or came too early: the service is well.
+        (Class::Transient, Some(409 | 425)) => Signal::Answered,
+        (Class::Transient | Class::Throttled, Some(UNAVAILABLE)) => Signal::Refused {
+            wait: None,
+            unavailable: true,
+        },
+        (Class::Transient | Class::Throttled, _) => Signal::Failed,
+        (Class::Rejected | Class::BadResponse | Class::Input, _) => {
+            Signal::Rejected(cause(failure))
+        }
+        (Class::Local, _) => Signal::Stale,
+    }
+}
+
+/// The status of a limit at some services, and of an outage at others (RFC 9110, section 15.6.4).
+const UNAVAILABLE: u16 = 503;
