@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::progress::Progress;
 use super::reading::{Reading, is_away};
 use super::source::{Input, refusal, shorter};
-use crate::job::{Class, Failure, Outcome};
+use crate::job::Outcome;
 
 /// Bodies up to this size are put together before the call: they fit a socket's buffer.
 const WHOLE: u64 = 64 << 10;
@@ -24,10 +24,6 @@ const WHOLE: u64 = 64 << 10;
 const PIECE: usize = 64 << 10;
 /// How much of a file makes such a piece in base64: three bytes make four characters.
 const PIECE_BEFORE_BASE64: usize = PIECE / 4 * 3;
-
-pub(super) fn unsendable(kind: &'static str, message: String) -> Outcome {
-    Outcome::Unsendable(Failure::new(Class::Input, kind, message))
-}
 
 /// What a body is made of.
 #[derive(Debug, Default)]

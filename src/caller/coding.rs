@@ -102,7 +102,7 @@ impl Reader {
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
         if let Self::Plain(raw) = self {
             let piece = poll_fn(|context| raw.poll_piece(context)).await;
-            return piece.map_err(|cut| Broken::Off(super::exchange::root_cause(&cut)));
+            return piece.map_err(|cut| Broken::Off(super::error::root_cause(&cut)));
         }
         if let Self::Coded(..) = self {
             let Self::Coded(raw, codings) = std::mem::replace(self, Self::Ended) else {
@@ -131,7 +131,7 @@ fn broken(error: io::Error, ended: &Cell<bool>) -> Broken {
         .get_ref()
         .and_then(|error| error.downcast_ref::<Cut>())
     {
-        Some(cut) => Broken::Off(super::exchange::root_cause(cut)),
+        Some(cut) => Broken::Off(super::error::root_cause(cut)),
         // Not every decoder has a kind of error for an end that comes too early.
         None if ended.get() || error.kind() == io::ErrorKind::UnexpectedEof => {
             Broken::Off("its content coding has no end".to_owned())

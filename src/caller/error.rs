@@ -1,17 +1,16 @@
-//! What keeps a request from being made.
+//! Errors that keep a request from being made.
 
+use std::error::Error;
 use std::path::PathBuf;
 
-use thiserror::Error;
-
 use super::template::TemplateError;
-use crate::job::FileName;
+use crate::job::{Class, Failure, FileName, Outcome};
 use crate::judge::WrongExpression;
 
-/// A request that cannot be made of what was asked for.
-#[derive(Debug, Error)]
+/// The reason why a request cannot be built.
+#[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A template that is not one.
+    /// Invalid template.
     #[error("{place}: {error}")]
     Template {
         /// Where it stands.
@@ -27,7 +26,7 @@ pub enum PlanError {
         /// Why.
         reason: String,
     },
-    /// The method is not one.
+    /// Invalid method.
     #[error("`{0}` is not an HTTP method")]
     Method(String),
     /// The header cannot be sent.
@@ -57,13 +56,13 @@ pub enum PlanError {
         /// Why; without any of what is in it.
         reason: String,
     },
-    /// The proxy is not one.
+    /// Invalid proxy.
     #[error("`{0}` is not a proxy that can be used")]
     Proxy(String),
-    /// The address that a host is to have is not one.
+    /// Invalid `HOST:PORT:ADDRESS`.
     #[error("`{0}` does not say which address a host has: write HOST:PORT:ADDRESS")]
     Address(String),
-    /// An expression by which answers are to be judged is none.
+    /// Invalid `--success` or `--extract` expression.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
     /// A redirect is to be followed and to be a result.
@@ -80,4 +79,18 @@ pub enum PlanError {
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
+}
+
+/// Returns the outcome of a job whose request cannot be built.
+pub(super) fn unsendable(kind: &'static str, message: String) -> Outcome {
+    Outcome::Unsendable(Failure::new(Class::Input, kind, message))
+}
+
+/// Returns the message of the innermost error, which says what happened; those around it say where.
+pub(super) fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }

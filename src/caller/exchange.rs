@@ -2,7 +2,6 @@
 //! can it have been sent?
 
 use std::cell::{Cell, RefCell};
-use std::error::Error;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
@@ -12,10 +11,11 @@ use tokio::time::timeout;
 use super::Cancel;
 use super::aside::aside;
 use super::coding::{Broken, Reader};
+use super::error::root_cause;
+use super::head::Seen;
 use super::headers::{as_json, lossy, text};
 use super::judge::{self, Refusal};
 use super::keys::Filled;
-use super::preview::Seen;
 use super::progress::Progress;
 use super::reading::Reading;
 use super::redirect::{Hop, Redirects};
@@ -28,15 +28,6 @@ use super::unreachable::{self, Own, SentBack};
 use super::verdict::{Verdict, Whole};
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
 use crate::judge::{Reply, RetryAfter};
-
-/// The bounds of a call.
-#[derive(Debug)]
-pub(super) struct Limits {
-    pub(super) timeout: Duration,
-    pub(super) idle_timeout: Duration,
-    /// In bytes, after content decoding.
-    pub(super) max_response: usize,
-}
 
 /// How much of an error's body is read so that its connection can be used again, in bytes.
 const ERROR_READ: usize = 64 << 10;
@@ -525,13 +516,4 @@ fn after_redirect(failure: Failure) -> Failure {
         message: format!("after a redirect: {}", failure.message),
         ..failure
     }
-}
-
-/// The innermost error: the one that says what happened, where those around it say who noticed.
-pub(super) fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

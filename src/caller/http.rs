@@ -1,24 +1,24 @@
 //! HTTP calls: from a run's request to one request for each file.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderValue as Value;
-use reqwest::{Client, ClientBuilder, Method, NoProxy, Proxy};
+use reqwest::{Client, Method};
 use tokio::runtime::Runtime;
 
 use super::aside::aside;
 use super::credential::{Credential, PROXY_AUTHORIZATION, with_given};
-use super::error::PlanError;
-use super::exchange::{Exchange, Limits};
+use super::error::{PlanError, root_cause};
+use super::exchange::Exchange;
+use super::head::Seen;
 use super::keys::Keys;
 use super::message::Message;
 use super::network::{self, Network};
 use super::outputs::{self, Outputs};
-use super::preview::Seen;
+use super::plan::{Limits, Plan};
 use super::progress::Progress;
 use super::redirect::FOLLOWED;
 use super::reference::Lookup;
@@ -26,19 +26,11 @@ use super::reuse::{Caution, Reuse};
 use super::secrets::Secrets;
 use super::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, Memory};
 use super::timer::Timer;
-use super::tls::Asked;
-use super::tunnel::Door;
-use super::unreachable::Resolver;
 use super::verdict::Verdict;
 use super::{AsyncCaller, Caller, Calling, Cancel, tls};
-use crate::class::ClassRule;
 use crate::job::{Attempt, Job, Outcome};
 use crate::judge::{Judge, RetryAfter};
-use crate::settings::{Http, Request, Settings, Transport};
-
-/// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
-/// seldom meets a connection that is just being closed.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+use crate::settings::{Request, Settings, Transport};
 
 /// A caller that has rested for longer than this looks first which of its connections are still there.
 const REST: Duration = Duration::from_millis(50);
@@ -66,29 +58,6 @@ pub struct HttpPlan {
     caution: Arc<Caution>,
     /// Where the bodies of results go, where that is not the database.
     outputs: Option<Arc<Outputs>>,
-}
-
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) keys: Keys,
-    pub(super) limits: Limits,
-    pub(super) rules: Vec<ClassRule>,
-    pub(super) judge: Judge,
-    pub(super) retry_after: Option<RetryAfter>,
-    output_dir: Option<PathBuf>,
-    connect_timeout: Duration,
-    tls: rustls::ClientConfig,
-    pub(super) transport: Transport,
-    resolve: Vec<(String, SocketAddr)>,
-    no_proxy: bool,
-    /// The request's own proxy, and the credential for it.
-    own_proxy: Option<(String, Option<Value>)>,
-    /// The proxy, as it can be shown.
-    proxy: Option<String>,
-    /// Where the proxy is asked for tunnels, if that is not encrypted.
-    pub(super) door: Option<Door>,
-    /// Whether the service has asked for a client certificate where none is given.
-    pub(super) asked: Asked,
 }
 
 impl HttpPlan {
@@ -265,7 +234,7 @@ impl HttpPlan {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| PlanError::Client(super::exchange::root_cause(&error)))?;
+            .map_err(|error| PlanError::Client(root_cause(&error)))?;
         Ok(HttpCaller {
             calls: self.async_caller()?,
             runtime: Some(runtime),
@@ -291,59 +260,6 @@ fn own_proxy(
         .transpose()
         .map_err(|_| PlanError::Proxy(proxy.clone()))?;
     Ok(Some((proxy, value)))
-}
-
-impl Plan {
-    fn client(&self, progress: &Progress, tls: &rustls::ClientConfig) -> Result<Client, PlanError> {
-        let mut builder = Client::builder()
-            // Codings are taken off here, also where another crate has the client built with them.
-            .no_gzip()
-            .no_deflate()
-            .no_brotli()
-            .no_zstd()
-            .tls_backend_preconfigured(tls.clone())
-            .redirect(reqwest::redirect::Policy::none())
-            // A call that died after it was sent is ours to account for, not the client's to repeat.
-            .retry(reqwest::retry::never())
-            .connect_timeout(self.connect_timeout)
-            .dns_resolver(Resolver)
-            .connector_layer(progress.clone())
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(IDLE_CONNECTION);
-        builder = match self.transport.http {
-            Http::Http1 => builder.http1_only(),
-            Http::Http2 => builder,
-            Http::Http2Only => builder.http2_prior_knowledge(),
-        };
-        for (host, address) in &self.resolve {
-            builder = builder.resolve(host, *address);
-        }
-        self.with_proxy(builder)?
-            .build()
-            .map_err(|error| PlanError::Client(super::exchange::root_cause(&error)))
-    }
-
-    fn with_proxy(&self, builder: ClientBuilder) -> Result<ClientBuilder, PlanError> {
-        let Some((url, credential)) = &self.own_proxy else {
-            return Ok(if self.no_proxy {
-                builder.no_proxy()
-            } else {
-                builder
-            });
-        };
-        let mut proxy = Proxy::all(url)
-            .map_err(|_| PlanError::Proxy(url.clone()))?
-            .no_proxy(
-                self.transport
-                    .no_proxy
-                    .as_deref()
-                    .and_then(NoProxy::from_string),
-            );
-        if let Some(credential) = credential {
-            proxy = proxy.custom_http_auth(credential.clone());
-        }
-        Ok(builder.proxy(proxy))
-    }
 }
 
 /// Makes HTTP calls, one at a time, on a connection of its own.

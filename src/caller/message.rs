@@ -9,9 +9,9 @@ use reqwest::header::{
 use reqwest::{Method, Url};
 
 use super::Credential;
-use super::body::{Segments, unsendable};
+use super::body::Segments;
 use super::content::{self, Content, Part};
-use super::error::PlanError;
+use super::error::{PlanError, unsendable};
 use super::progress::Progress;
 use super::reading::Reading;
 use super::reference::Reference;

@@ -10,6 +10,7 @@ mod exchange;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod head;
 mod headers;
 mod http;
 mod judge;
@@ -17,6 +18,7 @@ mod keys;
 mod message;
 mod network;
 mod outputs;
+mod plan;
 mod preview;
 mod program;
 mod progress;
@@ -37,9 +39,10 @@ mod verdict;
 
 pub use credential::{Credential, PROXY_AUTHORIZATION};
 pub use error::PlanError;
+pub use head::Seen;
 pub use http::{AsyncHttpCaller, HttpCaller, HttpPlan, Means};
 pub use network::Network;
-pub use preview::{Preview, Seen};
+pub use preview::Preview;
 pub use program::{AsyncFnCaller, FnCaller};
 pub use reference::{Lookup, Reference};
 pub use template::{Braces, Template, TemplateError};

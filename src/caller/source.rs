@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::body::unsendable;
+use super::error::unsendable;
 use super::reading::{Reading, is_away};
 use crate::job::{Checksum, Class, Failure, Outcome};
 

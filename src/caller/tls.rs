@@ -27,8 +27,7 @@ pub(super) fn configuration(
     encrypted: bool,
 ) -> Result<(ClientConfig, Asked), PlanError> {
     let asked_for = Asked::default();
-    let client =
-        |error: &dyn std::error::Error| PlanError::Client(super::exchange::root_cause(error));
+    let client = |error: &dyn std::error::Error| PlanError::Client(super::error::root_cause(error));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

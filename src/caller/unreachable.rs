@@ -60,7 +60,7 @@ pub(super) fn why(error: &(dyn Error + 'static), own: Own) -> (&'static str, Str
             return unresolved(name, error);
         }
     }
-    let cause = super::exchange::root_cause(error);
+    let cause = super::error::root_cause(error);
     ("unreachable", format!("cannot connect: {cause}"))
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::aside::aside;
-use super::http::Plan;
 use super::keys::Filled;
+use super::plan::Plan;
 use super::signs;
 use super::spill::{Growing, Memory};
 use crate::job::{Answer, Body, Class, Failure, Outcome, Refused};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::caller::body::unsendable;
+use crate::caller::error::unsendable;
 use crate::caller::source::Source;
 use crate::job::{Job, Outcome};
 use crate::paths::folder_of;

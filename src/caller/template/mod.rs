@@ -1,18 +1,19 @@
 //! Templates: text with placeholders, filled in one pass. What is inserted is never looked at again.
 
+mod error;
 mod field;
 mod fill;
 mod read;
 
 use std::fmt;
 
-use thiserror::Error;
-
-use super::reference::Reference;
-use field::Field;
+pub use error::TemplateError;
 pub(super) use field::media_type;
 pub(super) use fill::{Encoding, lower_case_triplets, plus_encoded};
 pub use read::Braces;
+
+use super::reference::Reference;
+use field::Field;
 
 /// Text with placeholders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,40 +57,7 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// A template that is not one.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum TemplateError {
-    /// No such placeholder.
-    #[error("unknown placeholder {{{0}}}")]
-    Unknown(String),
-    /// A brace that nothing closes.
-    #[error("a `{{` that is not closed")]
-    Open,
-    /// A placeholder for a file where there is none.
-    #[error("no placeholder for a file can stand here")]
-    NoFile,
-    /// A reference that cannot be used.
-    #[error("{reference}: {reason}")]
-    Value {
-        /// Which.
-        reference: Reference,
-        /// Why; without its value.
-        reason: String,
-    },
-}
-
 impl Template {
-    /// Reads a template whose every brace has a meaning: an unknown placeholder is an error, and `{{` and `}}`
-    /// stand for the braces themselves. A placeholder ends at the first `}`, so a command that needs one belongs
-    /// into a script.
-    ///
-    /// # Errors
-    ///
-    /// An unknown placeholder, or a brace that is not closed.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        Self::read(text, Braces::Ours)
-    }
-
     /// Whether it refers to a secret.
     pub fn has_reference(&self) -> bool {
         self.references().next().is_some()

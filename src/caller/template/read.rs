@@ -17,6 +17,17 @@ pub enum Braces {
 }
 
 impl Template {
+    /// Reads a template whose every brace has a meaning: an unknown placeholder is an error, and `{{` and `}}`
+    /// stand for the braces themselves. A placeholder ends at the first `}`, so a command that needs one belongs
+    /// into a script.
+    ///
+    /// # Errors
+    ///
+    /// An unknown placeholder, or a brace that is not closed.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        Self::read(text, Braces::Ours)
+    }
+
     /// Reads a template.
     ///
     /// # Errors

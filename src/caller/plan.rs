@@ -1,0 +1,111 @@
+//! A checked request and the settings of its calls, shared by all callers of a run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::HeaderValue as Value;
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy};
+
+use super::error::{PlanError, root_cause};
+use super::keys::Keys;
+use super::progress::Progress;
+use super::tls::Asked;
+use super::tunnel::Door;
+use super::unreachable::Resolver;
+use crate::class::ClassRule;
+use crate::judge::{Judge, RetryAfter};
+use crate::settings::{Http, Transport};
+
+/// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
+/// seldom meets a connection that is just being closed.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// The bounds of a call.
+#[derive(Debug)]
+pub(super) struct Limits {
+    pub(super) timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    /// In bytes, after content decoding.
+    pub(super) max_response: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) keys: Keys,
+    pub(super) limits: Limits,
+    pub(super) rules: Vec<ClassRule>,
+    pub(super) judge: Judge,
+    pub(super) retry_after: Option<RetryAfter>,
+    pub(super) output_dir: Option<PathBuf>,
+    pub(super) connect_timeout: Duration,
+    pub(super) tls: rustls::ClientConfig,
+    pub(super) transport: Transport,
+    pub(super) resolve: Vec<(String, SocketAddr)>,
+    pub(super) no_proxy: bool,
+    /// The request's own proxy, and the credential for it.
+    pub(super) own_proxy: Option<(String, Option<Value>)>,
+    /// The proxy, as it can be shown.
+    pub(super) proxy: Option<String>,
+    /// Where the proxy is asked for tunnels, if that is not encrypted.
+    pub(super) door: Option<Door>,
+    /// Whether the service has asked for a client certificate where none is given.
+    pub(super) asked: Asked,
+}
+
+impl Plan {
+    pub(super) fn client(
+        &self,
+        progress: &Progress,
+        tls: &rustls::ClientConfig,
+    ) -> Result<Client, PlanError> {
+        let mut builder = Client::builder()
+            // Codings are taken off here, also where another crate has the client built with them.
+            .no_gzip()
+            .no_deflate()
+            .no_brotli()
+            .no_zstd()
+            .tls_backend_preconfigured(tls.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            // A call that died after it was sent is ours to account for, not the client's to repeat.
+            .retry(reqwest::retry::never())
+            .connect_timeout(self.connect_timeout)
+            .dns_resolver(Resolver)
+            .connector_layer(progress.clone())
+            .pool_max_idle_per_host(1)
+            .pool_idle_timeout(IDLE_CONNECTION);
+        builder = match self.transport.http {
+            Http::Http1 => builder.http1_only(),
+            Http::Http2 => builder,
+            Http::Http2Only => builder.http2_prior_knowledge(),
+        };
+        for (host, address) in &self.resolve {
+            builder = builder.resolve(host, *address);
+        }
+        self.with_proxy(builder)?
+            .build()
+            .map_err(|error| PlanError::Client(root_cause(&error)))
+    }
+
+    fn with_proxy(&self, builder: ClientBuilder) -> Result<ClientBuilder, PlanError> {
+        let Some((url, credential)) = &self.own_proxy else {
+            return Ok(if self.no_proxy {
+                builder.no_proxy()
+            } else {
+                builder
+            });
+        };
+        let mut proxy = Proxy::all(url)
+            .map_err(|_| PlanError::Proxy(url.clone()))?
+            .no_proxy(
+                self.transport
+                    .no_proxy
+                    .as_deref()
+                    .and_then(NoProxy::from_string),
+            );
+        if let Some(credential) = credential {
+            proxy = proxy.custom_http_auth(credential.clone());
+        }
+        Ok(builder.proxy(proxy))
+    }
+}
