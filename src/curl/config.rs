@@ -1,6 +1,6 @@
 //! curl's configuration files: an option a line.
 
-use super::CurlError;
+use super::error::CurlError;
 use super::options::{Given, Spec, letters, takes};
 
 /// Reads a configuration file (`curl -K`): a line holds an option with or without its dashes and, after white

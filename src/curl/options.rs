@@ -1,6 +1,6 @@
 //! The options of curl, and what becomes of each here.
 
-use super::CurlError;
+use super::error::CurlError;
 
 /// An option of curl.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Reading a pasted command as a shell would read it (POSIX.1-2024, Shell Command Language, sections 2.2 and 2.3),
 //! as far as a call of curl goes: quotes, escapes, continued lines, comments, variables and commands that print a key.
 
-use super::CurlError;
+use super::error::CurlError;
 
 /// Splits a command into its words. A variable becomes the reference `{env:NAME}` and a command substitution
 /// `{cmd:COMMAND}`, so that their values are looked up when calls are made and never stored.
