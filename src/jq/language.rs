@@ -10,8 +10,9 @@ use jaq_core::{Compiler, load};
 use jaq_json::Val;
 use jaq_std::ValT as _;
 
+use super::error::{EvalError, SyntaxError};
 use super::read;
-use super::{EvalError, SyntaxError, with_room};
+use super::room::with_room;
 use crate::job::nesting;
 
 /// What filters work on: values alone.

@@ -1,6 +1,7 @@
 //! Expressions in the language of jq, on answers: compiled once, shared by all threads. Pure: an expression sees
 //! the answer and nothing else, neither files nor the environment nor the time.
 
+mod error;
 mod language;
 mod memory;
 mod read;
@@ -12,17 +13,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jaq_core::{Ctx, Vars, unwrap_valr};
 use jaq_json::{Map, Num, Val};
-use thiserror::Error;
 
+pub use error::{EvalError, SyntaxError};
+pub use read::DEEPEST;
 pub use room::with_room;
 
 use crate::job::nesting;
 use language::Data;
 use memory::Share;
-
-/// How deeply an answer may be nested, to be looked at by an expression. Evaluation is recursive, and the stack of
-/// a chunk thread is small.
-pub const DEEPEST: usize = 512;
 
 /// How deeply an answer is nested at most that is looked at on the thread's own stack.
 const SHALLOW: usize = 8;
@@ -42,21 +40,6 @@ pub struct Expression {
     recurses: bool,
     filter: jaq_core::Filter<Data>,
 }
-
-/// Why a text is not an expression.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message} at {place}")]
-pub struct SyntaxError {
-    /// What is wrong.
-    pub message: String,
-    /// Where: a column, or a line and a column.
-    pub place: String,
-}
-
-/// Why an expression has no value for an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct EvalError(String);
 
 /// What an expression sees of an answer.
 #[derive(Debug, Clone, Copy)]

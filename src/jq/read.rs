@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use jaq_json::read::parse_single;
 use jaq_json::{Map, Val};
 
-use super::{DEEPEST, EvalError};
+use super::error::EvalError;
 use crate::job::{json_text, nesting};
+
+/// How deeply an answer may be nested, to be looked at by an expression. Evaluation is recursive, and the stack of
+/// a chunk thread is small.
+pub const DEEPEST: usize = 512;
 
 /// The longest number that is read, in digits: the time it takes grows with their square.
 const MOST_DIGITS: usize = 10_000;

@@ -2,11 +2,12 @@
 
 use jaq_json::{Num, Val};
 
-use super::EvalError;
+use super::error::EvalError;
+use super::read;
 use crate::job::json_text;
 
 /// How deeply a value may be nested: a few levels more than an answer.
-const DEEPEST: usize = 2 * super::DEEPEST;
+const DEEPEST: usize = 2 * read::DEEPEST;
 
 pub(super) fn compact(value: &Val) -> Result<String, EvalError> {
     let mut out = String::new();
