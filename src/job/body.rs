@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Checksum;
+use super::checksum::Checksum;
 
 /// An answer's body. A clone is the same bytes, and not a copy of them.
 #[derive(Clone)]

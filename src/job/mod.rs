@@ -14,6 +14,7 @@
 
 mod body;
 mod cause;
+mod checksum;
 mod columns;
 mod ending;
 mod hint;
@@ -21,7 +22,7 @@ mod media;
 mod name;
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use sha2::{Digest, Sha256};
 
 pub use body::{Body, BodyReader};
 pub use cause::{CauseKey, folded, said};
+pub use checksum::Checksum;
 pub use columns::Columns;
 pub use ending::ending;
 pub use hint::{Hint, Policy};
@@ -87,71 +89,13 @@ impl fmt::Display for IdempotencyKey {
             if matches!(i, 4 | 6 | 8 | 10) {
                 f.write_char('-')?;
             }
-            hexadecimal(*byte, f)?;
+            checksum::write_hex(*byte, f)?;
         }
         Ok(())
     }
 }
 
 impl Serialize for IdempotencyKey {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.to_string().serialize(to)
-    }
-}
-
-/// Writes a byte as two hexadecimal digits. Every call has a key, and formatting its bytes as numbers shows.
-fn hexadecimal(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half & 15)]);
-    f.write_char(digit(byte >> 4))?;
-    f.write_char(digit(byte))
-}
-
-/// A SHA-256 checksum (FIPS 180-4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Checksum(pub [u8; 32]);
-
-impl Checksum {
-    /// The checksum of some bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-
-    /// The checksum that is written so, in 64 hexadecimal digits.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let mut sum = [0; 32];
-        if text.len() != 2 * sum.len() {
-            return None;
-        }
-        for (byte, at) in sum.iter_mut().zip((0..).step_by(2)) {
-            *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-        }
-        Some(Self(sum))
-    }
-
-    /// The checksum of all that can be read, a piece at a time.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read.
-    pub fn of_all(from: &mut impl Read) -> io::Result<Self> {
-        let mut hash = Sha256::new();
-        let mut piece = vec![0; 1 << 16];
-        loop {
-            match from.read(&mut piece)? {
-                0 => return Ok(Self(hash.finalize().into())),
-                read => hash.update(&piece[..read]),
-            }
-        }
-    }
-}
-
-impl fmt::Display for Checksum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| hexadecimal(*byte, f))
-    }
-}
-
-impl Serialize for Checksum {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         self.to_string().serialize(to)
     }
