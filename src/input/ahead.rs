@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::{panic, thread};
 
-use super::{InputError, Item, Skipped};
+use super::error::InputError;
+use super::types::{Item, Skipped};
 use crate::job::FileName;
 
 /// How many bytes of names go together.

@@ -5,8 +5,10 @@ use std::io::{self, Read};
 use csv::ByteRecord;
 use serde_json::Value;
 
-use super::table::{LONGEST, Lines, RowFault, key, name, unreadable};
-use super::{InputError, Item};
+use super::bounds::LONGEST;
+use super::error::{InputError, RowFault, unreadable};
+use super::table::{Lines, key, name};
+use super::types::Item;
 
 /// Hands over the rows of a CSV list. Returns how many blank lines there were.
 pub(super) fn rows<E: From<InputError>>(

@@ -6,8 +6,10 @@ use std::io::Read;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::table::{DEEPEST, LONGEST, Lines, RowFault, key, name};
-use super::{InputError, Item};
+use super::bounds::{DEEPEST, LONGEST};
+use super::error::{InputError, RowFault};
+use super::table::{Lines, key, name};
+use super::types::Item;
 use crate::job::nesting;
 
 /// Hands over the rows of a JSONL list. Returns how many blank lines there were.

@@ -2,9 +2,12 @@
 //! collected but one folder at a time, and a little that is read ahead.
 
 mod ahead;
+mod bounds;
 mod csv;
+mod error;
 mod jsonl;
 mod table;
+mod types;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,113 +16,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
-
-pub use table::RowFault;
+pub use error::{InputError, RowFault};
+pub use types::{Item, Layout, Skipped, Source};
 
 use crate::job::FileName;
 use crate::paths;
-use table::LONGEST;
-
-/// What cannot be read as a list.
-#[derive(Debug, Error)]
-pub enum InputError {
-    /// A named file or folder does not exist or cannot be read.
-    #[error("cannot read {}", FileName::from(.path.as_path()))]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A list of names is not one.
-    #[error("cannot read the list {list}")]
-    List {
-        /// Which list.
-        list: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// A NUL byte in a list that is read line by line.
-    #[error("line {line} of the list {list} has a NUL byte")]
-    Nul {
-        /// Which list.
-        list: String,
-        /// Counted from 1.
-        line: u64,
-    },
-    /// A row of a list that is a table cannot be a job.
-    #[error("line {line} of the list {list} {fault}")]
-    Row {
-        /// Which list.
-        list: String,
-        /// The line on which the row begins, counted from 1.
-        line: u64,
-        /// What is wrong with it.
-        fault: RowFault,
-    },
-}
-
-/// How a list is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Layout {
-    /// One name a line.
-    Lines,
-    /// Names that end with a NUL byte, as `find -print0` writes them.
-    Nul,
-    /// A table as RFC 4180 has it, with a header.
-    Csv {
-        /// The column with the names; otherwise it is `path`, or else `file`.
-        key: Option<String>,
-    },
-    /// A table of JSON objects, one a line.
-    Jsonl {
-        /// The column with the names; otherwise it is `path`, or else `file`.
-        key: Option<String>,
-    },
-}
-
-/// What makes a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// Its name.
-    pub name: FileName,
-    /// Where the list is a table, all columns of the job's row: a JSON object from column to value.
-    pub columns: Option<String>,
-}
-
-impl From<FileName> for Item {
-    fn from(name: FileName) -> Self {
-        Self {
-            name,
-            columns: None,
-        }
-    }
-}
-
-/// Where jobs come from.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// A file, or a folder that is walked.
-    Path(PathBuf),
-    /// A file with a list.
-    List(PathBuf, Layout),
-    /// A list on standard input.
-    Stdin(Layout),
-}
-
-/// What was passed over on the way.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Skipped {
-    /// Hidden files and folders in walked folders.
-    pub hidden: u64,
-    /// stride's own files, and folders with nothing but such files.
-    pub own: Vec<FileName>,
-    /// Blank lines of lists.
-    pub blank: u64,
-    /// Things in walked folders that are neither files nor folders, and links to folders or to nothing.
-    pub other: u64,
-}
+use bounds::LONGEST;
 
 /// Hands every job of the sources, in their order, to `add`. Folders are walked in the order of their names'
 /// bytes; links to files are followed, links to folders are not; hidden entries and stride's own files
@@ -155,7 +57,7 @@ fn read<E: From<InputError>>(
             Source::List(path, layout) => {
                 let list = FileName::from(path.as_path()).to_string();
                 let file =
-                    fs::File::open(path).map_err(|source| table::unreadable(&list, source))?;
+                    fs::File::open(path).map_err(|source| error::unreadable(&list, source))?;
                 reader.list(&list, file, layout)?;
             }
             Source::Stdin(layout) => {
@@ -302,7 +204,7 @@ impl<'a, E: From<InputError>> Reader<'a, E> {
             // One byte more than there may be, to see that there is more.
             let room = LONGEST as u64 + 1;
             let read = (&mut from).take(room).read_until(end, &mut name);
-            if read.map_err(|source| table::unreadable(list, source))? == 0 {
+            if read.map_err(|source| error::unreadable(list, source))? == 0 {
                 return Ok(());
             }
             if name.len() > LONGEST {
