@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{ExportError, Form};
+use super::error::ExportError;
+use super::form::Form;
 use crate::job::{Class, JobState, is_json};
 use crate::judge::Reply;
 use crate::settings::Expect;

@@ -8,8 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::cells::{Cell, cell};
 use super::column::Column;
-use super::content::extracted_text;
-use super::{Content, ExportError, Form, timestamp, write_failed};
+use super::content::{Content, extracted_text};
+use super::error::{ExportError, write_failed};
+use super::form::Form;
+use super::timestamp::timestamp;
 use crate::store::Record;
 
 /// Lines end as RFC 4180 has it.

@@ -12,9 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
+use super::content::Content;
 use super::content::extracted_text;
+use super::error::{ExportError, write_failed};
+use super::form::{Form, Format, Selection, Written};
 use super::names::{self, Spot};
-use super::{Content, ExportError, Form, Format, Selection, Written, rows, write_failed};
+use super::rows;
 use crate::job::{Body, Checksum, Class, FileName, JobState, ending};
 use crate::store::{Reader, Record};
 use crate::whole::{Place, Temporary, WholeError, remove, remove_stale};

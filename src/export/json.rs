@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::cells::{Cell, cell};
 use super::column::Column;
 use super::content::{Content, Encoded, Error, InFile};
-use super::timestamp;
+use super::timestamp::timestamp;
 use crate::job::{Class, FileName, JobState};
 use crate::store::Record;
 

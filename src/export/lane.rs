@@ -5,7 +5,10 @@ use std::sync::mpsc::{Receiver, SendError, channel, sync_channel};
 use std::thread;
 
 use super::column::Column;
-use super::{Content, ExportError, Form, Format, Selection, Written, csv, json, write_failed};
+use super::content::Content;
+use super::error::{ExportError, write_failed};
+use super::form::{Form, Format, Selection, Written};
+use super::{csv, json};
 use crate::job::FileName;
 use crate::store::{Found, Page, Reader, Record, StoreError};
 

@@ -14,7 +14,10 @@ use parquet::schema::types::{ColumnPath, Type};
 
 use super::cells::{Cell, cell};
 use super::column::Column;
-use super::{Content, ExportError, Form, Selection, Written, rows, write_failed};
+use super::content::Content;
+use super::error::{ExportError, write_failed};
+use super::form::{Form, Selection, Written};
+use super::rows;
 use crate::store::{Reader, Record};
 
 /// At most how many jobs make a group.

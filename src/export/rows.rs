@@ -1,6 +1,9 @@
 //! Reads results one by one, for exports that are not text.
 
-use super::{Content, ExportError, Form, Selection, Written, lane};
+use super::content::Content;
+use super::error::ExportError;
+use super::form::{Form, Selection, Written};
+use super::lane;
 use crate::store::{Found, Reader, Record};
 
 /// Takes a job, and what is written of its result.

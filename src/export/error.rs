@@ -1,0 +1,74 @@
+//! Errors of exports.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::event::Counts;
+use crate::job::FileName;
+use crate::jq::EvalError;
+use crate::store::StoreError;
+use crate::whole::WholeError;
+
+/// Why nothing was exported.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// Not every job is done, and nobody said that this is all right.
+    #[error("not everything is done: {} of {} files have a result", .counts.done, .counts.total)]
+    Incomplete {
+        /// Where the run stands.
+        counts: Counts,
+    },
+    /// The database cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An expression has no value for a result.
+    #[error("nothing can be extracted from the result of {path}")]
+    Extract {
+        /// The job's name.
+        path: FileName,
+        /// Why.
+        source: EvalError,
+    },
+    /// The file that a result is in cannot be read.
+    #[error("the result of {path} cannot be read")]
+    Read {
+        /// The job's name.
+        path: FileName,
+        /// Why.
+        source: io::Error,
+    },
+    /// The export cannot be written.
+    #[error("cannot write {target}")]
+    Write {
+        /// Where to.
+        target: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The target is a file of the run itself, or not a file.
+    #[error("{} cannot be the export: {reason}", FileName::from(.path.as_path()))]
+    Target {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+impl From<WholeError> for ExportError {
+    fn from(error: WholeError) -> Self {
+        match error {
+            WholeError::Write { target, source } => Self::Write { target, source },
+            WholeError::Target { path, reason } => Self::Target { path, reason },
+        }
+    }
+}
+
+pub(super) fn write_failed(source: io::Error) -> ExportError {
+    ExportError::Write {
+        target: "the export".to_owned(),
+        source,
+    }
+}
