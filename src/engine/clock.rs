@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Time since this machine was started, sleep included: unlike the time of day nobody can put it back or
-/// forward, and unlike the clock of `Instant` it goes on while a laptop is closed, as the service's does.
+/// Returns the time since boot, including sleep. Unlike the time of day it cannot be set; unlike `Instant` it goes on
+/// while a laptop sleeps, as the service's clock does.
 #[cfg(target_os = "linux")]
 pub(super) fn now() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -13,14 +13,14 @@ pub(super) fn now() -> Duration {
     )
 }
 
-/// Time since some moment before the run.
+/// Returns the time since a moment before the run.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn now() -> Duration {
     use std::sync::OnceLock;
     use std::time::Instant;
 
     static BEGAN: OnceLock<Instant> = OnceLock::new();
-    // What was spent before the run has to lie before it.
+    // Usage from before the run has to lie before it.
     const DAY: Duration = Duration::from_secs(86_400);
     DAY + BEGAN.get_or_init(Instant::now).elapsed()
 }

@@ -1,9 +1,7 @@
-//! Drivers: a thread for each processor, each of which has many calls under way. A chunk's caller that can wait without
-//! a thread has a seat at one of them, and stays there.
+//! Drivers: one thread for each processor, which polls the calls of many slots. A slot stays at its driver.
 //!
-//! A call that is answered costs no change of threads so: one look at the sockets finds what has come for many. With a
-//! thread and a runtime for each chunk, more than half of a call's processor time went into falling asleep and
-//! waking up.
+//! A completed call switches no threads, and one poll of the sockets serves many calls. With a thread and a runtime
+//! for each slot, falling asleep and waking up took more than half of a call's processor time.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,152 +15,150 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
-use super::chunk::{AsyncChunk, STACK};
 use super::message::{Message, Report};
+use super::slot::{AsyncSlot, STACK};
 use crate::store::Claim;
 
-/// The drivers that there are.
+/// All drivers, by number.
 #[derive(Default)]
 pub(super) struct Drivers(Vec<Driver>);
 
 struct Driver {
-    orders: UnboundedSender<Order>,
-    /// Calls that it has not been told of yet: it is woken once for all of a group.
-    untold: Vec<(usize, Claim)>,
+    commands: UnboundedSender<Command>,
+    /// Claims to send, so that a group wakes the driver once.
+    buffered: Vec<(usize, Claim)>,
 }
 
-/// A chunk's place at its driver. The chunk ends when this is dropped; a call of its that is under way goes on to
-/// its end.
-pub(super) struct Seat {
+/// Handle to a slot on a driver thread. Dropping it retires the slot after its current call.
+pub(super) struct SlotHandle {
     driver: usize,
     index: usize,
-    orders: UnboundedSender<Order>,
+    commands: UnboundedSender<Command>,
 }
 
-enum Order {
-    Seat(usize, AsyncChunk),
+enum Command {
+    Add(usize, AsyncSlot),
     Call(Vec<(usize, Claim)>),
-    Leave(usize),
+    Remove(usize),
 }
 
 impl Drivers {
-    /// Gives a chunk a seat.
-    pub(super) fn seat(
+    /// Adds a slot to its driver.
+    pub(super) fn add(
         &mut self,
         index: usize,
-        chunk: AsyncChunk,
+        slot: AsyncSlot,
         writer: &Sender<Message>,
-    ) -> io::Result<Seat> {
+    ) -> io::Result<SlotHandle> {
         let most = thread::available_parallelism().map_or(1, usize::from);
         let driver = index % most;
         while self.0.len() <= driver {
-            let orders = start(self.0.len(), writer.clone())?;
+            let commands = start(self.0.len(), writer.clone())?;
             self.0.push(Driver {
-                orders,
-                untold: Vec::new(),
+                commands,
+                buffered: Vec::new(),
             });
         }
-        let orders = self.0[driver].orders.clone();
-        // It ends only after all its seats are gone.
-        let _ = orders.send(Order::Seat(index, chunk));
-        Ok(Seat {
+        let commands = self.0[driver].commands.clone();
+        // The driver outlives its handles.
+        let _ = commands.send(Command::Add(index, slot));
+        Ok(SlotHandle {
             driver,
             index,
-            orders,
+            commands,
         })
     }
 
-    /// Has the chunk of this seat make a call, at the latest with the next [`Self::flush`].
-    pub(super) fn call(&mut self, seat: &Seat, claim: Claim) {
-        self.0[seat.driver].untold.push((seat.index, claim));
+    /// Hands a claim to a slot, at the latest with the next [`Self::flush`].
+    pub(super) fn call(&mut self, handle: &SlotHandle, claim: Claim) {
+        self.0[handle.driver].buffered.push((handle.index, claim));
     }
 
-    /// Hands over the calls that are to be made.
+    /// Sends the buffered claims, with one wake-up for each driver.
     pub(super) fn flush(&mut self) {
-        for Driver { orders, untold } in &mut self.0 {
-            if !untold.is_empty() {
-                let _ = orders.send(Order::Call(std::mem::take(untold)));
+        for Driver { commands, buffered } in &mut self.0 {
+            if !buffered.is_empty() {
+                let _ = commands.send(Command::Call(std::mem::take(buffered)));
             }
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for SlotHandle {
     fn drop(&mut self) {
-        let _ = self.orders.send(Order::Leave(self.index));
+        let _ = self.commands.send(Command::Remove(self.index));
     }
 }
 
-fn start(number: usize, writer: Sender<Message>) -> io::Result<UnboundedSender<Order>> {
+fn start(number: usize, writer: Sender<Message>) -> io::Result<UnboundedSender<Command>> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .thread_name(format!("aside {number}"))
         .thread_stack_size(STACK)
         .build()?;
-    let (orders, inbox) = unbounded_channel();
+    let (commands, inbox) = unbounded_channel();
     thread::Builder::new()
         .name(format!("driver {number}"))
         .spawn(move || drive(runtime, inbox, writer))?;
-    Ok(orders)
+    Ok(commands)
 }
 
-/// What a driver and the calls under way at it share.
+/// State shared by a driver and its calls.
 #[derive(Default)]
-struct Desk {
-    /// The chunks that are not calling.
-    seats: RefCell<HashMap<usize, AsyncChunk>>,
-    /// What calls came to and the writer has not been told of yet.
+struct DriverState {
+    /// Slots without a call, by index.
+    idle: RefCell<HashMap<usize, AsyncSlot>>,
+    /// Reports to send to the writer.
     reports: RefCell<Vec<Report>>,
     has_reports: Notify,
 }
 
-/// Works until nobody can give an order any more. Calls that are under way then are dropped: nobody waits for them.
-fn drive(runtime: Runtime, mut orders: UnboundedReceiver<Order>, writer: Sender<Message>) {
-    let desk = Rc::new(Desk::default());
+/// Runs until all command senders are dropped. Calls still under way are dropped with the runtime.
+fn drive(runtime: Runtime, mut commands: UnboundedReceiver<Command>, writer: Sender<Message>) {
+    let state = Rc::new(DriverState::default());
     LocalSet::new().block_on(&runtime, async {
-        spawn_local(report(Rc::clone(&desk), writer));
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Seat(index, chunk) => {
-                    desk.seats.borrow_mut().insert(index, chunk);
+        spawn_local(report(Rc::clone(&state), writer));
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Add(index, slot) => {
+                    state.idle.borrow_mut().insert(index, slot);
                 }
-                Order::Leave(index) => {
-                    desk.seats.borrow_mut().remove(&index);
+                Command::Remove(index) => {
+                    state.idle.borrow_mut().remove(&index);
                 }
-                Order::Call(calls) => {
+                Command::Call(calls) => {
                     for (index, claim) in calls {
-                        // One that panicked has left its seat, and is not asked again.
-                        let chunk = desk.seats.borrow_mut().remove(&index);
-                        if let Some(chunk) = chunk {
-                            spawn_local(call(Rc::clone(&desk), index, chunk, claim));
+                        // A slot that panicked was not put back.
+                        let slot = state.idle.borrow_mut().remove(&index);
+                        if let Some(slot) = slot {
+                            spawn_local(call(Rc::clone(&state), index, slot, claim));
                         }
                     }
                 }
             }
         }
     });
-    // A thread that reads from a dead disk, or looks a name up, cannot be stopped.
+    // A thread that reads from a dead disk, or resolves a name, cannot be stopped.
     runtime.shutdown_background();
 }
 
-async fn call(desk: Rc<Desk>, index: usize, mut chunk: AsyncChunk, claim: Claim) {
-    let report = chunk.call(claim).await;
+async fn call(state: Rc<DriverState>, index: usize, mut slot: AsyncSlot, claim: Claim) {
+    let report = slot.call(claim).await;
     if !report.panicked {
-        // Before it is reported, for the next call may come at once.
-        desk.seats.borrow_mut().insert(index, chunk);
+        // Put the slot back before the report, as its next claim may follow at once.
+        state.idle.borrow_mut().insert(index, slot);
     }
-    desk.reports.borrow_mut().push(report);
-    desk.has_reports.notify_one();
+    state.reports.borrow_mut().push(report);
+    state.has_reports.notify_one();
 }
 
-/// Tells the writer what calls came to: all of those together that ended in one turn of the runtime, so that it is not
-/// woken for each.
-async fn report(desk: Rc<Desk>, writer: Sender<Message>) {
+/// Sends reports to the writer: all of one turn of the runtime together, so that each does not wake it.
+async fn report(state: Rc<DriverState>, writer: Sender<Message>) {
     loop {
-        desk.has_reports.notified().await;
+        state.has_reports.notified().await;
         yield_now().await;
-        let reports = desk.reports.take();
-        // A writer that is gone waits for no report.
+        let reports = state.reports.take();
+        // The writer has ended.
         if !reports.is_empty() && writer.send(Message::Reports(reports)).is_err() {
             return;
         }

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::store::{Rescued, StoreError};
 
-/// Why a run could not go on.
+/// The reason why a run could not go on.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The database failed. Nothing was committed after that.
@@ -12,26 +12,26 @@ pub enum RunError {
     Store {
         /// Why.
         source: StoreError,
-        /// What became of what the calls in flight came to.
+        /// Outcomes that were saved outside the database.
         rescued: Box<Rescued>,
-        /// Calls that had come to nothing when the process did not wait any longer.
+        /// Calls without an outcome when the grace ended.
         in_flight: usize,
     },
     /// A run needs a thread.
     #[error("a run needs at least one thread")]
     NoThreads,
-    /// A caller could not be made. No call was made.
+    /// Cannot create a caller. No call was made.
     #[error("cannot make the caller of thread {index}")]
     Caller {
-        /// Which thread's.
+        /// The thread's index.
         index: usize,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A thread could not be made. No call was made.
+    /// Cannot spawn a thread. No call was made.
     #[error("cannot start thread {index}")]
     Thread {
-        /// Which.
+        /// Its index.
         index: usize,
         /// Why.
         source: std::io::Error,

@@ -11,21 +11,21 @@ pub enum Urgency {
     Now,
 }
 
-/// What the writer is told.
+/// A message to the writer.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Calls came to something, and their threads are free.
+    /// Calls have ended, and their slots are free.
     Reports(Vec<Report>),
-    /// Somebody asks for a stop.
+    /// A stop is requested.
     Stop(Urgency),
 }
 
-/// What a chunk thread reports of a call.
+/// A slot's report of an ended call.
 #[derive(Debug)]
 pub(super) struct Report {
-    pub(super) thread: usize,
+    pub(super) slot: usize,
     pub(super) claim: Claim,
     pub(super) settlement: Settlement,
-    /// The caller panicked, and its thread has ended.
+    /// The caller panicked, and its slot has ended.
     pub(super) panicked: bool,
 }

@@ -1,6 +1,6 @@
-//! Running a run: one writer thread, N chunk threads, and the caller's own thread, which receives the events.
-//! No SQL and no HTTP here. A chunk thread is a thread of the system where its caller needs one to wait in, and a place
-//! at a driver, which has many, where it does not.
+//! Runs a run: one writer thread, N chunk threads, and the caller's own thread, which receives the events. No SQL and
+//! no HTTP here. A chunk thread is a *slot* in code: a blocking caller has a thread of its own, async callers share
+//! drivers.
 //!
 //! ```text
 //!   chunk thread 0 ─┐ report                                  ┌─► claims ─► chunk thread 0
@@ -9,32 +9,31 @@
 //!                             stop │                   └─► events ─► the thread that called `run`
 //! ```
 //!
-//! Ending is dropping: the writer returns, its claims' senders are gone, each chunk thread ends with its
-//! `recv`. A chunk thread that sits in a call which cannot be dropped is left behind: it owns nothing that
-//! anybody waits for, and its report finds no reader.
+//! The run ends by dropping: the writer returns, its claim channels close, and each slot ends. A slot whose call
+//! cannot be dropped is left behind. It owns nothing that anything waits for, and its report is ignored.
 
-mod chunk;
 mod clock;
-mod crew;
-mod dealer;
 mod driver;
 mod error;
+mod event_sink;
 mod message;
 mod outline;
 mod schedule;
 mod signal;
+mod slot;
+mod slot_pool;
 mod stop;
-mod teller;
+mod strided_queue;
 mod writer;
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-pub use crew::MakeCaller;
 pub use error::RunError;
 pub use message::Urgency;
 pub use outline::Outline;
+pub use slot_pool::MakeCaller;
 pub use stop::Stop;
 
 use crate::caller::Cancel;
@@ -42,27 +41,27 @@ use crate::event::Event;
 use crate::governor::Governor;
 use crate::settings::{Settings, Threads};
 use crate::store::Store;
-use crew::Crew;
+use event_sink::EventSink;
 use schedule::Schedule;
-use teller::Teller;
+use slot_pool::SlotPool;
 use writer::Writer;
 
-/// How often [`Event::Tick`] comes while nothing happens.
+/// Interval of [`Event::Tick`] while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How many groups' events may be on their way to the listener.
+/// Capacity of the channel to the listener, in groups of events.
 const GROUPS_WAITING: usize = 16;
 
-/// Works on a run until nothing is left to call, `stop` is asked for, or a guard or a budget ends it: with the
-/// chunk threads that `settings` says, each of which gets a caller from `make`. Of *N* threads the *i*-th has
-/// the list's jobs at the positions ≡ *i* (mod N). Every event is handed to `on_event` in this thread, after its
-/// commit; while nothing happens, [`Event::Tick`]. The run does not wait for a slow listener: what that cannot take is
-/// dropped, and [`Event::Missed`] says how many events were.
+/// Runs until no job is left, `stop` is asked for, or a guard or budget ends the run. `settings` says how many chunk
+/// threads there are, each of which gets a caller from `make`. Of *N* threads the *i*-th has the jobs at the
+/// positions ≡ *i* (mod N). Calls `on_event` in this thread for each event, after its commit, and with
+/// [`Event::Tick`] while nothing happens. The run does not wait for a slow listener: it drops events, and
+/// [`Event::Missed`] says how many.
 ///
 /// # Errors
 ///
-/// The store fails, which is final: no thread commits after it. What was recorded is safe, and what the calls in
-/// flight come to, within the grace, is saved in a file from which [`Store::take_in`] records it.
+/// The store fails, which is final: nothing is committed after it. Recorded results are safe. Calls in flight that
+/// end within the grace are saved in a file, which [`Store::take_in`] imports.
 pub fn run<'c>(
     store: &'c mut Store,
     make: &'c mut MakeCaller<'c>,
@@ -74,13 +73,13 @@ pub fn run<'c>(
     let (to_listener, events) = mpsc::sync_channel(GROUPS_WAITING);
     let cancel = Cancel::new();
     let policy = settings.retry_policy();
-    let mut crew = Crew::new(make, to_writer.clone(), cancel.clone(), policy);
+    let mut slots = SlotPool::new(make, to_writer.clone(), cancel.clone(), policy);
     if let Threads::Fixed(threads) = settings.threads {
         if threads == 0 {
             return Err(RunError::NoThreads);
         }
         for _ in 0..threads {
-            crew.hire()?;
+            slots.spawn()?;
         }
     }
     let failed = |source| RunError::Store {
@@ -99,8 +98,8 @@ pub fn run<'c>(
     let governor = Governor::new(settings.rules(), &past, clock::now());
     let schedule = Schedule::new(settings, governor, store.counts().total);
     stop.connect(to_writer);
-    let teller = Teller::new(to_listener);
-    let writer = Writer::new(store, settings, cancel, inbox, crew, schedule, teller);
+    let sink = EventSink::new(to_listener);
+    let writer = Writer::new(store, settings, cancel, inbox, slots, schedule, sink);
     thread::scope(|scope| {
         let writer = thread::Builder::new()
             .name("writer".to_owned())
@@ -115,7 +114,7 @@ pub fn run<'c>(
     })
 }
 
-/// Ends the run where its listener panics: the writer would otherwise work on, and this thread wait for it.
+/// Ends the run if its listener panics: otherwise the writer would work on, and this thread wait for it.
 struct EndsRun<'s>(&'s Stop);
 
 impl Drop for EndsRun<'_> {
@@ -126,7 +125,7 @@ impl Drop for EndsRun<'_> {
     }
 }
 
-/// Hands events over until the writer has ended.
+/// Passes events on until the writer has ended.
 fn listen(events: &Receiver<Vec<Event>>, on_event: &mut dyn FnMut(&Event)) {
     loop {
         match events.recv_timeout(TICK) {

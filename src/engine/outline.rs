@@ -3,13 +3,13 @@
 use crate::event::{Counts, Ending};
 use crate::job::FileName;
 
-/// How a run ended.
+/// The end of a run, and its state then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outline {
-    /// How.
+    /// The kind of ending.
     pub ending: Ending,
-    /// Where the run stands.
+    /// Jobs by state.
     pub counts: Counts,
-    /// The jobs whose call the stop cut off.
+    /// Jobs whose call a stop cut off.
     pub in_doubt: Vec<FileName>,
 }

@@ -1,12 +1,14 @@
-//! Who may call now, and for which job: the threads that ask, the governor and the dealer together.
+//! Scheduling: combines free slots, the governor's permits and the queue into claims.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::dealer::{Deal, Dealer};
+use super::strided_queue::{NextJob, StridedQueue};
 use crate::event::Halt;
-use crate::governor::{Elsewhere, Governor, Kind, Permit, Reason, Rules, Suspect, Verdict, Why};
+use crate::governor::{
+    Elsewhere, Governor, Kind, Permit, Reason, Rules, SharedCause, Verdict, Why,
+};
 use crate::job::{AttemptId, FileName, JobId, JobState, Position};
 use crate::limits::{Cost, Spent};
 use crate::settings::{Settings, Weight};
@@ -16,79 +18,79 @@ use crate::store::{Claim, Group, StoreError, wall_clock};
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) governor: Governor,
-    /// Threads that ask for a job, the longest waiting first.
-    asking: VecDeque<usize>,
-    /// How many threads there are.
-    threads: usize,
-    /// Whether more of them are made as they are of use.
+    /// Slots without a call, the longest waiting first.
+    free_slots: VecDeque<usize>,
+    /// Number of slots.
+    slots: usize,
+    /// Spawn slots as long as they raise throughput.
     grows: bool,
-    dealer: Dealer,
-    /// A permit for which no job was claimed yet.
+    queue: StridedQueue,
+    /// A permit without a claim.
     permit: Option<Permit>,
-    /// A job that was dealt and for which there was no room yet.
+    /// A job whose cost exceeds the permit, to call next.
     next_up: Option<(JobId, Cost)>,
-    /// Jobs that failed for what may not be their fault, until that is known.
-    held_back: Vec<HeldBack>,
-    held_ids: HashSet<JobId>,
-    /// Attempts that were charged to their jobs and may be those of an outage.
+    /// Failed jobs whose fault is not known yet.
+    quarantined: Vec<Quarantined>,
+    quarantined_ids: HashSet<JobId>,
+    /// Attempts charged to their jobs that an outage may have failed.
     charged: Vec<AttemptId>,
-    /// A file that was read in this run.
+    /// A file that was readable in this run, to probe the disk.
     read: Option<PathBuf>,
-    /// The words of the failure that stops the run.
-    words: String,
-    /// Jobs in the list.
+    /// Message of the failure that stops the run.
+    message: String,
+    /// Number of jobs in the list.
     jobs: u64,
     weight: Option<Weight>,
-    /// The longest wait that a stored moment may ask for.
+    /// Bound for waits that are stored with jobs.
     longest_wait: Duration,
 }
 
-/// A job that failed, and is pending until it is known whether it is to blame.
+/// A failed job that stays pending until its fault is known.
 #[derive(Debug, Clone)]
-pub(super) struct HeldBack {
+pub(super) struct Quarantined {
     pub(super) attempt: AttemptId,
     pub(super) path: FileName,
     pub(super) position: Position,
     pub(super) failed_before: bool,
-    pub(super) suspect: Suspect,
-    pub(super) words: String,
+    pub(super) cause: SharedCause,
+    pub(super) message: String,
 }
 
-/// What comes next.
+/// The next step of the writer.
 #[derive(Debug)]
 pub(super) enum Decision {
-    /// This thread makes this call.
+    /// This slot makes this call.
     Call(usize, Box<Claim>, Permit),
-    /// One more thread would be of use.
-    Hire,
+    /// Spawn one more slot.
+    SpawnSlot,
     /// No call starts before this moment, or before a call in flight has ended.
     Wait(Option<Duration>),
-    /// No job is left to be claimed.
+    /// No job is left to claim.
     Nothing,
-    /// The jobs that were held back for this suspect fail.
-    Blame(Suspect),
-    /// An outage is established without a further call: what was charged for it is given back.
+    /// Fail the jobs quarantined for this cause.
+    FailQuarantined(SharedCause),
+    /// An outage is established without a further call: refund what it charged.
     Excuse,
     /// The governor stops the run.
     Stop,
 }
 
 impl Schedule {
-    /// A schedule on a list of so many jobs, for threads that are yet to come.
+    /// Creates a schedule for a list of `jobs` jobs, without slots.
     pub(super) fn new(settings: &Settings, governor: Governor, jobs: u64) -> Self {
         let mut schedule = Self {
             governor,
-            asking: VecDeque::new(),
-            threads: 0,
+            free_slots: VecDeque::new(),
+            slots: 0,
             grows: false,
-            dealer: Dealer::new(1, jobs),
+            queue: StridedQueue::new(1, jobs),
             permit: None,
             next_up: None,
-            held_back: Vec::new(),
-            held_ids: HashSet::new(),
+            quarantined: Vec::new(),
+            quarantined_ids: HashSet::new(),
             charged: Vec::new(),
             read: None,
-            words: String::new(),
+            message: String::new(),
             jobs,
             weight: None,
             longest_wait: Duration::ZERO,
@@ -97,7 +99,7 @@ impl Schedule {
         schedule
     }
 
-    /// Goes on under other settings.
+    /// Applies changed settings.
     pub(super) fn change(
         &mut self,
         settings: &Settings,
@@ -110,7 +112,7 @@ impl Schedule {
         self.governor.change(rules, spent, now);
         self.arrange(settings, jobs);
         let most = settings.threads.most();
-        self.asking.retain(|thread| *thread < most);
+        self.free_slots.retain(|slot| *slot < most);
     }
 
     fn arrange(&mut self, settings: &Settings, jobs: u64) {
@@ -119,159 +121,163 @@ impl Schedule {
         self.weight = settings.weight;
         self.longest_wait = settings.retry_max_delay;
         self.jobs = jobs;
-        if self.dealer.threads() != most {
-            // Another number of chunks is another deal; what is pending is dealt anew, from the beginning.
-            self.dealer = Dealer::new(most, jobs);
+        if self.queue.threads() != most {
+            // Another number of slots needs another queue, filled from the start of the list.
+            self.queue = StridedQueue::new(most, jobs);
             self.next_up = None;
         }
     }
 
-    /// A thread has been made, and asks for its first job.
-    pub(super) fn hired(&mut self, thread: usize) {
-        self.threads += 1;
-        self.ask(thread);
+    /// Adds a free slot.
+    pub(super) fn slot_added(&mut self, slot: usize) {
+        self.slots += 1;
+        self.ask(slot);
     }
 
-    /// The system has no more threads to give.
-    pub(super) fn grow_no_more(&mut self) {
+    /// Stops spawning, because the system has no more threads.
+    pub(super) fn stop_growing(&mut self) {
         self.grows = false;
     }
 
-    /// So many threads stay after all, and so many are let go.
-    pub(super) fn recount(&mut self, more: usize, fewer: usize) {
-        self.threads = (self.threads + more).saturating_sub(fewer);
+    /// Adjusts the number of slots after a resize.
+    pub(super) fn resized(&mut self, more: usize, fewer: usize) {
+        self.slots = (self.slots + more).saturating_sub(fewer);
     }
 
-    /// Takes note that a thread is free.
-    pub(super) fn ask(&mut self, thread: usize) {
+    /// Marks a slot as free.
+    pub(super) fn ask(&mut self, slot: usize) {
         if self.grows {
-            // The one that called last has a connection that is still warm.
-            self.asking.push_front(thread);
+            // The latest caller has the warmest connection.
+            self.free_slots.push_front(slot);
         } else {
-            self.asking.push_back(thread);
+            self.free_slots.push_back(slot);
         }
     }
 
-    /// Takes note that a job is to be called again.
+    /// Queues a job to call again from `due` on.
     pub(super) fn put_back(&mut self, job: JobId, position: Position, due: Duration) {
-        self.dealer.put_back(job, position, due);
+        self.queue.put_back(job, position, due);
     }
 
-    /// Takes note that a job that may kill its process is to be called again.
+    /// Queues a job that may kill its process.
     pub(super) fn put_alone(&mut self, job: JobId, crashes: u32, due: Duration) {
-        self.dealer.put_alone(job, crashes, due);
+        self.queue.put_alone(job, crashes, due);
     }
 
-    /// The moments from which the first and the last of the jobs that wait may be called; the first one only where
-    /// nothing but such jobs is left.
+    /// Returns when the first and the last waiting jobs are due; the first only if no other jobs are left.
     pub(super) fn due(&self) -> (Option<Duration>, Duration) {
         let only = self.governor.why() == Why::Work;
-        let next = only.then(|| self.dealer.next_due()).flatten();
-        (next, self.dealer.last_due())
+        let next = only.then(|| self.queue.next_due()).flatten();
+        (next, self.queue.last_due())
     }
 
-    /// Takes note that a job is to be called again after all others.
+    /// Queues a job to call after all others.
     pub(super) fn put_last(&mut self, job: JobId, due: Duration) {
-        self.dealer.put_last(job, due);
+        self.queue.put_last(job, due);
     }
 
-    /// Takes note of the words of the failure that stops the run, where it does.
-    pub(super) fn note_words(&mut self, words: &str) {
-        if self.governor.halt().is_some() && self.words.is_empty() {
-            words.clone_into(&mut self.words);
+    /// Remembers the message if this failure stops the run.
+    pub(super) fn note_message(&mut self, message: &str) {
+        if self.governor.halt().is_some() && self.message.is_empty() {
+            message.clone_into(&mut self.message);
         }
     }
 
-    /// The stop that the governor asks for.
+    /// Returns why the governor stops the run, if it does.
     pub(super) fn halt(&self) -> Option<Halt> {
         let reason = self.governor.halt()?;
-        let words = match reason {
+        let message = match reason {
             Reason::Failures(_) | Reason::Budget(_) => String::new(),
-            _ => self.words.clone(),
+            _ => self.message.clone(),
         };
-        Some(Halt { reason, words })
+        Some(Halt {
+            reason,
+            words: message,
+        })
     }
 
-    /// Takes note of a file that could be read: its disk is there.
+    /// Remembers a readable file: its disk is there.
     pub(super) fn note_read(&mut self, file: PathBuf) {
         self.read = Some(file);
     }
 
-    /// Takes note of an attempt that was charged to its job and may be an outage's.
+    /// Remembers a charged attempt that an outage may have failed.
     pub(super) fn note_charged(&mut self, attempt: AttemptId) {
         self.charged.push(attempt);
     }
 
-    /// The attempts that were charged in an outage, and the jobs that were held back for it. They are called again.
+    /// Ends the quarantine for an outage, so that its jobs are called again. Returns the charged attempts to refund.
     pub(super) fn excuse(&mut self, now: Duration) -> Vec<AttemptId> {
-        for held in self.release(|suspect| suspect == Suspect::Outage) {
+        for held in self.release(|cause| cause == SharedCause::Outage) {
             self.put_back(held.attempt.job, held.position, now);
         }
         std::mem::take(&mut self.charged)
     }
 
-    /// Keeps a job from being called until it is known whether it is to blame.
-    pub(super) fn hold_back(&mut self, held: HeldBack) {
-        self.held_ids.insert(held.attempt.job);
-        self.held_back.push(held);
+    /// Keeps a job from being called until its fault is known.
+    pub(super) fn quarantine(&mut self, held: Quarantined) {
+        self.quarantined_ids.insert(held.attempt.job);
+        self.quarantined.push(held);
     }
 
-    /// The jobs that were held back for a suspect that has been cleared: they are to blame themselves.
-    pub(super) fn blame(&mut self, cleared: impl Fn(Suspect) -> bool) -> Vec<HeldBack> {
-        if cleared(Suspect::Outage) {
+    /// Takes the jobs quarantined for a cleared cause: they are at fault themselves.
+    pub(super) fn release_at_fault(
+        &mut self,
+        cleared: impl Fn(SharedCause) -> bool,
+    ) -> Vec<Quarantined> {
+        if cleared(SharedCause::Outage) {
             self.charged.clear();
         }
         self.release(cleared)
     }
 
-    fn release(&mut self, such: impl Fn(Suspect) -> bool) -> Vec<HeldBack> {
-        let (released, held) = std::mem::take(&mut self.held_back)
+    fn release(&mut self, such: impl Fn(SharedCause) -> bool) -> Vec<Quarantined> {
+        let (released, held) = std::mem::take(&mut self.quarantined)
             .into_iter()
-            .partition(|held| such(held.suspect));
-        self.held_back = held;
-        for held in &released as &Vec<HeldBack> {
-            self.held_ids.remove(&held.attempt.job);
+            .partition(|held| such(held.cause));
+        self.quarantined = held;
+        for held in &released as &Vec<Quarantined> {
+            self.quarantined_ids.remove(&held.attempt.job);
         }
         released
     }
 
-    /// The number of jobs that are held back.
-    pub(super) fn suspects(&self) -> u64 {
-        self.held_back.len() as u64
+    pub(super) fn quarantined_count(&self) -> u64 {
+        self.quarantined.len() as u64
     }
 
-    /// Only held-back jobs are left: returns those that fail now. There are none where the run stops instead, because no
-    /// call was accepted at all.
-    pub(super) fn settle(&mut self) -> Vec<HeldBack> {
-        let Some(last) = self.held_back.last() else {
+    /// Decides when only quarantined jobs are left, and returns those that fail now. Returns none if the run stops
+    /// because no call was ever accepted.
+    pub(super) fn resolve_quarantine(&mut self) -> Vec<Quarantined> {
+        let Some(last) = self.quarantined.last() else {
             return Vec::new();
         };
-        let words = last.words.clone();
+        let message = last.message.clone();
         if self.governor.settle() {
-            self.blame(|_| true)
+            self.release_at_fault(|_| true)
         } else {
-            self.note_words(&words);
-            self.blame(|suspect| suspect != Suspect::Service)
+            self.note_message(&message);
+            self.release_at_fault(|cause| cause != SharedCause::Service)
         }
     }
 
-    /// Lets jobs fail that are to blame themselves, and adds those to `given_up` that were still pending.
-    pub(super) fn give_up(
+    /// Fails the jobs at fault, and adds those to `failed` that were still pending.
+    pub(super) fn fail_quarantined(
         &mut self,
         group: &mut Group<'_>,
-        blamed: Vec<HeldBack>,
-        given_up: &mut Vec<HeldBack>,
+        at_fault: Vec<Quarantined>,
+        failed: &mut Vec<Quarantined>,
     ) -> Result<(), StoreError> {
-        for held in blamed {
+        for held in at_fault {
             if group.give_up(held.attempt)? {
                 self.finished(held.attempt.job, held.failed_before, JobState::Failed);
-                given_up.push(held);
+                failed.push(held);
             }
         }
         Ok(())
     }
 
-    /// Takes note of a job's new state.
+    /// Passes a job's final state to the governor.
     pub(super) fn finished(&mut self, job: JobId, failed_before: bool, state: JobState) {
         match state {
             JobState::Done => self.governor.finished(job, failed_before, false),
@@ -282,12 +288,12 @@ impl Schedule {
 
     /// Returns why no call may start at `now`, whichever the job; `None` where one may, and has its permit.
     pub(super) fn held_up(&mut self, now: Duration) -> Option<Decision> {
-        if self.asking.is_empty() {
+        if self.free_slots.is_empty() {
             self.give_permit_back();
             if self.can_grow() {
-                return Some(Decision::Hire);
+                return Some(Decision::SpawnSlot);
             }
-            self.governor.all_busy(self.threads, now);
+            self.governor.all_busy(self.slots, now);
             return Some(Decision::Wait(None));
         }
         if self.permit.is_some() {
@@ -304,7 +310,7 @@ impl Schedule {
         }
     }
 
-    /// Gives a permit back for which there is no call.
+    /// Returns an unused permit to the governor.
     pub(super) fn give_permit_back(&mut self) {
         if let Some(permit) = self.permit.take() {
             self.governor.cancel(permit);
@@ -312,10 +318,10 @@ impl Schedule {
     }
 
     fn can_grow(&self) -> bool {
-        self.grows && self.threads < self.governor.width()
+        self.grows && self.slots < self.governor.width()
     }
 
-    /// The next call to make at `now`, while so many are in flight; its claim is part of `group`.
+    /// Returns the next step at `now`. A claim becomes part of `group`.
     pub(super) fn next(
         &mut self,
         group: &mut Group<'_>,
@@ -326,7 +332,7 @@ impl Schedule {
             if let Some(wait) = self.held_up(now) {
                 return Ok(wait);
             }
-            let (Some(&thread), Some(mut permit)) = (self.asking.front(), self.permit.take())
+            let (Some(&slot), Some(mut permit)) = (self.free_slots.front(), self.permit.take())
             else {
                 return Ok(Decision::Wait(None));
             };
@@ -336,12 +342,12 @@ impl Schedule {
                 {
                     self.governor.cancel(permit);
                     self.governor.disk_is_there();
-                    return Ok(Decision::Blame(Suspect::Disk));
+                    return Ok(Decision::FailQuarantined(SharedCause::Disk));
                 }
                 let found = self.elsewhere(group, place)?;
                 let cost = found.map_or(Ok(permit.cost()), |job| self.cost(group, job))?;
                 if self.governor.weighs() && permit.cost() != cost {
-                    // The permit was for a file of no size.
+                    // The permit did not include the file's size.
                     self.governor.cancel(permit);
                     match self.governor.ask(cost, Kind::New, now, wall_clock()) {
                         Verdict::Go(sized) => permit = sized,
@@ -354,38 +360,38 @@ impl Schedule {
                     }
                 }
                 let claim = match found {
-                    Some(job) => group.claim(job, thread, cost)?,
+                    Some(job) => group.claim(job, slot, cost)?,
                     None => None,
                 };
                 if let Some(claim) = claim {
-                    self.asking.pop_front();
-                    return Ok(Decision::Call(thread, Box::new(claim), permit));
+                    self.free_slots.pop_front();
+                    return Ok(Decision::Call(slot, Box::new(claim), permit));
                 }
                 match self.governor.nowhere_to_look(permit) {
                     Some(true) => return Ok(Decision::Excuse),
-                    Some(false) => return Ok(Decision::Blame(Suspect::Outage)),
+                    Some(false) => return Ok(Decision::FailQuarantined(SharedCause::Outage)),
                     None => continue,
                 }
             }
             let (job, cost) = match self.next_up.take() {
                 Some(next) => next,
-                None => match self.deal(group, thread, now)? {
-                    Deal::Job(job) => (job, self.cost(group, job)?),
-                    Deal::Alone(job) if in_flight == 0 => {
-                        self.dealer.take_alone();
+                None => match self.next_job(group, slot, now)? {
+                    NextJob::Job(job) => (job, self.cost(group, job)?),
+                    NextJob::Alone(job) if in_flight == 0 => {
+                        self.queue.take_alone();
                         (job, self.cost(group, job)?)
                     }
-                    Deal::Alone(_) => {
+                    NextJob::Alone(_) => {
                         self.governor.cancel(permit);
                         self.governor.no_work();
                         return Ok(Decision::Wait(None));
                     }
-                    Deal::Wait(due) => {
+                    NextJob::Wait(due) => {
                         self.governor.cancel(permit);
                         self.governor.no_work();
                         return Ok(Decision::Wait(Some(due)));
                     }
-                    Deal::Nothing | Deal::Look(_) => {
+                    NextJob::Empty | NextJob::NeedPage(_) => {
                         self.governor.cancel(permit);
                         self.governor.no_work();
                         return Ok(Decision::Nothing);
@@ -405,46 +411,49 @@ impl Schedule {
             } else {
                 permit
             };
-            // A job that is no longer pending has been taken care of by another call.
-            match group.claim(job, thread, cost)? {
+            // Another call has taken a job that is no longer pending.
+            match group.claim(job, slot, cost)? {
                 Some(claim) => {
-                    self.asking.pop_front();
-                    return Ok(Decision::Call(thread, Box::new(claim), permit));
+                    self.free_slots.pop_front();
+                    return Ok(Decision::Call(slot, Box::new(claim), permit));
                 }
                 None => self.permit = Some(permit),
             }
         }
     }
 
-    /// The next job for a thread, in list order as far as that is possible.
-    fn deal(
+    /// Returns the next job for a slot that is not quarantined, reading pages as needed.
+    fn next_job(
         &mut self,
         group: &Group<'_>,
-        thread: usize,
+        slot: usize,
         now: Duration,
-    ) -> Result<Deal, StoreError> {
+    ) -> Result<NextJob, StoreError> {
         loop {
-            match self.dealer.deal(thread, now) {
-                Deal::Job(job) if self.held_ids.contains(&job) => {}
-                Deal::Alone(job) if self.held_ids.contains(&job) => self.dealer.take_alone(),
-                Deal::Look(from) => {
-                    let limit = self.dealer.page();
-                    let page = group.offer(from, limit, self.longest_wait)?;
-                    self.dealer.offer(from, &page, page.len() == limit, now);
+            match self.queue.next(slot, now) {
+                NextJob::Job(job) if self.quarantined_ids.contains(&job) => {}
+                NextJob::Alone(job) if self.quarantined_ids.contains(&job) => {
+                    self.queue.take_alone();
                 }
-                deal => return Ok(deal),
+                NextJob::NeedPage(from) => {
+                    let limit = self.queue.page_size();
+                    let page = group.offer(from, limit, self.longest_wait)?;
+                    self.queue.add_page(from, &page, page.len() == limit, now);
+                }
+                next => return Ok(next),
             }
         }
     }
 
-    /// A job elsewhere in the list that has not failed, if there is one.
+    /// Finds a job elsewhere in the list that has not failed.
     fn elsewhere(&self, group: &Group<'_>, place: Elsewhere) -> Result<Option<JobId>, StoreError> {
         let from = match place {
             Elsewhere::Last => None,
             Elsewhere::Random => Some(Position(fastrand::u64(..self.jobs.max(1)))),
         };
         let is_other = |job: &JobId| {
-            !self.held_ids.contains(job) && self.charged.iter().all(|attempt| attempt.job != *job)
+            !self.quarantined_ids.contains(job)
+                && self.charged.iter().all(|attempt| attempt.job != *job)
         };
         let mut found = group.elsewhere(from)?.into_iter().find(is_other);
         if found.is_none() && from.is_some() {
@@ -456,8 +465,8 @@ impl Schedule {
         Ok(found)
     }
 
-    /// What a call takes of the rates. A file that cannot be looked at takes one call of nothing: its call will
-    /// say why.
+    /// Returns what a call takes from the rates. If stat fails, charges one call and zero bytes; the call itself will
+    /// report the error.
     ///
     /// Only runs with a rate in bytes or weights look at files here, in the writer's transaction. A file system that hangs
     /// keeps such a run from recording until it answers. Its calls hang as well, since each reads its file first.

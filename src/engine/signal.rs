@@ -3,7 +3,7 @@
 use crate::governor::{Refusal, Signal};
 use crate::job::{Class, Failure, Outcome};
 
-/// The effect of a call on all others. `cause` numbers the causes of rejections.
+/// Returns the effect of a call on all others. `cause` numbers the causes of rejections.
 pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     match outcome {
         Outcome::Succeeded(_) => Signal::Accepted,

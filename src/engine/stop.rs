@@ -16,12 +16,12 @@ struct State {
 }
 
 impl Stop {
-    /// A stop that nobody has asked for.
+    /// Creates a stop that is not asked for yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for a stop. Asking again more urgently is possible, taking it back is not.
+    /// Asks for a stop. A more urgent request replaces an earlier one; a request cannot be withdrawn.
     pub fn ask(&self, urgency: Urgency) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked = state.asked.max(Some(urgency));
@@ -31,7 +31,7 @@ impl Stop {
         }
     }
 
-    /// Whether a stop was asked for.
+    /// Returns true once a stop was asked for.
     pub fn is_asked(&self) -> bool {
         self.0
             .lock()
@@ -40,7 +40,7 @@ impl Stop {
             .is_some()
     }
 
-    /// Sends what was asked for, and what will be, to a writer.
+    /// Connects a writer: sends it the request so far, and all later ones.
     pub(super) fn connect(&self, inbox: Sender<Message>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(urgency) = state.asked {

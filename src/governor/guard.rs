@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::types::{Elsewhere, Look, Reason, Refusal, Rules, Suspect};
+use super::types::{Elsewhere, Look, Reason, Refusal, Rules, SharedCause};
 use crate::job::JobId;
 use crate::limits::MaxFailures;
 
@@ -66,7 +66,7 @@ pub(super) enum Ruling {
     /// The failure is the file's own.
     Own,
     /// That is not known yet.
-    HoldBack,
+    Quarantine,
     /// The service or the request is at fault.
     Stop(Reason),
 }
@@ -122,7 +122,7 @@ pub(super) struct Guard {
     first_look: bool,
     outage: Option<Outage>,
     /// Files that failed while others succeeded.
-    suspects: HashSet<JobId>,
+    suspected: HashSet<JobId>,
     refused: HashMap<JobId, Refusals>,
     successes: u64,
     /// Successes and failures of files that had failed for good before.
@@ -154,7 +154,7 @@ impl Guard {
             look_out: false,
             first_look,
             outage: None,
-            suspects: HashSet::new(),
+            suspected: HashSet::new(),
             refused: HashMap::new(),
             successes: 0,
             repeated: (0, 0),
@@ -209,27 +209,31 @@ impl Guard {
 
     /// Returns true where no further call may be made until one of those in flight has shown whether the request is right.
     pub(super) fn is_cautious(&self, in_flight: usize) -> bool {
-        let rejected = self.streaks[Suspect::Request as usize].files.len();
+        let rejected = self.streaks[SharedCause::Request as usize].files.len();
         self.slip.is_some() && rejected > 0 && rejected + in_flight >= Self::CAUTION
     }
 
     /// Failures of different files in a row from which on one call looks elsewhere.
-    fn threshold(&self, suspect: Suspect, width: usize) -> usize {
-        let streak = &self.streaks[suspect as usize];
-        match suspect {
-            Suspect::Service if streak.refusal == Some(Refusal::Redirect) && !self.succeeded => 3,
-            Suspect::Service => 5,
-            Suspect::Disk => 20,
-            Suspect::Request => Rules::SLIP as usize,
-            Suspect::Outage => (width / 4).clamp(3, Self::MANY),
+    fn threshold(&self, cause: SharedCause, width: usize) -> usize {
+        let streak = &self.streaks[cause as usize];
+        match cause {
+            SharedCause::Service
+                if streak.refusal == Some(Refusal::Redirect) && !self.succeeded =>
+            {
+                3
+            }
+            SharedCause::Service => 5,
+            SharedCause::Disk => 20,
+            SharedCause::Request => Rules::SLIP as usize,
+            SharedCause::Outage => (width / 4).clamp(3, Self::MANY),
         }
     }
 
-    fn looks(&self, suspect: Suspect) -> u32 {
-        match suspect {
-            Suspect::Outage => 1,
-            Suspect::Disk => 4,
-            Suspect::Service | Suspect::Request => {
+    fn looks(&self, cause: SharedCause) -> u32 {
+        match cause {
+            SharedCause::Outage => 1,
+            SharedCause::Disk => 4,
+            SharedCause::Service | SharedCause::Request => {
                 if self.succeeded {
                     4
                 } else {
@@ -239,11 +243,11 @@ impl Guard {
         }
     }
 
-    fn wants(&self, suspect: Suspect, width: usize) -> bool {
-        let streak = &self.streaks[suspect as usize];
-        let many = streak.files.len() >= self.threshold(suspect, width);
+    fn wants(&self, cause: SharedCause, width: usize) -> bool {
+        let streak = &self.streaks[cause as usize];
+        let many = streak.files.len() >= self.threshold(cause, width);
         // Where few calls are in flight, the same files fail again and again.
-        let again = suspect == Suspect::Outage && streak.repeats >= 2;
+        let again = cause == SharedCause::Outage && streak.repeats >= 2;
         !streak.left_alone && (many || again)
     }
 
@@ -251,22 +255,22 @@ impl Guard {
     /// gate only.
     pub(super) fn look(&self, is_closed: bool, width: usize) -> Result<Option<Look>, ()> {
         let established = self.outage.is_some_and(|outage| outage.established);
-        let wanted = Suspect::ALL.into_iter().find(|suspect| match suspect {
-            Suspect::Outage => is_closed && !established && self.wants(*suspect, width),
-            suspect => self.wants(*suspect, width),
+        let wanted = SharedCause::ALL.into_iter().find(|cause| match cause {
+            SharedCause::Outage => is_closed && !established && self.wants(*cause, width),
+            cause => self.wants(*cause, width),
         });
         match wanted {
             Some(_) if self.look_out => Err(()),
-            Some(suspect) => Ok(Some(Look {
-                suspect: Some(suspect),
-                place: if self.streaks[suspect as usize].looks == 0 {
+            Some(cause) => Ok(Some(Look {
+                cause: Some(cause),
+                place: if self.streaks[cause as usize].looks == 0 {
                     Elsewhere::Last
                 } else {
                     Elsewhere::Random
                 },
             })),
             None if self.first_look => Ok(Some(Look {
-                suspect: None,
+                cause: None,
                 place: Elsewhere::Random,
             })),
             None => Ok(None),
@@ -280,9 +284,9 @@ impl Guard {
     }
 
     /// There is no other file to look at. Returns whether an outage is established all the same, where it was for one.
-    pub(super) fn nowhere(&mut self, suspect: Suspect) -> Option<bool> {
-        let streak = &mut self.streaks[suspect as usize];
-        if suspect == Suspect::Outage
+    pub(super) fn nowhere(&mut self, cause: SharedCause) -> Option<bool> {
+        let streak = &mut self.streaks[cause as usize];
+        if cause == SharedCause::Outage
             && streak.files.len() >= Self::MANY
             && let Some(outage) = &mut self.outage
         {
@@ -290,17 +294,17 @@ impl Guard {
             return Some(true);
         }
         streak.left_alone = true;
-        (suspect == Suspect::Outage).then_some(false)
+        (cause == SharedCause::Outage).then_some(false)
     }
 
     /// A call was refused for a reason that is not the file's own.
     pub(super) fn refused(&mut self, refusal: Refusal, failure: Failure) -> Ruling {
-        let suspect = match refusal {
-            Refusal::MissingFile => Suspect::Disk,
-            _ => Suspect::Service,
+        let cause = match refusal {
+            Refusal::MissingFile => SharedCause::Disk,
+            _ => SharedCause::Service,
         };
         let succeeded = self.succeeded;
-        let streak = &mut self.streaks[suspect as usize];
+        let streak = &mut self.streaks[cause as usize];
         streak.add(failure);
         streak.refusal = Some(refusal);
         let reason = Reason::Refused(refusal);
@@ -318,7 +322,7 @@ impl Guard {
                 Ruling::Own
             };
         }
-        self.judged(suspect, reason)
+        self.judged(cause, reason)
     }
 
     /// A file was rejected.
@@ -329,23 +333,23 @@ impl Guard {
         if *watched.get_or_insert(cause) != cause {
             // Different causes are no slip.
             self.slip = None;
-            self.streaks[Suspect::Request as usize] = Streak::default();
+            self.streaks[SharedCause::Request as usize] = Streak::default();
             return (Ruling::Own, true);
         }
-        let streak = &mut self.streaks[Suspect::Request as usize];
+        let streak = &mut self.streaks[SharedCause::Request as usize];
         streak.add(failure);
-        (self.judged(Suspect::Request, Reason::Rejected), false)
+        (self.judged(SharedCause::Request, Reason::Rejected), false)
     }
 
-    fn judged(&mut self, suspect: Suspect, reason: Reason) -> Ruling {
+    fn judged(&mut self, cause: SharedCause, reason: Reason) -> Ruling {
         let (looks, succeeded, few) = (
-            self.looks(suspect),
+            self.looks(cause),
             self.succeeded,
             self.left <= Self::FEW_LEFT,
         );
-        let streak = &mut self.streaks[suspect as usize];
+        let streak = &mut self.streaks[cause as usize];
         if streak.left_alone || streak.looks < looks {
-            return Ruling::HoldBack;
+            return Ruling::Quarantine;
         }
         let may_be_own = matches!(
             streak.refusal,
@@ -353,7 +357,7 @@ impl Guard {
         );
         if succeeded && few && may_be_own {
             streak.left_alone = true;
-            return Ruling::HoldBack;
+            return Ruling::Quarantine;
         }
         Ruling::Stop(reason)
     }
@@ -362,7 +366,7 @@ impl Guard {
     pub(super) fn is_witness(&self, file: JobId, failed_before: bool) -> bool {
         let (good, bad) = self.repeated;
         let is_blamed = failed_before && (good < 20 || good < 4 * bad);
-        !is_blamed && !self.suspects.contains(&file)
+        !is_blamed && !self.suspected.contains(&file)
     }
 
     /// A call failed as in an outage; `certain` where no file can cause it. Returns true where the gate has to close, and
@@ -375,7 +379,10 @@ impl Guard {
         width: usize,
         now: Duration,
     ) -> (bool, bool) {
-        let (most, few) = (self.threshold(Suspect::Outage, width), self.has_few_left());
+        let (most, few) = (
+            self.threshold(SharedCause::Outage, width),
+            self.has_few_left(),
+        );
         if witness || certain {
             self.outage.get_or_insert(Outage {
                 since: now,
@@ -386,7 +393,7 @@ impl Guard {
         let Some(outage) = &mut self.outage else {
             return (false, false);
         };
-        let streak = &mut self.streaks[Suspect::Outage as usize];
+        let streak = &mut self.streaks[SharedCause::Outage as usize];
         if witness {
             streak.add(failure);
         } else if certain && streak.files.is_empty() && streak.certain == 0 {
@@ -399,7 +406,10 @@ impl Guard {
         let established = sure && !outage.established;
         outage.established |= sure;
         let closes = certain || outage.established;
-        (closes || self.wants(Suspect::Outage, width), established)
+        (
+            closes || self.wants(SharedCause::Outage, width),
+            established,
+        )
     }
 
     /// The outage, or the failures that may be one.
@@ -409,49 +419,49 @@ impl Guard {
 
     /// Returns true where files fail by the retry policy alone, because none is left that could show an outage.
     pub(super) fn is_on_its_own(&self) -> bool {
-        self.streaks[Suspect::Outage as usize].left_alone
+        self.streaks[SharedCause::Outage as usize].left_alone
     }
 
-    /// A call reached the service or its file. Returns the suspects that this clears.
+    /// A call reached the service or its file. Returns the causes that this clears.
     pub(super) fn reached(&mut self, call: u64) -> [bool; 4] {
         self.proven = true;
         let mut cleared = [false; 4];
-        cleared[Suspect::Disk as usize] = self.clear(Suspect::Disk, call);
-        let outage = &self.streaks[Suspect::Outage as usize];
+        cleared[SharedCause::Disk as usize] = self.clear(SharedCause::Disk, call);
+        let outage = &self.streaks[SharedCause::Outage as usize];
         if self.outage.is_some() && call >= outage.mark {
-            let files = std::mem::take(&mut self.streaks[Suspect::Outage as usize]).failed;
+            let files = std::mem::take(&mut self.streaks[SharedCause::Outage as usize]).failed;
             if !self.outage.take().is_some_and(|outage| outage.established) {
                 // Others succeed, so these files are to blame.
-                self.suspects.extend(files);
-                cleared[Suspect::Outage as usize] = true;
+                self.suspected.extend(files);
+                cleared[SharedCause::Outage as usize] = true;
             }
         }
         cleared
     }
 
-    /// A file succeeded. Returns the suspects that this clears.
+    /// A file succeeded. Returns the causes that this clears.
     pub(super) fn succeeded(&mut self, file: JobId, failed_before: bool, call: u64) -> [bool; 4] {
         let mut cleared = self.reached(call);
         self.succeeded = true;
         self.successes += 1;
         self.repeated.0 += u64::from(failed_before);
-        self.suspects.remove(&file);
+        self.suspected.remove(&file);
         self.refused.remove(&file);
-        cleared[Suspect::Service as usize] = self.clear(Suspect::Service, call);
+        cleared[SharedCause::Service as usize] = self.clear(SharedCause::Service, call);
         if self.slip.take().is_some() {
-            self.streaks[Suspect::Request as usize] = Streak::default();
-            cleared[Suspect::Request as usize] = true;
+            self.streaks[SharedCause::Request as usize] = Streak::default();
+            cleared[SharedCause::Request as usize] = true;
         }
         cleared
     }
 
     /// Files that were read before are still there, so the disk is.
     pub(super) fn disk_is_there(&mut self) {
-        self.streaks[Suspect::Disk as usize] = Streak::default();
+        self.streaks[SharedCause::Disk as usize] = Streak::default();
     }
 
-    fn clear(&mut self, suspect: Suspect, call: u64) -> bool {
-        let streak = &mut self.streaks[suspect as usize];
+    fn clear(&mut self, cause: SharedCause, call: u64) -> bool {
+        let streak = &mut self.streaks[cause as usize];
         let clears = (!streak.files.is_empty() || streak.certain > 0) && call >= streak.mark;
         if clears {
             *streak = Streak::default();
@@ -493,7 +503,7 @@ impl Guard {
 
     /// Only files that were held back are left. Returns the reason to stop, where no call at all was accepted.
     pub(super) fn settle(&mut self) -> Option<Reason> {
-        let refusal = self.streaks[Suspect::Service as usize].refusal;
+        let refusal = self.streaks[SharedCause::Service as usize].refusal;
         let reason = refusal.filter(|_| !self.succeeded).map(Reason::Refused);
         if reason.is_none() {
             self.streaks = Default::default();
@@ -506,7 +516,7 @@ impl Guard {
         if failed {
             self.failed += 1;
             self.repeated.1 += u64::from(failed_before);
-            self.suspects.remove(&file);
+            self.suspected.remove(&file);
             self.refused.remove(&file);
         } else {
             self.done += 1;

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 pub use types::{
     Action, Elsewhere, Ended, Fate, Found, Kind, Lesson, Memory, Past, Permit, Reason, Refusal,
-    Rules, Signal, Suspect, Verdict, Why, Width,
+    Rules, SharedCause, Signal, Verdict, Why, Width,
 };
 
 use crate::job::{Hint, JobId};
@@ -328,9 +328,9 @@ impl Governor {
     /// Takes back the permit of a look elsewhere, because no other file is left. Where it was for an outage, returns true
     /// if that is established all the same, and false if the files that were held back for it fail.
     pub fn nowhere_to_look(&mut self, permit: Permit) -> Option<bool> {
-        let suspect = permit.look.and_then(|look| look.suspect);
+        let cause = permit.look.and_then(|look| look.cause);
         self.cancel(permit);
-        let established = self.guard.nowhere(suspect?)?;
+        let established = self.guard.nowhere(cause?)?;
         if !established {
             self.pace.excuse(self.clock.as_secs_f64());
         }
@@ -409,12 +409,10 @@ impl Governor {
         lesson
     }
 
-    fn failure(&self, permit: &Permit, call: Ended<'_>, suspect: Suspect) -> Failure {
+    fn failure(&self, permit: &Permit, call: Ended<'_>, cause: SharedCause) -> Failure {
         Failure {
             file: call.file,
-            is_look: permit
-                .look
-                .is_some_and(|look| look.suspect == Some(suspect)),
+            is_look: permit.look.is_some_and(|look| look.cause == Some(cause)),
             is_refusal: matches!(call.signal, Signal::Refused { .. }),
             next: self.next,
         }
@@ -430,23 +428,23 @@ impl Governor {
             }
             Signal::Rejected(cause) => {
                 lesson.cleared = self.guard.reached(permit.number);
-                let failure = self.failure(permit, call, Suspect::Request);
+                let failure = self.failure(permit, call, SharedCause::Request);
                 let (ruling, mixed) = self.guard.rejected(cause, failure);
-                lesson.cleared[Suspect::Request as usize] |= mixed;
-                lesson.fate = self.rule(ruling, Suspect::Request);
+                lesson.cleared[SharedCause::Request as usize] |= mixed;
+                lesson.fate = self.rule(ruling, SharedCause::Request);
             }
             _ => lesson.cleared = self.guard.reached(permit.number),
         }
         lesson
     }
 
-    fn rule(&mut self, ruling: Ruling, suspect: Suspect) -> Fate {
+    fn rule(&mut self, ruling: Ruling, cause: SharedCause) -> Fate {
         match ruling {
             Ruling::Own => Fate::ByPolicy,
-            Ruling::HoldBack => Fate::HoldBack(suspect),
+            Ruling::Quarantine => Fate::Quarantine(cause),
             Ruling::Stop(reason) => {
                 self.stop(reason);
-                Fate::HoldBack(suspect)
+                Fate::Quarantine(cause)
             }
         }
     }
@@ -460,11 +458,11 @@ impl Governor {
     ) -> Lesson {
         let at = now.as_secs_f64();
         let mut lesson = Lesson::new(Fate::ByPolicy);
-        let suspect = match refusal {
-            Refusal::MissingFile => Suspect::Disk,
-            _ => Suspect::Service,
+        let cause = match refusal {
+            Refusal::MissingFile => SharedCause::Disk,
+            _ => SharedCause::Service,
         };
-        let failure = self.failure(permit, call, suspect);
+        let failure = self.failure(permit, call, cause);
         match refusal {
             Refusal::MissingFile => self.pace.lost(permit.stamp),
             Refusal::Tls | Refusal::Name | Refusal::Proxy => {
@@ -474,7 +472,7 @@ impl Governor {
         }
         let ruling = self.guard.refused(refusal, failure);
         if ruling != Ruling::Own {
-            lesson.fate = self.rule(ruling, suspect);
+            lesson.fate = self.rule(ruling, cause);
         }
         lesson
     }
@@ -498,7 +496,7 @@ impl Governor {
         now: Duration,
     ) -> (bool, Lesson) {
         let width = self.width();
-        let failure = self.failure(permit, call, Suspect::Outage);
+        let failure = self.failure(permit, call, SharedCause::Outage);
         let witness = certain || self.guard.is_witness(call.file, call.failed_before);
         let (closes, established) = self.guard.failed(failure, witness, certain, width, now);
         let mut lesson = Lesson::new(Fate::ByPolicy);
@@ -511,7 +509,7 @@ impl Governor {
                 self.stop(Reason::Outage(outage.lasted));
             }
         } else if witness && !self.guard.is_on_its_own() {
-            lesson.fate = Fate::Defer(Suspect::Outage);
+            lesson.fate = Fate::Defer(SharedCause::Outage);
         }
         (closes, lesson)
     }
@@ -624,7 +622,7 @@ impl Governor {
     pub fn doubts_disk(permit: &Permit) -> bool {
         permit
             .look
-            .is_some_and(|look| look.suspect == Some(Suspect::Disk))
+            .is_some_and(|look| look.cause == Some(SharedCause::Disk))
     }
 
     /// Takes note that a file has ended, and stops the run where too many have failed.

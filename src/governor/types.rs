@@ -293,7 +293,7 @@ impl Permit {
 /// A look elsewhere in the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
-    pub(super) suspect: Option<Suspect>,
+    pub(super) cause: Option<SharedCause>,
     pub(super) place: Elsewhere,
 }
 
@@ -365,7 +365,7 @@ pub struct Ended<'c> {
 
 /// A cause beside the file for which its failure is put off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Suspect {
+pub enum SharedCause {
     /// The credentials, the allowance or the address.
     Service,
     /// The disk.
@@ -376,7 +376,7 @@ pub enum Suspect {
     Outage,
 }
 
-impl Suspect {
+impl SharedCause {
     pub(super) const ALL: [Self; 4] = [Self::Service, Self::Disk, Self::Request, Self::Outage];
 }
 
@@ -385,14 +385,14 @@ impl Suspect {
 pub enum Fate {
     /// As the retry policy says.
     ByPolicy,
-    /// Pending and not called again until its suspect is cleared or convicted.
-    HoldBack(Suspect),
+    /// Pending and not called again until its cause is cleared or convicted.
+    Quarantine(SharedCause),
     /// Pending and not charged; to be called again from this moment on.
     Again(Duration),
     /// The same, and after all other files; `true` where it is the first time for this file.
     AgainLast(Duration, bool),
     /// As the retry policy says, but held back where that fails the file.
-    Defer(Suspect),
+    Defer(SharedCause),
     /// Charged as a passing failure; called again from this moment on at the earliest; `true` for held back where that
     /// fails the file.
     Charge(Duration, bool),
@@ -405,7 +405,7 @@ pub enum Fate {
 pub struct Lesson {
     /// The fate of its file.
     pub fate: Fate,
-    /// Suspects that were cleared: the files held back for them fail.
+    /// Causes that were cleared: the files held back for them fail.
     pub cleared: [bool; 4],
     /// An outage was established: what was charged for it is given back.
     pub outage: bool,
@@ -420,8 +420,8 @@ impl Lesson {
         }
     }
 
-    /// Returns true where this suspect was cleared.
-    pub fn clears(&self, suspect: Suspect) -> bool {
-        self.cleared[suspect as usize]
+    /// Returns true where this cause was cleared.
+    pub fn clears(&self, cause: SharedCause) -> bool {
+        self.cleared[cause as usize]
     }
 }

@@ -1,4 +1,4 @@
-//! The two ends that lose a call or may: a stop that waits no longer, and a storage that has failed.
+//! The two ends that may lose a call: an aborting stop and a storage error.
 
 use std::time::Duration;
 
@@ -11,22 +11,21 @@ use crate::job::{Class, Failure, Outcome};
 use crate::store::{Claim, Settlement, StoreError};
 
 impl Writer<'_> {
-    /// Ends on a storage error. The first one is final: nothing is committed after it. The calls in flight were paid,
-    /// so they may come to their end as in a stop, and what they came to is saved beside the database, for the next
-    /// runner to record.
+    /// Ends the run on a storage error. Nothing is committed after the first one. The calls in flight were paid, so
+    /// they may finish within the grace. Their reports go to a rescue file for the next runner to import.
     pub(super) fn rescue(mut self, source: StoreError, mut reports: Vec<Report>) -> RunError {
         let mut rescue = self.store.rescue();
-        self.teller.storage(Storage::Failed {
+        self.sink.storage(Storage::Failed {
             message: source.to_string(),
-            in_flight: self.crew.in_flight(),
+            in_flight: self.slots.in_flight(),
         });
         if let Phase::Running | Phase::Draining(None) = self.phase {
             self.phase = Phase::Draining(Some(clock::now() + self.settings.grace));
         }
         loop {
             for report in &mut reports {
-                // Those that were being recorded have landed already, and their threads have no other call.
-                self.crew.land(report.thread);
+                // Reports of the failed commit have freed their slots already.
+                self.slots.complete(report.slot);
                 rescue.save(&report.claim, &report.settlement);
             }
             if !reports.is_empty() {
@@ -35,7 +34,7 @@ impl Writer<'_> {
             }
             let now = clock::now();
             let wake = match self.phase {
-                _ if self.crew.in_flight() == 0 => break,
+                _ if self.slots.in_flight() == 0 => break,
                 Phase::Aborting(end) if now >= end => break,
                 Phase::Draining(Some(end)) if now >= end => {
                     self.stop(Urgency::Now);
@@ -51,17 +50,17 @@ impl Writer<'_> {
         RunError::Store {
             source,
             rescued: Box::new(rescue.finish()),
-            in_flight: self.crew.in_flight(),
+            in_flight: self.slots.in_flight(),
         }
     }
 
-    /// Ends a stop that is not waiting any longer: what is still in flight is in doubt, in one transaction.
-    pub(super) fn write_off(&mut self, reports: &mut Vec<Report>) -> Result<Idle, StoreError> {
+    /// Ends an aborting stop: settles all calls still in flight as in doubt, in one transaction.
+    pub(super) fn abandon(&mut self, reports: &mut Vec<Report>) -> Result<Idle, StoreError> {
         let now = clock::now();
         for report in &mut *reports {
-            self.land(report, now);
+            self.complete(report, now);
         }
-        let lost = self.crew.write_off().into_iter().map(|claim| {
+        let lost = self.slots.abandon().into_iter().map(|claim| {
             let (next, record) = self.policy.after_stop(claim.record);
             let failure = Failure::new(
                 Class::Transient,
@@ -81,9 +80,9 @@ impl Writer<'_> {
         let lost: Vec<(Claim, Settlement)> = lost.collect();
         self.cut_off
             .extend(lost.iter().map(|(claim, _)| claim.job.path.clone()));
-        let teller = &self.teller;
+        let sink = &self.sink;
         let mut group =
-            (self.store).group_patiently(&mut |waited| teller.storage(Storage::Busy(waited)))?;
+            (self.store).group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))?;
         let mut states = Vec::with_capacity(reports.len() + lost.len());
         let reported = reports.iter().map(|report| &report.settlement);
         for settlement in reported.chain(lost.iter().map(|(_, settlement)| settlement)) {
@@ -95,7 +94,7 @@ impl Writer<'_> {
             .map(|report| (report.claim, report.settlement))
             .chain(lost);
         for ((claim, settlement), state) in settled.zip(states) {
-            self.teller.settled(claim, &settlement, state);
+            self.sink.settled(claim, &settlement, state);
         }
         Ok(Idle::End)
     }

@@ -1,21 +1,20 @@
-//! The writer thread: the one owner of the store, and so of every decision that becomes durable. It gathers
-//! what waits, commits it as one transaction, settlements first, and only then hands out claims and tells what
-//! happened. While one group is being synced the next one gathers.
+//! The writer thread owns the store. It gathers reports, commits settlements and claims as one transaction, and only
+//! then hands out claims and emits events. While it syncs one group, the next one gathers.
 
+mod complete;
 mod end;
-mod land;
-mod look;
+mod watch;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::clock;
-use super::crew::Crew;
 use super::error::RunError;
+use super::event_sink::{EventSink, flow};
 use super::message::{Message, Report, Urgency};
 use super::outline::Outline;
-use super::schedule::{Decision, HeldBack, Schedule};
-use super::teller::{Teller, flow};
+use super::schedule::{Decision, Quarantined, Schedule};
+use super::slot_pool::SlotPool;
 use crate::caller::Cancel;
 use crate::event::{Ending, Storage};
 use crate::governor::Why;
@@ -24,39 +23,39 @@ use crate::retry::RetryPolicy;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 
-/// How long calls that are dropped have to say themselves what became of them.
+/// Time for aborted calls to report their own outcome.
 const ABORT_PATIENCE: Duration = Duration::from_millis(300);
 
-/// The most settlements, and the most claims, in one transaction. Many enough to share a sync; few enough that the calls
-/// of one group are under way while the next one is recorded, where there are thousands of threads.
+/// Most settlements, and most claims, in one transaction: enough to share a sync, few enough that one group's calls
+/// run while the next group is recorded.
 const MOST_IN_GROUP: usize = 128;
 
-/// No wait is longer than this: the clock is read again, for the machine may have slept meanwhile, and so are
-/// the settings, which somebody may have changed.
-const LOOK: Duration = Duration::from_millis(400);
+/// Longest wait between checks of the clock, the disk and the settings. The machine may have slept, or another
+/// process may have changed the settings.
+const CHECK_EVERY: Duration = Duration::from_millis(400);
 
 pub(super) struct Writer<'s> {
     store: &'s mut Store,
     inbox: Receiver<Message>,
-    crew: Crew<'s>,
+    slots: SlotPool<'s>,
     schedule: Schedule,
-    teller: Teller,
+    sink: EventSink,
     cancel: Cancel,
     policy: RetryPolicy,
     settings: Settings,
-    /// When the settings and the disk were last looked at.
-    looked: Duration,
-    /// The largest answer that has come, in bytes.
+    /// Time of the latest check of settings and disk.
+    checked: Duration,
+    /// Largest answer so far, in bytes.
     largest: u64,
     /// Since when there is too little room on the disk.
     no_room: Option<Duration>,
-    /// At which size the log beside the database is worth the next word.
+    /// Size of the WAL at which to report it next.
     large_log: u64,
-    /// Why the run goes no faster, as it was written down last, and when.
+    /// Limiting reason that was stored last, and when.
     noted: Option<(Why, Duration)>,
     phase: Phase,
     ending: Ending,
-    /// The jobs whose call a stop cut off.
+    /// Jobs whose call a stop cut off.
     cut_off: Vec<FileName>,
 }
 
@@ -65,7 +64,7 @@ enum Phase {
     Running,
     /// No new claims. At this moment, if there is one, the calls in flight are dropped.
     Draining(Option<Duration>),
-    /// The calls in flight are dropped. At this moment they are written off.
+    /// The calls in flight are cancelled. At this moment they are abandoned.
     Aborting(Duration),
 }
 
@@ -84,22 +83,22 @@ impl<'s> Writer<'s> {
         settings: &Settings,
         cancel: Cancel,
         inbox: Receiver<Message>,
-        crew: Crew<'s>,
+        slots: SlotPool<'s>,
         mut schedule: Schedule,
-        teller: Teller,
+        sink: EventSink,
     ) -> Self {
-        // All threads ask from the beginning, so that none runs ahead while another is still being made.
-        (0..crew.working()).for_each(|thread| schedule.hired(thread));
+        // All slots are free from the beginning, so that none runs ahead while others are being spawned.
+        (0..slots.working()).for_each(|slot| schedule.slot_added(slot));
         Self {
             store,
             inbox,
-            crew,
+            slots,
             schedule,
-            teller,
+            sink,
             cancel,
             policy: settings.retry_policy(),
             settings: settings.clone(),
-            looked: Duration::ZERO,
+            checked: Duration::ZERO,
             largest: 0,
             no_room: None,
             large_log: 0,
@@ -110,14 +109,16 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Works until nothing is left, or a stop or the first storage error ends it. Dropping the writer drops
-    /// the claims' senders, and that ends the chunk threads.
+    /// Runs until no job is left, or a stop or the first storage error ends the run. Dropping the writer closes the
+    /// claim channels, which ends the slots.
     pub(super) fn run(mut self) -> Result<Outline, RunError> {
         let mut reports: Vec<Report> = Vec::new();
         // A stop that was asked for before the run comes before its first claim.
         self.gather(Some(Duration::ZERO), &mut reports);
         loop {
-            let idle = self.look_around().and_then(|()| self.turn(&mut reports));
+            let idle = self
+                .check_surroundings()
+                .and_then(|()| self.turn(&mut reports));
             match idle {
                 Ok(Idle::Until(wake)) => self.gather(wake, &mut reports),
                 Ok(Idle::End) => break,
@@ -133,7 +134,7 @@ impl<'s> Writer<'s> {
             return Err(self.rescue(source, Vec::new()));
         }
         let counts = self.store.counts();
-        self.teller.stopped(&self.ending, counts);
+        self.sink.stopped(&self.ending, counts);
         Ok(Outline {
             ending: self.ending,
             counts,
@@ -143,8 +144,10 @@ impl<'s> Writer<'s> {
 
     /// Waits for something to happen and takes in all that has.
     fn gather(&mut self, wake: Option<Duration>, reports: &mut Vec<Report>) {
-        self.teller.flush();
-        let wait = wake.map_or(LOOK, |wake| wake.saturating_sub(clock::now()).min(LOOK));
+        self.sink.flush();
+        let wait = wake.map_or(CHECK_EVERY, |wake| {
+            wake.saturating_sub(clock::now()).min(CHECK_EVERY)
+        });
         let mut next = match self.inbox.recv_timeout(wait) {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
@@ -160,23 +163,23 @@ impl<'s> Writer<'s> {
             }
             next = self.inbox.try_recv().ok();
             if next.is_none() && !std::mem::replace(&mut waited, true) {
-                // Whoever is about to report and waits only for a processor may do so: a commit costs as much for one
-                // as for many. Where nobody is, this takes no time.
+                // Let a driver that is about to report do so: a commit costs as much for one report as for many. If
+                // no thread is runnable, this returns at once.
                 std::thread::yield_now();
                 next = self.inbox.try_recv().ok();
             }
         }
     }
 
-    /// Makes one more thread. Where the system has no more to give, those that there are have to do.
-    fn hire(&mut self) -> bool {
-        match self.crew.hire() {
-            Ok(thread) => {
-                self.schedule.hired(thread);
+    /// Spawns one more slot. If the system has no thread left, goes on with those there are.
+    fn spawn_slot(&mut self) -> bool {
+        match self.slots.spawn() {
+            Ok(slot) => {
+                self.schedule.slot_added(slot);
                 true
             }
             Err(_) => {
-                self.schedule.grow_no_more();
+                self.schedule.stop_growing();
                 false
             }
         }
@@ -189,7 +192,7 @@ impl<'s> Writer<'s> {
         match (urgency, self.phase) {
             (Urgency::Drain, Phase::Running | Phase::Draining(None)) => {
                 self.phase = Phase::Draining(Some(clock::now() + self.settings.grace));
-                self.teller.stopping(self.crew.in_flight(), None);
+                self.sink.stopping(self.slots.in_flight(), None);
             }
             (Urgency::Now, Phase::Running | Phase::Draining(_)) => {
                 self.phase = Phase::Aborting(clock::now() + ABORT_PATIENCE);
@@ -199,27 +202,27 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Stops because the governor says so: what is in flight may come to its own end.
+    /// Stops if the governor asks for it. Calls in flight may finish.
     fn halt(&mut self) {
         let Some(halt) = self.schedule.halt() else {
             return;
         };
         if self.phase == Phase::Running {
             self.phase = Phase::Draining(None);
-            if self.crew.in_flight() > 0 {
-                self.teller.stopping(self.crew.in_flight(), Some(&halt));
+            if self.slots.in_flight() > 0 {
+                self.sink.stopping(self.slots.in_flight(), Some(&halt));
             }
             self.ending = Ending::Halted(halt);
         }
     }
 
-    /// Settles what was reported and claims what may be called, in one transaction; then tells of both. What could not
-    /// be settled stays in `reports`.
+    /// Settles reports and claims jobs in one transaction, then emits the events. Reports that could not be settled
+    /// stay in `reports`.
     fn turn(&mut self, reports: &mut Vec<Report>) -> Result<Idle, StoreError> {
         let now = clock::now();
         match self.phase {
             Phase::Draining(Some(end)) if now >= end => self.stop(Urgency::Now),
-            Phase::Aborting(end) if now >= end => return self.write_off(reports),
+            Phase::Aborting(end) if now >= end => return self.abandon(reports),
             _ => {}
         }
         if reports.is_empty() {
@@ -228,9 +231,9 @@ impl<'s> Writer<'s> {
                 _ => Some(Decision::Wait(None)),
             };
             if let Some(decision) = held_up
-                && !matches!(decision, Decision::Hire)
+                && !matches!(decision, Decision::SpawnSlot)
             {
-                self.note(now)?;
+                self.note_reason(now)?;
                 return Ok(self.rest(decision, now));
             }
         }
@@ -239,25 +242,24 @@ impl<'s> Writer<'s> {
         self.schedule
             .governor
             .set_left(counts.pending + counts.running);
-        let (mut blamed, mut excused, mut unsent) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut at_fault, mut excused, mut unsent) = (Vec::new(), Vec::new(), Vec::new());
         let mut put_last = Vec::new();
         for report in &mut reports[..settled] {
-            let landed = self.land(report, now);
-            blamed.extend(landed.blamed);
-            excused.extend(landed.excused);
-            put_last.extend(landed.put_last);
-            if landed.is_unsent {
-                unsent.push((report.settlement.attempt, landed.cost));
+            let consequences = self.complete(report, now);
+            at_fault.extend(consequences.at_fault);
+            excused.extend(consequences.excused);
+            put_last.extend(consequences.put_last);
+            if consequences.is_unsent {
+                unsent.push((report.settlement.attempt, consequences.cost));
             }
         }
         let Self {
             store,
             schedule,
-            teller,
+            sink,
             ..
         } = self;
-        let mut group =
-            store.group_patiently(&mut |waited| teller.storage(Storage::Busy(waited)))?;
+        let mut group = store.group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))?;
         let mut states = Vec::with_capacity(settled);
         for report in &reports[..settled] {
             let state = group.settle(&report.settlement)?;
@@ -271,9 +273,10 @@ impl<'s> Writer<'s> {
         for attempt in excused {
             group.give_back_charge(attempt)?;
         }
-        // Before any claim: a job that is no longer held back would be called once more.
-        let mut given_up = Vec::new();
-        self.schedule.give_up(&mut group, blamed, &mut given_up)?;
+        // Before any claim, or a job that just left quarantine would be called again.
+        let mut failed = Vec::new();
+        self.schedule
+            .fail_quarantined(&mut group, at_fault, &mut failed)?;
         let mut calls = Vec::new();
         let decision = loop {
             if self.phase != Phase::Running {
@@ -285,40 +288,41 @@ impl<'s> Writer<'s> {
             }
             match self
                 .schedule
-                .next(&mut group, self.crew.in_flight() + calls.len(), now)?
+                .next(&mut group, self.slots.in_flight() + calls.len(), now)?
             {
-                Decision::Call(thread, claim, permit) => calls.push((thread, *claim, permit)),
+                Decision::Call(slot, claim, permit) => calls.push((slot, *claim, permit)),
                 Decision::Excuse => {
                     for attempt in self.schedule.excuse(now) {
                         group.give_back_charge(attempt)?;
                     }
                 }
-                Decision::Blame(suspect) => {
-                    let blamed = self.schedule.blame(|other| other == suspect);
-                    self.schedule.give_up(&mut group, blamed, &mut given_up)?;
+                Decision::FailQuarantined(cause) => {
+                    let at_fault = self.schedule.release_at_fault(|other| other == cause);
+                    self.schedule
+                        .fail_quarantined(&mut group, at_fault, &mut failed)?;
                 }
-                Decision::Hire => match self.crew.hire() {
-                    Ok(thread) => self.schedule.hired(thread),
-                    Err(_) => self.schedule.grow_no_more(),
+                Decision::SpawnSlot => match self.slots.spawn() {
+                    Ok(slot) => self.schedule.slot_added(slot),
+                    Err(_) => self.schedule.stop_growing(),
                 },
                 decision => break decision,
             }
         };
-        // A permit is not kept over a wait: it counts as a call.
+        // Keep no permit over a wait, because it counts as a call.
         self.schedule.give_permit_back();
-        // Whatever the pace would say to another call, there is none to make.
-        let alone = calls.is_empty() && self.crew.in_flight() == 0;
-        let suspects = self.schedule.suspects();
+        let alone = calls.is_empty() && self.slots.in_flight() == 0;
+        let quarantined = self.schedule.quarantined_count();
         // In a sample, files that were not drawn are pending too.
-        let only_suspects =
-            group.counts().pending == suspects || matches!(decision, Decision::Nothing);
-        if alone && self.phase == Phase::Running && only_suspects {
-            let blamed = self.schedule.settle();
-            self.schedule.give_up(&mut group, blamed, &mut given_up)?;
+        let only_quarantined =
+            group.counts().pending == quarantined || matches!(decision, Decision::Nothing);
+        if alone && self.phase == Phase::Running && only_quarantined {
+            let at_fault = self.schedule.resolve_quarantine();
+            self.schedule
+                .fail_quarantined(&mut group, at_fault, &mut failed)?;
         }
-        if states.is_empty() && calls.is_empty() && given_up.is_empty() {
+        if states.is_empty() && calls.is_empty() && failed.is_empty() {
             drop(group);
-            self.note(now)?;
+            self.note_reason(now)?;
         } else {
             let left = group.counts().pending;
             let flow = flow(&self.schedule, left, now);
@@ -326,38 +330,38 @@ impl<'s> Writer<'s> {
             group.commit()?;
             self.noted = Some((flow.why, now));
         }
-        self.teller.stands(self.store.counts());
+        self.sink.set_counts(self.store.counts());
         for (report, state) in reports.drain(..settled).zip(states) {
-            self.teller.settled(report.claim, &report.settlement, state);
+            self.sink.settled(report.claim, &report.settlement, state);
         }
         for path in put_last {
-            self.teller.put_last(path);
+            self.sink.put_last(path);
         }
-        for HeldBack { attempt, path, .. } in given_up {
-            self.teller.gave_up(attempt, path);
+        for Quarantined { attempt, path, .. } in failed {
+            self.sink.gave_up(attempt, path);
         }
-        for (thread, claim, permit) in calls {
-            self.teller.claimed(thread, &claim);
-            self.crew.send(thread, claim, permit);
+        for (slot, claim, permit) in calls {
+            self.sink.claimed(slot, &claim);
+            self.slots.send(slot, claim, permit);
         }
-        self.crew.flush();
+        self.slots.flush();
         match self.rest(decision, now) {
             Idle::Until(_) if !reports.is_empty() => Ok(Idle::Until(Some(now))),
             idle => Ok(idle),
         }
     }
 
-    /// What to do until the next turn.
+    /// Returns what to wait for until the next turn.
     fn rest(&mut self, decision: Decision, now: Duration) -> Idle {
         let pending = self.store.counts().pending;
         // A budget that is used up by the last file stops nothing.
         if pending > 0 {
             self.halt();
         }
-        self.teller.flow(&self.schedule, pending, now);
-        // The pace and the gate may be closed when the last job has ended, and hold up nobody.
+        self.sink.emit_flow(&self.schedule, pending, now);
+        // After the last job, a closed gate delays no call.
         let nothing_left = matches!(decision, Decision::Nothing) || pending == 0;
-        if self.crew.in_flight() == 0 && (self.phase != Phase::Running || nothing_left) {
+        if self.slots.in_flight() == 0 && (self.phase != Phase::Running || nothing_left) {
             return Idle::End;
         }
         match (self.phase, decision) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::governor::{
-    Ended, Fate, Governor, Kind, Past, Permit, Reason, Refusal, Signal, Suspect, Verdict,
+    Ended, Fate, Governor, Kind, Past, Permit, Reason, Refusal, SharedCause, Signal, Verdict,
 };
 use stride::job::JobId;
 use stride::limits::{Cost, Spent};
@@ -161,7 +161,7 @@ fn a_key_that_expires_is_refused_a_few_times_and_no_more() {
                     Signal::Accepted
                 };
                 let fate = learn(&mut governor, permit, call, signal, now);
-                assert_eq!(fate == Fate::HoldBack(Suspect::Service), expired);
+                assert_eq!(fate == Fate::Quarantine(SharedCause::Service), expired);
             }
             Verdict::Halt(_) => break,
         }

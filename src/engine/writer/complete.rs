@@ -1,48 +1,52 @@
-//! The end of a call: what the governor learns from it, and what becomes of its job.
+//! Completion of a call: informs the governor and decides about the job.
 
 use std::time::Duration;
 
 use super::Writer;
-use crate::engine::crew::Flight;
 use crate::engine::message::{Report, Urgency};
-use crate::engine::schedule::HeldBack;
+use crate::engine::schedule::Quarantined;
 use crate::engine::signal::signal;
+use crate::engine::slot_pool::Flight;
 use crate::event::Ending;
-use crate::governor::{Ended, Fate, Refusal, Signal, Suspect};
+use crate::governor::{Ended, Fate, Refusal, SharedCause, Signal};
 use crate::job::{AttemptId, CauseKey, Class, Failure, FileName, JobState, Outcome, said};
 use crate::limits::Cost;
 use crate::retry::{MAY_KILL, Next};
 
 impl Writer<'_> {
-    /// Takes note of an ended call, in memory, and decides about its job.
-    pub(super) fn land(&mut self, report: &mut Report, now: Duration) -> Landed {
-        let mut landed = Landed::default();
+    /// Frees the slot of an ended call, and decides about its job. Changes memory only.
+    pub(super) fn complete(&mut self, report: &mut Report, now: Duration) -> Consequences {
+        let mut consequences = Consequences::default();
         if let Outcome::Succeeded(answer) = &report.settlement.outcome {
             self.largest = self.largest.max(answer.body.len());
         }
-        let thread = report.thread;
-        if let Some(flight) = self.crew.land(thread) {
-            landed = self.learn(flight, report, now);
+        let slot = report.slot;
+        if let Some(flight) = self.slots.complete(slot) {
+            consequences = self.learn(flight, report, now);
         }
         let job = &report.claim.job;
         if report.panicked {
             self.ending = Ending::Panicked(job.path.clone());
             self.stop(Urgency::Drain);
-        } else if thread < self.settings.threads.most() {
-            self.schedule.ask(thread);
+        } else if slot < self.settings.threads.most() {
+            self.schedule.ask(slot);
         }
         if self.cancel.is_cancelled() && matches!(report.settlement.outcome, Outcome::InDoubt(_)) {
             self.cut_off.push(job.path.clone());
         }
-        landed
+        consequences
     }
 
-    /// Lets the governor learn from an ended call, and does with its job what follows.
-    fn learn(&mut self, flight: Flight, report: &mut Report, now: Duration) -> Landed {
+    /// Informs the governor, and applies its verdict to the job.
+    fn learn(&mut self, flight: Flight, report: &mut Report, now: Duration) -> Consequences {
         let Report {
             claim, settlement, ..
         } = report;
-        let words = settlement.outcome.failure().map(words).unwrap_or_default();
+        let message = settlement
+            .outcome
+            .failure()
+            .map(message)
+            .unwrap_or_default();
         let watches = self.schedule.governor.watches_slips();
         let cause = |failure: &Failure| {
             if watches {
@@ -64,25 +68,25 @@ impl Writer<'_> {
             },
             now,
         );
-        self.schedule.note_words(&words);
+        self.schedule.note_message(&message);
         match signal {
             Signal::Accepted => self.schedule.note_read(claim.job.file.clone()),
             Signal::Refused { .. }
             | Signal::Failed
             | Signal::Unreachable
             | Signal::Refusal(Refusal::Tls | Refusal::Name | Refusal::Proxy) => {
-                self.teller.refusal(&words);
+                self.sink.note_refusal(&message);
             }
             _ => {}
         }
-        let mut landed = Landed {
-            blamed: self.schedule.blame(|suspect| lesson.clears(suspect)),
+        let mut consequences = Consequences {
+            at_fault: self.schedule.release_at_fault(|cause| lesson.clears(cause)),
             excused: Vec::new(),
             put_last: None,
             is_unsent: !signal.is_sent(),
             cost,
         };
-        // Decided by a person or by the answer itself, whatever it says about the service.
+        // The user's settings or the answer decide, whatever this says about the service.
         let is_final = matches!(settlement.next, Next::Done | Next::Hold);
         let (mut held, mut last) = (None, false);
         let charged = settlement.record.charged > claim.record.charged;
@@ -90,19 +94,19 @@ impl Writer<'_> {
         match lesson.fate {
             _ if is_final => {}
             Fate::ByPolicy => {}
-            Fate::HoldBack(suspect) => held = Some(suspect),
-            Fate::Defer(suspect) => {
+            Fate::Quarantine(cause) => held = Some(cause),
+            Fate::Defer(cause) => {
                 if charged {
                     self.schedule.note_charged(settlement.attempt);
                 }
-                held = (settlement.next == Next::Fail).then_some(suspect);
+                held = (settlement.next == Next::Fail).then_some(cause);
             }
             Fate::Again(moment) | Fate::AgainLast(moment, _) => {
                 settlement.next = later(moment);
                 settlement.record.charged = claim.record.charged;
                 if let Fate::AgainLast(_, is_first) = lesson.fate {
                     last = true;
-                    landed.put_last = is_first.then(|| claim.job.path.clone());
+                    consequences.put_last = is_first.then(|| claim.job.path.clone());
                 }
             }
             Fate::Charge(moment, defers) => {
@@ -117,7 +121,7 @@ impl Writer<'_> {
                     Next::Again(wait) => {
                         settlement.next = Next::Again(wait.max(moment.saturating_sub(now)));
                     }
-                    _ if defers => held = Some(Suspect::Outage),
+                    _ if defers => held = Some(SharedCause::Outage),
                     _ => {}
                 }
             }
@@ -127,15 +131,15 @@ impl Writer<'_> {
             }
         }
         let position = claim.job.position;
-        if let Some(suspect) = held {
+        if let Some(cause) = held {
             settlement.next = Next::Again(Duration::ZERO);
-            self.schedule.hold_back(HeldBack {
+            self.schedule.quarantine(Quarantined {
                 attempt: settlement.attempt,
                 path: claim.job.path.clone(),
                 position,
                 failed_before: claim.record.failed_before,
-                suspect,
-                words,
+                cause,
+                message,
             });
         } else if let Next::Again(wait) = settlement.next {
             let crashes = settlement.record.crashes;
@@ -148,35 +152,35 @@ impl Writer<'_> {
             }
         }
         if lesson.outage {
-            landed.excused = self.schedule.excuse(now);
+            consequences.excused = self.schedule.excuse(now);
         }
-        landed
+        consequences
     }
 }
 
 /// The consequences of an ended call for other jobs, and for the usage.
 #[derive(Debug, Default)]
-pub(super) struct Landed {
-    /// Jobs that turn out to be to blame for their failure.
-    pub(super) blamed: Vec<HeldBack>,
-    /// Attempts that were charged in an outage.
+pub(super) struct Consequences {
+    /// Quarantined jobs that are at fault.
+    pub(super) at_fault: Vec<Quarantined>,
+    /// Attempts charged in an outage, to refund.
     pub(super) excused: Vec<AttemptId>,
-    /// The job, where it is called after all others from now on.
+    /// The job, if it is called after all others from now on.
     pub(super) put_last: Option<FileName>,
-    /// Nothing was sent: it takes nothing of rates and budgets.
+    /// Nothing was sent, so rates and budgets get their cost back.
     pub(super) is_unsent: bool,
     pub(super) cost: Cost,
 }
 
-/// A failure in the service's own words.
-fn words(failure: &Failure) -> String {
+/// Returns the message of a failure, with the service's own words.
+fn message(failure: &Failure) -> String {
     match said(&failure.body) {
         said if said.is_empty() || failure.message.contains(&said) => failure.message.clone(),
         said => format!("{}: {said}", failure.message),
     }
 }
 
-/// A number that is the same for rejections of the same cause.
+/// Returns a number that rejections of the same cause share.
 fn cause_of(failure: &Failure, job: &FileName) -> u64 {
     let key = CauseKey {
         state: JobState::Failed,
@@ -189,7 +193,7 @@ fn cause_of(failure: &Failure, job: &FileName) -> u64 {
     u64::from_str_radix(&id, 16).unwrap_or_default()
 }
 
-/// Makes a rejection of a refusal: the service takes other files, and refuses this one again and again.
+/// Turns a throttled outcome into a rejection: the service refuses this file repeatedly while it accepts others.
 fn reject(outcome: &mut Outcome) {
     if let Outcome::Throttled { failure, .. } = outcome {
         let failure = Failure {

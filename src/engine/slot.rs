@@ -1,5 +1,5 @@
-//! A chunk: gets a claim, makes the call, reports what it came to, until there is no claim more. In a thread of its
-//! own, or beside others at a driver.
+//! A slot takes a claim, makes the call and reports the outcome, until the claim channel closes. It runs in its own
+//! thread or at a driver.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,65 +14,65 @@ use crate::job::{Body, Checksum, Class, Failure, Outcome};
 use crate::retry::RetryPolicy;
 use crate::store::{Claim, Settlement};
 
-/// Calls are shallow; thousands of threads should not reserve megabytes each.
+/// Small, because calls are shallow and there may be thousands of threads.
 pub(super) const STACK: usize = 1 << 20;
 
-/// The checksum of an answer up to this size is made where it arrived, in bytes.
-const SUMMED_AT_ONCE: u64 = 64 << 10;
+/// Answers up to this size, in bytes, are hashed on the driver thread.
+const HASHED_INLINE: u64 = 64 << 10;
 
-/// What a chunk is made of. It shares nothing with the others.
-pub(super) struct Chunk<C> {
+/// Runs calls one at a time. Slots share nothing.
+pub(super) struct Slot<C> {
     pub(super) index: usize,
     pub(super) caller: C,
     pub(super) policy: RetryPolicy,
     pub(super) cancel: Cancel,
 }
 
-/// A chunk with a thread to itself.
-pub(super) type BlockingChunk = Chunk<Box<dyn Caller>>;
-/// A chunk that shares a thread.
-pub(super) type AsyncChunk = Chunk<Box<dyn AsyncCaller>>;
+/// A slot with its own thread.
+pub(super) type BlockingSlot = Slot<Box<dyn Caller>>;
+/// A slot on a driver thread.
+pub(super) type AsyncSlot = Slot<Box<dyn AsyncCaller>>;
 
-impl BlockingChunk {
-    /// Works until the writer drops its end.
+impl BlockingSlot {
+    /// Runs until the writer drops the claim channel.
     pub(super) fn run(mut self, claims: &Receiver<Claim>, writer: &Sender<Message>) {
         while let Ok(claim) = claims.recv() {
             let began = Instant::now();
             let call = || (self.caller).call(&claim.job, &claim.attempt, &self.cancel);
-            // After a panic the caller is not used again: this thread ends.
+            // Never reuse a caller that panicked: this thread ends.
             let called = catch_unwind(AssertUnwindSafe(call));
             let took = began.elapsed();
             let panicked = called.is_err();
-            let (outcome, checksum) = summed(called.unwrap_or_else(|_| crashed()));
+            let (outcome, checksum) = hashed(called.unwrap_or_else(|_| panicked_outcome()));
             let report = self.report(claim, outcome, checksum, took, panicked);
-            let told = writer.send(Message::Reports(vec![report]));
-            if told.is_err() || panicked {
+            let sent = writer.send(Message::Reports(vec![report]));
+            if sent.is_err() || panicked {
                 return;
             }
         }
     }
 }
 
-impl AsyncChunk {
+impl AsyncSlot {
     /// Makes one call.
     pub(super) async fn call(&mut self, claim: Claim) -> Report {
         let began = Instant::now();
         let call = (self.caller).call(&claim.job, &claim.attempt, &self.cancel);
-        let called = caught(call).await;
+        let called = catch_panic(call).await;
         let took = began.elapsed();
         let panicked = called.is_err();
-        let outcome = called.unwrap_or_else(|_| crashed());
-        let (outcome, checksum) = if is_summed_at_once(&outcome) {
-            summed(outcome)
+        let outcome = called.unwrap_or_else(|_| panicked_outcome());
+        let (outcome, checksum) = if is_hashed_inline(&outcome) {
+            hashed(outcome)
         } else {
-            let summed = tokio::task::spawn_blocking(move || summed(outcome)).await;
-            summed.unwrap_or_else(|_| (crashed(), None))
+            let hashed = tokio::task::spawn_blocking(move || hashed(outcome)).await;
+            hashed.unwrap_or_else(|_| (panicked_outcome(), None))
         };
         self.report(claim, outcome, checksum, took, panicked)
     }
 }
 
-impl<C> Chunk<C> {
+impl<C> Slot<C> {
     fn report(
         &self,
         claim: Claim,
@@ -98,7 +98,7 @@ impl<C> Chunk<C> {
             record,
         };
         Report {
-            thread: self.index,
+            slot: self.index,
             claim,
             settlement,
             panicked,
@@ -106,10 +106,10 @@ impl<C> Chunk<C> {
     }
 }
 
-/// What a call came to, or that it panicked.
-async fn caught(mut call: Calling<'_>) -> thread::Result<Outcome> {
+/// Polls a call and catches its panic.
+async fn catch_panic(mut call: Calling<'_>) -> thread::Result<Outcome> {
     poll_fn(|context| {
-        // After a panic neither the call nor its caller is used again.
+        // Neither the call nor its caller is reused after a panic.
         match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(outcome)) => Poll::Ready(Ok(outcome)),
@@ -119,7 +119,7 @@ async fn caught(mut call: Calling<'_>) -> thread::Result<Outcome> {
     .await
 }
 
-fn crashed() -> Outcome {
+fn panicked_outcome() -> Outcome {
     Outcome::InDoubt(Failure::new(
         Class::Local,
         "panicked",
@@ -127,19 +127,19 @@ fn crashed() -> Outcome {
     ))
 }
 
-fn is_summed_at_once(outcome: &Outcome) -> bool {
+fn is_hashed_inline(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Succeeded(answer) => is_at_hand(&answer.body),
+        Outcome::Succeeded(answer) => is_small(&answer.body),
         _ => true,
     }
 }
 
-fn is_at_hand(body: &Body) -> bool {
-    body.in_memory().is_some() && body.len() <= SUMMED_AT_ONCE
+fn is_small(body: &Body) -> bool {
+    body.in_memory().is_some() && body.len() <= HASHED_INLINE
 }
 
-/// An outcome with the checksum of its answer. An answer that cannot be read again is lost.
-fn summed(outcome: Outcome) -> (Outcome, Option<Checksum>) {
+/// Hashes the answer. An answer that cannot be read back is in doubt.
+fn hashed(outcome: Outcome) -> (Outcome, Option<Checksum>) {
     let checksum = match &outcome {
         Outcome::Succeeded(answer) => answer.body.checksum(),
         _ => return (outcome, None),

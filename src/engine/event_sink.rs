@@ -1,4 +1,4 @@
-//! Telling what happened: every event, after its commit, and what limits the run.
+//! Event delivery: emits each event after its commit, and reports what limits the run.
 
 use std::cell::{Cell, RefCell};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -11,55 +11,55 @@ use crate::job::{AttemptId, FileName, JobState, Outcome};
 use crate::settings::Settings;
 use crate::store::{Claim, Settlement};
 
-/// How often it is told what limits the run.
+/// Interval between [`Event::Flow`] events.
 const FLOW_EVERY: Duration = Duration::from_millis(500);
 
-/// So many events may wait for a slow listener. Beyond that they are dropped.
-const MOST_UNTOLD: usize = 65_536;
+/// Events buffered for a slow listener; beyond this they are dropped.
+const MOST_BUFFERED: usize = 65_536;
 
-pub(super) struct Teller {
+pub(super) struct EventSink {
     events: SyncSender<Vec<Event>>,
-    /// What happened since the last time, so that the listener is woken once for a group.
-    untold: RefCell<Vec<Event>>,
-    /// How many events were dropped since the listener took the last one.
+    /// Events since the last flush, so that a group wakes the listener once.
+    buffered: RefCell<Vec<Event>>,
+    /// Events dropped since the listener last took some.
     missed: Cell<u64>,
-    /// Where the run stands.
+    /// Latest counts of the run.
     counts: Cell<Counts>,
-    /// What was last told of the gate.
-    gate_told: Cell<Option<(Why, Duration)>>,
-    flow_told: Duration,
-    /// What the last call that was held off came to.
+    /// Latest state emitted in [`Event::Gate`].
+    last_gate: Cell<Option<(Why, Duration)>>,
+    last_flow: Duration,
+    /// Message of the latest call that was throttled or failed to connect.
     last_refusal: String,
 }
 
-impl Teller {
+impl EventSink {
     pub(super) fn new(events: SyncSender<Vec<Event>>) -> Self {
         Self {
             events,
-            untold: RefCell::default(),
+            buffered: RefCell::default(),
             missed: Cell::default(),
             counts: Cell::default(),
-            gate_told: Cell::default(),
-            flow_told: Duration::ZERO,
+            last_gate: Cell::default(),
+            last_flow: Duration::ZERO,
             last_refusal: "the service has asked for it".to_owned(),
         }
     }
 
-    /// Takes note of an event, to be told with the next [`Self::flush`].
-    fn tell(&self, event: Event) {
-        self.untold.borrow_mut().push(event);
+    /// Buffers an event for the next [`Self::flush`].
+    fn emit(&self, event: Event) {
+        self.buffered.borrow_mut().push(event);
     }
 
-    /// Tells what happened. A run whose listener is gone or slow goes on all the same: what counts is in the store.
+    /// Sends the buffered events. The run never waits for its listener, because the store has everything that counts.
     pub(super) fn flush(&self) {
-        let mut untold = self.untold.borrow_mut();
-        if untold.is_empty() {
+        let mut buffered = self.buffered.borrow_mut();
+        if buffered.is_empty() {
             return;
         }
-        if let Some(missed) = self.told_of_missed() {
-            untold.insert(0, missed);
+        if let Some(missed) = self.missed_event() {
+            buffered.insert(0, missed);
         }
-        let Err(TrySendError::Full(mut kept)) = self.events.try_send(std::mem::take(&mut untold))
+        let Err(TrySendError::Full(mut kept)) = self.events.try_send(std::mem::take(&mut buffered))
         else {
             self.missed.set(0);
             return;
@@ -67,54 +67,53 @@ impl Teller {
         if self.missed.get() > 0 {
             kept.remove(0);
         }
-        if kept.len() > MOST_UNTOLD {
+        if kept.len() > MOST_BUFFERED {
             self.missed.set(self.missed.get() + kept.len() as u64);
-            self.gate_told.set(None);
+            self.last_gate.set(None);
             kept.clear();
         }
-        *untold = kept;
+        *buffered = kept;
     }
 
-    fn told_of_missed(&self) -> Option<Event> {
+    fn missed_event(&self) -> Option<Event> {
         let (events, counts) = (self.missed.get(), self.counts.get());
         (events > 0).then_some(Event::Missed { events, counts })
     }
 
-    /// Takes note of where the run stands.
-    pub(super) fn stands(&self, counts: Counts) {
+    pub(super) fn set_counts(&self, counts: Counts) {
         self.counts.set(counts);
     }
 
     pub(super) fn stopping(&self, in_flight: usize, halt: Option<&Halt>) {
-        self.tell(Event::Stopping {
+        self.emit(Event::Stopping {
             in_flight,
             halt: halt.cloned(),
         });
     }
 
     pub(super) fn storage(&self, storage: Storage) {
-        self.tell(Event::Storage(storage));
-        // What comes now may take long.
+        self.emit(Event::Storage(storage));
+        // The next step may take long.
         self.flush();
     }
 
     pub(super) fn stopped(&self, ending: &Ending, counts: Counts) {
-        self.tell(Event::Stopped {
+        self.emit(Event::Stopped {
             ending: ending.clone(),
             counts,
         });
     }
 
     pub(super) fn changed(&self, settings: &Settings) {
-        self.tell(Event::Changed(Box::new(settings.clone())));
+        self.emit(Event::Changed(Box::new(settings.clone())));
     }
 
     pub(super) fn put_last(&self, path: FileName) {
-        self.tell(Event::PutLast(path));
+        self.emit(Event::PutLast(path));
     }
 
     pub(super) fn gave_up(&self, attempt: AttemptId, path: FileName) {
-        self.tell(Event::GaveUp {
+        self.emit(Event::GaveUp {
             path,
             attempt,
             state: JobState::Failed,
@@ -122,7 +121,7 @@ impl Teller {
     }
 
     pub(super) fn claimed(&self, thread: usize, claim: &Claim) {
-        self.tell(Event::Claimed {
+        self.emit(Event::Claimed {
             path: claim.job.path.clone(),
             position: claim.job.position,
             attempt: claim.attempt.id,
@@ -137,7 +136,7 @@ impl Teller {
             Outcome::Succeeded(answer) => answer.status,
             outcome => outcome.failure().and_then(|failure| failure.status),
         };
-        self.tell(Event::Settled(Box::new(Settled {
+        self.emit(Event::Settled(Box::new(Settled {
             path: claim.job.path,
             attempt: claim.attempt.id,
             key: claim.attempt.key,
@@ -151,42 +150,42 @@ impl Teller {
         })));
     }
 
-    /// Takes note of the words of a call that failed.
-    pub(super) fn refusal(&mut self, words: &str) {
+    /// Remembers the message of a failed call for [`Event::Gate`].
+    pub(super) fn note_refusal(&mut self, words: &str) {
         words.clone_into(&mut self.last_refusal);
     }
 
-    /// Tells of the gate when it has changed, and now and then of what limits the run.
-    pub(super) fn flow(&mut self, schedule: &Schedule, pending: u64, now: Duration) {
-        // A run that stops waits for nothing.
+    /// Emits [`Event::Gate`] on a change, and [`Event::Flow`] at intervals.
+    pub(super) fn emit_flow(&mut self, schedule: &Schedule, pending: u64, now: Duration) {
+        // A run that stops waits for no gate.
         let stops = schedule.governor.halt().is_some();
         let closed = schedule.governor.closed(now).filter(|_| !stops);
-        if closed != self.gate_told.replace(closed) {
-            self.tell(Event::Gate(closed.map(|(why, until)| Shut {
+        if closed != self.last_gate.replace(closed) {
+            self.emit(Event::Gate(closed.map(|(why, until)| Shut {
                 why,
                 wait: until.saturating_sub(now),
                 message: self.last_refusal.clone(),
             })));
         }
-        if pending > 0 && now >= self.flow_told + FLOW_EVERY {
-            self.flow_told = now;
-            self.tell(Event::Flow(flow(schedule, pending, now)));
+        if pending > 0 && now >= self.last_flow + FLOW_EVERY {
+            self.last_flow = now;
+            self.emit(Event::Flow(flow(schedule, pending, now)));
         }
     }
 }
 
-impl Drop for Teller {
-    /// Tells the last of it. All is recorded by now, so that the listener may take its time.
+impl Drop for EventSink {
+    /// Sends the rest. Everything is recorded, so the listener may take its time.
     fn drop(&mut self) {
-        let mut untold: Vec<Event> = self.told_of_missed().into_iter().collect();
-        untold.append(&mut self.untold.borrow_mut());
-        if !untold.is_empty() {
-            let _ = self.events.send(untold);
+        let mut buffered: Vec<Event> = self.missed_event().into_iter().collect();
+        buffered.append(&mut self.buffered.borrow_mut());
+        if !buffered.is_empty() {
+            let _ = self.events.send(buffered);
         }
     }
 }
 
-/// The reason why the run goes no faster at `now`.
+/// Returns what limits the run at `now`.
 pub(super) fn flow(schedule: &Schedule, pending: u64, now: Duration) -> Flow {
     let governor = &schedule.governor;
     let (next_due, last_due) = schedule.due();
@@ -219,36 +218,36 @@ mod tests {
     #[test]
     fn a_listener_that_takes_nothing_is_told_later_how_much_it_missed() {
         let (sender, listener) = sync_channel(1);
-        let teller = Teller::new(sender);
+        let sink = EventSink::new(sender);
         let attempt = AttemptId {
             job: JobId(1),
             number: 1,
         };
-        let tell = |times: usize| {
-            (0..times).for_each(|_| teller.gave_up(attempt, FileName::from("a")));
-            teller.flush();
+        let emit = |times: usize| {
+            (0..times).for_each(|_| sink.gave_up(attempt, FileName::from("a")));
+            sink.flush();
         };
-        tell(1);
+        emit(1);
         for _ in 0..3 {
-            tell(MOST_UNTOLD / 2);
+            emit(MOST_BUFFERED / 2);
         }
         let counts = Counts {
             done: 7,
             ..Counts::default()
         };
-        teller.stands(counts);
+        sink.set_counts(counts);
         assert_eq!(listener.recv().unwrap().len(), 1);
-        tell(1);
-        let told = listener.recv().unwrap();
-        assert_eq!(told.len(), 2);
-        match told[0] {
+        emit(1);
+        let events = listener.recv().unwrap();
+        assert_eq!(events.len(), 2);
+        match events[0] {
             Event::Missed { events, counts } => {
-                assert_eq!((events, counts.done), (3 * MOST_UNTOLD as u64 / 2, 7));
+                assert_eq!((events, counts.done), (3 * MOST_BUFFERED as u64 / 2, 7));
             }
             ref other => panic!("{other:?}"),
         }
-        // Told once.
-        tell(1);
+        // Reported once.
+        emit(1);
         assert_eq!(listener.recv().unwrap().len(), 1);
     }
 }

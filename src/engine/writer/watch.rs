@@ -1,27 +1,26 @@
-//! What the writer looks at now and then: what others do to the settings, to the disk, and to the log beside the database.
+//! Periodic checks of the settings, the disk and the WAL, which others change.
 
 use std::time::Duration;
 
-use super::{LOOK, Phase, Writer};
+use super::{CHECK_EVERY, Phase, Writer};
 use crate::engine::clock;
-use crate::engine::teller::flow;
+use crate::engine::event_sink::flow;
 use crate::event::Storage;
 use crate::governor::Why;
 use crate::settings::Threads;
 use crate::store::StoreError;
 
-/// How large the log beside the database may become before it is worth a word, in bytes: a reader that never leaves
-/// keeps it from being folded in.
+/// Size of the WAL, in bytes, above which to report it: a reader that never leaves keeps SQLite from checkpointing.
 const LARGE_LOG: u64 = 256 << 20;
 
-/// A reason that changes while nothing is recorded is written down this often at most.
+/// Shortest interval between stores of a changed limiting reason.
 const NOTE: Duration = Duration::from_secs(1);
 
-/// Where the time of work is bounded it is written down this often at least, so that the bound holds even if the process
-/// is killed.
+/// Longest interval between stores of the usage if the run's duration is bounded, so that the bound holds after a
+/// kill.
 const USAGE: Duration = Duration::from_secs(10);
 
-/// Returns true where a reason is another than the one that was written down.
+/// Returns true if a reason differs from the stored one.
 fn has_changed(noted: Why, why: Why) -> bool {
     match (noted, why) {
         // The time between probes grows all the time.
@@ -31,8 +30,8 @@ fn has_changed(noted: Why, why: Why) -> bool {
 }
 
 impl Writer<'_> {
-    /// Writes down why no call is made, where that has changed: other processes read it, and it may stay so for hours.
-    pub(super) fn note(&mut self, now: Duration) -> Result<(), StoreError> {
+    /// Stores why no call is made, if that has changed, for other processes to read.
+    pub(super) fn note_reason(&mut self, now: Duration) -> Result<(), StoreError> {
         let pending = self.store.counts().pending;
         if self.phase != Phase::Running || pending == 0 {
             return Ok(());
@@ -45,45 +44,44 @@ impl Writer<'_> {
         if due { self.remember(now) } else { Ok(()) }
     }
 
-    /// Writes down the pace and the usage where nothing else is recorded.
+    /// Stores the limiter's state and the usage on their own.
     pub(super) fn remember(&mut self, now: Duration) -> Result<(), StoreError> {
         let flow = flow(&self.schedule, self.store.counts().pending, now);
-        let teller = &self.teller;
+        let sink = &self.sink;
         let group =
-            (self.store).group_patiently(&mut |waited| teller.storage(Storage::Busy(waited)))?;
+            (self.store).group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))?;
         group.remember(&self.schedule.governor.memory(now), &flow)?;
         group.commit()?;
         self.noted = Some((flow.why, now));
         Ok(())
     }
 
-    /// Looks, if it is time to.
-    pub(super) fn look_around(&mut self) -> Result<(), StoreError> {
+    /// Checks the disk, the WAL and the settings, if it is time to.
+    pub(super) fn check_surroundings(&mut self) -> Result<(), StoreError> {
         let now = clock::now();
-        if self.phase != Phase::Running || now < self.looked + LOOK {
+        if self.phase != Phase::Running || now < self.checked + CHECK_EVERY {
             return Ok(());
         }
-        self.looked = now;
-        self.look_for_room(now)?;
+        self.checked = now;
+        self.check_room(now)?;
         let log = self.store.log_size();
-        // A few groups of large answers make a large log too, which is folded in soon.
+        // A few groups of large answers also make a large WAL, which is checkpointed soon.
         if log >= LARGE_LOG.max(self.large_log).max(self.in_flight()) {
             self.large_log = 2 * log;
-            self.teller.storage(Storage::LogGrows(log));
+            self.sink.storage(Storage::LogGrows(log));
         }
-        self.look_at_settings()
+        self.reload_settings()
     }
 
-    /// Four of the largest answers so far from each thread, in bytes.
+    /// Estimates the bytes of answers on their way: four of the largest so far for each slot.
     fn in_flight(&self) -> u64 {
-        self.largest.saturating_mul(4 * self.crew.working() as u64)
+        self.largest.saturating_mul(4 * self.slots.working() as u64)
     }
 
-    /// Makes no call while there may be no room for what it comes to. What there has to be grows with the answers:
-    /// enough for four of the largest from each thread, once in the log and once in the database, and twice over for
-    /// what others write.
-    fn look_for_room(&mut self, now: Duration) -> Result<(), StoreError> {
-        // A file system that says nothing of itself is taken at its word when it refuses.
+    /// Pauses calls while the disk may have no room for their answers. The room needed grows with the answers: four
+    /// of the largest from each slot, once in the WAL and once in the database, and twice that for other programs.
+    fn check_room(&mut self, now: Duration) -> Result<(), StoreError> {
+        // A file system that reports no free space will report when it is full.
         let Some(free) = self.store.free_space() else {
             return Ok(());
         };
@@ -98,15 +96,15 @@ impl Writer<'_> {
             (true, None) => {}
             (true, Some(_)) => {
                 self.no_room = None;
-                self.teller.storage(Storage::Room);
+                self.sink.storage(Storage::Room);
             }
             (false, None) => {
                 self.no_room = Some(now);
-                self.teller.storage(Storage::NoRoom { free, kept });
+                self.sink.storage(Storage::NoRoom { free, kept });
             }
             (false, Some(since)) => {
                 let lasted = now.saturating_sub(since);
-                if lasted >= self.settings.max_outage && self.crew.in_flight() == 0 {
+                if lasted >= self.settings.max_outage && self.slots.in_flight() == 0 {
                     return Err(self.store.without_room(free, kept));
                 }
             }
@@ -114,9 +112,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Takes over settings that somebody has changed meanwhile.
-    fn look_at_settings(&mut self) -> Result<(), StoreError> {
-        let now = self.looked;
+    /// Applies settings that another process has changed.
+    fn reload_settings(&mut self) -> Result<(), StoreError> {
+        let now = self.checked;
         let Some(settings) = self.store.changed_settings(&self.settings)? else {
             return Ok(());
         };
@@ -124,12 +122,12 @@ impl Writer<'_> {
         let jobs = self.store.counts().total;
         self.schedule
             .change(&settings, settings.rules(), &spent, now, jobs);
-        let (more, fewer) = self.crew.keep(settings.threads.most());
-        self.schedule.recount(more, fewer);
+        let (more, fewer) = self.slots.resize(settings.threads.most());
+        self.schedule.resized(more, fewer);
         if let Threads::Fixed(threads) = settings.threads {
-            while self.crew.working() < threads && self.hire() {}
+            while self.slots.working() < threads && self.spawn_slot() {}
         }
-        self.teller.changed(&settings);
+        self.sink.changed(&settings);
         self.settings = settings;
         Ok(())
     }

@@ -1,11 +1,10 @@
-//! Which job is for which thread. Pure: time is an argument, and jobs come in pages that the store offers in
-//! list order.
+//! Strided queue: decides which slot gets which job. Pure: time is an argument, and the store offers jobs in pages,
+//! in list order.
 //!
-//! With N threads, chunk *i* is the positions ≡ *i* (mod N), and thread *i* takes them in order. A thread whose
-//! chunk has nothing takes from the chunk with most left. Memory does not grow with the list: each chunk keeps
-//! a short hand of jobs and a cursor, from which the next page is read when the hand is empty. A chunk that
-//! falls behind has its hand full and its cursor stays; what lies between its cursor and the others' is then
-//! mostly its own, so that reading it again later costs little.
+//! Of N slots, slot *i* takes the positions ≡ *i* (mod N) in order: its partition. A slot whose partition is empty
+//! takes from the fullest one. Memory does not grow with the list: a partition keeps a short buffer and a cursor,
+//! from which the next page is read. When a partition falls behind, its buffer fills and its cursor stays. Later it
+//! reads again from there, which costs little, because by then mostly its own jobs are left.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,48 +14,48 @@ use crate::job::{JobId, Position};
 use crate::retry::MAY_KILL;
 use crate::store::Offer;
 
-/// What a thread that asks for a job gets.
+/// The answer to a slot that asks for a job.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Deal {
+pub(super) enum NextJob {
     /// This job.
     Job(JobId),
-    /// Nothing is known yet: read a page from this position on, hand it to [`Dealer::offer`] and ask again.
-    Look(Position),
-    /// This job, if no call is in flight: it may kill its process. Otherwise ask again.
+    /// Read a page from this position on, pass it to [`StridedQueue::add_page`] and ask again.
+    NeedPage(Position),
+    /// This job may kill its process: take it if no call is in flight, otherwise ask again.
     Alone(JobId),
-    /// Every job that is left waits; the first one until this moment.
+    /// All jobs left wait, the first one until this moment.
     Wait(Duration),
     /// No job is left.
-    Nothing,
+    Empty,
 }
 
 #[derive(Debug)]
-pub(super) struct Dealer {
-    chunks: Vec<Chunk>,
-    /// The end of the list, to tell how much of a chunk is left.
+pub(super) struct StridedQueue {
+    partitions: Vec<Partition>,
+    /// Length of the list, to estimate what is left of a partition.
     end: u64,
-    /// The latest moment until which any job has had to wait.
+    /// Latest moment until which any job had to wait.
     last_due: Duration,
-    /// Jobs that are called after all others, by the moment from which they may be.
+    /// Jobs to call after all others, by due time.
     last: BinaryHeap<Reverse<(Duration, JobId)>>,
-    /// Jobs that may kill their process, which are called after all others, each alone. Those come first that were there at
-    /// the fewest deaths, so that an innocent one has its turn before it is held.
+    /// Jobs that may kill their process: each is called alone, after all others. Those with the fewest crashes come
+    /// first, so that an innocent job gets its turn before it is held.
     alone: BinaryHeap<Reverse<(u32, Duration, JobId)>>,
 }
 
 #[derive(Debug, Default)]
-struct Chunk {
-    /// Jobs to be called, in list order.
-    hand: VecDeque<JobId>,
-    /// Jobs that came back or have to wait, by the moment from which they may be called.
+struct Partition {
+    /// Jobs to call, in list order.
+    buffer: VecDeque<JobId>,
+    /// Jobs to call again or later, by due time.
     waiting: BinaryHeap<Reverse<(Duration, Position, JobId)>>,
-    /// Everything pending before this position has been dealt.
+    /// Pending jobs before this position have been taken in.
     cursor: u64,
-    /// Nothing lies beyond the cursor.
+    /// No job lies beyond the cursor.
     exhausted: bool,
 }
 
-impl Chunk {
+impl Partition {
     fn take(&mut self, now: Duration) -> Option<JobId> {
         if self
             .waiting
@@ -65,28 +64,27 @@ impl Chunk {
         {
             return self.waiting.pop().map(|Reverse((.., job))| job);
         }
-        self.hand.pop_front()
+        self.buffer.pop_front()
     }
 
-    /// How many jobs are left, as far as the cursor tells: what lies beyond it may be done already.
-    fn left(&self, end: u64, threads: usize) -> u64 {
+    /// Estimates the jobs left. Those beyond the cursor may be done already.
+    fn remaining(&self, end: u64, threads: usize) -> u64 {
         let beyond = if self.exhausted {
             0
         } else {
             end.saturating_sub(self.cursor) / threads as u64 + 1
         };
-        self.hand.len() as u64 + self.waiting.len() as u64 + beyond
+        self.buffer.len() as u64 + self.waiting.len() as u64 + beyond
     }
 
-    /// Whether there is room for what lies beyond the cursor. A chunk with very many jobs waiting reads on when
-    /// some of them are due.
-    fn can_look(&self, most: usize) -> bool {
+    /// Returns true if the next page fits. A partition with very many waiting jobs reads on once some are due.
+    fn can_load(&self, most: usize) -> bool {
         !self.exhausted && self.waiting.len() < most
     }
 
     fn has_more(&self, now: Duration, most: usize) -> bool {
-        self.can_look(most)
-            || !self.hand.is_empty()
+        self.can_load(most)
+            || !self.buffer.is_empty()
             || self
                 .waiting
                 .peek()
@@ -94,11 +92,11 @@ impl Chunk {
     }
 }
 
-impl Dealer {
-    /// A dealer for so many threads, on a list of so many jobs.
+impl StridedQueue {
+    /// Creates a queue for `threads` slots on a list of `end` jobs.
     pub(super) fn new(threads: usize, end: u64) -> Self {
         Self {
-            chunks: std::iter::repeat_with(Chunk::default)
+            partitions: std::iter::repeat_with(Partition::default)
                 .take(threads)
                 .collect(),
             end,
@@ -108,14 +106,17 @@ impl Dealer {
         }
     }
 
-    /// The moment from which the last of the jobs that wait may be called. Where it has passed, none waits.
+    /// Returns when the last waiting job is due. Once this has passed, no job waits.
     pub(super) fn last_due(&self) -> Duration {
         self.last_due
     }
 
-    /// The moment from which the first of the jobs that wait may be called.
+    /// Returns when the first waiting job is due.
     pub(super) fn next_due(&self) -> Option<Duration> {
-        let waiting = self.chunks.iter().filter_map(|chunk| chunk.waiting.peek());
+        let waiting = self
+            .partitions
+            .iter()
+            .filter_map(|partition| partition.waiting.peek());
         let waiting = waiting.map(|Reverse((due, ..))| *due);
         waiting
             .chain(self.last.peek().map(|Reverse((due, _))| *due))
@@ -123,117 +124,116 @@ impl Dealer {
             .or_else(|| self.alone.peek().map(|Reverse((_, due, _))| *due))
     }
 
-    /// For how many threads it deals.
+    /// Returns the number of partitions.
     pub(super) fn threads(&self) -> usize {
-        self.chunks.len()
+        self.partitions.len()
     }
 
-    /// How many jobs a page should have.
-    pub(super) fn page(&self) -> usize {
-        (4 * self.chunks.len()).max(1024)
+    /// Returns the number of jobs to read in a page.
+    pub(super) fn page_size(&self) -> usize {
+        (4 * self.partitions.len()).max(1024)
     }
 
-    /// How many jobs a chunk's hand may have.
-    fn most_in_hand(&self) -> usize {
-        (65_536 / self.chunks.len()).max(64)
+    /// Returns the most jobs in a partition's buffer.
+    fn buffer_limit(&self) -> usize {
+        (65_536 / self.partitions.len()).max(64)
     }
 
-    /// The next job for a thread. A job that is dealt and not claimed is lost to this dealer.
-    pub(super) fn deal(&mut self, thread: usize, now: Duration) -> Deal {
-        let most = self.most_in_hand();
-        let own = &mut self.chunks[thread];
+    /// Returns the next job for a slot and removes it from the queue.
+    pub(super) fn next(&mut self, thread: usize, now: Duration) -> NextJob {
+        let most = self.buffer_limit();
+        let own = &mut self.partitions[thread];
         if let Some(job) = own.take(now) {
-            return Deal::Job(job);
+            return NextJob::Job(job);
         }
-        if own.can_look(most) {
-            return Deal::Look(Position(own.cursor));
+        if own.can_load(most) {
+            return NextJob::NeedPage(Position(own.cursor));
         }
-        let (end, threads) = (self.end, self.chunks.len());
+        let (end, threads) = (self.end, self.partitions.len());
         let fullest = self
-            .chunks
+            .partitions
             .iter_mut()
-            .filter(|chunk| chunk.has_more(now, most))
-            .max_by_key(|chunk| chunk.left(end, threads));
-        if let Some(chunk) = fullest {
-            return chunk
+            .filter(|partition| partition.has_more(now, most))
+            .max_by_key(|partition| partition.remaining(end, threads));
+        if let Some(partition) = fullest {
+            return partition
                 .take(now)
-                .map_or(Deal::Look(Position(chunk.cursor)), Deal::Job);
+                .map_or(NextJob::NeedPage(Position(partition.cursor)), NextJob::Job);
         }
         if let Some(Reverse((due, job))) = self.last.peek().copied()
             && due <= now
         {
             self.last.pop();
-            return Deal::Job(job);
+            return NextJob::Job(job);
         }
         match (self.next_due(), self.alone.peek()) {
-            // No other job is due, or it would have been dealt.
-            (Some(due), Some(Reverse((.., job)))) if due <= now => Deal::Alone(*job),
-            (due, _) => due.map_or(Deal::Nothing, Deal::Wait),
+            // Any other due job would have been returned before.
+            (Some(due), Some(Reverse((.., job)))) if due <= now => NextJob::Alone(*job),
+            (due, _) => due.map_or(NextJob::Empty, NextJob::Wait),
         }
     }
 
-    /// Deals the job of [`Deal::Alone`].
+    /// Removes the job of [`NextJob::Alone`].
     pub(super) fn take_alone(&mut self) {
         self.alone.pop();
     }
 
-    /// Takes in a page: the pending jobs from `from` on, in list order. `full` says that there may be more
-    /// behind the last of them.
-    pub(super) fn offer(&mut self, from: Position, page: &[Offer], full: bool, now: Duration) {
-        let (threads, most) = (self.chunks.len(), self.most_in_hand());
-        // A chunk whose cursor lies before the page cannot use it: what is between would be skipped.
+    /// Adds a page: the pending jobs from `from` on, in list order. `full` means that more may follow.
+    pub(super) fn add_page(&mut self, from: Position, page: &[Offer], full: bool, now: Duration) {
+        let (threads, most) = (self.partitions.len(), self.buffer_limit());
+        // A partition whose cursor lies before the page would skip the jobs in between.
         let mut uses: Vec<bool> = self
-            .chunks
+            .partitions
             .iter()
-            .map(|chunk| chunk.cursor >= from.0 && !chunk.exhausted)
+            .map(|partition| partition.cursor >= from.0 && !partition.exhausted)
             .collect();
         for offer in page {
             let index = offer.position.chunk(threads);
             let due = now + offer.wait;
-            let chunk = &mut self.chunks[index];
-            if !uses[index] || offer.position.0 < chunk.cursor {
+            let partition = &mut self.partitions[index];
+            if !uses[index] || offer.position.0 < partition.cursor {
                 continue;
             }
-            if chunk.hand.len() >= most || chunk.waiting.len() >= most {
-                chunk.cursor = offer.position.0;
+            if partition.buffer.len() >= most || partition.waiting.len() >= most {
+                partition.cursor = offer.position.0;
                 uses[index] = false;
             } else if offer.crashes >= MAY_KILL {
                 self.last_due = self.last_due.max(due);
                 self.alone.push(Reverse((offer.crashes, due, offer.job)));
             } else if offer.wait.is_zero() {
-                chunk.hand.push_back(offer.job);
+                partition.buffer.push_back(offer.job);
             } else {
                 self.last_due = self.last_due.max(due);
                 let waiting = Reverse((due, offer.position, offer.job));
-                chunk.waiting.push(waiting);
+                partition.waiting.push(waiting);
             }
         }
         let behind = page.last().map_or(from.0, |last| last.position.0 + 1);
-        for (chunk, used) in self.chunks.iter_mut().zip(uses) {
+        for (partition, used) in self.partitions.iter_mut().zip(uses) {
             if used {
-                chunk.cursor = chunk.cursor.max(behind);
-                chunk.exhausted = !full;
+                partition.cursor = partition.cursor.max(behind);
+                partition.exhausted = !full;
             }
         }
     }
 
-    /// Takes a job back that is to be called after all others, from `due` on.
+    /// Adds a job to call after all others, from `due` on.
     pub(super) fn put_last(&mut self, job: JobId, due: Duration) {
         self.last_due = self.last_due.max(due);
         self.last.push(Reverse((due, job)));
     }
 
-    /// Takes a job back that may kill its process, to be called from `due` on.
+    /// Adds a job that may kill its process, to call from `due` on.
     pub(super) fn put_alone(&mut self, job: JobId, crashes: u32, due: Duration) {
         self.last_due = self.last_due.max(due);
         self.alone.push(Reverse((crashes, due, job)));
     }
 
-    /// Takes a job back that is to be called again, from `due` on.
+    /// Adds a job to call again from `due` on.
     pub(super) fn put_back(&mut self, job: JobId, position: Position, due: Duration) {
-        let index = position.chunk(self.chunks.len());
+        let index = position.chunk(self.partitions.len());
         self.last_due = self.last_due.max(due);
-        self.chunks[index]
+        self.partitions[index]
             .waiting
             .push(Reverse((due, position, job)));
     }
@@ -252,7 +252,7 @@ mod tests {
     /// A store of pending positions; a job's id is its position plus 1000.
     struct Model {
         pending: BTreeSet<u64>,
-        dealer: Dealer,
+        queue: StridedQueue,
         looks: usize,
     }
 
@@ -261,7 +261,7 @@ mod tests {
             let pending: BTreeSet<u64> = pending.into_iter().collect();
             let end = pending.last().map_or(0, |last| last + 1);
             Self {
-                dealer: Dealer::new(threads, end),
+                queue: StridedQueue::new(threads, end),
                 pending,
                 looks: 0,
             }
@@ -269,13 +269,13 @@ mod tests {
 
         fn next(&mut self, thread: usize, page: usize) -> Option<u64> {
             loop {
-                match self.dealer.deal(thread, NOW) {
-                    Deal::Job(job) => {
+                match self.queue.next(thread, NOW) {
+                    NextJob::Job(job) => {
                         let position = job.0 as u64 - 1000;
                         assert!(self.pending.remove(&position), "{position} was dealt twice");
                         return Some(position);
                     }
-                    Deal::Look(from) => {
+                    NextJob::NeedPage(from) => {
                         let offer = |&position: &u64| Offer {
                             job: JobId(position as i64 + 1000),
                             position: Position(position),
@@ -285,9 +285,9 @@ mod tests {
                         let found: Vec<Offer> =
                             self.pending.range(from.0..).take(page).map(offer).collect();
                         self.looks += 1;
-                        self.dealer.offer(from, &found, found.len() == page, NOW);
+                        self.queue.add_page(from, &found, found.len() == page, NOW);
                     }
-                    Deal::Alone(_) | Deal::Wait(_) | Deal::Nothing => return None,
+                    NextJob::Alone(_) | NextJob::Wait(_) | NextJob::Empty => return None,
                 }
             }
         }
@@ -308,7 +308,7 @@ mod tests {
     fn an_idle_thread_helps_the_chunk_with_most_left() {
         let mut model = Model::new(3, [0, 1, 2, 4, 5, 7, 10, 13]);
         assert_eq!(model.next(0, 100), Some(0));
-        // Chunk 1 has 1, 4, 7, 10, 13; chunk 2 has 2, 5.
+        // Partition 1 has 1, 4, 7, 10, 13; partition 2 has 2, 5.
         assert_eq!(model.next(0, 100), Some(1));
         assert_eq!(model.next(0, 100), Some(4));
         assert_eq!(model.next(1, 100), Some(7));
@@ -317,23 +317,23 @@ mod tests {
 
     #[test]
     fn what_came_back_is_called_again_when_it_is_due_and_not_before() {
-        let mut dealer = Dealer::new(2, 0);
-        dealer.offer(Position(0), &[], false, NOW);
-        assert_eq!(dealer.deal(0, NOW), Deal::Nothing);
+        let mut queue = StridedQueue::new(2, 0);
+        queue.add_page(Position(0), &[], false, NOW);
+        assert_eq!(queue.next(0, NOW), NextJob::Empty);
         let later = NOW + Duration::from_secs(5);
-        dealer.put_back(JobId(7), Position(3), later);
-        assert_eq!(dealer.deal(0, NOW), Deal::Wait(later));
+        queue.put_back(JobId(7), Position(3), later);
+        assert_eq!(queue.next(0, NOW), NextJob::Wait(later));
         assert_eq!(
-            dealer.deal(0, later),
-            Deal::Job(JobId(7)),
-            "another chunk's thread takes it"
+            queue.next(0, later),
+            NextJob::Job(JobId(7)),
+            "another partition's thread takes it"
         );
-        assert_eq!(dealer.deal(1, later), Deal::Nothing);
+        assert_eq!(queue.next(1, later), NextJob::Empty);
     }
 
     #[test]
     fn jobs_that_may_kill_their_process_come_after_all_others() {
-        let mut dealer = Dealer::new(2, 3);
+        let mut queue = StridedQueue::new(2, 3);
         let offer = |position, crashes| Offer {
             job: JobId(position),
             position: Position(position as u64),
@@ -341,26 +341,26 @@ mod tests {
             crashes,
         };
         let page = [offer(0, 3), offer(1, 1), offer(2, 2)];
-        dealer.offer(Position(0), &page, false, NOW);
-        assert_eq!(dealer.deal(0, NOW), Deal::Job(JobId(1)));
+        queue.add_page(Position(0), &page, false, NOW);
+        assert_eq!(queue.next(0, NOW), NextJob::Job(JobId(1)));
         let later = NOW + Duration::from_secs(5);
-        dealer.put_back(JobId(1), Position(1), later);
-        assert_eq!(dealer.deal(0, NOW), Deal::Wait(later));
-        assert_eq!(dealer.deal(0, later), Deal::Job(JobId(1)));
+        queue.put_back(JobId(1), Position(1), later);
+        assert_eq!(queue.next(0, NOW), NextJob::Wait(later));
+        assert_eq!(queue.next(0, later), NextJob::Job(JobId(1)));
         for job in [2, 0] {
-            assert_eq!(dealer.deal(0, later), Deal::Alone(JobId(job)));
-            assert_eq!(dealer.deal(1, later), Deal::Alone(JobId(job)));
-            dealer.take_alone();
+            assert_eq!(queue.next(0, later), NextJob::Alone(JobId(job)));
+            assert_eq!(queue.next(1, later), NextJob::Alone(JobId(job)));
+            queue.take_alone();
         }
-        assert_eq!(dealer.deal(0, later), Deal::Nothing);
-        dealer.put_alone(JobId(0), 3, later);
-        assert_eq!(dealer.deal(0, NOW), Deal::Wait(later));
-        assert_eq!(dealer.deal(0, later), Deal::Alone(JobId(0)));
+        assert_eq!(queue.next(0, later), NextJob::Empty);
+        queue.put_alone(JobId(0), 3, later);
+        assert_eq!(queue.next(0, NOW), NextJob::Wait(later));
+        assert_eq!(queue.next(0, later), NextJob::Alone(JobId(0)));
     }
 
     #[test]
     fn a_stored_wait_is_kept() {
-        let mut dealer = Dealer::new(1, 2);
+        let mut queue = StridedQueue::new(1, 2);
         let wait = Duration::from_secs(3);
         let offer = |position, wait| Offer {
             job: JobId(position as i64),
@@ -368,50 +368,50 @@ mod tests {
             wait,
             crashes: 0,
         };
-        dealer.offer(
+        queue.add_page(
             Position(0),
             &[offer(0, wait), offer(1, Duration::ZERO)],
             false,
             NOW,
         );
-        assert_eq!(dealer.deal(0, NOW), Deal::Job(JobId(1)));
-        assert_eq!(dealer.deal(0, NOW), Deal::Wait(NOW + wait));
-        assert_eq!(dealer.last_due(), NOW + wait);
-        dealer.put_back(JobId(1), Position(1), NOW + 2 * wait);
-        let due = (dealer.next_due(), dealer.last_due());
+        assert_eq!(queue.next(0, NOW), NextJob::Job(JobId(1)));
+        assert_eq!(queue.next(0, NOW), NextJob::Wait(NOW + wait));
+        assert_eq!(queue.last_due(), NOW + wait);
+        queue.put_back(JobId(1), Position(1), NOW + 2 * wait);
+        let due = (queue.next_due(), queue.last_due());
         assert_eq!(due, (Some(NOW + wait), NOW + 2 * wait));
     }
 
     #[test]
     fn jobs_that_wait_do_not_fill_the_memory_and_all_are_dealt_in_the_end() {
-        let mut dealer = Dealer::new(2, 1_000_000);
-        let most = dealer.most_in_hand();
+        let mut queue = StridedQueue::new(2, 1_000_000);
+        let most = queue.buffer_limit();
         let all = 5 * most as u64;
         let wait = Duration::from_secs(9);
         let later = NOW + wait;
         let (mut dealt, mut now, mut pending) = (0, NOW, 0..all);
         while dealt < all {
-            match dealer.deal(0, now) {
-                Deal::Job(_) => dealt += 1,
-                Deal::Wait(due) => now = due,
-                Deal::Alone(_) | Deal::Nothing => panic!("{dealt} of {all} were dealt"),
-                Deal::Look(from) => {
-                    let offers = (from.0..all).take(dealer.page()).map(|position| Offer {
+            match queue.next(0, now) {
+                NextJob::Job(_) => dealt += 1,
+                NextJob::Wait(due) => now = due,
+                NextJob::Alone(_) | NextJob::Empty => panic!("{dealt} of {all} were dealt"),
+                NextJob::NeedPage(from) => {
+                    let offers = (from.0..all).take(queue.page_size()).map(|position| Offer {
                         job: JobId(position as i64),
                         position: Position(position),
                         wait: later.saturating_sub(now),
                         crashes: 0,
                     });
                     let page: Vec<Offer> = offers.collect();
-                    dealer.offer(from, &page, page.len() == dealer.page(), now);
+                    queue.add_page(from, &page, page.len() == queue.page_size(), now);
                     pending.next();
                 }
             }
             assert!(
-                dealer
-                    .chunks
+                queue
+                    .partitions
                     .iter()
-                    .all(|chunk| chunk.waiting.len() <= most)
+                    .all(|partition| partition.waiting.len() <= most)
             );
         }
         assert!(pending.next().is_some(), "a page was read for every job");
@@ -419,10 +419,10 @@ mod tests {
 
     #[test]
     fn a_stuck_chunk_costs_neither_memory_nor_order() {
-        let most = Dealer::new(4, 0).most_in_hand();
+        let most = StridedQueue::new(4, 0).buffer_limit();
         let all = 8 * most as u64;
         let mut model = Model::new(4, 0..all);
-        // Threads 1 to 3 finish their chunks while thread 0 does not ask once.
+        // Threads 1 to 3 finish their partitions while thread 0 does not ask once.
         for _ in 0..all / 4 {
             for thread in 1..4 {
                 model.next(thread, 1024);
@@ -430,10 +430,10 @@ mod tests {
         }
         assert!(
             model
-                .dealer
-                .chunks
+                .queue
+                .partitions
                 .iter()
-                .all(|chunk| chunk.hand.len() <= most)
+                .all(|partition| partition.buffer.len() <= most)
         );
         let rest: Vec<u64> = std::iter::from_fn(|| model.next(0, 1024)).collect();
         assert!(rest.is_sorted() && rest.iter().all(|position| position % 4 == 0));
@@ -443,7 +443,7 @@ mod tests {
 
     proptest! {
         /// Whatever the order in which threads ask, every pending job is dealt once; and as long as its own
-        /// chunk has jobs a thread takes those, in order.
+        /// partition has jobs a thread takes those, in order.
         #[test]
         fn every_job_is_dealt_once(
             threads in 1usize..9,
@@ -459,9 +459,9 @@ mod tests {
             for ask in asks.into_iter().chain(std::iter::repeat_n(0, 201)) {
                 let thread = ask % threads;
                 let Some(position) = model.next(thread, page) else { continue };
-                let chunk = (position % threads as u64) as usize;
-                prop_assert!(chunk == thread || own[thread].is_empty());
-                prop_assert_eq!(own[chunk].pop_front(), Some(position));
+                let partition = (position % threads as u64) as usize;
+                prop_assert!(partition == thread || own[thread].is_empty());
+                prop_assert_eq!(own[partition].pop_front(), Some(position));
                 dealt.push(position);
             }
             dealt.sort_unstable();
