@@ -36,12 +36,19 @@ CREATE TABLE runner (
     CHECK ((ended IS NULL) = (ending IS NULL))
 ) STRICT;
 
--- The queue. A job's identity is its name: text where it is UTF-8, a blob where it is not, so that the usual
--- names can be read and compared in any SQL shell.
+-- The list: a row never changes after loading. The id is the position in the list, from 0, without gaps. A job's identity
+-- is its name: text where it is UTF-8, a blob where it is not, so that the usual names can be read and compared in any SQL
+-- shell.
 CREATE TABLE job (
-    id         INTEGER PRIMARY KEY,
-    position   INTEGER NOT NULL CHECK (position >= 0),
-    path       ANY NOT NULL CHECK (typeof(path) IN ('text', 'blob') AND length(path) > 0),
+    id   INTEGER PRIMARY KEY CHECK (id >= 0),
+    path ANY NOT NULL CHECK (typeof(path) IN ('text', 'blob') AND length(path) > 0)
+) STRICT;
+
+CREATE UNIQUE INDEX job_path ON job (path);
+
+-- The queue: one narrow row for each job, which claims and settlements update.
+CREATE TABLE work (
+    job        INTEGER PRIMARY KEY REFERENCES job (id),
     -- 0 pending, 1 running, 2 done, 3 failed, 4 held.
     state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 4),
     -- Not to be called before this moment.
@@ -58,12 +65,10 @@ CREATE TABLE job (
     CHECK (attempts > 0 OR state = 0)
 ) STRICT;
 
-CREATE UNIQUE INDEX job_path ON job (path);
-CREATE UNIQUE INDEX job_position ON job (position);
--- All that is not done, in list order within each state: what is pending, what runs, what failed.
-CREATE INDEX job_open ON job (state, position) WHERE state <> 2;
--- The jobs that may be what kills their process, for people to see.
-CREATE INDEX job_may_kill ON job (position) WHERE crashes >= 2;
+-- All that is not done, in list order within each state: an index ends with the row's key.
+CREATE INDEX work_open ON work (state) WHERE state <> 2;
+-- The jobs that may be what kills their process, for people to see. Few rows are ever in it.
+CREATE INDEX work_may_kill ON work (job) WHERE crashes >= 2;
 
 -- The other columns of a list that is a table: an object from column to value, as JSON.
 CREATE TABLE columns (
@@ -114,7 +119,7 @@ CREATE TABLE result (
 
 -- Complete answers with a status of success that were judged to be no results: kept whole, so that they can be
 -- judged again. The latest one of each job.
-CREATE TABLE refused (
+CREATE TABLE rejected_response (
     job        INTEGER PRIMARY KEY REFERENCES job (id),
     attempt    INTEGER NOT NULL,
     media_type TEXT,
@@ -124,7 +129,7 @@ CREATE TABLE refused (
 ) STRICT;
 
 -- The counts, kept with every change so that nobody has to count ten million rows: one row.
-CREATE TABLE tally (
+CREATE TABLE counts (
     id                 INTEGER PRIMARY KEY CHECK (id = 1),
     pending            INTEGER NOT NULL DEFAULT 0 CHECK (pending >= 0),
     running            INTEGER NOT NULL DEFAULT 0 CHECK (running >= 0),
@@ -137,7 +142,7 @@ CREATE TABLE tally (
 ) STRICT;
 
 -- What the governor has to remember, so that stopping and starting changes nothing: one row.
-CREATE TABLE pace (
+CREATE TABLE limiter_state (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
     -- What of the budgets is used, over all runners: calls that were perhaps sent, what they cost in billionths
     -- of the user's unit of money, and for how long runners have worked.
@@ -163,8 +168,8 @@ CREATE TABLE pace (
     refused_times INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- What was spent of the rates in each second of the last day.
-CREATE TABLE spent (
+-- What calls used of the rates in each second of the last day.
+CREATE TABLE usage (
     -- The second since 1970.
     second INTEGER PRIMARY KEY,
     calls  INTEGER NOT NULL CHECK (calls >= 0),
@@ -179,7 +184,7 @@ CREATE TABLE artifact (
 
 -- For people and other programs; stable.
 CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended) AS
-SELECT job.path, job.position, attempt.number, attempt.chunk, attempt.runner, attempt.outcome, attempt.class, attempt.status,
+SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.outcome, attempt.class, attempt.status,
        lower(substr(hex(attempt.key), 1, 8) || '-' || substr(hex(attempt.key), 9, 4) || '-' ||
              substr(hex(attempt.key), 13, 4) || '-' || substr(hex(attempt.key), 17, 4) || '-' ||
              substr(hex(attempt.key), 21)),
@@ -212,9 +217,9 @@ FROM attempt JOIN job ON job.id = attempt.job;
 -- text may be none, and CAST(result AS BLOB) has its bytes all the same.
 CREATE VIEW results (path, position, state, attempts, status, class, kind, error, started, ended, duration, media_type,
                      result, file, sha256) AS
-SELECT job.path, job.position,
-       CASE job.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'failed' ELSE 'held' END,
-       job.attempts, attempt.status, attempt.class, attempt.kind, attempt.message,
+SELECT job.path, work.job,
+       CASE work.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'failed' ELSE 'held' END,
+       work.attempts, attempt.status, attempt.class, attempt.kind, attempt.message,
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch'),
        attempt.took / 1000.0, result.media_type,
@@ -234,6 +239,7 @@ SELECT job.path, job.position,
            ELSE result.body
        END,
        result.file, nullif(lower(hex(result.sha256)), '')
-FROM job
-     LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-     LEFT JOIN result ON result.job = job.id;
+FROM work
+     JOIN job ON job.id = work.job
+     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+     LEFT JOIN result ON result.job = work.job;

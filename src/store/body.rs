@@ -39,7 +39,7 @@ pub(super) fn fill(connection: &Connection, table: Table, job: i64, body: &Body)
     }
     let table = match table {
         Table::Result => "result",
-        Table::Refused => "refused",
+        Table::Refused => "rejected_response",
     };
     let mut blob = connection
         .blob_open("main", table, "body", job, false)

@@ -36,18 +36,16 @@ impl<'c> Bulk<'c> {
         // The index of the names is the first to be made: it finds the duplicates.
         let indexes = connection
             .prepare(
-                "SELECT sql FROM sqlite_schema WHERE name IN ('job_path', 'job_position', 'job_open')
+                "SELECT sql FROM sqlite_schema WHERE name IN ('job_path', 'work_open')
                  ORDER BY name <> 'job_path'",
             )?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        connection
-            .execute_batch("DROP INDEX job_path; DROP INDEX job_position; DROP INDEX job_open;")?;
+        connection.execute_batch("DROP INDEX job_path; DROP INDEX work_open;")?;
         Ok(Self {
             connection,
             folder,
-            insert: connection
-                .prepare("INSERT INTO job (id, position, path) VALUES (?1, ?2, ?3)")?,
+            insert: connection.prepare("INSERT INTO job (id, path) VALUES (?1, ?2)")?,
             describe: connection.prepare("INSERT INTO columns (job, fields) VALUES (?1, ?2)")?,
             indexes,
             rows: 0,
@@ -57,11 +55,11 @@ impl<'c> Bulk<'c> {
 
     /// Adds a name, whether or not it is there.
     pub(super) fn add(&mut self, name: &FileName, columns: Option<&str>) -> Result<()> {
-        let job = self.rows + 1;
+        let job = self.rows;
         self.insert
-            .execute(params![job, self.rows, path_to_sql(name)])
+            .execute(params![job, path_to_sql(name)])
             .map_err(doing("adding a name"))?;
-        self.rows = job;
+        self.rows += 1;
         if let Some(columns) = columns {
             self.has_columns = true;
             self.describe
@@ -87,7 +85,7 @@ impl<'c> Bulk<'c> {
         let sorting = Sorting::into(connection, folder).map_err(doing("sorting the list"))?;
         // The disk takes the rows while the processor sorts: in the end they have to be synced.
         sync();
-        let mut duplicates = 0;
+        let (mut duplicates, mut is_queued) = (0, false);
         for index in &indexes {
             match connection.execute_batch(index) {
                 // A list without duplicates is sorted once; only one that has some is gone through for them.
@@ -100,6 +98,12 @@ impl<'c> Bulk<'c> {
                 made => made,
             }
             .map_err(doing("sorting the list"))?;
+            if !is_queued {
+                connection
+                    .execute("INSERT INTO work (job) SELECT id FROM job", [])
+                    .map_err(doing("queueing the list"))?;
+                is_queued = true;
+            }
         }
         drop(sorting);
         Ok((rows.unsigned_abs() - duplicates, duplicates))
@@ -127,7 +131,7 @@ fn twice(connection: &Connection) -> rusqlite::Result<Bits> {
     Ok(found)
 }
 
-/// Deletes these rows, and closes the gaps between the positions of the others. Their ids stay, which may have gaps.
+/// Deletes these rows, and closes the gaps between the ids of the others.
 fn take_out(
     connection: &Connection,
     twice: &Bits,
@@ -136,16 +140,23 @@ fn take_out(
 ) -> rusqlite::Result<u64> {
     let mut columns = connection.prepare("DELETE FROM columns WHERE job = ?1")?;
     let mut delete = connection.prepare("DELETE FROM job WHERE id = ?1")?;
-    let mut place = connection.prepare("UPDATE job SET position = ?2 WHERE id = ?1")?;
+    // A job and its columns move one after the other.
+    connection.execute_batch("PRAGMA defer_foreign_keys = ON")?;
+    let mut place = connection.prepare("UPDATE job SET id = ?2 WHERE id = ?1")?;
+    let mut follow = connection.prepare("UPDATE columns SET job = ?2 WHERE job = ?1")?;
     let mut gone = 0;
-    for job in 1..=rows {
+    for job in 0..rows {
         if twice.contains(job) {
             if has_columns {
                 columns.execute([job])?;
             }
             gone += delete.execute([job])?;
         } else if gone > 0 {
-            place.execute([job, job - 1 - gone as i64])?;
+            let id = job - gone as i64;
+            place.execute([job, id])?;
+            if has_columns {
+                follow.execute([job, id])?;
+            }
         }
     }
     Ok(gone as u64)

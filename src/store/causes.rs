@@ -77,7 +77,7 @@ impl Cause {
 }
 
 /// The columns of a failure: what [`key`] needs, in its order.
-pub(super) const FAILURE: &str = "job.path, job.state, attempt.class, attempt.kind, attempt.status, attempt.message, attempt.body";
+pub(super) const FAILURE: &str = "job.path, work.state, attempt.class, attempt.kind, attempt.status, attempt.message, attempt.body";
 
 /// A failure's cause, of the values of [`FAILURE`], with the failure as an example.
 fn read<'r>(
@@ -130,8 +130,9 @@ impl Reader {
     pub fn causes(&self) -> Result<Vec<Cause>> {
         let mut causes: HashMap<CauseKey, Cause> = HashMap::new();
         let sql = format!(
-            "SELECT {FAILURE} FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-             WHERE job.state IN (3, 4) AND job.state <> 2 ORDER BY job.state, job.position"
+            "SELECT {FAILURE} FROM work JOIN job ON job.id = work.job
+             LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+             WHERE work.state IN (3, 4) AND work.state <> 2 ORDER BY work.state, work.job"
         );
         self.rows(&sql, [], &mut |row| {
             let found = read(&|column| row.get_ref(column));

@@ -1,7 +1,7 @@
 //! Reading the jobs that are chosen: terms in the language of the database.
 //!
-//! List order comes from the index of positions, so that nothing is sorted and memory does not grow. Two things would
-//! lead SQLite elsewhere: an index of its own for the states, and a comparison that is only true where there is an attempt,
+//! List order comes from the key of `work`, so that nothing is sorted and memory does not grow. Two things would lead
+//! SQLite elsewhere: an index of its own for the states, and a comparison that is only true where there is an attempt,
 //! from which it sees that it could begin with the attempts. So states are compared behind a `+`, but for a single
 //! state that the index of what is not done has in list order too; and whatever compares an attempt says what holds where
 //! there is none.
@@ -19,8 +19,8 @@ use crate::event::Counts;
 use crate::job::{FileName, JobState};
 
 /// Jobs with their latest attempts, a row for each state.
-const STATES: &str = "SELECT job.state, count(*) FROM job
-     LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts";
+const STATES: &str = "SELECT work.state, count(*) FROM work JOIN job ON job.id = work.job
+     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts";
 
 impl Reader {
     /// How many of the jobs that are chosen are in which state; nothing is said of their attempts. They are gone
@@ -34,7 +34,7 @@ impl Reader {
             return self.counts();
         }
         let chosen = Conditions::of(chosen);
-        let sql = format!("{STATES} WHERE {} GROUP BY +job.state", chosen.sql);
+        let sql = format!("{STATES} WHERE {} GROUP BY +work.state", chosen.sql);
         let count = || -> rusqlite::Result<Counts> {
             let mut counts = Counts::default();
             let mut statement = self.connection().prepare(&sql)?;
@@ -110,15 +110,18 @@ impl Conditions {
             {
                 let state = state_to_sql(any[0]);
                 self.sql
-                    .push_str(&format!("job.state = {state} AND job.state <> 2"));
+                    .push_str(&format!("work.state = {state} AND work.state <> 2"));
             }
             Term::State { is, any } => {
                 let codes: Vec<String> = any
                     .iter()
                     .map(|state| state_to_sql(*state).to_string())
                     .collect();
-                self.sql
-                    .push_str(&format!("+job.state {}IN ({})", not(*is), codes.join(", ")));
+                self.sql.push_str(&format!(
+                    "+work.state {}IN ({})",
+                    not(*is),
+                    codes.join(", ")
+                ));
             }
             Term::Class { is, any } => {
                 let words = any.iter().map(|class| class.as_str().to_owned().into());
@@ -184,7 +187,7 @@ fn not(is: bool) -> &'static str {
 fn column(number: Number) -> &'static str {
     match number {
         Number::Status => "attempt.status",
-        Number::Attempts => "job.attempts",
+        Number::Attempts => "work.attempts",
         Number::Started => "attempt.started",
         Number::Duration => "attempt.took",
     }
@@ -234,7 +237,7 @@ mod tests {
                 let plan: Vec<String> = rows.unwrap().map(|row| row.unwrap()).collect();
                 let plan = plan.join("\n");
                 assert!(!plan.contains("TEMP B-TREE"), "{words:?}: {plan}");
-                assert!(plan.contains("job"), "{words:?}: {plan}");
+                assert!(plan.contains("work"), "{words:?}: {plan}");
             }
         }
     }

@@ -18,11 +18,11 @@ impl Store {
                 "CREATE TEMP TABLE IF NOT EXISTS drawn (job INTEGER PRIMARY KEY); DELETE FROM drawn;",
             )?;
             self.connection.execute(
-                "INSERT INTO drawn SELECT id FROM job WHERE state = 0 AND state <> 2 ORDER BY random() LIMIT ?1",
+                "INSERT INTO drawn SELECT job FROM work WHERE state = 0 AND state <> 2 ORDER BY random() LIMIT ?1",
                 [most],
             )?;
             let mut statement = self.connection.prepare(
-                "SELECT path FROM drawn JOIN job ON job.id = drawn.job ORDER BY position",
+                "SELECT path FROM drawn JOIN job ON job.id = drawn.job ORDER BY drawn.job",
             )?;
             let names = statement.query_map([], |row| path_from_sql(row, 0))?;
             names.collect()

@@ -32,7 +32,7 @@ impl Reader {
         let base = read::base(self.connection(), self.path())?;
         let folder = self.path().parent().unwrap_or(Path::new("/"));
         let mut inside = Inside::of(folder);
-        let sql = "SELECT path FROM job WHERE state <> 2";
+        let sql = "SELECT path FROM work JOIN job ON job.id = work.job WHERE state <> 2";
         let ended = self.rows(sql, [], &mut |row| {
             let name = path_from_sql(row, 0).map_err(doing("looking through the list"))?;
             let path = base.join(name.as_path());

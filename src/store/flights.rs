@@ -19,8 +19,9 @@ impl Reader {
     pub fn in_flight(&self, most: usize) -> Result<Vec<(FileName, i64)>> {
         self.connection()
             .prepare(
-                "SELECT job.path, attempt.started FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-                 WHERE job.state = 1 AND job.state <> 2 ORDER BY attempt.started, job.position LIMIT ?1",
+                "SELECT job.path, attempt.started FROM work JOIN job ON job.id = work.job
+                 JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+                 WHERE work.state = 1 AND work.state <> 2 ORDER BY attempt.started, work.job LIMIT ?1",
             )
             .and_then(|mut statement| {
                 let rows = statement.query_map([most], |row| Ok((path_from_sql(row, 0)?, row.get(1)?)))?;
@@ -38,10 +39,12 @@ impl Reader {
     pub fn may_kill(&self, most: usize) -> Result<Vec<(FileName, u32)>> {
         self.connection()
             .prepare(
-                "SELECT path, crashes FROM job WHERE crashes >= 2 AND state IN (0, 1, 4) ORDER BY position LIMIT ?1",
+                "SELECT path, crashes FROM work JOIN job ON job.id = work.job
+                 WHERE crashes >= 2 AND state IN (0, 1, 4) ORDER BY work.job LIMIT ?1",
             )
             .and_then(|mut statement| {
-                let rows = statement.query_map([most], |row| Ok((path_from_sql(row, 0)?, row.get(1)?)))?;
+                let rows =
+                    statement.query_map([most], |row| Ok((path_from_sql(row, 0)?, row.get(1)?)))?;
                 rows.collect()
             })
             .map_err(doing("reading which files may kill their process"))

@@ -25,7 +25,7 @@ enum Way<'c> {
 #[derive(Debug)]
 struct Extension<'c> {
     connection: &'c Connection,
-    position: i64,
+    next: i64,
     /// Whether the run had jobs before: then most names are looked up, else most are new.
     extends: bool,
     seen: Bits,
@@ -73,16 +73,14 @@ impl<'c> Loader<'c> {
         counts: &mut Counts,
         fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Loaded, E> {
-        let position: i64 = connection
-            .query_row(
-                "SELECT coalesce(max(position) + 1, 0) FROM job",
-                [],
-                |row| row.get(0),
-            )
+        let next: i64 = connection
+            .query_row("SELECT coalesce(max(id) + 1, 0) FROM job", [], |row| {
+                row.get(0)
+            })
             .map_err(doing("reading the list"))?;
         let mut loader = Self(Way::Run(Extension {
             connection,
-            position,
+            next,
             extends: counts.total > 0,
             seen: Bits::default(),
             loaded: Loaded::default(),
@@ -125,7 +123,7 @@ impl<'c> Loader<'c> {
 
 fn count(connection: &Connection, pending: u64) -> Result<()> {
     connection
-        .execute("UPDATE tally SET pending = ?1", [pending])
+        .execute("UPDATE counts SET pending = ?1", [pending])
         .map_err(doing("counting the list"))?;
     Ok(())
 }
@@ -157,7 +155,7 @@ impl Extension<'_> {
     fn describe(&self, job: i64, columns: &str) -> Result<()> {
         self.connection
             .prepare_cached(
-                "INSERT INTO columns (job, fields) SELECT id, ?2 FROM job WHERE id = ?1 AND state <> 2
+                "INSERT INTO columns (job, fields) SELECT job, ?2 FROM work WHERE job = ?1 AND state <> 2
                  ON CONFLICT (job) DO UPDATE SET fields = excluded.fields WHERE fields <> excluded.fields",
             )
             .and_then(|mut statement| statement.execute(params![job, columns]))
@@ -177,18 +175,22 @@ impl Extension<'_> {
     }
 
     fn insert(&mut self, name: &FileName) -> Result<Option<i64>> {
+        let job = self.next;
         let added = self
             .connection
             .prepare_cached(
-                "INSERT INTO job (position, path) VALUES (?1, ?2) ON CONFLICT (path) DO NOTHING",
+                "INSERT INTO job (id, path) VALUES (?1, ?2) ON CONFLICT (path) DO NOTHING",
             )
-            .and_then(|mut statement| statement.execute(params![self.position, path_to_sql(name)]))
+            .and_then(|mut statement| statement.execute(params![job, path_to_sql(name)]))
             .map_err(doing("adding a name"))?;
         if added == 0 {
             return Ok(None);
         }
-        let job = self.connection.last_insert_rowid();
-        self.position += 1;
+        self.connection
+            .prepare_cached("INSERT INTO work (job) VALUES (?1)")
+            .and_then(|mut statement| statement.execute([job]))
+            .map_err(doing("adding a name"))?;
+        self.next += 1;
         self.seen.insert(job);
         Ok(Some(job))
     }
@@ -201,7 +203,7 @@ impl Extension<'_> {
         }
         let mut statement = self
             .connection
-            .prepare("SELECT id, path FROM job ORDER BY position")
+            .prepare("SELECT id, path FROM job ORDER BY id")
             .map_err(doing("comparing the list"))?;
         let mut rows = statement.query([]).map_err(doing("comparing the list"))?;
         while let Some(row) = rows.next().map_err(doing("comparing the list"))? {

@@ -315,7 +315,7 @@ mod tests {
             connection
         };
         let look = |connection: &rusqlite::Connection| {
-            connection.query_row("SELECT pending FROM tally", [], |row| row.get::<_, i64>(0))
+            connection.query_row("SELECT pending FROM counts", [], |row| row.get::<_, i64>(0))
         };
         let reader = open();
         reader.execute_batch("BEGIN").unwrap();

@@ -68,7 +68,8 @@ use connection::{Mode, doing};
 use error::Result;
 use owner::Owner;
 use values::{
-    miscounted, path_from_sql, path_of, path_to_sql, shift, state_from_sql, state_to_sql,
+    miscounted, path_from_sql, path_of, path_to_sql, position_of, shift, state_from_sql,
+    state_to_sql,
 };
 
 /// The one writer of a run's database.
@@ -284,7 +285,10 @@ impl Store {
         self.connection
             .execute("UPDATE run SET call = ?1", [to_json(call)])
             // Successes under the old request say nothing about the new one.
-            .and_then(|_| self.connection.execute("UPDATE pace SET proven = 0", []))
+            .and_then(|_| {
+                self.connection
+                    .execute("UPDATE limiter_state SET proven = 0", [])
+            })
             .map_err(doing("changing the request"))?;
         owner::commit(transaction, "committing")
     }
@@ -436,8 +440,8 @@ fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> 
             "INSERT INTO run (id, uuid, created, base, call, settings) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
             params![random(), now(), below(&run.base, path).as_os_str().as_bytes(), to_json(&run.call), to_json(&run.settings)],
         )
-        .and_then(|_| connection.execute("INSERT INTO tally (id) VALUES (1)", []))
-        .and_then(|_| connection.execute("INSERT INTO pace (id) VALUES (1)", []))
+        .and_then(|_| connection.execute("INSERT INTO counts (id) VALUES (1)", []))
+        .and_then(|_| connection.execute("INSERT INTO limiter_state (id) VALUES (1)", []))
         .map_err(doing("making the run"))?;
     Ok(())
 }

@@ -78,7 +78,7 @@ impl Store {
     pub fn ignore_wait(&mut self) -> Result<()> {
         let transaction = self.owner.begin(&self.connection)?;
         transaction
-            .execute_batch("UPDATE pace SET closed_until = NULL; UPDATE job SET not_before = NULL WHERE state = 0 AND not_before > 0;")
+            .execute_batch("UPDATE limiter_state SET closed_until = NULL; UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;")
             .map_err(doing("forgetting a wait"))?;
         super::owner::commit(transaction, "committing")
     }
@@ -92,7 +92,7 @@ fn milliseconds(ms: i64) -> Duration {
 fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
     connection
         .prepare_cached(
-            "SELECT second, calls, bytes, weight FROM spent WHERE second >= ?1 ORDER BY second",
+            "SELECT second, calls, bytes, weight FROM usage WHERE second >= ?1 ORDER BY second",
         )
         .and_then(|mut statement| {
             let rows = statement.query_map([now / SECOND - LONGEST_WINDOW], |row| {
@@ -117,8 +117,8 @@ fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
 /// Reads what the latest runner noted.
 pub(super) fn noted(connection: &Connection) -> Result<Noted> {
     let query = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish,
-                        found_at_once, proven, (SELECT path FROM job WHERE id = refused_job AND state < 2), refused_times
-                 FROM pace";
+                        found_at_once, proven, (SELECT path FROM work JOIN job ON job.id = work.job WHERE work.job = refused_job AND state < 2), refused_times
+                 FROM limiter_state";
     let row = connection.query_row(query, [], |row| {
         let refused = match row.get_ref(11)? {
             ValueRef::Null => None,
@@ -162,7 +162,7 @@ pub(super) fn remember(
     };
     transaction
         .prepare_cached(
-            "UPDATE pace SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3, closed_until = ?4,
+            "UPDATE limiter_state SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3, closed_until = ?4,
                              found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
                              found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13",
         )
@@ -191,8 +191,8 @@ pub(super) fn remember(
 pub(super) fn spend(transaction: &Transaction<'_>, cost: &Cost, now: i64) -> Result<()> {
     transaction
         .prepare_cached(
-            "INSERT INTO spent (second, calls, bytes, weight)
-             VALUES (max(?1, coalesce((SELECT max(second) FROM spent), 0)), ?2, ?3, ?4)
+            "INSERT INTO usage (second, calls, bytes, weight)
+             VALUES (max(?1, coalesce((SELECT max(second) FROM usage), 0)), ?2, ?3, ?4)
              ON CONFLICT (second) DO UPDATE SET calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
                                                 weight = weight + excluded.weight",
         )
@@ -211,8 +211,8 @@ pub(super) fn give_back(
 ) -> Result<()> {
     transaction
         .prepare_cached(
-            "UPDATE spent SET calls = max(0, calls - ?3), bytes = max(0, bytes - ?4), weight = max(0, weight - ?5)
-             WHERE second = (SELECT max(second) FROM spent, attempt
+            "UPDATE usage SET calls = max(0, calls - ?3), bytes = max(0, bytes - ?4), weight = max(0, weight - ?5)
+             WHERE second = (SELECT max(second) FROM usage, attempt
                              WHERE job = ?1 AND number = ?2 AND second <= started / 1000)",
         )
         .and_then(|mut statement| {
@@ -235,10 +235,10 @@ fn stopped_by_guard(connection: &Connection) -> Result<bool> {
 }
 
 /// Forgets what was spent too long ago to count.
-pub(super) fn forget_spent(transaction: &Transaction<'_>, now: i64) -> Result<()> {
+pub(super) fn forget_usage(transaction: &Transaction<'_>, now: i64) -> Result<()> {
     transaction
         .execute(
-            "DELETE FROM spent WHERE second < ?1",
+            "DELETE FROM usage WHERE second < ?1",
             [now / SECOND - LONGEST_WINDOW],
         )
         .map_err(doing("forgetting what was spent"))?;

@@ -12,23 +12,25 @@ use crate::job::{Checksum, Class};
 
 /// How many columns a [`Record`] is made of.
 pub(super) const COLUMNS: usize = 17;
-pub(super) const RECORD: &str = "SELECT job.path, job.state, job.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
+pub(super) const RECORD: &str = "SELECT job.path, work.state, work.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
             attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
             result.headers, result.file, result.size
-     FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-              LEFT JOIN result ON result.job = job.id";
+     FROM work JOIN job ON job.id = work.job
+              LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+              LEFT JOIN result ON result.job = work.job";
 
 /// The same, where nobody looks at what failed.
-const DONE: &str = "SELECT job.path, job.state, job.attempts, NULL, attempt.class, NULL, attempt.status,
+const DONE: &str = "SELECT job.path, work.state, work.attempts, NULL, attempt.class, NULL, attempt.status,
             attempt.message, NULL, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
             result.headers, result.file, result.size
-     FROM job LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-              LEFT JOIN result ON result.job = job.id WHERE job.state = 2";
+     FROM work JOIN job ON job.id = work.job
+              LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+              LEFT JOIN result ON result.job = work.job WHERE work.state = 2";
 /// The same, where nobody looks at the attempts.
-const RESULTS: &str = "SELECT job.path, job.state, job.attempts, NULL, NULL, NULL, NULL,
+const RESULTS: &str = "SELECT job.path, work.state, work.attempts, NULL, NULL, NULL, NULL,
             NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
             NULL, result.file, result.size
-     FROM job LEFT JOIN result ON result.job = job.id WHERE job.state = 2";
+     FROM work JOIN job ON job.id = work.job LEFT JOIN result ON result.job = work.job WHERE work.state = 2";
 
 /// What is asked for of jobs. To look up and carry what nobody wants is half of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,7 @@ impl Wanted {
             Self::Everything => "WHERE",
             Self::Done | Self::Results => "AND",
         };
-        format!("{record} {joint} {conditions} ORDER BY job.position")
+        format!("{record} {joint} {conditions} ORDER BY work.job")
     }
 }
 

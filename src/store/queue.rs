@@ -9,7 +9,7 @@ use super::error::Result;
 use super::kept::Kept;
 use super::pace;
 use super::settle::Settler;
-use super::{Store, StoreError, now, path_from_sql, shift};
+use super::{Store, StoreError, now, path_from_sql, position_of, shift};
 use crate::event::{Counts, Flow};
 use crate::governor::Memory;
 use crate::job::{
@@ -81,11 +81,12 @@ impl Store {
             settler: Settler::new(connection),
             peek: Kept::new(
                 connection,
-                "SELECT attempts + 1, position, path, charged, crashes, generation, failed_before FROM job WHERE id = ?1 AND state = 0",
+                "SELECT attempts + 1, path, charged, crashes, generation, failed_before
+                 FROM work JOIN job ON job.id = work.job WHERE work.job = ?1 AND state = 0",
             ),
             claim: Kept::new(
                 connection,
-                "UPDATE job SET state = 1, not_before = NULL, attempts = attempts + 1 WHERE id = ?1 AND state = 0",
+                "UPDATE work SET state = 1, not_before = NULL, attempts = attempts + 1 WHERE job = ?1 AND state = 0",
             ),
             attempt: Kept::new(
                 connection,
@@ -137,25 +138,26 @@ impl Group<'_> {
     /// The database cannot be read.
     pub fn offer(&self, from: Position, limit: usize, longest: Duration) -> Result<Vec<Offer>> {
         let sql = if self.has_drawn {
-            "SELECT id, position, not_before, crashes FROM drawn CROSS JOIN job ON job.id = drawn.job
-             WHERE state = 0 AND position >= ?1 ORDER BY position LIMIT ?2"
+            "SELECT drawn.job, not_before, crashes FROM drawn CROSS JOIN work ON work.job = drawn.job
+             WHERE state = 0 AND drawn.job >= ?1 ORDER BY drawn.job LIMIT ?2"
         } else {
-            "SELECT id, position, not_before, crashes FROM job
-             WHERE state = 0 AND state <> 2 AND position >= ?1 ORDER BY position LIMIT ?2"
+            "SELECT job, not_before, crashes FROM work
+             WHERE state = 0 AND state <> 2 AND job >= ?1 ORDER BY job LIMIT ?2"
         };
         self.transaction
             .prepare_cached(sql)
             .and_then(|mut statement| {
                 let rows = statement.query_map(params![from.0, limit], |row| {
-                    let not_before: Option<i64> = row.get(2)?;
+                    let job = JobId(row.get(0)?);
+                    let not_before: Option<i64> = row.get(1)?;
                     let wait = not_before
                         .map_or(0, |then| then.saturating_sub(self.now))
                         .max(0);
                     Ok(Offer {
-                        job: JobId(row.get(0)?),
-                        position: Position(row.get(1)?),
+                        job,
+                        position: position_of(job),
                         wait: Duration::from_millis(wait.unsigned_abs()).min(longest),
-                        crashes: row.get(3)?,
+                        crashes: row.get(2)?,
                     })
                 })?;
                 rows.collect()
@@ -173,16 +175,16 @@ impl Group<'_> {
         const LOOKED_AT: usize = 1000;
         let sql = match (self.has_drawn, from.is_some()) {
             (true, _) => {
-                "SELECT id, attempts FROM drawn CROSS JOIN job ON job.id = drawn.job
-                 WHERE state = 0 AND crashes < ?3 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
+                "SELECT drawn.job, attempts FROM drawn CROSS JOIN work ON work.job = drawn.job
+                 WHERE state = 0 AND crashes < ?3 AND drawn.job >= ?1 ORDER BY drawn.job DESC LIMIT ?2"
             }
             (false, true) => {
-                "SELECT id, attempts FROM job
-                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND position >= ?1 ORDER BY position LIMIT ?2"
+                "SELECT job, attempts FROM work
+                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND job >= ?1 ORDER BY job LIMIT ?2"
             }
             (false, false) => {
-                "SELECT id, attempts FROM job
-                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND position >= ?1 ORDER BY position DESC LIMIT ?2"
+                "SELECT job, attempts FROM work
+                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND job >= ?1 ORDER BY job DESC LIMIT ?2"
             }
         };
         let from = from.map_or(0, |from| from.0);
@@ -208,8 +210,8 @@ impl Group<'_> {
     pub fn give_back_charge(&mut self, attempt: AttemptId) -> Result<()> {
         self.transaction
             .prepare_cached(
-                "UPDATE job SET charged = charged - 1, not_before = NULL
-                 WHERE id = ?1 AND attempts = ?2 AND state = 0 AND charged > 0",
+                "UPDATE work SET charged = charged - 1, not_before = NULL
+                 WHERE job = ?1 AND attempts = ?2 AND state = 0 AND charged > 0",
             )
             .and_then(|mut statement| statement.execute(params![attempt.job.0, attempt.number]))
             .map_err(doing("taking a charge back"))?;
@@ -252,12 +254,12 @@ impl Group<'_> {
         let (base, run) = (self.base, &self.uuid);
         let pending = self.peek.get().and_then(|statement| {
             let claim = statement.query_row([job.0], |row| {
-                let path = path_from_sql(row, 2)?;
+                let path = path_from_sql(row, 1)?;
                 let record = Record {
-                    charged: row.get(3)?,
-                    crashes: row.get(4)?,
-                    generation: row.get(5)?,
-                    failed_before: row.get(6)?,
+                    charged: row.get(2)?,
+                    crashes: row.get(3)?,
+                    generation: row.get(4)?,
+                    failed_before: row.get(5)?,
                 };
                 Ok(Claim {
                     attempt: Attempt {
@@ -271,7 +273,7 @@ impl Group<'_> {
                     record,
                     job: Job {
                         id: job,
-                        position: Position(row.get(1)?),
+                        position: position_of(job),
                         file: base.join(path.as_path()),
                         path,
                         columns: Columns::default(),
@@ -365,7 +367,7 @@ impl Group<'_> {
         let moved = self
             .transaction
             .prepare_cached(
-                "UPDATE job SET state = 3, not_before = NULL WHERE id = ?1 AND attempts = ?2 AND state = 0",
+                "UPDATE work SET state = 3, not_before = NULL WHERE job = ?1 AND attempts = ?2 AND state = 0",
             )
             .and_then(|mut statement| statement.execute(params![attempt.job.0, attempt.number]))
             .map_err(doing("giving a job up"))?;
@@ -408,7 +410,7 @@ impl Group<'_> {
 pub(super) fn save_counts(transaction: &Transaction<'_>, counts: &Counts) -> Result<()> {
     transaction
         .prepare_cached(
-            "UPDATE tally SET pending = ?1, running = ?2, done = ?3, failed = ?4, held = ?5,
+            "UPDATE counts SET pending = ?1, running = ?2, done = ?3, failed = ?4, held = ?5,
                               attempts = ?6, in_doubt = ?7, in_doubt_recovered = ?8",
         )
         .and_then(|mut statement| {

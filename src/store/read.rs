@@ -243,8 +243,8 @@ impl Reader {
         all: bool,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let chosen = if all { "" } else { "WHERE job.state = 2" };
-        let sql = format!("{RECORD} {chosen} ORDER BY job.position");
+        let chosen = if all { "" } else { "WHERE work.state = 2" };
+        let sql = format!("{RECORD} {chosen} ORDER BY work.job");
         self.stream(&sql, [], each)
     }
 
@@ -274,8 +274,8 @@ impl Reader {
         filter: Option<&Filter>,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let failed = format!("{RECORD} WHERE job.state IN (3, 4) AND job.state <> 2");
-        let order = "ORDER BY job.state, job.position";
+        let failed = format!("{RECORD} WHERE work.state IN (3, 4) AND work.state <> 2");
+        let order = "ORDER BY work.state, work.job";
         let Some(filter) = filter else {
             return self.stream(&format!("{failed} {order}"), [], each);
         };
@@ -330,7 +330,7 @@ impl Reader {
 }
 
 pub(super) fn counts(connection: &Connection) -> Result<Counts> {
-    let columns = "SELECT pending, running, done, failed, held, attempts, in_doubt, in_doubt_recovered FROM tally";
+    let columns = "SELECT pending, running, done, failed, held, attempts, in_doubt, in_doubt_recovered FROM counts";
     let counts = connection.query_row(columns, [], |row| {
         Ok(Counts {
             total: 0,
@@ -353,15 +353,13 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
     })
 }
 
-/// Looks whether the counts are about as many jobs as there are, which positions without gaps tell at once. All later
+/// Looks whether the counts are about as many jobs as there are, which ids without gaps tell at once. All later
 /// changes to the counts are made to these, and from wrong ones nothing right can be reached.
 pub(super) fn check_total(connection: &Connection, counts: &Counts) -> Result<()> {
     let total: u64 = connection
-        .query_row(
-            "SELECT coalesce(max(position) + 1, 0) FROM job",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT coalesce(max(id) + 1, 0) FROM job", [], |row| {
+            row.get(0)
+        })
         .map_err(doing("counting the list"))?;
     if total == counts.total {
         return Ok(());

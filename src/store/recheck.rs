@@ -15,7 +15,6 @@ use crate::settings::Call;
 #[derive(Debug, Clone)]
 pub struct Answered {
     job: i64,
-    position: i64,
     attempt: i64,
     state: JobState,
     /// The job's name.
@@ -35,14 +34,15 @@ pub struct Answered {
 }
 
 /// The first answer behind a place in the list. One at a time, so that jobs can be changed on the way.
-const NEXT: &str = "SELECT job.id, job.position, attempt.number, job.path, job.state, attempt.message, attempt.status,
-            coalesce(result.media_type, refused.media_type), coalesce(result.headers, refused.headers),
-            coalesce(result.body, refused.body), result.file, result.size, result.sha256
-     FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
-              LEFT JOIN result ON job.state = 2 AND result.job = job.id AND result.attempt = attempt.number
-              LEFT JOIN refused ON job.state IN (0, 3, 4) AND refused.job = job.id AND refused.attempt = attempt.number
-     WHERE job.position > ?1 AND (result.job IS NOT NULL OR refused.job IS NOT NULL)
-     ORDER BY job.position LIMIT 1";
+const NEXT: &str = "SELECT work.job, attempt.number, job.path, work.state, attempt.message, attempt.status,
+            coalesce(result.media_type, rejected.media_type), coalesce(result.headers, rejected.headers),
+            coalesce(result.body, rejected.body), result.file, result.size, result.sha256
+     FROM work JOIN job ON job.id = work.job JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+               LEFT JOIN result ON work.state = 2 AND result.job = work.job AND result.attempt = attempt.number
+               LEFT JOIN rejected_response AS rejected
+                   ON work.state IN (0, 3, 4) AND rejected.job = work.job AND rejected.attempt = attempt.number
+     WHERE work.job > ?1 AND (result.job IS NOT NULL OR rejected.job IS NOT NULL)
+     ORDER BY work.job LIMIT 1";
 
 impl Reader {
     /// Hands over the stored answers, in list order.
@@ -57,7 +57,7 @@ impl Reader {
         let mut last = None;
         while let Some(answer) = next(self.connection(), last)? {
             each(&answer)?;
-            last = Some(answer.position);
+            last = Some(answer.job);
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Store {
                 }
                 (true, None) | (false, Some(_)) => {}
             }
-            last = Some(answer.position);
+            last = Some(answer.job);
         }
         transaction
             .execute("UPDATE run SET call = ?1", [to_json(call)])
@@ -123,23 +123,22 @@ fn next(connection: &Connection, last: Option<i64>) -> Result<Option<Answered>> 
 
 /// An answer, and the file that its body is in, where it is in one.
 fn answered(row: &Row<'_>) -> rusqlite::Result<(Answered, Option<Filed>)> {
-    let state = state_from_sql(row.get(4)?)?;
+    let state = state_from_sql(row.get(3)?)?;
     let answer = Answered {
         job: row.get(0)?,
-        position: row.get(1)?,
-        attempt: row.get(2)?,
-        path: path_from_sql(row, 3)?,
+        attempt: row.get(1)?,
+        path: path_from_sql(row, 2)?,
         state,
         is_result: state == JobState::Done,
-        message: row.get(5)?,
-        status: row.get(6)?,
-        media_type: row.get(7)?,
-        headers: row.get(8)?,
-        body: row.get::<_, Vec<u8>>(9)?.into(),
+        message: row.get(4)?,
+        status: row.get(5)?,
+        media_type: row.get(6)?,
+        headers: row.get(7)?,
+        body: row.get::<_, Vec<u8>>(8)?.into(),
     };
     Ok((
         answer,
-        Filed::of([row.get_ref(10)?, row.get_ref(11)?, row.get_ref(12)?])?,
+        Filed::of([row.get_ref(9)?, row.get_ref(10)?, row.get_ref(11)?])?,
     ))
 }
 
@@ -162,7 +161,7 @@ fn refuse(connection: &Connection, answer: &Answered, failure: &Failure) -> Resu
     )?;
     one(
         connection,
-        "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body)
+        "INSERT OR REPLACE INTO rejected_response (job, attempt, media_type, headers, body)
          SELECT job, attempt, media_type, headers, ?2 FROM result WHERE job = ?1",
         params![answer.job, Inserted(&answer.body)],
     )?;
@@ -174,7 +173,7 @@ fn refuse(connection: &Connection, answer: &Answered, failure: &Failure) -> Resu
     )?;
     one(
         connection,
-        "UPDATE job SET state = 3 WHERE id = ?1 AND state = 2",
+        "UPDATE work SET state = 3 WHERE job = ?1 AND state = 2",
         [answer.job],
     )
 }
@@ -191,17 +190,17 @@ fn accept(connection: &Connection, answer: &Answered) -> Result<()> {
     one(
         connection,
         "INSERT INTO result (job, attempt, media_type, headers, body, sha256)
-         SELECT job, attempt, media_type, headers, body, ?2 FROM refused WHERE job = ?1",
+         SELECT job, attempt, media_type, headers, body, ?2 FROM rejected_response WHERE job = ?1",
         params![answer.job, checksum.0],
     )?;
     one(
         connection,
-        "DELETE FROM refused WHERE job = ?1",
+        "DELETE FROM rejected_response WHERE job = ?1",
         [answer.job],
     )?;
     one(
         connection,
-        "UPDATE job SET state = 2, not_before = NULL WHERE id = ?1 AND state IN (0, 3, 4)",
+        "UPDATE work SET state = 2, not_before = NULL WHERE job = ?1 AND state IN (0, 3, 4)",
         [answer.job],
     )
 }

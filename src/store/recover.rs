@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::connection::doing;
 use super::error::Result;
-use super::pace::forget_spent;
+use super::pace::forget_usage;
 use super::queue::{Settlement, save_counts};
 use super::settle::Settler;
 use super::{Store, lock, now, path_from_sql, shift};
@@ -70,7 +70,7 @@ impl Store {
             })
             .map_err(doing("beginning a runner"))?;
         let runner = transaction.last_insert_rowid();
-        forget_spent(&transaction, now)?;
+        forget_usage(&transaction, now)?;
         save_counts(&transaction, &counts)?;
         super::owner::commit(transaction, "beginning a runner")?;
         self.counts = counts;
@@ -87,8 +87,9 @@ impl Store {
 fn running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, FileName)>> {
     connection
         .prepare(
-            "SELECT id, attempts, charged, crashes, generation, path, failed_before FROM job
-             WHERE state = 1 AND state <> 2 ORDER BY position",
+            "SELECT work.job, attempts, charged, crashes, generation, path, failed_before
+             FROM work JOIN job ON job.id = work.job
+             WHERE state = 1 AND state <> 2 ORDER BY work.job",
         )
         .and_then(|mut statement| {
             let rows = statement.query_map([], |row| {

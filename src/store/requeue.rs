@@ -29,7 +29,7 @@ impl Filter {
     /// function of [`causes::define`].
     pub(super) fn condition() -> String {
         format!(
-            "job.state = :state AND job.state <> 2
+            "work.state = :state AND work.state <> 2
                AND (:classes = '' OR instr(:classes, ',' || attempt.class || ',') > 0)
                AND (:statuses = '' OR instr(:statuses, ',' || attempt.status || ',') > 0)
                AND (:text IS NULL OR instr(attempt.message, :text) > 0
@@ -75,10 +75,11 @@ impl Store {
         causes::define(&self.connection)?;
         let transaction = self.owner.begin(&self.connection)?;
         let sql = format!(
-            "UPDATE job SET state = 0, charged = 0, crashes = 0, failed_before = failed_before OR state = 3 AND EXISTS (
-                 SELECT 1 FROM attempt WHERE attempt.job = job.id AND number = attempts AND class IN ('transient', 'throttled'))
-             WHERE id IN (
-                 SELECT job.id FROM job JOIN attempt ON attempt.job = job.id AND attempt.number = job.attempts
+            "UPDATE work SET state = 0, charged = 0, crashes = 0, failed_before = failed_before OR state = 3 AND EXISTS (
+                 SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts AND class IN ('transient', 'throttled'))
+             WHERE job IN (
+                 SELECT work.job FROM work JOIN job ON job.id = work.job
+                                      JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
                  WHERE {})",
             Filter::condition()
         );

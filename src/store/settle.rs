@@ -77,8 +77,8 @@ impl<'c> Settler<'c> {
             connection,
             job: Kept::new(
                 connection,
-                "UPDATE job SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
-                 WHERE id = ?1 AND attempts = ?2 AND state = 1",
+                "UPDATE work SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
+                 WHERE job = ?1 AND attempts = ?2 AND state = 1",
             ),
             attempt: Kept::new(
                 connection,
@@ -181,7 +181,7 @@ impl<'c> Settler<'c> {
         // An answer that was refused is one of an attempt before.
         if attempt.number > 1 {
             self.connection
-                .prepare_cached("DELETE FROM refused WHERE job = ?1")
+                .prepare_cached("DELETE FROM rejected_response WHERE job = ?1")
                 .and_then(|mut statement| statement.execute([attempt.job.0]))
                 .map_err(doing("recording a result"))?;
         }
@@ -192,7 +192,8 @@ impl<'c> Settler<'c> {
 fn keep_refused(connection: &Connection, attempt: AttemptId, refused: &Refused) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO refused (job, attempt, media_type, headers, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT OR REPLACE INTO rejected_response (job, attempt, media_type, headers, body)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .and_then(|mut statement| {
             statement.execute(params![

@@ -290,8 +290,9 @@ fn take_in(
     let (attempt, key) = line.attempt();
     let found = transaction
         .prepare_cached(
-            "SELECT job.path, job.state, job.attempts = ?2, attempt.key, attempt.outcome, attempt.kind
-             FROM attempt JOIN job ON job.id = attempt.job WHERE attempt.job = ?1 AND attempt.number = ?2",
+            "SELECT job.path, work.state, work.attempts = ?2, attempt.key, attempt.outcome, attempt.kind
+             FROM attempt JOIN job ON job.id = attempt.job JOIN work ON work.job = attempt.job
+             WHERE attempt.job = ?1 AND attempt.number = ?2",
         )
         .and_then(|mut statement| {
             let row = statement.query_row(params![attempt.job.0, attempt.number], |row| {
@@ -389,8 +390,8 @@ fn claim_again(
 ) -> Result<Option<Found>> {
     let (attempt, key) = line.attempt();
     let claim = || {
-        let sql =
-            "SELECT path, generation FROM job WHERE id = ?1 AND state = 0 AND attempts + 1 = ?2";
+        let sql = "SELECT path, generation FROM work JOIN job ON job.id = work.job
+                   WHERE work.job = ?1 AND state = 0 AND attempts + 1 = ?2";
         let job = transaction
             .query_row(sql, params![attempt.job.0, attempt.number], |row| {
                 Ok((path_from_sql(row, 0)?, row.get(1)?))
@@ -411,7 +412,7 @@ fn claim_again(
             [now()],
         )?;
         transaction.execute(
-            "UPDATE job SET state = 1, not_before = NULL, attempts = ?2 WHERE id = ?1",
+            "UPDATE work SET state = 1, not_before = NULL, attempts = ?2 WHERE job = ?1",
             params![attempt.job.0, attempt.number],
         )?;
         // Its thread is not known.
@@ -445,11 +446,11 @@ fn reopen(
     job: JobId,
 ) -> Result<()> {
     transaction
-        .execute("UPDATE job SET state = 1, not_before = NULL WHERE id = ?1", [job.0])
+        .execute("UPDATE work SET state = 1, not_before = NULL WHERE job = ?1", [job.0])
         .and_then(|_| {
             transaction.execute(
                 "UPDATE attempt SET ended = NULL, outcome = NULL, class = NULL, kind = NULL, message = NULL
-                 WHERE job = ?1 AND number = (SELECT attempts FROM job WHERE id = ?1)",
+                 WHERE job = ?1 AND number = (SELECT attempts FROM work WHERE job = ?1)",
                 [job.0],
             )
         })

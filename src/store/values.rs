@@ -6,7 +6,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use super::StoreError;
 use super::error::Result;
 use crate::event::Counts;
-use crate::job::{FileName, JobState};
+use crate::job::{FileName, JobId, JobState, Position};
 
 /// Names are stored as text where they are UTF-8, so that people can read them, and as a blob where not.
 pub(super) fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
@@ -44,6 +44,11 @@ pub(super) fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
         .ok()
         .and_then(|code| JobState::ALL.get(code).copied());
     state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
+}
+
+/// Returns a job's place in the list: ids are positions.
+pub(super) fn position_of(job: JobId) -> Position {
+    Position(job.0.unsigned_abs())
 }
 
 /// Moves jobs from one state to another in the counts.

@@ -39,24 +39,30 @@ impl Verdict {
 }
 
 /// Statements that find rows which break an invariant, with what such a row means. Each returns a name.
-const INVARIANTS: [(&str, &str); 8] = [
+const INVARIANTS: [(&str, &str); 9] = [
+    ("SELECT path FROM job WHERE NOT EXISTS (SELECT 1 FROM work WHERE work.job = job.id)", "is not in the queue"),
     (
-        "SELECT path FROM job WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM result WHERE result.job = job.id)",
+        "SELECT path FROM work JOIN job ON job.id = work.job
+         WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM result WHERE result.job = work.job)",
         "is done without a result",
     ),
-    ("SELECT path FROM result JOIN job ON job.id = result.job WHERE job.state <> 2", "has a result without being done"),
     (
-        "SELECT path FROM job WHERE attempts <> (SELECT count(*) FROM attempt WHERE attempt.job = job.id)",
+        "SELECT path FROM result JOIN job ON job.id = result.job JOIN work ON work.job = result.job WHERE state <> 2",
+        "has a result without being done",
+    ),
+    (
+        "SELECT path FROM work JOIN job ON job.id = work.job
+         WHERE attempts <> (SELECT count(*) FROM attempt WHERE attempt.job = work.job)",
         "does not have as many attempts as it counts",
     ),
     (
-        "SELECT path FROM attempt JOIN job ON job.id = attempt.job
-         WHERE attempt.outcome IS NULL AND NOT (job.state = 1 AND attempt.number = job.attempts)",
+        "SELECT path FROM attempt JOIN job ON job.id = attempt.job JOIN work ON work.job = attempt.job
+         WHERE attempt.outcome IS NULL AND NOT (work.state = 1 AND attempt.number = work.attempts)",
         "has an attempt in flight without running",
     ),
     (
-        "SELECT path FROM job WHERE state = 1 AND NOT EXISTS (
-             SELECT 1 FROM attempt WHERE attempt.job = job.id AND attempt.number = job.attempts AND attempt.outcome IS NULL)",
+        "SELECT path FROM work JOIN job ON job.id = work.job WHERE state = 1 AND NOT EXISTS (
+             SELECT 1 FROM attempt WHERE attempt.job = work.job AND attempt.number = work.attempts AND attempt.outcome IS NULL)",
         "is running without an attempt in flight",
     ),
     (
@@ -66,12 +72,13 @@ const INVARIANTS: [(&str, &str); 8] = [
         "has a result of an attempt that did not succeed",
     ),
     (
-        "SELECT path FROM refused JOIN job ON job.id = refused.job WHERE job.state = 2",
+        "SELECT path FROM rejected_response AS rejected JOIN job ON job.id = rejected.job JOIN work ON work.job = rejected.job
+         WHERE work.state = 2",
         "is done and has an answer that was no result",
     ),
     (
-        "SELECT path FROM refused JOIN job ON job.id = refused.job
-         WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = refused.job AND attempt.number = refused.attempt
+        "SELECT path FROM rejected_response AS rejected JOIN job ON job.id = rejected.job
+         WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = rejected.job AND attempt.number = rejected.attempt
                                                    AND attempt.outcome IN ('failed', 'throttled'))",
         "has an answer that was no result, of an attempt that did not fail",
     ),
@@ -133,15 +140,15 @@ impl Reader {
         Ok(verdict)
     }
 
-    /// Counts what the tally keeps.
+    /// Counts the rows that the stored counts are about.
     fn count(&self) -> Result<Counts> {
         let kept = read::counts(self.connection())?;
-        // What was recovered is known from the tally alone; that it is a part of the doubt can be checked.
+        // What was recovered is known from the stored counts alone; that it is a part of the doubt can be checked.
         let mut counts = Counts {
             in_doubt_recovered: kept.in_doubt_recovered,
             ..Counts::default()
         };
-        self.each("SELECT state, count(*) FROM job GROUP BY state", |row| {
+        self.each("SELECT state, count(*) FROM work GROUP BY state", |row| {
             *counts.of_mut(super::state_from_sql(row.get(0)?)?) = row.get(1)?;
             Ok(())
         })?;

@@ -183,7 +183,7 @@ fn until_away_for_a_while(place: &Place) {
              WHERE outcome <> 'succeeded'",
         );
         let spread: u64 = spread[0][0].parse().unwrap();
-        spread > 1200 || count(place, "tally WHERE pending + running > 0") == 0
+        spread > 1200 || count(place, "counts WHERE pending + running > 0") == 0
     });
 }
 

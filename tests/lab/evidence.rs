@@ -81,12 +81,16 @@ pub(crate) fn disk(path: &Path) -> Outcome<Disk> {
             .into_iter()
             .map(|table| format!("a row of {table} refers to nothing")),
     );
-    disk.jobs = rows(&connection, "SELECT path, state = 2 FROM job", |row| {
-        Ok(Job {
-            name: name(&row.get::<_, String>(0)?),
-            done: row.get(1)?,
-        })
-    })?;
+    disk.jobs = rows(
+        &connection,
+        "SELECT path, state = 2 FROM work JOIN job ON job.id = work.job",
+        |row| {
+            Ok(Job {
+                name: name(&row.get::<_, String>(0)?),
+                done: row.get(1)?,
+            })
+        },
+    )?;
     let attempts = "SELECT path, number, runner, idempotency_key, outcome FROM attempts ORDER BY position, number";
     disk.attempts = rows(&connection, attempts, |row| {
         Ok(Attempt {

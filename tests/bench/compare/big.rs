@@ -216,7 +216,7 @@ pub(crate) fn status(bench: &Bench) -> io::Result<()> {
 
 /// All results of a large run.
 pub(crate) fn export(bench: &Bench) -> io::Result<()> {
-    const SELECT: &str = "SELECT json_quote(job.path), result.body FROM job JOIN result ON result.job = job.id ORDER BY job.position";
+    const SELECT: &str = "SELECT json_quote(job.path), result.body FROM job JOIN result ON result.job = job.id ORDER BY job.id";
     let jobs = bench.scaled(MANY, 1000);
     let database = copy(bench, &loaded(bench, jobs)?, "done.db")?;
     settle(&database, jobs, &answer())?;

@@ -63,26 +63,26 @@ fn settled(database: &Path, jobs: usize, answer: &[u8]) -> rusqlite::Result<()> 
     let sum = Sha256::digest(answer);
     let change = database.transaction()?;
     change.execute(
-        "UPDATE job SET state = 2, attempts = 1, generation = 1 WHERE position < ?1",
+        "UPDATE work SET state = 2, attempts = 1, generation = 1 WHERE job < ?1",
         [jobs],
     )?;
     change.execute(
         "INSERT INTO attempt (job, number, runner, chunk, key, started, ended, took, outcome, status)
-         SELECT id, 1, (SELECT max(id) FROM runner), position % 64, randomblob(16),
-                1750000000000 + position, 1750000000050 + position, 50, 'succeeded', 200
-         FROM job WHERE position < ?1 ORDER BY id",
+         SELECT id, 1, (SELECT max(id) FROM runner), id % 64, randomblob(16),
+                1750000000000 + id, 1750000000050 + id, 50, 'succeeded', 200
+         FROM job WHERE id < ?1 ORDER BY id",
         [jobs],
     )?;
     change.execute(
         "INSERT INTO result (job, attempt, media_type, body, sha256)
-         SELECT id, 1, 'application/json', ?2, ?3 FROM job WHERE position < ?1 ORDER BY id",
+         SELECT id, 1, 'application/json', ?2, ?3 FROM job WHERE id < ?1 ORDER BY id",
         params![jobs, answer, sum.as_slice()],
     )?;
     change.execute(
-        "UPDATE tally SET pending = pending - ?1, done = done + ?1, attempts = attempts + ?1",
+        "UPDATE counts SET pending = pending - ?1, done = done + ?1, attempts = attempts + ?1",
         [jobs],
     )?;
-    change.execute("UPDATE pace SET calls = calls + ?1", [jobs])?;
+    change.execute("UPDATE limiter_state SET calls = calls + ?1", [jobs])?;
     change.commit()?;
     database.pragma_update(None, "journal_mode", "wal")
 }

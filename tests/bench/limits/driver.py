@@ -101,7 +101,7 @@ def read(folder: Path, client: str) -> tuple[list[Call], int]:
         with closing(sqlite3.connect(f"file:{folder}/stride.db?mode=ro", uri=True)) as database:
             rows = database.execute("SELECT started, ended, ifnull(status, 0), outcome = 'succeeded' FROM attempt"
                                     " WHERE outcome <> 'interrupted'").fetchall()
-            failed = database.execute("SELECT failed FROM tally").fetchone()[0]
+            failed = database.execute("SELECT failed FROM counts").fetchone()[0]
     else:
         cells = (line.split(",") for line in (folder / "calls.csv").read_text().splitlines())
         rows = [(int(started), int(ended), int(status), status == "200") for started, ended, status in cells]

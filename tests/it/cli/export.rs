@@ -250,7 +250,7 @@ fn row_29_damage_is_found_and_the_rest_can_be_exported() {
     let (_api, place) = mixed();
     rusqlite::Connection::open(place.at("stride.db"))
         .unwrap()
-        .execute("UPDATE result SET body = x'31' WHERE job = 5", [])
+        .execute("UPDATE result SET body = x'31' WHERE job = 4", [])
         .unwrap();
     place
         .stride(&["verify"])

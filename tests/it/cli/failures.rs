@@ -123,7 +123,7 @@ fn the_command_of_each_cause_calls_just_its_files_again() {
             "{command}"
         );
         let pending = place
-            .sql("SELECT path FROM job WHERE state = 0 ORDER BY position")
+            .sql("SELECT path FROM results WHERE state = 'pending' ORDER BY position")
             .concat();
         assert_eq!(pending, chosen, "{command}");
         // They fail again, for the same.

@@ -159,6 +159,6 @@ fn a_command_that_goes_on_with_the_run_does_not_do_so_for_ever() {
     let words = ["run", "--retries", "0", "--url", &url, "texts"];
     place.stride_with(&variables, &words).expect(3);
     assert_eq!(std::fs::read(place.at("ends")).unwrap(), b"x\n");
-    let attempts = place.sql("SELECT attempts FROM job WHERE state = 3");
+    let attempts = place.sql("SELECT attempts FROM work WHERE state = 3");
     assert_eq!(attempts.concat(), ["2"]);
 }

@@ -107,7 +107,7 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
         .says("not done -> done: 1 file");
     assert_eq!(counts(&place), (11, 0));
     place.stride(&["verify"]).expect(0);
-    assert_eq!(place.sql("SELECT * FROM refused").len(), 0);
+    assert_eq!(place.sql("SELECT * FROM rejected_response").len(), 0);
     // Answers to come are judged in the same way: the same command says so.
     let url = format!("{}/{{name}}", api.url());
     place
@@ -157,8 +157,8 @@ fn success_is_judged_by_the_body_the_status_and_the_headers() {
     let failures = place.stride(&["failures", "--json"]).json();
     assert_eq!(failures[0]["kind"], json!("not_successful"));
     assert!(failures[1]["message"].as_str().unwrap().contains("nested"));
-    let headers = place
-        .sql("SELECT headers FROM refused JOIN job ON job.id = refused.job WHERE path = 'busy'");
+    let headers =
+        place.sql("SELECT headers FROM rejected_response JOIN job ON id = job WHERE path = 'busy'");
     assert!(headers[0][0].contains(r#""x-cost":"0""#), "{headers:?}");
 
     let calls = api.requests();
@@ -208,7 +208,7 @@ fn an_answer_that_is_no_success_is_called_again_by_its_class_and_forgotten_then(
     ];
     place.stride(&[&words[..], &rest].concat()).expect(0);
     assert_eq!(api.requests(), 2 * names.len());
-    assert_eq!(place.sql("SELECT * FROM refused").len(), 0);
+    assert_eq!(place.sql("SELECT * FROM rejected_response").len(), 0);
     place.stride(&["verify"]).expect(0);
 }
 

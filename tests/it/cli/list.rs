@@ -35,7 +35,7 @@ fn rows_47_and_48_a_longer_list_adds_and_a_shorter_one_removes_nothing() {
         "3 files of this run missing from the list and kept: bystander.txt, texts/0000, texts/0001",
     );
     assert_eq!(api.requests(), 4);
-    let order = place.sql("SELECT path FROM job ORDER BY position").concat();
+    let order = place.sql("SELECT path FROM job ORDER BY id").concat();
     assert_eq!(
         order,
         ["bystander.txt", "texts/0000", "texts/0001", "texts/0002"]

@@ -196,7 +196,7 @@ fn furnish(place: &Place) -> String {
 fn made(place: &Place) -> Vec<String> {
     let connection = rusqlite::Connection::open(place.at("made")).unwrap();
     let sql =
-        "SELECT CAST(path || state || attempts || key || result.body || settings || call AS BLOB) FROM run, job
+        "SELECT CAST(path || state || attempts || key || result.body || settings || call AS BLOB) FROM run, work JOIN job ON job.id = work.job
                JOIN attempt ON attempt.job = job.id JOIN result ON result.job = job.id";
     let mut statement = connection.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0));

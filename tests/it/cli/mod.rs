@@ -175,7 +175,8 @@ impl Place {
 
     pub(crate) fn bystander(&self) -> Vec<Vec<String>> {
         self.sql(
-            "SELECT job.*, attempt.*, result.*, columns.* FROM job LEFT JOIN attempt ON attempt.job = job.id
+            "SELECT job.*, work.*, attempt.*, result.*, columns.* FROM job JOIN work ON work.job = job.id
+             LEFT JOIN attempt ON attempt.job = job.id
              LEFT JOIN result ON result.job = job.id LEFT JOIN columns ON columns.job = job.id
              WHERE path = 'bystander.txt'",
         )

@@ -184,20 +184,20 @@ fn a_file_or_a_link_that_is_there_is_neither_overwritten_nor_followed() {
     let (place, url, bystander) = place(&api, &["text", "speech", "image"]);
     fs::create_dir(place.at("out")).unwrap();
     // The bystander is the first job.
-    symlink(place.at("victim"), place.at("out/2.txt")).unwrap();
+    symlink(place.at("victim"), place.at("out/1.txt")).unwrap();
     place.write("theirs", "theirs");
-    symlink(place.at("theirs"), place.at("out/3.mp3")).unwrap();
-    place.write("out/4.png", "there");
+    symlink(place.at("theirs"), place.at("out/2.mp3")).unwrap();
+    place.write("out/3.png", "there");
     place
         .stride(&words(&url, &["text", "speech", "image"]))
         .expect(0);
     assert!(!place.at("victim").exists());
     assert_eq!(fs::read(place.at("theirs")).unwrap(), b"theirs");
-    assert_eq!(fs::read(place.at("out/4.png")).unwrap(), b"there");
+    assert_eq!(fs::read(place.at("out/3.png")).unwrap(), b"there");
     for (name, start, body) in [
-        ("text", "2-", &b"words"[..]),
-        ("speech", "3-", AUDIO),
-        ("image", "4-", b"\x89PNG"),
+        ("text", "1-", &b"words"[..]),
+        ("speech", "2-", AUDIO),
+        ("image", "3-", b"\x89PNG"),
     ] {
         let path = file(&place, name);
         assert!(
@@ -223,7 +223,7 @@ fn a_later_attempt_has_its_number_in_the_name() {
     let (place, url, bystander) = place(&api, &["text"]);
     let quick = [&words(&url, &["text"])[..], &["--retry-delay", "1ms"]].concat();
     place.stride(&quick).expect(0);
-    assert_eq!(listed(&place.at("out")), ["2-2.txt"]);
+    assert_eq!(listed(&place.at("out")), ["1-2.txt"]);
     assert_eq!(place.bystander(), bystander);
 }
 
@@ -248,7 +248,7 @@ fn where_the_folder_is_gone_results_go_into_the_database_and_it_is_said_once() {
         .says("go into the database instead");
     assert_eq!(said.stderr.matches("cannot write into").count(), 1);
     assert_eq!(
-        place.sql("SELECT count(*), count(file), sum(length(body)) FROM result WHERE job > 1"),
+        place.sql("SELECT count(*), count(file), sum(length(body)) FROM result WHERE job > 0"),
         [["3", "0", &(5 + AUDIO.len() + 4).to_string()]]
     );
     let exported = place.stride(&["export"]).expect(0).json();
@@ -283,7 +283,7 @@ fn a_file_that_is_missing_or_changed_is_named() {
     // Damage of the database itself is not hidden by theirs.
     let count = |change: &str| {
         let database = rusqlite::Connection::open(place.at("stride.db")).unwrap();
-        let sql = format!("UPDATE tally SET attempts = attempts {change}");
+        let sql = format!("UPDATE counts SET attempts = attempts {change}");
         database.execute(&sql, []).unwrap();
     };
     count("+ 1");
@@ -390,7 +390,7 @@ fn what_is_judged_again_is_read_from_its_file_and_kept_where_refused_answers_are
         .expect(0)
         .says("done -> failed: 1 file");
     assert_eq!(
-        place.sql("SELECT CAST(body AS TEXT) FROM refused"),
+        place.sql("SELECT CAST(body AS TEXT) FROM rejected_response"),
         [[String::from_utf8(bytes.clone()).unwrap()]]
     );
     assert_eq!(fs::read(&path).unwrap(), bytes, "the file is the user's");
@@ -416,10 +416,10 @@ fn only_results_go_into_files() {
     let (place, url, bystander) = place(&api, &["text", "data"]);
     let strict = [&words(&url, &["text", "data"])[..], &["--expect", "json"]].concat();
     place.stride(&strict).expect(3);
-    assert_eq!(listed(&place.at("out")), ["3.json"]);
+    assert_eq!(listed(&place.at("out")), ["2.json"]);
     assert_eq!(
-        place.sql("SELECT job, CAST(body AS TEXT) FROM refused"),
-        [["2", "words"]]
+        place.sql("SELECT job, CAST(body AS TEXT) FROM rejected_response"),
+        [["1", "words"]]
     );
     assert_eq!(place.bystander(), bystander);
 }

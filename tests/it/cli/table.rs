@@ -36,7 +36,7 @@ impl Place {
     fn columns(&self) -> Vec<(String, Value)> {
         let rows = self.sql(
             "SELECT CAST(path AS BLOB), coalesce(fields, 'null') FROM job LEFT JOIN columns ON job = id
-             WHERE path <> 'bystander.txt' ORDER BY position",
+             WHERE path <> 'bystander.txt' ORDER BY id",
         );
         let read = |mut row: Vec<String>| {
             let fields = serde_json::from_str(&row[1]).unwrap_or(Value::from(row[1].as_str()));

@@ -23,7 +23,7 @@ fn body(job: usize) -> String {
 fn long() -> Fixture {
     let fixture = Fixture::numbered(JOBS);
     let sql = fixture.sql();
-    sql.execute_batch("BEGIN; UPDATE job SET state = 2, attempts = 1 WHERE state = 0;")
+    sql.execute_batch("BEGIN; UPDATE work SET state = 2, attempts = 1 WHERE state = 0;")
         .unwrap();
     for job in 0..JOBS {
         let id = "SELECT id FROM job WHERE path = ?1";
@@ -47,7 +47,7 @@ fn long() -> Fixture {
             .unwrap();
     }
     sql.execute(
-        "UPDATE tally SET pending = 0, done = ?1, attempts = ?1",
+        "UPDATE counts SET pending = 0, done = ?1, attempts = ?1",
         [JOBS + 1],
     )
     .unwrap();

@@ -99,7 +99,10 @@ fn row_81_a_truncated_answer_is_never_a_result() {
         assert_eq!(attempt(&place)[..3], ["in_doubt", "transient", "truncated"]);
         counts(&place, &[("held", 1), ("done", 1)]);
         assert_eq!(place.sql("SELECT count(*) FROM result").concat(), ["1"]);
-        assert_eq!(place.sql("SELECT count(*) FROM refused").concat(), ["0"]);
+        assert_eq!(
+            place.sql("SELECT count(*) FROM rejected_response").concat(),
+            ["0"]
+        );
     }
 }
 
@@ -154,7 +157,9 @@ fn row_83_what_is_no_json_is_no_result_unless_it_may_be_anything() {
     }
     let place = one(Reply::status(200).body("text/html", html), &[], 3);
     assert_eq!(
-        place.sql("SELECT CAST(body AS TEXT) FROM refused").concat(),
+        place
+            .sql("SELECT CAST(body AS TEXT) FROM rejected_response")
+            .concat(),
         [html]
     );
 }
@@ -175,7 +180,10 @@ fn rows_84_and_86_what_is_nearly_json_is_none_and_is_kept_as_it_came() {
             attempt(&place),
             ["failed", "bad_response", "not_json", "200"]
         );
-        let kept = place.sql("SELECT hex(body) FROM refused").concat().concat();
+        let kept = place
+            .sql("SELECT hex(body) FROM rejected_response")
+            .concat()
+            .concat();
         let hex: String = body.iter().map(|byte| format!("{byte:02X}")).collect();
         assert!(kept == hex);
     }
@@ -252,7 +260,7 @@ fn row_88_what_a_service_echoes_of_a_secret_is_stored_and_told_masked() {
         assert!(!found, "{name}");
     }
     let masked =
-        "SELECT count(*) FROM (SELECT body FROM attempt UNION ALL SELECT body FROM refused)
+        "SELECT count(*) FROM (SELECT body FROM attempt UNION ALL SELECT body FROM rejected_response)
                   WHERE instr(CAST(body AS TEXT), '[redacted]') > 0";
     assert_eq!(place.sql(masked).concat(), ["3"]);
 }
@@ -279,7 +287,7 @@ fn row_143_many_large_answers_are_judged_in_bounded_memory() {
     let words = [&run(&url, &words)[..], &["last"]].concat();
     let running = place.begin(&words);
     let done = (FILES + 1).to_string();
-    until(|| place.sql("SELECT done FROM tally") == [[done.clone()]]);
+    until(|| place.sql("SELECT done FROM counts") == [[done.clone()]]);
     let peak = running.peak_memory();
     gate.open();
     running.end().expect(0);

@@ -197,7 +197,7 @@ fn one_file_that_is_always_refused_holds_up_no_other() {
 fn one_file_that_is_always_refused_leaves_no_limit_on_the_rate_behind() {
     for (status, wait) in REFUSALS {
         let scene = always_refused(status, wait);
-        let found = scene.place.sql("SELECT found_rate FROM pace");
+        let found = scene.place.sql("SELECT found_rate FROM limiter_state");
         assert_eq!(found.concat(), [""], "{status} {wait:?}");
     }
 }
@@ -259,7 +259,7 @@ fn connections_that_are_refused_use_up_neither_rate_nor_budget() {
     running.end().expect(0).says("; 3 calls in ");
     assert_eq!(api.requests(), 3);
     counts(&place, &[("done", 4), ("failed", 0), ("calls", 4)]);
-    let spent = place.sql("SELECT sum(calls) FROM spent").concat();
+    let spent = place.sql("SELECT sum(calls) FROM usage").concat();
     assert_eq!(spent, ["4"]);
     assert_eq!(place.bystander(), bystander);
 }

@@ -77,7 +77,9 @@ impl Scene {
 
     #[track_caller]
     pub(super) fn expect_nothing_charged(&self) {
-        let charged = self.place.sql("SELECT path FROM job WHERE charged > 0");
+        let charged = self
+            .place
+            .sql("SELECT path FROM work JOIN job ON id = job WHERE charged > 0");
         assert!(charged.is_empty(), "{charged:?}");
     }
 

@@ -25,7 +25,7 @@ fn echo() -> FakeApi {
 
 /// The kind of failure of each job that failed, in list order.
 fn kinds(place: &Place) -> Vec<Vec<String>> {
-    place.sql("SELECT path, kind, outcome FROM job JOIN attempt ON job.id = attempt.job WHERE state = 3 ORDER BY position")
+    place.sql("SELECT path, kind, outcome FROM work JOIN job ON job.id = work.job JOIN attempt ON job.id = attempt.job WHERE state = 3 ORDER BY job.id")
 }
 
 #[test]

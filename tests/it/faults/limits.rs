@@ -89,7 +89,7 @@ fn bytes_and_weights_are_paced_too() {
         place.stride(&run(&api.url(), words)).expect(0);
         counts(&place, &[("done", 20)]);
         let spent = place
-            .sql("SELECT sum(calls), sum(bytes) FROM spent")
+            .sql("SELECT sum(calls), sum(bytes) FROM usage")
             .concat();
         // Each file holds its own name, of ten bytes.
         assert_eq!(spent, ["20", "200"]);

@@ -23,7 +23,7 @@ fn limit(place: &Place) -> String {
 /// What is remembered of the service's limits.
 fn found(place: &Place) -> Vec<String> {
     place
-        .sql("SELECT found_rate, found_at_once FROM pace")
+        .sql("SELECT found_rate, found_at_once FROM limiter_state")
         .concat()
 }
 
@@ -169,7 +169,7 @@ fn a_service_whose_connections_are_refused_gets_few_calls_and_fails_no_file() {
         let (calls, most) = (in_vain(), 10 + 2 * threads);
         assert!(calls <= most, "{calls} calls of {most}, {threads} threads");
         counts(&place, &[("done", FILES as u64 + 1), ("failed", 0)]);
-        let charged = place.sql("SELECT path FROM job WHERE charged > 0");
+        let charged = place.sql("SELECT path FROM work JOIN job ON id = job WHERE charged > 0");
         assert!(charged.is_empty(), "{charged:?}");
         assert_eq!(found(&place), ["", ""], "{threads} threads");
         assert_eq!(place.bystander(), bystander);

@@ -60,8 +60,8 @@ impl Sample {
         ];
         let words = run(&url, &words);
         place.stride(&words[..words.len() - 1]).expect(4);
-        place.sql("UPDATE job SET state = 4 WHERE position = 2");
-        place.sql("UPDATE tally SET failed = failed - 1, held = held + 1");
+        place.sql("UPDATE work SET state = 4 WHERE job = 2");
+        place.sql("UPDATE counts SET failed = failed - 1, held = held + 1");
         assert_eq!(place.bystander(), bystander);
         let connection = Connection::open(place.at("stride.db")).unwrap();
         let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -327,7 +327,7 @@ fn row_129_counts_that_cannot_be_right_are_damage() {
             &["retry", "--max-calls", "none"],
             &["resume", "--max-calls", "none"],
         ] {
-            let sql = format!("UPDATE tally SET {state} = {all}{others}");
+            let sql = format!("UPDATE counts SET {state} = {all}{others}");
             sample.with(|connection| assert_eq!(connection.execute(&sql, []).unwrap(), 1));
             let ran = sample.place.stride(words);
             ended(&ran, &format!("{state} {words:?}"));
@@ -344,10 +344,10 @@ fn row_129_counts_that_cannot_be_right_are_damage() {
         }
     }
     assert!(damaged > 8, "{damaged}");
-    let most = "UPDATE tally SET pending = 9223372036854775807, done = pending, failed = pending";
+    let most = "UPDATE counts SET pending = 9223372036854775807, done = pending, failed = pending";
     for words in COUNTING {
         sample.with(|connection| assert_eq!(connection.execute(most, []).unwrap(), 1));
-        let most = "UPDATE tally SET done = pending, failed = pending";
+        let most = "UPDATE counts SET done = pending, failed = pending";
         sample.place.sql(most);
         ended(&sample.place.stride(words), &format!("{words:?}"));
     }

@@ -133,7 +133,7 @@ fn row_74_a_storm_is_waited_out_by_all_and_the_flow_ramps_up() {
     // The others follow the probe soon.
     assert!(after.last() < Some(&3.0), "{after:?}");
     counts(&place, &[("done", 30), ("failed", 0)]);
-    assert_eq!(place.sql("SELECT sum(charged) FROM job").concat(), ["0"]);
+    assert_eq!(place.sql("SELECT sum(charged) FROM work").concat(), ["0"]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_wrong_request_stops_after_few_calls_with_the_words_of_the_service() {
             let calls = api.requests();
             assert!(calls <= 60, "{words}: {calls} calls, {threads} threads");
             counts(&place, &[("pending", 600), ("failed", 0), ("done", 0)]);
-            let charged = place.sql("SELECT path FROM job WHERE charged > 0");
+            let charged = place.sql("SELECT path FROM work JOIN job ON id = job WHERE charged > 0");
             assert!(charged.is_empty(), "{charged:?}");
             let stopped = place.status()["stopped"].clone();
             assert_eq!(

@@ -26,7 +26,7 @@ fn row_61_a_service_that_is_not_there_is_waited_for_and_charged_to_nobody() {
         .says("cannot connect")
         .says("stride resume");
     counts(&place, &[("pending", 5), ("failed", 0), ("in_doubt", 0)]);
-    let charged = place.sql("SELECT sum(charged) FROM job").concat();
+    let charged = place.sql("SELECT sum(charged) FROM work").concat();
     assert_eq!(charged, ["0"]);
     let outcomes = place.sql("SELECT DISTINCT outcome FROM attempt").concat();
     assert_eq!(outcomes, ["not_sent"]);

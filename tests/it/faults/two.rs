@@ -22,7 +22,7 @@ fn rows_37_and_42_a_second_runner_leaves_at_once_and_changes_nothing() {
     let run = place.begin(&["run", "--url", &url, "texts"]);
     // The first call goes alone.
     api.wait_for(2);
-    let rows = || place.sql("SELECT * FROM job LEFT JOIN attempt ON attempt.job = job.id");
+    let rows = || place.sql("SELECT * FROM work LEFT JOIN attempt ON attempt.job = work.job");
     let before = rows();
     symlink("stride.db", place.at("same.db")).unwrap();
     symlink(".", place.at("folder")).unwrap();
@@ -152,16 +152,16 @@ fn row_40_a_clock_that_jumps_repeats_no_call_and_makes_nobody_wait() {
         crate::cli::until(|| place.status()["pending"] == json!(2));
         run.signal(Signal::INT);
         run.end().expect(130);
-        let waiting = "SELECT count(*) FROM job WHERE not_before IS NOT NULL";
+        let waiting = "SELECT count(*) FROM work WHERE not_before IS NOT NULL";
         assert_eq!(place.sql(waiting).concat(), ["2"]);
         rusqlite::Connection::open(place.at("stride.db"))
             .unwrap()
             .execute_batch(&format!(
-                "UPDATE job SET not_before = not_before + {ahead};
+                "UPDATE work SET not_before = not_before + {ahead};
                  UPDATE attempt SET started = started + {ahead}, ended = ended + {ahead};
                  UPDATE runner SET started = started + {ahead}, ended = ended + {ahead};
                  UPDATE run SET created = created + {ahead};
-                 UPDATE spent SET second = second + {ahead} / 1000;"
+                 UPDATE usage SET second = second + {ahead} / 1000;"
             ))
             .unwrap();
         let bystander = place.bystander();

@@ -181,7 +181,7 @@ fn a_run_goes_on_with_a_new_token_however_its_end_is_told() {
         place.stride(&[&words[..], &rule].concat()).expect(0);
         assert_eq!(place.status()["done"], json!(names.len()), "{status}");
         let other = place.sql(
-            "SELECT kind, class, charged FROM attempt JOIN job ON id = job
+            "SELECT kind, class, charged FROM attempt JOIN job ON id = attempt.job JOIN work ON work.job = id
              WHERE kind <> '' AND (kind <> 'credentials_renewed' OR charged > 0)",
         );
         assert!(other.is_empty(), "{status}: {other:?}");
@@ -250,8 +250,9 @@ fn a_run_goes_on_with_the_new_key_and_stores_neither() {
     place.stride(&words).expect(0);
     assert_eq!(place.status()["done"], json!(names.len()));
     assert_eq!(api.requests(), names.len() + 1);
-    let kinds =
-        place.sql("SELECT kind, charged FROM attempt JOIN job ON id = job WHERE kind <> ''");
+    let kinds = place.sql(
+        "SELECT kind, charged FROM attempt JOIN work ON work.job = attempt.job WHERE kind <> ''",
+    );
     assert_eq!(kinds, [[Failure::CREDENTIALS_RENEWED, "0"]]);
     let stored = fs::read(place.at("stride.db")).unwrap();
     for secret in [OLD, NEW] {

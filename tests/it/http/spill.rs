@@ -158,7 +158,7 @@ fn many_threads_keep_within_the_bound_and_every_answer_is_recorded() {
         watched.most_in_memory()
     );
     let sql = fixture.sql();
-    for (table, whole) in [("result", true), ("refused", false)] {
+    for (table, whole) in [("result", true), ("rejected_response", false)] {
         let mut rows = sql
             .prepare(&format!(
                 "SELECT job.path, body FROM {table} JOIN job ON job.id = {table}.job WHERE path <> ?1"

@@ -196,7 +196,7 @@ fn row_68_a_service_that_sends_requests_back_is_called_again_and_nothing_is_char
     let more = ["--http2-prior-knowledge", "--retries", "0", "texts"];
     place.stride(&[&words[..], &more].concat()).expect(0);
     let outcomes =
-        "SELECT outcome, count(*), max(charged) FROM attempt JOIN job ON job.id = attempt.job
+        "SELECT outcome, count(*), max(charged) FROM attempt JOIN job ON job.id = attempt.job JOIN work ON work.job = job.id
                     WHERE path LIKE 'texts/%' GROUP BY outcome ORDER BY outcome";
     let unsent = (requests.get() - 4).to_string();
     assert!(requests.get() >= 10, "{}", requests.get());

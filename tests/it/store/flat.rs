@@ -11,7 +11,7 @@ fn statements() -> Vec<&'static str> {
         .filter(|text| words.iter().any(|word| text.starts_with(word)))
         .collect();
     // Those that offer and claim are among them.
-    for known in ["ORDER BY position LIMIT", "SET state = 1"] {
+    for known in ["ORDER BY job LIMIT", "SET state = 1"] {
         assert!(found.iter().any(|sql| sql.contains(known)), "{known}");
     }
     found
@@ -37,10 +37,10 @@ fn row_60_offering_claiming_and_settling_look_at_no_more_than_their_jobs() {
         let mut rows = plan.raw_query();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            // The tally has one row, whatever the list.
+            // The counts are one row, whatever the list.
             let scans = step.starts_with("SCAN")
                 && !step.ends_with(" CONSTANT ROW")
-                && step != "SCAN tally";
+                && step != "SCAN counts";
             let searches = !scans && !step.contains("TEMP B-TREE");
             assert!(searches, "{step}: {statement}");
             seen += 1;

@@ -83,7 +83,7 @@ fn row_47_duplicates_leave_no_gap_wherever_they_are() {
         first.push(name);
         let found: (i64, String) = sql
             .query_row(
-                "SELECT position, fields FROM job JOIN columns ON columns.job = job.id WHERE CAST(path AS BLOB) = ?1",
+                "SELECT id, fields FROM job JOIN columns ON columns.job = job.id WHERE CAST(path AS BLOB) = ?1",
                 [name.as_bytes()],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
@@ -102,7 +102,7 @@ fn row_47_duplicates_leave_no_gap_wherever_they_are() {
     });
     let again: Loaded = again.unwrap();
     assert_eq!((again.added, again.known, again.duplicates), (1, 1, 1));
-    let last = "SELECT position FROM job WHERE path = 'new'";
+    let last = "SELECT id FROM job WHERE path = 'new'";
     assert_eq!(sql.query_row(last, [], |row| row.get(0)), Ok(9));
     assert_eq!(fixture.problems(), [""; 0]);
 }

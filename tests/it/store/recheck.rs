@@ -23,7 +23,7 @@ fn refused(body: &[u8]) -> Outcome {
 fn of_job(fixture: &Fixture, table: &str, name: &str) -> i64 {
     let id = fixture.id(name).0;
     let sql = match table {
-        "refused" => "SELECT count(*) FROM refused WHERE job = ?1",
+        "rejected_response" => "SELECT count(*) FROM rejected_response WHERE job = ?1",
         _ => "SELECT count(*) FROM result WHERE job = ?1",
     };
     fixture
@@ -65,8 +65,8 @@ fn an_answer_that_is_no_result_is_kept_whole_until_there_is_a_result() {
         fixture
             .sql()
             .query_row(
-                "SELECT refused.attempt, refused.body, refused.headers, attempt.body FROM refused
-                 JOIN attempt ON attempt.job = refused.job AND attempt.number = refused.attempt",
+                "SELECT rejected.attempt, rejected.body, rejected.headers, attempt.body FROM rejected_response AS rejected
+                 JOIN attempt ON attempt.job = rejected.job AND attempt.number = rejected.attempt",
                 [],
                 |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
             )
@@ -87,11 +87,11 @@ fn an_answer_that_is_no_result_is_kept_whole_until_there_is_a_result() {
     // An answer that is an error is no such answer, and leaves the latest one of them.
     store.requeue(&Filter::default()).unwrap();
     attempt(&mut store, id, failed(Class::Rejected, Some(422), "no"));
-    assert_eq!(of_job(&fixture, "refused", "0"), 1);
+    assert_eq!(of_job(&fixture, "rejected_response", "0"), 1);
     assert_eq!(fixture.problems(), [""; 0]);
     store.requeue(&Filter::default()).unwrap();
     attempt(&mut store, id, succeeded("1"));
-    assert_eq!(of_job(&fixture, "refused", "0"), 0);
+    assert_eq!(of_job(&fixture, "rejected_response", "0"), 0);
     store.close().unwrap();
     assert_eq!(fixture.problems(), [""; 0]);
 }
@@ -168,7 +168,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
         (Some("text/html"), Some(r#"{"x-a":"1"}"#))
     );
     assert_eq!(result.body, b"<html>");
-    assert_eq!(of_job(&fixture, "refused", "was x"), 0);
+    assert_eq!(of_job(&fixture, "rejected_response", "was x"), 0);
     let record = fixture.record("gets x");
     assert_eq!(
         (record.state, record.outcome.as_deref()),
@@ -185,7 +185,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
     assert_eq!(
         (
             of_job(&fixture, "result", "gets x"),
-            of_job(&fixture, "refused", "gets x")
+            of_job(&fixture, "rejected_response", "gets x")
         ),
         (0, 1)
     );
@@ -241,7 +241,7 @@ fn verify_finds_answers_that_do_not_belong_to_a_failure() {
     );
     store.close().unwrap();
     let insert = |name: &str| {
-        let sql = "INSERT INTO refused (job, attempt, body) VALUES (?1, 1, x'31')";
+        let sql = "INSERT INTO rejected_response (job, attempt, body) VALUES (?1, 1, x'31')";
         fixture.sql().execute(sql, [fixture.id(name).0]).unwrap();
     };
     insert("1");

@@ -20,7 +20,7 @@ fn start(store: &mut Store, policy: &RetryPolicy) -> Recovered {
 
 /// `charged` and `crashes` of a job.
 fn record(fixture: &Fixture, name: &str) -> (u32, u32) {
-    let sql = "SELECT charged, crashes FROM job WHERE id = ?1";
+    let sql = "SELECT charged, crashes FROM work WHERE job = ?1";
     fixture
         .sql()
         .query_row(sql, [fixture.id(name).0], |row| {

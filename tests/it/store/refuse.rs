@@ -184,10 +184,10 @@ fn counts_of_other_jobs_than_there_are_end_it_at_once() {
         let opened = fixture.try_open().map(drop).unwrap_err();
         assert!(matches!(opened, StoreError::Damaged { .. }), "{opened:?}");
     };
-    refused("UPDATE tally SET pending = 0, done = 0");
-    refused("UPDATE tally SET pending = 4, done = 1");
-    refused("DELETE FROM tally; INSERT INTO tally (id) VALUES (1)");
-    let right = "UPDATE tally SET pending = 3, done = 1";
+    refused("UPDATE counts SET pending = 0, done = 0");
+    refused("UPDATE counts SET pending = 4, done = 1");
+    refused("DELETE FROM counts; INSERT INTO counts (id) VALUES (1)");
+    let right = "UPDATE counts SET pending = 3, done = 1";
     fixture.sql().execute_batch(right).unwrap();
     fixture.open();
 }

@@ -128,8 +128,9 @@ impl Run {
         for name in &changed {
             let before = &before[name];
             let after = self.fixture.rows(name.clone());
-            assert_eq!(before[1..], after[1..], "what was tried stays recorded");
-            let sql = "SELECT state, charged, crashes, not_before IS NULL FROM job WHERE id = ?1";
+            assert_eq!(before[0], after[0], "the list does not change");
+            assert_eq!(before[2..], after[2..], "what was tried stays recorded");
+            let sql = "SELECT state, charged, crashes, not_before IS NULL FROM work WHERE job = ?1";
             let job = self
                 .fixture
                 .sql()

@@ -41,21 +41,22 @@ fn the_schema_states_the_invariants() {
         format!("UPDATE attempt SET number = 0 WHERE job = {running}"),
         format!("UPDATE attempt SET key = x'00' WHERE job = {running}"),
         format!("UPDATE attempt SET runner = 99 WHERE job = {running}"),
-        // Jobs.
-        format!("UPDATE job SET state = 5 WHERE id = {done}"),
-        format!("UPDATE job SET state = 1 WHERE id = {pending}"),
-        format!("UPDATE job SET not_before = 1 WHERE id = {done}"),
+        // Jobs and their work.
+        format!("DELETE FROM job WHERE id = {pending}"),
+        format!("UPDATE work SET state = 5 WHERE job = {done}"),
+        format!("UPDATE work SET state = 1 WHERE job = {pending}"),
+        format!("UPDATE work SET not_before = 1 WHERE job = {done}"),
+        "INSERT INTO work (job) VALUES (99)".into(),
         format!("UPDATE job SET path = 'done' WHERE id = {pending}"),
         format!("UPDATE job SET path = '' WHERE id = {pending}"),
         format!("UPDATE job SET path = 7 WHERE id = {pending}"),
         format!("UPDATE job SET path = NULL WHERE id = {pending}"),
-        format!("UPDATE job SET position = -1 WHERE id = {pending}"),
-        format!("UPDATE job SET position = 0 WHERE id = {pending}"),
-        // One run, one tally; counts are counts.
+        "INSERT INTO job (id, path) VALUES (-1, 'before')".into(),
+        // One run, one row of counts; counts are counts.
         "INSERT INTO run (id, uuid, created, base, call, settings) VALUES (2, zeroblob(16), 0, x'2e', '{}', '{}')".into(),
         "UPDATE run SET settings = 'not json'".into(),
-        "INSERT INTO tally (id) VALUES (2)".into(),
-        "UPDATE tally SET pending = -1".into(),
+        "INSERT INTO counts (id) VALUES (2)".into(),
+        "UPDATE counts SET pending = -1".into(),
         "UPDATE runner SET ending = 'finished' WHERE ended IS NULL".into(),
     ] {
         assert!(sql.execute(&statement, []).is_err(), "{statement}");

@@ -109,7 +109,7 @@ fn a_done_job_without_a_result_is_found() {
 #[test]
 fn a_result_of_a_job_that_is_not_done_is_found() {
     expect(
-        "UPDATE job SET state = 3 WHERE path = 'done'",
+        "UPDATE work SET state = 3 WHERE job = (SELECT id FROM job WHERE path = 'done')",
         &["done has a result without being done"],
     );
 }
@@ -123,7 +123,7 @@ fn a_result_of_an_attempt_that_did_not_succeed_is_found() {
 }
 
 #[test]
-fn a_wrong_tally_is_found() {
+fn wrong_counts_are_found() {
     for change in [
         "done = done + 1",
         "pending = 0",
@@ -131,7 +131,7 @@ fn a_wrong_tally_is_found() {
         "in_doubt = 0",
         "in_doubt_recovered = 7",
     ] {
-        expect(&format!("UPDATE tally SET {change}"), &["the counts say"]);
+        expect(&format!("UPDATE counts SET {change}"), &["the counts say"]);
     }
 }
 
@@ -146,11 +146,11 @@ fn a_missing_attempt_is_found() {
 #[test]
 fn an_attempt_in_flight_of_a_job_that_does_not_run_is_found_and_the_reverse() {
     expect(
-        "UPDATE job SET state = 0 WHERE path = 'running'",
+        "UPDATE work SET state = 0 WHERE job = (SELECT id FROM job WHERE path = 'running')",
         &["running has an attempt in flight without running"],
     );
     expect(
-        "UPDATE job SET state = 1 WHERE path = 'doubtful'",
+        "UPDATE work SET state = 1 WHERE job = (SELECT id FROM job WHERE path = 'doubtful')",
         &["doubtful is running without an attempt in flight"],
     );
 }

@@ -199,10 +199,11 @@ impl Fixture {
         let mut rows = Vec::new();
         for sql in [
             "SELECT * FROM job WHERE id = ?1",
+            "SELECT * FROM work WHERE job = ?1",
             "SELECT * FROM attempt WHERE job = ?1 ORDER BY number",
             "SELECT * FROM result WHERE job = ?1",
             "SELECT * FROM columns WHERE job = ?1",
-            "SELECT * FROM refused WHERE job = ?1",
+            "SELECT * FROM rejected_response WHERE job = ?1",
         ] {
             let mut statement = connection.prepare(sql).unwrap();
             let columns = statement.column_count();
@@ -223,11 +224,12 @@ impl Fixture {
             "id, uuid, created, base, call, settings FROM run",
             "* FROM runner",
             "* FROM job",
+            "* FROM work",
             "* FROM attempt",
             "* FROM result",
             "* FROM columns",
-            "* FROM refused",
-            "* FROM tally",
+            "* FROM rejected_response",
+            "* FROM counts",
             "* FROM artifact",
         ];
         let table = |columns: &str| {

@@ -40,14 +40,15 @@ fn long_run(place: &Place, jobs: u32) {
     }
     {
         let mut job = transaction
-            .prepare(
-                "INSERT INTO job (id, position, path, state, attempts) VALUES (?1, ?1, ?2, ?3, ?4)",
-            )
+            .prepare("INSERT INTO job (id, path) VALUES (?1 - 1, ?2)")
+            .unwrap();
+        let mut work = transaction
+            .prepare("INSERT INTO work (job, state, attempts) VALUES (?1 - 1, ?2, ?3)")
             .unwrap();
         let mut attempt = transaction
             .prepare(
                 "INSERT INTO attempt (job, number, runner, chunk, key, started, ended, took, outcome, class, kind, status, message, body)
-                 VALUES (?1, ?2, ?3, ?4, zeroblob(16), ?5, ?5 + ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 VALUES (?1 - 1, ?2, ?3, ?4, zeroblob(16), ?5, ?5 + ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )
             .unwrap();
         let long = "\"".repeat(2_000);
@@ -61,7 +62,8 @@ fn long_run(place: &Place, jobs: u32) {
             } else {
                 format!("{i}<")
             };
-            job.execute(params![i, name, if fails { 3 } else { 2 }, tries])
+            job.execute(params![i, name]).unwrap();
+            work.execute(params![i, if fails { 3 } else { 2 }, tries])
                 .unwrap();
             for number in 1..=tries {
                 let (outcome, class) = match (number < tries, fails) {
@@ -96,7 +98,7 @@ fn long_run(place: &Place, jobs: u32) {
     let counts = params![jobs - failed, failed, jobs + jobs / 7];
     transaction
         .execute(
-            "UPDATE tally SET done = ?1, failed = ?2, attempts = ?3",
+            "UPDATE counts SET done = ?1, failed = ?2, attempts = ?3",
             counts,
         )
         .unwrap();
