@@ -93,7 +93,7 @@ impl<'c> Loader<'c> {
         }
         counts.total += loaded.added;
         counts.pending += loaded.added;
-        count(connection, counts.pending)?;
+        count(connection, loaded.added)?;
         Ok(loaded)
     }
 
@@ -121,9 +121,9 @@ impl<'c> Loader<'c> {
     }
 }
 
-fn count(connection: &Connection, pending: u64) -> Result<()> {
+fn count(connection: &Connection, added: u64) -> Result<()> {
     connection
-        .execute("UPDATE counts SET pending = ?1", [pending])
+        .execute("UPDATE counts SET pending = pending + ?1", [added])
         .map_err(doing("counting the list"))?;
     Ok(())
 }

@@ -397,7 +397,7 @@ impl Group<'_> {
     ///
     /// The database cannot be written; then nothing of the group is.
     pub fn commit(self) -> Result<Counts> {
-        save_counts(&self.transaction, &self.after)?;
+        add_counts(&self.transaction, self.counts, &self.after)?;
         if self.spent.calls > 0 {
             pace::spend(&self.transaction, &self.spent, self.now)?;
         }
@@ -407,22 +407,29 @@ impl Group<'_> {
     }
 }
 
-pub(super) fn save_counts(transaction: &Transaction<'_>, counts: &Counts) -> Result<()> {
+/// Adds what changed from `before` to `after` to the stored counts.
+pub(super) fn add_counts(
+    transaction: &Transaction<'_>,
+    before: &Counts,
+    after: &Counts,
+) -> Result<()> {
+    let change = |count: fn(&Counts) -> u64| count(after).wrapping_sub(count(before)) as i64;
     transaction
         .prepare_cached(
-            "UPDATE counts SET pending = ?1, running = ?2, done = ?3, failed = ?4, held = ?5,
-                              attempts = ?6, in_doubt = ?7, in_doubt_recovered = ?8",
+            "UPDATE counts SET pending = pending + ?1, running = running + ?2, done = done + ?3, failed = failed + ?4,
+                               held = held + ?5, attempts = attempts + ?6, in_doubt = in_doubt + ?7,
+                               in_doubt_recovered = in_doubt_recovered + ?8",
         )
         .and_then(|mut statement| {
             statement.execute(params![
-                counts.pending,
-                counts.running,
-                counts.done,
-                counts.failed,
-                counts.held,
-                counts.attempts,
-                counts.in_doubt,
-                counts.in_doubt_recovered
+                change(|counts| counts.pending),
+                change(|counts| counts.running),
+                change(|counts| counts.done),
+                change(|counts| counts.failed),
+                change(|counts| counts.held),
+                change(|counts| counts.attempts),
+                change(|counts| counts.in_doubt),
+                change(|counts| counts.in_doubt_recovered),
             ])
         })
         .map_err(doing("keeping the counts"))?;

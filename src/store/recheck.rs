@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use super::body::{Filed, Inserted, Table, fill};
 use super::connection::doing;
 use super::error::Result;
-use super::queue::save_counts;
+use super::queue::add_counts;
 use super::{Reader, Store, StoreError, path_from_sql, shift, state_from_sql, to_json};
 use crate::job::{Body, Failure, FileName, JobState};
 use crate::settings::Call;
@@ -96,7 +96,7 @@ impl Store {
         transaction
             .execute("UPDATE run SET call = ?1", [to_json(call)])
             .map_err(doing("changing the settings"))?;
-        save_counts(&transaction, &counts)?;
+        add_counts(&transaction, &self.counts, &counts)?;
         super::owner::commit(transaction, "committing")?;
         self.counts = counts;
         Ok(())

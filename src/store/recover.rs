@@ -7,7 +7,7 @@ use rusqlite::params;
 use super::connection::doing;
 use super::error::Result;
 use super::pace::forget_usage;
-use super::queue::{Settlement, save_counts};
+use super::queue::{Settlement, add_counts};
 use super::settle::Settler;
 use super::{Store, lock, now, path_from_sql, shift};
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
@@ -24,9 +24,9 @@ pub struct Recovered {
 }
 
 impl Store {
-    /// Begins a runner. The lock says that no other is alive, so whatever the database shows as running was
-    /// cut off: those attempts become in doubt, and their jobs go where `policy` says. A call that was the only one in
-    /// flight is noted with its job.
+    /// Begins a runner. The lock proves that no other runner is alive, so those without an end have died. The attempts in
+    /// flight of runners that have ended or died become in doubt, and `policy` decides where their jobs go. A call that was
+    /// the only one in flight is noted with its job.
     ///
     /// # Errors
     ///
@@ -36,8 +36,14 @@ impl Store {
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
         let mut recovered = Recovered::default();
+        transaction
+            .execute(
+                "UPDATE runner SET ended = ?1, ending = 'died' WHERE ended IS NULL",
+                [now],
+            )
+            .map_err(doing("beginning a runner"))?;
         let mut settler = Settler::new(&transaction);
-        let running = running(&transaction)?;
+        let running = left_running(&transaction)?;
         let alone = running.len() == 1;
         for (attempt, record, path) in running {
             let (next, record) = policy.after_death(record, alone);
@@ -59,19 +65,13 @@ impl Store {
         drop(settler);
         transaction
             .execute(
-                "UPDATE runner SET ended = ?1, ending = 'died' WHERE ended IS NULL",
-                [now],
+                "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)",
+                params![std::process::id(), lock::host(), threads, now],
             )
-            .and_then(|_| {
-                transaction.execute(
-                    "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)",
-                    params![std::process::id(), lock::host(), threads, now],
-                )
-            })
             .map_err(doing("beginning a runner"))?;
         let runner = transaction.last_insert_rowid();
         forget_usage(&transaction, now)?;
-        save_counts(&transaction, &counts)?;
+        add_counts(&transaction, &self.counts, &counts)?;
         super::owner::commit(transaction, "beginning a runner")?;
         self.counts = counts;
         self.runner = Some(runner);
@@ -84,12 +84,15 @@ impl Store {
     }
 }
 
-fn running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, FileName)>> {
+/// Returns the attempts in flight whose runners have ended.
+fn left_running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, FileName)>> {
     connection
         .prepare(
             "SELECT work.job, attempts, charged, crashes, generation, path, failed_before
              FROM work JOIN job ON job.id = work.job
-             WHERE state = 1 AND state <> 2 ORDER BY work.job",
+                       JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+                       JOIN runner ON runner.id = attempt.runner
+             WHERE state = 1 AND state <> 2 AND runner.ended IS NOT NULL ORDER BY work.job",
         )
         .and_then(|mut statement| {
             let rows = statement.query_map([], |row| {

@@ -5,7 +5,7 @@ use rusqlite::ToSql;
 use super::causes::{self, FAILURE};
 use super::connection::doing;
 use super::error::Result;
-use super::queue::save_counts;
+use super::queue::add_counts;
 use super::{Store, shift, state_to_sql};
 use crate::job::{Class, JobState};
 
@@ -89,7 +89,7 @@ impl Store {
             .execute(&sql, &values[..])
             .map_err(doing("making jobs pending"))? as u64;
         shift(&mut counts, from, JobState::Pending, moved)?;
-        save_counts(&transaction, &counts)?;
+        add_counts(&transaction, &self.counts, &counts)?;
         super::owner::commit(transaction, "making jobs pending")?;
         self.counts = counts;
         Ok(moved)

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::connection::doing;
 use super::error::Result;
-use super::queue::save_counts;
+use super::queue::add_counts;
 use super::recover::CRASHED;
 use super::rescue::{self, Header, Line};
 use super::settle::Settler;
@@ -94,7 +94,7 @@ impl Store {
                 Became::Unknown(path) => unknown.push(path),
             }
         }
-        save_counts(&transaction, &counts)?;
+        add_counts(&transaction, &self.counts, &counts)?;
         super::owner::commit(transaction, "recording what was saved")?;
         self.counts = counts;
         // It is recorded: a file that stays, or comes back after a power cut, is found to be known already.
