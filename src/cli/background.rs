@@ -53,7 +53,7 @@ impl BackgroundWriter {
         let shared = Arc::<Shared>::default();
         let of_thread = Arc::clone(&shared);
         thread::Builder::new()
-            .name("outlet".to_owned())
+            .name("output".to_owned())
             .spawn(move || write_all(to, &of_thread))?;
         Ok(Self { shared, capacity })
     }

@@ -82,7 +82,7 @@ pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> Problem {
 }
 
 /// Reports what was loaded.
-pub(crate) fn tell_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
+pub(crate) fn report_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
     let Loaded {
         added,
         known,

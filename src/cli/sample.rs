@@ -16,7 +16,7 @@ use super::terminal::{Terminal, counted};
 const SHOWN: usize = 500;
 
 /// Shows the outcomes of the drawn files, and returns the exit code.
-pub(crate) fn tell(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
     let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);
     for name in drawn {

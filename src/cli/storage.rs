@@ -64,7 +64,7 @@ pub(super) fn take_in(
     terminal: &Terminal,
 ) -> Result<(), Problem> {
     for taken in store.take_in()? {
-        tell_taken(&taken, terminal);
+        report_recorded(&taken, terminal);
     }
     let untaken = store.untaken()?;
     if !untaken.is_empty() && !ignore_rescue {
@@ -129,7 +129,7 @@ fn watch(terminal: Terminal) -> Watch {
     })
 }
 
-fn tell_taken(taken: &TakenIn, terminal: &Terminal) {
+fn report_recorded(taken: &TakenIn, terminal: &Terminal) {
     let TakenIn {
         file,
         recorded,

@@ -153,9 +153,9 @@ impl Watched {
     /// Returns a plain line if it is time for one, or if the gate has opened or closed.
     fn line(&mut self, now: i64) -> Option<String> {
         let closed = self.view.gate.is_some();
-        let is_told =
-            |(at, told): (i64, bool)| told == closed && (0..LINE_EVERY).contains(&(now - at));
-        if self.last_line.is_some_and(is_told) {
+        let is_recent =
+            |(at, was): (i64, bool)| was == closed && (0..LINE_EVERY).contains(&(now - at));
+        if self.last_line.is_some_and(is_recent) {
             return None;
         }
         self.last_line = Some((now, closed));

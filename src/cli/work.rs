@@ -24,7 +24,7 @@ use super::files::{output_dir, outside, own_files, resolved};
 use super::finish::{self, Ended};
 use super::given::{self, Confirmed, Scope};
 use super::halt;
-use super::list::{self, sources, tell_loaded, wrong_folder};
+use super::list::{self, report_loaded, sources, wrong_folder};
 use super::permissions;
 use super::progress::Progress;
 use super::request::{asked, column, given_again, refuse_change, stored, withhold};
@@ -149,7 +149,7 @@ pub(crate) fn run(
             })?;
             Ok::<_, Problem>(())
         })?;
-        tell_loaded(&loaded, &skipped, terminal);
+        report_loaded(&loaded, &skipped, terminal);
         storage::take_in(&mut store, args.once.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.once.allow_references;
@@ -368,7 +368,7 @@ fn make(
         Ok::<_, Problem>(())
     })?;
     storage::place_rescue(&mut store);
-    tell_loaded(&loaded, &skipped, terminal);
+    report_loaded(&loaded, &skipped, terminal);
     Ok(store)
 }
 
@@ -501,7 +501,7 @@ fn called(
     // Somebody who has stopped it wants to be out soon, and can ask for the causes.
     let causes = caught.first().is_none();
     if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &outline.ending, caught.first()) {
-        return sample::tell(db, drawn, terminal);
+        return sample::report(db, drawn, terminal);
     }
     let halted = matches!(outline.ending, Ending::Halted(_)) && causes;
     summary::tell(

@@ -225,11 +225,11 @@ impl View {
         let best = self.finish.map_or(Duration::ZERO, until).max(opens);
         if self.is_waiting(now) {
             // The end of a wait does not tell the end of the run.
-            let told = match self.gate {
+            let is_known = match self.gate {
                 Some(_) => best > opens + A_LITTLE,
                 None => !best.is_zero(),
             };
-            return told.then_some(best);
+            return is_known.then_some(best);
         }
         match self.throughput.files_per_second(now) {
             Some(rate) => {
