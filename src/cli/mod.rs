@@ -117,7 +117,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Report(args) => report::report(&db, &args, terminal),
         Command::Recheck(recheck) => roomy(|| recheck::recheck(&db, &recheck, terminal)),
         Command::Verify => look::verify(&db, terminal),
-        Command::Demo(demo) => demo::demo(&demo, terminal),
+        Command::Demo(demo) => demo::demo(&demo, terminal, dispatch),
         Command::Completions(shell) => help::completions(&shell),
         Command::Man(pages) => help::man(&pages),
     }

@@ -1,280 +1,311 @@
-//! Serves the demo's API on this machine, in one background thread: a small stand-in for the paid services
-//! that `stride` is for. It takes its time, limits its callers, and now and then it fails.
+//! The demo's API, which stands in for the paid services that stride calls. It is slow, limits its callers, and
+//! sometimes fails. It speaks just enough HTTP/1.1 for stride and curl.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime;
-use tokio::sync::oneshot;
+use serde_json::{Value, json};
 
-pub(crate) use super::service::Options;
-use super::service::Service;
-
-/// How long to accept no connections when one could not be accepted, which is when files have run out.
+/// The pause after a connection could not be accepted, as when the process has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// In bytes.
+const LARGEST_HEAD: u64 = 64 << 10;
+/// With faults on, a shorter text is rejected.
+const FEWEST_WORDS: usize = 5;
+/// With faults on, this share of all texts fails at the first attempt.
+const FAILING_PERCENT: u64 = 3;
 
-/// The API while it is served. Dropped, it stops.
+const POSITIVE: &str = "amazing best excellent fantastic fine friendly generous glad good grateful great happy \
+    helpful impressed kind love loved lovely nice perfect pleasure superb thank thanks well wonderful";
+const NEGATIVE: &str = "afraid angry annoyed awful bad broken complain crashes dead disappointed disgrace fails \
+    furious hate lost nightmare problem rude ruined sorry terrible unacceptable useless worst wrong";
+
+/// How the API behaves.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Options {
+    /// The port to listen on, or 0 for any free one.
+    pub(super) port: u16,
+    /// The bounds of a call's random latency.
+    pub(super) latency: Range<Duration>,
+    /// The accepted calls per second.
+    pub(super) limit: Option<f64>,
+    /// Whether to reject short texts, and to fail once for some of the others.
+    pub(super) faults: bool,
+}
+
+/// The API, listening on this machine only.
 #[derive(Debug)]
-pub(crate) struct Api {
+pub(super) struct Api {
+    listener: TcpListener,
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    options: Options,
+    /// A token bucket that holds the calls of one second.
+    bucket: Mutex<(f64, Instant)>,
+    /// The hashes of texts that have failed once.
+    failed: Mutex<HashSet<u64>>,
 }
 
 impl Api {
-    /// Starts to serve. When this returns, calls are accepted.
-    pub(crate) fn start(options: Options) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)))?;
-        let address = listener.local_addr()?;
-        let service = Arc::new(Service::new(address, options));
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("demo api".to_owned())
-            .spawn(move || {
-                // The runtime ends with the thread, and whatever is in progress with the runtime.
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = stopped => {}
-                        () = accept(listener, service) => {}
-                    }
-                });
-            })?;
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+    /// Binds the port. Connections wait until [`Api::serve`] accepts them.
+    pub(super) fn bind(options: Options) -> io::Result<Arc<Self>> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
+        Ok(Arc::new(Self {
+            address: listener.local_addr()?,
+            listener,
+            bucket: Mutex::new((f64::INFINITY, Instant::now())),
+            failed: Mutex::default(),
+            options,
+        }))
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
     }
 
-    /// Serves until the thread ends, which it does not by itself.
-    pub(crate) fn wait(mut self) -> io::Result<()> {
-        self.thread
-            .take()
-            .map_or(Ok(()), JoinHandle::join)
-            .map_err(|_| io::Error::other("the thread of the demo's API has panicked"))
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/sentiment", self.address)
     }
-}
 
-impl Drop for Api {
-    fn drop(&mut self) {
-        // A dropped sender ends the thread.
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has stopped, too.
-            let _ = thread.join();
+    /// Serves each connection on a thread of its own. Never returns.
+    pub(super) fn serve(self: &Arc<Self>) -> ! {
+        loop {
+            let Ok((stream, _)) = self.listener.accept() else {
+                pause(ACCEPT_PAUSE);
+                continue;
+            };
+            let api = Arc::clone(self);
+            // The client notices a broken or refused connection by itself.
+            let _ = thread::Builder::new().spawn(move || api.converse(&stream));
         }
     }
-}
 
-async fn accept(listener: TcpListener, service: Arc<Service>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(converse(stream, Arc::clone(&service)));
+    /// Answers the requests of one connection until the client closes it.
+    fn converse(&self, mut stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut input = BufReader::new(stream);
+        while let Some(head) = Head::read(&mut input)? {
+            let is_admitted = self.admits();
+            // A client that is still sending could miss the response.
+            let mut body = Vec::new();
+            if input.by_ref().take(head.length).read_to_end(&mut body)? as u64 != head.length {
+                break;
             }
-            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            let (status, body) = match is_admitted {
+                _ if !head.is_post => (
+                    "405 Method Not Allowed",
+                    error("send a text with POST and Content-Length"),
+                ),
+                true => {
+                    pause(random(&self.options.latency));
+                    self.judge(&String::from_utf8_lossy(&body))
+                }
+                false => (
+                    "429 Too Many Requests\r\nRetry-After: 1",
+                    error("rate limit exceeded"),
+                ),
+            };
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            )?;
+            if head.closes {
+                break;
+            }
         }
+        Ok(())
+    }
+
+    fn admits(&self) -> bool {
+        let Some(rate) = self.options.limit else {
+            return true;
+        };
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tokens, filled) = &mut *bucket;
+        // Below one call per second, the bucket still holds one.
+        *tokens = (*tokens + filled.elapsed().as_secs_f64() * rate).min(rate.max(1.0));
+        *filled = Instant::now();
+        let is_admitted = *tokens >= 1.0;
+        *tokens -= f64::from(u8::from(is_admitted));
+        is_admitted
+    }
+
+    fn judge(&self, text: &str) -> (&'static str, String) {
+        if self.options.faults {
+            if text.split_whitespace().count() < FEWEST_WORDS {
+                let message = "the transcript is too short to be scored";
+                return ("422 Unprocessable Entity", error(message));
+            }
+            if self.fails(text) {
+                let message = "internal error, please retry";
+                return ("500 Internal Server Error", error(message));
+            }
+        }
+        ("200 OK", score(text).to_string())
+    }
+
+    /// Decides by the text, so that each demo goes the same way.
+    fn fails(&self, text: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        hash % 100 < FAILING_PERCENT && failed.insert(hash)
     }
 }
 
-/// Answers the requests of one connection. It may idle for as long as it likes: the callers are on this machine,
-/// and a connection that is closed while the next request is on its way leaves that call in doubt.
-async fn converse(stream: TcpStream, service: Arc<Service>) {
-    // Without it an answer could wait for the caller to acknowledge its head.
-    let _ = stream.set_nodelay(true);
-    let answer = service_fn(|request| service.answer(request));
-    // What breaks a connection is its caller's concern alone.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), answer)
-        .await;
+/// The parts of a request's head that the API uses.
+#[derive(Debug, Default)]
+struct Head {
+    is_post: bool,
+    length: u64,
+    closes: bool,
+}
+
+impl Head {
+    /// Reads a head. Returns `None` where the client has closed the connection.
+    fn read(input: &mut impl BufRead) -> io::Result<Option<Self>> {
+        let mut head = Self::default();
+        for line in input.by_ref().take(LARGEST_HEAD).split(b'\n') {
+            let line = line?;
+            let line = String::from_utf8_lossy(line.trim_ascii()).to_ascii_lowercase();
+            match line.split_once(':') {
+                Some(("content-length", length)) => {
+                    head.length = length.trim().parse().map_err(io::Error::other)?;
+                }
+                // The end of such a body is not looked for.
+                Some(("transfer-encoding", _)) => (head.is_post, head.closes) = (false, true),
+                Some(("connection", value)) => head.closes |= value.trim() == "close",
+                _ if line.is_empty() => return Ok(Some(head)),
+                _ => head.is_post |= line.starts_with("post "),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Scores a text by the share of kind and angry words, with the normalization of VADER.
+fn score(text: &str) -> Value {
+    let words = text.to_lowercase();
+    let words = words.split(|char: char| !char.is_alphanumeric());
+    let count = |list: &str| {
+        let of_list = |word: &&str| list.split(' ').any(|listed| listed == *word);
+        words.clone().filter(of_list).count() as f64
+    };
+    let sum = count(POSITIVE) - count(NEGATIVE);
+    let label = match sum {
+        1.0.. => "positive",
+        0.0 => "neutral",
+        _ => "negative",
+    };
+    let score = (sum / sum.mul_add(sum, 15.0).sqrt() * 1e4).round() / 1e4;
+    json!({ "label": label, "score": score, "words": text.split_whitespace().count() })
+}
+
+fn error(message: &str) -> String {
+    json!({ "error": message }).to_string()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the demo is slow on purpose")]
+fn pause(duration: Duration) {
+    thread::sleep(duration);
+}
+
+fn random(range: &Range<Duration>) -> Duration {
+    range.start + (range.end - range.start).mul_f64(fastrand::f64())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpStream;
-
     use super::*;
 
-    const TEXT: &str = "VADER is smart, handsome, and funny.";
+    const TEXT: &str = "The staff were kind, thank you.";
+    const SCORE: &str = r#"{"label":"positive","score":0.4588,"words":6}"#;
 
-    fn serve(options: Options) -> Api {
-        Api::start(options).unwrap()
+    fn start(options: Options) -> Arc<Api> {
+        let api = Api::bind(options).unwrap();
+        let served = Arc::clone(&api);
+        thread::spawn(move || served.serve());
+        api
     }
 
-    fn with_faults() -> Api {
-        serve(Options {
-            faults: true,
-            ..Options::default()
-        })
-    }
-
-    fn connect(api: &Api) -> TcpStream {
-        let stream = TcpStream::connect(api.address()).unwrap();
-        let patience = Some(Duration::from_secs(20));
-        stream.set_read_timeout(patience).unwrap();
-        stream
-    }
-
-    /// Sends a head, to which the last lines are added, and a body; the whole answer as text.
-    fn send(api: &Api, head: &str, body: &[u8]) -> String {
-        let mut stream = connect(api);
-        let length = body.len();
-        let rest = format!("Host: demo\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
-        stream
-            .write_all(format!("{head}\r\n{rest}").as_bytes())
-            .unwrap();
-        stream.write_all(body).unwrap();
-        read(stream)
-    }
-
-    fn read(mut stream: TcpStream) -> String {
+    /// Sends bytes, and reads until the API closes the connection.
+    fn send(api: &Api, request: &str) -> String {
+        let mut stream = TcpStream::connect(api.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
 
     fn post(api: &Api, text: &str) -> String {
-        send(api, "POST /sentiment HTTP/1.1", text.as_bytes())
-    }
-
-    fn has_status(answer: &str, status: u16) -> bool {
-        answer.starts_with(&format!("HTTP/1.1 {status} "))
+        let head = "POST /sentiment HTTP/1.1\r\nConnection: close\r\nContent-Length:";
+        send(api, &format!("{head} {}\r\n\r\n{text}", text.len()))
     }
 
     #[track_caller]
-    fn assert_answer(answer: &str, status: u16, body: &str) {
-        assert!(has_status(answer, status), "{answer}");
-        assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
-        let json = "\r\ncontent-type: application/json\r\n";
-        assert!(answer.contains(json), "{answer}");
+    fn assert_answer(answer: &str, status: u16, end: &str) {
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert!(answer.ends_with(end), "{answer}");
     }
 
     #[test]
-    fn a_text_gets_its_score() {
-        let api = serve(Options::default());
-        let score = r#"{"label":"positive","score":0.8316,"words":6}"#;
-        assert_answer(&post(&api, TEXT), 200, score);
-        let elsewhere = send(&api, "POST / HTTP/1.1", TEXT.as_bytes());
-        assert_answer(&elsewhere, 200, score);
+    fn texts_are_scored() {
+        let api = start(Options::default());
+        assert_answer(&post(&api, TEXT), 200, SCORE);
         let nothing = r#"{"label":"neutral","score":0.0,"words":0}"#;
         assert_answer(&post(&api, ""), 200, nothing);
-        let latin1 = send(&api, "POST / HTTP/1.1", b"tr\xe8s good");
-        let good = r#"{"label":"positive","score":0.4404,"words":2}"#;
-        assert_answer(&latin1, 200, good);
+        let get = send(&api, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+        assert_answer(&get, 405, "}");
     }
 
     #[test]
-    fn it_says_what_it_is() {
-        let api = serve(Options::default());
-        let about = send(&api, "GET / HTTP/1.1", b"");
-        assert!(has_status(&about, 200), "{about}");
-        let url = format!("http://{}/sentiment", api.address());
-        assert!(about.contains(&url), "{about}");
-        let head = send(&api, "HEAD / HTTP/1.1", b"");
-        assert!(has_status(&head, 200), "{head}");
-        assert!(head.ends_with("\r\n\r\n"), "{head}");
-        let put = send(&api, "PUT / HTTP/1.1", TEXT.as_bytes());
-        assert_answer(&put, 405, r#"{"error":"send the text with POST"}"#);
-        assert!(put.contains("\r\nallow: GET, HEAD, POST\r\n"), "{put}");
+    fn a_connection_is_kept() {
+        let api = start(Options::default());
+        let kept = "POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\ngood";
+        let closed = "GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+        let answers = send(&api, &format!("{kept}{kept}{closed}"));
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     }
 
     #[test]
-    fn calls_over_the_limit_are_put_off() {
-        // So low that the test cannot be too slow for it.
-        let api = serve(Options {
-            limit: Some(1e-6),
+    fn calls_over_the_limit_are_throttled() {
+        // So slow that the bucket is not refilled during the test.
+        let limit = Some(1e-6);
+        let api = start(Options {
+            limit,
             ..Options::default()
         });
-        assert!(has_status(&post(&api, TEXT), 200));
+        assert_answer(&post(&api, TEXT), 200, SCORE);
         let answer = post(&api, TEXT);
         assert_answer(&answer, 429, r#"{"error":"rate limit exceeded"}"#);
-        assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
-        assert!(has_status(&send(&api, "GET / HTTP/1.1", b""), 200));
+        assert!(answer.contains("\r\nRetry-After: 1\r\n"), "{answer}");
     }
 
     #[test]
-    fn some_texts_fail_at_their_first_attempt_only() {
-        let api = with_faults();
-        let failure = r#"{"error":"internal error, please retry"}"#;
-        let text = |number| format!("This is the recording of call {number}.");
-        let failed: Vec<_> = (0..300)
-            .map(|number| (number, post(&api, &text(number))))
-            .filter(|(_, answer)| !has_status(answer, 200))
+    fn with_faults_short_texts_are_rejected_and_some_others_fail_once() {
+        let faults = true;
+        let api = start(Options {
+            faults,
+            ..Options::default()
+        });
+        assert_answer(&post(&api, "Hello?"), 422, "}");
+        let texts = (0..300).map(|number| format!("This is recording number {number}."));
+        let failed: Vec<String> = texts
+            .filter(|text| post(&api, text).starts_with("HTTP/1.1 500 "))
             .collect();
-        assert!((3..=18).contains(&failed.len()), "{}", failed.len());
-        for (number, answer) in failed {
-            assert_answer(&answer, 500, failure);
-            assert!(has_status(&post(&api, &text(number)), 200));
+        assert!((1..30).contains(&failed.len()), "{failed:?}");
+        for text in failed {
+            assert_answer(&post(&api, &text), 200, "}");
         }
-    }
-
-    #[test]
-    fn texts_that_are_too_short_are_refused() {
-        let api = with_faults();
-        let refusal = r#"{"error":"the transcript is too short to be scored"}"#;
-        for text in ["", "Hello?", "Hello?", "one two three four\n"] {
-            assert_answer(&post(&api, text), 422, refusal);
-        }
-        assert!(has_status(&post(&serve(Options::default()), "Hello?"), 200));
-    }
-
-    #[test]
-    fn a_huge_body_is_taken() {
-        let api = serve(Options::default());
-        let answer = post(&api, &"All is well. ".repeat(3 << 20));
-        assert!(has_status(&answer, 200), "{answer}");
-        assert!(answer.contains(r#""words":500}"#), "{answer}");
-    }
-
-    #[test]
-    fn a_caller_may_ask_before_it_sends() {
-        let api = serve(Options::default());
-        let mut stream = connect(&api);
-        let head = "POST / HTTP/1.1\r\nHost: demo\r\nContent-Length: 4\r\nConnection: close\r\n";
-        write!(stream, "{head}Expect: 100-continue\r\n\r\n").unwrap();
-        let mut go_on = [0; 25];
-        stream.read_exact(&mut go_on).unwrap();
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-        stream.write_all(b"good").unwrap();
-        let good = r#"{"label":"positive","score":0.4404,"words":1}"#;
-        assert_answer(&read(stream), 200, good);
-    }
-
-    #[test]
-    fn broken_and_idle_connections_harm_nobody() {
-        let api = serve(Options::default());
-        let half = b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf";
-        let mut idle = connect(&api);
-        let mut slow = connect(&api);
-        slow.write_all(half).unwrap();
-        for broken in [b"".as_slice(), b"\r\n\r\n\0\0", b"GET", half] {
-            connect(&api).write_all(broken).unwrap();
-        }
-        let mut twice = connect(&api);
-        let get = "GET / HTTP/1.1\r\n";
-        write!(twice, "{get}\r\n{get}Connection: close\r\n\r\n").unwrap();
-        assert_eq!(read(twice).matches("HTTP/1.1 200 OK").count(), 2);
-        assert!(has_status(&post(&api, TEXT), 200));
-        // Nor do they hold up its end.
-        drop(api);
-        assert_eq!(idle.read(&mut [0]).unwrap(), 0);
-        drop(slow);
     }
 }

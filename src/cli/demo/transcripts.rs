@@ -1,5 +1,5 @@
-//! Writes the demo's files: short transcripts of calls to a customer service, made up from a small grammar.
-//! The same number always gives the same call, so that a demonstration can be repeated.
+//! The demo's files: transcripts of calls to a customer service, made from a few templates. A number always
+//! gives the same transcript.
 
 use std::fs;
 use std::io;
@@ -7,22 +7,46 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-use super::scenes::{
-    ASKING, CLOSINGS, DAYS, GOODBYES, GREETINGS, Mood, NAMES, NEARLY_EMPTY, OPENINGS, SCENES, Scene,
-};
+/// Every 75th recording, from the 38th on, ends after a word or two.
+const NEARLY_EMPTY: (usize, usize) = (75, 38);
 
-/// One call in so many was cut off after a word or two.
-const NEARLY_EMPTY_EVERY: usize = 75;
+const NAMES: &str = "{Alice|Amir|Ben|Carla|Chen|Elif|Emma|Fatima|Igor|Ines|Kofi|Lars|Lena|Leo|Maria|Mei|Nadia|Noah|\
+    Olga|Omar|Paula|Pedro|Priya|Rosa|Samir|Sofia|Tom|Yuki}";
 
-/// The first of those, early enough to be in a short list.
-const FIRST_NEARLY_EMPTY: usize = 38;
+const OPENING: &str = "\
+Agent: {Customer service|Service desk|Customer line}, {how can I help you?|what is it about?|who is calling?}
+Customer: {Hello, this is NAME.|Hi, NAME here.|Hello, my name is NAME.}";
 
-/// Added to a call's number. Another one makes other calls.
-const SEED: u64 = 0x5712_1DE0;
+/// The rest of a call. `{this|that}` is replaced by one of its alternatives, and `NAME` by the customer's name.
+const CALLS: [&str; 8] = [
+    " My {parcel|bookshelf|new kettle} came {a day early|this morning}, and {I love it|it is perfect}.
+Agent: {How lovely|That is great to hear}, NAME. I will {tell the driver|pass that on to the depot}.
+Customer: {Please do.|Yes, please.} The driver {was very kind|even carried it up the stairs}. {Thank you!|Well done!}",
+    " I asked about {a fee on my bill|my last invoice} {on Monday|yesterday}, and {it is fixed already|I am impressed}.
+Agent: {Happy to hear that|I am glad it worked out}, NAME. {The next bill is smaller, too.|You get a month from us.}
+Customer: {That is generous, thank you!|Really? How nice, thanks!} {Excellent service.|I will stay with you.}",
+    " We stayed in your hotel {by the lake|at the station|in the mill}, and {it was fantastic|we loved it}.
+Agent: {How wonderful|Thank you}, NAME. Would you like {the same room|a room with a view} next time?
+Customer: {With pleasure.|Yes, please.} The {breakfast|garden} was {superb|amazing}. {Thanks!|All the best!}",
+    " My {parcel|order|fridge} should have come on {Monday|Friday}, and it {is still not here|came broken}.
+Agent: I am sorry, NAME. {The depot has lost the label|The van is broken}, and {there is no new date|nobody told us}.
+Customer: {That is awful.|I am furious.} {It was a birthday present.|I waited all day.} {This is the worst.|Bye.}",
+    " You {charged me twice|took 89 euros too much} {in May|this month}. {I am angry.|Nobody answers my letters.}
+Agent: {The system is wrong, NAME.|I am sorry, NAME.} {It may take six weeks to correct.|It cannot be stopped today.}
+Customer: {That is unacceptable.|What a disgrace.} {I will complain.|I hate calling this line.} {It is useless.|Bye.}",
+    " Your app {crashes|fails} {when I try to pay|each time I open it}. {It has lost my tickets.|It is a nightmare.}
+Agent: It is a known problem, NAME. {There is no solution yet, I am afraid.|The last version is bad, I am sorry.}
+Customer: {I missed my train because of it.|I paid a fine of 60 euros.} {I am annoyed.|That is terrible.}",
+    " {A parcel|An order|A lamp} comes on {Monday|Friday}, and I am {at work|away}. Can {my neighbour|the shop} take it?
+Agent: {I have written that down, NAME.|I will tell the depot, NAME.} It is there {before noon|after six|at ten}.
+Customer: And {do they ring first|does it need a signature}? {Then I will tell him.|I see.} {That was all.|Bye.}",
+    " I am moving to {the next town|the second floor} in {May|June}. {What do you need|How long does it take}?
+Agent: {I need the new address, NAME.|It takes ten days, NAME.} {An engineer comes at eight.|The box comes by post.}
+Customer: {It is on the corner.|I am at home from nine.} And {the cable|the old box}, {do I bring it|does it stay}?",
+];
 
-/// Writes the first `count` transcripts into a folder, which is made if need be. A file that is there already,
-/// with the same content, is left alone.
-pub(crate) fn write(folder: &Path, count: usize) -> io::Result<()> {
+/// Writes the first `count` transcripts into a folder. Leaves files alone that have the right content.
+pub(super) fn write(folder: &Path, count: usize) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for number in 1..=count {
         let path = folder.join(format!("call-{number:04}.txt"));
@@ -34,126 +58,51 @@ pub(crate) fn write(folder: &Path, count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The text of one call.
 fn transcript(number: usize) -> String {
-    let mut call = Call::new(number);
-    if number % NEARLY_EMPTY_EVERY == FIRST_NEARLY_EMPTY {
-        call.say("Customer", &[NEARLY_EMPTY]);
-        return call.text;
+    let mut rng = Rng::with_seed(number as u64);
+    let (every, first) = NEARLY_EMPTY;
+    if number % every == first {
+        return expand(
+            "Customer: {Hello?|Sorry, wrong number.|Can you ...}\n",
+            &mut rng,
+        );
     }
-    let mood = match call.rng.u8(..100) {
-        0..40 => Mood::Positive,
-        40..75 => Mood::Negative,
-        _ => Mood::Neutral,
-    };
-    if let Some(scene) = call.rng.choice(SCENES.of(mood)) {
-        call.play(scene, mood);
-    }
-    call.text
+    let name = expand(NAMES, &mut rng);
+    let call = CALLS[rng.usize(..CALLS.len())];
+    expand(&format!("{OPENING}{call}\n"), &mut rng).replace("NAME", &name)
 }
 
-/// A call in the making.
-struct Call {
-    rng: Rng,
-    name: &'static str,
-    text: String,
-}
-
-impl Call {
-    fn new(number: usize) -> Self {
-        let mut rng = Rng::with_seed(SEED.wrapping_add(number as u64));
-        Self {
-            name: pick(&mut rng, NAMES),
-            rng,
-            text: String::new(),
-        }
+/// Replaces each `{this|that}` by one of its alternatives.
+fn expand(template: &str, rng: &mut Rng) -> String {
+    let mut parts = template.split(['{', '}']);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    while let (Some(group), Some(rest)) = (parts.next(), parts.next()) {
+        let alternatives: Vec<&str> = group.split('|').collect();
+        text.push_str(alternatives[rng.usize(..alternatives.len())]);
+        text.push_str(rest);
     }
-
-    /// Plays a scene from the first word to the last.
-    fn play(&mut self, scene: &Scene, mood: Mood) {
-        self.say("Agent", &[OPENINGS]);
-        self.say("Customer", &[GREETINGS, scene.matter]);
-        // Nobody asks for a reference when there is nothing to settle.
-        if mood != Mood::Positive && self.rng.u8(..3) > 0 {
-            let (question, answer) = ASKING;
-            self.say("Agent", &[question]);
-            self.say("Customer", &[answer]);
-        }
-        self.say("Agent", &[scene.reply]);
-        self.say("Customer", &[scene.reaction]);
-        // A third of the recordings ends here.
-        if self.rng.u8(..3) == 0 {
-            return;
-        }
-        self.say("Agent", &[CLOSINGS.of(mood)]);
-        if self.rng.bool() {
-            self.say("Customer", &[GOODBYES.of(mood)]);
-        }
-    }
-
-    /// Adds a line in which somebody says what the templates expand to.
-    fn say(&mut self, speaker: &str, templates: &[&str]) {
-        self.text.push_str(speaker);
-        self.text.push(':');
-        for template in templates {
-            self.text.push(' ');
-            let said = self.expand(template);
-            self.text.push_str(&said);
-        }
-        self.text.push('\n');
-    }
-
-    /// A template with one of the alternatives for each `{this|that}`, and with what `{name}`, `{day}` and
-    /// `{number}` stand for.
-    fn expand(&mut self, template: &str) -> String {
-        let mut text = template.to_owned();
-        // The group that begins last has no other within it.
-        while let Some(start) = text.rfind('{')
-            && let Some(length) = text[start..].find('}')
-        {
-            let end = start + length;
-            let said = match &text[start + 1..end] {
-                "name" => self.name.to_owned(),
-                "day" => pick(&mut self.rng, DAYS).to_owned(),
-                "number" => self.rng.u32(10_000..100_000).to_string(),
-                alternatives => pick(&mut self.rng, alternatives).to_owned(),
-            };
-            text.replace_range(start..=end, &said);
-        }
-        text
-    }
-}
-
-/// One of the alternatives `this|that`.
-fn pick<'a>(rng: &mut Rng, alternatives: &'a str) -> &'a str {
-    rng.choice(alternatives.split('|').collect::<Vec<_>>())
-        .unwrap_or_default()
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::time::{Duration, SystemTime};
 
-    use super::super::sentiment::Scorer;
     use super::*;
 
-    fn is_nearly_empty(number: usize) -> bool {
-        number % NEARLY_EMPTY_EVERY == FIRST_NEARLY_EMPTY
-    }
-
     #[test]
-    fn the_same_files_are_written_each_time() {
-        let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let nested = first.path().join("a/b");
-        write(&nested, 120).unwrap();
-        write(second.path(), 100).unwrap();
-        assert_eq!(fs::read_dir(&nested).unwrap().count(), 120);
-        assert_eq!(fs::read_dir(second.path()).unwrap().count(), 100);
-        for number in 1..=100 {
-            let name = format!("call-{number:04}.txt");
-            let [a, b] = [&nested, second.path()].map(|folder| fs::read(folder.join(&name)));
-            assert_eq!(a.unwrap(), b.unwrap(), "{name}");
+    fn transcripts_are_complete_and_distinct() {
+        let texts: Vec<String> = (1..=300).map(transcript).collect();
+        let short = texts
+            .iter()
+            .filter(|text| text.split_whitespace().count() < 5);
+        assert_eq!(short.count(), 4);
+        assert!(texts.iter().collect::<HashSet<_>>().len() > 290);
+        for text in texts {
+            assert!(
+                !text.contains(['{', '}', '|']) && !text.contains("NAME"),
+                "{text}"
+            );
         }
     }
 
@@ -163,82 +112,12 @@ mod tests {
         write(folder.path(), 2).unwrap();
         let [same, other] =
             [1, 2].map(|number| folder.path().join(format!("call-000{number}.txt")));
-        fs::write(&other, "else").unwrap();
-        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        fs::write(&other, "other").unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
         let file = fs::File::options().write(true).open(&same).unwrap();
         file.set_modified(long_ago).unwrap();
         write(folder.path(), 2).unwrap();
         assert_eq!(fs::metadata(&same).unwrap().modified().unwrap(), long_ago);
         assert_eq!(fs::read_to_string(&other).unwrap(), transcript(2));
-    }
-
-    #[test]
-    fn transcripts_are_whole_and_differ() {
-        let mut seen = HashSet::new();
-        for number in (1..=2_000).filter(|&number| !is_nearly_empty(number)) {
-            let text = transcript(number);
-            let words = text.split_whitespace().count();
-            assert!((40..=140).contains(&words), "{words} words: {text}");
-            assert!(
-                !text.contains(['{', '}', '|']) && !text.contains("  "),
-                "{text}"
-            );
-            assert!(
-                text.starts_with("Agent: ") && text.contains("\nCustomer: "),
-                "{text}"
-            );
-            assert!(
-                seen.insert(text),
-                "call {number} is not the first one like it"
-            );
-        }
-    }
-
-    #[test]
-    fn a_few_calls_are_nearly_empty() {
-        let empty: Vec<_> = (1..=300)
-            .filter(|&number| is_nearly_empty(number))
-            .collect();
-        assert_eq!(empty, [38, 113, 188, 263]);
-        for number in empty {
-            let text = transcript(number);
-            assert!((1..5).contains(&text.split_whitespace().count()), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_moods_are_mixed_and_can_be_told() {
-        let scorer = Scorer::new();
-        let mut counts = [0; 3];
-        for number in (1..=1_000).filter(|&number| !is_nearly_empty(number)) {
-            match scorer.score(&transcript(number)).label {
-                "positive" => counts[0] += 1,
-                "negative" => counts[1] += 1,
-                _ => counts[2] += 1,
-            }
-        }
-        let [positive, negative, neutral] = counts;
-        assert!((360..440).contains(&positive), "{counts:?}");
-        assert!((310..390).contains(&negative), "{counts:?}");
-        assert!((210..290).contains(&neutral), "{counts:?}");
-    }
-
-    #[test]
-    fn each_scene_sounds_as_it_should() {
-        let scorer = Scorer::new();
-        for (mood, label) in [
-            (Mood::Positive, "positive"),
-            (Mood::Negative, "negative"),
-            (Mood::Neutral, "neutral"),
-        ] {
-            for scene in SCENES.of(mood) {
-                for number in 0..200 {
-                    let mut call = Call::new(number);
-                    call.play(scene, mood);
-                    let sentiment = scorer.score(&call.text);
-                    assert_eq!(sentiment.label, label, "{sentiment:?}: {}", call.text);
-                }
-            }
-        }
     }
 }
