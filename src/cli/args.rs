@@ -28,6 +28,7 @@ pub(crate) struct Args {
     /// The run's database
     #[arg(
         long,
+        alias = "database",
         global = true,
         env = "STRIDE_DB",
         value_name = "FILE",
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     )]
     pub(crate) db: PathBuf,
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    #[arg(long, alias = "colour", global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -52,11 +53,14 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Make a run, or go on with it
     #[command(after_long_help = LOOKING_ON)]
+    #[command(alias = "start")]
     Run(Box<Run>),
     /// Call one file, in full view; nothing is recorded
+    #[command(alias = "test")]
     Try(Box<Try>),
     /// Go on with a run, with the settings it has
     #[command(after_long_help = LOOKING_ON)]
+    #[command(aliases = ["continue", "restart"])]
     Resume(Box<ResumeAll>),
     /// Call failed or held files again
     #[command(after_long_help = LOOKING_ON)]
@@ -64,10 +68,13 @@ pub(crate) enum Command {
     /// Change how fast a run goes and when it stops, also while it goes on
     Set(Box<LimitArgs>),
     /// Say where a run stands, also while it goes on
+    #[command(alias = "info")]
     Status(Status),
     /// List what failed, and why
+    #[command(alias = "errors")]
     Failures(Failures),
     /// Write the results
+    #[command(aliases = ["results", "dump"])]
     Export(Export),
     /// Make a page about the run: how fast, how long, what failed and why
     Report(ReportArgs),
@@ -78,6 +85,7 @@ pub(crate) enum Command {
     /// See it work: a few hundred transcripts and a small API on this machine
     Demo(Demo),
     /// Print what makes a shell complete the commands
+    #[command(alias = "completion")]
     Completions(Completions),
     /// Print a manual page, or write all of them
     Man(Man),
@@ -119,7 +127,12 @@ pub(crate) struct Run {
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
     /// Say what would be done, and show the first request with its secrets masked; nothing is called or made
-    #[arg(long, help_heading = "First tries", conflicts_with = "sample")]
+    #[arg(
+        long,
+        alias = "simulate",
+        help_heading = "First tries",
+        conflicts_with = "sample"
+    )]
     pub(crate) dry_run: bool,
     /// Call so many files drawn at random, show what came of them, and stop; they stay in the run
     #[arg(long, value_name = "N", help_heading = "First tries", value_parser = clap::value_parser!(u32).range(1..))]
@@ -306,7 +319,7 @@ pub(crate) struct Retry {
 #[command(next_help_heading = "Output")]
 pub(crate) struct Outputs {
     /// Append what happens to a file, as JSON lines
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "joblog", value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
     /// Run this command with `sh` when the run has ended, however it has; a summary is its standard input, as JSON, and
     /// `STRIDE_DB` and `STRIDE_EXIT` tell the database and the exit code

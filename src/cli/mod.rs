@@ -21,7 +21,6 @@ mod inspect;
 mod judging;
 mod list;
 mod look;
-mod misuse;
 mod netrc;
 mod permissions;
 mod progress;
@@ -33,6 +32,7 @@ mod screen;
 mod shown;
 mod signals;
 mod storage;
+mod suggestions;
 mod summary;
 mod terminal;
 mod trial;
@@ -58,7 +58,7 @@ pub(crate) fn main() -> ExitCode {
     let early = config::color(terminal::early(&words));
     let args = match help::parse(&words, terminal::choice(early)) {
         Ok(args) => args,
-        Err(error) => return ExitCode::from(misuse::tell(&error, &words, early)),
+        Err(error) => return ExitCode::from(suggestions::print(&error, &words, early)),
     };
     let terminal = Terminal::new(config::color(args.color));
     signals::outlive_size_limit();

@@ -21,11 +21,12 @@ const MOST_THREADS: usize = 10_000;
 #[command(next_help_heading = KEPT)]
 pub(crate) struct LimitArgs {
     /// Chunk threads: calls at the same time, or `auto` to find how many are of use [default: 8]
-    #[arg(short = 'j', long, alias = "jobs", value_name = "N", value_parser = parse_threads)]
+    #[arg(short = 'j', long, visible_alias = "concurrency", value_name = "N", value_parser = parse_threads,
+        aliases = ["jobs", "parallel", "parallelism", "max-procs"])]
     pub(crate) threads: Option<Threads>,
     /// The most that all threads together may do: 10/s, 600/m, 5000/h, 100000/d, 20MB/s for bytes, 90000w/m for weights.
     /// Given twice, a call waits until all of them allow it. Without it stride finds the pace (`auto`); `none` turns that off
-    #[arg(long, value_parser = parse_rate)]
+    #[arg(long, visible_alias = "qps", aliases = ["rps", "rate-limit", "tpslimit"], value_parser = parse_rate)]
     pub(crate) rate: Vec<String>,
     /// How many calls the shortest rate lets through in a row [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -49,7 +50,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration_or_none)]
     pub(crate) max_duration: Option<OrNone<Duration>>,
     /// Stop before the run costs more than this in all; needs --cost; `none` ends it
-    #[arg(long, value_name = "X", value_parser = parse_or_none::<Money>)]
+    #[arg(long, alias = "budget", value_name = "X", value_parser = parse_or_none::<Money>)]
     pub(crate) max_cost: Option<OrNone<Money>>,
     /// What a call costs
     #[arg(long, value_name = "EACH", value_parser = parse_or_none::<Money>)]
@@ -66,7 +67,7 @@ pub(crate) struct SettingsArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     /// Repeats after a passing failure [default: 4]
-    #[arg(long, value_name = "N")]
+    #[arg(long, visible_alias = "max-retries", aliases = ["retry", "retry-max"], value_name = "N")]
     pub(crate) retries: Option<u32>,
     /// The longest first wait before a repeat; it doubles each time [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -82,7 +83,7 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_enum)]
     pub(crate) in_doubt: Option<InDoubt>,
     /// How long a whole call may take [default: 10m]
-    #[arg(long, value_name = "TIME", value_parser = parse_positive)]
+    #[arg(long, alias = "max-time", value_name = "TIME", value_parser = parse_positive)]
     pub(crate) timeout: Option<Duration>,
     /// How long the file or the answer may stand still on its way [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_positive)]
@@ -91,7 +92,7 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_positive)]
     pub(crate) connect_timeout: Option<Duration>,
     /// The largest answer [default: 16MiB]
-    #[arg(long, value_name = "SIZE", value_parser = parse_response_size)]
+    #[arg(long, alias = "max-filesize", value_name = "SIZE", value_parser = parse_response_size)]
     pub(crate) max_response: Option<u64>,
     /// What is to stay free on the database's disk; no call is made while it is not, but for `none` [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size_or_none)]

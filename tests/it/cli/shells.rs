@@ -196,5 +196,5 @@ fn a_folder_for_manual_pages_that_cannot_be_is_an_error() {
     place
         .stride(&["man", "exprot"])
         .expect(2)
-        .says("hint: write export");
+        .says("hint: use export");
 }
