@@ -31,6 +31,7 @@ pub(crate) struct Args {
         alias = "database",
         global = true,
         env = "STRIDE_DB",
+        hide_env_values = true,
         value_name = "FILE",
         default_value = "stride.db"
     )]
@@ -52,18 +53,24 @@ pub(crate) enum Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a run, or go on with it
-    #[command(after_long_help = LOOKING_ON)]
+    ///
+    /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
+    /// SIGUSR1 (kill -USR1 PID).
     #[command(alias = "start")]
     Run(Box<Run>),
     /// Call one file, in full view; nothing is recorded
     #[command(alias = "test")]
     Try(Box<Try>),
     /// Go on with a run, with the settings it has
-    #[command(after_long_help = LOOKING_ON)]
+    ///
+    /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
+    /// SIGUSR1 (kill -USR1 PID).
     #[command(aliases = ["continue", "restart"])]
     Resume(Box<ResumeAll>),
     /// Call failed or held files again
-    #[command(after_long_help = LOOKING_ON)]
+    ///
+    /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
+    /// SIGUSR1 (kill -USR1 PID).
     Retry(Box<Retry>),
     /// Change how fast a run goes and when it stops, also while it goes on
     Set(Box<LimitArgs>),
@@ -152,8 +159,10 @@ pub(crate) struct Run {
 /// What a call is.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Asks {
-    /// What to call; may hold {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64}
-    /// {col.NAME}, and secrets as {env:NAME} {file:PATH} {cmd:COMMAND}
+    /// The address to call, which may have placeholders such as {name}
+    ///
+    /// The placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME},
+    /// and for secrets {env:NAME} {file:PATH} {cmd:COMMAND}.
     #[arg(long, help_heading = "Request", conflicts_with = "curl")]
     pub(crate) url: Option<String>,
     /// The request as a command of curl's, pasted; the file is {} or @{} in it
@@ -191,11 +200,6 @@ pub(crate) enum ListFormat {
     /// A table of JSON objects, one a line
     Jsonl,
 }
-
-/// How to see from elsewhere where a run stands.
-const LOOKING_ON: &str = "\
-While it goes on, `stride status --watch` shows in another terminal where it stands, and the signal SIGUSR1 \
-(kill -USR1 PID) makes it say so in a line.";
 
 /// The heading of what a run remembers.
 pub(crate) const KEPT: &str = "Settings, kept until given again";

@@ -24,8 +24,10 @@ pub(crate) struct LimitArgs {
     #[arg(short = 'j', long, visible_alias = "concurrency", value_name = "N", value_parser = parse_threads,
         aliases = ["jobs", "parallel", "parallelism", "max-procs"])]
     pub(crate) threads: Option<Threads>,
-    /// The most that all threads together may do: 10/s, 600/m, 5000/h, 100000/d, 20MB/s for bytes, 90000w/m for weights.
-    /// Given twice, a call waits until all of them allow it. Without it stride finds the pace (`auto`); `none` turns that off
+    /// The most that all threads together may do, such as 10/s or 20MB/s [default: auto]
+    ///
+    /// Calls: 10/s, 600/m, 5000/h, 100000/d; bytes: 20MB/s; weights: 90000w/m. With several rates, a call waits until
+    /// all of them allow it. `auto` finds the pace that the service accepts; `none` turns that off.
     #[arg(long, visible_alias = "qps", aliases = ["rps", "rate-limit", "tpslimit"], value_parser = parse_rate)]
     pub(crate) rate: Vec<String>,
     /// How many calls the shortest rate lets through in a row [default: 1]

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, ColorChoice, Command};
-use clap_mangen::roff::{Inline, Roff, bold, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 use stride::job::FileName;
 
 use super::super::error::Problem;
 use super::super::exit;
 use super::super::look::printed;
 use super::super::shown::data;
-use super::texts::{EXITS, FILES, PREFERENCES, TEXTS, Text, VARIABLES};
+use super::texts::{EXAMPLES, EXITS, Example, FILES, PREFERENCES, VARIABLES};
+
+/// The name of the page about stride itself.
+const STRIDE: &str = "stride";
 
 /// `stride man`.
 #[derive(Debug, ClapArgs)]
@@ -27,9 +30,8 @@ pub(crate) struct Man {
 }
 
 fn commands() -> PossibleValuesParser {
-    let names = TEXTS.iter().map(|text| text.command);
-    let names = names.filter(|name| !name.is_empty());
-    PossibleValuesParser::new(names)
+    let names = EXAMPLES.iter().map(|(command, _)| *command);
+    PossibleValuesParser::new(names.filter(|name| *name != STRIDE))
 }
 
 /// Prints a manual page, or writes them all.
@@ -37,7 +39,7 @@ pub(crate) fn man(args: &Man) -> Result<u8, Problem> {
     let mut top = super::command(ColorChoice::Never).disable_help_subcommand(true);
     top.build();
     let Some(folder) = &args.output else {
-        let name = args.command.as_deref().unwrap_or_default();
+        let name = args.command.as_deref().unwrap_or(STRIDE);
         let page = page(&top, name).map_err(|error| Problem::of(exit::ERROR, &error))?;
         let mut out = data();
         return printed(out.write_all(&page).and_then(|()| out.flush()));
@@ -56,50 +58,50 @@ pub(crate) fn man(args: &Man) -> Result<u8, Problem> {
 
 fn write_all(top: &Command, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for text in TEXTS {
-        let end = match text.command {
-            "" => String::new(),
-            name => format!("-{name}"),
-        };
-        fs::write(
-            folder.join(format!("stride{end}.1")),
-            page(top, text.command)?,
-        )?;
+    for (name, _) in EXAMPLES {
+        let file = format!("{}.1", full(name));
+        fs::write(folder.join(file), page(top, name)?)?;
     }
     Ok(())
 }
 
-/// The page of a command; of stride itself where the name is empty.
+/// The name of a page: `stride` or `stride-run`.
+fn full(name: &str) -> String {
+    match name {
+        STRIDE => name.to_owned(),
+        name => format!("{STRIDE}-{name}"),
+    }
+}
+
+/// Returns the page of a command, or of stride itself.
 fn page(top: &Command, name: &str) -> io::Result<Vec<u8>> {
     let command = top.find_subcommand(name).unwrap_or(top);
     let man = clap_mangen::Man::new(command.clone());
     let mut out = Vec::new();
-    let title = match name {
-        "" => "STRIDE".to_owned(),
-        name => format!("STRIDE-{}", name.to_uppercase()),
-    };
+    let title = full(name).to_uppercase();
     let version = env!("CARGO_PKG_VERSION");
-    // The parser's own has no place for a date that is left out, and a synopsis of sixty flags.
+    // clap_mangen cannot leave out the date, and its synopsis lists all sixty flags.
     writeln!(out, r#".TH {title} 1 "" "stride {version}" "stride""#)?;
     man.render_name_section(&mut out)?;
     synopsis(command).to_writer(&mut out)?;
     man.render_description_section(&mut out)?;
     man.render_options_section(&mut out)?;
-    if name.is_empty() {
+    if name == STRIDE {
         man.render_subcommands_section(&mut out)?;
     }
     let mut roff = Roff::new();
-    if let Some(text) = super::text(name) {
-        examples(&mut roff, text);
-    }
-    if command.get_arguments().any(|arg| arg.get_id() == "grace") || name.is_empty() {
+    examples(&mut roff, super::examples(name));
+    if super::remembers(command) || name == STRIDE {
         roff.control("SH", ["PREFERENCES"]);
         roff.text([roman(PREFERENCES)]);
     }
     listed(&mut roff, "EXIT STATUS", EXITS);
     listed(&mut roff, "ENVIRONMENT", VARIABLES);
     listed(&mut roff, "FILES", FILES);
-    see_also(&mut roff, name);
+    if name != STRIDE {
+        roff.control("SH", ["SEE ALSO"]);
+        roff.text([bold(STRIDE), roman("(1)")]);
+    }
     roff.to_writer(&mut out)?;
     Ok(out)
 }
@@ -108,7 +110,7 @@ fn page(top: &Command, name: &str) -> io::Result<Vec<u8>> {
 fn synopsis(command: &Command) -> Roff {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
-    let name = command.get_bin_name().unwrap_or("stride");
+    let name = command.get_bin_name().unwrap_or(STRIDE);
     let rest = usage.strip_prefix(name).unwrap_or_default();
     let mut roff = Roff::new();
     roff.control("SH", ["SYNOPSIS"]);
@@ -116,9 +118,9 @@ fn synopsis(command: &Command) -> Roff {
     roff
 }
 
-fn examples(roff: &mut Roff, text: &Text) {
+fn examples(roff: &mut Roff, examples: &[Example]) {
     roff.control("SH", ["EXAMPLES"]);
-    for (index, (what, example)) in text.examples.iter().enumerate() {
+    for (index, (what, example)) in examples.iter().enumerate() {
         if index > 0 {
             roff.control("PP", []);
         }
@@ -141,23 +143,4 @@ fn listed(roff: &mut Roff, title: &str, entries: &[(&str, &str)]) {
         roff.text([bold(*name)]);
         roff.text([roman(*what)]);
     }
-}
-
-fn see_also(roff: &mut Roff, name: &str) {
-    let others = TEXTS.iter().map(|text| text.command);
-    let others = others
-        .filter(|other| *other != name)
-        .map(|other| match other {
-            "" => "stride".to_owned(),
-            other => format!("stride-{other}"),
-        });
-    let mut line: Vec<Inline> = Vec::new();
-    for other in others {
-        if !line.is_empty() {
-            line.push(roman(", "));
-        }
-        line.extend([bold(other), roman("(1)")]);
-    }
-    roff.control("SH", ["SEE ALSO"]);
-    roff.text(line);
 }

@@ -1,32 +1,13 @@
-//! The words of the help, a place for each command: `-h`, `--help` and the manual pages have them from here.
+//! The examples and other texts of the help and the manual pages.
 
-/// What is told of a command besides what its flags say of themselves.
-#[derive(Debug)]
-pub(crate) struct Text {
-    /// The command's name; none for `stride` itself.
-    pub(crate) command: &'static str,
-    /// What an example does, and the example, which can be pasted and is given by a test.
-    pub(crate) examples: &'static [(&'static str, &'static str)],
-    /// The flags that `-h` shows, and what it says of each in less than a line; where there are none it shows all.
-    pub(crate) usual: &'static [(&'static str, &'static str)],
-}
+/// What a command line does, and the command line, which is tested and can be pasted.
+pub(super) type Example = (&'static str, &'static str);
 
-const DB: (&str, &str) = ("db", "The database");
-const HELP: (&str, &str) = (
-    "help",
-    "Print this; --help prints all flags, and all of each",
-);
-const THREADS: (&str, &str) = ("threads", "Calls at the same time, or auto [default: 8]");
-const RATE: (&str, &str) = (
-    "rate",
-    "At most this pace, such as 10/s or 20MB/s [default: auto]",
-);
-
-/// Every command, in the order in which `stride --help` lists them.
-pub(crate) const TEXTS: &[Text] = &[
-    Text {
-        command: "",
-        examples: &[
+/// The examples of stride itself and of every command.
+pub(super) const EXAMPLES: &[(&str, &[Example])] = &[
+    (
+        "stride",
+        &[
             ("See it work, on this machine", "stride demo"),
             (
                 "Call an API for each file of a folder",
@@ -35,11 +16,10 @@ pub(crate) const TEXTS: &[Text] = &[
             ("Go on after a stop or a crash", "stride resume"),
             ("Write all results", "stride export -o results.json"),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "run",
-        examples: &[
+    ),
+    (
+        "run",
+        &[
             (
                 "POST each file of a folder",
                 "stride run --url https://api.example.com/v1/sentiment texts/",
@@ -54,36 +34,10 @@ pub(crate) const TEXTS: &[Text] = &[
                 "stride run --curl 'curl https://api.example.com/v1/ocr -F page=@{}' texts/",
             ),
         ],
-        usual: &[
-            DB,
-            ("url", "What to call; may hold {name}, {path}, {env:NAME} …"),
-            ("curl", "A curl command, pasted; the file is {} or @{}"),
-            (
-                "header",
-                "A header; a key as 'Authorization: Bearer {env:NAME}'",
-            ),
-            ("json", "JSON to send; {text} is the file's text"),
-            (
-                "files-from",
-                "Read a list of names from a file; `-` is stdin",
-            ),
-            (
-                "dry-run",
-                "Say what would be done; nothing is called or made",
-            ),
-            ("sample", "Call so many files, drawn at random, and stop"),
-            (
-                "extract",
-                "What of each result is exported, as a jq expression",
-            ),
-            THREADS,
-            RATE,
-            HELP,
-        ],
-    },
-    Text {
-        command: "try",
-        examples: &[
+    ),
+    (
+        "try",
+        &[
             (
                 "Call one file and see everything",
                 "stride try texts/0.txt --url https://api.example.com/v1/sentiment",
@@ -98,32 +52,10 @@ pub(crate) const TEXTS: &[Text] = &[
                 "stride try texts/0.txt",
             ),
         ],
-        usual: &[
-            (
-                "db",
-                "The run whose request it is, without --url and --curl",
-            ),
-            ("url", "What to call; may hold {name}, {path}, {env:NAME} …"),
-            ("curl", "A curl command, pasted; the file is {} or @{}"),
-            (
-                "header",
-                "A header; a key as 'Authorization: Bearer {env:NAME}'",
-            ),
-            ("json", "JSON to send; {text} is the file's text"),
-            (
-                "success",
-                "What has to be true of a result, as a jq expression",
-            ),
-            (
-                "extract",
-                "What of each result is exported, as a jq expression",
-            ),
-            HELP,
-        ],
-    },
-    Text {
-        command: "resume",
-        examples: &[
+    ),
+    (
+        "resume",
+        &[
             ("Go on after a stop, a crash or a reboot", "stride resume"),
             (
                 "Slower than before, from now on",
@@ -131,21 +63,10 @@ pub(crate) const TEXTS: &[Text] = &[
             ),
             ("With a higher budget", "stride resume --max-calls 5000"),
         ],
-        usual: &[
-            DB,
-            THREADS,
-            RATE,
-            ("retries", "Repeats after a passing failure [default: 4]"),
-            ("max-calls", "Stop after so many calls of the run in all"),
-            ("until", "Stop at this time of day, such as 06:00"),
-            ("header", "A header whose value is not stored, given again"),
-            ("events", "Append what happens to a file, as JSON lines"),
-            HELP,
-        ],
-    },
-    Text {
-        command: "retry",
-        examples: &[
+    ),
+    (
+        "retry",
+        &[
             ("Call every failed file again", "stride retry"),
             (
                 "Only those that failed in passing",
@@ -157,24 +78,10 @@ pub(crate) const TEXTS: &[Text] = &[
             ),
             ("Those that are held, being in doubt", "stride retry --held"),
         ],
-        usual: &[
-            DB,
-            ("class", "Only failures of this class, such as transient"),
-            ("status", "Only failures with this HTTP status"),
-            (
-                "text",
-                "Only failures with this text in name, message or answer",
-            ),
-            ("held", "The held files instead of the failed ones"),
-            ("queue-only", "Make them pending, and do not call them now"),
-            THREADS,
-            RATE,
-            HELP,
-        ],
-    },
-    Text {
-        command: "set",
-        examples: &[
+    ),
+    (
+        "set",
+        &[
             (
                 "Faster, while it goes on in another terminal",
                 "stride set -j 16 --rate 50/s",
@@ -182,19 +89,17 @@ pub(crate) const TEXTS: &[Text] = &[
             ("A budget of calls", "stride set --max-calls 10000"),
             ("No rate of mine any longer", "stride set --rate auto"),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "status",
-        examples: &[
+    ),
+    (
+        "status",
+        &[
             ("Where the run stands", "stride status"),
             ("The same for a program", "stride status --json"),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "failures",
-        examples: &[
+    ),
+    (
+        "failures",
+        &[
             ("What failed, by cause", "stride failures"),
             (
                 "Each file with its cause, for a program",
@@ -205,11 +110,10 @@ pub(crate) const TEXTS: &[Text] = &[
                 "stride failures -0 | xargs -0 ls -l",
             ),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "export",
-        examples: &[
+    ),
+    (
+        "export",
+        &[
             (
                 "One JSON object from name to result, if every file has one",
                 "stride export -o results.json",
@@ -223,11 +127,10 @@ pub(crate) const TEXTS: &[Text] = &[
                 "stride export --all --format jsonl --extract .label > labels.jsonl",
             ),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "report",
-        examples: &[
+    ),
+    (
+        "report",
+        &[
             (
                 "A page to keep, print or pass on",
                 "stride report -o report.html",
@@ -237,11 +140,10 @@ pub(crate) const TEXTS: &[Text] = &[
                 "stride report --db backup/stride.db > report.html",
             ),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "recheck",
-        examples: &[
+    ),
+    (
+        "recheck",
+        &[
             (
                 "Which results would none be, if they had to have a label?",
                 "stride recheck --success '.label != null'",
@@ -251,33 +153,30 @@ pub(crate) const TEXTS: &[Text] = &[
                 "stride recheck --success '.label != null' --apply",
             ),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "verify",
-        examples: &[
+    ),
+    (
+        "verify",
+        &[
             ("Check the database and all results", "stride verify"),
             (
                 "Of a copy that is elsewhere",
                 "stride verify --db backup/stride.db",
             ),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "demo",
-        examples: &[
+    ),
+    (
+        "demo",
+        &[
             ("See all of it", "stride demo"),
             (
                 "An API to try your own files with",
                 "stride demo --serve 8080",
             ),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "completions",
-        examples: &[
+    ),
+    (
+        "completions",
+        &[
             (
                 "For bash; the next shell has it",
                 "mkdir -p ~/.local/share/bash-completion/completions
@@ -293,29 +192,27 @@ stride completions bash > ~/.local/share/bash-completion/completions/stride",
 stride completions fish > ~/.config/fish/completions/stride.fish",
             ),
         ],
-        usual: &[],
-    },
-    Text {
-        command: "man",
-        examples: &[
+    ),
+    (
+        "man",
+        &[
             (
                 "Have `man stride` and `man stride-run`",
                 "stride man -o ~/.local/share/man/man1",
             ),
             ("Read one page now", "stride man run | man -l -"),
         ],
-        usual: &[],
-    },
+    ),
 ];
 
 /// What stands at the end of the whole help of commands that make calls.
-pub(crate) const PREFERENCES: &str = "\
+pub(super) const PREFERENCES: &str = "\
 A run remembers the settings that flags have given. Others are taken each time from the environment variable STRIDE_NAME, \
 as in STRIDE_MAX_CALLS=100, or else from ~/.config/stride/stride.toml, as in max-calls = 100; where neither has them, \
 their last value holds.";
 
 /// The exit codes, as the manual pages have them.
-pub(crate) const EXITS: &[(&str, &str)] = &[
+pub(super) const EXITS: &[(&str, &str)] = &[
     ("0", "Every file is done, or the command did its work."),
     ("1", "An error that has no code of its own."),
     ("2", "Wrong usage or settings; nothing was changed."),
@@ -348,7 +245,7 @@ pub(crate) const EXITS: &[(&str, &str)] = &[
 ];
 
 /// The environment variables, as the manual pages have them.
-pub(crate) const VARIABLES: &[(&str, &str)] = &[
+pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("STRIDE_DB", "The run's database, without --db."),
     (
         "STRIDE_THREADS, STRIDE_RATE, …",
@@ -376,7 +273,7 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// The files, as the manual pages have them.
-pub(crate) const FILES: &[(&str, &str)] = &[
+pub(super) const FILES: &[(&str, &str)] = &[
     (
         "stride.db",
         "The run, in the folder where it was made; beside it, while it is in use, stride.db-wal, stride.db-shm and stride.db.lock.",

@@ -25,7 +25,7 @@ fn help(place: &Place, words: &[&str]) -> String {
 /// The examples of a help: what each does, and its lines.
 fn examples(help: &str) -> Vec<(String, String)> {
     let text = help.split("Examples:\n").nth(1).unwrap();
-    let text = text.split("\n\nUsage: ").next().unwrap();
+    let text = text.split("\n\n").next().unwrap();
     let mut found: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
         match line.strip_prefix("  # ") {
@@ -72,11 +72,6 @@ fn every_command_has_examples_and_they_are_the_same_everywhere() {
                     .replace('\'', "");
                 assert!(page.contains(&words), "{name}.1: {words}");
             }
-        }
-        assert!(short.find("Examples:") < short.find("Usage:"), "{name}");
-        // A screen, as terminals have begun with since there are any.
-        if ["run", "try", "resume", "retry", "status"].contains(&name.as_str()) {
-            assert!(short.lines().count() <= 24, "{name}:\n{short}");
         }
     }
     let long = help(&place, &["run", "--help"]);
