@@ -48,20 +48,20 @@
 //! signal handlers.
 //!
 
+mod atomic_file;
 pub mod bounded;
 pub mod caller;
-pub mod choice;
-pub mod class;
 pub mod curl;
 pub mod engine;
 pub mod event;
 pub mod export;
+pub mod failure_class;
+pub mod filter;
 pub mod governor;
 pub mod guide;
 pub mod input;
 pub mod job;
 pub mod jq;
-pub mod judge;
 pub mod limits;
 pub mod paths;
 pub mod recheck;
@@ -70,6 +70,6 @@ pub mod retry;
 mod run;
 pub mod settings;
 pub mod store;
-mod whole;
+pub mod validate;
 
 pub use run::{Builder, Done, Entries, Error, Failed, Run};

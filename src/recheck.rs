@@ -4,11 +4,11 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::class::ClassRule;
+use crate::failure_class::ClassRule;
 use crate::job::{Failure, FileName};
-use crate::judge::{Judge, Reply, WrongExpression};
 use crate::settings::{Call, Request};
 use crate::store::{Answered, Reader, Store, StoreError};
+use crate::validate::{Reply, Validator, WrongExpression};
 
 /// What judging again comes to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub fn apply(
 
 /// Where answers are judged, one after the other.
 struct Bench<'r> {
-    judge: Judge,
+    validator: Validator,
     rules: &'r [ClassRule],
     has_body: bool,
     report: Report,
@@ -111,7 +111,7 @@ struct Bench<'r> {
 impl<'r> Bench<'r> {
     fn new(request: &Request, rules: &'r [ClassRule]) -> Result<Self, WrongExpression> {
         Ok(Self {
-            judge: Judge::new(&request.judging)?,
+            validator: Validator::new(&request.judging)?,
             rules,
             has_body: request.has_answer_body(),
             report: Report::default(),
@@ -120,12 +120,12 @@ impl<'r> Bench<'r> {
 
     /// Why an answer is no result, where it is none.
     fn judge(&mut self, answer: &Answered) -> Result<Option<Failure>, RecheckError> {
-        if self.judge.needs_headers() && answer.headers.is_none() {
+        if self.validator.needs_headers() && answer.headers.is_none() {
             let path = answer.path.clone();
             return Err(RecheckError::NoHeaders { path });
         }
         self.report.judged += 1;
-        let judged = self.judge.judge(&Reply {
+        let judged = self.validator.validate(&Reply {
             status: answer.status,
             media_type: answer.media_type.as_deref(),
             headers: answer.headers.as_deref(),

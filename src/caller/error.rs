@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::template::TemplateError;
 use crate::job::{Class, Failure, FileName, Outcome};
-use crate::judge::WrongExpression;
+use crate::validate::WrongExpression;
 
 /// The reason why a request cannot be built.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,7 @@ use super::tunnel::{self, Refused};
 use super::unreachable::{self, Own, SentBack};
 use super::verdict::{Verdict, Whole};
 use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
-use crate::judge::{Reply, RetryAfter};
+use crate::validate::{Reply, RetryAfter};
 
 /// How much of an error's body is read so that its connection can be used again, in bytes.
 const ERROR_READ: usize = 64 << 10;
@@ -261,7 +261,7 @@ impl Exchange<'_> {
         let plan = &self.verdict.plan;
         let rules = &plan.rules;
         let code = status.as_u16();
-        if judge::is_good(&plan.judge, rules, code) {
+        if judge::is_good(&plan.validator, rules, code) {
             return self.success(code, headers, body, hint, wait, now).await;
         }
         let (stated, clock) = (signs::stated(&look, now), signs::clock(&look, now));
@@ -355,7 +355,7 @@ impl Exchange<'_> {
     ) -> Result<Whole, Outcome> {
         let media_type = text(headers, &CONTENT_TYPE);
         let (plan, secrets) = (&self.verdict.plan, &self.verdict.filled.secrets);
-        let keeps = plan.judge.keeps_headers();
+        let keeps = plan.validator.keeps_headers();
         let looks = plan.retry_after.as_ref().map(RetryAfter::needs_headers);
         let all =
             (keeps || looks.unwrap_or_default()).then(|| as_json(headers, &|value| lossy(value)));

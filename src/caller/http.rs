@@ -29,8 +29,8 @@ use super::timer::Timer;
 use super::verdict::Verdict;
 use super::{AsyncCaller, Caller, Calling, Cancel, tls};
 use crate::job::{Attempt, Job, Outcome};
-use crate::judge::{Judge, RetryAfter};
 use crate::settings::{Request, Settings, Transport};
+use crate::validate::{RetryAfter, Validator};
 
 /// A caller that has rested for longer than this looks first which of its connections are still there.
 const REST: Duration = Duration::from_millis(50);
@@ -88,10 +88,10 @@ impl HttpPlan {
             network::keep_private(&target, &request.url, &keys.current().message)?;
         }
         let transport = request.transport.clone();
-        let judge = Judge::new(&request.judging)?;
+        let validator = Validator::new(&request.judging)?;
         let retry_after = settings.retry_after.as_deref().map(RetryAfter::new);
         let retry_after = retry_after.transpose()?;
-        let both = |status: &&u16| transport.redirects > 0 && judge.names(**status);
+        let both = |status: &&u16| transport.redirects > 0 && validator.names(**status);
         if let Some(status) = FOLLOWED.iter().find(both) {
             return Err(PlanError::Followed(*status));
         }
@@ -105,7 +105,7 @@ impl HttpPlan {
                 max_response: settings.max_response.min(LARGEST_STORED) as usize,
             },
             rules: settings.classes.clone(),
-            judge,
+            validator,
             retry_after,
             output_dir: request.output_dir.as_ref().map(PathBuf::from),
             connect_timeout: settings.connect_timeout,
@@ -170,7 +170,7 @@ impl HttpPlan {
     /// that against which names resolve. It should lie on a disk: the system's own is often in memory too.
     #[must_use]
     pub fn spilling_into(self, folder: PathBuf) -> Self {
-        let most = match self.plan.judge.is_quick() {
+        let most = match self.plan.validator.is_quick() {
             true => MOST_IN_MEMORY,
             false => MOST_BESIDE_VALUES,
         };

@@ -1,9 +1,9 @@
 //! What an answer means. Pure.
 
 use super::signs::{self, Speaks};
-use crate::class::{ClassRule, contains};
+use crate::failure_class::{ClassRule, contains};
 use crate::job::Class;
-use crate::judge::Judge;
+use crate::validate::Validator;
 
 /// What the body of a refusal says where the account's allowance is used up, so that no waiting helps: an error
 /// code or a phrase of a service in wide use. A plain "quota exceeded" is not among them, for some large services
@@ -25,9 +25,9 @@ const A_MINUTES_QUOTA: &str = "RESOURCE_EXHAUSTED";
 pub(super) const TOO_LARGE: &str = "too_large";
 
 /// Returns whether an answer is read whole, because its status is that of a result or may be by other rules.
-pub(super) fn is_good(judge: &Judge, rules: &[ClassRule], status: u16) -> bool {
+pub(super) fn is_good(validator: &Validator, rules: &[ClassRule], status: u16) -> bool {
     // A rule on bodies never speaks of a success, so that none is needed here.
-    judge.names(status) || (200..300).contains(&status) && ruled(rules, status, b"").is_none()
+    validator.names(status) || (200..300).contains(&status) && ruled(rules, status, b"").is_none()
 }
 
 /// An answer that is not a success.
@@ -229,11 +229,11 @@ mod tests {
         assert_eq!(judge(402, "idle"), (Class::Auth, "http_status"));
         assert_eq!(judge(409, ""), (Class::Auth, "http_status"));
         assert_eq!(judge(500, "idle"), (Class::Transient, "http_status"));
-        let is_good = |judge: &Judge, status| is_good(judge, &rules, status);
-        let usual = Judge::default();
+        let is_good = |validator: &Validator, status| is_good(validator, &rules, status);
+        let usual = Validator::default();
         assert!(is_good(&usual, 200) && !is_good(&usual, 202) && !is_good(&usual, 302));
         // A status that is named decides before any rule.
-        let named = Judge::new(&Judging {
+        let named = Validator::new(&Judging {
             statuses: "202,404".parse().unwrap(),
             ..Judging::default()
         })

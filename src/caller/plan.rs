@@ -13,9 +13,9 @@ use super::progress::Progress;
 use super::tls::Asked;
 use super::tunnel::Door;
 use super::unreachable::Resolver;
-use crate::class::ClassRule;
-use crate::judge::{Judge, RetryAfter};
+use crate::failure_class::ClassRule;
 use crate::settings::{Http, Transport};
+use crate::validate::{RetryAfter, Validator};
 
 /// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
 /// seldom meets a connection that is just being closed.
@@ -35,7 +35,7 @@ pub(super) struct Plan {
     pub(super) keys: Keys,
     pub(super) limits: Limits,
     pub(super) rules: Vec<ClassRule>,
-    pub(super) judge: Judge,
+    pub(super) validator: Validator,
     pub(super) retry_after: Option<RetryAfter>,
     pub(super) output_dir: Option<PathBuf>,
     pub(super) connect_timeout: Duration,

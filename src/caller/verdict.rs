@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::signs;
 use super::spill::{Growing, Memory};
 use crate::job::{Answer, Body, Class, Failure, Outcome, Refused};
-use crate::judge::Reply;
+use crate::validate::Reply;
 
 /// Answers up to this size are judged at once, in bytes: it takes less than to have somebody else do it.
 const AT_ONCE: usize = 64 << 10;
@@ -48,9 +48,10 @@ impl Verdict {
             && !whole
                 .answer
                 .status
-                .is_some_and(|status| plan.judge.takes(status));
-        let quick =
-            plan.judge.is_quick() && !waits && whole.answer.body.in_memory().is_some_and(is_small);
+                .is_some_and(|status| plan.validator.takes(status));
+        let quick = plan.validator.is_quick()
+            && !waits
+            && whole.answer.body.in_memory().is_some_and(is_small);
         let judged = if quick {
             self.judged(whole)
         } else {
@@ -74,7 +75,7 @@ impl Verdict {
             body: &answer.body,
             has_body: self.has_body,
         };
-        let Err(refusal) = self.plan.judge.judge(&reply)? else {
+        let Err(refusal) = self.plan.validator.validate(&reply)? else {
             return Ok(Outcome::Succeeded(answer));
         };
         let beginning = self.beginning(&answer.body)?;

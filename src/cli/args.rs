@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use stride::class::{ClassRule, Statuses};
 use stride::export::Format;
+use stride::failure_class::{ClassRule, Statuses};
 use stride::job::Class;
 use stride::limits::Rate;
 use stride::settings::Expect;

@@ -7,8 +7,8 @@ use std::path::Path;
 use clap::Args as ClapArgs;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
-use stride::choice::Term;
 use stride::export::Columns;
+use stride::filter::Term;
 use stride::store::wall_clock;
 
 use super::error::quoted;

@@ -8,9 +8,9 @@ use stride::export::{
 };
 use stride::job::FileName;
 use stride::jq::Expression;
-use stride::judge::WrongExpression;
 use stride::settings::{Call, Judging};
 use stride::store::{Reader, StoreError, note_artifact};
+use stride::validate::WrongExpression;
 
 use super::args::{Export, FormatArg};
 use super::error::{Problem, command, quoted};

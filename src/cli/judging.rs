@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use stride::caller::PlanError;
-use stride::class::Statuses;
+use stride::failure_class::Statuses;
 use stride::job::FileName;
-use stride::judge::WrongExpression;
 use stride::settings::{Call, Expect, Judging};
+use stride::validate::WrongExpression;
 
 use super::error::Problem;
 use super::exit;

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use stride::caller::{Credential, HttpPlan, Means, Network, Worker};
-use stride::class::ClassRule;
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
+use stride::failure_class::ClassRule;
 use stride::input::{self, Skipped, Source};
 use stride::job::{FileName, escaped};
 use stride::settings::{Call, Request, Settings};

@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use super::error::ExportError;
 use super::form::Form;
 use crate::job::{Class, JobState, is_json};
-use crate::judge::Reply;
 use crate::settings::Expect;
 use crate::store::{Record, Stored};
+use crate::validate::Reply;
 
 /// How a result is shown.
 pub(super) enum Content<'r> {

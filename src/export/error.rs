@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::atomic_file::AtomicFileError;
 use crate::event::Counts;
 use crate::job::FileName;
 use crate::jq::EvalError;
 use crate::store::StoreError;
-use crate::whole::WholeError;
 
 /// Why nothing was exported.
 #[derive(Debug, Error)]
@@ -57,11 +57,11 @@ pub enum ExportError {
     },
 }
 
-impl From<WholeError> for ExportError {
-    fn from(error: WholeError) -> Self {
+impl From<AtomicFileError> for ExportError {
+    fn from(error: AtomicFileError) -> Self {
         match error {
-            WholeError::Write { target, source } => Self::Write { target, source },
-            WholeError::Target { path, reason } => Self::Target { path, reason },
+            AtomicFileError::Write { target, source } => Self::Write { target, source },
+            AtomicFileError::Target { path, reason } => Self::Target { path, reason },
         }
     }
 }

@@ -18,9 +18,9 @@ use super::error::{ExportError, write_failed};
 use super::form::{Form, Format, Selection, Written};
 use super::names::{self, Spot};
 use super::rows;
+use crate::atomic_file::{AtomicFileError, Place, Temporary, remove, remove_stale};
 use crate::job::{Body, Checksum, Class, FileName, JobState, ending};
 use crate::store::{Reader, Record};
-use crate::whole::{Place, Temporary, WholeError, remove, remove_stale};
 
 /// The list of a folder: a JSON object a line and a job.
 const MANIFEST: &str = "manifest.jsonl";
@@ -107,7 +107,7 @@ pub fn to_folder<'e>(
 }
 
 /// Checks that an export may take the place of what is there.
-fn check(place: &Place<'_>) -> Result<(), WholeError> {
+fn check(place: &Place<'_>) -> Result<(), AtomicFileError> {
     let is_current = std::env::current_dir().is_ok_and(|current| current == place.target);
     let meta = match fs::symlink_metadata(&place.target) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

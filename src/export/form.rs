@@ -2,7 +2,7 @@
 
 use super::column::Column;
 use super::error::ExportError;
-use crate::choice::Term;
+use crate::filter::Term;
 use crate::job::FileName;
 use crate::jq::Expression;
 use crate::settings::Expect;

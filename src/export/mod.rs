@@ -23,9 +23,9 @@ pub use folder::to_folder;
 pub use form::{Form, Format, Selection, Written};
 pub use timestamp::timestamp;
 
+use crate::atomic_file;
 use crate::job::FileName;
 use crate::store::Reader;
-use crate::whole;
 use error::write_failed;
 
 /// Writes results to a stream.
@@ -65,7 +65,7 @@ pub fn to_file<'e>(
     selection: Selection,
     path: &Path,
 ) -> Result<Written, ExportError> {
-    whole::write(reader.path(), path, |file| {
+    atomic_file::write(reader.path(), path, |file| {
         to_stream(reader, form, selection, file).map_err(|error| match error {
             ExportError::Write { source, .. } => ExportError::Write {
                 target: FileName::from(path).to_string(),

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::atomic_file::{self, AtomicFileError};
 use crate::job::FileName;
 use crate::store::{Reader, StoreError};
-use crate::whole::{self, WholeError};
 use snapshot::Snapshot;
 pub use words::stop_reason;
 
@@ -53,11 +53,11 @@ pub enum ReportError {
     },
 }
 
-impl From<WholeError> for ReportError {
-    fn from(error: WholeError) -> Self {
+impl From<AtomicFileError> for ReportError {
+    fn from(error: AtomicFileError) -> Self {
         match error {
-            WholeError::Write { target, source } => Self::Write { target, source },
-            WholeError::Target { path, reason } => Self::Target { path, reason },
+            AtomicFileError::Write { target, source } => Self::Write { target, source },
+            AtomicFileError::Target { path, reason } => Self::Target { path, reason },
         }
     }
 }
@@ -83,7 +83,7 @@ impl Report {
     ///
     /// It cannot be written. Then the old file, or its absence, is untouched.
     pub fn to_file(&self, path: &Path) -> Result<(), ReportError> {
-        whole::write(&self.0.database, path, |file| {
+        atomic_file::write(&self.0.database, path, |file| {
             file.write_all(self.html().as_bytes())
                 .map_err(|source| ReportError::Write {
                     target: FileName::from(path).to_string(),

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::class::Statuses;
+use crate::failure_class::Statuses;
 
 /// Which answers are results, and what of them is exported.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::class::ClassRule;
+use crate::failure_class::ClassRule;
 use crate::governor::{Rules, Width};
 use crate::limits::{Budgets, MaxFailures, Money, Rates};
 use crate::retry::{DoubtPolicy, RetryPolicy};

@@ -14,8 +14,8 @@ use super::error::Result;
 use super::page::{self, Page, Wanted};
 use super::read::{Found, Reader};
 use super::{StoreError, state_from_sql, state_to_sql};
-use crate::choice::{Number, Order, Term};
 use crate::event::Counts;
+use crate::filter::{Number, Order, Term};
 use crate::job::{FileName, JobState};
 
 /// Jobs with their latest attempts, a row for each state.

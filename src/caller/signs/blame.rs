@@ -1,6 +1,6 @@
 //! Words of a refusal's body that say what is to blame: a limit, or the file.
 
-use crate::class::contains;
+use crate::failure_class::contains;
 
 /// Words of a limit, in lower case and with spaces for `-` and `_`.
 const OF_LIMITS: [&str; 5] = [

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use stride::judge::RetryAfter;
 use stride::limits::{MaxFailures, Money, Rates};
 use stride::retry::DoubtPolicy;
 use stride::settings::{Threads, Weight, parse_duration, parse_size};
+use stride::validate::RetryAfter;
 
 use super::KEPT;
 use crate::cli::when::parse_until;

@@ -15,7 +15,7 @@ use clap::builder::BoolishValueParser;
 use clap::error::ContextKind;
 use clap::{Args as ClapArgs, Command, FromArgMatches as _};
 
-use stride::class::ClassRule;
+use stride::failure_class::ClassRule;
 use stride::job::escaped;
 use stride::limits::{Measure, Rates};
 use stride::settings::Settings;

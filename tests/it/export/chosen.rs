@@ -1,7 +1,7 @@
 //! Jobs that are chosen: each term against what it means, and that a whole is what was chosen.
 
-use stride::choice::Term;
 use stride::export::{ExportError, Form, Format, Selection, to_file, to_stream};
+use stride::filter::Term;
 use stride::job::{Class, FileName};
 use stride::store::Reader;
 

@@ -293,7 +293,7 @@ fn an_export_that_fails_leaves_the_one_before() {
         fixture.id("a"),
         failed(Class::Rejected, None, "no"),
     );
-    let chosen = [stride::choice::Term::read(b"state=failed", 0).unwrap()];
+    let chosen = [stride::filter::Term::read(b"state=failed", 0).unwrap()];
     let form = Form {
         chosen: &chosen,
         ..Format::Json.into()

@@ -12,13 +12,16 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("bounded", &[]),
     ("paths", &[]),
     ("jq", &["job"]),
-    ("class", &["job"]),
+    ("failure_class", &["job"]),
     ("curl", &[]),
     ("retry", &["job"]),
     ("limits", &[]),
     ("governor", &["job", "limits"]),
-    ("settings", &["class", "governor", "limits", "retry"]),
-    ("choice", &["job", "settings"]),
+    (
+        "settings",
+        &["failure_class", "governor", "limits", "retry"],
+    ),
+    ("filter", &["job", "settings"]),
     ("event", &["governor", "job", "settings"]),
     // Words only.
     ("guide", &[]),
@@ -26,13 +29,20 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     (
         "store",
         &[
-            "choice", "event", "governor", "job", "limits", "paths", "retry", "settings",
+            "filter", "event", "governor", "job", "limits", "paths", "retry", "settings",
         ],
     ),
-    ("judge", &["class", "job", "jq", "settings"]),
+    ("validate", &["failure_class", "job", "jq", "settings"]),
     (
         "caller",
-        &["bounded", "class", "job", "judge", "paths", "settings"],
+        &[
+            "bounded",
+            "failure_class",
+            "job",
+            "validate",
+            "paths",
+            "settings",
+        ],
     ),
     (
         "engine",
@@ -40,18 +50,28 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "caller", "event", "governor", "job", "limits", "retry", "settings", "store",
         ],
     ),
-    ("whole", &["job", "paths"]),
+    ("atomic_file", &["job", "paths"]),
     (
         "export",
         &[
-            "choice", "event", "job", "jq", "judge", "settings", "store", "whole",
+            "filter",
+            "event",
+            "job",
+            "jq",
+            "validate",
+            "settings",
+            "store",
+            "atomic_file",
         ],
     ),
     (
         "report",
-        &["event", "job", "retry", "settings", "store", "whole"],
+        &["event", "job", "retry", "settings", "store", "atomic_file"],
     ),
-    ("recheck", &["class", "job", "judge", "settings", "store"]),
+    (
+        "recheck",
+        &["failure_class", "job", "validate", "settings", "store"],
+    ),
     (
         "run",
         &[

@@ -1,4 +1,5 @@
-//! Files for people, made from a run: whole or not at all.
+//! Writes files for people atomically: through a temporary file that replaces the target once it is complete and
+//! synced.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -12,9 +13,9 @@ use rustix::fs::OFlags;
 use crate::job::FileName;
 use crate::paths;
 
-/// Why a file was not written.
+/// The reason why a file was not written.
 #[derive(Debug)]
-pub(crate) enum WholeError {
+pub(crate) enum AtomicFileError {
     /// It cannot be written.
     Write {
         /// Its name, for people.
@@ -38,7 +39,7 @@ pub(crate) enum WholeError {
 /// # Errors
 ///
 /// It cannot be written, or whatever `fill` returns; then the old file, or its absence, is untouched.
-pub(crate) fn write<T, E: From<WholeError>>(
+pub(crate) fn write<T, E: From<AtomicFileError>>(
     database: &Path,
     path: &Path,
     fill: impl FnOnce(&mut File) -> Result<T, E>,
@@ -84,7 +85,7 @@ pub(crate) struct Place<'p> {
 
 impl<'p> Place<'p> {
     /// The place of this name, which is none of the files of the run in `database`.
-    pub(crate) fn of(database: &Path, named: &'p Path) -> Result<Self, WholeError> {
+    pub(crate) fn of(database: &Path, named: &'p Path) -> Result<Self, AtomicFileError> {
         let mut place = Self {
             named,
             target: PathBuf::new(),
@@ -99,15 +100,15 @@ impl<'p> Place<'p> {
         }
     }
 
-    pub(crate) fn refused(&self, reason: &'static str) -> WholeError {
-        WholeError::Target {
+    pub(crate) fn refused(&self, reason: &'static str) -> AtomicFileError {
+        AtomicFileError::Target {
             path: self.named.to_owned(),
             reason,
         }
     }
 
-    pub(crate) fn failed(&self, source: io::Error) -> WholeError {
-        WholeError::Write {
+    pub(crate) fn failed(&self, source: io::Error) -> AtomicFileError {
+        AtomicFileError::Write {
             target: FileName::from(self.named).to_string(),
             source,
         }
@@ -214,7 +215,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Removes a file or a folder of ours. What cannot be removed is in nobody's way but the eye's.
+/// Removes a file or a folder of ours. Ignores failure: a leftover file is harmless.
 pub(crate) fn remove(path: &Path) {
     let _ = match path.symlink_metadata() {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),

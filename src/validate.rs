@@ -1,4 +1,4 @@
-//! Which answers are results: one judgement, for answers that arrive and for those that are stored. Pure.
+//! Validation of answers: decides which are results, for new answers and stored ones alike. Pure.
 
 mod wait;
 
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
 
-use crate::class::{ClassRule, Statuses};
+use crate::failure_class::{ClassRule, Statuses};
 use crate::job::{Body, Class, Failure, check_json, check_text, is_json, json_text};
 use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging};
@@ -19,18 +19,18 @@ const NO_CONTENT: u16 = 204;
 /// What helps where an answer is not JSON and may well be what was wanted.
 const OTHER_EXPECTATIONS: &str = "`--expect text` or `--expect any` takes such answers, and `stride recheck` those that are there";
 
-/// The rules by which answers are judged, ready to be used by all threads.
+/// Validates answers by a run's rules. All threads share it.
 #[derive(Debug, Default)]
-pub struct Judge {
+pub struct Validator {
     statuses: Statuses,
     expect: Expect,
     success: Option<Expression>,
     keeps_headers: bool,
-    /// Held by whoever brings an answer into memory that is in a file, so that only one is there at a time.
+    /// Held while an answer is read from its file, so that only one is in memory at a time.
     alone: Mutex<()>,
 }
 
-/// Why there is no judging by these rules.
+/// Invalid `--success`, `--extract` or `--retry-after` expression.
 #[derive(Debug, Error)]
 #[error("the expression of --{flag} cannot be read")]
 pub struct WrongExpression {
@@ -55,7 +55,7 @@ pub struct Reply<'r> {
     pub has_body: bool,
 }
 
-/// Why an answer is no result.
+/// The reason why an answer is no result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// `unexpected_status`, `not_json`, `not_text` or `not_successful`.
@@ -93,7 +93,7 @@ impl Refusal {
     }
 }
 
-impl Judge {
+impl Validator {
     /// Reads the expressions of a run.
     ///
     /// # Errors
@@ -131,27 +131,27 @@ impl Judge {
         self.statuses.hold(status)
     }
 
-    /// Whether judging takes no longer than reading the answer, because there is no expression to be evaluated.
+    /// Returns true if validation takes no longer than reading the answer, as there is no expression to evaluate.
     pub fn is_quick(&self) -> bool {
         self.success.is_none()
     }
 
-    /// Whether an answer's headers are to be kept, because an expression looks at them.
+    /// Returns true if an expression needs the headers of stored answers.
     pub fn keeps_headers(&self) -> bool {
         self.keeps_headers
     }
 
-    /// Whether an answer can be judged only by its headers.
+    /// Returns true if `--success` needs the headers.
     pub fn needs_headers(&self) -> bool {
         self.success.as_ref().is_some_and(Expression::needs_headers)
     }
 
-    /// Judges an answer: it is a result, or it is none for a reason.
+    /// Returns why an answer is no result, if it is none.
     ///
     /// # Errors
     ///
     /// The file that it is in cannot be read.
-    pub fn judge(&self, reply: &Reply<'_>) -> io::Result<Result<(), Refusal>> {
+    pub fn validate(&self, reply: &Reply<'_>) -> io::Result<Result<(), Refusal>> {
         if let Some(status) = reply.status
             && !self.statuses.hold(status)
         {
@@ -248,9 +248,9 @@ mod tests {
         }
     }
 
-    fn judge(expect: Expect, success: Option<&str>) -> Judge {
+    fn validator(expect: Expect, success: Option<&str>) -> Validator {
         let success = success.map(str::to_owned);
-        Judge::new(&Judging {
+        Validator::new(&Judging {
             expect,
             success,
             ..Judging::default()
@@ -262,7 +262,7 @@ mod tests {
     fn what_is_expected_is_what_a_result_is() {
         let kinds = |reply: &Reply<'_>, success| {
             [Expect::Json, Expect::Text, Expect::AsStated, Expect::Any].map(|expect| {
-                let judged = judge(expect, success).judge(reply).unwrap();
+                let judged = validator(expect, success).validate(reply).unwrap();
                 judged.map_or_else(|refusal| refusal.kind, |()| "")
             })
         };
@@ -315,11 +315,13 @@ mod tests {
             (Expect::Any, ". == null", b"\xff", true),
             (Expect::Any, "$status == 200", b"", true),
         ] {
-            let judged = judge(expect, Some(success)).judge(&reply(body)).unwrap();
+            let judged = validator(expect, Some(success))
+                .validate(&reply(body))
+                .unwrap();
             assert_eq!(judged.is_ok(), good, "{success}: {judged:?}");
         }
-        let error = judge(Expect::Json, Some(".ok"))
-            .judge(&reply(b"[1]"))
+        let error = validator(Expect::Json, Some(".ok"))
+            .validate(&reply(b"[1]"))
             .unwrap()
             .unwrap_err();
         assert!(error.message.contains("cannot index"), "{}", error.message);
@@ -338,7 +340,7 @@ mod tests {
 
     #[test]
     fn a_status_decides_before_anything_else_is_looked_at() {
-        let judge = Judge::new(&Judging {
+        let validator = Validator::new(&Judging {
             statuses: "200,404".parse().unwrap(),
             success: Some(".ok".to_owned()),
             ..Judging::default()
@@ -349,7 +351,7 @@ mod tests {
                 status: Some(status),
                 ..reply(body)
             };
-            let judged = judge.judge(&reply).unwrap();
+            let judged = validator.validate(&reply).unwrap();
             judged.map_or_else(|refusal| refusal.kind, |()| "")
         };
         assert_eq!(kind(404, b"{\"ok\":1}"), "");
@@ -357,8 +359,8 @@ mod tests {
         assert_eq!(kind(404, b"{}"), "not_successful");
         assert_eq!(kind(201, b"{\"ok\":1}"), "unexpected_status");
         assert_eq!(kind(500, b"{\"ok\":1}"), "unexpected_status");
-        assert!(judge.names(404) && judge.names(200) && !judge.names(201));
-        assert!(!Judge::default().names(200));
+        assert!(validator.names(404) && validator.names(200) && !validator.names(201));
+        assert!(!Validator::default().names(200));
         let unlisted = Refusal::new("unexpected_status", "");
         assert_eq!(unlisted.class(&[], Some(201), b""), Class::BadResponse);
     }
@@ -371,12 +373,14 @@ mod tests {
             extract: extract.map(str::to_owned),
             ..Judging::default()
         };
-        let judge = Judge::new(&judging(None, Some("$headers.a"))).unwrap();
-        assert!(judge.keeps_headers() && !judge.needs_headers());
-        let judge = Judge::new(&judging(Some("$headers.a"), None)).unwrap();
-        assert!(judge.keeps_headers() && judge.needs_headers());
-        let judge = Judge::new(&judging(Some("."), Some("."))).unwrap();
-        assert!(!judge.keeps_headers() && !judge.needs_headers());
-        assert!(Judge::new(&judging(None, Some("("))).is_err_and(|error| error.flag == "extract"));
+        let validator = Validator::new(&judging(None, Some("$headers.a"))).unwrap();
+        assert!(validator.keeps_headers() && !validator.needs_headers());
+        let validator = Validator::new(&judging(Some("$headers.a"), None)).unwrap();
+        assert!(validator.keeps_headers() && validator.needs_headers());
+        let validator = Validator::new(&judging(Some("."), Some("."))).unwrap();
+        assert!(!validator.keeps_headers() && !validator.needs_headers());
+        assert!(
+            Validator::new(&judging(None, Some("("))).is_err_and(|error| error.flag == "extract")
+        );
     }
 }

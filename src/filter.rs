@@ -1,4 +1,4 @@
-//! Which jobs are meant: terms such as `state=failed` or `status>=500`, all of which have to hold. Pure.
+//! Filters for jobs: terms such as `state=failed` or `status>=500`, all of which have to hold. Pure.
 //!
 //! A term is a field, a relation and what to compare with:
 //!
@@ -22,7 +22,7 @@ use jiff::tz::TimeZone;
 use crate::job::{Class, FileName, JobState};
 use crate::settings::parse_duration;
 
-/// What has to hold of a job.
+/// A condition on a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Term {
     /// It is in one of these states, or in none.

@@ -1,4 +1,4 @@
-//! Rules by which a user puts answers into other classes than they would have by themselves. Pure.
+//! Rules by which users override the class of an answer. Pure.
 
 mod status;
 
@@ -47,7 +47,7 @@ impl ClassRule {
     }
 }
 
-/// Whether a body has a text in it, whatever the case of ASCII letters.
+/// Returns true if a body contains a text, ignoring ASCII case.
 pub fn contains(body: &[u8], text: &str) -> bool {
     let text = text.as_bytes();
     body.windows(text.len().max(1))
