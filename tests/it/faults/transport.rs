@@ -38,7 +38,7 @@ fn row_61_a_name_that_leads_nowhere_stops_the_run() {
     place
         .stride(&run("http://nobody.invalid/", &["-j", "3"]))
         .expect(4)
-        .says("the service's name leads nowhere");
+        .says("the service's name cannot be resolved");
     counts(&place, &[("pending", 5), ("failed", 0), ("attempts", 5)]);
 }
 
