@@ -18,7 +18,7 @@ use super::exit;
 use super::terminal::counted;
 use super::when::{clock, utc_in};
 
-/// The end of a run that was not asked for.
+/// Returns the error of a run that a guard, a limit or the service ended.
 pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
     let problem = Problem::new(code(&halt.reason), reason(&halt.reason));
     let problem = match halt.words.as_str() {
@@ -33,7 +33,7 @@ pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
     hints(db, halt).into_iter().fold(problem, Problem::hint)
 }
 
-/// The exit code of a stop.
+/// Returns the exit code of a stop.
 fn code(reason: &Reason) -> u8 {
     match reason.action() {
         Action::Wait => exit::TEMPORARY,
@@ -41,7 +41,7 @@ fn code(reason: &Reason) -> u8 {
     }
 }
 
-/// The option that takes away the limit for which a run has stopped, by the reason's word.
+/// Returns the option that removes the limit that stopped a run, by the word for the reason.
 fn without_limit(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "max_calls" => "--max-calls none",
@@ -52,7 +52,7 @@ fn without_limit(reason: &str) -> Option<&'static str> {
     })
 }
 
-/// What can be done about a stop, each in a line.
+/// Returns what a user can do about a stop, a line each.
 fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
     let resume = |flags: &str| command(db, format!("resume {flags}").trim());
     let own_fault = || {
@@ -78,7 +78,7 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
                     own_fault(),
                 ];
             }
-            Refusal::Quota => format!("when there is allowance again: {}", resume("")),
+            Refusal::Quota => format!("when the service allows more calls again: {}", resume("")),
             Refusal::Tls => format!(
                 "correct the certificate, or the URL; then: {}",
                 resume("")
@@ -92,7 +92,7 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
                 resume("")
             ),
             Refusal::Redirect => {
-                "give the run command again with the URL that it leads to, and --accept-change; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
+                "repeat the run command with the URL that it leads to and --accept-change; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
                     .to_owned()
             }
             Refusal::MissingFile => {
@@ -106,14 +106,14 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
                 None => "--expect text".to_owned(),
             };
             return vec![
-                "correct the request and give the run command again with --accept-change"
+                "correct the request and repeat the run command with --accept-change"
                     .to_owned(),
                 format!("where such answers are results, add {expected} --accept-change to that command"),
-                format!("to go on all the same: {}", resume("--max-failures none")),
+                format!("to continue anyway: {}", resume("--max-failures none")),
             ];
         }
         Reason::Failures(_) => format!(
-            "look at {}; to go on all the same: {}",
+            "look at {}; to continue anyway: {}",
             command(db, "failures"),
             resume("--max-failures none")
         ),
@@ -134,14 +134,14 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
     vec![hint]
 }
 
-/// The end of a run by a mistake in a program: stride's own, or that of a caller.
+/// Returns the error of a run whose caller panicked.
 pub(crate) fn panicked(db: &Path, path: &FileName) -> Problem {
     Problem::new(exit::INTERNAL, format!("a call panicked: {path}"))
         .note("every other call was recorded; that one is in doubt")
         .hint(format!("{} goes on", command(db, "resume")))
 }
 
-/// Why a run stops, in a line.
+/// Returns the line that says why a run stops.
 pub(crate) fn reason(reason: &Reason) -> String {
     let words = match reason {
         Reason::Refused(Refusal::Forbidden) => "the service forbids the calls".to_owned(),
@@ -165,11 +165,11 @@ pub(crate) fn reason(reason: &Reason) -> String {
             counted(*calls, "call")
         ),
         Reason::Budget(Budget::Duration(time)) => format!(
-            "the run has had its {} of work (--max-duration)",
+            "the run has worked for its {} (--max-duration)",
             show_duration(*time)
         ),
         Reason::Budget(Budget::Cost(spent)) => {
-            format!("the run has cost {spent}, and one call more is too much (--max-cost)")
+            format!("the run has cost {spent}; one more call would exceed --max-cost")
         }
     };
     format!("stopped: {words}")
@@ -195,7 +195,7 @@ impl<'s> From<&'s Stopped> for StoppedJson<'s> {
     }
 }
 
-/// The stop of the last runner in a line: the reason, the service's own words, and the way out.
+/// Returns a line about the stop of the last runner: the reason, the service's own words, and the next command.
 pub(crate) fn told(db: &Path, stopped: &Stopped) -> String {
     let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
     if let Some(words) = &stopped.words {
@@ -209,9 +209,9 @@ pub(crate) fn told(db: &Path, stopped: &Stopped) -> String {
             format!("without a limit, or with a higher one: {resume} {flags}")
         }
         ("rejected" | "redirect", ..) => {
-            "correct the request, and give the run command again with --accept-change".to_owned()
+            "correct the request, and repeat the run command with --accept-change".to_owned()
         }
-        ("quota", ..) => format!("when there is allowance again: {resume}"),
+        ("quota", ..) => format!("when the service allows more calls again: {resume}"),
         _ if stopped.action == "wait" => format!("when it is over: {resume}"),
         _ => format!("correct that, then: {resume}"),
     };

@@ -24,7 +24,7 @@ use super::terminal::{Terminal, counted, grouped, red, written};
 use super::when::clock;
 use super::why;
 
-/// Ends a command that printed data.
+/// Returns the exit code of a command that printed data.
 pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
     let failed = |error: io::Error| {
         Problem::new(exit::ERROR, "cannot write to stdout")
@@ -66,7 +66,7 @@ struct StatusJson<'r> {
     threads: Value,
     /// The rates, in the words in which they were given; `auto` where there are none.
     rate: String,
-    /// What keeps the run from going faster, as far as its runner has noted it.
+    /// The limit that keeps the run from going faster, as its runner noted it.
     limit: Option<String>,
     /// Until when the service asked everybody to wait.
     closed_until: Option<String>,
@@ -263,7 +263,7 @@ fn calls(counts: &Counts) -> String {
     line
 }
 
-/// What is used of the budgets, where there are any.
+/// Returns how much of the budgets is used, where there are any.
 fn used(noted: &Noted, info: &RunInfo) -> String {
     let settings = &info.settings;
     let mut parts = Vec::new();
@@ -293,13 +293,13 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
         (Some((ended, ending)), ..) => format!("the last one {ending} at {}", timestamp(*ended)),
         (None, Some(started), Some(holder)) => {
             format!(
-                "process {} works on it since {}",
+                "process {} has been working on it since {}",
                 holder.pid,
                 timestamp(started)
             )
         }
         (None, Some(started), None) => format!(
-            "the one begun at {} died; {} will be found in doubt",
+            "the one begun at {} died with {} in flight; the next one marks them as in doubt",
             timestamp(started),
             counted(counts.running, "call")
         ),

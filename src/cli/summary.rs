@@ -13,10 +13,10 @@ use super::terminal::{Terminal, counted, cyan, grouped};
 
 /// How much of a message or a body is shown in one line, in characters.
 const SHOWN: usize = 200;
-/// How many causes are told at the end of a run; the others can be asked for.
+/// The most causes that the summary names; `stride failures` lists all.
 const CAUSES: usize = 8;
 
-/// Where a run stands, in a line.
+/// Returns how many files are in which state.
 pub(crate) fn standing(counts: &Counts) -> String {
     let mut line = format!(
         "{} of {} done",
@@ -36,20 +36,20 @@ pub(crate) fn standing(counts: &Counts) -> String {
     line
 }
 
-/// What a command did of a run.
+/// The part of a run that one command did.
 pub(crate) struct Work<'w> {
     /// Calls of the run before it.
     pub(crate) calls_before: u64,
     pub(crate) took: Duration,
     /// The jobs whose call was cut off.
     pub(crate) cut_off: &'w [FileName],
-    /// Whether the causes of failures are told.
+    /// Prints the causes of failures.
     pub(crate) with_causes: bool,
-    /// Whether it is said what to do now.
+    /// Prints the commands that come next.
     pub(crate) with_hints: bool,
 }
 
-/// Tells how a run went and what can be done now.
+/// Prints how a run went, why files failed, and which commands come next.
 pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), Problem> {
     let Work {
         calls_before,
@@ -120,7 +120,7 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     Ok(())
 }
 
-/// A cause and its examples, in lines.
+/// Returns a cause and its examples, a line each.
 pub(crate) fn told(cause: &Cause) -> Vec<String> {
     let word = if cause.key.state == JobState::Held {
         "held"
@@ -141,7 +141,7 @@ pub(crate) fn told(cause: &Cause) -> Vec<String> {
             true => example.message.clone(),
             false => format!("{}: {said}", example.message),
         };
-        // What all of them have has been said.
+        // The first line has the words that all share.
         if own != what {
             line.push_str(": ");
             line.push_str(&short(own.as_bytes()));

@@ -6,10 +6,10 @@ use stride::store::Noted;
 use super::terminal::{counted, grouped};
 use super::when::clock;
 
-/// A reason, and the moment that belongs to it.
+/// A reason and its moment.
 pub(crate) type Limit = (Why, Option<i64>);
 
-/// The reason that a runner noted.
+/// Returns the reason that a runner noted.
 pub(crate) fn noted(noted: &Noted) -> Option<Limit> {
     Some((noted.limited_by?, noted.limited_at))
 }
@@ -63,7 +63,7 @@ pub(crate) fn is_outage(why: &Why) -> bool {
     matches!(why, Why::Outage { .. })
 }
 
-/// A pace in the unit in which it is at least one.
+/// Returns a rate in the unit in which it is at least one.
 pub(crate) fn speed(rate: f64) -> String {
     match rate {
         100.0.. => format!("{} calls/s", grouped(rate as u64)),
