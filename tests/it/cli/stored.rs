@@ -32,7 +32,7 @@ fn the_database_of_every_landed_version_goes_on() {
                 "pending",
             ])
             .expect(3)
-            .says("in doubt");
+            .says("recovered: 1 call in flight");
         assert_eq!(api.requests(), 2, "{}", stored.display());
         place.stride(&["verify"]).expect(0);
         let rows = place.sql(
