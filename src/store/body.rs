@@ -8,9 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use rusqlite::Connection;
 use rusqlite::types::{FromSql, ToSql, ToSqlOutput, ValueRef};
 
-use super::connection::doing;
-use super::error::Result;
-use super::{StoreError, path_of};
+use super::error::{Result, StoreError, doing};
+use super::values::path_of;
 use crate::job::{Body, Checksum, FileName};
 
 /// What of a body is inserted with its row: all of it, or zeros in its place, where it is in a file.

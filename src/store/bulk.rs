@@ -6,10 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement, params};
 
-use super::connection::doing;
-use super::error::Result;
-use super::load::Bits;
-use super::path_to_sql;
+use super::bits::Bits;
+use super::error::{Result, doing};
+use super::values::path_to_sql;
 use crate::job::FileName;
 
 /// What the sorter of SQLite and its cache may each have, in KiB. Ten million names of usual length are then sorted

@@ -6,10 +6,9 @@ use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 
-use super::connection::doing;
-use super::error::Result;
-use super::read::Reader;
-use super::{path_of, state_from_sql};
+use super::error::{Result, StoreError, doing};
+use super::reader::Reader;
+use super::values::{path_of, state_from_sql};
 use crate::job::{CauseKey, Class, FileName, folded, said};
 
 /// A cause, with how many jobs it has and the first few of them.
@@ -159,7 +158,7 @@ impl Reader {
             if cause.examples.len() < Cause::EXAMPLES {
                 cause.examples.push(failure);
             }
-            Ok::<_, super::StoreError>(())
+            Ok::<_, StoreError>(())
         })?;
         let mut causes: Vec<Cause> = causes.into_values().collect();
         let rest = |cause: &Cause| {

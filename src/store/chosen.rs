@@ -9,11 +9,10 @@
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
-use super::connection::doing;
-use super::error::Result;
-use super::page::{self, Page, Wanted};
-use super::read::{Found, Reader};
-use super::{StoreError, state_from_sql, state_to_sql};
+use super::error::{Result, StoreError, doing};
+use super::page::{self, Found, Page, Wanted};
+use super::reader::Reader;
+use super::values::{state_from_sql, state_to_sql};
 use crate::event::Counts;
 use crate::filter::{Number, Order, Term};
 use crate::job::{FileName, JobState};

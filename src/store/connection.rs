@@ -10,9 +10,9 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::StoreError;
-use super::error::Result;
-use super::lock::with_suffix;
+use super::error::{Result, StoreError, doing};
+use super::files::with_suffix;
+use super::place;
 
 /// The migrations, in order: append-only.
 pub(super) const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_init.sql")];
@@ -49,29 +49,10 @@ pub(super) enum Mode {
     Read,
 }
 
-/// Wraps an error of the driver with what was being done.
-pub(super) fn doing(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full {
-            doing: what,
-            source: error.into(),
-        },
-        Some(ErrorCode::DatabaseBusy) => StoreError::Locked { doing: what },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged {
-            doing: what,
-            source: error.into(),
-        },
-        _ => StoreError::Failed {
-            doing: what,
-            source: error.into(),
-        },
-    }
-}
-
 /// Opens the run's database at an absolute path.
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     check(path)?;
-    super::place::check_mounts(path)?;
+    place::check_mounts(path)?;
     let unusable = |error: rusqlite::Error| StoreError::Unusable {
         path: path.to_owned(),
         source: error.into(),
@@ -100,7 +81,7 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     let has_log = match mode {
         Mode::WriteWithoutLog => false,
         // A note beside a run changes nothing about how it is kept.
-        Mode::Note => super::place::network(folder).is_none(),
+        Mode::Note => place::network(folder).is_none(),
         Mode::Write | Mode::Read => true,
     };
     let kept: [(&str, &[&str]); 2] = match has_log {

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::StoreError;
-use super::connection::doing;
-use super::error::Result;
+use super::error::{Result, StoreError, doing};
 
 /// Receives how long the check has taken so far, and returns whether to go on.
 pub type Watch = Arc<dyn Fn(Duration) -> bool + Send + Sync>;

@@ -1,8 +1,8 @@
 //! Drawing jobs at random, for a first look at what a service makes of them.
 
-use super::connection::doing;
-use super::error::Result;
-use super::{Store, path_from_sql};
+use super::error::{Result, doing};
+use super::values::path_from_sql;
+use super::writer::Store;
 use crate::job::FileName;
 
 impl Store {

@@ -4,9 +4,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::connection::doing;
-use super::error::Result;
-use super::{Reader, StoreError, path_from_sql, read};
+use super::error::{Result, StoreError, doing};
+use super::read;
+use super::reader::Reader;
+use super::values::path_from_sql;
 use crate::job::FileName;
 
 /// Ends a search.

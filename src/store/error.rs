@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use super::Holder;
+use super::holder::Holder;
 use crate::job::{FileName, JobId};
 
 /// What went wrong with a run's database.
@@ -185,3 +186,22 @@ fn mib(bytes: u64) -> String {
 }
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
+
+/// Wraps an error of the driver with what was being done.
+pub(super) fn doing(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full {
+            doing: what,
+            source: error.into(),
+        },
+        Some(ErrorCode::DatabaseBusy) => StoreError::Locked { doing: what },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged {
+            doing: what,
+            source: error.into(),
+        },
+        _ => StoreError::Failed {
+            doing: what,
+            source: error.into(),
+        },
+    }
+}

@@ -1,8 +1,8 @@
 //! The calls that are in flight, and those in flight at a death.
 
-use super::connection::doing;
-use super::error::Result;
-use super::{Reader, path_from_sql};
+use super::error::{Result, doing};
+use super::reader::Reader;
+use super::values::path_from_sql;
 use crate::job::FileName;
 use crate::retry::MAY_KILL;
 

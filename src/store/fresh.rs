@@ -9,10 +9,9 @@ use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::StoreError;
-use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION, doing};
-use super::error::Result;
-use super::lock::fresh_file;
+use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION};
+use super::error::{Result, StoreError, doing};
+use super::files::fresh_file;
 
 /// A database under construction, beside the place where it will be. Until it is installed there is no run:
 /// whatever ends the process, nothing but this file is left, and the next attempt removes it.

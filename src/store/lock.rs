@@ -6,11 +6,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 
-use super::error::Result;
-use super::{StoreError, now};
-use crate::paths;
+use super::error::{Result, StoreError};
+use super::files::{self, lock_file, resolve};
+use super::holder::Holder;
+use super::place;
+use super::system::{host, now};
+use super::values::to_json;
 
 /// The lock on a database, held as long as this lives.
 #[derive(Debug)]
@@ -19,33 +21,6 @@ pub struct Lock {
     /// The network file system that the database lies on, where it does.
     network: Option<String>,
     _file: File,
-}
-
-/// Who holds a lock. For people only: ownership is the lock itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Holder {
-    /// The process.
-    pub pid: u32,
-    /// The machine.
-    pub host: String,
-    /// Since when, in milliseconds since 1970.
-    pub since: i64,
-}
-
-impl Holder {
-    pub(super) fn show(holder: Option<&Self>) -> String {
-        holder.map_or_else(String::new, |holder| {
-            let seconds = now().saturating_sub(holder.since).max(0) / 1000;
-            let ago = crate::settings::show_duration(std::time::Duration::from_secs(
-                seconds.unsigned_abs(),
-            ));
-            format!(
-                ": process {} on {}, for {ago}",
-                holder.pid,
-                crate::job::escaped(holder.host.as_bytes())
-            )
-        })
-    }
 }
 
 impl Lock {
@@ -77,7 +52,7 @@ impl Lock {
     /// As [`Lock::acquire`], but for the file system.
     pub fn acquire_anywhere(database: &Path) -> Result<Self> {
         let database = resolve(database)?;
-        super::place::check_mounts(&database)?;
+        place::check_mounts(&database)?;
         // Each name would have a log of its own, and whoever opened the other would see half of everything.
         if let Ok(meta) = fs::symlink_metadata(&database)
             && meta.is_file()
@@ -88,7 +63,7 @@ impl Lock {
                 names: meta.nlink(),
             });
         }
-        let network = super::place::network(database.parent().unwrap_or(Path::new("/")));
+        let network = place::network(database.parent().unwrap_or(Path::new("/")));
         let path = lock_file(&database);
         let failed = |source| StoreError::Lock {
             path: path.clone(),
@@ -136,7 +111,7 @@ impl Lock {
         };
         file.set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(super::to_json(&holder).as_bytes()))
+            .and_then(|()| file.write_all(to_json(&holder).as_bytes()))
             .map_err(failed)?;
         Ok(Self {
             database,
@@ -175,41 +150,10 @@ impl Lock {
         &self.database
     }
 
-    /// The files that belong to a database and are not input of any run.
+    /// The files that belong to the database and are not input of any run.
     pub fn own_files(&self) -> Vec<PathBuf> {
-        let database = &self.database;
-        let mut files = vec![database.clone(), lock_file(database), fresh_file(database)];
-        files.extend(["-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix)));
-        let folder = database.parent().unwrap_or(Path::new("/"));
-        files.extend(super::rescue::files(folder, database));
-        files
+        files::own_files(&self.database)
     }
-}
-
-/// Resolves the database's path, whether or not there is a file.
-pub(super) fn resolve(database: &Path) -> Result<PathBuf> {
-    paths::resolve(database).map_err(|source| StoreError::Unusable {
-        path: database.to_owned(),
-        source: source.into(),
-    })
-}
-
-fn lock_file(database: &Path) -> PathBuf {
-    with_suffix(database, ".lock")
-}
-
-/// Where a database is built before it is moved into its place: hidden, and beside it.
-pub(super) fn fresh_file(database: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(database.file_name().unwrap_or_default());
-    name.push(".new");
-    database.with_file_name(name)
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut path = path.as_os_str().to_owned();
-    path.push(suffix);
-    path.into()
 }
 
 /// Whether a lock file is one of ours: empty, or with a holder in it, perhaps cut short by a crash.
@@ -251,18 +195,11 @@ fn is_at(file: &File, path: &Path) -> bool {
         .is_ok_and(|open| fs::metadata(path).map(id).is_ok_and(|named| open == named))
 }
 
-/// The machine's name.
-pub(super) fn host() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use super::super::files::with_suffix;
     use super::super::{NewRun, Reader, Store};
     use super::*;
     use crate::settings::{Call, Settings};

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::connection::doing;
-use super::error::Result;
-use super::{StoreError, random};
+use super::error::{Result, StoreError, doing};
+use super::files::with_suffix;
+use super::system::random;
 
 /// The claim of one writer on a database.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Owner {
             .map_err(doing("taking the run over"))?;
         let path = path.to_owned();
         // They are there as long as any connection is, and this was a write.
-        let beside = ["-wal", "-shm"].map(|suffix| super::lock::with_suffix(&path, suffix));
+        let beside = ["-wal", "-shm"].map(|suffix| with_suffix(&path, suffix));
         let beside = beside.into_iter();
         let beside = beside.filter_map(|path| identity(&path).map(|file| (path, file)));
         let beside = beside.collect();
@@ -86,7 +86,7 @@ impl Owner {
     fn prove_log(&self, connection: &Connection) -> Result<()> {
         let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         folded.map_err(|_| StoreError::Cut {
-            path: super::lock::with_suffix(&self.path, "-wal"),
+            path: with_suffix(&self.path, "-wal"),
         })
     }
 

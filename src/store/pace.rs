@@ -5,9 +5,12 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::connection::doing;
-use super::error::Result;
-use super::{Store, limit, now, path_from_sql};
+use super::error::{Result, doing};
+use super::limit;
+use super::owner;
+use super::system::now;
+use super::values::path_from_sql;
+use super::writer::Store;
 use crate::event::Flow;
 use crate::governor::{Action, Found, Memory, Past, Refusal, Why};
 use crate::job::{AttemptId, FileName};
@@ -80,7 +83,7 @@ impl Store {
         transaction
             .execute_batch("UPDATE limiter_state SET closed_until = NULL; UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;")
             .map_err(doing("forgetting a wait"))?;
-        super::owner::commit(transaction, "committing")
+        owner::commit(transaction, "committing")
     }
 }
 

@@ -4,10 +4,9 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
 
 use super::body::Filed;
-use super::connection::doing;
-use super::error::Result;
-use super::read::{Record, Stored};
-use super::{StoreError, path_of, state_from_sql};
+use super::error::{Result, StoreError, doing};
+use super::record::{Record, Stored};
+use super::values::{path_of, state_from_sql};
 use crate::job::{Checksum, Class};
 
 /// How many columns a [`Record`] is made of.
@@ -57,6 +56,15 @@ impl Wanted {
         };
         format!("{record} {joint} {conditions} ORDER BY work.job")
     }
+}
+
+/// What is found of jobs and their results.
+#[derive(Debug)]
+pub enum Found {
+    /// Some of them.
+    Page(Page),
+    /// One that is so large that there should not be many in memory.
+    Large(Box<Record>),
 }
 
 /// What fits into a page.

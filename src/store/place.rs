@@ -5,9 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::StoreError;
-use super::error::Result;
-use super::lock::with_suffix;
+use super::error::{Result, StoreError};
+use super::files::with_suffix;
 
 /// File systems of other machines, by the number that `statfs` gives of them (Linux's `magic.h`, and the headers of
 /// those that are not a part of it). SQLite on a network: <https://www.sqlite.org/useovernet.html>.

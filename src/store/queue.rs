@@ -4,60 +4,23 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::connection::doing;
-use super::error::Result;
+use super::counts::add_counts;
+use super::error::{Result, StoreError, doing};
 use super::kept::Kept;
+use super::owner;
 use super::pace;
 use super::settle::Settler;
-use super::{Store, StoreError, now, path_from_sql, position_of, shift};
+use super::system::now;
+use super::types::{Claim, Offer, Settlement};
+use super::values::{path_from_sql, position_of, shift};
+use super::writer::Store;
 use crate::event::{Counts, Flow};
 use crate::governor::Memory;
 use crate::job::{
-    Attempt, AttemptId, Checksum, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
+    Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
 };
 use crate::limits::Cost;
-use crate::retry::{MAY_KILL, Next, Record};
-
-/// A job that is pending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offer {
-    /// The job.
-    pub job: JobId,
-    /// Its place in the list.
-    pub position: Position,
-    /// How long it has to wait from now on.
-    pub wait: Duration,
-    /// Times that the process died while this job's call was the only one in flight.
-    pub crashes: u32,
-}
-
-/// A claimed job: its attempt is recorded and about to be sent.
-#[derive(Debug, Clone)]
-pub struct Claim {
-    /// The job.
-    pub job: Job,
-    /// The attempt.
-    pub attempt: Attempt,
-    /// What the job has behind it.
-    pub record: Record,
-}
-
-/// What an attempt came to, and where its job goes.
-#[derive(Debug)]
-pub struct Settlement {
-    /// The attempt.
-    pub attempt: AttemptId,
-    /// What it came to.
-    pub outcome: Outcome,
-    /// The checksum of the answer's body, where there is one.
-    pub checksum: Option<Checksum>,
-    /// How long the call took.
-    pub took: Duration,
-    /// Where the job goes.
-    pub next: Next,
-    /// What the job has behind it now.
-    pub record: Record,
-}
+use crate::retry::{MAY_KILL, Record};
 
 impl Store {
     /// Begins a group of changes that become durable together.
@@ -401,37 +364,8 @@ impl Group<'_> {
         if self.spent.calls > 0 {
             pace::spend(&self.transaction, &self.spent, self.now)?;
         }
-        super::owner::commit(self.transaction, "committing")?;
+        owner::commit(self.transaction, "committing")?;
         *self.counts = self.after;
         Ok(self.after)
     }
-}
-
-/// Adds what changed from `before` to `after` to the stored counts.
-pub(super) fn add_counts(
-    transaction: &Transaction<'_>,
-    before: &Counts,
-    after: &Counts,
-) -> Result<()> {
-    let change = |count: fn(&Counts) -> u64| count(after).wrapping_sub(count(before)) as i64;
-    transaction
-        .prepare_cached(
-            "UPDATE counts SET pending = pending + ?1, running = running + ?2, done = done + ?3, failed = failed + ?4,
-                               held = held + ?5, attempts = attempts + ?6, in_doubt = in_doubt + ?7,
-                               in_doubt_recovered = in_doubt_recovered + ?8",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                change(|counts| counts.pending),
-                change(|counts| counts.running),
-                change(|counts| counts.done),
-                change(|counts| counts.failed),
-                change(|counts| counts.held),
-                change(|counts| counts.attempts),
-                change(|counts| counts.in_doubt),
-                change(|counts| counts.in_doubt_recovered),
-            ])
-        })
-        .map_err(doing("keeping the counts"))?;
-    Ok(())
 }

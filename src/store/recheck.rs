@@ -3,10 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::body::{Filed, Inserted, Table, fill};
-use super::connection::doing;
-use super::error::Result;
-use super::queue::add_counts;
-use super::{Reader, Store, StoreError, path_from_sql, shift, state_from_sql, to_json};
+use super::counts::add_counts;
+use super::error::{Result, StoreError, doing};
+use super::owner;
+use super::reader::Reader;
+use super::values::{path_from_sql, shift, state_from_sql, to_json};
+use super::writer::Store;
 use crate::job::{Body, Failure, FileName, JobState};
 use crate::settings::Call;
 
@@ -97,7 +99,7 @@ impl Store {
             .execute("UPDATE run SET call = ?1", [to_json(call)])
             .map_err(doing("changing the settings"))?;
         add_counts(&transaction, &self.counts, &counts)?;
-        super::owner::commit(transaction, "committing")?;
+        owner::commit(transaction, "committing")?;
         self.counts = counts;
         Ok(())
     }

@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::connection::doing;
-use super::error::Result;
+use super::counts::add_counts;
+use super::error::{Result, doing};
+
+use super::owner;
 use super::pace::forget_usage;
-use super::queue::{Settlement, add_counts};
 use super::settle::Settler;
-use super::{Store, lock, now, path_from_sql, shift};
+use super::system::host;
+use super::system::now;
+use super::types::Settlement;
+use super::values::{path_from_sql, shift};
+use super::writer::Store;
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
 use crate::retry::{Record, RetryPolicy};
 
@@ -66,13 +71,13 @@ impl Store {
         transaction
             .execute(
                 "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)",
-                params![std::process::id(), lock::host(), threads, now],
+                params![std::process::id(), host(), threads, now],
             )
             .map_err(doing("beginning a runner"))?;
         let runner = transaction.last_insert_rowid();
         forget_usage(&transaction, now)?;
         add_counts(&transaction, &self.counts, &counts)?;
-        super::owner::commit(transaction, "beginning a runner")?;
+        owner::commit(transaction, "beginning a runner")?;
         self.counts = counts;
         self.runner = Some(runner);
         Ok(recovered)

@@ -6,19 +6,19 @@ use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::Claim;
-use super::Store;
 use super::body::Filed;
 use super::error::Result;
-use super::queue::Settlement;
+use super::files;
 use super::settle::Ended;
+use super::types::{Claim, Settlement};
+use super::writer::Store;
 use crate::job::{Answer, AttemptId, Body, Checksum, FileName, IdempotencyKey, JobId, Refused};
 use crate::retry::{Next, Record};
 
@@ -314,7 +314,7 @@ impl Store {
     /// What is to be done with what cannot be recorded. Nothing is written before there is something to save.
     pub fn rescue(&self) -> Rescue {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(INFIX);
+        name.push(files::RESCUE_INFIX);
         Rescue {
             folders: self.rescue_folders.iter().rev().cloned().collect(),
             name,
@@ -330,27 +330,6 @@ impl Store {
     pub fn rescue_into(&mut self, folders: Vec<PathBuf>) {
         self.rescue_folders = folders;
     }
-}
-
-/// What comes between a database's name and the letters in the names of its rescue files.
-const INFIX: &str = ".rescue-";
-/// How they end. Those of which something could not be used end with another word.
-pub(super) const SUFFIX: &str = "jsonl";
-
-/// The rescue files of a database of this name that are in a folder, with those that were kept for what could not be
-/// used.
-pub(super) fn files(folder: &Path, database: &Path) -> Vec<PathBuf> {
-    let mut prefix = database.file_name().unwrap_or_default().to_owned();
-    prefix.push(INFIX);
-    let is_one = |name: &OsString| {
-        let name = name.as_encoded_bytes();
-        name.starts_with(prefix.as_encoded_bytes())
-    };
-    let entries = std::fs::read_dir(folder).into_iter().flatten();
-    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
-    let mut files: Vec<PathBuf> = names.filter(is_one).map(|name| folder.join(name)).collect();
-    files.sort_unstable();
-    files
 }
 
 impl Rescue {
@@ -428,7 +407,7 @@ impl Rescue {
         let mut name = self.name.clone();
         name.push(letters);
         name.push(".");
-        name.push(SUFFIX);
+        name.push(files::RESCUE_SUFFIX);
         let path = folder.join(name);
         let file = OpenOptions::new()
             .write(true)

@@ -5,11 +5,10 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::body::{Inserted, Table, fill};
-use super::connection::doing;
-use super::error::Result;
+use super::error::{Result, StoreError, doing};
 use super::kept::Kept;
-use super::queue::Settlement;
-use super::{StoreError, path_to_sql, state_to_sql};
+use super::types::Settlement;
+use super::values::{path_to_sql, state_to_sql};
 use crate::job::{Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused};
 use crate::retry::{Next, Record};
 

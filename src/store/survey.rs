@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use rusqlite::types::{Type, ValueRef};
 
-use super::connection::doing;
-use super::error::Result;
-use super::{Reader, path_from_sql};
+use super::error::{Result, doing};
+use super::reader::Reader;
+use super::values::path_from_sql;
 use crate::job::{FileName, JobId};
 
 /// An invocation that worked on a run.

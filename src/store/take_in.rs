@@ -9,13 +9,17 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use rustix::fs::OFlags;
 use serde::Deserialize;
 
-use super::connection::doing;
-use super::error::Result;
-use super::queue::add_counts;
+use super::counts::add_counts;
+use super::error::{Result, doing};
+use super::files;
+use super::owner;
+use super::reader::Reader;
 use super::recover::CRASHED;
-use super::rescue::{self, Header, Line};
+use super::rescue::{Header, Line};
 use super::settle::Settler;
-use super::{Reader, Store, miscounted, now, path_from_sql, shift, state_from_sql};
+use super::system::now;
+use super::values::{miscounted, path_from_sql, shift, state_from_sql};
+use super::writer::Store;
 use crate::event::Counts;
 use crate::job::{FileName, IdempotencyKey, JobId, JobState};
 
@@ -95,7 +99,7 @@ impl Store {
             }
         }
         add_counts(&transaction, &self.counts, &counts)?;
-        super::owner::commit(transaction, "recording what was saved")?;
+        owner::commit(transaction, "recording what was saved")?;
         self.counts = counts;
         // It is recorded: a file that stays, or comes back after a power cut, is found to be known already.
         let done = unknown.is_empty();
@@ -204,8 +208,8 @@ fn uuid(connection: &Connection) -> Result<[u8; 16]> {
 
 /// The rescue files that nobody has taken in.
 fn waiting(folder: &Path, database: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let files = rescue::files(folder, database).into_iter();
-    files.filter(|file| file.extension() == Some(rescue::SUFFIX.as_ref()))
+    let files = files::rescue_files(folder, database).into_iter();
+    files.filter(|file| file.extension() == Some(files::RESCUE_SUFFIX.as_ref()))
 }
 
 /// Opens a rescue file behind its header; `None` where it is another run's, or has no answer in it.

@@ -3,8 +3,7 @@
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use super::StoreError;
-use super::error::Result;
+use super::error::{Result, StoreError};
 use crate::event::Counts;
 use crate::job::{FileName, JobId, JobState, Position};
 
@@ -66,4 +65,13 @@ pub(super) fn miscounted() -> StoreError {
         doing: "changing the counts",
         source: "they are not those of the jobs there are".into(),
     }
+}
+
+/// Returns a stored type as JSON.
+pub(super) fn to_json(value: &impl serde::Serialize) -> String {
+    #[expect(
+        clippy::expect_used,
+        reason = "types of ours, with text keys and no failing serializers"
+    )]
+    serde_json::to_string(value).expect("settings are JSON")
 }

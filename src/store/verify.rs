@@ -3,9 +3,10 @@
 use rusqlite::Row;
 
 use super::body::Filed;
-use super::connection::doing;
-use super::error::Result;
-use super::{Reader, read};
+use super::counts::counts;
+use super::error::{Result, doing};
+use super::reader::Reader;
+use super::values::{path_from_sql, state_from_sql};
 use crate::event::Counts;
 use crate::job::{Checksum, FileName};
 
@@ -111,7 +112,7 @@ impl Reader {
         })?;
         for (sql, meaning) in INVARIANTS {
             self.each(sql, |row| {
-                let path: FileName = super::path_from_sql(row, 0)?;
+                let path: FileName = path_from_sql(row, 0)?;
                 verdict.note(|| format!("{path} {meaning}"));
                 Ok(())
             })?;
@@ -120,7 +121,7 @@ impl Reader {
                        FROM result JOIN job ON job.id = result.job";
         self.each(results, |row| {
             let body = row.get_ref(1)?.as_blob()?;
-            let path = super::path_from_sql(row, 0)?;
+            let path = path_from_sql(row, 0)?;
             if let Some(filed) = Filed::of([row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?])? {
                 let (file, opened) = (&filed.path, filed.open());
                 if let Err(error) = opened {
@@ -133,7 +134,7 @@ impl Reader {
             verdict.results += 1;
             Ok(())
         })?;
-        let (kept, counted) = (read::counts(self.connection())?, self.count()?);
+        let (kept, counted) = (counts(self.connection())?, self.count()?);
         if kept != counted {
             verdict.note(|| format!("the counts say {kept:?}, the jobs {counted:?}"));
         }
@@ -142,14 +143,14 @@ impl Reader {
 
     /// Counts the rows that the stored counts are about.
     fn count(&self) -> Result<Counts> {
-        let kept = read::counts(self.connection())?;
+        let kept = counts(self.connection())?;
         // What was recovered is known from the stored counts alone; that it is a part of the doubt can be checked.
         let mut counts = Counts {
             in_doubt_recovered: kept.in_doubt_recovered,
             ..Counts::default()
         };
         self.each("SELECT state, count(*) FROM work GROUP BY state", |row| {
-            *counts.of_mut(super::state_from_sql(row.get(0)?)?) = row.get(1)?;
+            *counts.of_mut(state_from_sql(row.get(0)?)?) = row.get(1)?;
             Ok(())
         })?;
         counts.total = counts.pending + counts.running + counts.done + counts.failed + counts.held;

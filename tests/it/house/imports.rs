@@ -83,7 +83,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
 ];
 
 /// Folders whose circles are not opened yet.
-const NOT_YET: &[&str] = &["src/cli/", "src/store/"];
+const NOT_YET: &[&str] = &["src/cli/"];
 
 /// Crates that one folder alone may name.
 const DRIVERS: [(&str, &str); 3] = [

@@ -1,0 +1,378 @@
+//! Opening, making and closing a run, its list and its settings.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::connection::{self, Mode};
+use super::counts::{check_total, counts};
+use super::crash_check::{self, Watch};
+use super::error::{Result, StoreError, doing};
+use super::files::{self, with_suffix};
+use super::fresh::Fresh;
+use super::load::{Loaded, Loader};
+use super::lock::Lock;
+use super::owner::{self, Owner};
+use super::place;
+use super::read;
+use super::system::{now, random};
+use super::values::to_json;
+use super::writer::Store;
+use crate::event::{Counts, Ending};
+use crate::governor::Reason;
+use crate::settings::{Call, Settings};
+
+/// What a new run is made of.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// What a call is.
+    pub call: Call,
+    /// The free settings.
+    pub settings: Settings,
+    /// The folder against which names resolve: absolute.
+    pub base: PathBuf,
+}
+
+impl Store {
+    /// Opens the run in the database that `lock` guards, as its writer.
+    ///
+    /// # Errors
+    ///
+    /// The database is missing, not a run's, newer, damaged, or cannot be written.
+    pub fn open(lock: Lock) -> Result<Self> {
+        let unseen: Watch = std::sync::Arc::new(|_| true);
+        Self::open_watched(lock, &unseen)
+    }
+
+    /// The same, where somebody sees how the check goes on that a database needs whose last runner has died, and may
+    /// end it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`], and the check was ended.
+    pub fn open_watched(lock: Lock, watch: &Watch) -> Result<Self> {
+        let path = lock.database().to_owned();
+        let mode = match lock.network() {
+            Some(_) => Mode::WriteWithoutLog,
+            None => Mode::Write,
+        };
+        let mut connection = connection::open(&path, mode)?;
+        crash_check::check_after_crash(&mut connection, &path, watch)?;
+        let (uuid, base, counts) = {
+            let uuid = connection
+                .query_row("SELECT uuid FROM run", [], |row| row.get(0))
+                .map_err(doing("reading the run"))?;
+            (uuid, read::base(&connection, &path)?, counts(&connection)?)
+        };
+        check_total(&connection, &counts)?;
+        let owner = Owner::take(&connection, &path)?;
+        connection::be_patient(&connection)?;
+        Ok(Self {
+            data_version: connection::data_version(&connection)?,
+            seen_settings: read::json(&connection, "SELECT settings FROM run")?,
+            has_columns: read::has_columns(&connection)?,
+            has_drawn: false,
+            rescue_folders: path.parent().map(Path::to_owned).into_iter().collect(),
+            connection,
+            path,
+            base,
+            uuid,
+            owner,
+            counts,
+            runner: None,
+            lock,
+        })
+    }
+
+    /// Makes a run, with the names that `fill` adds. The database appears whole or not at all: it is built
+    /// beside its place and moved there when everything in it has been synced.
+    ///
+    /// # Errors
+    ///
+    /// The database exists already or cannot be written, and whatever `fill` returns.
+    pub fn create<E: From<StoreError>>(
+        lock: Lock,
+        run: &NewRun,
+        fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(Self, Loaded), E> {
+        let path = lock.database().to_owned();
+        if path.symlink_metadata().is_ok() {
+            return Err(StoreError::Exists { path }.into());
+        }
+        let build = || {
+            let fresh = Fresh::create(&path)?;
+            insert_run(fresh.connection(), run, &path)?;
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            let loaded = Loader::fill_new(fresh.connection(), folder, || fresh.sync_ahead(), fill)?;
+            fresh.install(&path, lock.network().is_none())?;
+            Ok(loaded)
+        };
+        let loaded = match build() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                lock.discard();
+                return Err(error);
+            }
+        };
+        Ok((Self::open(lock)?, loaded))
+    }
+
+    /// Adds the names that `fill` adds to the run, all in one transaction. Names that are there stay as they
+    /// are, but for their columns, where the list has others.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written, and whatever `fill` returns; then nothing was added.
+    pub fn load<E: From<StoreError>>(
+        &mut self,
+        fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Loaded, E> {
+        let mut counts = self.counts;
+        let transaction = self.owner.begin(&self.connection)?;
+        let loaded = Loader::fill(&self.connection, &mut counts, fill)?;
+        let has_columns = read::has_columns(&self.connection)?;
+        owner::commit(transaction, "committing")?;
+        (self.counts, self.has_columns) = (counts, has_columns);
+        Ok(loaded)
+    }
+
+    /// Where the database lies: absolute and resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many bytes may still be written where the database lies, where that is known.
+    pub fn free_space(&self) -> Option<u64> {
+        place::free_space(&self.path)
+    }
+
+    /// How many bytes the log beside the database has.
+    pub fn log_size(&self) -> u64 {
+        let log = with_suffix(&self.path, "-wal");
+        std::fs::metadata(log).map_or(0, |meta| meta.len())
+    }
+
+    /// That what has to be free is not.
+    pub(crate) fn without_room(&self, free: u64, kept: u64) -> StoreError {
+        StoreError::NoRoom {
+            path: self.path.clone(),
+            free,
+            kept,
+        }
+    }
+
+    /// The files that belong to the database and are neither input nor output of any run.
+    pub fn own_files(&self) -> Vec<PathBuf> {
+        let mut own = self.lock.own_files();
+        let elsewhere = self.rescue_folders.iter();
+        own.extend(elsewhere.flat_map(|folder| files::rescue_files(folder, &self.path)));
+        own
+    }
+
+    /// The folder against which names resolve.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// How many jobs are in which state.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What a call is in this run.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn call(&self) -> Result<Call> {
+        read::json(&self.connection, "SELECT call FROM run")
+    }
+
+    /// The free settings, as last given.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn settings(&self) -> Result<Settings> {
+        read::json(&self.connection, "SELECT settings FROM run")
+    }
+
+    /// Changes what a call is, keeping every result.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn set_call(&mut self, call: &Call) -> Result<()> {
+        let transaction = self.owner.begin(&self.connection)?;
+        self.connection
+            .execute("UPDATE run SET call = ?1", [to_json(call)])
+            // Successes under the old request say nothing about the new one.
+            .and_then(|_| {
+                self.connection
+                    .execute("UPDATE limiter_state SET proven = 0", [])
+            })
+            .map_err(doing("changing the request"))?;
+        owner::commit(transaction, "committing")
+    }
+
+    /// Changes the free settings.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn set_settings(&mut self, settings: &Settings) -> Result<()> {
+        self.set("UPDATE run SET settings = ?1", &to_json(settings))?;
+        self.seen_settings = settings.clone();
+        Ok(())
+    }
+
+    /// Puts what somebody else has changed of the stored settings, since this was asked last, over those of a runner,
+    /// which may have others of its own. `None` where nothing was changed.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn changed_settings(&mut self, own: &Settings) -> Result<Option<Settings>> {
+        let version = connection::data_version(&self.connection)?;
+        if std::mem::replace(&mut self.data_version, version) == version {
+            return Ok(None);
+        }
+        // An export that notes its file changes the database too.
+        let settings = self.settings()?;
+        if settings == self.seen_settings {
+            return Ok(None);
+        }
+        let changed = own.with_changes(&self.seen_settings, &settings);
+        self.seen_settings = settings;
+        Ok(Some(changed))
+    }
+
+    fn set(&mut self, sql: &str, json: &str) -> Result<()> {
+        let transaction = self.owner.begin(&self.connection)?;
+        self.connection
+            .execute(sql, [json])
+            .map_err(doing("changing the settings"))?;
+        owner::commit(transaction, "committing")
+    }
+
+    /// Notes how the runner that was begun has ended.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn finish(&mut self, ending: &Ending) -> Result<()> {
+        if let Some(runner) = self.runner.take() {
+            let transaction = self.owner.begin(&self.connection)?;
+            let (now, halt) = (now(), ending.halt());
+            let until = halt.and_then(|halt| match halt.reason {
+                Reason::Wait(wait) => Some(now.saturating_add(wait.as_millis() as i64)),
+                _ => None,
+            });
+            self.connection
+                .execute(
+                    "UPDATE runner SET ended = ?1, ending = ?2, stopped = ?4, stopped_action = ?5, stopped_until = ?6,
+                                       stopped_words = ?7 WHERE id = ?3",
+                    params![
+                        now,
+                        ending.as_str(),
+                        runner,
+                        halt.map(|halt| halt.reason.as_str()),
+                        halt.map(|halt| halt.reason.action().as_str()),
+                        until,
+                        halt.map(|halt| halt.words.as_str()).filter(|words| !words.is_empty()),
+                    ],
+                )
+                .map_err(doing("noting the end"))?;
+            owner::commit(transaction, "committing")?;
+        }
+        Ok(())
+    }
+
+    /// Folds the write-ahead log into the database and lets go of it.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn close(self) -> Result<()> {
+        let Self {
+            connection, lock, ..
+        } = self;
+        // A reader may be in the way; then the log stays and the next runner folds it in.
+        connection
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+            .map_err(doing("folding the log into the database"))?;
+        connection
+            .close()
+            .map_err(|(_, error)| error)
+            .map_err(doing("closing the database"))?;
+        drop(lock);
+        Ok(())
+    }
+}
+
+/// Notes a file that stride wrote for a run, so that a later walk does not take it for input. A database that
+/// cannot be written just now goes without.
+pub fn note_artifact(database: &Path, file: &Path) {
+    let note = || -> Result<()> {
+        let path = files::resolve(database)?;
+        let connection = connection::open(&path, Mode::Note)?;
+        connection
+            .execute(
+                "INSERT OR IGNORE INTO artifact (path) VALUES (?1)",
+                [file.as_os_str().as_bytes()],
+            )
+            .map_err(doing("noting a file"))?;
+        Ok(())
+    };
+    // The note is a courtesy to a later walk; the file is written, and that is what was asked for.
+    let _ = note();
+}
+
+/// Changes the free settings of a run, also while a runner works on it: that one takes them over within a
+/// second. Returns what they are now.
+///
+/// # Errors
+///
+/// The database cannot be read or written, and whatever `change` returns; then nothing was changed.
+pub fn change_settings<E: From<StoreError>>(
+    database: &Path,
+    change: impl FnOnce(Settings) -> std::result::Result<Settings, E>,
+) -> std::result::Result<Settings, E> {
+    let path = files::resolve(database)?;
+    let connection = connection::open(&path, Mode::Note)?;
+    let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
+        .map_err(doing("beginning"))?;
+    let settings = change(read::json(&connection, "SELECT settings FROM run")?)?;
+    transaction
+        .execute("UPDATE run SET settings = ?1", [to_json(&settings)])
+        .map_err(doing("changing the settings"))?;
+    owner::commit(transaction, "committing")?;
+    Ok(settings)
+}
+
+fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> {
+    connection
+        .execute(
+            "INSERT INTO run (id, uuid, created, base, call, settings) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+            params![random(), now(), below(&run.base, path).as_os_str().as_bytes(), to_json(&run.call), to_json(&run.settings)],
+        )
+        .and_then(|_| connection.execute("INSERT INTO counts (id) VALUES (1)", []))
+        .and_then(|_| connection.execute("INSERT INTO limiter_state (id) VALUES (1)", []))
+        .map_err(doing("making the run"))?;
+    Ok(())
+}
+
+/// The folder `base` as seen from the database's own folder, where it is that or lies below it: then both can
+/// be moved together.
+fn below(base: &Path, database: &Path) -> PathBuf {
+    match database
+        .parent()
+        .and_then(|folder| base.strip_prefix(folder).ok())
+    {
+        Some(rest) => Path::new(".").join(rest),
+        None => base.to_owned(),
+    }
+}

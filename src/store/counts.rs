@@ -1,0 +1,83 @@
+//! The stored counts of jobs and attempts.
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::error::{Result, StoreError, doing};
+use super::values::miscounted;
+use crate::event::Counts;
+use crate::job::JobState;
+
+/// Reads the counts.
+pub(super) fn counts(connection: &Connection) -> Result<Counts> {
+    let columns = "SELECT pending, running, done, failed, held, attempts, in_doubt, in_doubt_recovered FROM counts";
+    let counts = connection.query_row(columns, [], |row| {
+        Ok(Counts {
+            total: 0,
+            pending: row.get(0)?,
+            running: row.get(1)?,
+            done: row.get(2)?,
+            failed: row.get(3)?,
+            held: row.get(4)?,
+            attempts: row.get(5)?,
+            in_doubt: row.get(6)?,
+            in_doubt_recovered: row.get(7)?,
+        })
+    });
+    let counts = counts.map_err(doing("reading the counts"))?;
+    let states = JobState::ALL.map(|state| counts.of(state));
+    let total = states.into_iter().try_fold(0, u64::checked_add);
+    Ok(Counts {
+        total: total.ok_or_else(miscounted)?,
+        ..counts
+    })
+}
+
+/// Looks whether the counts are about as many jobs as there are, which ids without gaps tell at once. All later
+/// changes to the counts are made to these, and from wrong ones nothing right can be reached.
+pub(super) fn check_total(connection: &Connection, counts: &Counts) -> Result<()> {
+    let total: u64 = connection
+        .query_row("SELECT coalesce(max(id) + 1, 0) FROM job", [], |row| {
+            row.get(0)
+        })
+        .map_err(doing("counting the list"))?;
+    if total == counts.total {
+        return Ok(());
+    }
+    let source = format!(
+        "the counts say {} files, and there are {total}",
+        counts.total
+    );
+    Err(StoreError::Damaged {
+        doing: "reading the counts",
+        source: source.into(),
+    })
+}
+
+/// Adds what changed from `before` to `after` to the stored counts.
+pub(super) fn add_counts(
+    transaction: &Transaction<'_>,
+    before: &Counts,
+    after: &Counts,
+) -> Result<()> {
+    let change = |count: fn(&Counts) -> u64| count(after).wrapping_sub(count(before)) as i64;
+    transaction
+        .prepare_cached(
+            "UPDATE counts SET pending = pending + ?1, running = running + ?2, done = done + ?3, failed = failed + ?4,
+                               held = held + ?5, attempts = attempts + ?6, in_doubt = in_doubt + ?7,
+                               in_doubt_recovered = in_doubt_recovered + ?8",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![
+                change(|counts| counts.pending),
+                change(|counts| counts.running),
+                change(|counts| counts.done),
+                change(|counts| counts.failed),
+                change(|counts| counts.held),
+                change(|counts| counts.attempts),
+                change(|counts| counts.in_doubt),
+                change(|counts| counts.in_doubt_recovered),
+            ])
+        })
+        .map_err(doing("keeping the counts"))?;
+    Ok(())
+}
