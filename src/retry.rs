@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Class, Failure, Outcome};
+use crate::job::{Class, FailureKind, Outcome};
 
 /// What to do with a job whose last attempt is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ impl RetryPolicy {
         };
         match outcome {
             // The credentials were to blame, and there are new ones.
-            Outcome::Failed(failure) if failure.kind == Failure::CREDENTIALS_RENEWED => {
+            Outcome::Failed(failure) if failure.kind == FailureKind::CredentialsRenewed => {
                 (Next::Again(Duration::ZERO), answered)
             }
             Outcome::Succeeded(_) => (Next::Done, answered),
@@ -163,6 +163,7 @@ pub fn backoff(delay: Duration, max: Duration, earlier: u32, chance: f64) -> Dur
 mod tests {
     use super::*;
     use crate::job::Answer;
+    use crate::job::Failure;
 
     const POLICY: RetryPolicy = RetryPolicy {
         retries: 2,
@@ -254,7 +255,7 @@ mod tests {
     fn renewed_credentials_send_the_job_back_free_of_charge() {
         let renewed = Outcome::Failed(Failure {
             status: Some(401),
-            ..Failure::new(Class::Auth, Failure::CREDENTIALS_RENEWED, "test")
+            ..Failure::new(Class::Auth, FailureKind::CredentialsRenewed, "test")
         });
         let record = Record {
             charged: 2,

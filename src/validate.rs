@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 
 use crate::failure_class::{ClassRule, Statuses};
-use crate::job::{Body, Class, Failure, check_json, check_text, is_json, json_text};
+use crate::job::{Body, Class, Failure, FailureKind, check_json, check_text, is_json, json_text};
 use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging};
 pub use wait::RetryAfter;
@@ -59,18 +59,18 @@ pub struct Reply<'r> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// `unexpected_status`, `not_json`, `not_text` or `not_successful`.
-    pub kind: &'static str,
+    pub kind: FailureKind,
     /// The reason, in one line.
     pub message: String,
 }
 
 impl Refusal {
     /// The kind of an answer of which the expression of success is not true.
-    const NOT_SUCCESSFUL: &str = "not_successful";
+    const NOT_SUCCESSFUL: FailureKind = FailureKind::NotSuccessful;
     /// The kind of an answer whose status is not that of a result.
-    const UNEXPECTED_STATUS: &str = "unexpected_status";
+    const UNEXPECTED_STATUS: FailureKind = FailureKind::UnexpectedStatus;
 
-    fn new(kind: &'static str, message: impl Into<String>) -> Self {
+    fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -189,14 +189,17 @@ impl Validator {
         let json = |what: &str| {
             let checked = check_json(reply.body)?;
             Ok(checked.map_err(|error| {
-                Refusal::new("not_json", format!("{what}: {error}; {OTHER_EXPECTATIONS}"))
+                Refusal::new(
+                    FailureKind::NotJson,
+                    format!("{what}: {error}; {OTHER_EXPECTATIONS}"),
+                )
             }))
         };
         match self.expect {
             Expect::Json => json("the answer is not JSON"),
             Expect::Text => Ok(check_text(reply.body)?.map_err(|error| {
                 Refusal::new(
-                    "not_text",
+                    FailureKind::NotText,
                     format!(
                         "the answer is not UTF-8 text: {error}; `--expect any` takes such answers"
                     ),
@@ -263,7 +266,7 @@ mod tests {
         let kinds = |reply: &Reply<'_>, success| {
             [Expect::Json, Expect::Text, Expect::AsStated, Expect::Any].map(|expect| {
                 let judged = validator(expect, success).validate(reply).unwrap();
-                judged.map_or_else(|refusal| refusal.kind, |()| "")
+                judged.map_or_else(|refusal| refusal.kind.as_str(), |()| "")
             })
         };
         let stated = |body| Reply {
@@ -335,7 +338,7 @@ mod tests {
         let class = |kind, body| Refusal::new(kind, "").class(&rules, Some(200), body);
         assert_eq!(class(Refusal::NOT_SUCCESSFUL, b"Busy"), Class::Throttled);
         assert_eq!(class(Refusal::NOT_SUCCESSFUL, b""), Class::Quota);
-        assert_eq!(class("not_json", b"busy"), Class::BadResponse);
+        assert_eq!(class(FailureKind::NotJson, b"busy"), Class::BadResponse);
     }
 
     #[test]
@@ -352,7 +355,7 @@ mod tests {
                 ..reply(body)
             };
             let judged = validator.validate(&reply).unwrap();
-            judged.map_or_else(|refusal| refusal.kind, |()| "")
+            judged.map_or_else(|refusal| refusal.kind.as_str(), |()| "")
         };
         assert_eq!(kind(404, b"{\"ok\":1}"), "");
         assert_eq!(kind(404, b"{\"ok\":0}"), "");
@@ -361,7 +364,7 @@ mod tests {
         assert_eq!(kind(500, b"{\"ok\":1}"), "unexpected_status");
         assert!(validator.names(404) && validator.names(200) && !validator.names(201));
         assert!(!Validator::default().names(200));
-        let unlisted = Refusal::new("unexpected_status", "");
+        let unlisted = Refusal::new(FailureKind::UnexpectedStatus, "");
         assert_eq!(unlisted.class(&[], Some(201), b""), Class::BadResponse);
     }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use super::template::TemplateError;
-use crate::job::{Class, Failure, FileName, Outcome};
+use crate::job::{Class, Failure, FailureKind, FileName, Outcome};
 use crate::validate::WrongExpression;
 
 /// The reason why a request cannot be built.
@@ -82,7 +82,7 @@ pub enum PlanError {
 }
 
 /// Returns the outcome of a job whose request cannot be built.
-pub(super) fn unsendable(kind: &'static str, message: String) -> Outcome {
+pub(super) fn unsendable(kind: FailureKind, message: String) -> Outcome {
     Outcome::Unsendable(Failure::new(Class::Input, kind, message))
 }
 

@@ -26,7 +26,7 @@ use super::timer::{Timer, patience};
 use super::tunnel::{self, Refused};
 use super::unreachable::{self, Own, SentBack};
 use super::verdict::{Verdict, Whole};
-use crate::job::{Answer, Attempt, Class, Failure, Hint, Job, Outcome};
+use crate::job::{Answer, Attempt, Class, Failure, FailureKind, Hint, Job, Outcome};
 use crate::validate::{Reply, RetryAfter};
 
 /// How much of an error's body is read so that its connection can be used again, in bytes.
@@ -62,7 +62,7 @@ impl Exchange<'_> {
         let received = tokio::select! {
             biased;
             () = cancel.cancelled() => {
-                Err(self.cut_off("stopped", "stopped before the answer came", true))
+                Err(self.cut_off(FailureKind::Stopped, "stopped before the answer came", true))
             }
             received = self.under_limits(timer) => received,
         };
@@ -83,7 +83,9 @@ impl Exchange<'_> {
         match outcome {
             Outcome::Unreachable(failure) => Outcome::InDoubt(after_redirect(failure)),
             Outcome::Unsendable(failure) => Outcome::Failed(after_redirect(failure)),
-            Outcome::Interrupted => self.in_doubt("stopped", "stopped before the answer came"),
+            Outcome::Interrupted => {
+                self.in_doubt(FailureKind::Stopped, "stopped before the answer came")
+            }
             outcome => outcome,
         }
     }
@@ -97,11 +99,11 @@ impl Exchange<'_> {
             biased;
             () = timer.patience(limits.timeout) => {
                 let message = format!("no complete answer within {:?}", limits.timeout);
-                Err(self.cut_off("timeout", &message, false))
+                Err(self.cut_off(FailureKind::Timeout, &message, false))
             }
             () = self.upload_stalls(), if self.progress.upload(|upload| upload.streams) => {
                 let message = format!("the file did not move for {:?}", limits.idle_timeout);
-                Err(self.in_doubt("idle_timeout", &message))
+                Err(self.in_doubt(FailureKind::IdleTimeout, &message))
             }
             received = self.exchange(request) => received,
         }
@@ -165,15 +167,17 @@ impl Exchange<'_> {
     }
 
     /// What a call came to that was dropped on its way.
-    fn cut_off(&self, kind: &'static str, message: &str, by_stop: bool) -> Outcome {
+    fn cut_off(&self, kind: FailureKind, message: &str, by_stop: bool) -> Outcome {
         if !self.is_out.get() {
             return Outcome::Interrupted;
         }
         match (self.progress.is_connecting(), by_stop) {
             (true, true) => Outcome::Interrupted,
-            (true, false) => {
-                Outcome::Unreachable(Failure::new(Class::Transient, "unreachable", message))
-            }
+            (true, false) => Outcome::Unreachable(Failure::new(
+                Class::Transient,
+                FailureKind::Unreachable,
+                message,
+            )),
             (false, _) => self.in_doubt(kind, message),
         }
     }
@@ -181,7 +185,11 @@ impl Exchange<'_> {
     async fn transport(&self, error: &reqwest::Error) -> Outcome {
         if let Some(message) = self.progress.upload(|upload| upload.error.take()) {
             // The announced length was not reached, so no service can have taken the request for whole.
-            return Outcome::Failed(Failure::new(Class::Input, "input_changed", message));
+            return Outcome::Failed(Failure::new(
+                Class::Input,
+                FailureKind::InputChanged,
+                message,
+            ));
         }
         let unreachable = |kind, message: &str| {
             Outcome::Unreachable(self.verdict.failure(Class::Transient, kind, message))
@@ -197,7 +205,7 @@ impl Exchange<'_> {
             let (kind, message) = if let Some(refused) = refused {
                 tunnel::told(self.status_of(refused, error.url()).await)
             } else if error.is_timeout() {
-                ("unreachable", "no connection in time".to_owned())
+                (FailureKind::Unreachable, "no connection in time".to_owned())
             } else {
                 unreachable::why(error, own)
             };
@@ -206,17 +214,19 @@ impl Exchange<'_> {
         // A connection that has carried a call has passed the service's look at certificates.
         let turned_away = unreachable::turned_away(error, own);
         if let Some(message) = turned_away.filter(|_| self.progress.is_fresh()) {
-            return unreachable("tls", &message);
+            return unreachable(FailureKind::Tls, &message);
         }
         let cause = root_cause(error);
         match unreachable::sent_back(error) {
             Some(SentBack::Unprocessed) => {
                 let message = format!("the service sent the request back unprocessed: {cause}");
-                return unreachable("sent_back", &message);
+                return unreachable(FailureKind::SentBack, &message);
             }
             Some(SentBack::TooMuch) => {
                 let message = format!("the service asks for fewer requests: {cause}");
-                let failure = self.verdict.failure(Class::Throttled, "http2", &message);
+                let failure = self
+                    .verdict
+                    .failure(Class::Throttled, FailureKind::Http2, &message);
                 return Outcome::Throttled {
                     failure,
                     wait: None,
@@ -225,7 +235,7 @@ impl Exchange<'_> {
             None => {}
         }
         self.in_doubt(
-            "connection_lost",
+            FailureKind::ConnectionLost,
             &format!("the connection was lost before the answer came: {cause}"),
         )
     }
@@ -391,7 +401,7 @@ impl Exchange<'_> {
             .and_then(|length| usize::try_from(length).ok())
             .unwrap_or(0);
         if announced > plan.limits.max_response {
-            return Err(bad("response_too_large", &too_large, b""));
+            return Err(bad(FailureKind::ResponseTooLarge, &too_large, b""));
         }
         // What is announced need not come.
         let mut body = Growing::new(&self.verdict.memory, announced.min(ROOM_AHEAD));
@@ -406,7 +416,7 @@ impl Exchange<'_> {
                     if body.len() + piece.len() as u64 > plan.limits.max_response as u64 =>
                 {
                     let beginning = self.verdict.beginning(&body.finish()).unwrap_or_default();
-                    return Err(bad("response_too_large", &too_large, &beginning));
+                    return Err(bad(FailureKind::ResponseTooLarge, &too_large, &beginning));
                 }
                 Ok(Ok(Some(piece))) => {
                     if body.add_in_memory(&piece) {
@@ -419,17 +429,17 @@ impl Exchange<'_> {
                 Ok(Ok(None)) => break,
                 Ok(Err(Broken::Off(reason))) => {
                     let message = format!("the answer broke off: {reason}");
-                    return Err(in_doubt("truncated", &message));
+                    return Err(in_doubt(FailureKind::Truncated, &message));
                 }
                 Ok(Err(Broken::Undecodable(error))) => {
                     let beginning = self.verdict.beginning(&body.finish()).unwrap_or_default();
                     let message = format!("the answer is not in its content coding: {error}");
-                    return Err(bad("bad_coding", &message, &beginning));
+                    return Err(bad(FailureKind::BadCoding, &message, &beginning));
                 }
                 Err(()) => {
                     let message =
                         format!("the answer stood still for {:?}", plan.limits.idle_timeout);
-                    return Err(in_doubt("idle_timeout", &message));
+                    return Err(in_doubt(FailureKind::IdleTimeout, &message));
                 }
             }
         }
@@ -488,7 +498,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn in_doubt(&self, kind: &'static str, message: &str) -> Outcome {
+    fn in_doubt(&self, kind: FailureKind, message: &str) -> Outcome {
         Outcome::InDoubt(self.verdict.failure(Class::Transient, kind, message))
     }
 }

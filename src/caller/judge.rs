@@ -2,7 +2,7 @@
 
 use super::signs::{self, Speaks};
 use crate::failure_class::{ClassRule, contains};
-use crate::job::Class;
+use crate::job::{Class, FailureKind};
 use crate::validate::Validator;
 
 /// What the body of a refusal says where the account's allowance is used up, so that no waiting helps: an error
@@ -22,7 +22,7 @@ const USED_UP: [&str; 7] = [
 const A_MINUTES_QUOTA: &str = "RESOURCE_EXHAUSTED";
 
 /// The kind of a refusal for the size of the file, which no waiting helps.
-pub(super) const TOO_LARGE: &str = "too_large";
+pub(super) const TOO_LARGE: FailureKind = FailureKind::TooLarge;
 
 /// Returns whether an answer is read whole, because its status is that of a result or may be by other rules.
 pub(super) fn is_good(validator: &Validator, rules: &[ClassRule], status: u16) -> bool {
@@ -59,29 +59,29 @@ impl Refusal<'_> {
 
 /// The class and the kind of a failure. The user's rules come first, and the first of them that speaks of the
 /// answer decides.
-pub(super) fn class(rules: &[ClassRule], refusal: &Refusal<'_>) -> (Class, &'static str) {
+pub(super) fn class(rules: &[ClassRule], refusal: &Refusal<'_>) -> (Class, FailureKind) {
     let Refusal { status, body, .. } = *refusal;
     if let Some(class) = ruled(rules, status, body) {
-        return (class, "http_status");
+        return (class, FailureKind::HttpStatus);
     }
     let used_up =
         || USED_UP.iter().any(|text| contains(body, text)) && !contains(body, A_MINUTES_QUOTA);
     match status {
-        402 => (Class::Quota, "quota"),
-        400 | 403 | 429 if used_up() => (Class::Quota, "quota"),
+        402 => (Class::Quota, FailureKind::Quota),
+        400 | 403 | 429 if used_up() => (Class::Quota, FailureKind::Quota),
         429 if signs::too_large(body) => (Class::Rejected, TOO_LARGE),
-        429 => (Class::Throttled, "http_status"),
-        403 if refusal.is_limit() => (Class::Throttled, "http_status"),
-        503 if refusal.asks_to_wait => (Class::Throttled, "http_status"),
+        429 => (Class::Throttled, FailureKind::HttpStatus),
+        403 if refusal.is_limit() => (Class::Throttled, FailureKind::HttpStatus),
+        503 if refusal.asks_to_wait => (Class::Throttled, FailureKind::HttpStatus),
         // The operation under this key is still going on.
-        409 => (Class::Transient, "conflict"),
-        408 | 425 | 500..=599 => (Class::Transient, "http_status"),
-        401 | 403 | 407 => (Class::Auth, "http_status"),
+        409 => (Class::Transient, FailureKind::Conflict),
+        408 | 425 | 500..=599 => (Class::Transient, FailureKind::HttpStatus),
+        401 | 403 | 407 => (Class::Auth, FailureKind::HttpStatus),
         // The service knows the key from a request that it takes for another one
         // (draft-ietf-httpapi-idempotency-key-header, section 2.7).
-        422 if refusal.repeat => (Class::Rejected, "key_reused"),
-        300..=399 => (Class::Rejected, "redirect"),
-        _ => (Class::Rejected, "http_status"),
+        422 if refusal.repeat => (Class::Rejected, FailureKind::KeyReused),
+        300..=399 => (Class::Rejected, FailureKind::Redirect),
+        _ => (Class::Rejected, FailureKind::HttpStatus),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    fn judge(status: u16, body: &str) -> (Class, &'static str) {
+    fn judge(status: u16, body: &str) -> (Class, FailureKind) {
         class(&[], &refusal(status, body))
     }
 
@@ -134,11 +134,15 @@ mod tests {
             (503, Class::Transient),
             (599, Class::Transient),
         ] {
-            assert_eq!(judge(status, ""), (class, "http_status"), "{status}");
+            assert_eq!(
+                judge(status, ""),
+                (class, FailureKind::HttpStatus),
+                "{status}"
+            );
         }
-        assert_eq!(judge(402, ""), (Class::Quota, "quota"));
-        assert_eq!(judge(409, ""), (Class::Transient, "conflict"));
-        assert_eq!(judge(307, ""), (Class::Rejected, "redirect"));
+        assert_eq!(judge(402, ""), (Class::Quota, FailureKind::Quota));
+        assert_eq!(judge(409, ""), (Class::Transient, FailureKind::Conflict));
+        assert_eq!(judge(307, ""), (Class::Rejected, FailureKind::Redirect));
     }
 
     #[test]
@@ -174,7 +178,11 @@ mod tests {
                 used_up,
                 ..refusal(403, body)
             };
-            assert_eq!(class(&[], &refusal), (expected, "http_status"), "{body}");
+            assert_eq!(
+                class(&[], &refusal),
+                (expected, FailureKind::HttpStatus),
+                "{body}"
+            );
             let rules = rules(&["status=403:rejected"]);
             assert_eq!(class(&rules, &refusal).0, Class::Rejected);
             let other = Refusal {
@@ -188,7 +196,7 @@ mod tests {
     #[test]
     fn a_429_for_the_files_own_size_is_no_throttling() {
         let body = "Request too large: Limit 30000, Requested 31538.";
-        assert_eq!(judge(429, body), (Class::Rejected, "too_large"));
+        assert_eq!(judge(429, body), (Class::Rejected, FailureKind::TooLarge));
         assert_eq!(judge(429, "Request rate is large").0, Class::Throttled);
         assert_eq!(judge(403, body).0, Class::Auth);
         let used_up = "insufficient_quota: request too large";
@@ -203,8 +211,14 @@ mod tests {
             repeat: true,
             ..refusal(status, "")
         };
-        assert_eq!(class(&[], &repeat(422)), (Class::Rejected, "key_reused"));
-        assert_eq!(class(&[], &repeat(400)), (Class::Rejected, "http_status"));
+        assert_eq!(
+            class(&[], &repeat(422)),
+            (Class::Rejected, FailureKind::KeyReused)
+        );
+        assert_eq!(
+            class(&[], &repeat(400)),
+            (Class::Rejected, FailureKind::HttpStatus)
+        );
     }
 
     #[test]
@@ -212,7 +226,11 @@ mod tests {
         for text in USED_UP {
             let body = format!("{{\"error\": \"{}\"}}", text.to_uppercase());
             for status in [400, 403, 429] {
-                assert_eq!(judge(status, &body), (Class::Quota, "quota"), "{body}");
+                assert_eq!(
+                    judge(status, &body),
+                    (Class::Quota, FailureKind::Quota),
+                    "{body}"
+                );
             }
             assert_eq!(judge(401, &body).0, Class::Auth);
             assert_eq!(judge(500, &body).0, Class::Transient);
@@ -225,10 +243,16 @@ mod tests {
     fn the_first_rule_that_speaks_decides() {
         let rules = rules(&["body~busy:throttled", "status=4xx:auth", "status=202:local"]);
         let judge = |status, body| class(&rules, &refusal(status, body));
-        assert_eq!(judge(404, "busy"), (Class::Throttled, "http_status"));
-        assert_eq!(judge(402, "idle"), (Class::Auth, "http_status"));
-        assert_eq!(judge(409, ""), (Class::Auth, "http_status"));
-        assert_eq!(judge(500, "idle"), (Class::Transient, "http_status"));
+        assert_eq!(
+            judge(404, "busy"),
+            (Class::Throttled, FailureKind::HttpStatus)
+        );
+        assert_eq!(judge(402, "idle"), (Class::Auth, FailureKind::HttpStatus));
+        assert_eq!(judge(409, ""), (Class::Auth, FailureKind::HttpStatus));
+        assert_eq!(
+            judge(500, "idle"),
+            (Class::Transient, FailureKind::HttpStatus)
+        );
         let is_good = |validator: &Validator, status| is_good(validator, &rules, status);
         let usual = Validator::default();
         assert!(is_good(&usual, 200) && !is_good(&usual, 202) && !is_good(&usual, 302));

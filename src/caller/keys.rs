@@ -12,7 +12,7 @@ use super::message::Message;
 use super::reference::{Lookup, Reference};
 use super::secrets::Secrets;
 use super::template::TemplateError;
-use crate::job::{Class, Failure, JobId, Outcome};
+use crate::job::{Class, Failure, FailureKind, JobId, Outcome};
 
 /// The least time between two readings, so that a file which is forbidden for itself runs no command each time.
 const BETWEEN_READINGS: Duration = Duration::from_secs(60);
@@ -173,7 +173,7 @@ impl Keys {
         };
         match self.renewed(used) {
             Ok(true) if self.comes_back(job, used.version) => {
-                failure.kind = Failure::CREDENTIALS_RENEWED;
+                failure.kind = FailureKind::CredentialsRenewed;
                 return Outcome::Failed(failure);
             }
             Ok(_) => {}
@@ -327,7 +327,7 @@ mod tests {
     fn refused(status: u16) -> Outcome {
         Outcome::Failed(Failure {
             status: Some(status),
-            ..Failure::new(Class::Auth, "http_status", "refused")
+            ..Failure::new(Class::Auth, FailureKind::HttpStatus, "refused")
         })
     }
 
@@ -338,7 +338,7 @@ mod tests {
         })
     }
 
-    fn kind_for(keys: &Keys, used: &Filled, job: i64) -> &'static str {
+    fn kind_for(keys: &Keys, used: &Filled, job: i64) -> FailureKind {
         let outcome = refused(401);
         assert!(Keys::learns_slowly(&outcome));
         let learnt = keys.learn(used, JobId(job), outcome);
@@ -346,12 +346,12 @@ mod tests {
     }
 
     /// The kind of the refusal of a job that is refused for the first time.
-    fn kind(keys: &Keys, used: &Filled) -> &'static str {
+    fn kind(keys: &Keys, used: &Filled) -> FailureKind {
         static JOBS: AtomicI64 = AtomicI64::new(1000);
         kind_for(keys, used, JOBS.fetch_add(1, Ordering::SeqCst))
     }
 
-    const RENEWED: &str = Failure::CREDENTIALS_RENEWED;
+    const RENEWED: FailureKind = FailureKind::CredentialsRenewed;
 
     #[test]
     fn a_reading_is_allowed_once_a_minute_and_not_before_the_last_one_has_proved_good() {
@@ -359,18 +359,18 @@ mod tests {
         let first = keys.current();
         assert_eq!(kind(&keys, &first), RENEWED);
         let second = keys.current();
-        assert_eq!(kind(&keys, &second), "http_status");
+        assert_eq!(kind(&keys, &second), FailureKind::HttpStatus);
         // With those before, however late; an answer to them proves nothing.
         assert_eq!(kind(&keys, &first), RENEWED);
         keys.learn(&first, JobId(1), good());
         later(60);
-        assert_eq!(kind(&keys, &second), "http_status");
+        assert_eq!(kind(&keys, &second), FailureKind::HttpStatus);
         keys.learn(&second, JobId(1), good());
         assert_eq!(kind(&keys, &second), RENEWED);
         let third = keys.current();
         keys.learn(&third, JobId(1), good());
         later(59);
-        assert_eq!(kind(&keys, &third), "http_status");
+        assert_eq!(kind(&keys, &third), FailureKind::HttpStatus);
         later(1);
         assert_eq!(kind(&keys, &third), RENEWED);
         let masked = keys
@@ -385,8 +385,8 @@ mod tests {
     fn a_key_that_had_not_changed_is_looked_at_again_a_minute_later() {
         let keys = keys(1);
         let first = keys.current();
-        assert_eq!(kind(&keys, &first), "http_status");
-        assert_eq!(kind(&keys, &first), "http_status");
+        assert_eq!(kind(&keys, &first), FailureKind::HttpStatus);
+        assert_eq!(kind(&keys, &first), FailureKind::HttpStatus);
         let read = Arc::new(AtomicI64::new(0));
         let lookup: Lookup = {
             let read = Arc::clone(&read);
@@ -396,7 +396,7 @@ mod tests {
             })
         };
         let keys = Keys { lookup, ..keys };
-        assert_eq!(kind(&keys, &first), "http_status");
+        assert_eq!(kind(&keys, &first), FailureKind::HttpStatus);
         assert_eq!(read.load(Ordering::SeqCst), 0);
         later(60);
         assert_eq!(kind(&keys, &first), RENEWED);
@@ -414,7 +414,7 @@ mod tests {
         }
         let rejected = Outcome::Failed(Failure {
             status: Some(401),
-            ..Failure::new(Class::Rejected, "http_status", "by a rule")
+            ..Failure::new(Class::Rejected, FailureKind::HttpStatus, "by a rule")
         });
         assert!(!Keys::learns_slowly(&rejected));
         let keys = keys(u32::MAX);
@@ -433,7 +433,7 @@ mod tests {
             keys.learn(&keys.current(), JobId(1), good());
             later(61);
         }
-        let refused = "http_status";
+        let refused = FailureKind::HttpStatus;
         assert_eq!(kinds, [RENEWED, RENEWED, RENEWED, refused, RENEWED]);
     }
 }

@@ -17,7 +17,7 @@ use super::reading::Reading;
 use super::reference::Reference;
 use super::source::Source;
 use super::template::{Braces, Encoding, Template, TemplateError, lower_case_triplets, media_type};
-use crate::job::{Attempt, Columns, FileName, Job, JobId, Outcome, Position};
+use crate::job::{Attempt, Columns, FailureKind, FileName, Job, JobId, Outcome, Position};
 use crate::settings::{Header as Given, HeaderValue, Request};
 
 /// The header that carries an attempt's key
@@ -356,7 +356,7 @@ impl Message {
         let mut text = self.url.fill(Encoding::Url, job, source)?;
         let refused = |error: &str| {
             let message = format!("what the file gives cannot be put into the URL: {error}");
-            unsendable("bad_url", message)
+            unsendable(FailureKind::BadUrl, message)
         };
         if leads_away(&self.url, &String::from_utf8_lossy(&text)) {
             return Err(refused("it would lead to another place"));
@@ -404,7 +404,7 @@ impl Message {
             let value = value.fill(Encoding::Plain, job, source)?;
             let value = Value::from_bytes(&value).map_err(|_| {
                 unsendable(
-                    "bad_header",
+                    FailureKind::BadHeader,
                     format!(
                         "what the file gives cannot be put into the header `{}`",
                         header.name

@@ -1,7 +1,9 @@
 //! Callers made of a program's own functions.
 
 use super::{AsyncCaller, Caller, Calling, Cancel};
-use crate::job::{Answer, Attempt, Class, Failure, Job, Outcome, Refused, check_json, is_json};
+use crate::job::{
+    Answer, Attempt, Class, Failure, FailureKind, Job, Outcome, Refused, check_json, is_json,
+};
 
 /// A caller made of a function. An `Ok` is the job's result. An `Err` is a definite failure, retried where its class
 /// is [`Class::Transient`]; one of [`Class::Throttled`] holds all calls up.
@@ -31,7 +33,7 @@ where
                 returned = call => outcome(returned),
                 () = cancel.cancelled() => Outcome::InDoubt(Failure::new(
                     Class::Transient,
-                    "stopped",
+                    FailureKind::Stopped,
                     "stopped before the call returned",
                 )),
             }
@@ -67,7 +69,7 @@ fn outcome(returned: Result<Answer, Failure>) -> Outcome {
                     headers,
                     body,
                 })),
-                ..Failure::new(Class::BadResponse, "not_json", message)
+                ..Failure::new(Class::BadResponse, FailureKind::NotJson, message)
             })
         }
         Err(error) => Outcome::InDoubt(Failure::unkept(&error)),

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::unsendable;
 use super::reading::{Reading, is_away};
-use crate::job::{Checksum, Class, Failure, Outcome};
+use crate::job::{Checksum, Class, Failure, FailureKind, Outcome};
 
 /// The largest file that is put into a request as text or percent-encoded, in bytes: it is in memory then.
 const LARGEST_IN_MEMORY: u64 = 64 << 20;
@@ -71,7 +71,7 @@ impl Source {
         let input = self.open()?;
         if input.size > LARGEST_IN_MEMORY {
             return Err(unsendable(
-                "too_large",
+                FailureKind::TooLarge,
                 format!(
                     "the file is larger than the {} MiB that can be sent in this form",
                     LARGEST_IN_MEMORY >> 20
@@ -146,24 +146,27 @@ pub(super) fn refusal(error: &io::Error) -> Outcome {
     ) {
         return Outcome::Unreachable(Failure::new(
             Class::Local,
-            "no_descriptors",
+            FailureKind::NoDescriptors,
             format!("cannot open a file: {error}"),
         ));
     }
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            unsendable("input_missing", "the file is missing".to_owned())
+            unsendable(FailureKind::InputMissing, "the file is missing".to_owned())
         }
         _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => not_a_file(),
         _ => unsendable(
-            "input_unreadable",
+            FailureKind::InputUnreadable,
             format!("the file cannot be read: {error}"),
         ),
     }
 }
 
 fn not_a_file() -> Outcome {
-    unsendable("not_a_regular_file", "not a regular file".to_owned())
+    unsendable(
+        FailureKind::NotARegularFile,
+        "not a regular file".to_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -173,7 +176,7 @@ mod tests {
     fn kind(path: &Path) -> &'static str {
         match Input::open(path, Reading::Patient) {
             Ok(_) => "opened",
-            Err(outcome) => outcome.failure().unwrap().kind,
+            Err(outcome) => outcome.failure().unwrap().kind.as_str(),
         }
     }
 
@@ -224,7 +227,7 @@ mod tests {
         let refused = Source::of(file.path(), Reading::Patient)
             .whole()
             .unwrap_err();
-        assert_eq!(refused.failure().unwrap().kind, "too_large");
+        assert_eq!(refused.failure().unwrap().kind, FailureKind::TooLarge);
         // Open still, and shorter meanwhile.
         file.as_file().set_len(10).unwrap();
         assert!(source.whole().is_err() && source.sha256().is_err());

@@ -1,6 +1,7 @@
 //! Proxies that do not open a tunnel. The client says that the proxy has refused, and not with which status, so the proxy
 //! is asked again.
 
+use crate::job::FailureKind;
 use std::error::Error;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -79,16 +80,19 @@ impl Door {
 
 /// Returns the kind of such a failure, and a line for people. A proxy that cannot reach the service says so with a 5xx,
 /// which passes as an outage of the service does.
-pub(super) fn told(status: Option<u16>) -> (&'static str, String) {
+pub(super) fn told(status: Option<u16>) -> (FailureKind, String) {
     match status {
         Some(status @ 500..) => (
-            "unreachable",
+            FailureKind::Unreachable,
             format!("the proxy answered CONNECT with HTTP {status}"),
         ),
         Some(status) => (
-            "proxy",
+            FailureKind::Proxy,
             format!("the proxy answered CONNECT with HTTP {status}"),
         ),
-        None => ("proxy", "the proxy refused to CONNECT".to_owned()),
+        None => (
+            FailureKind::Proxy,
+            "the proxy refused to CONNECT".to_owned(),
+        ),
     }
 }

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::io;
 use std::net::ToSocketAddrs;
 
+use crate::job::FailureKind;
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{AlertDescription, CertificateError};
@@ -50,18 +51,18 @@ pub(super) enum Own {
 }
 
 /// Returns the kind of a failure to connect, and a line for people.
-pub(super) fn why(error: &(dyn Error + 'static), own: Own) -> (&'static str, String) {
+pub(super) fn why(error: &(dyn Error + 'static), own: Own) -> (FailureKind, String) {
     for cause in causes(error) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             let message = alerted(tls, own).unwrap_or_else(|| handshake(tls));
-            return ("tls", format!("TLS: {message}"));
+            return (FailureKind::Tls, format!("TLS: {message}"));
         }
         if let Some(Unresolved { name, error }) = cause.downcast_ref::<Unresolved>() {
             return unresolved(name, error);
         }
     }
     let cause = super::error::root_cause(error);
-    ("unreachable", format!("cannot connect: {cause}"))
+    (FailureKind::Unreachable, format!("cannot connect: {cause}"))
 }
 
 /// Returns the reason for which a service has ended a connection whose handshake was over for this side alone: with
@@ -162,21 +163,21 @@ const NO_SUCH_NAME: [&str; 4] = [
 /// What they say where another try may do.
 const TRY_AGAIN: [&str; 2] = ["temporary failure", "try again"];
 
-fn unresolved(name: &str, error: &io::Error) -> (&'static str, String) {
+fn unresolved(name: &str, error: &io::Error) -> (FailureKind, String) {
     let text = error.to_string();
     let lower = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     // An error with a number is the system's own, such as having no descriptor left.
     let kind = if error.raw_os_error().is_some() {
-        "unreachable"
+        FailureKind::Unreachable
     } else if says(&TRY_AGAIN) {
-        "dns_temporary"
+        FailureKind::DnsTemporary
     } else if says(&NO_SUCH_NAME) {
-        "dns"
+        FailureKind::Dns
     } else {
-        "unreachable"
+        FailureKind::Unreachable
     };
-    let message = if kind == "dns" {
+    let message = if kind == FailureKind::Dns {
         format!("there is no host named {name}: {text}")
     } else {
         format!("cannot look up the host {name}: {text}")
@@ -266,7 +267,7 @@ mod tests {
 
     use super::*;
 
-    fn lookup(text: &str) -> &'static str {
+    fn lookup(text: &str) -> FailureKind {
         unresolved("a.example", &io::Error::other(text)).0
     }
 
@@ -278,14 +279,17 @@ mod tests {
             "No address associated with hostname",
             "Name does not resolve",
         ] {
-            assert_eq!(lookup(text), "dns", "{text}");
+            assert_eq!(lookup(text), FailureKind::Dns, "{text}");
         }
         for text in ["Temporary failure in name resolution", "Try again"] {
-            assert_eq!(lookup(text), "dns_temporary", "{text}");
+            assert_eq!(lookup(text), FailureKind::DnsTemporary, "{text}");
         }
-        assert_eq!(lookup("System error"), "unreachable");
+        assert_eq!(lookup("System error"), FailureKind::Unreachable);
         let no_descriptor = io::Error::from_raw_os_error(24);
-        assert_eq!(unresolved("a.example", &no_descriptor).0, "unreachable");
+        assert_eq!(
+            unresolved("a.example", &no_descriptor).0,
+            FailureKind::Unreachable
+        );
     }
 
     #[test]
@@ -300,12 +304,12 @@ mod tests {
         assert_eq!(
             why(&error, Own::NotAsked),
             (
-                "tls",
+                FailureKind::Tls,
                 "TLS: certificate expired on 2026-01-02 03:04:05 UTC".to_owned()
             )
         );
         let cut_off = io::Error::other(io::Error::from(io::ErrorKind::UnexpectedEof));
-        assert_eq!(why(&cut_off, Own::NotAsked).0, "unreachable");
+        assert_eq!(why(&cut_off, Own::NotAsked).0, FailureKind::Unreachable);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::keys::Filled;
 use super::plan::Plan;
 use super::signs;
 use super::spill::{Growing, Memory};
-use crate::job::{Answer, Body, Class, Failure, Outcome, Refused};
+use crate::job::{Answer, Body, Class, Failure, FailureKind, Outcome, Refused};
 use crate::validate::Reply;
 
 /// Answers up to this size are judged at once, in bytes: it takes less than to have somebody else do it.
@@ -134,7 +134,7 @@ impl Verdict {
         kept
     }
 
-    pub(super) fn failure(&self, class: Class, kind: &'static str, message: &str) -> Failure {
+    pub(super) fn failure(&self, class: Class, kind: FailureKind, message: &str) -> Failure {
         Failure::new(class, kind, self.filled.secrets.mask_text(message))
     }
 }

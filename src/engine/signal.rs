@@ -1,7 +1,7 @@
 //! The effect of an outcome on the pace of all calls.
 
 use crate::governor::{Refusal, Signal};
-use crate::job::{Class, Failure, Outcome};
+use crate::job::{Class, Failure, FailureKind, Outcome};
 
 /// Returns the effect of a call on all others. `cause` numbers the causes of rejections.
 pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> Signal {
@@ -10,19 +10,19 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
         Outcome::Failed(failure) => failed(failure, cause),
         // This machine failed, not the service.
         Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
-        Outcome::InDoubt(failure) if failure.kind == "stopped" => Signal::Stale,
+        Outcome::InDoubt(failure) if failure.kind == FailureKind::Stopped => Signal::Stale,
         Outcome::InDoubt(_) => Signal::Failed,
         Outcome::Throttled { wait, failure } => Signal::Refused {
             wait: *wait,
             unavailable: failure.status == Some(UNAVAILABLE),
         },
         Outcome::Unreachable(failure) => match failure.kind {
-            "tls" => Signal::Refusal(Refusal::Tls),
-            "dns" => Signal::Refusal(Refusal::Name),
-            "proxy" => Signal::Refusal(Refusal::Proxy),
+            FailureKind::Tls => Signal::Refusal(Refusal::Tls),
+            FailureKind::Dns => Signal::Refusal(Refusal::Name),
+            FailureKind::Proxy => Signal::Refusal(Refusal::Proxy),
             _ => Signal::Unreachable,
         },
-        Outcome::Unsendable(failure) if failure.kind == "input_missing" => {
+        Outcome::Unsendable(failure) if failure.kind == FailureKind::InputMissing => {
             Signal::Refusal(Refusal::MissingFile)
         }
         Outcome::Unsendable(_) | Outcome::Interrupted => Signal::Unsent,
@@ -32,8 +32,8 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
 fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     match (failure.class, failure.status) {
         // Calls under credentials that were replaced meanwhile do not count against the new ones.
-        _ if failure.kind == Failure::CREDENTIALS_RENEWED => Signal::Stale,
-        _ if failure.kind == "redirect" => Signal::Refusal(Refusal::Redirect),
+        _ if failure.kind == FailureKind::CredentialsRenewed => Signal::Stale,
+        _ if failure.kind == FailureKind::Redirect => Signal::Refusal(Refusal::Redirect),
         (Class::Auth, Some(403)) => Signal::Refusal(Refusal::Forbidden),
         (Class::Auth, _) => Signal::Refusal(Refusal::Auth),
         (Class::Quota, _) => Signal::Refusal(Refusal::Quota),

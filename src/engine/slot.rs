@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::message::{Message, Report};
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
-use crate::job::{Body, Checksum, Class, Failure, Outcome};
+use crate::job::{Body, Checksum, Class, Failure, FailureKind, Outcome};
 use crate::retry::RetryPolicy;
 use crate::store::{Claim, Settlement};
 
@@ -122,7 +122,7 @@ async fn catch_panic(mut call: Calling<'_>) -> thread::Result<Outcome> {
 fn panicked_outcome() -> Outcome {
     Outcome::InDoubt(Failure::new(
         Class::Local,
-        "panicked",
+        FailureKind::Panicked,
         "the caller panicked during the call",
     ))
 }

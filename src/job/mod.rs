@@ -18,6 +18,7 @@ mod checksum;
 mod columns;
 mod ending;
 mod hint;
+mod kind;
 mod media;
 mod name;
 
@@ -35,6 +36,7 @@ pub use checksum::Checksum;
 pub use columns::Columns;
 pub use ending::ending;
 pub use hint::{Hint, Policy};
+pub use kind::FailureKind;
 pub use media::{check_json, check_text, is_json, json_text, nesting};
 pub use name::{FileName, escaped, shortened};
 
@@ -257,7 +259,7 @@ impl Answer {
     pub fn json(value: &impl Serialize) -> Result<Self, Failure> {
         let text = serde_json::to_string(value).map_err(|error| {
             let message = format!("the result is not representable in JSON: {error}");
-            Failure::new(Class::BadResponse, "not_json", message)
+            Failure::new(Class::BadResponse, FailureKind::NotJson, message)
         })?;
         Ok(Self::json_text(text))
     }
@@ -288,7 +290,7 @@ pub struct Failure {
     /// What follows from it.
     pub class: Class,
     /// A finer word below the class, such as `input_missing`.
-    pub kind: &'static str,
+    pub kind: FailureKind,
     /// The HTTP status, where there was an answer.
     pub status: Option<u16>,
     /// One line for people.
@@ -305,13 +307,10 @@ impl Failure {
     /// How much of an error's body is kept, in bytes.
     pub const BODY_KEPT: usize = 4096;
 
-    /// The kind of a refusal of credentials that have been renewed since: the job is called again with the new ones.
-    pub const CREDENTIALS_RENEWED: &str = "credentials_renewed";
-
     /// An answer has come, and this machine could not keep it. The service may know of it, so it is in doubt.
     pub fn unkept(error: &io::Error) -> Self {
         let message = format!("the answer came and could not be kept on this machine: {error}");
-        Self::new(Class::Local, "unkept", message)
+        Self::new(Class::Local, FailureKind::Unkept, message)
     }
 
     /// Makes a failure that may pass by itself: the file is called again, as often as the settings say.
@@ -338,10 +337,10 @@ impl Failure {
     }
 
     /// A failure without an answer.
-    pub fn new(class: Class, kind: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(class: Class, kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
             class,
-            kind,
+            kind: kind.into(),
             status: None,
             message: message.into(),
             body: Vec::new(),

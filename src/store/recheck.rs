@@ -156,7 +156,7 @@ fn refuse(connection: &Connection, answer: &Answered, failure: &Failure) -> Resu
             answer.job,
             answer.attempt,
             failure.class.as_str(),
-            failure.kind,
+            failure.kind.as_str(),
             failure.message,
             body
         ],

@@ -43,7 +43,7 @@ impl<'s> From<&'s Settlement> for Ended<'s> {
             attempt: settlement.attempt,
             outcome: settlement.outcome.as_str(),
             class: failure.map(|failure| failure.class.as_str()),
-            kind: failure.map(|failure| failure.kind),
+            kind: failure.map(|failure| failure.kind.as_str()),
             status: failure.map_or(result.and_then(|answer| answer.status), |failure| {
                 failure.status
             }),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::caller::error::unsendable;
 use crate::caller::source::Source;
-use crate::job::{Job, Outcome};
+use crate::job::{FailureKind, Job, Outcome};
 use crate::paths::folder_of;
 
 /// What a job can fill in.
@@ -94,8 +94,12 @@ impl Field {
             Self::Mime => media_type(path).as_bytes().into(),
             Self::Sha256 => source.sha256()?.to_string().into_bytes().into(),
             Self::Text => {
-                let text = String::from_utf8(source.whole()?)
-                    .map_err(|_| unsendable("not_text", "the file is not UTF-8 text".to_owned()))?;
+                let text = String::from_utf8(source.whole()?).map_err(|_| {
+                    unsendable(
+                        FailureKind::NotText,
+                        "the file is not UTF-8 text".to_owned(),
+                    )
+                })?;
                 text.into_bytes().into()
             }
             Self::Base64 => {
@@ -115,7 +119,7 @@ impl Field {
 /// The outcome of an attempt that needs a column which the list does not have for its file.
 pub(super) fn no_column(name: &str) -> Outcome {
     let message = format!("the list has no column `{name}` for this file");
-    unsendable("no_column", message)
+    unsendable(FailureKind::NoColumn, message)
 }
 
 /// The media type that a name suggests.

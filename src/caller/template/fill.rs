@@ -279,7 +279,10 @@ mod tests {
             &job,
             &Source::of(&job.file, Reading::Patient),
         );
-        assert_eq!(refused.unwrap_err().failure().unwrap().kind, "no_column");
+        assert_eq!(
+            refused.unwrap_err().failure().unwrap().kind,
+            crate::job::FailureKind::NoColumn
+        );
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::engine::signal::signal;
 use crate::engine::slot_pool::Flight;
 use crate::event::Ending;
 use crate::governor::{Ended, Fate, Refusal, SharedCause, Signal};
-use crate::job::{AttemptId, CauseKey, Class, Failure, FileName, JobState, Outcome, said};
+use crate::job::{
+    AttemptId, CauseKey, Class, Failure, FailureKind, FileName, JobState, Outcome, said,
+};
 use crate::limits::Cost;
 use crate::retry::{MAY_KILL, Next};
 
@@ -185,7 +187,7 @@ fn cause_of(failure: &Failure, job: &FileName) -> u64 {
     let key = CauseKey {
         state: JobState::Failed,
         class: Some(failure.class),
-        kind: Some(failure.kind.to_owned()),
+        kind: Some(failure.kind.as_str().to_owned()),
         status: failure.status,
         gist: String::new(),
     };
@@ -198,7 +200,7 @@ fn reject(outcome: &mut Outcome) {
     if let Outcome::Throttled { failure, .. } = outcome {
         let failure = Failure {
             class: Class::Rejected,
-            kind: "refused_again_and_again",
+            kind: FailureKind::RefusedAgainAndAgain,
             message: format!(
                 "{}, again and again while other files were accepted",
                 failure.message

@@ -7,7 +7,7 @@ use crate::engine::clock;
 use crate::engine::error::RunError;
 use crate::engine::message::{Report, Urgency};
 use crate::event::Storage;
-use crate::job::{Class, Failure, Outcome};
+use crate::job::{Class, Failure, FailureKind, Outcome};
 use crate::store::{Claim, Settlement, StoreError};
 
 impl Writer<'_> {
@@ -64,7 +64,7 @@ impl Writer<'_> {
             let (next, record) = self.policy.after_stop(claim.record);
             let failure = Failure::new(
                 Class::Transient,
-                "stopped",
+                FailureKind::Stopped,
                 "stopped before the answer came",
             );
             let settlement = Settlement {

@@ -15,7 +15,7 @@ fn judged(outcome: Outcome) -> (Class, &'static str, Option<u16>) {
         status,
         ..
     } = failed(outcome);
-    (class, kind, status)
+    (class, kind.as_str(), status)
 }
 
 /// Calls a service that always gives this answer, under these rules.
@@ -107,7 +107,7 @@ fn a_429_that_says_that_the_file_is_too_large_is_no_throttling() {
             .header("Retry-After", "1"),
     ));
     assert_eq!(
-        (failure.class, failure.kind),
+        (failure.class, failure.kind.as_str()),
         (Class::Rejected, "too_large")
     );
     assert_eq!(failure.body, body.as_bytes());
@@ -150,7 +150,7 @@ fn the_users_rules_come_first() {
         .header("Retry-After", "7");
     let (failure, wait) = throttled(ruled(&rules, overloaded));
     assert_eq!(
-        (failure.class, failure.kind),
+        (failure.class, failure.kind.as_str()),
         (Class::Throttled, "http_status")
     );
     assert_eq!(wait, Some(Duration::from_secs(7)));
@@ -174,7 +174,7 @@ fn a_success_can_be_made_a_failure_by_its_status_alone() {
     let rules = ["body~wait:throttled", "status=202:transient"];
     let failure = failed(ruled(&rules, Reply::json("\"wait\"").with_status(202)));
     assert_eq!(
-        (failure.class, failure.kind, failure.status),
+        (failure.class, failure.kind.as_str(), failure.status),
         (Class::Transient, "http_status", Some(202))
     );
     assert_eq!(failure.body, b"\"wait\"");

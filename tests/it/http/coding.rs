@@ -107,7 +107,7 @@ fn row_108_what_stands_behind_the_end_makes_an_answer_unusable_in_whatever_packe
         for reply in packets(coding, &body, more.len()) {
             let failure = failed(answer_to(reply));
             assert_eq!(
-                (failure.class, failure.kind, failure.status),
+                (failure.class, failure.kind.as_str(), failure.status),
                 (Class::BadResponse, "bad_coding", Some(200)),
                 "{coding}: {}",
                 failure.message

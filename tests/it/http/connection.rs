@@ -13,7 +13,7 @@ use super::{Client, answer_to, attempt, is_in_doubt, succeeded};
 use crate::support::{FakeApi, Gate, LIMIT, RawServer, Reply};
 
 fn is_unreachable(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Unreachable(failure) if failure.kind == "unreachable" && failure.class == Class::Transient)
+    matches!(outcome, Outcome::Unreachable(failure) if failure.kind.as_str() == "unreachable" && failure.class == Class::Transient)
 }
 
 /// A port that nobody listens at.
@@ -205,7 +205,7 @@ fn a_tls_connection_to_what_speaks_no_tls_is_unreachable() {
     let outcome = Client::post(&format!("https://127.0.0.1:{}/", server.port())).call();
     let failure = outcome.failure().unwrap();
     assert!(
-        matches!(outcome, Outcome::Unreachable(_)) && failure.kind == "tls",
+        matches!(outcome, Outcome::Unreachable(_)) && failure.kind.as_str() == "tls",
         "{outcome:?}"
     );
     assert!(

@@ -180,7 +180,7 @@ fn failed(outcome: Outcome) -> Failure {
 }
 
 fn is_in_doubt(outcome: &Outcome, kind: &str) -> bool {
-    matches!(outcome, Outcome::InDoubt(failure) if failure.kind == kind && failure.class == Class::Transient)
+    matches!(outcome, Outcome::InDoubt(failure) if failure.kind.as_str() == kind && failure.class == Class::Transient)
 }
 
 fn throttled(outcome: Outcome) -> (Failure, Option<Duration>) {

@@ -80,7 +80,7 @@ fn a_proxy_that_opens_no_tunnel_is_told_with_its_status() {
         let Outcome::Unreachable(failure) = &outcome else {
             panic!("{status}: {outcome:?}");
         };
-        assert_eq!(failure.kind, kind, "{status}");
+        assert_eq!(failure.kind.as_str(), kind, "{status}");
         let said = format!("the proxy answered CONNECT with HTTP {number}");
         assert_eq!(failure.message, said);
         assert!((1..=2).contains(&asked.get()), "{status}");

@@ -237,7 +237,7 @@ fn row_106_nothing_of_a_credential_follows_a_redirect_away_from_the_first_servic
         let (expected, ends_early) = expected(kind, &chain);
         prop_assert_eq!(&seen, &expected);
         if ends_early {
-            prop_assert_eq!(failed(outcome).kind, "redirect");
+            prop_assert_eq!(failed(outcome).kind.as_str(), "redirect");
         } else {
             prop_assert!(matches!(outcome, Outcome::Succeeded(_)), "{outcome:?}");
         }
@@ -312,7 +312,7 @@ fn row_106_a_client_certificate_is_not_shown_to_another_service() {
         assert_eq!(shown, vec![false; to_second], "{outcome:?}");
         match to_second {
             1 => assert_eq!(succeeded(outcome).body, b"1"),
-            _ => assert_eq!(failed(outcome).kind, "redirect"),
+            _ => assert_eq!(failed(outcome).kind.as_str(), "redirect"),
         }
     }
 }
@@ -323,7 +323,7 @@ fn row_106_a_blank_location_is_no_redirect() {
         let api = FakeApi::start(move |_| Reply::status(307).header("Location", location));
         let mut client = Client::post(&api.url());
         client.request.transport.redirects = 50;
-        assert_eq!(failed(client.call()).kind, "redirect");
+        assert_eq!(failed(client.call()).kind.as_str(), "redirect");
         assert_eq!(api.requests(), 1);
     }
 }
@@ -385,7 +385,7 @@ fn row_107_a_file_that_is_gone_at_the_next_hop_is_a_failure_of_a_call_that_was_m
     client.request.transport.redirects = 1;
     let failure = failed(client.call_for(&job));
     assert_eq!(
-        (failure.class, failure.kind),
+        (failure.class, failure.kind.as_str()),
         (Class::Input, "input_missing")
     );
 }

@@ -52,7 +52,7 @@ fn told(outcome: Outcome) -> (String, Vec<u8>) {
                 .answer
                 .map(|refused| refused.body.bytes().unwrap().into_owned());
             (
-                format!("{} {:?}", failure.kind, failure.class),
+                format!("{} {:?}", failure.kind.as_str(), failure.class),
                 kept.unwrap_or_default(),
             )
         }

@@ -120,7 +120,7 @@ fn row_68_a_request_that_is_sent_back_unprocessed_was_not_sent() {
                 panic!("{outcome:?}");
             };
             assert_eq!(
-                (failure.class, failure.kind),
+                (failure.class, failure.kind.as_str()),
                 (Class::Transient, "sent_back")
             );
         }

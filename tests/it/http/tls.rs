@@ -115,7 +115,7 @@ fn an_expired_certificate_is_told_with_its_day() {
     params.not_before = date_time_ymd(2019, 1, 1);
     params.not_after = date_time_ymd(2020, 2, 29);
     let failure = refused(self_signed(&params));
-    assert_eq!(failure.kind, "tls");
+    assert_eq!(failure.kind.as_str(), "tls");
     assert_eq!(
         failure.message,
         "TLS: certificate expired on 2020-02-29 00:00:00 UTC"
@@ -133,7 +133,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
         signed_by(&authority(), "localhost"),
     ] {
         let failure = refused(identity);
-        assert_eq!(failure.kind, "tls");
+        assert_eq!(failure.kind.as_str(), "tls");
         assert!(failure.message.contains("self-signed"), "{failure:?}");
     }
 }
@@ -165,7 +165,7 @@ fn a_handshake_that_is_cut_off_says_nothing_about_certificates() {
     });
     let outcome = Client::post(&format!("https://127.0.0.1:{}/", server.port())).call();
     assert!(
-        matches!(&outcome, Outcome::Unreachable(failure) if failure.kind == "unreachable"),
+        matches!(&outcome, Outcome::Unreachable(failure) if failure.kind.as_str() == "unreachable"),
         "{outcome:?}"
     );
 }
@@ -175,7 +175,7 @@ fn a_name_that_does_not_exist_is_told_as_such() {
     let outcome = Client::post("http://nobody.invalid/").call();
     let failure = outcome.failure().unwrap();
     assert!(
-        matches!(outcome, Outcome::Unreachable(_)) && failure.kind.starts_with("dns"),
+        matches!(outcome, Outcome::Unreachable(_)) && failure.kind.as_str().starts_with("dns"),
         "{outcome:?}"
     );
     assert!(failure.message.contains("nobody.invalid"), "{outcome:?}");

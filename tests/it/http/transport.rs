@@ -67,7 +67,7 @@ fn https(server: &RawServer) -> Client {
 }
 
 fn is_tls(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Unreachable(failure) if failure.kind == "tls")
+    matches!(outcome, Outcome::Unreachable(failure) if failure.kind.as_str() == "tls")
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Answers that were no results, and what becomes of jobs whose answers are judged again.
 
-use stride::job::{Answer, Class, Failure, JobState, Outcome, Refused};
+use stride::job::{Answer, Class, Failure, FailureKind, JobState, Outcome, Refused};
 use stride::settings::Call;
 use stride::store::{Answered, Filter, Store, StoreError};
 
@@ -9,7 +9,7 @@ use crate::support::{Fixture, Rows, attempt, failed, failure, succeeded};
 /// An answer with a status of success that was no result.
 fn refused(body: &[u8]) -> Outcome {
     Outcome::Failed(Failure {
-        kind: "not_json",
+        kind: FailureKind::NotJson,
         body: body[..body.len().min(3)].to_vec(),
         answer: Some(Box::new(Refused {
             media_type: Some("text/html".to_owned()),
