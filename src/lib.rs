@@ -49,27 +49,35 @@
 //!
 
 mod atomic_file;
+#[cfg(feature = "http")]
 pub mod bounded;
 pub mod caller;
+#[cfg(feature = "http")]
 pub mod curl;
 pub mod engine;
 pub mod event;
 pub mod export;
+#[cfg(feature = "jq")]
+pub mod extract;
 pub mod failure_class;
 pub mod filter;
 pub mod governor;
 pub mod guide;
 pub mod input;
 pub mod job;
+#[cfg(feature = "jq")]
 pub mod jq;
 pub mod limits;
 pub mod paths;
+#[cfg(feature = "jq")]
 pub mod recheck;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod retry;
 mod run;
 pub mod settings;
 pub mod store;
+#[cfg(feature = "jq")]
 pub mod validate;
 
 pub use run::{Builder, Done, Entries, Error, Failed, Run};

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use stride::event::Counts;
 use stride::export::{
-    Columns, ExportError, Form, Selection, Written, to_file, to_folder, to_stream,
+    Columns, ExportError, Extract, Form, Selection, Written, to_file, to_folder, to_stream,
 };
+use stride::extract::Extraction;
 use stride::job::FileName;
 use stride::jq::Expression;
 use stride::settings::{Call, Judging};
@@ -41,13 +42,15 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         Call::Http(request) => (request.judging.clone(), request.has_answer_body()),
         Call::Program { .. } => (Judging::default(), true),
     };
-    let extract = extract(args, &judging)?;
+    let extract = extract(args, &judging)?.map(|expression| Extraction {
+        expression,
+        has_body,
+    });
     let chosen = args.choosing.terms();
     let format = Form {
         format: args.format.into(),
         expect: judging.expect,
-        has_body,
-        extract: extract.as_ref(),
+        extract: extract.as_ref().map(|extract| extract as &dyn Extract),
         raw_csv: args.raw_csv,
         columns: args.choosing.columns.as_ref().map(Columns::as_slice),
         chosen: &chosen,

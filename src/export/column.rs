@@ -108,6 +108,7 @@ impl Column {
     }
 
     /// Whether every job has it.
+    #[cfg(feature = "parquet")]
     pub(super) fn is_there(self) -> bool {
         matches!(self, Self::File | Self::State | Self::Attempts)
     }

@@ -12,7 +12,6 @@ use super::form::Form;
 use crate::job::{Class, JobState, is_json};
 use crate::settings::Expect;
 use crate::store::{Record, Stored};
-use crate::validate::Reply;
 
 /// How a result is shown.
 pub(super) enum Content<'r> {
@@ -46,18 +45,11 @@ impl<'r> Content<'r> {
             }));
         };
         let body = result.open(&record.path)?;
-        let reply = Reply {
-            status: record.status,
-            media_type: result.media_type.as_deref(),
-            headers: result.headers.as_deref(),
-            body: &body,
-            has_body: form.has_body,
-        };
-        let body = body.bytes().map_err(|source| ExportError::Read {
+        let bytes = body.bytes().map_err(|source| ExportError::Read {
             path: record.path.clone(),
             source,
         })?;
-        match extract.value(&reply.input(&body)) {
+        match extract.extract(record, result, &body, &bytes) {
             Ok(value) => Ok(Some(Self::Extracted(value))),
             Err(source) => Err(ExportError::Extract {
                 path: record.path.clone(),

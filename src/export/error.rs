@@ -8,7 +8,6 @@ use thiserror::Error;
 use crate::atomic_file::AtomicFileError;
 use crate::event::Counts;
 use crate::job::FileName;
-use crate::jq::EvalError;
 use crate::store::StoreError;
 
 /// Why nothing was exported.
@@ -29,7 +28,7 @@ pub enum ExportError {
         /// The job's name.
         path: FileName,
         /// Why.
-        source: EvalError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file that a result is in cannot be read.
     #[error("the result of {path} cannot be read")]

@@ -3,10 +3,9 @@
 use super::column::Column;
 use super::error::ExportError;
 use crate::filter::Term;
-use crate::job::FileName;
-use crate::jq::Expression;
+use crate::job::{Body, FileName};
 use crate::settings::Expect;
-use crate::store::{Reader, Wanted};
+use crate::store::{Reader, Record, Stored, Wanted};
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +17,24 @@ pub enum Format {
     /// The same columns, for spreadsheets.
     Csv,
     /// The same columns with their types, for programs that look at many rows.
+    #[cfg(feature = "parquet")]
     Parquet,
+}
+
+/// Makes a value of each result, which is written in its place.
+pub trait Extract: std::fmt::Debug + Sync {
+    /// Returns the value as JSON text. `body` is the result's body, and `bytes` are its bytes.
+    ///
+    /// # Errors
+    ///
+    /// The result has no such value.
+    fn extract(
+        &self,
+        record: &Record,
+        result: &Stored,
+        body: &Body,
+        bytes: &[u8],
+    ) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// What is written of each result, and how.
@@ -28,10 +44,8 @@ pub struct Form<'e> {
     pub format: Format,
     /// What every result is, whatever it says of itself.
     pub expect: Expect,
-    /// Whether answers have bodies at all. Where not, an expression sees null.
-    pub has_body: bool,
     /// What is made of each result; otherwise it is written as it is.
-    pub extract: Option<&'e Expression>,
+    pub extract: Option<&'e dyn Extract>,
     /// Whether cells of a table stay as they are, although a spreadsheet would take some of them for formulas.
     pub raw_csv: bool,
     /// The columns, where they are not the format's own. JSON has none.
@@ -46,7 +60,6 @@ impl From<Format> for Form<'_> {
         Self {
             format,
             expect: Expect::AsStated,
-            has_body: true,
             extract: None,
             raw_csv: false,
             columns: None,

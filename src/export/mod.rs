@@ -10,6 +10,7 @@ mod form;
 mod json;
 mod lane;
 mod names;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod rows;
 mod timestamp;
@@ -20,7 +21,7 @@ use std::path::Path;
 pub use column::{Column, Columns};
 pub use error::ExportError;
 pub use folder::to_folder;
-pub use form::{Form, Format, Selection, Written};
+pub use form::{Extract, Form, Format, Selection, Written};
 pub use timestamp::timestamp;
 
 use crate::atomic_file;
@@ -47,6 +48,7 @@ pub fn to_stream<'e>(
         Format::Json | Format::Jsonl | Format::Csv => {
             lane::write(reader, &form, selection, &mut to)
         }
+        #[cfg(feature = "parquet")]
         Format::Parquet => parquet::write(reader, &form, selection, &mut to),
     }?;
     to.flush().map_err(write_failed)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use stride::export::{ExportError, Form, Format, Selection, to_folder};
+use stride::extract::Extraction;
 use stride::job::{Checksum, Class, FileName};
 use stride::jq::Expression;
 
@@ -183,7 +184,10 @@ fn what_is_extracted_is_text_or_json() {
     attempt(&mut store, fixture.id("a"), succeeded(r#"{"by": "words"}"#));
     attempt(&mut store, fixture.id("b"), succeeded(r#"{"by": [1, 2]}"#));
     drop(store);
-    let extract = Expression::new(".by").unwrap();
+    let extract = Extraction {
+        expression: Expression::new(".by").unwrap(),
+        has_body: true,
+    };
     let form = Form {
         extract: Some(&extract),
         ..Format::Json.into()

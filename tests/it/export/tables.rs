@@ -9,6 +9,7 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::{Map, Value, json};
 use stride::export::{Column, ExportError, Form, Format, Selection, to_file, to_stream};
+use stride::extract::Extraction;
 use stride::job::Class;
 use stride::jq::Expression;
 
@@ -303,7 +304,10 @@ fn what_is_extracted_is_in_tables_too() {
         succeeded(r#"{"by": {"n": 1}}"#),
     );
     drop(store);
-    let extract = Expression::new(".by").unwrap();
+    let extract = Extraction {
+        expression: Expression::new(".by").unwrap(),
+        has_body: true,
+    };
     let form = Form {
         extract: Some(&extract),
         ..Format::Json.into()

@@ -7,7 +7,7 @@ use super::circles::circles;
 use super::edges::{Named, read};
 
 /// Modules that each layer may import, besides its own. A file belongs to the longest name that its module path begins with.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("job", &[]),
     ("bounded", &[]),
     ("paths", &[]),
@@ -53,21 +53,13 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("atomic_file", &["job", "paths"]),
     (
         "export",
-        &[
-            "filter",
-            "event",
-            "job",
-            "jq",
-            "validate",
-            "settings",
-            "store",
-            "atomic_file",
-        ],
+        &["filter", "event", "job", "settings", "store", "atomic_file"],
     ),
     (
         "report",
         &["event", "job", "retry", "settings", "store", "atomic_file"],
     ),
+    ("extract", &["export", "job", "jq", "store", "validate"]),
     (
         "recheck",
         &["failure_class", "job", "validate", "settings", "store"],
