@@ -325,9 +325,9 @@ mod checker {
         let after = read("src/lib.rs", &sources);
         assert_eq!(
             upward(&after),
-            ["src/job/mod.rs -> Outline -> src/engine/mod.rs"]
+            ["src/job/mod.rs -> Outline -> src/engine/outline.rs"]
         );
-        let step = "src/job/mod.rs -> Outline -> src/engine/mod.rs";
+        let step = "src/job/mod.rs -> Outline -> src/engine/outline.rs";
         let circles = circles_outside(&after, NOT_YET);
         assert!(circles.iter().any(|circle| circle.contains(step)));
     }
