@@ -236,15 +236,15 @@ fn what_cannot_be_called_is_refused_before_anything_is_made() {
         (vec!["--url", "http://x/", "-j", "0"], "a number from 1"),
         (
             vec!["--url", "http://x/", "--rate", "10"],
-            "write --rate 10/s",
+            "add a unit: --rate 10/s",
         ),
         (
             vec!["--url", "http://x/", "--timeout", "30"],
-            "write --timeout 30s",
+            "add a unit: --timeout 30s",
         ),
         (
             vec!["--url", "http://x/", "--max-response", "16"],
-            "write --max-response 16MiB",
+            "add a unit: --max-response 16MiB",
         ),
         (
             vec!["--url", "http://x/", "--max-response", "2GiB"],

@@ -49,7 +49,7 @@ fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
     };
     assert!(line.contains(way_out), "{told}");
     let report = text("report").replace("&#39;", "'");
-    let (_, begin) = report.split_once("The last runner stopped early").unwrap();
+    let (_, begin) = report.split_once("The last session stopped early").unwrap();
     let (line, _) = begin.split_once("</p>").unwrap();
     assert!(line.contains(sentence) && line.contains(words), "{line}");
 }
