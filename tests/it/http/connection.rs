@@ -1,10 +1,10 @@
 //! Connections: made, kept, lost, and what is known of a call that goes down with one.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stride::caller::{Caller, Cancel};
 use stride::job::{Class, Outcome};
@@ -125,6 +125,15 @@ fn row_65_a_connection_that_was_closed_while_idle_is_not_used() {
     assert_eq!((api.requests(), api.accepted()), (100, 100));
 }
 
+/// Waits until nobody listens. A program that another test starts keeps a listener open between its fork and its exec.
+fn wait_refused(port: u16) {
+    let began = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(began.elapsed() < LIMIT, "somebody listens at port {port}");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_service_that_restarts_is_unreachable_meanwhile_and_never_in_doubt() {
     let mut api = FakeApi::start(|_| Reply::json(1));
@@ -136,6 +145,7 @@ fn a_service_that_restarts_is_unreachable_meanwhile_and_never_in_doubt() {
         succeeded(call());
         // It closes the connection that the caller keeps.
         drop(api);
+        wait_refused(port);
         let outcome = call();
         assert!(is_unreachable(&outcome), "{outcome:?}");
         api = FakeApi::start_on(port, |_| Reply::json(1));

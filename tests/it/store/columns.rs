@@ -50,7 +50,7 @@ fn columns_go_from_the_list_to_the_claim() {
 #[test]
 fn a_new_run_has_its_columns_at_once() {
     let mut fixture = Fixture::empty();
-    let lock = stride::store::Lock::acquire(&fixture.database).unwrap();
+    let lock = fixture.lock();
     let (mut store, loaded) = Store::create(lock, &fixture.new_run(), |loader| {
         loader.add_with(&BYSTANDER.into(), Some(r#"{"a":1}"#))?;
         loader.add_with(&"x".into(), Some(r#"{"a":2}"#))?;

@@ -109,7 +109,7 @@ fn a_creation_replaces_nothing() {
 fn a_database_is_its_owners_alone() {
     let mut fixture = Fixture::empty();
     let mode = |file: &str| fs::metadata(fixture.at(file)).unwrap().permissions().mode() & 0o777;
-    let lock = Lock::acquire(&fixture.database).unwrap();
+    let lock = fixture.lock();
     let (mut store, _) = Store::create(lock, &fixture.new_run(), |loader| {
         assert_eq!(mode(".stride.db.new"), 0o600, "while it is being built");
         loader.add(&BYSTANDER.into())

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, thread};
 
 use stride::job::FileName;
-use stride::store::{Loaded, Lock, Store, StoreError};
+use stride::store::{Loaded, Store, StoreError};
 
 use crate::support::{BYSTANDER, Fixture, numbers};
 
@@ -62,7 +62,7 @@ fn row_47_duplicates_leave_no_gap_wherever_they_are() {
     for name in [&b"\xff"[..], b"caf\xe9", b"\xff"] {
         rows.push((FileName::new(name), format!(r#"{{"row":{}}}"#, rows.len())));
     }
-    let lock = Lock::acquire(&fixture.database).unwrap();
+    let lock = fixture.lock();
     let (mut store, loaded) = Store::create(lock, &fixture.new_run(), |loader| {
         rows.iter()
             .try_for_each(|(name, columns)| loader.add_with(name, Some(columns)))
@@ -136,7 +136,7 @@ fn a_long_list_is_sorted_in_the_databases_own_folder() {
             }
             seen
         });
-        let lock = Lock::acquire(&fixture.database).unwrap();
+        let lock = fixture.lock();
         let made = Store::create(lock, &fixture.new_run(), |loader| {
             loader.add(&BYSTANDER.into())?;
             names.iter().rev().try_for_each(|name| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use stride::store::{Lock, Reader, Store, StoreError, Watch};
+use stride::store::{Reader, Store, StoreError, Watch};
 
 use crate::support::{Fixture, PAGE, claim};
 
@@ -24,8 +24,7 @@ fn row_28_after_an_unclean_end_the_database_is_checked_first() {
     let names: Vec<String> = (0..3000).map(|i| format!("{i:0200}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut fixture = Fixture::new(&names);
-    let open =
-        |watch: &Watch| Store::open_watched(Lock::acquire(&fixture.database).unwrap(), watch);
+    let open = |watch: &Watch| Store::open_watched(fixture.lock(), watch);
     let (watch, asked) = counting();
     drop(open(&watch).unwrap());
     assert_eq!(

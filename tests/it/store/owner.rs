@@ -11,7 +11,7 @@ use crate::support::{Fixture, POLICY, claim, failed, settle, settlement, succeed
 #[test]
 fn row_37_a_second_lock_is_refused_and_says_who_has_the_first() {
     let fixture = Fixture::numbered(1);
-    let lock = Lock::acquire(&fixture.database).unwrap();
+    let lock = fixture.lock();
     let before = fixture.contents();
     let refused = Lock::acquire(&fixture.database).unwrap_err();
     let StoreError::Busy { path, holder } = &refused else {
@@ -35,7 +35,7 @@ fn row_38_a_lock_file_of_a_dead_process_is_no_lock() {
     let fixture = Fixture::numbered(1);
     for left in ["", r#"{"pi"#, r#"{"pid":1,"host":"elsewhere","since":0}"#] {
         fs::write(fixture.at("stride.db.lock"), left).unwrap();
-        let lock = Lock::acquire(&fixture.database).unwrap();
+        let lock = fixture.lock();
         let text = fs::read_to_string(fixture.at("stride.db.lock")).unwrap();
         let holder: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(holder["pid"], std::process::id());
@@ -46,7 +46,7 @@ fn row_38_a_lock_file_of_a_dead_process_is_no_lock() {
 #[test]
 fn a_lock_is_told_even_where_its_holder_is_not_known() {
     let fixture = Fixture::numbered(1);
-    let _lock = Lock::acquire(&fixture.database).unwrap();
+    let _lock = fixture.lock();
     fs::write(fixture.at("stride.db.lock"), "scribble").unwrap();
     let refused = Lock::acquire(&fixture.database).unwrap_err();
     assert!(

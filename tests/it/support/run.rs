@@ -128,21 +128,26 @@ impl Fixture {
         Store::open(Lock::acquire(&self.database)?)
     }
 
-    /// Opens the store. A program that another test starts holds this process's locks between its fork and its exec, so a
-    /// lock of this process's own is waited for.
-    pub(crate) fn open(&self) -> Store {
+    /// Acquires the lock of the database. A program that another test starts holds this process's locks between its fork
+    /// and its exec, so a lock of this process's own is waited for.
+    pub(crate) fn lock(&self) -> Lock {
         let began = Instant::now();
         loop {
-            match self.try_open() {
+            match Lock::acquire(&self.database) {
                 Err(StoreError::Busy {
                     holder: Some(holder),
                     ..
                 }) if holder.pid == std::process::id() && began.elapsed() < LIMIT => {
                     std::thread::yield_now();
                 }
-                opened => return opened.unwrap(),
+                acquired => return acquired.unwrap(),
             }
         }
+    }
+
+    /// Opens the store.
+    pub(crate) fn open(&self) -> Store {
+        Store::open(self.lock()).unwrap()
     }
 
     /// A store whose runner has begun.
