@@ -1,45 +1,14 @@
 //! The command line: from words to the library's verbs, and from what they come to, to words and exit codes.
 
 mod args;
-mod background;
-mod choosing;
+mod commands;
 mod config;
-mod demo;
-mod descriptors;
-mod environment;
-mod error;
-mod events;
-mod exit;
-mod export;
-mod failures;
-mod files;
-mod finish;
-mod given;
-mod halt;
 mod help;
-mod inspect;
-mod judging;
-mod list;
-mod look;
-mod netrc;
-mod permissions;
+mod output;
 mod progress;
-mod recheck;
-mod report;
 mod request;
-mod sample;
-mod screen;
-mod shown;
-mod signals;
-mod storage;
-mod suggestions;
-mod summary;
-mod terminal;
-mod trial;
-mod watch;
-mod when;
-mod why;
-mod work;
+mod secrets;
+mod session;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,9 +17,12 @@ use std::process::ExitCode;
 use stride::jq::with_room;
 
 use args::{Args, Command};
+use commands::{demo, export, failures, look, recheck, report, run, trial, watch};
 use config::Config;
-use error::Problem;
-use terminal::Terminal;
+use help::suggestions;
+use output::error::Problem;
+use output::terminal::{self, Terminal};
+use output::{exit, screen, signals};
 
 /// Parses, does, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
@@ -91,9 +63,9 @@ pub(crate) fn main() -> ExitCode {
 fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
     let db = args.db;
     match args.command {
-        Command::Run(mut run) => {
-            let config = Config::load(&mut run.once, Some(&mut run.outputs), terminal)?;
-            work::run(&db, *run, &config, terminal)
+        Command::Run(mut args) => {
+            let config = Config::load(&mut args.once, Some(&mut args.outputs), terminal)?;
+            run::run(&db, *args, &config, terminal)
         }
         Command::Try(mut one) => {
             let config = Config::load(&mut one.once, None, terminal)?;
@@ -102,14 +74,14 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
         Command::Resume(mut all) => {
             let resume = &mut all.resume;
             let config = Config::load(&mut resume.once, Some(&mut resume.outputs), terminal)?;
-            work::resume(&db, &all, &config, terminal)
+            run::resume(&db, &all, &config, terminal)
         }
         Command::Retry(mut retry) => {
             let resume = &mut retry.resume;
             let config = Config::load(&mut resume.once, Some(&mut resume.outputs), terminal)?;
-            work::retry(&db, &retry, &config, terminal)
+            run::retry(&db, &retry, &config, terminal)
         }
-        Command::Set(limits) => work::set(&db, &limits, terminal),
+        Command::Set(limits) => run::set(&db, &limits, terminal),
         Command::Status(status) if status.watch => watch::watch(&db, terminal),
         Command::Status(status) => look::status(&db, &status),
         Command::Failures(failures) => failures::failures(&db, &failures),

@@ -4,14 +4,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
+use jiff::{Timestamp, ZonedDateTime};
 
 use stride::limits::{MaxFailures, Money, Rates};
 use stride::retry::DoubtPolicy;
 use stride::settings::{Threads, Weight, parse_duration, parse_size};
 use stride::validate::RetryAfter;
 
-use super::KEPT;
-use crate::cli::when::parse_until;
+use crate::cli::output::time::until;
+
+/// The heading of what a run remembers.
+pub(crate) const KEPT: &str = "Settings, kept until given again";
 
 /// The most chunk threads one runner can have.
 const MOST_THREADS: usize = 10_000;
@@ -201,4 +204,14 @@ fn parse_response_size(text: &str) -> Result<u64, String> {
         size if size > LARGEST_RESPONSE => Err("an answer can have at most 900MiB".to_owned()),
         size => Ok(size),
     }
+}
+
+/// Parses a time of day (the next one), or a moment with or without a time zone.
+fn parse_until(text: &str) -> Result<OrNone<i64>, String> {
+    or_none(text, |text| {
+        let moment = until(text, &ZonedDateTime::now()).map(Timestamp::as_millisecond);
+        moment.ok_or_else(|| {
+            format!("`{text}` is not a time to come: write a time of day such as 06:00, or a moment such as 2030-01-31T06:00")
+        })
+    })
 }

@@ -21,11 +21,12 @@ use stride::limits::{Measure, Rates};
 use stride::settings::Settings;
 use stride::store::wall_clock;
 
-use super::args::settings::{LimitArgs, SettingsArgs};
-use super::args::{Color, Once, Outputs};
-use super::error::Problem;
-use super::terminal::{Terminal, bold};
-use sources::Entry;
+use crate::cli::args::settings::{LimitArgs, SettingsArgs};
+use crate::cli::args::{Once, Outputs};
+use crate::cli::output::error::Problem;
+use crate::cli::output::terminal::Color;
+use crate::cli::output::terminal::{Terminal, bold};
+use sources::{Entry, wrong};
 
 /// Everything that can be configured, under the flags' names.
 #[derive(Debug, ClapArgs)]
@@ -203,13 +204,6 @@ fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs,
             None => wrong(reason),
         }
     })
-}
-
-/// An error in the configuration.
-fn wrong(reason: impl Into<String>) -> Problem {
-    Problem::usage(reason)
-        .note("nothing was changed")
-        .hint("correct it there, or take it out")
 }
 
 /// Replaces each setting that is given, and notes that it is.

@@ -9,10 +9,9 @@ use clap::{Arg, Command};
 use stride::job::{FileName, escaped};
 use toml::de::{DeTable, DeValue};
 
-use super::super::environment::{config_folder, names, variable};
-use super::super::error::Problem;
-use super::super::files::named_text;
-use super::wrong;
+use crate::cli::output::environment::{config_folder, names, variable};
+use crate::cli::output::error::Problem;
+use crate::cli::output::named::named_text;
 
 /// The largest file, in bytes.
 const LARGEST: u64 = 64 << 10;
@@ -161,4 +160,11 @@ fn text(value: &DeValue<'_>) -> Option<String> {
         DeValue::Datetime(moment) => Some(moment.to_string()),
         DeValue::Array(_) | DeValue::Table(_) => None,
     }
+}
+
+/// Returns an error in the configuration.
+pub(super) fn wrong(reason: impl Into<String>) -> Problem {
+    Problem::usage(reason)
+        .note("nothing was changed")
+        .hint("correct it there, or take it out")
 }

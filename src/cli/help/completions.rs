@@ -2,44 +2,26 @@
 
 use std::io::Write;
 
-use clap::{Args as ClapArgs, ColorChoice, ValueEnum};
-use clap_complete::Shell;
+use clap::ColorChoice;
+use clap_complete::Shell as Generator;
 
-use super::super::error::Problem;
-use super::super::look::printed;
-use super::super::shown::data;
-
-/// `stride completions`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Completions {
-    /// The shell
-    #[arg(value_enum, value_name = "SHELL")]
-    shell: Kind,
-}
-
-/// A shell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
-    Bash,
-    Zsh,
-    Fish,
-    Elvish,
-    Powershell,
-}
+use crate::cli::args::{Completions, Shell};
+use crate::cli::output::error::{Problem, printed};
+use crate::cli::output::shown::data;
 
 /// Prints the script for a shell.
 pub(crate) fn completions(args: &Completions) -> Result<u8, Problem> {
     let shell = match args.shell {
-        Kind::Bash => Shell::Bash,
-        Kind::Zsh => Shell::Zsh,
-        Kind::Fish => Shell::Fish,
-        Kind::Elvish => Shell::Elvish,
-        Kind::Powershell => Shell::PowerShell,
+        Shell::Bash => Generator::Bash,
+        Shell::Zsh => Generator::Zsh,
+        Shell::Fish => Generator::Fish,
+        Shell::Elvish => Generator::Elvish,
+        Shell::Powershell => Generator::PowerShell,
     };
     let mut script = Vec::new();
     clap_complete::generate(
         shell,
-        &mut super::command(ColorChoice::Never),
+        &mut crate::cli::help::command(ColorChoice::Never),
         "stride",
         &mut script,
     );

@@ -2,16 +2,16 @@
 
 mod completions;
 mod pages;
-mod texts;
+pub(crate) mod suggestions;
 
 use std::ffi::OsString;
 
 use clap::{ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
 
-use super::args::Args;
-pub(crate) use completions::{Completions, completions};
-pub(crate) use pages::{Man, man};
-use texts::{EXAMPLES, Example, PREFERENCES};
+use crate::cli::args::Args;
+use crate::cli::args::examples::{EXAMPLES, Example, PREFERENCES};
+pub(crate) use completions::completions;
+pub(crate) use pages::man;
 
 /// The flags that `-h` shows for the commands that have all the settings of a run.
 const USUAL: &[&str] = &[

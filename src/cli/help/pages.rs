@@ -2,41 +2,25 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Args as ClapArgs, ColorChoice, Command};
+use clap::{ColorChoice, Command};
 use clap_mangen::roff::{Roff, bold, roman};
 use stride::job::FileName;
 
-use super::super::error::Problem;
-use super::super::exit;
-use super::super::look::printed;
-use super::super::shown::data;
-use super::texts::{EXAMPLES, EXITS, Example, FILES, PREFERENCES, VARIABLES};
+use crate::cli::args::Man;
+use crate::cli::args::examples::{EXAMPLES, EXITS, Example, FILES, PREFERENCES, VARIABLES};
+use crate::cli::output::error::Problem;
+use crate::cli::output::error::printed;
+use crate::cli::output::exit;
+use crate::cli::output::shown::data;
 
 /// The name of the page about stride itself.
 const STRIDE: &str = "stride";
 
-/// `stride man`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Man {
-    /// The command whose page to print; without it, stride's own
-    #[arg(value_name = "COMMAND", value_parser = commands())]
-    command: Option<String>,
-    /// Write all pages into this folder instead, which is made where it is missing
-    #[arg(short = 'o', long, value_name = "DIR", conflicts_with = "command")]
-    output: Option<PathBuf>,
-}
-
-fn commands() -> PossibleValuesParser {
-    let names = EXAMPLES.iter().map(|(command, _)| *command);
-    PossibleValuesParser::new(names.filter(|name| *name != STRIDE))
-}
-
 /// Prints a manual page, or writes them all.
 pub(crate) fn man(args: &Man) -> Result<u8, Problem> {
-    let mut top = super::command(ColorChoice::Never).disable_help_subcommand(true);
+    let mut top = crate::cli::help::command(ColorChoice::Never).disable_help_subcommand(true);
     top.build();
     let Some(folder) = &args.output else {
         let name = args.command.as_deref().unwrap_or(STRIDE);
@@ -90,8 +74,8 @@ fn page(top: &Command, name: &str) -> io::Result<Vec<u8>> {
         man.render_subcommands_section(&mut out)?;
     }
     let mut roff = Roff::new();
-    examples(&mut roff, super::examples(name));
-    if super::remembers(command) || name == STRIDE {
+    examples(&mut roff, crate::cli::help::examples(name));
+    if crate::cli::help::remembers(command) || name == STRIDE {
         roff.control("SH", ["PREFERENCES"]);
         roff.text([roman(PREFERENCES)]);
     }

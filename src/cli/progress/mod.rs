@@ -1,5 +1,6 @@
 //! The progress of a run: a view of a few lines on a terminal, elsewhere a plain line now and then.
 
+pub(crate) mod events;
 mod in_flight;
 mod throughput;
 mod view;
@@ -16,10 +17,11 @@ use stride::store::wall_clock;
 pub(crate) use throughput::Throughput;
 pub(crate) use view::{NAMED, View};
 
-use super::halt;
-use super::signals;
-use super::terminal::{Terminal, bold, counted, grouped, red, size};
-use super::why;
+use crate::cli::output::format::{counted, grouped, names, size};
+use crate::cli::output::halt;
+use crate::cli::output::signals;
+use crate::cli::output::terminal::{Terminal, bold, red};
+use crate::cli::output::why;
 use in_flight::InFlight;
 
 /// How often a plain line is written, in milliseconds.
@@ -30,8 +32,6 @@ const SHOWN_EVERY: i64 = 100;
 const SAY_AGAIN: i64 = 30_000;
 /// Shorter waits get no message.
 const WORTH_SAYING: Duration = Duration::from_secs(1);
-/// How many names a message lists at most.
-const NAMES: usize = 5;
 
 /// Follows a run. Moments are milliseconds since 1970.
 pub(crate) struct Progress {
@@ -251,16 +251,4 @@ impl Drop for Progress {
 
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Lists the first few names, and counts the others.
-pub(crate) fn names(names: &[FileName]) -> String {
-    let mut shown: Vec<String> = names.iter().take(NAMES).map(ToString::to_string).collect();
-    if names.len() > NAMES {
-        shown.push(format!(
-            "and {} more",
-            grouped((names.len() - NAMES) as u64)
-        ));
-    }
-    shown.join(", ")
 }

@@ -10,9 +10,9 @@ use stride::governor::Why;
 use stride::job::FileName;
 use stride::settings::show_duration;
 
-use super::super::terminal::{counted, grouped};
-use super::super::why::{self, Limit, speed};
-use super::throughput::Throughput;
+use crate::cli::output::format::{counted, grouped};
+use crate::cli::output::why::{self, Limit, speed};
+use crate::cli::progress::throughput::Throughput;
 
 /// How many calls in flight are named at most.
 pub(crate) const NAMED: usize = 3;

@@ -3,11 +3,11 @@
 use stride::caller::{Credential, Lookup, PROXY_AUTHORIZATION, PlanError, Reference, Template};
 use stride::settings::{Call, Difference, HeaderValue};
 
-use super::super::args::Resume;
-use super::super::error::Problem;
-use super::super::terminal::counted;
-use super::header::{split, wrong_template};
-use super::templates::templates;
+use crate::cli::args::Resume;
+use crate::cli::output::error::Problem;
+use crate::cli::output::format::counted;
+use crate::cli::request::header::{split, wrong_template};
+use crate::cli::request::templates::templates;
 
 /// Credentials that are given again.
 #[derive(Debug, Default)]

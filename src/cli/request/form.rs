@@ -2,7 +2,7 @@
 
 use stride::settings::{Content, Field};
 
-use super::super::error::Problem;
+use crate::cli::output::error::Problem;
 
 /// Reads `NAME=VALUE` to the letter.
 pub(super) fn literal(text: &str) -> Result<Field, Problem> {

@@ -4,13 +4,14 @@
 mod again;
 mod data;
 mod form;
+pub(crate) mod given;
 mod header;
+pub(crate) mod plan;
 mod proxy;
 mod stored;
 mod templates;
 mod url;
 mod withheld;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,16 +23,15 @@ use stride::settings::{
     Body, Content, Escape, Field, Header, HeaderValue, Http, Piece, Request, Transport, Treatment,
 };
 
-use super::args::Asks;
-use super::args::settings::SettingsArgs;
-use super::error::{Problem, quoted};
-use super::files;
+use crate::cli::args::Asks;
+use crate::cli::args::settings::SettingsArgs;
+use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::named::named_text;
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
 pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
 pub(crate) use withheld::withhold;
-pub(crate) use words::Words;
 
 /// A request as it was asked for.
 #[derive(Debug)]
@@ -188,8 +188,7 @@ impl Builder {
                 "the files refer to each other without end".to_owned(),
             ));
         }
-        let text =
-            files::named_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
+        let text = named_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
         let given = curl::config::read(&text).map_err(Problem::from)?;
         self.take_all(given, depth + 1)
     }
@@ -282,7 +281,11 @@ impl Builder {
             self.add_header("Authorization", value);
         }
         if self.transport.proxy.is_some() || self.proxy_user.is_some() {
-            proxy::settle(&mut self)?;
+            let (url, credential) =
+                proxy::settle(self.transport.proxy.take(), self.proxy_user.take())?;
+            self.transport.proxy = Some(url);
+            self.transport.proxy_withheld |= credential.is_some();
+            self.credentials.extend(credential);
         }
         let (body, query) = self.body(&mut url)?;
         self.transport.redirects = if self.follows { self.most_redirects } else { 0 };

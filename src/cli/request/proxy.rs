@@ -4,15 +4,17 @@ use percent_encoding::percent_decode_str;
 
 use stride::caller::{Credential, PROXY_AUTHORIZATION};
 
-use super::super::error::Problem;
-use super::Builder;
+use crate::cli::output::error::Problem;
 
 /// The port of a proxy for which none was given, as curl has it.
 const PORT: u16 = 1080;
 
-/// Takes the name and the password out of what was given for a proxy, and completes the rest.
-pub(super) fn settle(builder: &mut Builder) -> Result<(), Problem> {
-    let Some(given) = builder.transport.proxy.take() else {
+/// Completes the URL of a proxy, and takes the name and the password out of it; `pair`, the words of -U, takes precedence.
+pub(super) fn settle(
+    given: Option<String>,
+    pair: Option<String>,
+) -> Result<(String, Option<Credential>), Problem> {
+    let Some(given) = given else {
         return Err(Problem::usage(
             "-U is for the proxy of -x, and there is none",
         ));
@@ -36,18 +38,18 @@ pub(super) fn settle(builder: &mut Builder) -> Result<(), Problem> {
     } else {
         format!(":{PORT}")
     };
-    builder.transport.proxy = Some(format!("{scheme}://{host}{port}"));
-    if let Some(pair) = builder.proxy_user.take().or(decoded) {
-        if scheme.starts_with("socks") {
-            return Err(Problem::usage(
-                "a name and a password for a SOCKS proxy cannot be used",
-            ));
-        }
-        builder.transport.proxy_withheld = true;
-        builder.credentials.push(Credential {
-            name: PROXY_AUTHORIZATION.to_owned(),
-            value: Credential::basic(pair.as_bytes()),
-        });
+    let url = format!("{scheme}://{host}{port}");
+    let Some(pair) = pair.or(decoded) else {
+        return Ok((url, None));
+    };
+    if scheme.starts_with("socks") {
+        return Err(Problem::usage(
+            "a name and a password for a SOCKS proxy cannot be used",
+        ));
     }
-    Ok(())
+    let credential = Credential {
+        name: PROXY_AUTHORIZATION.to_owned(),
+        value: Credential::basic(pair.as_bytes()),
+    };
+    Ok((url, Some(credential)))
 }

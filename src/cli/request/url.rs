@@ -2,7 +2,7 @@
 
 use stride::caller::{Braces, Template};
 
-use super::super::error::Problem;
+use crate::cli::output::error::Problem;
 
 /// Adds the file's name to a URL that ends with a slash, as curl does for `-T`.
 pub(super) fn complete(url: &mut String, path: &str) {

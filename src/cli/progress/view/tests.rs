@@ -106,7 +106,7 @@ fn a_pause_says_when_it_ends_and_counts_as_well() {
     let later = NOW + 10_000;
     let lines = view.lines(80, later);
     assert!(lines[0].ends_with("60%  ETA 50 s"), "{lines:?}");
-    let clock = super::super::super::when::clock;
+    let clock = crate::cli::output::time::clock;
     let waits = format!(
         "waiting until {}, as the service asked · next try in 10 s",
         clock(NOW + 19_001)

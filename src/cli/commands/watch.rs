@@ -1,0 +1,165 @@
+//! `status --watch`: the progress of a run that another process works on, read from its database.
+
+use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use stride::event::Counts;
+use stride::governor::Why;
+use stride::job::FileName;
+use stride::store::{Lock, Reader, StoreError, wall_clock};
+
+use crate::cli::args::Status;
+use crate::cli::commands::look::status;
+use crate::cli::output::error::Problem;
+use crate::cli::output::error::printed;
+use crate::cli::output::exit;
+use crate::cli::output::shown::{self, is_terminal};
+use crate::cli::output::signals;
+use crate::cli::output::terminal::Terminal;
+use crate::cli::output::time::clock;
+use crate::cli::output::why::{self, Limit};
+use crate::cli::progress::{LINE_EVERY, NAMED, Throughput, View};
+
+/// How often the database is read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Shows the progress of a run until no process works on it any more, and then what `status` says.
+pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
+    let signals = signals::handed_over().map_err(|error| Problem::of(exit::ERROR, &error))?;
+    // A file or pipe on stdout gets plain lines instead of the view.
+    let shows = terminal.animate && is_terminal();
+    let cleared = Cleared(terminal);
+    let mut watched: Option<Watched> = None;
+    loop {
+        let now = wall_clock();
+        match (look(db, now), &mut watched) {
+            (Ok(None), _) => break,
+            (Ok(Some(look)), Some(watched)) => watched.update(look, now),
+            (Ok(Some(look)), None) => watched = Some(Watched::new(look, now)),
+            // The database is locked for a moment: show what was read before.
+            (Err(StoreError::Locked { .. }), Some(_)) => {}
+            (Err(error), _) => return Err(error.into()),
+        }
+        if let Some(watched) = &mut watched {
+            if shows {
+                terminal.show(|columns| watched.view.lines(columns, now));
+            } else if let Some(line) = watched.line(now) {
+                let result = shown::lines([line]);
+                if result.is_err() {
+                    return printed(result);
+                }
+            }
+        }
+        match signals.recv_timeout(LOOK_EVERY) {
+            Ok(signal) => return Ok(exit::signalled(signal)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    drop(cleared);
+    let plain = Status {
+        request: false,
+        json: false,
+        watch: false,
+    };
+    status(db, &plain)
+}
+
+/// Removes the view on every way out.
+struct Cleared<'t>(&'t Terminal);
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The data of one look at the database.
+struct Look {
+    counts: Counts,
+    gate: Option<(Why, i64)>,
+    limit: Option<Limit>,
+    finish: Option<i64>,
+    slowest: Vec<(FileName, i64)>,
+    about: Vec<String>,
+}
+
+/// Reads the state of the run, or `None` if no process works on it.
+fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
+    let reader = Reader::open(db)?;
+    let info = reader.info()?;
+    let holder = Lock::holder(db).filter(|_| info.ended.is_none());
+    let (Some(holder), Some(started)) = (holder, info.started) else {
+        return Ok(None);
+    };
+    let counts = reader.counts()?;
+    let noted = reader.noted()?;
+    let limit = why::noted(&noted);
+    let mut about = vec![format!("process {} since {}", holder.pid, clock(started))];
+    if let Some(finish) = noted.finish.filter(|finish| *finish > now) {
+        about.push(format!("earliest end {}", clock(finish)));
+    }
+    Ok(Some(Look {
+        counts,
+        gate: limit
+            .filter(|(why, _)| why::is_wait(why))
+            // The database does not have the next probe of an outage.
+            .map(|(why, moment)| (why, moment.unwrap_or(now))),
+        limit,
+        finish: noted.finish,
+        slowest: match counts.pending {
+            0 => reader.in_flight(NAMED)?,
+            _ => Vec::new(),
+        },
+        about,
+    }))
+}
+
+/// The watched run.
+struct Watched {
+    view: View,
+    /// When a plain line was written, and whether calls could not start then.
+    last_line: Option<(i64, bool)>,
+}
+
+impl Watched {
+    fn new(look: Look, now: i64) -> Self {
+        let mut watched = Self {
+            view: View {
+                counts: look.counts,
+                throughput: Throughput::new(now),
+                ..View::default()
+            },
+            last_line: None,
+        };
+        watched.update(look, now);
+        watched
+    }
+
+    /// Adds what has ended since the last look.
+    fn update(&mut self, look: Look, now: i64) {
+        let calls = |counts: &Counts| counts.attempts - counts.running.min(counts.attempts);
+        let files = |counts: &Counts| counts.done + counts.failed + counts.held;
+        let view = &mut self.view;
+        let since =
+            |number: fn(&Counts) -> u64| number(&look.counts).saturating_sub(number(&view.counts));
+        let (calls, files) = (since(calls), since(files));
+        view.throughput.add(calls, files, now);
+        view.set_gate(look.gate, now);
+        (view.counts, view.finish, view.limit) = (look.counts, look.finish, look.limit);
+        (view.slowest, view.about) = (look.slowest, look.about);
+    }
+
+    /// Returns a plain line if it is time for one, or if the gate has opened or closed.
+    fn line(&mut self, now: i64) -> Option<String> {
+        let closed = self.view.gate.is_some();
+        let is_recent =
+            |(at, was): (i64, bool)| was == closed && (0..LINE_EVERY).contains(&(now - at));
+        if self.last_line.is_some_and(is_recent) {
+            return None;
+        }
+        self.last_line = Some((now, closed));
+        Some(self.view.line(now))
+    }
+}

@@ -1,0 +1,273 @@
+//! The message when a guard, a budget or the service itself ends a run early.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use stride::event::{Counts, Halt};
+use stride::export::timestamp;
+use stride::governor::{Action, Reason, Refusal};
+use stride::job::{FileName, escaped};
+use stride::limits::Budget;
+use stride::report::stop_reason;
+use stride::settings::show_duration;
+use stride::store::Stopped;
+
+use crate::cli::output::error::{Problem, command};
+use crate::cli::output::exit;
+use crate::cli::output::format::counted;
+use crate::cli::output::time::{clock, utc_in};
+
+/// Returns the error of a run that a guard, a limit or the service ended.
+pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
+    let problem = Problem::new(code(&halt.reason), reason(&halt.reason));
+    let problem = match halt.words.as_str() {
+        "" => problem,
+        words => problem.cause(escaped(words.as_bytes())),
+    };
+    let mut note = format!("{} pending", counted(counts.pending, "file"));
+    if halt.reason.is_guards() {
+        note.push_str("; no file was charged with it");
+    }
+    let problem = problem.note(note);
+    hints(db, halt).into_iter().fold(problem, Problem::hint)
+}
+
+/// Returns the exit code of a stop.
+fn code(reason: &Reason) -> u8 {
+    match reason.action() {
+        Action::Wait => exit::TEMPORARY,
+        Action::Raise | Action::Fix => exit::HALTED,
+    }
+}
+
+/// Returns the option that removes the limit that stopped a run, by the word for the reason.
+fn without_limit(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "max_calls" => "--max-calls none",
+        "max_duration" => "--max-duration none",
+        "max_cost" => "--max-cost none",
+        "failures" => "--max-failures none",
+        _ => return None,
+    })
+}
+
+/// Returns what a user can do about a stop, a line each.
+fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
+    let resume = |flags: &str| command(db, format!("resume {flags}").trim());
+    let own_fault = || {
+        format!(
+            "where the files themselves are refused, let them fail: {}",
+            resume("--class status=403:rejected")
+        )
+    };
+    let hint = match reason {
+        Reason::Refused(refusal) => match refusal {
+            Refusal::Auth => {
+                return vec![
+                    format!("use a key that the service accepts, then: {}", resume("")),
+                    format!(
+                        "where the files themselves are refused, let them fail: {}",
+                        resume("--class status=401:rejected")
+                    ),
+                ];
+            }
+            Refusal::Forbidden => {
+                return vec![
+                    format!("use a key that may call this, then: {}", resume("")),
+                    own_fault(),
+                ];
+            }
+            Refusal::Quota => format!("when the service allows more calls again: {}", resume("")),
+            Refusal::Tls => format!(
+                "correct the certificate, or the URL; then: {}",
+                resume("")
+            ),
+            Refusal::Name => format!(
+                "check the network and the name in the URL; then: {}",
+                resume("")
+            ),
+            Refusal::Proxy => format!(
+                "check the proxy and its credentials (-x, -U), or use --no-proxy; then: {}",
+                resume("")
+            ),
+            Refusal::Redirect => {
+                "repeat the run command with the URL that it leads to and --accept-change; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
+                    .to_owned()
+            }
+            Refusal::MissingFile => {
+                format!("check that the files' disk is mounted, then: {}", resume(""))
+            }
+        },
+        Reason::Rejected => {
+            let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
+            let expected = match status {
+                Some(status) => format!("--expect-status 2xx,{status}"),
+                None => "--expect text".to_owned(),
+            };
+            return vec![
+                "correct the request and repeat the run command with --accept-change"
+                    .to_owned(),
+                format!("where such answers are results, add {expected} --accept-change to that command"),
+                format!("to continue anyway: {}", resume("--max-failures none")),
+            ];
+        }
+        Reason::Failures(_) => format!(
+            "look at {}; to continue anyway: {}",
+            command(db, "failures"),
+            resume("--max-failures none")
+        ),
+        Reason::Outage(_) => format!(
+            "when it is back: {}; a longer --max-outage waits longer",
+            resume("")
+        ),
+        Reason::Wait(_) => format!(
+            "after that: {}; with a longer --max-wait it waits, with --ignore-wait it does not",
+            resume("")
+        ),
+        Reason::Budget(Budget::Until) => format!("to go on: {}", resume("")),
+        Reason::Budget(_) => {
+            let flags = without_limit(reason.as_str()).unwrap_or_default();
+            format!("to go on without a limit, or with a higher one: {}", resume(flags))
+        }
+    };
+    vec![hint]
+}
+
+/// Returns the error of a run whose caller panicked.
+pub(crate) fn panicked(db: &Path, path: &FileName) -> Problem {
+    Problem::new(exit::INTERNAL, format!("a call panicked: {path}"))
+        .note("every other call was recorded; that one is in doubt")
+        .hint(format!("{} goes on", command(db, "resume")))
+}
+
+/// Returns the line that says why a run stops.
+pub(crate) fn reason(reason: &Reason) -> String {
+    let words = match reason {
+        Reason::Refused(Refusal::Forbidden) => "the service forbids the calls".to_owned(),
+        Reason::Refused(_) | Reason::Rejected | Reason::Budget(Budget::Until) => {
+            stop_reason(reason.as_str()).to_owned()
+        }
+        Reason::Failures(failed) => format!(
+            "{} failed, more than --max-failures allows",
+            counted(*failed, "file")
+        ),
+        Reason::Outage(lasted) => format!(
+            "the service was unavailable for {} (--max-outage)",
+            show_duration(*lasted)
+        ),
+        Reason::Wait(wait) => format!(
+            "the service asks to wait until {}, longer than --max-wait allows",
+            utc_in(*wait)
+        ),
+        Reason::Budget(Budget::Calls(calls)) => format!(
+            "the run has made its {} (--max-calls)",
+            counted(*calls, "call")
+        ),
+        Reason::Budget(Budget::Duration(time)) => format!(
+            "the run has worked for its {} (--max-duration)",
+            show_duration(*time)
+        ),
+        Reason::Budget(Budget::Cost(spent)) => {
+            format!("the run has cost {spent}; one more call would exceed --max-cost")
+        }
+    };
+    format!("stopped: {words}")
+}
+
+/// The stop of the last runner, for other programs.
+#[derive(Serialize)]
+pub(crate) struct StoppedJson<'s> {
+    reason: &'s str,
+    action: &'s str,
+    until: Option<String>,
+    words: Option<&'s str>,
+}
+
+impl<'s> From<&'s Stopped> for StoppedJson<'s> {
+    fn from(stopped: &'s Stopped) -> Self {
+        Self {
+            reason: &stopped.reason,
+            action: &stopped.action,
+            until: stopped.until.map(timestamp),
+            words: stopped.words.as_deref(),
+        }
+    }
+}
+
+/// Returns a line about the stop of the last runner: the reason, the service's own words, and the next command.
+pub(crate) fn told(db: &Path, stopped: &Stopped) -> String {
+    let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
+    if let Some(words) = &stopped.words {
+        line.push_str(&format!(
+            " ({})",
+            crate::cli::output::format::short(words.as_bytes())
+        ));
+    }
+    let resume = command(db, "resume");
+    let flags = without_limit(&stopped.reason);
+    let way_out = match (stopped.reason.as_str(), stopped.until, flags) {
+        (_, Some(until), _) => format!("after {}: {resume}", clock(until)),
+        (_, _, Some(flags)) => {
+            format!("without a limit, or with a higher one: {resume} {flags}")
+        }
+        ("rejected" | "redirect", ..) => {
+            "correct the request, and repeat the run command with --accept-change".to_owned()
+        }
+        ("quota", ..) => format!("when the service allows more calls again: {resume}"),
+        _ if stopped.action == "wait" => format!("when it is over: {resume}"),
+        _ => format!("correct that, then: {resume}"),
+    };
+    format!("{line}; {way_out}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn row_4_a_panic_is_an_internal_error_that_names_the_file() {
+        let problem = panicked(Path::new("stride.db"), &FileName::from("a.txt"));
+        assert_eq!(problem.code, 70);
+        let told = format!("{problem:?}");
+        assert!(told.contains("a call panicked: a.txt"), "{told}");
+        assert!(told.contains("stride resume goes on"), "{told}");
+    }
+
+    #[test]
+    fn what_comes_back_by_itself_has_a_code_of_its_own() {
+        let hour = Duration::from_secs(3_600);
+        for (reason, expected) in [
+            (Reason::Outage(hour), 75),
+            (Reason::Wait(hour), 75),
+            (Reason::Budget(Budget::Until), 75),
+            (Reason::Budget(Budget::Calls(3)), 4),
+            (Reason::Failures(3), 4),
+            (Reason::Refused(Refusal::Quota), 4),
+            (Reason::Refused(Refusal::Proxy), 4),
+            (Reason::Rejected, 4),
+        ] {
+            assert_eq!(code(&reason), expected, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_has_the_words_of_the_service_and_a_way_out() {
+        let halt = Halt {
+            reason: Reason::Refused(Refusal::Forbidden),
+            words: "HTTP 403: not \x1b yours".to_owned(),
+        };
+        let problem = problem(Path::new("stride.db"), &halt, &Counts::default());
+        let told = format!("{problem:?}");
+        for words in [
+            "stopped: the service forbids the calls",
+            r"HTTP 403: not \\u{1b} yours",
+            "0 files pending; no file was charged with it",
+            "stride resume --class status=403:rejected",
+        ] {
+            assert!(told.contains(words), "{told}");
+        }
+    }
+}

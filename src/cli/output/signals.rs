@@ -1,0 +1,158 @@
+//! Ctrl-C, SIGTERM and SIGHUP: the first lets the calls in flight finish, the second aborts them, the third ends the
+//! process at once. SIGUSR1 asks for a line about the run's progress.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::iterator::Signals;
+
+use stride::engine::{Stop, Urgency};
+
+use crate::cli::output::exit;
+
+/// The signals that have arrived.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Caught(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    first: AtomicI32,
+    count: AtomicU32,
+}
+
+impl Caught {
+    /// Turns signals into requests to stop, from now on.
+    pub(crate) fn install(stop: &Stop) -> io::Result<Self> {
+        let caught = Self::default();
+        let on_interrupt = (caught.clone(), stop.clone());
+        ctrlc::set_handler(move || on_interrupt.0.record(SIGINT, &on_interrupt.1))
+            .map_err(io::Error::other)?;
+        let mut signals = Signals::new(endings())?;
+        let (on_signal, stop) = (caught.clone(), stop.clone());
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                for signal in signals.forever() {
+                    on_signal.record(signal, &stop);
+                }
+            })?;
+        Ok(caught)
+    }
+
+    /// Returns the signal that asked for the stop.
+    pub(crate) fn first(&self) -> Option<i32> {
+        Some(self.0.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+
+    /// Ends the process within a second, even if its terminal is stuck or its disk is slow. Calls that are not recorded
+    /// by then are in doubt, as after a crash.
+    fn end_soon(&self) {
+        let signal = self.first().unwrap_or(SIGINT);
+        // If no thread can be started, the third signal still ends the process.
+        let _ = thread::Builder::new().spawn(move || {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is a deadline, not a wait for something"
+            )]
+            thread::sleep(PATIENCE);
+            end(signal);
+        });
+    }
+
+    fn record(&self, signal: i32, stop: &Stop) {
+        let _ = self
+            .0
+            .first
+            .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+        match self.0.count.fetch_add(1, Ordering::SeqCst) {
+            0 => stop.ask(Urgency::Drain),
+            1 => {
+                stop.ask(Urgency::Now);
+                self.end_soon();
+            }
+            _ => end(signal),
+        }
+    }
+}
+
+/// Makes a write beyond the limit on file sizes (RLIMIT_FSIZE) fail with an error: by default its signal ends the process.
+pub(crate) fn outlive_size_limit() {
+    // Any handler replaces the default action. If none can be installed, the default stays.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+}
+
+/// Set by SIGUSR1.
+static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+/// Set by SIGCONT.
+static CONTINUED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Handles SIGUSR1 from now on, even before the first call: by default it ends the process.
+pub(crate) fn hear_questions() {
+    let _ = signal_hook::flag::register(SIGUSR1, Arc::clone(&ASKED));
+}
+
+/// Returns whether SIGUSR1 has come since the last time.
+pub(crate) fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed) && ASKED.swap(false, Ordering::Relaxed)
+}
+
+/// Notices from now on when the process continues after Ctrl-Z.
+pub(crate) fn notice_pauses() {
+    let _ = signal_hook::flag::register(SIGCONT, Arc::clone(&CONTINUED));
+}
+
+/// Returns whether the process was stopped and continued since the last time.
+pub(crate) fn continued() -> bool {
+    CONTINUED.load(Ordering::Relaxed) && CONTINUED.swap(false, Ordering::Relaxed)
+}
+
+/// Returns a channel of the signals that end a process, for a command that only reads.
+pub(crate) fn handed_over() -> io::Result<Receiver<i32>> {
+    let mut signals = Signals::new([vec![SIGINT], endings()].concat())?;
+    let (sender, receiver) = mpsc::channel();
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                // The command may have ended.
+                let _ = sender.send(signal);
+            }
+        })?;
+    Ok(receiver)
+}
+
+/// How long the process may take to end after the second signal.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// Ends the process at once.
+fn end(signal: i32) -> ! {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the user has asked again and wants no wait"
+    )]
+    std::process::exit(i32::from(exit::signalled(signal)))
+}
+
+/// Returns the signals beside Ctrl-C that end a run: SIGHUP only where it was not ignored at the start, as by `nohup`.
+fn endings() -> Vec<i32> {
+    if hangup_is_ignored() {
+        vec![SIGTERM]
+    } else {
+        vec![SIGTERM, SIGHUP]
+    }
+}
+
+/// Returns whether SIGHUP was ignored when this process began, as far as `/proc` tells.
+fn hangup_is_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 << (SIGHUP - 1) != 0)
+}

@@ -1,0 +1,128 @@
+//! Writes to stderr for people, and formats numbers and sizes for them.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, IsTerminal};
+
+use clap::{ColorChoice, ValueEnum};
+
+use super::{environment, screen};
+use crate::cli::output::shown::{Line, Style, is_terminal as stdout_is_terminal, stderr};
+
+/// Settings for what goes to stderr. The lines on it belong to the process's one `screen`, because code deep inside, such
+/// as the lookup of a secret, writes there without a `Terminal`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    color: bool,
+    /// Whether the terminal can redraw lines.
+    pub(crate) animate: bool,
+}
+
+impl Terminal {
+    pub(crate) fn new(color: Color) -> Self {
+        let is_terminal = stderr().is_terminal();
+        let dumb = is_dumb();
+        let color = match usual(color) {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && !dumb,
+        };
+        Self {
+            color,
+            animate: is_terminal && !dumb,
+        }
+    }
+
+    /// Writes a message to stderr, above the lines that are shown.
+    pub(crate) fn say(&self, line: &str) {
+        screen::say(&Line::of(line, self.color));
+    }
+
+    /// Replaces the lines at the bottom. `compose` makes the new ones for a number of columns.
+    pub(crate) fn show(&self, compose: impl FnOnce(usize) -> Vec<String>) {
+        if self.animate {
+            screen::show(|columns| {
+                let lines = compose(columns);
+                lines.iter().map(|line| Line::of(line, false)).collect()
+            });
+        }
+    }
+
+    /// Removes the lines at the bottom.
+    pub(crate) fn clear(&self) {
+        if self.animate {
+            screen::clear();
+        }
+    }
+}
+
+/// Styles a label such as `error:`.
+pub(crate) fn red(label: &str) -> String {
+    Style::Red.on(label)
+}
+
+/// Styles a label such as `hint:`.
+pub(crate) fn cyan(label: &str) -> String {
+    Style::Cyan.on(label)
+}
+
+/// Styles a label such as `note:`.
+pub(crate) fn bold(label: &str) -> String {
+    Style::Bold.on(label)
+}
+
+/// Resolves `auto` by the usual variables: <https://no-color.org> and <https://bixense.com/clicolors>.
+pub(crate) fn usual(color: Color) -> Color {
+    let variable = |name| environment::variable(name).filter(|value| !value.is_empty());
+    match color {
+        Color::Auto if environment::is_set("NO_COLOR") => Color::Never,
+        Color::Auto if variable("CLICOLOR_FORCE").is_some_and(|value| value != b"0") => {
+            Color::Always
+        }
+        Color::Auto if variable("CLICOLOR").is_some_and(|value| value == b"0") => Color::Never,
+        color => color,
+    }
+}
+
+/// Finds `--color` in a command line that is not parsed yet, for the parser's own errors and help.
+pub(crate) fn early(words: &[OsString]) -> Color {
+    let words = words.iter().skip(1).map(|word| word.to_string_lossy());
+    let words: Vec<_> = words.take_while(|word| word != "--").collect();
+    let asked = words.iter().enumerate().find_map(|(at, word)| {
+        let value = match word.strip_prefix("--color")? {
+            "" => words.get(at + 1)?,
+            rest => rest.strip_prefix('=')?,
+        };
+        Color::from_str(value, false).ok()
+    });
+    asked.unwrap_or(Color::Auto)
+}
+
+/// Returns the choice for the parser's help, which goes to stdout.
+pub(crate) fn choice(color: Color) -> ColorChoice {
+    match usual(color) {
+        Color::Always => ColorChoice::Always,
+        Color::Auto if stdout_is_terminal() && !is_dumb() => ColorChoice::Always,
+        Color::Auto | Color::Never => ColorChoice::Never,
+    }
+}
+
+/// Returns whether the terminal ignores control sequences.
+fn is_dumb() -> bool {
+    environment::variable("TERM").is_none_or(|term| term == b"dumb")
+}
+
+/// Ignores a closed pipe on stdout: `| head` has seen enough.
+pub(crate) fn written(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// The choice of colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}

@@ -1,0 +1,154 @@
+//! The events file: a JSON line for each event, written after its commit.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use stride::event::{Counts, Event};
+use stride::job::FileName;
+
+use crate::cli::output::background::{BackgroundWriter, count};
+use crate::cli::output::error::Problem;
+use crate::cli::output::exit;
+use crate::cli::output::format::counted;
+use crate::cli::output::terminal::{Terminal, bold};
+
+/// How long a line may stay unwritten while more come.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+
+/// How many bytes may wait for a slow reader: some 200,000 lines.
+const MOST_WAITING: usize = 64 << 20;
+
+/// An open events file. A background thread writes it, so that the run never waits for a reader.
+pub(crate) struct Events {
+    to: BackgroundWriter,
+    /// Lines that the background thread does not have yet.
+    lines: Vec<u8>,
+    name: FileName,
+    terminal: Terminal,
+    flushed: Instant,
+    /// Set by the first failed write, which is reported once: the run goes on, because the store has everything.
+    failed: bool,
+    /// Lines dropped since the last one that was written.
+    missed: usize,
+    /// Lines dropped in total.
+    missed_in_total: usize,
+}
+
+/// Every line begins with this.
+const BEGINNING: &[u8] = b"{\"event\":\"";
+
+/// Returns whether a file begins like an events file.
+pub(crate) fn are_in(path: &Path) -> io::Result<bool> {
+    let mut beginning = Vec::new();
+    let file = File::open(path)?;
+    file.take(BEGINNING.len() as u64)
+        .read_to_end(&mut beginning)?;
+    Ok(beginning == BEGINNING)
+}
+
+impl Events {
+    /// Opens the file to append to it, readable by its owner alone.
+    pub(crate) fn open(path: &Path, terminal: &Terminal) -> Result<Self, Problem> {
+        // A pipe without a reader would otherwise be waited for.
+        let is_pipe = path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
+        let opened = OpenOptions::new()
+            .append(true)
+            .read(is_pipe)
+            .create(true)
+            .mode(0o600)
+            .open(path);
+        let opened = opened.and_then(|file| BackgroundWriter::new(file, MOST_WAITING));
+        let name = FileName::from(path);
+        let to = opened.map_err(|error| {
+            Problem::new(exit::USAGE, format!("cannot write the events to {name}"))
+                .cause(error.to_string())
+                .hint("give another file to --events")
+        })?;
+        Ok(Self {
+            to,
+            lines: Vec::new(),
+            name,
+            terminal: *terminal,
+            flushed: Instant::now(),
+            failed: false,
+            missed: 0,
+            missed_in_total: 0,
+        })
+    }
+
+    /// Writes an event, unless it is for people alone.
+    pub(crate) fn on(&mut self, event: &Event) {
+        if matches!(event, Event::Tick) {
+            return self.flush();
+        }
+        let Some(line) = line(event) else { return };
+        self.lines.extend(line);
+        // A program that follows the file should not wait for a buffer to fill.
+        if self.flushed.elapsed() >= FLUSH_EVERY || matches!(event, Event::Stopped { .. }) {
+            self.flush();
+        }
+    }
+
+    /// Hands the lines to the background thread. If too much waits there, drops them; a later line counts the dropped.
+    fn flush(&mut self) {
+        self.flushed = Instant::now();
+        if let Some(error) = self.to.take_error()
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            self.warn(&format!(
+                "cannot write the events to {}: {error}; the run goes on",
+                self.name
+            ));
+        }
+        if self.lines.is_empty() {
+            return;
+        }
+        let mut lines = std::mem::take(&mut self.lines);
+        if self.missed > 0 && !self.to.is_full() {
+            let missed = Event::Missed {
+                events: std::mem::take(&mut self.missed) as u64,
+                counts: Counts::default(),
+            };
+            lines.splice(..0, line(&missed).into_iter().flatten());
+        }
+        let events = count(&lines);
+        if !self.to.push(lines) {
+            self.missed += events;
+            self.missed_in_total += events;
+        }
+    }
+
+    /// Waits until all lines are written, unless the reader is stuck or too slow, and reports how many were not.
+    pub(crate) fn finish(mut self) {
+        self.flush();
+        let missed = self.missed_in_total + self.to.drain();
+        if missed > 0 {
+            let missed = counted(missed as u64, "event");
+            self.warn(&format!(
+                "{missed} not written to {}, which takes them too slowly",
+                self.name
+            ));
+        }
+    }
+
+    fn warn(&self, words: &str) {
+        let label = bold("warning:");
+        self.terminal.say(&format!("{label} {words}"));
+    }
+}
+
+/// Returns an event's line, or `None` for an event that does not serialize because it is for people alone. The second
+/// field is the time, in nanoseconds of CLOCK_MONOTONIC, which other processes can read too.
+fn line(event: &Event) -> Option<Vec<u8>> {
+    let mut line = serde_json::to_vec(event).ok()?;
+    let kind = line.get(BEGINNING.len()..)?.iter();
+    let after = BEGINNING.len() + kind.take_while(|byte| **byte != b'"').count() + 1;
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = now.tv_sec * 1_000_000_000 + now.tv_nsec;
+    line.splice(after..after, format!(",\"t\":{now}").into_bytes());
+    line.push(b'\n');
+    Some(line)
+}

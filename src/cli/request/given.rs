@@ -1,0 +1,317 @@
+//! Confirms what a stored request uses of this machine: secrets, files, commands and folders. A database may come from
+//! another person, so these are used only if the user has given the request on this machine, or confirms them by options.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use serde::Serialize;
+
+use stride::caller::{Reference, Template};
+use stride::job::{Checksum, FileName, escaped};
+use stride::settings::{Body, Content, Field, Judging, Piece, Request};
+use stride::store::{Reader, Store};
+
+use crate::cli::output::environment::state_folder;
+use crate::cli::output::error::{Problem, command, quoted};
+use crate::cli::request::templates;
+
+/// A secret, file, command or folder that a request uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "use", content = "what", rename_all = "snake_case")]
+pub(crate) enum Use {
+    /// Runs a command, and sends what it prints.
+    Command(String),
+    /// Sends the value of an environment variable.
+    Variable(String),
+    /// Sends the content of a file, as a secret.
+    SecretFile(String),
+    /// Sends the password that `.netrc` has for a host.
+    Netrc(String),
+    /// Sends a file that is not of the list, by a template of its path.
+    File(String),
+    /// Reads a client certificate or its key.
+    Certificate(String),
+    /// Sends files of the list that lie outside of the database's folder, such as this one.
+    Listed(String),
+    /// Writes the answers into a folder.
+    Folder(String),
+}
+
+impl Use {
+    /// Describes the use in escaped text.
+    pub(crate) fn describe(&self) -> String {
+        let (does, what) = match self {
+            Self::Command(command) => ("runs the command", command),
+            Self::Variable(name) => ("sends the value of the variable", name),
+            Self::SecretFile(path) => ("sends the content of the file", path),
+            Self::Netrc(host) => ("sends the password that .netrc has for", host),
+            Self::File(path) => ("sends the file", path),
+            Self::Certificate(path) => ("uses the client certificate or key", path),
+            Self::Listed(path) => (
+                "sends files outside of the database's folder, such as",
+                path,
+            ),
+            Self::Folder(path) => ("writes files into the folder", path),
+        };
+        format!("{does} {}", escaped(what.as_bytes()))
+    }
+}
+
+/// The uses that the command line confirms.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Confirmed<'c> {
+    /// Commands may be run.
+    pub(crate) commands: bool,
+    /// Variables, files and certificates may be read and sent.
+    pub(crate) references: bool,
+    /// Answers may be written into this folder.
+    pub(crate) folder: Option<&'c Path>,
+}
+
+impl Confirmed<'_> {
+    /// Returns the option that would confirm a use, unless it is confirmed.
+    fn missing_option(&self, used: &Use) -> Option<String> {
+        match used {
+            Use::Command(_) => (!self.commands).then(|| "--allow-commands".to_owned()),
+            Use::Folder(path) => {
+                let given = self.folder.is_some_and(|folder| is_same(folder, path));
+                (!given).then(|| format!("--output-dir {}", quoted(Path::new(path))))
+            }
+            _ => (!self.references).then(|| "--allow-references".to_owned()),
+        }
+    }
+}
+
+/// Returns whether a folder is the stored one.
+pub(crate) fn is_same(given: &Path, stored: &str) -> bool {
+    std::path::absolute(given)
+        .is_ok_and(|given| given.components().eq(Path::new(stored).components()))
+}
+
+/// Returns all uses of a request, except files of the list.
+pub(crate) fn uses(request: &Request) -> Vec<Use> {
+    let mut found = Vec::new();
+    let mut note = |used: Use| {
+        if !found.contains(&used) {
+            found.push(used);
+        }
+    };
+    // Expressions and the folder are not templates, whatever they look like.
+    let sent = Request {
+        judging: Judging::default(),
+        output_dir: None,
+        ..request.clone()
+    };
+    for template in templates(&sent) {
+        template.references().for_each(|reference| {
+            note(match reference {
+                Reference::Cmd(command) => Use::Command(command.clone()),
+                Reference::Env(name) => Use::Variable(name.clone()),
+                Reference::File(path) => Use::SecretFile(path.to_string_lossy().into_owned()),
+                Reference::Netrc(host) => Use::Netrc(host.clone()),
+                // Each command gives it anew.
+                Reference::Given(_) => return,
+            });
+        });
+    }
+    files(request)
+        .filter(|path| !Template::parse(path).is_ok_and(|template| template.is_path()))
+        .for_each(|path| note(Use::File(path.to_owned())));
+    let transport = &request.transport;
+    for path in transport.certificate.iter().chain(&transport.key) {
+        note(Use::Certificate(path.to_string_lossy().into_owned()));
+    }
+    request
+        .output_dir
+        .iter()
+        .for_each(|folder| note(Use::Folder(folder.clone())));
+    found
+}
+
+/// Returns the paths of the files that a request carries, as templates.
+fn files(request: &Request) -> impl Iterator<Item = &String> {
+    let (pieces, fields): (&[Piece], &[Field]) = match &request.body {
+        Body::Pieces { pieces } => (pieces, &[]),
+        Body::Multipart { fields } => (&[], fields),
+        Body::File | Body::Nothing => (&[], &[]),
+    };
+    let fields = fields.iter().filter_map(|field| match &field.content {
+        Content::File(path) | Content::TextOf(path) => Some(path),
+        Content::Text(_) => None,
+    });
+    let pieces = request.query.iter().chain(pieces);
+    let pieces = pieces.filter_map(|piece| match piece {
+        Piece::Bytes { path, .. } => Some(path),
+        Piece::Text { .. } => None,
+    });
+    pieces.chain(fields)
+}
+
+/// Returns all uses of a run, including files of its list outside of the database's folder.
+pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>, Problem> {
+    let mut found = uses(request);
+    found.extend(listed(reader)?);
+    Ok(found)
+}
+
+/// Returns the use of files of the list that lie outside of the database's folder.
+fn listed(reader: &Reader) -> Result<Option<Use>, Problem> {
+    let name = reader.listed_elsewhere()?;
+    Ok(name.map(|name| Use::Listed(name.to_string())))
+}
+
+/// Refuses a request that is new on this machine if the database lists files outside of its folder.
+///
+/// # Errors
+///
+/// There are such files, and no option confirms them.
+pub(crate) fn check_list(
+    db: &Path,
+    store: &Store,
+    request: &Request,
+    references: bool,
+) -> Result<(), Problem> {
+    let uses = || Ok(listed(&Reader::open(store.path())?)?.into_iter().collect());
+    let confirmed = Confirmed {
+        references,
+        ..Confirmed::default()
+    };
+    check(db, request, store.base(), Scope::Run, uses, confirmed)
+}
+
+/// What a request may do: make all calls of a run, or one call for a named file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Run,
+    OneCall,
+}
+
+/// Remembers that the user has given a request on this machine, so that `resume` may use what it refers to.
+pub(crate) fn remember(request: &Request, base: &Path) {
+    // If that cannot be written, `resume` asks.
+    let _ = note(&mark(request, base, Scope::Run));
+}
+
+/// Returns whether the user has given this request on this machine.
+pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
+    let known = known_requests().and_then(|path| fs::read_to_string(path).ok());
+    let marks = [Scope::Run, scope].map(|scope| mark(request, base, scope));
+    known.is_some_and(|known| {
+        known
+            .lines()
+            .any(|line| marks.iter().any(|mark| mark == line))
+    })
+}
+
+/// Refuses a folder for results other than the request's.
+///
+/// # Errors
+///
+/// `given` is another folder.
+pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<(), Problem> {
+    let Some(given) = given else {
+        return Ok(());
+    };
+    let stored = request.output_dir.as_deref();
+    if stored.is_some_and(|stored| is_same(given, stored)) {
+        return Ok(());
+    }
+    let place = stored.map_or_else(
+        || "its database".to_owned(),
+        |stored| escaped(stored.as_bytes()),
+    );
+    Err(Problem::usage(format!(
+        "the run's results go into {place}, not into {}",
+        FileName::from(given)
+    ))
+    .note("nothing was changed")
+    .hint("to change the folder, give the whole `stride run …` again with --accept-change"))
+}
+
+/// Refuses the uses of a request that was not given on this machine, unless options confirm them.
+///
+/// # Errors
+///
+/// One of `uses` is not confirmed.
+pub(crate) fn check(
+    db: &Path,
+    request: &Request,
+    base: &Path,
+    scope: Scope,
+    uses: impl FnOnce() -> Result<Vec<Use>, Problem>,
+    confirmed: Confirmed<'_>,
+) -> Result<(), Problem> {
+    if is_known(request, base, scope) {
+        return Ok(());
+    }
+    let uses = uses()?;
+    if uses.is_empty() {
+        return Ok(());
+    }
+    let lacking: Vec<(Use, String)> = uses
+        .into_iter()
+        .filter_map(|used| confirmed.missing_option(&used).map(|option| (used, option)))
+        .collect();
+    if lacking.is_empty() {
+        let _ = note(&mark(request, base, scope));
+        return Ok(());
+    }
+    let mut problem = Problem::usage("this run's request was not given by you on this machine");
+    let mut options: Vec<&str> = Vec::new();
+    for (used, option) in &lacking {
+        problem = problem.cause(format!("it {}", used.describe()));
+        if !options.contains(&option.as_str()) {
+            options.push(option);
+        }
+    }
+    Err(problem
+        .note("nothing was run, and nothing was called; a database from somebody else can hold any request")
+        .hint(format!("{} shows all of it", command(db, "status --request")))
+        .hint(format!(
+            "if all of that is yours, add {}, or give the whole `stride run …` again",
+            options.join(" ")
+        )))
+}
+
+/// Returns the line that identifies a request: a checksum, because the request itself may be private. It covers everything
+/// that decides what is sent and where.
+fn mark(request: &Request, base: &Path, scope: Scope) -> String {
+    let mut text = serde_json::to_vec(request).unwrap_or_default();
+    text.extend_from_slice(match scope {
+        Scope::Run => b"\0",
+        Scope::OneCall => b"\0one\0",
+    });
+    text.extend_from_slice(base.as_os_str().as_bytes());
+    Checksum::of(&text).to_string()
+}
+
+/// Returns the file of known requests (XDG Base Directory Specification, `XDG_STATE_HOME`).
+fn known_requests() -> Option<PathBuf> {
+    Some(state_folder()?.join("requests"))
+}
+
+fn note(mark: &str) -> io::Result<()> {
+    let Some(path) = known_requests() else {
+        return Ok(());
+    };
+    let known = fs::read_to_string(&path).unwrap_or_default();
+    if known.lines().any(|line| line == mark) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+        .open(&path)?;
+    file.write_all(format!("{mark}\n").as_bytes())
+}

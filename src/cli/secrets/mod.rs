@@ -1,0 +1,4 @@
+//! What references in a request stand for.
+
+mod netrc;
+pub(crate) mod references;

@@ -1,0 +1,118 @@
+//! Paths: reads files named on the command line, and keeps a run's own files out of its input and output.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+
+use stride::input::Source;
+use stride::job::FileName;
+use stride::settings::Request;
+use stride::store::Reader;
+
+use crate::cli::args::Outputs;
+use crate::cli::output::error::Problem;
+use crate::cli::progress::events;
+
+/// Returns the files of a run whose database is not open.
+pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
+    let mut own: Vec<PathBuf> = resolved(db).into_iter().collect();
+    for end in ["-wal", "-shm", ".lock"] {
+        let mut name = db.as_os_str().to_owned();
+        name.push(end);
+        own.extend(resolved(Path::new(&name)));
+    }
+    // A database that cannot be read names no further files.
+    own.extend(
+        Reader::open(db)
+            .and_then(|reader| reader.artifacts())
+            .unwrap_or_default(),
+    );
+    own
+}
+
+/// Returns the folder for results, with links resolved. Refuses a folder that is input: the next walk would list the
+/// results.
+pub(crate) fn output_dir(
+    request: &Request,
+    sources: &[Source],
+) -> Result<Option<PathBuf>, Problem> {
+    let Some(folder) = request.output_dir.as_deref() else {
+        return Ok(None);
+    };
+    let folder = resolved(Path::new(folder)).unwrap_or_else(|| folder.into());
+    for source in sources {
+        if let Source::Path(path) = source
+            && path.canonicalize().is_ok_and(|path| path == folder)
+        {
+            let name = FileName::from(path.as_path());
+            return Err(Problem::usage(format!(
+                "{name} cannot be both the input and the folder for results"
+            ))
+            .hint("give another folder to --output-dir"));
+        }
+    }
+    Ok(Some(folder))
+}
+
+/// Checks that the events file is not one of the run's own files, and that it can be written.
+pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
+    match outputs.events.as_deref() {
+        Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
+            let name = FileName::from(path);
+            Err(
+                Problem::usage(format!("{name} belongs to the run's database"))
+                    .hint("give another file to --events"),
+            )
+        }
+        Some(path) if let Err(error) = takes_lines(path) => {
+            let name = FileName::from(path);
+            Err(Problem::usage(format!("cannot write the events to {name}"))
+                .cause(error.to_string())
+                .note("nothing was changed")
+                .hint("give another file to --events"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an output path that is a file of the run's list: writing there would destroy the file.
+pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
+    match reader.lists(path)? {
+        false => Ok(()),
+        true => Err(
+            Problem::usage(format!("{} is a file of the list", FileName::from(path)))
+                .note("nothing was written")
+                .hint("name another file with -o FILE"),
+        ),
+    }
+}
+
+/// Checks that events can be appended to a file, or that it can be made. A file with other content is refused: it may be one
+/// of the list. A file that is missing stays missing, as the command may still fail.
+fn takes_lines(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(meta) => {
+            rustix::fs::access(path, Access::WRITE_OK)?;
+            // For `/dev/stdout` the shell has chosen the file.
+            let is_named = meta.is_file() && !path.starts_with("/dev");
+            if is_named && meta.len() > 0 && !events::are_in(path)? {
+                let reason = "it has something else in it";
+                return Err(io::Error::new(ErrorKind::AlreadyExists, reason));
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            File::create_new(path)?;
+            fs::remove_file(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Resolves the links in a file's path; the file may be missing.
+pub(crate) fn resolved(path: &Path) -> Option<PathBuf> {
+    stride::paths::resolve(path).ok()
+}

@@ -1,0 +1,136 @@
+//! The list of a run: the sources of its names, and messages about it.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use stride::input::{Item, Layout, Skipped, Source};
+use stride::job::FileName;
+use stride::store::{Loaded, Loader};
+
+use crate::cli::args::{ListFormat, Run};
+use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::format::names;
+use crate::cli::output::format::{counted, grouped};
+use crate::cli::output::terminal::{Terminal, bold};
+
+/// Returns the sources of names. Announces a list that is a named pipe, because no program may write to it.
+pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Problem> {
+    let layout = layout(args)?;
+    for list in &args.files_from {
+        // A pipe that a shell makes has a writer.
+        let is_made = ["/dev/", "/proc/"]
+            .iter()
+            .any(|folder| list.starts_with(folder));
+        if !is_made && fs::metadata(list).is_ok_and(|meta| meta.file_type().is_fifo()) {
+            let list = FileName::from(list.as_path());
+            terminal.say(&format!(
+                "waiting for the list that comes through the pipe {list}"
+            ));
+        }
+    }
+    let lists = args.files_from.iter().map(|list| match list.as_path() {
+        list if list == Path::new("-") => Source::Stdin(layout.clone()),
+        list => Source::List(list.to_owned(), layout.clone()),
+    });
+    let sources: Vec<Source> = args
+        .files
+        .iter()
+        .cloned()
+        .map(Source::Path)
+        .chain(lists)
+        .collect();
+    if sources.is_empty() {
+        return Err(Problem::usage("no files were named")
+            .hint("name files or folders, or give a list with --files-from; `stride resume` goes on with a run"));
+    }
+    Ok(sources)
+}
+
+/// Returns the layout of the lists.
+fn layout(args: &Run) -> Result<Layout, Problem> {
+    let key = args.key_column.clone();
+    match args.list_format {
+        ListFormat::Lines if key.is_some() => Err(Problem::usage(
+            "a list that is no table has no columns",
+        )
+        .hint("say with --list-format whether it is csv or jsonl, or leave out --key-column")),
+        ListFormat::Lines if args.null => Ok(Layout::Nul),
+        ListFormat::Lines => Ok(Layout::Lines),
+        _ if args.null => Err(Problem::usage("-0 is for lists that are no tables")
+            .hint("leave out -0: what ends a row is known of csv and jsonl")),
+        ListFormat::Csv => Ok(Layout::Csv { key }),
+        ListFormat::Jsonl => Ok(Layout::Jsonl { key }),
+    }
+}
+
+/// Adds a job to the run.
+pub(crate) fn add(loader: &mut Loader<'_>, item: &Item) -> Result<(), Problem> {
+    Ok(loader.add_with(&item.name, item.columns.as_deref())?)
+}
+
+/// Refuses relative names for a run that was made in another folder.
+pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> Problem {
+    Problem::usage(format!(
+        "`{name}` is relative, and this run was made in another folder"
+    ))
+    .cause(format!("names resolve against {}", FileName::from(base)))
+    .note("nothing was changed")
+    .hint(format!(
+        "cd {}, or give absolute names; `stride resume` works from anywhere",
+        quoted(base)
+    ))
+}
+
+/// Reports what was loaded.
+pub(crate) fn report_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
+    let Loaded {
+        added,
+        known,
+        duplicates,
+        left,
+        left_examples,
+    } = loaded;
+    let mut line = format!("list: {}", counted(added + known, "file"));
+    if *known > 0 {
+        line.push_str(&format!(
+            ", {} of them new",
+            if *added == 0 {
+                "none".to_owned()
+            } else {
+                grouped(*added)
+            }
+        ));
+    }
+    if *duplicates > 0 {
+        line.push_str(&format!(
+            "; {} collapsed",
+            counted(*duplicates, "duplicate")
+        ));
+    }
+    for (number, what) in [
+        (skipped.hidden, "hidden"),
+        (skipped.blank, "blank line"),
+        (skipped.other, "not a file"),
+    ] {
+        if number > 0 {
+            line.push_str(&format!("; {number} skipped ({what})"));
+        }
+    }
+    terminal.say(&line);
+    if !skipped.own.is_empty() {
+        terminal.say(&format!(
+            "{} skipped stride's own files: {}",
+            bold("note:"),
+            names(&skipped.own)
+        ));
+    }
+    if *left > 0 {
+        terminal.say(&format!(
+            "{} {} of this run missing from the list and kept: {}",
+            bold("note:"),
+            counted(*left, "file"),
+            names(left_examples)
+        ));
+    }
+}

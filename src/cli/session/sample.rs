@@ -1,0 +1,74 @@
+//! `stride run --sample`: calls a few files first, drawn at random.
+
+use std::io::Write;
+use std::path::Path;
+
+use stride::job::{FileName, JobState, shortened};
+use stride::store::Reader;
+
+use crate::cli::output::error::printed;
+use crate::cli::output::error::{Problem, command};
+use crate::cli::output::exit;
+use crate::cli::output::format::counted;
+use crate::cli::output::shown::data;
+use crate::cli::output::terminal::Terminal;
+
+/// How many characters of a result or a message are shown.
+const SHOWN: usize = 500;
+
+/// Shows the outcomes of the drawn files, and returns the exit code.
+pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);
+    for name in drawn {
+        let Some(record) = reader.record(name)? else {
+            continue;
+        };
+        done += usize::from(record.state == JobState::Done);
+        let status = record
+            .status
+            .map_or("-".to_owned(), |code| code.to_string());
+        let took = record.took.map_or("-".to_owned(), |ms| format!("{ms} ms"));
+        let said = match &record.result {
+            Some(result) if let Some(file) = &result.file => file.path.to_string(),
+            Some(result) => text(result.body.in_memory().unwrap_or_default()),
+            None => record.message.as_deref().unwrap_or_default().to_owned(),
+        };
+        let said: Vec<&str> = said.split_whitespace().collect();
+        let said = said.join(" ");
+        times.extend(record.took.filter(|_| record.state == JobState::Done));
+        lines.push(format!(
+            "{name}\t{}\t{status}\t{took}\t{}",
+            record.state.as_str(),
+            shortened(said.as_bytes(), SHOWN)
+        ));
+    }
+    let mut out = data();
+    let write = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    let code = printed(write.and_then(|()| out.flush()))?;
+    drop(out);
+    times.sort_unstable();
+    if let (Some(first), Some(last)) = (times.first(), times.last()) {
+        terminal.say(&format!(
+            "latency: {first} to {last} ms, half of them at most {} ms",
+            times[times.len() / 2]
+        ));
+    }
+    terminal.say(&format!(
+        "sample: {done} of {} done; they stay in the run, and {} goes on with the rest",
+        counted(drawn.len() as u64, "file"),
+        command(db, "resume")
+    ));
+    Ok(if done < drawn.len() {
+        exit::INCOMPLETE
+    } else {
+        code
+    })
+}
+
+fn text(body: &[u8]) -> String {
+    match std::str::from_utf8(body) {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("({} bytes that are not text)", body.len()),
+    }
+}
