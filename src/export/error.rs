@@ -13,7 +13,7 @@ use crate::store::StoreError;
 /// Why nothing was exported.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// Not every job is done, and nobody said that this is all right.
+    /// Some jobs are not done, and the selection is the whole.
     #[error("not everything is done: {} of {} files have a result", .counts.done, .counts.total)]
     Incomplete {
         /// Where the run stands.

@@ -1,8 +1,9 @@
 //! Reads what a run has recorded, one file after the other.
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use crate::job::{Class, FileName, JobState};
 use crate::store::{Reader, Record, StoreError, Stored};
@@ -38,13 +39,25 @@ pub struct Failed {
 
 /// Iterates over recorded files in list order, all of one moment. A thread reads ahead; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Entries<T>(Receiver<Result<T, StoreError>>);
+pub struct Entries<T> {
+    entries: Receiver<Result<T, StoreError>>,
+    /// Taken when it has ended.
+    reader: Option<JoinHandle<()>>,
+}
 
 impl<T> Iterator for Entries<T> {
     type Item = Result<T, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.recv().ok()
+        let entry = self.entries.recv().ok();
+        // A reader that panicked has not come to the end of the list.
+        if entry.is_none()
+            && let Some(reader) = self.reader.take()
+            && let Err(panic) = reader.join()
+        {
+            resume_unwind(panic);
+        }
+        entry
     }
 }
 
@@ -69,13 +82,16 @@ fn entries<T: Send + 'static>(
     read: impl FnOnce(&Reader, &mut Sender<'_, T>) -> Result<(), Stop> + Send + 'static,
 ) -> Entries<T> {
     let (sender, receiver): (SyncSender<Result<T, StoreError>>, _) = sync_channel(AHEAD);
-    thread::spawn(move || {
+    let reader = thread::spawn(move || {
         let mut send = |entry| sender.send(Ok(entry)).map_err(|_| Stop::Dropped);
         if let Err(Stop::Failed(error)) = read(&reader, &mut send) {
             let _ = sender.send(Err(error));
         }
     });
-    Entries(receiver)
+    Entries {
+        entries: receiver,
+        reader: Some(reader),
+    }
 }
 
 /// Reads the files that are done.

@@ -13,7 +13,7 @@ pub enum TemplateError {
     /// A brace that nothing closes.
     #[error("a `{{` that is not closed")]
     Open,
-    /// A placeholder for a file where there is none.
+    /// A placeholder of a file, in a template that has no file.
     #[error("no placeholder for a file can stand here")]
     NoFile,
     /// A reference that cannot be used.

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 
 use stride::failure_class::Statuses;
 use stride::job::FileName;
-use stride::settings::{Call, Expect, Judging};
+use stride::settings::{Expect, Judging};
 
 use crate::cli::output::error::Problem;
 
@@ -32,7 +32,7 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// As a run remembers it.
+    /// Returns the rules as a run remembers them.
     pub(crate) fn judging(&self) -> Judging {
         Judging {
             statuses: self.expect_status.clone().unwrap_or_default(),
@@ -45,7 +45,7 @@ impl Answers {
         }
     }
 
-    /// The folder for results as a run remembers it, if there is to be one.
+    /// Returns the folder for results as a run remembers it.
     pub(crate) fn output_dir(&self) -> Result<Option<String>, Problem> {
         let Some(folder) = &self.output_dir else {
             return Ok(None);
@@ -61,16 +61,5 @@ impl Answers {
                 .hint("give another folder to --output-dir")
         })?;
         Ok(Some(text))
-    }
-
-    /// What a run that is there keeps: one that was made before there was a choice goes on as it was, by the same
-    /// command.
-    pub(crate) fn keep(&self, stored: &Call, judging: &mut Judging) {
-        if let Call::Http(request) = stored
-            && request.judging.expect == Expect::AsStated
-            && self.expect.is_none()
-        {
-            judging.expect = Expect::AsStated;
-        }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a run, or go on with it
+    /// Start a run, or resume it
     ///
     /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
     /// SIGUSR1 (kill -USR1 PID).
@@ -70,9 +70,9 @@ pub(crate) enum Command {
     /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
     /// SIGUSR1 (kill -USR1 PID).
     Retry(Box<Retry>),
-    /// Change how fast a run goes and when it stops, also while it goes on
+    /// Change a run's pace and limits, even while it is running
     Set(Box<LimitArgs>),
-    /// Say where a run stands, also while it goes on
+    /// Show a run's progress, even while it is running
     #[command(alias = "info")]
     Status(Status),
     /// List what failed, and why
@@ -154,7 +154,7 @@ pub(crate) struct Run {
     pub(crate) outputs: Outputs,
 }
 
-/// What a call is.
+/// The request: the call that is made for each file.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Asks {
     /// The address to call, which may have placeholders such as {name}
@@ -208,7 +208,7 @@ pub(crate) struct ResumeAll {
     pub(crate) resume: Resume,
 }
 
-/// What holds for one invocation and is not kept.
+/// Flags for one invocation; the run does not keep them.
 #[derive(Debug, Clone, Copy, Default, ClapArgs)]
 #[command(next_help_heading = "This time only")]
 pub(crate) struct Once {
@@ -270,7 +270,7 @@ pub(crate) struct Resume {
     pub(crate) outputs: Outputs,
 }
 
-/// Which failures are meant, beside their classes.
+/// Selects failures, beside their classes.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct FailureFilter {
     /// Only failures with this HTTP status

@@ -19,7 +19,7 @@ pub(crate) const KEPT: &str = "Settings, kept until given again";
 /// The most chunk threads one runner can have.
 const MOST_THREADS: usize = 10_000;
 
-/// The pace and limits of a run, which `stride set` changes while it goes on.
+/// The pace and limits of a run, which `stride set` changes in a running run.
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = KEPT)]
 pub(crate) struct LimitArgs {
@@ -45,22 +45,22 @@ pub(crate) struct LimitArgs {
     /// How long an outage is waited out [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) max_outage: Option<Duration>,
-    /// Stop when more files than this have failed, or more than a share such as 5%; `none` ends it
+    /// Stop when more files than this have failed, or more than a share such as 5%; `none` removes the limit
     #[arg(long, value_name = "N|P%", value_parser = parse_or_none::<MaxFailures>)]
     pub(crate) max_failures: Option<OrNone<MaxFailures>>,
-    /// Stop after so many calls of the run in all; `none` ends it
+    /// Stop after so many calls of the run in all; `none` removes the limit
     #[arg(long, value_name = "N", value_parser = parse_count_or_none)]
     pub(crate) max_calls: Option<OrNone<u64>>,
-    /// Stop after so much working time of the run in all; `none` ends it
+    /// Stop after so much working time of the run in all; `none` removes the limit
     #[arg(long, value_name = "TIME", value_parser = parse_duration_or_none)]
     pub(crate) max_duration: Option<OrNone<Duration>>,
-    /// Stop before the run costs more than this in all; needs --cost; `none` ends it
+    /// Stop before the run costs more than this in all; needs --cost; `none` removes the limit
     #[arg(long, alias = "budget", value_name = "X", value_parser = parse_or_none::<Money>)]
     pub(crate) max_cost: Option<OrNone<Money>>,
     /// What a call costs
     #[arg(long, value_name = "EACH", value_parser = parse_or_none::<Money>)]
     pub(crate) cost: Option<OrNone<Money>>,
-    /// Stop at this time of day, such as 06:00, or moment, such as 2030-01-31T06:00; `none` ends it
+    /// Stop at this time of day, such as 06:00, or moment, such as 2030-01-31T06:00; `none` removes the limit
     #[arg(long, value_name = "TIME", value_parser = parse_until)]
     pub(crate) until: Option<OrNone<i64>>,
 }
@@ -71,14 +71,14 @@ pub(crate) struct LimitArgs {
 pub(crate) struct SettingsArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
-    /// Repeats after a passing failure [default: 4]
+    /// Retries after a transient failure [default: 4]
     #[arg(long, visible_alias = "max-retries", aliases = ["retry", "retry-max"], value_name = "N")]
     pub(crate) retries: Option<u32>,
     /// The longest first wait before a repeat; it doubles each time [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) retry_delay: Option<Duration>,
     /// A jq expression for the seconds that a refused answer (429, 503) asks to wait, such as .error.wait; may use
-    /// $status and $headers; comes before what stride reads by itself; `none` ends it
+    /// $status and $headers; comes before what stride reads by itself; `none` removes it
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true, value_parser = parse_retry_after)]
     pub(crate) retry_after: Option<OrNone<String>>,
     /// The longest wait before a repeat [default: 60s]
@@ -99,7 +99,7 @@ pub(crate) struct SettingsArgs {
     /// The largest answer [default: 16MiB]
     #[arg(long, alias = "max-filesize", value_name = "SIZE", value_parser = parse_response_size)]
     pub(crate) max_response: Option<u64>,
-    /// What is to stay free on the database's disk; no call is made while it is not, but for `none` [default: 64MiB]
+    /// Keep this much of the database's disk free: with less, no call is made; `none` removes the limit [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size_or_none)]
     pub(crate) min_free: Option<u64>,
     /// How long calls in flight may take to end after Ctrl-C [default: 30s]

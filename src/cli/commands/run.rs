@@ -10,7 +10,7 @@ use crate::cli::output::format::counted;
 use crate::cli::output::terminal::{Terminal, bold};
 use crate::cli::request::given::{self};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{asked, column, refuse_change, stored, withhold};
+use crate::cli::request::{asked, column, refuse_change, stored};
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{output_dir, outside, own_files, resolved};
 use crate::cli::session::list::{self, report_loaded, sources, wrong_folder};
@@ -29,7 +29,7 @@ pub(crate) fn run(
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
-    let mut asked = asked(&args.asks)?;
+    let asked = asked(&args.asks)?;
     asked.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
     if args.list_format == ListFormat::Lines
@@ -44,11 +44,6 @@ pub(crate) fn run(
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A run that there is has its own folder and settings. Whether it can be read is found out, and told, later.
     let info = Reader::open(db).and_then(|reader| reader.info());
-    if let Ok(info) = &info {
-        args.asks
-            .answers
-            .keep(&info.call, &mut asked.request.judging);
-    }
     let call = Call::Http(Box::new(asked.request.clone()));
     let (base, kept) = info.map_or_else(
         |_| (here.clone(), Settings::default()),
@@ -273,15 +268,10 @@ fn make(
     Ok(store)
 }
 
-/// Whether the request is another than the run's own, and may be.
+/// Returns true if the request differs from the run's own. A difference has to be accepted.
 fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, Problem> {
-    let mut kept = store.call()?;
-    let differences = kept.differences(call);
-    // An earlier version has stored what is not stored any more.
-    if let Call::Http(request) = &mut kept {
-        withhold(request);
-    }
-    if !differences.is_empty() && !accept_change && kept != *call {
+    let differences = store.call()?.differences(call);
+    if !differences.is_empty() && !accept_change {
         return Err(refuse_change(&differences, store.counts().done));
     }
     Ok(!differences.is_empty())

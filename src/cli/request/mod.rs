@@ -31,7 +31,7 @@ pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
 pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
-pub(crate) use withheld::withhold;
+use withheld::withhold;
 
 /// A request as it was asked for.
 #[derive(Debug)]

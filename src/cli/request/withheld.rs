@@ -11,7 +11,7 @@ use stride::settings::{
 };
 
 /// Takes out of a request what looks like a credential by its name. What refers to a secret stays.
-pub(crate) fn withhold(request: &mut Request) -> Vec<Credential> {
+pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
     let braces = match request.pasted {
         true => Braces::Pasted,
         false => Braces::Ours,

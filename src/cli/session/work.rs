@@ -160,7 +160,7 @@ fn called(
             let plan = plan.spilling_into(folder.to_owned()).keeping_outputs()?;
             if let Some(folder) = plan.output_dir().and_then(resolved) {
                 note_artifact(store.path(), &folder);
-                // It is told each time: the database that says so may be from somebody else.
+                // A stranger's database may have chosen the folder, so each run names it.
                 let name = FileName::from(folder.as_path());
                 terminal.say(&format!("results: each goes into a file in {name}"));
             }
