@@ -1,91 +1,18 @@
 //! Making one call. A [`Caller`] belongs to one chunk thread; what it returns says whether anything was sent.
 
 #[cfg(feature = "http")]
-mod aside;
-#[cfg(feature = "http")]
-mod body;
-#[cfg(feature = "http")]
-mod coding;
-#[cfg(feature = "http")]
-mod content;
-#[cfg(feature = "http")]
-mod credential;
-#[cfg(feature = "http")]
-mod error;
-#[cfg(feature = "http")]
-mod exchange;
+mod http;
+mod program;
+
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub mod fuzzing;
+pub use http::fuzzing;
 #[cfg(feature = "http")]
-mod head;
-#[cfg(feature = "http")]
-mod headers;
-#[cfg(feature = "http")]
-mod http;
-#[cfg(feature = "http")]
-mod judge;
-#[cfg(feature = "http")]
-mod keys;
-#[cfg(feature = "http")]
-mod message;
-#[cfg(feature = "http")]
-mod network;
-#[cfg(feature = "http")]
-mod outputs;
-#[cfg(feature = "http")]
-mod plan;
-#[cfg(feature = "http")]
-mod preview;
-mod program;
-#[cfg(feature = "http")]
-mod progress;
-#[cfg(feature = "http")]
-mod reading;
-#[cfg(feature = "http")]
-mod redirect;
-#[cfg(feature = "http")]
-mod reference;
-#[cfg(feature = "http")]
-mod reuse;
-#[cfg(feature = "http")]
-mod secrets;
-#[cfg(feature = "http")]
-mod signs;
-#[cfg(feature = "http")]
-mod source;
-#[cfg(feature = "http")]
-mod spill;
-#[cfg(feature = "http")]
-mod template;
-#[cfg(feature = "http")]
-mod timer;
-#[cfg(feature = "http")]
-mod tls;
-#[cfg(feature = "http")]
-mod tunnel;
-#[cfg(feature = "http")]
-mod unreachable;
-#[cfg(feature = "http")]
-mod verdict;
-
-#[cfg(feature = "http")]
-pub use credential::{Credential, PROXY_AUTHORIZATION};
-#[cfg(feature = "http")]
-pub use error::PlanError;
-#[cfg(feature = "http")]
-pub use head::Seen;
-#[cfg(feature = "http")]
-pub use http::{AsyncHttpCaller, HttpCaller, HttpPlan, Means};
-#[cfg(feature = "http")]
-pub use network::Network;
-#[cfg(feature = "http")]
-pub use preview::Preview;
+pub use http::{
+    AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, Means, Network,
+    PROXY_AUTHORIZATION, PlanError, Preview, Reference, Seen, Template, TemplateError,
+};
 pub use program::{AsyncFnCaller, FnCaller};
-#[cfg(feature = "http")]
-pub use reference::{Lookup, Reference};
-#[cfg(feature = "http")]
-pub use template::{Braces, Template, TemplateError};
 
 use std::pin::Pin;
 

@@ -123,7 +123,7 @@ const NOT_YET: &[&str] = &[];
 /// Crates that one folder alone may name.
 const DRIVERS: [(&str, &str); 3] = [
     ("rusqlite", "src/store/"),
-    ("reqwest", "src/caller/"),
+    ("reqwest", "src/caller/http/"),
     ("clap", "src/cli/"),
 ];
 

@@ -121,7 +121,7 @@ pub(super) fn door(proxy: &str, credential: Option<&[u8]>) -> Option<Door> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::caller::Credential;
+    use crate::caller::http::credential::Credential;
     use crate::settings::{Body, Escape, Header, HeaderValue, Piece, Request};
 
     fn request(url: &str, header: Option<(&str, HeaderValue)>) -> Request {

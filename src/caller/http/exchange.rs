@@ -8,7 +8,6 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, Url};
 use tokio::time::timeout;
 
-use super::Cancel;
 use super::aside::aside;
 use super::coding::{Broken, Reader};
 use super::error::root_cause;
@@ -26,6 +25,7 @@ use super::timer::{Timer, patience};
 use super::tunnel::{self, Refused};
 use super::unreachable::{self, Own, SentBack};
 use super::verdict::{Verdict, Whole};
+use crate::caller::Cancel;
 use crate::job::{Answer, Attempt, Class, Failure, FailureKind, Hint, Job, Outcome};
 use crate::validate::{Reply, RetryAfter};
 

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::caller::reference::Reference;
+use crate::caller::http::reference::Reference;
 
 /// Invalid template.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -2,7 +2,7 @@
 
 use super::field::Field;
 use super::{Inserted, Part, Place, Template, TemplateError};
-use crate::caller::Reference;
+use crate::caller::http::reference::Reference;
 
 /// What braces mean in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

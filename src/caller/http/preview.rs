@@ -2,7 +2,7 @@
 
 use reqwest::header::{CONTENT_LENGTH, HOST};
 
-use super::http::HttpPlan;
+use super::client::HttpPlan;
 use super::message::Built;
 use super::reading::Reading;
 use crate::job::{Attempt, Job, Outcome};

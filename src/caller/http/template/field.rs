@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::caller::error::unsendable;
-use crate::caller::source::Source;
+use crate::caller::http::error::unsendable;
+use crate::caller::http::source::Source;
 use crate::job::{FailureKind, Job, Outcome};
 use crate::paths::folder_of;
 
@@ -123,7 +123,7 @@ pub(super) fn no_column(name: &str) -> Outcome {
 }
 
 /// The media type that a name suggests.
-pub(in crate::caller) fn media_type(path: &Path) -> &'static str {
+pub(in crate::caller::http) fn media_type(path: &Path) -> &'static str {
     mime_guess::from_path(path)
         .first_raw()
         .unwrap_or("application/octet-stream")

@@ -6,8 +6,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::field::{Field, no_column};
 use super::{Inserted, Part, Place, SecretText, Template};
-use crate::caller::body::Segments;
-use crate::caller::source::Source;
+use crate::caller::http::body::Segments;
+use crate::caller::http::source::Source;
 use crate::job::{Job, Outcome, json_text};
 
 /// Everything but the unreserved characters of RFC 3986, section 2.3.
@@ -22,7 +22,7 @@ const IN_FORM: &AsciiSet = &RESERVED.remove(b'/');
 
 /// How values are escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::caller) enum Encoding {
+pub(in crate::caller::http) enum Encoding {
     /// Not at all.
     Plain,
     /// Percent-encoded, so that they stay within their place in a URL.
@@ -38,7 +38,7 @@ pub(in crate::caller) enum Encoding {
 }
 
 /// Percent-encodes bytes as curl's `--data-urlencode` does.
-pub(in crate::caller) fn plus_encoded(bytes: &[u8]) -> String {
+pub(in crate::caller::http) fn plus_encoded(bytes: &[u8]) -> String {
     percent_encode(bytes, RESERVED)
         .to_string()
         .replace("%20", "+")
@@ -46,7 +46,7 @@ pub(in crate::caller) fn plus_encoded(bytes: &[u8]) -> String {
 
 /// The same with the digits of percent-encoded bytes in lower case, as curl has them in what it adds to a query.
 /// To services both are one (RFC 3986, section 2.1); to signatures over a URL they are not.
-pub(in crate::caller) fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8> {
+pub(in crate::caller::http) fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
     while at + 2 < query.len() {
         if query[at] == b'%' && query[at + 1..at + 3].iter().all(u8::is_ascii_hexdigit) {
@@ -60,7 +60,7 @@ pub(in crate::caller) fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8> {
 
 impl Template {
     /// Fills the template into memory.
-    pub(in crate::caller) fn fill(
+    pub(in crate::caller::http) fn fill(
         &self,
         encoding: Encoding,
         job: &Job,
@@ -74,7 +74,7 @@ impl Template {
     }
 
     /// Fills the template into a body. A file in base64 is streamed.
-    pub(in crate::caller) fn fill_into(
+    pub(in crate::caller::http) fn fill_into(
         &self,
         encoding: Encoding,
         job: &Job,
@@ -201,7 +201,7 @@ fn json_string(value: &[u8], quoted: bool, out: &mut Vec<u8>) {
 mod tests {
     use super::super::Braces;
     use super::*;
-    use crate::caller::reading::Reading;
+    use crate::caller::http::reading::Reading;
     use crate::job::{Columns, FileName, JobId, Position};
 
     fn job(name: &[u8]) -> Job {

@@ -8,9 +8,9 @@ use reqwest::header::{
 };
 use reqwest::{Method, Url};
 
-use super::Credential;
 use super::body::Segments;
 use super::content::{self, Content, Part};
+use super::credential::Credential;
 use super::error::{PlanError, unsendable};
 use super::progress::Progress;
 use super::reading::Reading;

@@ -1,0 +1,46 @@
+//! Calls over HTTP.
+
+mod aside;
+mod body;
+mod client;
+mod coding;
+mod content;
+mod credential;
+mod error;
+mod exchange;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+mod head;
+mod headers;
+mod judge;
+mod keys;
+mod message;
+mod network;
+mod outputs;
+mod plan;
+mod preview;
+mod progress;
+mod reading;
+mod redirect;
+mod reference;
+mod reuse;
+mod secrets;
+mod signs;
+mod source;
+mod spill;
+mod template;
+mod timer;
+mod tls;
+mod tunnel;
+mod unreachable;
+mod verdict;
+
+pub use client::{AsyncHttpCaller, HttpCaller, HttpPlan, Means};
+pub use credential::{Credential, PROXY_AUTHORIZATION};
+pub use error::PlanError;
+pub use head::Seen;
+pub use network::Network;
+pub use preview::Preview;
+pub use reference::{Lookup, Reference};
+pub use template::{Braces, Template, TemplateError};
