@@ -42,21 +42,21 @@ pub trait AsyncCaller: Send {
     ) -> Calling<'c>;
 }
 
-/// Who makes the calls of one chunk.
-pub enum Worker {
+/// The caller of one slot.
+pub enum SlotCaller {
     /// One that has a thread to itself.
     Blocking(Box<dyn Caller>),
     /// One that shares a thread with others.
     Async(Box<dyn AsyncCaller>),
 }
 
-impl<C: Caller + 'static> From<C> for Worker {
+impl<C: Caller + 'static> From<C> for SlotCaller {
     fn from(caller: C) -> Self {
         Self::Blocking(Box::new(caller))
     }
 }
 
-impl From<Box<dyn Caller>> for Worker {
+impl From<Box<dyn Caller>> for SlotCaller {
     fn from(caller: Box<dyn Caller>) -> Self {
         Self::Blocking(caller)
     }

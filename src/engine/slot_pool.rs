@@ -9,14 +9,14 @@ use super::driver::{Drivers, SlotHandle};
 use super::error::RunError;
 use super::message::Message;
 use super::slot::{STACK, Slot};
-use crate::caller::{Cancel, Worker};
+use crate::caller::{Cancel, SlotCaller};
 use crate::governor::Permit;
 use crate::retry::RetryPolicy;
 use crate::store::Claim;
 
 /// Creates the caller for one more slot.
 pub type MakeCaller<'c> =
-    dyn FnMut() -> Result<Worker, Box<dyn std::error::Error + Send + Sync>> + Send + 'c;
+    dyn FnMut() -> Result<SlotCaller, Box<dyn std::error::Error + Send + Sync>> + Send + 'c;
 
 pub(super) struct SlotPool<'c> {
     make: &'c mut MakeCaller<'c>,
@@ -77,8 +77,8 @@ impl<'c> SlotPool<'c> {
     pub(super) fn spawn(&mut self) -> Result<usize, RunError> {
         let free = |slot: &SlotState| slot.claims.is_none() && slot.flight.is_none();
         let index = self.slots.iter().position(free).unwrap_or(self.slots.len());
-        let worker = (self.make)().map_err(|source| RunError::Caller { index, source })?;
-        let channel = self.start(index, worker);
+        let caller = (self.make)().map_err(|source| RunError::Caller { index, source })?;
+        let channel = self.start(index, caller);
         let channel = channel.map_err(|source| RunError::Thread { index, source })?;
         if index == self.slots.len() {
             self.slots.push(SlotState::default());
@@ -87,14 +87,14 @@ impl<'c> SlotPool<'c> {
         Ok(index)
     }
 
-    fn start(&mut self, index: usize, worker: Worker) -> io::Result<Channel> {
-        match worker {
-            Worker::Async(caller) => {
+    fn start(&mut self, index: usize, caller: SlotCaller) -> io::Result<Channel> {
+        match caller {
+            SlotCaller::Async(caller) => {
                 let slot = self.slot(index, caller);
                 let handle = self.drivers.add(index, slot, &self.writer);
                 handle.map(Channel::Driver)
             }
-            Worker::Blocking(caller) => {
+            SlotCaller::Blocking(caller) => {
                 let slot = self.slot(index, caller);
                 let (claims, from_writer) = mpsc::channel();
                 let writer = self.writer.clone();

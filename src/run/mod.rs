@@ -7,7 +7,7 @@ mod results;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::caller::{AsyncFnCaller, FnCaller, Worker};
+use crate::caller::{AsyncFnCaller, FnCaller, SlotCaller};
 use crate::engine::{self, MakeCaller, Outline, Stop};
 use crate::event::Event;
 use crate::export::{self, Format, Selection};
@@ -97,7 +97,9 @@ impl Run {
         let call = Arc::new(call);
         let mut make = || {
             let call = Arc::clone(&call);
-            Ok(Worker::Async(Box::new(AsyncFnCaller(move |job| call(job)))))
+            Ok(SlotCaller::Async(Box::new(AsyncFnCaller(move |job| {
+                call(job)
+            }))))
         };
         self.process_callers(&mut make, &Stop::new(), &mut |_| {})
     }

@@ -141,7 +141,7 @@ fn a_call_may_be_a_future_that_a_stop_drops() {
     };
     let mut make = || {
         let caller = stride::caller::AsyncFnCaller(endless.clone());
-        Ok(stride::caller::Worker::Async(Box::new(caller)))
+        Ok(stride::caller::SlotCaller::Async(Box::new(caller)))
     };
     let outline = run.process_callers(&mut make, &stop, &mut |_| {}).unwrap();
     assert_eq!(outline.in_doubt.len(), 1);

@@ -24,7 +24,7 @@ use crate::cli::session::storage;
 use crate::cli::session::summary;
 use std::path::Path;
 use std::time::Instant;
-use stride::caller::{HttpPlan, Worker};
+use stride::caller::{HttpPlan, SlotCaller};
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
 use stride::failure_class::ClassRule;
@@ -173,7 +173,7 @@ fn called(
             if calls.ignore_wait {
                 store.ignore_wait()?;
             }
-            let mut make = || Ok(Worker::Async(Box::new(plan.async_caller()?)));
+            let mut make = || Ok(SlotCaller::Async(Box::new(plan.async_caller()?)));
             let worked = engine::run(
                 &mut store,
                 &mut make,

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use stride::caller::{AsyncCaller, Calling, Cancel, Worker};
+use stride::caller::{AsyncCaller, Calling, Cancel, SlotCaller};
 use stride::engine::{self, Outline, Stop, Urgency};
 use stride::event::{Ending, Event};
 use stride::job::{Attempt, Class, Failure, Job, Outcome};
@@ -29,11 +29,11 @@ where
     }
 }
 
-fn worker<F>(script: F) -> Worker
+fn worker<F>(script: F) -> SlotCaller
 where
     F: FnMut(&Job, &Cancel) -> Calling<'static> + Send + 'static,
 {
-    Worker::Async(Box::new(Scripted(script)))
+    SlotCaller::Async(Box::new(Scripted(script)))
 }
 
 /// Runs with so many threads whose callers do the same.

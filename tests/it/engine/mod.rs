@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use stride::caller::{Caller, Cancel, Worker};
+use stride::caller::{Caller, Cancel, SlotCaller};
 use stride::engine::{self, Outline, RunError, Stop};
 use stride::event::{Event, Settled};
 use stride::job::{Attempt, IdempotencyKey, Job, Outcome};
@@ -145,7 +145,7 @@ impl Running {
             let mut make = move || {
                 callers
                     .next()
-                    .map(Worker::from)
+                    .map(SlotCaller::from)
                     .ok_or_else(|| "no caller is left".into())
             };
             let result = engine::run(&mut store, &mut make, &settings, &asked, &mut |event| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Instant;
 
-use stride::caller::{Caller, FnCaller, Worker};
+use stride::caller::{Caller, FnCaller, SlotCaller};
 use stride::engine::{self, Stop, Urgency};
 use stride::event::{Ending, Event};
 use stride::job::{Answer, Failure, JobState};
@@ -189,7 +189,7 @@ fn nothing_is_sent_or_told_before_it_is_recorded() {
     let mut make = move || {
         callers
             .next()
-            .map(Worker::from)
+            .map(SlotCaller::from)
             .ok_or_else(|| "no caller is left".into())
     };
     let settings = Settings {

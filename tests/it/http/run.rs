@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stride::caller::{HttpPlan, Means, Network, Reference, Worker};
+use stride::caller::{HttpPlan, Means, Network, Reference, SlotCaller};
 use stride::engine::{self, Stop};
 use stride::job::FileName;
 use stride::settings::{Request, Settings};
@@ -52,7 +52,7 @@ fn every_call_is_traced_and_every_answer_is_kept() {
         };
         HttpPlan::new(&request, &settings, means).unwrap()
     };
-    let mut make = move || Ok(Worker::Async(Box::new(plan.async_caller()?)));
+    let mut make = move || Ok(SlotCaller::Async(Box::new(plan.async_caller()?)));
     let mut store = fixture.open();
     let outline = within_limit(move || {
         let outline =

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use stride::caller::{Caller, Cancel, HttpPlan, Means, Network, Reference, Worker};
+use stride::caller::{Caller, Cancel, HttpPlan, Means, Network, Reference, SlotCaller};
 use stride::engine::{self, Stop};
 use stride::job::{Checksum, Outcome};
 use stride::settings::{Expect, Request, Settings};
@@ -144,7 +144,7 @@ fn many_threads_keep_within_the_bound_and_every_answer_is_recorded() {
     let plan = HttpPlan::new(&request, &settings, means).unwrap();
     let plan = plan.with_memory(BOUND, folder.path().to_owned());
     let watched = plan.clone();
-    let mut make = move || Ok(Worker::Async(Box::new(plan.async_caller()?)));
+    let mut make = move || Ok(SlotCaller::Async(Box::new(plan.async_caller()?)));
     let mut store = fixture.open();
     let outline = within_limit(move || {
         let outline = engine::run(&mut store, &mut make, &settings, &Stop::new(), &mut |_| {});
