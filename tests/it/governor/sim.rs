@@ -215,28 +215,14 @@ impl Server<'_> {
             Limiter::Fixed { calls, window } => {
                 self.turn(now, window);
                 let reset = (1.0 - ((now + self.phase) / window).fract()) * window;
-                let full = self.count >= many(calls);
-                self.count += usize::from(!full);
-                (
-                    full.then_some(reset),
-                    many(calls) - self.count,
-                    reset,
-                    Some((many(calls), window)),
-                )
+                self.fixed(many(calls), window, reset)
             }
             Limiter::Begun { calls, window } => {
                 if now >= self.arrival + window {
                     (self.arrival, self.count) = (now, 0);
                 }
                 let reset = self.arrival + window - now;
-                let full = self.count >= many(calls);
-                self.count += usize::from(!full);
-                (
-                    full.then_some(reset),
-                    many(calls) - self.count,
-                    reset,
-                    Some((many(calls), window)),
-                )
+                self.fixed(many(calls), window, reset)
             }
             Limiter::TwoWindows { calls, window } => {
                 self.turn(now, window);
@@ -247,6 +233,19 @@ impl Server<'_> {
                 (full.then_some(2.0), 0, 2.0, None)
             }
         }
+    }
+
+    /// Counts a call in the present window, which ends after `reset`.
+    fn fixed(
+        &mut self,
+        calls: usize,
+        window: f64,
+        reset: f64,
+    ) -> (Option<f64>, usize, f64, Option<(usize, f64)>) {
+        let full = self.count >= calls;
+        self.count += usize::from(!full);
+        let left = calls - self.count;
+        (full.then_some(reset), left, reset, Some((calls, window)))
     }
 
     fn turn(&mut self, now: f64, window: f64) {
