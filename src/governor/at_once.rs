@@ -27,7 +27,7 @@ impl Default for AtOnce {
 }
 
 impl AtOnce {
-    /// After so many mistakes it is not looked for any more.
+    /// The search for this limit ends after so many mistakes.
     const MISTAKES: u32 = 2;
     /// At most one in so many accepted calls may have been above the limit.
     const EXCEPTIONS: u32 = 20;

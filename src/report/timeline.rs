@@ -39,7 +39,7 @@ pub(super) struct Pause {
 /// More steps than this are too narrow to tell apart.
 const MOST_STEPS: i64 = 240;
 const FEWEST_STEPS: i64 = 12;
-/// Wished for in a step on average, so that a short run has few steps.
+/// The average number of calls wanted in a step, so that a short run has few steps.
 const CALLS_PER_STEP: u64 = 5;
 /// The least distance between two labels, in percent of the axis. A phone has room for five.
 const BETWEEN_TICKS: f64 = 18.0;

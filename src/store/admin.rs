@@ -24,7 +24,7 @@ use crate::event::{Counts, Ending};
 use crate::governor::Reason;
 use crate::settings::{Call, Settings};
 
-/// What a new run is made of.
+/// The parameters of a new run.
 #[derive(Debug, Clone)]
 pub struct NewRun {
     /// What a call is.
@@ -46,8 +46,8 @@ impl Store {
         Self::open_watched(lock, &unseen)
     }
 
-    /// The same, where somebody sees how the check goes on that a database needs whose last runner has died, and may
-    /// end it.
+    /// Opens the run as [`Store::open`] does. If the last runner died, the database is checked first; `watch` sees the
+    /// progress of that check and can end it.
     ///
     /// # Errors
     ///

@@ -141,7 +141,7 @@ pub(crate) fn run(
             tell_stored(&asked.request, db, terminal);
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(
-                "the request was changed; what there is under the old one stays: {kept}"
+                "the request was changed; results of the old one are kept: {kept}"
             ));
         }
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
@@ -188,9 +188,9 @@ pub(crate) fn set(db: &Path, limits: &LimitArgs, terminal: &Terminal) -> Result<
     let words = if settings == before {
         "nothing was changed"
     } else if Lock::holder(db).is_some() {
-        "changed; the run takes it over within a second"
+        "saved; the running process picks it up within a second"
     } else {
-        "changed, for when the run goes on"
+        "saved for the next resume"
     };
     terminal.say(words);
     Ok(exit::DONE)

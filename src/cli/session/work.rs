@@ -79,7 +79,7 @@ pub(crate) fn prepare(
                 "this run's calls are made by a program of its own: {}",
                 stride::job::escaped(name.as_bytes())
             ))
-            .hint("let that program go on with it"));
+            .hint("resume the run with that program"));
         }
     };
     raise_descriptors(settings.threads)?;

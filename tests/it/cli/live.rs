@@ -205,7 +205,7 @@ fn row_132_set_changes_nothing_else_of_a_programs_run() {
             let ran = place.stride(&["set", "-j", "8"]);
             let told = changed.recv_timeout(LIMIT);
             gate.open();
-            ran.expect(0).says("changed");
+            ran.expect(0).says("saved; the running process");
             told.unwrap();
         });
         let mut on_event = |event: &Event| {
