@@ -1,6 +1,6 @@
 //! Scheduling: combines free slots, the governor's permits and the queue into claims.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,8 +32,10 @@ pub(super) struct Schedule {
     /// Failed jobs whose fault is not known yet.
     quarantined: Vec<Quarantined>,
     quarantined_ids: HashSet<JobId>,
-    /// Attempts charged to their jobs that an outage may have failed.
-    charged: Vec<AttemptId>,
+    /// Jobs, once for each charge, whose attempts an outage may have failed.
+    charged: Vec<JobId>,
+    /// Charges to refund to jobs that were in flight when the outage was established.
+    refunds: HashMap<JobId, u32>,
     /// A file that was readable in this run, to probe the disk.
     read: Option<PathBuf>,
     /// Message of the failure that stops the run.
@@ -89,6 +91,7 @@ impl Schedule {
             quarantined: Vec::new(),
             quarantined_ids: HashSet::new(),
             charged: Vec::new(),
+            refunds: HashMap::new(),
             read: None,
             message: String::new(),
             jobs,
@@ -201,13 +204,33 @@ impl Schedule {
         self.read = Some(file);
     }
 
-    /// Remembers a charged attempt that an outage may have failed.
-    pub(super) fn note_charged(&mut self, attempt: AttemptId) {
-        self.charged.push(attempt);
+    /// Remembers a charged job that an outage may have failed.
+    pub(super) fn note_charged(&mut self, job: JobId) {
+        self.charged.push(job);
     }
 
-    /// Ends the quarantine for an outage, so that its jobs are called again. Returns the charged attempts to refund.
-    pub(super) fn excuse(&mut self, now: Duration) -> Vec<AttemptId> {
+    /// Refunds a charge to each of these jobs; to one in flight, when its call has ended.
+    pub(super) fn refund(
+        &mut self,
+        group: &mut Group<'_>,
+        excused: Vec<JobId>,
+    ) -> Result<(), StoreError> {
+        for job in excused {
+            if !group.give_back_charge(job)? {
+                *self.refunds.entry(job).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many charges to refund to a job whose call has ended.
+    pub(super) fn take_refunds(&mut self, job: JobId) -> u32 {
+        self.refunds.remove(&job).unwrap_or_default()
+    }
+
+    /// Ends the quarantine for an outage, so that its jobs are called again. Returns the jobs to refund, once for each
+    /// charge.
+    pub(super) fn excuse(&mut self, now: Duration) -> Vec<JobId> {
         for held in self.release(|cause| cause == SharedCause::Outage) {
             self.put_back(held.attempt.job, held.position, now);
         }
@@ -451,10 +474,8 @@ impl Schedule {
             Elsewhere::Last => None,
             Elsewhere::Random => Some(Position(fastrand::u64(..self.jobs.max(1)))),
         };
-        let is_other = |job: &JobId| {
-            !self.quarantined_ids.contains(job)
-                && self.charged.iter().all(|attempt| attempt.job != *job)
-        };
+        let is_other =
+            |job: &JobId| !self.quarantined_ids.contains(job) && !self.charged.contains(job);
         let mut found = group.elsewhere(from)?.into_iter().find(is_other);
         if found.is_none() && from.is_some() {
             found = group

@@ -165,20 +165,21 @@ impl Group<'_> {
         Ok(found.into_iter().map(|(job, _)| job).collect())
     }
 
-    /// Takes back what an attempt was charged to its job, if that is still pending.
+    /// Takes back one charge of a job, and returns true, if the job is pending.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn give_back_charge(&mut self, attempt: AttemptId) -> Result<()> {
-        self.transaction
+    pub fn give_back_charge(&mut self, job: JobId) -> Result<bool> {
+        let changed = self
+            .transaction
             .prepare_cached(
                 "UPDATE work SET charged = charged - 1, not_before = NULL
-                 WHERE job = ?1 AND attempts = ?2 AND state = 0 AND charged > 0",
+                 WHERE job = ?1 AND state = 0 AND charged > 0",
             )
-            .and_then(|mut statement| statement.execute(params![attempt.job.0, attempt.number]))
+            .and_then(|mut statement| statement.execute([job.0]))
             .map_err(doing("taking a charge back"))?;
-        Ok(())
+        Ok(changed == 1)
     }
 
     /// Takes back what an attempt took of the rates, because nothing was sent.

@@ -9,9 +9,7 @@ use crate::engine::signal::signal;
 use crate::engine::slot_pool::Flight;
 use crate::event::Ending;
 use crate::governor::{Ended, Fate, Refusal, SharedCause, Signal};
-use crate::job::{
-    AttemptId, CauseKey, Class, Failure, FailureKind, FileName, JobState, Outcome, said,
-};
+use crate::job::{CauseKey, Class, Failure, FailureKind, FileName, JobId, JobState, Outcome, said};
 use crate::limits::Cost;
 use crate::retry::{MAY_KILL, Next};
 
@@ -44,6 +42,10 @@ impl Writer<'_> {
         let Report {
             claim, settlement, ..
         } = report;
+        let refunds = self.schedule.take_refunds(claim.job.id);
+        for record in [&mut claim.record, &mut settlement.record] {
+            record.charged = record.charged.saturating_sub(refunds);
+        }
         let message = settlement
             .outcome
             .failure()
@@ -99,7 +101,7 @@ impl Writer<'_> {
             Fate::Quarantine(cause) => held = Some(cause),
             Fate::Defer(cause) => {
                 if charged {
-                    self.schedule.note_charged(settlement.attempt);
+                    self.schedule.note_charged(claim.job.id);
                 }
                 held = (settlement.next == Next::Fail).then_some(cause);
             }
@@ -117,7 +119,7 @@ impl Writer<'_> {
                     (settlement.next, settlement.record) = charged;
                 }
                 if defers {
-                    self.schedule.note_charged(settlement.attempt);
+                    self.schedule.note_charged(claim.job.id);
                 }
                 match settlement.next {
                     Next::Again(wait) => {
@@ -165,8 +167,8 @@ impl Writer<'_> {
 pub(super) struct Consequences {
     /// Quarantined jobs that are at fault.
     pub(super) at_fault: Vec<Quarantined>,
-    /// Attempts charged in an outage, to refund.
-    pub(super) excused: Vec<AttemptId>,
+    /// Jobs to refund for an outage, once for each charge.
+    pub(super) excused: Vec<JobId>,
     /// The job, if it is called after all others from now on.
     pub(super) put_last: Option<FileName>,
     /// Nothing was sent, so rates and budgets get their cost back.

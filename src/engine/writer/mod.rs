@@ -270,10 +270,9 @@ impl<'s> Writer<'s> {
         for (attempt, cost) in unsent {
             group.give_back_usage(attempt, cost)?;
         }
-        for attempt in excused {
-            group.give_back_charge(attempt)?;
-        }
         // Before any claim, or a job that just left quarantine would be called again.
+        let mut is_refunded = !excused.is_empty();
+        schedule.refund(&mut group, excused)?;
         let mut failed = Vec::new();
         self.schedule
             .fail_quarantined(&mut group, at_fault, &mut failed)?;
@@ -292,9 +291,9 @@ impl<'s> Writer<'s> {
             {
                 Decision::Call(slot, claim, permit) => calls.push((slot, *claim, permit)),
                 Decision::Excuse => {
-                    for attempt in self.schedule.excuse(now) {
-                        group.give_back_charge(attempt)?;
-                    }
+                    let excused = self.schedule.excuse(now);
+                    is_refunded |= !excused.is_empty();
+                    self.schedule.refund(&mut group, excused)?;
                 }
                 Decision::FailQuarantined(cause) => {
                     let at_fault = self.schedule.release_at_fault(|other| other == cause);
@@ -320,7 +319,7 @@ impl<'s> Writer<'s> {
             self.schedule
                 .fail_quarantined(&mut group, at_fault, &mut failed)?;
         }
-        if states.is_empty() && calls.is_empty() && failed.is_empty() {
+        if states.is_empty() && calls.is_empty() && failed.is_empty() && !is_refunded {
             drop(group);
             self.note_reason(now)?;
         } else {

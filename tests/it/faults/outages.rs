@@ -119,6 +119,30 @@ fn an_outage_is_recognized_where_fewer_files_are_left_than_threads() {
 }
 
 #[test]
+fn an_outage_gives_every_charge_back() {
+    // No file is due when it is recognized, and a file is called several times before it is.
+    for (files, flags) in [
+        (12, ["-j", "64", "--retry-delay", "2s"]),
+        (100, ["-j", "2", "--retry-delay", "0s"]),
+    ] {
+        let back = Arc::new(AtomicBool::new(false));
+        let scene = Scene::new(files, {
+            let back = Arc::clone(&back);
+            move |_| match back.load(Ordering::SeqCst) {
+                true => Reply::json(1),
+                false => Reply::status(502),
+            }
+        });
+        let running = scene.place.begin(&scene.words(&flags));
+        until(|| limit(&scene.place).starts_with("service unavailable"));
+        back.store(true, Ordering::SeqCst);
+        running.end().expect(0);
+        scene.expect(0, files as u64, 0);
+        scene.expect_nothing_charged();
+    }
+}
+
+#[test]
 fn a_retry_in_an_outage_waits_for_its_end() {
     let phase = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let scene = Scene::new(100, {

@@ -383,29 +383,3 @@ fn row_119_what_is_stored_of_a_request_is_said_once() {
         .says("`page_token` is not a credential");
     assert_eq!(place.bystander(), bystander);
 }
-
-/// A run of an earlier version goes on with the same command, and its request has the credential no longer.
-#[test]
-fn row_119_what_an_earlier_version_has_stored_is_no_change_of_the_request() {
-    let api = FakeApi::start(|_| Reply::json(1));
-    let place = place(2);
-    let bystander = place.with_bystander(&named(&api));
-    let url = format!("{}?api_key={SECRET}", named(&api));
-    let header = format!("X-Password: {SECRET}");
-    let words = run(&url, &["-H", &header]);
-    let accepted = [&words[..], &["--accept-change", "--max-calls", "2"]].concat();
-    place.stride(&accepted).expect(4);
-    let put = format!(
-        "UPDATE run SET call = replace(replace(call, '{{given:api_key}}', '{SECRET}'), '\"withheld\"', '{{\"template\":\"{SECRET}\"}}')"
-    );
-    let connection = rusqlite::Connection::open(place.at("stride.db")).unwrap();
-    connection.execute(&put, []).unwrap();
-    drop(connection);
-    let stored = || place.sql("SELECT call FROM run").concat().concat();
-    assert_eq!(stored().matches(SECRET).count(), 2, "{}", stored());
-    place
-        .stride(&[&words[..], &["--max-calls", "none"]].concat())
-        .expect(0);
-    assert!(!stored().contains(SECRET), "{}", stored());
-    assert_eq!(place.bystander(), bystander);
-}
