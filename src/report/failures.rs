@@ -1,17 +1,17 @@
-//! What went wrong: causes with examples, and the files that failed or are held.
+//! Failures: causes with examples, and the files that failed or are held.
 
 use maud::{Markup, html};
 
 use crate::job::{Class, said};
 use crate::store::{Cause, Record};
 
-use super::html::{Column, empty, name, table, text};
+use super::html::{empty, name, row, table, text};
 use super::snapshot::Snapshot;
 use super::words::{counted, grouped};
 
 /// The most causes that are listed.
 const MOST_CAUSES: usize = 20;
-/// How many of the failed files are open to view; the others are folded.
+/// How many of the failed files are visible; the others are folded.
 const FAILED_SHOWN: usize = 20;
 /// The most characters of a message and of a kind that are shown.
 const MESSAGE: usize = 200;
@@ -80,14 +80,6 @@ pub(super) fn failed(shown: &Snapshot) -> Markup {
 }
 
 fn files(records: &[Record]) -> Markup {
-    let columns = [
-        Column::text("file"),
-        Column::text("state"),
-        Column::number("attempts"),
-        Column::text("class"),
-        Column::number("status"),
-        Column::text("why"),
-    ];
     let rows = records.iter().map(|record| {
         let mut why = record.message.clone().unwrap_or_default().into_bytes();
         let body = record.error_body.as_deref().unwrap_or_default();
@@ -95,14 +87,16 @@ fn files(records: &[Record]) -> Markup {
             why.extend_from_slice(b": ");
             why.extend_from_slice(body.trim_ascii());
         }
-        vec![
-            html! { (name(&record.path)) },
-            html! { (record.state.as_str()) },
-            html! { (record.attempts) },
-            html! { (record.class.map_or("", Class::as_str)) },
-            html! { @if let Some(status) = record.status { (status) } },
-            html! { (text(why, MESSAGE)) },
+        row![
+            name(&record.path),
+            record.state.as_str(),
+            record.attempts,
+            record.class.map_or("", Class::as_str),
+            record
+                .status
+                .map_or_else(String::new, |status| status.to_string()),
+            text(why, MESSAGE),
         ]
     });
-    table(&columns, rows)
+    table("file|state|#attempts|class|#status|why", rows)
 }

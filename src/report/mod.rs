@@ -1,7 +1,7 @@
 //! Makes a page about a run: one HTML file that needs no script and no other resource.
 //!
-//! [`Report::new`] adds up every attempt in one pass, in memory that grows with neither jobs nor attempts.
-//! [`Report::html`] makes the page from these sums alone.
+//! [`Report::new`] adds up all attempts in one pass; its memory does not grow with jobs or attempts. [`Report::html`] makes
+//! the page from these sums alone.
 
 mod charts;
 mod failures;
@@ -23,13 +23,13 @@ use crate::atomic_file::{self, AtomicFileError};
 use crate::job::FileName;
 use crate::store::{Reader, StoreError};
 use snapshot::Snapshot;
-pub use words::stop_reason;
+pub use words::{counted, grouped, stop_reason};
 
-/// A report on one moment of a run.
+/// A report on a run at one moment.
 #[derive(Debug)]
 pub struct Report(Snapshot);
 
-/// Why there is no report.
+/// An error of making or writing a report.
 #[derive(Debug, Error)]
 pub enum ReportError {
     /// The database cannot be read.
@@ -38,17 +38,17 @@ pub enum ReportError {
     /// The report cannot be written.
     #[error("cannot write {target}")]
     Write {
-        /// Where to.
+        /// The file.
         target: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The target is a file of the run itself, or not a file.
     #[error("{} cannot be the report: {reason}", FileName::from(.path.as_path()))]
     Target {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason for the refusal.
         reason: &'static str,
     },
 }
@@ -81,7 +81,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// It cannot be written. Then the old file, or its absence, is untouched.
+    /// The file cannot be written. Then an old file stays as it was.
     pub fn to_file(&self, path: &Path) -> Result<(), ReportError> {
         atomic_file::write(&self.0.database, path, |file| {
             file.write_all(self.html().as_bytes())

@@ -1,4 +1,4 @@
-//! Puts the page together: its head, how the run stands, and its sections.
+//! Assembles the page: its head, the state of the run, and its sections.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use crate::job::{Checksum, FileName, JobState};
 use crate::settings::Call;
 
 use super::html::{bar, legend, list, name, text};
-use super::snapshot::{Ending, Session, Snapshot};
+use super::snapshot::{Session, SessionState, Snapshot};
 use super::words::{counted, grouped, moment, span, stop_reason, took};
 use super::{charts, failures, settings, tables};
 
@@ -23,7 +23,7 @@ const LAST: usize = 600;
 pub(super) fn page(shown: &Snapshot) -> String {
     let database = shown.database.file_name().unwrap_or_default();
     let title = name(&FileName::from(std::path::Path::new(database)));
-    // The policy lets a browser use this one style sheet, by its checksum, and nothing else.
+    // A browser may use only this style sheet, which the policy names by its checksum.
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         STANDARD.encode(Checksum::of(STYLE.as_bytes()).0)
@@ -82,7 +82,7 @@ fn call(shown: &Snapshot) -> String {
     }
 }
 
-/// The states of files, with the classes of their colours.
+/// The states of files, with the classes of their colors.
 const STATES: [(JobState, &str); 5] = [
     (JobState::Done, "ok"),
     (JobState::Failed, "bad"),
@@ -91,7 +91,7 @@ const STATES: [(JobState, &str); 5] = [
     (JobState::Pending, "off"),
 ];
 
-/// Returns how many files are in which state, and what the last session does or how it ended.
+/// Returns the number of files in each state, and a line about the last session.
 fn standing(shown: &Snapshot) -> Markup {
     let counts = &shown.counts;
     let whole = counts.total.max(1) as f64;
@@ -110,7 +110,7 @@ fn last_session(shown: &Snapshot) -> String {
     let Some(Session {
         begin,
         end,
-        ending,
+        state,
         runner,
     }) = shown.sessions.last()
     else {
@@ -118,29 +118,29 @@ fn last_session(shown: &Snapshot) -> String {
     };
     let in_flight = counted(shown.counts.running, "call");
     let end = moment(*end);
-    match ending {
-        Ending::AtWork => format!(
+    match state {
+        SessionState::AtWork => format!(
             "Process {} has been working on the run since {} UTC, with {in_flight} in flight.",
             runner.pid,
             moment(*begin)
         ),
-        Ending::Finished => {
+        SessionState::Finished => {
             format!("The last session finished at {end} UTC. No file is left to call.")
         }
-        Ending::Stopped => format!("The last session was stopped at {end} UTC."),
-        Ending::Halted => format!(
+        SessionState::Stopped => format!("The last session was stopped at {end} UTC."),
+        SessionState::Halted => format!(
             "The last session stopped early at {end} UTC{}",
             reason(shown)
         ),
-        Ending::Failed => format!("The last session failed at {end} UTC."),
-        Ending::Died if runner.ended.is_none() => format!(
+        SessionState::Failed => format!("The last session failed at {end} UTC."),
+        SessionState::Died if runner.ended.is_none() => format!(
             "The last session died after {end} UTC, with {in_flight} in flight. The next session marks what was in flight as in doubt."
         ),
-        Ending::Died => format!("The last session died after {end} UTC."),
+        SessionState::Died => format!("The last session died after {end} UTC."),
     }
 }
 
-/// Returns why a guard or a limit stopped the last session, with the service's own words.
+/// Returns the reason why a guard or a limit stopped the last session, and the service's own words.
 fn reason(shown: &Snapshot) -> String {
     let Some(stopped) = &shown.info.stopped else {
         return ", by a guard or a limit.".to_owned();

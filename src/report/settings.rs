@@ -1,4 +1,4 @@
-//! What the run was told: the request as it is stored, and the settings in the words of the command line.
+//! The request as it is stored, and the settings as flags of the command line.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::html::{list, text};
 use super::snapshot::Snapshot;
 use super::words::{self, counted, grouped};
 
-/// The most lines of the request and of the rules that are shown, and the most characters of each.
+/// The most lines of the request and of the rules that are shown, and the most characters of a line.
 const LINES: usize = 40;
 const LINE: usize = 240;
 
@@ -34,24 +34,23 @@ pub(super) fn settings(shown: &Snapshot) -> Markup {
 }
 
 fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
-    let none = || "none".to_owned();
-    let time = |duration| show_duration(duration).to_string();
-    let size = |bytes: u64| format!("{} bytes", grouped(bytes));
+    let time = |duration| Some(show_duration(duration).to_string());
+    let size = |bytes: u64| Some(format!("{} bytes", grouped(bytes)));
     let rates = settings.rates.to_string();
-    let mut lines = vec![
-        ("--threads", settings.threads.to_string()),
-        ("--rate", if rates.is_empty() { none() } else { rates }),
-        ("--burst", settings.burst.to_string()),
-        ("--retries", settings.retries.to_string()),
+    let in_doubt = match settings.in_doubt {
+        DoubtPolicy::Retry => "retry",
+        DoubtPolicy::Hold => "hold",
+    };
+    let until = settings.until;
+    let until = until.map(|until| format!("{} UTC", words::moment(until)));
+    let lines = [
+        ("--threads", Some(settings.threads.to_string())),
+        ("--rate", Some(rates).filter(|rates| !rates.is_empty())),
+        ("--burst", Some(settings.burst.to_string())),
+        ("--retries", Some(settings.retries.to_string())),
         ("--retry-delay", time(settings.retry_delay)),
         ("--retry-max-delay", time(settings.retry_max_delay)),
-        (
-            "--in-doubt",
-            match settings.in_doubt {
-                DoubtPolicy::Retry => "retry".to_owned(),
-                DoubtPolicy::Hold => "hold".to_owned(),
-            },
-        ),
+        ("--in-doubt", Some(in_doubt.to_owned())),
         ("--timeout", time(settings.timeout)),
         ("--idle-timeout", time(settings.idle_timeout)),
         ("--connect-timeout", time(settings.connect_timeout)),
@@ -60,29 +59,21 @@ fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
         ("--grace", time(settings.grace)),
         ("--max-wait", time(settings.max_wait)),
         ("--max-outage", time(settings.max_outage)),
-    ];
-    let given = [
         ("--weight", settings.weight.map(|weight| weight.to_string())),
         (
             "--max-failures",
             settings.max_failures.map(|most| most.to_string()),
         ),
         ("--max-calls", settings.max_calls.map(grouped)),
-        ("--max-duration", settings.max_duration.map(time)),
+        ("--max-duration", settings.max_duration.and_then(time)),
         ("--max-cost", settings.max_cost.map(|cost| cost.to_string())),
         ("--cost", settings.cost.map(|cost| cost.to_string())),
-        (
-            "--until",
-            settings
-                .until
-                .map(|until| format!("{} UTC", words::moment(until))),
-        ),
+        ("--until", until),
     ];
-    lines.extend(
-        given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    let lines = lines.into_iter();
+    let mut lines: Vec<_> = lines
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
     let retry_after = settings.retry_after.iter();
     lines.extend(retry_after.map(|text| ("--retry-after", text.clone())));
     let rules = settings.classes.iter().take(LINES);

@@ -1,15 +1,15 @@
-//! Reads from the database what a report shows.
+//! Reads a run for the report.
 
 use std::path::PathBuf;
 
 use crate::event::Counts;
 use crate::job::FileName;
-use crate::store::{Cause, Reader, Record, RunInfo, Runner, StoreError};
+use crate::store::{Cause, Reader, Record, RunInfo, Runner, StoreError, Tried};
 
-use super::sums::{Slow, Sums};
+use super::sums::Sums;
 use super::timeline::Timeline;
 
-/// All that a report shows, of one moment of the run.
+/// The content of a report: the run at one moment.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) database: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Snapshot {
     pub(super) timeline: Timeline,
     pub(super) sums: Sums,
     /// The slowest calls, with their files' names.
-    pub(super) slowest: Vec<(Slow, FileName)>,
+    pub(super) slowest: Vec<(Tried, FileName)>,
     pub(super) causes: Vec<Cause>,
     /// The first files that failed or are held.
     pub(super) failed: Vec<Record>,
@@ -31,30 +31,29 @@ pub(super) struct Snapshot {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) runner: Runner,
-    /// When it began and ended, in milliseconds since 1970. One that died ends with its last attempt.
+    /// The beginning and the end, in milliseconds since 1970. A session that died ends with its last attempt.
     pub(super) begin: i64,
     pub(super) end: i64,
-    pub(super) ending: Ending,
+    pub(super) state: SessionState,
 }
 
-/// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// It goes on.
+/// How a session ended, if it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SessionState {
     AtWork,
-    /// It called all files.
+    /// All files were called.
     Finished,
     /// A signal stopped it.
     Stopped,
     /// A guard or a limit stopped it.
     Halted,
-    /// Its caller panicked, or a later version has another word.
+    /// Its caller panicked, or a later version has recorded another word.
     Failed,
-    /// Its process ended without a word.
+    /// Its process ended without recording an end.
     Died,
 }
 
-impl Ending {
+impl SessionState {
     fn new(runner: &Runner, is_at_work: bool) -> Self {
         match runner.ended.as_ref().map(|(_, word)| word.as_str()) {
             None if is_at_work => Self::AtWork,
@@ -77,14 +76,25 @@ impl Ending {
             Self::Died => "died",
         }
     }
+
+    /// Returns the class of the color.
+    pub(super) fn color(self) -> &'static str {
+        match self {
+            Self::AtWork => "now",
+            Self::Finished => "ok",
+            Self::Stopped => "off",
+            Self::Halted => "slow",
+            Self::Failed | Self::Died => "bad",
+        }
+    }
 }
 
 /// How many failed or held files are listed.
 const FAILED: usize = 100;
-/// The end of the year 9999, the last moment that is shown. A damaged or foreign database can hold any number.
+/// The end of the year 9999. Later moments, as in a damaged database, are shown as this one.
 const LATEST: i64 = 253_402_300_799_999;
 
-/// Ends the reading of failures early.
+/// Ends the reading of failures.
 enum Stop {
     Store(StoreError),
     Enough,
@@ -113,11 +123,6 @@ impl Snapshot {
         let slowest = std::mem::take(&mut sums.slowest);
         let jobs: Vec<_> = slowest.iter().map(|slow| slow.job).collect();
         let slowest = slowest.into_iter().zip(reader.names(&jobs)?).collect();
-        let has_failed = counts.failed + counts.held > 0;
-        let (causes, failed) = match has_failed {
-            true => (reader.causes()?, failed(reader)?),
-            false => (Vec::new(), Vec::new()),
-        };
         Ok(Self {
             database: reader.path().to_owned(),
             now,
@@ -127,8 +132,8 @@ impl Snapshot {
             timeline,
             sums,
             slowest,
-            causes,
-            failed,
+            causes: reader.causes()?,
+            failed: failed(reader)?,
         })
     }
 }
@@ -138,18 +143,18 @@ fn sessions(reader: &Reader, now: i64, is_working: bool) -> Result<Vec<Session>,
     let runners = reader.runners()?;
     let latest = runners.len().saturating_sub(1);
     let sessions = runners.into_iter().enumerate().map(|(i, runner)| {
-        let ending = Ending::new(&runner, is_working && i == latest);
+        let state = SessionState::new(&runner, is_working && i == latest);
         let begin = runner.started.clamp(0, LATEST);
-        let end = match (ending, &runner.ended) {
-            (Ending::AtWork, _) => now,
-            // The noted end of one that died is when its successor found out.
-            (Ending::Died, _) | (_, None) => seen.get(&runner.id).copied().unwrap_or(begin),
+        let end = match (state, &runner.ended) {
+            (SessionState::AtWork, _) => now,
+            // The recorded end of a session that died is the moment when the next one noticed.
+            (SessionState::Died, _) | (_, None) => seen.get(&runner.id).copied().unwrap_or(begin),
             (_, Some((ended, _))) => *ended,
         };
         Session {
             begin,
             end: end.clamp(begin, LATEST),
-            ending,
+            state,
             runner,
         }
     });

@@ -9,14 +9,40 @@ use crate::store::{How, Tried};
 
 /// How many of the slowest calls are listed.
 const SLOWEST: usize = 20;
-/// Chunks beyond this number are not told apart; a run cannot have more.
+/// Chunks beyond this number are left out: a run cannot have more, but a damaged database can.
 const MOST_CHUNKS: usize = 10_000;
 /// Files with this many attempts or more are counted together.
 pub(super) const MOST_TRIES: usize = 1_000;
-/// Longer times are counted as this one: more than thirty years, in milliseconds.
+/// The longest time that is told apart, in milliseconds: more than thirty years.
 const LONGEST: u64 = 1 << 40;
 
-/// Counts how long calls took, in milliseconds. Percentiles are off by less than 1 %.
+/// Outcomes in the order of the page, with the class of their color and their meaning.
+pub(super) const OUTCOMES: [(How, &str, &str); How::ALL.len()] = [
+    (How::Succeeded, "ok", "the service sent a result"),
+    (
+        How::Failed,
+        "bad",
+        "the service sent an error, or an answer that is not a result",
+    ),
+    (How::Throttled, "slow", "the service asked to wait"),
+    (
+        How::InDoubt,
+        "doubt",
+        "the call may have been sent; no answer came",
+    ),
+    (
+        How::NotSent,
+        "off",
+        "no connection, or the file could not be read",
+    ),
+    (
+        How::Interrupted,
+        "now",
+        "stride was stopped before the call was sent",
+    ),
+];
+
+/// A histogram of latencies in milliseconds. Percentiles are off by less than 1 %.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Latency(Option<Histogram<u32>>);
 
@@ -25,12 +51,12 @@ impl Latency {
     const DIGITS: u8 = 2;
 
     fn add(&mut self, milliseconds: i64) {
-        // Most steps and chunks of a short run have no calls, and so need no memory.
+        // Made on demand, because most steps and chunks of a short run have no calls.
         if self.0.is_none() {
             self.0 = Histogram::new(Self::DIGITS).ok();
         }
         if let Some(histogram) = &mut self.0 {
-            // Fails for no value up to the longest: the histogram grows.
+            // Never fails, because the histogram grows as needed.
             let _ = histogram.record(milliseconds.unsigned_abs().min(LONGEST));
         }
     }
@@ -46,14 +72,14 @@ impl Latency {
     }
 }
 
-/// How some attempts ended.
+/// The sums of some attempts that have ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Totals {
-    /// In the order of [`How::ALL`].
+    /// Attempts by outcome, in the order of [`How::ALL`].
     ended: [u64; How::ALL.len()],
-    /// How many were not the first attempt of their file.
+    /// Attempts that were not the first of their file.
     pub(super) repeats: u64,
-    /// The times of answered calls: those with a result or a definite failure.
+    /// The latency of answered calls: those with a result or a definite failure.
     pub(super) latency: Latency,
 }
 
@@ -62,7 +88,11 @@ impl Totals {
         self.ended[how as usize]
     }
 
-    /// Returns how many were sent, or perhaps sent.
+    pub(super) fn attempts(&self) -> u64 {
+        self.ended.iter().sum()
+    }
+
+    /// Returns the number of calls that were sent, or perhaps sent.
     pub(super) fn calls(&self) -> u64 {
         let sent = [How::Succeeded, How::Failed, How::Throttled, How::InDoubt];
         sent.into_iter().map(|how| self.of(how)).sum()
@@ -81,7 +111,7 @@ fn is_answered(how: How) -> bool {
     matches!(how, How::Succeeded | How::Failed)
 }
 
-/// How many files had so many attempts.
+/// The number of files that had a certain number of attempts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Jobs {
     pub(super) all: u64,
@@ -89,21 +119,10 @@ pub(super) struct Jobs {
     pub(super) succeeded: u64,
 }
 
-/// A slow call.
-#[derive(Debug)]
-pub(super) struct Slow {
-    pub(super) job: JobId,
-    pub(super) number: u32,
-    pub(super) chunk: i64,
-    pub(super) started: i64,
-    pub(super) took: i64,
-    pub(super) how: How,
-}
-
 /// The sums of all attempts. Their size does not depend on how many there are.
 #[derive(Debug)]
 pub(super) struct Sums {
-    /// By the step of the time axis in which they ended.
+    /// Sums by the step of the time axis in which the attempts ended.
     pub(super) steps: Vec<Totals>,
     pub(super) all: Totals,
     pub(super) chunks: BTreeMap<i64, Latency>,
@@ -112,13 +131,12 @@ pub(super) struct Sums {
     /// The number of attempts of each session.
     pub(super) sessions: HashMap<i64, u64>,
     /// The slowest calls, the slowest first.
-    pub(super) slowest: Vec<Slow>,
-    /// The file whose attempts are being added: how many there were, and whether the last one succeeded.
+    pub(super) slowest: Vec<Tried>,
+    /// The file whose attempts are being added, their number, and whether the last one succeeded.
     job: Option<(JobId, usize, bool)>,
 }
 
 impl Sums {
-    /// Returns the sums of nothing.
     pub(super) fn new(steps: usize) -> Self {
         Self {
             steps: vec![Totals::default(); steps],
@@ -126,12 +144,12 @@ impl Sums {
             chunks: BTreeMap::new(),
             tries: BTreeMap::new(),
             sessions: HashMap::new(),
-            slowest: Vec::with_capacity(SLOWEST + 1),
+            slowest: Vec::new(),
             job: None,
         }
     }
 
-    /// Adds an attempt. The attempts of a file have to come one after the other.
+    /// Adds an attempt. The attempts of a file must be consecutive.
     pub(super) fn add(&mut self, attempt: &Tried, step: Option<usize>) {
         let has_succeeded = attempt.how == Some(How::Succeeded);
         match &mut self.job {
@@ -156,26 +174,13 @@ impl Sums {
             latency.add(attempt.took);
         }
         if !matches!(how, How::NotSent | How::Interrupted) {
-            self.add_slow(attempt, how);
-        }
-    }
-
-    fn add_slow(&mut self, attempt: &Tried, how: How) {
-        // Of two that took as long, the first stays first.
-        let at = self
-            .slowest
-            .partition_point(|slow| slow.took >= attempt.took);
-        if at < SLOWEST {
-            self.slowest.truncate(SLOWEST - 1);
-            let slow = Slow {
-                job: attempt.job,
-                number: attempt.number,
-                chunk: attempt.chunk,
-                started: attempt.started,
-                took: attempt.took,
-                how,
-            };
-            self.slowest.insert(at, slow);
+            // Of two that took as long, the first stays first.
+            let slowest = &mut self.slowest;
+            let at = slowest.partition_point(|slow| slow.took >= attempt.took);
+            if at < SLOWEST {
+                slowest.truncate(SLOWEST - 1);
+                slowest.insert(at, *attempt);
+            }
         }
     }
 

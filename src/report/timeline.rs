@@ -1,39 +1,23 @@
 //! The time axis: the time in which sessions worked, one session after the other. Pauses between sessions take no room,
-//! so that the charts of a run that is resumed after days stay readable.
+//! so the charts of a run that was resumed days later stay readable.
 
-/// The time axis of a run, cut into steps of equal length.
+/// The time axis of a run, cut into steps of equal length. Moments are in milliseconds since 1970.
 #[derive(Debug)]
 pub(super) struct Timeline {
     /// The length of a step in milliseconds, a round number.
     pub(super) width: i64,
-    /// How many steps there are: none before the first session.
+    /// The number of steps: zero before the first session.
     pub(super) steps: usize,
     periods: Vec<Period>,
 }
 
-/// A time without a pause. Moments are in milliseconds since 1970.
+/// A time without a pause.
 #[derive(Debug)]
 struct Period {
     begin: i64,
     end: i64,
-    /// How much of the axis lies before it, in milliseconds.
+    /// The part of the axis before it, in milliseconds.
     before: i64,
-}
-
-/// A label of the axis.
-#[derive(Debug)]
-pub(super) struct Tick {
-    pub(super) percent: f64,
-    pub(super) moment: i64,
-}
-
-/// The time between two sessions.
-#[derive(Debug)]
-pub(super) struct Pause {
-    /// Where it lies on the axis.
-    pub(super) percent: f64,
-    pub(super) begin: i64,
-    pub(super) end: i64,
 }
 
 /// More steps than this are too narrow to tell apart.
@@ -41,31 +25,22 @@ const MOST_STEPS: i64 = 240;
 const FEWEST_STEPS: i64 = 12;
 /// The average number of calls wanted in a step, so that a short run has few steps.
 const CALLS_PER_STEP: u64 = 5;
-/// The least distance between two labels, in percent of the axis. A phone has room for five.
-const BETWEEN_TICKS: f64 = 18.0;
-/// A label further right would leave the page.
-const LAST_TICK: f64 = 88.0;
-
-/// Round lengths of time, in tenths of a second: from 0.1 s to 100 days.
-const ROUND: [i64; 27] = [
-    1, 2, 5, 10, 20, 50, 100, 150, 300, 600, 1200, 3000, 6000, 9000, 18000, 36000, 72000, 108000,
-    216000, 432000, 864000, 1728000, 4320000, 8640000, 17280000, 43200000, 86400000,
+/// Round lengths of a step, in seconds.
+const ROUND: [f64; 20] = [
+    0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0,
+    3600.0, 7200.0, 10800.0, 21600.0, 86400.0,
 ];
 
-/// Returns the shortest round length of time that is long enough, in milliseconds.
-fn round(is_long_enough: impl Fn(i64) -> bool) -> Option<i64> {
-    let mut lengths = ROUND.into_iter().map(|tenths| tenths * 100);
-    lengths.find(|length| is_long_enough(*length))
-}
-
 impl Timeline {
-    /// Returns the axis for sessions that worked from and until these moments and made so many calls.
+    /// Returns the axis for sessions with these beginnings and ends, which made so many calls.
     pub(super) fn new(sessions: impl IntoIterator<Item = (i64, i64)>, calls: u64) -> Self {
         let mut periods = merged(sessions);
         let worked: i64 = periods.iter().map(|period| period.end - period.begin).sum();
         let wished = i64::try_from(calls / CALLS_PER_STEP).unwrap_or(i64::MAX);
         let wished = wished.clamp(FEWEST_STEPS, MOST_STEPS - 2);
-        let width = round(|width| worked / width <= wished).unwrap_or(worked / wished + 1);
+        let mut round = ROUND.into_iter().map(|seconds| (seconds * 1e3) as i64);
+        let width = round.find(|width| worked / width <= wished);
+        let width = width.unwrap_or(worked / wished + 1);
         if let Some(first) = periods.first_mut() {
             first.begin -= first.begin.rem_euclid(width);
         }
@@ -76,15 +51,15 @@ impl Timeline {
         }
         Self {
             width,
-            steps: (length.unsigned_abs()).div_ceil(width.unsigned_abs()) as usize,
+            steps: length.unsigned_abs().div_ceil(width.unsigned_abs()) as usize,
             periods,
         }
     }
 
     /// Returns the step of a moment. A moment in a pause lies where the pause does.
     pub(super) fn step(&self, moment: i64) -> Option<usize> {
-        let step = (self.offset(moment)? / self.width) as usize;
-        Some(step.min(self.steps.saturating_sub(1)))
+        let last = self.steps.checked_sub(1)?;
+        Some((self.position(moment) as usize).min(last))
     }
 
     /// Returns the moment at which a step begins.
@@ -97,53 +72,26 @@ impl Timeline {
         }
     }
 
-    /// Returns where a moment lies on the axis, in percent.
-    pub(super) fn percent(&self, moment: i64) -> f64 {
-        let length = self.steps as f64 * self.width as f64;
-        self.offset(moment).unwrap_or(0) as f64 / length.max(1.0) * 100.0
-    }
-
-    /// Returns the pauses between sessions, in their order.
-    pub(super) fn pauses(&self) -> impl Iterator<Item = Pause> {
-        self.periods.windows(2).map(|pair| Pause {
-            percent: self.percent(pair[1].begin),
-            begin: pair[0].end,
-            end: pair[1].begin,
-        })
-    }
-
-    /// Returns labels that have room beside each other, where sessions begin and then at round moments; and the time between
-    /// two round moments.
-    pub(super) fn ticks(&self) -> (i64, Vec<Tick>) {
-        let length = self.steps as f64 * self.width as f64;
-        let apart = round(|apart| apart as f64 >= length * BETWEEN_TICKS / 100.0);
-        let apart = apart.unwrap_or(i64::MAX);
-        let begins = self.periods.iter().map(|period| period.begin);
-        let rounds = self.periods.iter().flat_map(|period| {
-            let first = period.begin - period.begin.rem_euclid(apart);
-            (first..=period.end).step_by(apart as usize).skip(1)
-        });
-        let mut ticks: Vec<Tick> = Vec::new();
-        for moment in begins.chain(rounds) {
-            let percent = self.percent(moment);
-            let is_apart = |tick: &Tick| (percent - tick.percent).abs() >= BETWEEN_TICKS;
-            if percent <= LAST_TICK && ticks.iter().all(is_apart) {
-                ticks.push(Tick { percent, moment });
-            }
-        }
-        ticks.sort_unstable_by_key(|tick| tick.moment);
-        (apart, ticks)
-    }
-
-    /// Returns how much of the axis lies before a moment, in milliseconds.
-    fn offset(&self, moment: i64) -> Option<i64> {
+    /// Returns the position of a moment, in steps from the left end.
+    pub(super) fn position(&self, moment: i64) -> f64 {
         let after = self.periods.partition_point(|p| p.begin <= moment);
-        let period = self.periods.get(after.saturating_sub(1))?;
-        Some(period.before + moment.clamp(period.begin, period.end) - period.begin)
+        let offset = match self.periods.get(after.saturating_sub(1)) {
+            Some(p) => p.before + moment.clamp(p.begin, p.end) - p.begin,
+            None => 0,
+        };
+        offset as f64 / self.width as f64
+    }
+
+    /// Returns the positions of pauses between sessions, at most one for each step.
+    pub(super) fn pauses(&self) -> Vec<f64> {
+        let later = self.periods.iter().skip(1);
+        let mut pauses: Vec<f64> = later.map(|period| self.position(period.begin)).collect();
+        pauses.dedup_by_key(|position| *position as usize);
+        pauses
     }
 }
 
-/// Sorts and merges periods that overlap, as they do where a clock was put back. None is empty.
+/// Sorts and merges periods that overlap, as they do if the clock was set back. Each has a length.
 fn merged(sessions: impl IntoIterator<Item = (i64, i64)>) -> Vec<Period> {
     let mut sorted: Vec<(i64, i64)> = sessions.into_iter().collect();
     sorted.sort_unstable();
@@ -192,33 +140,24 @@ mod tests {
         assert!((6..=16).contains(&line.steps), "{}", line.steps);
         let moment = Timeline::new([session(0, 0)], 1);
         assert_eq!((moment.steps, moment.width), (1, 100));
-    }
-
-    #[test]
-    fn a_run_without_sessions_has_no_time() {
-        let line = Timeline::new([], 0);
-        assert_eq!((line.steps, line.step(BEGIN), line.begin(0)), (0, None, 0));
-        assert_eq!(line.percent(BEGIN), 0.0);
-        assert!(line.ticks().1.is_empty() && line.pauses().next().is_none());
+        let none = Timeline::new([], 0);
+        assert_eq!((none.steps, none.step(BEGIN), none.begin(0)), (0, None, 0));
+        assert!(none.pauses().is_empty());
     }
 
     #[test]
     fn pauses_take_no_room() {
         let sessions = [session(0, 60 * MINUTE), session(4 * DAY, 30 * MINUTE)];
         let line = Timeline::new(sessions, 100_000);
-        let pauses: Vec<Pause> = line.pauses().collect();
-        let [pause] = &pauses[..] else {
+        let pauses = line.pauses();
+        let [pause] = pauses[..] else {
             panic!("{pauses:?}");
         };
-        assert_eq!((pause.begin, pause.end), (sessions[0].1, sessions[1].0));
-        assert!((66.0..=67.0).contains(&pause.percent), "{pause:?}");
+        let share = pause / line.steps as f64;
+        assert!((0.66..=0.67).contains(&share), "{share}");
         // A moment in the pause lies where the pause does.
-        assert_eq!(line.percent(BEGIN + 2 * DAY), pause.percent);
+        assert_eq!(line.position(BEGIN + 2 * DAY), pause);
         assert!(line.begin(line.steps - 1) > sessions[1].0);
-        let (apart, ticks) = line.ticks();
-        assert_eq!(apart, 30 * MINUTE);
-        assert!(ticks.len() <= 5, "{ticks:?}");
-        assert!(ticks.iter().any(|tick| tick.moment == sessions[1].0));
     }
 
     #[test]
@@ -231,24 +170,23 @@ mod tests {
             .collect();
         assert!(steps.len() == 5_000 && steps.is_sorted());
         assert_eq!(steps.last(), Some(&(line.steps - 1)));
-        assert!(line.ticks().1.len() <= 5);
+        assert!(line.pauses().len() <= line.steps);
         for step in 0..line.steps {
             assert_eq!(line.step(line.begin(step)), Some(step));
         }
     }
 
     #[test]
-    fn clocks_that_were_put_back_do_no_harm() {
+    fn a_clock_that_was_set_back_does_no_harm() {
         let sessions = [
             session(10_000, 5_000),
             session(0, 12_000),
             session(20_000, -9),
         ];
         let line = Timeline::new(sessions, 50);
-        assert_eq!(line.pauses().count(), 1);
-        assert!((5..=14).contains(&line.steps), "{}", line.steps);
+        assert_eq!(line.pauses().len(), 1);
+        assert!((5..=17).contains(&line.steps), "{}", line.steps);
         let ages = Timeline::new([(0, 253_402_300_799_999)], 1);
         assert!((1..=240).contains(&ages.steps), "{}", ages.steps);
-        assert!(ages.ticks().1.len() <= 5);
     }
 }

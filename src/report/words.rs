@@ -1,4 +1,4 @@
-//! Numbers, moments and durations in words. Moments are in UTC, in milliseconds since 1970.
+//! Formats numbers, moments and durations. Moments are in UTC, in milliseconds since 1970.
 
 use std::time::Duration;
 
@@ -6,48 +6,20 @@ use jiff::Timestamp;
 
 use crate::settings::show_duration;
 
-const SECOND: i64 = 1_000;
-const DAY: i64 = 86_400 * SECOND;
+/// Formats a moment with its day: `28 Nov 2026, 07:41:37`.
+pub(super) fn moment(moment: i64) -> String {
+    format(moment, "%-d %b %Y, %H:%M:%S")
+}
 
-fn format(moment: i64, format: &str) -> String {
+/// Formats a moment in the notation of `strftime`.
+pub(super) fn format(moment: i64, format: &str) -> String {
     match Timestamp::from_millisecond(moment) {
         Ok(moment) => moment.strftime(format).to_string(),
         Err(_) => "?".to_owned(),
     }
 }
 
-/// `28 Nov 2026, 07:41:37`.
-pub(super) fn moment(moment: i64) -> String {
-    format(moment, "%-d %b %Y, %H:%M:%S")
-}
-
-/// The beginning of a step of this width.
-pub(super) fn step_begin(moment: i64, width: i64) -> String {
-    match width {
-        ..SECOND => format(moment, "%-d %b %Y, %H:%M:%S%.1f"),
-        _ => self::moment(moment),
-    }
-}
-
-/// A label of the time axis, where round moments are so far apart.
-pub(super) fn tick(moment: i64, apart: i64) -> String {
-    match apart {
-        ..SECOND => format(moment, "%H:%M:%S%.1f"),
-        SECOND..60_000 => format(moment, "%H:%M:%S"),
-        60_000..DAY => format(moment, "%H:%M"),
-        _ => format(moment, "%-d %b"),
-    }
-}
-
-/// What [`tick`] leaves out: the day, or the year.
-pub(super) fn day(moment: i64, apart: i64) -> String {
-    match apart {
-        ..DAY => format(moment, "%-d %b %Y"),
-        _ => format(moment, "%Y"),
-    }
-}
-
-/// How long a call took: `840 ms`, `2.35 s`, `3 m 20 s`.
+/// Formats the duration of a call: `840 ms`, `2.35 s`, `3 m 20 s`.
 pub(super) fn took(milliseconds: u64) -> String {
     match milliseconds {
         ..1_000 => format!("{milliseconds} ms"),
@@ -57,12 +29,12 @@ pub(super) fn took(milliseconds: u64) -> String {
     }
 }
 
-/// A longer time: `0.4 s`, `3 m 20 s`, `2 d 04 h`.
+/// Formats a longer time: `0.4 s`, `3 m 20 s`, `2 d 04 h`.
 pub(super) fn span(milliseconds: u64) -> String {
     show_duration(Duration::from_millis(milliseconds)).to_string()
 }
 
-/// A part of a whole: `12.5 %`. Only nothing is 0 %, and only the whole is 100 %.
+/// Formats a part of a whole: `12.5 %`. Rounding never gives 0 % or 100 %.
 pub(super) fn share(part: u64, whole: u64) -> String {
     match (part, whole) {
         (_, 0) => String::new(),
@@ -75,10 +47,10 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// A number with its thousands set apart: `41,000`.
-pub(super) fn grouped(number: u64) -> String {
+/// Formats a number with thousands separators: `41,000`.
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
@@ -88,14 +60,13 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
-/// A number of things: `1 file`, `41,000 files`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
-    let s = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{s}", grouped(number))
+/// Formats a number and its noun: `1 file`, `41,000 files`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(number))
 }
 
-/// Returns the words for why a session stopped early, as [`crate::governor::Reason::as_str`] has it. Another reason is
-/// its own words.
+/// Describes why a session stopped early, from [`crate::governor::Reason::as_str`]. Returns an unknown reason unchanged.
 pub fn stop_reason(reason: &str) -> &str {
     match reason {
         "credentials" => "the service does not accept the credentials",
@@ -121,40 +92,21 @@ pub fn stop_reason(reason: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// 28 November 2026, 07:41:37.250.
-    const MOMENT: i64 = 1_795_851_697_250;
-
     #[test]
-    fn moments_are_as_fine_as_their_steps() {
-        assert_eq!(moment(MOMENT), "28 Nov 2026, 07:41:37");
-        assert_eq!(step_begin(MOMENT, 200), "28 Nov 2026, 07:41:37.2");
-        assert_eq!(step_begin(MOMENT, 60_000), "28 Nov 2026, 07:41:37");
-        assert_eq!(tick(MOMENT, 500), "07:41:37.2");
-        assert_eq!(tick(MOMENT, 5_000), "07:41:37");
-        assert_eq!(tick(MOMENT, 300_000), "07:41");
-        assert_eq!(tick(MOMENT, 2 * DAY), "28 Nov");
+    fn numbers_and_moments_read_well() {
+        assert_eq!(moment(1_795_851_697_250), "28 Nov 2026, 07:41:37");
         assert_eq!(moment(i64::MAX), "?");
-    }
-
-    #[test]
-    fn numbers_read_well() {
         assert_eq!(
             [840, 2_350, 12_400, 200_000].map(took),
             ["840 ms", "2.35 s", "12.4 s", "3 m 20 s"]
         );
+        let shares = [(1, 3), (1, 1_000_000), (999_999, 1_000_000), (0, 5), (5, 5)];
         assert_eq!(
-            [
-                share(1, 3),
-                share(1, 1_000_000),
-                share(999_999, 1_000_000),
-                share(0, 5),
-                share(5, 5)
-            ],
+            shares.map(|(part, whole)| share(part, whole)),
             ["33.3 %", "0.1 %", "99.9 %", "0 %", "100 %"]
         );
-        assert_eq!(
-            [counted(1, "file"), counted(41_000, "file")],
-            ["1 file", "41,000 files"]
-        );
+        let numbers = [0, 999, 41_000, 10_000_000].map(grouped);
+        assert_eq!(numbers, ["0", "999", "41,000", "10,000,000"]);
+        assert_eq!([1, 2].map(|n| counted(n, "file")), ["1 file", "2 files"]);
     }
 }

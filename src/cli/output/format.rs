@@ -1,28 +1,7 @@
 //! Formats numbers, sizes and lists of names for people.
 
 use stride::job::{FileName, shortened};
-
-/// Formats a number with thousands separators: 41,000.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// Formats a number and its noun: `1 file`, `41,000 files`.
-pub(crate) fn counted(number: u64, noun: &str) -> String {
-    format!(
-        "{} {noun}{}",
-        grouped(number),
-        if number == 1 { "" } else { "s" }
-    )
-}
+pub(crate) use stride::report::{counted, grouped};
 
 /// Formats a size in powers of two: `64 MiB`, `1.5 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
@@ -68,13 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(41_000), "41,000");
-        assert_eq!(grouped(10_000_000), "10,000,000");
-        assert_eq!(counted(1, "file"), "1 file");
-        assert_eq!(counted(2, "file"), "2 files");
+    fn sizes_are_in_powers_of_two() {
         for (bytes, expected) in [
             (0, "0 bytes"),
             (1023, "1023 bytes"),

@@ -63,7 +63,7 @@ fn a_report_is_one_page_with_everything_in_it() {
         "<dt>header authorization</dt>",
         "path class=\"bar ok\"",
         "path class=\"bar p50\"",
-        "<h3>Repeated calls</h3>",
+        " repeated, half within ",
         "<g class=\"ok\">",
     ] {
         assert!(html.contains(said), "{said} is not in the page");
