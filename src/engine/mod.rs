@@ -61,7 +61,7 @@ const GROUPS_WAITING: usize = 16;
 /// # Errors
 ///
 /// The store fails, which is final: nothing is committed after it. Recorded results are safe. Calls in flight that
-/// end within the grace are saved in a file, which [`Store::take_in`] imports.
+/// end within the grace are saved in a file, which [`Store::import_rescues`] imports.
 pub fn run<'c>(
     store: &'c mut Store,
     make: &'c mut MakeCaller<'c>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::Run;
 use super::error::Error;
 use crate::settings::{Call, Settings, Threads};
-use crate::store::{Lock, NewRun, Store, Untaken};
+use crate::store::{Lock, NewRun, RefusedRescue, Store};
 
 /// Settings for a [`Run`] that is about to be opened. Made by [`Run::builder`].
 #[derive(Debug, Clone)]
@@ -81,9 +81,9 @@ impl Builder {
             return Ok(Run { store, settings });
         }
         let mut store = Store::open(lock)?;
-        store.take_in()?;
-        if let Some(Untaken { path, reason }) = store.untaken()?.into_iter().next() {
-            return Err(Error::Untaken { path, reason });
+        let (_, refused) = store.import_rescues()?;
+        if let Some(RefusedRescue { path, reason }) = refused.into_iter().next() {
+            return Err(Error::RefusedRescue { path, reason });
         }
         if store.call()? != call {
             return Err(Error::OtherWorkload { asked: workload });

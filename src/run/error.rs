@@ -20,12 +20,12 @@ pub enum Error {
         /// The workload that was asked for.
         asked: String,
     },
-    /// Answers that an earlier process saved cannot be taken in. Their files would be called again.
-    #[error("saved answers cannot be taken in: {}", FileName::from(.path.as_path()))]
-    Untaken {
-        /// The file, or the folder that may have some.
+    /// A rescue file of an earlier process cannot be imported. Its files would be called again.
+    #[error("the rescue file {} cannot be imported", FileName::from(.path.as_path()))]
+    RefusedRescue {
+        /// The rescue file, or a folder that may hold some.
         path: PathBuf,
-        /// Why not.
+        /// Why.
         #[source]
         reason: io::Error,
     },

@@ -42,8 +42,8 @@ impl Run {
             }
             Ok::<_, Error>(())
         })?;
-        // Answers may have been saved for files that the list had lost.
-        self.store.take_in()?;
+        // A rescue file may hold results of files that the list had lost.
+        self.store.import_rescues()?;
         Ok(loaded)
     }
 

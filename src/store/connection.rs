@@ -108,9 +108,8 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     Ok(connection)
 }
 
-/// A connection for reading, or another one where the database lies on what cannot be written: SQLite needs a file
-/// beside the database even to read it, but not where it is told that nobody writes. It is told so only where there
-/// is no log, which would be passed over.
+/// Checks a connection for reading, and replaces it if the database is on a read-only file system. There SQLite opens a
+/// database only if it is told that nobody writes to it, and then it ignores a WAL or a journal.
 fn readable(connection: Connection, path: &Path) -> Result<Connection> {
     let error = match what_it_is(&connection) {
         Ok(found) => return accept(found, path).map(|()| connection),
@@ -120,22 +119,21 @@ fn readable(connection: Connection, path: &Path) -> Result<Connection> {
     if has_log(path) || !cannot.contains(&error.sqlite_error_code()) {
         return Err(doing("reading the version")(error));
     }
-    let immutable = || -> rusqlite::Result<Connection> {
-        let connection = open_immutable(path)?;
-        harden(&connection)?;
-        version(&connection)?;
-        Ok(connection)
-    };
-    immutable().map_err(doing("reading the version"))
+    let immutable = open_immutable(path);
+    immutable
+        .and_then(|connection| version(&connection).map(|_| connection))
+        .map_err(doing("reading the version"))
 }
 
-/// Opens a file that nobody writes: neither locks nor a log beside it, so that nothing is made or changed there.
-fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
+/// Opens a file without locks and without a WAL, so that SQLite creates and changes nothing.
+pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     let name = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)
+    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags)?;
+    harden(&connection)?;
+    Ok(connection)
 }
 
 /// From now on a runner tells that it waits for somebody else's transaction.
@@ -236,9 +234,11 @@ fn accept(found: (i64, i64), path: &Path) -> Result<()> {
     }
 }
 
-/// Whether there is anything in the log beside a database.
+/// Returns true if a WAL or a rollback journal beside the database is not empty.
 fn has_log(path: &Path) -> bool {
-    fs::metadata(with_suffix(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
+    let is_in_use =
+        |suffix| fs::metadata(with_suffix(path, suffix)).is_ok_and(|meta| meta.len() > 0);
+    ["-wal", "-journal"].into_iter().any(is_in_use)
 }
 
 /// Takes from a database file whatever could make it act: it may come from anybody.

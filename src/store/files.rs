@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use super::error::{Result, StoreError};
 use crate::paths;
 
-/// What comes between a database's name and the letters in the names of its rescue files.
+/// Separates the database's name from random letters in a rescue file's name.
 pub(super) const RESCUE_INFIX: &str = ".rescue-";
-/// How they end. Those of which something could not be used end with another word.
-pub(super) const RESCUE_SUFFIX: &str = "jsonl";
+/// Extension of rescue files that were not imported.
+pub(super) const RESCUE_SUFFIX: &str = "db";
 
 /// Resolves the database's path, whether or not there is a file.
 pub(super) fn resolve(database: &Path) -> Result<PathBuf> {
@@ -37,7 +37,7 @@ pub(super) fn lock_file(database: &Path) -> PathBuf {
     with_suffix(database, ".lock")
 }
 
-/// Where a database is built before it is moved into its place: hidden, and beside it.
+/// Returns the hidden path beside a database at which it is built.
 pub(super) fn fresh_file(database: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(database.file_name().unwrap_or_default());
@@ -51,13 +51,13 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// The rescue files of a database of this name that are in a folder, with those that were kept for what could not be
-/// used.
+/// Returns all rescue files of databases of this name in a folder, unfinished and partly imported ones too.
 pub(super) fn rescue_files(folder: &Path, database: &Path) -> Vec<PathBuf> {
     let mut prefix = database.file_name().unwrap_or_default().to_owned();
     prefix.push(RESCUE_INFIX);
     let is_one = |name: &OsString| {
         let name = name.as_encoded_bytes();
+        let name = name.strip_prefix(b".").unwrap_or(name);
         name.starts_with(prefix.as_encoded_bytes())
     };
     let entries = fs::read_dir(folder).into_iter().flatten();

@@ -9,27 +9,24 @@ use super::record::{Record, Stored};
 use super::values::{path_of, state_from_sql};
 use crate::job::{Checksum, Class};
 
-/// How many columns a [`Record`] is made of.
-pub(super) const COLUMNS: usize = 17;
+/// Number of columns of a [`Record`].
+const WIDTH: usize = 17;
+/// Columns of a [`Record`] from these tables.
 pub(super) const RECORD: &str = "SELECT job.path, work.state, work.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
-            attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
-            result.headers, result.file, result.size
-     FROM work JOIN job ON job.id = work.job
-              LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-              LEFT JOIN result ON result.job = work.job";
+     attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
+     result.headers, result.file, result.size";
+pub(super) const TABLES: &str = "FROM work JOIN job ON job.id = work.job
+     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+     LEFT JOIN result ON result.job = work.job";
 
-/// The same, where nobody looks at what failed.
+/// The same columns without the details of failures.
 const DONE: &str = "SELECT job.path, work.state, work.attempts, NULL, attempt.class, NULL, attempt.status,
-            attempt.message, NULL, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
-            result.headers, result.file, result.size
-     FROM work JOIN job ON job.id = work.job
-              LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-              LEFT JOIN result ON result.job = work.job WHERE work.state = 2";
-/// The same, where nobody looks at the attempts.
+     attempt.message, NULL, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
+     result.headers, result.file, result.size";
+/// The same columns without attempts and headers.
 const RESULTS: &str = "SELECT job.path, work.state, work.attempts, NULL, NULL, NULL, NULL,
-            NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
-            NULL, result.file, result.size
-     FROM work JOIN job ON job.id = work.job LEFT JOIN result ON result.job = work.job WHERE work.state = 2";
+     NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
+     NULL, result.file, result.size";
 
 /// What is asked for of jobs. To look up and carry what nobody wants is half of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +40,14 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// The statement for jobs of which this holds, in list order.
+    /// Returns the statement for the jobs that meet these conditions, in list order.
     pub(super) fn sql(self, conditions: &str) -> String {
-        let record = match self {
-            Self::Everything => RECORD,
-            Self::Done => DONE,
-            Self::Results => RESULTS,
+        let (columns, only) = match self {
+            Self::Everything => (RECORD, ""),
+            Self::Done => (DONE, "work.state = 2 AND "),
+            Self::Results => (RESULTS, "work.state = 2 AND "),
         };
-        let joint = match self {
-            Self::Everything => "WHERE",
-            Self::Done | Self::Results => "AND",
-        };
-        format!("{record} {joint} {conditions} ORDER BY work.job")
+        format!("{columns} {TABLES} WHERE {only}{conditions} ORDER BY work.job")
     }
 }
 
@@ -72,7 +65,7 @@ const PAGE: usize = 128 << 10;
 /// A row with more than this goes alone, and without a page.
 const LARGE: usize = 1 << 20;
 
-/// A row of a statement that begins with [`RECORD`], wherever it is.
+/// A row that begins with the columns of a [`Record`], in SQLite or in a [`Page`].
 pub(super) trait Columns {
     fn value(&self, column: usize) -> rusqlite::Result<ValueRef<'_>>;
 
@@ -117,7 +110,7 @@ impl Page {
         &self,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        for cells in self.cells.chunks_exact(COLUMNS) {
+        for cells in self.cells.chunks_exact(WIDTH) {
             let bytes = &self.bytes;
             each(record(&PageRow { bytes, cells })?)?;
         }
@@ -135,7 +128,7 @@ impl Page {
     /// Takes a row. Says whether it did: one that is large it does not.
     pub(super) fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let before = (self.bytes.len(), self.cells.len());
-        for column in 0..COLUMNS {
+        for column in 0..WIDTH {
             let value = row.get_ref(column)?;
             if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = value
                 && self.bytes.len() - before.0 + bytes.len() > LARGE

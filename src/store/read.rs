@@ -12,7 +12,7 @@ use super::counts::counts;
 use super::error::{Result, StoreError, doing};
 use super::filter::Filter;
 use super::pace::{self, Noted};
-use super::page::{self, RECORD};
+use super::page::{self, RECORD, TABLES};
 use super::reader::Reader;
 use super::record::{Record, RunInfo, Stopped};
 use super::values::path_to_sql;
@@ -111,7 +111,7 @@ impl Reader {
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let chosen = if all { "" } else { "WHERE work.state = 2" };
-        let sql = format!("{RECORD} {chosen} ORDER BY work.job");
+        let sql = format!("{RECORD} {TABLES} {chosen} ORDER BY work.job");
         self.stream(&sql, [], each)
     }
 
@@ -122,7 +122,7 @@ impl Reader {
     /// The database cannot be read, or the result is not what was recorded.
     pub fn record(&self, name: &FileName) -> Result<Option<Record>> {
         let mut found = None;
-        let sql = format!("{RECORD} WHERE job.path = ?1");
+        let sql = format!("{RECORD} {TABLES} WHERE job.path = ?1");
         self.stream(&sql, [path_to_sql(name)], &mut |record| {
             found = Some(record);
             Ok::<_, StoreError>(())
@@ -141,7 +141,7 @@ impl Reader {
         filter: Option<&Filter>,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let failed = format!("{RECORD} WHERE work.state IN (3, 4) AND work.state <> 2");
+        let failed = format!("{RECORD} {TABLES} WHERE work.state IN (3, 4) AND work.state <> 2");
         let order = "ORDER BY work.state, work.job";
         let Some(filter) = filter else {
             return self.stream(&format!("{failed} {order}"), [], each);

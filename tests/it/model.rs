@@ -283,7 +283,7 @@ impl Run {
                 let mut saved = Vec::new();
                 for (index, claim) in flights {
                     let settlement = settlement_under(&POLICY, &claim, outcome(which));
-                    rescue.save(&claim, &settlement);
+                    rescue.save(&[(&claim, &settlement)]);
                     saved.push((index, settlement));
                     self.over.push(claim);
                 }
@@ -296,8 +296,8 @@ impl Run {
                     drop(self.store.take());
                 }
                 let mut store = self.fixture.open();
-                let taken = store.take_in().unwrap();
-                assert!(taken.iter().all(|taken| taken.left.is_empty()));
+                let (imported, refused) = store.import_rescues().unwrap();
+                assert!(imported.iter().all(|file| file.left.is_empty()) && refused.is_empty());
                 store.start(1, &POLICY).unwrap();
                 self.store = Some(store);
                 if late && doubt {

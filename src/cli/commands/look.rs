@@ -23,7 +23,7 @@ use crate::cli::output::terminal::{Terminal, red};
 use crate::cli::output::time::clock;
 use crate::cli::output::why;
 use crate::cli::session::inspect::Inspected;
-use crate::cli::session::storage::{rescue_folders, why as why_untaken};
+use crate::cli::session::storage::{rescue_folders, why as why_refused};
 use crate::cli::session::summary::standing;
 
 /// A file and how often something happened to it.
@@ -98,13 +98,14 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
     let crashed = reader.may_kill(CRASHED_NAMED)?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
     let inspected = Inspected::of(&reader, &info, args.request)?;
-    let rescued = reader.rescue_files(&rescue_folders(reader.path()))?;
-    // While a runner works on it, it has not noted its end and takes nothing in.
-    let untaken = match holder {
-        Some(_) => Vec::new(),
-        None => reader.untaken(&rescue_folders(reader.path()))?,
+    let (rescued, refused) = reader.rescues(&rescue_folders(reader.path()))?;
+    // A working runner has checked its rescue files.
+    let refused = if holder.is_some() {
+        Vec::new()
+    } else {
+        refused
     };
-    let untaken: Vec<String> = untaken.iter().map(why_untaken).collect();
+    let untaken: Vec<String> = refused.iter().map(why_refused).collect();
     let rescued: Vec<String> = rescued
         .iter()
         .map(|file| FileName::from(file.as_path()).to_string())

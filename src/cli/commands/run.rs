@@ -131,7 +131,7 @@ pub(crate) fn run(
             Ok::<_, Problem>(())
         })?;
         report_loaded(&loaded, &skipped, terminal);
-        storage::take_in(&mut store, args.once.ignore_rescue, terminal)?;
+        storage::import_rescues(&mut store, args.once.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.once.allow_references;
             given::check_list(db, &store, &asked.request, references)?;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use stride::engine::RunError;
 use stride::job::{FileName, escaped};
 use stride::settings::show_duration;
-use stride::store::{Lock, Reader, Rescued, Store, StoreError, TakenIn, Untaken, Watch};
+use stride::store::{
+    ImportedRescue, Lock, Reader, RefusedRescue, Rescued, Store, StoreError, Watch,
+};
 
 use crate::cli::args::Once;
 use crate::cli::output::environment::state_folder;
@@ -47,7 +49,7 @@ pub(crate) fn open(db: &Path, once: Once, terminal: &Terminal) -> Result<Store, 
     Reader::open(db)?;
     let lock = lock(db, once.allow_network_fs, terminal)?;
     let mut store = open_locked(lock, terminal)?;
-    take_in(&mut store, once.ignore_rescue, terminal)?;
+    import_rescues(&mut store, once.ignore_rescue, terminal)?;
     Ok(store)
 }
 
@@ -59,19 +61,19 @@ pub(crate) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Prob
 }
 
 /// Records the results that earlier runs could only save. Call it after the list is loaded and before any call starts.
-pub(crate) fn take_in(
+pub(crate) fn import_rescues(
     store: &mut Store,
     ignore_rescue: bool,
     terminal: &Terminal,
 ) -> Result<(), Problem> {
-    for taken in store.take_in()? {
-        report_recorded(&taken, terminal);
+    let (imported, refused) = store.import_rescues()?;
+    for each in &imported {
+        report_imported(each, terminal);
     }
-    let untaken = store.untaken()?;
-    if !untaken.is_empty() && !ignore_rescue {
-        return Err(not_taken(&untaken));
+    if !refused.is_empty() && !ignore_rescue {
+        return Err(not_imported(&refused));
     }
-    for each in &untaken {
+    for each in &refused {
         terminal.say(&format!(
             "{} saved results are not recorded: {}",
             bold("warning:"),
@@ -82,14 +84,14 @@ pub(crate) fn take_in(
 }
 
 /// Formats where saved results are and why they cannot be used.
-pub(crate) fn why(Untaken { path, reason }: &Untaken) -> String {
+pub(crate) fn why(RefusedRescue { path, reason }: &RefusedRescue) -> String {
     format!("{}: {reason}", FileName::from(path.as_path()))
 }
 
 /// Refuses to call files again whose results are saved.
-fn not_taken(untaken: &[Untaken]) -> Problem {
+fn not_imported(refused: &[RefusedRescue]) -> Problem {
     let error = "results that an earlier run saved cannot be recorded";
-    let problem = untaken
+    let problem = refused
         .iter()
         .fold(Problem::new(exit::UNUSABLE, error), |problem, each| {
             problem.cause(why(each))
@@ -130,14 +132,14 @@ fn watch(terminal: Terminal) -> Watch {
     })
 }
 
-fn report_recorded(taken: &TakenIn, terminal: &Terminal) {
-    let TakenIn {
+fn report_imported(imported: &ImportedRescue, terminal: &Terminal) {
+    let ImportedRescue {
         file,
         recorded,
         left,
         unknown,
         kept,
-    } = taken;
+    } = imported;
     let file = FileName::from(file.as_path());
     if *recorded > 0 || unknown.is_empty() {
         terminal.say(&format!(
@@ -149,8 +151,8 @@ fn report_recorded(taken: &TakenIn, terminal: &Terminal) {
     let warning = bold("warning:");
     if !left.is_empty() {
         terminal.say(&format!(
-            "{warning} {} could not be used, because the files were called again since or the line is cut short: {}; kept in {kept}",
-            counted(left.len() as u64, "line"),
+            "{warning} {} could not be used, because the files were called again since or the rescue file is damaged: {}; kept in {kept}",
+            counted(left.len() as u64, "saved result"),
             names(left),
         ));
     }

@@ -23,15 +23,15 @@ impl Writer<'_> {
             self.phase = Phase::Draining(Some(clock::now() + self.settings.grace));
         }
         loop {
-            for report in &mut reports {
+            for report in &reports {
                 // Reports of the failed commit have freed their slots already.
                 self.slots.complete(report.slot);
-                rescue.save(&report.claim, &report.settlement);
             }
-            if !reports.is_empty() {
-                rescue.sync();
-                reports.clear();
-            }
+            let settlements = reports
+                .iter()
+                .map(|report| (&report.claim, &report.settlement));
+            rescue.save(&settlements.collect::<Vec<_>>());
+            reports.clear();
             let now = clock::now();
             let wake = match self.phase {
                 _ if self.slots.in_flight() == 0 => break,

@@ -80,7 +80,7 @@ fn row_130_rescue_files_of_a_run_are_no_target() {
         assert_eq!(fs::read(target).unwrap(), before, "{path}");
     }
     // What only looks like one of them is any other file.
-    for name in ["stride.db.bak", "x.rescue-a.jsonl"] {
+    for name in ["stride.db.bak", "x.rescue-a.db"] {
         place.stride(&["export", "--partial", "-o", name]).expect(0);
     }
     fs::remove_file(beside).unwrap();
@@ -94,7 +94,7 @@ fn row_131_saved_answers_that_cannot_be_taken_in_are_said_and_nothing_is_called(
     let place = &scene.place;
     let rescued = scene.rescued().remove(0);
     let path = rescued.to_str().unwrap().to_owned();
-    let whole = fs::read_to_string(&rescued).unwrap();
+    let whole = fs::read(&rescued).unwrap();
     let calls = scene.api.requests();
     let refused = |reason: &str| {
         for words in [&["resume"][..], &["retry"]] {
@@ -123,12 +123,19 @@ fn row_131_saved_answers_that_cannot_be_taken_in_are_said_and_nothing_is_called(
     refused("it is a symbolic link");
     fs::remove_file(&rescued).unwrap();
     fs::rename(&moved, &rescued).unwrap();
-    fs::write(
-        &rescued,
-        whole.replace("\"stride_rescue\":1", "\"stride_rescue\":2"),
-    )
-    .unwrap();
+    let alter = |sql: &str| {
+        let file = rusqlite::Connection::open(&rescued).unwrap();
+        file.execute_batch(sql).unwrap();
+    };
+    alter("PRAGMA user_version = 1000");
     refused("another version of stride wrote it");
+    fs::write(&rescued, &whole).unwrap();
+    alter("PRAGMA application_id = 1");
+    refused("it is not a rescue file");
+    fs::write(&rescued, &whole[..whole.len() / 2]).unwrap();
+    refused("it cannot be read: database disk image is malformed");
+    fs::write(&rescued, "text").unwrap();
+    refused("it is not a rescue file");
     fs::write(&rescued, &whole).unwrap();
     let ran = place.stride(&["resume"]);
     scene.expect_complete(ran.says("recorded 3 results"));

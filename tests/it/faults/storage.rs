@@ -74,8 +74,10 @@ impl Scene {
     fn expect_saved(&self, calls: usize) {
         let files = self.rescued();
         assert_eq!(files.len(), 1, "{files:?}");
-        let text = fs::read_to_string(&files[0]).unwrap();
-        assert_eq!(text.lines().count(), 1 + calls, "{text}");
+        let file = rusqlite::Connection::open(&files[0]).unwrap();
+        let sql = "SELECT count(*) FROM attempt WHERE outcome IS NOT NULL";
+        let saved: usize = file.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(saved, calls);
         let mode =
             std::os::unix::fs::PermissionsExt::mode(&files[0].metadata().unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);

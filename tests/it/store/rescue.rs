@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use stride::job::{Answer, Body, Class, JobState, Outcome};
-use stride::store::{Rescued, Store};
+use stride::store::{ImportedRescue, Rescued, Store};
 
 use crate::support::{
     Fixture, POLICY, answered, claim, failed, in_doubt, settle, settlement, succeeded,
@@ -14,11 +14,29 @@ use crate::support::{
 /// Saves what calls of these jobs came to, without recording it.
 fn save(fixture: &Fixture, store: &mut Store, outcomes: Vec<(&str, Outcome)>) -> Rescued {
     let mut rescue = store.rescue();
-    for (name, outcome) in outcomes {
-        let claim = claim(store, fixture.id(name));
-        rescue.save(&claim, &settlement(&claim, outcome));
-    }
+    let mut save = |outcomes: &mut dyn Iterator<Item = (&str, Outcome)>| {
+        let saved: Vec<_> = outcomes
+            .map(|(name, outcome)| {
+                let claim = claim(store, fixture.id(name));
+                let settlement = settlement(&claim, outcome);
+                (claim, settlement)
+            })
+            .collect();
+        let saved = saved.iter().map(|(claim, settlement)| (claim, settlement));
+        rescue.save(&saved.collect::<Vec<_>>());
+    };
+    // One alone, and the others together.
+    let mut outcomes = outcomes.into_iter();
+    save(&mut outcomes.by_ref().take(1));
+    save(&mut outcomes);
     rescue.finish()
+}
+
+/// Imports rescue files, of which none is refused.
+fn import(store: &mut Store) -> Vec<ImportedRescue> {
+    let (imported, refused) = store.import_rescues().unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
+    imported
 }
 
 /// The one file that was written.
@@ -57,9 +75,9 @@ fn what_was_saved_is_recorded_as_if_nothing_had_happened() {
     drop(store);
 
     let mut store = fixture.open();
-    let taken = store.take_in().unwrap();
-    assert_eq!(taken.len(), 1);
-    assert_eq!((taken[0].recorded, &taken[0].left[..]), (5, &[][..]));
+    let imported = import(&mut store);
+    assert_eq!(imported.len(), 1);
+    assert_eq!((imported[0].recorded, &imported[0].left[..]), (5, &[][..]));
     assert!(!file.exists());
     let recovered = store.start(1, &POLICY).unwrap();
     assert_eq!(recovered.in_doubt, [], "nothing is left in flight");
@@ -83,7 +101,7 @@ fn what_was_saved_is_recorded_as_if_nothing_had_happened() {
     );
     assert_eq!(store.counts().in_doubt, 1);
     assert_eq!(fixture.problems(), [""; 0]);
-    assert!(store.take_in().unwrap().is_empty());
+    assert_eq!(import(&mut store), []);
 }
 
 #[test]
@@ -111,7 +129,7 @@ fn what_a_later_runner_found_in_doubt_is_still_recorded() {
 
     fs::rename(&aside, &file).unwrap();
     let mut store = fixture.open();
-    let taken = store.take_in().unwrap();
+    let taken = import(&mut store);
     // The one whose job has a result is as good as recorded; the other one's job has gone another way.
     assert_eq!(
         (taken[0].recorded, &taken[0].left[..]),
@@ -119,7 +137,7 @@ fn what_a_later_runner_found_in_doubt_is_still_recorded() {
     );
     let kept = taken[0].kept.clone().unwrap();
     assert!(kept.exists() && !file.exists());
-    assert!(store.take_in().unwrap().is_empty(), "it is taken in once");
+    assert_eq!(import(&mut store), [], "it is imported once");
     assert!(
         store.own_files().contains(&kept),
         "a walk does not take it for input"
@@ -133,68 +151,123 @@ fn what_a_later_runner_found_in_doubt_is_still_recorded() {
     assert_eq!(fixture.problems(), [""; 0]);
 }
 
+/// Changes a rescue file, also against the rules of its schema.
+fn alter(file: &Path, sql: &str) {
+    let file = rusqlite::Connection::open(file).unwrap();
+    let rules = "PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF;";
+    file.execute_batch(&format!("{rules} {sql}")).unwrap();
+}
+
 #[test]
-fn what_is_not_whole_or_not_ours_is_not_recorded() {
+fn what_contradicts_itself_or_the_run_is_not_recorded() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     let outcomes = vec![("a", succeeded("\"one\"")), ("b", succeeded("\"two\""))];
     let file = only(&save(&fixture, &mut store, outcomes));
     drop(store);
-    let whole = fs::read_to_string(&file).unwrap();
+    let whole = fs::read(&file).unwrap();
     let before = fixture.contents();
-    let lines: Vec<&str> = whole.lines().collect();
-    let changed = |from: &str, to: &str| {
-        let text = whole.replace(from, to);
-        assert_ne!(text, whole, "{from}");
-        text
-    };
-    let altered = [
-        // Another body than its checksum is of.
-        changed("Im9uZSI=", "Im9uZiI=").replace("InR3byI=", "InR3ciI="),
-        changed("\"done\"", "\"failed\""),
-        changed("\"succeeded\"", "\"failed\""),
-        changed("\"attempt\":1", "\"attempt\":2"),
-        changed("\"next\":\"done\"", "\"next\":\"gone\""),
-        changed("\"key\":\"", "\"key\":\"0"),
-        changed("\"outcome\":\"succeeded\"", "\"outcome\":\"won\""),
-        format!("{}\n{{\"path\":\"a\"", lines[0]),
-    ];
-    for text in altered {
-        fs::write(&file, &text).unwrap();
+    for sql in [
+        "UPDATE result SET body = x'00'",
+        "UPDATE work SET state = 3",
+        "UPDATE work SET state = 1",
+        "UPDATE attempt SET outcome = 'failed'",
+        "UPDATE attempt SET number = 2; UPDATE work SET attempts = 2",
+        "UPDATE attempt SET key = zeroblob(16)",
+    ] {
+        fs::write(&file, &whole).unwrap();
+        alter(&file, sql);
         let mut store = fixture.open();
-        let taken = store.take_in().unwrap();
-        assert_eq!(taken[0].recorded, 0, "{text}");
-        assert!(!taken[0].left.is_empty());
-        fs::remove_file(taken[0].kept.as_ref().unwrap()).unwrap();
+        let imported = import(&mut store);
+        assert_eq!(imported[0].recorded, 0, "{sql}");
+        assert!(!imported[0].left.is_empty(), "{sql}");
+        fs::remove_file(imported[0].kept.as_ref().unwrap()).unwrap();
         drop(store);
-        assert_eq!(fixture.contents(), before, "{text}");
+        assert_eq!(fixture.contents(), before, "{sql}");
     }
-    // Another run's; one that others could have written; a link.
-    let run = whole.find("\"run\":\"").unwrap() + 7;
-    let other = format!("{}{}{}", &whole[..run], "0".repeat(32), &whole[run + 32..]);
-    for (text, mode) in [(&other, 0o600), (&whole, 0o620)] {
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        assert_eq!(fixture.open().take_in().unwrap(), []);
-        assert!(file.exists());
+    for sql in [
+        "UPDATE attempt SET outcome = 'won'",
+        "UPDATE attempt SET class = 'input'",
+        "UPDATE attempt SET ended = NULL",
+    ] {
+        fs::write(&file, &whole).unwrap();
+        alter(&file, sql);
+        let (imported, refused) = fixture.open().import_rescues().unwrap();
+        assert_eq!((imported.len(), refused.len()), (0, 1), "{sql}");
+        assert_eq!(fixture.contents(), before, "{sql}");
+    }
+    // One that lies about one result loses that one only.
+    fs::write(&file, &whole).unwrap();
+    alter(&file, "UPDATE result SET body = x'00' WHERE job = 1");
+    let imported = import(&mut fixture.open());
+    assert_eq!(
+        (imported[0].recorded, &imported[0].left[..]),
+        (1, &["b".into()][..])
+    );
+    assert_eq!(fixture.state("a"), JobState::Done);
+}
+
+#[test]
+fn what_is_not_ours_stays_where_it_is() {
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    let file = only(&save(&fixture, &mut store, vec![("a", succeeded("1"))]));
+    drop(store);
+    let whole = fs::read(&file).unwrap();
+    let before = fixture.contents();
+    // Another run's, of whatever version.
+    alter(
+        &file,
+        "UPDATE run SET uuid = zeroblob(16); PRAGMA user_version = 1000",
+    );
+    assert_eq!(fixture.open().import_rescues().unwrap().0, []);
+    assert!(fixture.open().import_rescues().unwrap().1.is_empty());
+    // The run's, which others may write to, alone or by a journal; a link.
+    fs::write(&file, &whole).unwrap();
+    let refused = || {
+        let (imported, refused) = fixture.open().import_rescues().unwrap();
+        assert_eq!(imported, []);
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].path, file);
+        assert_eq!(fixture.contents(), before);
+    };
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o620)).unwrap();
+    refused();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    for suffix in ["-journal", "-wal"] {
+        let beside = PathBuf::from(format!("{}{suffix}", file.display()));
+        fs::write(&beside, "").unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o602)).unwrap();
+        refused();
+        fs::remove_file(&beside).unwrap();
     }
     fs::rename(&file, fixture.at("elsewhere")).unwrap();
     symlink("elsewhere", &file).unwrap();
-    assert_eq!(fixture.open().take_in().unwrap(), []);
-    assert_eq!(fixture.contents(), before);
-    // A line that was cut short takes nothing from those before it.
-    fs::remove_file(&file).unwrap();
-    let cut = format!(
-        "{}\n{}\n{}",
-        lines[0],
-        lines[1],
-        &lines[2][..lines[2].len() / 2]
-    );
-    fs::write(&file, cut).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let taken = fixture.open().take_in().unwrap();
-    assert_eq!((taken[0].recorded, taken[0].left.len()), (1, 1));
-    assert_eq!(fixture.state("a"), JobState::Done);
+    refused();
+}
+
+#[test]
+fn a_kill_while_results_are_saved_takes_nothing_from_those_before() {
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    let file = only(&save(&fixture, &mut store, vec![("a", succeeded("1"))]));
+    drop(store);
+    let names = ["", "-journal"].map(|suffix| PathBuf::from(format!("{}{suffix}", file.display())));
+    // The state of the files in the middle of a transaction that has outgrown its cache.
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other
+        .execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE result SET body = zeroblob(1000000);")
+        .unwrap();
+    let killed = names.each_ref().map(|name| fs::read(name).unwrap());
+    drop(other);
+    for (name, bytes) in names.iter().zip(killed) {
+        fs::write(name, bytes).unwrap();
+        fs::set_permissions(name, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let imported = import(&mut fixture.open());
+    assert_eq!(imported[0].recorded, 1);
+    assert!(names.iter().all(|name| !name.exists()));
+    assert_eq!(fixture.record("a").result.unwrap().body, "1");
 }
 
 #[test]
