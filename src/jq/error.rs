@@ -2,17 +2,17 @@
 
 use thiserror::Error;
 
-/// Why a text is not an expression.
+/// Invalid expression.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{message} at {place}")]
 pub struct SyntaxError {
-    /// What is wrong.
+    /// The mistake.
     pub message: String,
-    /// Where: a column, or a line and a column.
+    /// The column, or the line and the column.
     pub place: String,
 }
 
-/// Why an expression has no value for an answer.
+/// The reason why an expression has no value for an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct EvalError(pub(super) String);

@@ -1,10 +1,8 @@
-//! Which words expressions have, and what is wrong with those that use others.
-
-use std::ops::Range;
+//! The names that expressions may use, and errors of syntax.
 
 use jaq_core::compile::Undefined;
 use jaq_core::data::JustLut;
-use jaq_core::load::{Arena, File, Loader, import, lex, parse, span};
+use jaq_core::load::{Arena, File, Loader, import, lex, parse};
 use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Compiler, load};
 use jaq_json::Val;
@@ -15,16 +13,15 @@ use super::read;
 use super::room::with_room;
 use crate::job::nesting;
 
-/// What filters work on: values alone.
+/// The data of filters: values alone.
 pub(super) type Data = JustLut<Val>;
 
-/// The variables, in the order in which their values are given.
+/// The variables, in the order of their values.
 const VARIABLES: [&str; 2] = ["$status", "$headers"];
 
-/// Filters of the standard library that see or do something beside their input: the environment, the clock, the
-/// time zone and its files, the log, the process. And one that reads JSON to any depth, instead of which there is
-/// one of ours.
-const LEFT_OUT: [&str; 16] = [
+/// Excluded filters of the standard library. They use more than their input: the environment, the clock, the time zone
+/// and its files, the log, the process. `fromjson` is replaced, because it reads JSON of any depth.
+const EXCLUDED: [&str; 16] = [
     "env",
     "now",
     "halt",
@@ -43,34 +40,33 @@ const LEFT_OUT: [&str; 16] = [
     "fromjson",
 ];
 
-/// How deeply brackets may be nested in an expression: reading it is recursive.
+/// The maximum nesting of brackets in an expression. The parser is recursive.
 const DEEPEST_EXPRESSION: usize = 100;
 
-/// How long an expression may be, in bytes. What is nested in it without brackets, or in strings, is so many levels deep
-/// at most.
+/// The maximum length of an expression, in bytes. It bounds nesting without brackets, and in strings.
 const LONGEST_EXPRESSION: usize = 6_000;
 
-/// How much of an expression is shown where it is wrong, in characters.
+/// The maximum length of a quoted part of an expression, in characters.
 const SHOWN: usize = 20;
 
 fn definitions() -> impl Iterator<Item = parse::Def<&'static str>> {
     jaq_core::defs()
         .chain(jaq_std::defs())
         .chain(jaq_json::defs())
-        .filter(|definition| !LEFT_OUT.contains(&definition.name))
+        .filter(|definition| !EXCLUDED.contains(&definition.name))
 }
 
 fn filters() -> impl Iterator<Item = Fun<Data>> {
     jaq_core::funs::<Data>()
         .chain(jaq_std::funs())
         .chain(jaq_json::funs())
-        .filter(|(name, ..)| !LEFT_OUT.contains(name))
+        .filter(|(name, ..)| !EXCLUDED.contains(name))
         .chain([run(("fromjson", v(0), |(_, value): (_, Val)| {
             bome(from_json(&value))
         }))])
 }
 
-/// One JSON text, under the same bounds as an answer.
+/// Parses one JSON text under the same limits as an answer.
 fn from_json(value: &Val) -> Result<Val, jaq_json::Error> {
     let bytes = value.as_utf8_bytes();
     let bytes = bytes.ok_or_else(|| jaq_core::Error::typ(value.clone(), "string"))?;
@@ -92,10 +88,10 @@ pub(super) fn compile(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError>
             place: place(text, LONGEST_EXPRESSION),
         });
     }
-    // It is read by recursion.
+    // The parser is recursive.
     with_room(|| compile_here(text)).unwrap_or_else(|_| {
         Err(SyntaxError {
-            message: "there is no room for reading the expression".to_owned(),
+            message: "no thread could be started to compile the expression".to_owned(),
             place: place(text, 0),
         })
     })
@@ -112,71 +108,62 @@ fn compile_here(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError> {
         .and_then(|modules| {
             import(&modules, |_| Err("nothing can be imported".to_owned()))?;
             Ok(modules)
-        })
-        .map_err(|errors| {
-            first(
-                text,
-                errors.into_iter().map(|(_, error)| unread(text, error)),
-            )
-        })?;
-    Compiler::default()
-        .with_funs(filters())
-        .with_global_vars(VARIABLES)
-        .compile(loaded)
-        .map_err(|errors| {
-            let undefined = errors.into_iter().flat_map(|(_, errors)| errors);
-            first(
-                text,
-                undefined.map(|(name, what)| Some(undefined_name(text, name, &what))),
-            )
-        })
+        });
+    let loaded = loaded.map_err(|errors| {
+        let mut errors = errors.into_iter();
+        let error = errors.find_map(|(_, error)| invalid_syntax(text, error));
+        error.unwrap_or_else(|| unknown_error(text))
+    })?;
+    let compiler = Compiler::default().with_funs(filters());
+    let compiled = compiler.with_global_vars(VARIABLES).compile(loaded);
+    compiled.map_err(|errors| {
+        let mut undefined = errors.into_iter().flat_map(|(_, errors)| errors);
+        undefined.next().map_or_else(
+            || unknown_error(text),
+            |(name, what)| undefined_name(text, name, &what),
+        )
+    })
 }
 
-fn first(text: &str, mut errors: impl Iterator<Item = Option<SyntaxError>>) -> SyntaxError {
-    errors
-        .find_map(|error| error)
-        .unwrap_or_else(|| SyntaxError {
-            message: "this is no expression".to_owned(),
-            place: place(text, 0),
-        })
+/// Returns the error for a failure that the interpreter does not explain.
+fn unknown_error(text: &str) -> SyntaxError {
+    SyntaxError {
+        message: "the expression is invalid".to_owned(),
+        place: place(text, 0),
+    }
 }
 
-fn unread(text: &str, error: load::Error<&str>) -> Option<SyntaxError> {
-    let missing = |what: &str, found: &str| {
-        let at = within(text, found).start;
-        let (message, place) = match shown(found) {
-            None => (format!("{what} is missing"), "the end".to_owned()),
-            Some(found) => (
-                format!("{what} is missing before `{found}`"),
-                place(text, at),
-            ),
-        };
-        SyntaxError { message, place }
+fn invalid_syntax(text: &str, error: load::Error<&str>) -> Option<SyntaxError> {
+    let missing = |what: &str, found: &str| match shortened(found) {
+        None => SyntaxError {
+            message: format!("a {what} is missing"),
+            place: "the end".to_owned(),
+        },
+        Some(shown) => SyntaxError {
+            message: format!("a {what} is missing before `{shown}`"),
+            place: place_of(text, found),
+        },
     };
     match error {
-        load::Error::Io(errors) => errors
-            .into_iter()
-            .next()
-            .map(|(path, message)| SyntaxError {
-                message,
-                place: place(text, within(text, path).start),
-            }),
-        load::Error::Lex(errors) => {
-            errors
-                .into_iter()
-                .next()
-                .map(|(expected, found)| match expected {
-                    lex::Expect::Delim(open) => SyntaxError {
-                        message: format!("the {} is missing for `{open}`", expected.as_str()),
-                        place: place(text, within(text, open).start),
-                    },
-                    _ => missing(&format!("a {}", expected.as_str()), found),
-                })
+        load::Error::Io(errors) => {
+            let (path, message) = errors.into_iter().next()?;
+            let place = place_of(text, path);
+            Some(SyntaxError { message, place })
         }
-        load::Error::Parse(errors) => errors
-            .into_iter()
-            .next()
-            .map(|(expected, found)| missing(&format!("a {}", expected.as_str()), found)),
+        load::Error::Lex(errors) => {
+            let (expected, found) = errors.into_iter().next()?;
+            Some(match expected {
+                lex::Expect::Delim(open) => SyntaxError {
+                    message: format!("the {} is missing for `{open}`", expected.as_str()),
+                    place: place_of(text, open),
+                },
+                _ => missing(expected.as_str(), found),
+            })
+        }
+        load::Error::Parse(errors) => {
+            let (expected, found) = errors.into_iter().next()?;
+            Some(missing(expected.as_str(), found))
+        }
     }
 }
 
@@ -188,21 +175,11 @@ fn undefined_name(text: &str, name: &str, what: &Undefined) -> SyntaxError {
     };
     SyntaxError {
         message: format!("there is no {} `{name}`{arguments}", what.as_str()),
-        place: place(text, within(text, name).start),
+        place: place_of(text, name),
     }
 }
 
-/// Where a part lies in a text; what is no part of it is taken to be at its end.
-fn within(text: &str, part: &str) -> Range<usize> {
-    let (whole, begin) = (text.as_bytes().as_ptr_range(), part.as_ptr());
-    if whole.contains(&begin) || begin == whole.end {
-        span(text, part)
-    } else {
-        text.len()..text.len()
-    }
-}
-
-fn shown(text: &str) -> Option<String> {
+fn shortened(text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -210,18 +187,20 @@ fn shown(text: &str) -> Option<String> {
     })
 }
 
-/// A place in a text, for people.
+/// Describes the place of a part of the text. Any other string counts as the end.
+fn place_of(text: &str, part: &str) -> String {
+    let offset = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
+    place(text, offset.min(text.len()))
+}
+
+/// Describes an offset in a text for people.
 fn place(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        + 1;
-    match before.matches('\n').count() {
-        0 => format!("column {column}"),
-        lines => format!("line {}, column {column}", lines + 1),
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let column = before[start..].chars().count() + 1;
+    match line {
+        1 => format!("column {column}"),
+        _ => format!("line {line}, column {column}"),
     }
 }

@@ -1,56 +1,47 @@
-//! The memory of values. In the interpreter an answer takes up to forty times its size, so all threads together share a bound.
+//! The memory of values. The interpreter takes up to forty times an answer's size, so all threads share one limit.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// The most bytes of values at one moment. An answer whose values need more is evaluated alone.
-const MOST: usize = 128 << 20;
-/// Texts up to this size are not counted, in bytes: so many at once need more threads than there are.
+/// The limit for all values, in bytes. An answer that needs more is evaluated alone.
+const LIMIT: usize = 128 << 20;
+/// The maximum size of a text that is not counted, in bytes. There are not enough threads to exceed the limit with these.
 const SMALL: usize = 4 << 10;
 
-static STATE: Mutex<State> = Mutex::new(State::new());
+static STATE: Mutex<State> = Mutex::new(State {
+    used: 0,
+    next: 0,
+    served: 0,
+});
 static CHANGED: Condvar = Condvar::new();
 
 #[derive(Debug)]
 struct State {
-    taken: usize,
-    /// The number of the next one to ask.
+    used: usize,
+    /// The ticket of the next request.
     next: u64,
-    /// The number of the next one to get its share. Shares are given in order, so that large answers do not starve.
+    /// The ticket to serve next. Requests are served in order, so that large answers do not starve.
     served: u64,
 }
 
-impl State {
-    const fn new() -> Self {
-        Self {
-            taken: 0,
-            next: 0,
-            served: 0,
-        }
-    }
-}
-
-/// A share of the memory, given back when this is dropped.
+/// Reserved memory, released on drop.
 #[derive(Debug)]
 pub(super) struct Share(usize);
 
 impl Share {
-    /// Waits until there is room for the values of a JSON text.
-    pub(super) fn of(text: &[u8]) -> Self {
-        match text.len() {
-            ..=SMALL => Self(0),
-            _ => Self::take(estimate(text)),
+    /// Waits until there is memory for the values of a JSON text.
+    pub(super) fn reserve(text: &[u8]) -> Self {
+        if text.len() <= SMALL {
+            return Self(0);
         }
-    }
-
-    fn take(bytes: usize) -> Self {
+        let bytes = estimate(text);
         let mut state = lock();
-        let number = state.next;
+        let ticket = state.next;
         state.next += 1;
-        while state.served < number || state.taken > 0 && state.taken + bytes > MOST {
+        while state.served < ticket || state.used > 0 && state.used + bytes > LIMIT {
             state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.served += 1;
-        state.taken += bytes;
+        state.used += bytes;
         CHANGED.notify_all();
         Self(bytes)
     }
@@ -59,7 +50,7 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if self.0 > 0 {
-            lock().taken -= self.0;
+            lock().used -= self.0;
             CHANGED.notify_all();
         }
     }
@@ -69,8 +60,8 @@ fn lock() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Estimates how many bytes the values of a JSON text take, by its punctuation. Measured with texts of `[],`, `{},`, `"",`
-/// and `{"a":0},` over and over.
+/// Estimates the size of a JSON text's values by its punctuation. The weights were measured with repetitions of `[],`,
+/// `{},`, `"",` and `{"a":0},`.
 fn estimate(text: &[u8]) -> usize {
     let of_byte = |byte: &u8| match byte {
         b'{' | b':' => 100,
@@ -95,7 +86,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
-                    let share = Share::of(large.as_bytes());
+                    let share = Share::reserve(large.as_bytes());
                     most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     thread::yield_now();
                     at_once.fetch_sub(1, Ordering::SeqCst);
@@ -104,7 +95,7 @@ mod tests {
             }
         });
         assert_eq!(most.into_inner(), 1);
-        // Plain text takes little more than its size.
+        // Plain text needs little more than its size.
         assert_eq!(estimate(&[b'x'; 1000]), 1000);
     }
 }

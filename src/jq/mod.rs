@@ -1,5 +1,5 @@
-//! Expressions in the language of jq, on answers: compiled once, shared by all threads. Pure: an expression sees
-//! the answer and nothing else, neither files nor the environment nor the time.
+//! jq expressions on answers, compiled once and shared by all threads. An expression sees only the answer: no files, no
+//! environment, no clock. A runaway expression is not interrupted.
 
 mod error;
 mod language;
@@ -22,53 +22,53 @@ use crate::job::nesting;
 use language::Data;
 use memory::Share;
 
-/// How deeply an answer is nested at most that is looked at on the thread's own stack.
+/// The maximum nesting of an answer that is evaluated on the current thread's stack.
 const SHALLOW: usize = 8;
 
-/// What an expression may say so that more than the answer's depth decides how deep its evaluation gets.
+/// The words with which an expression may recurse deeper than the answer is nested.
 const RECURSIVE: [&str; 4] = ["def", "fromjson", "reduce", "foreach"];
 
-/// How long an expression is at most that is not deep in itself, in bytes.
+/// The maximum length of an expression that cannot itself be deeply nested, in bytes.
 const SHORT: usize = 200;
 
-/// How much of an error is kept, in characters: jq's errors show the values they are about.
+/// The maximum length of an error, in characters. Errors of jq quote values.
 const ERROR_KEPT: usize = 300;
 
-/// An expression that can be evaluated.
+/// A compiled expression.
 pub struct Expression {
     text: String,
     recurses: bool,
     filter: jaq_core::Filter<Data>,
 }
 
-/// What an expression sees of an answer.
+/// The input of an expression.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     /// `.`
     pub body: Body<'a>,
     /// `$status`
     pub status: Option<u16>,
-    /// `$headers`, as a JSON object from lower-case name to string; `None` where they were not kept.
+    /// `$headers`, as a JSON object from lower-case name to string. `None` if they were not stored.
     pub headers: Option<&'a str>,
 }
 
-/// An answer's body, as an expression sees it.
+/// The body of an answer as input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
     /// One JSON text.
     Json(&'a str),
-    /// Text, which becomes a string.
+    /// Text, converted to a string.
     Text(&'a str),
-    /// Nothing that JSON has a value for: null.
+    /// No JSON and no text: null.
     Nothing,
 }
 
 impl Expression {
-    /// Reads an expression.
+    /// Compiles an expression.
     ///
     /// # Errors
     ///
-    /// It is not one, or it refers to something that there is not.
+    /// The syntax is invalid, or a name is unknown.
     pub fn new(text: &str) -> Result<Self, SyntaxError> {
         let filter = language::compile(text)?;
         Ok(Self {
@@ -78,21 +78,21 @@ impl Expression {
         })
     }
 
-    /// The expression, as it was written.
+    /// Returns the expression as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it looks at the answer's headers, which have to be kept then.
+    /// Returns whether the expression uses headers, which have to be stored for it.
     pub fn needs_headers(&self) -> bool {
         self.text.contains("$headers")
     }
 
-    /// Whether the first output is neither null nor false. Without any output it is not so.
+    /// Returns whether the first output is neither null nor false. Without any output, returns false.
     ///
     /// # Errors
     ///
-    /// It has no value for this answer.
+    /// The evaluation fails for this answer.
     pub fn holds(&self, input: &Input<'_>) -> Result<bool, EvalError> {
         self.evaluate(input, |outputs| {
             outputs
@@ -102,11 +102,11 @@ impl Expression {
         })
     }
 
-    /// The outputs as compact JSON text: the only one as it is, several as an array, null where there is none.
+    /// Returns the outputs as compact JSON: null for none, the value for one, an array for several.
     ///
     /// # Errors
     ///
-    /// It has no value for this answer, or one that is not JSON.
+    /// The evaluation fails for this answer, or a value is not JSON.
     pub fn value(&self, input: &Input<'_>) -> Result<String, EvalError> {
         self.evaluate(input, |outputs| {
             let mut values = outputs.collect::<Result<Vec<Val>, _>>()?;
@@ -127,10 +127,9 @@ impl Expression {
         if !self.recurses && !input.is_deep() {
             return self.evaluate_here(input, take);
         }
-        // The interpreter goes down into a value by recursion, and so do the user's own definitions, in steps of
-        // tens of kilobytes.
+        // The interpreter and the user's definitions recurse into values, with frames of tens of kilobytes.
         with_room(|| self.evaluate_here(input, take))
-            .map_err(|_| EvalError::new("there is no room for evaluating it"))?
+            .map_err(|_| EvalError::new("no thread could be started to evaluate it"))?
     }
 
     fn evaluate_here<T>(
@@ -139,7 +138,7 @@ impl Expression {
         take: impl FnOnce(Outputs<'_>) -> Result<T, EvalError>,
     ) -> Result<T, EvalError> {
         let _share = match input.body {
-            Body::Json(text) => Some(Share::of(text.as_bytes())),
+            Body::Json(text) => Some(Share::reserve(text.as_bytes())),
             Body::Text(_) | Body::Nothing => None,
         };
         let body = match input.body {
@@ -153,11 +152,11 @@ impl Expression {
         let headers = match input.headers {
             Some(text) if self.needs_headers() => read::value(text)?,
             None if self.needs_headers() => {
-                return Err(EvalError::new("the answer's headers were not kept"));
+                return Err(EvalError::new("the answer's headers were not stored"));
             }
             _ => Val::obj(Map::default()),
         };
-        // The interpreter should not panic, and a service's answer must not be able to end the run by it.
+        // A panic of the interpreter must not let an answer end the run.
         catch_unwind(AssertUnwindSafe(|| {
             let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([status, headers]));
             let mut outputs = self
@@ -165,14 +164,14 @@ impl Expression {
                 .id
                 .run((context, body))
                 .map(unwrap_valr)
-                .map(|output| output.map_err(EvalError::of));
+                .map(|output| output.map_err(EvalError::from));
             take(&mut outputs)
         }))
         .unwrap_or_else(|_| Err(EvalError::new("the interpreter failed on this answer")))
     }
 }
 
-/// The outputs of an expression, one after the other.
+/// The outputs of an expression.
 type Outputs<'o> = &'o mut dyn Iterator<Item = Result<Val, EvalError>>;
 
 impl Input<'_> {
@@ -190,16 +189,18 @@ impl fmt::Debug for Expression {
     }
 }
 
-impl EvalError {
-    /// What the expression raised: a text as it is, and any other value as JSON.
-    fn of(error: jaq_json::Error) -> Self {
+/// Converts what an expression raised: text unchanged, any other value to JSON.
+impl From<jaq_json::Error> for EvalError {
+    fn from(error: jaq_json::Error) -> Self {
         match error.into_val() {
             Val::TStr(text) => Self::new(&String::from_utf8_lossy(&text)),
             value => Self::new(&value.to_string()),
         }
     }
+}
 
-    /// An error, cut to what a line can show.
+impl EvalError {
+    /// Creates an error with a shortened message.
     fn new(message: &str) -> Self {
         Self(match message.char_indices().nth(ERROR_KEPT) {
             Some((end, _)) => format!("{}…", &message[..end]),

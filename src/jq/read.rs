@@ -1,4 +1,4 @@
-//! From JSON text to a value, under bounds that keep any answer from overflowing the stack or holding up a thread.
+//! Parsing of JSON text to values, with limits that keep an answer from overflowing the stack or stalling a thread.
 
 use std::borrow::Cow;
 
@@ -8,19 +8,18 @@ use jaq_json::{Map, Val};
 use super::error::EvalError;
 use crate::job::{json_text, nesting};
 
-/// How deeply an answer may be nested, to be looked at by an expression. Evaluation is recursive, and the stack of
-/// a chunk thread is small.
+/// The maximum nesting of an answer. Evaluation is recursive, and the stack of a chunk thread is small.
 pub const DEEPEST: usize = 512;
 
-/// The longest number that is read, in digits: the time it takes grows with their square.
+/// The maximum length of a number, in digits. The time to parse it grows with the square.
 const MOST_DIGITS: usize = 10_000;
 
-/// Bytes that are one JSON text.
+/// Checks that bytes are one JSON text.
 pub(super) fn checked(bytes: &[u8]) -> Result<&str, EvalError> {
     json_text(bytes).map_err(|error| EvalError::new(&error.to_string()))
 }
 
-/// The value of a JSON text.
+/// Parses a JSON text.
 pub(super) fn value(text: &str) -> Result<Val, EvalError> {
     if nesting(text.as_bytes(), DEEPEST).is_err() {
         let message = format!("it is nested more than {DEEPEST} levels deep");
@@ -39,15 +38,14 @@ pub(super) fn value(text: &str) -> Result<Val, EvalError> {
     }
 }
 
-/// Builds values from valid JSON text. The parser of `jaq_json` allocates at least four places for each array, and an
-/// allocation for each empty one. This builder allocates exactly and shares the empty one, which halves the memory of
-/// nested arrays.
+/// Builds values from valid JSON text. The parser of `jaq_json` allocates space for at least four values in each array.
+/// This builder allocates exactly and shares the empty array, which halves the memory of nested arrays.
 struct Builder<'t> {
     text: &'t [u8],
     at: usize,
-    /// The values of arrays whose end has not come.
+    /// The values of unfinished arrays.
     waiting: Vec<Val>,
-    /// Shared by all that are empty.
+    /// The shared empty array.
     empty: Val,
 }
 
@@ -74,7 +72,7 @@ impl<'t> Builder<'t> {
                 if self.waiting.len() == first {
                     return Ok(self.empty.clone());
                 }
-                // Exactly as large as it has to be.
+                // Collecting allocates exactly.
                 let values: Vec<Val> = self.waiting.drain(first..).collect();
                 Ok(Val::Arr(values.into()))
             }
@@ -91,11 +89,11 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// Goes to the next value of an array or object, or past its end.
+    /// Advances to the next value of an array or object, or past its end. Returns whether it ended.
     fn ends(&mut self, end: u8) -> Result<bool, EvalError> {
         self.skip(is_between);
         let next = self.text.get(self.at);
-        let next = next.ok_or_else(|| EvalError::new("the JSON text breaks off"))?;
+        let next = next.ok_or_else(|| EvalError::new("the JSON text is incomplete"))?;
         let ends = *next == end;
         if ends {
             self.at += 1;
@@ -104,7 +102,7 @@ impl<'t> Builder<'t> {
         Ok(ends)
     }
 
-    /// A string, a number or a word.
+    /// Parses a string, a number or a keyword.
     fn single(&mut self) -> Result<Val, EvalError> {
         let begin = self.at;
         if self.text.get(begin) == Some(&b'"') {
@@ -129,7 +127,7 @@ impl<'t> Builder<'t> {
     }
 }
 
-/// Whether a byte stands between values.
+/// Returns whether a byte separates values.
 fn is_between(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, b',' | b':')
 }
@@ -148,13 +146,13 @@ fn has_long_number(text: &[u8]) -> bool {
     })
 }
 
-/// Writes each escaped half of a surrogate pair that stands alone as the three bytes that UTF-8 would have for it,
-/// for the parser refuses the escape and takes the bytes as they are. They are written as the escape again.
+/// Replaces each escape of a lone surrogate by its three bytes in generalized UTF-8. The parser refuses the escape and
+/// passes the bytes through, and [`super::write`] writes the escape again.
 fn with_lone_surrogates(text: &str) -> Cow<'_, [u8]> {
     let bytes = text.as_bytes();
     let mut out = Vec::new();
     let (mut at, mut copied) = (0, 0);
-    // Outside of strings JSON has no backslash.
+    // JSON has backslashes only in strings.
     while let Some(rest) = bytes.get(at..)
         && let Some(found) = rest.iter().position(|byte| *byte == b'\\')
     {
@@ -178,7 +176,7 @@ fn with_lone_surrogates(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// The half of a surrogate pair whose escape these bytes begin with.
+/// Returns the surrogate whose escape begins these bytes.
 fn half(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
     let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
@@ -189,57 +187,51 @@ fn half(bytes: &[u8]) -> Option<u16> {
 mod tests {
     use super::*;
 
-    /// Writes a random value, with the spaces that JSON allows.
-    fn write(random: &mut fastrand::Rng, depth: usize, out: &mut String) {
-        let space = |random: &mut fastrand::Rng| ["", " ", "\n\t", "\r "][random.usize(..4)];
-        out.push_str(space(random));
-        match random.usize(..if depth > 5 { 2 } else { 6 }) {
-            0 => out.push_str(
-                [
-                    "null",
-                    "true",
-                    "false",
-                    "0",
-                    "-1.50e+3",
-                    "12345678901234567890",
-                ][random.usize(..6)],
-            ),
-            1 => out.push_str(
-                [
-                    r#""""#,
-                    r#""a,b:[{}]""#,
-                    r#""\"\\""#,
-                    r#""\u00e9\n""#,
-                    "\"\u{1f600}\"",
-                ][random.usize(..5)],
-            ),
+    /// Writes a random value, with the white space that JSON allows.
+    fn write(random: &mut fastrand::Rng, depth: usize) -> String {
+        let space = ["", " ", "\n\t", "\r "][random.usize(..4)];
+        let value = match random.usize(..if depth > 5 { 2 } else { 6 }) {
+            0 => [
+                "null",
+                "true",
+                "false",
+                "0",
+                "-1.50e+3",
+                "12345678901234567890",
+            ][random.usize(..6)]
+            .to_owned(),
+            1 => [
+                r#""""#,
+                r#""a,b:[{}]""#,
+                r#""\"\\""#,
+                r#""\u00e9\n""#,
+                "\"\u{1f600}\"",
+            ][random.usize(..5)]
+            .to_owned(),
             kind => {
                 let is_array = kind % 2 == 0;
-                out.push(if is_array { '[' } else { '{' });
-                for index in 0..random.usize(..6) {
-                    out.push_str(if index > 0 { "," } else { "" });
-                    if !is_array {
-                        out.push_str(&format!(
-                            "{}\"{}\"{}:",
-                            space(random),
-                            random.usize(..4),
-                            space(random)
-                        ));
-                    }
-                    write(random, depth + 1, out);
+                let mut items = Vec::new();
+                for _ in 0..random.usize(..6) {
+                    let value = write(random, depth + 1);
+                    items.push(match is_array {
+                        true => value,
+                        false => format!("{space}\"{}\"{space}:{value}", random.usize(..4)),
+                    });
                 }
-                out.push_str(space(random));
-                out.push(if is_array { ']' } else { '}' });
+                let items = items.join(",");
+                match is_array {
+                    true => format!("[{items}{space}]"),
+                    false => format!("{{{items}{space}}}"),
+                }
             }
-        }
-        out.push_str(space(random));
+        };
+        format!("{space}{value}{space}")
     }
 
     #[test]
-    fn values_are_those_of_the_parser() {
+    fn values_equal_those_of_the_parser() {
         for seed in 0..2_000 {
-            let mut text = String::new();
-            write(&mut fastrand::Rng::with_seed(seed), 0, &mut text);
+            let text = write(&mut fastrand::Rng::with_seed(seed), 0);
             let parsed = parse_single(text.as_bytes()).unwrap();
             assert_eq!(value(&text).unwrap(), parsed, "{text}");
         }

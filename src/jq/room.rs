@@ -1,23 +1,23 @@
-//! Room for deep recursion: threads with a large stack.
+//! Threads with a large stack, for deep recursion.
 
 use std::cell::Cell;
 use std::io;
 use std::panic::resume_unwind;
 use std::thread::{Builder, scope};
 
-/// The stack, in bytes: what is not used of it is not taken.
+/// The size of the stack in bytes. The system allocates only the used part.
 const STACK: usize = 64 << 20;
 
 thread_local! {
     static HAS_ROOM: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Works in a thread in which every expression has the room that it may need. Elsewhere those that may need it have
-/// a thread for each evaluation, which takes longer than most evaluations do: this is for work on many answers.
+/// Runs `work` on a thread with a large stack, which deep jq evaluation needs. Use it for work on many answers: elsewhere
+/// each deep evaluation starts a thread of its own, which costs more than most evaluations.
 ///
 /// # Errors
 ///
-/// There cannot be such a thread.
+/// The thread cannot be started.
 pub fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     if HAS_ROOM.get() {
         return Ok(work());

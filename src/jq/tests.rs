@@ -1,4 +1,4 @@
-//! What expressions see, what they come to, and what they cannot do.
+//! The inputs, the results and the limits of expressions.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn the_first_output_decides() {
     }
     assert!(holds(".ok", "1").is_err());
     assert!(holds("error(\"no\")", "1").is_err());
-    // What comes after the first output is not asked for.
+    // The second output is not evaluated.
     assert_eq!(holds("true, error", "1"), Ok(true));
 }
 
@@ -89,7 +89,7 @@ fn numbers_keep_their_digits_and_strings_their_characters() {
         assert_eq!(value(".", json).as_deref(), Ok(json));
     }
     assert_eq!(value(".", r#"{"a":1,"a":2}"#).as_deref(), Ok(r#"{"a":2}"#));
-    // Two halves that were put together are one character, and escaped backslashes are none.
+    // Two surrogates make one character when they are joined. An escaped backslash begins no escape.
     assert_eq!(
         value("add", r#"["\ud83d","\ude00"]"#).as_deref(),
         Ok(r#""\ud83d\ude00""#)
@@ -98,7 +98,7 @@ fn numbers_keep_their_digits_and_strings_their_characters() {
 }
 
 #[test]
-fn what_is_not_json_is_no_value() {
+fn values_that_json_lacks_are_errors() {
     for expression in [
         "nan",
         "infinite",
@@ -117,7 +117,7 @@ fn what_is_not_json_is_no_value() {
 }
 
 #[test]
-fn nothing_but_the_answer_can_be_seen() {
+fn only_the_answer_is_visible() {
     for expression in [
         "env",
         "$ENV",
@@ -153,7 +153,7 @@ fn nothing_but_the_answer_can_be_seen() {
 }
 
 #[test]
-fn a_syntax_error_says_what_and_where() {
+fn a_syntax_error_names_the_mistake_and_its_place() {
     let said = |text: &str| Expression::new(text).unwrap_err().to_string();
     for (text, expected) in [
         (".a | nope", "there is no filter `nope` at column 6"),
@@ -181,14 +181,14 @@ fn a_syntax_error_says_what_and_where() {
     assert!(said(&deep).contains("nested"), "{}", said(&deep));
 }
 
-/// On a stack as small as a chunk thread's.
+/// Runs a test on a stack as small as a chunk thread's.
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(1 << 20);
     thread.spawn(test).unwrap().join().unwrap();
 }
 
 #[test]
-fn depth_is_bounded_and_what_is_within_can_be_evaluated() {
+fn values_up_to_the_maximum_nesting_can_be_evaluated() {
     on_a_small_stack(|| {
         let nested = |depth: usize, open: &str, close: &str| {
             format!("{}{}", open.repeat(depth), close.repeat(depth))
@@ -245,7 +245,7 @@ fn depth_is_bounded_and_what_is_within_can_be_evaluated() {
 }
 
 #[test]
-fn what_is_handed_over_as_json_and_is_not_is_an_error() {
+fn input_that_is_not_json_is_an_error() {
     for text in [
         "\\",
         "\"\\",
@@ -268,7 +268,7 @@ fn what_is_handed_over_as_json_and_is_not_is_an_error() {
 }
 
 #[test]
-fn no_expression_is_too_deep_to_be_read() {
+fn any_expression_can_be_compiled_or_refused() {
     on_a_small_stack(|| {
         for (before, open, middle, close, behind) in [
             ("\"\\(", "(", "1", ")", ")\""),
@@ -307,14 +307,14 @@ fn no_expression_is_too_deep_to_be_read() {
 }
 
 #[test]
-fn numbers_of_a_length_that_nobody_writes_are_refused_at_once() {
+fn a_huge_number_is_refused() {
     let json = "9".repeat(1_000_000);
     assert!(value(".", &json).unwrap_err().contains("digits"));
     assert!(value(". | length", &format!("\"{json}\"")).is_ok());
 }
 
 #[test]
-fn fromjson_reads_json_and_nothing_else() {
+fn fromjson_reads_only_json() {
     assert_eq!(
         value("fromjson | .a", r#""{\"a\": 1e400}""#).as_deref(),
         Ok("1e400")
@@ -344,7 +344,7 @@ fn an_error_is_short_and_a_panic_is_an_error() {
 }
 
 #[test]
-fn headers_are_needed_only_where_they_are_looked_at() {
+fn headers_are_needed_only_by_expressions_that_use_them() {
     let without = Input {
         headers: None,
         ..input("1")
@@ -373,7 +373,7 @@ fn headers_are_needed_only_where_they_are_looked_at() {
 }
 
 #[test]
-fn a_thread_with_room_hands_over_what_it_did_and_its_panics() {
+fn a_thread_with_room_returns_its_result_and_its_panics() {
     let done = with_room(|| with_room(|| holds("def f: .; f", "1")).unwrap());
     assert_eq!(done.unwrap(), Ok(true));
     let panicked = std::panic::catch_unwind(|| with_room(|| panic!("at the discotheque")));

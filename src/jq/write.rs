@@ -1,4 +1,4 @@
-//! From a value to JSON text. Values that JSON does not have are errors, not other values.
+//! Writing of values as JSON text. A value that JSON lacks is an error and is never replaced by another.
 
 use jaq_json::{Num, Val};
 
@@ -6,7 +6,7 @@ use super::error::EvalError;
 use super::read;
 use crate::job::json_text;
 
-/// How deeply a value may be nested: a few levels more than an answer.
+/// The maximum nesting of a value. An expression may add levels to an answer.
 const DEEPEST: usize = 2 * read::DEEPEST;
 
 pub(super) fn compact(value: &Val) -> Result<String, EvalError> {
@@ -26,7 +26,7 @@ fn write(value: &Val, depth: usize, out: &mut String) -> Result<(), EvalError> {
         Val::Bool(false) => out.push_str("false"),
         Val::Num(number) => out.push_str(&digits(number)?),
         Val::TStr(text) => string(text, out),
-        Val::BStr(_) => return Err(EvalError::new("bytes are no JSON value")),
+        Val::BStr(_) => return Err(EvalError::new("bytes are not a JSON value")),
         Val::Arr(values) => {
             out.push('[');
             for (i, value) in values.iter().enumerate() {
@@ -44,7 +44,7 @@ fn write(value: &Val, depth: usize, out: &mut String) -> Result<(), EvalError> {
                     out.push(',');
                 }
                 let Val::TStr(key) = key else {
-                    return Err(EvalError::new("an object has a key that is no string"));
+                    return Err(EvalError::new("a key of an object is not a string"));
                 };
                 string(key, out);
                 out.push(':');
@@ -56,43 +56,27 @@ fn write(value: &Val, depth: usize, out: &mut String) -> Result<(), EvalError> {
     Ok(())
 }
 
-/// A number as the answer wrote it, where it was not calculated.
+/// Returns a number with the digits of the answer, unless it was calculated.
 fn digits(number: &Num) -> Result<String, EvalError> {
     let text = number.to_string();
     if json_text(text.as_bytes()).is_ok() {
         return Ok(text);
     }
-    // Such as `+1`, which a string may be converted from.
+    // `tonumber` keeps the text of a number, such as `+1`.
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(Num::Float(number).to_string()),
-        _ => Err(EvalError::new(&format!("{text} is no JSON value"))),
+        _ => Err(EvalError::new(&format!("{text} is not a JSON value"))),
     }
 }
 
+/// Writes a string. [`read`] keeps lone surrogates as three bytes of generalized UTF-8.
 fn string(bytes: &[u8], out: &mut String) {
     out.push('"');
     let mut rest = bytes;
-    while !rest.is_empty() {
-        let (valid, odd) = match std::str::from_utf8(rest) {
-            Ok(text) => (text, &rest[rest.len()..]),
-            Err(error) => {
-                let (valid, odd) = rest.split_at(error.valid_up_to());
-                (std::str::from_utf8(valid).unwrap_or_default(), odd)
-            }
-        };
-        for c in valid.chars() {
-            match c {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                '\0'..'\x20' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-                _ => out.push(c),
-            }
-        }
-        rest = match odd {
-            // Half of a surrogate pair.
+    while let Some(chunk) = rest.utf8_chunks().next() {
+        let quoted = serde_json::Value::from(chunk.valid()).to_string();
+        out.push_str(&quoted[1..quoted.len() - 1]);
+        rest = match &rest[chunk.valid().len()..] {
             [0xed, high @ 0xa0..=0xbf, low @ 0x80..=0xbf, rest @ ..] => {
                 let code = 0xd000 | u32::from(high & 0x3f) << 6 | u32::from(low & 0x3f);
                 out.push_str(&format!("\\u{code:04x}"));
@@ -102,7 +86,7 @@ fn string(bytes: &[u8], out: &mut String) {
                 out.push(char::REPLACEMENT_CHARACTER);
                 rest
             }
-            [] => odd,
+            [] => &[],
         };
     }
     out.push('"');

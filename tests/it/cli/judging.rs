@@ -226,7 +226,7 @@ fn headers_that_were_not_kept_cannot_be_judged_by() {
     place
         .stride(&["export", "--extract", "$headers.a"])
         .expect(1)
-        .says("headers were not kept");
+        .says("headers were not stored");
     assert_eq!(counts(&place), (2, 0));
 }
 
