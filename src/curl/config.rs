@@ -1,16 +1,16 @@
-//! curl's configuration files: an option a line.
+//! Configuration files of curl, with an option a line.
 
 use super::error::CurlError;
-use super::options::{Given, Spec, letters, takes};
+use super::options::{ParsedOption, letters, long};
 
-/// Reads a configuration file (`curl -K`): a line holds an option with or without its dashes and, after white
-/// space, `=` or `:`, its value, in double quotes where it has white space in it.
+/// Parses a configuration file (`curl -K`). A line holds an option with or without its dashes. Its value follows after
+/// white space, `=` or `:`, in double quotes if it contains white space.
 ///
 /// # Errors
 ///
-/// An option that curl does not have, or that stride has no use for; a value that is missing.
-pub fn read(text: &str) -> Result<Vec<Given>, CurlError> {
-    let mut given = Vec::new();
+/// An option is unknown or not supported, or its value is missing.
+pub fn read(text: &str) -> Result<Vec<ParsedOption>, CurlError> {
+    let mut options = Vec::new();
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -22,31 +22,25 @@ pub fn read(text: &str) -> Result<Vec<Given>, CurlError> {
         let rest = rest.trim_start();
         let rest = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim_start();
         let mut value = (!rest.is_empty()).then(|| value(rest));
-        let long = name.strip_prefix("--");
-        match (long, name.strip_prefix('-')) {
+        match (name.strip_prefix("--"), name.strip_prefix('-')) {
             (None, Some(short)) if !short.is_empty() => {
-                given.extend(letters(short, || value.take())?);
+                options.extend(letters(short, || value.take())?);
             }
-            _ => {
-                let option = Spec::long(long.unwrap_or(name))?;
-                given.push(Given {
-                    option,
-                    value: takes(option, || value.take())?,
-                    written: name.to_owned(),
-                });
+            (with_dashes, _) => {
+                options.push(long(with_dashes.unwrap_or(name), || value.take())?);
             }
         }
         if value.is_some_and(|value| !value.is_empty()) {
             return Err(CurlError::Option {
                 written: name.to_owned(),
-                hint: "curl does not take it with the value that is behind it: put white space between an option and its value, and none where it has no value",
+                hint: "put white space between an option and its value, and give no value to an option that takes none",
             });
         }
     }
-    Ok(given)
+    Ok(options)
 }
 
-/// A value: in quotes with escapes, or up to the next white space.
+/// Parses a value: in quotes with escapes, or up to the next white space.
 fn value(text: &str) -> String {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find(char::is_whitespace).unwrap_or(text.len());
@@ -75,49 +69,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_read_in_every_form() {
-        let text = "# a comment\nurl = \"http://a/\"\n-H \"X-A: \\\"b\\\"\"\nheader: x\n--json = {\"a\":1}\nget\n\n";
-        let told: Vec<_> = read(text)
-            .unwrap()
-            .into_iter()
-            .map(|given| (given.option.long, given.value.unwrap_or_default()))
+    fn options_are_parsed_in_every_form() {
+        let text = "# a comment\nurl = \"http://a/\"\n-H \"X-A: \\\"b\\\"\"\nheader: x\n--json = {\"a\":1}\nget\n\n\
+            -sS\n-XPUT\n-sd a=b\n";
+        let options = read(text).unwrap();
+        let parsed: Vec<_> = options
+            .iter()
+            .map(|option| (option.option.long, option.value()))
             .collect();
         assert_eq!(
-            told,
+            parsed,
             [
-                ("url", "http://a/".to_owned()),
-                ("header", "X-A: \"b\"".to_owned()),
-                ("header", "x".to_owned()),
-                ("json", "{\"a\":1}".to_owned()),
-                ("get", String::new()),
+                ("url", "http://a/"),
+                ("header", "X-A: \"b\""),
+                ("header", "x"),
+                ("json", "{\"a\":1}"),
+                ("get", ""),
+                ("silent", ""),
+                ("show-error", ""),
+                ("request", "PUT"),
+                ("silent", ""),
+                ("data", "a=b"),
             ]
         );
-        assert!(read("nonsense = 1").is_err());
-        assert!(read("url").is_err());
-    }
-
-    #[test]
-    fn letters_stand_together_as_in_a_command() {
-        let told = |text| {
-            let given = read(text)?.into_iter();
-            let pairs = given.map(|given| (given.option.long, given.value.unwrap_or_default()));
-            Ok::<Vec<_>, CurlError>(pairs.collect())
-        };
-        let pair = |long, value: &str| (long, value.to_owned());
-        assert_eq!(
-            told("-sS\n-XPUT\n-sd a=b\n"),
-            Ok(vec![
-                pair("silent", ""),
-                pair("show-error", ""),
-                pair("request", "PUT"),
-                pair("silent", ""),
-                pair("data", "a=b"),
-            ])
-        );
-        // Of the two values the option would have, curl takes neither.
-        for text in ["-HX-A: b", "-XPUT GET", "-", "-sc jar"] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(!error.contains('\0'), "{error:?}");
+        // With two values, curl takes neither.
+        for text in [
+            "nonsense = 1",
+            "url",
+            "-HX-A: b",
+            "-XPUT GET",
+            "-",
+            "-sc jar",
+        ] {
+            assert!(read(text).is_err(), "{text}");
         }
     }
 }

@@ -1,30 +1,30 @@
-//! Errors in pasted commands.
+//! Errors in commands and configuration files of curl.
 
 use thiserror::Error;
 
-/// A command of curl's that cannot be followed.
+/// A command of curl that stride cannot use.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CurlError {
-    /// A quote that is not closed.
-    #[error("a {0} that is not closed")]
+    /// A quote without its end.
+    #[error("the quote {0} is not closed")]
     Open(&'static str),
-    /// What only a shell can do.
-    #[error("{what} is for a shell, and not a part of the request")]
+    /// Syntax that only a shell can execute.
+    #[error("{what} needs a shell, which stride does not run")]
     Shell {
-        /// What it is.
+        /// The syntax.
         what: String,
-        /// What to do instead.
+        /// A suggestion for the user.
         hint: &'static str,
     },
     /// Another command.
     #[error("`{0}` is not curl")]
     Program(String),
-    /// An option that stride has no use for.
-    #[error("stride has no use for the option {written}")]
+    /// An option that stride does not support.
+    #[error("the option {written} is not supported")]
     Option {
-        /// As it was written.
+        /// The option as written.
         written: String,
-        /// What to do instead.
+        /// A suggestion for the user.
         hint: &'static str,
     },
     /// An option without its value.
@@ -33,7 +33,7 @@ pub enum CurlError {
 }
 
 impl CurlError {
-    /// What to do instead.
+    /// Returns a suggestion for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Open(_) => "paste the command in single quotes, each ' within it as '\\''",

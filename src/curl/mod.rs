@@ -1,4 +1,4 @@
-//! The words of curl: a pasted command, and the options that it and stride have in common. Pure.
+//! The command line of curl: parses pasted commands and configuration files, without reading anything else.
 
 pub mod config;
 mod error;
@@ -6,14 +6,14 @@ mod options;
 mod shell;
 
 pub use error::CurlError;
-pub use options::{Given, OPTIONS, Role, Spec, read};
+pub use options::{OPTIONS, ParsedOption, Role, Spec, read};
 pub use shell::words;
 
-/// Reads a pasted command.
+/// Parses a pasted command.
 ///
 /// # Errors
 ///
-/// It is not a command of curl's, or asks for what stride has no use for.
-pub fn command(text: &str) -> Result<Vec<Given>, CurlError> {
+/// The text is not a command of curl, or has an option that stride does not support.
+pub fn command(text: &str) -> Result<Vec<ParsedOption>, CurlError> {
     read(words(text)?)
 }

@@ -1,16 +1,16 @@
-//! Reading a pasted command as a shell would read it (POSIX.1-2024, Shell Command Language, sections 2.2 and 2.3),
-//! as far as a call of curl goes: quotes, escapes, continued lines, comments, variables and commands that print a key.
+//! Splits a pasted command into words like a shell (POSIX.1-2024, Shell Command Language, sections 2.2 and 2.3):
+//! quotes, escapes, continued lines, comments, variables and command substitutions.
 
 use super::error::CurlError;
 
 /// Splits a command into its words. A variable becomes the reference `{env:NAME}` and a command substitution
-/// `{cmd:COMMAND}`, so that their values are looked up when calls are made and never stored.
+/// `{cmd:COMMAND}`, so that their values are looked up at each call and never stored.
 ///
 /// # Errors
 ///
-/// A quote that is not closed, and whatever only a shell can do: pipes, redirections, substitutions.
+/// A quote is not closed, or the command needs a shell: for a pipe, a redirection or an expansion.
 pub fn words(text: &str) -> Result<Vec<String>, CurlError> {
-    Reader {
+    Splitter {
         rest: text,
         words: Vec::new(),
         word: None,
@@ -18,14 +18,14 @@ pub fn words(text: &str) -> Result<Vec<String>, CurlError> {
     .read()
 }
 
-struct Reader<'t> {
+struct Splitter<'t> {
     rest: &'t str,
     words: Vec<String>,
-    /// The word that is being read; an empty one in quotes is one too.
+    /// The current word. It may be empty, as in `''`.
     word: Option<String>,
 }
 
-impl Reader<'_> {
+impl Splitter<'_> {
     fn read(mut self) -> Result<Vec<String>, CurlError> {
         while let Some(char) = self.next() {
             match char {
@@ -36,7 +36,7 @@ impl Reader<'_> {
                     if more && !self.rest.trim_start().starts_with('#') {
                         return Err(CurlError::Shell {
                             what: "a second line".to_owned(),
-                            hint: "end a line that goes on with a backslash",
+                            hint: "end a continued line with a backslash",
                         });
                     }
                 }
@@ -76,13 +76,17 @@ impl Reader<'_> {
         self.word.get_or_insert_default().push(char);
     }
 
+    fn push_str(&mut self, text: &str) {
+        self.word.get_or_insert_default().push_str(text);
+    }
+
     fn end(&mut self) {
         self.words.extend(self.word.take());
     }
 
     fn single(&mut self) -> Result<(), CurlError> {
         let (quoted, rest) = self.rest.split_once('\'').ok_or(CurlError::Open("'"))?;
-        self.word.get_or_insert_default().push_str(quoted);
+        self.push_str(quoted);
         self.rest = rest;
         Ok(())
     }
@@ -107,7 +111,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `$'…'`, which browsers write (POSIX.1-2024, section 2.2.4).
+    /// Reads `$'…'`, which browsers write (POSIX.1-2024, section 2.2.4).
     fn ansi_c(&mut self) -> Result<(), CurlError> {
         const OPEN: CurlError = CurlError::Open("$'");
         let mut bytes = Vec::new();
@@ -142,21 +146,19 @@ impl Reader<'_> {
                 char => bytes.extend(char.to_string().bytes()),
             }
         }
-        // Bytes that are not text cannot be in a command that was pasted as text.
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        self.word.get_or_insert_default().push_str(&text);
+        // Escaped bytes need not be text, but a word is.
+        self.push_str(&String::from_utf8_lossy(&bytes));
         Ok(())
     }
 
-    /// A command in back quotes.
+    /// Reads a command in back quotes.
     fn backquoted(&mut self) -> Result<(), CurlError> {
         let (command, rest) = self.rest.split_once('`').ok_or(CurlError::Open("`"))?;
         self.rest = rest;
         self.command(command.trim())
     }
 
-    /// A command substitution: what the command prints is looked up when calls are made. One that is about the file
-    /// would have to be run for each.
+    /// Converts a command substitution to a reference. A command that uses the file would have to run for each file.
     fn command(&mut self, command: &str) -> Result<(), CurlError> {
         if command.is_empty()
             || command.contains(['"', '\n', '{', '}', '`', '\\'])
@@ -164,12 +166,11 @@ impl Reader<'_> {
         {
             return Err(substitution());
         }
-        let reference = format!("{{cmd:{command}}}");
-        self.word.get_or_insert_default().push_str(&reference);
+        self.push_str(&format!("{{cmd:{command}}}"));
         Ok(())
     }
 
-    /// `$NAME` and `${NAME}`. A `$` before anything else is itself.
+    /// Reads `$NAME`, `${NAME}` or `$(COMMAND)`. A `$` before anything else stands for itself.
     fn variable(&mut self) -> Result<(), CurlError> {
         let braced = self.rest.starts_with('{');
         if let Some(command) = self.rest.strip_prefix('(') {
@@ -193,14 +194,11 @@ impl Reader<'_> {
             true => after.strip_prefix('}').ok_or_else(expansion)?,
             false => after,
         };
-        let reference = format!("{{env:{name}}}");
-        self.word.get_or_insert_default().push_str(&reference);
+        self.push_str(&format!("{{env:{name}}}"));
         Ok(())
     }
-}
 
-impl Reader<'_> {
-    /// A number of at most so many digits; how much it is, and of how many digits.
+    /// Reads at most `most` digits. Returns the number and the count of its digits.
     fn digits(&mut self, radix: u32, most: usize) -> Option<(u32, u32)> {
         let digits = self.rest.chars().take(most);
         let length = digits.take_while(|char| char.is_digit(radix)).count();
@@ -211,7 +209,7 @@ impl Reader<'_> {
     }
 }
 
-/// Where the parenthesis ends that a text is in.
+/// Finds the end of the current parenthesis.
 fn closing(text: &str) -> Option<usize> {
     let (mut depth, mut quote) = (0, None);
     for (at, char) in text.char_indices() {
@@ -230,15 +228,15 @@ fn closing(text: &str) -> Option<usize> {
 
 fn substitution() -> CurlError {
     CurlError::Shell {
-        what: "a command substitution that is about the file, or has quotes in it".to_owned(),
-        hint: "write {base64} for the file in base64, {text} for its text, or put the command into a script: {cmd:./SCRIPT}",
+        what: "a command substitution that uses the file or contains quotes".to_owned(),
+        hint: "use {base64} for the file in base64 or {text} for its text, or put the command into a script: {cmd:./SCRIPT}",
     }
 }
 
 fn expansion() -> CurlError {
     CurlError::Shell {
         what: "a parameter expansion".to_owned(),
-        hint: "write $NAME or ${NAME}, or the value itself",
+        hint: "use $NAME or ${NAME}, or the value itself",
     }
 }
 
@@ -250,10 +248,10 @@ fn operator(char: char, rest: &str) -> CurlError {
         format!("`{char}`")
     };
     let hint = match char {
-        '|' => "leave out what comes after curl; --extract takes a jq expression",
-        '<' => "give the text with -d, or the file with -d @FILE",
-        '>' => "leave it out: answers are kept, and `stride export` writes them",
-        '(' | ')' | '&' | ';' => "leave it out, or put it into quotes if it belongs to a value",
+        '|' => "leave out the commands after curl, and use --extract with a jq expression",
+        '<' => "use -d TEXT, or -d @FILE",
+        '>' => "leave it out, and use `stride export` to write the answers",
+        '(' | ')' | '&' | ';' => "leave it out, or quote it if it belongs to a value",
         _ => "leave it out",
     };
     CurlError::Shell { what, hint }
@@ -268,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_as_a_shell_reads_them() {
+    fn words_are_split_like_a_shell() {
         for (text, expected) in [
             ("curl  -s\thttp://a/", &["curl", "-s", "http://a/"][..]),
             (
@@ -313,22 +311,19 @@ mod tests {
     }
 
     #[test]
-    fn a_browsers_quotes_are_read() {
+    fn quotes_of_browsers_are_read() {
         assert_eq!(read(r"$'a\'b\n\u00e9\x41\101\\'"), ["a'b\né\u{41}A\\"]);
     }
 
     #[test]
-    fn what_only_a_shell_can_do_is_named() {
+    fn an_error_names_the_syntax_that_needs_a_shell() {
         for (text, named) in [
-            ("curl a | jq .", "`|`"),
             ("curl a > b", "`>`"),
             ("curl a && b", "`&&`"),
-            ("curl -d $(base64 {})", "substitution"),
             ("curl -d \"`cat {}`\"", "substitution"),
             ("curl -d \"$(cat 'x)\"", "substitution"),
             ("curl -d \"`cat x\"", "not closed"),
             ("curl ${A:-b}", "expansion"),
-            ("curl 'a", "not closed"),
             ("curl \"a", "not closed"),
             ("curl a\ncurl b", "second line"),
         ] {

@@ -2,12 +2,12 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use stride::curl::{Given, OPTIONS, Role};
+use stride::curl::{OPTIONS, ParsedOption, Role};
 
 /// The options that stride has in common with curl, in the order in which they were given: several of them make
 /// one body together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Words(pub(crate) Vec<Given>);
+pub(crate) struct Words(pub(crate) Vec<ParsedOption>);
 
 impl Args for Words {
     fn augment_args(command: Command) -> Command {
@@ -55,7 +55,7 @@ impl FromArgMatches for Words {
             if !matches!(spec.role, Role::Native(_)) {
                 continue;
             }
-            let given = |value| Given {
+            let given = |value| ParsedOption {
                 option: spec,
                 value,
                 written: format!("--{}", spec.long),

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stride::caller::{Braces, Credential, Template};
-use stride::curl::{self, CurlError, Given, Role, Spec};
+use stride::curl::{self, CurlError, ParsedOption, Role, Spec};
 use stride::job::FileName;
 use stride::settings::{
     Body, Content, Escape, Field, Header, HeaderValue, Http, Piece, Request, Transport, Treatment,
@@ -77,7 +77,7 @@ pub(crate) fn asked(asks: &Asks) -> Result<Asked, Problem> {
         None => Vec::new(),
     };
     let url = asks.url.as_ref().map(|url| {
-        Ok::<_, CurlError>(Given {
+        Ok::<_, CurlError>(ParsedOption {
             option: Spec::long("url")?,
             value: Some(url.clone()),
             written: "--url".to_owned(),
@@ -163,7 +163,7 @@ impl Builder {
         self.braces == Braces::Pasted
     }
 
-    fn take_all(&mut self, given: Vec<Given>, depth: usize) -> Result<(), Problem> {
+    fn take_all(&mut self, given: Vec<ParsedOption>, depth: usize) -> Result<(), Problem> {
         for each in given {
             if each.option.long == "config" {
                 self.config(each.value(), depth)?;
@@ -193,7 +193,7 @@ impl Builder {
         self.take_all(given, depth + 1)
     }
 
-    fn take(&mut self, given: &Given) -> Result<(), Problem> {
+    fn take(&mut self, given: &ParsedOption) -> Result<(), Problem> {
         let value = given.value();
         let text = || value.to_owned();
         match given.option.long {
@@ -484,12 +484,12 @@ fn absolute(path: &str) -> Result<PathBuf, Problem> {
     })
 }
 
-fn number<T: std::str::FromStr>(given: &Given) -> Result<T, Problem> {
+fn number<T: std::str::FromStr>(given: &ParsedOption) -> Result<T, Problem> {
     let wrong = |_| Problem::usage(format!("{} needs a whole number", given.written));
     given.value().parse().map_err(wrong)
 }
 
-fn seconds(given: &Given) -> Result<Duration, Problem> {
+fn seconds(given: &ParsedOption) -> Result<Duration, Problem> {
     let seconds = given.value().parse().ok();
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
