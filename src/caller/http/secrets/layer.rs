@@ -1,5 +1,5 @@
-//! Readings of a text: with escapes undone, or with what is in base64 or hexadecimal in it decoded. Each byte of a reading
-//! knows which bytes of the text it was made of.
+//! Readings of a text: with escapes undone, or with base64 or hexadecimal decoded. Each byte of a reading knows its origin
+//! in the text.
 
 mod escapes;
 
@@ -7,28 +7,28 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub(super) use escapes::Escapes;
-use escapes::Found;
+use escapes::{Match, hex_digit};
 
-/// The shortest base64 text that is decoded, in characters: shorter ones hold less than a value that is looked for.
+/// The minimum length of base64 to decode, in characters. Shorter text cannot hold a value.
 const SHORTEST_BASE64: usize = 11;
-/// The shortest hexadecimal text that is decoded, in digits.
+/// The minimum length of hexadecimal to decode, in digits.
 const SHORTEST_HEX: usize = 16;
-/// The shortest text within decoded bytes that is worth another reading, in bytes.
+/// The minimum length of text in decoded bytes to read again, in bytes.
 const SHORTEST_TEXT: usize = 8;
 
 /// One reading of a text.
 #[derive(Hash)]
 pub(super) struct Layer<'t> {
     bytes: Cow<'t, [u8]>,
-    /// Where each byte comes from. `None` where the reading is the text itself.
+    /// The origin of each byte. `None` if the reading is the text itself.
     origins: Option<Vec<(u32, u32)>>,
-    /// Whether the text goes on behind its end.
+    /// Marks a text that goes on after its end.
     pub(super) is_cut: bool,
 }
 
 impl<'t> Layer<'t> {
-    /// The text itself: less than 4 GiB.
-    pub(super) fn of(text: &'t [u8], is_cut: bool) -> Self {
+    /// Creates the reading that is the text itself, of less than 4 GiB.
+    pub(super) fn new(text: &'t [u8], is_cut: bool) -> Self {
         Self {
             bytes: text.into(),
             origins: None,
@@ -40,7 +40,7 @@ impl<'t> Layer<'t> {
         &self.bytes
     }
 
-    /// Returns the part of the text that a part of this reading was made of.
+    /// Returns the origin of a part of this reading.
     pub(super) fn origin(&self, part: Range<usize>) -> Range<usize> {
         match &self.origins {
             None => part,
@@ -48,7 +48,7 @@ impl<'t> Layer<'t> {
         }
     }
 
-    /// Undoes escapes of one kind. `None` where there are none. An escape that is cut off is left out.
+    /// Undoes escapes of one kind, or returns `None` if there are none. Omits a truncated escape.
     pub(super) fn unescaped(&self, escapes: Escapes) -> Option<Layer<'static>> {
         let marker = escapes.marker();
         let mut decoded = Decoded::with_capacity(self.bytes.len());
@@ -56,20 +56,20 @@ impl<'t> Layer<'t> {
         while let Some(next) = self.bytes[at..].iter().position(|byte| *byte == marker) {
             at += next;
             let length = match escapes.read(&self.bytes[at..], self.is_cut) {
-                Found::Escape(length, meant) => {
+                Match::Escape(length, value) => {
                     decoded.copy(self, copied..at);
                     let origin = self.origin(at..at + length);
-                    for byte in meant.bytes(&mut [0; 4]) {
+                    for byte in value.bytes(&mut [0; 4]) {
                         decoded.push(*byte, &origin);
                     }
                     copied = at + length;
                     length
                 }
-                Found::Part if self.is_cut => {
+                Match::Part if self.is_cut => {
                     decoded.copy(self, copied..at);
                     return Some(decoded.layer(true));
                 }
-                Found::Part | Found::Nothing => 1,
+                Match::Part | Match::None => 1,
             };
             at += length;
         }
@@ -80,17 +80,17 @@ impl<'t> Layer<'t> {
         Some(decoded.layer(self.is_cut))
     }
 
-    /// Decodes base64, of either alphabet, and hexadecimal, wherever it may begin and whatever breaks it.
+    /// Decodes base64 of either alphabet and hexadecimal, at each alignment and across line breaks and tags.
     pub(super) fn decoded(&self) -> impl Iterator<Item = Layer<'static>> {
-        let in_base64 = self.runs(SHORTEST_BASE64, &BASE64);
-        let in_hex = self.runs(SHORTEST_HEX, &HEX);
-        let from_base64 = (0..4).map(move |skip| self.decode(&in_base64, skip, 6, &BASE64));
-        let from_hex = (0..2).map(move |skip| self.decode(&in_hex, skip, 4, &HEX));
+        let in_base64 = self.runs(SHORTEST_BASE64, base64);
+        let in_hex = self.runs(SHORTEST_HEX, hex);
+        let from_base64 = (0..4).map(move |skip| self.decode(&in_base64, skip, 6, base64));
+        let from_hex = (0..2).map(move |skip| self.decode(&in_hex, skip, 4, hex));
         from_base64.chain(from_hex).flatten()
     }
 
-    /// Finds the parts of this reading that have at least so many digits, and nothing else but gaps.
-    fn runs(&self, shortest: usize, digits: &Digits) -> Vec<Range<usize>> {
+    /// Finds the parts of this reading that consist of digits and gaps, with at least `shortest` digits.
+    fn runs(&self, shortest: usize, digits: Digits) -> Vec<Range<usize>> {
         let (mut runs, mut at) = (Vec::new(), 0);
         while at < self.bytes.len() {
             let (begin, mut count) = (at, 0);
@@ -104,7 +104,7 @@ impl<'t> Layer<'t> {
                     Sign::Other => break,
                 };
             }
-            // Where the text is cut off, the beginning of a value is enough.
+            // The beginning of a value is enough at the end of a cut text.
             let is_cut = self.is_cut && at == self.bytes.len();
             if count >= if is_cut { shortest / 2 } else { shortest } {
                 runs.push(begin..at);
@@ -114,36 +114,32 @@ impl<'t> Layer<'t> {
         runs
     }
 
-    /// Returns what stands at a place where there may be digits.
-    fn sign(&self, at: usize, digits: &Digits) -> Sign {
+    /// Classifies the byte at a position.
+    fn sign(&self, at: usize, digits: Digits) -> Sign {
         match self.bytes.get(at) {
             None => Sign::Other,
             Some(b'<') => match tag(&self.bytes[at..], self.is_cut) {
                 0 => Sign::Other,
                 length => Sign::Gap(length),
             },
-            Some(byte) => match digits[usize::from(*byte)] {
-                NO_DIGIT => Sign::Other,
-                GAP => Sign::Gap(1),
-                digit => Sign::Digit(digit),
-            },
+            Some(byte) => digits(*byte),
         }
     }
 
-    /// Decodes runs of digits of so many bits each, but for the first digits of each run.
+    /// Decodes runs of digits of `bits` bits each. Skips the first `skip` digits of each run.
     fn decode(
         &self,
         runs: &[Range<usize>],
         skip: usize,
         bits: u32,
-        digits: &Digits,
+        digits: Digits,
     ) -> Option<Layer<'static>> {
         let last = runs.last()?;
         let is_cut = self.is_cut && last.end == self.bytes.len();
         let most: usize = runs.iter().map(ExactSizeIterator::len).sum();
         let mut decoded = Decoded::with_capacity(most * bits as usize / 8 + runs.len());
         for run in runs {
-            // What comes from one place of the text and what comes from another are not next to each other.
+            // Bytes of different runs are not adjacent.
             decoded.part();
             let (mut value, mut held, mut begin) = (0_u32, 0, 0);
             let (mut left, mut next) = (skip, run.start);
@@ -167,7 +163,7 @@ impl<'t> Layer<'t> {
                 }
                 value = value << bits | u32::from(digit);
                 held += bits;
-                // What is too little for a byte is left out.
+                // Bits that do not fill a byte are dropped.
                 if held >= 8 {
                     held -= 8;
                     let origin = self.origin(begin..place + 1);
@@ -181,7 +177,7 @@ impl<'t> Layer<'t> {
         Some(decoded.layer(is_cut))
     }
 
-    /// Leaves out whatever is not text. `None` where there is nothing that is.
+    /// Keeps only the parts that are text. Returns `None` if there are none.
     pub(super) fn texts(&self) -> Option<Layer<'static>> {
         let is_text = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\r' | b'\n');
         let mut decoded = Decoded::with_capacity(0);
@@ -196,7 +192,7 @@ impl<'t> Layer<'t> {
                 }
                 at = end + 1;
             }
-            // No part has a separator behind it that is the last one.
+            // The last part has no separator after it.
             at += chunk.invalid().len();
             at -= 1;
         }
@@ -204,18 +200,18 @@ impl<'t> Layer<'t> {
     }
 }
 
-/// What stands at a place where there may be digits.
+/// A byte, or a tag, among digits.
 enum Sign {
     Digit(u8),
-    /// What may stand between digits, of this length in bytes: spaces, ends of lines, tags.
+    /// A space, a line break or a tag between digits, of this length in bytes.
     Gap(usize),
     Other,
 }
 
-/// The most letters in a tag's name. What a longer one has in it may be digits.
+/// The maximum number of letters in a tag's name. The letters of a longer one may be digits.
 const LONGEST_TAG: usize = 4;
 
-/// Returns the length of the tag at the beginning of a text, such as `<br />`, or 0. The text may be cut off at its end.
+/// Returns the length of a tag such as `<br />` at the beginning of a text, or 0.
 fn tag(text: &[u8], is_cut: bool) -> usize {
     let mut at = 1;
     let mut skip = |most: usize, is_it: fn(&u8) -> bool| {
@@ -237,44 +233,30 @@ fn tag(text: &[u8], is_cut: bool) -> usize {
     }
 }
 
-/// What each byte is as a digit.
-type Digits = [u8; 256];
+/// Classifies a byte as a digit.
+type Digits = fn(u8) -> Sign;
 
-/// A byte that is no digit.
-const NO_DIGIT: u8 = 255;
-/// A byte that may stand between digits.
-const GAP: u8 = 254;
-
-const BASE64: Digits = digits(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-    b"-_",
-    62,
-    b" \t\r\n",
-);
-const HEX: Digits = digits(b"0123456789abcdef", b"ABCDEF", 10, b" \t\r\n:-+");
-
-/// Numbers digits in their order, and others from a number on.
-const fn digits(usual: &[u8], others: &[u8], from: u8, gaps: &[u8]) -> Digits {
-    let mut digits = [NO_DIGIT; 256];
-    let mut place = 0;
-    while place < gaps.len() {
-        digits[gaps[place] as usize] = GAP;
-        place += 1;
-    }
-    place = 0;
-    while place < usual.len() {
-        digits[usual[place] as usize] = place as u8;
-        place += 1;
-    }
-    place = 0;
-    while place < others.len() {
-        digits[others[place] as usize] = from + place as u8;
-        place += 1;
-    }
-    digits
+/// Reads digits of both base64 alphabets.
+fn base64(byte: u8) -> Sign {
+    Sign::Digit(match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        b'/' | b'_' => 63,
+        b' ' | b'\t' | b'\r' | b'\n' => return Sign::Gap(1),
+        _ => return Sign::Other,
+    })
 }
 
-/// A reading while it is being made.
+fn hex(byte: u8) -> Sign {
+    match byte {
+        b' ' | b'\t' | b'\r' | b'\n' | b':' | b'-' | b'+' => Sign::Gap(1),
+        _ => hex_digit(byte).map_or(Sign::Other, Sign::Digit),
+    }
+}
+
+/// A reading under construction.
 struct Decoded {
     bytes: Vec<u8>,
     origins: Vec<(u32, u32)>,
@@ -293,7 +275,7 @@ impl Decoded {
         self.origins.push((origin.start as u32, origin.end as u32));
     }
 
-    /// Takes a part of another reading over.
+    /// Appends a part of another reading.
     fn copy(&mut self, layer: &Layer<'_>, part: Range<usize>) {
         self.bytes.extend_from_slice(&layer.bytes[part.clone()]);
         match &layer.origins {
@@ -305,7 +287,7 @@ impl Decoded {
         }
     }
 
-    /// Ends a part, if there is one: no value goes on behind it.
+    /// Ends a part, if there is one, so that no value crosses its end.
     fn part(&mut self) {
         if let Some(&(_, end)) = self.origins.last() {
             self.bytes.push(0);

@@ -1,10 +1,10 @@
-//! The values that must not be shown: replaced, however they are spelled, in whatever is stored or printed of a failure.
+//! Masking of secret values in all that is stored or printed of a failure.
 //!
-//! A service may quote a key in JSON, in JSON that is quoted in JSON, in a URL, in HTML, in base64, and in several of them
-//! at once. So a text is searched in all its readings: as it is, with its escapes undone as often as there are any, and
-//! with what is encoded in it decoded. What is found in a reading is replaced where it stands in the text.
+//! A service may quote a key in JSON, in JSON within JSON, in a URL, in HTML, in base64, or in several of them at once. So
+//! a text is searched in all its readings: as it is, with its escapes undone, and with its base64 and hexadecimal decoded,
+//! several levels deep. A match in a reading is replaced at its origin in the text.
 //!
-//! A service may also quote a part of what it was sent, so the parts of a credential are secret too ([`parts`]).
+//! A service may also quote a part of a credential, so the parts are secret too ([`parts`]).
 
 mod layer;
 mod parts;
@@ -21,39 +21,39 @@ use aho_corasick::AhoCorasick;
 
 use layer::{Escapes, Layer};
 
-/// Known secret values.
+/// The known secret values.
 #[derive(Clone, Default)]
 pub(super) struct Secrets {
-    /// The values, folded.
+    /// The values, with case and spaces folded.
     values: HashSet<Vec<u8>>,
-    /// Finds all of them at once. Made when it is first needed.
+    /// Searches for all values at once. Built at its first use.
     finder: OnceLock<Option<AhoCorasick>>,
 }
 
-/// Shorter values would be found by chance in texts that have nothing to do with them.
+/// The minimum length of a value, in bytes. Shorter ones occur in unrelated texts by chance.
 const SHORTEST: usize = 8;
-/// The shortest beginning of a value that is looked for where a text is cut off, in bytes.
+/// The minimum length of a value's beginning that is masked at the end of a cut text, in bytes.
 const SHORTEST_CUT: usize = 4;
-/// How many forms of quoting are undone, one after the other.
+/// The maximum number of nested quotings that are undone.
 const DEEPEST: u32 = 3;
 
 const REDACTED: &[u8] = b"[redacted]";
-/// What stands at the end of a message that was cut.
+/// The end of a cut message.
 const ELLIPSIS: char = '…';
 
-/// How much is masked at once, in bytes.
+/// The number of bytes to mask at once.
 const PIECE: usize = 1 << 16;
-/// How many bytes a service may need to spell one: each byte in two layers of the longest escapes.
+/// The maximum number of bytes that spell one byte, in two layers of the longest escapes.
 const LONGEST_SPELLING: usize = 40;
-/// How much of what has been masked is read again with what comes, so that an escape is seen from its beginning.
+/// The number of masked bytes that are read again with the next piece, so that an escape is seen from its beginning.
 const CONTEXT: usize = 256;
 
 impl Secrets {
-    /// Adds a value and its parts, for a service may echo one of them alone.
+    /// Adds a value and its parts.
     pub(super) fn add(&mut self, value: &[u8]) {
         self.add_value(value);
-        let whole = Layer::of(value, false);
-        // A cookie's value, say, is often encoded as in a URL.
+        let whole = Layer::new(value, false);
+        // Values of cookies are often percent-encoded.
         let typed = whole.unescaped(Escapes::Percent);
         for reading in typed.iter().chain([&whole]) {
             for part in parts::parts(reading.bytes()) {
@@ -65,13 +65,13 @@ impl Secrets {
     fn add_value(&mut self, value: &[u8]) {
         self.finder = OnceLock::new();
         self.add_reading(value);
-        // It may have been typed into a URL or a JSON text.
+        // The value may have been typed in its escaped form.
         for escapes in Escapes::ALL {
-            if let Some(typed) = Layer::of(value, false).unescaped(escapes) {
+            if let Some(typed) = Layer::new(value, false).unescaped(escapes) {
                 self.add_reading(typed.bytes());
             }
         }
-        // A service may take the bytes for Latin-1, or have no character for them.
+        // A service may read the bytes as Latin-1, or replace those it cannot read.
         if !value.is_ascii() {
             let latin: String = value.iter().map(|byte| char::from(*byte)).collect();
             self.add_reading(latin.as_bytes());
@@ -86,21 +86,20 @@ impl Secrets {
         }
     }
 
-    /// Returns how much of a text is needed behind a place so that a value is known which begins before it, in bytes.
+    /// Returns the number of bytes after a position that may belong to a value which begins before it.
     pub(super) fn reach(&self) -> usize {
         let longest = self.values.iter().map(Vec::len).max();
         longest.map_or(0, |longest| longest * LONGEST_SPELLING)
     }
 
-    /// The bytes with every known value replaced.
+    /// Replaces all known values.
     pub(super) fn mask(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len());
         self.write(bytes, &self.found(bytes, false), 0..bytes.len(), &mut out);
         out
     }
 
-    /// The first `most` bytes of a text that may go on behind `bytes`, with every known value replaced that begins within
-    /// them.
+    /// Masks the first `most` bytes of a text, which may go on after `bytes`. Values may begin in them and end later.
     pub(super) fn mask_beginning(&self, bytes: &[u8], most: usize) -> Vec<u8> {
         let most = most.min(bytes.len());
         let mut out = Vec::with_capacity(most);
@@ -108,17 +107,17 @@ impl Secrets {
         out
     }
 
-    /// Whether there is any.
+    /// Returns whether there are no values.
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Returns whether some known value stands in these bytes.
+    /// Returns whether these bytes contain a known value.
     pub(super) fn are_in(&self, bytes: &[u8]) -> bool {
         !self.found(bytes, false).is_empty()
     }
 
-    /// Masks all that can be read, a piece at a time.
+    /// Masks a stream, a piece at a time.
     pub(super) fn mask_all(
         &self,
         from: &mut impl Read,
@@ -134,12 +133,12 @@ impl Secrets {
         to: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         let piece = piece.max(self.reach());
-        // What has been written of it stands at its beginning.
+        // The first `written` bytes of the text have been written already.
         let (mut text, mut written) = (Vec::new(), 0);
         loop {
             let read = from.by_ref().take(piece as u64).read_to_end(&mut text)?;
             let goes_on = read == piece;
-            // A value that begins in the rest may end in what comes.
+            // A value that begins in the rest may end in the next piece.
             let rest = if goes_on { self.reach() } else { 0 };
             let end = text.len().saturating_sub(rest).max(written);
             let mut masked = Vec::with_capacity(end - written);
@@ -155,8 +154,7 @@ impl Secrets {
         }
     }
 
-    /// Writes a part of a text with what was found in it replaced. Returns where the part ends, together with what begins
-    /// in it.
+    /// Writes a part of a text with the values replaced. Returns the end of the part, or of a value that crosses it.
     fn write(
         &self,
         text: &[u8],
@@ -179,12 +177,12 @@ impl Secrets {
         at.max(part.end)
     }
 
-    /// Finds all values in a text, in its order.
+    /// Finds all values in a text, in order and without overlaps.
     fn found(&self, text: &[u8], is_cut: bool) -> Vec<Range<usize>> {
         if self.is_empty() || text.is_empty() {
             return Vec::new();
         }
-        // What cannot be searched for secrets is not shown.
+        // Without a search nothing may be shown.
         let Some(finder) = self.finder() else {
             return std::iter::once(0..text.len()).collect();
         };
@@ -195,7 +193,7 @@ impl Secrets {
             found: Vec::new(),
             seen: HashSet::new(),
         };
-        search.all(&Layer::of(text, is_cut), DEEPEST);
+        search.all(&Layer::new(text, is_cut), DEEPEST);
         let mut found = search.found;
         found.sort_unstable_by_key(|range: &Range<usize>| (range.start, range.end));
         found.dedup_by(|next, last| {
@@ -213,7 +211,7 @@ impl Secrets {
         self.finder.get_or_init(make).as_ref()
     }
 
-    /// The text with every known value replaced. It may have been cut, and say so.
+    /// Masks a text, which ends with an ellipsis if it was cut.
     pub(super) fn mask_text(&self, text: &str) -> String {
         let masked = match text.strip_suffix(ELLIPSIS) {
             Some(cut) => {
@@ -233,15 +231,15 @@ struct Search<'s> {
     values: &'s HashSet<Vec<u8>>,
     /// The text's end.
     end: usize,
-    /// Where in the text there are values.
+    /// The places of values in the text.
     found: Vec<Range<usize>>,
-    /// The readings that have been searched, as their hashes: several ways lead to one. Two places of the text that read
-    /// alike are two readings.
+    /// The hashes of the readings searched so far, because several ways lead to one reading. Readings of equal bytes from
+    /// different places of the text differ.
     seen: HashSet<u64>,
 }
 
 impl Search<'_> {
-    /// Searches a reading of the text, and its own readings, so many levels deep.
+    /// Searches a reading of the text and its own readings, `deeper` levels deep.
     fn all(&mut self, layer: &Layer<'_>, deeper: u32) {
         if self.one(layer) {
             self.within(layer, deeper);
@@ -259,7 +257,7 @@ impl Search<'_> {
             }
         }
         for decoded in layer.decoded() {
-            // What is not text holds a value as it is, or not at all.
+            // Only text can hold further escapes or encodings.
             if self.one(&decoded)
                 && let Some(texts) = decoded.texts()
             {
@@ -268,7 +266,7 @@ impl Search<'_> {
         }
     }
 
-    /// Searches one reading. Returns false if it has been searched before.
+    /// Searches one reading. Returns false if it was searched before.
     fn one(&mut self, layer: &Layer<'_>) -> bool {
         let mut hasher = DefaultHasher::new();
         layer.hash(&mut hasher);
@@ -290,7 +288,7 @@ impl Search<'_> {
     }
 }
 
-/// A text with what is not told apart in it: upper and lower case, and the space and the `+` of a form.
+/// Folds upper and lower case, and the space and the `+` of a form.
 fn folded(text: &[u8]) -> Vec<u8> {
     let fold = |byte: &u8| match byte {
         b'+' => b' ',
@@ -299,7 +297,7 @@ fn folded(text: &[u8]) -> Vec<u8> {
     text.iter().map(fold).collect()
 }
 
-/// Returns how much of a value a text ends with, where that is worth a look.
+/// Returns the length of a value's longest beginning that ends a text, if it is long enough.
 fn begun(value: &[u8], text: &[u8]) -> Option<usize> {
     let most = text.len().min(value.len() - 1);
     (SHORTEST_CUT..=most)

@@ -1,9 +1,9 @@
-//! The parts of a credential. A service may echo one of them alone: the value of a cookie, the token in
-//! `Token token="…"`, a name or a password of Basic authentication, a string of a JSON text.
+//! The parts of a credential. A service may echo one alone: the value of a cookie, the token in `Token token="…"`, a
+//! name or a password of Basic authentication, a string of a JSON text.
 //!
-//! A value is split level by level, at `;`, at spaces, at `,` and `&`, at `=`, at `:`, and at quotes, and each piece of
-//! each level is a part. So the work is linear in the length of the value. The name in `name=value` is no part, nor are
-//! the names in JSON: masking them would make messages unreadable.
+//! A value is split level by level, at `;`, at spaces, at `,` and `&`, at `=`, at `:`, and at quotes. Each piece of each
+//! level is a part, so the work is linear in the length of the value. Names in `name=value` and in JSON are not parts,
+//! because masking them would make messages unreadable.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
-/// The separators of each level, from the outermost. Those within double quotes do not count.
+/// The separators of each level, from the outermost. Separators within double quotes do not count.
 const LEVELS: [&[u8]; 5] = [b";", b" \t\r\n", b",&", b"=", b":"];
 
 const QUOTES: &[u8] = b"\"'";
@@ -61,7 +61,7 @@ impl Parts {
         }
     }
 
-    /// Adds a piece and its own pieces of these levels.
+    /// Adds a piece and its pieces of the given levels.
     fn split(&mut self, piece: &[u8], levels: &[&[u8]]) {
         self.keep(piece);
         let value = behind_name(piece);
@@ -75,7 +75,7 @@ impl Parts {
         match levels {
             [b"=", inner @ ..] => pieces(value, b"=").for_each(|piece| self.split(piece, inner)),
             [level, inner @ ..] => pieces(piece, level).for_each(|piece| self.split(piece, inner)),
-            // What was quoted may have parts again.
+            // A quoted piece may have parts again.
             [] if piece.iter().any(is_quote) => {
                 let quoted = piece.split(is_quote);
                 quoted.for_each(|piece| self.split(piece, &LEVELS));
@@ -84,8 +84,8 @@ impl Parts {
         }
     }
 
-    /// Adds a part, and what it wraps if it is for Basic authentication (RFC 7617): whatever decodes to a name and a
-    /// password. Other bytes with a colon among them do no harm, as no text has them.
+    /// Adds a part. If it decodes to a name and a password of Basic authentication (RFC 7617), adds those too. Other
+    /// decoded bytes with a colon are harmless, because no text contains them.
     fn keep(&mut self, part: &[u8]) {
         let part = trimmed(part);
         if PUBLIC.contains(&part.to_ascii_lowercase().as_slice()) {
@@ -108,7 +108,7 @@ impl Parts {
     }
 }
 
-/// Splits a value at separators. A quote without another one behind it is a character like others.
+/// Splits a value at separators. An unpaired quote is an ordinary character.
 fn pieces<'v>(value: &'v [u8], separators: &[u8]) -> impl Iterator<Item = &'v [u8]> {
     let mut quotes = value.iter().filter(|byte| **byte == b'"').count() & !1;
     let mut is_quoted = false;
@@ -121,7 +121,7 @@ fn pieces<'v>(value: &'v [u8], separators: &[u8]) -> impl Iterator<Item = &'v [u
     })
 }
 
-/// Returns the value of `name=value`, and anything else as it is: the `=` at the end of base64 ends no name.
+/// Returns the value of `name=value`, and any other piece unchanged. The `=` at the end of base64 does not end a name.
 fn behind_name(piece: &[u8]) -> &[u8] {
     let piece = piece.trim_ascii();
     let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
@@ -132,7 +132,7 @@ fn behind_name(piece: &[u8]) -> &[u8] {
     }
 }
 
-/// Returns a part without what separates it from others.
+/// Strips separators and quotes from both ends.
 fn trimmed(part: &[u8]) -> &[u8] {
     let is_inner = |byte: &u8| !byte.is_ascii_whitespace() && !b";,&\"'".contains(byte);
     let begin = part.iter().position(is_inner).unwrap_or(part.len());

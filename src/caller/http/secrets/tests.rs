@@ -14,7 +14,7 @@ fn knowing(values: &[&str]) -> Secrets {
 }
 
 #[test]
-fn a_value_is_found_in_whatever_form_it_is_quoted() {
+fn a_value_is_found_in_every_form_of_quoting() {
     let secrets = knowing(&["s3cret \"key\"+1/?>&"]);
     for quoted in [
         r#"s3cret "key"+1/?>&"#,
@@ -53,23 +53,7 @@ fn a_value_is_found_in_whatever_form_it_is_quoted() {
 }
 
 #[test]
-fn a_value_is_found_wherever_it_stands_in_base64() {
-    let secrets = knowing(&["s3cret/key+1"]);
-    for before in ["", "m", "me", "me:", "user"] {
-        let encoded = STANDARD.encode(format!("{before}s3cret/key+1:and more of it"));
-        let masked = secrets.mask_text(&format!("id/{encoded}"));
-        let (begin, end) = masked.split_once("[redacted]").unwrap();
-        assert!(
-            encoded.starts_with(&begin[3..]) && encoded.ends_with(end),
-            "{masked}"
-        );
-        let left = begin.len() - 3 + end.len();
-        assert!((16..=18).contains(&(encoded.len() - left)), "{masked}");
-    }
-}
-
-#[test]
-fn what_is_no_secret_stays_as_it_is() {
+fn other_text_is_unchanged() {
     let secrets = knowing(&["s3cret/key+1", "short", "Bearer sk-verysecret99"]);
     for text in [
         "",
@@ -87,16 +71,7 @@ fn what_is_no_secret_stays_as_it_is() {
     );
 }
 
-#[test]
-fn the_words_of_a_value_and_the_password_of_a_pair_are_secret_too() {
-    // me:hunter2pass
-    let secrets = knowing(&["Bearer sk-verysecret99", "Basic bWU6aHVudGVyMnBhc3M="]);
-    let echoed = "invalid token sk-verysecret99, password hunter2pass";
-    let masked = "invalid token [redacted], password [redacted]";
-    assert_eq!(secrets.mask_text(echoed), masked);
-}
-
-/// Each of them is of another alignment, so that each is decoded in another reading.
+/// Each copy has another alignment, so that each is decoded in another reading.
 #[test]
 fn row_118_a_value_is_found_in_each_of_two_places_that_decode_to_the_same() {
     let secrets = knowing(&["s3cret/key+1"]);
@@ -162,9 +137,9 @@ fn row_118_each_part_of_a_credential_is_secret_too() {
     }
 }
 
-/// Messages stay readable, and redirects are followed that have nothing secret in them.
+/// Messages stay readable, and redirects without secrets are followed.
 #[test]
-fn row_118_the_names_in_a_credential_are_no_secrets() {
+fn row_118_the_names_in_a_credential_are_not_secret() {
     let secrets = knowing(&[
         "session_token=s3cr3t-sesame; theme=dark; HttpOnly",
         "OAuth oauth_consumer_key=\"dpf43f3p2l4k5l03\", oauth_signature=\"wIjqoXYHuRw\"",
@@ -180,7 +155,7 @@ fn row_118_the_names_in_a_credential_are_no_secrets() {
     }
 }
 
-/// What is split in many ways is not split in all ways.
+/// The number of parts grows with the length, not exponentially.
 #[test]
 fn row_118_a_long_credential_has_few_parts() {
     for sign in [";", " ", ",", "=", ":", "\"", "a=", "a:b;c,d e=\"f\""] {
@@ -192,13 +167,13 @@ fn row_118_a_long_credential_has_few_parts() {
 }
 
 #[test]
-fn values_that_overlap_leave_nothing_of_either() {
+fn overlapping_values_are_masked_completely() {
     let secrets = knowing(&["abcdefgh-1234", "1234-ijklmnop"]);
     assert_eq!(secrets.mask_text("abcdefgh-1234-ijklmnop"), "[redacted]");
 }
 
 #[test]
-fn a_message_that_was_cut_within_a_value_says_nothing_of_it() {
+fn a_value_at_the_end_of_a_cut_message_is_masked() {
     let secrets = knowing(&["s3cret/key+1"]);
     let cut = |text: &str| secrets.mask_text(&format!("no such key: {text}…"));
     for text in [
@@ -213,9 +188,9 @@ fn a_message_that_was_cut_within_a_value_says_nothing_of_it() {
     assert_eq!(cut("what"), "no such key: what…");
 }
 
-/// What was not ASCII may come back as if it had been Latin-1, or as the character for what is none.
+/// A service may read the bytes as Latin-1, or replace them.
 #[test]
-fn a_value_is_found_through_another_encoding_of_its_characters() {
+fn a_value_is_found_in_another_character_encoding() {
     let secrets = knowing(&["pässwörd"]);
     for text in [
         "pässwörd",

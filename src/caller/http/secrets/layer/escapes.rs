@@ -1,4 +1,4 @@
-//! Escapes of JSON and of programming languages, of HTML, and of URLs.
+//! Escapes of JSON, of programming languages, of HTML and of URLs.
 
 use html_escape::NAMED_ENTITIES;
 
@@ -8,37 +8,37 @@ const LONGEST_NAME: usize = 32;
 /// A kind of escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Escapes {
-    /// `\"`, `\u0022`, and what JavaScript, Python and others have beside them.
+    /// `\"`, `\u0022`, and the other escapes of JavaScript, Python and similar languages.
     Backslash,
-    /// `&quot;`, `&#34;`, `&#x22;`. Browsers need no semicolon behind a number.
+    /// `&quot;`, `&#34;`, `&#x22;`. Browsers accept a number without a semicolon.
     Html,
     /// `%22`, and `%u0022` of old JavaScript.
     Percent,
 }
 
-/// What a text begins with.
-pub(super) enum Found {
-    /// An escape of this length, in bytes, and what it stands for.
-    Escape(usize, Meant),
-    /// The beginning of one that the end of the text cuts off.
+/// The beginning of a text.
+pub(super) enum Match {
+    /// An escape: its length in bytes, and its value.
+    Escape(usize, Value),
+    /// An escape that the end of the text truncates.
     Part,
-    Nothing,
+    None,
 }
 
-/// What an escape stands for.
-pub(super) enum Meant {
+/// The value of an escape.
+pub(super) enum Value {
     Byte(u8),
     Char(char),
     Named(&'static str),
 }
 
-impl Meant {
-    /// The character with this number. What is no character is one that stands for that.
+impl Value {
+    /// Returns the character with this number, or the replacement character.
     fn numbered(number: u32) -> Self {
         Self::Char(char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
-    /// Returns it as UTF-8, for which there is room.
+    /// Returns the value as UTF-8, encoded into `room` if necessary.
     pub(super) fn bytes<'r>(&'r self, room: &'r mut [u8; 4]) -> &'r [u8] {
         match self {
             Self::Byte(byte) => std::slice::from_ref(byte),
@@ -51,7 +51,7 @@ impl Meant {
 impl Escapes {
     pub(in super::super) const ALL: [Self; 3] = [Self::Backslash, Self::Html, Self::Percent];
 
-    /// Returns what each of them begins with.
+    /// Returns the first byte of all escapes of this kind.
     pub(super) fn marker(self) -> u8 {
         match self {
             Self::Backslash => b'\\',
@@ -60,35 +60,35 @@ impl Escapes {
         }
     }
 
-    /// Reads the escape at the beginning of a text that may be cut off at its end.
-    pub(super) fn read(self, text: &[u8], is_cut: bool) -> Found {
+    /// Reads the escape at the beginning of a text.
+    pub(super) fn read(self, text: &[u8], is_cut: bool) -> Match {
         match (self, &text[1..]) {
-            (_, []) => Found::Part,
+            (_, []) => Match::Part,
             (Self::Backslash, [b'u' | b'x', b'{', rest @ ..]) => match numbered(rest, 16) {
                 (number, digits @ 1.., Some(b'}')) => {
-                    Found::Escape(digits + 4, Meant::numbered(number))
+                    Match::Escape(digits + 4, Value::numbered(number))
                 }
-                (_, _, None) => Found::Part,
-                _ => Found::Nothing,
+                (_, _, None) => Match::Part,
+                _ => Match::None,
             },
             (Self::Backslash | Self::Percent, [b'u', ..]) => unit(text),
             (Self::Backslash, [b'U', rest @ ..]) => match number(rest, 8) {
-                Ok(number) => Found::Escape(10, Meant::numbered(number)),
-                Err(found) => found,
+                Ok(number) => Match::Escape(10, Value::numbered(number)),
+                Err(cause) => cause,
             },
             (Self::Backslash, [b'x', rest @ ..]) => byte(rest, 2),
             (Self::Percent, rest) => byte(rest, 1),
             (Self::Backslash, [sign, ..]) => {
-                let meant = match sign {
+                let value = match sign {
                     b'b' => 8,
                     b't' => b'\t',
                     b'n' => b'\n',
                     b'f' => 12,
                     b'r' => b'\r',
                     sign if sign.is_ascii_punctuation() => *sign,
-                    _ => return Found::Nothing,
+                    _ => return Match::None,
                 };
-                Found::Escape(2, Meant::Byte(meant))
+                Match::Escape(2, Value::Byte(value))
             }
             (Self::Html, [b'#', b'x' | b'X', rest @ ..]) => {
                 reference(3, numbered(rest, 16), is_cut)
@@ -103,58 +103,58 @@ pub(super) fn hex_digit(byte: u8) -> Option<u8> {
     (byte as char).to_digit(16).map(|digit| digit as u8)
 }
 
-/// A byte as two hexadecimal digits, behind so many bytes that say so.
-fn byte(rest: &[u8], before: usize) -> Found {
+/// Reads a byte as two hexadecimal digits, after a prefix of `before` bytes.
+fn byte(rest: &[u8], before: usize) -> Match {
     match rest {
-        [] => Found::Part,
-        [high] if hex_digit(*high).is_some() => Found::Part,
+        [] => Match::Part,
+        [high] if hex_digit(*high).is_some() => Match::Part,
         [high, low, ..] => match (hex_digit(*high), hex_digit(*low)) {
-            (Some(high), Some(low)) => Found::Escape(before + 2, Meant::Byte(high << 4 | low)),
-            _ => Found::Nothing,
+            (Some(high), Some(low)) => Match::Escape(before + 2, Value::Byte(high << 4 | low)),
+            _ => Match::None,
         },
-        _ => Found::Nothing,
+        _ => Match::None,
     }
 }
 
-/// `\uXXXX` or `%uXXXX`, or two of them that make one character (RFC 8259, section 7).
-fn unit(text: &[u8]) -> Found {
+/// Reads `\uXXXX` or `%uXXXX`, or a surrogate pair of them (RFC 8259, section 7).
+fn unit(text: &[u8]) -> Match {
     let (begin, rest) = text.split_at(2);
     let first = match number(rest, 4) {
         Ok(first) => first,
-        Err(found) => return found,
+        Err(cause) => return cause,
     };
     let rest = &rest[4..];
     if (0xd800..0xdc00).contains(&first) {
         let second = match rest {
-            [] | [_] if begin.starts_with(rest) => return Found::Part,
+            [] | [_] if begin.starts_with(rest) => return Match::Part,
             [one, two, rest @ ..] if [*one, *two] == *begin => number(rest, 4),
-            _ => Err(Found::Nothing),
+            _ => Err(Match::None),
         };
         match second {
             Ok(second @ 0xdc00..0xe000) => {
                 let number = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-                return Found::Escape(12, Meant::numbered(number));
+                return Match::Escape(12, Value::numbered(number));
             }
-            Err(Found::Part) => return Found::Part,
+            Err(Match::Part) => return Match::Part,
             _ => {}
         }
     }
-    Found::Escape(6, Meant::numbered(first))
+    Match::Escape(6, Value::numbered(first))
 }
 
-/// A number in just so many hexadecimal digits.
-fn number(text: &[u8], count: usize) -> Result<u32, Found> {
+/// Reads a number of exactly `count` hexadecimal digits.
+fn number(text: &[u8], count: usize) -> Result<u32, Match> {
     let mut number = 0;
     for place in 0..count {
-        let byte = text.get(place).ok_or(Found::Part)?;
-        let digit = hex_digit(*byte).ok_or(Found::Nothing)?;
+        let byte = text.get(place).ok_or(Match::Part)?;
+        let digit = hex_digit(*byte).ok_or(Match::None)?;
         number = number << 4 | u32::from(digit);
     }
     Ok(number)
 }
 
-/// Reads a character's number, which may have any number of zeros before it. Returns it, how many digits there are, and
-/// the byte behind them.
+/// Reads a character's number, with any number of leading zeros. Returns the number, the count of its digits, and the
+/// next byte.
 fn numbered(rest: &[u8], radix: u32) -> (u32, usize, Option<u8>) {
     let (mut number, mut count) = (0_u32, 0);
     for digit in rest
@@ -167,32 +167,32 @@ fn numbered(rest: &[u8], radix: u32) -> (u32, usize, Option<u8>) {
     (number, count, rest.get(count).copied())
 }
 
-/// An HTML reference to a numbered character, with so many bytes before the number.
-fn reference(before: usize, numbered: (u32, usize, Option<u8>), is_cut: bool) -> Found {
+/// Reads an HTML reference to a numbered character, after a prefix of `before` bytes.
+fn reference(before: usize, numbered: (u32, usize, Option<u8>), is_cut: bool) -> Match {
     match numbered {
-        (_, _, None) if is_cut => Found::Part,
-        (_, 0, _) => Found::Nothing,
+        (_, _, None) if is_cut => Match::Part,
+        (_, 0, _) => Match::None,
         (number, digits, end) => {
             let length = before + digits + usize::from(end == Some(b';'));
-            Found::Escape(length, Meant::numbered(number))
+            Match::Escape(length, Value::numbered(number))
         }
     }
 }
 
-/// `&name;`, as HTML has it.
-fn named(rest: &[u8]) -> Found {
+/// Reads an HTML reference to a named character, `&name;`.
+fn named(rest: &[u8]) -> Match {
     let letters = rest.iter().take(LONGEST_NAME);
     let length = letters
         .take_while(|byte| byte.is_ascii_alphanumeric())
         .count();
     match rest.get(length) {
-        None => Found::Part,
+        None => Match::Part,
         Some(b';') => {
             match NAMED_ENTITIES.binary_search_by(|(name, _)| name.cmp(&&rest[..length])) {
-                Ok(place) => Found::Escape(length + 2, Meant::Named(NAMED_ENTITIES[place].1)),
-                Err(_) => Found::Nothing,
+                Ok(place) => Match::Escape(length + 2, Value::Named(NAMED_ENTITIES[place].1)),
+                Err(_) => Match::None,
             }
         }
-        Some(_) => Found::Nothing,
+        Some(_) => Match::None,
     }
 }

@@ -1,4 +1,4 @@
-//! Random secrets in random forms, which are written here without regard to how stride reads them.
+//! Random secrets in random forms. The forms are written independently of the code that reads them.
 
 use std::iter;
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::super::*;
 use super::knowing;
 
-/// A text that a value was put into, and where each byte of the value went.
+/// A text with a value in it, and the place of each byte of the value.
 #[derive(Clone, Debug)]
 struct Quoted {
     text: Vec<u8>,
@@ -18,7 +18,7 @@ struct Quoted {
 }
 
 impl Quoted {
-    /// Spells each byte by itself.
+    /// Spells each byte on its own.
     fn spelled(self, spell: &mut dyn FnMut(u8) -> String) -> Self {
         let mut text = Vec::new();
         let mut ends = vec![0];
@@ -33,7 +33,7 @@ impl Quoted {
         }
     }
 
-    /// Encodes the whole in digits of so many bits each.
+    /// Replaces the text by its encoding, in digits of `bits` bits.
     fn encoded(self, bits: usize, text: String) -> Self {
         let digits = |place: &Range<usize>| place.start * 8 / bits..(place.end * 8).div_ceil(bits);
         Self {
@@ -42,7 +42,7 @@ impl Quoted {
         }
     }
 
-    /// Puts a gap behind every so many bytes.
+    /// Inserts a gap after every `every` bytes.
     fn broken(self, every: usize, gap: &str) -> Self {
         let moved = |place: usize| place + place / every * gap.len();
         let line = |line: &[u8]| [line, gap.as_bytes()].concat();
@@ -76,21 +76,21 @@ fn hex_of(byte: u8, rng: &mut Rng) -> String {
     }
 }
 
-/// Quotes a text in one of the forms that services use, written without regard to how stride reads them.
+/// Quotes a text in a random form that services use.
 fn quoted(text: Quoted, rng: &mut Rng) -> Quoted {
     let share = rng.f32();
     let ascii = text.text.is_ascii();
     let bytes = text.text.clone();
     match rng.u8(0..14) {
         0 => text,
-        // JSON, with slashes escaped as PHP does it and with whatever is no letter as .NET does it.
+        // JSON, with slashes escaped like PHP, and other characters like .NET.
         1 | 2 => text.spelled(&mut |byte| match byte {
             b'"' | b'\\' => format!("\\{}", byte as char),
             b'/' if rng.bool() => "\\/".to_owned(),
             byte if byte < 0x20 || byte.is_ascii() && rng.f32() < share / 2.0 => {
                 format!("\\u00{}", hex_of(byte, rng))
             }
-            byte => char_of(byte),
+            byte => (byte as char).to_string(),
         }),
         3 if ascii => text.spelled(&mut |byte| match byte {
             b'&' => "&amp;".to_owned(),
@@ -117,7 +117,7 @@ fn quoted(text: Quoted, rng: &mut Rng) -> Quoted {
             byte if !byte.is_ascii() || rng.f32() < share => format!("\\x{}", hex_of(byte, rng)),
             byte => (byte as char).to_string(),
         }),
-        // As browsers take it too.
+        // Browsers accept these without semicolons.
         10 if ascii => {
             let digits = rng.usize(3..16);
             text.spelled(&mut |byte| format!("&#{byte:0digits$}"))
@@ -156,12 +156,6 @@ fn quoted(text: Quoted, rng: &mut Rng) -> Quoted {
     }
 }
 
-/// A byte of UTF-8 as the part of a character that it is. Only ASCII is told as a character of its own.
-fn char_of(byte: u8) -> String {
-    assert!(byte.is_ascii(), "only ASCII is put into JSON here");
-    (byte as char).to_string()
-}
-
 fn a_secret(rng: &mut Rng) -> String {
     let length = rng.usize(SHORTEST..60);
     let odd = b"+/\\\"%&=?:;<>'-_. ";
@@ -170,18 +164,18 @@ fn a_secret(rng: &mut Rng) -> String {
         _ => rng.alphanumeric(),
     };
     let inner: String = iter::repeat_with(|| char(rng)).take(length).collect();
-    // Where a value begins and ends with letters, no neighbour makes an escape of its ends.
+    // Letters at both ends cannot form an escape with a neighbour.
     format!("{}{inner}{}", rng.alphabetic(), rng.alphabetic())
 }
 
-/// A secret, and a text in which it is quoted.
+/// Returns a secret and a text that quotes it.
 fn case(rng: &mut Rng) -> (String, Quoted) {
     let secret = a_secret(rng);
     let text = case_of(&secret, rng);
     (secret, text)
 }
 
-/// A credential, and a text in which a part of it is quoted.
+/// Returns a credential and a text that quotes a part of it.
 fn case_of_part(rng: &mut Rng) -> (String, Quoted) {
     let signs = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/-_.~!*";
     let length = rng.usize(SHORTEST..60);
@@ -214,7 +208,7 @@ fn case_of_part(rng: &mut Rng) -> (String, Quoted) {
     (credential, text)
 }
 
-/// A text in which a secret is quoted in at most two forms, one within the other.
+/// Returns a text that quotes a secret in at most two nested forms.
 fn case_of(secret: &str, rng: &mut Rng) -> Quoted {
     let around = [
         ("", ""),
@@ -240,7 +234,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn row_118_a_value_is_replaced_in_any_two_forms_of_it_and_nothing_else_is(seed: u64) {
+    fn row_118_a_value_is_replaced_in_any_two_forms_and_nothing_else_is(seed: u64) {
         let mut rng = Rng::with_seed(seed);
         let (secret, quoted) = case(&mut rng);
         let mut secrets = knowing(&["another-one-of-them"]);
@@ -254,7 +248,7 @@ proptest! {
             "{} in {}", secret, String::from_utf8_lossy(&quoted.text)
         );
 
-        // Cut off anywhere behind its eighth byte.
+        // Cut the text anywhere after the value's eighth byte.
         let cut = rng.usize(quoted.places[SHORTEST - 1].end..=place.end);
         let masked = secrets.mask_beginning(&quoted.text[..cut], cut);
         let expected = [&quoted.text[..place.start], REDACTED].concat();
@@ -266,12 +260,12 @@ proptest! {
     }
 
     #[test]
-    fn row_118_a_part_of_a_credential_is_replaced_in_any_two_forms_of_it(seed: u64) {
+    fn row_118_a_part_of_a_credential_is_replaced_in_any_two_forms(seed: u64) {
         let mut rng = Rng::with_seed(seed);
         let (credential, quoted) = case_of_part(&mut rng);
         let masked = knowing(&[&credential]).mask_text(&String::from_utf8_lossy(&quoted.text));
         let (place, all) = (quoted.whole(), quoted.text.len());
-        // Together with the signs around it, which are parts of the credential too.
+        // Characters around it may be parts of the credential too.
         let is_masked = masked.split_once("[redacted]").is_some_and(|(before, after)| {
             quoted.text.starts_with(before.as_bytes())
                 && quoted.text.ends_with(after.as_bytes())
@@ -285,12 +279,12 @@ proptest! {
     }
 
     #[test]
-    fn row_118_a_value_is_found_wherever_the_pieces_begin(seed: u64) {
+    fn row_118_a_value_is_found_across_pieces(seed: u64) {
         let mut rng = Rng::with_seed(seed);
         let (secret, quoted) = case(&mut rng);
         let mut secrets = Secrets::default();
         secrets.add_value(secret.as_bytes());
-        // What is spelled at more length is not always seen from its beginning to its end.
+        // A longer spelling may exceed the reach.
         prop_assume!(quoted.whole().len() <= secret.len() * LONGEST_SPELLING);
         let mut text = Vec::new();
         for _ in 0..4 {
@@ -312,7 +306,7 @@ proptest! {
     }
 
     #[test]
-    fn row_118_no_text_is_too_odd_to_be_searched(text: Vec<u8>, signs in "[\\\\%&#xu{};0-9a-f]{0,200}") {
+    fn row_118_any_text_can_be_searched(text: Vec<u8>, signs in "[\\\\%&#xu{};0-9a-f]{0,200}") {
         let secrets = knowing(&["s3cret/key+1"]);
         secrets.mask(&text);
         let signs = signs.as_bytes();
