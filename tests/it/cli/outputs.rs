@@ -458,7 +458,7 @@ fn what_cannot_be_the_folder_is_refused_before_anything_is_made_or_called() {
     for (folder, said) in [
         ("file", "it is not a folder"),
         ("file/below", "ot a directory"),
-        ("link", "leads to nothing"),
+        ("link", "a dangling link"),
         ("in", "cannot be both the input and the folder"),
         ("", "a value is required"),
     ] {
