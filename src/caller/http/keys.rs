@@ -1,84 +1,64 @@
-//! A request's templates with their secrets in place, shared by all threads; and reading those secrets again
-//! when the service no longer takes them, for a key may be renewed in the middle of a run that takes days.
+//! The message of a run with its secrets in place, shared by all threads. Secrets are read again when the service
+//! refuses them, because a key may be renewed while a run goes on for days.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::error::PlanError;
 use super::message::Message;
 use super::reference::{Lookup, Reference};
 use super::secrets::Secrets;
-use super::template::TemplateError;
 use crate::job::{Class, Failure, FailureKind, JobId, Outcome};
 
-/// The least time between two readings, so that a file which is forbidden for itself runs no command each time.
+/// The minimum interval between two readings. A file that the service always forbids would otherwise run a command at
+/// each call.
 const BETWEEN_READINGS: Duration = Duration::from_secs(60);
 
-/// How often in a row a job is called again with renewed credentials. A job that is forbidden for itself would otherwise
-/// be called for ever where a command prints another value each time.
+/// The maximum number of consecutive calls of a job with renewed credentials. Without it, a command that prints another
+/// value each time would repeat a forbidden job forever.
 const MOST_IN_A_ROW: u8 = 3;
 
-/// The message, and the way to its secrets.
+/// The message and the lookup of its secrets.
 pub(super) struct Keys {
     message: Message,
     lookup: Lookup,
-    /// Held only ever for a moment.
+    /// Locked for writing while secrets are read again, which may take long. Locked before `state`.
+    current: RwLock<Arc<Filled>>,
     state: Mutex<State>,
-    /// Held while secrets are read again, which may take long. Taken before `state`.
-    reading: Mutex<()>,
-    /// Whether it is held for that.
-    is_reading: AtomicBool,
     clock: fn() -> Instant,
 }
 
-/// Says that secrets are being read again, until it is dropped.
-struct IsReading<'k>(&'k AtomicBool);
-
-impl<'k> IsReading<'k> {
-    fn set(flag: &'k AtomicBool) -> Self {
-        flag.store(true, Ordering::SeqCst);
-        Self(flag)
-    }
-}
-
-impl Drop for IsReading<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::SeqCst);
-    }
-}
-
+#[derive(Default)]
 struct State {
-    current: Arc<Filled>,
-    /// The last time that a refusal made the secrets be read again.
+    /// The last time that a refusal caused a reading.
     last_reading: Option<Instant>,
-    /// The current values were read after a refusal, and no call has been accepted with them. Then they are not read
-    /// again, so that a file which changes all the time makes no endless loop.
-    unproven: bool,
-    /// How often in a row jobs came back for renewed credentials, and the version they came back from last.
+    /// The version that a refusal brought, until a call is accepted with it. It is not read again before that, so that
+    /// a file which changes all the time causes no endless loop.
+    unproven: Option<u64>,
+    /// For each job, its number of consecutive renewals and the version that was refused last.
     in_a_row: HashMap<JobId, (u8, u64)>,
 }
 
 /// The message with its secrets in place.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Filled {
     /// Counts the readings that brought new values.
     version: u64,
     pub(super) message: Message,
-    /// All secrets so far: a call that went out with an older one may still be answered.
+    /// All secrets so far: a call with an older one may still be answered.
     pub(super) secrets: Secrets,
     values: Values,
 }
 
-/// What references stand for. Each is looked up once.
-#[derive(Clone, Default, PartialEq)]
-struct Values(Vec<(Reference, Vec<u8>)>);
+/// The values of references. Each is looked up once.
+type Values = HashMap<Reference, Vec<u8>>;
 
-impl fmt::Debug for Values {
+impl fmt::Debug for Filled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{} values]", self.0.len())
+        write!(f, "{:?}", self.message)
     }
 }
 
@@ -88,91 +68,66 @@ impl fmt::Debug for Keys {
     }
 }
 
-impl Values {
-    fn of(&mut self, reference: &Reference, lookup: &Lookup) -> Result<Vec<u8>, TemplateError> {
-        let known = self.0.iter().find(|(known, _)| known == reference);
-        if let Some((_, value)) = known {
-            return Ok(value.clone());
-        }
-        let value = super::template::look_up(reference, &**lookup)?;
-        self.0.push((reference.clone(), value.clone()));
-        Ok(value)
-    }
-}
-
 impl Keys {
-    /// Looks up every reference. `secrets` are those that are none.
+    /// Looks up all references. `secrets` holds the values that are not references.
     pub(super) fn new(
         message: Message,
         secrets: Secrets,
         lookup: Lookup,
     ) -> Result<Self, PlanError> {
         let first = fill(0, &message, secrets, Values::default(), &lookup)?;
-        let state = State {
-            current: Arc::new(first),
-            last_reading: None,
-            unproven: false,
-            in_a_row: HashMap::new(),
-        };
         Ok(Self {
             message,
             lookup,
-            state: Mutex::new(state),
-            reading: Mutex::default(),
-            is_reading: AtomicBool::new(false),
+            current: RwLock::new(Arc::new(first)),
+            state: Mutex::default(),
             clock: Instant::now,
         })
     }
 
-    /// Adds a secret that no template has.
+    /// Adds a secret that is not in any template.
     pub(super) fn hide(&mut self, value: &[u8]) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut state.current).secrets.add(value);
+        let current = self.current.get_mut();
+        let current = current.unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(current).secrets.add(value);
     }
 
-    /// What calls are made with now. While the secrets are read again, that is waited for.
+    /// Returns the message for the next call. Blocks while secrets are read again.
     pub(super) fn current(&self) -> Arc<Filled> {
-        self.at_hand().unwrap_or_else(|| {
-            let _end = self.wait();
-            self.latest()
-        })
+        let current = self.current.read();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The same, if there is nothing to wait for.
+    /// Returns the message for the next call, or `None` while secrets are read again.
     pub(super) fn at_hand(&self) -> Option<Arc<Filled>> {
-        (!self.is_reading.load(Ordering::SeqCst)).then(|| self.latest())
+        match self.current.try_read() {
+            Ok(current) => Some(Arc::clone(&current)),
+            Err(TryLockError::Poisoned(error)) => Some(Arc::clone(&error.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
-    fn latest(&self) -> Arc<Filled> {
-        Arc::clone(&self.state().current)
-    }
-
-    fn wait(&self) -> MutexGuard<'_, ()> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns whether taking note of this outcome may take long, because the secrets may have to be read again.
+    /// Returns whether [`Keys::learn`] may block on this outcome, because secrets may have to be read again.
     pub(super) fn learns_slowly(outcome: &Outcome) -> bool {
         matches!(outcome, Outcome::Failed(failure) if failure.class == Class::Auth)
     }
 
-    /// Takes note of how a job's call ended that was made with `used`. Where it was refused for credentials that are
-    /// not the current ones, or are no longer, the outcome says so: the job is to be called again at once.
+    /// Records the outcome of a call that was made with `used`. If the service refused credentials that have been
+    /// renewed, the outcome says so, and the job is called again at once.
     pub(super) fn learn(&self, used: &Filled, job: JobId, outcome: Outcome) -> Outcome {
         let mut failure = match outcome {
             Outcome::Failed(failure) if failure.class == Class::Auth => failure,
             outcome => {
                 let mut state = self.state();
                 state.in_a_row.remove(&job);
-                // A late answer to the credentials before says nothing about these.
-                if is_accepted(&outcome) && used.version == state.current.version {
-                    state.unproven = false;
+                if is_accepted(&outcome) && state.unproven == Some(used.version) {
+                    state.unproven = None;
                 }
                 return outcome;
             }
         };
         match self.renewed(used) {
-            Ok(true) if self.comes_back(job, used.version) => {
+            Ok(true) if self.may_repeat(job, used.version) => {
                 failure.kind = FailureKind::CredentialsRenewed;
                 return Outcome::Failed(failure);
             }
@@ -183,8 +138,8 @@ impl Keys {
         Outcome::Failed(failure)
     }
 
-    /// Counts that a job comes back for renewed credentials. Returns false where it has done so too often.
-    fn comes_back(&self, job: JobId, from: u64) -> bool {
+    /// Counts a job's repeat with renewed credentials. Returns false above the maximum.
+    fn may_repeat(&self, job: JobId, from: u64) -> bool {
         let mut state = self.state();
         let (count, last) = state.in_a_row.entry(job).or_insert((0, from));
         if *count == 0 || *last != from {
@@ -194,48 +149,36 @@ impl Keys {
     }
 
     /// Returns whether there are newer credentials than those that were refused. The first thread to ask reads them
-    /// again; the others wait meanwhile, and so does every call that would go out with the old ones.
+    /// again. Meanwhile the others wait, and so does every call that would use the old ones.
     fn renewed(&self, used: &Filled) -> Result<bool, PlanError> {
-        let _alone = self.wait();
-        let current = self.latest();
+        let current = self.current.write();
+        let mut current = current.unwrap_or_else(PoisonError::into_inner);
         if used.version != current.version {
             return Ok(true);
         }
-        let lasting = |(reference, _): &(Reference, _)| !reference.can_change();
-        if current.values.0.iter().all(lasting) || !self.may_read() {
+        if !current.values.keys().any(Reference::can_change) || !self.may_read() {
             return Ok(false);
         }
-        let _reading = IsReading::set(&self.is_reading);
         let mut kept = current.values.clone();
-        kept.0.retain(lasting);
+        kept.retain(|reference, _| !reference.can_change());
         let (version, secrets) = (current.version + 1, current.secrets.clone());
         let read = fill(version, &self.message, secrets, kept, &self.lookup)?;
-        let same = |(reference, value): &(Reference, Vec<u8>)| {
-            let before = current
-                .values
-                .0
-                .iter()
-                .find(|(known, _)| known == reference);
-            before.is_some_and(|(_, before)| before == value)
-        };
-        if read.values.0.iter().all(same) {
+        if read.values == current.values {
             return Ok(false);
         }
-        let mut state = self.state();
-        state.current = Arc::new(read);
-        // The calls that were accepted meanwhile had the old ones.
-        state.unproven = true;
+        *current = Arc::new(read);
+        self.state().unproven = Some(version);
         Ok(true)
     }
 
-    /// Returns whether the secrets may be read again now, and takes note that they are.
+    /// Returns whether the secrets may be read again now, and records the time if so.
     fn may_read(&self) -> bool {
         let now = (self.clock)();
         let mut state = self.state();
         let rested = state
             .last_reading
             .is_none_or(|last| now.duration_since(last) >= BETWEEN_READINGS);
-        let may = rested && !state.unproven;
+        let may = rested && state.unproven.is_none();
         if may {
             state.last_reading = Some(now);
         }
@@ -247,7 +190,7 @@ impl Keys {
     }
 }
 
-/// Returns whether the service took the credentials: a result, or any 2xx that was not judged to be their refusal.
+/// Returns whether the service accepted the credentials: a result, or any 2xx that is not classed as a refusal.
 fn is_accepted(outcome: &Outcome) -> bool {
     let is_good = |failure: &Failure| {
         failure
@@ -257,7 +200,7 @@ fn is_accepted(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Succeeded(_)) || outcome.failure().is_some_and(is_good)
 }
 
-/// Puts values in the place of references; those that `values` has not yet are looked up.
+/// Replaces references by their values. Looks up those that `values` lacks.
 fn fill(
     version: u64,
     message: &Message,
@@ -265,8 +208,16 @@ fn fill(
     mut values: Values,
     lookup: &Lookup,
 ) -> Result<Filled, PlanError> {
-    let message = message.resolve(&mut |reference| values.of(reference, lookup))?;
-    for (_, value) in &values.0 {
+    let message = message.resolve(&mut |reference| {
+        Ok(match values.entry(reference.clone()) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(unknown) => {
+                let value = super::template::look_up(reference, &**lookup)?;
+                unknown.insert(value).clone()
+            }
+        })
+    })?;
+    for value in values.values() {
         secrets.add(value);
     }
     for pair in message.basic() {
@@ -284,13 +235,21 @@ fn fill(
 mod tests {
     use std::cell::Cell;
     use std::path::Path;
-    use std::sync::atomic::AtomicI64;
 
     use super::*;
     use crate::job::Answer;
     use crate::settings::{Header, HeaderValue, Request};
 
-    /// Keys in a header whose file holds the next number at each reading, up to `last`.
+    const REFUSED: FailureKind = FailureKind::HttpStatus;
+    const RENEWED: FailureKind = FailureKind::CredentialsRenewed;
+
+    thread_local! {
+        /// The tests' clock, in seconds after its beginning.
+        static NOW: Cell<u64> = const { Cell::new(0) };
+        static BEGINNING: Instant = Instant::now();
+    }
+
+    /// Returns keys whose header refers to a file, which holds the next number at each reading, up to `last`.
     fn keys(last: u32) -> Keys {
         let read = Mutex::new(0);
         let lookup: Lookup = Arc::new(move |reference| {
@@ -314,126 +273,69 @@ mod tests {
         Keys { clock, ..keys }
     }
 
-    thread_local! {
-        /// The tests' clock, as so many seconds after its beginning.
-        static NOW: Cell<u64> = const { Cell::new(0) };
-        static BEGINNING: Instant = Instant::now();
-    }
-
-    fn later(seconds: u64) {
-        NOW.set(NOW.get() + seconds);
-    }
-
-    fn refused(status: u16) -> Outcome {
-        Outcome::Failed(Failure {
-            status: Some(status),
-            ..Failure::new(Class::Auth, FailureKind::HttpStatus, "refused")
-        })
-    }
-
-    fn good() -> Outcome {
-        Outcome::Succeeded(Answer {
+    fn accept(keys: &Keys, used: &Filled) {
+        let answer = Answer {
             status: Some(200),
             ..Answer::json_text("1")
-        })
+        };
+        keys.learn(used, JobId(1), Outcome::Succeeded(answer));
     }
 
-    fn kind_for(keys: &Keys, used: &Filled, job: i64) -> FailureKind {
-        let outcome = refused(401);
-        assert!(Keys::learns_slowly(&outcome));
-        let learnt = keys.learn(used, JobId(job), outcome);
+    /// Returns the kind of a job's refusal.
+    fn refuse(keys: &Keys, used: &Filled, job: i64) -> FailureKind {
+        let failure = Failure::new(Class::Auth, REFUSED, "refused");
+        let learnt = keys.learn(used, JobId(job), Outcome::Failed(failure));
         learnt.failure().unwrap().kind
     }
 
-    /// The kind of the refusal of a job that is refused for the first time.
-    fn kind(keys: &Keys, used: &Filled) -> FailureKind {
-        static JOBS: AtomicI64 = AtomicI64::new(1000);
-        kind_for(keys, used, JOBS.fetch_add(1, Ordering::SeqCst))
-    }
-
-    const RENEWED: FailureKind = FailureKind::CredentialsRenewed;
-
     #[test]
-    fn a_reading_is_allowed_once_a_minute_and_not_before_the_last_one_has_proved_good() {
+    fn secrets_are_read_once_a_minute_and_only_after_the_last_ones_were_accepted() {
         let keys = keys(u32::MAX);
         let first = keys.current();
-        assert_eq!(kind(&keys, &first), RENEWED);
+        assert_eq!(refuse(&keys, &first, 2), RENEWED);
         let second = keys.current();
-        assert_eq!(kind(&keys, &second), FailureKind::HttpStatus);
-        // With those before, however late; an answer to them proves nothing.
-        assert_eq!(kind(&keys, &first), RENEWED);
-        keys.learn(&first, JobId(1), good());
-        later(60);
-        assert_eq!(kind(&keys, &second), FailureKind::HttpStatus);
-        keys.learn(&second, JobId(1), good());
-        assert_eq!(kind(&keys, &second), RENEWED);
+        assert_eq!(refuse(&keys, &second, 3), REFUSED);
+        // A late answer to the first ones proves nothing about the second.
+        assert_eq!(refuse(&keys, &first, 4), RENEWED);
+        accept(&keys, &first);
+        NOW.set(60);
+        assert_eq!(refuse(&keys, &second, 5), REFUSED);
+        accept(&keys, &second);
+        assert_eq!(refuse(&keys, &second, 6), RENEWED);
         let third = keys.current();
-        keys.learn(&third, JobId(1), good());
-        later(59);
-        assert_eq!(kind(&keys, &third), FailureKind::HttpStatus);
-        later(1);
-        assert_eq!(kind(&keys, &third), RENEWED);
-        let masked = keys
-            .current()
-            .secrets
-            .mask_text("key-number-1, key-number-2");
+        accept(&keys, &third);
+        NOW.set(119);
+        assert_eq!(refuse(&keys, &third, 7), REFUSED);
+        NOW.set(120);
+        assert_eq!(refuse(&keys, &third, 8), RENEWED);
+        let secrets = &keys.current().secrets;
+        let masked = secrets.mask_text("key-number-1, key-number-2");
         assert_eq!(masked, "[redacted], [redacted]");
         assert!(!format!("{keys:?} {second:?}").contains("number"));
     }
 
     #[test]
-    fn a_key_that_had_not_changed_is_looked_at_again_a_minute_later() {
+    fn an_unchanged_key_is_read_again_a_minute_later() {
         let keys = keys(1);
         let first = keys.current();
-        assert_eq!(kind(&keys, &first), FailureKind::HttpStatus);
-        assert_eq!(kind(&keys, &first), FailureKind::HttpStatus);
-        let read = Arc::new(AtomicI64::new(0));
-        let lookup: Lookup = {
-            let read = Arc::clone(&read);
-            Arc::new(move |_| {
-                read.fetch_add(1, Ordering::SeqCst);
-                Ok(b"key-number-2".to_vec())
-            })
-        };
+        assert_eq!(refuse(&keys, &first, 2), REFUSED);
+        let lookup: Lookup = Arc::new(|_| Ok(b"key-number-2".to_vec()));
         let keys = Keys { lookup, ..keys };
-        assert_eq!(kind(&keys, &first), FailureKind::HttpStatus);
-        assert_eq!(read.load(Ordering::SeqCst), 0);
-        later(60);
-        assert_eq!(kind(&keys, &first), RENEWED);
-        assert_eq!(read.load(Ordering::SeqCst), 1);
+        assert_eq!(refuse(&keys, &first, 3), REFUSED);
+        NOW.set(60);
+        assert_eq!(refuse(&keys, &first, 4), RENEWED);
     }
 
     #[test]
-    fn whatever_is_in_the_class_of_credentials_makes_them_be_read_again() {
-        for status in [200, 400, 401, 403, 407] {
-            let keys = keys(u32::MAX);
-            let outcome = refused(status);
-            assert!(Keys::learns_slowly(&outcome));
-            let outcome = keys.learn(&keys.current(), JobId(1), outcome);
-            assert_eq!(outcome.failure().unwrap().kind, RENEWED, "{status}");
-        }
-        let rejected = Outcome::Failed(Failure {
-            status: Some(401),
-            ..Failure::new(Class::Rejected, FailureKind::HttpStatus, "by a rule")
-        });
-        assert!(!Keys::learns_slowly(&rejected));
-        let keys = keys(u32::MAX);
-        let outcome = keys.learn(&keys.current(), JobId(1), rejected.clone());
-        assert_eq!(outcome, rejected);
-    }
-
-    #[test]
-    fn a_job_that_is_forbidden_for_itself_does_not_come_back_for_ever() {
+    fn a_forbidden_job_is_not_repeated_forever() {
         let keys = keys(u32::MAX);
         let mut kinds = Vec::new();
-        for _ in 0..5 {
-            let used = keys.current();
-            kinds.push(kind_for(&keys, &used, 7));
-            // Others are accepted meanwhile, and its calls take minutes.
-            keys.learn(&keys.current(), JobId(1), good());
-            later(61);
+        for minute in 0..5 {
+            NOW.set(minute * 61);
+            kinds.push(refuse(&keys, &keys.current(), 7));
+            // Other jobs are accepted meanwhile.
+            accept(&keys, &keys.current());
         }
-        let refused = FailureKind::HttpStatus;
-        assert_eq!(kinds, [RENEWED, RENEWED, RENEWED, refused, RENEWED]);
+        assert_eq!(kinds, [RENEWED, RENEWED, RENEWED, REFUSED, RENEWED]);
     }
 }

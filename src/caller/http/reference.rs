@@ -1,31 +1,31 @@
-//! References to secrets. What is stored of a secret is where it is to be found; whoever uses the library says
-//! how to look there.
+//! References to secrets. A run stores where a secret is found, never its value. The library's user provides the
+//! lookup.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where a secret is to be found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The place where a secret is found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference {
-    /// In an environment variable: `{env:NAME}`.
+    /// An environment variable: `{env:NAME}`.
     Env(String),
-    /// In a file, without the newline at its end: `{file:PATH}`.
+    /// A file, without the newline at its end: `{file:PATH}`.
     File(PathBuf),
-    /// In what a shell command prints, without the newline at its end: `{cmd:COMMAND}`.
+    /// The output of a shell command, without the newline at its end: `{cmd:COMMAND}`.
     Cmd(String),
-    /// In the user's `.netrc`, for this host, as a value of Basic authentication: `{netrc:HOST}`.
+    /// The user's `.netrc`, for this host, as a value of Basic authentication: `{netrc:HOST}`.
     Netrc(String),
-    /// In the command that gave it: a credential that was typed into the request under this name, and is not stored. It
-    /// stands in the request as it was typed.
+    /// A literal credential of the command line, under this name. It is sent as typed and not stored:
+    /// `{given:NAME}`.
     Given(String),
 }
 
-/// Finds the value of a reference, or says why there is none, without telling any of it.
+/// Finds the value of a reference. The error says why it cannot be found and holds no part of it.
 pub type Lookup = Arc<dyn Fn(&Reference) -> Result<Vec<u8>, String> + Send + Sync>;
 
 impl Reference {
-    /// Reads what stands between the braces.
+    /// Parses the text between the braces.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':').filter(|(_, rest)| !rest.is_empty())?;
         match kind {
@@ -38,7 +38,7 @@ impl Reference {
         }
     }
 
-    /// Whether its value may be another one later in the same process.
+    /// Returns whether the value may change while the process runs.
     pub(super) fn can_change(&self) -> bool {
         !matches!(self, Self::Env(_) | Self::Given(_))
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_read_and_written_alike() {
+    fn references_are_parsed_and_written_alike() {
         for text in [
             "env:KEY",
             "file:../a key:1",
