@@ -1,4 +1,4 @@
-//! The body of a request: bytes and files, one after the other, streamed in constant memory.
+//! The body of a request: a sequence of bytes and files, streamed in constant memory.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,29 +15,29 @@ use tokio::task::JoinHandle;
 
 use super::progress::Progress;
 use super::reading::{Reading, is_away};
-use super::source::{Input, refusal, shorter};
+use super::source::{OpenFile, refusal, shorter};
 use crate::job::Outcome;
 
-/// Bodies up to this size are put together before the call: they fit a socket's buffer.
+/// The largest body that is assembled before the call, in bytes. It fits a socket's buffer.
 const WHOLE: u64 = 64 << 10;
-/// How much of a larger one is in memory at a time.
+/// The size of a piece of a larger body, in bytes.
 const PIECE: usize = 64 << 10;
-/// How much of a file makes such a piece in base64: three bytes make four characters.
+/// The bytes of a file that fill a piece in base64: three bytes make four characters.
 const PIECE_BEFORE_BASE64: usize = PIECE / 4 * 3;
 
-/// What a body is made of.
+/// The segments of a body, in order.
 #[derive(Debug, Default)]
 pub(super) struct Segments(VecDeque<Segment>);
 
 #[derive(Debug, Clone)]
 enum Segment {
     Bytes(Vec<u8>),
-    File(Input),
-    Base64(Input),
+    File(OpenFile),
+    Base64(OpenFile),
 }
 
 impl Segment {
-    /// Its length on the wire, in bytes.
+    /// Returns the length on the wire, in bytes.
     fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -46,8 +46,7 @@ impl Segment {
         }
     }
 
-    /// Reads from the place `at` of what is sent on, into `buffer`. Returns how much is filled, and how far that
-    /// leads in the file.
+    /// Reads from offset `at` of the source into `buffer`. Returns the bytes filled and the bytes consumed.
     fn read(&self, reading: Reading, at: u64, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
         let (input, most) = match self {
             Self::Bytes(bytes) => {
@@ -83,37 +82,37 @@ impl Segment {
 }
 
 impl Segments {
-    /// The bytes at the end, to be added to.
+    /// Returns the bytes at the end, to append to.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         if !matches!(self.0.back(), Some(Segment::Bytes(_))) {
             self.0.push_back(Segment::Bytes(Vec::new()));
         }
         match self.0.back_mut() {
             Some(Segment::Bytes(bytes)) => bytes,
-            // It has just been put there.
+            // The line above has put it there.
             _ => unreachable!("the last segment is one of bytes"),
         }
     }
 
-    /// Adds a file.
-    pub(super) fn file(&mut self, input: Input) {
+    /// Appends a file.
+    pub(super) fn file(&mut self, input: OpenFile) {
         self.0.push_back(Segment::File(input));
     }
 
-    /// Adds a file in base64.
-    pub(super) fn base64(&mut self, input: Input) {
+    /// Appends a file in base64.
+    pub(super) fn base64(&mut self, input: OpenFile) {
         self.0.push_back(Segment::Base64(input));
     }
 
-    /// The length in bytes.
+    /// Returns the length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.0.iter().map(Segment::length).sum()
     }
 
-    /// The beginning, at most so many bytes of it.
+    /// Reads the first `most` bytes.
     pub(super) fn beginning(&self, most: usize, reading: Reading) -> io::Result<Vec<u8>> {
         let length = usize::try_from(self.length()).unwrap_or(most).min(most);
-        // No more room than that is made before a byte has been read; a piece in base64 takes four bytes at least.
+        // A file's claimed size must not allocate more than a piece. A piece in base64 takes at least four bytes.
         let mut out = Vec::with_capacity(length.min(PIECE) + 4);
         for segment in &self.0 {
             let mut at = 0;
@@ -133,7 +132,7 @@ impl Segments {
         Ok(out)
     }
 
-    /// The body to send: its length is fixed now.
+    /// Converts it for the client. The length is fixed from here on.
     pub(super) fn into_body(
         self,
         progress: &Progress,
@@ -160,28 +159,27 @@ impl Segments {
     }
 }
 
-/// Streams a body. What of its files is in memory is read at once, and what is not by a thread that may wait.
+/// Streams a body. Reads cached parts of files at once, and other parts on a thread that may wait.
 struct Stream {
     segments: VecDeque<Segment>,
-    /// Where in the first of them.
+    /// The offset in the first segment's source.
     at: u64,
-    /// How much is left to be sent, in bytes.
+    /// The bytes left to send.
     left: u64,
     spare: Spare,
-    /// The piece that is being waited for.
-    reading: Option<JoinHandle<io::Result<Filled>>>,
+    /// The pending read of the next piece.
+    reading: Option<JoinHandle<io::Result<FilledBuffer>>>,
     progress: Progress,
 }
 
-/// A buffer, how much of it is filled, and how far that leads in the segment.
-struct Filled {
+/// The result of a read: `filled` bytes in the buffer, made of `read` bytes of the source.
+struct FilledBuffer {
     buffer: Vec<u8>,
     filled: usize,
     read: u64,
 }
 
-/// Buffers that have been sent, to be filled again: giving each back to the system and asking it for the next
-/// costs more than reading and sending them.
+/// Sent buffers, kept for reuse: freeing and allocating them costs more than reading and sending.
 #[derive(Clone, Default)]
 struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
 
@@ -195,7 +193,7 @@ impl Spare {
     }
 }
 
-/// A filled buffer on its way. When it is sent, it is spare again.
+/// A filled buffer that is being sent. Dropping it makes it spare again.
 struct Piece {
     buffer: Vec<u8>,
     filled: usize,
@@ -217,7 +215,7 @@ impl Drop for Piece {
 impl Stream {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         loop {
-            let Filled {
+            let FilledBuffer {
                 buffer,
                 filled,
                 read,
@@ -238,22 +236,22 @@ impl Stream {
         }
     }
 
-    /// Fills a buffer with what comes next of the first segment.
-    fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Filled>> {
+    /// Fills a buffer with the next piece of the first segment.
+    fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<io::Result<FilledBuffer>> {
         if let Some(reading) = &mut self.reading {
             let read = ready!(Pin::new(reading).poll(context));
             self.reading = None;
             return Poll::Ready(read.unwrap_or_else(|error| Err(io::Error::other(error))));
         }
         let Some(segment) = self.segments.front() else {
-            // What is left is the sum of the segments.
+            // Unreachable while `left` is the sum of the segments.
             return Poll::Ready(Err(shorter()));
         };
         let (at, mut buffer) = (self.at, self.spare.take());
         match segment.read(Reading::AtHand, at, &mut buffer) {
             Err(error) if is_away(&error) => {}
             done => {
-                return Poll::Ready(done.map(|(filled, read)| Filled {
+                return Poll::Ready(done.map(|(filled, read)| FilledBuffer {
                     buffer,
                     filled,
                     read,
@@ -266,7 +264,7 @@ impl Stream {
                 Reading::advise(&input.file, at);
             }
             let (filled, read) = segment.read(Reading::Patient, at, &mut buffer)?;
-            Ok(Filled {
+            Ok(FilledBuffer {
                 buffer,
                 filled,
                 read,
@@ -314,13 +312,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn segments_follow_each_other_whatever_their_sizes() {
+    async fn segments_of_any_size_are_sent_in_order() {
         let folder = tempfile::tempdir().unwrap();
         for size in [0, 1, 2, 3, PIECE_BEFORE_BASE64, PIECE, 3 * PIECE + 1] {
             let bytes: Vec<u8> = (0..size).map(|i| (i * i / 7) as u8).collect();
             let path = folder.path().join("file");
             std::fs::write(&path, &bytes).unwrap();
-            let source = Source::of(&path, Reading::Patient);
+            let source = Source::new(&path, Reading::Patient);
             let mut segments = Segments::default();
             segments.bytes().extend_from_slice(b"<");
             segments.file(source.share().unwrap());
@@ -342,12 +340,12 @@ mod tests {
         }
     }
 
-    /// Files that are made while they are read cannot be read without waiting.
+    /// The kernel generates files of /proc while they are read, so they are never cached.
     #[tokio::test]
-    async fn what_is_not_at_hand_is_waited_for() {
+    async fn a_file_that_is_not_cached_is_read_on_another_thread() {
         let file = std::fs::File::open("/proc/self/environ").unwrap();
         let expected = std::fs::read("/proc/self/environ").unwrap();
-        let input = Input {
+        let input = OpenFile {
             file: Arc::new(file),
             size: expected.len() as u64,
         };

@@ -1,113 +1,111 @@
-//! What a request carries, compiled: ready to be put together for any file.
+//! The content of a request, compiled once and filled for each job.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::body::Segments;
-use super::reference::Reference;
 use super::source::Source;
 use super::template::{Braces, Encoding, Template, TemplateError, plus_encoded};
 use crate::job::{IdempotencyKey, Job, Outcome, is_json};
 use crate::settings::{Body, Content as FieldContent, Escape, Field, Piece, Treatment};
 
-/// What a request carries.
+/// The content of a request.
 #[derive(Debug, Clone)]
 pub(super) enum Content {
-    /// The file.
+    /// The job's file.
     File,
     Nothing,
-    Pieces(Vec<Part>),
+    Pieces(Vec<BodyPart>),
     Form(Vec<FormField>),
 }
 
-/// A piece of a body.
+/// A piece of a body, or of a URL's query.
 #[derive(Debug, Clone)]
-pub(super) enum Part {
-    Text(Template, Encoding),
-    Bytes(Place, Treatment),
+pub(super) struct BodyPart {
+    pub(super) template: Template,
+    kind: PartKind,
 }
 
-/// Where a file lies.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    path: Template,
-    base: PathBuf,
+enum PartKind {
+    /// The template is text.
+    Text(Encoding),
+    /// The template is a path, which resolves against this folder unless it is the job's own.
+    Bytes(PathBuf, Treatment),
 }
 
 /// A field of a form.
 #[derive(Debug, Clone)]
 pub(super) struct FormField {
     name: String,
-    content: FieldPart,
+    content: BodyPart,
+    /// Sends the file's name and media type, also where none is set.
+    is_upload: bool,
     media_type: Option<String>,
-    file_name: Option<Template>,
+    file_name: Option<BodyPart>,
     headers: Vec<String>,
 }
 
-#[derive(Debug, Clone)]
-enum FieldPart {
-    Text(Template, Encoding),
-    File(Place),
-    TextOf(Place),
-}
-
-impl Part {
+impl BodyPart {
     fn compile(piece: &Piece, base: &Path) -> Result<Self, TemplateError> {
-        Ok(match piece {
-            Piece::Text { template, escape } => {
-                let (template, encoding) = text(template, *escape)?;
-                Self::Text(template, encoding)
+        match piece {
+            Piece::Text { template, escape } => Self::text(template, *escape),
+            Piece::Bytes { path, treatment } => Self::file(path, base, *treatment),
+        }
+    }
+
+    pub(super) fn compile_all(pieces: &[Piece], base: &Path) -> Result<Vec<Self>, TemplateError> {
+        let parts = pieces.iter().map(|piece| Self::compile(piece, base));
+        parts.collect()
+    }
+
+    /// Compiles text in which braces that begin no known placeholder stand for themselves.
+    fn text(text: &str, escape: Escape) -> Result<Self, TemplateError> {
+        let braces = match escape {
+            Escape::Json => Braces::Json,
+            Escape::Nothing | Escape::Form | Escape::All => Braces::Pasted,
+        };
+        let template = Template::read(text, braces)?;
+        let (template, encoding) = match escape {
+            Escape::Nothing => (template, Encoding::Plain),
+            Escape::Json => (template, Encoding::Json),
+            Escape::Form => (template, Encoding::Form),
+            Escape::All => {
+                let encoded = template.with_text(|text| plus_encoded(text.as_bytes()));
+                (encoded, Encoding::All)
             }
-            Piece::Bytes { path, treatment } => {
-                Self::Bytes(Place::compile(path, base)?, *treatment)
-            }
+        };
+        let kind = PartKind::Text(encoding);
+        Ok(Self { template, kind })
+    }
+
+    fn file(path: &str, base: &Path, treatment: Treatment) -> Result<Self, TemplateError> {
+        Ok(Self {
+            template: Template::read(path, Braces::Pasted)?,
+            kind: PartKind::Bytes(base.to_owned(), treatment),
         })
     }
 
-    fn compile_all(pieces: &[Piece], base: &Path) -> Result<Vec<Self>, TemplateError> {
-        pieces
-            .iter()
-            .map(|piece| Self::compile(piece, base))
-            .collect()
-    }
-
-    /// The pieces of a URL's query. What is inserted into one stays in it, JSON or not.
-    pub(super) fn compile_query(pieces: &[Piece], base: &Path) -> Result<Vec<Self>, TemplateError> {
-        let mut parts = Self::compile_all(pieces, base)?;
-        for part in &mut parts {
-            if let Self::Text(_, encoding @ Encoding::Json) = part {
-                *encoding = Encoding::JsonInQuery;
-            }
+    /// Percent-encodes inserted JSON, so that it cannot end the part of the query that it is in.
+    pub(super) fn in_query(mut self) -> Self {
+        if let PartKind::Text(encoding @ Encoding::Json) = &mut self.kind {
+            *encoding = Encoding::JsonInQuery;
         }
-        Ok(parts)
+        self
     }
 
-    pub(super) fn masked(&self) -> Self {
-        match self {
-            Self::Text(template, encoding) => Self::Text(template.masked(), *encoding),
-            Self::Bytes(..) => self.clone(),
+    pub(super) fn needs_file(&self) -> bool {
+        match &self.kind {
+            PartKind::Text(_) => self.template.needs_file(),
+            PartKind::Bytes(..) => self.template.is_path(),
         }
     }
 
-    pub(super) fn is_private(&self) -> bool {
-        match self {
-            Self::Text(template, _) => template.is_private(),
-            Self::Bytes(place, _) => place.path.is_private(),
+    /// Hides secrets in text. Paths keep theirs: a preview reads the files and shows no path.
+    pub(super) fn mask(&mut self) {
+        if matches!(self.kind, PartKind::Text(_)) {
+            self.template = self.template.masked();
         }
-    }
-
-    fn needs_file(&self) -> bool {
-        match self {
-            Self::Text(template, _) => template.needs_file(),
-            Self::Bytes(place, _) => place.path.is_path(),
-        }
-    }
-
-    fn resolve(&self, value: Values<'_>) -> Result<Self, TemplateError> {
-        Ok(match self {
-            Self::Text(template, encoding) => Self::Text(template.resolve(value)?, *encoding),
-            Self::Bytes(place, treatment) => Self::Bytes(place.resolve(value)?, *treatment),
-        })
     }
 
     pub(super) fn fill(
@@ -116,82 +114,46 @@ impl Part {
         source: &Source,
         body: &mut Segments,
     ) -> Result<(), Outcome> {
-        match self {
-            Self::Text(template, encoding) => template.fill_into(*encoding, job, source, body),
-            Self::Bytes(place, treatment) => place.with(job, source, |source, _| {
-                match treatment {
-                    Treatment::AsIs => body.file(source.share()?),
-                    Treatment::Joined => {
-                        let kept = |byte: &u8| !matches!(byte, b'\r' | b'\n' | 0);
-                        body.bytes()
-                            .extend(source.whole()?.into_iter().filter(kept));
-                    }
-                    Treatment::Encoded => {
-                        body.bytes().extend(plus_encoded(&source.whole()?).bytes());
-                    }
-                }
-                Ok(())
-            }),
+        let (base, treatment) = match &self.kind {
+            PartKind::Text(encoding) => {
+                return self.template.fill_into(*encoding, job, source, body);
+            }
+            PartKind::Bytes(base, treatment) => (base, treatment),
+        };
+        let other;
+        let source = if self.template.is_path() {
+            source
+        } else {
+            let path = base.join(self.path(job, source)?);
+            other = Source::new(&path, source.reading());
+            &other
+        };
+        match treatment {
+            Treatment::AsIs => body.file(source.share()?),
+            Treatment::Joined => {
+                let kept = |byte: &u8| !matches!(byte, b'\r' | b'\n' | 0);
+                let bytes = source.whole()?;
+                body.bytes().extend(bytes.into_iter().filter(kept));
+            }
+            Treatment::Encoded => body.bytes().extend(plus_encoded(&source.whole()?).bytes()),
         }
-    }
-}
-
-/// The values of references, by looking them up.
-type Values<'v> = &'v mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>;
-
-/// Reads the text of a body, where only what is a placeholder is one.
-fn text(text: &str, escape: Escape) -> Result<(Template, Encoding), TemplateError> {
-    Ok(match escape {
-        Escape::Nothing => (Template::read(text, Braces::Pasted)?, Encoding::Plain),
-        Escape::Json => (Template::read(text, Braces::Json)?, Encoding::Json),
-        Escape::Form => (Template::read(text, Braces::Pasted)?, Encoding::Form),
-        Escape::All => {
-            let template = Template::read(text, Braces::Pasted)?;
-            let encoded = template.with_text(|text| plus_encoded(text.as_bytes()));
-            (encoded, Encoding::All)
-        }
-    })
-}
-
-impl Place {
-    fn compile(path: &str, base: &Path) -> Result<Self, TemplateError> {
-        Ok(Self {
-            path: Template::read(path, Braces::Pasted)?,
-            base: base.to_owned(),
-        })
+        Ok(())
     }
 
-    fn resolve(&self, value: Values<'_>) -> Result<Self, TemplateError> {
-        Ok(Self {
-            path: self.path.resolve(value)?,
-            base: self.base.clone(),
-        })
-    }
-
-    /// Hands over the file that lies there, and its path.
-    fn with<T>(
-        &self,
-        job: &Job,
-        source: &Source,
-        use_it: impl FnOnce(&Source, &Path) -> Result<T, Outcome>,
-    ) -> Result<T, Outcome> {
-        if self.path.is_path() {
-            return use_it(source, job.path.as_path());
-        }
-        let path = self.path.fill(Encoding::Plain, job, source)?;
-        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
-        let other = Source::of(&self.base.join(path), source.reading());
-        use_it(&other, path)
+    /// Returns the path of a file as the list or the user names it.
+    fn path(&self, job: &Job, source: &Source) -> Result<PathBuf, Outcome> {
+        let path = self.template.fill(Encoding::Plain, job, source)?;
+        Ok(PathBuf::from(std::ffi::OsStr::from_bytes(&path)))
     }
 }
 
 impl Content {
-    /// Compiles what a request carries. Files that are not the job's own resolve against `base`.
+    /// Compiles the content of a request. Files other than the job's own resolve against `base`.
     pub(super) fn compile(body: &Body, base: &Path) -> Result<Self, TemplateError> {
         Ok(match body {
             Body::File => Self::File,
             Body::Nothing => Self::Nothing,
-            Body::Pieces { pieces } => Self::Pieces(Part::compile_all(pieces, base)?),
+            Body::Pieces { pieces } => Self::Pieces(BodyPart::compile_all(pieces, base)?),
             Body::Multipart { fields } => {
                 let fields = fields.iter().map(|field| FormField::compile(field, base));
                 Self::Form(fields.collect::<Result<_, _>>()?)
@@ -199,48 +161,40 @@ impl Content {
         })
     }
 
-    /// Puts values in the place of references.
-    pub(super) fn resolve(&self, value: Values<'_>) -> Result<Self, TemplateError> {
-        Ok(match self {
-            Self::File => Self::File,
-            Self::Nothing => Self::Nothing,
-            Self::Pieces(parts) => Self::Pieces(resolve_all(parts, value)?),
-            Self::Form(fields) => {
-                let fields = fields.iter().map(|field| field.resolve(&mut *value));
-                Self::Form(fields.collect::<Result<_, _>>()?)
-            }
-        })
+    /// Returns all parts, file names of form fields among them.
+    fn parts(&self) -> Vec<&BodyPart> {
+        match self {
+            Self::File | Self::Nothing => Vec::new(),
+            Self::Pieces(parts) => parts.iter().collect(),
+            Self::Form(fields) => fields
+                .iter()
+                .flat_map(|field| [Some(&field.content), field.file_name.as_ref()])
+                .flatten()
+                .collect(),
+        }
     }
 
-    /// Whether the job's own file is needed, and not only its name.
+    pub(super) fn parts_mut(&mut self) -> Vec<&mut BodyPart> {
+        match self {
+            Self::File | Self::Nothing => Vec::new(),
+            Self::Pieces(parts) => parts.iter_mut().collect(),
+            Self::Form(fields) => fields
+                .iter_mut()
+                .flat_map(|field| [Some(&mut field.content), field.file_name.as_mut()])
+                .flatten()
+                .collect(),
+        }
+    }
+
+    /// Returns whether the job's own file is needed, and not only its name.
     pub(super) fn needs_file(&self) -> bool {
-        match self {
-            Self::File => true,
-            Self::Nothing => false,
-            Self::Pieces(parts) => parts.iter().any(Part::needs_file),
-            Self::Form(fields) => fields.iter().any(|field| match &field.content {
-                FieldPart::Text(template, _) => template.needs_file(),
-                FieldPart::File(place) | FieldPart::TextOf(place) => place.path.is_path(),
-            }),
-        }
+        matches!(self, Self::File) || self.parts().into_iter().any(BodyPart::needs_file)
     }
 
-    /// Whether it has a secret's value in it, or a reference to one.
+    /// Returns whether the content holds a secret or a reference to one.
     pub(super) fn is_private(&self) -> bool {
-        match self {
-            Self::File | Self::Nothing => false,
-            Self::Pieces(parts) => parts.iter().any(Part::is_private),
-            Self::Form(fields) => fields.iter().any(FormField::is_private),
-        }
-    }
-
-    /// The same without any secret's value.
-    pub(super) fn masked(&self) -> Self {
-        match self {
-            Self::File | Self::Nothing => self.clone(),
-            Self::Pieces(parts) => Self::Pieces(parts.iter().map(Part::masked).collect()),
-            Self::Form(fields) => Self::Form(fields.iter().map(FormField::masked).collect()),
-        }
+        let mut parts = self.parts().into_iter();
+        parts.any(|part| part.template.is_private())
     }
 
     /// Puts the body together.
@@ -271,16 +225,8 @@ impl Content {
     }
 }
 
-pub(super) fn resolve_all(parts: &[Part], value: Values<'_>) -> Result<Vec<Part>, TemplateError> {
-    parts.iter().map(|part| part.resolve(&mut *value)).collect()
-}
-
-pub(super) fn needs_file(parts: &[Part]) -> bool {
-    parts.iter().any(Part::needs_file)
-}
-
-/// What stands between the fields of a form. It follows from the attempt's key, so that a repeat under the same
-/// key is the same request, byte for byte; and nobody who wrote the file can know it.
+/// Returns the boundary between the fields of a form. It follows from the attempt's key, so that a repeat under the
+/// same key is the same request, byte for byte. The author of a file cannot predict it.
 pub(super) fn boundary(key: &IdempotencyKey) -> String {
     let hex = key.0.iter().rev().take(8).map(|byte| format!("{byte:02x}"));
     format!("------------------------{}", hex.collect::<String>())
@@ -289,66 +235,30 @@ pub(super) fn boundary(key: &IdempotencyKey) -> String {
 impl FormField {
     fn compile(field: &Field, base: &Path) -> Result<Self, TemplateError> {
         let content = match &field.content {
-            FieldContent::Text(template) => {
-                let begins_json = template.trim_start().starts_with(['{', '['])
-                    && Template::read(template.trim_start(), Braces::Pasted)?.begins_with_text();
+            FieldContent::Text(text) => {
+                let begins_json = text.trim_start().starts_with(['{', '['])
+                    && Template::read(text.trim_start(), Braces::Pasted)?.begins_with_text();
                 let is_json = field.media_type.as_deref().is_some_and(is_json) || begins_json;
                 let escape = if is_json {
                     Escape::Json
                 } else {
                     Escape::Nothing
                 };
-                let (template, encoding) = text(template, escape)?;
-                FieldPart::Text(template, encoding)
+                BodyPart::text(text, escape)?
             }
-            FieldContent::File(path) => FieldPart::File(Place::compile(path, base)?),
-            FieldContent::TextOf(path) => FieldPart::TextOf(Place::compile(path, base)?),
+            FieldContent::File(path) | FieldContent::TextOf(path) => {
+                BodyPart::file(path, base, Treatment::AsIs)?
+            }
         };
         let file_name = field.file_name.as_deref();
+        let file_name = file_name.map(|name| BodyPart::text(name, Escape::Nothing));
         Ok(Self {
             name: field.name.clone(),
             content,
+            is_upload: matches!(field.content, FieldContent::File(_)),
             media_type: field.media_type.clone(),
-            file_name: file_name
-                .map(|name| Template::read(name, Braces::Pasted))
-                .transpose()?,
-            headers: field.headers.clone(),
-        })
-    }
-
-    fn is_private(&self) -> bool {
-        let name = self.file_name.as_ref().is_some_and(Template::is_private);
-        name || match &self.content {
-            FieldPart::Text(template, _) => template.is_private(),
-            FieldPart::File(place) | FieldPart::TextOf(place) => place.path.is_private(),
-        }
-    }
-
-    fn masked(&self) -> Self {
-        let content = match &self.content {
-            FieldPart::Text(template, encoding) => FieldPart::Text(template.masked(), *encoding),
-            file => file.clone(),
-        };
-        Self {
-            content,
-            file_name: self.file_name.as_ref().map(Template::masked),
-            ..self.clone()
-        }
-    }
-
-    fn resolve(&self, value: Values<'_>) -> Result<Self, TemplateError> {
-        let content = match &self.content {
-            FieldPart::Text(template, encoding) => {
-                FieldPart::Text(template.resolve(value)?, *encoding)
-            }
-            FieldPart::File(place) => FieldPart::File(place.resolve(value)?),
-            FieldPart::TextOf(place) => FieldPart::TextOf(place.resolve(value)?),
-        };
-        let file_name = self.file_name.as_ref().map(|name| name.resolve(value));
-        Ok(Self {
-            content,
             file_name: file_name.transpose()?,
-            ..self.clone()
+            headers: field.headers.clone(),
         })
     }
 
@@ -359,64 +269,45 @@ impl FormField {
         boundary: &str,
         body: &mut Segments,
     ) -> Result<(), Outcome> {
-        let told = self.file_name.as_ref();
-        let told = told.map(|name| name.fill(Encoding::Plain, job, source));
-        let told = told.transpose()?;
-        match &self.content {
-            FieldPart::Text(template, encoding) => {
-                let media_type = told.as_deref().and_then(by_extension);
-                self.head(boundary, told.as_deref(), media_type, body);
-                template.fill_into(*encoding, job, source, body)?;
-            }
-            FieldPart::TextOf(place) => {
-                let media_type = told.as_deref().and_then(by_extension);
-                self.head(boundary, told.as_deref(), media_type, body);
-                place.with(job, source, |source, _| {
-                    body.file(source.share()?);
-                    Ok(())
-                })?;
-            }
-            FieldPart::File(place) => place.with(job, source, |source, path| {
-                let own = path.file_name().unwrap_or_default().as_bytes();
-                let told = told.as_deref().unwrap_or(own);
-                let media_type = by_extension(told)
-                    .or_else(|| by_extension(own))
-                    .unwrap_or("application/octet-stream");
-                self.head(boundary, Some(told), Some(media_type), body);
-                body.file(source.share()?);
-                Ok(())
-            })?,
-        }
-        body.bytes().extend_from_slice(b"\r\n");
-        Ok(())
-    }
-
-    fn head(
-        &self,
-        boundary: &str,
-        file_name: Option<&[u8]>,
-        media_type: Option<&str>,
-        body: &mut Segments,
-    ) {
+        let set_name = self
+            .file_name
+            .as_ref()
+            .map(|name| name.template.fill(Encoding::Plain, job, source))
+            .transpose()?;
+        let own_name = if self.is_upload {
+            let path = self.content.path(job, source)?;
+            Some(path.file_name().unwrap_or_default().as_bytes().to_vec())
+        } else {
+            None
+        };
+        let names = [&set_name, &own_name];
+        let mut by_name = names
+            .iter()
+            .filter_map(|name| by_extension(name.as_deref()?));
+        let default = self.is_upload.then_some("application/octet-stream");
+        let media_type = self.media_type.as_deref().or(by_name.next()).or(default);
         let out = body.bytes();
         out.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"").bytes());
         out.extend(quoted(self.name.as_bytes()));
-        if let Some(name) = file_name {
+        if let Some(name) = set_name.as_ref().or(own_name.as_ref()) {
             out.extend(b"\"; filename=\"");
             out.extend(quoted(name));
         }
         out.extend(b"\"\r\n");
-        if let Some(media_type) = self.media_type.as_deref().or(media_type) {
+        if let Some(media_type) = media_type {
             out.extend(format!("Content-Type: {media_type}\r\n").bytes());
         }
         for header in &self.headers {
             out.extend(format!("{header}\r\n").bytes());
         }
         out.extend(b"\r\n");
+        self.content.fill(job, source, body)?;
+        body.bytes().extend_from_slice(b"\r\n");
+        Ok(())
     }
 }
 
-/// A name within double quotes (HTML, section 4.10.21.8, "multipart/form-data encoding algorithm").
+/// Escapes a name for double quotes (HTML, section 4.10.21.8, "multipart/form-data encoding algorithm").
 fn quoted(name: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(name.len());
     for byte in name {
@@ -430,8 +321,8 @@ fn quoted(name: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The media type that curl gives a file of a form for its name; services that are called with curl in their
-/// documentation expect what curl says.
+/// Returns the media type that curl derives from a file's name. Services whose documentation calls them with curl
+/// expect it.
 fn by_extension(name: &[u8]) -> Option<&'static str> {
     const TYPES: [(&str, &str); 10] = [
         (".gif", "image/gif"),

@@ -1,4 +1,4 @@
-//! Literal credentials: those that were typed, and are used without being stored.
+//! Literal credentials of the command line, which are used and never stored.
 
 use std::sync::Arc;
 
@@ -10,16 +10,15 @@ use super::reference::{Lookup, Reference};
 /// The header whose credential is the proxy's (RFC 9110, section 11.7.2).
 pub const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
 
-/// What the names of credentials begin with that are for no header: a header's name has no colon.
+/// The prefix of names that are not a header's. No header's name has a colon.
 const GIVEN: &str = "given:";
 
-/// A literal credential, which is used and never stored: a sensitive header's value, or what a reference stands for.
+/// A literal credential: the value of a sensitive header or of a [`Reference::Given`].
 #[derive(Clone)]
 pub struct Credential {
-    /// The header's name. `Proxy-Authorization` is for the request's own proxy. No header's name is that of a credential
-    /// that stands elsewhere ([`Credential::given`]).
+    /// The header's name, or the reference's with a prefix. `Proxy-Authorization` is for the request's own proxy.
     pub name: String,
-    /// Its value.
+    /// The value.
     pub value: String,
 }
 
@@ -30,7 +29,7 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
-    /// A value that was typed into the request, for the reference of this name.
+    /// Creates the value of the reference of this name.
     pub fn given(name: &str, value: String) -> Self {
         Self {
             name: format!("{GIVEN}{name}"),
@@ -38,33 +37,28 @@ impl Credential {
         }
     }
 
-    /// The name of the reference that it is for, where it is for no header.
+    /// Returns the name of the reference, unless the credential is a header's.
     pub fn reference(&self) -> Option<&str> {
         self.name.strip_prefix(GIVEN)
     }
 
-    /// A name and a password with a colon between them, as a value of Basic authentication (RFC 7617).
+    /// Encodes `NAME:PASSWORD` as a value of Basic authentication (RFC 7617).
     pub fn basic(pair: &[u8]) -> String {
         format!("Basic {}", STANDARD.encode(pair))
     }
 }
 
-/// Finds the values that were typed into the request too.
+/// Extends a lookup by the values of [`Reference::Given`].
 pub(super) fn with_given(credentials: &[Credential], lookup: Lookup) -> Lookup {
-    let given: Vec<(String, String)> = credentials
-        .iter()
-        .filter_map(|credential| {
-            Some((credential.reference()?.to_owned(), credential.value.clone()))
-        })
-        .collect();
-    Arc::new(move |reference| {
-        let value = match reference {
-            Reference::Given(name) => given.iter().find(|(known, _)| known == name),
-            _ => None,
-        };
-        value.map_or_else(
-            || lookup(reference),
-            |(_, value)| Ok(value.clone().into_bytes()),
-        )
+    let credentials = credentials.to_vec();
+    Arc::new(move |reference| match reference {
+        Reference::Given(name) => credentials
+            .iter()
+            .find(|credential| credential.reference() == Some(name))
+            .map_or_else(
+                || lookup(reference),
+                |given| Ok(given.value.clone().into_bytes()),
+            ),
+        _ => lookup(reference),
     })
 }

@@ -36,7 +36,7 @@ pub fn fill(template: &Template, escaping: Escaping, job: &Job) -> Option<Vec<u8
         Escaping::Json => Encoding::Json,
     };
     template
-        .fill(encoding, job, &Source::of(&job.file, Reading::Patient))
+        .fill(encoding, job, &Source::new(&job.file, Reading::Patient))
         .ok()
 }
 

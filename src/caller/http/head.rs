@@ -3,10 +3,10 @@
 /// The head of an answer, with secrets masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Which HTTP it came in, such as `HTTP/1.1`.
+    /// The HTTP version, such as `HTTP/1.1`.
     pub version: String,
-    /// The status and what it is called.
+    /// The status code and its reason phrase.
     pub status: String,
-    /// The headers, in the order in which they came.
+    /// The headers, in the order of their arrival.
     pub headers: Vec<(String, String)>,
 }

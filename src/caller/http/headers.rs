@@ -1,4 +1,4 @@
-//! Headers of an answer as text.
+//! Conversion of an answer's headers to text.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -6,7 +6,7 @@ pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).map(lossy)
 }
 
-/// Headers as a JSON object from lower-case name to value; several of one name are joined as in a list (RFC 9110,
+/// Returns headers as a JSON object from lower-case name to value. Joins headers of one name as a list (RFC 9110,
 /// section 5.3).
 pub(super) fn as_json(headers: &HeaderMap, show: &dyn Fn(&HeaderValue) -> String) -> String {
     let object: serde_json::Map<_, _> = headers

@@ -1,4 +1,4 @@
-//! A request, compiled: checked once, and ready to be put together for any file.
+//! The request template of a run, checked once and filled for each job.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use reqwest::header::{
 use reqwest::{Method, Url};
 
 use super::body::Segments;
-use super::content::{self, Content, Part};
+use super::content::{self, BodyPart, Content};
 use super::credential::Credential;
 use super::error::{PlanError, unsendable};
 use super::progress::Progress;
@@ -18,38 +18,38 @@ use super::reference::Reference;
 use super::source::Source;
 use super::template::{Braces, Encoding, Template, TemplateError, lower_case_triplets, media_type};
 use crate::job::{Attempt, Columns, FailureKind, FileName, Job, JobId, Outcome, Position};
-use crate::settings::{Header as Given, HeaderValue, Request};
+use crate::settings::{self, HeaderValue, Request};
 
 /// The header that carries an attempt's key
 /// (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>).
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The content codings that are taken unless a request says otherwise.
+/// The content codings that a request accepts by default.
 const CODINGS: &str = "gzip, deflate, br, zstd";
 
-/// A request, compiled.
+/// A compiled request.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     method: Method,
     url: Template,
-    /// What is put at the end of the URL's query.
-    query: Vec<Part>,
+    /// Parts appended to the URL's query.
+    query: Vec<BodyPart>,
     headers: Vec<Header>,
     content: Content,
-    /// Whether answers may be compressed.
+    /// Accepts compressed answers.
     compressed: bool,
 }
 
-/// A header as the request has it. Without a value it is left out.
+/// A header of the request. Without a value it is not sent.
 #[derive(Debug, Clone)]
 struct Header {
     name: HeaderName,
-    /// Where it stands, for people.
-    place: String,
+    /// Names the header in messages.
+    label: String,
     value: Option<Template>,
-    /// Whether it is a name and a password, to be wrapped as Basic authentication has it.
+    /// Marks a name and a password, which are encoded for Basic authentication.
     basic: bool,
-    /// Whether it is a credential, which stays with the origin it is for.
+    /// Marks a credential, which redirects to other origins must not carry.
     private: bool,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// The client's own form of it.
+    /// Converts it for the client.
     pub(super) fn into_request(
         self,
         progress: &Progress,
@@ -79,8 +79,8 @@ impl Built {
 }
 
 impl Message {
-    /// Checks a request. `credentials` are the values that are used and not stored; files that are not a job's
-    /// own resolve against `base`.
+    /// Checks and compiles a request. `credentials` are used and never stored. Files other than a job's own resolve
+    /// against `base`.
     pub(super) fn compile(
         request: &Request,
         credentials: &[Credential],
@@ -91,179 +91,149 @@ impl Message {
         } else {
             Braces::Ours
         };
-        let template = |place: &str, text: &str| {
-            Template::read(text, braces).map_err(|error| wrong(place, error))
-        };
+        let template = |label: &str, text: &str| Template::read(text, braces).map_err(wrong(label));
         let mut headers = Vec::new();
         let mut withheld: Vec<&str> = Vec::new();
         for header in &request.headers {
             let name = sendable(header)?;
-            let place = format!("the header `{}`", header.name);
+            let label = format!("the header `{}`", header.name);
             let value = match &header.value {
                 HeaderValue::Absent => None,
                 HeaderValue::Template(text) | HeaderValue::Basic(text) => {
-                    Some(template(&place, text)?)
+                    Some(template(&label, text)?)
                 }
                 HeaderValue::Withheld => {
-                    // The n-th of a name has the n-th value that was given for it.
-                    let same = |name: &&str| name.eq_ignore_ascii_case(&header.name);
+                    // The n-th header of a name takes the n-th credential of that name.
+                    let same = |name: &str| name.eq_ignore_ascii_case(&header.name);
                     let before = withheld.iter().filter(|name| same(name)).count();
-                    let mut given = credentials
-                        .iter()
-                        .filter(|given| same(&given.name.as_str()));
                     withheld.push(&header.name);
-                    let value = given.nth(before);
-                    let value = value.ok_or_else(|| PlanError::Missing(header.name.clone()))?;
-                    Some(Template::secret(value.value.as_bytes()))
+                    let mut given = credentials.iter().filter(|given| same(&given.name));
+                    let credential = given
+                        .nth(before)
+                        .ok_or_else(|| PlanError::Missing(header.name.clone()))?;
+                    Some(Template::secret(credential.value.as_bytes()))
                 }
             };
-            let private = crate::settings::is_sensitive(&header.name)
+            let private = settings::is_sensitive(&header.name)
                 || !matches!(header.value, HeaderValue::Template(_) | HeaderValue::Absent)
                 || value.as_ref().is_some_and(Template::has_reference);
             headers.push(Header {
                 name,
-                place,
+                label,
                 value,
                 basic: matches!(header.value, HeaderValue::Basic(_)),
                 private,
             });
         }
-        let in_body = |error| wrong("the body", error);
+        let query = BodyPart::compile_all(&request.query, base).map_err(wrong(BODY))?;
         Ok(Self {
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| PlanError::Method(request.method.clone()))?,
-            url: template("the URL", &request.url)?,
-            query: Part::compile_query(&request.query, base).map_err(in_body)?,
+            url: template(URL, &request.url)?,
+            query: query.into_iter().map(BodyPart::in_query).collect(),
             headers,
-            content: Content::compile(&request.body, base).map_err(in_body)?,
+            content: Content::compile(&request.body, base).map_err(wrong(BODY))?,
             compressed: !request.transport.uncompressed,
         })
     }
 
-    /// Puts values in the place of references.
+    /// Replaces references by their values.
     pub(super) fn resolve(
         &self,
         value: &mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>,
     ) -> Result<Self, PlanError> {
-        let mut headers = Vec::with_capacity(self.headers.len());
-        for header in &self.headers {
-            let template = header.value.as_ref().map(|template| {
-                let resolved = template.resolve(&mut |reference| {
-                    let value = value(reference)?;
-                    match Value::from_bytes(&value) {
-                        Ok(_) => Ok(value),
-                        Err(_) => Err(TemplateError::Value {
-                            reference: reference.clone(),
-                            reason: UNSENDABLE.to_owned(),
-                        }),
-                    }
-                })?;
-                if header.basic {
-                    let pair = resolved.constant()?;
-                    return Ok(Template::secret(Credential::basic(&pair).as_bytes()));
-                }
-                Ok(resolved)
-            });
-            headers.push(Header {
-                value: template
-                    .transpose()
-                    .map_err(|error| wrong(&header.place, error))?,
-                ..header.clone()
-            });
+        let mut message = self.clone();
+        for header in &mut message.headers {
+            if let Some(template) = &mut header.value {
+                header.value = Some(
+                    resolve_header(template, header.basic, value).map_err(wrong(&header.label))?,
+                );
+            }
         }
-        let in_body = |error| wrong("the body", error);
-        Ok(Self {
-            method: self.method.clone(),
-            url: self
-                .url
-                .resolve(value)
-                .map_err(|error| wrong("the URL", error))?,
-            query: content::resolve_all(&self.query, value).map_err(in_body)?,
-            headers,
-            content: self.content.resolve(value).map_err(in_body)?,
-            compressed: self.compressed,
-        })
+        message.url = message.url.resolve(value).map_err(wrong(URL))?;
+        for part in message.parts_mut() {
+            part.template = part.template.resolve(value).map_err(wrong(BODY))?;
+        }
+        Ok(message)
     }
 
-    /// The values that were made of names and passwords.
+    /// Returns the parts of the query and the body.
+    fn parts_mut(&mut self) -> impl Iterator<Item = &mut BodyPart> {
+        self.query.iter_mut().chain(self.content.parts_mut())
+    }
+
+    /// Returns the encoded values of Basic authentication.
     pub(super) fn basic(&self) -> impl Iterator<Item = Vec<u8>> {
         let basic = self.headers.iter().filter(|header| header.basic);
         basic.filter_map(|header| header.value.as_ref()?.constant().ok())
     }
 
-    /// Whether answers may be compressed.
+    /// Returns whether the request accepts compressed answers.
     pub(super) fn takes_compressed(&self) -> bool {
         let refused = |header: &Header| header.name == ACCEPT_ENCODING && header.value.is_none();
         self.compressed && !self.headers.iter().any(refused)
     }
 
-    /// The headers that are credentials, which stay with the origin they are for.
+    /// Returns the headers that hold credentials, which redirects to other origins must not carry.
     pub(super) fn private_headers(&self) -> impl Iterator<Item = &HeaderName> {
         let private = self.headers.iter().filter(|header| header.private);
         private.map(|header| &header.name)
     }
 
-    /// What of it is a credential, if anything; what the URL refers to aside.
+    /// Describes the credential that this request carries, if any. The URL's template is checked separately.
     pub(super) fn credential(&self) -> Option<String> {
-        let sent = |header: &&Header| header.value.as_ref().is_some_and(|value| !value.is_empty());
-        let header = self
-            .headers
-            .iter()
-            .filter(sent)
-            .find(|header| header.private);
-        match header {
-            Some(header) => Some(header.place.clone()),
-            None if self.has_private_body() => Some("what the body refers to".to_owned()),
-            None if self.query.iter().any(Part::is_private) => {
-                Some("what the URL refers to".to_owned())
-            }
-            None => None,
+        let sent = |header: &Header| header.value.as_ref().is_some_and(|value| !value.is_empty());
+        let mut headers = self.headers.iter();
+        if let Some(header) = headers.find(|header| header.private && sent(header)) {
+            return Some(header.label.clone());
         }
+        if self.has_private_body() {
+            return Some("what the body refers to".to_owned());
+        }
+        let mut query = self.query.iter();
+        let private = query.any(|part| part.template.is_private());
+        private.then(|| "what the URL refers to".to_owned())
     }
 
-    /// Whether the body has a credential in it.
+    /// Returns whether the body holds a credential.
     pub(super) fn has_private_body(&self) -> bool {
         self.content.is_private()
     }
 
-    /// The same without any secret's value.
+    /// Returns a copy without the values of secrets.
     pub(super) fn masked(&self) -> Self {
-        let headers = self.headers.iter().map(|header| Header {
-            value: header.value.as_ref().map(Template::masked),
-            ..header.clone()
-        });
-        Self {
-            url: self.url.masked(),
-            query: self.query.iter().map(Part::masked).collect(),
-            headers: headers.collect(),
-            content: self.content.masked(),
-            ..self.clone()
+        let mut message = self.clone();
+        message.url = message.url.masked();
+        for header in &mut message.headers {
+            header.value = header.value.as_ref().map(Template::masked);
         }
+        message.parts_mut().for_each(BodyPart::mask);
+        message
     }
 
     pub(super) fn method(&self) -> &Method {
         &self.method
     }
 
-    /// Tries the request on a name that has nothing special about it, and says where it would go.
+    /// Checks the URL and the headers with an ordinary file name, and returns the URL for it.
     pub(super) fn check(&self, url: &str) -> Result<Url, PlanError> {
         let path = FileName::from("name.txt");
         let job = Job {
             id: JobId(0),
             position: Position(0),
-            // Of no file that may be there.
+            // An empty path opens no file.
             file: PathBuf::new(),
             path,
             columns: Columns::default(),
         };
-        let source = Source::of(&job.file, Reading::Patient);
+        let source = Source::new(&job.file, Reading::Patient);
         let refused = |reason: &str| PlanError::Url {
             url: url
                 .rsplit_once('@')
                 .map_or_else(|| url.to_owned(), |(_, host)| format!("…@{host}")),
             reason: reason.to_owned(),
         };
-        // What only a file or its row can fill in is seen when it is called.
+        // Placeholders that need the file or its row are checked at each call.
         let filled = self.url.fill(Encoding::Url, &job, &source);
         let text = filled.map_or_else(
             |_| self.url.literals().collect(),
@@ -276,7 +246,9 @@ impl Message {
             text => refused(&text),
         })?;
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(refused("its user information cannot be told from its host"));
+            return Err(refused(
+                "a name or a password in it cannot be told from its host",
+            ));
         }
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused("only http and https can be called"));
@@ -295,7 +267,7 @@ impl Message {
         Ok(parsed)
     }
 
-    /// Whether the file goes along by itself: not where HTTP gives a body no meaning (RFC 9110, section 9.3).
+    /// Returns whether the file is the body. Some methods give a body no meaning (RFC 9110, section 9.3).
     fn sends_file(&self) -> bool {
         matches!(self.content, Content::File)
             && !matches!(
@@ -304,8 +276,7 @@ impl Message {
             )
     }
 
-    /// Whether the job's own file has to be there. Where a list is a table its rows may be about something else
-    /// than files.
+    /// Returns whether the job's own file has to exist. The rows of a table need not be about files.
     fn needs_file(&self, job: &Job) -> bool {
         let templates = self
             .headers
@@ -314,19 +285,19 @@ impl Message {
         job.columns.is_empty()
             || self.sends_file()
             || !matches!(self.content, Content::File) && self.content.needs_file()
-            || content::needs_file(&self.query)
+            || self.query.iter().any(BodyPart::needs_file)
             || templates.chain([&self.url]).any(Template::needs_file)
     }
 
-    /// The request for one file. An error is the attempt's outcome: nothing was sent. Where reading must not wait,
-    /// [`Outcome::Interrupted`] says that it would have had to.
+    /// Builds the request for one job. An error is the attempt's outcome: nothing was sent. With [`Reading::AtHand`],
+    /// [`Outcome::Interrupted`] means that reading would have waited.
     pub(super) fn build(
         &self,
         job: &Job,
         attempt: &Attempt,
         reading: Reading,
     ) -> Result<Built, Outcome> {
-        let source = Source::of(&job.file, reading);
+        let source = Source::new(&job.file, reading);
         if self.needs_file(job) {
             source.open()?;
         }
@@ -338,7 +309,7 @@ impl Message {
             content => {
                 let body = content.fill(job, &source, &attempt.key)?;
                 if body.length() == 0 {
-                    // The client leaves it out, and some services insist on it (RFC 9110, section 8.6).
+                    // The client omits it, and some services require it (RFC 9110, section 8.6).
                     headers.insert(CONTENT_LENGTH, Value::from_static("0"));
                 }
                 Some(body)
@@ -355,11 +326,11 @@ impl Message {
     fn url(&self, job: &Job, source: &Source) -> Result<Url, Outcome> {
         let mut text = self.url.fill(Encoding::Url, job, source)?;
         let refused = |error: &str| {
-            let message = format!("what the file gives cannot be put into the URL: {error}");
+            let message = format!("the file's values cannot be put into the URL: {error}");
             unsendable(FailureKind::BadUrl, message)
         };
         if leads_away(&self.url, &String::from_utf8_lossy(&text)) {
-            return Err(refused("it would lead to another place"));
+            return Err(refused("they would lead to another path"));
         }
         if !self.query.is_empty() {
             // A fragment is not sent.
@@ -406,7 +377,7 @@ impl Message {
                 unsendable(
                     FailureKind::BadHeader,
                     format!(
-                        "what the file gives cannot be put into the header `{}`",
+                        "the file's values cannot be put into the header `{}`",
                         header.name
                     ),
                 )
@@ -427,15 +398,15 @@ impl Message {
     }
 }
 
-/// Whether what was inserted into a URL makes a segment of dots. Those are followed, however they are encoded, to
-/// another resource (RFC 3986, section 5.2.4). The folder `.` leads nowhere.
+/// Returns whether inserted values make a dot segment in a URL's path. Servers follow those to another resource,
+/// however they are encoded (RFC 3986, section 5.2.4). The folder `.` of a name is harmless.
 fn leads_away(template: &Template, filled: &str) -> bool {
     fn segments(url: &str) -> std::str::Split<'_, [char; 2]> {
         let path = &url[..url.find(['?', '#']).unwrap_or(url.len())];
         path.split(['/', '\\'])
     }
     let outline = template.outline();
-    // No value adds a slash, so what is at the same place was made of the same.
+    // Slashes in values are encoded, so both have the same number of segments.
     std::iter::zip(segments(filled), segments(&outline)).any(|(segment, before)| {
         segment != before
             && match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
@@ -446,18 +417,45 @@ fn leads_away(template: &Template, filled: &str) -> bool {
     })
 }
 
-/// Why a value cannot be sent in a header.
+/// The reason why a value cannot be sent in a header.
 const UNSENDABLE: &str = "its value has a character that no header can carry, such as a newline";
 
-fn wrong(place: &str, error: TemplateError) -> PlanError {
-    PlanError::Template {
+/// The names of these parts in messages.
+const URL: &str = "the URL";
+const BODY: &str = "the body";
+
+fn wrong(place: &str) -> impl Fn(TemplateError) -> PlanError {
+    move |error| PlanError::Template {
         place: place.to_owned(),
         error,
     }
 }
 
-/// A header's name, unless what is asked of it is what the connection or the client decides.
-fn sendable(header: &Given) -> Result<HeaderName, PlanError> {
+/// Replaces references in a header by their values, which must be sendable.
+fn resolve_header(
+    template: &Template,
+    basic: bool,
+    value: &mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>,
+) -> Result<Template, TemplateError> {
+    let resolved = template.resolve(&mut |reference| {
+        let value = value(reference)?;
+        match Value::from_bytes(&value) {
+            Ok(_) => Ok(value),
+            Err(_) => Err(TemplateError::Value {
+                reference: reference.clone(),
+                reason: UNSENDABLE.to_owned(),
+            }),
+        }
+    })?;
+    if basic {
+        let pair = resolved.constant()?;
+        return Ok(Template::secret(Credential::basic(&pair).as_bytes()));
+    }
+    Ok(resolved)
+}
+
+/// Returns a header's name, unless the connection or the client decides its value.
+fn sendable(header: &settings::Header) -> Result<HeaderName, PlanError> {
     let refused = |reason| PlanError::Header {
         name: header.name.clone(),
         reason,
@@ -465,14 +463,14 @@ fn sendable(header: &Given) -> Result<HeaderName, PlanError> {
     let name = HeaderName::from_bytes(header.name.as_bytes())
         .map_err(|_| refused("not a header's name"))?;
     match (name.as_str(), &header.value) {
-        // Then no connection is used again.
+        // Each call opens a connection of its own then.
         ("connection", HeaderValue::Template(value)) if value.eq_ignore_ascii_case("close") => {
             Ok(name)
         }
-        ("connection", _) => Err(refused("only `close` can be asked for")),
+        ("connection", _) => Err(refused("only `close` can be sent")),
         ("content-length" | "transfer-encoding", _) => Err(refused("it follows from the file")),
         ("accept", HeaderValue::Absent) => {
-            Err(refused("it cannot be left out; `*/*` says the same"))
+            Err(refused("it cannot be removed; `*/*` means the same"))
         }
         _ => Ok(name),
     }

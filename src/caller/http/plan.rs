@@ -17,11 +17,11 @@ use crate::failure_class::ClassRule;
 use crate::settings::{Http, Transport};
 use crate::validate::{RetryAfter, Validator};
 
-/// Idle connections are given up before the usual servers close them (five seconds and more), so that a call
-/// seldom meets a connection that is just being closed.
+/// The idle time after which a connection is closed. Usual servers close theirs after five seconds or more, so a call
+/// seldom reuses a connection that is just being closed.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 
-/// The bounds of a call.
+/// The limits of a call.
 #[derive(Debug)]
 pub(super) struct Limits {
     pub(super) timeout: Duration,
@@ -45,11 +45,11 @@ pub(super) struct Plan {
     pub(super) no_proxy: bool,
     /// The request's own proxy, and the credential for it.
     pub(super) own_proxy: Option<(String, Option<Value>)>,
-    /// The proxy, as it can be shown.
+    /// The proxy's URL, without credentials.
     pub(super) proxy: Option<String>,
-    /// Where the proxy is asked for tunnels, if that is not encrypted.
+    /// The proxy that opens tunnels, if the connection to it is not encrypted.
     pub(super) door: Option<Door>,
-    /// Whether the service has asked for a client certificate where none is given.
+    /// Records whether the service asked for a client certificate that is not set.
     pub(super) asked: Asked,
 }
 
@@ -60,14 +60,14 @@ impl Plan {
         tls: &rustls::ClientConfig,
     ) -> Result<Client, PlanError> {
         let mut builder = Client::builder()
-            // Codings are taken off here, also where another crate has the client built with them.
+            // `coding` decodes, even if another crate enables these features of the client.
             .no_gzip()
             .no_deflate()
             .no_brotli()
             .no_zstd()
             .tls_backend_preconfigured(tls.clone())
             .redirect(reqwest::redirect::Policy::none())
-            // A call that died after it was sent is ours to account for, not the client's to repeat.
+            // A repeat by the client would not be recorded.
             .retry(reqwest::retry::never())
             .connect_timeout(self.connect_timeout)
             .dns_resolver(Resolver)

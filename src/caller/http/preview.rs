@@ -1,71 +1,68 @@
-//! A request as it would leave, for people: with its secrets masked.
+//! A request as it would be sent, with its secrets masked, for people.
 
 use reqwest::header::{CONTENT_LENGTH, HOST};
 
 use super::client::HttpPlan;
-use super::message::Built;
+use super::message::{Built, Message};
 use super::reading::Reading;
+use super::source::refusal;
 use crate::job::{Attempt, Job, Outcome};
 
-/// A request as it would leave, with its secrets masked.
+/// A request as it would be sent, with its secrets masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preview {
     /// The method.
     pub method: String,
-    /// Where it goes.
+    /// The URL.
     pub url: String,
     /// The headers, in the order in which they are sent.
     pub headers: Vec<(String, String)>,
-    /// The beginning of its body.
+    /// The beginning of the body.
     pub body: Vec<u8>,
-    /// The length of the whole body, in bytes; `None` where it has none.
+    /// The length of the whole body in bytes, if there is a body.
     pub length: Option<u64>,
 }
 
 impl HttpPlan {
-    /// The request of an attempt, with at most `most` bytes of its body. Nothing is sent.
+    /// Builds the request of an attempt, with at most `most` bytes of its body, and sends nothing.
     ///
     /// # Errors
     ///
-    /// The request cannot be made of this file: what the attempt would come to.
+    /// The outcome of the attempt, if no request can be built from this file.
     pub fn preview(&self, job: &Job, attempt: &Attempt, most: usize) -> Result<Preview, Outcome> {
         let filled = self.plan().keys.current();
-        let real = filled.message.build(job, attempt, Reading::Patient)?;
-        let length = real.body.as_ref().map(super::body::Segments::length);
+        let build = |message: &Message| message.build(job, attempt, Reading::Patient);
+        // A mask is of another length than its secret.
+        let length = build(&filled.message)?.body.map(|body| body.length());
         let Built {
             method,
             url,
             mut headers,
             body,
-        } = filled
-            .message
-            .masked()
-            .build(job, attempt, Reading::Patient)?;
+        } = build(&filled.message.masked())?;
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, length.into());
         }
         let text = |bytes: &[u8]| filled.secrets.mask_text(&String::from_utf8_lossy(bytes));
-        let mut told = Vec::with_capacity(headers.len() + 1);
+        let mut shown = Vec::with_capacity(headers.len() + 1);
         if !headers.contains_key(HOST) {
             let host = url.host_str().unwrap_or_default();
-            let host = url
+            let port = url
                 .port()
-                .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-            told.push((HOST.to_string(), host));
+                .map(|port| format!(":{port}"))
+                .unwrap_or_default();
+            shown.push((HOST.to_string(), format!("{host}{port}")));
         }
         for (name, value) in &headers {
-            told.push((name.to_string(), text(value.as_bytes())));
+            shown.push((name.to_string(), text(value.as_bytes())));
         }
-        let body = body.map_or_else(
-            || Ok(Vec::new()),
-            |body| body.beginning(most, Reading::Patient),
-        );
-        let body = body.map_err(|error| super::source::refusal(&error))?;
+        let body = body.map(|body| body.beginning(most, Reading::Patient));
+        let body = body.transpose().map_err(|error| refusal(&error))?;
         Ok(Preview {
             method: method.to_string(),
             url: text(url.as_str().as_bytes()),
-            headers: told,
-            body: filled.secrets.mask(&body),
+            headers: shown,
+            body: filled.secrets.mask(&body.unwrap_or_default()),
             length,
         })
     }

@@ -1,4 +1,4 @@
-//! A file that a request is made of: opened at its first use, without ever blocking on what is not a file.
+//! A file that a request is built from. It is opened at its first use, and opening never blocks on a FIFO or a device.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -12,9 +12,9 @@ use super::error::unsendable;
 use super::reading::{Reading, is_away};
 use crate::job::{Checksum, Class, Failure, FailureKind, Outcome};
 
-/// The largest file that is put into a request as text or percent-encoded, in bytes: it is in memory then.
+/// The largest file that a request may hold in memory, as text or percent-encoded, in bytes.
 const LARGEST_IN_MEMORY: u64 = 64 << 20;
-/// How much is read at a time.
+/// The size of a read, in bytes.
 const PIECE: usize = 64 << 10;
 
 /// A file of one attempt.
@@ -22,19 +22,18 @@ const PIECE: usize = 64 << 10;
 pub(super) struct Source {
     path: PathBuf,
     reading: Reading,
-    opened: OnceCell<Input>,
+    opened: OnceCell<OpenFile>,
 }
 
-/// An open regular file, and the size that it had.
+/// An open regular file and its size when it was opened.
 #[derive(Debug, Clone)]
-pub(super) struct Input {
+pub(super) struct OpenFile {
     pub(super) file: Arc<File>,
     pub(super) size: u64,
 }
 
 impl Source {
-    /// The file at this path.
-    pub(super) fn of(path: &Path, reading: Reading) -> Self {
+    pub(super) fn new(path: &Path, reading: Reading) -> Self {
         Self {
             path: path.to_owned(),
             reading,
@@ -42,23 +41,23 @@ impl Source {
         }
     }
 
-    /// How it is read, and so is every other file of the same request.
+    /// Returns how all files of the same request are read.
     pub(super) fn reading(&self) -> Reading {
         self.reading
     }
 
-    /// The open file. An error is the attempt's outcome: nothing was sent.
-    pub(super) fn open(&self) -> Result<&Input, Outcome> {
+    /// Opens the file once. An error is the attempt's outcome: nothing was sent.
+    pub(super) fn open(&self) -> Result<&OpenFile, Outcome> {
         match self.opened.get() {
             Some(input) => Ok(input),
             None => {
-                let input = Input::open(&self.path, self.reading)?;
+                let input = OpenFile::open(&self.path, self.reading)?;
                 Ok(self.opened.get_or_init(|| input))
             }
         }
     }
 
-    pub(super) fn share(&self) -> Result<Input, Outcome> {
+    pub(super) fn share(&self) -> Result<OpenFile, Outcome> {
         self.open().cloned()
     }
 
@@ -66,14 +65,14 @@ impl Source {
         Ok(self.open()?.size)
     }
 
-    /// The whole file.
+    /// Reads the whole file into memory.
     pub(super) fn whole(&self) -> Result<Vec<u8>, Outcome> {
         let input = self.open()?;
         if input.size > LARGEST_IN_MEMORY {
             return Err(unsendable(
                 FailureKind::TooLarge,
                 format!(
-                    "the file is larger than the {} MiB that can be sent in this form",
+                    "the file is larger than {} MiB, the limit for text and percent-encoding",
                     LARGEST_IN_MEMORY >> 20
                 ),
             ));
@@ -85,7 +84,7 @@ impl Source {
         Ok(bytes)
     }
 
-    /// The checksum of the file as it is now.
+    /// Computes the checksum of the file as it is now.
     pub(super) fn sha256(&self) -> Result<Checksum, Outcome> {
         let input = self.open()?;
         let (mut hash, mut buffer, mut at) = (Sha256::new(), vec![0; PIECE], 0);
@@ -104,13 +103,13 @@ impl Source {
     }
 }
 
-/// The error of a file that has fewer bytes than it had when it was opened.
+/// Returns the error of a file that was truncated after it was opened.
 pub(super) fn shorter() -> io::Error {
     let message = "the file became shorter while it was being sent";
     io::Error::new(ErrorKind::UnexpectedEof, message)
 }
 
-impl Input {
+impl OpenFile {
     fn open(path: &Path, reading: Reading) -> Result<Self, Outcome> {
         let file = reading.open(path).map_err(|error| refusal(&error))?;
         let look = || file.metadata().map_err(|error| refusal(&error));
@@ -118,7 +117,7 @@ impl Input {
         if !meta.is_file() {
             return Err(not_a_file());
         }
-        // Files of /proc say that they are empty and are not: they are made while they are read.
+        // Files of /proc report no size, because they are generated while they are read.
         let first = || reading.read_at(&file, &mut [0], 0);
         if meta.len() == 0 && first().map_err(|error| refusal(&error))? > 0 {
             meta = look()?;
@@ -133,13 +132,13 @@ impl Input {
     }
 }
 
-/// What a file that cannot be read makes of its attempt. [`Outcome::Interrupted`] says that nothing was found out, for
-/// that would have taken waiting ([`Reading::AtHand`]); whoever waits never gets that.
+/// Returns the outcome of an attempt whose file cannot be read. [`Outcome::Interrupted`] means that reading would have
+/// waited; only [`Reading::AtHand`] gives it.
 pub(super) fn refusal(error: &io::Error) -> Outcome {
     if is_away(error) {
         return Outcome::Interrupted;
     }
-    // The file is not to blame for a machine that has no descriptor left: the job waits with all others.
+    // Exhausted descriptors or memory are the machine's fault, so the job is called again later.
     if matches!(
         rustix::io::Errno::from_io_error(error),
         Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM)
@@ -173,63 +172,17 @@ fn not_a_file() -> Outcome {
 mod tests {
     use super::*;
 
-    fn kind(path: &Path) -> &'static str {
-        match Input::open(path, Reading::Patient) {
-            Ok(_) => "opened",
-            Err(outcome) => outcome.failure().unwrap().kind.as_str(),
-        }
-    }
-
     #[test]
-    fn rows_53_to_55_only_regular_files_are_opened_and_nothing_blocks() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name| folder.path().join(name);
-        std::fs::write(at("file"), "x").unwrap();
-        std::fs::write(at("empty"), "").unwrap();
-        std::os::unix::fs::symlink("file", at("link")).unwrap();
-        std::os::unix::fs::symlink("loop", at("loop")).unwrap();
-        std::os::unix::fs::symlink("/dev/zero", at("device")).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            at("fifo"),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::RUSR,
-            0,
-        )
-        .unwrap();
-        for (name, expected) in [
-            ("file", "opened"),
-            ("link", "opened"),
-            ("empty", "opened"),
-            ("none", "input_missing"),
-            ("file/below", "input_missing"),
-            ("loop", "input_unreadable"),
-            ("", "not_a_regular_file"),
-            ("fifo", "not_a_regular_file"),
-            ("device", "not_a_regular_file"),
-            ("socket", "not_a_regular_file"),
-        ] {
-            assert_eq!(kind(&at(name)), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_file_has_its_size_its_bytes_and_its_checksum() {
+    fn a_file_that_is_too_large_or_becomes_shorter_is_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let bytes = b"0123456789".repeat(20_000);
-        std::fs::write(file.path(), &bytes).unwrap();
-        let source = Source::of(file.path(), Reading::Patient);
-        assert_eq!(source.size().unwrap(), 200_000);
-        assert_eq!(source.whole().unwrap(), bytes);
-        assert_eq!(source.sha256().unwrap(), Checksum::of(&bytes));
-        file.as_file().set_len(LARGEST_IN_MEMORY + 1).unwrap();
-        let refused = Source::of(file.path(), Reading::Patient)
-            .whole()
-            .unwrap_err();
-        assert_eq!(refused.failure().unwrap().kind, FailureKind::TooLarge);
-        // Open still, and shorter meanwhile.
+        file.as_file().set_len(200_000).unwrap();
+        let source = Source::new(file.path(), Reading::Patient);
+        assert_eq!(source.sha256().unwrap(), Checksum::of(&vec![0; 200_000]));
         file.as_file().set_len(10).unwrap();
         assert!(source.whole().is_err() && source.sha256().is_err());
+        file.as_file().set_len(LARGEST_IN_MEMORY + 1).unwrap();
+        let refused = Source::new(file.path(), Reading::Patient).whole();
+        let kind = refused.unwrap_err().failure().unwrap().kind;
+        assert_eq!(kind, FailureKind::TooLarge);
     }
 }

@@ -10,18 +10,18 @@ pub enum TemplateError {
     /// No such placeholder.
     #[error("unknown placeholder {{{0}}}")]
     Unknown(String),
-    /// A brace that nothing closes.
-    #[error("a `{{` that is not closed")]
+    /// An opening brace without a closing one.
+    #[error("a `{{` is not closed")]
     Open,
-    /// A placeholder of a file, in a template that has no file.
-    #[error("no placeholder for a file can stand here")]
+    /// A placeholder for a file, in a template that belongs to no file.
+    #[error("a placeholder for a file cannot be used here")]
     NoFile,
     /// A reference that cannot be used.
     #[error("{reference}: {reason}")]
     Value {
-        /// Which.
+        /// The reference.
         reference: Reference,
-        /// Why; without its value.
+        /// The reason, without the value.
         reason: String,
     },
 }

@@ -1,26 +1,29 @@
-//! What a job can fill in.
+//! The values of a job that placeholders insert.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::caller::http::error::unsendable;
 use crate::caller::http::source::Source;
 use crate::job::{FailureKind, Job, Outcome};
 use crate::paths::folder_of;
 
-/// What a job can fill in.
+/// A value of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Field {
     /// The name as the list has it.
     Path,
     /// Its last component.
     Name,
-    /// That without its extension.
+    /// The last component without its extension.
     Stem,
     /// The extension, without the dot.
     Ext,
-    /// The folder of the name, `.` where it has none.
+    /// The folder of the name, `.` if it has none.
     Dir,
     /// The place in the list, counted from 0.
     Index,
@@ -39,7 +42,7 @@ pub(super) enum Field {
 }
 
 impl Field {
-    /// The field of this name. The empty one is the file itself.
+    /// Returns the field of this name. The empty name is the path.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "" | "path" => Self::Path,
@@ -60,7 +63,7 @@ impl Field {
         })
     }
 
-    /// The column that it is.
+    /// Returns the name of the column, if the field is one.
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Self::Column(name) => Some(name),
@@ -68,18 +71,22 @@ impl Field {
         }
     }
 
-    /// Whether the file is needed, and not only its name.
+    /// Returns whether the field needs the file, and not only its name.
     pub(super) fn needs_file(&self) -> bool {
         matches!(self, Self::Size | Self::Sha256 | Self::Text | Self::Base64)
     }
 
-    /// Whether its value is a number, and so a JSON value as it is.
+    /// Returns whether the value is a number, which JSON takes without quotes.
     pub(super) fn is_number(&self) -> bool {
         matches!(self, Self::Index | Self::Size)
     }
 
-    /// Its value for a job. An error is the attempt's outcome: nothing was sent.
-    pub(super) fn of<'j>(&self, job: &'j Job, source: &Source) -> Result<Cow<'j, [u8]>, Outcome> {
+    /// Returns the value for a job. An error is the attempt's outcome: nothing was sent.
+    pub(super) fn value<'j>(
+        &self,
+        job: &'j Job,
+        source: &Source,
+    ) -> Result<Cow<'j, [u8]>, Outcome> {
         let path = job.path.as_path();
         let part =
             |part: Option<&'j std::ffi::OsStr>| Cow::from(part.unwrap_or_default().as_bytes());
@@ -94,35 +101,29 @@ impl Field {
             Self::Mime => media_type(path).as_bytes().into(),
             Self::Sha256 => source.sha256()?.to_string().into_bytes().into(),
             Self::Text => {
-                let text = String::from_utf8(source.whole()?).map_err(|_| {
-                    unsendable(
-                        FailureKind::NotText,
-                        "the file is not UTF-8 text".to_owned(),
-                    )
-                })?;
-                text.into_bytes().into()
+                let bytes = source.whole()?;
+                if std::str::from_utf8(&bytes).is_err() {
+                    let message = "the file is not UTF-8 text".to_owned();
+                    return Err(unsendable(FailureKind::NotText, message));
+                }
+                bytes.into()
             }
-            Self::Base64 => {
-                use base64::Engine as _;
-                let encoded = base64::engine::general_purpose::STANDARD.encode(source.whole()?);
-                encoded.into_bytes().into()
+            Self::Base64 => STANDARD.encode(source.whole()?).into_bytes().into(),
+            Self::Column(name) => {
+                let text = job.columns.text(name).ok_or_else(|| no_column(name))?;
+                text.into_owned().into_bytes().into()
             }
-            Self::Column(name) => match job.columns.text(name) {
-                Some(Cow::Borrowed(text)) => Cow::Owned(text.as_bytes().to_vec()),
-                Some(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
-                None => return Err(no_column(name)),
-            },
         })
     }
 }
 
-/// The outcome of an attempt that needs a column which the list does not have for its file.
+/// Returns the outcome of an attempt that needs a column which the list lacks for its file.
 pub(super) fn no_column(name: &str) -> Outcome {
     let message = format!("the list has no column `{name}` for this file");
     unsendable(FailureKind::NoColumn, message)
 }
 
-/// The media type that a name suggests.
+/// Returns the media type of a name's extension.
 pub(in crate::caller::http) fn media_type(path: &Path) -> &'static str {
     mime_guess::from_path(path)
         .first_raw()

@@ -1,51 +1,51 @@
-//! Filling templates, each value escaped for where it stands.
+//! Filling of templates. Each value is escaped for its surroundings.
 
 use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 use super::field::{Field, no_column};
-use super::{Inserted, Part, Place, SecretText, Template};
+use super::{Inserted, JsonContext, Part, SecretText, Template};
 use crate::caller::http::body::Segments;
 use crate::caller::http::source::Source;
 use crate::job::{Job, Outcome, json_text};
 
-/// Everything but the unreserved characters of RFC 3986, section 2.3.
+/// All characters except the unreserved ones of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The same without the slash, which has no meaning in a form.
+/// The same set without the slash, which needs no escape in a form.
 const IN_FORM: &AsciiSet = &RESERVED.remove(b'/');
 
-/// How values are escaped.
+/// The escaping of inserted values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::caller::http) enum Encoding {
-    /// Not at all.
+    /// No escaping.
     Plain,
-    /// Percent-encoded, so that they stay within their place in a URL.
+    /// Percent-encoding for a URL, so that a value stays within its component.
     Url,
-    /// Percent-encoded for `application/x-www-form-urlencoded`, spaces as `+`.
+    /// Percent-encoding for `application/x-www-form-urlencoded`, with `+` for a space.
     Form,
-    /// The same, slashes too.
+    /// The same, with slashes encoded too.
     All,
-    /// For JSON: within a string as a part of it, elsewhere as a value.
+    /// JSON: part of a string within one, a value elsewhere.
     Json,
-    /// For JSON in a URL's query: as that, and then percent-encoded.
+    /// JSON in a URL's query: escaped as JSON, then percent-encoded.
     JsonInQuery,
 }
 
-/// Percent-encodes bytes as curl's `--data-urlencode` does.
+/// Percent-encodes bytes like curl's `--data-urlencode`.
 pub(in crate::caller::http) fn plus_encoded(bytes: &[u8]) -> String {
     percent_encode(bytes, RESERVED)
         .to_string()
         .replace("%20", "+")
 }
 
-/// The same with the digits of percent-encoded bytes in lower case, as curl has them in what it adds to a query.
-/// To services both are one (RFC 3986, section 2.1); to signatures over a URL they are not.
+/// Writes percent-encoded bytes with lower-case digits, as curl does in a query. Both spellings are equivalent (RFC 3986,
+/// section 2.1), but a signature over the URL covers only one.
 pub(in crate::caller::http) fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
     while at + 2 < query.len() {
@@ -73,7 +73,7 @@ impl Template {
         Ok(out)
     }
 
-    /// Fills the template into a body. A file in base64 is streamed.
+    /// Fills the template into a body. Streams a file in base64.
     pub(in crate::caller::http) fn fill_into(
         &self,
         encoding: Encoding,
@@ -83,9 +83,9 @@ impl Template {
     ) -> Result<(), Outcome> {
         for part in &self.0 {
             let in_value = match part {
-                Part::Inserted(Inserted::Field(Field::Base64), place) => match encoding {
+                Part::Inserted(Inserted::Field(Field::Base64), context) => match encoding {
                     Encoding::Plain => Some(false),
-                    Encoding::Json => Some(*place == Place::Value),
+                    Encoding::Json => Some(*context == JsonContext::Value),
                     _ => None,
                 },
                 _ => None,
@@ -117,13 +117,13 @@ fn write(
     source: &Source,
     out: &mut Vec<u8>,
 ) -> Result<(), Outcome> {
-    let (value, place) = match part {
+    let (value, context) = match part {
         Part::Text(text) => {
             out.extend_from_slice(text.as_bytes());
             return Ok(());
         }
-        // Where all is encoded, it was typed as it is before that.
-        Part::Inserted(Inserted::Secret(SecretText(value)), Place::AsTyped)
+        // `Encoding::All` encodes the typed text too.
+        Part::Inserted(Inserted::Secret(SecretText(value)), JsonContext::Verbatim)
             if encoding != Encoding::All =>
         {
             out.extend_from_slice(value);
@@ -135,16 +135,16 @@ fn write(
             out.extend(for_form(&json).bytes());
             return Ok(());
         }
-        // Resolved before a call is made.
+        // References are resolved before the first call.
         Part::Inserted(Inserted::Reference(_), _) => return Ok(()),
-        Part::Inserted(Inserted::Secret(SecretText(value)), place) => {
-            (Cow::from(value.as_slice()), *place)
+        Part::Inserted(Inserted::Secret(SecretText(value)), context) => {
+            (Cow::from(value.as_slice()), *context)
         }
-        Part::Inserted(Inserted::Field(field), place) => {
-            if encoding == Encoding::Json && *place == Place::Value {
+        Part::Inserted(Inserted::Field(field), context) => {
+            if encoding == Encoding::Json && *context == JsonContext::Value {
                 return json_value(field, job, source, out);
             }
-            (field.of(job, source)?, *place)
+            (field.value(job, source)?, *context)
         }
     };
     match encoding {
@@ -154,8 +154,8 @@ fn write(
         Encoding::Form => out.extend(for_form(&value).bytes()),
         Encoding::Json | Encoding::JsonInQuery => {
             let from = out.len();
-            json_string(&value, place == Place::Value, out);
-            if place == Place::Single {
+            json_string(&value, context == JsonContext::Value, out);
+            if context == JsonContext::SingleQuoted {
                 let escaped = String::from_utf8_lossy(&out[from..]).replace('\'', "\\u0027");
                 out.truncate(from);
                 out.extend(escaped.bytes());
@@ -165,18 +165,18 @@ fn write(
     Ok(())
 }
 
-/// Writes a field where JSON expects a value: a number as it is, a column as what it is if that is JSON, and
-/// everything else as a string.
+/// Writes a field where JSON expects a value. Numbers and columns that hold JSON are written unquoted, and all others as
+/// strings.
 fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> Result<(), Outcome> {
     if let Field::Column(name) = field {
         let json = job.columns.json(name).ok_or_else(|| no_column(name))?;
         let text = job.columns.text(name).unwrap_or_default();
-        // The cells of a CSV file are strings; one that reads as JSON was meant as that.
+        // The cells of a CSV file are strings, but users put JSON into them.
         let value = json_text(text.as_bytes()).unwrap_or(json);
         out.extend_from_slice(value.as_bytes());
         return Ok(());
     }
-    let value = field.of(job, source)?;
+    let value = field.value(job, source)?;
     if field.is_number() {
         out.extend_from_slice(&value);
     } else {
@@ -185,7 +185,7 @@ fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> R
     Ok(())
 }
 
-/// Writes a string as JSON. A name may have bytes that are not UTF-8, which no JSON text can carry.
+/// Writes a string as JSON. Bytes that are not UTF-8 are replaced, since JSON cannot carry them.
 fn json_string(value: &[u8], quoted: bool, out: &mut Vec<u8>) {
     let text = String::from_utf8_lossy(value);
     let json = serde_json::Value::from(text.as_ref()).to_string();
@@ -222,13 +222,13 @@ mod tests {
             _ => Braces::Pasted,
         };
         let (template, job) = (Template::read(text, braces).unwrap(), job(name));
-        let source = Source::of(&job.file, Reading::Patient);
+        let source = Source::new(&job.file, Reading::Patient);
         let filled = template.fill(encoding, &job, &source).unwrap();
         String::from_utf8_lossy(&filled).into_owned()
     }
 
     #[test]
-    fn values_are_encoded_for_the_url_and_raw_elsewhere() {
+    fn values_are_escaped_for_their_surroundings() {
         let name = "a b/ü&?.tar.gz".as_bytes();
         assert_eq!(
             filled(
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json_whatever_the_name() {
+    fn any_name_keeps_json_valid() {
         let name = b"\"},\n\\\x01.txt";
         assert_eq!(
             filled("['{name}']", Encoding::Json, b"it's"),
@@ -277,7 +277,7 @@ mod tests {
         let refused = template.fill(
             Encoding::Url,
             &job,
-            &Source::of(&job.file, Reading::Patient),
+            &Source::new(&job.file, Reading::Patient),
         );
         assert_eq!(
             refused.unwrap_err().failure().unwrap().kind,
@@ -286,14 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_one_pass() {
+    fn inserted_values_are_not_scanned_for_placeholders() {
         let template = Template::parse("{name}{env:KEY}").unwrap();
         let template = template.resolve(&mut |_| Ok(b"{path}".to_vec())).unwrap();
         let job = job(b"{env:KEY}{path}");
         let filled = template.fill(
             Encoding::Plain,
             &job,
-            &Source::of(&job.file, Reading::Patient),
+            &Source::new(&job.file, Reading::Patient),
         );
         assert_eq!(filled.unwrap(), b"{env:KEY}{path}{path}");
     }

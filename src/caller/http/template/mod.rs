@@ -1,4 +1,4 @@
-//! Templates: text with placeholders, filled in one pass. What is inserted is never looked at again.
+//! Templates: text with placeholders, filled in one pass. Inserted values are not scanned for placeholders.
 
 mod error;
 mod field;
@@ -22,32 +22,32 @@ pub struct Template(Vec<Part>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Inserted(Inserted, Place),
+    Inserted(Inserted, JsonContext),
 }
 
-/// What is inserted between the text.
+/// A value to insert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Inserted {
     Field(Field),
     Reference(Reference),
-    /// A secret's value in the place of its reference. Never printed.
+    /// The value of a reference.
     Secret(SecretText),
 }
 
-/// Where in a JSON text a placeholder stands. Of no meaning in other texts.
+/// The surroundings of a placeholder in a JSON text. It has no meaning in other texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Within a string.
+enum JsonContext {
+    /// A string.
     String,
-    /// Within a string in single quotes, which no standard knows and some services take.
-    Single,
-    /// Where a value is expected.
+    /// A string in single quotes, which no standard allows and some services take.
+    SingleQuoted,
+    /// A place where a value is expected.
     Value,
-    /// Anywhere, for what was written as it is to be sent.
-    AsTyped,
+    /// Any place, for a credential that was typed in its final form.
+    Verbatim,
 }
 
-/// A value that is used and not shown.
+/// A value that `Debug` does not show.
 #[derive(Clone, PartialEq, Eq)]
 struct SecretText(Vec<u8>);
 
@@ -58,37 +58,37 @@ impl fmt::Debug for SecretText {
 }
 
 impl Template {
-    /// Whether it refers to a secret.
+    /// Returns whether the template refers to a secret.
     pub fn has_reference(&self) -> bool {
         self.references().next().is_some()
     }
 
-    /// Whether it is an empty text.
+    /// Returns whether the template is an empty text.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it has any placeholder.
+    /// Returns whether the template has any placeholder.
     pub fn has_placeholder(&self) -> bool {
         self.0.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
-    /// Whether a file or its row has a part in it.
+    /// Returns whether a file or its row provides a value.
     pub fn has_field(&self) -> bool {
         self.fields().next().is_some()
     }
 
-    /// The columns of the list that it asks for.
+    /// Returns the columns of the list that the template uses.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.fields().filter_map(Field::column)
     }
 
-    /// Whether it begins with text, and not with a placeholder.
+    /// Returns whether the template begins with text, and not with a placeholder.
     pub fn begins_with_text(&self) -> bool {
         matches!(self.0.first(), Some(Part::Text(_)))
     }
 
-    /// The text between the placeholders.
+    /// Returns the text between the placeholders.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             Part::Text(text) => Some(text.as_str()),
@@ -96,7 +96,7 @@ impl Template {
         })
     }
 
-    /// The secrets that it refers to.
+    /// Returns the references to secrets.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.0.iter().filter_map(|part| match part {
             Part::Inserted(Inserted::Reference(reference), _) => Some(reference),
@@ -111,17 +111,17 @@ impl Template {
         })
     }
 
-    /// Whether filling it needs the file, and not only its name.
+    /// Returns whether the template needs the file, and not only its name.
     pub(super) fn needs_file(&self) -> bool {
         self.fields().any(Field::needs_file)
     }
 
-    /// Whether the folder of the job's name has a part in it.
+    /// Returns whether the template uses `{dir}`.
     pub(super) fn has_folder(&self) -> bool {
         self.fields().any(|field| *field == Field::Dir)
     }
 
-    /// Its text, with an `x` for each thing that is inserted.
+    /// Returns the text, with an `x` for each inserted value.
     pub(super) fn outline(&self) -> String {
         let parts = self.0.iter().map(|part| match part {
             Part::Text(text) => text.as_str(),
@@ -130,7 +130,7 @@ impl Template {
         parts.collect()
     }
 
-    /// Whether it is the path of the job's own file.
+    /// Returns whether the template is the path of the job's own file.
     pub fn is_path(&self) -> bool {
         matches!(
             self.0.as_slice(),
@@ -138,11 +138,11 @@ impl Template {
         )
     }
 
-    /// The text of a template that no file has a part in.
+    /// Returns the text of a template that belongs to no file.
     ///
     /// # Errors
     ///
-    /// A reference that cannot be used, or a placeholder for a file.
+    /// A reference cannot be used, or there is a placeholder for a file.
     pub fn resolve_text(
         &self,
         lookup: &dyn Fn(&Reference) -> Result<Vec<u8>, String>,
@@ -151,7 +151,7 @@ impl Template {
         Ok(String::from_utf8_lossy(&resolved.constant()?).into_owned())
     }
 
-    /// Puts values in the place of references.
+    /// Replaces references by their values.
     pub(super) fn resolve(
         &self,
         value: &mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>,
@@ -166,11 +166,7 @@ impl Template {
         parts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The bytes of a template whose references are resolved, and that no file has a part in.
-    ///
-    /// # Errors
-    ///
-    /// A placeholder for a file.
+    /// Returns the bytes of a resolved template that belongs to no file.
     pub(super) fn constant(&self) -> Result<Vec<u8>, TemplateError> {
         let mut out = Vec::new();
         for part in &self.0 {
@@ -185,7 +181,7 @@ impl Template {
         Ok(out)
     }
 
-    /// The same without any secret's value.
+    /// Returns a copy without the values of secrets.
     pub(super) fn masked(&self) -> Self {
         let parts = self.0.iter().map(|part| match part {
             Part::Inserted(Inserted::Secret(_) | Inserted::Reference(_), _) => {
@@ -196,18 +192,18 @@ impl Template {
         Self(parts.collect())
     }
 
-    /// Whether it has a secret's value, or refers to one.
+    /// Returns whether the template holds a secret or refers to one.
     pub(super) fn is_private(&self) -> bool {
         self.masked() != *self
     }
 
-    /// A template that is a secret's value.
+    /// Creates a template that is a secret's value.
     pub(super) fn secret(value: &[u8]) -> Self {
         let secret = Inserted::Secret(SecretText(value.to_vec()));
-        Self(vec![Part::Inserted(secret, Place::Value)])
+        Self(vec![Part::Inserted(secret, JsonContext::Value)])
     }
 
-    /// The same with its text changed, and its placeholders as they are.
+    /// Changes the text between the placeholders.
     pub(super) fn with_text(self, change: impl Fn(&str) -> String) -> Self {
         let parts = self.0.into_iter().map(|part| match part {
             Part::Text(text) => Part::Text(change(&text)),
@@ -217,7 +213,7 @@ impl Template {
     }
 }
 
-/// The value of a reference. An empty one would be a mistake that shows only in what the service answers.
+/// Looks up a reference. Refuses an empty value, which would otherwise show only in the service's refusal.
 pub(super) fn look_up(
     reference: &Reference,
     lookup: &dyn Fn(&Reference) -> Result<Vec<u8>, String>,

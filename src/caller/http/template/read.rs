@@ -1,38 +1,37 @@
-//! Reading templates.
+//! Parsing of templates.
 
 use super::field::Field;
-use super::{Inserted, Part, Place, Template, TemplateError};
+use super::{Inserted, JsonContext, Part, Template, TemplateError};
 use crate::caller::http::reference::Reference;
 
-/// What braces mean in a text.
+/// The meaning of braces in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Braces {
-    /// Each has a meaning: it begins a placeholder, which has to be a known one, or is written twice.
+    /// An opening brace begins a known placeholder, or is doubled to stand for itself.
     Ours,
-    /// Only a known placeholder is one, and every other brace stands for itself, so that a pasted text is what it
-    /// was. A placeholder in double braces stands for itself in single ones.
+    /// Braces that begin no known placeholder stand for themselves, so that pasted text stays as it is. A placeholder in
+    /// double braces stands for itself in single ones.
     Pasted,
-    /// As [`Braces::Pasted`], in a JSON text: `{}` is a placeholder within strings and an empty object elsewhere.
+    /// Like [`Braces::Pasted`], in a JSON text: `{}` is a placeholder within strings and an empty object elsewhere.
     Json,
 }
 
 impl Template {
-    /// Reads a template whose every brace has a meaning: an unknown placeholder is an error, and `{{` and `}}`
-    /// stand for the braces themselves. A placeholder ends at the first `}`, so a command that needs one belongs
-    /// into a script.
+    /// Parses a template with [`Braces::Ours`]: `{{` and `}}` stand for single braces. A placeholder ends at the first
+    /// `}`, so a command with a brace belongs in a script.
     ///
     /// # Errors
     ///
-    /// An unknown placeholder, or a brace that is not closed.
+    /// A placeholder is unknown, or a brace is not closed.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         Self::read(text, Braces::Ours)
     }
 
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
     ///
-    /// An unknown placeholder, or a brace that is not closed; only where each brace has a meaning.
+    /// With [`Braces::Ours`], a placeholder is unknown or a brace is not closed.
     pub fn read(text: &str, braces: Braces) -> Result<Self, TemplateError> {
         match braces {
             Braces::Ours => ours(text),
@@ -42,12 +41,12 @@ impl Template {
     }
 }
 
-/// Collects the parts of a template, and follows where in a JSON text it is.
+/// Collects the parts of a template and tracks JSON strings.
 #[derive(Default)]
 struct Parts {
     parts: Vec<Part>,
     literal: String,
-    /// The quote of the string that it is in.
+    /// The quote of the current string, outside of strings `None`.
     quote: Option<u8>,
     escaped: bool,
 }
@@ -72,10 +71,12 @@ impl Parts {
                 .push(Part::Text(std::mem::take(&mut self.literal)));
         }
         let place = match self.quote {
-            _ if matches!(inserted, Inserted::Reference(Reference::Given(_))) => Place::AsTyped,
-            None => Place::Value,
-            Some(b'\'') => Place::Single,
-            Some(_) => Place::String,
+            _ if matches!(inserted, Inserted::Reference(Reference::Given(_))) => {
+                JsonContext::Verbatim
+            }
+            None => JsonContext::Value,
+            Some(b'\'') => JsonContext::SingleQuoted,
+            Some(_) => JsonContext::String,
         };
         self.parts.push(Part::Inserted(inserted, place));
     }
@@ -143,15 +144,15 @@ fn pasted(text: &str, json: bool) -> Template {
     parts.end()
 }
 
-/// The known placeholder whose name a text begins with, and what comes after its brace.
+/// Splits a known placeholder's name off the beginning of a text, with its closing brace.
 fn known(text: &str) -> Option<(&str, &str)> {
     let (name, after) = text.split_once('}')?;
-    // What looks like a reference and has these is JSON, or a program.
+    // A reference with one of these is JSON, or a program.
     let foreign = name.contains(['"', '\n', '{']);
     (!foreign && placeholder(name).is_some()).then_some((name, after))
 }
 
-/// What stands between braces.
+/// Parses the text between braces.
 fn placeholder(name: &str) -> Option<Inserted> {
     if let Some(field) = Field::named(name) {
         return Some(Inserted::Field(field));
@@ -163,8 +164,8 @@ fn placeholder(name: &str) -> Option<Inserted> {
 mod tests {
     use super::*;
 
-    /// The template with its placeholders in angle brackets, those of JSON values in double ones.
-    fn told(template: &Template) -> String {
+    /// Shows a template with its placeholders in angle brackets, those of JSON values in double ones.
+    fn shown(template: &Template) -> String {
         let parts = template.0.iter().map(|part| match part {
             Part::Text(text) => text.clone(),
             Part::Inserted(inserted, place) => {
@@ -174,9 +175,9 @@ mod tests {
                     Inserted::Secret(_) => String::new(),
                 };
                 match place {
-                    Place::String => format!("<{name}>"),
-                    Place::Single => format!("<'{name}'>"),
-                    Place::Value | Place::AsTyped => format!("<<{name}>>"),
+                    JsonContext::String => format!("<{name}>"),
+                    JsonContext::SingleQuoted => format!("<'{name}'>"),
+                    JsonContext::Value | JsonContext::Verbatim => format!("<<{name}>>"),
                 }
             }
         });
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_placeholders_and_open_braces_are_refused() {
+    fn an_unknown_placeholder_or_an_open_brace_is_an_error() {
         for (text, error) in [
             ("{nmae}", TemplateError::Unknown("nmae".to_owned())),
             ("{env:}", TemplateError::Unknown("env:".to_owned())),
@@ -194,7 +195,7 @@ mod tests {
             assert_eq!(Template::parse(text), Err(error), "{text}");
         }
         assert_eq!(
-            told(&Template::parse("{{path}} }{}").unwrap()),
+            shown(&Template::parse("{{path}} }{}").unwrap()),
             "{path} }<<Path>>"
         );
     }
@@ -202,12 +203,12 @@ mod tests {
     #[test]
     fn a_reference_ends_at_the_first_brace() {
         let template = Template::parse("{cmd:echo {a}b}").unwrap();
-        assert_eq!(told(&template), "<<{cmd:echo {a}>>b}");
+        assert_eq!(shown(&template), "<<{cmd:echo {a}>>b}");
         assert_eq!(template.literals().collect::<Vec<_>>(), ["b}"]);
     }
 
     #[test]
-    fn pasted_json_is_what_it_was() {
+    fn pasted_json_stays_as_it_is() {
         for (text, expected) in [
             (r#"{"a":{"b":{}}}"#, r#"{"a":{"b":{}}}"#),
             (r#"{"a":{"b":"{}"}}"#, r#"{"a":{"b":"<Path>"}}"#),
@@ -233,14 +234,17 @@ mod tests {
             ("{", "{"),
             ("{path", "{path"),
         ] {
-            assert_eq!(told(&Template::read(text, Braces::Json).unwrap()), expected);
+            assert_eq!(
+                shown(&Template::read(text, Braces::Json).unwrap()),
+                expected
+            );
         }
     }
 
     #[test]
-    fn elsewhere_empty_braces_are_the_file() {
-        let told = |text| told(&Template::read(text, Braces::Pasted).unwrap());
-        assert_eq!(told("x={}&y={a}&z={stem}"), "x=<<Path>>&y={a}&z=<<Stem>>");
-        assert_eq!(told("{{stem}}{{}}{{"), "{stem}{}{{");
+    fn empty_braces_are_the_path_outside_of_json() {
+        let shown = |text| shown(&Template::read(text, Braces::Pasted).unwrap());
+        assert_eq!(shown("x={}&y={a}&z={stem}"), "x=<<Path>>&y={a}&z=<<Stem>>");
+        assert_eq!(shown("{{stem}}{{}}{{"), "{stem}{}{{");
     }
 }
