@@ -1,4 +1,4 @@
-//! What happened: facts, each told only after its commit. Pure data.
+//! Events of a run, each emitted only after its commit. Pure data.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use crate::governor::{Reason, Why};
 use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position};
 use crate::settings::Settings;
 
-/// How many jobs are in which state, and what the attempts came to.
+/// The number of jobs in each state, and of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
-    /// Jobs in all.
+    /// All jobs.
     pub total: u64,
-    /// Jobs to be called.
+    /// Jobs that are still to be called.
     pub pending: u64,
-    /// Jobs claimed by a runner.
+    /// Jobs whose call is in flight.
     pub running: u64,
     /// Jobs with a result.
     pub done: u64,
-    /// Jobs that failed for good.
+    /// Jobs that failed and are not retried.
     pub failed: u64,
     /// Jobs held because their last attempt is in doubt.
     pub held: u64,
-    /// Attempts ever.
+    /// All attempts so far.
     pub attempts: u64,
-    /// Attempts ever in doubt.
+    /// Attempts that ended in doubt.
     pub in_doubt: u64,
-    /// Those of them that a dead runner left behind.
+    /// Attempts in doubt because their process died.
     pub in_doubt_recovered: u64,
 }
 
 impl Counts {
-    /// The number of jobs in a state.
+    /// Returns the number of jobs in a state.
     pub fn of(&self, state: JobState) -> u64 {
         match state {
             JobState::Pending => self.pending,
@@ -43,7 +43,7 @@ impl Counts {
         }
     }
 
-    /// The number of jobs in a state, to be changed.
+    /// Returns the number of jobs in a state, for a change.
     pub fn of_mut(&mut self, state: JobState) -> &mut u64 {
         match state {
             JobState::Pending => &mut self.pending,
@@ -54,7 +54,7 @@ impl Counts {
         }
     }
 
-    /// Moves jobs from one state to another. Returns `None`, and changes nothing, where there are not as many.
+    /// Moves jobs from one state to another. Returns `None`, and changes nothing, if there are too few.
     #[must_use]
     pub fn shift(&mut self, from: JobState, to: JobState, jobs: u64) -> Option<()> {
         let mut after = *self;
@@ -65,32 +65,32 @@ impl Counts {
     }
 }
 
-/// A stop that was not asked for: the reason, and the words of the service that go with it, without secrets.
+/// A stop by a guard, a limit or the service: the reason and the service's own words, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Halt {
     /// The reason.
     #[serde(serialize_with = "word")]
     pub reason: Reason,
-    /// The last failure in one line; empty where none belongs to it.
+    /// The failure behind the stop in one line, or nothing.
     pub words: String,
 }
 
-/// How a runner ended.
+/// The end of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "ending", rename_all = "snake_case")]
 pub enum Ending {
-    /// Nothing is left to call.
+    /// No job is left to call.
     Finished,
-    /// Stopped on request.
+    /// The user stopped it.
     Stopped,
-    /// The caller panicked on this file.
+    /// The caller panicked on this job.
     Panicked(#[serde(skip)] FileName),
-    /// A guard or a budget stopped it; the rest is pending.
+    /// A guard or a limit stopped it. The other jobs are pending.
     Halted(Halt),
 }
 
 impl Ending {
-    /// The stop that was not asked for, if it was one.
+    /// Returns the stop by a guard, a limit or the service, if it was one.
     pub fn halt(&self) -> Option<&Halt> {
         match self {
             Self::Halted(halt) => Some(halt),
@@ -98,7 +98,7 @@ impl Ending {
         }
     }
 
-    /// The word under which the ending is recorded.
+    /// Returns the word for the ending in the database.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -109,21 +109,21 @@ impl Ending {
     }
 }
 
-/// A fact about a run that is going on.
+/// An event of a run in progress.
 ///
-/// Serializes to one JSON object, its kind in the field `event`, as `stride run --events` writes it. The variants that
-/// are for people alone (`Gate`, `Flow`, `PutLast`, `Storage`, `Changed`, `Stopping`, `Tick`) do not serialize.
+/// It serializes to one JSON object with its kind in the field `event`, as `stride run --events` writes it. The variants
+/// for people alone (`Gate`, `Flow`, `PutLast`, `Storage`, `Changed`, `Stopping`, `Tick`) do not serialize.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// A runner began.
+    /// A session began.
     Started {
-        /// Its number in this run.
+        /// The number of the session in this run.
         runner: i64,
-        /// The jobs whose call was in flight when an earlier runner died. Serializes to their number.
+        /// The jobs whose call was in flight when an earlier process died. Serializes to their number.
         #[serde(serialize_with = "number")]
         recovered: Vec<FileName>,
-        /// Where the run stands.
+        /// The state of the run.
         counts: Counts,
     },
     /// An attempt is about to be sent.
@@ -134,25 +134,25 @@ pub enum Event {
         /// The attempt. Serializes to its number.
         #[serde(serialize_with = "attempt_number")]
         attempt: AttemptId,
-        /// Its key.
+        /// Its idempotency key.
         key: IdempotencyKey,
-        /// The job's place in the list.
+        /// The job's position in the list.
         position: Position,
-        /// The chunk whose thread makes it.
+        /// The chunk whose thread makes the call.
         chunk: usize,
     },
     /// An attempt's outcome is recorded.
     Settled(Box<Settled>),
-    /// The gate closed for all threads, or opened (`None`).
+    /// No call may start, or calls may start again (`None`).
     #[serde(skip)]
     Gate(Option<Shut>),
-    /// What keeps the run from going faster.
+    /// The limit of the run's speed has changed.
     #[serde(skip)]
     Flow(Flow),
-    /// A job was refused again and again while others were accepted: from now on it is called after them.
+    /// A job was refused repeatedly while others were accepted. It is called after them.
     #[serde(skip)]
     PutLast(FileName),
-    /// A job that was left pending after a refusal has failed: the service took others.
+    /// A job that was left pending after a refusal has failed, because the service accepted others.
     GaveUp {
         /// The job's name.
         #[serde(flatten)]
@@ -163,85 +163,85 @@ pub enum Event {
         /// The job's state now.
         state: JobState,
     },
-    /// Something about the database that people may want to do something about.
+    /// A condition of the database or its disk.
     #[serde(skip)]
     Storage(Storage),
-    /// Somebody has changed the settings meanwhile; these hold from now on.
+    /// Another process has changed the settings. These apply now.
     #[serde(skip)]
     Changed(Box<Settings>),
-    /// A stop was asked for, or the governor stops the run; so many calls are still in flight.
+    /// The user or the governor stops the run. Calls in flight are awaited.
     #[serde(skip)]
     Stopping {
         /// Calls in flight.
         in_flight: usize,
-        /// Why, where nobody asked for it.
+        /// The governor's stop, or `None` if the user stops the run.
         halt: Option<Halt>,
     },
-    /// The runner ended.
+    /// The session ended.
     Stopped {
-        /// How.
+        /// The kind of end.
         #[serde(flatten)]
         ending: Ending,
-        /// Where the run stands.
+        /// The state of the run.
         counts: Counts,
     },
-    /// The listener was too slow, and so many events before this one were dropped: a run does not wait for its listener.
+    /// Events before this one were dropped, because a run does not wait for a slow listener.
     Missed {
-        /// Events that were dropped.
+        /// The number of dropped events.
         events: u64,
-        /// Where the run stands.
+        /// The state of the run.
         #[serde(skip)]
         counts: Counts,
     },
-    /// Nothing happened for a moment.
+    /// No other event for a short time.
     #[serde(skip)]
     Tick,
 }
 
-/// What is the matter with the place where results go.
+/// A condition of the database or its disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Storage {
-    /// Somebody else has had the database locked for so long; nothing can be recorded meanwhile.
+    /// Another program has held the lock for this long. The run cannot record anything in the meantime.
     Busy(Duration),
-    /// So many bytes are free, and so many are kept free; no call is made until there are.
+    /// The disk has too little free space. No call starts until it has enough.
     NoRoom {
-        /// What is free.
+        /// Free bytes.
         free: u64,
-        /// What has to be.
+        /// The bytes to keep free.
         kept: u64,
     },
-    /// There is room again.
+    /// The disk has enough free space again.
     Room,
-    /// The log beside the database has so many bytes, for somebody reads the database all the time.
+    /// The WAL has grown to this many bytes, because another program reads without a pause.
     LogGrows(u64),
-    /// It has failed. Nothing is recorded from now on; what the calls in flight come to is saved in a file.
+    /// The storage has failed. The run records nothing more, and saves the results of calls in flight in a file.
     Failed {
-        /// What happened.
+        /// The error.
         message: String,
         /// Calls in flight.
         in_flight: usize,
     },
 }
 
-/// The reason why a run goes no faster.
+/// The limit of a run's speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flow {
     /// The reason.
     pub why: Why,
-    /// The moment that belongs to it, seen from now, in milliseconds; negative where it has passed.
+    /// The moment of the reason, in milliseconds from now; negative if it has passed.
     pub moment: Option<i64>,
-    /// How long it takes until the last file can be called, at best.
+    /// The shortest time until the last file can be called.
     pub finish: Option<Duration>,
 }
 
-/// The gate, closed for all threads.
+/// A time in which no call may start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shut {
-    /// Why.
+    /// The reason.
     pub why: Why,
-    /// How long from now on.
+    /// The wait from now on.
     pub wait: Duration,
-    /// What the last call that met it came to, in one line.
+    /// The outcome of the call that caused it, in one line.
     pub message: String,
 }
 
@@ -254,7 +254,7 @@ pub struct Settled {
     /// The attempt. Serializes to its number.
     #[serde(serialize_with = "attempt_number")]
     pub attempt: AttemptId,
-    /// Its key.
+    /// Its idempotency key.
     pub key: IdempotencyKey,
     /// The word for the outcome.
     pub outcome: &'static str,
@@ -272,7 +272,7 @@ pub struct Settled {
     /// The result's checksum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Checksum>,
-    /// How long the call took. Serializes to seconds, as `duration`.
+    /// The duration of the call. Serializes to seconds, as `duration`.
     #[serde(rename = "duration", serialize_with = "seconds")]
     pub took: Duration,
 }
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
     use crate::job::JobId;
 
-    /// Users' programs read these lines: neither names nor their order change.
+    /// Programs of users read these lines, so names and their order must not change.
     #[test]
     fn events_serialize_to_one_object_each() {
         let counts = Counts::default();
