@@ -27,15 +27,15 @@ use output::{exit, screen, signals};
 /// Parses, does, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let early = config::color(terminal::early(&words));
-    let args = match help::parse(&words, terminal::choice(early)) {
+    let early = config::color(terminal::find_color(&words));
+    let args = match help::parse(&words, terminal::help_colors(early)) {
         Ok(args) => args,
         Err(error) => return ExitCode::from(suggestions::print(&error, &words, early)),
     };
     let terminal = Terminal::new(config::color(args.color));
-    signals::outlive_size_limit();
-    signals::hear_questions();
-    signals::notice_pauses();
+    signals::survive_size_limit();
+    signals::watch_requests();
+    signals::watch_pauses();
     screen::clear_on_panic();
     if let Command::Run(_) | Command::Resume(_) | Command::Retry(_) | Command::Demo(_) =
         args.command
@@ -46,7 +46,7 @@ pub(crate) fn main() -> ExitCode {
     let code = match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
         Err(_) => {
             let problem = Problem::new(exit::INTERNAL, "stride has a bug and cannot go on")
-                .note("what was recorded is safe");
+                .note("the recorded results are safe");
             problem.print(&terminal);
             problem.code
         }

@@ -91,9 +91,9 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
     let (counts, info) = (reader.counts()?, reader.info()?);
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());
     let noted = reader.noted()?;
-    let limit = why::noted(&noted)
+    let limit = why::recorded(&noted)
         .filter(|_| holder.is_some())
-        .map(|limit| why::said(&limit))
+        .map(|limit| why::describe(&limit))
         .filter(|words| !words.is_empty());
     let crashed = reader.may_kill(CRASHED_NAMED)?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
@@ -167,7 +167,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
             "stopped",
             info.stopped
                 .as_ref()
-                .map_or_else(String::new, |stopped| halt::told(db, stopped)),
+                .map_or_else(String::new, |stopped| halt::describe(db, stopped)),
         ),
         (
             "saved",

@@ -58,11 +58,11 @@ impl From<ReportError> for Problem {
         match error {
             ReportError::Store(error) => error.into(),
             ReportError::Target { .. } => {
-                Self::of(exit::USAGE, &error).hint("name another file with -o FILE")
+                Self::of(exit::USAGE, &error).hint("use another file with -o FILE")
             }
             ReportError::Write { .. } => Self::of(exit::ERROR, &error)
-                .note("whatever was there before is there still")
-                .hint("name a file with -o FILE where there is room and where you may write"),
+                .note("an older file is unchanged")
+                .hint("use -o FILE in a writable folder on a disk with free space"),
         }
     }
 }

@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Shows the progress of a run until no process works on it any more, and then what `status` says.
 pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
-    let signals = signals::handed_over().map_err(|error| Problem::of(exit::ERROR, &error))?;
+    let signals = signals::channel().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A file or pipe on stdout gets plain lines instead of the view.
     let shows = terminal.animate && is_terminal();
     let cleared = Cleared(terminal);
@@ -95,7 +95,7 @@ fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
     };
     let counts = reader.counts()?;
     let noted = reader.noted()?;
-    let limit = why::noted(&noted);
+    let limit = why::recorded(&noted);
     let mut about = vec![format!("process {} since {}", holder.pid, clock(started))];
     if let Some(finish) = noted.finish.filter(|finish| *finish > now) {
         about.push(format!("earliest end {}", clock(finish)));

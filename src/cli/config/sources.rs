@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::cli::output::environment::{config_folder, names, variable};
 use crate::cli::output::error::Problem;
-use crate::cli::output::named::named_text;
+use crate::cli::output::named;
 
 /// The largest file, in bytes.
 const LARGEST: u64 = 64 << 10;
@@ -92,7 +92,7 @@ pub(super) fn file(flags: &Command) -> Result<Vec<Entry>, Problem> {
         return Ok(Vec::new());
     };
     let shown = FileName::from(path.as_path());
-    let text = match named_text(&path, LARGEST) {
+    let text = match named::read_text(&path, LARGEST) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Ok(Vec::new());

@@ -6,16 +6,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long [`BackgroundWriter::drain`] waits while nothing is taken.
+/// The longest wait of [`BackgroundWriter::drain`] without progress.
 const STUCK: Duration = Duration::from_secs(2);
-/// How long [`BackgroundWriter::drain`] waits at most.
+/// The longest wait of [`BackgroundWriter::drain`].
 const SLOW: Duration = Duration::from_secs(10);
 
-/// Hands batches of lines to a thread that writes them. Once dropped, the thread ends after the last batch.
+/// Queues batches of lines for a thread that writes them. After a drop, the thread ends with the last batch.
 #[derive(Debug)]
 pub(crate) struct BackgroundWriter {
     shared: Arc<Shared>,
-    /// While so many bytes wait, further batches are dropped.
+    /// The most bytes that may wait: further batches are dropped.
     capacity: usize,
 }
 
@@ -33,11 +33,11 @@ struct State {
     bytes: usize,
     /// Batches that are not written, including the one that is being written.
     unwritten: usize,
-    /// Their lines.
+    /// The lines of unwritten batches.
     lines: usize,
     error: Option<io::Error>,
     closed: bool,
-    /// Set when `drain` has waited in vain: later ones do not wait.
+    /// Set when `drain` has timed out. Later calls do not wait.
     gave_up: bool,
 }
 
@@ -175,7 +175,7 @@ mod tests {
         let background = BackgroundWriter::new(writer, 10 << 20).unwrap();
         let line = [vec![b'x'; 1 << 20], vec![b'\n']].concat();
         let taken = (0..100).filter(|_| background.push(line.clone())).count();
-        // One batch is being written.
+        // The thread has one batch in hand.
         assert!((10..=11).contains(&taken), "{taken}");
         assert!(background.is_behind());
         assert_eq!(background.drain(), taken);

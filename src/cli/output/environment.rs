@@ -1,43 +1,42 @@
-//! The one place where the environment is read.
+//! Reads the environment. No other module does.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// The value of a variable, as bytes.
+/// Returns the value of a variable, as bytes.
 pub(crate) fn variable(name: &str) -> Option<Vec<u8>> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    #[expect(clippy::disallowed_methods, reason = "no other module reads it")]
     std::env::var_os(name).map(OsStringExt::into_vec)
 }
 
-/// Whether a variable is set to anything but nothing.
+/// Returns whether a variable is set and not empty.
 pub(crate) fn is_set(name: &str) -> bool {
     variable(name).is_some_and(|value| !value.is_empty())
 }
 
-/// The names of all variables that begin so, without this beginning.
-pub(crate) fn names(beginning: &str) -> Vec<String> {
+/// Returns the names of all variables with a prefix, without the prefix.
+pub(crate) fn names(prefix: &str) -> Vec<String> {
     std::env::vars_os()
-        .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix(beginning)?.to_owned()))
+        .filter_map(|(name, _)| Some(name.to_str()?.strip_prefix(prefix)?.to_owned()))
         .collect()
 }
 
-/// Where the user's programs keep what is to outlive them (XDG Base Directory Specification), for this one.
+/// Returns stride's folder for state (XDG Base Directory Specification).
 pub(crate) fn state_folder() -> Option<PathBuf> {
     folder("XDG_STATE_HOME", ".local/state")
 }
 
-/// Where the user's programs are told what the user prefers (XDG Base Directory Specification), for this one.
+/// Returns stride's folder for configuration (XDG Base Directory Specification).
 pub(crate) fn config_folder() -> Option<PathBuf> {
     folder("XDG_CONFIG_HOME", ".config")
 }
 
-fn folder(name: &str, usual: &str) -> Option<PathBuf> {
-    let folder = variable(name).filter(|value| value.starts_with(b"/"));
-    let folder = match folder {
+fn folder(variable_name: &str, default: &str) -> Option<PathBuf> {
+    let folder = match variable(variable_name).filter(|value| value.starts_with(b"/")) {
         Some(value) => PathBuf::from(OsString::from_vec(value)),
-        // The user's own folder is known without HOME too.
-        None => std::env::home_dir()?.join(usual),
+        // Without HOME, the system's list of users has the home folder.
+        None => std::env::home_dir()?.join(default),
     };
     Some(folder.join("stride"))
 }

@@ -1,4 +1,4 @@
-//! Errors as people read them: what failed, why, what is safe, and one thing to do.
+//! Errors for people: the failure, its causes, a note on what is safe, and a hint.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -14,9 +14,9 @@ use stride::store::StoreError;
 use stride::validate::WrongExpression;
 
 use crate::cli::output::exit;
-use crate::cli::output::terminal::{Terminal, bold, cyan, red, written};
+use crate::cli::output::terminal::{Terminal, bold, cyan, ignore_closed_pipe, red};
 
-/// An error, its exit code, and what the user can do.
+/// An error with its exit code, causes, notes and hints.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) code: u8,
@@ -24,7 +24,7 @@ pub(crate) struct Problem {
     below: Vec<(Label, String)>,
 }
 
-/// What a line below an error is, in the order in which they are said.
+/// The kind of a line below an error. Lines are printed in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Label {
     /// A part of the error.
@@ -47,7 +47,7 @@ impl Problem {
         Self::new(exit::USAGE, error)
     }
 
-    /// From an error and all its causes.
+    /// Makes a problem of an error and all its causes.
     pub(crate) fn of(code: u8, error: &dyn Error) -> Self {
         let mut problem = Self::new(code, error.to_string());
         let mut source = error.source();
@@ -84,7 +84,7 @@ impl Problem {
         self
     }
 
-    /// What failed, in a line.
+    /// Returns the line that names the failure.
     pub(crate) fn words(&self) -> &str {
         &self.error
     }
@@ -109,9 +109,9 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Missing { .. } => Self::of(exit::UNUSABLE, &error)
-                .hint("name the run's database with --db FILE, or make a run with `stride run --url URL FILES`"),
+                .hint("use --db FILE with the run's database, or start a run with `stride run --url URL FILES`"),
             StoreError::Foreign { .. } => {
-                Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("name another file with --db FILE")
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("use another file with --db FILE")
             }
             StoreError::Newer { .. } => {
                 Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("update stride")
@@ -121,60 +121,60 @@ impl From<StoreError> for Problem {
                 .hint("export its results with the build that made it, and start a new run with another --db FILE"),
             StoreError::Busy { .. } => Self::of(exit::BUSY, &error)
                 .note("nothing was changed")
-                .hint("wait for it to end, look at it with `stride status`, or give another database with --db FILE"),
+                .hint("wait for it to end, look at it with `stride status`, or use another database with --db FILE"),
             StoreError::Usurped => Self::of(exit::BUSY, &error)
-                .note("what was recorded is safe; calls that were in flight here will be found in doubt")
-                .hint("let the other runner go on, and look at it with `stride status`"),
+                .note("the recorded results are safe; the calls in flight here become in doubt")
+                .hint("leave the run to the other process; `stride status` shows its progress"),
             StoreError::Gone { .. } => Self::of(exit::UNUSABLE, &error)
-                .hint("put the database back in its place, with the files beside it; then give the same command again"),
+                .hint("move the database and the files beside it back, then repeat the command"),
             StoreError::Cut { .. } => Self::of(exit::UNUSABLE, &error)
-                .hint("find the program that writes to the files beside the database; then give the same command again, which calls again what was lost"),
+                .hint("stop the program that writes to the files beside the database, then repeat the command: it repeats the lost calls"),
             StoreError::Full { .. } | StoreError::NoRoom { .. } => Self::of(exit::STORAGE, &error)
-                .note("what was recorded is safe")
-                .hint("make room on the disk, then give the same command again"),
+                .note("the recorded results are safe")
+                .hint("free disk space, then repeat the command"),
             StoreError::Locked { .. } => Self::of(exit::UNUSABLE, &error)
                 .note("nothing was changed")
-                .hint("end what keeps it locked, perhaps a shell with an open transaction; then give the same command again"),
+                .hint("end the program that holds the lock, perhaps a shell with an open transaction; then repeat the command"),
             StoreError::Damaged { .. } => Self::from_damage(&error, Vec::new()),
             StoreError::Network { .. } => Self::of(exit::UNUSABLE, &error)
-                .cause("locks and syncs are not to be relied upon there, and a database can be lost")
-                .hint("put it on a disk of this machine with --db FILE, or add --allow-network-fs"),
+                .cause("locks and syncs are unreliable there, and the database can be lost")
+                .hint("use a disk of this machine with --db FILE, or add --allow-network-fs"),
             StoreError::ManyNames { path, .. } => Self::of(exit::UNUSABLE, &error)
-                .cause("under each name it would have a log of its own, and results would be lost")
+                .cause("each name would have a WAL of its own, and results would be lost")
                 .hint(format!(
-                    "remove the other names, which this finds: find {} -xdev -samefile {}",
+                    "remove the other names; this command finds them: find {} -xdev -samefile {}",
                     quoted(path.parent().unwrap_or(Path::new("/"))),
                     quoted(path)
                 )),
             StoreError::Mounted { .. } => Self::of(exit::UNUSABLE, &error)
-                .cause("its log and its lock would lie beside the mount, where no other runner sees them, and results would be lost")
-                .hint("mount the folder that the database lies in, and give its name there with --db"),
+                .cause("its WAL and its lock would lie beside the mount, hidden from other processes, and results would be lost")
+                .hint("mount the database's folder, and use --db with the path in it"),
             StoreError::Unchecked { .. } => Self::of(exit::ERROR, &error).note("nothing was changed"),
             StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error)
                 .note("nothing was changed")
-                .hint("give the same command again to go on with the run that is there now"),
-            StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("what was recorded is safe"),
+                .hint("repeat the command to go on with the existing run"),
+            StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("the recorded results are safe"),
             StoreError::DamagedResult { .. } => {
-                Self::of(exit::UNUSABLE, &error).hint("`stride verify` finds everything that is damaged")
+                Self::of(exit::UNUSABLE, &error).hint("use `stride verify` to find all damage")
             }
             StoreError::File { .. } => Self::of(exit::ERROR, &error)
-                .hint("put the file back in its place; `stride verify` names every one that is missing or changed"),
+                .hint("restore the file; `stride verify` lists all that are missing or changed"),
             StoreError::Lock { path, .. } if path.is_symlink() => {
                 Self::of(exit::UNUSABLE, &error).note("nothing was changed")
             }
             StoreError::Lock { .. } => {
-                Self::of(exit::UNUSABLE, &error).hint("give a database in a folder that can be written to, with --db FILE")
+                Self::of(exit::UNUSABLE, &error).hint("use a database in a writable folder with --db FILE")
             }
-            StoreError::Unusable { source, .. } if is_no_place(source.as_ref()) => Self::of(exit::UNUSABLE, &error)
-                .hint("name the run's database with --db FILE, in a folder that is there"),
+            StoreError::Unusable { source, .. } if leads_nowhere(source.as_ref()) => Self::of(exit::UNUSABLE, &error)
+                .hint("use --db FILE with a file in an existing folder"),
             StoreError::Unusable { .. } | StoreError::Failed { .. } => Self::of(exit::UNUSABLE, &error)
-                .hint("see whether its disk is there, has room and can be written to; `stride verify` looks for damage"),
+                .hint("check that its disk is mounted, writable and not full; `stride verify` looks for damage"),
         }
     }
 }
 
-/// Whether a path leads nowhere.
-fn is_no_place(error: &(dyn Error + 'static)) -> bool {
+/// Returns whether a path leads nowhere.
+fn leads_nowhere(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| {
         error.kind() == ErrorKind::InvalidFilename
             || matches!(
@@ -185,12 +185,12 @@ fn is_no_place(error: &(dyn Error + 'static)) -> bool {
 }
 
 impl Problem {
-    /// Of a database that is damaged.
+    /// Makes a problem of a damaged database.
     pub(crate) fn from_damage(error: &StoreError, notes: Vec<String>) -> Self {
-        let problem = Self::of(exit::UNUSABLE, error).note("nothing is written into it any more");
+        let problem = Self::of(exit::UNUSABLE, error).note("stride no longer writes to it");
         let problem = notes.into_iter().fold(problem, Self::note);
         problem.hint(
-            "copy the database and the files beside it away; then SQLite's own shell can save what is readable: sqlite3 COPY .recover | sqlite3 NEW",
+            "copy the database and the files beside it to another folder; there SQLite's shell can save the readable part: sqlite3 COPY .recover | sqlite3 NEW",
         )
     }
 }
@@ -212,20 +212,20 @@ impl From<PlanError> for Problem {
         match &error {
             PlanError::Template { error: TemplateError::Value { reference, .. }, .. } => match reference {
                 Reference::Env(name) => {
-                    problem.hint(format!("set it and give the command again: export {name}=…"))
+                    problem.hint(format!("set it, then repeat the command: export {name}=…"))
                 }
                 Reference::File(_) => problem.hint(
-                    "write the value, and nothing else, into the file; its path starts from the folder of the run",
+                    "put only the value into the file; its path is relative to the folder of the run",
                 ),
                 Reference::Cmd(command) => {
                     let text = quoted(Path::new(command));
-                    problem.hint(format!("see what it prints: sh -c {text}"))
+                    problem.hint(format!("check its output: sh -c {text}"))
                 }
                 Reference::Netrc(host) => problem.hint(format!(
-                    "put `machine {host} login NAME password WORD` into the file"
+                    "add `machine {host} login NAME password WORD` to the file"
                 )),
                 Reference::Given(name) => problem.hint(format!(
-                    "give it again with --credential '{name}=…', or make it a reference: run … {{env:VARIABLE}} … --accept-change"
+                    "give it again with --credential '{name}=…', or use a reference: run … {{env:VARIABLE}} … --accept-change"
                 )),
             },
             PlanError::Template { .. } => problem.hint(
@@ -235,35 +235,35 @@ impl From<PlanError> for Problem {
                 problem.hint("give it again with -U NAME:PASSWORD")
             }
             PlanError::Missing(name) if name.eq_ignore_ascii_case("authorization") => problem.hint(
-                "give it again with -u NAME:PASSWORD or -H 'Authorization: …', or make it a reference: run … -H 'Authorization: Bearer {env:VARIABLE}' --accept-change",
+                "give it again with -u NAME:PASSWORD or -H 'Authorization: …', or use a reference: run … -H 'Authorization: Bearer {env:VARIABLE}' --accept-change",
             ),
             PlanError::Missing(name) => problem.hint(format!(
-                "give it again with -H '{name}: …', or make it a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
+                "give it again with -H '{name}: …', or use a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
             )),
             PlanError::Plain { .. } => problem
-                .note("whoever is on the way could read it; nothing was sent")
-                .hint("use https, or --allow-plain-http where the network between is trusted"),
+                .note("the network could read it; nothing was sent")
+                .hint("use https, or --allow-plain-http if you trust the network"),
             PlanError::Expression(wrong) => wrong_expression(wrong),
             PlanError::Followed(_) => {
                 problem.hint("leave out -L, or the statuses of redirects from --expect-status")
             }
             PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
             PlanError::Certificate { .. } => {
-                problem.hint("the file has to be PEM: text with -----BEGIN …----- lines")
+                problem.hint("use a PEM file: text with -----BEGIN …----- lines")
             }
             PlanError::Outputs { .. } => {
-                problem.hint("give a folder to --output-dir; one that is missing is made")
+                problem.hint("use --output-dir with a folder; stride creates a missing one")
             }
             PlanError::Proxy(_) => {
-                problem.hint("write it as http://HOST:PORT, or socks5h://HOST:PORT")
+                problem.hint("use http://HOST:PORT, or socks5h://HOST:PORT")
             }
             PlanError::Url { .. } => {
-                problem.hint("write it whole, as in --url https://api.example.com/v1/things")
+                problem.hint("use a whole URL, such as https://api.example.com/v1/things")
             }
-            PlanError::Method(_) => problem.hint("give a method with -X, such as -X PUT"),
-            PlanError::Header { .. } => problem.hint("write it as -H 'Name: value', in one line"),
+            PlanError::Method(_) => problem.hint("use a method such as -X PUT"),
+            PlanError::Header { .. } => problem.hint("use -H 'Name: value', in one line"),
             PlanError::Address(_) => {
-                problem.hint("write it as in --resolve api.example.com:443:192.0.2.1")
+                problem.hint("use --resolve HOST:PORT:ADDRESS, such as api.example.com:443:192.0.2.1")
             }
         }
     }
@@ -276,48 +276,42 @@ impl From<InputError> for Problem {
             InputError::Nul { .. } => {
                 problem.hint("if names end with NUL bytes, as `find -print0` writes them, add -0")
             }
-            InputError::Row { fault, .. } => problem.hint(mend_row(fault)),
+            InputError::Row { fault, .. } => problem.hint(row_hint(fault)),
             InputError::List { source, .. } => problem.hint(match source.kind() {
                 ErrorKind::IsADirectory => {
                     "to call every file of a folder, name it without --files-from"
                 }
-                ErrorKind::NotFound => {
-                    "name a file that has a list of names in it, or `-` for standard input"
-                }
-                _ => "see whether you may read it",
+                ErrorKind::NotFound => "use a file with a list of names, or `-` for standard input",
+                _ => "check that you may read it",
             }),
             InputError::Unreadable { .. } => problem.hint("make it readable, or leave it out"),
         }
     }
 }
 
-/// What can be done about a row of a list that is a table.
-fn mend_row(fault: &RowFault) -> &'static str {
+/// Returns the hint for an invalid row of a table.
+fn row_hint(fault: &RowFault) -> &'static str {
     match fault {
         RowFault::NoKey { columns, .. } if columns.len() == 1 => {
-            "name the column that has the names with --key-column; between the cells of a CSV list are commas"
+            "use --key-column with the column of the names; the cells of a CSV list are separated by commas"
         }
-        RowFault::NoKey { .. } => "name the column that has the names with --key-column",
-        RowFault::Twice { .. } => "give each column a name of its own",
+        RowFault::NoKey { .. } => "use --key-column with the column of the names",
+        RowFault::Twice { .. } => "use a different name for each column",
         RowFault::Cells { .. } => {
-            "put a cell that has a comma, a quote or a line break in it between quotes, and write each quote in it twice"
+            "put a cell with a comma, a quote or a line break between quotes, and double each quote in it"
         }
-        RowFault::Empty { .. } => {
-            "give each row a name in it, or choose another column with --key-column"
-        }
-        RowFault::Nul { .. } => "no file has such a name; choose another column with --key-column",
-        RowFault::NotText { .. } => {
-            "write the list in UTF-8; in CSV lists the names alone may have any bytes"
-        }
+        RowFault::Empty { .. } => "add a name to each row, or use another column with --key-column",
+        RowFault::Nul { .. } => "no file has such a name; use another column with --key-column",
+        RowFault::NotText { .. } => "use UTF-8; in a CSV list only the names may have other bytes",
         RowFault::NotObject | RowFault::NotJson { .. } => {
-            "a JSONL list has one whole object a line, such as {\"path\": \"a.txt\"}; of an array, `jq -c '.[]'` makes that"
+            "use one whole object in each line, such as {\"path\": \"a.txt\"}; `jq -c '.[]'` makes such lines from an array"
         }
-        RowFault::NotString { .. } => "write the names as strings, between quotes",
+        RowFault::NotString { .. } => "use strings for the names: put them between quotes",
         RowFault::Unclosed => {
-            "close it; a quote that belongs to a cell is written twice, and the cell between quotes"
+            "close it; in a cell, double the quote and put the cell between quotes"
         }
-        RowFault::TooLong => "perhaps a quote is not closed there; put long texts into files",
-        RowFault::TooDeep => "put what is nested so deep into a string",
+        RowFault::TooLong => "check for an unclosed quote; put long texts into files",
+        RowFault::TooDeep => "use a string for the deeply nested part",
     }
 }
 
@@ -326,18 +320,18 @@ impl From<ExportError> for Problem {
         match error {
             ExportError::Store(error) => error.into(),
             ExportError::Target { .. } => {
-                Self::of(exit::USAGE, &error).hint("name another file with -o FILE")
+                Self::of(exit::USAGE, &error).hint("use another file with -o FILE")
             }
             ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
             ExportError::Extract { .. } | ExportError::Read { .. } => Self::of(exit::ERROR, &error),
             ExportError::Write { .. } => Self::of(exit::ERROR, &error)
-                .note("whatever was there before is there still")
-                .hint("name a file with -o FILE where there is room and where you may write"),
+                .note("an older file is unchanged")
+                .hint("use -o FILE in a writable folder on a disk with free space"),
         }
     }
 }
 
-/// A command to paste, for this database: ` --db FILE` is left out where it is the default.
+/// Returns a command to paste, for this database. `--db FILE` is left out if it is the default.
 pub(crate) fn command(db: &Path, words: &str) -> String {
     if db == Path::new("stride.db") {
         format!("stride {words}")
@@ -346,7 +340,7 @@ pub(crate) fn command(db: &Path, words: &str) -> String {
     }
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 pub(crate) fn quoted(path: &Path) -> String {
     let name = FileName::from(path);
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./+,:@%".contains(byte);
@@ -361,9 +355,11 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
     let failed = |error: io::Error| {
         Problem::new(exit::ERROR, "cannot write to stdout")
             .cause(error.to_string())
-            .hint("see whether there is room where it goes")
+            .hint("check the free space at its destination")
     };
-    written(result).map(|()| exit::DONE).map_err(failed)
+    ignore_closed_pipe(result)
+        .map(|()| exit::DONE)
+        .map_err(failed)
 }
 
 impl From<WrongExpression> for Problem {
@@ -372,10 +368,10 @@ impl From<WrongExpression> for Problem {
     }
 }
 
-/// An expression that cannot be read, and where.
+/// Makes a problem of an invalid expression.
 pub(crate) fn wrong_expression(error: &WrongExpression) -> Problem {
     Problem::of(exit::USAGE, error).hint(
-        "expressions are those of jq (https://jqlang.org/manual), without files, environment and clock; put them into single quotes",
+        "use a jq expression (https://jqlang.org/manual) in single quotes, without files, environment and clock",
     )
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{rounded} {unit}")
 }
 
-/// How many names a message lists at most.
+/// The most names in a message.
 const NAMES: usize = 5;
 
 /// Lists the first few names, and counts the others.
@@ -34,7 +34,7 @@ pub(crate) fn names(names: &[FileName]) -> String {
     shown.join(", ")
 }
 
-/// How much of a message or a body is shown in one line, in characters.
+/// The longest text from outside in a line, in characters.
 const SHOWN: usize = 200;
 
 /// Escapes and shortens a text from outside.

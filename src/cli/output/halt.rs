@@ -1,4 +1,4 @@
-//! The message when a guard, a budget or the service itself ends a run early.
+//! Messages about a run that a guard, a limit or the service itself ended early.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use stride::store::Stopped;
 
 use crate::cli::output::error::{Problem, command};
 use crate::cli::output::exit;
-use crate::cli::output::format::counted;
+use crate::cli::output::format::{counted, short};
 use crate::cli::output::time::{clock, utc_in};
 
 /// Returns the error of a run that a guard, a limit or the service ended.
@@ -30,7 +30,9 @@ pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
         note.push_str("; no file was charged with it");
     }
     let problem = problem.note(note);
-    hints(db, halt).into_iter().fold(problem, Problem::hint)
+    hints(db, halt.reason.as_str(), &halt.words)
+        .into_iter()
+        .fold(problem, Problem::hint)
 }
 
 /// Returns the exit code of a stop.
@@ -41,95 +43,65 @@ fn code(reason: &Reason) -> u8 {
     }
 }
 
-/// Returns the option that removes the limit that stopped a run, by the word for the reason.
-fn without_limit(reason: &str) -> Option<&'static str> {
-    Some(match reason {
-        "max_calls" => "--max-calls none",
-        "max_duration" => "--max-duration none",
-        "max_cost" => "--max-cost none",
-        "failures" => "--max-failures none",
-        _ => return None,
-    })
-}
-
-/// Returns what a user can do about a stop, a line each.
-fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
+/// Returns hints about a stop, from the word for its reason and the service's own words.
+fn hints(db: &Path, reason: &str, words: &str) -> Vec<String> {
     let resume = |flags: &str| command(db, format!("resume {flags}").trim());
-    let own_fault = || {
+    let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
+    let without = |flag: &str| {
+        let flags = format!("{flag} none");
         format!(
-            "where the files themselves are refused, let them fail: {}",
-            resume("--class status=403:rejected")
+            "to go on without a limit, or with a higher one: {}",
+            resume(&flags)
         )
     };
     let hint = match reason {
-        Reason::Refused(refusal) => match refusal {
-            Refusal::Auth => {
-                return vec![
-                    format!("use a key that the service accepts, then: {}", resume("")),
-                    format!(
-                        "where the files themselves are refused, let them fail: {}",
-                        resume("--class status=401:rejected")
-                    ),
-                ];
-            }
-            Refusal::Forbidden => {
-                return vec![
-                    format!("use a key that may call this, then: {}", resume("")),
-                    own_fault(),
-                ];
-            }
-            Refusal::Quota => format!("when the service allows more calls again: {}", resume("")),
-            Refusal::Tls => format!(
-                "correct the certificate, or the URL; then: {}",
-                resume("")
-            ),
-            Refusal::Name => format!(
-                "check the network and the name in the URL; then: {}",
-                resume("")
-            ),
-            Refusal::Proxy => format!(
-                "check the proxy and its credentials (-x, -U), or use --no-proxy; then: {}",
-                resume("")
-            ),
-            Refusal::Redirect => {
-                "repeat the run command with the URL that it leads to and --accept-change; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
-                    .to_owned()
-            }
-            Refusal::MissingFile => {
-                format!("check that the files' disk is mounted, then: {}", resume(""))
-            }
-        },
-        Reason::Rejected => {
-            let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
+        "credentials" => {
+            let class = format!("--class status={}:rejected", status.unwrap_or("403"));
+            return vec![
+                format!("use a key that the service accepts, then: {}", resume("")),
+                format!("if the files themselves are refused, let them fail: {}", resume(&class)),
+            ];
+        }
+        "quota" => format!("when the service allows more calls again: {}", resume("")),
+        "certificate" => format!("correct the certificate, or the URL; then: {}", resume("")),
+        "name" => format!("check the network and the name in the URL; then: {}", resume("")),
+        "proxy" => format!(
+            "check the proxy and its credentials (-x, -U), or use --no-proxy; then: {}",
+            resume("")
+        ),
+        "redirect" => {
+            "repeat the run command with the URL that it leads to and --accept-change; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
+                .to_owned()
+        }
+        "missing_files" => format!("check that the files' disk is mounted, then: {}", resume("")),
+        "rejected" => {
             let expected = match status {
                 Some(status) => format!("--expect-status 2xx,{status}"),
                 None => "--expect text".to_owned(),
             };
             return vec![
-                "correct the request and repeat the run command with --accept-change"
-                    .to_owned(),
-                format!("where such answers are results, add {expected} --accept-change to that command"),
+                "correct the request and repeat the run command with --accept-change".to_owned(),
+                format!("if such answers are results, add {expected} --accept-change to that command"),
                 format!("to continue anyway: {}", resume("--max-failures none")),
             ];
         }
-        Reason::Failures(_) => format!(
+        "failures" => format!(
             "look at {}; to continue anyway: {}",
             command(db, "failures"),
             resume("--max-failures none")
         ),
-        Reason::Outage(_) => format!(
+        "outage" => format!(
             "when it is back: {}; a longer --max-outage waits longer",
             resume("")
         ),
-        Reason::Wait(_) => format!(
+        "wait" => format!(
             "after that: {}; with a longer --max-wait it waits, with --ignore-wait it does not",
             resume("")
         ),
-        Reason::Budget(Budget::Until) => format!("to go on: {}", resume("")),
-        Reason::Budget(_) => {
-            let flags = without_limit(reason.as_str()).unwrap_or_default();
-            format!("to go on without a limit, or with a higher one: {}", resume(flags))
-        }
+        "max_calls" => without("--max-calls"),
+        "max_duration" => without("--max-duration"),
+        "max_cost" => without("--max-cost"),
+        _ => format!("to go on: {}", resume("")),
     };
     vec![hint]
 }
@@ -137,11 +109,11 @@ fn hints(db: &Path, Halt { reason, words }: &Halt) -> Vec<String> {
 /// Returns the error of a run whose caller panicked.
 pub(crate) fn panicked(db: &Path, path: &FileName) -> Problem {
     Problem::new(exit::INTERNAL, format!("a call panicked: {path}"))
-        .note("every other call was recorded; that one is in doubt")
-        .hint(format!("{} goes on", command(db, "resume")))
+        .note("all other calls are recorded; this one is in doubt")
+        .hint(format!("to go on: {}", command(db, "resume")))
 }
 
-/// Returns the line that says why a run stops.
+/// Describes why a run stops.
 pub(crate) fn reason(reason: &Reason) -> String {
     let words = match reason {
         Reason::Refused(Refusal::Forbidden) => "the service forbids the calls".to_owned(),
@@ -169,13 +141,13 @@ pub(crate) fn reason(reason: &Reason) -> String {
             show_duration(*time)
         ),
         Reason::Budget(Budget::Cost(spent)) => {
-            format!("the run has cost {spent}; one more call would exceed --max-cost")
+            format!("the run has cost {spent}; another call would exceed --max-cost")
         }
     };
     format!("stopped: {words}")
 }
 
-/// The stop of the last runner, for other programs.
+/// The stop of the last session, for other programs.
 #[derive(Serialize)]
 pub(crate) struct StoppedJson<'s> {
     reason: &'s str,
@@ -195,30 +167,18 @@ impl<'s> From<&'s Stopped> for StoppedJson<'s> {
     }
 }
 
-/// Returns a line about the stop of the last runner: the reason, the service's own words, and the next command.
-pub(crate) fn told(db: &Path, stopped: &Stopped) -> String {
+/// Describes the stop of the last session in a line: the reason, the service's own words, and the next command.
+pub(crate) fn describe(db: &Path, stopped: &Stopped) -> String {
     let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
-    if let Some(words) = &stopped.words {
-        line.push_str(&format!(
-            " ({})",
-            crate::cli::output::format::short(words.as_bytes())
-        ));
+    let words = stopped.words.as_deref().unwrap_or_default();
+    if !words.is_empty() {
+        line.push_str(&format!(" ({})", short(words.as_bytes())));
     }
-    let resume = command(db, "resume");
-    let flags = without_limit(&stopped.reason);
-    let way_out = match (stopped.reason.as_str(), stopped.until, flags) {
-        (_, Some(until), _) => format!("after {}: {resume}", clock(until)),
-        (_, _, Some(flags)) => {
-            format!("without a limit, or with a higher one: {resume} {flags}")
-        }
-        ("rejected" | "redirect", ..) => {
-            "correct the request, and repeat the run command with --accept-change".to_owned()
-        }
-        ("quota", ..) => format!("when the service allows more calls again: {resume}"),
-        _ if stopped.action == "wait" => format!("when it is over: {resume}"),
-        _ => format!("correct that, then: {resume}"),
+    let hint = match stopped.until {
+        Some(until) => format!("after {}: {}", clock(until), command(db, "resume")),
+        None => hints(db, &stopped.reason, words).swap_remove(0),
     };
-    format!("{line}; {way_out}")
+    format!("{line}; {hint}")
 }
 
 #[cfg(test)]
@@ -233,11 +193,11 @@ mod tests {
         assert_eq!(problem.code, 70);
         let told = format!("{problem:?}");
         assert!(told.contains("a call panicked: a.txt"), "{told}");
-        assert!(told.contains("stride resume goes on"), "{told}");
+        assert!(told.contains("to go on: stride resume"), "{told}");
     }
 
     #[test]
-    fn what_comes_back_by_itself_has_a_code_of_its_own() {
+    fn a_stop_that_passes_by_itself_has_a_code_of_its_own() {
         let hour = Duration::from_secs(3_600);
         for (reason, expected) in [
             (Reason::Outage(hour), 75),

@@ -1,5 +1,5 @@
-//! What people see: errors and exit codes, the terminal, and words that several commands share. Imports nothing else of the
-//! command line.
+//! Output for people: errors and exit codes, the terminal, and formats that several commands share. Imports nothing else of
+//! the command line.
 
 pub(crate) mod background;
 pub(crate) mod environment;

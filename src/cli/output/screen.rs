@@ -1,12 +1,12 @@
-//! The lines at the bottom of a terminal that show a run's progress. Messages go above them.
+//! Shows a run's progress in the lines at the bottom of a terminal. Messages go above them.
 //!
 //! The cursor rests in a row of its own below the lines, so the terminal is in order whenever the process ends, and an
 //! echoed `^C` does not damage a line. Each change is one write with wrapping off (DECAWM), because terminals disagree
 //! about the width of some characters and may have been resized.
 //!
-//! Not `indicatif::MultiProgress`, even with a `TermLike` that writes in the background and keeps the cursor below:
-//! in tmux it left two or three old rows behind each time the window became narrower, and one after a typed line.
-//! It counts the rows it drew at the old width, and reaches the next row by filling a row until the terminal wraps.
+//! `indicatif::MultiProgress` was measured in tmux, with a `TermLike` that writes in the background and keeps the cursor
+//! below. It left two or three old rows behind each time the window became narrower, and one after a typed line: it counts
+//! the rows that it drew at the old width, and reaches the next row by filling a row until the terminal wraps.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -22,10 +22,10 @@ use crate::cli::output::format::counted;
 use crate::cli::output::shown::{Line, stderr};
 use crate::cli::output::signals;
 
-/// The one stderr of the process.
+/// The stderr of the process.
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
-/// How many bytes may wait for a stderr that takes none.
+/// The most bytes that may wait for a blocked stderr.
 const MOST_WAITING: usize = 256 << 10;
 
 /// The lines that are shown.
@@ -34,9 +34,9 @@ struct Screen {
     lines: Vec<String>,
     /// The terminal's width when they were drawn.
     columns: usize,
-    /// Writes stderr in the background during a run, which must not wait for a reader.
+    /// Writes stderr in the background during a run, so that the run never waits for a reader.
     background: Option<BackgroundWriter>,
-    /// How many messages were dropped because stderr took none.
+    /// Messages that were dropped because stderr was blocked.
     missed: u64,
 }
 
@@ -54,18 +54,18 @@ pub(crate) fn say(line: &Line) {
     if screen.missed > 0 {
         let missed = counted(std::mem::take(&mut screen.missed), "line");
         screen.write(&format!(
-            "note: {missed} not shown, because stderr took none\n"
+            "note: {missed} not shown, because stderr was blocked\n"
         ));
     }
     if screen.lines.is_empty() {
         screen.write(&format!("{}\n", line.as_str()));
     } else {
         let lines = screen.lines.clone();
-        screen.turn(Some(line.as_str()), lines);
+        screen.redraw(Some(line.as_str()), lines);
     }
 }
 
-/// Replaces the lines that are shown. `compose` makes the new ones for a number of columns.
+/// Replaces the lines that are shown. `compose` makes the new ones for the terminal's width in columns.
 pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<Line>) {
     let (rows, columns) = size();
     // A line that ends in the last column would leave the cursor in it.
@@ -73,25 +73,22 @@ pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<Line>) {
     let lines = lines.iter().map(|line| line.as_str().to_owned());
     let lines = lines.take(rows.saturating_sub(1).max(1)).collect();
     let mut screen = screen();
-    // A terminal that is behind gets the next lines instead.
+    // A slow terminal skips these lines and gets the next ones.
     if !screen
         .background
         .as_ref()
         .is_some_and(BackgroundWriter::is_behind)
     {
-        screen.turn(None, lines);
+        screen.redraw(None, lines);
     }
 }
 
 /// Removes the lines.
 pub(crate) fn clear() {
-    let mut screen = screen();
-    if !screen.lines.is_empty() {
-        screen.turn(None, Vec::new());
-    }
+    screen().redraw(None, Vec::new());
 }
 
-/// Starts a thread that writes stderr from now on, so that no other thread waits for it.
+/// Starts a thread that writes to stderr, so that no other thread waits for it.
 pub(crate) fn write_in_background() {
     let mut screen = screen();
     if screen.background.is_none() {
@@ -116,7 +113,7 @@ pub(crate) fn clear_on_panic() {
     panic::set_hook(Box::new(move |panicked| {
         // A thread that panics in this module holds the lock.
         if let Ok(mut screen) = SCREEN.try_lock() {
-            screen.turn(None, Vec::new());
+            screen.redraw(None, Vec::new());
             screen.background.as_ref().map(BackgroundWriter::drain);
         }
         report(panicked);
@@ -155,9 +152,10 @@ impl Screen {
         }
     }
 
-    fn turn(&mut self, message: Option<&str>, lines: Vec<String>) {
+    /// Replaces the lines, and writes a message above them.
+    fn redraw(&mut self, message: Option<&str>, lines: Vec<String>) {
         if signals::continued() {
-            // A shell has written below the lines since then.
+            // The shell has written below the lines in the meantime.
             self.lines.clear();
         }
         if message.is_some() || !lines.is_empty() || !self.lines.is_empty() {

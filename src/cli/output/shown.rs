@@ -1,5 +1,5 @@
-//! Escapes everything that people read, so that no text from outside controls the terminal: a string reaches the screen
-//! only as a [`Line`], and stdout only through [`lines`] or [`data`].
+//! Escapes all output for people, so that no text from outside controls the terminal. A string reaches the screen only as a
+//! [`Line`], and stdout only through [`lines`] or [`data`].
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use stride::job::escaped;
 
-/// The style of a label. Marks in the text stand for its beginning and end until the line is written.
+/// The style of a label. Marks in the text stand for its beginning and end until [`Line::new`] replaces them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Style {
     Red,
@@ -50,7 +50,7 @@ pub(crate) struct Line(String);
 
 impl Line {
     /// Escapes a text, line ends included, and applies its styles if there are `colors`.
-    pub(crate) fn of(text: &str, colors: bool) -> Self {
+    pub(crate) fn new(text: &str, colors: bool) -> Self {
         let mut out = String::with_capacity(text.len());
         for part in text.split_inclusive(|char| sequence(char).is_some()) {
             let mark = part.chars().next_back().and_then(sequence);
@@ -83,7 +83,7 @@ pub(crate) fn is_terminal() -> bool {
 pub(crate) fn lines<L: AsRef<str>>(lines: impl IntoIterator<Item = L>) -> io::Result<()> {
     let mut out = BufWriter::new(stdout().lock());
     for line in lines {
-        writeln!(out, "{}", Line::of(line.as_ref(), false).as_str())?;
+        writeln!(out, "{}", Line::new(line.as_ref(), false).as_str())?;
     }
     out.flush()
 }
@@ -97,18 +97,21 @@ pub(crate) fn data() -> Box<dyn Write> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+#[expect(clippy::disallowed_methods, reason = "this module escapes the output")]
 fn stdout() -> io::Stdout {
     io::stdout()
 }
 
 /// Returns stderr, for escaped lines.
-#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "callers write only escaped lines"
+)]
 pub(crate) fn stderr() -> io::Stderr {
     io::stderr()
 }
 
-/// Returns stderr for a program that the user has named.
+/// Returns stderr for a program that the user has chosen.
 pub(crate) fn stderr_of_child() -> Stdio {
     let own = stderr().as_fd().try_clone_to_owned();
     own.map_or_else(|_| Stdio::null(), Stdio::from)
@@ -127,7 +130,7 @@ impl<W: Write> Escaping<W> {
         Self { to, begun }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write_escaped(&mut self, bytes: &[u8]) -> io::Result<()> {
         let pieces = bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\t'));
         for piece in pieces {
             let (words, end) = match piece.split_last() {
@@ -151,7 +154,7 @@ impl<W: Write> Write for Escaping<W> {
             _ => all.len(),
         };
         self.begun = all.split_off(whole);
-        self.put(&all)?;
+        self.write_escaped(&all)?;
         Ok(bytes.len())
     }
 
@@ -173,9 +176,9 @@ mod tests {
     #[test]
     fn a_line_has_no_control_characters_but_those_of_its_styles() {
         let text = format!("{} a\x1b[2Jb\nc\u{9b}d", Style::Red.on("error:"));
-        let plain = Line::of(&text, false);
+        let plain = Line::new(&text, false);
         assert_eq!(plain.as_str(), r"error: a\u{1b}[2Jb\nc\u{9b}d");
-        let bright = Line::of(&text, true);
+        let bright = Line::new(&text, true);
         assert_eq!(
             bright.as_str(),
             "\x1b[1;31merror:\x1b[0m a\\u{1b}[2Jb\\nc\\u{9b}d"
@@ -184,8 +187,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_acts_whatever_is_said(text: String, cuts in prop::collection::vec(0usize..8, 0..8)) {
-            prop_assert!(!Line::of(&text, false).as_str().contains(acts));
+        fn no_control_character_passes(text: String, cuts in prop::collection::vec(0usize..8, 0..8)) {
+            prop_assert!(!Line::new(&text, false).as_str().contains(acts));
             let (mut out, mut rest) = (Vec::new(), text.as_bytes());
             let mut escaping = Escaping::new(&mut out);
             for cut in cuts {

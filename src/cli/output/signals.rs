@@ -26,13 +26,13 @@ struct State {
 }
 
 impl Caught {
-    /// Turns signals into requests to stop, from now on.
+    /// Installs handlers that turn signals into requests to stop.
     pub(crate) fn install(stop: &Stop) -> io::Result<Self> {
         let caught = Self::default();
         let on_interrupt = (caught.clone(), stop.clone());
         ctrlc::set_handler(move || on_interrupt.0.record(SIGINT, &on_interrupt.1))
             .map_err(io::Error::other)?;
-        let mut signals = Signals::new(endings())?;
+        let mut signals = Signals::new(ending_signals())?;
         let (on_signal, stop) = (caught.clone(), stop.clone());
         thread::Builder::new()
             .name("signals".to_owned())
@@ -80,40 +80,40 @@ impl Caught {
     }
 }
 
-/// Makes a write beyond the limit on file sizes (RLIMIT_FSIZE) fail with an error: by default its signal ends the process.
-pub(crate) fn outlive_size_limit() {
+/// Makes a write beyond the limit on file sizes (RLIMIT_FSIZE) fail with an error. By default, SIGXFSZ ends the process.
+pub(crate) fn survive_size_limit() {
     // Any handler replaces the default action. If none can be installed, the default stays.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }
 
 /// Set by SIGUSR1.
-static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// Set by SIGCONT.
 static CONTINUED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Handles SIGUSR1 from now on, even before the first call: by default it ends the process.
-pub(crate) fn hear_questions() {
-    let _ = signal_hook::flag::register(SIGUSR1, Arc::clone(&ASKED));
+/// Handles SIGUSR1, which asks for a progress line. By default, it ends the process.
+pub(crate) fn watch_requests() {
+    let _ = signal_hook::flag::register(SIGUSR1, Arc::clone(&REQUESTED));
 }
 
-/// Returns whether SIGUSR1 has come since the last time.
-pub(crate) fn asked() -> bool {
-    ASKED.load(Ordering::Relaxed) && ASKED.swap(false, Ordering::Relaxed)
+/// Returns whether SIGUSR1 has arrived since the last call.
+pub(crate) fn is_line_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed) && REQUESTED.swap(false, Ordering::Relaxed)
 }
 
-/// Notices from now on when the process continues after Ctrl-Z.
-pub(crate) fn notice_pauses() {
+/// Handles SIGCONT, which arrives when the process continues after Ctrl-Z.
+pub(crate) fn watch_pauses() {
     let _ = signal_hook::flag::register(SIGCONT, Arc::clone(&CONTINUED));
 }
 
-/// Returns whether the process was stopped and continued since the last time.
+/// Returns whether the process was stopped and continued since the last call.
 pub(crate) fn continued() -> bool {
     CONTINUED.load(Ordering::Relaxed) && CONTINUED.swap(false, Ordering::Relaxed)
 }
 
 /// Returns a channel of the signals that end a process, for a command that only reads.
-pub(crate) fn handed_over() -> io::Result<Receiver<i32>> {
-    let mut signals = Signals::new([vec![SIGINT], endings()].concat())?;
+pub(crate) fn channel() -> io::Result<Receiver<i32>> {
+    let mut signals = Signals::new([vec![SIGINT], ending_signals()].concat())?;
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new()
         .name("signals".to_owned())
@@ -126,20 +126,20 @@ pub(crate) fn handed_over() -> io::Result<Receiver<i32>> {
     Ok(receiver)
 }
 
-/// How long the process may take to end after the second signal.
+/// The longest time that the process may take to end after the second signal.
 const PATIENCE: Duration = Duration::from_millis(900);
 
 /// Ends the process at once.
 fn end(signal: i32) -> ! {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the user has asked again and wants no wait"
+        reason = "after another signal, the user wants no wait"
     )]
     std::process::exit(i32::from(exit::signalled(signal)))
 }
 
-/// Returns the signals beside Ctrl-C that end a run: SIGHUP only where it was not ignored at the start, as by `nohup`.
-fn endings() -> Vec<i32> {
+/// Returns the signals beside Ctrl-C that end a run. SIGHUP is one unless it was ignored at the start, as with `nohup`.
+fn ending_signals() -> Vec<i32> {
     if hangup_is_ignored() {
         vec![SIGTERM]
     } else {
@@ -147,7 +147,7 @@ fn endings() -> Vec<i32> {
     }
 }
 
-/// Returns whether SIGHUP was ignored when this process began, as far as `/proc` tells.
+/// Returns whether SIGHUP was ignored when this process began, according to `/proc`.
 fn hangup_is_ignored() -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return false;

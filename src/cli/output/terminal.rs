@@ -1,4 +1,4 @@
-//! Writes to stderr for people, and formats numbers and sizes for them.
+//! Writes to stderr for people, with colors where they are wanted.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
@@ -13,7 +13,7 @@ use crate::cli::output::shown::{Line, Style, is_terminal as stdout_is_terminal, 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     color: bool,
-    /// Whether the terminal can redraw lines.
+    /// Set if the terminal can redraw lines.
     pub(crate) animate: bool,
 }
 
@@ -21,7 +21,7 @@ impl Terminal {
     pub(crate) fn new(color: Color) -> Self {
         let is_terminal = stderr().is_terminal();
         let dumb = is_dumb();
-        let color = match usual(color) {
+        let color = match resolve(color) {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => is_terminal && !dumb,
@@ -34,15 +34,15 @@ impl Terminal {
 
     /// Writes a message to stderr, above the lines that are shown.
     pub(crate) fn say(&self, line: &str) {
-        screen::say(&Line::of(line, self.color));
+        screen::say(&Line::new(line, self.color));
     }
 
-    /// Replaces the lines at the bottom. `compose` makes the new ones for a number of columns.
+    /// Replaces the lines at the bottom. `compose` makes the new ones for the terminal's width in columns.
     pub(crate) fn show(&self, compose: impl FnOnce(usize) -> Vec<String>) {
         if self.animate {
             screen::show(|columns| {
                 let lines = compose(columns);
-                lines.iter().map(|line| Line::of(line, false)).collect()
+                lines.iter().map(|line| Line::new(line, false)).collect()
             });
         }
     }
@@ -70,8 +70,8 @@ pub(crate) fn bold(label: &str) -> String {
     Style::Bold.on(label)
 }
 
-/// Resolves `auto` by the usual variables: <https://no-color.org> and <https://bixense.com/clicolors>.
-pub(crate) fn usual(color: Color) -> Color {
+/// Resolves `auto` by the environment: <https://no-color.org> and <https://bixense.com/clicolors>.
+pub(crate) fn resolve(color: Color) -> Color {
     let variable = |name| environment::variable(name).filter(|value| !value.is_empty());
     match color {
         Color::Auto if environment::is_set("NO_COLOR") => Color::Never,
@@ -83,8 +83,8 @@ pub(crate) fn usual(color: Color) -> Color {
     }
 }
 
-/// Finds `--color` in a command line that is not parsed yet, for the parser's own errors and help.
-pub(crate) fn early(words: &[OsString]) -> Color {
+/// Finds `--color` in an unparsed command line, for the parser's own errors and help.
+pub(crate) fn find_color(words: &[OsString]) -> Color {
     let words = words.iter().skip(1).map(|word| word.to_string_lossy());
     let words: Vec<_> = words.take_while(|word| word != "--").collect();
     let asked = words.iter().enumerate().find_map(|(at, word)| {
@@ -97,9 +97,9 @@ pub(crate) fn early(words: &[OsString]) -> Color {
     asked.unwrap_or(Color::Auto)
 }
 
-/// Returns the choice for the parser's help, which goes to stdout.
-pub(crate) fn choice(color: Color) -> ColorChoice {
-    match usual(color) {
+/// Returns the colors of the parser's help, which goes to stdout.
+pub(crate) fn help_colors(color: Color) -> ColorChoice {
+    match resolve(color) {
         Color::Always => ColorChoice::Always,
         Color::Auto if stdout_is_terminal() && !is_dumb() => ColorChoice::Always,
         Color::Auto | Color::Never => ColorChoice::Never,
@@ -111,8 +111,8 @@ fn is_dumb() -> bool {
     environment::variable("TERM").is_none_or(|term| term == b"dumb")
 }
 
-/// Ignores a closed pipe on stdout: `| head` has seen enough.
-pub(crate) fn written(result: io::Result<()>) -> io::Result<()> {
+/// Ignores a closed pipe on stdout, as after `| head`.
+pub(crate) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::civil::{DateTime, Time};
 use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
-/// Parses a time of day (the next one), or a moment with or without a time zone.
+/// Parses a future moment: a time of day, which is the next one, or a date and time with or without a time zone.
 pub(crate) fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Time>()
         && text.contains(':')
@@ -36,7 +36,7 @@ pub(crate) fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     (moment > now.timestamp()).then_some(moment)
 }
 
-/// Formats a moment, in milliseconds since 1970, as a local time; with the date if it is on another day.
+/// Formats a moment, in milliseconds since 1970, as a local time. Adds the date if it is another day.
 pub(crate) fn clock(ms: i64) -> String {
     show(ms, &ZonedDateTime::now())
 }

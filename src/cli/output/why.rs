@@ -1,4 +1,4 @@
-//! The reason why a run goes no faster, in words. Moments are milliseconds since 1970.
+//! Describes why a run is no faster. Moments are milliseconds since 1970.
 
 use stride::governor::Why;
 use stride::store::Noted;
@@ -9,13 +9,13 @@ use crate::cli::output::time::clock;
 /// A reason and its moment.
 pub(crate) type Limit = (Why, Option<i64>);
 
-/// Returns the reason that a runner noted.
-pub(crate) fn noted(noted: &Noted) -> Option<Limit> {
+/// Returns the reason that a process has recorded.
+pub(crate) fn recorded(noted: &Noted) -> Option<Limit> {
     Some((noted.limited_by?, noted.limited_at))
 }
 
-/// Returns the words for a reason, empty where nothing limits the run.
-pub(crate) fn said((why, moment): &Limit) -> String {
+/// Describes a reason. Returns an empty text if nothing limits the run.
+pub(crate) fn describe((why, moment): &Limit) -> String {
     let waiting = |reason: &str| match moment {
         Some(moment) => format!("waiting until {}, {reason}", clock(*moment)),
         None => format!("waiting, {reason}"),
@@ -42,15 +42,15 @@ pub(crate) fn said((why, moment): &Limit) -> String {
         }
         Why::First => "the first call goes alone".to_owned(),
         Why::Looking => "looking elsewhere in the list".to_owned(),
-        Why::Room => "too little room on the disk".to_owned(),
-        Why::Share => "the calls granted to this runner are used up".to_owned(),
+        Why::Room => "too little disk space".to_owned(),
+        Why::Share => "this process has used up its share of calls".to_owned(),
         Why::Work => moment.map_or_else(String::new, |moment| {
             format!("the next file waits until {}", clock(moment))
         }),
     }
 }
 
-/// Returns true where the gate is closed for all calls.
+/// Returns true if no call may start.
 pub(crate) fn is_wait(why: &Why) -> bool {
     matches!(
         why,
@@ -77,56 +77,37 @@ pub(crate) fn speed(rate: f64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use stride::limits::Rate;
-
     use super::*;
 
     const MOMENT: i64 = 1_800_000_000_000;
 
     #[test]
-    fn every_reason_is_said() {
+    fn a_reason_names_its_moment_if_it_has_one() {
         let at = clock(MOMENT);
+        let asked = Why::Asked(Duration::ZERO);
         let outage = Why::Outage {
             since: Duration::ZERO,
             every: Duration::from_secs(3),
         };
-        let rate = Rate::per_second(10.0);
-        for (why, words) in [
-            (Why::Threads(1), "1 thread".to_owned()),
+        for (limit, words) in [
+            ((Why::Threads(1), None), "1 thread".to_owned()),
+            ((Why::Found(49.25), None), "49.2 calls/s, found".to_owned()),
             (
-                Why::AtOnce(4),
-                "4 calls at a time, as the service allows".to_owned(),
-            ),
-            (Why::Rate(rate), "rate 10/s".to_owned()),
-            (Why::Found(49.25), "49.2 calls/s, found".to_owned()),
-            (Why::Rising, "the pace rises after a pause".to_owned()),
-            (
-                Why::Asked(Duration::ZERO),
+                (asked, Some(MOMENT)),
                 format!("waiting until {at}, as the service asked"),
             ),
+            ((asked, None), "waiting, as the service asked".to_owned()),
             (
-                Why::Refused(Duration::ZERO),
-                format!("waiting until {at}, the service refused a call"),
-            ),
-            (
-                Why::Spent(Duration::ZERO),
-                format!("waiting until {at}, no calls left by the service's own count"),
-            ),
-            (
-                outage,
+                (outage, Some(MOMENT)),
                 format!("service unavailable since {at}, probing every 3 s"),
             ),
-            (Why::First, "the first call goes alone".to_owned()),
-            (Why::Looking, "looking elsewhere in the list".to_owned()),
-            (Why::Room, "too little room on the disk".to_owned()),
             (
-                Why::Share,
-                "the calls granted to this runner are used up".to_owned(),
+                (Why::Work, Some(MOMENT)),
+                format!("the next file waits until {at}"),
             ),
-            (Why::Work, format!("the next file waits until {at}")),
+            ((Why::Work, None), String::new()),
         ] {
-            assert_eq!(said(&(why, Some(MOMENT))), words);
+            assert_eq!(describe(&limit), words);
         }
-        assert_eq!(said(&(Why::Work, None)), "");
     }
 }

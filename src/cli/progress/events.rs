@@ -1,4 +1,4 @@
-//! The events file: a JSON line for each event, written after its commit.
+//! Writes the events file: a JSON line for each event, after its commit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -15,21 +15,21 @@ use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::terminal::{Terminal, bold};
 
-/// How long a line may stay unwritten while more come.
+/// The longest time that a line may wait for more lines.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
-/// How many bytes may wait for a slow reader: some 200,000 lines.
+/// The most bytes that may wait for a slow reader: about 200,000 lines.
 const MOST_WAITING: usize = 64 << 20;
 
 /// An open events file. A background thread writes it, so that the run never waits for a reader.
 pub(crate) struct Events {
     to: BackgroundWriter,
-    /// Lines that the background thread does not have yet.
+    /// Lines that are not queued yet.
     lines: Vec<u8>,
     name: FileName,
     terminal: Terminal,
     flushed: Instant,
-    /// Set by the first failed write, which is reported once: the run goes on, because the store has everything.
+    /// Set by the first failed write. It is reported once, and the run goes on, because the store has everything.
     failed: bool,
     /// Lines dropped since the last one that was written.
     missed: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Events {
     missed_in_total: usize,
 }
 
-/// Every line begins with this.
+/// The beginning of every line.
 const BEGINNING: &[u8] = b"{\"event\":\"";
 
 /// Returns whether a file begins like an events file.
@@ -52,7 +52,7 @@ pub(crate) fn are_in(path: &Path) -> io::Result<bool> {
 impl Events {
     /// Opens the file to append to it, readable by its owner alone.
     pub(crate) fn open(path: &Path, terminal: &Terminal) -> Result<Self, Problem> {
-        // A pipe without a reader would otherwise be waited for.
+        // Without read access, opening a pipe would wait for its reader.
         let is_pipe = path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
         let opened = OpenOptions::new()
             .append(true)
@@ -65,7 +65,7 @@ impl Events {
         let to = opened.map_err(|error| {
             Problem::new(exit::USAGE, format!("cannot write the events to {name}"))
                 .cause(error.to_string())
-                .hint("give another file to --events")
+                .hint("use another file with --events")
         })?;
         Ok(Self {
             to,
@@ -92,7 +92,7 @@ impl Events {
         }
     }
 
-    /// Hands the lines to the background thread. If too much waits there, drops them; a later line counts the dropped.
+    /// Queues the lines for the background thread. If the queue is full, drops them, and a later line counts them.
     fn flush(&mut self) {
         self.flushed = Instant::now();
         if let Some(error) = self.to.take_error()
@@ -121,14 +121,14 @@ impl Events {
         }
     }
 
-    /// Waits until all lines are written, unless the reader is stuck or too slow, and reports how many were not.
+    /// Waits until all lines are written, unless the reader is stuck or too slow. Reports the number of lost lines.
     pub(crate) fn finish(mut self) {
         self.flush();
         let missed = self.missed_in_total + self.to.drain();
         if missed > 0 {
             let missed = counted(missed as u64, "event");
             self.warn(&format!(
-                "{missed} not written to {}, which takes them too slowly",
+                "{missed} not written to {}: its reader is too slow",
                 self.name
             ));
         }

@@ -1,10 +1,10 @@
-//! The calls in flight, because the view names the slowest ones.
+//! Tracks the calls in flight, because the view names the slowest ones.
 
 use std::collections::HashMap;
 
 use stride::job::{FileName, JobId};
 
-/// The file of each call and when the call began, in milliseconds since 1970.
+/// The file of each call and the moment when the call began, in milliseconds since 1970.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight(HashMap<JobId, (FileName, i64)>);
 

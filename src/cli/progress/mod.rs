@@ -1,4 +1,4 @@
-//! The progress of a run: a view of a few lines on a terminal, elsewhere a plain line now and then.
+//! Shows the progress of a run: on a terminal a view of a few lines, elsewhere a plain line every ten seconds.
 
 pub(crate) mod events;
 mod in_flight;
@@ -24,25 +24,25 @@ use crate::cli::output::terminal::{Terminal, bold, red};
 use crate::cli::output::why;
 use in_flight::InFlight;
 
-/// How often a plain line is written, in milliseconds.
+/// The time between two plain lines, in milliseconds.
 pub(crate) const LINE_EVERY: i64 = 10_000;
 /// The shortest time between two updates of the view, in milliseconds.
 const SHOWN_EVERY: i64 = 100;
 /// The shortest time between two messages about the same reason to wait, in milliseconds.
-const SAY_AGAIN: i64 = 30_000;
-/// Shorter waits get no message.
-const WORTH_SAYING: Duration = Duration::from_secs(1);
+const REPEAT_AFTER: i64 = 30_000;
+/// The shortest wait that gets a message.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Follows a run. Moments are milliseconds since 1970.
 pub(crate) struct Progress {
     terminal: Terminal,
     view: View,
     in_flight: InFlight,
-    /// Whether the view is shown; otherwise plain lines are written.
+    /// Set while the view is shown. Otherwise plain lines are written.
     shows: bool,
-    /// When the view was updated, or a plain line was written.
+    /// The moment of the last update of the view, or of the last plain line.
     shown: i64,
-    /// The last message about the gate, and when it was written.
+    /// The last message about the gate, and its moment.
     last_gate: Option<(Why, i64)>,
 }
 
@@ -62,7 +62,7 @@ impl Progress {
         }
     }
 
-    /// Records an event and shows what has changed.
+    /// Records an event and updates the output.
     pub(crate) fn on(&mut self, event: &Event) {
         let now = wall_clock();
         let counts = &mut self.view.counts;
@@ -85,7 +85,7 @@ impl Progress {
                 let _ = counts.shift(JobState::Pending, JobState::Failed, 1);
             }
             Event::PutLast(path) => self.say(&format!(
-                "{path} is refused again and again while other files are accepted; it is called last"
+                "{path} is refused repeatedly while other files are accepted; stride calls it last"
             )),
             Event::Storage(storage) => self.storage(storage),
             Event::Changed(settings) => self.say(&format!(
@@ -112,7 +112,7 @@ impl Progress {
             }
             Event::Tick => {}
         }
-        if signals::asked() {
+        if signals::is_line_requested() {
             self.say(&self.view.line(now));
         }
         self.show(now);
@@ -144,7 +144,7 @@ impl Progress {
 
     fn settled(&mut self, settled: &Settled, now: i64) {
         let counts = &mut self.view.counts;
-        // The store refuses wrong counts before it emits the event.
+        // Never fails, because the store checks the counts before it emits the event.
         let _ = counts.shift(JobState::Running, settled.state, 1);
         counts.in_doubt += u64::from(settled.outcome == "in_doubt");
         let is_last = settled.state != JobState::Pending;
@@ -159,12 +159,12 @@ impl Progress {
             return;
         };
         let is_outage = why::is_outage(why);
-        // The view shows a wait as long as it lasts. An outage needs a message too, for its cause.
-        let shown = !is_outage && (self.shows || *wait < WORTH_SAYING);
-        let lately = |(last, at): (Why, i64)| {
-            discriminant(&last) == discriminant(why) && now - at < SAY_AGAIN
+        // The view shows a wait itself. An outage needs a message too, because the view does not name its cause.
+        let shown = !is_outage && (self.shows || *wait < SHORTEST_WAIT);
+        let is_recent = |(last, at): (Why, i64)| {
+            discriminant(&last) == discriminant(why) && now - at < REPEAT_AFTER
         };
-        if shown || self.last_gate.is_some_and(lately) {
+        if shown || self.last_gate.is_some_and(is_recent) {
             return;
         }
         self.last_gate = Some((*why, now));
@@ -189,7 +189,7 @@ impl Progress {
         let warning = bold("warning:");
         self.say(&match storage {
             Storage::Busy(waited) => format!(
-                "{warning} another program has held the lock on the database for {}; nothing can be recorded until the lock is released",
+                "{warning} another program has held the lock on the database for {}; stride can record nothing until it releases the lock",
                 show_duration(*waited)
             ),
             Storage::NoRoom { free, kept } => format!(
@@ -199,10 +199,10 @@ impl Progress {
             ),
             Storage::Room => "enough disk space again: calls go on".to_owned(),
             Storage::LogGrows(bytes) => format!(
-                "{warning} the WAL beside the database has {}: a program reads the database without a pause, which prevents a checkpoint",
+                "{warning} the WAL beside the database has {}: a program that reads without a pause prevents a checkpoint",
                 size(*bytes)
             ),
-            // Without calls to wait for, the error itself comes next.
+            // Without calls to wait for, the error itself follows at once.
             Storage::Failed { in_flight: 0, .. } => return,
             Storage::Failed { message, in_flight } => format!(
                 "{} {}; waiting for {} to save the results; press Ctrl-C twice to give them up",

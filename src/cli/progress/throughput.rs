@@ -1,28 +1,28 @@
-//! The recent throughput. Pure: moments are arguments, in milliseconds since 1970.
+//! Measures the recent throughput. Pure: moments are arguments, in milliseconds since 1970.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The shortest window over which the rate is taken, in milliseconds of work.
 const WINDOW: i64 = 15_000;
-/// The window grows until so many calls or files have ended in it.
+/// The number of completions up to which the window grows.
 const ENOUGH: u64 = 30;
 /// The longest window, in milliseconds of work.
 const LONGEST: i64 = 600_000;
-/// Before so many milliseconds of work there is no rate.
+/// The shortest time of work that has a rate, in milliseconds.
 const SOONEST: i64 = 1_000;
-/// The mean duration of a call is taken over about so many of the last ones.
+/// The approximate number of last calls in the mean duration.
 const CALLS: f64 = 64.0;
 
-/// Recent completions. Time in which no call may start is excluded: afterwards the rate is as before.
+/// Recent completions. Time in which no call may start is excluded, so the rate afterwards is the same as before.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Throughput {
     began: i64,
-    /// How long no call could start, in total.
+    /// The total time in which no call could start.
     paused: i64,
     paused_since: Option<i64>,
     completed: VecDeque<Second>,
-    /// The mean duration of calls, in milliseconds, and over how many.
+    /// The mean duration of calls, in milliseconds, and the number of calls in it.
     mean: f64,
     calls: f64,
     last_begun: Option<i64>,
@@ -31,7 +31,7 @@ pub(crate) struct Throughput {
 /// The completions of one second.
 #[derive(Debug, Clone, Copy)]
 struct Second {
-    /// Counts seconds of work.
+    /// The number of the second, counted in time of work.
     number: i64,
     calls: u64,
     files: u64,
@@ -45,7 +45,7 @@ impl Throughput {
         }
     }
 
-    /// Returns for how many milliseconds calls could start.
+    /// Returns the time in which calls could start, in milliseconds.
     fn worked(&self, now: i64) -> i64 {
         let until = self.paused_since.map_or(now, |since| since.min(now));
         let worked = until - self.began - self.paused;
@@ -71,14 +71,14 @@ impl Throughput {
         self.last_begun = Some(now);
     }
 
-    /// Records the end of a call; `is_last` says that its file needs no other.
+    /// Records the end of a call. `is_last` means that its file needs no other call.
     pub(crate) fn call_ended(&mut self, is_last: bool, took: Duration, now: i64) {
         self.add(1, u64::from(is_last), now);
         self.calls = (self.calls + 1.0).min(CALLS);
         self.mean += (took.as_secs_f64() * 1000.0 - self.mean) / self.calls;
     }
 
-    /// Adds calls that have ended, and files that need no other.
+    /// Adds calls that have ended, and files that need no other call.
     pub(crate) fn add(&mut self, calls: u64, files: u64, now: i64) {
         let worked = self.worked(now);
         match self.completed.back_mut() {
@@ -99,7 +99,7 @@ impl Throughput {
         }
     }
 
-    /// Returns whether nothing has ended for a while.
+    /// Returns whether no call has ended for a while.
     pub(crate) fn is_quiet(&self, now: i64) -> bool {
         let worked = self.worked(now);
         let last = self.completed.back();
@@ -133,7 +133,7 @@ impl Throughput {
         (sum > 0 && over >= SOONEST).then(|| sum as f64 * 1000.0 / over as f64)
     }
 
-    /// Returns how long the calls in flight will take, or `None` if one takes longer than calls usually do.
+    /// Estimates the time until the last call in flight ends. Returns `None` if it takes longer than usual.
     pub(crate) fn until_last_call(&self, now: i64) -> Option<Duration> {
         let end = self.last_begun?.saturating_add(self.mean as i64);
         (self.calls > 0.0 && end > now).then(|| Duration::from_millis((end - now).unsigned_abs()))
@@ -146,11 +146,12 @@ mod tests {
 
     const BEGAN: i64 = 1_800_000_000_000;
 
-    /// Calls that end at this pace for so many seconds.
+    /// Records `each` completions a second, for so many seconds.
     fn steady(recent: &mut Throughput, from: i64, seconds: i64, each: u64) {
         (0..seconds).for_each(|second| recent.add(each, each, from + second * 1000 + 500));
     }
 
+    #[track_caller]
     fn near(rate: Option<f64>, expected: f64) {
         let rate = rate.unwrap();
         assert!((rate / expected - 1.0).abs() < 0.1, "{rate}");

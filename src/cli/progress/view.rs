@@ -1,5 +1,4 @@
-//! The state of a run in progress, and its lines. Pure: the moment and the width are arguments. Moments are
-//! milliseconds since 1970.
+//! The view of a run in progress. Pure: the moment and the width are arguments. Moments are milliseconds since 1970.
 
 use std::time::Duration;
 
@@ -14,15 +13,15 @@ use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::why::{self, Limit, speed};
 use crate::cli::progress::throughput::Throughput;
 
-/// How many calls in flight are named at most.
+/// The most calls in flight that are named.
 pub(crate) const NAMED: usize = 3;
-/// How long a call must have been in flight to be named, in milliseconds.
+/// The shortest time in flight of a call that is named, in milliseconds.
 const SLOW: i64 = 2_000;
-/// The governor's estimate may be so old.
-const A_LITTLE: Duration = Duration::from_secs(2);
+/// The greatest age of the governor's estimate.
+const TOLERANCE: Duration = Duration::from_secs(2);
 /// Separates the parts of a line.
 const BETWEEN: &str = " · ";
-/// Stands for what was cut off.
+/// Replaces text that was cut off.
 const CUT: &str = "…";
 
 /// The counts of a run, its rate and what it waits for.
@@ -30,14 +29,14 @@ const CUT: &str = "…";
 pub(crate) struct View {
     pub(crate) counts: Counts,
     pub(crate) throughput: Throughput,
-    /// Why no call may start, and the moment of the next try.
+    /// The reason why no call may start, and the moment of the next try.
     pub(crate) gate: Option<(Why, i64)>,
-    /// Why the run goes no faster.
+    /// The reason why the run is no faster.
     pub(crate) limit: Option<Limit>,
-    /// When the last file can be called, at best.
+    /// The earliest moment at which the last file can be called.
     pub(crate) finish: Option<i64>,
     pub(crate) stopping: bool,
-    /// The calls in flight that began first, and when.
+    /// The calls in flight that began first, with their beginnings.
     pub(crate) slowest: Vec<(FileName, i64)>,
     /// Further parts to show.
     pub(crate) about: Vec<String>,
@@ -108,7 +107,7 @@ impl View {
             true => "━".repeat(full) + "╸" + &"─".repeat(cells - full - 1),
             false => "━".repeat(cells),
         };
-        // In a long run, tenths of a percent show progress. Rounding down, 100% means finished.
+        // In a long run, tenths of a percent show progress. Rounded down, because 100% means finished.
         let percent = match total {
             ..10_000 => format!("{:>4.0}%", (share * 100.0).floor()),
             _ => format!("{:>5.1}%", (share * 1000.0).floor() / 10.0),
@@ -132,7 +131,7 @@ impl View {
             (failed, "failed"),
             (held, "held"),
             (pending, "pending"),
-            // A run that only waits for them has another part for that.
+            // At the end of a run, `flow` names the calls that it waits for.
             (if self.is_ending() { 0 } else { running }, "in flight"),
         ];
         let others = others.into_iter().filter(|(number, _)| *number > 0);
@@ -145,7 +144,7 @@ impl View {
         let calls = counted(self.counts.running, "call");
         let mut words = Vec::new();
         if let Some((why, until)) = self.gate {
-            words.push(why::said(&(why, self.moment(&why, until))));
+            words.push(why::describe(&(why, self.moment(&why, until))));
             words.push(match until > now {
                 true => format!(
                     "next try in {}",
@@ -164,7 +163,7 @@ impl View {
         } else if self.gate.is_none()
             && let Some(limit) = &self.limit
         {
-            let limit = why::said(limit);
+            let limit = why::describe(limit);
             if !limit.is_empty() {
                 words.push(format!("limit: {limit}"));
             }
@@ -206,9 +205,7 @@ impl View {
     /// Estimates the time left from the recent rate, and no less than rates, waits and repeats need. Returns `None` if
     /// it is unknown.
     fn left(&self, now: i64) -> Option<Duration> {
-        let Counts {
-            pending, running, ..
-        } = self.counts;
+        let (pending, running) = (self.counts.pending, self.counts.running);
         let until =
             |moment: i64| Duration::from_millis(moment.saturating_sub(now).max(0).unsigned_abs());
         if pending + running == 0 {
@@ -224,24 +221,20 @@ impl View {
         }
         let best = self.finish.map_or(Duration::ZERO, until).max(opens);
         if self.is_waiting(now) {
-            // The end of a wait does not tell the end of the run.
+            // The end of a wait alone says nothing about the end of the run.
             let is_known = match self.gate {
-                Some(_) => best > opens + A_LITTLE,
+                Some(_) => best > opens + TOLERANCE,
                 None => !best.is_zero(),
             };
             return is_known.then_some(best);
         }
-        match self.throughput.files_per_second(now) {
-            Some(rate) => {
-                let left = Duration::try_from_secs_f64((pending + running) as f64 / rate);
-                left.ok().map(|left| left.saturating_add(opens).max(best))
-            }
-            None => None,
-        }
+        let rate = self.throughput.files_per_second(now)?;
+        let left = Duration::try_from_secs_f64((pending + running) as f64 / rate).ok()?;
+        Some(left.saturating_add(opens).max(best))
     }
 }
 
-/// Joins parts into as few lines as they fit into.
+/// Joins parts into as few lines as possible.
 fn fill(words: &[String], columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words {
@@ -256,7 +249,7 @@ fn fill(words: &[String], columns: usize) -> Vec<String> {
     lines
 }
 
-/// Returns the end of a text that is wider than so many columns.
+/// Cuts a text to so many columns and keeps its end.
 fn cut_front(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();

@@ -5,7 +5,7 @@ use stride::job::is_json;
 use stride::settings::{Escape, Piece, Treatment};
 
 use crate::cli::output::error::{Problem, quoted};
-use crate::cli::output::named::named;
+use crate::cli::output::named;
 
 /// The largest file of data that is the same for every file of the list, in bytes: it becomes a part of the request.
 const LARGEST: u64 = 64 << 20;
@@ -149,7 +149,7 @@ fn file(path: &str) -> Result<Option<String>, Problem> {
     if is_for_each {
         return Ok(None);
     }
-    let bytes = named(path, LARGEST).map_err(|error| {
+    let bytes = named::read(path, LARGEST).map_err(|error| {
         Problem::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
             .cause(error.to_string())
             .hint("the run's own files are @{path}")

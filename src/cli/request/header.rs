@@ -6,7 +6,7 @@ use stride::caller::{Braces, Credential, PlanError, Template, TemplateError};
 use stride::settings::{Header, HeaderValue, is_sensitive};
 
 use crate::cli::output::error::{Problem, quoted};
-use crate::cli::output::named::named_text;
+use crate::cli::output::named;
 
 /// The largest file of headers, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -19,7 +19,7 @@ pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<Given>, Problem>
     let Some(path) = text.strip_prefix('@') else {
         return Ok(vec![header(text, braces)?]);
     };
-    let lines = named_text(path, LARGEST).map_err(|error| {
+    let lines = named::read_text(path, LARGEST).map_err(|error| {
         Problem::usage(format!(
             "cannot read the headers in {}",
             quoted(path.as_ref())

@@ -26,7 +26,7 @@ use stride::settings::{
 use crate::cli::args::Asks;
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::output::error::{Problem, quoted};
-use crate::cli::output::named::named_text;
+use crate::cli::output::named;
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
 pub(crate) use stored::stored;
@@ -188,7 +188,7 @@ impl Builder {
                 "the files refer to each other without end".to_owned(),
             ));
         }
-        let text = named_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
+        let text = named::read_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
         let given = curl::config::read(&text).map_err(Problem::from)?;
         self.take_all(given, depth + 1)
     }

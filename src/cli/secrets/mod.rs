@@ -1,4 +1,4 @@
-//! What references in a request stand for.
+//! Looks up the values of references in a request.
 
 mod netrc;
 pub(crate) mod references;

@@ -1,9 +1,9 @@
-//! `.netrc`, as curl reads it: `machine HOST login NAME password WORD`, and `default` for all other hosts.
+//! Reads `.netrc` as curl does: `machine HOST login NAME password WORD`, and `default` for all other hosts.
 //!
-//! No crate reads it so. `rust-netrc` takes the last of a host's entries where curl takes the first, compares hosts by case,
-//! and refuses the whole file for one unknown word. `netrc` is unmaintained.
+//! No crate does. `rust-netrc` takes the last of a host's entries where curl takes the first, compares hosts by case, and
+//! refuses the whole file for one unknown word. `netrc` is unmaintained.
 
-/// The name and the password for a host. `macdef` definitions, which end with an empty line, are passed over.
+/// Finds the name and the password for a host. Skips `macdef` definitions, which end with an empty line.
 pub(crate) fn find(text: &str, host: &str) -> Option<(String, String)> {
     let mut words = words(text).into_iter();
     let (mut ours, mut login, mut password) = (false, None, None);
@@ -28,13 +28,13 @@ pub(crate) fn find(text: &str, host: &str) -> Option<(String, String)> {
         .map(|password| (login.unwrap_or_default(), password))
 }
 
-/// The words of the file: separated by white space, in double quotes where they hold some, without comments.
+/// Splits the file into words, which are separated by white space or in double quotes. Drops comments.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
-    let mut macro_goes_on = false;
+    let mut in_macro = false;
     for line in text.lines() {
-        if macro_goes_on {
-            macro_goes_on = !line.trim().is_empty();
+        if in_macro {
+            in_macro = !line.trim().is_empty();
             continue;
         }
         let mut rest = line.trim_start();
@@ -44,7 +44,7 @@ fn words(text: &str) -> Vec<String> {
                 None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
             };
             if word == "macdef" {
-                macro_goes_on = true;
+                in_macro = true;
                 break;
             }
             words.push(word.to_owned());

@@ -1,4 +1,4 @@
-//! The one place where the environment is read, and what references stand for is looked up.
+//! Looks up references: environment variables, files, commands and `.netrc`.
 
 use std::ffi::OsString;
 use std::io;
@@ -14,44 +14,46 @@ use stride::caller::{Credential, Lookup, Reference};
 use stride::job::escaped;
 
 use crate::cli::output::environment::variable;
-use crate::cli::output::named::named;
+use crate::cli::output::named;
 use crate::cli::output::screen;
 use crate::cli::output::shown::Line;
+use crate::cli::secrets::netrc;
 
-/// The most that a secret may be, in bytes: what is larger is another file than was meant.
+/// The largest secret, in bytes. A larger file is probably a mistake.
 const LARGEST: u64 = 64 << 10;
 
-/// Looks up references. Files are found, and commands are run, in the folder in which the run was made.
+/// Returns the function that looks up references. Paths and commands start in the folder in which the run was made.
 pub(crate) fn references(base: &Path) -> Lookup {
     let base = base.to_owned();
     Arc::new(move |reference| match reference {
         Reference::Env(name) => {
             variable(name).ok_or_else(|| format!("the environment variable {name} is not set"))
         }
-        Reference::File(path) => named(base.join(path), LARGEST)
+        Reference::File(path) => named::read(base.join(path), LARGEST)
             .map(value)
             .map_err(|error| format!("the file cannot be read: {error}")),
-        Reference::Cmd(command) => printed(command, &base),
-        Reference::Netrc(host) => basic(host),
-        Reference::Given(_) => Err("it was typed into the request, and is not stored".to_owned()),
+        Reference::Cmd(command) => run_command(command, &base),
+        Reference::Netrc(host) => netrc_credential(host),
+        Reference::Given(_) => Err("it was typed into the request and is not stored".to_owned()),
     })
 }
 
-/// What `.netrc` has for a host: the file that `NETRC` names, or the one in the home folder.
-fn basic(host: &str) -> Result<Vec<u8>, String> {
+/// Returns the Basic credential of a host from the file that `NETRC` names, or from `.netrc` in the home folder.
+fn netrc_credential(host: &str) -> Result<Vec<u8>, String> {
     let path = match (variable("NETRC"), variable("HOME")) {
         (Some(file), _) => PathBuf::from(OsString::from_vec(file)),
         (None, Some(home)) => Path::new(&OsString::from_vec(home)).join(".netrc"),
         (None, None) => return Err("neither NETRC nor HOME is set".to_owned()),
     };
-    let text = named(path, LARGEST).map_err(|error| format!(".netrc cannot be read: {error}"))?;
-    let (name, password) = crate::cli::secrets::netrc::find(&String::from_utf8_lossy(&text), host)
+    let text =
+        named::read(path, LARGEST).map_err(|error| format!(".netrc cannot be read: {error}"))?;
+    let (name, password) = netrc::find(&String::from_utf8_lossy(&text), host)
         .ok_or_else(|| format!(".netrc has no password for {host}"))?;
     Ok(Credential::basic(format!("{name}:{password}").as_bytes()).into_bytes())
 }
 
-/// What a command prints. What it says on stderr goes where ours goes. One that does not end in time is killed.
-fn printed(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
+/// Runs a command and returns its stdout. It shares stride's stderr. A timeout kills it.
+fn run_command(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
     let failed = |error: io::Error| format!("the command cannot be run: {error}");
     let mut child = Command::new("sh")
         .args(["-c", command])
@@ -63,20 +65,20 @@ fn printed(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
     let shown = escaped(command.as_bytes());
     let say = || {
         let words = format!("waiting for the command of {{cmd:{shown}}} to end");
-        screen::say(&Line::of(&words, false));
+        screen::say(&Line::new(&words, false));
     };
     let mut wait = Wait::begin(Patience::USUAL, &say);
     let printed = match child.stdout.take() {
         Some(stdout) => read_from(stdout, LARGEST, &mut wait),
         None => Ok(Vec::new()),
     };
-    // Its stdout is closed by now, so that one which prints without end ends too.
+    // Its stdout is closed by now, so a command that prints endlessly ends too.
     let ended = printed.and_then(|printed| Ok((printed, end(&mut child, &mut wait)?)));
     let (printed, status) = ended.map_err(|error| {
-        // It may have ended by itself.
+        // Ignore failure: the command may have ended by itself.
         let _ = child.kill();
         let _ = child.wait();
-        format!("what the command prints cannot be used: {error}")
+        format!("the output of the command cannot be used: {error}")
     })?;
     if status.success() {
         Ok(value(printed))
@@ -85,7 +87,7 @@ fn printed(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Waits for the end of a command that prints nothing more.
+/// Waits for the end of a command after its output.
 fn end(child: &mut Child, wait: &mut Wait<'_>) -> io::Result<ExitStatus> {
     // Linux before 5.3 has no such descriptor.
     if let Ok(ends) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) {
@@ -94,7 +96,7 @@ fn end(child: &mut Child, wait: &mut Wait<'_>) -> io::Result<ExitStatus> {
     child.wait()
 }
 
-/// A secret, without the newline at its end.
+/// Removes one newline at the end of a secret.
 fn value(mut value: Vec<u8>) -> Vec<u8> {
     if value.ends_with(b"\n") {
         value.pop();

@@ -63,7 +63,7 @@ pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem>
             let name = FileName::from(path);
             Err(
                 Problem::usage(format!("{name} belongs to the run's database"))
-                    .hint("give another file to --events"),
+                    .hint("use another file with --events"),
             )
         }
         Some(path) if let Err(error) = takes_lines(path) => {
@@ -71,7 +71,7 @@ pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem>
             Err(Problem::usage(format!("cannot write the events to {name}"))
                 .cause(error.to_string())
                 .note("nothing was changed")
-                .hint("give another file to --events"))
+                .hint("use another file with --events"))
         }
         _ => Ok(()),
     }
@@ -84,7 +84,7 @@ pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
         true => Err(
             Problem::usage(format!("{} is a file of the list", FileName::from(path)))
                 .note("nothing was written")
-                .hint("name another file with -o FILE"),
+                .hint("use another file with -o FILE"),
         ),
     }
 }

@@ -210,7 +210,7 @@ pub(crate) fn problem(db: &Path, error: RunError) -> Problem {
     };
     let mut problem = Problem::of(code, source);
     if !matches!(source, StoreError::Cut { .. }) {
-        problem = problem.note("what was recorded is safe");
+        problem = problem.note("the recorded results are safe");
     }
     for note in rescue_notes(rescued) {
         problem = problem.note(note);

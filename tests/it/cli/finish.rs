@@ -114,7 +114,7 @@ fn a_run_that_is_stopped_by_a_guard_says_so_in_its_summary() {
         "{status}"
     );
     assert!(
-        status.contains("; correct that, then: stride resume\n"),
+        status.contains("; use a key that the service accepts, then: stride resume\n"),
         "{status}"
     );
     let report = text(&["report"]);

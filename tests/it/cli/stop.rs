@@ -207,7 +207,7 @@ fn row_138_events_that_a_pipe_does_not_take_are_counted() {
     place
         .stride(&["run", "--events", "events", "--url", &url, "texts"])
         .expect(0)
-        .says("events not written to events, which takes them too slowly");
+        .says("events not written to events: its reader is too slow");
     assert_eq!(place.bystander(), bystander);
 }
 
