@@ -10,7 +10,7 @@ use crate::cli::output::format::counted;
 use crate::cli::output::terminal::{Terminal, bold};
 use crate::cli::request::given::{self};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{asked, column, refuse_change, stored};
+use crate::cli::request::{column, parse, refuse_change, stored};
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{output_dir, outside, own_files, resolved};
 use crate::cli::session::list::{self, report_loaded, sources, wrong_folder};
@@ -29,12 +29,12 @@ pub(crate) fn run(
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
-    let asked = asked(&args.asks)?;
-    asked.limits.fill(&mut args.settings);
+    let parsed = parse(&args.asks)?;
+    parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
     if args.list_format == ListFormat::Lines
         && db.symlink_metadata().is_err()
-        && let Some(column) = column(&asked.request)
+        && let Some(column) = column(&parsed.request)
     {
         return Err(Problem::usage(format!(
             "the request asks for the column `{column}`, and the list is no table"
@@ -44,7 +44,7 @@ pub(crate) fn run(
     let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A run that there is has its own folder and settings. Whether it can be read is found out, and told, later.
     let info = Reader::open(db).and_then(|reader| reader.info());
-    let call = Call::Http(Box::new(asked.request.clone()));
+    let call = Call::Http(Box::new(parsed.request.clone()));
     let (base, kept) = info.map_or_else(
         |_| (here.clone(), Settings::default()),
         |info| (info.base, info.settings),
@@ -54,18 +54,18 @@ pub(crate) fn run(
     let settings = settings.announce(terminal);
     raise_descriptors(settings.threads)?;
     let plan = plan(
-        &asked.request,
+        &parsed.request,
         &settings,
-        &asked.credentials,
+        &parsed.credentials,
         args.once,
         &base,
     )?;
-    let results = output_dir(&asked.request, &sources)?;
-    if !asked.without_effect.is_empty() {
+    let results = output_dir(&parsed.request, &sources)?;
+    if !parsed.without_effect.is_empty() {
         terminal.say(&format!(
             "{} what curl does with answers has no effect here ({}): they are kept, and `stride export` writes them",
             bold("note:"),
-            asked.without_effect.join(" ")
+            parsed.without_effect.join(" ")
         ));
     }
     if args.dry_run {
@@ -80,7 +80,7 @@ pub(crate) fn run(
         };
         return trial::dry_run(&prospect, terminal);
     }
-    for credential in &asked.credentials {
+    for credential in &parsed.credentials {
         let what = credential.reference().map_or_else(
             || format!("the value of the header `{}`", credential.name),
             |name| format!("the value of `{name}` in the request"),
@@ -113,7 +113,7 @@ pub(crate) fn run(
             base,
         };
         let store = make(lock, &made, &sources, &own, terminal)?;
-        tell_stored(&asked.request, db, terminal);
+        tell_stored(&parsed.request, db, terminal);
         (store, made.settings)
     } else {
         own.extend(Reader::open(lock.database())?.artifacts()?);
@@ -134,11 +134,11 @@ pub(crate) fn run(
         storage::import_rescues(&mut store, args.once.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.once.allow_references;
-            given::check_list(db, &store, &asked.request, references)?;
+            given::check_list(db, &store, &parsed.request, references)?;
         }
         if changed {
             store.set_call(&call)?;
-            tell_stored(&asked.request, db, terminal);
+            tell_stored(&parsed.request, db, terminal);
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(
                 "the request was changed; results of the old one are kept: {kept}"
@@ -147,7 +147,7 @@ pub(crate) fn run(
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
         (store, settings)
     };
-    given::remember(&asked.request, store.base());
+    given::remember(&parsed.request, store.base());
     let drawn = args.sample.map(|most| store.draw(most)).transpose()?;
     let calls = Calls {
         plan: Some(plan),

@@ -28,7 +28,7 @@ use crate::cli::output::shown::{data, lines};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::given::{self, Confirmed, Scope, Use};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{GivenAgain, asked, given_again};
+use crate::cli::request::{GivenAgain, given_again, parse};
 use crate::cli::secrets::references::references;
 
 /// How much of a request's body is shown, in bytes.
@@ -176,8 +176,13 @@ fn subject(
                     .hint("write the value into the request"),
             );
         }
-        let asked = asked(&args.asks)?;
-        return Ok((asked.request, asked.credentials, here, Settings::default()));
+        let parsed = parse(&args.asks)?;
+        return Ok((
+            parsed.request,
+            parsed.credentials,
+            here,
+            Settings::default(),
+        ));
     }
     if db.symlink_metadata().is_err() {
         return Err(Problem::usage("there is nothing to call")

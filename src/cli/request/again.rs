@@ -1,4 +1,4 @@
-//! What is given again of a request: credentials that are not stored, and the whole of it where it has changed.
+//! Parses credentials that are given again because they are not stored, and refuses a request that has changed.
 
 use stride::caller::{Credential, Lookup, PROXY_AUTHORIZATION, PlanError, Reference, Template};
 use stride::settings::{Call, Difference, HeaderValue};
@@ -9,11 +9,11 @@ use crate::cli::output::format::counted;
 use crate::cli::request::header::{split, wrong_template};
 use crate::cli::request::templates::templates;
 
-/// Credentials that are given again.
+/// The flags that give credentials again.
 #[derive(Debug, Default)]
 pub(crate) struct GivenAgain<'g> {
     pub(crate) headers: &'g [String],
-    /// As NAME=VALUE.
+    /// NAME=VALUE pairs.
     pub(crate) credentials: &'g [String],
     pub(crate) user: Option<&'g String>,
     pub(crate) proxy_user: Option<&'g String>,
@@ -30,7 +30,7 @@ impl<'g> From<&'g Resume> for GivenAgain<'g> {
     }
 }
 
-/// Reads headers that are given again because their values are not stored.
+/// Parses the credentials that are given again. Each must be one that the request needs.
 pub(crate) fn given_again(
     given: &GivenAgain<'_>,
     call: &Call,
@@ -40,26 +40,23 @@ pub(crate) fn given_again(
         return Ok(Vec::new());
     };
     let mut credentials = Vec::new();
-    let basic = |name: &str, pair: &String| {
-        let reference = |error| wrong_template(name, error);
-        let template = Template::parse(pair).map_err(reference)?;
-        let pair = template.resolve_text(&**lookup).map_err(reference)?;
-        Ok::<_, Problem>((name.to_owned(), Credential::basic(pair.as_bytes())))
-    };
+    // A reference is resolved at once, because the calls need the value.
+    let resolve =
+        |text: &str| Template::parse(text).and_then(|template| template.resolve_text(&**lookup));
     let mut values = Vec::new();
     for text in given.headers {
         let (name, value) = split(text)?;
-        // It may be given as a reference now; its value is needed either way.
-        let resolved = Template::parse(value)
-            .and_then(|template| template.resolve_text(&**lookup))
-            .map_err(|error| wrong_template(name, error))?;
-        values.push((name.to_owned(), resolved));
+        let value = resolve(value).map_err(|error| wrong_template(name, error))?;
+        values.push((name.to_owned(), value));
     }
     for (name, pair) in [
         ("Authorization", given.user),
         (PROXY_AUTHORIZATION, given.proxy_user),
     ] {
-        values.extend(pair.as_ref().map(|pair| basic(name, pair)).transpose()?);
+        if let Some(pair) = pair {
+            let pair = resolve(pair).map_err(|error| wrong_template(name, error))?;
+            values.push((name.to_owned(), Credential::basic(pair.as_bytes())));
+        }
     }
     for (name, value) in values {
         let is_proxys = name.eq_ignore_ascii_case(PROXY_AUTHORIZATION);
@@ -68,9 +65,9 @@ pub(crate) fn given_again(
         }) || is_proxys && request.transport.proxy_withheld;
         if !withheld {
             return Err(Problem::usage(format!(
-                "the header `{name}` is not one whose value has to be given again"
+                "the header `{name}` has no value that has to be given again"
             ))
-            .note("a run's request is changed with `stride run … --accept-change`"));
+            .hint("to change the run's request, use `stride run … --accept-change`"));
         }
         credentials.push(Credential { name, value });
     }
@@ -78,7 +75,7 @@ pub(crate) fn given_again(
     for text in given.credentials {
         let (name, value) = text.split_once('=').ok_or_else(|| {
             Problem::usage("--credential has no value")
-                .hint("write it as --credential NAME=VALUE, or NAME={env:VARIABLE}")
+                .hint("use --credential NAME=VALUE, or NAME={env:VARIABLE}")
         })?;
         let asked = Reference::Given(name.to_owned());
         if !templates
@@ -89,23 +86,21 @@ pub(crate) fn given_again(
                 "`{}` is not a credential that has to be given again",
                 stride::job::escaped(name.as_bytes())
             ))
-            .note("a run's request is changed with `stride run … --accept-change`"));
+            .hint("to change the run's request, use `stride run … --accept-change`"));
         }
-        let value = Template::parse(value)
-            .and_then(|template| template.resolve_text(&**lookup))
-            .map_err(|error| PlanError::Template {
-                place: format!("--credential {name}"),
-                error,
-            })?;
+        let value = resolve(value).map_err(|error| PlanError::Template {
+            place: format!("--credential {name}"),
+            error,
+        })?;
         credentials.push(Credential::given(name, value));
     }
     Ok(credentials)
 }
 
-/// The difference between two requests, two lines each, as an error that says how to go on.
+/// Returns the error of a request that differs from the run's, with the old and the new line of each difference.
 pub(crate) fn refuse_change(differences: &[Difference], done: u64) -> Problem {
     let mut problem = Problem::usage(format!(
-        "the request is not the one that this run was made with ({} done under it)",
+        "the request differs from the run's ({} done with the old one)",
         counted(done, "file")
     ));
     for Difference { old, new } in differences {
@@ -115,5 +110,5 @@ pub(crate) fn refuse_change(differences: &[Difference], done: u64) -> Problem {
     }
     problem
         .note("nothing was changed")
-        .hint("give the old request, add --accept-change to go on with the new one, or make another run with --db FILE")
+        .hint("use the old request, add --accept-change to go on with the new one, or start another run with --db FILE")
 }

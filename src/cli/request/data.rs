@@ -1,23 +1,24 @@
-//! The data of `-d` and its relatives.
+//! Parses the data of `-d` and its variants.
 
 use stride::caller::{Braces, Template};
+use stride::curl::ParsedOption;
 use stride::job::is_json;
 use stride::settings::{Escape, Piece, Treatment};
 
 use crate::cli::output::error::{Problem, quoted};
 use crate::cli::output::named;
 
-/// The largest file of data that is the same for every file of the list, in bytes: it becomes a part of the request.
+/// The largest file of data, in bytes: it becomes a part of the request.
 const LARGEST: u64 = 64 << 20;
 
-/// One option with data.
+/// An option with data.
 #[derive(Debug)]
-pub(super) struct Data {
+pub(super) struct Data<'g> {
     pub(super) kind: Kind,
-    pub(super) text: String,
+    text: &'g str,
 }
 
-/// How it was given.
+/// The kind of an option with data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `-d`.
@@ -32,26 +33,58 @@ pub(super) enum Kind {
     Json,
 }
 
-/// The pieces of data that goes into a body or a query together.
-pub(super) fn pieces(data: &[Data], media_type: Option<&str>) -> Result<Vec<Piece>, Problem> {
+impl<'g> Data<'g> {
+    /// Returns the data of an option, or `None` if it has none.
+    pub(super) fn new(given: &'g ParsedOption) -> Option<Self> {
+        let kind = match given.option.long {
+            "data" | "data-ascii" => Kind::Plain,
+            "data-raw" => Kind::Raw,
+            "data-binary" => Kind::Binary,
+            "data-urlencode" => Kind::Encoded,
+            "json" => Kind::Json,
+            _ => return None,
+        };
+        let text = given.value();
+        Some(Self { kind, text })
+    }
+
+    /// Returns the data of `--url-query`; `+` marks text that is not encoded.
+    pub(super) fn in_query(given: &'g ParsedOption) -> Self {
+        let text = given.value();
+        match text.strip_prefix('+') {
+            Some(text) => Self {
+                kind: Kind::Raw,
+                text,
+            },
+            None => Self {
+                kind: Kind::Encoded,
+                text,
+            },
+        }
+    }
+}
+
+/// Joins data into the pieces of a body or a query.
+pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<Piece>, Problem> {
     let mut pieces = Vec::new();
     for (number, each) in data.iter().enumerate() {
         if number > 0 && each.kind != Kind::Json {
             push(&mut pieces, "&", Escape::Nothing);
         }
         match each.kind {
-            Kind::Encoded => encoded(&each.text, &mut pieces)?,
+            Kind::Encoded => encoded(each.text, &mut pieces)?,
             kind => {
                 let path = match kind {
                     Kind::Raw => None,
                     _ => each.text.strip_prefix('@'),
                 };
+                // As with curl, -d removes line ends from a file.
                 let (treatment, joined) = match kind {
                     Kind::Plain => (Treatment::Joined, true),
                     _ => (Treatment::AsIs, false),
                 };
                 match path {
-                    None => push(&mut pieces, &each.text, escape(&each.text, media_type)),
+                    None => push(&mut pieces, each.text, escape(each.text, media_type)),
                     Some(path) => match file(path)? {
                         None => pieces.push(bytes(path, treatment)),
                         Some(mut text) => {
@@ -69,15 +102,15 @@ pub(super) fn pieces(data: &[Data], media_type: Option<&str>) -> Result<Vec<Piec
     Ok(pieces)
 }
 
-/// `TEXT`, `=TEXT`, `NAME=TEXT`, `@FILE` or `NAME@FILE`.
-pub(super) fn encoded(text: &str, pieces: &mut Vec<Piece>) -> Result<(), Problem> {
+/// Parses `TEXT`, `=TEXT`, `NAME=TEXT`, `@FILE` or `NAME@FILE`.
+fn encoded(text: &str, pieces: &mut Vec<Piece>) -> Result<(), Problem> {
     let Some(at) = text.find(['=', '@']) else {
         push(pieces, text, Escape::All);
         return Ok(());
     };
     let (name, value) = (&text[..at], &text[at + 1..]);
     if !name.is_empty() {
-        // To the letter, but for what a file has in it.
+        // As with curl, the name itself is not encoded; a placeholder in it is.
         push(pieces, &format!("{name}="), Escape::Form);
     }
     if text[at..].starts_with('=') {
@@ -105,8 +138,7 @@ fn bytes(path: &str, treatment: Treatment) -> Piece {
     }
 }
 
-/// How what is inserted into a text is escaped: as the media type has it, and as JSON where the text is that,
-/// whatever curl calls it.
+/// Returns the escaping of values in a text: as its media type requires, and as JSON if a form's text is JSON.
 fn escape(text: &str, media_type: Option<&str>) -> Escape {
     const FORM: &str = "application/x-www-form-urlencoded";
     let Some(media_type) = media_type else {
@@ -130,18 +162,17 @@ fn escape(text: &str, media_type: Option<&str>) -> Escape {
 
 fn begins_json(text: &str) -> bool {
     let text = text.trim_start();
-    // `{name}` at the beginning is a placeholder, and not an object.
+    // `{name}` at the beginning is a placeholder, not an object.
     text.starts_with(['{', '['])
         && Template::read(text, Braces::Pasted).is_ok_and(|template| template.begins_with_text())
 }
 
-/// The text of a file that is the same for every job: it is a template. `None` where the path has a placeholder,
-/// or the file is not text.
+/// Reads a file that is the same for every job, as a template. Returns `None` if the path has a placeholder or the file is
+/// not text.
 fn file(path: &str) -> Result<Option<String>, Problem> {
     if path == "-" {
         return Err(
-            Problem::usage("data from standard input is the same for no two files")
-                .hint("give it as a file: -d @FILE"),
+            Problem::usage("data cannot be read from standard input").hint("use a file: -d @FILE")
         );
     }
     let is_for_each =
@@ -152,7 +183,7 @@ fn file(path: &str) -> Result<Option<String>, Problem> {
     let bytes = named::read(path, LARGEST).map_err(|error| {
         Problem::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
             .cause(error.to_string())
-            .hint("the run's own files are @{path}")
+            .hint("use @{path} for the files of the run")
     })?;
     Ok(String::from_utf8(bytes).ok())
 }
@@ -161,14 +192,9 @@ fn file(path: &str) -> Result<Option<String>, Problem> {
 mod tests {
     use super::*;
 
-    fn told(data: &[(Kind, &str)], media_type: Option<&str>) -> Vec<(String, Option<Escape>)> {
-        let data: Vec<Data> = data
-            .iter()
-            .map(|(kind, text)| Data {
-                kind: *kind,
-                text: (*text).to_owned(),
-            })
-            .collect();
+    fn joined(data: &[(Kind, &str)], media_type: Option<&str>) -> Vec<(String, Option<Escape>)> {
+        let data = data.iter().map(|&(kind, text)| Data { kind, text });
+        let data: Vec<Data<'_>> = data.collect();
         let pieces = pieces(&data, media_type).unwrap().into_iter();
         pieces
             .map(|piece| match piece {
@@ -183,7 +209,7 @@ mod tests {
     #[test]
     fn data_is_joined_as_curl_joins_it() {
         assert_eq!(
-            told(
+            joined(
                 &[
                     (Kind::Plain, "a=b"),
                     (Kind::Encoded, "t@{}"),
@@ -200,31 +226,30 @@ mod tests {
                 ("@x".to_owned(), Some(Escape::Form)),
             ]
         );
-        let json = told(
+        let json = joined(
             &[(Kind::Json, "{"), (Kind::Json, "}")],
             Some("application/json"),
         );
         assert_eq!(json.len(), 2);
         assert_eq!(
-            told(&[(Kind::Encoded, "=a b")], FORM),
+            joined(&[(Kind::Encoded, "=a b")], FORM),
             [("a b".to_owned(), Some(Escape::All))]
         );
-        // The name is taken to the letter, but for what a file has in its own.
         assert_eq!(
-            told(&[(Kind::Encoded, "{name}=b&c")], FORM),
+            joined(&[(Kind::Encoded, "{name}=b&c")], FORM),
             [
                 ("{name}=".to_owned(), Some(Escape::Form)),
                 ("b&c".to_owned(), Some(Escape::All)),
             ]
         );
         assert_eq!(
-            told(&[(Kind::Binary, "@{dir}/x")], None)[0].0,
+            joined(&[(Kind::Binary, "@{dir}/x")], None)[0].0,
             "@{dir}/x AsIs"
         );
     }
 
     #[test]
-    fn a_text_is_escaped_for_what_it_is() {
+    fn a_text_is_escaped_by_its_media_type() {
         for (text, media_type, expected) in [
             ("{\"a\":1}", FORM, Escape::Json),
             ("[\"{name}\"]", FORM, Escape::Json),

@@ -1,32 +1,36 @@
-//! The fields of `-F`.
+//! Parses the fields of `-F`.
 
+use stride::curl::ParsedOption;
 use stride::settings::{Content, Field};
 
 use crate::cli::output::error::Problem;
 
-/// Reads `NAME=VALUE` to the letter.
-pub(super) fn literal(text: &str) -> Result<Field, Problem> {
-    let (name, value) = named(text)?;
-    Ok(plain(name, Content::Text(value.to_owned())))
+/// Parses a field of `-F` or, literally, of `--form-string`.
+pub(super) fn field(given: &ParsedOption) -> Result<Field, Problem> {
+    let (name, value) = given.value().split_once('=').ok_or_else(|| {
+        Problem::usage("a field of a form has no value")
+            .hint("use -F NAME=VALUE, or -F NAME=@{path}")
+    })?;
+    match given.option.long {
+        "form-string" => Ok(plain(name, Content::Text(value.to_owned()))),
+        _ => with_parameters(name, value),
+    }
 }
 
-/// Reads a field of a form as curl does: `NAME=VALUE`, `NAME=@FILE` or `NAME=<FILE`, with parameters.
-pub(super) fn field(text: &str) -> Result<Field, Problem> {
-    let (name, value) = named(text)?;
+/// Parses the value of a field as curl does: `VALUE`, `@FILE` or `<FILE`, with parameters.
+fn with_parameters(name: &str, value: &str) -> Result<Field, Problem> {
     let wrong = |what: &str| Problem::usage(format!("the field `{name}` {what}"));
     let (marker, rest) = match value.chars().next() {
         Some(marker @ ('@' | '<')) => (Some(marker), &value[1..]),
-        Some('(') => return Err(wrong("is made of several parts, which stride does not do")),
+        Some('(') => return Err(wrong("has several parts, which stride does not support")),
         _ => (None, value),
     };
     let (content, mut rest) = word(rest.trim_start(), marker.is_some());
     if rest.starts_with(',') {
-        return Err(wrong("has several files").hint("give a field for each file"));
+        return Err(wrong("has several files").hint("use a field for each file"));
     }
     if content == "-" && marker.is_some() {
-        return Err(wrong(
-            "is read from standard input, which is the same for no two files",
-        ));
+        return Err(wrong("cannot be read from standard input"));
     }
     let mut field = plain(
         name,
@@ -57,9 +61,9 @@ pub(super) fn field(text: &str) -> Result<Field, Problem> {
             _ => {
                 let key = parameter.split(['=', ';']).next().unwrap_or_default();
                 return Err(wrong(&format!(
-                    "has a parameter that stride has no use for: {key}"
+                    "has a parameter that stride does not support: {key}"
                 ))
-                .hint("a value with semicolons in it is given with --form-string"));
+                .hint("use --form-string for a value with semicolons"));
             }
         }
     }
@@ -76,15 +80,8 @@ fn plain(name: &str, content: Content) -> Field {
     }
 }
 
-fn named(text: &str) -> Result<(&str, &str), Problem> {
-    text.split_once('=').ok_or_else(|| {
-        Problem::usage("a field of a form has no value")
-            .hint("write it as -F NAME=VALUE, or -F NAME=@{path}")
-    })
-}
-
-/// A word up to a semicolon, or a comma where files may be several; in double quotes where it has those in it.
-/// Returns it, and what comes after it.
+/// Splits off a word, which ends at a semicolon or, with `files`, at a comma. In double quotes it can contain both. Returns
+/// it and the rest.
 fn word(text: &str, files: bool) -> (String, &str) {
     if let Some(quoted) = text.strip_prefix('"') {
         let (mut out, mut escaped) = (String::new(), false);
@@ -107,17 +104,13 @@ fn word(text: &str, files: bool) -> (String, &str) {
             out.push(char);
         }
     }
-    // A placeholder may have either in it.
+    // A placeholder can contain both.
     let (mut depth, mut end) = (0, text.len());
     for (at, char) in text.char_indices() {
         match char {
             '{' => depth += 1,
             '}' => depth -= 1,
-            ';' if depth <= 0 => {
-                end = at;
-                break;
-            }
-            ',' if files && depth <= 0 => {
+            _ if depth <= 0 && (char == ';' || files && char == ',') => {
                 end = at;
                 break;
             }
@@ -127,7 +120,7 @@ fn word(text: &str, files: bool) -> (String, &str) {
     (text[..end].trim_end().to_owned(), &text[end..])
 }
 
-/// Where a media type ends: its own parameters belong to it.
+/// Returns the end of a media type, which includes its own parameters.
 fn media_type_end(text: &str) -> usize {
     let mut at = 0;
     while let Some(semicolon) = text[at..].find(';') {
@@ -145,40 +138,40 @@ fn media_type_end(text: &str) -> usize {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Field, Problem> {
+        let (name, value) = text.split_once('=').unwrap();
+        with_parameters(name, value)
+    }
+
     #[test]
     fn fields_are_read_as_curl_reads_them() {
         let file =
-            field("f=@{};type=text/plain;charset=utf-8;filename=\"a \\\"b\\\".txt\"").unwrap();
+            parse("f=@{};type=text/plain;charset=utf-8;filename=\"a \\\"b\\\".txt\"").unwrap();
         assert_eq!(file.content, Content::File("{}".to_owned()));
         assert_eq!(file.media_type.unwrap(), "text/plain;charset=utf-8");
         assert_eq!(file.file_name.unwrap(), "a \"b\".txt");
-        let text = field("x=<\"a;b.txt\"").unwrap();
+        let text = parse("x=<\"a;b.txt\"").unwrap();
         assert_eq!(text.content, Content::TextOf("a;b.txt".to_owned()));
-        let text = field("x= {\"a\":1, \"b\":2};type=application/json").unwrap();
+        let text = parse("x= {\"a\":1, \"b\":2};type=application/json").unwrap();
         assert_eq!(text.content, Content::Text("{\"a\":1, \"b\":2}".to_owned()));
         assert_eq!(
-            field("x=a@b,c").unwrap().content,
+            parse("x=a@b,c").unwrap().content,
             Content::Text("a@b,c".to_owned())
         );
-        assert_eq!(
-            literal("x=@a;b").unwrap().content,
-            Content::Text("@a;b".to_owned())
-        );
-        let more = field("f=@a;headers=\"X-A: b\"").unwrap();
+        let more = parse("f=@a;headers=\"X-A: b\"").unwrap();
         assert_eq!(more.headers, ["X-A: b"]);
     }
 
     #[test]
-    fn what_stride_has_no_use_for_is_named() {
+    fn an_unsupported_field_is_an_error_that_names_it() {
         for (text, named) in [
-            ("f", "no value"),
             ("f=@a,b", "several files"),
             ("f=@-", "standard input"),
             ("f=a;b", "b"),
             ("f=@a;encoder=base64", "encoder"),
             ("f=(;type=multipart/mixed", "several parts"),
         ] {
-            let problem = format!("{:?}", field(text).unwrap_err());
+            let problem = format!("{:?}", parse(text).unwrap_err());
             assert!(problem.contains(named), "{text}: {problem}");
         }
     }

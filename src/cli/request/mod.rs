@@ -1,5 +1,5 @@
-//! From the words of a request, stride's own or a pasted command of curl's, to what a run remembers of it, and the
-//! credentials that it must not remember.
+//! Parses a request, from stride's own options or a pasted curl command, into the stored form and the credentials that are
+//! not stored.
 
 mod again;
 mod data;
@@ -29,32 +29,32 @@ use crate::cli::output::error::{Problem, quoted};
 use crate::cli::output::named;
 pub(crate) use again::{GivenAgain, given_again, refuse_change};
 use data::{Data, Kind};
+use header::ParsedHeader;
 pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
 use withheld::withhold;
 
-/// A request as it was asked for.
+/// A request as the command line describes it.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct ParsedRequest {
     pub(crate) request: Request,
-    /// The values that are used now and not stored.
+    /// Values that are used now and not stored.
     pub(crate) credentials: Vec<Credential>,
-    /// What a pasted command says of settings that stride has too.
-    pub(crate) limits: Limits,
-    /// What of a pasted command has no effect.
+    pub(crate) limits: CurlLimits,
+    /// Options of a pasted command that have no effect.
     pub(crate) without_effect: Vec<String>,
 }
 
-/// What a pasted command says of settings that stride has too.
+/// Options of curl that are settings of stride.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) connect_timeout: Option<Duration>,
+pub(crate) struct CurlLimits {
+    timeout: Option<Duration>,
+    connect_timeout: Option<Duration>,
     /// In bytes.
-    pub(crate) max_response: Option<u64>,
+    max_response: Option<u64>,
 }
 
-impl Limits {
+impl CurlLimits {
     /// Fills in the settings that stride's own flags leave out.
     pub(crate) fn fill(self, settings: &mut SettingsArgs) {
         settings.timeout = settings.timeout.or(self.timeout);
@@ -63,34 +63,39 @@ impl Limits {
     }
 }
 
-/// How many redirects curl follows unless it is told otherwise.
+/// The number of redirects that curl follows by default.
 const MOST_REDIRECTS: u32 = 50;
 /// The largest configuration file, in bytes: it may have data in it.
 const LARGEST_CONFIG: u64 = 64 << 20;
-/// How deep configuration files may refer to each other.
+/// The depth to which configuration files may refer to each other.
 const DEEPEST_CONFIG: usize = 8;
 
-/// Reads the request of `stride run` and `stride try`.
-pub(crate) fn asked(asks: &Asks) -> Result<Asked, Problem> {
-    let mut given = match &asks.curl {
+/// Parses the request of `stride run` and `stride try`.
+pub(crate) fn parse(args: &Asks) -> Result<ParsedRequest, Problem> {
+    let mut given = match &args.curl {
         Some(command) => curl::command(command)?,
         None => Vec::new(),
     };
-    let url = asks.url.as_ref().map(|url| {
-        Ok::<_, CurlError>(ParsedOption {
+    if let Some(url) = &args.url {
+        given.push(ParsedOption {
             option: Spec::long("url")?,
             value: Some(url.clone()),
             written: "--url".to_owned(),
-        })
-    });
-    given.extend(url.transpose()?);
-    given.extend(asks.words.0.iter().cloned());
-    let mut builder = Builder::new(asks.curl.is_some());
-    builder.take_all(given, 0)?;
-    let mut asked = builder.finish()?;
-    asked.request.judging = asks.answers.judging();
-    asked.request.output_dir = asks.answers.output_dir()?;
-    Ok(asked)
+        });
+    }
+    given.extend(args.words.0.iter().cloned());
+    let mut options = Options {
+        list: Vec::new(),
+        braces: match args.curl {
+            Some(_) => Braces::Pasted,
+            None => Braces::Ours,
+        },
+    };
+    options.read(given, 0)?;
+    let mut parsed = options.parse()?;
+    parsed.request.judging = args.answers.judging();
+    parsed.request.output_dir = args.answers.output_dir()?;
+    Ok(parsed)
 }
 
 impl From<CurlError> for Problem {
@@ -99,315 +104,246 @@ impl From<CurlError> for Problem {
     }
 }
 
-/// Gathers what the options say.
-struct Builder {
+/// The options of a request in their order, with those of configuration files in place of `-K`.
+struct Options {
+    list: Vec<ParsedOption>,
     braces: Braces,
-    urls: Vec<String>,
-    method: Option<String>,
-    headers: Vec<header::Given>,
-    data: Vec<Data>,
-    fields: Vec<Field>,
-    query: Vec<Data>,
-    upload: Option<String>,
-    is_get: bool,
-    is_head: bool,
-    user: Option<String>,
-    netrc: bool,
-    bearer: Option<String>,
-    cookies: Vec<String>,
-    /// Headers that have options of their own, in curl's words.
-    beside: Vec<(&'static str, String)>,
-    transport: Transport,
-    follows: bool,
-    most_redirects: u32,
-    proxy_user: Option<String>,
-    credentials: Vec<Credential>,
-    limits: Limits,
-    globs: bool,
-    without_effect: Vec<String>,
 }
 
-impl Builder {
-    fn new(pasted: bool) -> Self {
-        Self {
-            braces: if pasted { Braces::Pasted } else { Braces::Ours },
-            urls: Vec::new(),
-            method: None,
-            headers: Vec::new(),
-            data: Vec::new(),
-            fields: Vec::new(),
-            query: Vec::new(),
-            upload: None,
-            is_get: false,
-            is_head: false,
-            user: None,
-            netrc: false,
-            bearer: None,
-            cookies: Vec::new(),
-            beside: Vec::new(),
-            transport: Transport {
-                uncompressed: pasted,
-                ..Transport::default()
-            },
-            follows: false,
-            most_redirects: MOST_REDIRECTS,
-            proxy_user: None,
-            credentials: Vec::new(),
-            limits: Limits::default(),
-            globs: pasted,
-            without_effect: Vec::new(),
+impl Options {
+    fn read(&mut self, given: Vec<ParsedOption>, depth: usize) -> Result<(), Problem> {
+        for each in given {
+            match each.option.long {
+                "config" => self.read_file(each.value(), depth)?,
+                _ => self.list.push(each),
+            }
         }
+        Ok(())
     }
 
-    fn pasted(&self) -> bool {
+    fn read_file(&mut self, path: &str, depth: usize) -> Result<(), Problem> {
+        let wrong = |cause: String| {
+            let path = quoted(path.as_ref());
+            Problem::usage(format!("cannot read the options in {path}"))
+                .cause(cause)
+                .hint("use -K FILE with a file of curl's options")
+        };
+        if depth == DEEPEST_CONFIG {
+            return Err(wrong("the files include each other endlessly".to_owned()));
+        }
+        let text =
+            named::read_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
+        self.read(curl::config::read(&text)?, depth + 1)
+    }
+
+    fn all(&self, names: &[&str]) -> impl Iterator<Item = &ParsedOption> {
+        let list = self.list.iter();
+        list.filter(|given| names.contains(&given.option.long))
+    }
+
+    /// Returns the last option of these names: as with curl, it takes precedence.
+    fn last(&self, names: &[&str]) -> Option<&ParsedOption> {
+        self.all(names).last()
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.last(&[name]).map(ParsedOption::value)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.last(&[name]).is_some()
+    }
+
+    fn is_pasted(&self) -> bool {
         self.braces == Braces::Pasted
     }
 
-    fn take_all(&mut self, given: Vec<ParsedOption>, depth: usize) -> Result<(), Problem> {
-        for each in given {
-            if each.option.long == "config" {
-                self.config(each.value(), depth)?;
-            } else {
-                self.take(&each)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn config(&mut self, path: &str, depth: usize) -> Result<(), Problem> {
-        let wrong = |cause: String| {
-            Problem::usage(format!(
-                "cannot read the options in {}",
-                quoted(path.as_ref())
-            ))
-            .cause(cause)
-            .hint("name a file of curl's options with -K FILE")
-        };
-        if depth == DEEPEST_CONFIG {
-            return Err(wrong(
-                "the files refer to each other without end".to_owned(),
-            ));
-        }
-        let text = named::read_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
-        let given = curl::config::read(&text).map_err(Problem::from)?;
-        self.take_all(given, depth + 1)
-    }
-
-    fn take(&mut self, given: &ParsedOption) -> Result<(), Problem> {
-        let value = given.value();
-        let text = || value.to_owned();
-        match given.option.long {
-            "url" => self.urls.push(text()),
-            "request" => self.method = Some(text()),
-            "header" => self.headers.extend(header::headers(value, self.braces)?),
-            "form" => self.fields.push(form::field(value)?),
-            "form-string" => self.fields.push(form::literal(value)?),
-            "data" | "data-ascii" => self.data(Kind::Plain, value),
-            "data-raw" => self.data(Kind::Raw, value),
-            "data-binary" => self.data(Kind::Binary, value),
-            "data-urlencode" => self.data(Kind::Encoded, value),
-            "json" => self.data(Kind::Json, value),
-            "url-query" => self.query.push(match value.strip_prefix('+') {
-                Some(raw) => Data {
-                    kind: Kind::Raw,
-                    text: raw.to_owned(),
-                },
-                None => Data {
-                    kind: Kind::Encoded,
-                    text: text(),
-                },
-            }),
-            "upload-file" => self.upload = Some(text()),
-            "get" => self.is_get = true,
-            "head" => self.is_head = true,
-            "user" => self.user = Some(text()),
-            "netrc" => self.netrc = true,
-            "oauth2-bearer" => self.bearer = Some(text()),
-            "cookie" if value.contains('=') => self.cookies.push(text()),
-            "cookie" => {
-                return Err(Problem::usage("a file of cookies cannot be used")
-                    .hint("give them in so many words: -b 'NAME=VALUE'"));
-            }
-            "user-agent" => self.beside.push(("User-Agent", text())),
-            "referer" => self.beside.push(("Referer", text())),
-            "range" => self.beside.push(("Range", format!("bytes={value}"))),
-            "proxy" => self.transport.proxy = Some(text()),
-            "socks5" => self.transport.proxy = Some(format!("socks5://{value}")),
-            "socks5-hostname" => self.transport.proxy = Some(format!("socks5h://{value}")),
-            "proxy-user" => self.proxy_user = Some(text()),
-            "noproxy" => self.transport.no_proxy = Some(text()),
-            "cacert" => self.transport.ca_file = Some(absolute(value)?),
-            "cert" => self.transport.certificate = Some(absolute(value)?),
-            "key" => self.transport.key = Some(absolute(value)?),
-            "insecure" => self.transport.insecure = true,
-            "http1.1" => self.transport.http = Http::Http1,
-            "http2" => self.transport.http = Http::Http2,
-            "http2-prior-knowledge" => self.transport.http = Http::Http2Only,
-            "compressed" => self.transport.uncompressed = false,
-            "location" => self.follows = true,
-            "max-redirs" => self.most_redirects = number(given)?,
-            "resolve" => self.transport.resolve.push(text()),
-            "globoff" => self.globs = false,
-            "connect-timeout" => self.limits.connect_timeout = Some(seconds(given)?),
-            "max-time" => self.limits.timeout = Some(seconds(given)?),
-            "max-filesize" => self.limits.max_response = Some(number(given)?),
-            _ if given.option.role == Role::Output => {
-                self.without_effect.push(given.written.clone());
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, kind: Kind, text: &str) {
-        let text = text.to_owned();
-        self.data.push(Data { kind, text });
-    }
-
-    fn finish(mut self) -> Result<Asked, Problem> {
-        let mut url = self.url()?;
-        self.beside_headers()?;
-        let (without, user) = header::without_user(&url)?;
-        url = without;
-        if let Some(given) = user {
-            self.add(given);
-        }
-        if let Some(pair) = self.user.take() {
-            let given = header::basic(&pair, self.braces)?;
-            self.add(given);
-        }
-        if self.netrc {
-            let value = HeaderValue::Template(format!("{{netrc:{}}}", url::host(&url)?));
-            self.add_header("Authorization", value);
-        }
-        if self.transport.proxy.is_some() || self.proxy_user.is_some() {
-            let (url, credential) =
-                proxy::settle(self.transport.proxy.take(), self.proxy_user.take())?;
-            self.transport.proxy = Some(url);
-            self.transport.proxy_withheld |= credential.is_some();
-            self.credentials.extend(credential);
-        }
-        let (body, query) = self.body(&mut url)?;
-        self.transport.redirects = if self.follows { self.most_redirects } else { 0 };
-        let method = self.method(&body, &query);
-        if self.globs {
+    fn parse(self) -> Result<ParsedRequest, Problem> {
+        let (mut url, user) = header::without_user(&self.url()?)?;
+        let mut headers = self.headers(&url, user)?;
+        let (transport, proxy_credential) = self.transport()?;
+        let (body, query) = self.body(&mut url, &mut headers)?;
+        if self.is_pasted() && !self.has("globoff") {
             url::refuse_globs(&url)?;
         }
-        let mut headers = Vec::new();
-        for (header, credential) in std::mem::take(&mut self.headers) {
-            headers.push(header);
-            self.credentials.extend(credential);
-        }
+        let (headers, credentials): (Vec<_>, Vec<_>) = headers.into_iter().unzip();
         let mut request = Request {
-            method,
+            method: self.method(&body, &query),
             url,
             headers,
             body,
             query,
-            pasted: self.pasted(),
-            transport: self.transport,
+            pasted: self.is_pasted(),
+            transport,
             ..Request::default()
         };
         if !mentions_file(&request) {
-            return Err(Problem::usage("the request does not say where the file goes: it would be the same for every file")
-                .hint("write @{} where the file goes, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
+            return Err(Problem::usage("the request is the same for every file")
+                .hint("put the file into it, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
-        self.credentials.extend(withhold(&mut request));
-        Ok(Asked {
+        let credentials = proxy_credential
+            .into_iter()
+            .chain(credentials.into_iter().flatten());
+        let mut credentials: Vec<Credential> = credentials.collect();
+        credentials.extend(withhold(&mut request));
+        let number = |name| self.last(&[name]).map(number).transpose();
+        let seconds = |name| self.last(&[name]).map(seconds).transpose();
+        let outputs = self
+            .list
+            .iter()
+            .filter(|given| given.option.role == Role::Output);
+        Ok(ParsedRequest {
             request,
-            credentials: self.credentials,
-            limits: self.limits,
-            without_effect: self.without_effect,
+            credentials,
+            limits: CurlLimits {
+                timeout: seconds("max-time")?,
+                connect_timeout: seconds("connect-timeout")?,
+                max_response: number("max-filesize")?,
+            },
+            without_effect: outputs.map(|given| given.written.clone()).collect(),
         })
     }
 
-    fn url(&mut self) -> Result<String, Problem> {
-        let url = match self.urls.as_slice() {
-            [url] => url.clone(),
-            [] => {
-                return Err(Problem::usage("there is nothing to call")
-                    .hint("name the service with --url, or paste a command with --curl"));
-            }
-            [..] => {
-                return Err(Problem::usage("there are several URLs").hint(
-                    "a run calls one; what differs from file to file is a placeholder in it",
-                ));
-            }
+    fn url(&self) -> Result<String, Problem> {
+        let mut urls = self.all(&["url"]).map(ParsedOption::value);
+        let Some(url) = urls.next() else {
+            return Err(Problem::usage("no URL to call")
+                .hint("name the service with --url, or paste a command with --curl"));
         };
+        if urls.next().is_some() {
+            return Err(Problem::usage("more than one URL to call").hint(
+                "use one URL, with a placeholder for the part that differs from file to file",
+            ));
+        }
         // As curl guesses.
-        Ok(if self.pasted() && !url.contains("://") {
-            format!("http://{url}")
-        } else {
-            url
+        Ok(match self.is_pasted() && !url.contains("://") {
+            true => format!("http://{url}"),
+            false => url.to_owned(),
         })
     }
 
-    /// Adds a header unless one of its name was given in so many words, which comes first.
-    fn add(&mut self, (header, credential): header::Given) {
-        if !self.has(&header.name) {
-            self.headers.push((header, credential));
+    /// Returns the headers. Those of -H take precedence over options for one header, and these over `user`, the user
+    /// information of the URL.
+    fn headers(&self, url: &str, user: Option<ParsedHeader>) -> Result<Vec<ParsedHeader>, Problem> {
+        let mut headers = Vec::new();
+        for given in self.all(&["header"]) {
+            headers.extend(header::headers(given.value(), self.braces)?);
         }
+        let mut cookies = Vec::new();
+        for given in self.all(&["cookie"]) {
+            if !given.value().contains('=') {
+                return Err(Problem::usage("cookies cannot be read from a file")
+                    .hint("use -b 'NAME=VALUE'"));
+            }
+            cookies.push(given.value());
+        }
+        let cookies = cookies.join("; ");
+        for (name, scheme, value) in [
+            ("User-Agent", "", self.value("user-agent")),
+            ("Referer", "", self.value("referer")),
+            ("Range", "bytes=", self.value("range")),
+            (
+                "Cookie",
+                "",
+                Some(cookies.as_str()).filter(|cookies| !cookies.is_empty()),
+            ),
+            ("Authorization", "Bearer ", self.value("oauth2-bearer")),
+        ] {
+            if let Some(value) = value {
+                // As with curl, an empty value removes the header.
+                let line = format!("{name}: {scheme}{value}");
+                add(&mut headers, header::header(&line, self.braces)?);
+            }
+        }
+        if let Some(user) = user {
+            add(&mut headers, user);
+        }
+        if let Some(pair) = self.value("user") {
+            add(&mut headers, header::basic(pair, self.braces)?);
+        }
+        if self.has("netrc") {
+            let value = format!("{{netrc:{}}}", url::host(url)?);
+            add(&mut headers, plain("Authorization", value));
+        }
+        Ok(headers)
     }
 
-    fn add_header(&mut self, name: &str, value: HeaderValue) {
-        let name = name.to_owned();
-        self.add((Header { name, value }, None));
+    fn transport(&self) -> Result<(Transport, Option<Credential>), Problem> {
+        let text = |name| self.value(name).map(str::to_owned);
+        let path = |name| self.value(name).map(absolute).transpose();
+        let redirects = match self.last(&["max-redirs"]) {
+            Some(given) => number(given)?,
+            None => MOST_REDIRECTS,
+        };
+        let proxy = self.last(&["proxy", "socks5", "socks5-hostname"]);
+        let proxy = proxy.map(|given| match given.option.long {
+            "socks5" => format!("socks5://{}", given.value()),
+            "socks5-hostname" => format!("socks5h://{}", given.value()),
+            _ => given.value().to_owned(),
+        });
+        let (proxy, credential) = proxy::parse(proxy, text("proxy-user"))?;
+        let http = self.last(&["http1.1", "http2", "http2-prior-knowledge"]);
+        let transport = Transport {
+            proxy,
+            proxy_withheld: credential.is_some(),
+            no_proxy: text("noproxy"),
+            ca_file: path("cacert")?,
+            certificate: path("cert")?,
+            key: path("key")?,
+            insecure: self.has("insecure"),
+            http: match http.map(|given| given.option.long) {
+                Some("http2") => Http::Http2,
+                Some("http2-prior-knowledge") => Http::Http2Only,
+                _ => Http::Http1,
+            },
+            uncompressed: self.is_pasted() && !self.has("compressed"),
+            redirects: if self.has("location") { redirects } else { 0 },
+            resolve: self
+                .all(&["resolve"])
+                .map(|given| given.value().to_owned())
+                .collect(),
+        };
+        Ok((transport, credential))
     }
 
-    fn has(&self, name: &str) -> bool {
-        let same = |(header, _): &header::Given| header.name.eq_ignore_ascii_case(name);
-        self.headers.iter().any(same)
-    }
-
-    /// Adds the headers that have options of their own.
-    fn beside_headers(&mut self) -> Result<(), Problem> {
-        let mut beside = std::mem::take(&mut self.beside);
-        if !self.cookies.is_empty() {
-            beside.push(("Cookie", self.cookies.join("; ")));
-        }
-        if let Some(token) = self.bearer.take() {
-            beside.push(("Authorization", format!("Bearer {token}")));
-        }
-        for (name, value) in beside {
-            // Without a value the header is left out, as with curl.
-            let given = header::header(&format!("{name}: {value}"), self.braces)?;
-            self.add(given);
-        }
-        Ok(())
-    }
-
-    /// What goes into the body, and what into the URL's query.
-    fn body(&mut self, url: &mut String) -> Result<(Body, Vec<Piece>), Problem> {
-        let data = std::mem::take(&mut self.data);
-        let fields = std::mem::take(&mut self.fields);
-        let upload = self.upload.take();
-        let mut query = data::pieces(&std::mem::take(&mut self.query), Some(FORM))?;
-        let kinds = [!data.is_empty(), !fields.is_empty(), upload.is_some()];
-        if kinds.into_iter().filter(|is_given| *is_given).count() > 1 {
+    /// Returns the body, and the pieces that go into the URL's query. Adds the headers that follow from the body.
+    fn body(
+        &self,
+        url: &mut String,
+        headers: &mut Vec<ParsedHeader>,
+    ) -> Result<(Body, Vec<Piece>), Problem> {
+        let all = self.list.iter();
+        let data: Vec<Data<'_>> = all.filter_map(Data::new).collect();
+        let fields = self.all(&["form", "form-string"]);
+        let fields: Vec<Field> = fields.map(form::field).collect::<Result<_, _>>()?;
+        let upload = self.value("upload-file");
+        let in_query = self.all(&["url-query"]).map(Data::in_query);
+        let mut query = data::pieces(&in_query.collect::<Vec<_>>(), Some(FORM))?;
+        let bodies = [!data.is_empty(), !fields.is_empty(), upload.is_some()];
+        if bodies.into_iter().filter(|is_given| *is_given).count() > 1 {
             return Err(Problem::usage(
-                "a request has one body: -d, -F and -T do not go together",
+                "more than one body: -d, -F and -T exclude each other",
             ));
         }
         if let Some(path) = upload {
-            url::complete(url, &path);
+            url::complete(url, path);
             let treatment = Treatment::AsIs;
+            let path = path.to_owned();
             let pieces = vec![Piece::Bytes { path, treatment }];
-            self.method.get_or_insert_with(|| "PUT".to_owned());
             return Ok((Body::Pieces { pieces }, query));
         }
         if !fields.is_empty() {
             return Ok((Body::Multipart { fields }, query));
         }
+        let has_no_body = self.has("get") || self.has("head");
         if data.is_empty() {
-            let is_default = !self.pasted() && !self.is_get && !self.is_head;
-            let body = if is_default {
-                Body::File
-            } else {
-                Body::Nothing
+            let body = match self.is_pasted() || has_no_body {
+                true => Body::Nothing,
+                false => Body::File,
             };
             return Ok((body, query));
         }
-        if self.is_get || self.is_head {
+        if has_no_body {
             if !query.is_empty() {
                 query.push(Piece::Text {
                     template: "&".to_owned(),
@@ -417,41 +353,57 @@ impl Builder {
             query.extend(data::pieces(&data, Some(FORM))?);
             return Ok((Body::Nothing, query));
         }
-        let is_json = data.iter().any(|data| data.kind == Kind::Json);
-        let media_type = if is_json { "application/json" } else { FORM };
-        let template = |text: &str| HeaderValue::Template(text.to_owned());
-        self.add_header("Content-Type", template(media_type));
-        if is_json {
-            self.add_header("Accept", template("application/json"));
+        if data.iter().any(|data| data.kind == Kind::Json) {
+            for name in ["Content-Type", "Accept"] {
+                add(headers, plain(name, "application/json".to_owned()));
+            }
         }
-        let given = self.headers.iter().find_map(|(header, _)| {
-            let value = match &header.value {
-                HeaderValue::Template(value) => Some(value.clone()),
-                _ => None,
-            };
-            header
-                .name
-                .eq_ignore_ascii_case("content-type")
-                .then_some(value)
+        add(headers, plain("Content-Type", FORM.to_owned()));
+        let media_type = headers.iter().find_map(|(header, _)| match &header.value {
+            HeaderValue::Template(value) if is_named(header, "content-type") => {
+                Some(value.as_str())
+            }
+            _ => None,
         });
-        let pieces = data::pieces(&data, given.flatten().as_deref())?;
+        let pieces = data::pieces(&data, media_type)?;
         Ok((Body::Pieces { pieces }, query))
     }
 
     fn method(&self, body: &Body, query: &[Piece]) -> String {
         let implied = match body {
-            _ if self.is_head => "HEAD",
-            Body::Nothing if self.pasted() || self.is_get || !query.is_empty() => "GET",
+            _ if self.has("upload-file") => "PUT",
+            _ if self.has("head") => "HEAD",
+            Body::Nothing if self.is_pasted() || self.has("get") || !query.is_empty() => "GET",
             _ => "POST",
         };
-        self.method.clone().unwrap_or_else(|| implied.to_owned())
+        self.value("request").unwrap_or(implied).to_owned()
     }
 }
 
-/// The media type of data for which no other was given (HTML, section 4.10.21.7).
+fn plain(name: &str, value: String) -> ParsedHeader {
+    let name = name.to_owned();
+    let value = HeaderValue::Template(value);
+    (Header { name, value }, None)
+}
+
+/// Adds a header unless there is one of its name.
+fn add(headers: &mut Vec<ParsedHeader>, added: ParsedHeader) {
+    if !headers
+        .iter()
+        .any(|(header, _)| is_named(header, &added.0.name))
+    {
+        headers.push(added);
+    }
+}
+
+fn is_named(header: &Header, name: &str) -> bool {
+    header.name.eq_ignore_ascii_case(name)
+}
+
+/// The default media type of data (HTML, section 4.10.21.7).
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Whether a file has any part in a request.
+/// Returns whether a request differs from file to file.
 fn mentions_file(request: &Request) -> bool {
     let has = |text: &str| Template::read(text, Braces::Pasted).is_ok_and(|text| text.has_field());
     let in_json =
@@ -462,7 +414,7 @@ fn mentions_file(request: &Request) -> bool {
     };
     let in_body = match &request.body {
         Body::File => true,
-        // Nothing but the name can go into a request that has no body, and not even that has to.
+        // A request of stride's own without a body need not even have the file's name.
         Body::Nothing => !request.pasted,
         Body::Pieces { pieces } => pieces.iter().any(in_piece),
         Body::Multipart { fields } => fields.iter().any(|field| match &field.content {
@@ -476,11 +428,11 @@ fn mentions_file(request: &Request) -> bool {
     in_body || in_headers || has(&request.url) || request.query.iter().any(in_piece)
 }
 
-/// Where a file lies, whatever the folder of a later command.
+/// Returns an absolute path, because a later command may run in another folder.
 fn absolute(path: &str) -> Result<PathBuf, Problem> {
     std::path::absolute(Path::new(path)).map_err(|error| {
         let name = FileName::from(Path::new(path));
-        Problem::usage(format!("`{name}` is not a file's name")).cause(error.to_string())
+        Problem::usage(format!("`{name}` is not a file name")).cause(error.to_string())
     })
 }
 

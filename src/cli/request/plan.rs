@@ -1,4 +1,4 @@
-//! Makes a request ready to be called.
+//! Turns a request into a plan, which can be called.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::cli::args::Once;
 use crate::cli::output::error::Problem;
 use crate::cli::secrets::references::references;
 
-/// Brings credentials, references and the network's permissions to a request.
+/// Combines a request with its credentials, references and network permissions.
 pub(crate) fn plan(
     request: &Request,
     settings: &Settings,

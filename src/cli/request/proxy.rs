@@ -1,4 +1,4 @@
-//! The proxy of `-x`.
+//! Parses the proxy of `-x`.
 
 use percent_encoding::percent_decode_str;
 
@@ -6,22 +6,23 @@ use stride::caller::{Credential, PROXY_AUTHORIZATION};
 
 use crate::cli::output::error::Problem;
 
-/// The port of a proxy for which none was given, as curl has it.
+/// The default port of a proxy, as with curl.
 const PORT: u16 = 1080;
 
-/// Completes the URL of a proxy, and takes the name and the password out of it; `pair`, the words of -U, takes precedence.
-pub(super) fn settle(
+/// Completes the URL of a proxy, and takes the name and the password out of it; `pair`, from -U, takes precedence.
+pub(super) fn parse(
     given: Option<String>,
     pair: Option<String>,
-) -> Result<(String, Option<Credential>), Problem> {
+) -> Result<(Option<String>, Option<Credential>), Problem> {
     let Some(given) = given else {
-        return Err(Problem::usage(
-            "-U is for the proxy of -x, and there is none",
-        ));
+        return match pair {
+            Some(_) => Err(Problem::usage("-U needs the proxy of -x")),
+            None => Ok((None, None)),
+        };
     };
     if given.contains('{') {
         return Err(Problem::usage("the proxy cannot hold a placeholder")
-            .hint("leave -x out, and name the proxy in the variable HTTPS_PROXY or ALL_PROXY"));
+            .hint("name the proxy in the variable HTTPS_PROXY or ALL_PROXY, without -x"));
     }
     let (scheme, rest) = given.split_once("://").unwrap_or(("http", &given));
     let rest = rest.trim_end_matches('/');
@@ -30,26 +31,22 @@ pub(super) fn settle(
         None => (None, rest),
     };
     let decoded = user.map(|user| percent_decode_str(user).decode_utf8_lossy().into_owned());
-    let has_port = host
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let port = if has_port {
-        String::new()
-    } else {
-        format!(":{PORT}")
+    let port = host.rsplit_once(':').map(|(_, port)| port);
+    let url = match port.is_some_and(|port| port.parse::<u16>().is_ok()) {
+        true => format!("{scheme}://{host}"),
+        false => format!("{scheme}://{host}:{PORT}"),
     };
-    let url = format!("{scheme}://{host}{port}");
     let Some(pair) = pair.or(decoded) else {
-        return Ok((url, None));
+        return Ok((Some(url), None));
     };
     if scheme.starts_with("socks") {
         return Err(Problem::usage(
-            "a name and a password for a SOCKS proxy cannot be used",
+            "a SOCKS proxy cannot have a name and a password",
         ));
     }
     let credential = Credential {
         name: PROXY_AUTHORIZATION.to_owned(),
         value: Credential::basic(pair.as_bytes()),
     };
-    Ok((url, Some(credential)))
+    Ok((Some(url), Some(credential)))
 }

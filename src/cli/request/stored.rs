@@ -1,18 +1,18 @@
-//! What is said of a request that a run has stored.
+//! Names the parts of a request that a database shows to its readers.
 
 use stride::caller::{Braces, Template};
 use stride::settings::{Body, Content, HeaderValue, Piece, Request};
 
-/// Headers whose values are no secrets, and follow from others of the request.
+/// Headers whose values are never private.
 const PLAIN: [&str; 4] = ["accept", "content-type", "referer", "user-agent"];
 
-/// Names what a run stores of its request that was typed and may be private. `None` where there is nothing.
+/// Names the stored parts of a request that were typed and may be private, or returns `None`.
 pub(crate) fn stored(request: &Request) -> Option<String> {
     let typed = |text: &str| {
         Template::read(text, Braces::Pasted)
             .is_ok_and(|template| template.literals().any(|text| !text.trim().is_empty()))
     };
-    // A word such as `Bearer` before a reference is nobody's secret.
+    // A word such as `Bearer` before a reference is not a secret.
     let has_reference = |text: &str| {
         Template::parse(text).is_ok_and(|template| template.references().next().is_some())
     };

@@ -1,4 +1,4 @@
-//! The URL of a request, as curl reads it.
+//! Reads the URL of a request as curl does.
 
 use stride::caller::{Braces, Template};
 
@@ -24,7 +24,7 @@ pub(super) fn complete(url: &mut String, path: &str) {
     };
 }
 
-/// Refuses a URL that curl would take for several.
+/// Refuses a URL that curl would expand into several.
 pub(super) fn refuse_globs(url: &str) -> Result<(), Problem> {
     let start = url.find("://").map_or(0, |at| at + 3);
     let path = url[start..].find('/').map_or("", |at| &url[start + at..]);
@@ -37,12 +37,12 @@ pub(super) fn refuse_globs(url: &str) -> Result<(), Problem> {
         return Ok(());
     }
     Err(
-        Problem::usage("curl would take this URL for several: braces and brackets make a pattern")
+        Problem::usage("braces and brackets make this URL a pattern of several URLs for curl")
             .hint("add -g to the command if they belong to the URL"),
     )
 }
 
-/// The host of a URL, which has to be the same for every file.
+/// Returns the host of a URL, which must be the same for every file.
 pub(super) fn host(url: &str) -> Result<&str, Problem> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];

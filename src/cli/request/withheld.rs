@@ -1,4 +1,4 @@
-//! Credentials that were typed into a URL, a form or a text: they are used now, and a run remembers a placeholder.
+//! Replaces credentials that were typed into a URL, a form or a text by placeholders, because a run does not store them.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use stride::settings::{
     is_sensitive,
 };
 
-/// Takes out of a request what looks like a credential by its name. What refers to a secret stays.
+/// Takes the values out of a request whose names look like those of credentials. References stay.
 pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
     let braces = match request.pasted {
         true => Braces::Pasted,
@@ -51,7 +51,7 @@ pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
 struct Taken(Vec<Credential>);
 
 impl Taken {
-    /// Returns the placeholder for a value. Two values have different ones.
+    /// Takes a value and returns its placeholder. Two values have different placeholders.
     fn take(&mut self, name: &str, value: String) -> String {
         let harmless = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
         let name: String = name
@@ -82,7 +82,7 @@ impl Taken {
         url.replace_range(from + 1..end, &pairs);
     }
 
-    /// Takes from `NAME=VALUE`, with `&` between several.
+    /// Takes values from `NAME=VALUE` pairs, which are separated by `&`.
     fn pairs(&mut self, pairs: &str, braces: Braces, in_url: bool) -> String {
         let mut left = String::with_capacity(pairs.len());
         for (number, pair) in split(pairs).into_iter().enumerate() {
@@ -105,7 +105,7 @@ impl Taken {
     }
 
     fn pieces(&mut self, pieces: &mut [Piece], in_url: bool) {
-        // The name before a value that is a piece of its own.
+        // The name of the next piece, if that is a value.
         let mut before: Option<String> = None;
         for piece in pieces {
             let name = before.take();
@@ -132,7 +132,7 @@ impl Taken {
         }
     }
 
-    /// Takes from the strings that are members of objects.
+    /// Takes values from the strings that are members of JSON objects.
     fn json(&mut self, text: &str) -> String {
         let mut left = String::with_capacity(text.len());
         let (mut copied, mut at) = (0, 0);
@@ -170,14 +170,14 @@ fn decoded(name: &str) -> String {
     percent_decode_str(&name).decode_utf8_lossy().into_owned()
 }
 
-/// The text of a template that has some and no placeholder.
+/// Returns the text of a template without placeholders, unless it is empty.
 fn literal(template: &str, braces: Braces) -> Option<String> {
     let template = Template::read(template, braces).ok()?;
     let text: String = template.literals().collect();
     (!template.has_placeholder() && !text.is_empty()).then_some(text)
 }
 
-/// Splits at each `&` that is in no placeholder.
+/// Splits at each `&` outside of placeholders.
 fn split(pairs: &str) -> Vec<&str> {
     let (mut depth, mut from) = (0_usize, 0);
     let mut split = Vec::new();
@@ -196,7 +196,7 @@ fn split(pairs: &str) -> Vec<&str> {
     split
 }
 
-/// What the next string in double quotes has between them.
+/// Returns the content of the next string in double quotes.
 fn string(text: &str, from: usize) -> Option<Range<usize>> {
     let start = from + text[from..].find('"')? + 1;
     let mut escaped = false;
@@ -215,7 +215,7 @@ fn string(text: &str, from: usize) -> Option<Range<usize>> {
 mod tests {
     use super::*;
 
-    /// What is left of a URL, and what was taken.
+    /// Returns the URL that is left, and the names and values that were taken.
     fn from_url(url: &str) -> (String, Vec<(String, String)>) {
         let mut request = Request {
             url: url.to_owned(),

@@ -302,12 +302,12 @@ fn what_stride_has_no_use_for_is_named_and_nothing_is_made() {
         ),
         (
             &["--curl", "curl http://a/ http://b/ -d @{}"],
-            "several URLs",
+            "more than one URL",
         ),
         (&["--curl", "curl 'http://a/[1-3]' -d @{}"], "-g"),
         (
             &["--curl", "curl http://a/ -d hello"],
-            "where the file goes",
+            "the same for every file",
         ),
         (&["--curl", "curl http://a/ -d @- "], "standard input"),
         (&["--curl", "curl http://a/ -d @{} -F a=b"], "one body"),
@@ -315,7 +315,7 @@ fn what_stride_has_no_use_for_is_named_and_nothing_is_made() {
         (&["--curl", "curl 'http://a/"], "not closed"),
         (
             &["--url", "http://a/", "-d", "constant"],
-            "where the file goes",
+            "the same for every file",
         ),
         (&["--url", "http://a/", "-d", "@none.json"], "none.json"),
         (&["--url", "http://a/", "-F", "file"], "NAME=VALUE"),
@@ -323,7 +323,7 @@ fn what_stride_has_no_use_for_is_named_and_nothing_is_made() {
             &["--url", "http://a/", "-F", "f=@{path};encoder=base64"],
             "encoder",
         ),
-        (&["--url", "http://a/", "-b", "jar.txt"], "file of cookies"),
+        (&["--url", "http://a/", "-b", "jar.txt"], "read from a file"),
         (&["--url", "http://a/", "-u", "me"], "password"),
         (&["--url", "http://a/", "-U", "me:x"], "-x"),
         (&["--url", "http://a/", "--cacert", "none.pem"], "none.pem"),

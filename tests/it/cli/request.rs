@@ -159,7 +159,7 @@ fn a_changed_request_is_shown_and_refused_until_accepted() {
         .stride(&["run", "-X", "PUT", "--url", &other, "texts"])
         .expect(2);
     let refused = refused
-        .says("(1 file done under it)")
+        .says("(1 file done with the old one)")
         .says("- method: POST\n  + method: PUT");
     refused
         .says(&format!("- url: {}\n  + url: {other}", api.url()))
