@@ -1,9 +1,8 @@
-//! Calls something once for each file of a long list, and never loses an answer.
+//! Makes one call for each file of a long list, and never loses an answer.
 //!
-//! This is the library of the command `stride`, for programs with a call of their own: the list lies in a
-//! SQLite database, chunk threads take it in strides as `files[i::n]` would, and each result or failure is
-//! recorded in a synced transaction before anything says that it is there. A program that is killed goes on
-//! where it was when it is started again.
+//! This is the library of the command `stride`, for programs that make the calls themselves. The list is a
+//! queue in a SQLite database. N threads call `files[i::N]` each, and a synced transaction records each result
+//! or failure before an event reports it. A program that was killed resumes when you start it again.
 //!
 //! ```
 //! use stride::export::{Format, Selection};
@@ -22,7 +21,7 @@
 //! run.add([at("a.txt"), at("b.txt"), at("missing.txt")])?;
 //!
 //! let outline = run.process(|job| {
-//!     // This is your `api_call(file)`. An error that `?` returns is tried again later.
+//!     // This is your `api_call(file)`. stride retries after an error that `?` returns.
 //!     let text = std::fs::read_to_string(&job.file)?;
 //!     Answer::json(&text.split_whitespace().count())
 //! })?;
@@ -42,11 +41,10 @@
 //! # }
 //! ```
 //!
-//! [`Run`] is the short way. Beneath it: a [`store::Store`] is the queue, a [`caller::Caller`] makes one
-//! thread's calls ([`caller::HttpPlan`] makes HTTP callers), and [`engine::run`] brings them together and hands
-//! over every [`event::Event`]. The library prints nothing, reads no environment variables and installs no
-//! signal handlers.
-//!
+//! [`Run`] is the short way. It combines three parts that you can use alone: [`store::Store`] is the queue,
+//! a [`caller::Caller`] makes the calls of one thread ([`caller::HttpPlan`] creates HTTP callers), and
+//! [`engine::run`] drives both and passes on each [`event::Event`]. The library prints nothing, reads no
+//! environment variables and installs no signal handlers.
 
 mod atomic_file;
 #[cfg(feature = "http")]
