@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpSocket;
 
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::support::{FakeApi, Reply, has_tool};
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -177,7 +177,7 @@ fn the_width_of_nginx_is_found_with_few_refused_calls() {
 
 /// Waits until calls have been made in vain for longer than one look takes, or all have ended.
 fn until_away_for_a_while(place: &Place) {
-    until(|| {
+    place.until(|| {
         let spread = place.sql(
             "SELECT ifnull(max(started) - min(started), 0) FROM attempt
              WHERE outcome <> 'succeeded'",
@@ -197,7 +197,7 @@ fn a_service_that_is_down_at_first_is_waited_for() {
     let haproxy = Limiter::haproxy(&place, behind.number());
     place.texts(200);
     let running = place.begin(&["run", "--url", &haproxy.url(), "-j", "8", "texts"]);
-    until(|| place.stride(&["status"]).code == Some(0));
+    place.until(|| place.stride(&["status"]).code == Some(0));
     until_away_for_a_while(&place);
     let service = FakeApi::start_on(behind.number(), |_| Reply::json("{}"));
     running.end().expect(0);

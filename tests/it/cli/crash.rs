@@ -213,7 +213,7 @@ fn row_46_a_killed_list_leaves_all_or_nothing() {
     let mut command = place.command(&["run", "--url", &api.url(), "texts", "--files-from", "-"]);
     let run = place.begin_command(command.stdin(std::process::Stdio::piped()));
     let holder = || stride::store::Lock::holder(&place.at("stride.db"));
-    super::until(|| holder().is_some_and(|holder| holder.pid == run.pid()));
+    place.until(|| holder().is_some_and(|holder| holder.pid == run.pid()));
     run.kill();
     assert_eq!(place.status()["total"], json!(1));
     assert_eq!(api.requests(), 1, "calls begin when the list has ended");

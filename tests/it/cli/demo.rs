@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Place, until};
+use super::Place;
 
 #[test]
 fn the_demo_survives_a_kill_and_exports() {
@@ -16,7 +16,7 @@ fn the_demo_survives_a_kill_and_exports() {
             0
         }
     };
-    until(|| done() > 50);
+    place.until(|| done() > 50);
     demo.kill();
     let before = done();
     let ran = place.begin(&["demo"]).end().expect(0);

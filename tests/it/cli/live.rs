@@ -15,7 +15,7 @@ use stride::job::{Answer, Class, Failure, Job};
 use stride::settings::{Settings, Threads};
 use stride::store::Reader;
 
-use super::{Place, until};
+use super::Place;
 use crate::support::{FakeApi, Gate, LIMIT, Reply, within_limit};
 
 /// A service that answers for the bystander and two files more, and for others when the gate is open.
@@ -74,7 +74,7 @@ fn sigusr1_before_the_first_call_is_no_end_either() {
     let lock = place.at("stride.db.lock");
     let is_begun =
         || std::fs::read_to_string(&lock).is_ok_and(|text| text.contains(&run.id().to_string()));
-    until(is_begun);
+    place.until(is_begun);
     kill_process(Pid::from_child(&run), Signal::USR1).unwrap();
     let mut list = run.stdin.take().unwrap();
     std::io::Write::write_all(&mut list, b"a\n").unwrap();
@@ -111,7 +111,7 @@ fn a_run_is_watched_by_a_pipe_until_it_ends() {
     let (first, mut lines) = within_limit(move || (lines.next().unwrap(), lines));
     assert!(first.starts_with("3 of 7 done · "), "{first}");
     // It holds on to nothing: what is in the log can be folded into the database while it looks.
-    until(|| {
+    place.until(|| {
         let blocked = place.sql("PRAGMA wal_checkpoint(TRUNCATE)");
         blocked[0][0] == "0"
     });

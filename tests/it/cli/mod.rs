@@ -34,13 +34,12 @@ use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{LIMIT, within_limit};
+use crate::support::{holds_in_time, within_limit};
 
 /// A file that no command of a test is about. Its job is done before the test begins, and its rows must be the
 /// same when the test ends.
@@ -150,6 +149,13 @@ impl Place {
         Running { child, stderr }
     }
 
+    /// Waits until a condition holds that the files of this folder can show.
+    #[track_caller]
+    pub(crate) fn until(&self, holds: impl Fn() -> bool) {
+        let held = holds_in_time(self.folder.path(), holds);
+        assert!(held, "the condition never held");
+    }
+
     pub(crate) fn status(&self) -> Value {
         self.stride(&["status", "--json"]).json()
     }
@@ -242,8 +248,18 @@ impl Running {
     }
 
     /// Waits until its stderr has some text.
+    #[track_caller]
     pub(crate) fn until_says(&self, text: &str) {
-        until(|| fs::read_to_string(&self.stderr).unwrap().contains(text));
+        let says = || fs::read_to_string(&self.stderr).unwrap().contains(text);
+        let came = holds_in_time(self.stderr.parent().unwrap(), says);
+        assert!(came, "{text:?} never came");
+    }
+
+    /// Waits until a signal has stopped the process.
+    pub(crate) fn until_stopped(&self) {
+        let pid = Some(Pid::from_child(&self.child));
+        let (_, status) = waitpid(pid, WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "{status:?}");
     }
 
     pub(crate) fn end(mut self) -> Ran {
@@ -253,16 +269,6 @@ impl Running {
             stdout: Vec::new(),
             stderr: fs::read_to_string(&self.stderr).unwrap(),
         }
-    }
-}
-
-/// Waits until something holds that only looking can tell.
-#[track_caller]
-pub(crate) fn until(holds: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < LIMIT, "it never came to hold");
-        std::thread::yield_now();
     }
 }
 

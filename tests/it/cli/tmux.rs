@@ -7,12 +7,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Place, until};
-use crate::support::{FakeApi, Gate, LIMIT, Reply, has_tool};
+use super::Place;
+use crate::support::{FakeApi, Gate, Reply, has_tool, holds_in_time};
 
 /// A terminal with one command in it.
 struct Terminal<'p> {
@@ -39,6 +38,8 @@ impl<'p> Terminal<'p> {
         let mut all = vec!["--", "sh", "-c", shell, "sh", &program];
         all.extend(command.get_args().map(|word| word.to_str().unwrap()));
         terminal.tmux(&[start, all].concat());
+        // A copy of the output, so that tests wait for its changes.
+        terminal.tmux(&["pipe-pane", "exec cat >> .shown"]);
         terminal
     }
 
@@ -78,7 +79,7 @@ impl<'p> Terminal<'p> {
     /// Waits until a row has some text.
     #[track_caller]
     fn until_shows(&self, text: &str) {
-        until(|| self.rows().contains(text));
+        self.place.until(|| self.rows().contains(text));
     }
 
     /// Waits until the terminal has all of these texts and is the stored screen of this name.
@@ -90,21 +91,18 @@ impl<'p> Terminal<'p> {
         );
         let rewrites = std::env::var_os("STRIDE_REWRITE").is_some();
         let expected = fs::read_to_string(&file).unwrap_or_default();
-        let began = Instant::now();
-        loop {
+        let came = holds_in_time(&self.place.at(""), || {
             let rows = masked(&self.rows());
             let complete = texts.iter().all(|text| rows.contains(text));
-            if complete && rewrites {
-                fs::write(file, rows).unwrap();
-                return;
-            }
-            if complete && rows == expected {
-                return;
-            }
-            assert!(
-                began.elapsed() < LIMIT,
-                "not the screen {name}, which STRIDE_REWRITE=1 writes anew:\n{rows}"
-            );
+            complete && (rewrites || rows == expected)
+        });
+        let rows = masked(&self.rows());
+        assert!(
+            came,
+            "not the screen {name}, which STRIDE_REWRITE=1 writes anew:\n{rows}"
+        );
+        if rewrites {
+            fs::write(file, rows).unwrap();
         }
     }
 

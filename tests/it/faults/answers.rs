@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{counts, named, place, run};
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::support::{FakeApi, Gate, RawServer, Reply, within_limit};
 
 /// Runs one file, `texts/0000`, against a service that answers as it does, beside a file that is done.
@@ -287,7 +287,7 @@ fn row_143_many_large_answers_are_judged_in_bounded_memory() {
     let words = [&run(&url, &words)[..], &["last"]].concat();
     let running = place.begin(&words);
     let done = (FILES + 1).to_string();
-    until(|| place.sql("SELECT done FROM counts") == [[done.clone()]]);
+    place.until(|| place.sql("SELECT done FROM counts") == [[done.clone()]]);
     let peak = running.peak_memory();
     gate.open();
     running.end().expect(0);

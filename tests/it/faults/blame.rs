@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::bystander::Scene;
 use super::counts;
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::limits::Port;
 use crate::support::api::Logged;
 use crate::support::{FakeApi, Reply};
@@ -162,12 +162,14 @@ fn always_refused(status: u16, wait: Option<&'static str>) -> Scene {
         done.count() == 60
     });
     // It is tried again, after the others.
-    until(|| scene.count("done") == 60);
+    scene.place.until(|| scene.count("done") == 60);
     let before = scene.api.requests();
     scene.api.wait_for(before + 1);
     assert_eq!(scene.api.log()[before].target, "/0030");
     // It is named.
-    until(|| scene.place.status()["refused"]["file"] == json!("texts/0030"));
+    scene
+        .place
+        .until(|| scene.place.status()["refused"]["file"] == json!("texts/0030"));
     let told = scene.place.stride(&["status"]).stdout;
     let told = String::from_utf8(told).unwrap();
     assert!(told.contains("texts/0030: "), "{told}");
@@ -250,7 +252,7 @@ fn connections_that_are_refused_use_up_neither_rate_nor_budget() {
     place.texts(3);
     let words = ["run", "--url", &url, "--rate", "4/h", "--burst", "4"];
     let running = place.begin(&[&words[..], &["--max-calls", "4", "texts"]].concat());
-    until(|| {
+    place.until(|| {
         let unsent = place.sql("SELECT count(*) FROM attempt WHERE outcome = 'not_sent'");
         unsent[0][0].parse::<usize>().unwrap() >= 6
     });

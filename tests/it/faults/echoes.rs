@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::support::{Counter, FakeApi, Gate, Reply, Request};
 
 /// With characters that JSON, HTML, URLs and base64 write in another way.
@@ -188,7 +188,7 @@ fn row_118_a_key_that_is_quoted_in_any_two_forms_is_in_nothing_that_was_written_
     let running = place.begin_command(place.command(&words).env("KEY", KEY));
     let recorded = || place.sql("SELECT count(*) FROM attempt WHERE ended IS NOT NULL");
     // Some of those that were answered are recorded together with what comes after them.
-    until(|| recorded().concat()[0].parse::<usize>().unwrap() > AT_ONCE / 2);
+    place.until(|| recorded().concat()[0].parse::<usize>().unwrap() > AT_ONCE / 2);
     running.kill();
     assert!(place.at("stride.db-wal").exists());
     said.files(&place.at(""));

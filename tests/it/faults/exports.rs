@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{named, place};
-use crate::cli::{Place, listed, until};
+use crate::cli::{Place, listed};
 use crate::support::{FakeApi, Reply};
 
 /// A run with everything done, and its export in `out.json`.
@@ -25,7 +25,7 @@ fn temporary(place: &Place, target: &str) -> String {
         let names = listed(&place.at(""));
         names.into_iter().find(|name| name.starts_with(&prefix))
     };
-    until(|| find().is_some());
+    place.until(|| find().is_some());
     find().unwrap()
 }
 

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::json;
 
 use super::{counts, named};
-use crate::cli::{Place, listed, until};
+use crate::cli::{Place, listed};
 use crate::support::{FakeApi, RawServer, Reply, within_limit};
 
 /// A service that says what it got.
@@ -79,7 +79,7 @@ fn row_46_a_new_run_that_is_killed_while_its_list_is_read_is_no_run() {
     let mut stdin = run.stdin.take().unwrap();
     let names: String = (0..50).map(|i| format!("texts/{i:04}\n")).collect();
     stdin.write_all(names.as_bytes()).unwrap();
-    until(|| listed(&place.at("")).contains(&".stride.db.new".to_owned()));
+    place.until(|| listed(&place.at("")).contains(&".stride.db.new".to_owned()));
     run.kill().unwrap();
     run.wait().unwrap();
     drop(stdin);

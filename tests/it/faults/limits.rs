@@ -5,7 +5,6 @@ use std::fs;
 use serde_json::json;
 
 use super::{counts, place, run};
-use crate::cli::until;
 use crate::support::{FakeApi, Reply};
 
 #[test]
@@ -62,7 +61,7 @@ fn a_going_run_is_changed_from_another_terminal() {
     let url = api.url();
     let running = place.begin(&run(&url, &["--rate", "1/h"]));
     api.wait_for(1);
-    until(|| place.status()["limit"] == json!("rate 1/h"));
+    place.until(|| place.status()["limit"] == json!("rate 1/h"));
     place
         .stride(&["set", "--rate", "1000/s", "-j", "4"])
         .expect(0)

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::bystander::Scene;
 use super::counts;
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::limits::Port;
 use crate::support::api::Logged;
 use crate::support::{Counter, FakeApi, Reply};
@@ -60,7 +60,7 @@ fn away_for(files: usize, threads: usize, good: usize, reply: &Reply, said: &str
     let threads_word = threads.to_string();
     let words = scene.words(&["-j", &threads_word]);
     let running = scene.place.begin(&words);
-    until(|| limit(&scene.place).starts_with(said));
+    scene.place.until(|| limit(&scene.place).starts_with(said));
     let before = in_vain(&scene.api.log());
     scene.api.wait_until(|log| in_vain(log) >= before + 2);
     back.store(true, Ordering::SeqCst);
@@ -134,7 +134,9 @@ fn an_outage_gives_every_charge_back() {
             }
         });
         let running = scene.place.begin(&scene.words(&flags));
-        until(|| limit(&scene.place).starts_with("service unavailable"));
+        scene
+            .place
+            .until(|| limit(&scene.place).starts_with("service unavailable"));
         back.store(true, Ordering::SeqCst);
         running.end().expect(0);
         scene.expect(0, files as u64, 0);
@@ -160,7 +162,9 @@ fn a_retry_in_an_outage_waits_for_its_end() {
     phase.store(1, Ordering::SeqCst);
     let before = scene.api.requests();
     let running = scene.place.begin(&["retry", "-j", "8"]);
-    until(|| limit(&scene.place).starts_with("service unavailable"));
+    scene
+        .place
+        .until(|| limit(&scene.place).starts_with("service unavailable"));
     phase.store(2, Ordering::SeqCst);
     running.end().expect(0);
     scene.expect(0, 100, 0);
@@ -185,9 +189,9 @@ fn a_service_whose_connections_are_refused_gets_few_calls_and_fails_no_file() {
             let rows = place.sql("SELECT count(*) FROM attempt WHERE outcome <> 'succeeded'");
             rows[0][0].parse::<usize>().unwrap()
         };
-        until(|| limit(&place).starts_with("service unavailable"));
+        place.until(|| limit(&place).starts_with("service unavailable"));
         let before = in_vain();
-        until(|| in_vain() >= before + 2);
+        place.until(|| in_vain() >= before + 2);
         let _api = service();
         running.end().expect(0);
         let (calls, most) = (in_vain(), 10 + 2 * threads);

@@ -10,15 +10,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::{counts, gated, named};
-use crate::cli::{Place, Running, until};
+use crate::cli::Place;
 use crate::support::{FakeApi, Reply, within_limit};
-
-/// The letter of a process's state: R, S, T and so on.
-fn state(run: &Running) -> char {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", run.pid())).unwrap();
-    let rest = stat.rsplit(')').next().unwrap();
-    rest.trim_start().chars().next().unwrap()
-}
 
 /// The writer waits for somebody else's transaction, as it would for a disk that does not answer, so neither of the
 /// first two signals can end the run soon. The code is the third one's own: whatever ends it sooner has the first's.
@@ -149,13 +142,15 @@ fn row_12_a_run_that_was_stopped_goes_on_and_nothing_was_taken_from_it() {
     let run = place.begin(&words);
     api.wait_for(5);
     run.signal(Signal::STOP);
-    until(|| state(&run) == 'T');
+    run.until_stopped();
     // The answers come now, and nobody takes them before the calls' time is over.
     gate.open();
     place.stride(&["resume"]).expect(5);
-    // A length of time is the fault itself.
-    let stopped = Instant::now();
-    until(|| stopped.elapsed() > Duration::from_millis(3500));
+    // The time itself is the fault.
+    let (began, time) = (Instant::now(), Duration::from_millis(3500));
+    while began.elapsed() < time {
+        std::thread::park_timeout(time - began.elapsed().min(time));
+    }
     run.signal(Signal::CONT);
     run.end().expect(0);
     counts(&place, &[("done", 13), ("attempts", 13), ("in_doubt", 0)]);
@@ -174,7 +169,7 @@ fn row_12_ctrl_z_and_fg_change_nothing() {
     let run = place.begin_command(command.process_group(0));
     api.wait_for(5);
     run.signal(Signal::TSTP);
-    until(|| state(&run) == 'T');
+    run.until_stopped();
     gate.open();
     run.signal(Signal::CONT);
     run.end().expect(0);

@@ -149,7 +149,7 @@ fn row_40_a_clock_that_jumps_repeats_no_call_and_makes_nobody_wait() {
         let words = ["run", "--retry-delay", "5000h", "--url", &url, "texts"];
         let run = place.begin(&words);
         api.wait_until(|log| log.iter().filter(|call| call.status.is_some()).count() == 6);
-        crate::cli::until(|| place.status()["pending"] == json!(2));
+        place.until(|| place.status()["pending"] == json!(2));
         run.signal(Signal::INT);
         run.end().expect(130);
         let waiting = "SELECT count(*) FROM work WHERE not_before IS NOT NULL";

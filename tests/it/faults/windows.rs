@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::bystander::Scene;
 use super::{counts, named, place};
-use crate::cli::{Place, Running, until};
+use crate::cli::{Place, Running};
 use crate::support::{Counter, FakeApi, Gate, Reply, lock};
 
 /// When calls began that were perhaps sent, in milliseconds since 1970, from a moment on.
@@ -70,11 +70,13 @@ fn a_rate_holds_in_every_minute_over_stops_and_resumes() {
         running = scene.place.begin(&["resume"]);
     }
     let held_up = || scene.place.status()["limit"] == json!("rate 30/m");
-    until(|| held_up() && scene.api.requests() >= 25);
+    scene
+        .place
+        .until(|| held_up() && scene.api.requests() >= 25);
     for _ in 0..3 {
         interrupt(running);
         running = scene.place.begin(&["resume"]);
-        until(held_up);
+        scene.place.until(held_up);
     }
     interrupt(running);
     let calls = started(&scene.place, 0);
@@ -119,7 +121,9 @@ fn what_was_called_before_counts_under_a_rate_that_is_set_later() {
     interrupt(running);
     let calls = scene.api.requests();
     let running = scene.place.begin(&["resume"]);
-    until(|| scene.place.status()["limit"] == json!("rate 10/h"));
+    scene
+        .place
+        .until(|| scene.place.status()["limit"] == json!("rate 10/h"));
     interrupt(running);
     assert_eq!(scene.api.requests(), calls, "the hour is used up");
 }

@@ -9,7 +9,7 @@ use stride::job::Outcome;
 use stride::settings::HeaderValue;
 
 use super::{Client, succeeded};
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::support::{Counter, FakeApi, RawServer, Reply};
 
 /// Begins a run of one file with these variables, and waits until something is recorded of its first attempt.
@@ -20,7 +20,7 @@ fn recorded(url: &str, variables: &[(&str, &str)]) -> Vec<String> {
     command.envs(variables.iter().copied());
     let running = place.begin_command(&mut command);
     let attempts = || place.sql("SELECT outcome, kind FROM attempt WHERE ended IS NOT NULL");
-    until(|| place.at("stride.db").exists() && !attempts().is_empty());
+    place.until(|| place.at("stride.db").exists() && !attempts().is_empty());
     running.kill();
     attempts().remove(0)
 }

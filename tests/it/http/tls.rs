@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use stride::job::{Class, Failure, Outcome};
 
 use super::Client;
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::support::{Counter, RawServer};
 
 /// What a server shows of itself.
@@ -198,7 +198,7 @@ fn a_certificate_of_another_host_is_refused_and_the_right_one_is_not() {
         command.env("SSL_CERT_FILE", place.at("authority.pem"));
         let running = place.begin_command(&mut command);
         let told = || place.sql("SELECT kind, message FROM attempt WHERE kind IS NOT NULL");
-        until(|| place.at("stride.db").exists() && !told().is_empty());
+        place.until(|| place.at("stride.db").exists() && !told().is_empty());
         running.kill();
         let told = told();
         assert_eq!(told[0][0], kind, "{told:?}");

@@ -4,12 +4,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
+use std::time::Instant;
 
 use stride::caller::{Caller as _, Cancel, HttpCaller};
 use stride::job::{Job, Outcome};
 
 use super::{Client, attempt, succeeded};
-use crate::cli::{Place, until};
+use crate::cli::Place;
 use crate::support::{FakeApi, LIMIT, Reply};
 
 /// An answer with this body.
@@ -40,7 +41,7 @@ fn say_unasked(mut to: &TcpStream, text: &str) {
     to.write_all(text.as_bytes()).unwrap();
     let client = format!(":{:04X}", to.peer_addr().unwrap().port());
     // The second column of a line is the client's own address, the fifth what it has sent and not yet read.
-    until(|| {
+    let has_arrived = || {
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         sockets.lines().any(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);
@@ -48,7 +49,12 @@ fn say_unasked(mut to: &TcpStream, text: &str) {
             let queues = words.nth(2).unwrap_or_default();
             is_client && !queues.ends_with(":00000000")
         })
-    });
+    };
+    let began = Instant::now();
+    while !has_arrived() {
+        assert!(began.elapsed() < LIMIT, "the bytes never arrived");
+        thread::yield_now();
+    }
 }
 
 /// A service, with a thread for each of its connections. It answers each request with what the function makes of the

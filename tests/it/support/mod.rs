@@ -9,6 +9,7 @@ mod raw;
 mod reply;
 mod run;
 mod tools;
+mod until;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -19,6 +20,7 @@ pub(crate) use raw::RawServer;
 pub(crate) use reply::Reply;
 pub(crate) use run::*;
 pub(crate) use tools::{Typist, has_tool, terminal};
+pub(crate) use until::holds_in_time;
 
 /// How long anybody waits for an event before the test fails: far longer than it can take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
