@@ -171,7 +171,7 @@ fn throttling_fails_no_file() {
     });
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
-    place.texts(30);
+    place.texts(9);
     place
         .stride(&[
             "run",
@@ -184,7 +184,7 @@ fn throttling_fails_no_file() {
             "texts",
         ])
         .expect(0);
-    assert_eq!(place.status()["done"], json!(31));
+    assert_eq!(place.status()["done"], json!(10));
     assert_eq!(place.bystander(), bystander);
 }
 

@@ -14,7 +14,7 @@ use super::counts;
 use crate::cli::Place;
 use crate::limits::Port;
 use crate::support::api::Logged;
-use crate::support::{FakeApi, Reply};
+use crate::support::{FakeApi, Reply, at_once};
 
 /// Makes the run without a call, and then removes these files.
 fn remove(scene: &Scene, files: impl Iterator<Item = usize>) {
@@ -34,30 +34,31 @@ fn missing_files_fail_by_themselves_wherever_they_are() {
         (300, 0..60),
         (300, 240..300),
     ];
-    for threads in ["1", "8"] {
-        for (files, gone) in cases.clone() {
-            let scene = Scene::new(files, |_| Reply::json(1));
-            remove(&scene, gone.clone());
-            let resume = ["resume", "--max-calls", "none", "-j", threads];
-            scene.place.stride(&resume).expect(3);
-            let (files, failed) = (files as u64, gone.len() as u64);
-            scene.expect(0, files - failed, failed);
-            assert_eq!(scene.calls() as u64, files - failed, "{gone:?}");
-            let causes = scene.place.stride(&["failures", "--json"]).json();
-            assert_eq!(causes[0]["class"], json!("input"), "{causes}");
-        }
-    }
+    let cases = cases
+        .into_iter()
+        .flat_map(|(files, gone)| ["1", "8"].map(|threads| (files, gone.clone(), threads)));
+    at_once(cases, |(files, gone, threads)| {
+        let scene = Scene::new(files, |_| Reply::json(1));
+        remove(&scene, gone.clone());
+        let resume = ["resume", "--max-calls", "none", "-j", threads];
+        scene.place.stride(&resume).expect(3);
+        let (files, failed) = (files as u64, gone.len() as u64);
+        scene.expect(0, files - failed, failed);
+        assert_eq!(scene.calls() as u64, files - failed, "{gone:?}");
+        let causes = scene.place.stride(&["failures", "--json"]).json();
+        assert_eq!(causes[0]["class"], json!("input"), "{causes}");
+    });
 }
 
 #[test]
 fn a_folder_of_which_a_fifth_was_deleted_is_done_but_for_that() {
-    for threads in ["1", "8"] {
+    at_once(["1", "8"], |threads| {
         let scene = Scene::new(300, |_| Reply::json(1));
         remove(&scene, (0..300).step_by(5));
         let resume = ["resume", "--max-calls", "none", "-j", threads];
         scene.place.stride(&resume).expect(3);
         scene.expect(0, 240, 60);
-    }
+    });
 }
 
 /// The targets of the calls from this one on.
@@ -67,7 +68,7 @@ fn targets(log: &[Logged], from: usize) -> Vec<String> {
 
 #[test]
 fn a_resume_after_a_stop_begins_with_other_files() {
-    for status in [401, 402, 403] {
+    at_once([401, 402, 403], |status| {
         let scene = Scene::new(300, move |_| Reply::status(status));
         scene.run(&["-j", "1"]).expect(4);
         let seen: HashSet<String> = targets(&scene.api.log(), 1).into_iter().take(5).collect();
@@ -79,12 +80,12 @@ fn a_resume_after_a_stop_begins_with_other_files() {
         }
         scene.expect(300, 0, 0);
         scene.expect_nothing_charged();
-    }
+    });
 }
 
 #[test]
 fn a_resume_gets_past_the_files_at_which_the_run_has_stopped() {
-    for status in [401, 402, 403] {
+    at_once([401, 402, 403], |status| {
         let mended = Arc::new(AtomicBool::new(false));
         let scene = Scene::new(300, {
             let mended = Arc::clone(&mended);
@@ -101,51 +102,43 @@ fn a_resume_gets_past_the_files_at_which_the_run_has_stopped() {
         mended.store(true, Ordering::SeqCst);
         scene.place.stride(&["resume"]).expect(3);
         scene.expect(0, 280, 20);
-    }
+    });
 }
 
 #[test]
 fn files_in_a_row_that_are_forbidden_for_themselves_fail_and_the_others_are_done() {
-    for (status, own) in [
+    let cases: [(u16, Range<usize>); 6] = [
         (401, 100..105),
         (402, 100..105),
         (403, 100..105),
         (403, 100..130),
         (403, 270..300),
         (403, 0..30),
-    ] {
-        for threads in ["1", "8"] {
-            let own: Range<usize> = own.clone();
-            let failed = own.len() as u64;
-            let scene = Scene::new(300, {
-                let own = own.clone();
-                move |request| {
-                    let number: usize = request.target[1..].parse().unwrap();
-                    match own.contains(&number) {
-                        true => Reply::status(status),
-                        false => Reply::json(1),
-                    }
+    ];
+    let cases = cases
+        .into_iter()
+        .flat_map(|(status, own)| ["1", "8"].map(|threads| (status, own.clone(), threads)));
+    at_once(cases, |(status, own, threads)| {
+        let failed = own.len() as u64;
+        let scene = Scene::new(300, {
+            let own = own.clone();
+            move |request| {
+                let number: usize = request.target[1..].parse().unwrap();
+                match own.contains(&number) {
+                    true => Reply::status(status),
+                    false => Reply::json(1),
                 }
-            });
-            let ran = scene.run(&["-j", threads]);
-            assert_eq!(ran.code, Some(3), "{status} {own:?}: {}", ran.stderr);
-            scene.expect(0, 300 - failed, failed);
-            assert_eq!(scene.calls(), 300, "{status} {own:?}");
-        }
-    }
+            }
+        });
+        let ran = scene.run(&["-j", threads]);
+        assert_eq!(ran.code, Some(3), "{status} {own:?}: {}", ran.stderr);
+        scene.expect(0, 300 - failed, failed);
+        assert_eq!(scene.calls(), 300, "{status} {own:?}");
+    });
 }
 
-/// How one file is refused: the status, and the wait that is stated.
-const REFUSALS: [(u16, Option<&str>); 5] = [
-    (429, None),
-    (429, Some("0")),
-    (429, Some("1")),
-    (503, Some("0")),
-    (503, Some("1")),
-];
-
-/// Runs sixty files of which one is always refused, until the others are done and that one is known.
-fn always_refused(status: u16, wait: Option<&'static str>) -> Scene {
+/// Runs sixty files of which one is always refused, until the others are done and `status` names that one.
+fn always_refused(status: u16, wait: Option<&'static str>) {
     let scene = Scene::new(60, move |request| match request.target.as_str() {
         "/0030" => {
             let reply = Reply::text("this one is too much for me").with_status(status);
@@ -185,22 +178,21 @@ fn always_refused(status: u16, wait: Option<&'static str>) -> Scene {
         60,
         "no other was refused or called twice"
     );
-    scene
+    let found = scene.place.sql("SELECT found_rate FROM limiter_state");
+    assert_eq!(found.concat(), [""], "{status} {wait:?}");
 }
 
 #[test]
-fn one_file_that_is_always_refused_holds_up_no_other() {
-    for (status, wait) in REFUSALS {
+fn one_file_that_is_always_refused_delays_no_other_and_leaves_no_limit() {
+    // One at a time: a machine under load accepts calls as slowly as a service with a limit.
+    for (status, wait) in [
+        (429, None),
+        (429, Some("0")),
+        (429, Some("1")),
+        (503, Some("0")),
+        (503, Some("1")),
+    ] {
         always_refused(status, wait);
-    }
-}
-
-#[test]
-fn one_file_that_is_always_refused_leaves_no_limit_on_the_rate_behind() {
-    for (status, wait) in REFUSALS {
-        let scene = always_refused(status, wait);
-        let found = scene.place.sql("SELECT found_rate FROM limiter_state");
-        assert_eq!(found.concat(), [""], "{status} {wait:?}");
     }
 }
 

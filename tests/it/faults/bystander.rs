@@ -10,7 +10,7 @@ use jiff::{ToSpan as _, ZonedDateTime};
 use super::{answered, counts};
 use crate::cli::{Place, Ran};
 use crate::http::tls::{Identity, authority, params, pem, self_signed, server, signed_by};
-use crate::support::{Counter, FakeApi, Reply, Request};
+use crate::support::{Counter, FakeApi, Reply, Request, at_once};
 
 const BYSTANDER: &str = "/bystander.txt";
 
@@ -161,37 +161,40 @@ fn row_71_a_proxy_that_is_not_there_leaves_nothing_sent_and_can_be_gone_around()
 #[test]
 fn row_72_refusals_at_eight_threads_blame_no_file() {
     const GOOD: usize = 40;
-    for (status, body) in [
-        (401, ""),
-        (403, ""),
-        (402, ""),
-        (429, r#"{"error": {"code": "insufficient_quota"}}"#),
-    ] {
-        let (mended, seen) = (Arc::new(AtomicBool::new(false)), Counter::default());
-        let known = Arc::clone(&mended);
-        let scene = Scene::new(120, move |_| {
-            if seen.add() < GOOD || known.load(Ordering::SeqCst) {
-                Reply::json(1)
-            } else {
-                Reply::status(status).body("application/json", body)
-            }
-        });
-        scene
-            .run(&["-j", "8"])
-            .expect(4)
-            .says("no file was charged");
-        let refused = answered(&scene.api.log(), status);
-        assert!(
-            (5..=8 + 5 + 4).contains(&refused),
-            "{refused} times {status}"
-        );
-        scene.expect(80, 40, 0);
-        scene.expect_nothing_charged();
-        mended.store(true, Ordering::SeqCst);
-        scene.run(&["-j", "8"]).expect(0);
-        scene.expect(0, 120, 0);
-        assert_eq!(scene.calls(), 120 + refused, "nothing was called twice");
-    }
+    at_once(
+        [
+            (401, ""),
+            (403, ""),
+            (402, ""),
+            (429, r#"{"error": {"code": "insufficient_quota"}}"#),
+        ],
+        |(status, body)| {
+            let (mended, seen) = (Arc::new(AtomicBool::new(false)), Counter::default());
+            let known = Arc::clone(&mended);
+            let scene = Scene::new(120, move |_| {
+                if seen.add() < GOOD || known.load(Ordering::SeqCst) {
+                    Reply::json(1)
+                } else {
+                    Reply::status(status).body("application/json", body)
+                }
+            });
+            scene
+                .run(&["-j", "8"])
+                .expect(4)
+                .says("no file was charged");
+            let refused = answered(&scene.api.log(), status);
+            assert!(
+                (5..=8 + 5 + 4).contains(&refused),
+                "{refused} times {status}"
+            );
+            scene.expect(80, 40, 0);
+            scene.expect_nothing_charged();
+            mended.store(true, Ordering::SeqCst);
+            scene.run(&["-j", "8"]).expect(0);
+            scene.expect(0, 120, 0);
+            assert_eq!(scene.calls(), 120 + refused, "nothing was called twice");
+        },
+    );
 }
 
 #[test]
@@ -269,7 +272,7 @@ fn bytes_and_weights_hold_a_run_up() {
         &["--rate", "20KB/s"],
         &["--rate", "5000w/s", "--weight", "size/4"],
     ];
-    for limit in limits {
+    at_once(limits, |limit| {
         let scene = Scene::new(10, |_| Reply::json(1));
         for n in 0..10 {
             scene.place.write(format!("texts/{n:04}"), [b'x'; 4000]);
@@ -280,7 +283,7 @@ fn bytes_and_weights_hold_a_run_up() {
         let span = log[10].at - log[1].at;
         // Two seconds' worth. A slow machine makes it longer and never shorter.
         assert!(span >= Duration::from_millis(1500), "{limit:?}: {span:?}");
-    }
+    });
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use super::counts;
 use crate::cli::Place;
 use crate::limits::Port;
 use crate::support::api::Logged;
-use crate::support::{Counter, FakeApi, Reply};
+use crate::support::{Counter, FakeApi, Reply, at_once};
 
 const FILES: usize = 300;
 
@@ -40,11 +39,9 @@ fn calls_of(log: &[Logged], target: &str) -> usize {
 /// Runs against a service that answers so many calls and is away then, until `status` says this and two more probes have
 /// come.
 fn away(reply: &Reply, said: &str) {
-    // They wait most of the time.
-    thread::scope(|scope| {
-        for (threads, good) in [(8, 0), (8, 100), (64, 0), (64, 100)] {
-            scope.spawn(move || away_for(FILES, threads, good, reply, said));
-        }
+    let cases = [(8, 0), (8, 100), (64, 0), (64, 100)];
+    at_once(cases, |(threads, good)| {
+        away_for(FILES, threads, good, reply, said);
     });
 }
 
@@ -112,36 +109,45 @@ fn a_service_that_closes_every_connection_gets_few_calls_and_fails_no_file() {
 
 #[test]
 fn an_outage_is_recognized_where_fewer_files_are_left_than_threads() {
-    for reply in [Reply::status(502), Reply::close()] {
-        away_for(12, 64, 0, &reply, "service unavailable");
-        away_for(FILES, 64, FILES - 15, &reply, "service unavailable");
-    }
+    let (away, closes) = (&Reply::status(502), &Reply::close());
+    let cases = [
+        (12, 0, away),
+        (12, 0, closes),
+        (FILES, FILES - 15, away),
+        (FILES, FILES - 15, closes),
+    ];
+    at_once(cases, |(files, good, reply)| {
+        away_for(files, 64, good, reply, "service unavailable");
+    });
 }
 
 #[test]
 fn an_outage_gives_every_charge_back() {
     // No file is due when it is recognized, and a file is called several times before it is.
-    for (files, flags) in [
-        (12, ["-j", "64", "--retry-delay", "2s"]),
-        (100, ["-j", "2", "--retry-delay", "0s"]),
-    ] {
-        let back = Arc::new(AtomicBool::new(false));
-        let scene = Scene::new(files, {
-            let back = Arc::clone(&back);
-            move |_| match back.load(Ordering::SeqCst) {
-                true => Reply::json(1),
-                false => Reply::status(502),
-            }
-        });
-        let running = scene.place.begin(&scene.words(&flags));
-        scene
-            .place
-            .until(|| limit(&scene.place).starts_with("service unavailable"));
-        back.store(true, Ordering::SeqCst);
-        running.end().expect(0);
-        scene.expect(0, files as u64, 0);
-        scene.expect_nothing_charged();
-    }
+    at_once(
+        [
+            (12, ["-j", "64", "--retry-delay", "2s"]),
+            (100, ["-j", "2", "--retry-delay", "0s"]),
+        ],
+        |(files, flags)| {
+            let back = Arc::new(AtomicBool::new(false));
+            let scene = Scene::new(files, {
+                let back = Arc::clone(&back);
+                move |_| match back.load(Ordering::SeqCst) {
+                    true => Reply::json(1),
+                    false => Reply::status(502),
+                }
+            });
+            let running = scene.place.begin(&scene.words(&flags));
+            scene
+                .place
+                .until(|| limit(&scene.place).starts_with("service unavailable"));
+            back.store(true, Ordering::SeqCst);
+            running.end().expect(0);
+            scene.expect(0, files as u64, 0);
+            scene.expect_nothing_charged();
+        },
+    );
 }
 
 #[test]
@@ -174,7 +180,7 @@ fn a_retry_in_an_outage_waits_for_its_end() {
 
 #[test]
 fn a_service_whose_connections_are_refused_gets_few_calls_and_fails_no_file() {
-    for threads in [8, 64] {
+    at_once([8, 64], |threads| {
         let (place, port) = (Place::new(), Port::reserve());
         let service = || FakeApi::start_on(port.number(), |_| Reply::json(1));
         let api = service();
@@ -201,12 +207,12 @@ fn a_service_whose_connections_are_refused_gets_few_calls_and_fails_no_file() {
         assert!(charged.is_empty(), "{charged:?}");
         assert_eq!(found(&place), ["", ""], "{threads} threads");
         assert_eq!(place.bystander(), bystander);
-    }
+    });
 }
 
 #[test]
 fn refusals_one_after_the_other_and_then_none_are_no_limit() {
-    for threads in ["1", "8"] {
+    at_once(["1", "8"], |threads| {
         let seen = Counter::default();
         let scene = Scene::new(FILES, move |_| match seen.add() {
             50..53 => Reply::status(429).header("Retry-After", "1"),
@@ -216,144 +222,159 @@ fn refusals_one_after_the_other_and_then_none_are_no_limit() {
         scene.expect(0, FILES as u64, 0);
         assert_eq!(scene.calls(), FILES + 3);
         assert_eq!(found(&scene.place), ["", ""], "{threads} threads");
-    }
+    });
 }
 
 #[test]
 fn an_outage_that_lasts_too_long_ends_the_run_and_status_says_so() {
-    for (reply, words) in [
-        (Reply::status(500), "HTTP 500"),
-        (Reply::status(503), "HTTP 503"),
-        (Reply::status(503).header("Retry-After", "1"), "HTTP 503"),
-        (Reply::status(529), "HTTP 529"),
-    ] {
-        let back = Arc::new(AtomicBool::new(false));
-        let scene = Scene::new(40, {
-            let back = Arc::clone(&back);
-            move |_| match back.load(Ordering::SeqCst) {
-                true => Reply::json(1),
-                false => reply.clone(),
+    at_once(
+        [
+            (Reply::status(500), "HTTP 500"),
+            (Reply::status(503), "HTTP 503"),
+            (Reply::status(503).header("Retry-After", "1"), "HTTP 503"),
+            (Reply::status(529), "HTTP 529"),
+        ],
+        |(reply, words)| {
+            let back = Arc::new(AtomicBool::new(false));
+            let scene = Scene::new(40, {
+                let back = Arc::clone(&back);
+                move |_| match back.load(Ordering::SeqCst) {
+                    true => Reply::json(1),
+                    false => reply.clone(),
+                }
+            });
+            scene
+                .run(&["--max-outage", "1s"])
+                .expect(75)
+                .says("the service was unavailable for")
+                .says(words)
+                .says("stride resume");
+            scene.expect(40, 0, 0);
+            scene.expect_nothing_charged();
+            let stopped = scene.place.status()["stopped"].clone();
+            for (name, value) in [
+                ("reason", json!("outage")),
+                ("action", json!("wait")),
+                ("until", json!(null)),
+            ] {
+                assert_eq!(stopped[name], value, "{stopped}");
             }
-        });
-        scene
-            .run(&["--max-outage", "1s"])
-            .expect(75)
-            .says("the service was unavailable for")
-            .says(words)
-            .says("stride resume");
-        scene.expect(40, 0, 0);
-        scene.expect_nothing_charged();
-        let stopped = scene.place.status()["stopped"].clone();
-        for (name, value) in [
-            ("reason", json!("outage")),
-            ("action", json!("wait")),
-            ("until", json!(null)),
-        ] {
-            assert_eq!(stopped[name], value, "{stopped}");
-        }
-        assert!(
-            stopped["words"].as_str().unwrap().contains(words),
-            "{stopped}"
-        );
-        back.store(true, Ordering::SeqCst);
-        scene.place.stride(&["resume"]).expect(0);
-        scene.expect(0, 40, 0);
-        assert_eq!(scene.place.status()["stopped"], json!(null));
-    }
+            assert!(
+                stopped["words"].as_str().unwrap().contains(words),
+                "{stopped}"
+            );
+            back.store(true, Ordering::SeqCst);
+            scene.place.stride(&["resume"]).expect(0);
+            scene.expect(0, 40, 0);
+            assert_eq!(scene.place.status()["stopped"], json!(null));
+        },
+    );
 }
 
 #[test]
 fn one_file_that_always_fails_among_good_ones_fails_by_itself() {
-    for (status, threads) in [(500, "1"), (500, "8"), (502, "4"), (503, "4"), (529, "4")] {
-        let scene = Scene::new(40, move |request| match request.target.as_str() {
-            "/0020" => Reply::status(status),
-            _ => Reply::json(1),
-        });
-        let flags = ["-j", threads, "--retries", "2", "--retry-delay", "0s"];
-        let ran = scene.run(&flags).expect(3);
-        scene.expect(0, 39, 1);
-        assert_eq!(calls_of(&scene.api.log(), "/0020"), 3, "{status}");
-        assert_eq!(scene.calls(), 39 + 3, "{status}: no other was called twice");
-        assert!(
-            !ran.stderr.contains("service unavailable"),
-            "{}",
-            ran.stderr
-        );
-    }
+    at_once(
+        [(500, "1"), (500, "8"), (502, "4"), (503, "4"), (529, "4")],
+        |(status, threads)| {
+            let scene = Scene::new(40, move |request| match request.target.as_str() {
+                "/0020" => Reply::status(status),
+                _ => Reply::json(1),
+            });
+            let flags = ["-j", threads, "--retries", "2", "--retry-delay", "0s"];
+            let ran = scene.run(&flags).expect(3);
+            scene.expect(0, 39, 1);
+            assert_eq!(calls_of(&scene.api.log(), "/0020"), 3, "{status}");
+            assert_eq!(scene.calls(), 39 + 3, "{status}: no other was called twice");
+            assert!(
+                !ran.stderr.contains("service unavailable"),
+                "{}",
+                ran.stderr
+            );
+        },
+    );
 }
 
 #[test]
 fn five_bad_files_in_a_row_fail_by_themselves_and_no_outage_is_told() {
-    for (status, threads) in [(500, "1"), (502, "1"), (500, "4"), (503, "1"), (503, "4")] {
-        // A 503 may be a limit, so that the first few are not charged.
-        let most = if status == 503 { 6 } else { 3 };
-        let is_bad = |target: &str| ("/0010".."/0015").contains(&target);
-        let scene = Scene::new(40, move |request| match is_bad(&request.target) {
-            true => Reply::status(status),
-            false => Reply::json(1),
-        });
-        let flags = ["-j", threads, "--retries", "2", "--retry-delay", "0s"];
-        let ran = scene.run(&flags).expect(3);
-        scene.expect(0, 35, 5);
-        let log = scene.api.log();
-        for bad in 10..15 {
-            let calls = calls_of(&log, &format!("/{bad:04}"));
-            assert!((3..=most).contains(&calls), "{status}: {calls} calls");
-        }
-        assert!(
-            !ran.stderr.contains("service unavailable"),
-            "{}",
-            ran.stderr
-        );
-    }
+    at_once(
+        [(500, "1"), (502, "1"), (500, "4"), (503, "1"), (503, "4")],
+        |(status, threads)| {
+            // A 503 may be a limit, so that the first few are not charged.
+            let most = if status == 503 { 6 } else { 3 };
+            let is_bad = |target: &str| ("/0010".."/0015").contains(&target);
+            let scene = Scene::new(40, move |request| match is_bad(&request.target) {
+                true => Reply::status(status),
+                false => Reply::json(1),
+            });
+            let flags = ["-j", threads, "--retries", "2", "--retry-delay", "0s"];
+            let ran = scene.run(&flags).expect(3);
+            scene.expect(0, 35, 5);
+            let log = scene.api.log();
+            for bad in 10..15 {
+                let calls = calls_of(&log, &format!("/{bad:04}"));
+                assert!((3..=most).contains(&calls), "{status}: {calls} calls");
+            }
+            assert!(
+                !ran.stderr.contains("service unavailable"),
+                "{}",
+                ran.stderr
+            );
+        },
+    );
 }
 
 #[test]
 fn the_last_files_of_a_list_fail_within_their_retries() {
-    for (status, threads) in [(500, "1"), (500, "8"), (503, "1"), (503, "8")] {
-        let scene = Scene::new(20, move |request| match request.target.as_str() {
-            "/0017" | "/0018" | "/0019" => Reply::status(status),
-            _ => Reply::json(1),
-        });
-        scene
-            .run(&["-j", threads, "--retries", "2", "--retry-delay", "0s"])
-            .expect(3);
-        scene.expect(0, 17, 3);
-        let log = scene.api.log();
-        for last in ["/0017", "/0018", "/0019"] {
-            assert_eq!(calls_of(&log, last), 3, "{status}, {threads} threads");
-        }
-    }
+    at_once(
+        [(500, "1"), (500, "8"), (503, "1"), (503, "8")],
+        |(status, threads)| {
+            let scene = Scene::new(20, move |request| match request.target.as_str() {
+                "/0017" | "/0018" | "/0019" => Reply::status(status),
+                _ => Reply::json(1),
+            });
+            scene
+                .run(&["-j", threads, "--retries", "2", "--retry-delay", "0s"])
+                .expect(3);
+            scene.expect(0, 17, 3);
+            let log = scene.api.log();
+            for last in ["/0017", "/0018", "/0019"] {
+                assert_eq!(calls_of(&log, last), 3, "{status}, {threads} threads");
+            }
+        },
+    );
 }
 
 #[test]
 fn a_retry_of_files_that_always_fail_ends_within_their_retries() {
-    for (status, threads) in [(500, "1"), (500, "8"), (503, "1"), (503, "8")] {
-        let mended = Arc::new(AtomicBool::new(false));
-        let bad = ["/0002", "/0005", "/0009", "/0013", "/0016"];
-        let scene = Scene::new(20, {
-            let mended = Arc::clone(&mended);
-            move |request| {
-                let is_bad = bad.contains(&request.target.as_str());
-                match is_bad && !mended.load(Ordering::SeqCst) {
-                    true => Reply::status(status),
-                    false => Reply::json(1),
+    at_once(
+        [(500, "1"), (500, "8"), (503, "1"), (503, "8")],
+        |(status, threads)| {
+            let mended = Arc::new(AtomicBool::new(false));
+            let bad = ["/0002", "/0005", "/0009", "/0013", "/0016"];
+            let scene = Scene::new(20, {
+                let mended = Arc::clone(&mended);
+                move |request| {
+                    let is_bad = bad.contains(&request.target.as_str());
+                    match is_bad && !mended.load(Ordering::SeqCst) {
+                        true => Reply::status(status),
+                        false => Reply::json(1),
+                    }
                 }
-            }
-        });
-        let flags = ["-j", threads, "--retries", "1", "--retry-delay", "0s"];
-        scene.run(&flags).expect(3);
-        scene.expect(0, 15, 5);
-        let before = scene.calls();
-        scene.place.stride(&["retry"]).expect(3);
-        scene.expect(0, 15, 5);
-        assert_eq!(
-            scene.calls() - before,
-            5 * 2,
-            "{status}, {threads} threads: each once and again"
-        );
-        mended.store(true, Ordering::SeqCst);
-        scene.place.stride(&["retry"]).expect(0);
-        scene.expect(0, 20, 0);
-    }
+            });
+            let flags = ["-j", threads, "--retries", "1", "--retry-delay", "0s"];
+            scene.run(&flags).expect(3);
+            scene.expect(0, 15, 5);
+            let before = scene.calls();
+            scene.place.stride(&["retry"]).expect(3);
+            scene.expect(0, 15, 5);
+            assert_eq!(
+                scene.calls() - before,
+                5 * 2,
+                "{status}, {threads} threads: each once and again"
+            );
+            mended.store(true, Ordering::SeqCst);
+            scene.place.stride(&["retry"]).expect(0);
+            scene.expect(0, 20, 0);
+        },
+    );
 }

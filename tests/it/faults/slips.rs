@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{counts, named, place};
-use crate::support::{FakeApi, Reply};
+use crate::support::{FakeApi, Reply, at_once};
 
 /// What a service answers to every file, and its words.
 fn slips() -> [(Reply, &'static str); 4] {
@@ -63,7 +63,7 @@ fn a_wrong_request_is_called_no_more_often_by_a_resume() {
 
 #[test]
 fn files_that_are_rejected_first_fail_by_themselves_where_another_is_taken() {
-    for threads in ["1", "8"] {
+    at_once(["1", "8"], |threads| {
         // Looked at in the last place, or at random, the list is good.
         let api = FakeApi::start(|request| match request.target.as_str() < "/0040" {
             true => Reply::text("empty text").with_status(422),
@@ -74,7 +74,7 @@ fn files_that_are_rejected_first_fail_by_themselves_where_another_is_taken() {
             .stride(&["run", "-j", threads, "--url", &url, "texts"])
             .expect(3);
         counts(&place, &[("done", 260), ("failed", 40), ("attempts", 300)]);
-    }
+    });
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::bystander::Scene;
 use super::{counts, place};
 use crate::cli::{Place, Ran};
 use crate::http::tls::{params, self_signed, server};
-use crate::support::{Counter, FakeApi, RawServer, Reply};
+use crate::support::{Counter, FakeApi, RawServer, Reply, at_once};
 
 /// Checks what is said of a stop, everywhere.
 #[track_caller]
@@ -56,58 +56,61 @@ fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
 
 #[test]
 fn what_the_service_refuses_is_told_with_its_words() {
-    for (reply, reason, action, words) in [
-        (
-            Reply::json(r#"{"error":"The key expired on Friday"}"#).with_status(401),
-            "credentials",
-            "fix",
-            "HTTP 401 Unauthorized: The key expired on Friday",
-        ),
-        (
-            Reply::json(r#"{"error":"not in your country"}"#).with_status(403),
-            "credentials",
-            "fix",
-            "HTTP 403 Forbidden: not in your country",
-        ),
-        (
-            Reply::json(r#"{"error":"please pay"}"#).with_status(402),
-            "quota",
-            "raise",
-            "HTTP 402 Payment Required: please pay",
-        ),
-        (
-            Reply::json(r#"{"error":{"code":"insufficient_quota"}}"#).with_status(429),
-            "quota",
-            "raise",
-            "HTTP 429",
-        ),
-        (
-            Reply::status(302).header("Location", "/sign-in"),
-            "redirect",
-            "fix",
-            "/sign-in",
-        ),
-        (
-            Reply::text("back in an hour")
-                .with_status(429)
-                .header("Retry-After", "3600"),
-            "wait",
-            "wait",
-            "HTTP 429 Too Many Requests: back in an hour",
-        ),
-        (
-            Reply::text("the database is away").with_status(500),
-            "outage",
-            "wait",
-            "HTTP 500 Internal Server Error: the database is away",
-        ),
-    ] {
-        let scene = Scene::new(60, move |_| reply.clone());
-        let ran = scene.run(&["--max-outage", "500ms"]);
-        stopped(&scene.place, &ran, reason, action, words);
-        scene.expect(60, 0, 0);
-        scene.expect_nothing_charged();
-    }
+    at_once(
+        [
+            (
+                Reply::json(r#"{"error":"The key expired on Friday"}"#).with_status(401),
+                "credentials",
+                "fix",
+                "HTTP 401 Unauthorized: The key expired on Friday",
+            ),
+            (
+                Reply::json(r#"{"error":"not in your country"}"#).with_status(403),
+                "credentials",
+                "fix",
+                "HTTP 403 Forbidden: not in your country",
+            ),
+            (
+                Reply::json(r#"{"error":"please pay"}"#).with_status(402),
+                "quota",
+                "raise",
+                "HTTP 402 Payment Required: please pay",
+            ),
+            (
+                Reply::json(r#"{"error":{"code":"insufficient_quota"}}"#).with_status(429),
+                "quota",
+                "raise",
+                "HTTP 429",
+            ),
+            (
+                Reply::status(302).header("Location", "/sign-in"),
+                "redirect",
+                "fix",
+                "/sign-in",
+            ),
+            (
+                Reply::text("back in an hour")
+                    .with_status(429)
+                    .header("Retry-After", "3600"),
+                "wait",
+                "wait",
+                "HTTP 429 Too Many Requests: back in an hour",
+            ),
+            (
+                Reply::text("the database is away").with_status(500),
+                "outage",
+                "wait",
+                "HTTP 500 Internal Server Error: the database is away",
+            ),
+        ],
+        |(reply, reason, action, words)| {
+            let scene = Scene::new(60, move |_| reply.clone());
+            let ran = scene.run(&["--max-outage", "500ms"]);
+            stopped(&scene.place, &ran, reason, action, words);
+            scene.expect(60, 0, 0);
+            scene.expect_nothing_charged();
+        },
+    );
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn what_the_user_has_bounded_is_told() {
         (&["--rate", "5/s"], "until", "wait"),
         (&["--max-failures", "3"], "failures", "raise"),
     ];
-    for (flags, reason, action) in cases {
+    at_once(cases, |(flags, reason, action)| {
         let scene = Scene::new(100, move |request| {
             match reason == "failures" && request.target.ends_with('7') {
                 true => Reply::status(422),
@@ -156,7 +159,7 @@ fn what_the_user_has_bounded_is_told() {
         assert_eq!(failed > 0, reason == "failures", "{failed} failed");
         assert!(scene.count("pending") > 0, "{reason}");
         assert_eq!(scene.place.bystander(), scene.bystander);
-    }
+    });
 }
 
 #[test]
@@ -222,73 +225,76 @@ fn a_wait_is_read_wherever_services_state_it() {
         |left: &str, reset: &str, value: &str| refused().header(left, "0").header(reset, value);
     let github = r#"{"message":"API rate limit exceeded for 203.0.113.7."}"#;
     let no_flags: &[&str] = &[];
-    for (reply, flags) in [
-        (refused().header("Retry-After", "90"), no_flags),
-        (refused().header("Retry-After", &epoch), no_flags),
-        (refused().header("Retry-After-Ms", "90000"), no_flags),
-        (
-            used_up("X-RateLimit-Remaining", "X-RateLimit-Reset", &epoch),
-            no_flags,
-        ),
-        (
-            used_up("X-RateLimit-Remaining", "X-RateLimit-Reset", "90"),
-            no_flags,
-        ),
-        (
-            used_up(
-                "X-RateLimit-Remaining-Requests",
-                "X-RateLimit-Reset-Requests",
-                "1m30s",
+    at_once(
+        [
+            (refused().header("Retry-After", "90"), no_flags),
+            (refused().header("Retry-After", &epoch), no_flags),
+            (refused().header("Retry-After-Ms", "90000"), no_flags),
+            (
+                used_up("X-RateLimit-Remaining", "X-RateLimit-Reset", &epoch),
+                no_flags,
             ),
-            no_flags,
-        ),
-        (
-            used_up(
-                "anthropic-ratelimit-requests-remaining",
-                "anthropic-ratelimit-requests-reset",
-                &moment,
+            (
+                used_up("X-RateLimit-Remaining", "X-RateLimit-Reset", "90"),
+                no_flags,
             ),
-            no_flags,
-        ),
-        (
-            refused().header("RateLimit", "\"default\";r=0;t=90"),
-            no_flags,
-        ),
-        (
-            body(r#"{"error":{"details":[{"retryDelay":"31s"}]}}"#),
-            no_flags,
-        ),
-        (body(r#""Please try again in 6m0s""#), no_flags),
-        (
-            body(r#"{"error":{"wait":90}}"#),
-            &["--retry-after", ".error.wait"],
-        ),
-        (Reply::status(503).header("Retry-After", "90"), no_flags),
-        // A limit that is answered with 403.
-        (Reply::status(403).header("Retry-After", "90"), no_flags),
-        (
-            Reply::json(github)
-                .with_status(403)
-                .header("X-RateLimit-Remaining", "0")
-                .header("X-RateLimit-Reset", &epoch),
-            no_flags,
-        ),
-    ] {
-        let what = format!("{reply:?} {flags:?}");
-        let scene = Scene::new(20, move |_| reply.clone());
-        let ran = scene.run(&[&["-j", "1", "--max-wait", "10s"], flags].concat());
-        assert_eq!(ran.code, Some(75), "{what}: {}", ran.stderr);
-        assert_eq!(scene.calls(), 1, "{what}");
-        stopped(&scene.place, &ran, "wait", "wait", "");
-        scene.expect(20, 0, 0);
-        scene.expect_nothing_charged();
-    }
+            (
+                used_up(
+                    "X-RateLimit-Remaining-Requests",
+                    "X-RateLimit-Reset-Requests",
+                    "1m30s",
+                ),
+                no_flags,
+            ),
+            (
+                used_up(
+                    "anthropic-ratelimit-requests-remaining",
+                    "anthropic-ratelimit-requests-reset",
+                    &moment,
+                ),
+                no_flags,
+            ),
+            (
+                refused().header("RateLimit", "\"default\";r=0;t=90"),
+                no_flags,
+            ),
+            (
+                body(r#"{"error":{"details":[{"retryDelay":"31s"}]}}"#),
+                no_flags,
+            ),
+            (body(r#""Please try again in 6m0s""#), no_flags),
+            (
+                body(r#"{"error":{"wait":90}}"#),
+                &["--retry-after", ".error.wait"],
+            ),
+            (Reply::status(503).header("Retry-After", "90"), no_flags),
+            // A limit that is answered with 403.
+            (Reply::status(403).header("Retry-After", "90"), no_flags),
+            (
+                Reply::json(github)
+                    .with_status(403)
+                    .header("X-RateLimit-Remaining", "0")
+                    .header("X-RateLimit-Reset", &epoch),
+                no_flags,
+            ),
+        ],
+        |(reply, flags)| {
+            let what = format!("{reply:?} {flags:?}");
+            let scene = Scene::new(20, move |_| reply.clone());
+            let ran = scene.run(&[&["-j", "1", "--max-wait", "10s"], flags].concat());
+            assert_eq!(ran.code, Some(75), "{what}: {}", ran.stderr);
+            assert_eq!(scene.calls(), 1, "{what}");
+            stopped(&scene.place, &ran, "wait", "wait", "");
+            scene.expect(20, 0, 0);
+            scene.expect_nothing_charged();
+        },
+    );
 }
 
 #[test]
 fn a_limit_that_is_answered_with_403_is_waited_for() {
     let github = r#"{"message":"API rate limit exceeded for 203.0.113.7."}"#;
-    for by_headers in [true, false] {
+    at_once([true, false], |by_headers| {
         let seen = Counter::default();
         let scene = Scene::new(40, move |_| match seen.add() {
             10 if by_headers => Reply::status(403).header("Retry-After", "1"),
@@ -301,5 +307,5 @@ fn a_limit_that_is_answered_with_403_is_waited_for() {
         scene.run(&["-j", "1"]).expect(0);
         scene.expect(0, 40, 0);
         assert_eq!(scene.calls(), 41);
-    }
+    });
 }

@@ -95,6 +95,24 @@ impl Gate {
     }
 }
 
+/// Checks cases six at a time, because most of them wait.
+pub(crate) fn at_once<T>(
+    cases: impl IntoIterator<Item = T, IntoIter: Send>,
+    check: impl Fn(T) + Sync,
+) {
+    let cases = Mutex::new(cases.into_iter());
+    let next = || lock(&cases).next();
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while let Some(case) = next() {
+                    check(case);
+                }
+            });
+        }
+    });
+}
+
 /// Does something in another thread, so that what never ends is a failure and not a test that hangs.
 pub(crate) fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (tell, told) = mpsc::channel();
