@@ -114,7 +114,7 @@ fn a_run_without_jobs_and_one_without_calls_say_so() {
 }
 
 #[test]
-fn names_and_answers_stay_text() {
+fn row_95_names_and_answers_stay_text() {
     let api = FakeApi::start(|_| {
         Reply::status(422).body("text/html", "<img src=x onerror=alert(2)>\u{1b}[31m")
     });
