@@ -1,4 +1,4 @@
-//! Errors that keep a request from being made.
+//! Errors of requests that cannot be built.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ pub enum PlanError {
     /// Invalid template.
     #[error("{place}: {error}")]
     Template {
-        /// Where it stands.
+        /// The part of the request.
         place: String,
         /// What is wrong with it.
         error: TemplateError,
@@ -21,7 +21,7 @@ pub enum PlanError {
     /// The URL cannot be called.
     #[error("`{url}` is not a URL that can be called: {reason}")]
     Url {
-        /// As it was given, without user information.
+        /// The URL, without user information.
         url: String,
         /// Why.
         reason: String,
@@ -29,23 +29,23 @@ pub enum PlanError {
     /// Invalid method.
     #[error("`{0}` is not an HTTP method")]
     Method(String),
-    /// The header cannot be sent.
+    /// Invalid header.
     #[error("the header `{name}` cannot be sent: {reason}")]
     Header {
         /// Its name.
         name: String,
-        /// Why; without its value.
+        /// Why, without the value.
         reason: &'static str,
     },
-    /// A credential that is not stored was not given again.
+    /// A credential that is never stored was not given again.
     #[error("the value of the header `{0}` is not stored and has to be given again")]
     Missing(String),
-    /// A credential would go through the network for all to read.
+    /// A credential would be sent unencrypted.
     #[error("{what} would be sent to {host} unencrypted")]
     Plain {
-        /// What it is, without its value.
+        /// A description of the credential, without its value.
         what: String,
-        /// Where it would go.
+        /// The recipient.
         host: String,
     },
     /// A certificate or a key cannot be used.
@@ -53,7 +53,7 @@ pub enum PlanError {
     Certificate {
         /// The file.
         path: PathBuf,
-        /// Why; without any of what is in it.
+        /// Why, without any of its content.
         reason: String,
     },
     /// Invalid proxy.
@@ -65,10 +65,10 @@ pub enum PlanError {
     /// Invalid `--success` or `--extract` expression.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
-    /// A redirect is to be followed and to be a result.
+    /// `--location` and `--expect-status` name the same status.
     #[error("HTTP {0} cannot be the status of a result where redirects are followed")]
     Followed(u16),
-    /// The folder that answers are to go into cannot be one.
+    /// The folder for results cannot be used.
     #[error("answers cannot go into {}: {reason}", FileName::from(.path.as_path()))]
     Outputs {
         /// The folder.
@@ -86,7 +86,7 @@ pub(super) fn unsendable(kind: FailureKind, message: String) -> Outcome {
     Outcome::Unsendable(Failure::new(Class::Input, kind, message))
 }
 
-/// Returns the message of the innermost error, which says what happened; those around it say where.
+/// Returns the message of the innermost error, which says what happened. The outer ones say where.
 pub(super) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

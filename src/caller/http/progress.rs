@@ -1,5 +1,5 @@
-//! What is known of a call that is under way: whether its connection is still being made, and when its file
-//! last moved. It is what turns a cut-off call into "provably not sent" or "in doubt".
+//! The progress of a call: whether it is still connecting, and when a byte of its file was last sent. It decides whether
+//! an interrupted call was provably not sent, or is in doubt.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,36 +18,36 @@ pub(super) struct Progress(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     connecting: AtomicBool,
-    /// The call has a connection that no call had before.
+    /// The call has a new connection.
     fresh: AtomicBool,
     upload: Mutex<Upload>,
 }
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct Upload {
-    /// Whether there is a body that is read while it is sent. What is sent at once cannot stand still.
+    /// The body is read while it is sent. Other bodies are sent at once and cannot stall.
     pub(super) streams: bool,
-    /// When the file last moved, while it is being sent.
+    /// When a byte of the file was last sent, during the upload.
     pub(super) moved: Option<Instant>,
-    /// What went wrong with the file.
+    /// The error that ended the upload.
     pub(super) error: Option<String>,
 }
 
 impl Progress {
-    /// Forgets the call before.
+    /// Begins a new call.
     pub(super) fn reset(&self) {
         self.0.connecting.store(false, Ordering::SeqCst);
         self.0.fresh.store(false, Ordering::SeqCst);
         self.upload(|upload| *upload = Upload::default());
     }
 
-    /// Whether the call waits for a connection that is being made. Then nothing of it was sent: the caller's
-    /// client makes one call at a time, so no other connection can have taken it.
+    /// Returns whether the call waits for its connection. If so, nothing was sent, because the client makes one call at a
+    /// time and has no other connection for it.
     pub(super) fn is_connecting(&self) -> bool {
         self.0.connecting.load(Ordering::SeqCst)
     }
 
-    /// Returns whether the call has a connection that no call had before.
+    /// Returns whether the call has a new connection.
     pub(super) fn is_fresh(&self) -> bool {
         self.0.fresh.load(Ordering::SeqCst)
     }
@@ -57,7 +57,7 @@ impl Progress {
     }
 }
 
-/// Makes a connector tell when it is at work.
+/// Wraps a connector to record when it is at work.
 impl<S> Layer<S> for Progress {
     type Service = Watched<S>;
 
@@ -69,7 +69,7 @@ impl<S> Layer<S> for Progress {
     }
 }
 
-/// A connector that tells when it is at work.
+/// A connector that records when it is at work.
 #[derive(Debug, Clone)]
 pub(super) struct Watched<S> {
     inner: S,

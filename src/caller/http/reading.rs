@@ -1,5 +1,5 @@
-//! How files are opened and read: as long as it takes, or only as far as the system has them in memory, so that a
-//! thread which drives many calls never waits for a disk.
+//! Opens and reads files, either blocking or only from the page cache. A thread that drives many calls must never block
+//! on a disk.
 
 use std::error::Error;
 use std::fmt;
@@ -12,20 +12,19 @@ use std::path::Path;
 use rustix::fs::{Advice, CWD, Mode, OFlags, ResolveFlags, fadvise, openat2};
 use rustix::io::{ReadWriteFlags, preadv2};
 
-/// How much is brought into memory when a file is waited for, in bytes.
+/// How much to read ahead after a blocking read, in bytes.
 const AHEAD: Option<NonZeroU64> = NonZeroU64::new(1 << 20);
 
-/// Whether reading may wait.
+/// How to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// It may, for ever where the disk is dead.
+    /// Block, forever if the disk is dead.
     Patient,
-    /// Never. What is not in memory is an error that [`is_away`] knows. So is all that cannot be read in this way:
-    /// on old kernels, and on file systems that do not know of it.
+    /// Fail with an error for which [`is_away`] is true rather than block. Old kernels and some file systems always fail.
     AtHand,
 }
 
-/// A file that cannot be read without waiting.
+/// A file that cannot be read without blocking.
 #[derive(Debug)]
 struct Away;
 
@@ -41,20 +40,20 @@ fn away<E>(_: E) -> io::Error {
     io::Error::other(Away)
 }
 
-/// Whether an error only says that one would have had to wait.
+/// Returns whether an error only says that reading would have blocked.
 pub(super) fn is_away(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(source) if source.is::<Away>())
 }
 
 impl Reading {
-    /// Opens a file for reading. A FIFO is opened without waiting for somebody who writes into it.
+    /// Opens a file for reading. For a FIFO this does not wait for a writer.
     pub(super) fn open(self, path: &Path) -> io::Result<File> {
         match self {
             Self::Patient => OpenOptions::new()
                 .read(true)
                 .custom_flags(OFlags::NONBLOCK.bits() as i32)
                 .open(path),
-            // Whatever is wrong with it is found out by whoever may wait.
+            // The blocking attempt that follows finds any other error.
             Self::AtHand => {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
                 openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED)
@@ -64,7 +63,7 @@ impl Reading {
         }
     }
 
-    /// Reads from a place in a file on. Nothing read is the file's end.
+    /// Reads from an offset. Zero bytes mean the file's end.
     pub(super) fn read_at(self, file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
         match self {
             Self::Patient => file.read_at(buffer, at),
@@ -75,13 +74,14 @@ impl Reading {
         }
     }
 
-    /// Has the system bring what follows in a file into memory, where waiting has shown that it is not there: so that
-    /// one waits once a mebibyte, and not for every piece. It is only advice.
+    /// Asks the system to read ahead in a file that is not in memory, so that the disk blocks once in a mebibyte and not
+    /// for every piece.
     pub(super) fn advise(file: &File, at: u64) {
+        // Without this advice, reading is only slower.
         let _ = fadvise(file, at, AHEAD, Advice::WillNeed);
     }
 
-    /// Fills the buffer from a place in a file on.
+    /// Fills the buffer from an offset.
     pub(super) fn read_exact_at(self, file: &File, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_memory_is_at_hand_and_what_cannot_be_known_is_away() {
+    fn only_files_in_memory_are_at_hand() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, b"0123456789").unwrap();
@@ -111,7 +111,7 @@ mod tests {
             .read_exact_at(&file, &mut buffer, 6)
             .unwrap();
         assert_eq!(&buffer, b"6789");
-        // Just written and just read, so both are in memory where the kernel and the file system can say so.
+        // The file was just written and read, so it is at hand if the kernel and the file system support it.
         match Reading::AtHand.open(&path) {
             Ok(file) => match Reading::AtHand.read_exact_at(&file, &mut buffer, 2) {
                 Ok(()) => assert_eq!(&buffer, b"2345"),
@@ -128,7 +128,7 @@ mod tests {
             let error = reading.read_exact_at(&file, &mut buffer, 8).unwrap_err();
             assert!(is_away(&error) || error.kind() == io::ErrorKind::UnexpectedEof);
         }
-        // What is made while it is read cannot be read without waiting.
+        // Generated files cannot be read without blocking.
         let made = File::open("/proc/self/status").unwrap();
         let error = Reading::AtHand.read_at(&made, &mut buffer, 0).unwrap_err();
         assert!(is_away(&error));

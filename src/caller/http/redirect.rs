@@ -1,8 +1,8 @@
-//! Redirects, followed only where the user asked for it.
+//! Follows redirects with `--location`.
 //!
-//! The first request's origin is the one its credentials are for. A chain that has left this origin carries none of
-//! them for the rest of its hops, not even back at the first origin: from then on, another service chooses the URL. Nor
-//! does a body come back that an earlier hop has dropped.
+//! Credentials are for the first request's origin. A chain that has left this origin carries none of them on its later
+//! hops, not even back at the first origin, because another service chooses the URL from then on. A body that one hop has
+//! dropped stays dropped.
 
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST,
@@ -33,14 +33,14 @@ pub(super) struct Redirects {
     latest: Hop,
 }
 
-/// The request that a chain of redirects asks for, as a change of the first one.
+/// The request that a chain of redirects asks for, as changes to the first one.
 #[derive(Debug, Clone)]
 pub(super) struct Hop {
     method: Method,
     target: Url,
     /// Whether every hop so far has kept the body.
     keeps_body: bool,
-    /// Whether some hop so far was to another origin than the first request's.
+    /// Whether some hop so far has led to another origin than the first request's.
     pub(super) strayed: bool,
 }
 
@@ -56,7 +56,7 @@ impl Redirects {
         Self { left, latest }
     }
 
-    /// Returns the request that a redirect asks for (RFC 9110, section 15.4), or `None` where the answer is not to be
+    /// Returns the request that a redirect asks for (RFC 9110, section 15.4), or `None` if the answer must not be
     /// followed.
     pub(super) fn next(
         &mut self,
@@ -68,7 +68,7 @@ impl Redirects {
             return None;
         }
         let location = std::str::from_utf8(headers.get(LOCATION)?.as_bytes()).ok()?;
-        // A blank one would lead to the same URL for ever.
+        // A blank one would lead to the same URL forever.
         if location.trim().is_empty() {
             return None;
         }
@@ -82,7 +82,6 @@ impl Redirects {
         target.set_password(None).ok()?;
         let method = method(&latest.method, status);
         let keeps_body = latest.keeps_body && method == latest.method;
-        // Once a chain has strayed, this compares with an origin that got no credentials, which changes nothing.
         let strayed = latest.strayed || latest.target.origin() != target.origin();
         if strayed
             && (keeps_body && filled.message.has_private_body()
@@ -102,7 +101,7 @@ impl Redirects {
 }
 
 impl Hop {
-    /// Turns the first request into the one that is asked for now.
+    /// Changes the first request into this one.
     pub(super) fn change(self, mut built: Built, filled: &Filled) -> Built {
         if !self.keeps_body {
             built.body = None;
@@ -125,7 +124,7 @@ impl Hop {
     }
 }
 
-/// The method after a redirect. What browsers have made of 301 and 302 after a POST is the rule by now.
+/// Returns the method after a redirect. On 301 and 302, browsers change POST to GET, and standards now allow it.
 fn method(before: &Method, status: StatusCode) -> Method {
     match status.as_u16() {
         301 | 302 if *before == Method::POST => Method::GET,
@@ -139,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_post_becomes_a_get_where_the_standard_lets_it() {
+    fn post_becomes_get_where_the_standard_allows_it() {
         for (status, before, after) in [
             (301, Method::POST, Method::GET),
             (302, Method::POST, Method::GET),
