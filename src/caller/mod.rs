@@ -9,8 +9,8 @@ mod program;
 pub use http::fuzzing;
 #[cfg(feature = "http")]
 pub use http::{
-    AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, Means, Network,
-    PROXY_AUTHORIZATION, PlanError, Preview, Reference, Seen, Template, TemplateError,
+    AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, Network,
+    PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, Seen, Template, TemplateError,
 };
 pub use program::{AsyncFnCaller, FnCaller};
 

@@ -14,6 +14,7 @@ use super::credential::{Credential, PROXY_AUTHORIZATION, with_given};
 use super::error::{PlanError, root_cause};
 use super::exchange::Exchange;
 use super::head::Seen;
+use super::judge::Judge;
 use super::keys::Keys;
 use super::message::Message;
 use super::network::{self, Network};
@@ -22,62 +23,61 @@ use super::plan::{Limits, Plan};
 use super::progress::Progress;
 use super::redirect::FOLLOWED;
 use super::reference::Lookup;
-use super::reuse::{Caution, Reuse};
+use super::reuse::{Reuse, Suspension};
 use super::secrets::Secrets;
 use super::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, Memory};
 use super::timer::Timer;
 use super::tls;
-use super::verdict::Verdict;
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
 use crate::job::{Attempt, Job, Outcome};
 use crate::settings::{Request, Settings, Transport};
 use crate::validate::{RetryAfter, Validator};
 
-/// A caller that has rested for longer than this looks first which of its connections are still there.
-const REST: Duration = Duration::from_millis(50);
+/// After an idle time longer than this, the client is given time to notice closed connections.
+const IDLE: Duration = Duration::from_millis(50);
 
-/// The largest answer that can be stored, in bytes: SQLite's bound of a row, less some room for what stands beside.
+/// The largest answer that can be stored, in bytes: SQLite's limit for a row, less some room for the other columns.
 const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
 
-/// What a request is made with, beside what is stored of it.
-pub struct Means<'m> {
+/// The runtime inputs of a request, which are never stored.
+pub struct PlanContext<'m> {
     /// The values of the headers whose values are not stored.
     pub credentials: &'m [Credential],
-    /// The way to the service.
+    /// Options of the network.
     pub network: Network,
-    /// Gives the values of references.
+    /// Resolves references to secrets.
     pub lookup: Lookup,
-    /// The folder against which the names of files resolve that are not a job's own.
+    /// The folder for relative names of files other than the job's.
     pub base: &'m Path,
 }
 
-/// A request, checked and ready to be made for any file, and the settings of its calls.
+/// A checked request and the settings of its calls, for any file.
 #[derive(Debug, Clone)]
 pub struct HttpPlan {
     plan: Arc<Plan>,
     memory: Arc<Memory>,
-    caution: Arc<Caution>,
-    /// Where the bodies of results go, where that is not the database.
+    suspension: Arc<Suspension>,
+    /// Where to write the bodies of results, if not into the database.
     outputs: Option<Arc<Outputs>>,
 }
 
 impl HttpPlan {
-    /// Checks a request and brings its secrets in.
+    /// Checks a request and resolves its secrets.
     ///
     /// # Errors
     ///
-    /// Whatever would keep the request from being made, whichever the file.
+    /// The request cannot be made for any file.
     pub fn new(
         request: &Request,
         settings: &Settings,
-        means: Means<'_>,
+        context: PlanContext<'_>,
     ) -> Result<Self, PlanError> {
-        let Means {
+        let PlanContext {
             credentials,
             network,
             lookup,
             base,
-        } = means;
+        } = context;
         let mut secrets = Secrets::default();
         for Credential { value, .. } in credentials {
             secrets.add(value.as_bytes());
@@ -92,12 +92,13 @@ impl HttpPlan {
         let validator = Validator::new(&request.judging)?;
         let retry_after = settings.retry_after.as_deref().map(RetryAfter::new);
         let retry_after = retry_after.transpose()?;
-        let both = |status: &&u16| transport.redirects > 0 && validator.names(**status);
-        if let Some(status) = FOLLOWED.iter().find(both) {
+        let is_both = |status: &&u16| transport.redirects > 0 && validator.names(**status);
+        if let Some(status) = FOLLOWED.iter().find(is_both) {
             return Err(PlanError::Followed(*status));
         }
         let no_proxy = network.no_proxy && transport.proxy.is_none();
-        let (tls, asked) = tls::configuration(&transport, target.scheme() == "https")?;
+        let (tls, certificate_requests) =
+            tls::configuration(&transport, target.scheme() == "https")?;
         let mut plan = Plan {
             keys,
             limits: Limits {
@@ -111,38 +112,38 @@ impl HttpPlan {
             output_dir: request.output_dir.as_ref().map(PathBuf::from),
             connect_timeout: settings.connect_timeout,
             tls,
-            asked,
+            certificate_requests,
             resolve: network::addresses(&transport.resolve)?,
             own_proxy: own_proxy(&transport, credentials)?,
             transport,
             no_proxy,
             proxy: None,
-            door: None,
+            plain_proxy: None,
         };
         plan.output_dir.as_deref().map_or(Ok(()), outputs::check)?;
-        // Whether the client can be made is found out before anything else is.
+        // Fail now if the client cannot be built.
         plan.client(&Progress::default(), &plan.tls)?;
         if let Some((proxy, credential)) = &plan.own_proxy {
             plan.proxy = Some(proxy.clone());
-            plan.door = network::door(proxy, credential.as_ref().map(Value::as_bytes));
+            let credential = credential.as_ref().map(Value::as_bytes);
+            plan.plain_proxy = network::plain_proxy(proxy, credential);
         } else if !no_proxy && let Some(proxy) = network::proxy(&target) {
             for credential in proxy.credentials {
                 plan.keys.hide(&credential);
             }
             plan.proxy = Some(proxy.shown);
-            plan.door = proxy.door;
+            plan.plain_proxy = proxy.plain;
         }
-        let plan = Self {
+        Ok(Self {
+            memory: Arc::new(memory(&plan, base.to_owned())),
             plan: Arc::new(plan),
-            memory: Arc::default(),
-            caution: Arc::default(),
+            suspension: Arc::default(),
             outputs: None,
-        };
-        Ok(plan.spilling_into(base.to_owned()))
+        })
     }
 
-    /// The same with results in the request's own folder for them, if it has one, which is made where it is missing.
-    /// Without this they are in the answers, as they are of any request.
+    /// Writes results into the request's folder for them, if it has one, and creates that folder if it is missing. By
+    /// default they stay in the answers.
     ///
     /// # Errors
     ///
@@ -156,29 +157,27 @@ impl HttpPlan {
         })
     }
 
-    /// The folder for results, if the request has one.
+    /// Returns the request's folder for results.
     pub fn output_dir(&self) -> Option<&Path> {
         self.plan.output_dir.as_deref()
     }
 
-    /// Why results could not be written into the folder for them, if it came to that. They are in the answers then,
-    /// and the reason is said only once.
+    /// Returns once why results could not be written into their folder. Such results stay in the answers.
     pub fn output_trouble(&self) -> Option<String> {
         self.outputs.as_ref()?.trouble()
     }
 
-    /// The same with another folder for the temporary files of answers that are too much for the memory, instead of
-    /// that against which names resolve. It should lie on a disk: the system's own is often in memory too.
+    /// Sets the folder for temporary files of answers that exceed the memory budget. It should be on a disk: the system's
+    /// own is often in memory too. The default is the folder for relative names.
     #[must_use]
     pub fn spilling_into(self, folder: PathBuf) -> Self {
-        let most = match self.plan.validator.is_quick() {
-            true => MOST_IN_MEMORY,
-            false => MOST_BESIDE_VALUES,
-        };
-        self.with_memory(most, folder)
+        Self {
+            memory: Arc::new(memory(&self.plan, folder)),
+            ..self
+        }
     }
 
-    /// The same with another bound for what answers take of the memory: so many bytes, all callers together.
+    /// Sets the memory budget for the answers of all callers, in bytes, and the folder for those that exceed it.
     #[must_use]
     pub fn with_memory(self, most: usize, folder: PathBuf) -> Self {
         Self {
@@ -187,12 +186,7 @@ impl HttpPlan {
         }
     }
 
-    /// The most bytes of answers that were in memory at one moment so far.
-    pub fn most_in_memory(&self) -> usize {
-        self.memory.most_taken()
-    }
-
-    /// The proxy that calls go through, if any; a name or password for it is shown as `***`.
+    /// Returns the proxy that calls use, with `***` instead of a name or password.
     pub fn proxy(&self) -> Option<String> {
         self.plan.proxy.clone()
     }
@@ -201,36 +195,37 @@ impl HttpPlan {
         &self.plan
     }
 
-    /// A caller for one chunk, to be driven by a runtime together with others.
+    /// Returns the caller of one slot, to be driven by a runtime together with others.
     ///
     /// # Errors
     ///
-    /// The HTTP client cannot be set up.
+    /// The HTTP client cannot be built.
     pub fn async_caller(&self) -> Result<AsyncHttpCaller, PlanError> {
         let (plan, progress) = (&self.plan, Progress::default());
         let has_certificate = plan.transport.certificate.is_some();
-        let strangers = has_certificate && plan.transport.redirects > 0;
-        let tls = strangers.then(|| tls::without_certificate(&plan.tls, &plan.asked));
-        let strangers = tls.map(|tls| plan.client(&progress, &tls));
+        let foreign_client = (has_certificate && plan.transport.redirects > 0)
+            .then(|| {
+                let tls = tls::without_certificate(&plan.tls, &plan.certificate_requests);
+                plan.client(&progress, &tls)
+            })
+            .transpose()?;
         Ok(AsyncHttpCaller {
             client: plan.client(&progress, &plan.tls)?,
-            strangers: strangers.transpose()?,
-            plan: Arc::clone(&self.plan),
-            memory: Arc::clone(&self.memory),
-            outputs: self.outputs.clone(),
+            foreign_client,
+            shared: self.clone(),
             progress,
-            reuse: Reuse::new(Arc::clone(&self.caution)),
+            reuse: Reuse::new(Arc::clone(&self.suspension)),
             timer: Timer::default(),
-            rested: None,
+            idle_since: None,
             seen: None,
         })
     }
 
-    /// A caller that has a thread, and a runtime, to itself.
+    /// Returns a caller that has a thread, and a runtime, to itself.
     ///
     /// # Errors
     ///
-    /// The HTTP client cannot be set up, for want of descriptors for example.
+    /// The HTTP client cannot be built, for example because no file descriptor is left.
     pub fn caller(&self) -> Result<HttpCaller, PlanError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -243,7 +238,15 @@ impl HttpPlan {
     }
 }
 
-/// The request's own proxy, and the credential for it.
+fn memory(plan: &Plan, folder: PathBuf) -> Memory {
+    let most = match plan.validator.is_quick() {
+        true => MOST_IN_MEMORY,
+        false => MOST_BESIDE_VALUES,
+    };
+    Memory::new(most, folder)
+}
+
+/// Returns the request's own proxy and its credential.
 fn own_proxy(
     transport: &Transport,
     credentials: &[Credential],
@@ -265,22 +268,19 @@ fn own_proxy(
 
 /// Makes HTTP calls, one at a time, on a connection of its own.
 ///
-/// That it has a client to itself, which makes one call at a time, is also what makes "still connecting" a proof that
-/// nothing was sent.
+/// Its client is not shared, and makes one call at a time. Therefore "still connecting" proves that nothing was sent.
 #[derive(Debug)]
 pub struct AsyncHttpCaller {
-    plan: Arc<Plan>,
-    memory: Arc<Memory>,
-    outputs: Option<Arc<Outputs>>,
+    shared: HttpPlan,
     client: Client,
-    /// Calls other origins, where redirects may lead there and the client certificate is not for them.
-    strangers: Option<Client>,
+    /// A client without the certificate, for redirects to other origins.
+    foreign_client: Option<Client>,
     progress: Progress,
     reuse: Reuse,
     timer: Timer,
-    /// When the latest call ended.
-    rested: Option<Instant>,
-    /// The head of the latest answer, where somebody wants to see it.
+    /// The end of the latest call.
+    idle_since: Option<Instant>,
+    /// The head of the latest answer, if the caller is watched.
     seen: Option<RefCell<Option<Seen>>>,
 }
 
@@ -290,9 +290,8 @@ impl AsyncHttpCaller {
         if cancel.is_cancelled() {
             return Outcome::Interrupted;
         }
-        if self.rested.is_none_or(|since| since.elapsed() > REST) {
-            // Two turns of the runtime show the client which of its connections have been closed meanwhile, so that
-            // it does not take one of those.
+        if self.idle_since.is_none_or(|since| since.elapsed() > IDLE) {
+            // After two turns of the runtime the client has noticed closed connections, and uses none of them.
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
         }
@@ -301,26 +300,27 @@ impl AsyncHttpCaller {
             () = cancel.cancelled() => return Outcome::Interrupted,
             () = self.reuse.pause() => {}
         }
-        let filled = match self.plan.keys.at_hand() {
+        let plan = &self.shared.plan;
+        let filled = match plan.keys.at_hand() {
             Some(filled) => filled,
             None => {
-                let plan = Arc::clone(&self.plan);
+                let plan = Arc::clone(plan);
                 aside(move || plan.keys.current()).await
             }
         };
-        // The answer to HEAD describes a body that does not come (RFC 9110, section 9.3.2).
+        // The answer to HEAD describes a body and has none (RFC 9110, section 9.3.2).
         let has_body = *filled.message.method() != Method::HEAD;
         let exchange = Exchange {
             client: &self.client,
-            strangers: self.strangers.as_ref().unwrap_or(&self.client),
+            foreign_client: self.foreign_client.as_ref().unwrap_or(&self.client),
             progress: &self.progress,
             reuse: &self.reuse,
             job,
             attempt,
-            verdict: Verdict {
-                plan: Arc::clone(&self.plan),
+            judge: Judge {
+                plan: Arc::clone(plan),
                 filled: Arc::clone(&filled),
-                memory: Arc::clone(&self.memory),
+                memory: Arc::clone(&self.shared.memory),
                 has_body,
             },
             seen: self.seen.as_ref(),
@@ -328,15 +328,15 @@ impl AsyncHttpCaller {
             redirected: Cell::new(false),
         };
         let outcome = exchange.run(&mut self.timer, cancel).await;
-        self.rested = Some(Instant::now());
+        self.idle_since = Some(Instant::now());
         let id = job.id;
         let outcome = if Keys::learns_slowly(&outcome) {
-            let plan = Arc::clone(&self.plan);
+            let plan = Arc::clone(plan);
             aside(move || plan.keys.learn(&filled, id, outcome)).await
         } else {
-            self.plan.keys.learn(&filled, id, outcome)
+            plan.keys.learn(&filled, id, outcome)
         };
-        match (outcome, &self.outputs) {
+        match (outcome, &self.shared.outputs) {
             (Outcome::Succeeded(answer), Some(outputs)) if has_body => {
                 let (outputs, id) = (Arc::clone(outputs), attempt.id);
                 Outcome::Succeeded(aside(move || outputs.keep(id, answer)).await)
@@ -357,7 +357,7 @@ impl AsyncCaller for AsyncHttpCaller {
     }
 }
 
-/// Makes HTTP calls, one at a time, in the thread that asks for them.
+/// Makes HTTP calls, one at a time, on the calling thread.
 #[derive(Debug)]
 pub struct HttpCaller {
     calls: AsyncHttpCaller,
@@ -366,13 +366,13 @@ pub struct HttpCaller {
 }
 
 impl HttpCaller {
-    /// The same caller, which keeps the head of each answer to be seen.
+    /// Records the head of each answer from now on.
     pub fn watched(mut self) -> Self {
         self.calls.seen = Some(RefCell::default());
         self
     }
 
-    /// The head of the answer to the latest call, if the caller is watched and there was one.
+    /// Returns the head of the latest answer, if the caller is watched.
     pub fn seen(&self) -> Option<Seen> {
         self.calls.seen.as_ref()?.borrow().clone()
     }
@@ -380,8 +380,8 @@ impl HttpCaller {
 
 impl Caller for HttpCaller {
     fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
-        // This runtime stood still since the call before.
-        self.calls.rested = None;
+        // This runtime did not run since the latest call.
+        self.calls.idle_since = None;
         let Some(runtime) = &self.runtime else {
             return Outcome::Interrupted;
         };
@@ -391,7 +391,7 @@ impl Caller for HttpCaller {
 
 impl Drop for HttpCaller {
     fn drop(&mut self) {
-        // A name being looked up sits in a thread that cannot be stopped; nobody waits for it.
+        // Looking up a name blocks a thread that cannot be interrupted.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

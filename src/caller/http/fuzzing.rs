@@ -1,11 +1,11 @@
-//! Doors for the fuzzers (`tests/fuzz`) to what is private. Compiled for them alone.
+//! Gives the fuzzers (`tests/fuzz`) access to private functions. Only they compile it.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::message::Message;
 use super::reading::Reading;
-use super::signs;
+use super::signs::{Signs, stated_wait};
 use super::source::Source;
 use super::template::{Encoding, Template};
 use crate::job::{Attempt, Hint, Job};
@@ -26,7 +26,7 @@ pub enum Escaping {
     Json,
 }
 
-/// Fills a template. `None` where the job does not have what it takes.
+/// Fills a template, or returns `None` if the job lacks a value for it.
 pub fn fill(template: &Template, escaping: Escaping, job: &Job) -> Option<Vec<u8>> {
     let encoding = match escaping {
         Escaping::Plain => Encoding::Plain,
@@ -43,49 +43,54 @@ pub fn fill(template: &Template, escaping: Escaping, job: &Job) -> Option<Vec<u8
 /// A request for one file.
 #[derive(Debug)]
 pub struct Sent {
-    /// Where it goes.
+    /// Its URL.
     pub url: String,
     /// Its headers.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// What it carries.
+    /// Its body.
     pub body: Vec<u8>,
 }
 
-/// Puts a request together. `None` where that cannot be.
+/// Builds a request, or returns `None` if that fails.
 pub fn request(request: &Request, job: &Job, attempt: &Attempt) -> Option<Sent> {
     let message = Message::compile(request, &[], Path::new("/")).ok()?;
     let built = message.build(job, attempt, Reading::Patient).ok()?;
     let headers = built.headers.iter();
-    let own = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    let headers = headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
     let body = built
         .body
         .map(|body| body.beginning(usize::MAX, Reading::Patient).ok());
     Some(Sent {
         url: built.url.to_string(),
-        headers: own.collect(),
+        headers: headers.collect(),
         body: body.map_or(Some(Vec::new()), |body| body)?,
     })
 }
 
-/// The signs of an answer.
+/// The waits and limits in an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Said {
     /// How long to wait after a refusal.
     pub wait: Option<Duration>,
-    /// The wait that is stated as one.
+    /// The wait in a header such as `Retry-After`.
     pub stated: Option<Duration>,
-    /// The wait that the body states.
+    /// The wait in the body.
     pub by_body: Option<Duration>,
     /// The service's limits.
     pub hint: Option<Hint>,
 }
 
-/// Reads the signs of an answer.
-pub fn said(look: &dyn Fn(&str) -> Vec<String>, body: &[u8], now: SystemTime) -> Said {
+/// Reads the waits and limits in an answer.
+pub fn said(headers: &[(&str, &str)], body: &[u8], now: SystemTime) -> Said {
+    let get_all = |name: &str| {
+        let same = headers.iter().filter(|(other, _)| *other == name);
+        same.map(|(_, value)| (*value).to_owned()).collect()
+    };
+    let signs = Signs::read(headers.iter().map(|(name, _)| *name), &get_all, now);
     Said {
-        wait: signs::wait(look, now),
-        stated: signs::stated(look, now),
-        by_body: signs::stated_by_body(body, signs::clock(look, now)),
-        hint: signs::hint(look, now).map(|hint| *hint),
+        wait: signs.wait,
+        stated: signs.stated,
+        by_body: stated_wait(body, signs.clock),
+        hint: signs.hint.map(|hint| *hint),
     }
 }

@@ -1,4 +1,4 @@
-//! What a complete answer comes to, and what is kept of it.
+//! Judges received answers and decides what to store of them.
 
 use std::io;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use super::spill::{Growing, Memory};
 use crate::job::{Answer, Body, Class, Failure, FailureKind, Outcome, Refused};
 use crate::validate::Reply;
 
-/// Answers up to this size are judged at once, in bytes: it takes less than to have somebody else do it.
+/// Answers up to this size are judged on the calling thread, in bytes: moving them to another one costs more.
 const AT_ONCE: usize = 64 << 10;
 
-/// What answers are judged with.
+/// Judges the answers of one call.
 #[derive(Debug, Clone)]
-pub(super) struct Verdict {
+pub(super) struct Judge {
     pub(super) plan: Arc<Plan>,
     pub(super) filled: Arc<Filled>,
-    /// What answers may take of the memory.
+    /// The memory budget of answers.
     pub(super) memory: Arc<Memory>,
     /// Whether an answer to this method has a body.
     pub(super) has_body: bool,
 }
 
-/// A complete answer, to be judged.
+/// A complete answer, not yet judged.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct Received {
     pub(super) answer: Answer,
-    /// Its headers as they came, where the run's expressions ask for them.
+    /// Its unmasked headers, if the run's expressions need them.
     pub(super) headers: Option<String>,
     /// How long it asks to wait.
     pub(super) wait: Option<Duration>,
@@ -38,36 +38,30 @@ pub(super) struct Whole {
     pub(super) clock: SystemTime,
 }
 
-impl Verdict {
-    /// What a complete answer comes to, in a thread of its own where that may take its time: an expression may, and
-    /// so may what is large.
-    pub(super) async fn of(&self, whole: Whole) -> Outcome {
-        let is_small = |bytes: &[u8]| bytes.len() <= AT_ONCE;
-        let plan = &self.plan;
-        let waits = plan.retry_after.is_some()
-            && !whole
-                .answer
-                .status
-                .is_some_and(|status| plan.validator.takes(status));
-        let quick = plan.validator.is_quick()
-            && !waits
-            && whole.answer.body.in_memory().is_some_and(is_small);
-        let judged = if quick {
-            self.judged(whole)
+impl Judge {
+    /// Judges an answer, on another thread if it is large or needs an expression.
+    pub(super) async fn judge(&self, received: Received) -> Outcome {
+        let Answer { status, body, .. } = &received.answer;
+        let validator = &self.plan.validator;
+        let may_wait = self.plan.retry_after.is_some()
+            && !status.is_some_and(|status| validator.takes(status));
+        let is_small = body.in_memory().is_some_and(|bytes| bytes.len() <= AT_ONCE);
+        let judged = if validator.is_quick() && !may_wait && is_small {
+            self.judged(received)
         } else {
-            let verdict = self.clone();
-            aside(move || verdict.judged(whole)).await
+            let judge = self.clone();
+            aside(move || judge.judged(received)).await
         };
         judged.unwrap_or_else(|error| Outcome::InDoubt(Failure::unkept(&error)))
     }
 
-    fn judged(&self, whole: Whole) -> io::Result<Outcome> {
-        let Whole {
+    fn judged(&self, received: Received) -> io::Result<Outcome> {
+        let Received {
             answer,
             headers,
             wait,
             clock,
-        } = whole;
+        } = received;
         let reply = Reply {
             status: answer.status,
             media_type: answer.media_type.as_deref(),
@@ -80,18 +74,16 @@ impl Verdict {
         };
         let beginning = self.beginning(&answer.body)?;
         let class = refusal.class(&self.plan.rules, answer.status, &beginning);
-        let ruled = || self.ruled_wait(&reply, clock);
         let wait = match class {
-            Class::Throttled => ruled().or(wait),
+            Class::Throttled => self.ruled_wait(&reply, clock).or(wait),
             _ => None,
         };
+        let mask = |text: String| self.filled.secrets.mask_text(&text);
         let failure = Failure {
             status: answer.status,
             body: self.keep(&beginning),
             answer: Some(Box::new(Refused {
-                media_type: answer
-                    .media_type
-                    .map(|text| self.filled.secrets.mask_text(&text)),
+                media_type: answer.media_type.map(mask),
                 headers: answer.headers,
                 body: self.masked(answer.body)?,
             })),
@@ -104,18 +96,17 @@ impl Verdict {
         })
     }
 
-    /// Returns the wait that the user's expression reads from an answer.
+    /// Evaluates `--retry-after` for an answer.
     pub(super) fn ruled_wait(&self, reply: &Reply<'_>, clock: SystemTime) -> Option<Duration> {
         let seconds = self.plan.retry_after.as_ref()?.seconds(reply)?;
-        Some(signs::moment_or_seconds(seconds, clock))
+        Some(signs::unix_time_or_seconds(seconds, clock))
     }
 
-    /// As much of a body as may be needed to keep its beginning.
+    /// Returns enough of a body to mask its beginning.
     pub(super) fn beginning(&self, body: &Body) -> io::Result<Vec<u8>> {
         body.beginning(Failure::BODY_KEPT + self.filled.secrets.reach())
     }
 
-    /// A body without secrets.
     fn masked(&self, body: Body) -> io::Result<Body> {
         if self.filled.secrets.is_empty() {
             return Ok(body);
@@ -127,13 +118,14 @@ impl Verdict {
         Ok(masked.finish())
     }
 
-    /// What is kept of a body: its beginning, without secrets.
+    /// Returns the beginning of a body as a failure stores it, with secrets masked.
     pub(super) fn keep(&self, body: &[u8]) -> Vec<u8> {
         let mut kept = self.filled.secrets.mask_beginning(body, Failure::BODY_KEPT);
         kept.truncate(Failure::BODY_KEPT);
         kept
     }
 
+    /// Returns a failure whose message has secrets masked.
     pub(super) fn failure(&self, class: Class, kind: FailureKind, message: &str) -> Failure {
         Failure::new(class, kind, self.filled.secrets.mask_text(message))
     }

@@ -2,6 +2,7 @@
 
 mod aside;
 mod body;
+mod classify;
 mod client;
 mod coding;
 mod content;
@@ -22,6 +23,7 @@ mod plan;
 mod preview;
 mod progress;
 mod reading;
+mod receive;
 mod redirect;
 mod reference;
 mod reuse;
@@ -34,9 +36,8 @@ mod timer;
 mod tls;
 mod tunnel;
 mod unreachable;
-mod verdict;
 
-pub use client::{AsyncHttpCaller, HttpCaller, HttpPlan, Means};
+pub use client::{AsyncHttpCaller, HttpCaller, HttpPlan, PlanContext};
 pub use credential::{Credential, PROXY_AUTHORIZATION};
 pub use error::PlanError;
 pub use head::Seen;

@@ -1,4 +1,4 @@
-//! The way to the service: what may go over it unencrypted, and the proxy on it.
+//! The network between stride and the service: unencrypted credentials, fixed addresses, the proxy.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,18 +9,18 @@ use reqwest::Url;
 use super::error::PlanError;
 use super::message::Message;
 use super::template::{Braces, Template};
-use super::tunnel::Door;
+use super::tunnel::PlainProxy;
 
-/// What is asked of the way to the service.
+/// Options of the network that no run remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Network {
-    /// No proxy is used, whatever the environment says.
+    /// Ignore the proxy of the environment.
     pub no_proxy: bool,
-    /// Credentials may go to other machines over plain `http`.
+    /// Allow credentials in plain `http` to other machines.
     pub allow_plain_http: bool,
 }
 
-/// Refuses a request that would show a credential to everybody on the way.
+/// Rejects a request that would send a credential unencrypted to another machine.
 pub(super) fn keep_private(target: &Url, url: &str, message: &Message) -> Result<(), PlanError> {
     let host = target.host_str().unwrap_or_default();
     if target.scheme() != "http" || is_loopback(host) {
@@ -41,7 +41,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// Whether a URL refers to a secret. Its host may come from the environment too, and is none.
+/// Returns whether a URL refers to a secret after its host. A host from the environment is not a secret.
 fn refers(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -49,7 +49,7 @@ fn refers(url: &str) -> bool {
     path.is_ok_and(|template| template.has_reference())
 }
 
-/// Reads which addresses hosts have, as `HOST:PORT:ADDRESS`.
+/// Parses `HOST:PORT:ADDRESS`.
 pub(super) fn addresses(words: &[String]) -> Result<Vec<(String, SocketAddr)>, PlanError> {
     let read = |word: &String| {
         let (host, rest) = word.split_once(':')?;
@@ -60,24 +60,22 @@ pub(super) fn addresses(words: &[String]) -> Result<Vec<(String, SocketAddr)>, P
             SocketAddr::new(address, port.parse().ok()?),
         ))
     };
-    let wrong = |word: &String| PlanError::Address(word.clone());
     words
         .iter()
-        .map(|word| read(word).ok_or_else(|| wrong(word)))
+        .map(|word| read(word).ok_or_else(|| PlanError::Address(word.clone())))
         .collect()
 }
 
-/// A proxy.
+/// A proxy from the environment.
 pub(super) struct Proxy {
-    /// Its address, with `***` in the place of a name and password.
+    /// Its address, with `***` instead of a name and password.
     pub(super) shown: String,
-    /// Those.
+    /// Its name and password, and the value of its header.
     pub(super) credentials: Vec<Vec<u8>>,
-    /// Where it is asked for tunnels, if that is not encrypted.
-    pub(super) door: Option<Door>,
+    pub(super) plain: Option<PlainProxy>,
 }
 
-/// The proxy that the client takes for this URL: found by the rules, and by the code, that the client uses.
+/// Returns the proxy that the HTTP client uses for this URL, as the client finds it.
 pub(super) fn proxy(target: &Url) -> Option<Proxy> {
     through(&Matcher::from_system(), target)
 }
@@ -94,24 +92,24 @@ fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
     }
     let (scheme, host) = (found.uri().scheme_str()?, found.uri().authority()?);
     let user = if credentials.is_empty() { "" } else { "***@" };
-    let door = Door {
+    let plain = PlainProxy {
         host: host.host().to_owned(),
         port: host.port_u16().unwrap_or(80),
         credential: found.basic_auth().map(|basic| basic.as_bytes().to_vec()),
     };
     Some(Proxy {
         shown: format!("{scheme}://{user}{host}"),
-        door: (scheme == "http").then_some(door),
+        plain: (scheme == "http").then_some(plain),
         credentials,
     })
 }
 
-/// Returns where the request's own proxy is asked for tunnels, if that is not encrypted.
-pub(super) fn door(proxy: &str, credential: Option<&[u8]>) -> Option<Door> {
+/// Returns the request's own proxy, if it takes unencrypted requests.
+pub(super) fn plain_proxy(proxy: &str, credential: Option<&[u8]>) -> Option<PlainProxy> {
     let url = Url::parse(proxy)
         .ok()
         .filter(|url| url.scheme() == "http")?;
-    Some(Door {
+    Some(PlainProxy {
         host: url.host_str()?.to_owned(),
         port: url.port_or_known_default()?,
         credential: credential.map(<[u8]>::to_vec),
@@ -148,82 +146,82 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_leaves_this_machine_only_encrypted() {
-        let bare = |url| is_refused(&request(url, None));
+    fn credentials_leave_this_machine_only_encrypted() {
         let key = |url| is_refused(&request(url, Some(("X-Api-Key", HeaderValue::Withheld))));
-        for url in [
-            "http://example.com/",
-            "http://10.0.0.1/",
-            "http://[fe80::1]/",
-            "http://localhost.example.com/",
+        for (url, refused) in [
+            ("http://example.com/", true),
+            ("http://10.0.0.1/", true),
+            ("http://[fe80::1]/", true),
+            ("http://localhost.example.com/", true),
+            ("https://example.com/", false),
+            ("http://localhost:80/", false),
+            ("http://LOCALHOST/", false),
+            ("http://127.9.9.9/", false),
+            ("http://[::1]:8080/", false),
         ] {
-            assert!(key(url) && !bare(url), "{url}");
+            assert_eq!(key(url), refused, "{url}");
+            assert!(!is_refused(&request(url, None)), "{url}");
         }
-        for url in [
-            "https://example.com/",
-            "http://localhost:80/",
-            "http://LOCALHOST/",
-            "http://127.9.9.9/",
-            "http://[::1]:8080/",
-        ] {
-            assert!(!key(url), "{url}");
-        }
-        assert!(bare("http://example.com/?key={env:KEY}"));
-        assert!(!bare("http://{env:KEY}/x"));
     }
 
     #[test]
-    fn a_reference_is_a_credential_in_any_header() {
-        let with = |name, value: &str| {
+    fn references_are_credentials_wherever_they_stand() {
+        let url = "http://example.com/";
+        for (name, value, refused) in [
+            ("X-Who", "{env:KEY}", true),
+            ("X-Who", "{x} {env:KEY}", true),
+            ("Cookie", "a={name}", true),
+            ("X-Who", "{name}", false),
+        ] {
             let value = HeaderValue::Template(value.to_owned());
-            is_refused(&request("http://example.com/", Some((name, value))))
-        };
-        assert!(with("X-Who", "{env:KEY}"));
-        assert!(with("Cookie", "a={name}"));
-        assert!(!with("X-Who", "{name}"));
-        let absent = Some(("Authorization", HeaderValue::Absent));
-        assert!(!is_refused(&request("http://example.com/", absent)));
-    }
-
-    #[test]
-    fn a_reference_in_a_body_or_among_foreign_braces_is_one_too() {
-        let body = |template: &str| {
-            let piece = Piece::Text {
-                template: template.to_owned(),
-                escape: Escape::Json,
+            let request = Request {
+                pasted: true,
+                ..request(url, Some((name, value)))
             };
-            let pieces = vec![piece];
-            is_refused(&Request {
+            assert_eq!(is_refused(&request), refused, "{request:?}");
+        }
+        let absent = Some(("Authorization", HeaderValue::Absent));
+        assert!(!is_refused(&request(url, absent)));
+        for (url, refused) in [
+            ("http://example.com/?key={env:KEY}", true),
+            ("http://example.com/{x}?key={env:KEY}", true),
+            ("http://{env:KEY}/x", false),
+        ] {
+            let request = Request {
+                pasted: true,
+                ..request(url, None)
+            };
+            assert_eq!(is_refused(&request), refused, "{url}");
+        }
+        for (body, refused) in [
+            (r#"{"key": "{env:KEY}", "a": {}}"#, true),
+            (r#"{"key": "{name}"}"#, false),
+        ] {
+            let pieces = vec![Piece::Text {
+                template: body.to_owned(),
+                escape: Escape::Json,
+            }];
+            let request = Request {
                 body: Body::Pieces { pieces },
-                ..request("http://example.com/", None)
-            })
-        };
-        assert!(body(r#"{"key": "{env:KEY}", "a": {}}"#));
-        assert!(!body(r#"{"key": "{name}"}"#));
-        let value = HeaderValue::Template("{x} {env:KEY}".to_owned());
-        assert!(is_refused(&Request {
-            pasted: true,
-            ..request("http://example.com/", Some(("X-Who", value)))
-        }));
-        assert!(is_refused(&Request {
-            pasted: true,
-            ..request("http://example.com/{x}?key={env:KEY}", None)
-        }));
+                ..request(url, None)
+            };
+            assert_eq!(is_refused(&request), refused, "{body}");
+        }
     }
 
     #[test]
-    fn a_proxy_is_told_without_its_password() {
+    fn proxies_are_shown_without_their_passwords() {
         let matcher = Matcher::builder()
             .http("http://me:hunter2pass@proxy.example:3128/")
             .https("proxy.example")
             .no("localhost, 10.0.0.0/8")
             .build();
-        let told = |url| through(&matcher, &Url::parse(url).unwrap()).map(|proxy| proxy.shown);
+        let shown = |url| through(&matcher, &Url::parse(url).unwrap()).map(|proxy| proxy.shown);
         assert_eq!(
-            told("http://a.example/?a=b").unwrap(),
+            shown("http://a.example/?a=b").unwrap(),
             "http://***@proxy.example:3128"
         );
-        assert_eq!(told("https://a.example/").unwrap(), "http://proxy.example");
-        assert_eq!(told("http://10.1.2.3/"), None);
+        assert_eq!(shown("https://a.example/").unwrap(), "http://proxy.example");
+        assert_eq!(shown("http://10.1.2.3/"), None);
     }
 }

@@ -10,8 +10,8 @@ use reqwest::{Client, ClientBuilder, NoProxy, Proxy};
 use super::error::{PlanError, root_cause};
 use super::keys::Keys;
 use super::progress::Progress;
-use super::tls::Asked;
-use super::tunnel::Door;
+use super::tls::CertificateRequests;
+use super::tunnel::PlainProxy;
 use super::unreachable::Resolver;
 use crate::failure_class::ClassRule;
 use crate::settings::{Http, Transport};
@@ -47,10 +47,10 @@ pub(super) struct Plan {
     pub(super) own_proxy: Option<(String, Option<Value>)>,
     /// The proxy's URL, without credentials.
     pub(super) proxy: Option<String>,
-    /// The proxy that opens tunnels, if the connection to it is not encrypted.
-    pub(super) door: Option<Door>,
-    /// Records whether the service asked for a client certificate that is not set.
-    pub(super) asked: Asked,
+    /// The same proxy, if it takes unencrypted requests.
+    pub(super) plain_proxy: Option<PlainProxy>,
+    /// Whether the service has requested a client certificate where none is given.
+    pub(super) certificate_requests: CertificateRequests,
 }
 
 impl Plan {

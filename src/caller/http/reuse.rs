@@ -1,13 +1,17 @@
-//! Connection reuse over HTTP/1.1, and when it is suspended.
+//! Suspends the reuse of HTTP/1.1 connections after a sign of surplus answers.
 //!
-//! HTTP/1.1 matches answers to requests by their order alone. If a service sends one answer too many, the next request gets
-//! it, and every later answer on that connection goes to the wrong file. The HTTP client closes a connection on which it
-//! finds unsolicited bytes, but does not report it. The visible sign is that the next call needs a new connection although
-//! the last answer was complete, did not announce the end of its connection (RFC 9112, section 9.3), and came a moment ago.
+//! HTTP/1.1 matches answers to requests by their order alone. If a service sends one answer too many, the next request
+//! gets it, and every later answer on that connection goes to the wrong file. The HTTP client closes a connection with
+//! unsolicited bytes, but does not report it. Three conditions together are the visible sign of it:
+//!
+//! - the next call needs a new connection,
+//! - the last answer was complete and recent,
+//! - it did not announce the end of its connection (RFC 9112, section 9.3).
+//!
 //! A restarting service looks the same, so the reaction is mild: for a while, each connection is used once.
 //!
-//! The client finds such bytes only in the pause between two calls. Under load there is almost none, so a caller inserts
-//! one now and then.
+//! The client finds such bytes only in the pause between two calls. Under load that pause is too short, so a caller
+//! inserts longer ones at intervals.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +20,11 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONNECTION, HeaderMap, HeaderValue};
 use reqwest::{Request, Response, Version};
 
-/// The first time without reuse. Each later time is [`LONGER`] times as long.
+/// The first suspension. Each later one is [`FACTOR`] times as long.
 const FIRST: Duration = Duration::from_secs(60);
-const LONGER: u32 = 10;
+const FACTOR: u32 = 10;
 
-/// A service that closes an idle connection sooner than this has had a reason. The shortest default of usual servers is
-/// two seconds.
+/// Idle connections that close sooner than this are suspicious. The shortest default of usual servers is two seconds.
 const OPEN: Duration = Duration::from_secs(1);
 
 /// Every caller pauses for [`SHORTEST`] after each of its first answers.
@@ -33,19 +36,19 @@ const LONGEST: Duration = Duration::from_millis(100);
 /// One pause in this many times its own length.
 const RARITY: u32 = 100;
 
-/// Tells all callers of a run whether connections may be reused.
+/// The suspension of reuse, shared by all callers of a run.
 #[derive(Debug)]
-pub(super) struct Caution(Mutex<Span>);
+pub(super) struct Suspension(Mutex<Span>);
 
 #[derive(Debug)]
 struct Span {
-    /// The end of the latest time without reuse.
+    /// The end of the latest suspension.
     until: Option<Instant>,
     /// The length of the next one.
     next: Duration,
 }
 
-impl Default for Caution {
+impl Default for Suspension {
     fn default() -> Self {
         Self(Mutex::new(Span {
             until: None,
@@ -54,7 +57,7 @@ impl Default for Caution {
     }
 }
 
-impl Caution {
+impl Suspension {
     fn is_on(&self) -> bool {
         self.span().is_on()
     }
@@ -64,7 +67,7 @@ impl Caution {
         let mut span = self.span();
         if !span.is_on() {
             span.until = Instant::now().checked_add(span.next);
-            span.next = span.next.saturating_mul(LONGER);
+            span.next = span.next.saturating_mul(FACTOR);
         }
     }
 
@@ -82,7 +85,7 @@ impl Span {
 /// Watches the connection of one caller.
 #[derive(Debug)]
 pub(super) struct Reuse {
-    caution: Arc<Caution>,
+    suspension: Arc<Suspension>,
     latest: RefCell<Latest>,
 }
 
@@ -95,7 +98,7 @@ struct Latest {
     once: bool,
     /// The connection should stay open after this answer.
     stays: bool,
-    /// When the answer was complete, if the connection should be open since then.
+    /// When the answer was complete, if its connection should still be open.
     open: Option<Instant>,
     began: Option<Instant>,
     /// The duration of the call.
@@ -107,9 +110,9 @@ struct Latest {
 }
 
 impl Reuse {
-    pub(super) fn new(caution: Arc<Caution>) -> Self {
+    pub(super) fn new(suspension: Arc<Suspension>) -> Self {
         Self {
-            caution,
+            suspension,
             latest: RefCell::default(),
         }
     }
@@ -144,7 +147,7 @@ impl Reuse {
 
     /// Adds `Connection: close` to a request while reuse is suspended.
     pub(super) fn prepare(&self, request: &mut Request) {
-        if self.caution.is_on() {
+        if self.suspension.is_on() {
             let close = HeaderValue::from_static("close");
             request.headers_mut().insert(CONNECTION, close);
         }
@@ -162,7 +165,7 @@ impl Reuse {
         let is_open = was_open.is_some_and(|since| since.elapsed() < OPEN);
         let is_same = latest.host == host && latest.port == port;
         if is_new && is_open && is_same {
-            self.caution.begin();
+            self.suspension.begin();
         }
         if !is_same {
             host.clone_into(&mut latest.host);
@@ -172,7 +175,7 @@ impl Reuse {
         latest.stays = goes_on && !latest.once;
     }
 
-    /// Records the end of a call. The client closes the connection of an incomplete answer itself.
+    /// Records the end of a call. The client itself closes the connection of an incomplete answer.
     pub(super) fn ended(&self, is_whole: bool) {
         let mut latest = self.latest.borrow_mut();
         let stays = std::mem::take(&mut latest.stays);

@@ -1,89 +1,42 @@
-//! The memory that answers may take, all threads together. What does not fit goes into a temporary file.
+//! The memory budget of answers, shared by all threads. Answers that exceed it go into temporary files.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::job::Body;
 
-/// The most bytes of answers that a runner has in memory, from when they arrive until they are committed. Eight
-/// threads with answers as large as they may be by default fit into it, and so do a thousand with usual ones.
+/// The budget in bytes; an answer counts from its first byte to its commit. Eight answers of the largest size allowed by
+/// default fit into it, and so do a thousand usual ones.
 pub(super) const MOST_IN_MEMORY: usize = 128 << 20;
 
-/// The same where an expression judges them, whose values take much more.
+/// The same when expressions are evaluated, whose values take much more memory.
 pub(super) const MOST_BESIDE_VALUES: usize = 64 << 20;
 
-/// How much more room an answer makes at least when it grows, in bytes.
+/// The least amount by which a body's buffer grows, in bytes.
 const LEAST_STEP: usize = 4 << 10;
 
-/// The memory that answers may take.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    most: usize,
-    /// Where the answers go that are too much for it.
-    folder: PathBuf,
-    taken: AtomicUsize,
-    most_taken: AtomicUsize,
-}
-
-/// What an answer takes of the memory. It is given back when this is dropped.
+/// The memory that is left for answers.
 #[derive(Debug)]
-struct Share {
-    memory: Arc<Memory>,
-    bytes: usize,
+pub(super) struct Memory {
+    /// A permit per byte.
+    free: Arc<Semaphore>,
+    /// The folder for temporary files.
+    folder: PathBuf,
 }
 
 impl Memory {
     pub(super) fn new(most: usize, folder: PathBuf) -> Self {
-        Self {
-            most,
-            folder,
-            taken: AtomicUsize::new(0),
-            most_taken: AtomicUsize::new(0),
-        }
+        let free = Arc::new(Semaphore::new(most));
+        Self { free, folder }
     }
 
-    /// The most that was taken at one moment so far.
-    pub(super) fn most_taken(&self) -> usize {
-        self.most_taken.load(Ordering::SeqCst)
-    }
-
-    /// Takes so many bytes, if they are there.
-    fn take(&self, bytes: usize) -> bool {
-        let more = |taken: usize| {
-            let sum = taken.checked_add(bytes)?;
-            (sum <= self.most).then_some(sum)
-        };
-        let before = self
-            .taken
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
-        if let Ok(before) = before {
-            self.most_taken.fetch_max(before + bytes, Ordering::SeqCst);
-        }
-        before.is_ok()
-    }
-}
-
-impl Share {
-    /// Becomes larger, if there is room, or smaller.
-    fn resize(&mut self, bytes: usize) -> bool {
-        if bytes > self.bytes && !self.memory.take(bytes - self.bytes) {
-            return false;
-        }
-        if bytes < self.bytes {
-            let back = self.bytes - bytes;
-            self.memory.taken.fetch_sub(back, Ordering::SeqCst);
-        }
-        self.bytes = bytes;
-        true
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.resize(0);
+    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).ok()?;
+        Arc::clone(&self.free).try_acquire_many_owned(bytes).ok()
     }
 }
 
@@ -92,31 +45,32 @@ impl Drop for Share {
 pub(super) struct Growing {
     len: u64,
     memory: Arc<Memory>,
-    place: Place,
+    storage: Storage,
 }
 
 #[derive(Debug)]
-enum Place {
-    Memory(Vec<u8>, Share),
-    /// In a file of which nobody else knows: it has no name, or none any longer, and only its owner may open it.
+enum Storage {
+    Memory(Buffer),
+    /// A file without a name, which no other process can open.
     File(File),
 }
 
+/// Bytes in memory, with a permit for each byte of their capacity.
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
 impl Growing {
-    /// One of which nothing has come yet, with room for so many bytes if there is some.
+    /// Returns an empty body, with room for so many bytes if the budget has them.
     pub(super) fn new(memory: &Arc<Memory>, room: usize) -> Self {
-        let mut share = Share {
-            memory: Arc::clone(memory),
-            bytes: 0,
-        };
-        let mut bytes = Vec::new();
-        if share.resize(room) {
-            bytes.reserve_exact(room);
-        }
+        let mut buffer = Buffer::default();
+        buffer.extend_to(room, memory);
         Self {
             len: 0,
             memory: Arc::clone(memory),
-            place: Place::Memory(bytes, share),
+            storage: Storage::Memory(buffer),
         }
     }
 
@@ -124,21 +78,21 @@ impl Growing {
         self.len
     }
 
-    /// Adds what has come, which may wait for the disk.
+    /// Appends a piece, which may block on the disk.
     ///
     /// # Errors
     ///
-    /// It does not fit into memory, and cannot be written into a file.
+    /// It exceeds the memory budget and cannot be written into a file.
     pub(super) fn add(&mut self, piece: &[u8]) -> io::Result<()> {
         if self.add_in_memory(piece) {
             return Ok(());
         }
-        let file = match &mut self.place {
-            Place::File(file) => file,
-            Place::Memory(bytes, _) => {
+        let file = match &mut self.storage {
+            Storage::File(file) => file,
+            Storage::Memory(buffer) => {
                 let mut file = tempfile::tempfile_in(&self.memory.folder)?;
-                file.write_all(bytes)?;
-                self.place = Place::File(file);
+                file.write_all(&buffer.bytes)?;
+                self.storage = Storage::File(file);
                 return self.add(piece);
             }
         };
@@ -147,65 +101,86 @@ impl Growing {
         Ok(())
     }
 
-    /// Adds what has come, where it fits into memory. Returns whether it does.
+    /// Appends a piece if it fits into memory, and returns whether it did.
     pub(super) fn add_in_memory(&mut self, piece: &[u8]) -> bool {
-        let Place::Memory(bytes, share) = &mut self.place else {
+        let Storage::Memory(buffer) = &mut self.storage else {
             return false;
         };
-        let fits = grow(bytes, share, piece.len());
+        let fits = buffer.grow(piece.len(), &self.memory);
         if fits {
-            bytes.extend_from_slice(piece);
+            buffer.bytes.extend_from_slice(piece);
             self.len += piece.len() as u64;
         }
         fits
     }
 
-    /// It has all come.
+    /// Returns the complete body.
     pub(super) fn finish(self) -> Body {
-        match self.place {
-            Place::Memory(mut bytes, mut share) => {
+        match self.storage {
+            Storage::Memory(Buffer {
+                mut bytes,
+                mut permit,
+            }) => {
                 bytes.shrink_to_fit();
-                share.resize(bytes.capacity());
-                Body::holding(bytes, share)
+                if let Some(permit) = &mut permit {
+                    let unused = permit.num_permits().saturating_sub(bytes.capacity());
+                    drop(permit.split(unused));
+                }
+                Body::holding(bytes, permit)
             }
-            Place::File(file) => Body::spilled(file, self.len),
+            Storage::File(file) => Body::spilled(file, self.len),
         }
     }
 }
 
-/// Makes room for so many bytes more, if it may be taken.
-fn grow(bytes: &mut Vec<u8>, share: &mut Share, more: usize) -> bool {
-    let needed = bytes.len() + more;
-    if needed <= bytes.capacity() {
-        return true;
+impl Buffer {
+    /// Makes room for so many more bytes, if the budget has them.
+    fn grow(&mut self, more: usize, memory: &Memory) -> bool {
+        let needed = self.bytes.len() + more;
+        // Doubling moves a long answer seldom.
+        let ample = needed.max(self.bytes.capacity() * 2).max(LEAST_STEP);
+        needed <= self.bytes.capacity()
+            || self.extend_to(ample, memory)
+            || self.extend_to(needed, memory)
     }
-    // Twice as much each time, so that a long answer is not moved with every piece; where that is too much, what it
-    // takes.
-    let ample = needed.max(bytes.capacity() * 2).max(LEAST_STEP);
-    let Some(room) = [ample, needed].into_iter().find(|room| share.resize(*room)) else {
-        return false;
-    };
-    bytes.reserve_exact(room - bytes.len());
-    true
+
+    /// Extends the capacity, if the budget has the bytes.
+    fn extend_to(&mut self, capacity: usize, memory: &Memory) -> bool {
+        let held = self
+            .permit
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let Some(taken) = memory.take(capacity.saturating_sub(held)) else {
+            return false;
+        };
+        match &mut self.permit {
+            Some(permit) => permit.merge(taken),
+            None => self.permit = Some(taken),
+        }
+        self.bytes.reserve_exact(capacity - self.bytes.len());
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn memory(most: usize) -> (tempfile::TempDir, Arc<Memory>) {
+    const MOST: usize = 10_000;
+
+    fn memory() -> (tempfile::TempDir, Arc<Memory>) {
         let folder = tempfile::tempdir().unwrap();
-        let memory = Memory::new(most, folder.path().to_owned());
+        let memory = Memory::new(MOST, folder.path().to_owned());
         (folder, Arc::new(memory))
     }
 
     fn taken(memory: &Memory) -> usize {
-        memory.taken.load(Ordering::SeqCst)
+        MOST - memory.free.available_permits()
     }
 
     #[test]
-    fn what_does_not_fit_goes_into_a_file_that_nobody_sees() {
-        let (folder, memory) = memory(10_000);
+    fn an_answer_that_exceeds_the_budget_goes_into_a_file_without_a_name() {
+        let (folder, memory) = memory();
         let first = [1; 6000];
         let mut growing = Growing::new(&memory, 0);
         growing.add(&first).unwrap();
@@ -214,13 +189,9 @@ mod tests {
 
         let mut growing = Growing::new(&memory, 0);
         growing.add(&[2; 3000]).unwrap();
-        assert_eq!(
-            taken(&memory),
-            9000,
-            "no more than it takes, where more is not there"
-        );
+        assert_eq!(taken(&memory), 9000, "less than the usual step is left");
         growing.add(&[3; 3000]).unwrap();
-        assert_eq!(taken(&memory), 6000, "and back");
+        assert_eq!(taken(&memory), 6000, "the memory is given back");
         growing.add(&[4; 3000]).unwrap();
         let second_body = growing.finish();
         assert_eq!(second_body.in_memory(), None);
@@ -229,31 +200,30 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 
         drop((first_body, second_body));
-        assert_eq!((taken(&memory), memory.most_taken()), (0, 9000));
+        assert_eq!(taken(&memory), 0);
     }
 
     #[test]
-    fn exactly_as_much_as_there_is_fits() {
-        let (_folder, memory) = memory(5000);
-        for (room, fits) in [(0, true), (5000, true), (5001, true), (0, false)] {
+    fn the_whole_budget_can_be_used() {
+        let (_folder, memory) = memory();
+        for (room, fits) in [(0, true), (MOST, true), (MOST + 1, true), (0, false)] {
             let mut growing = Growing::new(&memory, room);
-            growing.add(&vec![1; 5000]).unwrap();
+            growing.add(&vec![1; MOST]).unwrap();
             if !fits {
                 growing.add(b"1").unwrap();
             }
             let body = growing.finish();
             assert_eq!(body.in_memory().is_some(), fits);
-            assert_eq!(taken(&memory), if fits { 5000 } else { 0 });
+            assert_eq!(taken(&memory), if fits { MOST } else { 0 });
         }
-        assert_eq!(memory.most_taken(), 5000);
     }
 
     #[test]
-    fn where_no_file_can_be_made_it_is_an_error_and_nothing_stays_taken() {
-        let (folder, memory) = memory(10);
+    fn memory_is_given_back_if_no_file_can_be_made() {
+        let (folder, memory) = memory();
         drop(folder);
         let mut growing = Growing::new(&memory, 10);
-        assert!(growing.add(&[1; 11]).is_err());
+        assert!(growing.add(&[1; MOST + 1]).is_err());
         drop(growing);
         assert_eq!(taken(&memory), 0);
     }

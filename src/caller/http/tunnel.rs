@@ -1,51 +1,52 @@
-//! Proxies that do not open a tunnel. The client says that the proxy has refused, and not with which status, so the proxy
-//! is asked again.
+//! HTTP proxies that refuse a tunnel. The HTTP client reports the refusal without its status, so the proxy is asked
+//! again.
 
-use crate::job::FailureKind;
 use std::error::Error;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
+
+use super::unreachable::causes;
+use crate::job::FailureKind;
 
 /// How long the proxy may take for each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest status line, in bytes.
-const LONGEST: usize = 256;
+const LONGEST: u64 = 256;
 
-/// An HTTP proxy that can be asked without encryption.
+/// An HTTP proxy that takes unencrypted requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Door {
+pub(super) struct PlainProxy {
     pub(super) host: String,
     pub(super) port: u16,
     /// The value of `Proxy-Authorization`.
     pub(super) credential: Option<Vec<u8>>,
 }
 
-/// A refusal to open a tunnel, as far as the client tells it.
+/// A refusal to open a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// With this status.
+pub(super) enum TunnelRefused {
     With(u16),
-    /// With a status that the client keeps to itself.
-    Untold,
+    /// The client does not report the status.
+    WithUnknown,
 }
 
-/// Returns whether the proxy has answered and refused, which the client tells in words alone.
-pub(super) fn refused(causes: &[&(dyn Error + 'static)]) -> Option<Refused> {
-    let mut texts = causes.iter().map(ToString::to_string);
+/// Returns whether the proxy has refused a tunnel, which the client reports only in its message.
+pub(super) fn refused(error: &(dyn Error + 'static)) -> Option<TunnelRefused> {
+    let mut texts = causes(error).into_iter().map(ToString::to_string);
     texts.find_map(|text| match text.strip_prefix("tunnel error: ")? {
-        "proxy authorization required" => Some(Refused::With(407)),
-        "unsuccessful" => Some(Refused::Untold),
+        "proxy authorization required" => Some(TunnelRefused::With(407)),
+        "unsuccessful" => Some(TunnelRefused::WithUnknown),
         _ => None,
     })
 }
 
-impl Door {
+impl PlainProxy {
     /// Asks for a tunnel to `target`, a host and a port, and returns the status of the answer.
-    pub(super) fn ask(&self, target: &str) -> io::Result<u16> {
-        let found = (self.host.trim_matches(['[', ']']), self.port).to_socket_addrs()?;
+    pub(super) fn connect_status(&self, target: &str) -> io::Result<u16> {
+        let addresses = (self.host.trim_matches(['[', ']']), self.port).to_socket_addrs()?;
         let mut stream = Err(io::ErrorKind::NotFound.into());
-        for address in found {
+        for address in addresses {
             stream = TcpStream::connect_timeout(&address, PATIENCE);
             if stream.is_ok() {
                 break;
@@ -63,10 +64,7 @@ impl Door {
         request.extend(b"\r\n");
         stream.write_all(&request)?;
         let mut line = Vec::new();
-        let mut byte = [0];
-        while line.len() < LONGEST && stream.read(&mut byte)? == 1 && byte != *b"\n" {
-            line.push(byte[0]);
-        }
+        BufReader::new(stream.take(LONGEST)).read_until(b'\n', &mut line)?;
         let line = String::from_utf8_lossy(&line);
         let mut words = line.split_ascii_whitespace();
         let is_http = words.next().is_some_and(|word| word.starts_with("HTTP/1."));
@@ -78,21 +76,16 @@ impl Door {
     }
 }
 
-/// Returns the kind of such a failure, and a line for people. A proxy that cannot reach the service says so with a 5xx,
-/// which passes as an outage of the service does.
-pub(super) fn told(status: Option<u16>) -> (FailureKind, String) {
-    match status {
-        Some(status @ 500..) => (
-            FailureKind::Unreachable,
-            format!("the proxy answered CONNECT with HTTP {status}"),
-        ),
-        Some(status) => (
-            FailureKind::Proxy,
-            format!("the proxy answered CONNECT with HTTP {status}"),
-        ),
-        None => (
-            FailureKind::Proxy,
-            "the proxy refused to CONNECT".to_owned(),
-        ),
-    }
+/// Returns the failure's kind and message. A proxy answers with a 5xx when it cannot reach the service, so that counts as
+/// an outage of the service.
+pub(super) fn describe(status: Option<u16>) -> (FailureKind, String) {
+    let kind = match status {
+        Some(500..) => FailureKind::Unreachable,
+        _ => FailureKind::Proxy,
+    };
+    let message = match status {
+        Some(status) => format!("the proxy answered CONNECT with HTTP {status}"),
+        None => "the proxy refused to CONNECT".to_owned(),
+    };
+    (kind, message)
 }

@@ -1,21 +1,22 @@
-//! Why there is no connection: looked up in the chain of causes by their types, for the words in which a client
-//! tells of them are its own affair and change. Names are resolved here, so that the resolver's error has a type.
+//! Describes failures to connect by the types of their causes, because a client's messages are not stable.
 
 use std::error::Error;
 use std::io;
 use std::net::ToSocketAddrs;
 
-use crate::job::FailureKind;
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 
-/// Resolves names as the system does, in a thread that may wait for it.
+use crate::job::FailureKind;
+
+/// Resolves names as the system does, on a thread that may block. The HTTP client's own resolver reports errors without
+/// a type.
 #[derive(Debug)]
 pub(super) struct Resolver;
 
-/// What the system's resolver said.
+/// An error of the system's resolver.
 #[derive(Debug, Error)]
 #[error("{name}: {error}")]
 struct Unresolved {
@@ -28,7 +29,7 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let name = name.as_str().to_owned();
             let found = tokio::task::spawn_blocking(move || {
-                // The connector puts the URL's port in the place of this one.
+                // The connector replaces this port by the URL's.
                 match (name.as_str(), 0).to_socket_addrs() {
                     Ok(found) => Ok(found),
                     Err(error) => Err(Unresolved { name, error }),
@@ -39,22 +40,23 @@ impl Resolve for Resolver {
     }
 }
 
-/// The client certificate of a request, as far as a service's refusal of it is concerned.
+/// The client certificate of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Own {
-    /// It has none, and the service has asked for one.
+pub(super) enum ClientCertificate {
+    /// Requested by the service, and not given.
     Missing,
-    /// It has none, and the service has not asked.
-    NotAsked,
-    /// It has one.
+    NotRequested,
     Given,
 }
 
-/// Returns the kind of a failure to connect, and a line for people.
-pub(super) fn why(error: &(dyn Error + 'static), own: Own) -> (FailureKind, String) {
+/// Returns the kind of a failure to connect, and a message.
+pub(super) fn describe(
+    error: &(dyn Error + 'static),
+    own: ClientCertificate,
+) -> (FailureKind, String) {
     for cause in causes(error) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            let message = alerted(tls, own).unwrap_or_else(|| handshake(tls));
+            let message = alert(tls, own).unwrap_or_else(|| handshake(tls));
             return (FailureKind::Tls, format!("TLS: {message}"));
         }
         if let Some(Unresolved { name, error }) = cause.downcast_ref::<Unresolved>() {
@@ -65,30 +67,36 @@ pub(super) fn why(error: &(dyn Error + 'static), own: Own) -> (FailureKind, Stri
     (FailureKind::Unreachable, format!("cannot connect: {cause}"))
 }
 
-/// Returns the reason for which a service has ended a connection whose handshake was over for this side alone: with
-/// TLS 1.3 a service looks at the client's certificate only then. `None` where that was not it.
-pub(super) fn turned_away(error: &(dyn Error + 'static), own: Own) -> Option<String> {
-    let found = causes(error);
-    let mut errors = found.iter().filter_map(|cause| cause.downcast_ref());
+/// Returns the message if a service has rejected the client's certificate after the client's side of the handshake,
+/// which is when services check it in TLS 1.3.
+pub(super) fn rejected_certificate(
+    error: &(dyn Error + 'static),
+    own: ClientCertificate,
+) -> Option<String> {
+    let causes = causes(error);
+    let mut errors = causes.iter().filter_map(|cause| cause.downcast_ref());
     errors
-        .find_map(|tls| alerted(tls, own))
+        .find_map(|tls| alert(tls, own))
         .map(|message| format!("TLS: {message}"))
 }
 
-/// Returns what an alert says about the client's own certificate, if it does.
-fn alerted(error: &rustls::Error, own: Own) -> Option<String> {
+/// Returns the message of an alert about the client's own certificate.
+fn alert(error: &rustls::Error, own: ClientCertificate) -> Option<String> {
     use AlertDescription as Alert;
     let rustls::Error::AlertReceived(alert) = error else {
         return None;
     };
     match (alert, own) {
-        (Alert::CertificateRequired, Own::Missing | Own::NotAsked)
+        (
+            Alert::CertificateRequired,
+            ClientCertificate::Missing | ClientCertificate::NotRequested,
+        )
         | (
             Alert::BadCertificate
             | Alert::HandshakeFailure
             | Alert::AccessDenied
             | Alert::NoCertificate,
-            Own::Missing,
+            ClientCertificate::Missing,
         ) => Some("the service asks for a client certificate (--cert)".to_owned()),
         (
             Alert::CertificateRequired
@@ -100,7 +108,7 @@ fn alerted(error: &rustls::Error, own: Own) -> Option<String> {
             | Alert::UnknownCA
             | Alert::DecryptError
             | Alert::AccessDenied,
-            Own::Given,
+            ClientCertificate::Given,
         ) => Some(format!(
             "the service does not accept the client certificate (--cert): {error}"
         )),
@@ -111,63 +119,55 @@ fn alerted(error: &rustls::Error, own: Own) -> Option<String> {
 /// A request that a service has sent back over HTTP/2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SentBack {
-    /// Unprocessed: its stream is refused, or the service is going away and does not count the stream among those that
-    /// it may have processed (RFC 9113, section 8.7).
+    /// Refused, or after the last stream of a GOAWAY (RFC 9113, section 8.7).
     Unprocessed,
-    /// Because the client asks for too much.
+    /// With ENHANCE_YOUR_CALM.
     TooMuch,
 }
 
-/// Returns how a service has sent a request back, if it did so before it began an answer.
+/// Returns how a service has sent a request back, if it did so before its answer.
 pub(super) fn sent_back(error: &(dyn Error + 'static)) -> Option<SentBack> {
-    let found = causes(error);
-    let mut errors = found
+    let causes = causes(error);
+    let mut errors = causes
         .iter()
         .filter_map(|cause| cause.downcast_ref::<h2::Error>());
     let error = errors.find(|error| error.is_remote())?;
     match error.reason()? {
         h2::Reason::ENHANCE_YOUR_CALM => Some(SentBack::TooMuch),
-        // The library ends no other stream with a GOAWAY of the service than those after the last that it counts.
+        // With a GOAWAY, the h2 crate fails only streams after the last one that the service counts.
         h2::Reason::REFUSED_STREAM => Some(SentBack::Unprocessed),
         _ => error.is_go_away().then_some(SentBack::Unprocessed),
     }
 }
 
-/// Returns an error and all its causes.
+/// Returns an error and all its causes, including those that an `io::Error` wraps: its `source` skips them.
 pub(super) fn causes<'e>(error: &'e (dyn Error + 'static)) -> Vec<&'e (dyn Error + 'static)> {
-    let mut causes = Vec::new();
-    collect(error, &mut causes);
-    causes
+    let next = |error: &&'e (dyn Error + 'static)| -> Option<&'e (dyn Error + 'static)> {
+        let error = *error;
+        let io = error.downcast_ref::<io::Error>();
+        match io.and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        }
+    };
+    std::iter::successors(Some(error), next).collect()
 }
 
-/// An error and all its causes, with those that an `io::Error` wraps: its `source` passes over them.
-fn collect<'e>(error: &'e (dyn Error + 'static), causes: &mut Vec<&'e (dyn Error + 'static)>) {
-    causes.push(error);
-    let wrapped = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    if let Some(wrapped) = wrapped {
-        collect(wrapped, causes);
-    } else if let Some(source) = error.source() {
-        collect(source, causes);
-    }
-}
-
-/// What the C libraries say where a name does not exist. The number behind it does not reach us.
+/// What C libraries report for a missing name. Their error numbers are lost on the way.
 const NO_SUCH_NAME: [&str; 4] = [
     "not known",
     "does not resolve",
     "no address",
     "no usable address",
 ];
-/// What they say where another try may do.
+/// What they report for a temporary error.
 const TRY_AGAIN: [&str; 2] = ["temporary failure", "try again"];
 
 fn unresolved(name: &str, error: &io::Error) -> (FailureKind, String) {
     let text = error.to_string();
     let lower = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    // An error with a number is the system's own, such as having no descriptor left.
+    // Errors with a number are the system's, such as having no descriptor left.
     let kind = if error.raw_os_error().is_some() {
         FailureKind::Unreachable
     } else if says(&TRY_AGAIN) {
@@ -185,8 +185,22 @@ fn unresolved(name: &str, error: &io::Error) -> (FailureKind, String) {
     (kind, message)
 }
 
+/// Returns whether a certificate was rejected as a service's only because it is marked as an authority's.
+pub(super) fn is_authority(error: &rustls::Error) -> bool {
+    match error {
+        // rustls has no name for this error of its verifier.
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) => {
+            format!("{:?}", other.0) == "CaUsedAsEndEntity"
+        }
+        _ => false,
+    }
+}
+
 fn handshake(error: &rustls::Error) -> String {
     match error {
+        error if is_authority(error) => {
+            "certificate is self-signed, or that of an authority".to_owned()
+        }
         rustls::Error::InvalidCertificate(error) => certificate(error),
         rustls::Error::InvalidMessage(_) => {
             format!("the server does not speak TLS at this port: {error}")
@@ -227,29 +241,22 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::BadSignature => {
             "certificate is not signed by the authority that it names".to_owned()
         }
-        // A type of the verifier's own, which rustls has no name for.
-        CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity" => {
-            "certificate is self-signed, or that of an authority".to_owned()
-        }
         CertificateError::Other(other) => format!("certificate is not valid: {}", other.0),
         error => format!("certificate is not valid: {error}"),
     }
 }
 
-/// How many of a certificate's names are told.
-const NAMES_TOLD: usize = 3;
+/// How many of a certificate's names are listed.
+const NAMES_LISTED: usize = 3;
 
-/// A certificate's names, which the verifier hands over as it prints them for itself: `DnsName("a.example")`.
+/// Lists a certificate's names, which the verifier formats as `DnsName("a.example")`.
 fn names(presented: &[String]) -> String {
-    let mut told: Vec<&str> = presented
-        .iter()
-        .take(NAMES_TOLD)
-        .map(|name| name.split('"').nth(1).unwrap_or(name))
-        .collect();
-    if presented.len() > NAMES_TOLD {
-        told.push("…");
+    let bare = |name: &'_ String| name.split('"').nth(1).unwrap_or(name).to_owned();
+    let mut listed: Vec<String> = presented.iter().take(NAMES_LISTED).map(bare).collect();
+    if presented.len() > NAMES_LISTED {
+        listed.push("…".to_owned());
     }
-    told.join(", ")
+    listed.join(", ")
 }
 
 fn utc(seconds: u64) -> String {
@@ -267,33 +274,33 @@ mod tests {
 
     use super::*;
 
-    fn lookup(text: &str) -> FailureKind {
-        unresolved("a.example", &io::Error::other(text)).0
-    }
-
     #[test]
-    fn resolvers_say_whether_to_try_again() {
-        for text in [
-            "Name or service not known",
-            "nodename nor servname provided, or not known",
-            "No address associated with hostname",
-            "Name does not resolve",
+    fn the_resolvers_words_tell_temporary_errors_from_missing_names() {
+        for (text, kind) in [
+            ("Name or service not known", FailureKind::Dns),
+            (
+                "nodename nor servname provided, or not known",
+                FailureKind::Dns,
+            ),
+            ("No address associated with hostname", FailureKind::Dns),
+            ("Name does not resolve", FailureKind::Dns),
+            (
+                "Temporary failure in name resolution",
+                FailureKind::DnsTemporary,
+            ),
+            ("Try again", FailureKind::DnsTemporary),
+            ("System error", FailureKind::Unreachable),
         ] {
-            assert_eq!(lookup(text), FailureKind::Dns, "{text}");
+            let found = unresolved("a.example", &io::Error::other(text)).0;
+            assert_eq!(found, kind, "{text}");
         }
-        for text in ["Temporary failure in name resolution", "Try again"] {
-            assert_eq!(lookup(text), FailureKind::DnsTemporary, "{text}");
-        }
-        assert_eq!(lookup("System error"), FailureKind::Unreachable);
         let no_descriptor = io::Error::from_raw_os_error(24);
-        assert_eq!(
-            unresolved("a.example", &no_descriptor).0,
-            FailureKind::Unreachable
-        );
+        let found = unresolved("a.example", &no_descriptor).0;
+        assert_eq!(found, FailureKind::Unreachable);
     }
 
     #[test]
-    fn a_handshake_that_failed_says_what_is_wrong_and_when() {
+    fn an_expired_certificate_is_found_under_other_errors() {
         let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let expired = CertificateError::ExpiredContext {
             time: time(1_800_000_000),
@@ -301,22 +308,22 @@ mod tests {
         };
         // As deep as clients wrap it.
         let error = io::Error::other(io::Error::other(rustls::Error::from(expired)));
+        let (kind, message) = describe(&error, ClientCertificate::NotRequested);
+        assert_eq!(kind, FailureKind::Tls);
         assert_eq!(
-            why(&error, Own::NotAsked),
-            (
-                FailureKind::Tls,
-                "TLS: certificate expired on 2026-01-02 03:04:05 UTC".to_owned()
-            )
+            message,
+            "TLS: certificate expired on 2026-01-02 03:04:05 UTC"
         );
         let cut_off = io::Error::other(io::Error::from(io::ErrorKind::UnexpectedEof));
-        assert_eq!(why(&cut_off, Own::NotAsked).0, FailureKind::Unreachable);
+        let (kind, _) = describe(&cut_off, ClientCertificate::NotRequested);
+        assert_eq!(kind, FailureKind::Unreachable);
     }
 
     #[test]
-    fn an_alert_is_about_the_own_certificate_where_the_service_has_asked() {
+    fn alerts_are_about_the_clients_certificate_if_it_was_requested() {
         let says = |alert, own| {
             let error = io::Error::other(rustls::Error::AlertReceived(alert));
-            turned_away(&error, own).unwrap_or_default()
+            rejected_certificate(&error, own).unwrap_or_default()
         };
         let asks = "TLS: the service asks for a client certificate (--cert)";
         for alert in [
@@ -325,18 +332,33 @@ mod tests {
             AlertDescription::HandshakeFailure,
             AlertDescription::AccessDenied,
         ] {
-            assert_eq!(says(alert, Own::Missing), asks, "{alert:?}");
+            assert_eq!(says(alert, ClientCertificate::Missing), asks, "{alert:?}");
         }
-        // There may be no cipher that both have.
-        assert_eq!(says(AlertDescription::HandshakeFailure, Own::NotAsked), "");
-        assert_eq!(says(AlertDescription::HandshakeFailure, Own::Given), "");
-        assert_eq!(says(AlertDescription::InternalError, Own::Missing), "");
-        let expired = says(AlertDescription::CertificateExpired, Own::Given);
+        // This may be about ciphers.
+        assert_eq!(
+            says(
+                AlertDescription::HandshakeFailure,
+                ClientCertificate::NotRequested
+            ),
+            ""
+        );
+        assert_eq!(
+            says(AlertDescription::HandshakeFailure, ClientCertificate::Given),
+            ""
+        );
+        assert_eq!(
+            says(AlertDescription::InternalError, ClientCertificate::Missing),
+            ""
+        );
+        let expired = says(
+            AlertDescription::CertificateExpired,
+            ClientCertificate::Given,
+        );
         assert!(expired.contains("does not accept the client certificate"));
     }
 
     #[test]
-    fn of_many_names_a_few_are_told() {
+    fn three_names_of_a_certificate_are_listed() {
         let presented: Vec<String> = (0..9)
             .map(|n| format!("DnsName(\"{n}.example\")"))
             .collect();

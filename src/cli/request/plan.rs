@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stride::caller::{Credential, HttpPlan, Means, Network};
+use stride::caller::{Credential, HttpPlan, Network, PlanContext};
 use stride::settings::{Request, Settings};
 
 use crate::cli::args::Once;
@@ -21,11 +21,11 @@ pub(crate) fn plan(
         no_proxy: once.no_proxy,
         allow_plain_http: once.allow_plain_http,
     };
-    let means = Means {
+    let context = PlanContext {
         credentials,
         network,
         lookup: references(base),
         base,
     };
-    Ok(HttpPlan::new(request, settings, means)?)
+    Ok(HttpPlan::new(request, settings, context)?)
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stride::caller::{
-    Caller, Cancel, Credential, HttpCaller, HttpPlan, Means, Network, PlanError, Reference,
+    Caller, Cancel, Credential, HttpCaller, HttpPlan, Network, PlanContext, PlanError, Reference,
 };
 use stride::job::{
     Answer, Attempt, AttemptId, Class, Columns, Failure, FileName, IdempotencyKey, Job, JobId,
@@ -117,13 +117,13 @@ impl Client {
             Reference::File(path) => fs::read(folder.join(path)).map_err(|error| error.to_string()),
             _ => Err("there is no such thing".to_owned()),
         });
-        let means = Means {
+        let context = PlanContext {
             credentials: &self.credentials,
             network: self.network,
             lookup,
             base: self.folder.path(),
         };
-        HttpPlan::new(&self.request, &self.settings, means)
+        HttpPlan::new(&self.request, &self.settings, context)
     }
 
     fn caller(&self) -> HttpCaller {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stride::caller::{HttpPlan, Means, Network, Reference, SlotCaller};
+use stride::caller::{HttpPlan, Network, PlanContext, Reference, SlotCaller};
 use stride::engine::{self, Stop};
 use stride::job::FileName;
 use stride::settings::{Request, Settings};
@@ -44,13 +44,13 @@ fn every_call_is_traced_and_every_answer_is_kept() {
     };
     let plan = {
         let lookup = Arc::new(|_: &Reference| Err(String::new()));
-        let means = Means {
+        let context = PlanContext {
             credentials: &[],
             network: Network::default(),
             lookup,
             base: std::path::Path::new("/"),
         };
-        HttpPlan::new(&request, &settings, means).unwrap()
+        HttpPlan::new(&request, &settings, context).unwrap()
     };
     let mut make = move || Ok(SlotCaller::Async(Box::new(plan.async_caller()?)));
     let mut store = fixture.open();

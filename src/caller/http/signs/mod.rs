@@ -1,26 +1,26 @@
-//! Signs by which an answer says how long to wait and what the service's limits are. Pure: the clock is an argument, and
-//! a value that cannot be read says nothing. A moment that has passed is a wait of nothing, and 366 days are the most.
+//! Reads from an answer how long to wait and which limits the service has. Pure: the clock is an argument. Values that
+//! cannot be read are ignored. A time in the past is a wait of zero, and every wait is cut to 366 days.
 //!
 //! | where | value | source |
 //! | --- | --- | --- |
-//! | `Retry-After` | seconds, an HTTP date, or a moment since 1970 | RFC 9110, section 10.2.3; the last is seen in the wild |
+//! | `Retry-After` | seconds, an HTTP date, or a Unix time | RFC 9110, section 10.2.3; some services send Unix times |
 //! | `retry-after-ms`, `x-ms-retry-after-ms`, `x-amz-retry-after` | milliseconds | Azure OpenAI, Azure Cosmos DB, AWS SDKs |
 //! | `RateLimit`, `RateLimit-Policy` | structured fields | draft-ietf-httpapi-ratelimit-headers from 08 on |
 //! | `RateLimit` | `limit=…, remaining=…, reset=…` | the same, 07 |
-//! | `RateLimit-Limit`, `-Remaining`, `-Reset` | numbers, `100;w=60`; GitLab's reset is a moment | the same, 00–06 |
-//! | `X-RateLimit-…`, `X-Rate-Limit-…` | the same three; GitHub's reset is a moment | custom; GitHub, X, Reddit |
-//! | the same with `-Requests` or `-Tokens` behind | the same; resets such as `6m0s` | OpenAI, Azure OpenAI, Groq |
+//! | `RateLimit-Limit`, `-Remaining`, `-Reset` | numbers, `100;w=60`; GitLab's reset is a Unix time | the same, 00–06 |
+//! | `X-RateLimit-…`, `X-Rate-Limit-…` | the same three; GitHub's reset is a Unix time | custom; GitHub, X, Reddit |
+//! | the same with the suffix `-Requests` or `-Tokens` | the same; resets such as `6m0s` | OpenAI, Azure OpenAI, Groq |
 //! | `X-RateLimit-Limit-Minute` and the like | calls | Kong |
 //! | `anthropic-ratelimit-requests-limit` and the like, of tokens too | resets as RFC 3339 | Anthropic |
 //! | `x-amzn-RateLimit-Limit` | calls a second | Amazon's Selling Partner API |
-//! | body: `"retryDelay": "31s"` | a span | Google, google.rpc.RetryInfo |
+//! | body: `"retryDelay": "31s"` | a duration | Google, google.rpc.RetryInfo |
 //! | body: `"retryAfterSeconds": 5` | seconds | AWS, Kubernetes |
-//! | body: `try again in 6m0s` | a span | OpenAI, Groq |
-//! | body: `retry in 1.5s` | a span | Google's Gemini |
-//! | body: `retry after 23 seconds` | a span, or seconds without a unit | Azure OpenAI, Telegram |
+//! | body: `try again in 6m0s` | a duration | OpenAI, Groq |
+//! | body: `retry in 1.5s` | a duration | Google's Gemini |
+//! | body: `retry after 23 seconds` | a duration, or seconds without a unit | Azure OpenAI, Telegram |
 //!
-//! A reset is seconds, a moment since 1970 in seconds or milliseconds, a span such as `120ms`, RFC 3339 or an HTTP date.
-//! Limits of tokens hold calls up only once they are used up, because the tokens of a call are not known.
+//! A reset is a number of seconds, a Unix time in seconds or milliseconds, a duration such as `120ms`, RFC 3339 or an
+//! HTTP date. A limit on tokens delays calls only when it is exhausted, because the tokens of a call are unknown.
 
 mod blame;
 mod text;
@@ -30,15 +30,69 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-pub(super) use self::blame::{Speaks, speaks_of_limit, too_large};
-pub(super) use self::text::moment_or_seconds;
+pub(super) use self::blame::{blames_limit, blames_size};
+pub(super) use self::text::unix_time_or_seconds;
 use self::text::{count, date, members, milliseconds, number, reset, seconds, until};
+pub(super) use self::words::stated_wait;
 use crate::job::{Hint, Policy};
 
-/// Gives every value of a header, in order.
-pub(super) type Look<'l> = &'l dyn Fn(&str) -> Vec<String>;
+/// Returns every value of a header, in order.
+pub(super) type GetAll<'h> = &'h dyn Fn(&str) -> Vec<String>;
 
-/// Three headers that belong together: the names differ in `limit`, `remaining` and `reset`.
+/// The signs of one answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Signs {
+    /// The service's limits.
+    pub(super) hint: Option<Box<Hint>>,
+    /// The wait in a header such as `Retry-After`.
+    pub(super) stated: Option<Duration>,
+    /// How long to wait after a refusal: as stated, else until the exhausted limit is reset.
+    pub(super) wait: Option<Duration>,
+    /// The headers say that a limit is exhausted.
+    pub(super) exhausted: bool,
+    /// The time by the answer's `Date`, because the service's clock may differ from ours.
+    pub(super) clock: SystemTime,
+}
+
+impl Signs {
+    /// Reads the signs of an answer that has headers of these names, in lower case.
+    pub(super) fn read<'n>(
+        names: impl IntoIterator<Item = &'n str>,
+        headers: GetAll<'_>,
+        now: SystemTime,
+    ) -> Self {
+        let clock = first(headers, "date").and_then(|value| date(&value));
+        let clock = clock.unwrap_or(now);
+        // Most answers have no sign, and looking up every possible name is slow.
+        if !names.into_iter().any(is_one) {
+            return Self {
+                hint: None,
+                stated: None,
+                wait: None,
+                exhausted: false,
+                clock,
+            };
+        }
+        let allowances = allowances(headers, clock);
+        let longest = |remaining| {
+            let such = allowances.iter().filter(|one| one.remaining == remaining);
+            such.filter_map(|one| one.reset).max()
+        };
+        let stated = stated(headers, clock);
+        Self {
+            stated,
+            // If the answer does not say which limit is exhausted, it may be any of them.
+            wait: stated
+                .or_else(|| longest(Some(0)))
+                .or_else(|| longest(None)),
+            exhausted: allowances.iter().any(|one| one.remaining == Some(0)),
+            hint: hint(headers, &allowances),
+            clock,
+        }
+    }
+}
+
+/// Three headers whose names differ in `limit`, `remaining` and `reset`.
 struct Family {
     before: &'static str,
     after: &'static str,
@@ -70,10 +124,10 @@ const FAMILIES: [Family; 11] = [
 /// Headers that state a wait in milliseconds.
 const IN_MS: [&str; 3] = ["retry-after-ms", "x-ms-retry-after-ms", "x-amz-retry-after"];
 
-/// The header that states calls a second.
+/// The header that states calls per second.
 const A_SECOND: &str = "x-amzn-ratelimit-limit";
 
-/// The windows that a limit's name can tell, in seconds.
+/// Windows in the names of limits, in seconds.
 const WINDOWS: [(&str, u64); 4] = [
     ("second", 1),
     ("minute", 60),
@@ -87,9 +141,8 @@ impl Family {
     }
 }
 
-/// Returns whether a header of this name, in lower case, can be a sign. An answer without such a header says nothing by
-/// its headers.
-pub(super) fn is_one(name: &str) -> bool {
+/// Returns whether a header of this name can be a sign.
+fn is_one(name: &str) -> bool {
     let starts = ["retry-after", "ratelimit", "x-ratelimit", "x-rate-limit"];
     let others = ["anthropic-ratelimit-", A_SECOND];
     starts
@@ -99,54 +152,26 @@ pub(super) fn is_one(name: &str) -> bool {
         || IN_MS.contains(&name)
 }
 
-/// Returns how long the headers of a refusal ask to wait: as [`stated`], or else until the reset of the limit that is
-/// used up.
-pub(super) fn wait(look: Look<'_>, now: SystemTime) -> Option<Duration> {
-    stated(look, now).or_else(|| {
-        let pairs = pairs(look, clock(look, now));
-        let longest = |remaining| {
-            let such = pairs.iter().filter(|pair| pair.remaining == remaining);
-            such.filter_map(|pair| pair.reset).max()
-        };
-        // A refusal says that a limit is used up. Where it does not say which, it may be any.
-        longest(Some(0)).or_else(|| longest(None))
-    })
-}
-
-/// Returns the wait that the headers state as one. A moment is judged by the answer's own `Date` where it has one,
-/// because the service's clock may differ from ours.
-pub(super) fn stated(look: Look<'_>, now: SystemTime) -> Option<Duration> {
-    let clock = clock(look, now);
+fn stated(headers: GetAll<'_>, clock: SystemTime) -> Option<Duration> {
     let in_ms = IN_MS.iter().find_map(|name| {
-        let value = first(look, name)?;
+        let value = first(headers, name)?;
         number(&value).map(|ms| milliseconds(ms, clock))
     });
     in_ms.or_else(|| {
-        let value = first(look, "retry-after")?;
-        let wait = number(&value).map(|number| moment_or_seconds(number, clock));
+        let value = first(headers, "retry-after")?;
+        let wait = number(&value).map(|number| unix_time_or_seconds(number, clock));
         wait.or_else(|| date(&value).map(|then| until(then, clock)))
     })
 }
 
-/// Returns the longest wait that the beginning of a body states.
-pub(super) fn stated_by_body(body: &[u8], clock: SystemTime) -> Option<Duration> {
-    words::stated(body, clock)
-}
-
-/// Returns whether the headers say that some limit is used up.
-pub(super) fn is_used_up(look: Look<'_>, now: SystemTime) -> bool {
-    let pairs = pairs(look, clock(look, now));
-    pairs.iter().any(|pair| pair.remaining == Some(0))
-}
-
-/// Returns the service's limits, if the headers say something about them. Of several limits the one with the shortest
-/// window counts, and of several allowances the one of which least is left.
-pub(super) fn hint(look: Look<'_>, now: SystemTime) -> Option<Box<Hint>> {
-    let policies = policies(look).into_iter();
+/// Returns the policy with the shortest window and the allowance with the fewest calls left.
+fn hint(headers: GetAll<'_>, allowances: &[Allowance]) -> Option<Box<Hint>> {
+    let policies = policies(headers).into_iter();
     let policy = policies.min_by_key(|policy| (policy.window, policy.calls));
-    let pairs = pairs(look, clock(look, now)).into_iter();
-    let least = pairs
-        .min_by_key(|pair| (pair.remaining.unwrap_or(u64::MAX), Reverse(pair.reset)))
+    let least = allowances
+        .iter()
+        .min_by_key(|one| (one.remaining.unwrap_or(u64::MAX), Reverse(one.reset)))
+        .copied()
         .unwrap_or_default();
     let hint = Hint {
         policy,
@@ -156,70 +181,70 @@ pub(super) fn hint(look: Look<'_>, now: SystemTime) -> Option<Box<Hint>> {
     (!hint.is_empty()).then(|| Box::new(hint))
 }
 
-/// The rest of an allowance, and the time until it is whole again.
+/// The rest of an allowance, and the time until it is reset.
 #[derive(Debug, Clone, Copy, Default)]
-struct Pair {
+struct Allowance {
     remaining: Option<u64>,
     reset: Option<Duration>,
 }
 
-impl Pair {
-    fn says_something(&self) -> bool {
+impl Allowance {
+    fn is_stated(&self) -> bool {
         self.remaining.is_some() || self.reset.is_some()
     }
 
-    /// Returns whether nothing is left for a while. An allowance of something else than calls can say no more, because
-    /// it is not known how much of it a call takes.
-    fn closes(&self) -> bool {
+    /// Returns whether nothing is left until the reset. Other allowances than of calls are ignored before that, because
+    /// it is unknown how much of them a call takes.
+    fn is_exhausted(&self) -> bool {
         self.remaining == Some(0) && self.reset.is_some()
     }
 }
 
-fn pairs(look: Look<'_>, clock: SystemTime) -> Vec<Pair> {
-    let mut pairs = Vec::new();
-    let list = all(look, "ratelimit");
-    let policies = all(look, "ratelimit-policy");
+fn allowances(headers: GetAll<'_>, clock: SystemTime) -> Vec<Allowance> {
+    let mut allowances = Vec::new();
+    let list = all(headers, "ratelimit");
+    let policies = all(headers, "ratelimit-policy");
     let other_units: HashSet<&str> = members(&policies)
         .into_iter()
         .filter_map(|member| (!member.counts_calls()).then_some(member.name))
         .collect();
-    let mut loose = Pair::default();
+    let mut version_07 = Allowance::default();
     for member in members(&list) {
-        let pair = Pair {
+        let allowance = Allowance {
             remaining: member.get("r").and_then(count),
             reset: member.get("t").and_then(|value| reset(value, clock)),
         };
-        if pair.says_something() {
-            if pair.closes() || !other_units.contains(member.name) {
-                pairs.push(pair);
+        if allowance.is_stated() {
+            if allowance.is_exhausted() || !other_units.contains(member.name) {
+                allowances.push(allowance);
             }
             continue;
         }
-        // Version 07: what belongs together is a list, and with some services one member with parameters.
+        // Version 07 has a member for each value. Some services send one member with parameters.
         for (key, value) in member.words() {
             match key {
-                "remaining" => loose.remaining = count(value),
-                "reset" => loose.reset = reset(value, clock),
+                "remaining" => version_07.remaining = count(value),
+                "reset" => version_07.reset = reset(value, clock),
                 _ => {}
             }
         }
     }
-    pairs.push(loose);
+    allowances.push(version_07);
     for family in FAMILIES {
-        let value = |name: &str| first(look, &family.header(name));
-        let pair = Pair {
+        let value = |name: &str| first(headers, &family.header(name));
+        let allowance = Allowance {
             remaining: value("remaining").and_then(|value| count(&value)),
             reset: value("reset").and_then(|value| reset(&value, clock)),
         };
-        if family.counts_calls || pair.closes() {
-            pairs.push(pair);
+        if family.counts_calls || allowance.is_exhausted() {
+            allowances.push(allowance);
         }
     }
-    pairs.retain(Pair::says_something);
-    pairs
+    allowances.retain(Allowance::is_stated);
+    allowances
 }
 
-fn policies(look: Look<'_>) -> Vec<Policy> {
+fn policies(headers: GetAll<'_>) -> Vec<Policy> {
     let mut policies = Vec::new();
     let mut add = |calls: Option<u64>, window: Option<Duration>| {
         if let (Some(calls @ 1..), Some(window)) = (calls, window)
@@ -233,7 +258,7 @@ fn policies(look: Look<'_>) -> Vec<Policy> {
         .filter(|family| family.counts_calls)
         .map(|family| family.header("limit"));
     for name in limits.chain(["ratelimit-policy".to_owned()]) {
-        let list = all(look, &name);
+        let list = all(headers, &name);
         for member in members(&list) {
             if member.counts_calls() {
                 let window = member.get("w").or_else(|| member.get("window"));
@@ -244,13 +269,13 @@ fn policies(look: Look<'_>) -> Vec<Policy> {
     }
     for before in ["x-ratelimit", "x-rate-limit"] {
         for (word, window) in WINDOWS {
-            let limit = first(look, &format!("{before}-limit-{word}"));
+            let limit = first(headers, &format!("{before}-limit-{word}"));
             let calls = limit.and_then(|value| count(&value));
             add(calls, Some(Duration::from_secs(window)));
         }
     }
-    // Such as 0.0167: the window of one call is as exact as the number.
-    let a_second = first(look, A_SECOND).and_then(|value| number(&value));
+    // A rate such as 0.0167 becomes one call in a longer window.
+    let a_second = first(headers, A_SECOND).and_then(|value| number(&value));
     if let Some(rate) = a_second.filter(|rate| *rate > 0.0) {
         let calls = rate.floor().max(1.0);
         add(Some(calls as u64), Some(seconds(calls / rate)));
@@ -258,19 +283,13 @@ fn policies(look: Look<'_>) -> Vec<Policy> {
     policies
 }
 
-fn first(look: Look<'_>, name: &str) -> Option<String> {
-    look(name).into_iter().next()
+fn first(headers: GetAll<'_>, name: &str) -> Option<String> {
+    headers(name).into_iter().next()
 }
 
 /// Joins the lines of a header that is a list (RFC 9110, section 5.3).
-fn all(look: Look<'_>, name: &str) -> String {
-    look(name).join(",")
-}
-
-/// Returns the service's time.
-pub(super) fn clock(look: Look<'_>, now: SystemTime) -> SystemTime {
-    let date = first(look, "date").and_then(|value| date(&value));
-    date.unwrap_or(now)
+fn all(headers: GetAll<'_>, name: &str) -> String {
+    headers(name).join(",")
 }
 
 #[cfg(test)]

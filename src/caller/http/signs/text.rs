@@ -1,15 +1,15 @@
-//! The texts that such headers are made of: lists, numbers, times.
+//! Parses the values of such headers: lists, numbers, durations, times.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-/// The longest time that anything is taken to mean, in seconds: 366 days.
+/// The longest wait, in seconds: 366 days.
 const MOST: f64 = 366.0 * 86_400.0;
-/// From here on a number of seconds is a moment since 1970, for it would be a wait of thirty years.
-const MOMENT: f64 = 1e9;
-/// From here on such a moment is in milliseconds, for in seconds it would lie beyond the year 5000.
-const MOMENT_IN_MS: f64 = 1e11;
+/// Numbers of seconds from here on are Unix times: as waits they would be thirty years.
+const UNIX_TIME: f64 = 1e9;
+/// Unix times from here on are in milliseconds: in seconds they would be after the year 5000.
+const UNIX_TIME_IN_MS: f64 = 1e11;
 
 /// A member of a list: its name or value, and its parameters.
 pub(super) struct Member<'t> {
@@ -23,14 +23,14 @@ impl<'t> Member<'t> {
         found.map(|(_, value)| *value)
     }
 
-    /// Everything in it that has the form `key=value`.
+    /// Iterates over everything of the form `key=value`.
     pub(super) fn words(&self) -> impl Iterator<Item = (&'t str, &'t str)> {
         word(self.name)
             .into_iter()
             .chain(self.parameters.iter().copied())
     }
 
-    /// Whether its unit is calls, which it is where none is stated.
+    /// Returns whether its unit is calls, which is the default.
     pub(super) fn counts_calls(&self) -> bool {
         self.get("qu")
             .is_none_or(|unit| matches!(unit, "requests" | "request-count"))
@@ -48,7 +48,7 @@ pub(super) fn members(list: &str) -> Vec<Member<'_>> {
     split(list, ',').into_iter().map(member).collect()
 }
 
-/// Splits at a character that does not stand in a quoted string (RFC 9651, section 3.3.3).
+/// Splits at a character outside of quoted strings (RFC 9651, section 3.3.3).
 fn split(text: &str, at: char) -> Vec<&str> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut quoted, mut escaped) = (false, false);
@@ -73,20 +73,20 @@ fn word(text: &str) -> Option<(&str, &str)> {
     Some((key.trim(), bare(value)))
 }
 
-/// A text without spaces and quotes around it.
+/// Removes the spaces and quotes around a text.
 fn bare(text: &str) -> &str {
     let text = text.trim();
     let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
     inner.unwrap_or(text)
 }
 
-/// Reads an HTTP date, or a moment as RFC 3339 has it.
+/// Parses an HTTP date or RFC 3339.
 pub(super) fn date(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let date = httpdate::parse_http_date(text).ok();
     date.or_else(|| {
         let moment: Timestamp = text.parse().ok()?;
-        // A moment before 1970 has passed, as 1970 has.
+        // Times before 1970 are in the past, as 1970 is.
         let since_1970 = u64::try_from(moment.as_millisecond()).unwrap_or(0);
         UNIX_EPOCH.checked_add(Duration::from_millis(since_1970))
     })
@@ -97,66 +97,79 @@ pub(super) fn until(then: SystemTime, clock: SystemTime) -> Duration {
     seconds(left.as_secs_f64())
 }
 
-/// Reads the time until a reset: a number as [`moment_or_seconds`], a span such as `6m0s`, or a date.
+/// Parses the time until a reset.
 pub(super) fn reset(text: &str, clock: SystemTime) -> Option<Duration> {
     match number(text) {
-        Some(number) => Some(moment_or_seconds(number, clock)),
-        None => span(text).or_else(|| date(text).map(|then| until(then, clock))),
+        Some(number) => Some(unix_time_or_seconds(number, clock)),
+        None => duration(text.trim())
+            .and_then(|(duration, rest)| rest.is_empty().then_some(duration))
+            .or_else(|| date(text).map(|then| until(then, clock))),
     }
 }
 
-/// Returns the time until a moment since 1970 in seconds or milliseconds, and takes a smaller number for the time itself.
-pub(in super::super) fn moment_or_seconds(number: f64, clock: SystemTime) -> Duration {
-    if number >= MOMENT_IN_MS {
-        since_1970(number / 1e3, clock)
-    } else if number >= MOMENT {
-        since_1970(number, clock)
+/// Returns the time until a Unix time in seconds or milliseconds. A smaller number is itself the time in seconds.
+pub(in super::super) fn unix_time_or_seconds(number: f64, clock: SystemTime) -> Duration {
+    if number >= UNIX_TIME_IN_MS {
+        until_unix_time(number / 1e3, clock)
+    } else if number >= UNIX_TIME {
+        until_unix_time(number, clock)
     } else {
         seconds(number)
     }
 }
 
-/// Returns so many milliseconds, or the time until a moment since 1970 in milliseconds.
+/// Returns the time until a Unix time in milliseconds. A smaller number is itself the time in milliseconds.
 pub(super) fn milliseconds(number: f64, clock: SystemTime) -> Duration {
-    if number >= MOMENT_IN_MS {
-        since_1970(number / 1e3, clock)
+    if number >= UNIX_TIME_IN_MS {
+        until_unix_time(number / 1e3, clock)
     } else {
         seconds(number / 1e3)
     }
 }
 
-fn since_1970(moment: f64, clock: SystemTime) -> Duration {
+fn until_unix_time(time: f64, clock: SystemTime) -> Duration {
     let now = clock.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    seconds(moment - now.as_secs_f64())
+    seconds(time - now.as_secs_f64())
 }
 
-/// A span such as `1h2m3s`, `20ms` or `1.5s`.
-fn span(text: &str) -> Option<Duration> {
-    let of_number = |c: char| c.is_ascii_digit() || c == '.';
-    let mut rest = text.trim();
-    let mut sum = 0.0;
-    loop {
-        let (amount, after) = rest.split_at(rest.find(|c| !of_number(c))?);
-        let (unit, after) = after.split_at(after.find(of_number).unwrap_or(after.len()));
-        sum += number(amount)?
-            * match unit {
-                "d" => 86_400.0,
-                "h" => 3_600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "us" | "µs" => 1e-6,
-                "ns" => 1e-9,
-                _ => return None,
-            };
-        if after.is_empty() {
-            return Some(seconds(sum));
-        }
-        rest = after;
+/// Parses the duration that a text begins with, such as `1h2m3s`, `20ms`, `23 seconds` or `1 minute and 30 seconds`, and
+/// returns the rest of the text too.
+pub(super) fn duration(text: &str) -> Option<(Duration, &str)> {
+    let mut sum = None;
+    let mut rest = text;
+    while let Some((amount, after)) = amount_and_unit(rest) {
+        sum = Some(sum.unwrap_or(0.0) + amount);
+        rest = after.trim_start_matches([' ', ',']);
+        rest = rest.strip_prefix("and ").unwrap_or(rest);
     }
+    Some((seconds(sum?), rest))
 }
 
-/// A number of digits, with decimals or without; so none that is negative, infinite or not one.
+fn amount_and_unit(text: &str) -> Option<(f64, &str)> {
+    let (amount, rest) = split_number(text);
+    let rest = rest.trim_start_matches(' ');
+    let end = rest.find(|c: char| !c.is_alphabetic());
+    let (unit, after) = rest.split_at(end.unwrap_or(rest.len()));
+    let unit = match unit {
+        "d" | "day" | "days" => 86_400.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+        "ms" | "millisecond" | "milliseconds" => 1e-3,
+        "us" | "µs" => 1e-6,
+        "ns" => 1e-9,
+        _ => return None,
+    };
+    Some((number(amount)? * unit, after))
+}
+
+/// Splits a text after the number that it begins with.
+pub(super) fn split_number(text: &str) -> (&str, &str) {
+    let of_number = |c: char| c.is_ascii_digit() || c == '.';
+    text.split_at(text.find(|c| !of_number(c)).unwrap_or(text.len()))
+}
+
+/// Parses digits, with or without decimals. Rejects signs, exponents, infinity and NaN.
 pub(super) fn number(text: &str) -> Option<f64> {
     let text = text.trim();
     if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains(['e', 'E']) {
@@ -166,13 +179,12 @@ pub(super) fn number(text: &str) -> Option<f64> {
 }
 
 pub(super) fn count(text: &str) -> Option<u64> {
-    // Saturates.
+    // The cast saturates.
     number(text).map(|number| number as u64)
 }
 
-/// So many seconds, as far as it makes sense.
+/// Returns a duration of so many seconds, between zero and [`MOST`].
 pub(super) fn seconds(seconds: f64) -> Duration {
-    // A NaN, which cannot come here, would be nothing.
     Duration::try_from_secs_f64(seconds.clamp(0.0, MOST)).unwrap_or_default()
 }
 
@@ -186,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_reset_has_many_forms() {
-        // Later than that of the other tests: before 2001 a moment in seconds looks like a wait.
+        // Later than 2001, when Unix times in seconds began to exceed waits.
         let clock = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         for (text, left) in [
             ("5", ms(5000)),
@@ -209,25 +221,14 @@ mod tests {
         ] {
             assert_eq!(reset(text, clock), Some(left), "{text}");
         }
-        for nonsense in [
-            "",
-            "s",
-            "5x",
-            "-5",
-            "-5s",
-            "1.5.s",
-            "m5",
-            "5m3",
-            "NaN",
-            "soon",
-            "2023-11-14",
-        ] {
+        let nonsense = "|s|5x|-5|-5s|1.5.s|m5|5m3|NaN|soon|2023-11-14";
+        for nonsense in nonsense.split('|') {
             assert_eq!(reset(nonsense, clock), None, "{nonsense}");
         }
     }
 
     #[test]
-    fn a_list_is_split_outside_of_its_strings() {
+    fn lists_are_split_outside_of_quoted_strings() {
         let list = r#" "a,b;c\"d" ; q=1;w = 2 , limit=5, "open;x=1"#;
         let members = members(list);
         let names: Vec<&str> = members.iter().map(|member| member.name).collect();

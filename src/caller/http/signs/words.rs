@@ -1,39 +1,38 @@
-//! Waits in the words of a refusal's body.
+//! Finds waits in the text of a refusal's body.
 
 use std::time::{Duration, SystemTime};
 
-use super::text::{moment_or_seconds, number, seconds};
+use super::text::{duration, number, split_number, unix_time_or_seconds};
 
-/// The form of a wait behind a pattern's words.
+/// The form of a wait after a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// Numbers with units.
-    Span,
+    Duration,
     /// A number of seconds.
     Seconds,
-    /// Either.
     Any,
 }
 
-/// The words, in lower case, before a wait. There are no more than these five, because each can be misread.
-const PATTERNS: [(&str, Form); 5] = [
-    ("retrydelay", Form::Span),
+/// Phrases before a wait, in lower case. The list is short because any of them can be misread.
+const PHRASES: [(&str, Form); 5] = [
+    ("retrydelay", Form::Duration),
     ("retryafterseconds", Form::Seconds),
-    ("try again in", Form::Span),
-    ("retry in", Form::Span),
+    ("try again in", Form::Duration),
+    ("retry in", Form::Duration),
     ("retry after", Form::Any),
 ];
 
-/// Characters that may stand between the words and the wait.
+/// Characters that may stand between a phrase and its wait.
 const BETWEEN: [char; 7] = [' ', '"', '\'', ':', '=', '\\', '~'];
 
-/// Returns the longest wait that the words of a body state.
-pub(super) fn stated(body: &[u8], clock: SystemTime) -> Option<Duration> {
+/// Returns the longest wait that the beginning of a body states.
+pub(in super::super) fn stated_wait(body: &[u8], clock: SystemTime) -> Option<Duration> {
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
     let mut longest = None;
-    for (words, form) in PATTERNS {
-        for (at, _) in text.match_indices(words) {
-            let value = text[at + words.len()..].trim_start_matches(BETWEEN);
+    for (phrase, form) in PHRASES {
+        for (at, _) in text.match_indices(phrase) {
+            let value = text[at + phrase.len()..].trim_start_matches(BETWEEN);
             longest = longest.max(read(value, form, clock));
         }
     }
@@ -41,50 +40,15 @@ pub(super) fn stated(body: &[u8], clock: SystemTime) -> Option<Duration> {
 }
 
 fn read(value: &str, form: Form, clock: SystemTime) -> Option<Duration> {
-    let span = || span(value).filter(|_| form != Form::Seconds);
-    span().or_else(|| {
+    let duration = duration(value).filter(|_| form != Form::Seconds);
+    duration.map(|(duration, _)| duration).or_else(|| {
         let (amount, rest) = split_number(value);
-        // A unit that is not known, the year of a date.
+        // The number may be a date's year, or have an unknown unit.
         let ends = !rest.starts_with(|c: char| c.is_alphanumeric() || "-:/+%".contains(c))
             && !rest.trim_start().starts_with(|c: char| c.is_alphanumeric());
-        let number = number(amount).filter(|_| form != Form::Span && ends);
-        number.map(|number| moment_or_seconds(number, clock))
+        let number = number(amount).filter(|_| form != Form::Duration && ends);
+        number.map(|number| unix_time_or_seconds(number, clock))
     })
-}
-
-/// Splits behind the number that a text begins with.
-fn split_number(text: &str) -> (&str, &str) {
-    let of_number = |c: char| c.is_ascii_digit() || c == '.';
-    text.split_at(text.find(|c| !of_number(c)).unwrap_or(text.len()))
-}
-
-/// Reads as much of a span as a text begins with: `2m59.56s`, `23 seconds`, `1 minute and 30 seconds`.
-fn span(text: &str) -> Option<Duration> {
-    let mut sum = None;
-    let mut rest = text;
-    while let Some((amount, after)) = part(rest) {
-        sum = Some(sum.unwrap_or(0.0) + amount);
-        rest = after.trim_start_matches([' ', ',']);
-        rest = rest.strip_prefix("and ").unwrap_or(rest);
-    }
-    sum.map(seconds)
-}
-
-/// Reads a number and its unit, as seconds.
-fn part(text: &str) -> Option<(f64, &str)> {
-    let (amount, rest) = split_number(text);
-    let rest = rest.trim_start_matches(' ');
-    let end = rest.find(|c: char| !c.is_alphabetic());
-    let (unit, after) = rest.split_at(end.unwrap_or(rest.len()));
-    let unit = match unit {
-        "d" | "day" | "days" => 86_400.0,
-        "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
-        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
-        "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
-        "ms" | "millisecond" | "milliseconds" => 1e-3,
-        _ => return None,
-    };
-    Some((number(amount)? * unit, after))
 }
 
 #[cfg(test)]
@@ -95,11 +59,11 @@ mod tests {
 
     fn wait(body: &str) -> Option<f64> {
         let clock = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        stated(body.as_bytes(), clock).map(|wait| wait.as_secs_f64())
+        stated_wait(body.as_bytes(), clock).map(|wait| wait.as_secs_f64())
     }
 
     #[test]
-    fn waits_are_read_from_five_patterns() {
+    fn waits_are_read_after_five_phrases() {
         for (body, seconds) in [
             (
                 r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"31s"}]}}"#,
@@ -137,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_state_no_wait_say_nothing() {
+    fn other_text_states_no_wait() {
         for body in [
             "",
             "try again in",
