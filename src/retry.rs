@@ -1,4 +1,4 @@
-//! What becomes of a job after an attempt. Pure: chance is an argument.
+//! Decides a job's next state after an attempt. Pure: randomness is an argument.
 
 use std::time::Duration;
 
@@ -19,40 +19,40 @@ pub enum DoubtPolicy {
 /// How often and when a job is called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Repeats after the first attempt that count against the job.
+    /// Charged attempts after the first.
     pub retries: u32,
-    /// The bound of the first wait.
+    /// The longest first wait.
     pub delay: Duration,
-    /// The bound of every wait.
+    /// The longest wait.
     pub max_delay: Duration,
-    /// What to do with doubt.
+    /// The policy for attempts in doubt.
     pub in_doubt: DoubtPolicy,
 }
 
-/// What the job has behind it since it was last made pending by a person.
+/// A job's history since a person last made it pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Record {
-    /// Attempts counted against the job.
+    /// Charged attempts.
     pub charged: u32,
-    /// Times that the process died while this job's call was the only one in flight, or that its call panicked.
+    /// Panics of its call, and deaths of the process while no other call was in flight.
     pub crashes: u32,
-    /// Definite answers ever; a new one makes a new `Idempotency-Key`.
+    /// Definite answers ever. Each changes the `Idempotency-Key`.
     pub generation: u32,
-    /// It failed for good before a person made it pending again.
+    /// It had failed when a person made it pending.
     pub failed_before: bool,
 }
 
-/// After so many deaths with no other call in flight, a job is called after all others, and alone.
+/// After so many crashes, a job is called last and alone.
 pub const MAY_KILL: u32 = 2;
-/// After so many, it is held for a person.
+/// After so many crashes, a job is held for a person.
 const HELD_AFTER: u32 = 10;
 
-/// Where the job goes.
+/// A job's next state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// It has its result.
     Done,
-    /// It is called again, no earlier than after this wait.
+    /// It is called again after this wait or later.
     Again(Duration),
     /// It is not called again unless asked.
     Fail,
@@ -61,19 +61,19 @@ pub enum Next {
 }
 
 impl RetryPolicy {
-    /// Decides where the job goes after `outcome`, and what its record is then. `chance` is uniform in 0..1.
+    /// Returns the job's next state and record after `outcome`. `chance` is uniform in 0..1.
     pub fn after(&self, record: Record, outcome: &Outcome, chance: f64) -> (Next, Record) {
         let answered = Record {
             generation: record.generation + 1,
             ..record
         };
         match outcome {
-            // The credentials were to blame, and there are new ones.
+            // The failure is due to old credentials, and new ones were read.
             Outcome::Failed(failure) if failure.kind == FailureKind::CredentialsRenewed => {
                 (Next::Again(Duration::ZERO), answered)
             }
             Outcome::Succeeded(_) => (Next::Done, answered),
-            // 409 says that the operation under this key is still going on: the key must stay.
+            // 409 says that the operation under this key is still running, so the key must stay.
             Outcome::Failed(failure) => {
                 let record = match failure.status {
                     Some(409) => record,
@@ -95,9 +95,9 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job whose runner died during its call; `alone` says that no other call was in flight. The death
-    /// of a process is never charged to a job: kills, lost power and full memory say nothing about it. A job that was
-    /// alone again and again may be the cause all the same, so it is held in the end.
+    /// Decides for a job whose process died during its call. `alone` says that no other call was in flight. Deaths are
+    /// never charged, because kills, power loss and full memory are not the job's fault. A job that is alone in many
+    /// deaths may still cause them, so it is held in the end.
     pub fn after_death(&self, record: Record, alone: bool) -> (Next, Record) {
         let after = Record {
             crashes: record.crashes.saturating_add(u32::from(alone)),
@@ -111,8 +111,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job whose call panicked. The first panic is not charged. From the second on they are, so that a
-    /// file at which the caller always panics fails in the end.
+    /// Decides for a job whose call panicked. Panics are charged from the second on, so that a file on which the caller
+    /// always panics fails in the end.
     pub fn after_panic(&self, record: Record, chance: f64) -> (Next, Record) {
         let crashed = Record {
             crashes: record.crashes + 1,
@@ -125,7 +125,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job whose call was cut off by a stop: in doubt, and not charged.
+    /// Decides for a job whose call a stop has interrupted: in doubt, and not charged.
     pub fn after_stop(&self, record: Record) -> (Next, Record) {
         match self.in_doubt {
             DoubtPolicy::Hold => (Next::Hold, record),
@@ -133,7 +133,7 @@ impl RetryPolicy {
         }
     }
 
-    /// Charges an attempt to its job.
+    /// Charges an attempt and returns the job's next state and record.
     pub fn charge(&self, record: Record, chance: f64) -> (Next, Record) {
         let charged = Record {
             charged: record.charged + 1,
@@ -149,7 +149,7 @@ impl RetryPolicy {
     }
 }
 
-/// Exponential backoff with full jitter: uniform between nothing and `delay · 2^earlier`, at most `max`.
+/// Returns an exponential backoff with full jitter: uniform between zero and `delay · 2^earlier`, at most `max`.
 ///
 /// Source: M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
 pub fn backoff(delay: Duration, max: Duration, earlier: u32, chance: f64) -> Duration {
@@ -162,8 +162,7 @@ pub fn backoff(delay: Duration, max: Duration, earlier: u32, chance: f64) -> Dur
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Answer;
-    use crate::job::Failure;
+    use crate::job::{Answer, Failure};
 
     const POLICY: RetryPolicy = RetryPolicy {
         retries: 2,
@@ -175,6 +174,7 @@ mod tests {
         in_doubt: DoubtPolicy::Hold,
         ..POLICY
     };
+    const AT_ONCE: Next = Next::Again(Duration::ZERO);
 
     fn failure(class: Class, status: Option<u16>) -> Failure {
         Failure {
@@ -183,176 +183,146 @@ mod tests {
         }
     }
 
-    #[test]
-    fn transient_failures_are_charged_until_none_is_left() {
-        let outcome = Outcome::Failed(failure(Class::Transient, Some(500)));
-        let mut record = Record::default();
-        for (charged, wait) in [(1, 1), (2, 2)] {
-            let (next, after) = POLICY.after(record, &outcome, 1.0);
-            assert_eq!(next, Next::Again(Duration::from_secs(wait)));
-            assert_eq!(
-                after,
-                Record {
-                    charged,
-                    crashes: 0,
-                    generation: charged,
-                    ..Record::default()
-                }
-            );
-            record = after;
-        }
-        assert_eq!(POLICY.after(record, &outcome, 1.0).0, Next::Fail);
+    fn failed(class: Class, status: u16) -> Outcome {
+        Outcome::Failed(failure(class, Some(status)))
     }
 
-    #[test]
-    fn what_is_not_the_jobs_fault_is_free_and_keeps_the_key() {
-        let record = Record {
-            charged: 2,
-            generation: 5,
+    fn in_doubt() -> Outcome {
+        Outcome::InDoubt(failure(Class::Transient, None))
+    }
+
+    fn record(charged: u32, generation: u32) -> Record {
+        Record {
+            charged,
+            generation,
             ..Record::default()
-        };
-        for outcome in [
-            Outcome::Throttled {
-                failure: failure(Class::Throttled, Some(429)),
-                wait: None,
-            },
-            Outcome::Unreachable(failure(Class::Transient, None)),
-            Outcome::Interrupted,
-        ] {
-            assert_eq!(
-                POLICY.after(record, &outcome, 1.0),
-                (Next::Again(Duration::ZERO), record)
-            );
         }
-        assert_eq!(
-            POLICY.after_stop(record),
-            (Next::Again(Duration::ZERO), record)
-        );
-        assert_eq!(HOLD.after_stop(record), (Next::Hold, record));
     }
 
     #[test]
-    fn doubt_is_charged_or_held_and_keeps_the_key() {
-        let outcome = Outcome::InDoubt(failure(Class::Transient, None));
-        let (next, record) = POLICY.after(Record::default(), &outcome, 0.5);
-        assert_eq!(next, Next::Again(Duration::from_millis(500)));
-        assert_eq!(
-            record,
-            Record {
-                charged: 1,
-                crashes: 0,
-                generation: 0,
-                ..Record::default()
-            }
-        );
-        assert_eq!(
-            HOLD.after(Record::default(), &outcome, 0.5),
-            (Next::Hold, Record::default())
-        );
-    }
-
-    #[test]
-    fn renewed_credentials_send_the_job_back_free_of_charge() {
-        let renewed = Outcome::Failed(Failure {
-            status: Some(401),
-            ..Failure::new(Class::Auth, FailureKind::CredentialsRenewed, "test")
-        });
-        let record = Record {
-            charged: 2,
-            crashes: 1,
-            generation: 5,
-            ..Record::default()
+    fn each_outcome_has_its_next_state_charge_and_generation() {
+        let after = |seconds| Next::Again(Duration::from_secs(seconds));
+        let throttled = Outcome::Throttled {
+            failure: failure(Class::Throttled, Some(429)),
+            wait: None,
         };
-        let after = Record {
-            generation: 6,
-            ..record
-        };
-        assert_eq!(
-            POLICY.after(record, &renewed, 1.0),
-            (Next::Again(Duration::ZERO), after)
-        );
-    }
-
-    #[test]
-    fn definite_answers_end_the_key() {
-        let rejected = Outcome::Failed(failure(Class::Rejected, Some(422)));
-        assert_eq!(
-            POLICY.after(Record::default(), &rejected, 0.0),
+        let renewed = Outcome::Failed(Failure::new(
+            Class::Auth,
+            FailureKind::CredentialsRenewed,
+            "test",
+        ));
+        for (policy, before, outcome, next, then) in [
             (
+                POLICY,
+                (0, 0),
+                failed(Class::Transient, 500),
+                after(1),
+                (1, 1),
+            ),
+            (
+                POLICY,
+                (1, 1),
+                failed(Class::Transient, 500),
+                after(2),
+                (2, 2),
+            ),
+            (
+                POLICY,
+                (2, 2),
+                failed(Class::Transient, 500),
                 Next::Fail,
-                Record {
-                    generation: 1,
-                    ..Record::default()
-                }
-            )
-        );
-        let done = Outcome::Succeeded(Answer::json_text("1"));
-        assert_eq!(POLICY.after(Record::default(), &done, 0.0).0, Next::Done);
+                (3, 3),
+            ),
+            // The operation under the same key is still running.
+            (
+                POLICY,
+                (0, 0),
+                failed(Class::Transient, 409),
+                after(1),
+                (1, 0),
+            ),
+            (
+                POLICY,
+                (2, 0),
+                failed(Class::Transient, 409),
+                Next::Fail,
+                (3, 0),
+            ),
+            (
+                POLICY,
+                (0, 0),
+                failed(Class::Rejected, 409),
+                Next::Fail,
+                (0, 0),
+            ),
+            (
+                POLICY,
+                (0, 0),
+                failed(Class::Rejected, 422),
+                Next::Fail,
+                (0, 1),
+            ),
+            (POLICY, (2, 5), renewed, AT_ONCE, (2, 6)),
+            (POLICY, (2, 5), throttled, AT_ONCE, (2, 5)),
+            (
+                POLICY,
+                (2, 5),
+                Outcome::Unreachable(failure(Class::Transient, None)),
+                AT_ONCE,
+                (2, 5),
+            ),
+            (POLICY, (2, 5), Outcome::Interrupted, AT_ONCE, (2, 5)),
+            (POLICY, (0, 0), in_doubt(), after(1), (1, 0)),
+            (HOLD, (0, 0), in_doubt(), Next::Hold, (0, 0)),
+            (
+                POLICY,
+                (0, 0),
+                Outcome::Succeeded(Answer::json_text("1")),
+                Next::Done,
+                (0, 1),
+            ),
+        ] {
+            let found = policy.after(record(before.0, before.1), &outcome, 1.0);
+            assert_eq!(found, (next, record(then.0, then.1)), "{outcome:?}");
+        }
+        assert_eq!(POLICY.after_stop(record(2, 5)), (AT_ONCE, record(2, 5)));
+        assert_eq!(HOLD.after_stop(record(2, 5)), (Next::Hold, record(2, 5)));
     }
 
     #[test]
-    fn a_conflict_is_a_transient_failure_that_keeps_the_key() {
-        let conflict = Outcome::Failed(failure(Class::Transient, Some(409)));
+    fn the_tenth_death_of_a_job_that_is_alone_holds_it() {
         let mut record = Record::default();
-        for (charged, wait) in [(1, 1), (2, 2)] {
-            let (next, after) = POLICY.after(record, &conflict, 1.0);
-            assert_eq!(next, Next::Again(Duration::from_secs(wait)));
-            record = Record {
-                charged,
-                ..Record::default()
-            };
-            assert_eq!(after, record);
-        }
-        let (next, after) = POLICY.after(record, &conflict, 1.0);
-        assert_eq!((next, after.generation), (Next::Fail, 0));
-        // Where the user's rule puts it elsewhere, the operation still goes on.
-        let ruled = Outcome::Failed(failure(Class::Rejected, Some(409)));
-        assert_eq!(
-            POLICY.after(Record::default(), &ruled, 0.0),
-            (Next::Fail, Record::default())
-        );
-    }
-
-    #[test]
-    fn a_death_is_never_charged_and_a_job_that_is_alone_at_ten_is_held() {
-        let mut record = Record::default();
-        for _ in 0..100 {
-            let (next, after) = POLICY.after_death(record, false);
-            assert_eq!((next, after), (Next::Again(Duration::ZERO), record));
-        }
+        assert_eq!(POLICY.after_death(record, false), (AT_ONCE, record));
         for deaths in 1..10 {
             let (next, after) = POLICY.after_death(record, true);
-            assert_eq!(next, Next::Again(Duration::ZERO));
-            assert_eq!((after.charged, after.crashes), (0, deaths));
+            assert_eq!((next, after.charged, after.crashes), (AT_ONCE, 0, deaths));
             record = after;
         }
+        assert_eq!(POLICY.after_death(record, false).0, AT_ONCE);
         assert_eq!(POLICY.after_death(record, true).0, Next::Hold);
         assert_eq!(HOLD.after_death(Record::default(), false).0, Next::Hold);
     }
 
     #[test]
-    fn a_file_at_which_the_caller_panics_fails_in_the_end() {
+    fn panics_are_charged_from_the_second_on() {
         let mut record = Record::default();
-        let mut crashes = 0;
-        loop {
-            let (next, after) = POLICY.after_panic(record, 0.0);
-            crashes += 1;
-            record = after;
-            if next == Next::Fail {
-                break;
-            }
+        for (next, charged) in [(AT_ONCE, 0), (AT_ONCE, 1), (AT_ONCE, 2), (Next::Fail, 3)] {
+            let found = POLICY.after_panic(record, 0.0);
+            assert_eq!((found.0, found.1.charged), (next, charged));
+            record = found.1;
         }
-        // One for free, then the retries, then the one too many.
-        assert_eq!(crashes, 1 + POLICY.retries + 1);
         assert_eq!(HOLD.after_panic(Record::default(), 0.0).0, Next::Hold);
     }
 
     #[test]
-    fn backoff_never_passes_its_bound() {
+    fn backoff_stays_within_its_bound() {
         let (one, sixty) = (Duration::from_secs(1), Duration::from_secs(60));
-        assert_eq!(backoff(one, sixty, 3, 1.0), Duration::from_secs(8));
-        assert_eq!(backoff(one, sixty, 6, 1.0), sixty);
-        assert_eq!(backoff(one, sixty, u32::MAX, 1.0), sixty);
-        assert_eq!(backoff(one, sixty, 6, 0.0), Duration::ZERO);
+        for (earlier, chance, seconds) in
+            [(3, 1.0, 8), (6, 1.0, 60), (u32::MAX, 1.0, 60), (6, 0.0, 0)]
+        {
+            let wait = backoff(one, sixty, earlier, chance);
+            assert_eq!(wait, Duration::from_secs(seconds), "{earlier} {chance}");
+        }
+        assert_eq!(backoff(one, sixty, 0, 0.5), one / 2);
     }
 }
