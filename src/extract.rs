@@ -1,4 +1,4 @@
-//! Extracts the value of a jq expression from each result of an export.
+//! Evaluates `--extract` for each result of an export.
 
 use crate::export::Extract;
 use crate::job::Body;
@@ -6,12 +6,12 @@ use crate::jq::Expression;
 use crate::store::{Record, Stored};
 use crate::validate::Reply;
 
-/// The value of an expression, as `--extract` writes it.
+/// Extracts the value of an expression.
 #[derive(Debug)]
 pub struct Extraction {
     /// The expression.
     pub expression: Expression,
-    /// Answers have bodies. Where they have none, the expression sees null.
+    /// Whether answers to the run's method have bodies. If not, the expression sees null.
     pub has_body: bool,
 }
 

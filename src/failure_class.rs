@@ -1,4 +1,4 @@
-//! Rules by which users override the class of an answer. Pure.
+//! The user's rules for the classes of answers. Pure.
 
 mod status;
 
@@ -21,15 +21,15 @@ pub struct ClassRule {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Condition {
-    /// `status=409`, or `status=5xx` for a hundred of them.
+    /// `status=409` or `status=5xx`.
     Status(StatusPattern),
-    /// `body~text`: the beginning of an error's body has this text, whatever the case of its letters.
+    /// `body~text`: the beginning of an error's body contains the text, ignoring case.
     Body(String),
 }
 
 impl ClassRule {
-    /// The class that this rule gives to an answer, if the answer is one it speaks of. A body is looked at
-    /// only where the status is not a success, for a result may well contain the words of an error.
+    /// Returns the class of an answer to which this rule applies. Rules about bodies never apply to a status of success,
+    /// because results may contain the words of an error.
     pub fn class_of(&self, status: u16, body: &[u8]) -> Option<Class> {
         match &self.condition {
             Condition::Body(_) if (200..300).contains(&status) => None,
@@ -37,17 +37,17 @@ impl ClassRule {
         }
     }
 
-    /// The class that this rule gives to an answer that is known to be none of success, whatever its status.
+    /// Returns the class of an answer that is known to be no success, whatever its status.
     pub fn class_of_failure(&self, status: u16, body: &[u8]) -> Option<Class> {
         let holds = match &self.condition {
-            Condition::Status(pattern) => pattern.holds(status),
+            Condition::Status(pattern) => pattern.contains(status),
             Condition::Body(text) => contains(body, text),
         };
         holds.then_some(self.class)
     }
 }
 
-/// Returns true if a body contains a text, ignoring ASCII case.
+/// Returns whether a body contains a text, ignoring ASCII case.
 pub fn contains(body: &[u8], text: &str) -> bool {
     let text = text.as_bytes();
     body.windows(text.len().max(1))
@@ -107,54 +107,33 @@ impl From<ClassRule> for String {
 mod tests {
     use super::*;
 
-    fn class(rule: &str, status: u16, body: &str) -> Option<Class> {
-        let rule: ClassRule = rule.parse().unwrap();
-        rule.class_of(status, body.as_bytes())
-    }
-
     #[test]
-    fn a_status_or_a_body_decides() {
-        assert_eq!(
-            class("status=409:transient", 409, ""),
-            Some(Class::Transient)
-        );
-        assert_eq!(class("status=409:transient", 408, ""), None);
-        assert_eq!(class("status=4xx:rejected", 429, ""), Some(Class::Rejected));
+    fn rules_apply_to_statuses_and_to_bodies_of_errors() {
         let overloaded = r#"{"type":"Overloaded_Error"}"#;
-        assert_eq!(
-            class("body~overloaded:throttled", 529, overloaded),
-            Some(Class::Throttled)
-        );
-        assert_eq!(class("body~overloaded:throttled", 529, "over"), None);
-        assert_eq!(
-            class("body~a:b:quota", 400, "it says A:B"),
-            Some(Class::Quota)
-        );
-    }
-
-    #[test]
-    fn a_result_may_contain_the_words_of_an_error() {
-        assert_eq!(class("body~overloaded:throttled", 200, "overloaded"), None);
-        assert_eq!(
-            class("status=202:transient", 202, ""),
-            Some(Class::Transient)
-        );
-    }
-
-    #[test]
-    fn what_is_no_rule_is_refused_and_what_is_survives_storage() {
-        for wrong in [
-            "",
-            "409:transient",
-            "status=409",
-            "status=409:nonsense",
-            "status=99:auth",
-            "status=6xx:auth",
-            "status=:auth",
-            "body~:auth",
-            "body=x:auth",
-            "header~x:auth",
+        for (rule, status, body, class) in [
+            ("status=409:transient", 409, "", Some(Class::Transient)),
+            ("status=409:transient", 408, "", None),
+            ("status=4xx:rejected", 429, "", Some(Class::Rejected)),
+            ("status=202:transient", 202, "", Some(Class::Transient)),
+            (
+                "body~overloaded:throttled",
+                529,
+                overloaded,
+                Some(Class::Throttled),
+            ),
+            ("body~overloaded:throttled", 529, "over", None),
+            ("body~overloaded:throttled", 200, overloaded, None),
+            ("body~a:b:quota", 400, "it says A:B", Some(Class::Quota)),
         ] {
+            let parsed: ClassRule = rule.parse().unwrap();
+            assert_eq!(parsed.class_of(status, body.as_bytes()), class, "{rule}");
+        }
+    }
+
+    #[test]
+    fn invalid_rules_are_rejected_and_valid_ones_survive_storage() {
+        let wrong = "|409:transient|status=409|status=409:nonsense|status=99:auth|status=6xx:auth|status=:auth|body~:auth|body=x:auth|header~x:auth";
+        for wrong in wrong.split('|') {
             assert!(wrong.parse::<ClassRule>().is_err(), "{wrong}");
         }
         for right in [

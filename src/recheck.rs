@@ -1,4 +1,4 @@
-//! Judging stored answers again, without any call: by other rules than those under which they came.
+//! Judges stored answers again by new rules, without calls.
 
 use std::io;
 
@@ -10,29 +10,28 @@ use crate::settings::{Call, Request};
 use crate::store::{Answered, Reader, Store, StoreError};
 use crate::validate::{Reply, Validator, WrongExpression};
 
-/// What judging again comes to.
+/// The outcome of a recheck.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// How many answers were judged.
+pub struct Rechecked {
+    /// The number of judged answers.
     pub judged: u64,
-    /// Results that are none.
-    pub failed: Changed,
-    /// Answers that had been refused, and are results.
-    pub done: Changed,
+    /// Results that become failures.
+    pub failed: Changes,
+    /// Failures that become results.
+    pub done: Changes,
 }
 
 /// Jobs that change their state.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// How many.
+pub struct Changes {
+    /// Their number.
     pub count: u64,
-    /// At most [`Changed::EXAMPLES`] of them, the first in list order, each with the reason for which it fails, or
-    /// had failed.
+    /// The first [`Changes::EXAMPLES`] in list order, each with the reason of its failure, now or before.
     pub examples: Vec<(FileName, String)>,
 }
 
-impl Changed {
-    /// How many examples are kept.
+impl Changes {
+    /// The most examples.
     pub const EXAMPLES: usize = 3;
 
     fn note(&mut self, path: &FileName, reason: &str) {
@@ -43,24 +42,24 @@ impl Changed {
     }
 }
 
-/// Why answers cannot be judged again.
+/// An error that prevents a recheck.
 #[derive(Debug, Error)]
 pub enum RecheckError {
-    /// An expression is none.
+    /// An expression is invalid.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
-    /// An expression looks at headers, and an answer was stored without.
+    /// An expression needs headers, and an answer was stored without them.
     #[error("the headers of the answer for {path} were not kept")]
     NoHeaders {
         /// The job's name.
         path: FileName,
     },
-    /// The file that an answer is in cannot be read.
+    /// An answer's file cannot be read.
     #[error("the answer for {path} cannot be read")]
     Unreadable {
         /// The job's name.
         path: FileName,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
     /// The database cannot be used.
@@ -68,63 +67,63 @@ pub enum RecheckError {
     Store(#[from] StoreError),
 }
 
-/// Judges the stored answers as `request` says, and changes nothing.
+/// Judges the stored answers by the rules of `request`, and changes nothing.
 ///
 /// # Errors
 ///
-/// The database cannot be read, or the answers cannot be judged in this way.
-pub fn look(
+/// The database cannot be read, or the answers cannot be judged by these rules.
+pub fn preview(
     reader: &Reader,
     request: &Request,
     rules: &[ClassRule],
-) -> Result<Report, RecheckError> {
-    let mut bench = Bench::new(request, rules)?;
-    reader.answers(&mut |answer| bench.judge(answer).map(drop))?;
-    Ok(bench.report)
+) -> Result<Rechecked, RecheckError> {
+    let mut recheck = Recheck::new(request, rules)?;
+    reader.answers(&mut |answer| recheck.judge(answer).map(drop))?;
+    Ok(recheck.outcome)
 }
 
-/// Judges the stored answers as `request` says, which becomes the run's request: jobs become done, or fail. All or
-/// nothing.
+/// Judges the stored answers by the rules of `request` and stores it as the run's request, in one transaction. Jobs
+/// become done, or fail.
 ///
 /// # Errors
 ///
-/// The database cannot be written, or the answers cannot be judged in this way; then nothing was changed.
+/// The database cannot be written, or the answers cannot be judged by these rules. Nothing has changed.
 pub fn apply(
     store: &mut Store,
     request: &Request,
     rules: &[ClassRule],
-) -> Result<Report, RecheckError> {
-    let mut bench = Bench::new(request, rules)?;
+) -> Result<Rechecked, RecheckError> {
+    let mut recheck = Recheck::new(request, rules)?;
     let call = Call::Http(Box::new(request.clone()));
-    store.rejudge(&call, &mut |answer| bench.judge(answer))?;
-    Ok(bench.report)
+    store.rejudge(&call, &mut |answer| recheck.judge(answer))?;
+    Ok(recheck.outcome)
 }
 
-/// Where answers are judged, one after the other.
-struct Bench<'r> {
+/// Judges answers, one after the other.
+struct Recheck<'r> {
     validator: Validator,
     rules: &'r [ClassRule],
     has_body: bool,
-    report: Report,
+    outcome: Rechecked,
 }
 
-impl<'r> Bench<'r> {
+impl<'r> Recheck<'r> {
     fn new(request: &Request, rules: &'r [ClassRule]) -> Result<Self, WrongExpression> {
         Ok(Self {
             validator: Validator::new(&request.judging)?,
             rules,
             has_body: request.has_answer_body(),
-            report: Report::default(),
+            outcome: Rechecked::default(),
         })
     }
 
-    /// Why an answer is no result, where it is none.
+    /// Returns the failure of an answer that is not a result.
     fn judge(&mut self, answer: &Answered) -> Result<Option<Failure>, RecheckError> {
         if self.validator.needs_headers() && answer.headers.is_none() {
             let path = answer.path.clone();
             return Err(RecheckError::NoHeaders { path });
         }
-        self.report.judged += 1;
+        self.outcome.judged += 1;
         let judged = self.validator.validate(&Reply {
             status: answer.status,
             media_type: answer.media_type.as_deref(),
@@ -136,23 +135,23 @@ impl<'r> Bench<'r> {
             path: answer.path.clone(),
             source,
         };
-        let Err(refusal) = judged.map_err(unreadable)? else {
+        let Err(invalid) = judged.map_err(unreadable)? else {
             if !answer.is_result {
                 let reason = answer.message.as_deref().unwrap_or_default();
-                self.report.done.note(&answer.path, reason);
+                self.outcome.done.note(&answer.path, reason);
             }
             return Ok(None);
         };
         if answer.is_result {
-            self.report.failed.note(&answer.path, &refusal.message);
+            self.outcome.failed.note(&answer.path, &invalid.message);
         }
         let beginning = answer.body.beginning(Failure::BODY_KEPT);
         let beginning = beginning.map_err(unreadable)?;
-        let class = refusal.class(self.rules, answer.status, &beginning);
+        let class = invalid.class(self.rules, answer.status, &beginning);
         Ok(Some(Failure {
             status: answer.status,
             body: beginning,
-            ..Failure::new(class, refusal.kind, refusal.message)
+            ..Failure::new(class, invalid.kind, invalid.message)
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! Validation of answers: decides which are results, for new answers and stored ones alike. Pure.
+//! Decides which answers are results, for new and stored answers alike. Pure.
 
 mod wait;
 
@@ -16,7 +16,7 @@ pub use wait::RetryAfter;
 /// The status of an answer that has no body, whatever its headers say (RFC 9110, section 15.3.5).
 const NO_CONTENT: u16 = 204;
 
-/// What helps where an answer is not JSON and may well be what was wanted.
+/// The hint for answers that are not JSON and may still be wanted.
 const OTHER_EXPECTATIONS: &str = "`--expect text` or `--expect any` takes such answers, and `stride recheck` those that are there";
 
 /// Validates answers by a run's rules. All threads share it.
@@ -26,7 +26,7 @@ pub struct Validator {
     expect: Expect,
     success: Option<Expression>,
     keeps_headers: bool,
-    /// Held while an answer is read from its file, so that only one is in memory at a time.
+    /// Held while an answer from a file is in memory, so that there is one at a time.
     alone: Mutex<()>,
 }
 
@@ -34,42 +34,37 @@ pub struct Validator {
 #[derive(Debug, Error)]
 #[error("the expression of --{flag} cannot be read")]
 pub struct WrongExpression {
-    /// The flag by which it is given.
+    /// Its flag.
     pub flag: &'static str,
-    /// What is wrong with it.
+    /// The error.
     pub source: SyntaxError,
 }
 
 /// A complete answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Reply<'r> {
-    /// The status; `None` where the caller is not HTTP.
+    /// The status; `None` without HTTP.
     pub status: Option<u16>,
     /// The `Content-Type` as received.
     pub media_type: Option<&'r str>,
-    /// The headers as a JSON object from lower-case name to value, where they are kept.
+    /// The headers as a JSON object from lower-case name to value, if they are needed.
     pub headers: Option<&'r str>,
     /// The body.
     pub body: &'r Body,
-    /// Whether an answer to this method has a body. Where not, there is nothing to expect of it.
+    /// Whether an answer to this method has a body.
     pub has_body: bool,
 }
 
-/// The reason why an answer is no result.
+/// Why an answer is not a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Invalid {
     /// `unexpected_status`, `not_json`, `not_text` or `not_successful`.
     pub kind: FailureKind,
     /// The reason, in one line.
     pub message: String,
 }
 
-impl Refusal {
-    /// The kind of an answer of which the expression of success is not true.
-    const NOT_SUCCESSFUL: FailureKind = FailureKind::NotSuccessful;
-    /// The kind of an answer whose status is not that of a result.
-    const UNEXPECTED_STATUS: FailureKind = FailureKind::UnexpectedStatus;
-
+impl Invalid {
     fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -77,8 +72,8 @@ impl Refusal {
         }
     }
 
-    /// The class of the failure. What the service says of itself in an answer that was no success can be put into
-    /// another class, as any error's words can be: those at its beginning.
+    /// Returns the class of the failure. The user's rules apply to unsuccessful answers as they do to HTTP errors, by
+    /// the beginning of the body.
     pub fn class(&self, rules: &[ClassRule], status: Option<u16>, beginning: &[u8]) -> Class {
         let beginning = &beginning[..beginning.len().min(Failure::BODY_KEPT)];
         let ruled = || {
@@ -87,18 +82,20 @@ impl Refusal {
                 .find_map(|rule| rule.class_of_failure(status?, beginning))
         };
         match self.kind {
-            Self::NOT_SUCCESSFUL | Self::UNEXPECTED_STATUS => ruled().unwrap_or(Class::BadResponse),
+            FailureKind::NotSuccessful | FailureKind::UnexpectedStatus => {
+                ruled().unwrap_or(Class::BadResponse)
+            }
             _ => Class::BadResponse,
         }
     }
 }
 
 impl Validator {
-    /// Reads the expressions of a run.
+    /// Parses the expressions of a run.
     ///
     /// # Errors
     ///
-    /// One of them is none.
+    /// One of them is invalid.
     pub fn new(judging: &Judging) -> Result<Self, WrongExpression> {
         let read = |flag, text: &Option<String>| {
             let text = text.as_deref();
@@ -121,47 +118,47 @@ impl Validator {
         })
     }
 
-    /// Returns whether answers with this status are results because the user has named it.
+    /// Returns whether the user has named a status as one of results.
     pub fn names(&self, status: u16) -> bool {
-        !self.statuses.is_default() && self.statuses.hold(status)
+        !self.statuses.is_default() && self.statuses.contain(status)
     }
 
-    /// Returns whether a status is that of a result.
+    /// Returns whether a status is one of results.
     pub fn takes(&self, status: u16) -> bool {
-        self.statuses.hold(status)
+        self.statuses.contain(status)
     }
 
-    /// Returns true if validation takes no longer than reading the answer, as there is no expression to evaluate.
+    /// Returns whether validation takes no longer than reading the answer.
     pub fn is_quick(&self) -> bool {
         self.success.is_none()
     }
 
-    /// Returns true if an expression needs the headers of stored answers.
+    /// Returns whether an expression needs the headers of stored answers.
     pub fn keeps_headers(&self) -> bool {
         self.keeps_headers
     }
 
-    /// Returns true if `--success` needs the headers.
+    /// Returns whether `--success` needs the headers.
     pub fn needs_headers(&self) -> bool {
         self.success.as_ref().is_some_and(Expression::needs_headers)
     }
 
-    /// Returns why an answer is no result, if it is none.
+    /// Returns why an answer is not a result, if it is not.
     ///
     /// # Errors
     ///
-    /// The file that it is in cannot be read.
-    pub fn validate(&self, reply: &Reply<'_>) -> io::Result<Result<(), Refusal>> {
+    /// The answer's file cannot be read.
+    pub fn validate(&self, reply: &Reply<'_>) -> io::Result<Result<(), Invalid>> {
         if let Some(status) = reply.status
-            && !self.statuses.hold(status)
+            && !self.statuses.contain(status)
         {
             let message = format!("HTTP {status} is not the status of a result");
-            return Ok(Err(Refusal::new(Refusal::UNEXPECTED_STATUS, message)));
+            return Ok(Err(Invalid::new(FailureKind::UnexpectedStatus, message)));
         }
         if reply.has_body
-            && let Err(refusal) = self.meets_expectation(reply)?
+            && let Err(invalid) = self.meets_expectation(reply)?
         {
-            return Ok(Err(refusal));
+            return Ok(Err(invalid));
         }
         let Some(success) = &self.success else {
             return Ok(Ok(()));
@@ -169,47 +166,34 @@ impl Validator {
         let in_file = reply.body.in_memory().is_none();
         let _alone = in_file.then(|| self.alone.lock().unwrap_or_else(PoisonError::into_inner));
         let body = reply.body.bytes()?;
-        Ok(match success.holds(&reply.input(&body)) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Refusal::new(
-                Refusal::NOT_SUCCESSFUL,
-                format!("`{}` is not true of the answer", success.as_str()),
-            )),
-            Err(error) => Err(Refusal::new(
-                Refusal::NOT_SUCCESSFUL,
-                format!(
-                    "`{}` cannot be evaluated for the answer: {error}",
-                    success.as_str()
-                ),
-            )),
-        })
+        let expression = success.as_str();
+        let message = match success.holds(&reply.input(&body)) {
+            Ok(true) => return Ok(Ok(())),
+            Ok(false) => format!("`{expression}` is not true of the answer"),
+            Err(error) => format!("`{expression}` cannot be evaluated for the answer: {error}"),
+        };
+        Ok(Err(Invalid::new(FailureKind::NotSuccessful, message)))
     }
 
-    fn meets_expectation(&self, reply: &Reply<'_>) -> io::Result<Result<(), Refusal>> {
+    fn meets_expectation(&self, reply: &Reply<'_>) -> io::Result<Result<(), Invalid>> {
         let json = |what: &str| {
             let checked = check_json(reply.body)?;
             Ok(checked.map_err(|error| {
-                Refusal::new(
-                    FailureKind::NotJson,
-                    format!("{what}: {error}; {OTHER_EXPECTATIONS}"),
-                )
+                let message = format!("{what}: {error}; {OTHER_EXPECTATIONS}");
+                Invalid::new(FailureKind::NotJson, message)
             }))
         };
+        let states_json =
+            || reply.status != Some(NO_CONTENT) && reply.media_type.is_some_and(is_json);
         match self.expect {
             Expect::Json => json("the answer is not JSON"),
             Expect::Text => Ok(check_text(reply.body)?.map_err(|error| {
-                Refusal::new(
-                    FailureKind::NotText,
-                    format!(
-                        "the answer is not UTF-8 text: {error}; `--expect any` takes such answers"
-                    ),
-                )
+                let message = format!(
+                    "the answer is not UTF-8 text: {error}; `--expect any` takes such answers"
+                );
+                Invalid::new(FailureKind::NotText, message)
             })),
-            Expect::AsStated
-                if reply.status != Some(NO_CONTENT) && reply.media_type.is_some_and(is_json) =>
-            {
-                json("the answer says it is JSON and is not")
-            }
+            Expect::AsStated if states_json() => json("the answer says it is JSON and is not"),
             Expect::AsStated if self.success.is_some() => {
                 json("the answer is not JSON, which --success needs")
             }
@@ -219,8 +203,7 @@ impl Validator {
 }
 
 impl Reply<'_> {
-    /// What expressions see of it, whose body these bytes are: JSON where it is JSON, otherwise a string where it is
-    /// text, otherwise null.
+    /// Returns the input of expressions. They see the body as JSON, else as a string, else as null.
     pub fn input<'i>(&'i self, body: &'i [u8]) -> Input<'i> {
         let body = match json_text(body) {
             _ if !self.has_body => jq::Body::Nothing,
@@ -239,14 +222,12 @@ impl Reply<'_> {
 mod tests {
     use super::*;
 
-    const SUCCESS: &str = "true";
-
-    fn reply(body: &[u8]) -> Reply<'_> {
+    fn reply<'r>(status: u16, body: &'r Body) -> Reply<'r> {
         Reply {
-            status: Some(200),
+            status: Some(status),
             media_type: None,
             headers: None,
-            body: Box::leak(Box::new(body.into())),
+            body,
             has_body: true,
         }
     }
@@ -261,55 +242,61 @@ mod tests {
         .unwrap()
     }
 
+    /// Returns the kind of failure, or nothing for a result.
+    fn kind(validator: &Validator, reply: &Reply<'_>) -> &'static str {
+        let validated = validator.validate(reply).unwrap();
+        validated.map_or_else(|invalid| invalid.kind.as_str(), |()| "")
+    }
+
     #[test]
-    fn what_is_expected_is_what_a_result_is() {
-        let kinds = |reply: &Reply<'_>, success| {
-            [Expect::Json, Expect::Text, Expect::AsStated, Expect::Any].map(|expect| {
-                let judged = validator(expect, success).validate(reply).unwrap();
-                judged.map_or_else(|refusal| refusal.kind.as_str(), |()| "")
-            })
-        };
-        let stated = |body| Reply {
-            media_type: Some("application/json"),
-            ..reply(body)
-        };
-        for (reply, plain, with_success) in [
-            (reply(b"{}"), ["", "", "", ""], ["", "", "", ""]),
+    fn results_have_the_expected_form() {
+        const ALL: [Expect; 4] = [Expect::Json, Expect::Text, Expect::AsStated, Expect::Any];
+        let json = Some("application/json");
+        let stated_and_not_json = ["not_json", "", "not_json", ""];
+        for (media_type, body, plain, with_success) in [
+            (None, &b"{}"[..], [""; 4], [""; 4]),
             (
-                reply(b""),
+                None,
+                b"",
                 ["not_json", "", "", ""],
                 ["not_json", "", "not_json", ""],
             ),
             (
-                reply(b"\xff"),
+                None,
+                b"\xff",
                 ["not_json", "not_text", "", ""],
                 ["not_json", "not_text", "not_json", ""],
             ),
-            (stated(b"{}"), ["", "", "", ""], ["", "", "", ""]),
-            (
-                stated(b"{"),
-                ["not_json", "", "not_json", ""],
-                ["not_json", "", "not_json", ""],
-            ),
+            (json, b"{}", [""; 4], [""; 4]),
+            (json, b"{", stated_and_not_json, stated_and_not_json),
         ] {
+            let body = body.into();
+            let reply = Reply {
+                media_type,
+                ..reply(200, &body)
+            };
+            let kinds = |reply: &Reply<'_>, success| {
+                ALL.map(|expect| kind(&validator(expect, success), reply))
+            };
             assert_eq!(kinds(&reply, None), plain, "{reply:?}");
-            assert_eq!(kinds(&reply, Some(SUCCESS)), with_success, "{reply:?}");
+            assert_eq!(kinds(&reply, Some("true")), with_success, "{reply:?}");
             let without_body = Reply {
                 has_body: false,
                 ..reply
             };
-            assert_eq!(kinds(&without_body, Some(SUCCESS)), [""; 4]);
+            assert_eq!(kinds(&without_body, Some("true")), [""; 4]);
         }
+        let body = Body::from(&b""[..]);
         let no_content = Reply {
-            status: Some(204),
-            ..stated(b"")
+            media_type: json,
+            ..reply(204, &body)
         };
-        assert_eq!(kinds(&no_content, None), ["not_json", "", "", ""]);
+        assert_eq!(kind(&validator(Expect::AsStated, None), &no_content), "");
     }
 
     #[test]
-    fn success_is_said_of_json_text_and_whatever_there_is() {
-        for (expect, success, body, good) in [
+    fn success_is_evaluated_for_json_text_and_anything_else() {
+        for (expect, success, body, result) in [
             (Expect::Json, ".ok", &b"{\"ok\":1}"[..], true),
             (Expect::Json, ".ok", b"{\"ok\":null}", false),
             (Expect::Json, ".ok", b"[1]", false),
@@ -318,72 +305,72 @@ mod tests {
             (Expect::Any, ". == null", b"\xff", true),
             (Expect::Any, "$status == 200", b"", true),
         ] {
-            let judged = validator(expect, Some(success))
-                .validate(&reply(body))
-                .unwrap();
-            assert_eq!(judged.is_ok(), good, "{success}: {judged:?}");
+            let found = kind(&validator(expect, Some(success)), &reply(200, &body.into()));
+            assert_eq!(found.is_empty(), result, "{success}: {found}");
         }
-        let error = validator(Expect::Json, Some(".ok"))
-            .validate(&reply(b"[1]"))
-            .unwrap()
-            .unwrap_err();
-        assert!(error.message.contains("cannot index"), "{}", error.message);
     }
 
     #[test]
-    fn rules_speak_of_answers_that_are_no_success_and_of_no_others() {
-        let rules: Vec<ClassRule> = ["body~busy:throttled", "status=200:quota"]
-            .map(|rule| rule.parse().unwrap())
-            .into();
-        let class = |kind, body| Refusal::new(kind, "").class(&rules, Some(200), body);
-        assert_eq!(class(Refusal::NOT_SUCCESSFUL, b"Busy"), Class::Throttled);
-        assert_eq!(class(Refusal::NOT_SUCCESSFUL, b""), Class::Quota);
-        assert_eq!(class(FailureKind::NotJson, b"busy"), Class::BadResponse);
-    }
-
-    #[test]
-    fn a_status_decides_before_anything_else_is_looked_at() {
+    fn the_status_is_checked_first() {
         let validator = Validator::new(&Judging {
             statuses: "200,404".parse().unwrap(),
             success: Some(".ok".to_owned()),
             ..Judging::default()
         })
         .unwrap();
-        let kind = |status, body: &'static [u8]| {
-            let reply = Reply {
-                status: Some(status),
-                ..reply(body)
-            };
-            let judged = validator.validate(&reply).unwrap();
-            judged.map_or_else(|refusal| refusal.kind.as_str(), |()| "")
-        };
-        assert_eq!(kind(404, b"{\"ok\":1}"), "");
-        assert_eq!(kind(404, b"{\"ok\":0}"), "");
-        assert_eq!(kind(404, b"{}"), "not_successful");
-        assert_eq!(kind(201, b"{\"ok\":1}"), "unexpected_status");
-        assert_eq!(kind(500, b"{\"ok\":1}"), "unexpected_status");
+        for (status, body, expected) in [
+            (404, "{\"ok\":1}", ""),
+            (404, "{\"ok\":0}", ""),
+            (404, "{}", "not_successful"),
+            (201, "{\"ok\":1}", "unexpected_status"),
+            (500, "{\"ok\":1}", "unexpected_status"),
+        ] {
+            let body = body.as_bytes().into();
+            assert_eq!(
+                kind(&validator, &reply(status, &body)),
+                expected,
+                "{status}"
+            );
+        }
         assert!(validator.names(404) && validator.names(200) && !validator.names(201));
         assert!(!Validator::default().names(200));
-        let unlisted = Refusal::new(FailureKind::UnexpectedStatus, "");
-        assert_eq!(unlisted.class(&[], Some(201), b""), Class::BadResponse);
     }
 
     #[test]
-    fn headers_are_kept_where_an_expression_looks_at_them() {
-        let judging = |success: Option<&str>, extract: Option<&str>| Judging {
-            expect: Expect::Json,
-            success: success.map(str::to_owned),
-            extract: extract.map(str::to_owned),
-            ..Judging::default()
-        };
-        let validator = Validator::new(&judging(None, Some("$headers.a"))).unwrap();
-        assert!(validator.keeps_headers() && !validator.needs_headers());
-        let validator = Validator::new(&judging(Some("$headers.a"), None)).unwrap();
-        assert!(validator.keeps_headers() && validator.needs_headers());
-        let validator = Validator::new(&judging(Some("."), Some("."))).unwrap();
-        assert!(!validator.keeps_headers() && !validator.needs_headers());
-        assert!(
-            Validator::new(&judging(None, Some("("))).is_err_and(|error| error.flag == "extract")
-        );
+    fn rules_apply_to_unsuccessful_answers_only() {
+        let rules = ["body~busy:throttled", "status=200:quota"];
+        let rules: Vec<ClassRule> = rules.map(|rule| rule.parse().unwrap()).into();
+        for (kind, status, body, class) in [
+            (
+                FailureKind::NotSuccessful,
+                200,
+                &b"Busy"[..],
+                Class::Throttled,
+            ),
+            (FailureKind::NotSuccessful, 200, b"", Class::Quota),
+            (FailureKind::NotJson, 200, b"busy", Class::BadResponse),
+            (FailureKind::UnexpectedStatus, 201, b"", Class::BadResponse),
+        ] {
+            let found = Invalid::new(kind, "").class(&rules, Some(status), body);
+            assert_eq!(found, class);
+        }
+    }
+
+    #[test]
+    fn headers_are_kept_if_an_expression_needs_them() {
+        for (success, extract, keeps, needs) in [
+            (None, Some("$headers.a"), true, false),
+            (Some("$headers.a"), None, true, true),
+            (Some("."), Some("."), false, false),
+        ] {
+            let validator = Validator::new(&Judging {
+                success: success.map(str::to_owned),
+                extract: extract.map(str::to_owned),
+                ..Judging::default()
+            })
+            .unwrap();
+            let found = (validator.keeps_headers(), validator.needs_headers());
+            assert_eq!(found, (keeps, needs), "{success:?} {extract:?}");
+        }
     }
 }

@@ -1,16 +1,14 @@
-//! Statuses as users name them: one, or a hundred.
+//! Patterns of HTTP statuses, such as `404` and `2xx`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A status such as `404`, or a hundred of them such as `2xx`.
+/// A status such as `404`, or a range of a hundred such as `2xx`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum StatusPattern {
-    /// Every status of a hundred.
     Hundred(u16),
-    /// One status.
     One(u16),
 }
 
@@ -24,7 +22,7 @@ impl StatusPattern {
         (100..=599).contains(&status).then_some(Self::One(status))
     }
 
-    pub(super) fn holds(self, status: u16) -> bool {
+    pub(super) fn contains(self, status: u16) -> bool {
         match self {
             Self::One(one) => status == one,
             Self::Hundred(hundred) => status / 100 == hundred,
@@ -41,18 +39,18 @@ impl fmt::Display for StatusPattern {
     }
 }
 
-/// A set of statuses such as `2xx,404,412`. Unless it is given, it is `2xx`.
+/// A set of statuses such as `2xx,404,412`. The default is `2xx`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Statuses(Vec<StatusPattern>);
 
 impl Statuses {
-    /// Returns whether a status is one of them.
-    pub fn hold(&self, status: u16) -> bool {
-        self.0.iter().any(|pattern| pattern.holds(status))
+    /// Returns whether a status is in the set.
+    pub fn contain(&self, status: u16) -> bool {
+        self.0.iter().any(|pattern| pattern.contains(status))
     }
 
-    /// Returns whether they are those of every success, and no others.
+    /// Returns whether the set is the default one.
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -73,7 +71,7 @@ impl FromStr for Statuses {
         };
         let read = |part: &str| StatusPattern::read(part.trim()).ok_or_else(|| wrong(part));
         let mut patterns: Vec<_> = text.split(',').map(read).collect::<Result<_, _>>()?;
-        // The same set is the same request, whatever the order.
+        // The order must not matter when requests are compared.
         patterns.sort_unstable();
         patterns.dedup();
         Ok(Self(patterns))
@@ -106,10 +104,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_are_a_set_whatever_their_order() {
+    fn statuses_are_a_set() {
         let statuses: Statuses = "404, 2xx,412,404".parse().unwrap();
         assert_eq!(statuses.to_string(), "2xx,404,412");
-        assert!(statuses.hold(204) && statuses.hold(412) && !statuses.hold(400));
+        assert!(statuses.contain(204) && statuses.contain(412) && !statuses.contain(400));
         assert!("2xx".parse::<Statuses>().unwrap().is_default());
         assert!(!statuses.is_default());
         for wrong in ["", "2xx,", "99", "6xx", "600", "ok", "200-299", "2xx;404"] {

@@ -1,18 +1,18 @@
-//! The wait that a user's expression reads from a refusal.
+//! Evaluates `--retry-after`.
 
 use super::{Reply, WrongExpression};
 use crate::jq::Expression;
 
-/// A jq expression for the seconds that a refused answer asks to wait.
+/// A jq expression for the seconds that an answer asks to wait.
 #[derive(Debug)]
 pub struct RetryAfter(Expression);
 
 impl RetryAfter {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
     ///
-    /// It is none.
+    /// The expression is invalid.
     pub fn new(text: &str) -> Result<Self, WrongExpression> {
         let read = Expression::new(text).map(Self);
         read.map_err(|source| WrongExpression {
@@ -21,13 +21,13 @@ impl RetryAfter {
         })
     }
 
-    /// Returns whether it looks at the answer's headers.
+    /// Returns whether it needs the answer's headers.
     pub fn needs_headers(&self) -> bool {
         self.0.needs_headers()
     }
 
-    /// Returns the seconds for an answer. Whatever is not a number from zero on says nothing, and neither does an
-    /// answer so large that it is in a file.
+    /// Returns the seconds for an answer, or `None` if the value is not a number of at least zero. An answer so large
+    /// that it is in a file has no wait.
     pub fn seconds(&self, reply: &Reply<'_>) -> Option<f64> {
         let body = reply.body.in_memory()?;
         let value = self.0.value(&reply.input(body)).ok()?;
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_from_zero_on_is_a_wait_and_nothing_else() {
+    fn only_numbers_of_at_least_zero_are_waits() {
         let body = r#"{"wait":30,"ms":1500,"text":"9","less":-1,"none":null}"#;
         for (expression, expected) in [
             (".wait", Some(30.0)),

@@ -69,11 +69,11 @@ impl Judge {
             body: &answer.body,
             has_body: self.has_body,
         };
-        let Err(refusal) = self.plan.validator.validate(&reply)? else {
+        let Err(invalid) = self.plan.validator.validate(&reply)? else {
             return Ok(Outcome::Succeeded(answer));
         };
         let beginning = self.beginning(&answer.body)?;
-        let class = refusal.class(&self.plan.rules, answer.status, &beginning);
+        let class = invalid.class(&self.plan.rules, answer.status, &beginning);
         let wait = match class {
             Class::Throttled => self.ruled_wait(&reply, clock).or(wait),
             _ => None,
@@ -88,7 +88,7 @@ impl Judge {
                 body: self.masked(answer.body)?,
             })),
             hint: answer.hint,
-            ..self.failure(class, refusal.kind, &refusal.message)
+            ..self.failure(class, invalid.kind, &invalid.message)
         };
         Ok(match class {
             Class::Throttled => Outcome::Throttled { failure, wait },

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stride::recheck::{Changed, RecheckError, Report, apply, look};
+use stride::recheck::{Changes, RecheckError, Rechecked, apply, preview};
 use stride::settings::{Call, Request};
 use stride::store::Reader;
 
@@ -21,7 +21,7 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
     let info = reader.info()?;
     let request = self::request(args, info.call)?;
     if !args.apply {
-        let report = look(&reader, &request, &info.settings.classes)?;
+        let report = preview(&reader, &request, &info.settings.classes)?;
         tell(&report, terminal);
         if report.failed.count + report.done.count > 0 {
             terminal.say("nothing was changed");
@@ -78,9 +78,9 @@ fn request(args: &Recheck, call: Call) -> Result<Request, Problem> {
     Ok(*request)
 }
 
-fn tell(report: &Report, terminal: &Terminal) {
+fn tell(report: &Rechecked, terminal: &Terminal) {
     terminal.say(&format!("judged {}", counted(report.judged, "answer")));
-    for (change, Changed { count, examples }) in [
+    for (change, Changes { count, examples }) in [
         ("done -> failed", &report.failed),
         ("not done -> done", &report.done),
     ] {
