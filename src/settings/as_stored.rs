@@ -1,23 +1,8 @@
-//! How settings are stored whose types are not serde's.
+//! The stored form of settings whose types do not implement serde's traits.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Rates, Threads};
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Words {
-    None,
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NumberOrWord {
-    Number(usize),
-    Word(String),
-}
+use super::Rates;
 
 pub(super) mod rates {
     use super::*;
@@ -32,50 +17,19 @@ pub(super) mod rates {
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Rates, D::Error> {
-        // One rate alone, or none, is how the first version stored it.
-        let words = match Words::deserialize(from)? {
-            Words::None => Vec::new(),
-            Words::One(word) => vec![word],
-            Words::Many(words) => words,
-        };
+        let words = Vec::<String>::deserialize(from)?;
         Rates::read(words.iter().map(String::as_str)).map_err(de::Error::custom)
     }
 }
 
-pub(super) mod threads {
-    use super::*;
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        threads: &Threads,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match threads {
-            Threads::Fixed(threads) => threads.serialize(to),
-            Threads::Auto => "auto".serialize(to),
-        }
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Threads, D::Error> {
-        match NumberOrWord::deserialize(from)? {
-            NumberOrWord::Number(threads) => Ok(Threads::Fixed(threads)),
-            NumberOrWord::Word(word) if word == "auto" => Ok(Threads::Auto),
-            NumberOrWord::Word(word) => Err(de::Error::custom(format!(
-                "`{word}` is no number of threads"
-            ))),
-        }
-    }
-}
-
-/// What can be read from its own words.
+/// Stores a value as text.
 pub(super) mod text {
     use std::fmt::Display;
     use std::str::FromStr;
 
     use super::*;
 
-    #[expect(clippy::ref_option, reason = "serde hands fields over by reference")]
+    #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
     pub(in super::super) fn serialize<T: Display, S: Serializer>(
         value: &Option<T>,
         to: S,

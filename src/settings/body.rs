@@ -1,20 +1,20 @@
-//! What a request carries.
+//! The body of a request.
 
 use serde::{Deserialize, Serialize};
 
-/// What a request carries.
+/// The body of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
-    /// The file's bytes, with the media type that its name suggests, where the method gives a body a meaning
-    /// (RFC 9110, section 9.3).
+    /// The file, with the media type of its name's extension, if the method gives a body a meaning (RFC 9110, section
+    /// 9.3).
     #[default]
     File,
-    /// Nothing.
+    /// No body.
     Nothing,
-    /// Pieces, one after the other.
+    /// A concatenation.
     Pieces {
-        /// The pieces.
+        /// Its pieces, in order.
         pieces: Vec<Piece>,
     },
     /// `multipart/form-data` (RFC 7578).
@@ -32,41 +32,41 @@ pub enum Piece {
     Text {
         /// The template.
         template: String,
-        /// How what is inserted is escaped.
+        /// How to escape inserted values.
         escape: Escape,
     },
     /// A file's bytes.
     Bytes {
-        /// Where it lies: a template. `{path}` is the job's own file; others resolve as names of the list do.
+        /// A template of its path. `{path}` is the job's own file. Other paths resolve as names of the list do.
         path: String,
-        /// How they are sent.
+        /// How to send them.
         treatment: Treatment,
     },
 }
 
-/// How what is inserted into a text is escaped.
+/// The escaping of values inserted into a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Escape {
-    /// Not at all.
+    /// None.
     Nothing,
-    /// As a part of a JSON string, or as a JSON value outside of one.
+    /// JSON: part of a string inside of quotes, a value elsewhere.
     Json,
-    /// Percent-encoded, as `application/x-www-form-urlencoded` needs it.
+    /// Percent-encoding for `application/x-www-form-urlencoded`.
     Form,
-    /// Percent-encoded together with the text around it, spaces as `+`.
+    /// Percent-encoding of the whole text, with spaces as `+`.
     All,
 }
 
-/// How a file's bytes are sent.
+/// The treatment of a file's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Treatment {
-    /// As they are.
+    /// Unchanged.
     AsIs,
-    /// Without carriage returns, newlines and NUL bytes, as `curl -d @file` does it.
+    /// Without carriage returns, newlines and NUL bytes, as with `curl -d @file`.
     Joined,
-    /// Percent-encoded, spaces as `+`.
+    /// Percent-encoded, with spaces as `+`.
     Encoded,
 }
 
@@ -75,33 +75,33 @@ pub enum Treatment {
 pub struct Field {
     /// Its name.
     pub name: String,
-    /// What it holds.
+    /// Its content.
     pub content: Content,
-    /// Its media type, where one was given.
+    /// Its media type, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// The file name that is told, where one was given: a template.
+    /// A template of its file name, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_name: Option<String>,
-    /// More headers of this part, as they are written.
+    /// More headers, as written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
 }
 
-/// What a field of a form holds.
+/// The content of a form's field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    /// Text: a template.
+    /// A template of text.
     Text(String),
-    /// A file with its name: a template of its path.
+    /// A file with its name, by a template of its path.
     File(String),
-    /// A file's bytes as if they were typed: a template of its path.
+    /// A file's content without its name, by a template of its path.
     TextOf(String),
 }
 
 impl Body {
-    /// What it is, for people: a line a part.
+    /// Describes the body for people, a line for each part.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::File => vec!["the file".to_owned()],

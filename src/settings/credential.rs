@@ -1,6 +1,6 @@
-//! Which names are those of credentials.
+//! Recognizes credentials by their names.
 
-/// Words that name a credential wherever they stand last in a name.
+/// Words that name a credential as the last word of any name.
 const ALWAYS: [&str; 19] = [
     "assertion",
     "auth",
@@ -22,7 +22,7 @@ const ALWAYS: [&str; 19] = [
     "signature",
     "token",
 ];
-/// The ends of words that are several written as one, such as `apikey`.
+/// Suffixes of words that are written together, such as `apikey`.
 const ENDS: [&str; 10] = [
     "accesskey",
     "apikey",
@@ -35,7 +35,7 @@ const ENDS: [&str; 10] = [
     "signature",
     "subscriptionkey",
 ];
-/// Words before `key` with which it is a credential. A sort key is none.
+/// Words that make a following `key` a credential. A sort key is not one.
 const KEYS: [&str; 23] = [
     "access",
     "account",
@@ -61,7 +61,7 @@ const KEYS: [&str; 23] = [
     "subscription",
     "x",
 ];
-/// Words before `token` with which it is none: those of pages and of language models.
+/// Words after which `token` is not a credential: it belongs to a page or a language model.
 const NO_TOKENS: [&str; 14] = [
     "bos",
     "continuation",
@@ -78,10 +78,10 @@ const NO_TOKENS: [&str; 14] = [
     "stop",
     "sync",
 ];
-/// The least length of a value that looks like a key where the name alone does not say so, in bytes.
+/// The least length of a value that looks like a key, in bytes.
 const LEAST: usize = 16;
 
-/// Returns whether a header's literal value is a credential, judged by the header's name.
+/// Returns whether a header of this name carries a credential.
 pub fn is_sensitive(header: &str) -> bool {
     let name = header.to_ascii_lowercase();
     match name.as_str() {
@@ -93,8 +93,8 @@ pub fn is_sensitive(header: &str) -> bool {
     }
 }
 
-/// Returns whether a value of this name in a URL's query, a cookie or a form is a credential, judged by the last words of
-/// the name: `api_key`, `accessToken` and `X-Amz-Signature` are, `max_tokens`, `page_token` and `signature_version` are not.
+/// Returns whether a value of this name in a URL's query, a cookie or a form is a credential, by the last words of the
+/// name. `api_key`, `accessToken` and `X-Amz-Signature` are, `max_tokens`, `page_token` and `signature_version` are not.
 pub fn is_credential(name: &str) -> bool {
     let words = words(name);
     let Some((last, before)) = words.split_last() else {
@@ -109,8 +109,8 @@ pub fn is_credential(name: &str) -> bool {
     }
 }
 
-/// The same in a text such as JSON, where `key` and `token` name other things more often: there the value has to look like
-/// a key too.
+/// Returns the same for a text such as JSON. `key` and `token` name other things there, so the value must look like a key
+/// too.
 pub fn is_credential_in_text(name: &str, value: &str) -> bool {
     let is_bare = ["key", "token", "pass", "auth"].contains(&name.to_ascii_lowercase().as_str());
     let looks_like_one = value.len() >= LEAST
@@ -119,7 +119,7 @@ pub fn is_credential_in_text(name: &str, value: &str) -> bool {
     is_credential(name) && (!is_bare || looks_like_one)
 }
 
-/// The words of a name, in lower case and without numbers behind them: parted by signs, or by a capital letter.
+/// Splits a name at punctuation and before capital letters into words in lower case. Trailing numbers are dropped.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut was_lower = false;
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_known_by_their_names() {
+    fn headers_of_credentials_are_recognized() {
         for name in [
             "Authorization",
             "X-Authorization",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_elsewhere_has_to_be_named_more_clearly() {
+    fn other_credentials_need_clearer_names() {
         for name in [
             "key",
             "api_key",

@@ -1,4 +1,4 @@
-//! Which answers are results, and what of them is exported.
+//! The rules for results.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure_class::Statuses;
 
-/// Which answers are results, and what of them is exported.
+/// Rules that decide which answers are results, and what to export of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Judging {
     /// The statuses of results.
     #[serde(skip_serializing_if = "Statuses::is_default")]
     pub statuses: Statuses,
-    /// What an answer has to be.
+    /// The form of results.
     pub expect: Expect,
-    /// A jq expression that is true of a result.
+    /// A jq expression that is true for results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success: Option<String>,
-    /// A jq expression that makes of a result what is exported of it.
+    /// A jq expression for the exported value of a result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extract: Option<String>,
 }
 
-/// The form of an answer with the status of a result.
+/// The expected form of an answer's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
@@ -32,7 +32,7 @@ pub enum Expect {
     Json,
     /// UTF-8 text.
     Text,
-    /// Anything, but JSON where its media type says so.
+    /// JSON if its media type says so, otherwise anything.
     #[default]
     AsStated,
     /// Anything.
@@ -47,7 +47,7 @@ impl FromStr for Expect {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
             "any" => Ok(Self::Any),
-            _ => Err(format!("`{word}` is none of json, text and any")),
+            _ => Err(format!("`{word}` is not json, text or any")),
         }
     }
 }
@@ -64,7 +64,7 @@ impl fmt::Display for Expect {
 }
 
 impl Judging {
-    /// What is set, for people.
+    /// Describes the rules for people, as names and values.
     pub(super) fn lines(&self) -> Vec<(String, String)> {
         let mut lines = vec![("expect".to_owned(), self.expect.to_string())];
         if !self.statuses.is_default() {

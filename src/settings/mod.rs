@@ -1,4 +1,4 @@
-//! What a run was told: the request, which decides the results, and the free settings, which do not. Pure.
+//! The request, which decides a run's results, and the settings, which do not. Pure.
 
 mod as_stored;
 mod body;
@@ -27,20 +27,22 @@ pub use request::{Call, Difference, Header, HeaderValue, Request};
 pub use transport::{Http, Transport};
 pub use units::{parse_duration, parse_size, show_duration};
 
-/// How many chunk threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The number of chunk threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Threads {
-    /// So many.
-    Fixed(usize),
-    /// As many as are of use.
+    /// Chosen at run time, as long as more threads raise throughput.
     Auto,
+    /// A fixed number.
+    #[serde(untagged)]
+    Fixed(usize),
 }
 
 impl Threads {
-    /// The most that are tried where their number is to be found.
+    /// The most threads that `Auto` tries.
     pub const MOST_FOUND: usize = 256;
 
-    /// How many there can be.
+    /// Returns the most threads that there can be.
     pub fn most(self) -> usize {
         match self {
             Self::Fixed(threads) => threads,
@@ -64,14 +66,14 @@ impl fmt::Display for Threads {
     }
 }
 
-/// The weight of a file, as a rate in weights counts it: its size in bytes, divided by a number and rounded up.
+/// The weight of a file for rates in weights: its size in bytes, divided by a number and rounded up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weight {
     divisor: f64,
 }
 
 impl Weight {
-    /// The weight of a file of this size.
+    /// Returns the weight of a file of this size.
     pub fn of(self, size: u64) -> u64 {
         (size as f64 / self.divisor).ceil() as u64
     }
@@ -107,68 +109,66 @@ impl fmt::Display for Weight {
     }
 }
 
-/// The settings that may change from one invocation to the next. One left out keeps its last given value.
+/// Settings that may change from one invocation to the next. Each keeps its last given value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// Chunk threads.
-    #[serde(with = "as_stored::threads")]
+    /// The number of chunk threads.
     pub threads: Threads,
-    /// The pace of all threads together.
+    /// The rates of all threads together.
     #[serde(rename = "rate", with = "as_stored::rates")]
     pub rates: Rates,
-    /// How many calls the shortest rate lets through in a row.
+    /// The most calls in a row under the shortest rate.
     pub burst: u64,
-    /// What a rate in weights counts.
+    /// The weight of a file for rates in weights.
     #[serde(with = "as_stored::text")]
     pub weight: Option<Weight>,
-    /// What is to stay free on the database's disk, in bytes, at the least.
+    /// The least free space on the database's disk, in bytes.
     pub min_free: u64,
-    /// Repeats that count against a job.
+    /// Charged attempts after the first.
     pub retries: u32,
-    /// The bound of the first wait before a repeat.
+    /// The longest wait before the first retry.
     pub retry_delay: Duration,
-    /// The bound of every wait before a repeat.
+    /// The longest wait before any retry.
     pub retry_max_delay: Duration,
-    /// What to do with what is in doubt.
+    /// The policy for attempts in doubt.
     pub in_doubt: DoubtPolicy,
-    /// How long a whole call may take.
+    /// The timeout of a whole call.
     pub timeout: Duration,
-    /// How long a call may go without a byte, while the file is being sent or the answer is arriving.
+    /// The longest time without a byte while the file is being sent or the answer is arriving.
     pub idle_timeout: Duration,
-    /// How long a connection may take to be made.
+    /// The timeout of connecting.
     pub connect_timeout: Duration,
     /// The largest answer, in bytes after content decoding.
     pub max_response: u64,
-    /// How long calls in flight may take to end after a stop was asked for.
+    /// The time that calls in flight have to finish after a stop is requested.
     pub grace: Duration,
-    /// Rules that put answers into other classes; the first that speaks of an answer decides.
+    /// Rules that override the classes of answers. The first that applies decides.
     pub classes: Vec<ClassRule>,
-    /// A jq expression for the seconds that a refused answer asks to wait.
+    /// A jq expression for the seconds that an answer asks to wait.
     pub retry_after: Option<String>,
-    /// The longest wait that the service may ask for; a longer one ends the runner.
+    /// The longest wait that the service may ask for. A longer one stops the session.
     pub max_wait: Duration,
-    /// The longest outage that is waited out.
+    /// The longest outage. A longer one stops the session.
     pub max_outage: Duration,
-    /// The most files that may fail under one runner.
+    /// The most files that may fail in one session.
     #[serde(with = "as_stored::text")]
     pub max_failures: Option<MaxFailures>,
-    /// The most calls of the run, over all its runners.
+    /// The most calls of all sessions.
     pub max_calls: Option<u64>,
-    /// How long runners may work on the run, all together.
+    /// The longest duration of all sessions together.
     pub max_duration: Option<Duration>,
-    /// The most that the run may cost, over all its runners.
+    /// The most that all sessions may cost.
     #[serde(with = "as_stored::text")]
     pub max_cost: Option<Money>,
-    /// What a call costs.
+    /// The cost of a call.
     #[serde(with = "as_stored::text")]
     pub cost: Option<Money>,
-    /// No call after this moment, in milliseconds since 1970.
+    /// The time after which no call starts, in milliseconds since 1970.
     pub until: Option<i64>,
-    /// Whether the first call of a runner goes alone until the service has taken it.
+    /// Whether the first call of a session goes alone until the service has accepted it.
     pub canary: bool,
-    /// The names of the settings that were given by flags of the command line, which takes the others from variables and
-    /// files each time anew.
+    /// The names of settings given as flags. The command line reads all others from variables and files each time.
     pub given: BTreeSet<String>,
 }
 
@@ -206,9 +206,9 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Returns these settings with those of `after` that are others in `before`.
+    /// Returns these settings with the changes between `before` and `after`.
     pub fn with_changes(&self, before: &Self, after: &Self) -> Self {
-        // Each setting is a field of the stored form, so that one that is added is taken over too.
+        // The stored form includes every setting, also future ones.
         let fields = |settings: &Self| match serde_json::to_value(settings) {
             Ok(Value::Object(fields)) => fields,
             _ => serde_json::Map::new(),
@@ -219,7 +219,7 @@ impl Settings {
         serde_json::from_value(Value::Object(merged)).unwrap_or_else(|_| after.clone())
     }
 
-    /// The rules by which jobs are repeated.
+    /// Returns the rules for retries.
     pub fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy {
             retries: self.retries,
@@ -229,7 +229,7 @@ impl Settings {
         }
     }
 
-    /// The rules by which calls are let through.
+    /// Returns the governor's rules.
     pub fn rules(&self) -> Rules {
         Rules {
             rates: self.rates.clone(),
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_survive_storage_and_older_versions() {
+    fn settings_survive_storage() {
         let settings = Settings {
             threads: 3.into(),
             rates: Rates::read(["auto", "10/s", "5000/d"]).unwrap(),
@@ -275,25 +275,16 @@ mod tests {
             retry_after: Some(".wait".to_owned()),
             ..Settings::default()
         };
+        let read = |text: &str| serde_json::from_str::<Settings>(text).unwrap();
         let text = serde_json::to_string(&settings).unwrap();
-        assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
-        assert_eq!(
-            serde_json::from_str::<Settings>("{}").unwrap(),
-            Settings::default()
-        );
-        let older = r#"{"threads":3,"rate":"10/s"}"#;
-        let older: Settings = serde_json::from_str(older).unwrap();
-        assert_eq!(older.rates.words(), ["10/s"]);
-        assert_eq!(
-            serde_json::from_str::<Settings>(r#"{"rate":null,"threads":"auto"}"#)
-                .unwrap()
-                .threads,
-            Threads::Auto
-        );
+        assert_eq!(read(&text), settings);
+        assert!(text.starts_with(r#"{"threads":3,"#), "{text}");
+        assert_eq!(read("{}"), Settings::default());
+        assert_eq!(read(r#"{"threads":"auto"}"#).threads, Threads::Auto);
     }
 
     #[test]
-    fn only_what_was_changed_is_taken_over() {
+    fn only_changes_are_applied() {
         let own = Settings {
             threads: 3.into(),
             max_calls: Some(9),
@@ -312,20 +303,12 @@ mod tests {
             ..own.clone()
         };
         assert_eq!(own.with_changes(&before, &after), expected);
-        // What is taken away is changed too.
-        let without = Settings {
-            max_calls: None,
-            ..own.clone()
-        };
-        assert_eq!(
-            own.with_changes(&after, &before).max_calls,
-            without.max_calls
-        );
+        assert_eq!(own.with_changes(&after, &before).max_calls, None);
         assert_eq!(own.with_changes(&after, &after), own);
     }
 
     #[test]
-    fn a_weight_is_a_part_of_the_size() {
+    fn weights_are_fractions_of_the_size() {
         assert_eq!("size/4".parse::<Weight>().unwrap().of(9), 3);
         assert_eq!("size".parse::<Weight>().unwrap().of(9), 9);
         for wrong in ["", "size/", "size/0", "size*4", "4", "size/-1", "size/inf"] {

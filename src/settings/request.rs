@@ -1,18 +1,18 @@
-//! What a call is: the request, as a run remembers it.
+//! The request, as a run remembers it.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Body, Judging, Piece, Transport};
 
-/// What a call is. A run has one; changing it changes what its results mean.
+/// The definition of a run's calls. Changing it changes the meaning of its results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Call {
     /// An HTTP request.
     Http(Box<Request>),
-    /// A program's own caller, under a name that the program chooses and changes with its meaning.
+    /// A program's own caller.
     Program {
-        /// The name.
+        /// A name that the program changes together with the meaning of its calls.
         name: String,
     },
 }
@@ -24,38 +24,37 @@ pub struct Request {
     pub method: String,
     /// The URL, with placeholders and without user information.
     pub url: String,
-    /// The headers that were asked for, in order.
+    /// The requested headers, in order.
     pub headers: Vec<Header>,
-    /// What it carries.
+    /// The body.
     #[serde(default)]
     pub body: Body,
-    /// What is put at the end of the URL's query, in pieces.
+    /// Pieces to append to the URL's query.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<Piece>,
-    /// Whether placeholders in the URL and the headers are only those that there are, and all other braces stand
-    /// for themselves, as in a pasted command.
+    /// Whether other braces than placeholders in the URL and the headers are literal, as in a pasted command.
     #[serde(default)]
     pub pasted: bool,
-    /// How it gets to its service.
+    /// The connection to the service.
     #[serde(default)]
     pub transport: Transport,
-    /// Which answers are results.
+    /// The rules for results.
     #[serde(default)]
     pub judging: Judging,
-    /// The folder that the bodies of results go into, each in a file of its own: absolute. Otherwise they go into the
-    /// database.
+    /// The absolute path of the folder for the bodies of results, each in its own file. By default the database stores
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_dir: Option<String>,
 }
 
 impl Request {
-    /// Whether an answer to it has a body. That to HEAD describes one that does not come (RFC 9110, section 9.3.2).
+    /// Returns whether answers have a body. An answer to HEAD describes one and has none (RFC 9110, section 9.3.2).
     pub fn has_answer_body(&self) -> bool {
         self.method != "HEAD"
     }
 }
 
-/// A header that was asked for.
+/// A requested header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Its name, as written.
@@ -70,25 +69,25 @@ pub struct Header {
 pub enum HeaderValue {
     /// A template.
     Template(String),
-    /// A name and a password with a colon between them, as a value of Basic authentication (RFC 7617): a template.
+    /// A template of `name:password`, to be encoded for Basic authentication (RFC 7617).
     Basic(String),
-    /// A literal credential: used by the invocation that gave it, and not remembered.
+    /// A literal credential, which only the invocation that gave it knows.
     Withheld,
-    /// The header is not sent, even where it would be by default.
+    /// The header is not sent, even if it is by default.
     Absent,
 }
 
-/// One difference between the request that a run has and the one it is asked to go on with.
+/// A difference between a run's request and a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// As the run has it.
+    /// The run's line.
     pub old: String,
-    /// As it is asked for now.
+    /// The new line.
     pub new: String,
 }
 
 impl Call {
-    /// The differences between this call and a new one, in the order of the request.
+    /// Returns the differences between this call and a new one, in the order of the request.
     pub fn differences(&self, new: &Self) -> Vec<Difference> {
         let (old, new) = (self.lines(), new.lines());
         let mut names: Vec<&str> = old.iter().chain(&new).map(|line| line.0.as_str()).collect();
@@ -114,7 +113,7 @@ impl Call {
             .collect()
     }
 
-    /// What it is, for people: names and values, in the order of the request.
+    /// Describes the call for people, as names and values in the order of the request.
     pub fn lines(&self) -> Vec<(String, String)> {
         match self {
             Self::Program { name } => vec![("caller".to_owned(), name.clone())],
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_name_what_changed_and_nothing_else() {
+    fn differences_are_the_changed_lines() {
         let template = |text: &str| HeaderValue::Template(text.to_owned());
         let old = request(
             "http://a/",

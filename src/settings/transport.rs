@@ -1,41 +1,41 @@
-//! How a request gets to its service.
+//! The connection to the service.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// How a request gets to its service.
+/// The connection to the service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Transport {
-    /// The proxy, without user information; without one, the environment's.
+    /// The proxy, without user information. The default is the environment's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
     /// Whether the proxy needs a credential, which is not stored.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_default")]
     pub proxy_withheld: bool,
-    /// The hosts for which no proxy is used, separated by commas.
+    /// The hosts to call without a proxy, separated by commas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_proxy: Option<String>,
-    /// A file with the certificates to trust instead of the system's, as PEM: absolute.
+    /// The absolute path of a PEM file with the certificates to trust instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// A file with the client's own certificate, and perhaps its key, as PEM: absolute.
+    /// The absolute path of a PEM file with the client's certificate, and optionally its key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
-    /// A file with the key of that certificate, as PEM: absolute.
+    /// The absolute path of a PEM file with the key of that certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// Whether certificates are not checked.
-    #[serde(skip_serializing_if = "is_false")]
+    /// Whether to accept any certificate.
+    #[serde(skip_serializing_if = "is_default")]
     pub insecure: bool,
-    /// Which HTTP is spoken.
+    /// The version of HTTP.
     #[serde(skip_serializing_if = "is_default")]
     pub http: Http,
-    /// Whether answers are taken without any content coding.
-    #[serde(skip_serializing_if = "is_false")]
+    /// Whether to request answers without content coding.
+    #[serde(skip_serializing_if = "is_default")]
     pub uncompressed: bool,
-    /// How many redirects are followed.
+    /// The most redirects to follow.
     #[serde(skip_serializing_if = "is_default")]
     pub redirects: u32,
     /// Addresses of hosts, as `HOST:PORT:ADDRESS`.
@@ -43,25 +43,17 @@ pub struct Transport {
     pub resolve: Vec<String>,
 }
 
-/// Which HTTP is spoken.
+/// A version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Http {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2 where the service speaks it, agreed upon with TLS.
+    /// HTTP/2 if the service agrees to it during the TLS handshake, else HTTP/1.1.
     Http2,
-    /// HTTP/2 from the first byte.
+    /// HTTP/2 without negotiation.
     Http2Only,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands fields over by reference"
-)]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -69,9 +61,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Transport {
-    /// What is set, for people.
+    /// Describes the values other than the defaults for people.
     pub(super) fn lines(&self) -> Vec<(String, String)> {
-        // Whatever is added above is told here too, for each field is a line of the stored form.
+        // The stored form includes every field, also future ones.
         let stored = serde_json::to_value(self).unwrap_or_default();
         let fields = stored.as_object().into_iter().flatten();
         fields

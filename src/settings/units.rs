@@ -1,13 +1,13 @@
-//! Durations and sizes, as people write them.
+//! Parses and formats durations and sizes.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Reads a duration with its unit: `250ms`, `30s`, `10m`, `2h`, `1d`.
+/// Parses a duration with its unit: `250ms`, `30s`, `10m`, `2h`, `1d`.
 ///
 /// # Errors
 ///
-/// Returns a message for the user where the text is not such a duration.
+/// Returns a message for the user if the text is not such a duration.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);
     let seconds = match unit {
@@ -22,16 +22,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .parse()
         .ok()
         .and_then(|number: f64| Duration::try_from_secs_f64(number * seconds).ok())
-        // Longer than anybody waits, and short enough to be added to any clock.
+        // The bound is short enough to be added to any clock.
         .filter(|duration| *duration <= Duration::from_secs(366 * 86_400))
         .ok_or_else(|| format!("`{text}` is not a duration: write a number and a unit, such as 250ms, 30s, 10m or 2h"))
 }
 
-/// Reads a size with its unit: `512B`, `64KiB`, `16MiB`, `1GiB`, or in powers of ten `10KB`, `10MB`, `1GB`.
+/// Parses a size with its unit: `512B`, `64KiB`, `16MiB`, `1GiB`, or in powers of ten `10KB`, `10MB`, `1GB`.
 ///
 /// # Errors
 ///
-/// Returns a message for the user where the text is not such a size.
+/// Returns a message for the user if the text is not such a size.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text);
     let bytes: u64 = match unit {
@@ -59,7 +59,7 @@ fn split_unit(text: &str) -> (&str, &str) {
     )
 }
 
-/// Writes a duration as people would: `0.4 s`, `12 s`, `3 m 20 s`, `5 h 02 m`.
+/// Formats a duration for people: `0.4 s`, `12 s`, `3 m 20 s`, `5 h 02 m`.
 pub fn show_duration(duration: Duration) -> impl fmt::Display {
     let seconds = duration.as_secs();
     match seconds {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_read_well() {
+    fn durations_are_formatted_for_people() {
         let shown = |seconds| show_duration(Duration::from_secs_f64(seconds)).to_string();
         assert_eq!(shown(0.42), "0.4 s");
         assert_eq!(shown(12.0), "12 s");

@@ -389,7 +389,7 @@ fn an_expression_that_is_none_is_refused_before_anything_is_made() {
     place
         .stride(&["run", "--url", url, "--expect", "xml", "a"])
         .expect(2)
-        .says("json, text and any");
+        .says("json, text or any");
     assert!(!place.at("stride.db").exists());
     let (_api, place, _) = run(&["typed"], &[], 0);
     place.stride(&["recheck", "--success", "("]).expect(2);
