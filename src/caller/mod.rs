@@ -1,4 +1,4 @@
-//! Making one call. A [`Caller`] belongs to one chunk thread; what it returns says whether anything was sent.
+//! Makes one call. The outcome says whether anything was sent.
 
 #[cfg(feature = "http")]
 mod http;
@@ -20,20 +20,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::job::{Attempt, Job, Outcome};
 
-/// Makes the calls of one chunk thread.
+/// Makes the calls of one slot, blocking its thread.
 pub trait Caller: Send {
-    /// Calls the service for one job and says what the attempt came to. It should return soon after `cancel`
-    /// is cancelled; a call that does not is left behind, in doubt.
+    /// Calls the service for one job and returns the outcome. A call that does not return soon after `cancel` is
+    /// cancelled is abandoned, in doubt.
     fn call(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome;
 }
 
-/// A call that is under way. It stays in the thread where it began.
+/// A call in flight. It stays on its thread.
 pub type Calling<'c> = Pin<Box<dyn Future<Output = Outcome> + 'c>>;
 
-/// Makes the calls of one chunk without keeping a thread while it waits: many of them share one.
+/// Makes the calls of one slot on a thread that many slots share.
 pub trait AsyncCaller: Send {
-    /// The same as [`Caller::call`], as a future of tokio's. It must never keep its thread for long; what may wait for a
-    /// disk, or compute, belongs into [`tokio::task::spawn_blocking`].
+    /// Does the same as [`Caller::call`], on a tokio runtime. It must never block its thread: disk access and long
+    /// computations belong into [`tokio::task::spawn_blocking`].
     fn call<'c>(
         &'c mut self,
         job: &'c Job,
@@ -44,9 +44,9 @@ pub trait AsyncCaller: Send {
 
 /// The caller of one slot.
 pub enum SlotCaller {
-    /// One that has a thread to itself.
+    /// A caller with a thread of its own.
     Blocking(Box<dyn Caller>),
-    /// One that shares a thread with others.
+    /// A caller that shares a thread with others.
     Async(Box<dyn AsyncCaller>),
 }
 
@@ -62,12 +62,12 @@ impl From<Box<dyn Caller>> for SlotCaller {
     }
 }
 
-/// Tells a call that nobody waits for it any longer.
+/// Tells a call to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(CancellationToken);
 
 impl Cancel {
-    /// A token that is not cancelled.
+    /// Returns a token that is not cancelled.
     pub fn new() -> Self {
         Self::default()
     }
@@ -77,12 +77,12 @@ impl Cancel {
         self.0.cancel();
     }
 
-    /// Whether it is cancelled.
+    /// Returns whether the token is cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.is_cancelled()
     }
 
-    /// Resolves when it is cancelled.
+    /// Resolves when the token is cancelled.
     pub async fn cancelled(&self) {
         self.0.cancelled().await;
     }

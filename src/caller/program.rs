@@ -1,12 +1,12 @@
-//! Callers made of a program's own functions.
+//! Callers from a program's own functions.
 
 use super::{AsyncCaller, Caller, Calling, Cancel};
 use crate::job::{
     Answer, Attempt, Class, Failure, FailureKind, Job, Outcome, Refused, check_json, is_json,
 };
 
-/// A caller made of a function. An `Ok` is the job's result. An `Err` is a definite failure, retried where its class
-/// is [`Class::Transient`]; one of [`Class::Throttled`] holds all calls up.
+/// A caller from a function. `Ok` is the job's result, and `Err` a definite failure. It is retried if its class is
+/// [`Class::Transient`], and delays all calls if it is [`Class::Throttled`].
 #[derive(Debug, Clone)]
 pub struct FnCaller<F>(pub F);
 
@@ -16,7 +16,7 @@ impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
     }
 }
 
-/// A caller made of a function that returns a future of tokio. The future never leaves its thread, and must not block it.
+/// A caller from a function that returns a future for tokio. The future stays on its thread and must not block it.
 #[derive(Debug, Clone)]
 pub struct AsyncFnCaller<F>(pub F);
 
@@ -57,17 +57,11 @@ fn outcome(returned: Result<Answer, Failure>) -> Outcome {
         Ok(Ok(())) => Outcome::Succeeded(answer),
         Ok(Err(error)) => {
             let message = format!("the answer says it is JSON and is not: {error}");
-            let Answer {
-                media_type,
-                headers,
-                body,
-                ..
-            } = answer;
             Outcome::Failed(Failure {
                 answer: Some(Box::new(Refused {
-                    media_type,
-                    headers,
-                    body,
+                    media_type: answer.media_type,
+                    headers: answer.headers,
+                    body: answer.body,
                 })),
                 ..Failure::new(Class::BadResponse, FailureKind::NotJson, message)
             })
