@@ -71,31 +71,27 @@ pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<
         if number > 0 && each.kind != Kind::Json {
             push(&mut pieces, "&", Escape::Nothing);
         }
-        match each.kind {
-            Kind::Encoded => encoded(each.text, &mut pieces)?,
-            kind => {
-                let path = match kind {
-                    Kind::Raw => None,
-                    _ => each.text.strip_prefix('@'),
-                };
-                // As with curl, -d removes line ends from a file.
-                let (treatment, joined) = match kind {
-                    Kind::Plain => (Treatment::Joined, true),
-                    _ => (Treatment::AsIs, false),
-                };
-                match path {
-                    None => push(&mut pieces, each.text, escape(each.text, media_type)),
-                    Some(path) => match file(path)? {
-                        None => pieces.push(bytes(path, treatment)),
-                        Some(mut text) => {
-                            if joined {
-                                text.retain(|char| !matches!(char, '\r' | '\n' | '\0'));
-                            }
-                            let escape = escape(&text, media_type);
-                            push(&mut pieces, &text, escape);
-                        }
-                    },
+        let treatment = match each.kind {
+            Kind::Encoded => {
+                encoded(each.text, &mut pieces)?;
+                continue;
+            }
+            // As with curl, -d removes line ends from a file.
+            Kind::Plain => Treatment::Joined,
+            Kind::Raw | Kind::Binary | Kind::Json => Treatment::AsIs,
+        };
+        let path = each.text.strip_prefix('@');
+        let Some(path) = path.filter(|_| each.kind != Kind::Raw) else {
+            push(&mut pieces, each.text, escape(each.text, media_type));
+            continue;
+        };
+        match file(path)? {
+            None => pieces.push(bytes(path, treatment)),
+            Some(mut text) => {
+                if treatment == Treatment::Joined {
+                    text.retain(|char| !matches!(char, '\r' | '\n' | '\0'));
                 }
+                push(&mut pieces, &text, escape(&text, media_type));
             }
         }
     }
@@ -192,61 +188,7 @@ fn file(path: &str) -> Result<Option<String>, Problem> {
 mod tests {
     use super::*;
 
-    fn joined(data: &[(Kind, &str)], media_type: Option<&str>) -> Vec<(String, Option<Escape>)> {
-        let data = data.iter().map(|&(kind, text)| Data { kind, text });
-        let data: Vec<Data<'_>> = data.collect();
-        let pieces = pieces(&data, media_type).unwrap().into_iter();
-        pieces
-            .map(|piece| match piece {
-                Piece::Text { template, escape } => (template, Some(escape)),
-                Piece::Bytes { path, treatment } => (format!("@{path} {treatment:?}"), None),
-            })
-            .collect()
-    }
-
     const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
-
-    #[test]
-    fn data_is_joined_as_curl_joins_it() {
-        assert_eq!(
-            joined(
-                &[
-                    (Kind::Plain, "a=b"),
-                    (Kind::Encoded, "t@{}"),
-                    (Kind::Raw, "@x")
-                ],
-                FORM
-            ),
-            [
-                ("a=b".to_owned(), Some(Escape::Form)),
-                ("&".to_owned(), Some(Escape::Nothing)),
-                ("t=".to_owned(), Some(Escape::Form)),
-                ("@{} Encoded".to_owned(), None),
-                ("&".to_owned(), Some(Escape::Nothing)),
-                ("@x".to_owned(), Some(Escape::Form)),
-            ]
-        );
-        let json = joined(
-            &[(Kind::Json, "{"), (Kind::Json, "}")],
-            Some("application/json"),
-        );
-        assert_eq!(json.len(), 2);
-        assert_eq!(
-            joined(&[(Kind::Encoded, "=a b")], FORM),
-            [("a b".to_owned(), Some(Escape::All))]
-        );
-        assert_eq!(
-            joined(&[(Kind::Encoded, "{name}=b&c")], FORM),
-            [
-                ("{name}=".to_owned(), Some(Escape::Form)),
-                ("b&c".to_owned(), Some(Escape::All)),
-            ]
-        );
-        assert_eq!(
-            joined(&[(Kind::Binary, "@{dir}/x")], None)[0].0,
-            "@{dir}/x AsIs"
-        );
-    }
 
     #[test]
     fn a_text_is_escaped_by_its_media_type() {
