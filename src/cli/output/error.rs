@@ -14,7 +14,8 @@ use stride::store::StoreError;
 use stride::validate::WrongExpression;
 
 use crate::cli::output::exit;
-use crate::cli::output::terminal::{Terminal, bold, cyan, ignore_closed_pipe, red};
+use crate::cli::output::shown::{bold, cyan, red};
+use crate::cli::output::terminal::{Terminal, ignore_closed_pipe};
 
 /// An error with its exit code, causes, notes and hints.
 #[derive(Debug)]

@@ -7,38 +7,34 @@ use std::process::Stdio;
 
 use stride::job::escaped;
 
-/// The style of a label. Marks in the text stand for its beginning and end until [`Line::new`] replaces them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Style {
-    Red,
-    Cyan,
-    Bold,
-}
-
-impl Style {
-    /// Returns the mark: a code point that Unicode reserves for programs (noncharacters, section 23.7).
-    const fn mark(self) -> char {
-        match self {
-            Self::Red => '\u{fdd0}',
-            Self::Cyan => '\u{fdd1}',
-            Self::Bold => '\u{fdd2}',
-        }
-    }
-
-    /// Marks a label.
-    pub(crate) fn on(self, label: &str) -> String {
-        format!("{}{label}{END}", self.mark())
-    }
-}
-
+/// Marks in a text for styles, until [`Line::new`] replaces them by control sequences. They are code points that Unicode
+/// reserves for programs (noncharacters, section 23.7).
+const RED: char = '\u{fdd0}';
+const CYAN: char = '\u{fdd1}';
+const BOLD: char = '\u{fdd2}';
 const END: char = '\u{fdd3}';
+
+/// Styles a label such as `error:`.
+pub(crate) fn red(label: &str) -> String {
+    format!("{RED}{label}{END}")
+}
+
+/// Styles a label such as `hint:`.
+pub(crate) fn cyan(label: &str) -> String {
+    format!("{CYAN}{label}{END}")
+}
+
+/// Styles a label such as `note:`.
+pub(crate) fn bold(label: &str) -> String {
+    format!("{BOLD}{label}{END}")
+}
 
 /// Returns the control sequence of a mark.
 fn sequence(mark: char) -> Option<&'static str> {
     Some(match mark {
-        '\u{fdd0}' => "\x1b[1;31m",
-        '\u{fdd1}' => "\x1b[1;36m",
-        '\u{fdd2}' => "\x1b[1m",
+        RED => "\x1b[1;31m",
+        CYAN => "\x1b[1;36m",
+        BOLD => "\x1b[1m",
         END => "\x1b[0m",
         _ => return None,
     })
@@ -175,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_line_has_no_control_characters_but_those_of_its_styles() {
-        let text = format!("{} a\x1b[2Jb\nc\u{9b}d", Style::Red.on("error:"));
+        let text = format!("{} a\x1b[2Jb\nc\u{9b}d", red("error:"));
         let plain = Line::new(&text, false);
         assert_eq!(plain.as_str(), r"error: a\u{1b}[2Jb\nc\u{9b}d");
         let bright = Line::new(&text, true);

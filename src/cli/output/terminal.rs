@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind, IsTerminal};
 
 use clap::{ColorChoice, ValueEnum};
 
+pub(crate) use super::shown::{bold, cyan, red};
 use super::{environment, screen};
-use crate::cli::output::shown::{Line, Style, is_terminal as stdout_is_terminal, stderr};
+use crate::cli::output::shown::{Line, is_terminal as stdout_is_terminal, stderr};
 
 /// Settings for what goes to stderr. The lines on it belong to the process's one `screen`, because code deep inside, such
 /// as the lookup of a secret, writes there without a `Terminal`.
@@ -53,21 +54,6 @@ impl Terminal {
             screen::clear();
         }
     }
-}
-
-/// Styles a label such as `error:`.
-pub(crate) fn red(label: &str) -> String {
-    Style::Red.on(label)
-}
-
-/// Styles a label such as `hint:`.
-pub(crate) fn cyan(label: &str) -> String {
-    Style::Cyan.on(label)
-}
-
-/// Styles a label such as `note:`.
-pub(crate) fn bold(label: &str) -> String {
-    Style::Bold.on(label)
 }
 
 /// Resolves `auto` by the environment: <https://no-color.org> and <https://bixense.com/clicolors>.

@@ -13,7 +13,8 @@ use crate::cli::output::background::{BackgroundWriter, count};
 use crate::cli::output::error::Problem;
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
-use crate::cli::output::terminal::{Terminal, bold};
+use crate::cli::output::shown::bold;
+use crate::cli::output::terminal::Terminal;
 
 /// The longest time that a line may wait for more lines.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);

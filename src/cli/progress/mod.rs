@@ -19,8 +19,9 @@ pub(crate) use view::{NAMED, View};
 
 use crate::cli::output::format::{counted, grouped, names, size};
 use crate::cli::output::halt;
+use crate::cli::output::shown::{bold, red};
 use crate::cli::output::signals;
-use crate::cli::output::terminal::{Terminal, bold, red};
+use crate::cli::output::terminal::Terminal;
 use crate::cli::output::why;
 use in_flight::InFlight;
 
