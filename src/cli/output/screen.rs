@@ -309,18 +309,6 @@ mod tests {
     }
 
     #[test]
-    fn the_next_change_erases_what_was_typed() {
-        let (mut screen, mut glass) = (Screen::new(), Glass::new(20));
-        glass.write(&screen.change(None, lines(&["one", "two"]), 20, true));
-        glass.write("^C");
-        glass.write(&screen.change(None, lines(&["one", "2"]), 20, true));
-        glass.shows(&["one", "2"]);
-        glass.write("^C");
-        glass.write(&screen.change(None, Vec::new(), 20, true));
-        glass.shows(&[]);
-    }
-
-    #[test]
     fn a_terminal_that_became_narrower_has_the_lines_in_more_rows() {
         for (reflows, rows) in [
             (true, ["before", "a long", " line", "two"].as_slice()),

@@ -54,24 +54,6 @@ fn a_run_is_shown_in_a_few_lines() {
             "limit: 8 threads · 10.0 calls/s",
         ],
     );
-    shows(
-        &view,
-        80,
-        &[
-            "━━━━━━━━━━━━━━━╸──────────  60%  ETA 40 s",
-            "588 of 1,000 done · 9 failed · 3 held · 392 pending · 8 in flight",
-            "limit: 8 threads · 10.0 calls/s",
-        ],
-    );
-    shows(
-        &view,
-        200,
-        &[
-            "━━━━━━━━━━━━━━━━━━━━━━━━╸───────────────  60%  ETA 40 s",
-            "588 of 1,000 done · 9 failed · 3 held · 392 pending · 8 in flight",
-            "limit: 8 threads · 10.0 calls/s",
-        ],
-    );
     assert_eq!(
         view.line(NOW),
         "588 of 1,000 done, 9 failed, 3 held · ETA 40 s · limit: 8 threads · 10.0 calls/s"
