@@ -59,7 +59,7 @@ impl FromStr for ClassRule {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || {
-            let words: Vec<&str> = Class::ALL.into_iter().map(Class::as_str).collect();
+            let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
             format!(
                 "`{text}` is not a rule: write a condition and a class, such as status=409:transient or body~overloaded:throttled; the classes are {}",
                 words.join(", ")

@@ -75,6 +75,7 @@ pub mod retry;
 mod run;
 pub mod settings;
 pub mod store;
+pub mod text;
 #[cfg(feature = "jq")]
 pub mod validate;
 

@@ -1,4 +1,4 @@
-//! What an answer carries: in memory, or in a file where it is too much for that.
+//! Bodies of answers: in memory, or in a file if they are large.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use super::checksum::Checksum;
 
-/// An answer's body. A clone is the same bytes, and not a copy of them.
+/// An answer's body. Clones share the bytes.
 #[derive(Clone)]
-pub struct Body(Place);
+pub struct Body(Storage);
 
 #[derive(Clone)]
-enum Place {
+enum Storage {
     Memory {
         bytes: Arc<Vec<u8>>,
         /// Dropped with the last clone.
@@ -25,72 +25,72 @@ enum Place {
     File {
         file: Arc<File>,
         len: u64,
-        /// Where it lies for good, and what its bytes are, where it is not a temporary file.
+        /// The file's path and checksum, unless it is a temporary file.
         kept: Option<Arc<(PathBuf, Checksum)>>,
     },
 }
 
 impl Body {
-    /// A body in memory, and something that lives as long as it does: what it takes of a budget, for example.
+    /// Creates a body in memory, and ties the life of `held`, such as a share of a budget, to it.
     pub fn holding(bytes: Vec<u8>, held: impl Any + Send + Sync) -> Self {
-        Self(Place::Memory {
+        Self(Storage::Memory {
             bytes: Arc::new(bytes),
             _held: Some(Arc::new(held)),
         })
     }
 
-    /// The first `len` bytes of a file that nobody else knows, and that is gone with the body.
+    /// Creates a body from the first `len` bytes of an unlinked temporary file.
     pub fn spilled(file: File, len: u64) -> Self {
-        Self(Place::File {
+        Self(Storage::File {
             file: Arc::new(file),
             len,
             kept: None,
         })
     }
 
-    /// The bytes of a file that lies at `path` and stays there.
+    /// Creates a body from a permanent file at `path`.
     pub fn kept(file: File, len: u64, path: PathBuf, checksum: Checksum) -> Self {
-        Self(Place::File {
+        Self(Storage::File {
             file: Arc::new(file),
             len,
             kept: Some(Arc::new((path, checksum))),
         })
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub fn len(&self) -> u64 {
         match &self.0 {
-            Place::Memory { bytes, .. } => bytes.len() as u64,
-            Place::File { len, .. } => *len,
+            Storage::Memory { bytes, .. } => bytes.len() as u64,
+            Storage::File { len, .. } => *len,
         }
     }
 
-    /// Whether it has none.
+    /// Returns whether the body is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its bytes, where they are in memory.
+    /// Returns the bytes, if they are in memory.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.0 {
-            Place::Memory { bytes, .. } => Some(bytes),
-            Place::File { .. } => None,
+            Storage::Memory { bytes, .. } => Some(bytes),
+            Storage::File { .. } => None,
         }
     }
 
-    /// Where it lies for good, where it does so in a file.
+    /// Returns the path of the permanent file, if the body is in one.
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
-            Place::File { kept, .. } => kept.as_deref().map(|(path, _)| path.as_path()),
-            Place::Memory { .. } => None,
+            Storage::File { kept, .. } => kept.as_deref().map(|(path, _)| path.as_path()),
+            Storage::Memory { .. } => None,
         }
     }
 
-    /// Its bytes, which are brought into memory where they are not there.
+    /// Returns the bytes, which are read from the file if they are not in memory.
     ///
     /// # Errors
     ///
-    /// Its file cannot be read.
+    /// The body's file cannot be read.
     pub fn bytes(&self) -> io::Result<Cow<'_, [u8]>> {
         match self.in_memory() {
             Some(bytes) => Ok(bytes.into()),
@@ -98,11 +98,11 @@ impl Body {
         }
     }
 
-    /// Its first bytes, at most so many.
+    /// Returns the first bytes, at most `most`.
     ///
     /// # Errors
     ///
-    /// Its file cannot be read.
+    /// The body's file cannot be read.
     pub fn beginning(&self, most: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut reader = self.reader().take(most as u64);
@@ -111,30 +111,30 @@ impl Body {
         Ok(bytes)
     }
 
-    /// Reads it from its beginning.
+    /// Returns a reader at the beginning of the body.
     pub fn reader(&self) -> BodyReader<'_> {
         BodyReader { body: self, at: 0 }
     }
 
-    /// Its checksum.
+    /// Returns the checksum.
     ///
     /// # Errors
     ///
-    /// Its file cannot be read.
+    /// The body's file cannot be read.
     pub fn checksum(&self) -> io::Result<Checksum> {
         match &self.0 {
-            Place::Memory { bytes, .. } => Ok(Checksum::of(bytes)),
-            Place::File {
+            Storage::Memory { bytes, .. } => Ok(Checksum::of(bytes)),
+            Storage::File {
                 kept: Some(kept), ..
             } => Ok(kept.1),
-            Place::File { .. } => Checksum::of_all(&mut self.reader()),
+            Storage::File { .. } => Checksum::of_all(&mut self.reader()),
         }
     }
 }
 
 impl<B: Into<Vec<u8>>> From<B> for Body {
     fn from(bytes: B) -> Self {
-        Self(Place::Memory {
+        Self(Storage::Memory {
             bytes: Arc::new(bytes.into()),
             _held: None,
         })
@@ -150,17 +150,17 @@ impl Default for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Memory { bytes, .. } => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
-            Place::File { len, .. } => write!(f, "[{len} bytes in a file]"),
+            Storage::Memory { bytes, .. } => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
+            Storage::File { len, .. } => write!(f, "[{len} bytes in a file]"),
         }
     }
 }
 
-/// The same bytes, wherever they are.
+/// Compares the bytes, whether in memory or in a file.
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Place::File { file: one, .. }, Place::File { file: other, .. })
+            (Storage::File { file: one, .. }, Storage::File { file: other, .. })
                 if Arc::ptr_eq(one, other) =>
             {
                 true
@@ -182,7 +182,7 @@ impl<B: AsRef<[u8]>> PartialEq<B> for Body {
     }
 }
 
-/// Reads a [`Body`]. Several can read one at the same time.
+/// Reads a [`Body`]. Each reader has its own position.
 #[derive(Debug)]
 pub struct BodyReader<'b> {
     body: &'b Body,
@@ -197,15 +197,15 @@ impl Read for BodyReader<'_> {
             return Ok(0);
         }
         let read = match &self.body.0 {
-            Place::Memory { bytes, .. } => {
+            Storage::Memory { bytes, .. } => {
                 let at = self.at as usize;
                 to[..room].copy_from_slice(&bytes[at..at + room]);
                 room
             }
-            Place::File { file, .. } => match file.read_at(&mut to[..room], self.at)? {
+            Storage::File { file, .. } => match file.read_at(&mut to[..room], self.at)? {
                 0 => {
-                    let shorter = "the file has become shorter";
-                    return Err(io::Error::new(ErrorKind::UnexpectedEof, shorter));
+                    let truncated = "the file was truncated";
+                    return Err(io::Error::new(ErrorKind::UnexpectedEof, truncated));
                 }
                 read => read,
             },
@@ -221,7 +221,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// The bytes as a body in a file.
+    /// Creates a body in a file.
     pub(crate) fn spilled(bytes: &[u8]) -> Body {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
@@ -229,7 +229,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_body_is_the_same_wherever_it_is() {
+    fn bodies_in_memory_and_in_files_are_equal() {
         for bytes in [&b""[..], b"a", &[7; 100_000]] {
             let (memory, file) = (Body::from(bytes), spilled(bytes));
             assert_eq!(memory, file);
@@ -250,7 +250,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_file_that_has_become_shorter_is_an_error() {
+    fn a_truncated_file_is_an_error() {
         let body = Body::spilled(tempfile::tempfile().unwrap(), 1);
         let kind = |error: io::Error| error.kind();
         assert_eq!(body.bytes().map_err(kind), Err(ErrorKind::UnexpectedEof));
@@ -258,7 +258,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_held_is_given_back_with_the_last_clone() {
+    fn the_last_clone_drops_what_the_body_holds() {
         let held = Arc::new(());
         let body = Body::holding(Vec::new(), Arc::clone(&held));
         let clone = body.clone();

@@ -1,4 +1,4 @@
-//! What failures have in common: the same cause, whatever numbers and names are in its words.
+//! Causes: groups of failures whose messages differ only in numbers, ids and names.
 
 use std::borrow::Cow;
 
@@ -6,20 +6,21 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Class, FileName, JobState};
+use crate::text::hex;
 
-/// How much of an error's body is looked at where it says nothing that is meant for people, in characters.
+/// The number of characters of an error's body that are compared and shown.
 const LOOKED_AT: usize = 200;
-/// A word of letters and digits together is an id from this length on, in bytes.
+/// The length in bytes from which a word with letters and digits is an id.
 const ID: usize = 8;
-/// What stands for a number or an id.
+/// Replaces a number or an id.
 const ANY: char = '#';
-/// What stands for the job's own name.
+/// Replaces the job's own name.
 const OWN: &str = "{}";
 
-/// What jobs failed for. Failures whose words differ only in numbers, in ids, and in the job's own name have the same.
+/// The cause of a failure. Failures whose messages differ only in numbers, ids and the job's own name share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CauseKey {
-    /// Failed or held.
+    /// The job's state: failed or held.
     pub state: JobState,
     /// The failure's class.
     pub class: Option<Class>,
@@ -27,12 +28,12 @@ pub struct CauseKey {
     pub kind: Option<String>,
     /// The HTTP status.
     pub status: Option<u16>,
-    /// The failure's words and those of the service, with `#` for each number and id, and `{}` for the job's own name.
+    /// The failure's message and the service's message, with `#` for each number and id, and `{}` for the job's own name.
     pub gist: String,
 }
 
 impl CauseKey {
-    /// The same, but for the words, which are made of a failure's message and the beginning of its body.
+    /// Sets the gist from a failure's message and the beginning of its body.
     pub fn with_words(self, job: &FileName, message: &str, body: &[u8]) -> Self {
         let said = said(body);
         let mut gist = folded(message, job);
@@ -43,7 +44,7 @@ impl CauseKey {
         Self { gist, ..self }
     }
 
-    /// Eight hexadecimal digits by which a command can name it. They stay the same as long as stride's wording does.
+    /// Returns the eight hexadecimal digits by which commands name the cause. They change when stride's wording changes.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
         let status = self.status.map(|status| status.to_string());
@@ -57,15 +58,11 @@ impl CauseKey {
             hash.update(part);
             hash.update([0]);
         }
-        let digits = hash.finalize();
-        digits[..4]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(&hash.finalize()[..4])
     }
 }
 
-/// What an error's body says to people: the message in it, where it is JSON as services write it, or else how it begins.
+/// Returns the message in an error's body if it is JSON of a usual form, and the beginning of the body otherwise.
 pub fn said(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let message = serde_json::from_str(&text).ok();
@@ -74,7 +71,7 @@ pub fn said(body: &[u8]) -> String {
     text.chars().take(LOOKED_AT).collect()
 }
 
-/// The text for people in an error as JSON: `{"error": {"message": …}}`, `{"error": …}`, `{"message": …}`, `{"detail": …}`
+/// Returns the message in an error: `{"error": {"message": …}}`, `{"error": …}`, `{"message": …}`, `{"detail": …}`
 /// and `{"title": …}` (RFC 9457), `{"errors": [{"message": …}]}`.
 fn message_in(error: &Value) -> Option<&str> {
     match error {
@@ -98,114 +95,81 @@ fn message_in(error: &Value) -> Option<&str> {
     }
 }
 
-/// Text with `{}` for the job's own name, and `#` for each number and each id in it.
+/// Replaces the job's own name with `{}`, and each number and id with `#`.
 pub fn folded(text: &str, job: &FileName) -> String {
     let own = job.to_string_lossy();
     let last = own.rsplit('/').next().unwrap_or_default();
     let mut text = Cow::from(text);
     for name in [&*own, last] {
-        // A name such as `1` is in any text.
+        // A short name such as `1` occurs in any text by chance.
         if name.len() >= 3 && text.contains(name) {
             text = text.replace(name, OWN).into();
         }
     }
     let mut out = String::with_capacity(text.len());
     let mut rest = &*text;
-    while let Some(c) = rest.chars().next() {
-        let length = word(rest);
-        if length == 0 {
-            out.push(c);
-            rest = &rest[c.len_utf8()..];
-            continue;
-        }
-        fold_word(&rest[..length], &mut out);
-        rest = &rest[length..];
+    while let Some(first) = rest.chars().next() {
+        let length = match first.is_ascii_alphanumeric() {
+            true => word_length(rest.as_bytes()),
+            false => first.len_utf8(),
+        };
+        let (word, after) = rest.split_at(length);
+        fold_word(word, &mut out);
+        rest = after;
     }
     out
 }
 
-fn is_of_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-}
-
-/// The length of the word at the beginning: letters and digits, with what joins them, such as the hyphens of an id, the
-/// point of a number, the colons of a time.
-fn word(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut end = bytes.iter().take_while(|byte| is_of_word(**byte)).count();
-    while end > 0 {
-        let before = bytes[end - 1];
-        let (Some(joint), Some(after)) = (bytes.get(end), bytes.get(end + 1)) else {
-            break;
-        };
-        let joins = match joint {
-            b'-' | b'_' => is_of_word(*after),
+/// Returns the length of the word at the beginning of a text: ASCII letters and digits, the hyphens and underscores
+/// between them, and the points, commas and colons between digits.
+fn word_length(text: &[u8]) -> usize {
+    let is_inside = |at: usize| {
+        let (before, after) = (text[at - 1], text.get(at + 1).copied().unwrap_or_default());
+        match text[at] {
+            b'-' | b'_' => before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric(),
             b'.' | b',' | b':' => before.is_ascii_digit() && after.is_ascii_digit(),
-            _ => false,
-        };
-        if !joins {
-            break;
+            byte => byte.is_ascii_alphanumeric(),
         }
-        end += 1;
-        end += bytes[end..]
-            .iter()
-            .take_while(|byte| is_of_word(**byte))
-            .count();
-    }
-    end
+    };
+    let end = (1..text.len()).find(|at| !is_inside(*at));
+    end.unwrap_or(text.len())
 }
 
-/// Writes a word with `#` for what is a number or an id in it.
+/// Appends a word, with `#` for each number and id in it.
 fn fold_word(word: &str, out: &mut String) {
-    if !word.bytes().any(|byte| byte.is_ascii_digit()) {
+    let has = |text: &str, is: fn(&u8) -> bool| text.as_bytes().iter().any(is);
+    if !has(word, u8::is_ascii_digit) {
         out.push_str(word);
         return;
     }
-    let is_hex = word
-        .bytes()
-        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if is_hex && word.len() >= ID {
+    if word.len() >= ID && !has(word, |byte| !byte.is_ascii_hexdigit() && *byte != b'-') {
         out.push(ANY);
         return;
     }
     let mut folded = String::new();
     for part in word.split_inclusive(['-', '_']) {
         let bare = part.trim_end_matches(['-', '_']);
-        let joint = &part[bare.len()..];
-        let letters = bare.bytes().any(|byte| byte.is_ascii_alphabetic());
-        let digits = bare.bytes().any(|byte| byte.is_ascii_digit());
-        match (letters, digits) {
-            (true, true) if bare.len() >= ID => folded.push(ANY),
-            (_, false) => folded.push_str(bare),
-            _ => without_numbers(bare, &mut folded),
+        if bare.len() >= ID && has(bare, u8::is_ascii_digit) && has(bare, u8::is_ascii_alphabetic) {
+            folded.push(ANY);
+        } else {
+            let is_letter = u8::is_ascii_alphabetic;
+            for run in bare
+                .as_bytes()
+                .chunk_by(|a, b| is_letter(a) == is_letter(b))
+            {
+                match is_letter(&run[0]) {
+                    true => folded.extend(run.iter().copied().map(char::from)),
+                    false => folded.push(ANY),
+                }
+            }
         }
-        folded.push_str(joint);
+        folded.push_str(&part[bare.len()..]);
     }
-    // `2026-01-31` is one thing as much as `31` is.
+    // A date such as `2026-01-31` is one number.
     while let Some(at) = folded.find("#-#").or_else(|| folded.find("#_#")) {
         folded.replace_range(at + 1..at + 3, "");
     }
     out.push_str(&folded);
-}
-
-/// Writes a word with `#` for each number in it.
-fn without_numbers(word: &str, out: &mut String) {
-    let mut in_number = false;
-    let mut chars = word.chars().peekable();
-    while let Some(c) = chars.next() {
-        let goes_on = in_number
-            && matches!(c, '.' | ',' | ':')
-            && chars.peek().is_some_and(char::is_ascii_digit);
-        if c.is_ascii_digit() || goes_on {
-            if !in_number {
-                out.push(ANY);
-            }
-            in_number = true;
-        } else {
-            out.push(c);
-            in_number = false;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -249,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_says_is_found_in_its_json() {
+    fn the_services_message_is_found_in_its_json() {
         for (body, expected) in [
             (r#"{"error":{"message":"too long","code":1}}"#, "too long"),
             (r#"{"error":"too short","id":"x1"}"#, "too short"),
@@ -264,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_apart_by_all_that_they_are() {
+    fn every_field_of_a_cause_changes_its_id() {
         let key = CauseKey {
             state: JobState::Failed,
             class: Some(Class::Rejected),
@@ -273,29 +237,19 @@ mod tests {
             gist: String::new(),
         };
         let first = key.clone().with_words(&"a1".into(), "page 1 of x", b"");
-        let second = key.clone().with_words(&"a2".into(), "page 22 of x", b"");
+        let second = key.with_words(&"a2".into(), "page 22 of x", b"");
         assert_eq!(first, second);
         assert_eq!(first.id(), second.id());
-        let others = [
-            key.clone(),
-            CauseKey {
-                status: Some(423),
-                ..first.clone()
-            },
-            CauseKey {
-                state: JobState::Held,
-                ..first.clone()
-            },
-            CauseKey {
-                class: None,
-                ..first.clone()
-            },
-            CauseKey {
-                kind: Some("x".to_owned()),
-                ..first.clone()
-            },
+        let changes: [fn(&mut CauseKey); 5] = [
+            |key| key.gist.clear(),
+            |key| key.status = Some(423),
+            |key| key.state = JobState::Held,
+            |key| key.class = None,
+            |key| key.kind = Some("x".to_owned()),
         ];
-        for other in others {
+        for change in changes {
+            let mut other = first.clone();
+            change(&mut other);
             assert_ne!(other.id(), first.id());
         }
         assert_eq!(first.id().len(), 8);

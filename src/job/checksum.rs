@@ -1,17 +1,19 @@
 //! Checksums of results.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, Read};
 
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
+
+use crate::text::hex;
 
 /// A SHA-256 checksum (FIPS 180-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Checksum(pub [u8; 32]);
 
 impl Checksum {
-    /// Returns the checksum of some bytes.
+    /// Returns the checksum of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -28,11 +30,11 @@ impl Checksum {
         Some(Self(sum))
     }
 
-    /// Reads to the end, a piece at a time, and returns the checksum.
+    /// Returns the checksum of everything that `from` yields, in constant memory.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// Reading fails.
     pub fn of_all(from: &mut impl Read) -> io::Result<Self> {
         let mut hash = Sha256::new();
         let mut piece = vec![0; 1 << 16];
@@ -47,7 +49,7 @@ impl Checksum {
 
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write_hex(*byte, f))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -55,12 +57,4 @@ impl Serialize for Checksum {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         self.to_string().serialize(to)
     }
-}
-
-/// Writes a byte as two hexadecimal digits. Formatting it as a number costs enough to
-/// show, as every call has a key.
-pub(super) fn write_hex(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half & 15)]);
-    f.write_char(digit(byte >> 4))?;
-    f.write_char(digit(byte))
 }

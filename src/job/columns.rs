@@ -1,4 +1,4 @@
-//! What a list that is a table says of a job beside its name.
+//! Rows of lists that are tables.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-/// What a list that is a table says of a job beside its name: a JSON value for each column.
+/// A job's row in a list that is a table: a JSON value for each column.
 #[derive(Debug, Clone, Default)]
 pub struct Columns(Option<Arc<BTreeMap<String, Box<RawValue>>>>);
 
 impl Columns {
-    /// Reads an object from column to value.
+    /// Parses a JSON object from column to value.
     ///
     /// # Errors
     ///
@@ -20,17 +20,17 @@ impl Columns {
         serde_json::from_str(object).map(|columns| Self(Some(Arc::new(columns))))
     }
 
-    /// Whether the list says nothing but the name.
+    /// Returns whether the list is not a table.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// The value of a column as JSON text.
+    /// Returns the value of a column as JSON text.
     pub fn json(&self, name: &str) -> Option<&str> {
         self.0.as_ref()?.get(name).map(|value| value.get())
     }
 
-    /// The value of a column as text: a string's characters, and everything else as JSON.
+    /// Returns the value of a column as text: the characters of a string, and JSON for any other value.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         let json = self.json(name)?;
         match serde_json::from_str::<String>(json) {
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_had_as_json_and_as_text() {
+    fn values_are_json_or_text() {
         let columns =
             Columns::read(r#"{"a": "x\ny", "b": 12345678901234567890123, "c": {"d": 1}}"#);
         let columns = columns.unwrap();

@@ -1,6 +1,6 @@
-//! What the names of files end with, by what is in them.
+//! File extensions of answers.
 
-/// The endings of media types that have several, or other ones than people expect.
+/// The extensions of media types for which `mime_guess` has several, or an unusual one first.
 const ENDINGS: [(&str, &str); 24] = [
     ("application/gzip", "gz"),
     ("application/javascript", "js"),
@@ -28,7 +28,7 @@ const ENDINGS: [(&str, &str); 24] = [
     ("video/mp4", "mp4"),
 ];
 
-/// The ending of a media type, and of one that nobody knows: out of tables of ours, whatever it says.
+/// Returns the file extension for a media type: always one of a fixed set, `bin` if the type is unknown.
 pub fn ending(media_type: Option<&str>) -> &'static str {
     let media_type = media_type.unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default();
@@ -36,7 +36,7 @@ pub fn ending(media_type: Option<&str>) -> &'static str {
     if let Some((_, ending)) = ENDINGS.iter().find(|(known, _)| *known == essence) {
         return ending;
     }
-    // A wildcard is no media type, and would have every ending.
+    // A wildcard would match every extension.
     let known = (!essence.contains('*'))
         .then(|| mime_guess::get_mime_extensions_str(&essence))
         .flatten();
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endings_come_from_the_media_type_and_from_nothing_in_it() {
+    fn extensions_come_from_a_fixed_set() {
         for (media_type, expected) in [
             ("application/json", "json"),
             ("Text/Plain; charset=utf-8", "txt"),

@@ -1,30 +1,30 @@
-//! What a service says about its own limits along with an answer.
+//! Limits that a service states along with an answer.
 
 use std::time::Duration;
 
-/// What an answer's headers say about the service's limits, whether or not it was one.
+/// The service's limits, as the headers of an answer or a failure state them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hint {
-    /// The limit itself: the one with the shortest window, where several are stated.
+    /// The limit with the shortest window.
     pub policy: Option<Policy>,
-    /// How many calls are left until the reset.
+    /// The number of calls left until the reset.
     pub remaining: Option<u64>,
-    /// The time until the allowance is whole again.
+    /// The time until the allowance is full again.
     pub reset: Option<Duration>,
 }
 
 impl Hint {
-    /// Whether it says nothing.
+    /// Returns whether the answer stated no limit.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// So many calls in a window of time.
+/// A limit of calls per window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// The calls.
+    /// The number of calls.
     pub calls: u64,
-    /// The window, longer than nothing.
+    /// The window. It is never zero.
     pub window: Duration,
 }

@@ -2,32 +2,35 @@
 
 use std::fmt;
 
-/// The kind of a failure. A program's own callers may use words of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
+
+/// The kind of a failure. Its stored word is its name in snake case. Callers of other programs may use words of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum FailureKind {
-    /// The answer is not in its content coding.
+    /// The answer cannot be decoded by its content coding.
     BadCoding,
     /// A header cannot be sent.
     BadHeader,
     /// The URL cannot be called.
     BadUrl,
-    /// The service answered 409: the operation is under way.
+    /// The service answered 409: the operation is still running.
     Conflict,
     /// The connection was lost before the answer came.
     ConnectionLost,
-    /// The service refused credentials that have been renewed since; the job is called again with the new ones.
+    /// The service refused credentials that were renewed meanwhile. The job is called again with the new ones.
     CredentialsRenewed,
     /// The host's name does not exist.
     Dns,
-    /// The host's name cannot be resolved now.
+    /// The host's name cannot be resolved at the moment.
     DnsTemporary,
     /// The service asks for fewer requests, by HTTP/2.
     Http2,
-    /// The status of the answer.
+    /// The answer's status is an error.
     HttpStatus,
-    /// No byte moved for the idle timeout.
+    /// No byte moved within the idle timeout.
     IdleTimeout,
-    /// The file changed while it was sent.
+    /// The file changed during the call.
     InputChanged,
     /// The file is missing.
     InputMissing,
@@ -43,7 +46,7 @@ pub enum FailureKind {
     NotARegularFile,
     /// The answer is not JSON.
     NotJson,
-    /// `--success` is not true of the answer.
+    /// The expression of `--success` is false for the answer.
     NotSuccessful,
     /// The answer or the file is not UTF-8 text.
     NotText,
@@ -61,7 +64,7 @@ pub enum FailureKind {
     ResponseTooLarge,
     /// The service sent the request back unprocessed.
     SentBack,
-    /// A stop cut the call off.
+    /// A stop aborted the call.
     Stopped,
     /// The call took longer than its timeout.
     Timeout,
@@ -69,82 +72,55 @@ pub enum FailureKind {
     Tls,
     /// The file or the request is too large.
     TooLarge,
-    /// The answer broke off.
+    /// The answer ended early.
     Truncated,
-    /// The status is not that of a result.
+    /// The status is not one that the run accepts as a success.
     UnexpectedStatus,
-    /// This machine could not keep the answer.
+    /// The answer could not be stored on this machine.
     Unkept,
     /// No connection was made.
     Unreachable,
-    /// A word of a program's own caller.
+    /// A word of another program's caller.
+    #[strum(disabled)]
     Other(&'static str),
 }
-
-/// The stored word of each kind.
-const WORDS: [(FailureKind, &str); 36] = [
-    (FailureKind::BadCoding, "bad_coding"),
-    (FailureKind::BadHeader, "bad_header"),
-    (FailureKind::BadUrl, "bad_url"),
-    (FailureKind::Conflict, "conflict"),
-    (FailureKind::ConnectionLost, "connection_lost"),
-    (FailureKind::CredentialsRenewed, "credentials_renewed"),
-    (FailureKind::Dns, "dns"),
-    (FailureKind::DnsTemporary, "dns_temporary"),
-    (FailureKind::Http2, "http2"),
-    (FailureKind::HttpStatus, "http_status"),
-    (FailureKind::IdleTimeout, "idle_timeout"),
-    (FailureKind::InputChanged, "input_changed"),
-    (FailureKind::InputMissing, "input_missing"),
-    (FailureKind::InputUnreadable, "input_unreadable"),
-    (FailureKind::KeyReused, "key_reused"),
-    (FailureKind::NoColumn, "no_column"),
-    (FailureKind::NoDescriptors, "no_descriptors"),
-    (FailureKind::NotARegularFile, "not_a_regular_file"),
-    (FailureKind::NotJson, "not_json"),
-    (FailureKind::NotSuccessful, "not_successful"),
-    (FailureKind::NotText, "not_text"),
-    (FailureKind::Panicked, "panicked"),
-    (FailureKind::Proxy, "proxy"),
-    (FailureKind::Quota, "quota"),
-    (FailureKind::Redirect, "redirect"),
-    (FailureKind::RefusedAgainAndAgain, "refused_again_and_again"),
-    (FailureKind::ResponseTooLarge, "response_too_large"),
-    (FailureKind::SentBack, "sent_back"),
-    (FailureKind::Stopped, "stopped"),
-    (FailureKind::Timeout, "timeout"),
-    (FailureKind::Tls, "tls"),
-    (FailureKind::TooLarge, "too_large"),
-    (FailureKind::Truncated, "truncated"),
-    (FailureKind::UnexpectedStatus, "unexpected_status"),
-    (FailureKind::Unkept, "unkept"),
-    (FailureKind::Unreachable, "unreachable"),
-];
 
 impl FailureKind {
     /// Returns the stored word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Other(word) => word,
-            kind => WORDS
-                .iter()
-                .find(|(known, _)| *known == kind)
-                .map_or("", |(_, word)| word),
+            kind => kind.into(),
         }
     }
 }
 
 impl From<&'static str> for FailureKind {
     fn from(word: &'static str) -> Self {
-        WORDS
-            .iter()
-            .find(|(_, known)| *known == word)
-            .map_or(Self::Other(word), |(kind, _)| *kind)
+        let known = Self::iter().find(|kind| kind.as_str() == word);
+        known.unwrap_or(Self::Other(word))
     }
 }
 
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_stored_as_words() {
+        for (kind, word) in [
+            (FailureKind::Http2, "http2"),
+            (FailureKind::NotARegularFile, "not_a_regular_file"),
+            (FailureKind::RefusedAgainAndAgain, "refused_again_and_again"),
+            (FailureKind::Other("of_a_program"), "of_a_program"),
+        ] {
+            assert_eq!((kind.as_str(), FailureKind::from(word)), (word, kind));
+        }
     }
 }

@@ -1,157 +1,96 @@
-//! What a body is, by its media type and by itself.
+//! Checks of a body against its media type.
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, BufReader, ErrorKind, Read};
 
 use serde::de::IgnoredAny;
 
 use super::Body;
 
-/// Whether a media type says JSON: `application/json`, `text/json`, or any type with the suffix `+json`
+/// Returns whether a media type is JSON: `application/json`, `text/json`, or any type with the suffix `+json`
 /// (RFC 6839, section 3.1).
 pub fn is_json(media_type: &str) -> bool {
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = media_type.split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
     essence.ends_with("/json") || essence.ends_with("+json")
 }
 
-/// Reads bytes as one JSON text (RFC 8259). Nothing is built from them, so neither depth nor the size of
-/// numbers matters.
+/// Returns bytes as one JSON text (RFC 8259). No value is built, so neither depth nor the size of numbers matters.
 ///
 /// # Errors
 ///
-/// They are not one JSON text.
+/// The bytes are not one JSON text.
 pub fn json_text(bytes: &[u8]) -> Result<&str, serde_json::Error> {
     serde_json::from_slice::<&serde_json::value::RawValue>(bytes)
         .map(serde_json::value::RawValue::get)
 }
 
-/// Whether a body is one JSON text, as [`json_text`] has it, or why not. One that is in a file is not brought into
-/// memory.
+/// Checks that a body is one JSON text, as [`json_text`] does, and returns the fault otherwise. A body in a file is
+/// not loaded into memory.
 ///
 /// # Errors
 ///
-/// Its file cannot be read.
+/// The body's file cannot be read.
 pub fn check_json(body: &Body) -> io::Result<Result<(), String>> {
     if let Some(bytes) = body.in_memory() {
         return Ok(json_text(bytes)
             .map(drop)
             .map_err(|error| error.to_string()));
     }
-    // The parser alone would pass over what is no UTF-8 within a string.
-    let text = BufReader::with_capacity(PIECE, Utf8::of(body.reader()));
+    // The parser alone ignores invalid UTF-8 within strings.
+    let text = BufReader::with_capacity(PIECE, Utf8::new(body.reader()));
     match serde_json::from_reader::<_, IgnoredAny>(text) {
         Ok(_) => Ok(Ok(())),
-        Err(error) if error.is_io() => not_text(error.into()).map(Err),
+        Err(error) if error.is_io() => utf8_fault(error.into()).map(Err),
         Err(error) => Ok(Err(error.to_string())),
     }
 }
 
-/// Whether a body is UTF-8 text, or why not. One that is in a file is not brought into memory.
+/// Checks that a body is UTF-8 text, and returns the fault otherwise. A body in a file is not loaded into memory.
 ///
 /// # Errors
 ///
-/// Its file cannot be read.
+/// The body's file cannot be read.
 pub fn check_text(body: &Body) -> io::Result<Result<(), String>> {
     if let Some(bytes) = body.in_memory() {
         return Ok(std::str::from_utf8(bytes)
             .map(drop)
             .map_err(|error| error.to_string()));
     }
-    let mut text = BufReader::with_capacity(PIECE, Utf8::of(body.reader()));
+    let mut text = BufReader::with_capacity(PIECE, Utf8::new(body.reader()));
     match io::copy(&mut text, &mut io::sink()) {
         Ok(_) => Ok(Ok(())),
-        Err(error) => not_text(error).map(Err),
+        Err(error) => utf8_fault(error).map(Err),
     }
 }
 
-/// How much of a file is read at once, in bytes.
+/// The number of bytes that are read from a file at once.
 const PIECE: usize = 1 << 16;
 
-/// What is wrong with a text, where that and not its file is why it could not be read.
-fn not_text(error: io::Error) -> io::Result<String> {
-    let fault = error
-        .get_ref()
-        .and_then(|error| error.downcast_ref::<NotText>());
-    match fault {
-        Some(fault) => Ok(fault.to_string()),
-        None => Err(error),
+/// Returns the fault that [`Utf8`] found, and any other error as it is.
+fn utf8_fault(error: io::Error) -> io::Result<String> {
+    match error.kind() {
+        ErrorKind::InvalidData => Ok(error.to_string()),
+        _ => Err(error),
     }
 }
 
-/// Hands through what it reads as long as it is UTF-8.
+/// Passes on the bytes of a reader while they are UTF-8. Otherwise it fails with [`ErrorKind::InvalidData`] and the
+/// words of [`std::str::Utf8Error`].
 struct Utf8<R> {
     from: R,
-    /// How many bytes are behind, all of them whole characters.
-    at: u64,
-    /// The bytes of a character whose end has not come yet.
-    begun: Vec<u8>,
+    /// The length of the whole characters so far.
+    checked: u64,
+    /// The bytes that are not checked yet. Between two pieces these are the beginning of a character.
+    rest: Vec<u8>,
 }
 
-/// Bytes that are not UTF-8. In words it is what [`std::str::Utf8Error`] says.
-#[derive(Debug)]
-struct NotText {
-    at: u64,
-    /// None where a character does not end before the text does.
-    len: Option<usize>,
-}
-
-impl fmt::Display for NotText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.at;
-        match self.len {
-            Some(len) => write!(f, "invalid utf-8 sequence of {len} bytes from index {at}"),
-            None => write!(f, "incomplete utf-8 byte sequence from index {at}"),
-        }
-    }
-}
-
-impl Error for NotText {}
-
-impl<R> Utf8<R> {
-    fn of(from: R) -> Self {
+impl<R: Read> Utf8<R> {
+    fn new(from: R) -> Self {
+        let (checked, rest) = (0, Vec::new());
         Self {
             from,
-            at: 0,
-            begun: Vec::new(),
-        }
-    }
-
-    fn check(&mut self, mut piece: &[u8]) -> Result<(), NotText> {
-        while !self.begun.is_empty()
-            && let Some((first, rest)) = piece.split_first()
-        {
-            self.begun.push(*first);
-            piece = rest;
-            match std::str::from_utf8(&self.begun) {
-                Ok(character) => {
-                    self.at += character.len() as u64;
-                    self.begun.clear();
-                }
-                Err(error) => self.unless_incomplete(error)?,
-            }
-        }
-        match std::str::from_utf8(piece) {
-            Ok(text) => self.at += text.len() as u64,
-            Err(error) => {
-                self.at += error.valid_up_to() as u64;
-                self.unless_incomplete(error)?;
-                self.begun.extend_from_slice(&piece[error.valid_up_to()..]);
-            }
-        }
-        Ok(())
-    }
-
-    fn unless_incomplete(&self, error: std::str::Utf8Error) -> Result<(), NotText> {
-        let (at, len) = (self.at, error.error_len());
-        match len {
-            Some(_) => Err(NotText { at, len }),
-            None => Ok(()),
+            checked,
+            rest,
         }
     }
 }
@@ -159,23 +98,30 @@ impl<R> Utf8<R> {
 impl<R: Read> Read for Utf8<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(to)?;
-        let whole = match read {
-            0 if !self.begun.is_empty() && !to.is_empty() => Err(NotText {
-                at: self.at,
-                len: None,
-            }),
-            _ => self.check(&to[..read]),
+        self.rest.extend_from_slice(&to[..read]);
+        let (valid, fault) = match std::str::from_utf8(&self.rest) {
+            Ok(text) => (text.len(), None),
+            Err(error) => (error.valid_up_to(), Some(error.error_len())),
         };
-        whole.map_err(|fault| io::Error::new(ErrorKind::InvalidData, fault))?;
-        Ok(read)
+        self.rest.drain(..valid);
+        self.checked += valid as u64;
+        let at = self.checked;
+        let message = match fault {
+            Some(Some(len)) => format!("invalid utf-8 sequence of {len} bytes from index {at}"),
+            Some(None) if read == 0 && !to.is_empty() => {
+                format!("incomplete utf-8 byte sequence from index {at}")
+            }
+            _ => return Ok(read),
+        };
+        Err(io::Error::new(ErrorKind::InvalidData, message))
     }
 }
 
-/// Looks whether brackets outside of strings are nested more deeply than this, in JSON or in an expression on it.
+/// Checks that brackets outside of strings are nested at most `deepest` levels deep, in JSON or a jq expression.
 ///
 /// # Errors
 ///
-/// They are: at this byte they get too deep.
+/// Returns the index of the first bracket that is nested too deep.
 pub fn nesting(text: &[u8], deepest: usize) -> Result<(), usize> {
     let (mut open, mut quoted, mut escaped) = (0_usize, false, false);
     for (at, byte) in text.iter().enumerate() {
@@ -203,46 +149,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_in_a_file_is_judged_as_one_in_memory() {
+    fn bodies_are_checked_in_memory_and_in_files() {
         let open = "[".repeat(1_000_000);
         let closed = format!("{open}{}", "]".repeat(1_000_000));
         let long = format!("\"{}\"", "ü€😀".repeat(30_000));
         let mut broken = long.clone().into_bytes();
         broken[200_000] = 0xff;
-        for bytes in [
-            &b"{}"[..],
-            b" 1 \r\n",
-            br#"{"a":1,"a":2}"#,
-            b"1e400",
-            br#""\ud800""#,
-            b"",
-            b" ",
-            b"{",
-            b"NaN",
-            b"{} {}",
-            b"{}x",
-            b"<html>",
-            b"\"\xff\"",
-            b"\xff",
-            b"{}\xff",
-            b"\"\xe2\x82\"",
-            b"\"\xe2\x82",
-            b"\"\xed\xa0\x80\"",
-            b"\"\xf0\x9f",
-            b"\"\n\"",
-            br#""\x""#,
-            b"\0",
-            "\u{feff}{}".as_bytes(),
-            open.as_bytes(),
-            closed.as_bytes(),
-            long.as_bytes(),
-            &long.as_bytes()[..long.len() - 2],
-            &broken,
+        for (is_json, bytes) in [
+            (true, &b"{}"[..]),
+            (true, b" 1 \r\n"),
+            (true, b"null"),
+            (true, br#"{"a":1,"a":2}"#),
+            (true, b"1e400"),
+            (true, &[b'9'; 400]),
+            (true, br#""\ud800""#),
+            (true, closed.as_bytes()),
+            (true, long.as_bytes()),
+            (false, b""),
+            (false, b" "),
+            (false, b"{"),
+            (false, b"NaN"),
+            (false, b"{} {}"),
+            (false, b"{}x"),
+            (false, b"<html>"),
+            (false, b"\"\xff\""),
+            (false, b"\xff"),
+            (false, b"{}\xff"),
+            (false, b"\"\xe2\x82\""),
+            (false, b"\"\xe2\x82"),
+            (false, b"\"\xed\xa0\x80\""),
+            (false, b"\"\xf0\x9f"),
+            (false, b"\"\n\""),
+            (false, br#""\x""#),
+            (false, b"\0"),
+            (false, "\u{feff}{}".as_bytes()),
+            (false, open.as_bytes()),
+            (false, &long.as_bytes()[..long.len() - 2]),
+            (false, &broken),
         ] {
             let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(20)]);
+            assert_eq!(json_text(bytes).is_ok(), is_json, "{shown}");
             let (memory, file) = (Body::from(bytes), spilled(bytes));
-            let [in_memory, in_file] = [&memory, &file].map(|body| check_json(body).unwrap());
-            assert_eq!(in_memory.is_ok(), in_file.is_ok(), "{shown}: {in_file:?}");
+            for body in [&memory, &file] {
+                assert_eq!(check_json(body).unwrap().is_ok(), is_json, "{shown}");
+            }
             let [in_memory, in_file] = [&memory, &file].map(|body| check_text(body).unwrap());
             assert_eq!(in_memory, in_file, "{shown}");
         }
@@ -252,72 +202,50 @@ mod tests {
 
     #[test]
     fn a_character_may_come_in_pieces() {
-        for (text, pieces) in [("a€b😀", 1), ("a€b😀", 2), ("€", 3)] {
-            let mut utf8 = Utf8::of(io::empty());
-            for piece in text.as_bytes().chunks(pieces) {
-                utf8.check(piece).unwrap();
+        for (text, fault) in [
+            (&b"a\xe2\x82\xacb\xf0\x9f\x98\x80"[..], None),
+            (
+                b"ab\xe2c",
+                Some("invalid utf-8 sequence of 1 bytes from index 2"),
+            ),
+            (
+                b"ab\xe2",
+                Some("incomplete utf-8 byte sequence from index 2"),
+            ),
+        ] {
+            for piece in 1..4 {
+                let (mut utf8, mut to) = (Utf8::new(text), vec![0; piece]);
+                let end = loop {
+                    match utf8.read(&mut to) {
+                        Ok(0) => break None,
+                        Ok(_) => {}
+                        Err(error) => break Some(error.to_string()),
+                    }
+                };
+                assert_eq!(end.as_deref(), fault, "{piece}");
             }
-            assert_eq!((utf8.at, utf8.begun.len()), (text.len() as u64, 0));
         }
-        let mut utf8 = Utf8::of(io::empty());
-        utf8.check(b"ab\xe2").unwrap();
-        let fault = utf8.check(b"c").unwrap_err().to_string();
-        assert_eq!(fault, "invalid utf-8 sequence of 1 bytes from index 2");
     }
 
     #[test]
     fn json_is_known_by_its_media_type() {
-        for media_type in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "text/json",
-            "application/problem+json",
+        for (media_type, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("text/json", true),
+            ("application/problem+json", true),
+            ("text/plain", false),
+            ("application/jsonl", false),
+            ("application/x-ndjson", false),
+            ("", false),
         ] {
-            assert!(is_json(media_type), "{media_type}");
-        }
-        for media_type in [
-            "text/plain",
-            "application/jsonl",
-            "application/x-ndjson",
-            "",
-        ] {
-            assert!(!is_json(media_type), "{media_type}");
+            assert_eq!(is_json(media_type), expected, "{media_type}");
         }
     }
 
     #[test]
-    fn only_one_whole_json_text_json_text() {
-        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        let nines = "9".repeat(400);
-        for good in [
-            "{}",
-            " 1 ",
-            "null",
-            r#"{"a":1,"a":2}"#,
-            "1e400",
-            r#""\ud800""#,
-            &deep,
-            &nines,
-        ] {
-            assert!(json_text(good.as_bytes()).is_ok(), "{good}");
-        }
-        let brackets = "[".repeat(1_000_000);
-        for bad in [
-            "",
-            "{",
-            "NaN",
-            "{} {}",
-            "\u{feff}{}",
-            "{}x",
-            "<html>",
-            &brackets,
-        ] {
-            assert!(
-                json_text(bad.as_bytes()).is_err(),
-                "{}",
-                bad.get(..20).unwrap_or(bad)
-            );
-        }
-        assert!(json_text(b"\"\xff\"").is_err());
+    fn brackets_in_strings_are_not_counted() {
+        let text = r#"{"[{\"[[":[{}],"b":"\\","c":[[]]}"#.as_bytes();
+        assert!(nesting(text, 3).is_ok() && nesting(text, 2).is_err());
     }
 }

@@ -1,11 +1,11 @@
-//! The nouns: jobs, attempts, what they come to. Plain data without input or output; only a body may lie in a file.
+//! The nouns: jobs, attempts and their outcomes. Plain data without I/O, except that a body may lie in a file.
 //!
 //! ```text
 //!             claim                    settle: succeeded
 //!   pending ────────► running ───────────────────────────► done
 //!      ▲                 │
-//!      │                 ├── failed for good, or no retry left ──► failed
-//!      │                 ├── in doubt, and the run holds doubt ──► held
+//!      │                 ├── permanent, or no retries left ──────► failed
+//!      │                 ├── in doubt, with --in-doubt hold ─────► held
 //!      │                 │
 //!      └─────────────────┘  transient, throttled, not sent, in doubt, interrupted
 //!
@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use body::{Body, BodyReader};
 pub use cause::{CauseKey, folded, said};
@@ -38,35 +39,37 @@ pub use ending::ending;
 pub use hint::{Hint, Policy};
 pub use kind::FailureKind;
 pub use media::{check_json, check_text, is_json, json_text, nesting};
-pub use name::{FileName, escaped, shortened};
+pub use name::{FileName, escaped, json_string, shortened};
 
-/// A job in the store. It says nothing about the job's place in the list.
+use crate::text::hex;
+
+/// The id of a job in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub i64);
 
-/// A job's place in the list, counted from 0. It decides the job's chunk.
+/// A job's position in the list, counted from 0. It determines the job's chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Position(pub u64);
 
 impl Position {
-    /// The chunk of this position among `threads` chunks, as in `files[i::threads]`.
+    /// Returns this position's chunk among `threads` chunks, as in `files[i::threads]`.
     pub fn chunk(self, threads: usize) -> usize {
         (self.0 % threads as u64) as usize
     }
 }
 
-/// One call of one job. The pair is the attempt's identity, and the token that fences off late settlements.
+/// The identity of one call of one job. It also fences off late settlements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AttemptId {
     /// The job.
     pub job: JobId,
-    /// Counts the job's attempts from 1, and only grows.
+    /// The attempt's number among the job's attempts, counted from 1. It never decreases.
     pub number: u32,
 }
 
 /// The value of an attempt's `Idempotency-Key` header: a UUID (version 8, RFC 9562), derived from the run,
-/// the job and how many definite answers the job has had. So a repeat after an unknown outcome carries the
-/// same key, in whatever process, and a repeat after a definite answer a new one.
+/// the job and the number of the job's definite answers. A repeat after an unknown outcome therefore carries the
+/// same key in any process. A repeat after a definite answer carries a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(pub [u8; 16]);
 
@@ -87,13 +90,11 @@ impl IdempotencyKey {
 
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, byte) in self.0.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_char('-')?;
-            }
-            checksum::write_hex(*byte, f)?;
+        let mut hex = hex(&self.0);
+        for at in [20, 16, 12, 8] {
+            hex.insert(at, '-');
         }
-        Ok(())
+        f.write_str(&hex)
     }
 }
 
@@ -103,96 +104,81 @@ impl Serialize for IdempotencyKey {
     }
 }
 
-/// Where a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+/// A job's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum JobState {
-    /// To be called, now or after a stated moment.
+    /// Waits to be called, now or at a later time.
     Pending,
-    /// Claimed by a runner.
+    /// Claimed by a session.
     Running,
     /// Has its result.
     Done,
-    /// Will not be called again unless asked.
+    /// Is called again only by `retry`.
     Failed,
-    /// In doubt, and the run was told to hold what is in doubt.
+    /// In doubt, in a run that holds such jobs.
     Held,
 }
 
 impl JobState {
-    /// Every state, in the order of their codes.
-    pub const ALL: [Self; 5] = [
-        Self::Pending,
-        Self::Running,
-        Self::Done,
-        Self::Failed,
-        Self::Held,
-    ];
+    /// Every state, in the order of their codes in the database.
+    pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// The word for this state.
+    /// Returns the word for this state.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Held => "held",
-        }
+        self.into()
     }
 }
 
-/// Why an attempt did not succeed, as far as it decides what happens next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+/// The class of a failure, which determines what happens next.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Class {
-    /// May pass by itself: 408, 409, 425, 5xx, a lost connection, a time-out.
+    /// May pass by itself: 408, 409, 425, 5xx, a lost connection, a timeout.
     Transient,
-    /// The service asks for patience: 429, 503 that says for how long, or 403 that says that it is a limit.
+    /// The service asks the caller to wait: 429, 503 with a wait, or 403 that states a limit.
     Throttled,
-    /// The account's allowance is used up: 402, or 400, 403 or 429 that says so in its body.
+    /// The account's allowance is used up: 402, or 400, 403 or 429 whose body says so.
     Quota,
-    /// The credentials are not accepted: 401, 403, 407.
+    /// The service does not accept the credentials: 401, 403, 407.
     Auth,
-    /// The service does not take this file: other 4xx, and redirects.
+    /// The service does not accept this file: other 4xx, and redirects.
     Rejected,
-    /// A 2xx that is no result: too large, not what was expected, or not successful by its own words.
+    /// A 2xx whose answer is unusable: too large, of another format, or unsuccessful by `--success`.
     BadResponse,
-    /// The file is missing, unreadable, not a regular file, or cannot be put into the request.
+    /// The file is missing, unreadable, not a regular file, or does not fit into the request.
     Input,
-    /// Something on this machine failed.
+    /// An operation on this machine failed.
     Local,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 8] = [
-        Self::Transient,
-        Self::Throttled,
-        Self::Quota,
-        Self::Auth,
-        Self::Rejected,
-        Self::BadResponse,
-        Self::Input,
-        Self::Local,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// The word for this class.
+    /// Returns the word for this class.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Transient => "transient",
-            Self::Throttled => "throttled",
-            Self::Quota => "quota",
-            Self::Auth => "auth",
-            Self::Rejected => "rejected",
-            Self::BadResponse => "bad_response",
-            Self::Input => "input",
-            Self::Local => "local",
-        }
+        self.into()
     }
 
-    /// The class of this word.
+    /// Returns the class that this word names.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.as_str() == word)
+        word.parse().ok()
     }
 }
 
@@ -201,61 +187,60 @@ impl Class {
 pub struct Job {
     /// Its id in the store.
     pub id: JobId,
-    /// Its place in the list.
+    /// Its position in the list.
     pub position: Position,
-    /// Its name, as the list gave it.
+    /// Its name in the list.
     pub path: FileName,
-    /// Where the file lies: the name, resolved against the folder in which the run was made.
+    /// The file's path: the name, resolved against the folder in which the run was created.
     pub file: PathBuf,
-    /// What the list says of it beside its name.
+    /// Its row, if the list is a table.
     pub columns: Columns,
 }
 
 /// An attempt as a caller sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
-    /// Which attempt it is.
+    /// Its identity.
     pub id: AttemptId,
-    /// The key that tells the service that two attempts are one operation.
+    /// The key by which the service recognizes a repeat of the same operation.
     pub key: IdempotencyKey,
-    /// Whether the service may know the key from an attempt before: one in doubt, or one that was answered with
-    /// 409, for it was still going on.
+    /// The service may know the key from an earlier attempt: one in doubt, or one that it answered with 409.
     pub repeat: bool,
 }
 
 /// A complete, successful answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The HTTP status; `None` where the caller is not HTTP.
+    /// The HTTP status; `None` if the call is not HTTP.
     pub status: Option<u16>,
     /// The `Content-Type` as received.
     pub media_type: Option<String>,
-    /// The headers, as a JSON object from lower-case name to value, where an expression of the run looks at them.
+    /// The headers, as a JSON object from lower-case name to value, if an expression of the run uses them.
     pub headers: Option<String>,
-    /// The body as received, after content decoding.
+    /// The body after content decoding.
     pub body: Body,
-    /// What the service said about its limits, if anything.
+    /// The limits that the service stated, if any.
     pub hint: Option<Box<Hint>>,
 }
 
-/// A complete answer with a status of success that was judged to be no result: kept whole, so that it can be judged
-/// again.
+/// A complete answer with a successful status that the run's rules rejected. It is stored whole, so that `recheck` can
+/// judge it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// The `Content-Type` as received.
     pub media_type: Option<String>,
-    /// The headers, as [`Answer::headers`].
+    /// The headers, as in [`Answer::headers`].
     pub headers: Option<String>,
-    /// The body, without secrets.
+    /// The body, with secrets masked.
     pub body: Body,
 }
 
 impl Answer {
-    /// Makes an answer of a value, as JSON.
+    /// Creates an answer from a value, as JSON.
     ///
     /// # Errors
     ///
-    /// The value is not representable in JSON, such as a map whose keys are no text.
+    /// JSON cannot represent the value, such as a map whose keys are not text.
     pub fn json(value: &impl Serialize) -> Result<Self, Failure> {
         let text = serde_json::to_string(value).map_err(|error| {
             let message = format!("the result is not representable in JSON: {error}");
@@ -264,7 +249,7 @@ impl Answer {
         Ok(Self::json_text(text))
     }
 
-    /// Makes an answer of a text that is JSON already.
+    /// Creates an answer from JSON text.
     pub fn json_text(text: impl Into<String>) -> Self {
         Self {
             status: None,
@@ -275,7 +260,7 @@ impl Answer {
         }
     }
 
-    /// Makes an answer of plain text.
+    /// Creates an answer from plain text.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             media_type: Some("text/plain; charset=utf-8".to_owned()),
@@ -284,47 +269,48 @@ impl Answer {
     }
 }
 
-/// What went wrong with an attempt, for people and for the next decision.
+/// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What follows from it.
+    /// The class, which determines what happens next.
     pub class: Class,
-    /// A finer word below the class, such as `input_missing`.
+    /// The kind within the class, such as `input_missing`.
     pub kind: FailureKind,
-    /// The HTTP status, where there was an answer.
+    /// The HTTP status, if an answer came.
     pub status: Option<u16>,
-    /// One line for people.
+    /// The message, on one line.
     pub message: String,
     /// The beginning of the answer's body, at most [`Failure::BODY_KEPT`] bytes.
     pub body: Vec<u8>,
-    /// The whole answer, where it could be judged again.
+    /// The whole answer, if `recheck` can judge it again.
     pub answer: Option<Box<Refused>>,
-    /// What the service said about its limits, if anything.
+    /// The limits that the service stated, if any.
     pub hint: Option<Box<Hint>>,
 }
 
 impl Failure {
-    /// How much of an error's body is kept, in bytes.
+    /// The length of the stored beginning of an error's body, in bytes.
     pub const BODY_KEPT: usize = 4096;
 
-    /// An answer has come, and this machine could not keep it. The service may know of it, so it is in doubt.
+    /// Creates a failure for an answer that could not be stored on this machine. Its attempt is in doubt, because the
+    /// service has processed the call.
     pub fn unkept(error: &io::Error) -> Self {
-        let message = format!("the answer came and could not be kept on this machine: {error}");
+        let message = format!("the answer came but could not be stored on this machine: {error}");
         Self::new(Class::Local, FailureKind::Unkept, message)
     }
 
-    /// Makes a failure that may pass by itself: the file is called again, as often as the settings say.
+    /// Creates a failure that may pass by itself: the job is retried as often as the settings allow.
     pub fn transient(message: impl Into<String>) -> Self {
         Self::new(Class::Transient, "error", message)
     }
 
-    /// Makes a failure that would come again: the file fails at once.
+    /// Creates a failure that a retry would repeat: the job fails at once.
     pub fn permanent(message: impl Into<String>) -> Self {
         Self::new(Class::Rejected, "error", message)
     }
 
-    /// Makes a refusal for which every call waits: as long as the service asks, or for a moment that grows. It is not
-    /// counted against the file.
+    /// Creates a failure after which every call waits: for `wait`, or for a time that doubles. It does not use up the
+    /// job's retries.
     pub fn throttled(message: impl Into<String>, wait: Option<Duration>) -> Self {
         let hint = Hint {
             reset: wait,
@@ -336,7 +322,7 @@ impl Failure {
         }
     }
 
-    /// A failure without an answer.
+    /// Creates a failure without an answer.
     pub fn new(class: Class, kind: impl Into<FailureKind>, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -350,7 +336,7 @@ impl Failure {
     }
 }
 
-/// Makes a transient failure of any error, with its causes, so that a closure may use `?`.
+/// Creates a transient failure from any error and its causes, so that a closure may use `?`.
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut message = error.to_string();
@@ -363,32 +349,32 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// What an attempt came to.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// A complete and successful answer.
     Succeeded(Answer),
     /// A definite failure: the service answered, or the answer is unusable.
     Failed(Failure),
-    /// The service asks every caller to wait, for so long if it says so.
+    /// The service asks every caller to wait.
     Throttled {
-        /// What the service answered.
+        /// The service's answer.
         failure: Failure,
-        /// How long the service asks to wait.
+        /// The wait that the service asks for, if it states one.
         wait: Option<Duration>,
     },
-    /// Provably not sent, because no connection was made. The job is not to blame.
+    /// Certainly not sent, because no connection was made. The job is not the cause.
     Unreachable(Failure),
-    /// Provably not sent, because the file cannot be put into a request. The job is to blame.
+    /// Certainly not sent, because the file does not fit into a request. The job is the cause.
     Unsendable(Failure),
-    /// Perhaps sent, and there is no answer.
+    /// Possibly sent, without an answer.
     InDoubt(Failure),
-    /// Provably not sent, because a stop came first.
+    /// Certainly not sent, because a stop came first.
     Interrupted,
 }
 
 impl Outcome {
-    /// The word under which the outcome is recorded.
+    /// Returns the word under which the outcome is stored.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Succeeded(_) => "succeeded",
@@ -400,7 +386,7 @@ impl Outcome {
         }
     }
 
-    /// What the service said about its limits.
+    /// Returns the limits that the service stated.
     pub fn hint(&self) -> Option<&Hint> {
         match self {
             Self::Succeeded(answer) => answer.hint.as_deref(),
@@ -410,7 +396,7 @@ impl Outcome {
         }
     }
 
-    /// The failure, where the outcome is one.
+    /// Returns the failure, if the outcome is one.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failed(failure)

@@ -1,4 +1,4 @@
-//! Names of files, and how anything from outside is shown.
+//! Names of files, and safe display of foreign text.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -10,37 +10,39 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-/// The name of a file as the list gave it: bytes, in no particular encoding. It is a job's identity.
+use crate::text::cut;
+
+/// The name of a file as the list has it: bytes in any encoding. It identifies a job.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName(Box<[u8]>);
 
 impl FileName {
-    /// Takes the bytes as they are.
+    /// Creates a name from its bytes.
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
         Self(bytes.into())
     }
 
-    /// The bytes as given.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The name as text, where it is UTF-8.
+    /// Returns the name as text, if it is UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// The bytes in base64, where the name is not UTF-8 and its text would not give them back.
+    /// Returns the bytes in base64 if the name is not UTF-8, because its text is then ambiguous.
     pub fn odd_bytes(&self) -> Option<String> {
         self.as_str().is_none().then(|| STANDARD.encode(&self.0))
     }
 
-    /// The name as a path.
+    /// Returns the name as a path.
     pub fn as_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.0))
     }
 
-    /// The name for people: every byte sequence that is not UTF-8 replaced by U+FFFD. Not reversible.
+    /// Returns the name as text, with U+FFFD for invalid UTF-8. It is not reversible.
     pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
@@ -52,14 +54,14 @@ impl fmt::Debug for FileName {
     }
 }
 
-/// Writes the name so that no terminal acts on it (see [`escaped`]).
+/// Writes the name escaped for terminals (see [`escaped`]).
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escaped(&self.0))
     }
 }
 
-/// Serializes to the fields `path` and, where the name is not UTF-8, `path_bytes`.
+/// Serializes to the fields `path` and, if the name is not UTF-8, `path_bytes`.
 impl Serialize for FileName {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut fields = to.serialize_map(None)?;
@@ -89,8 +91,8 @@ impl From<&str> for FileName {
     }
 }
 
-/// Makes text from outside safe to show: control characters (C0, C1, DEL) and the characters that reorder
-/// text (Unicode's bidirectional controls), and the noncharacters that programs use as marks, become `\u{..}`, bytes that are not UTF-8 become `\x..`.
+/// Escapes foreign text for terminals. Control characters (C0, C1, DEL), bidirectional controls and noncharacters
+/// become `\u{..}`; invalid UTF-8 becomes `\x..`.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -99,7 +101,7 @@ pub fn escaped(bytes: &[u8]) -> String {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if c.is_control() || is_bidi_control(c) || is_left_to_programs(c) => {
+                c if c.is_control() || is_bidi_control(c) || is_noncharacter(c) => {
                     out.extend(c.escape_unicode());
                 }
                 c => out.push(c),
@@ -112,21 +114,32 @@ pub fn escaped(bytes: &[u8]) -> String {
     out
 }
 
-/// Escapes a text, and cuts it after so many characters.
+/// Escapes a text, and cuts it after `most` characters.
 pub fn shortened(text: &[u8], most: usize) -> String {
-    let text = escaped(text);
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    cut(escaped(text), most)
 }
 
-/// Noncharacters between letters, which programs may use as marks of their own.
-fn is_left_to_programs(c: char) -> bool {
+/// Formats bytes as a JSON string. A byte that is not UTF-8 becomes the lone surrogate U+DC00 + byte, which Python's
+/// `os.fsencode` turns back into the byte (PEP 383), so different names stay different.
+pub fn json_string(bytes: &[u8]) -> String {
+    let mut out = "\"".to_owned();
+    for chunk in bytes.utf8_chunks() {
+        let quoted = serde_json::to_string(chunk.valid()).unwrap_or_default();
+        out.push_str(&quoted[1..quoted.len() - 1]);
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\udc{byte:02x}"));
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Returns whether a character is one of U+FDD0 to U+FDEF, which programs use as internal marks.
+fn is_noncharacter(c: char) -> bool {
     matches!(c, '\u{fdd0}'..='\u{fdef}')
 }
 
-/// The property Bidi_Control of Unicode 16, and the line separators.
+/// Returns whether a character has the property Bidi_Control of Unicode 16, or separates lines.
 fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -136,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_from_outside_cannot_drive_a_terminal() {
+    fn foreign_text_cannot_control_a_terminal() {
         assert_eq!(escaped(b"a\x1b]0;pwn\x07b"), "a\\u{1b}]0;pwn\\u{7}b");
         assert_eq!(
             escaped("x\u{202e}y\u{9b}z\n".as_bytes()),
@@ -144,5 +157,17 @@ mod tests {
         );
         assert_eq!(escaped(b"caf\xe9"), "caf\\xe9");
         assert_eq!(escaped("größe 文 👍".as_bytes()), "größe 文 👍");
+    }
+
+    #[test]
+    fn json_strings_keep_every_byte() {
+        for (bytes, expected) in [
+            (&b"a\"b\n\\"[..], r#""a\"b\n\\""#),
+            ("ü".as_bytes(), "\"ü\""),
+            (b"caf\xe9.txt", r#""caf\udce9.txt""#),
+            (b"\xff\xfe", r#""\udcff\udcfe""#),
+        ] {
+            assert_eq!(json_string(bytes), expected);
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::error::{EvalError, SyntaxError};
 use super::read;
 use super::room::with_room;
 use crate::job::nesting;
+use crate::text::cut;
 
 /// The data of filters: values alone.
 pub(super) type Data = JustLut<Val>;
@@ -181,10 +182,7 @@ fn undefined_name(text: &str, name: &str, what: &Undefined) -> SyntaxError {
 
 fn shortened(text: &str) -> Option<String> {
     let text = text.trim();
-    (!text.is_empty()).then(|| match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    })
+    (!text.is_empty()).then(|| cut(text.to_owned(), SHOWN))
 }
 
 /// Describes the place of a part of the text. Any other string counts as the end.

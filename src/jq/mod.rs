@@ -19,6 +19,7 @@ pub use read::DEEPEST;
 pub use room::with_room;
 
 use crate::job::nesting;
+use crate::text::cut;
 use language::Data;
 use memory::Share;
 
@@ -202,10 +203,7 @@ impl From<jaq_json::Error> for EvalError {
 impl EvalError {
     /// Creates an error with a shortened message.
     fn new(message: &str) -> Self {
-        Self(match message.char_indices().nth(ERROR_KEPT) {
-            Some((end, _)) => format!("{}…", &message[..end]),
-            None => message.to_owned(),
-        })
+        Self(cut(message.to_owned(), ERROR_KEPT))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::atomic_file::{self, AtomicFileError};
 use crate::job::FileName;
 use crate::store::{Reader, StoreError};
 use snapshot::Snapshot;
-pub use words::{counted, grouped, stop_reason};
+pub use words::stop_reason;
 
 /// A report on a run at one moment.
 #[derive(Debug)]

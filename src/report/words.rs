@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::settings::show_duration;
+pub(super) use crate::text::{counted, grouped};
 
 /// Formats a moment with its day: `28 Nov 2026, 07:41:37`.
 pub(super) fn moment(moment: i64) -> String {
@@ -47,25 +48,6 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Formats a number with thousands separators: `41,000`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// Formats a number and its noun: `1 file`, `41,000 files`.
-pub fn counted(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(number))
-}
-
 /// Describes why a session stopped early, from [`crate::governor::Reason::as_str`]. Returns an unknown reason unchanged.
 pub fn stop_reason(reason: &str) -> &str {
     match reason {
@@ -105,8 +87,5 @@ mod tests {
             shares.map(|(part, whole)| share(part, whole)),
             ["33.3 %", "0.1 %", "99.9 %", "0 %", "100 %"]
         );
-        let numbers = [0, 999, 41_000, 10_000_000].map(grouped);
-        assert_eq!(numbers, ["0", "999", "41,000", "10,000,000"]);
-        assert_eq!([1, 2].map(|n| counted(n, "file")), ["1 file", "2 files"]);
     }
 }

@@ -14,7 +14,7 @@ use super::page::{self, Found, Page, Wanted};
 use super::reader::Reader;
 use super::values::{state_from_sql, state_to_sql};
 use crate::event::Counts;
-use crate::filter::{Number, Order, Term};
+use crate::filter::{Number, Operand, Relation, Term};
 use crate::job::{FileName, JobState};
 
 /// Jobs with their latest attempts, a row for each state.
@@ -104,83 +104,73 @@ impl Conditions {
     }
 
     fn add(&mut self, term: &Term) {
-        match term {
-            Term::State { is: true, any } if matches!(any[..], [state] if state != JobState::Done) =>
-            {
-                let state = state_to_sql(any[0]);
-                self.sql
-                    .push_str(&format!("work.state = {state} AND work.state <> 2"));
-            }
-            Term::State { is, any } => {
-                let codes: Vec<String> = any
-                    .iter()
-                    .map(|state| state_to_sql(*state).to_string())
-                    .collect();
-                self.sql.push_str(&format!(
-                    "+work.state {}IN ({})",
-                    not(*is),
-                    codes.join(", ")
-                ));
-            }
-            Term::Class { is, any } => {
-                let words = any.iter().map(|class| class.as_str().to_owned().into());
-                self.among("attempt.class", *is, words);
-            }
-            Term::Number {
-                what,
-                order: order @ (Order::Equal | Order::Other),
-                any,
-            } => {
-                let numbers = any.iter().map(|number| (*number).into());
-                self.among(column(*what), *order == Order::Equal, numbers);
-            }
-            Term::Number { what, order, any } => {
-                for number in any {
-                    let relation = match order {
-                        Order::Less => "<",
-                        Order::AtMost => "<=",
-                        Order::More => ">",
-                        _ => ">=",
-                    };
-                    let mark = self.mark((*number).into());
-                    let column = column(*what);
-                    self.sql
-                        .push_str(&format!("ifnull({column} {relation} {mark}, 0)"));
+        let relation = term.relation;
+        let condition = match &term.operand {
+            Operand::State(states) => {
+                let codes = states.iter().map(|state| state_to_sql(*state).to_string());
+                let codes = codes.collect::<Vec<_>>().join(", ");
+                match (relation, &states[..]) {
+                    (Relation::Equal, [state]) if *state != JobState::Done => {
+                        format!("work.state = {codes} AND work.state <> 2")
+                    }
+                    _ => format!("+work.state {}IN ({codes})", not(relation)),
                 }
             }
-            Term::Name { is, name } => {
-                let mark = self.mark(value(name));
-                let relation = if *is { "=" } else { "<>" };
-                self.sql.push_str(&format!("job.path {relation} {mark}"));
+            Operand::Class(classes) => {
+                let words = classes.iter().map(|class| class.as_str().to_owned().into());
+                self.among("attempt.class", relation, words)
             }
-            Term::Like { is, pattern } => {
-                let mark = self.mark(pattern.to_string_lossy().into_owned().into());
-                let not = not(*is);
-                self.sql
-                    .push_str(&format!("CAST(job.path AS TEXT) {not}GLOB {mark}"));
+            Operand::Number(number, values)
+                if matches!(relation, Relation::Equal | Relation::NotEqual) =>
+            {
+                let values = values.iter().map(|value| (*value).into());
+                self.among(column(*number), relation, values)
             }
-        }
+            Operand::Number(number, values) => {
+                let column = column(*number);
+                let value = self.mark(values.first().copied().into());
+                format!("ifnull({column} {} {value}, 0)", relation.as_str())
+            }
+            Operand::Name(pattern) if matches!(relation, Relation::Like | Relation::Unlike) => {
+                let pattern = self.mark(pattern.to_string_lossy().into_owned().into());
+                format!("CAST(job.path AS TEXT) {}GLOB {pattern}", not(relation))
+            }
+            Operand::Name(name) => {
+                let name = self.mark(value(name));
+                format!("job.path {} {name}", relation.as_str())
+            }
+        };
+        self.sql.push_str(&condition);
     }
 
-    /// Where there is nothing to compare, it is none of them.
-    fn among(&mut self, column: &str, is: bool, values: impl Iterator<Item = Value>) {
+    /// Returns a condition on a column. Where the column has no value, it is none of `values`.
+    fn among(
+        &mut self,
+        column: &str,
+        relation: Relation,
+        values: impl Iterator<Item = Value>,
+    ) -> String {
         let marks: Vec<String> = values.map(|value| self.mark(value)).collect();
-        let (not, otherwise) = (not(is), i32::from(!is));
-        self.sql.push_str(&format!(
-            "ifnull({column} {not}IN ({}), {otherwise})",
+        let otherwise = i32::from(relation == Relation::NotEqual);
+        format!(
+            "ifnull({column} {}IN ({}), {otherwise})",
+            not(relation),
             marks.join(", ")
-        ));
+        )
     }
 
-    /// What stands for a value.
+    /// Adds a value, and returns its parameter.
     fn mark(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("?{}", self.values.len())
     }
 }
 
-fn not(is: bool) -> &'static str {
-    if is { "" } else { "NOT " }
+fn not(relation: Relation) -> &'static str {
+    match relation {
+        Relation::NotEqual | Relation::Unlike => "NOT ",
+        _ => "",
+    }
 }
 
 fn column(number: Number) -> &'static str {
@@ -192,7 +182,7 @@ fn column(number: Number) -> &'static str {
     }
 }
 
-/// A name as it is stored.
+/// Returns a name as the database stores it.
 fn value(name: &FileName) -> Value {
     match name.as_str() {
         Some(text) => text.to_owned().into(),

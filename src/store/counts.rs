@@ -24,8 +24,8 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
         })
     });
     let counts = counts.map_err(doing("reading the counts"))?;
-    let states = JobState::ALL.map(|state| counts.of(state));
-    let total = states.into_iter().try_fold(0, u64::checked_add);
+    let mut states = JobState::ALL.iter().map(|state| counts.of(*state));
+    let total = states.try_fold(0, u64::checked_add);
     Ok(Counts {
         total: total.ok_or_else(miscounted)?,
         ..counts

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::holder::Holder;
 use crate::job::{FileName, JobId};
+use crate::text::size;
 
 /// What went wrong with a run's database.
 #[derive(Debug, Error)]
@@ -119,7 +120,7 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// What has to be free on the disk is not, and has not been for longer than there was patience for.
-    #[error("there is no room for results: {} are free on the disk of {}, and {} have to be", mib(*.free), FileName::from(.path.as_path()), mib(*.kept))]
+    #[error("there is no room for results: {} are free on the disk of {}, and {} have to be", size(*.free), FileName::from(.path.as_path()), size(*.kept))]
     NoRoom {
         /// The database.
         path: PathBuf,
@@ -179,10 +180,6 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;

@@ -31,11 +31,7 @@ pub(super) fn path_of(value: ValueRef<'_>, column: usize) -> rusqlite::Result<Fi
 }
 
 pub(super) fn state_to_sql(state: JobState) -> i64 {
-    JobState::ALL
-        .into_iter()
-        .zip(0..)
-        .find_map(|(each, code)| (each == state).then_some(code))
-        .unwrap_or(0)
+    state as i64
 }
 
 pub(super) fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {

@@ -8,6 +8,7 @@ use super::source::Source;
 use super::template::{Braces, Encoding, Template, TemplateError, plus_encoded};
 use crate::job::{IdempotencyKey, Job, Outcome, is_json};
 use crate::settings::{Body, Content as FieldContent, Escape, Field, Piece, Treatment};
+use crate::text::hex;
 
 /// The content of a request.
 #[derive(Debug, Clone)]
@@ -228,8 +229,7 @@ impl Content {
 /// Returns the boundary between the fields of a form. It follows from the attempt's key, so that a repeat under the
 /// same key is the same request, byte for byte. The author of a file cannot predict it.
 pub(super) fn boundary(key: &IdempotencyKey) -> String {
-    let hex = key.0.iter().rev().take(8).map(|byte| format!("{byte:02x}"));
-    format!("------------------------{}", hex.collect::<String>())
+    format!("------------------------{}", hex(&key.0[8..]))
 }
 
 impl FormField {

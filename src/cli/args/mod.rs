@@ -455,7 +455,7 @@ fn parse_class_or_rule(word: &str) -> Result<ClassOrRule, String> {
 
 pub(crate) fn parse_class(word: &str) -> Result<Class, String> {
     Class::from_word(word).ok_or_else(|| {
-        let words = Class::ALL.map(Class::as_str);
+        let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
         format!(
             "there is no class `{word}`; the classes are {}",
             words.join(", ")

@@ -7,11 +7,12 @@ use super::circles::circles;
 use super::edges::{Named, read};
 
 /// Modules that each layer may import, besides its own. A file belongs to the longest name that its module path begins with.
-const MAY_IMPORT: [(&str, &[&str]); 34] = [
-    ("job", &[]),
-    ("bounded", &[]),
+const MAY_IMPORT: [(&str, &[&str]); 35] = [
+    ("text", &[]),
+    ("job", &["text"]),
+    ("bounded", &["text"]),
     ("paths", &[]),
-    ("jq", &["job"]),
+    ("jq", &["job", "text"]),
     ("failure_class", &["job"]),
     ("curl", &[]),
     ("retry", &["job"]),
@@ -29,7 +30,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     (
         "store",
         &[
-            "filter", "event", "governor", "job", "limits", "paths", "retry", "settings",
+            "filter", "event", "governor", "job", "limits", "paths", "retry", "settings", "text",
         ],
     ),
     ("validate", &["failure_class", "job", "jq", "settings"]),
@@ -42,6 +43,7 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
             "validate",
             "paths",
             "settings",
+            "text",
         ],
     ),
     (
@@ -57,7 +59,15 @@ const MAY_IMPORT: [(&str, &[&str]); 34] = [
     ),
     (
         "report",
-        &["event", "job", "retry", "settings", "store", "atomic_file"],
+        &[
+            "event",
+            "job",
+            "retry",
+            "settings",
+            "store",
+            "text",
+            "atomic_file",
+        ],
     ),
     ("extract", &["export", "job", "jq", "store", "validate"]),
     (
