@@ -13,52 +13,51 @@ use rustix::fs::OFlags;
 use crate::job::FileName;
 use crate::paths;
 
-/// The reason why a file was not written.
+/// An error of a write.
 #[derive(Debug)]
 pub(crate) enum AtomicFileError {
-    /// It cannot be written.
+    /// The file cannot be written.
     Write {
-        /// Its name, for people.
+        /// The escaped name of the file.
         target: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is a file of the run itself, or not a file.
+    /// The target is a file of the run, or not a file.
     Target {
-        /// Which.
+        /// The path as the user named it.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
 }
 
-/// Writes a file: a temporary one in the same folder is filled, and takes the file's place when it is whole and
-/// synced. The new file is readable by its owner alone. A device or a pipe is filled as it is. `database` is the run's,
-/// which is never written to.
+/// Writes a file: `fill` fills a temporary file in the same folder, which replaces the target once it is synced. Only its
+/// owner can read the new file. `fill` writes directly to a device or a pipe. The files of the run in `database` are
+/// never replaced.
 ///
 /// # Errors
 ///
-/// It cannot be written, or whatever `fill` returns; then the old file, or its absence, is untouched.
+/// The file cannot be written, or `fill` fails. The target is then unchanged.
 pub(crate) fn write<T, E: From<AtomicFileError>>(
     database: &Path,
     path: &Path,
     fill: impl FnOnce(&mut File) -> Result<T, E>,
 ) -> Result<T, E> {
-    let place = Place::of(database, path)?;
-    let failed = |source| place.failed(source);
+    let target = Target::new(database, path)?;
+    let failed = |source| target.failed(source);
     if path.is_dir() {
-        return Err(place.refused("it is a folder").into());
+        return Err(target.refused("it is a folder").into());
     }
-    if fs::metadata(&place.target).is_ok_and(|meta| !meta.is_file()) {
-        // A device or a pipe takes what is written to it; putting a file in its place would destroy it.
+    if fs::metadata(&target.path).is_ok_and(|meta| !meta.is_file()) {
+        // Renaming a file over a device or a pipe would destroy it.
         let mut device = OpenOptions::new()
             .write(true)
-            .open(&place.target)
+            .open(&target.path)
             .map_err(failed)?;
         return fill(&mut device);
     }
-    remove_stale(&place.target);
-    let mut temporary = Temporary::beside(&place.target, |path| {
+    let mut temporary = Temporary::beside(&target.path, |path| {
         OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -70,33 +69,34 @@ pub(crate) fn write<T, E: From<AtomicFileError>>(
     temporary
         .file
         .sync_all()
-        .and_then(|()| fs::rename(&temporary.path, &place.target))
+        .and_then(|()| fs::rename(&temporary.path, &target.path))
         .map_err(failed)?;
-    place.sync().map_err(failed)?;
+    target.sync().map_err(failed)?;
     Ok(filled)
 }
 
-/// Where something goes that is made from a run.
-pub(crate) struct Place<'p> {
+/// The target of a write.
+pub(crate) struct Target<'p> {
+    /// The path as the user named it.
     named: &'p Path,
-    /// Absolute, with links resolved: what a link points to is replaced, and not the link.
-    pub(crate) target: PathBuf,
+    /// The absolute path with links resolved, so that a link stays and its target is replaced.
+    pub(crate) path: PathBuf,
 }
 
-impl<'p> Place<'p> {
-    /// The place of this name, which is none of the files of the run in `database`.
-    pub(crate) fn of(database: &Path, named: &'p Path) -> Result<Self, AtomicFileError> {
-        let mut place = Self {
+impl<'p> Target<'p> {
+    /// Resolves a path, and checks that it is not a file of the run in `database`.
+    pub(crate) fn new(database: &Path, named: &'p Path) -> Result<Self, AtomicFileError> {
+        let mut target = Self {
             named,
-            target: PathBuf::new(),
+            path: PathBuf::new(),
         };
         if named.file_name().is_none() {
-            return Err(place.refused("it has no name"));
+            return Err(target.refused("it has no name"));
         }
-        place.target = paths::resolve(named).map_err(|error| place.failed(error))?;
-        match is_of_run(&place.target, database) {
-            true => Err(place.refused("it belongs to the run's database")),
-            false => Ok(place),
+        target.path = paths::resolve(named).map_err(|error| target.failed(error))?;
+        match is_of_run(&target.path, database) {
+            true => Err(target.refused("it belongs to the run's database")),
+            false => Ok(target),
         }
     }
 
@@ -114,14 +114,14 @@ impl<'p> Place<'p> {
         }
     }
 
-    /// Syncs the folder that it lies in, so that it stays there.
+    /// Syncs the target's folder, which makes the rename durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        File::open(self.target.parent().unwrap_or(Path::new("/")))?.sync_all()
+        File::open(paths::folder_of(&self.path))?.sync_all()
     }
 }
 
-/// Whether a file is a database, lies beside it under its name, or has answers of its run that could not be recorded,
-/// wherever it lies.
+/// Returns whether a file is the database, one of SQLite's or stride's files beside it, or a rescue file of the run in
+/// any folder.
 fn is_of_run(target: &Path, database: &Path) -> bool {
     let name = |path: &Path| path.file_name().map(|name| name.as_bytes().to_owned());
     let (Some(own), Some(database_name)) = (name(target), name(database)) else {
@@ -138,7 +138,7 @@ fn is_of_run(target: &Path, database: &Path) -> bool {
     is_beside && (is_fresh || rest.is_some_and(is_own))
 }
 
-/// The beginning of the names of temporary files and folders of writes to `target`: hidden, and beside it.
+/// Returns the prefix of the hidden temporary files and folders for `target`.
 fn prefix(target: &Path) -> OsString {
     let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
@@ -146,12 +146,12 @@ fn prefix(target: &Path) -> OsString {
     name
 }
 
-/// How many digits a temporary name ends with.
+/// The number of hexadecimal digits at the end of a temporary name.
 const DIGITS: usize = 16;
 
-/// Removes the temporary files and folders of writes to `target` whose lock is free: their processes were killed.
-pub(crate) fn remove_stale(target: &Path) {
-    let Some(entries) = target.parent().and_then(|folder| fs::read_dir(folder).ok()) else {
+/// Removes the temporary files and folders for `target` that are not locked, because their processes were killed.
+fn remove_stale(target: &Path) {
+    let Ok(entries) = fs::read_dir(paths::folder_of(target)) else {
         return;
     };
     let prefix = prefix(target);
@@ -176,10 +176,10 @@ pub(crate) fn remove_stale(target: &Path) {
     }
 }
 
-/// A file or a folder that is removed unless it has been moved into its place.
+/// A temporary file or folder, which is removed on drop unless it was renamed.
 ///
-/// Its name is random, and its writer holds a lock on it. Process numbers would not do: two containers that share a folder
-/// may have the same.
+/// It has a random name, and its process holds a lock on it. A process id in the name is not enough: two containers that
+/// share a folder may have the same.
 pub(crate) struct Temporary {
     pub(crate) path: PathBuf,
     /// The file, or the open folder. Holds the lock.
@@ -187,20 +187,21 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    /// Makes one beside `target`, by `make`, which opens what it makes.
+    /// Creates one beside `target`, and removes stale ones. `make` creates and opens it.
     pub(crate) fn beside(
         target: &Path,
         make: impl Fn(&Path) -> io::Result<File>,
     ) -> io::Result<Self> {
+        remove_stale(target);
         loop {
             let mut name = prefix(target);
             name.push(format!("{:0DIGITS$x}", fastrand::u64(..)));
             let path = target.with_file_name(name);
             let file = make(&path)?;
             let temporary = Self { path, file };
-            // On a file system without locks, `remove_stale` gets none either, and so removes nothing.
+            // On a file system without locks, `remove_stale` gets none either and removes nothing.
             let _ = temporary.file.lock();
-            // Before that, another process may have taken it for stale.
+            // Another process may have removed it as stale before it was locked.
             if temporary.path.symlink_metadata().is_ok() {
                 return Ok(temporary);
             }
@@ -210,12 +211,12 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After the rename there is nothing of this name.
+        // After the rename, nothing has this name.
         remove(&self.path);
     }
 }
 
-/// Removes a file or a folder of ours. Ignores failure: a leftover file is harmless.
+/// Removes a temporary file or folder. Ignores failure, because a leftover is harmless.
 pub(crate) fn remove(path: &Path) {
     let _ = match path.symlink_metadata() {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),

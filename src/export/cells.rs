@@ -1,4 +1,4 @@
-//! The values of tables whose columns have types.
+//! Values of table cells.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use super::content::{Content, extracted_text};
 use crate::job::Class;
 use crate::store::Record;
 
-/// A typed value of a table.
+/// A typed value in a table.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Cell<'c> {
     Null,
@@ -19,8 +19,8 @@ pub(super) enum Cell<'c> {
 
 /// Returns a job's value in a column.
 ///
-/// A result is text or bytes. With [`Column::ResultType`] it is what the JSON export has: `json` and `file` are JSON
-/// texts, `text` is a string, and `bytes` are those of `base64` there.
+/// A result is text or bytes. [`Column::ResultType`] tells how the JSON export writes it: `json` and `file` as JSON,
+/// `text` as a string, and `bytes` in `base64`.
 pub(super) fn cell<'r>(
     column: Column,
     record: &'r Record,
@@ -60,15 +60,14 @@ pub(super) fn cell<'r>(
 }
 
 fn result<'r>(content: &'r Content<'_>) -> Cell<'r> {
-    match content {
-        Content::Json(json) => Cell::Text(json.get().into()),
-        Content::Text(text) => Cell::Text((*text).into()),
-        Content::Bytes(_) => Cell::Null,
-        Content::Extracted(json) => {
-            Cell::Text(extracted_text(json).map_or(Cow::from(json), Cow::from))
-        }
-        Content::File(file) => Cell::Text(file.to_json().into()),
-    }
+    Cell::Text(match content {
+        Content::Json(json) => json.get().into(),
+        Content::Text(text) => (*text).into(),
+        Content::Bytes(_) => return Cell::Null,
+        Content::Extracted(json) => extracted_text(json).map_or(json.into(), Cow::from),
+        // Serializing text and numbers cannot fail.
+        Content::File(file) => serde_json::to_string(file).unwrap_or_default().into(),
+    })
 }
 
 fn result_type(content: &Content<'_>) -> &'static str {

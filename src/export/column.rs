@@ -1,115 +1,60 @@
-//! The columns of tables.
+//! Columns of exported tables.
 
 use std::str::FromStr;
 
 use strsim::levenshtein;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
-/// What a table says of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A column of a table with a row for each job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Column {
-    /// The name; what of it is not UTF-8 is replaced by U+FFFD.
+    /// The name, with U+FFFD for invalid UTF-8.
     File,
-    /// Where the job stands.
+    /// The job's state.
     State,
-    /// How many attempts it had.
+    /// The number of attempts.
     Attempts,
-    /// The latest attempt's HTTP status.
+    /// The HTTP status of the latest attempt.
     Status,
-    /// Its failure's class.
+    /// The class of its failure.
     Class,
-    /// Its failure in one line.
+    /// The message of its failure.
     Error,
-    /// When it began.
+    /// The time at which it began.
     Started,
-    /// How long it took, in seconds.
+    /// Its duration in seconds.
     Duration,
     /// The result.
     Result,
-    /// The name's bytes, where it is not UTF-8.
+    /// The bytes of a name that is not UTF-8.
     PathBytes,
-    /// The failure's kind, below its class.
-    Kind,
     /// The result's `Content-Type` as received.
     MediaType,
-    /// What the result is: `json`, `text`, `bytes`, or `file` where it lies in one.
+    /// The form of the result: `json`, `text`, `bytes` or `file`.
     ResultType,
-    /// The result's bytes, where they are neither JSON nor text.
+    /// The bytes of a result that is neither JSON nor text.
     ResultBytes,
+    /// The kind of the failure, within its class.
+    Kind,
 }
 
 impl Column {
-    /// All there are.
-    pub const ALL: [Self; 14] = [
-        Self::File,
-        Self::State,
-        Self::Attempts,
-        Self::Status,
-        Self::Class,
-        Self::Error,
-        Self::Started,
-        Self::Duration,
-        Self::Result,
-        Self::PathBytes,
-        Self::Kind,
-        Self::MediaType,
-        Self::ResultType,
-        Self::ResultBytes,
-    ];
+    /// Every column.
+    pub const ALL: &[Self] = Self::VARIANTS;
+    /// The default columns of text formats.
+    pub const PLAIN: &[Self] = Self::ALL.split_at(10).0;
+    /// The default columns of typed formats: those of text formats, and the form of each result.
+    pub const TYPED: &[Self] = Self::ALL.split_at(13).0;
 
-    /// Those of a table that is text.
-    pub const PLAIN: [Self; 10] = [
-        Self::File,
-        Self::State,
-        Self::Attempts,
-        Self::Status,
-        Self::Class,
-        Self::Error,
-        Self::Started,
-        Self::Duration,
-        Self::Result,
-        Self::PathBytes,
-    ];
-
-    /// Those of a table whose columns have types: as many more as it takes to say of each result what it is.
-    pub const TYPED: [Self; 13] = [
-        Self::File,
-        Self::State,
-        Self::Attempts,
-        Self::Status,
-        Self::Class,
-        Self::Error,
-        Self::Started,
-        Self::Duration,
-        Self::Result,
-        Self::PathBytes,
-        Self::MediaType,
-        Self::ResultType,
-        Self::ResultBytes,
-    ];
-
-    /// The column's name.
+    /// Returns the column's name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::State => "state",
-            Self::Attempts => "attempts",
-            Self::Status => "status",
-            Self::Class => "class",
-            Self::Error => "error",
-            Self::Started => "started",
-            Self::Duration => "duration",
-            Self::Result => "result",
-            Self::PathBytes => "path_bytes",
-            Self::Kind => "kind",
-            Self::MediaType => "media_type",
-            Self::ResultType => "result_type",
-            Self::ResultBytes => "result_bytes",
-        }
+        self.into()
     }
 
-    /// Whether every job has it.
+    /// Returns whether every job has a value in this column.
     #[cfg(feature = "parquet")]
-    pub(super) fn is_there(self) -> bool {
+    pub(super) fn is_required(self) -> bool {
         matches!(self, Self::File | Self::State | Self::Attempts)
     }
 }
@@ -119,7 +64,7 @@ impl Column {
 pub struct Columns(Vec<Column>);
 
 impl Columns {
-    /// The columns.
+    /// Returns the columns.
     pub fn as_slice(&self) -> &[Column] {
         &self.0
     }
@@ -128,27 +73,13 @@ impl Columns {
 impl FromStr for Columns {
     type Err = String;
 
-    /// Reads names with commas between them.
+    /// Parses names separated by commas.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut columns = Vec::new();
-        let all = || Column::ALL.map(Column::as_str).join(",");
         for word in text.split(',').map(str::trim) {
-            let known = Column::ALL
-                .into_iter()
-                .find(|column| column.as_str() == word);
-            let Some(column) = known else {
-                let perhaps = Column::ALL.map(Column::as_str).into_iter();
-                let perhaps = perhaps.min_by_key(|name| levenshtein(name, word));
-                return Err(match perhaps.filter(|name| levenshtein(name, word) <= 2) {
-                    Some(name) => format!(
-                        "there is no column `{word}`; perhaps `{name}` is meant: write some of {}",
-                        all()
-                    ),
-                    None => format!("there is no column `{word}`: write some of {}", all()),
-                });
-            };
+            let column = word.parse().map_err(|_| unknown(word))?;
             if columns.contains(&column) {
-                return Err(format!("the column `{word}` is there twice: write it once"));
+                return Err(format!("column `{word}` is repeated: write it once"));
             }
             columns.push(column);
         }
@@ -156,30 +87,39 @@ impl FromStr for Columns {
     }
 }
 
+/// Returns the message for an unknown column, with the most similar one.
+fn unknown(word: &str) -> String {
+    let names: Vec<&str> = Column::ALL.iter().map(|column| column.as_str()).collect();
+    let distances = names.iter().map(|name| (levenshtein(name, word), name));
+    let similar = match distances.min() {
+        Some((..=2, name)) => format!(" (did you mean `{name}`?)"),
+        _ => String::new(),
+    };
+    format!(
+        "unknown column `{word}`{similar}: write some of {}",
+        names.join(",")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_read_in_their_order() {
+    fn columns_are_parsed_in_their_order() {
         let columns: Columns = "result, file".parse().unwrap();
         assert_eq!(columns.as_slice(), [Column::Result, Column::File]);
-        let all = Column::ALL.map(Column::as_str).join(",");
-        assert_eq!(all.parse::<Columns>().unwrap().as_slice(), Column::ALL);
         for (wrong, says) in [
-            (
-                "stat",
-                "perhaps `state` is meant: write some of file,state,",
-            ),
-            ("fil", "`file` is meant"),
-            ("results", "`result` is meant"),
-            ("nothing-like-it", "no column `nothing-like-it`: write"),
-            ("", "no column ``"),
-            ("file,", "no column ``"),
-            ("file,file", "twice"),
+            ("stat", "(did you mean `state`?): write some of file,state,"),
+            ("fil", "`file`?"),
+            ("results", "`result`?"),
+            ("nothing-like-it", "unknown column `nothing-like-it`: write"),
+            ("", "unknown column ``"),
+            ("file,", "unknown column ``"),
+            ("file,file", "repeated"),
         ] {
-            let told = wrong.parse::<Columns>().unwrap_err();
-            assert!(told.contains(says), "{wrong}: {told}");
+            let message = wrong.parse::<Columns>().unwrap_err();
+            assert!(message.contains(says), "{wrong}: {message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is written of a result, whatever the format.
+//! Results and failures as exports write them, in any format.
 
 use std::borrow::Cow;
 
@@ -13,23 +13,22 @@ use crate::job::{Class, JobState, is_json};
 use crate::settings::Expect;
 use crate::store::{Record, Stored};
 
-/// How a result is shown.
+/// A result in the form in which an export writes it.
 pub(super) enum Content<'r> {
-    /// JSON text, to be written as it is.
+    /// JSON text, written unchanged.
     Json(&'r RawValue),
-    /// Text.
     Text(&'r str),
-    /// Anything else.
+    /// Bytes that are neither JSON nor text.
     Bytes(Encoded<'r>),
-    /// What was extracted, as JSON text.
+    /// An extracted value, as JSON text.
     Extracted(String),
-    /// What lies in a file.
+    /// A reference to a file.
     File(InFile<'r>),
 }
 
 impl<'r> Content<'r> {
-    /// What is written of a job's result, if it has one.
-    pub(super) fn of(record: &'r Record, form: &Form<'_>) -> Result<Option<Self>, ExportError> {
+    /// Returns the content of a job's result, if it has one.
+    pub(super) fn new(record: &'r Record, form: &Form<'_>) -> Result<Option<Self>, ExportError> {
         let Some(result) = &record.result else {
             return Ok(None);
         };
@@ -59,8 +58,8 @@ impl<'r> Content<'r> {
     }
 }
 
-/// The characters of what was extracted, where it is a string. One that has a half of a surrogate pair in it, which no
-/// text can have, stays JSON.
+/// Returns the characters of an extracted JSON string. A string with half a surrogate pair stays JSON, because text
+/// cannot represent it.
 pub(super) fn extracted_text(json: &str) -> Option<String> {
     match json.starts_with('"') {
         true => serde_json::from_str(json).ok(),
@@ -73,7 +72,7 @@ impl Stored {
         let media_type = self.media_type.as_deref();
         let bytes = self.body.in_memory().unwrap_or_default();
         let is_text = |media_type| expect == Expect::Text || is_text(media_type);
-        // A program's own caller may call JSON what is not, and one such answer must not spoil the whole.
+        // A caller of another program may store invalid JSON as JSON. One such answer must not break the export.
         if (media_type.is_some_and(is_json) || expect == Expect::Json)
             && let Ok(text) = serde_json::from_slice(bytes)
         {
@@ -86,7 +85,7 @@ impl Stored {
     }
 }
 
-/// Whether a media type is text, or says nothing of what it is.
+/// Returns whether a media type is text or empty.
 fn is_text(media_type: &str) -> bool {
     let media_type = media_type.to_ascii_lowercase();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -104,7 +103,7 @@ fn is_text(media_type: &str) -> bool {
         )
 }
 
-/// Bytes that are not text, as JSON.
+/// Bytes as JSON.
 #[derive(Serialize)]
 pub(super) struct Encoded<'r> {
     #[serde(rename = "base64", serialize_with = "in_base64")]
@@ -116,7 +115,7 @@ fn in_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_str(&STANDARD.encode(bytes))
 }
 
-/// A result that lies in a file, as JSON: where, and what is known of it.
+/// A reference to a result in a file, as JSON.
 #[derive(Serialize)]
 pub(super) struct InFile<'r> {
     pub(super) file: Cow<'r, str>,
@@ -125,17 +124,9 @@ pub(super) struct InFile<'r> {
     sha256: String,
 }
 
-impl InFile<'_> {
-    /// As JSON text.
-    pub(super) fn to_json(&self) -> String {
-        // Text, numbers and nothing that could fail.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-/// A failure, as JSON.
+/// A failure as JSON.
 #[derive(Serialize)]
-pub(super) struct Error<'r> {
+pub(super) struct FailureEntry<'r> {
     state: JobState,
     class: Option<Class>,
     kind: Option<&'r str>,
@@ -143,11 +134,11 @@ pub(super) struct Error<'r> {
     message: Option<&'r str>,
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<String>,
+    body: Option<Cow<'r, str>>,
 }
 
-impl<'r> Error<'r> {
-    pub(super) fn of(record: &'r Record) -> Self {
+impl<'r> FailureEntry<'r> {
+    pub(super) fn new(record: &'r Record) -> Self {
         Self {
             state: record.state,
             class: record.class,
@@ -155,10 +146,7 @@ impl<'r> Error<'r> {
             status: record.status,
             message: record.message.as_deref(),
             attempts: record.attempts,
-            body: record
-                .error_body
-                .as_ref()
-                .map(|body| String::from_utf8_lossy(body).into_owned()),
+            body: record.error_body.as_deref().map(String::from_utf8_lossy),
         }
     }
 }

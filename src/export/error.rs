@@ -10,48 +10,48 @@ use crate::event::Counts;
 use crate::job::FileName;
 use crate::store::StoreError;
 
-/// Why nothing was exported.
+/// An error of an export.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// Some jobs are not done, and the selection is the whole.
-    #[error("not everything is done: {} of {} files have a result", .counts.done, .counts.total)]
+    /// Some jobs are not done, and the whole run was to be exported.
+    #[error("incomplete run: {} of {} files have a result", .counts.done, .counts.total)]
     Incomplete {
-        /// Where the run stands.
+        /// The number of jobs in each state.
         counts: Counts,
     },
     /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An expression has no value for a result.
-    #[error("nothing can be extracted from the result of {path}")]
+    /// No value can be extracted from a result.
+    #[error("cannot extract a value from the result of {path}")]
     Extract {
         /// The job's name.
         path: FileName,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The file that a result is in cannot be read.
-    #[error("the result of {path} cannot be read")]
+    /// The file of a result cannot be read.
+    #[error("cannot read the result of {path}")]
     Read {
         /// The job's name.
         path: FileName,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The export cannot be written.
     #[error("cannot write {target}")]
     Write {
-        /// Where to.
+        /// The name of the file or stream.
         target: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The target is a file of the run itself, or not a file.
-    #[error("{} cannot be the export: {reason}", FileName::from(.path.as_path()))]
+    /// The target is a file of the run, or not a file.
+    #[error("cannot export to {}: {reason}", FileName::from(.path.as_path()))]
     Target {
-        /// Which.
+        /// The target.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
 }

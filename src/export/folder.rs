@@ -1,4 +1,4 @@
-//! A folder with a file for each answer, and a list that says which is whose.
+//! A folder with a file for each answer, and a manifest that maps jobs to files.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -12,43 +12,48 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
-use super::content::Content;
-use super::content::extracted_text;
+use super::content::{Content, extracted_text};
 use super::error::{ExportError, write_failed};
 use super::form::{Form, Format, Selection, Written};
-use super::names::{self, Spot};
-use super::rows;
-use crate::atomic_file::{AtomicFileError, Place, Temporary, remove, remove_stale};
+use super::{names, rows};
+use crate::atomic_file::{AtomicFileError, Target, Temporary, remove};
 use crate::job::{Body, Checksum, Class, FileName, JobState, ending};
 use crate::store::{Reader, Record};
 
-/// The list of a folder: a JSON object a line and a job.
+/// The name of the manifest. It has a JSON object on a line for each job.
 const MANIFEST: &str = "manifest.jsonl";
 
-/// A line of the list. A name that is not UTF-8 has its bytes in base64 beside it.
+/// A line of the manifest. A name that is not UTF-8 is followed by its bytes in base64.
 #[derive(Serialize)]
 struct Line<'l> {
     file: &'l str,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
     state: JobState,
-    /// Where its answer lies in the folder, if it has one.
+    /// The answer's path in the folder.
     answer: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer_bytes: Option<String>,
     /// The answer's `Content-Type` as received.
     media_type: Option<&'l str>,
-    /// How many bytes the file has, and their checksum.
+    /// The size of the answer's file in bytes.
     size: Option<u64>,
-    sha256: Option<String>,
+    sha256: Option<Checksum>,
     class: Option<Class>,
     status: Option<u16>,
     error: Option<&'l str>,
 }
 
-/// What a line of the list has to have, to be one of ours.
+/// An answer in the folder.
+struct Answer {
+    name: FileName,
+    size: u64,
+    sha256: Checksum,
+}
+
+/// The fields that identify a line of a manifest.
 #[derive(Deserialize)]
-struct Listed {
+struct ManifestLine {
     #[serde(rename = "file")]
     _file: String,
     #[serde(rename = "state")]
@@ -59,15 +64,15 @@ struct Listed {
     _sha256: Option<String>,
 }
 
-/// Writes each result into a file of its own, below a folder: called by its job's name, with an ending that says what it
-/// is, and as received. `manifest.jsonl` in it says which file is which job's. The folder may be missing or empty, or an
-/// earlier export with nothing else in it, whose place the new one takes; it is made beside its place, synced and
-/// moved. `form`'s format and columns are without meaning here.
+/// Writes each result as received into a file of its own below a folder. The file's name is the job's name with an
+/// extension for the media type, and `manifest.jsonl` maps jobs to files.
+///
+/// The folder may be missing, empty, or an unchanged earlier export, which is replaced. The new folder is built beside
+/// it, synced and renamed. The format and columns of `form` are ignored.
 ///
 /// # Errors
 ///
-/// As [`to_file`](super::to_file); and the folder has something in it that is not of an earlier export. Then
-/// everything is as it was.
+/// As [`to_file`](super::to_file), and if the folder has other contents. The folder is then unchanged.
 pub fn to_folder<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,
@@ -78,56 +83,54 @@ pub fn to_folder<'e>(
         format: Format::Json,
         ..form.into()
     };
-    let place = Place::of(reader.path(), path)?;
-    check(&place)?;
+    let target = Target::new(reader.path(), path)?;
+    check(&target)?;
     form.check(reader, selection)?;
-    remove_stale(&place.target);
-    let made = Temporary::beside(&place.target, |path| {
+    let made = Temporary::beside(&target.path, |path| {
         DirBuilder::new().mode(0o700).create(path)?;
         File::open(path)
     });
-    let temporary = made.map_err(|error| place.failed(error))?;
+    let temporary = made.map_err(|error| target.failed(error))?;
     let write = || -> Result<Written, ExportError> {
-        let mut folder = Folder::fill(&temporary.path).map_err(write_failed)?;
+        let mut folder = Folder::new(&temporary.path).map_err(write_failed)?;
         let written = rows::each(reader, &form, selection, &mut |record, content| {
             folder.add(record, content)
         })?;
         folder.finish().map_err(write_failed)?;
-        // It may have been filled meanwhile.
-        check(&place)?;
-        replace(&temporary.path, &place.target)
-            .and_then(|()| place.sync())
+        // Another program may have changed it meanwhile.
+        check(&target)?;
+        replace(&temporary.path, &target.path)
+            .and_then(|()| target.sync())
             .map_err(write_failed)?;
         Ok(written)
     };
     write().map_err(|error| match error {
-        ExportError::Write { source, .. } => place.failed(source).into(),
+        ExportError::Write { source, .. } => target.failed(source).into(),
         error => error,
     })
 }
 
-/// Checks that an export may take the place of what is there.
-fn check(place: &Place<'_>) -> Result<(), AtomicFileError> {
-    let is_current = std::env::current_dir().is_ok_and(|current| current == place.target);
-    let meta = match fs::symlink_metadata(&place.target) {
+/// Checks that an export may replace the target.
+fn check(target: &Target<'_>) -> Result<(), AtomicFileError> {
+    let is_current = std::env::current_dir().is_ok_and(|current| current == target.path);
+    let meta = match fs::symlink_metadata(&target.path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(place.failed(error)),
+        Err(error) => return Err(target.failed(error)),
         Ok(meta) => meta,
     };
     if !meta.is_dir() {
-        return Err(place.refused("it is not a folder"));
+        return Err(target.refused("it is not a folder"));
     }
     if is_current {
-        return Err(place.refused("it is the current folder, which cannot be moved away"));
+        return Err(target.refused("it is the current folder, which cannot be moved"));
     }
-    match is_replaceable(&place.target).map_err(|error| place.failed(error))? {
+    match is_replaceable(&target.path).map_err(|error| target.failed(error))? {
         true => Ok(()),
-        false => Err(place.refused("there is something in it that is not of an earlier export")),
+        false => Err(target.refused("it has contents that are not from an earlier export")),
     }
 }
 
-/// Whether a folder is empty, or has nothing in it but the files of an export, all of them: as many as its list names, and
-/// each of those.
+/// Returns whether a folder is empty or an unchanged export: it has every file that its manifest names, and no others.
 fn is_replaceable(folder: &Path) -> io::Result<bool> {
     if fs::read_dir(folder)?.next().is_none() {
         return Ok(true);
@@ -140,7 +143,7 @@ fn is_replaceable(folder: &Path) -> io::Result<bool> {
     };
     let mut listed = 1;
     for line in BufReader::new(manifest).lines() {
-        let Ok(Ok(line)) = line.map(|line| serde_json::from_str::<Listed>(&line)) else {
+        let Ok(Ok(line)) = line.map(|line| serde_json::from_str::<ManifestLine>(&line)) else {
             return Ok(false);
         };
         let bytes = match (line.answer, line.answer_bytes) {
@@ -161,7 +164,7 @@ fn is_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
 }
 
-/// How many files and other things that are no folders are below a folder.
+/// Counts everything below a folder except folders.
 fn count(folder: &Path) -> io::Result<u64> {
     let mut count = 0;
     for entry in fs::read_dir(folder)? {
@@ -174,8 +177,8 @@ fn count(folder: &Path) -> io::Result<u64> {
     Ok(count)
 }
 
-/// Moves a folder into its place. What was there before changes places with it and is removed then, so that there is one
-/// of them at every moment; where a file system cannot exchange two names, there is none for a moment.
+/// Renames a folder to `place`. An earlier folder is exchanged with it and then removed, so that one of them is always
+/// there. On a file system that cannot exchange names, neither is there for a moment.
 fn replace(new: &Path, place: &Path) -> io::Result<()> {
     match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
         Ok(()) => {
@@ -186,7 +189,7 @@ fn replace(new: &Path, place: &Path) -> io::Result<()> {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
         Err(error) => return Err(error.into()),
     }
-    // Nobody takes this name for what a killed export left: between the two moves it is the only export there is.
+    // `remove_stale` ignores this name. Between the two renames it is the only export.
     let mut old = new.as_os_str().to_owned();
     old.push("-old");
     fs::rename(place, &old)?;
@@ -200,60 +203,51 @@ fn replace(new: &Path, place: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder under construction.
+/// A folder that is being filled.
 struct Folder {
     path: PathBuf,
     manifest: BufWriter<File>,
-    /// The folder of the job before, as its name has it and as it is.
-    last: (Vec<Vec<u8>>, PathBuf),
 }
 
 impl Folder {
-    fn fill(path: &Path) -> io::Result<Self> {
+    fn new(path: &Path) -> io::Result<Self> {
         Ok(Self {
-            // Made before the answers, so that none of them has this name.
+            // Created first, so that no answer gets this name.
             manifest: BufWriter::new(create(&path.join(MANIFEST))?),
             path: path.to_owned(),
-            last: (Vec::new(), path.to_owned()),
         })
     }
 
     fn add(&mut self, record: &Record, content: Option<&Content<'_>>) -> Result<(), ExportError> {
-        let media_type = record
-            .result
-            .as_ref()
-            .and_then(|result| result.media_type.as_deref());
-        let answer = match content {
-            None => None,
-            Some(Content::Extracted(json)) => Some(match extracted_text(json) {
-                Some(text) => self.put(record, "txt", &text.into(), None)?,
-                None => self.put(record, "json", &json.as_str().into(), None)?,
+        let result = record.result.as_ref();
+        let media_type = result.and_then(|result| result.media_type.as_deref());
+        let answer = match (content, result) {
+            (Some(Content::Extracted(json)), _) => Some(match extracted_text(json) {
+                Some(text) => self.write(record, ".txt", &text.into(), None)?,
+                None => self.write(record, ".json", &json.as_str().into(), None)?,
             }),
-            Some(content) => {
-                let Some(result) = &record.result else {
-                    return Ok(());
-                };
-                let ending = match content {
+            (Some(content), Some(result)) => {
+                let extension = match content {
                     Content::Json(_) => "json",
                     Content::Text(_) if media_type.is_none() => "txt",
                     _ => ending(media_type),
                 };
                 let body = result.open(&record.path)?;
-                let sum = result.file.as_ref().map(|file| file.sha256);
-                Some(self.put(record, ending, &body, sum)?)
+                let sha256 = result.file.as_ref().map(|file| file.sha256);
+                Some(self.write(record, &format!(".{extension}"), &body, sha256)?)
             }
+            _ => None,
         };
-        let name = answer.as_ref().map(|(name, ..)| name.to_string_lossy());
-        let bytes = answer.as_ref().and_then(|(name, ..)| name.odd_bytes());
+        let name = answer.as_ref().map(|answer| answer.name.to_string_lossy());
         let line = Line {
             file: &record.path.to_string_lossy(),
             path_bytes: record.path.odd_bytes(),
             state: record.state,
             answer: name.as_deref(),
-            answer_bytes: bytes,
+            answer_bytes: answer.as_ref().and_then(|answer| answer.name.odd_bytes()),
             media_type,
-            size: answer.as_ref().map(|(_, size, _)| *size),
-            sha256: answer.as_ref().map(|(.., sum)| sum.to_string()),
+            size: answer.as_ref().map(|answer| answer.size),
+            sha256: answer.as_ref().map(|answer| answer.sha256),
             class: record.class,
             status: record.status,
             error: record.message.as_deref(),
@@ -264,83 +258,78 @@ impl Folder {
             .map_err(write_failed)
     }
 
-    /// Writes an answer. Returns where, how many bytes it has, and their checksum.
-    fn put(
-        &mut self,
+    /// Writes an answer into a new file. `sha256` is its checksum, if that is known.
+    fn write(
+        &self,
         record: &Record,
-        ending: &str,
+        extension: &str,
         body: &Body,
-        sum: Option<Checksum>,
-    ) -> Result<(FileName, u64, Checksum), ExportError> {
-        let place = Spot::of(record.path.as_bytes(), ending);
-        let mut write = || -> io::Result<(PathBuf, u64)> {
-            self.enter(&place.folders)?;
-            let mut tried = 0;
-            let (mut file, path) = loop {
-                let name = place.file(tried);
-                let path = self.last.1.join(OsStr::from_bytes(&name));
-                match create(&path) {
-                    Ok(file) => break (file, path),
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => tried += 1,
-                    Err(error) => return Err(error),
-                }
-            };
+        sha256: Option<Checksum>,
+    ) -> Result<Answer, ExportError> {
+        let write = || -> io::Result<Answer> {
+            let mut folder = self.path.clone();
+            let mut parts = names::parts(record.path.as_bytes());
+            let file = parts.pop().unwrap_or_default();
+            for part in parts {
+                folder = enter(&folder, &part)?;
+            }
+            let stem = names::without_extension(&file, extension);
+            let (path, mut file) = untaken(&folder, stem, extension, create)?;
             let size = io::copy(&mut body.reader(), &mut file)?;
             #[cfg(not(target_os = "linux"))]
             file.sync_all()?;
-            Ok((path, size))
+            Ok(Answer {
+                name: path.strip_prefix(&self.path).unwrap_or(&path).into(),
+                size,
+                sha256: sha256.map_or_else(|| body.checksum(), Ok)?,
+            })
         };
-        let (path, size) = write().map_err(write_failed)?;
-        let sum = match sum {
-            Some(sum) => sum,
-            None => body.checksum().map_err(write_failed)?,
-        };
-        let name = path.strip_prefix(&self.path).unwrap_or(&path);
-        Ok((name.into(), size, sum))
+        write().map_err(write_failed)
     }
 
-    /// Makes the folders on the way to a place, where they are not there.
-    fn enter(&mut self, folders: &[Vec<u8>]) -> io::Result<()> {
-        if self.last.0 == folders {
-            return Ok(());
-        }
-        let mut path = self.path.clone();
-        for name in folders {
-            let mut tried = 0;
-            path = loop {
-                let below = path.join(OsStr::from_bytes(&names::folder(name, tried)));
-                match DirBuilder::new().mode(0o700).create(&below) {
-                    Ok(()) => break below,
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                        if !is_file(&below) {
-                            break below;
-                        }
-                        // The answer to another job.
-                        tried += 1;
-                    }
-                    Err(error) => return Err(error),
-                }
-            };
-        }
-        self.last = (folders.to_vec(), path);
-        Ok(())
-    }
-
-    /// Writes what is not written yet, and syncs all of it.
+    /// Completes the manifest, and syncs all files.
     fn finish(self) -> io::Result<()> {
         let manifest = self
             .manifest
             .into_inner()
             .map_err(io::IntoInnerError::into_error)?;
         manifest.sync_all()?;
-        // One call instead of one for each of perhaps millions of files.
+        // One call in place of one for each of perhaps millions of files.
         #[cfg(target_os = "linux")]
         rustix::fs::syncfs(&File::open(&self.path)?)?;
         Ok(())
     }
 }
 
-/// Makes a file that was not there, for its owner alone.
+/// Creates a folder below another, unless it exists. If an answer has its name, it gets a number.
+fn enter(folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
+    let (path, ()) = untaken(folder, name, "", |path| {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            created => created,
+        }
+    })?;
+    Ok(path)
+}
+
+/// Creates the first of the numbered names that is not taken, and returns its path.
+fn untaken<T>(
+    folder: &Path,
+    stem: &[u8],
+    extension: &str,
+    create: impl Fn(&Path) -> io::Result<T>,
+) -> io::Result<(PathBuf, T)> {
+    let mut taken = 0;
+    loop {
+        let path = folder.join(OsStr::from_bytes(&names::numbered(stem, extension, taken)));
+        match create(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => taken += 1,
+            created => return created.map(|created| (path, created)),
+        }
+    }
+}
+
+/// Creates a new file that only its owner can read.
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .write(true)

@@ -1,4 +1,4 @@
-//! The form of an export, and its extent.
+//! The form and the selection of an export.
 
 use super::column::Column;
 use super::error::ExportError;
@@ -7,27 +7,27 @@ use crate::job::{Body, FileName};
 use crate::settings::Expect;
 use crate::store::{Reader, Record, Stored, Wanted};
 
-/// How results are written.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One object from name to result.
     Json,
-    /// One object a line and a job.
+    /// One object per line and job.
     Jsonl,
-    /// The same columns, for spreadsheets.
+    /// A table for spreadsheets.
     Csv,
-    /// The same columns with their types, for programs that look at many rows.
+    /// A table with typed columns, for programs that read many rows.
     #[cfg(feature = "parquet")]
     Parquet,
 }
 
-/// Makes a value of each result, which is written in its place.
+/// Extracts from each result the value that is written in its place.
 pub trait Extract: std::fmt::Debug + Sync {
-    /// Returns the value as JSON text. `body` is the result's body, and `bytes` are its bytes.
+    /// Returns the value as JSON text on one line. `bytes` are the bytes of `body`.
     ///
     /// # Errors
     ///
-    /// The result has no such value.
+    /// The value cannot be extracted from this result.
     fn extract(
         &self,
         record: &Record,
@@ -37,25 +37,25 @@ pub trait Extract: std::fmt::Debug + Sync {
     ) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// What is written of each result, and how.
+/// The form of an export.
 #[derive(Debug, Clone, Copy)]
 pub struct Form<'e> {
-    /// How.
+    /// The format.
     pub format: Format,
-    /// What every result is, whatever it says of itself.
+    /// The type of every result, which takes precedence over its media type.
     pub expect: Expect,
-    /// What is made of each result; otherwise it is written as it is.
+    /// Extracts a value from each result. Without it, results are written whole.
     pub extract: Option<&'e dyn Extract>,
-    /// Whether cells of a table stay as they are, although a spreadsheet would take some of them for formulas.
+    /// Leaves CSV cells unchanged that a spreadsheet would evaluate as formulas.
     pub raw_csv: bool,
-    /// The columns, where they are not the format's own. JSON has none.
+    /// The columns, in place of the format's default ones. JSON has none.
     pub columns: Option<&'e [Column]>,
-    /// What has to hold of the jobs; of the others nothing is written, and nothing has to be done.
+    /// The conditions on the jobs. Other jobs are ignored, even if they are not done.
     pub chosen: &'e [Term],
 }
 
 impl From<Format> for Form<'_> {
-    /// Results as they are, by what they say they are.
+    /// Creates the default form: whole results, written by their media types.
     fn from(format: Format) -> Self {
         Self {
             format,
@@ -69,7 +69,7 @@ impl From<Format> for Form<'_> {
 }
 
 impl Form<'_> {
-    /// That everything is done which is to be.
+    /// Checks that the jobs are done, if `selection` requires it.
     pub(super) fn check(&self, reader: &Reader, selection: Selection) -> Result<(), ExportError> {
         if selection != Selection::Whole {
             return Ok(());
@@ -81,9 +81,9 @@ impl Form<'_> {
         }
     }
 
-    /// What has to be known of the jobs.
+    /// Returns which columns to load.
     pub(super) fn wanted(&self, selection: Selection) -> Wanted {
-        // An expression may ask for the status and the headers, and a term for what is known of attempts.
+        // An expression may use the status and the headers, and a condition the latest attempt.
         let plain = self.extract.is_none() && self.chosen.is_empty();
         match selection {
             Selection::All => Wanted::Everything,
@@ -93,22 +93,22 @@ impl Form<'_> {
     }
 }
 
-/// Which jobs are written.
+/// The jobs that an export contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
-    /// All of them, or it is an error: every job has to be done.
+    /// All jobs, each of which must be done.
     Whole,
-    /// Those that are done.
+    /// The jobs that are done.
     Partial,
-    /// Those that are done, and what became of the others.
+    /// All jobs, with the failures and states of those that are not done.
     All,
 }
 
-/// What was written.
+/// The extent of a finished export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
-    /// How many jobs.
+    /// The number of jobs.
     pub jobs: u64,
-    /// The jobs that were left out, for their stored results are not what was recorded.
+    /// The jobs that were left out because their stored results are damaged (checksum mismatch).
     pub damaged: Vec<FileName>,
 }

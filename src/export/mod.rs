@@ -1,4 +1,4 @@
-//! Writing results: one snapshot, in list order, in constant memory; a file appears whole or not at all.
+//! Exports: one snapshot, in list order, in constant memory. A file appears whole or not at all.
 
 mod cells;
 mod column;
@@ -8,10 +8,10 @@ mod error;
 mod folder;
 mod form;
 mod json;
-mod lane;
 mod names;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod pipeline;
 mod rows;
 mod timestamp;
 
@@ -33,8 +33,8 @@ use error::write_failed;
 ///
 /// # Errors
 ///
-/// Not everything is done, or a result is damaged, and `selection` is [`Selection::Whole`]; nothing can be extracted
-/// from a result; reading or writing fails. What was written by then stays written.
+/// `selection` is [`Selection::Whole`] and a job is not done or a result is damaged; no value can be extracted from a
+/// result; reading or writing fails. The stream then keeps the results that were already written.
 pub fn to_stream<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,
@@ -46,7 +46,7 @@ pub fn to_stream<'e>(
     let mut to = BufWriter::with_capacity(1 << 16, to);
     let written = match form.format {
         Format::Json | Format::Jsonl | Format::Csv => {
-            lane::write(reader, &form, selection, &mut to)
+            pipeline::write(reader, &form, selection, &mut to)
         }
         #[cfg(feature = "parquet")]
         Format::Parquet => parquet::write(reader, &form, selection, &mut to),
@@ -55,12 +55,12 @@ pub fn to_stream<'e>(
     Ok(written)
 }
 
-/// Writes results to a file: to a temporary one in the same folder, which takes the file's place when it is
-/// whole and synced. The new file is readable by its owner alone.
+/// Writes results to a file, through a temporary file in the same folder that replaces it once it is whole and synced.
+/// Only its owner can read the new file.
 ///
 /// # Errors
 ///
-/// As [`to_stream`]; then the old file, or its absence, is untouched.
+/// As [`to_stream`]. The target is then unchanged.
 pub fn to_file<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,

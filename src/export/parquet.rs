@@ -1,5 +1,5 @@
-//! Parquet, for programs that look at many rows: typed columns, compressed. Jobs are gathered until there are enough of
-//! them for a group of rows, which is then written, so that memory does not grow.
+//! Parquet: typed, compressed columns. Jobs are buffered until they fill a row group, which is then written, so that
+//! memory does not grow.
 
 use std::io::{self, Write};
 use std::mem::{replace, take};
@@ -20,11 +20,11 @@ use super::form::{Form, Selection, Written};
 use super::rows;
 use crate::store::{Reader, Record};
 
-/// At most how many jobs make a group.
+/// The most jobs in a row group.
 const ROWS: usize = 1 << 17;
-/// With so many bytes a group is full. What is compressed of it is in memory a second time.
+/// The bytes that fill a row group. While it is written, memory holds it a second time, compressed.
 const BYTES: usize = 32 << 20;
-/// What each job counts for beside its text: its numbers, and what it takes to keep track, in bytes.
+/// The bytes of a job beside its text: numbers and bookkeeping.
 const ROW: usize = 128;
 
 pub(super) fn write(
@@ -33,7 +33,7 @@ pub(super) fn write(
     selection: Selection,
     to: &mut impl Write,
 ) -> Result<Written, ExportError> {
-    let mut file = ParquetFile::new(form.columns.unwrap_or(&Column::TYPED)).map_err(failed)?;
+    let mut file = ParquetFile::new(form.columns.unwrap_or(Column::TYPED)).map_err(failed)?;
     let written = rows::each(reader, form, selection, &mut |record, content| {
         file.add(record, content);
         match file.is_full() {
@@ -49,7 +49,7 @@ fn failed(error: ParquetError) -> ExportError {
     write_failed(io::Error::other(error))
 }
 
-/// A file as far as it is not handed on.
+/// A file that is being written, with the bytes that are not passed on yet.
 struct ParquetFile {
     writer: SerializedFileWriter<Vec<u8>>,
     columns: Vec<(Column, Values)>,
@@ -57,22 +57,24 @@ struct ParquetFile {
     bytes: usize,
 }
 
-/// The values of a column in a group: those that are there, and for each job whether it has one.
+/// The values of a column in a row group, and for each job 1 if it has a value and 0 otherwise.
 struct Values {
-    kind: Kind,
-    there: Vec<i16>,
+    typed: Typed,
+    definition_levels: Vec<i16>,
 }
 
-enum Kind {
-    Small(Vec<i32>),
-    Large(Vec<i64>),
+enum Typed {
+    Int32(Vec<i32>),
+    Int64(Vec<i64>),
     Real(Vec<f64>),
     Bytes(Vec<ByteArray>),
 }
 
 impl ParquetFile {
     fn new(columns: &[Column]) -> Result<Self, ParquetError> {
-        let fields = columns.iter().map(|column| Ok(Arc::new(typed(*column)?)));
+        let fields = columns
+            .iter()
+            .map(|column| Ok(Arc::new(schema_type(*column)?)));
         let schema = Type::group_type_builder("results")
             .with_fields(fields.collect::<Result<_, ParquetError>>()?)
             .build()?;
@@ -80,7 +82,7 @@ impl ParquetFile {
             .set_created_by(concat!("stride ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_dictionary_enabled(false);
-        // The words that come again and again.
+        // Columns with few distinct values.
         for column in [
             Column::State,
             Column::Class,
@@ -96,7 +98,7 @@ impl ParquetFile {
             writer: SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?,
             columns: columns
                 .iter()
-                .map(|column| (*column, Values::of(*column)))
+                .map(|column| (*column, Values::new(*column)))
                 .collect(),
             rows: 0,
             bytes: 0,
@@ -115,16 +117,18 @@ impl ParquetFile {
         self.rows >= ROWS || self.bytes >= BYTES
     }
 
-    /// Writes what was gathered, and hands on what is written.
+    /// Writes the buffered row group to `to`.
     fn write_group(&mut self, to: &mut impl Write) -> Result<(), ExportError> {
         let write = |file: &mut Self| -> Result<(), ParquetError> {
             let mut group = file.writer.next_row_group()?;
             for (column, values) in &mut file.columns {
-                let values = replace(values, Values::of(*column));
+                let values = replace(values, Values::new(*column));
                 let Some(mut writer) = group.next_column()? else {
-                    return Err(ParquetError::General("there is no such column".to_owned()));
+                    return Err(ParquetError::General(
+                        "the schema has fewer columns".to_owned(),
+                    ));
                 };
-                values.write(&mut writer, column.is_there())?;
+                values.write(&mut writer, column.is_required())?;
                 writer.close()?;
             }
             group.close()?;
@@ -147,73 +151,73 @@ impl ParquetFile {
 }
 
 impl Values {
-    fn of(column: Column) -> Self {
+    fn new(column: Column) -> Self {
         Self {
-            kind: match physical(column) {
-                Physical::INT32 => Kind::Small(Vec::new()),
-                Physical::INT64 => Kind::Large(Vec::new()),
-                Physical::DOUBLE => Kind::Real(Vec::new()),
-                _ => Kind::Bytes(Vec::new()),
+            typed: match physical(column) {
+                Physical::INT32 => Typed::Int32(Vec::new()),
+                Physical::INT64 => Typed::Int64(Vec::new()),
+                Physical::DOUBLE => Typed::Real(Vec::new()),
+                _ => Typed::Bytes(Vec::new()),
             },
-            there: Vec::new(),
+            definition_levels: Vec::new(),
         }
     }
 
-    /// Takes a value. Returns how many bytes it has that lie elsewhere.
+    /// Adds a value, and returns its length if it is text or bytes.
     fn push(&mut self, cell: Cell<'_>) -> usize {
         let (mut length, before) = (0, self.len());
-        match (&mut self.kind, cell) {
-            // Statuses and counts of attempts, which are far below the bound.
-            (Kind::Small(values), Cell::Integer(number)) => {
+        match (&mut self.typed, cell) {
+            // Statuses and numbers of attempts are far below the bound.
+            (Typed::Int32(values), Cell::Integer(number)) => {
                 values.push(i32::try_from(number).unwrap_or(i32::MAX));
             }
-            (Kind::Large(values), Cell::Integer(number)) => values.push(number),
-            (Kind::Real(values), Cell::Real(number)) => values.push(number),
-            (Kind::Bytes(values), Cell::Text(text)) => {
+            (Typed::Int64(values), Cell::Integer(number)) => values.push(number),
+            (Typed::Real(values), Cell::Real(number)) => values.push(number),
+            (Typed::Bytes(values), Cell::Text(text)) => {
                 length = text.len();
                 values.push(text.into_owned().into_bytes().into());
             }
-            (Kind::Bytes(values), Cell::Bytes(bytes)) => {
+            (Typed::Bytes(values), Cell::Bytes(bytes)) => {
                 length = bytes.len();
                 values.push(bytes.into_owned().into());
             }
             _ => {}
         }
-        self.there.push(i16::from(self.len() > before));
+        self.definition_levels.push(i16::from(self.len() > before));
         length
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     fn len(&self) -> usize {
-        match &self.kind {
-            Kind::Small(values) => values.len(),
-            Kind::Large(values) => values.len(),
-            Kind::Real(values) => values.len(),
-            Kind::Bytes(values) => values.len(),
+        match &self.typed {
+            Typed::Int32(values) => values.len(),
+            Typed::Int64(values) => values.len(),
+            Typed::Real(values) => values.len(),
+            Typed::Bytes(values) => values.len(),
         }
     }
 
     fn write(
         self,
         to: &mut SerializedColumnWriter<'_>,
-        is_there: bool,
+        is_required: bool,
     ) -> Result<(), ParquetError> {
-        let there = (!is_there).then_some(self.there.as_slice());
-        match &self.kind {
-            Kind::Small(values) => put::<Int32Type>(to, values, there),
-            Kind::Large(values) => put::<Int64Type>(to, values, there),
-            Kind::Real(values) => put::<DoubleType>(to, values, there),
-            Kind::Bytes(values) => put::<ByteArrayType>(to, values, there),
+        let levels = (!is_required).then_some(self.definition_levels.as_slice());
+        match &self.typed {
+            Typed::Int32(values) => write_batch::<Int32Type>(to, values, levels),
+            Typed::Int64(values) => write_batch::<Int64Type>(to, values, levels),
+            Typed::Real(values) => write_batch::<DoubleType>(to, values, levels),
+            Typed::Bytes(values) => write_batch::<ByteArrayType>(to, values, levels),
         }
     }
 }
 
-fn put<T: DataType>(
+fn write_batch<T: DataType>(
     to: &mut SerializedColumnWriter<'_>,
     values: &[T::T],
-    there: Option<&[i16]>,
+    levels: Option<&[i16]>,
 ) -> Result<(), ParquetError> {
-    to.typed::<T>().write_batch(values, there, None).map(drop)
+    to.typed::<T>().write_batch(values, levels, None).map(drop)
 }
 
 fn physical(column: Column) -> Physical {
@@ -225,8 +229,8 @@ fn physical(column: Column) -> Physical {
     }
 }
 
-/// A column as the file's schema has it.
-fn typed(column: Column) -> Result<Type, ParquetError> {
+/// Returns a column's type in the schema.
+fn schema_type(column: Column) -> Result<Type, ParquetError> {
     let logical = match column {
         Column::Attempts | Column::Status | Column::Duration => None,
         Column::PathBytes | Column::ResultBytes => None,
@@ -234,7 +238,7 @@ fn typed(column: Column) -> Result<Type, ParquetError> {
         _ => Some(LogicalType::String),
     };
     Type::primitive_type_builder(column.as_str(), physical(column))
-        .with_repetition(match column.is_there() {
+        .with_repetition(match column.is_required() {
             true => Repetition::REQUIRED,
             false => Repetition::OPTIONAL,
         })

@@ -1,25 +1,43 @@
-//! Reads results one by one, for exports that are not text.
+//! Reads jobs one by one, and checks their results.
 
 use super::content::Content;
 use super::error::ExportError;
 use super::form::{Form, Selection, Written};
-use super::lane;
-use crate::store::{Found, Reader, Record};
+use crate::job::FileName;
+use crate::store::{Found, Reader, Record, StoreError};
 
-/// Takes a job, and what is written of its result.
-pub(super) type Each<'e> = dyn FnMut(&Record, Option<&Content<'_>>) -> Result<(), ExportError> + 'e;
+/// Checks a job's result, and opens it if it is in a file. A damaged result is an error if the whole run is exported.
+/// Otherwise the job is left out, and added to `damaged`.
+pub(super) fn is_whole(
+    record: &mut Record,
+    selection: Selection,
+    damaged: &mut Vec<FileName>,
+) -> Result<bool, ExportError> {
+    let path = &record.path;
+    let checked = match (record.is_damaged, &mut record.result) {
+        (true, _) => Err(StoreError::DamagedResult { path: path.clone() }),
+        (false, Some(result)) => result.open(path).map(|body| result.body = body),
+        (false, None) => Ok(()),
+    };
+    match checked {
+        Ok(()) => return Ok(true),
+        Err(error) if selection == Selection::Whole => return Err(error.into()),
+        Err(_) => damaged.push(record.path.clone()),
+    }
+    Ok(false)
+}
 
-/// Hands over the chosen jobs in list order, each with what is written of its result.
+/// Passes the selected jobs and their contents to `row`, in list order.
 pub(super) fn each(
     reader: &Reader,
     form: &Form<'_>,
     selection: Selection,
-    row: &mut Each<'_>,
+    row: &mut dyn FnMut(&Record, Option<&Content<'_>>) -> Result<(), ExportError>,
 ) -> Result<Written, ExportError> {
     let mut written = Written::default();
     let mut one = |record: &mut Record| -> Result<(), ExportError> {
-        if lane::is_whole(record, selection, &mut written.damaged)? {
-            row(record, Content::of(record, form)?.as_ref())?;
+        if is_whole(record, selection, &mut written.damaged)? {
+            row(record, Content::new(record, form)?.as_ref())?;
             written.jobs += 1;
         }
         Ok(())

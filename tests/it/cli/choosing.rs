@@ -82,7 +82,7 @@ fn a_folder_of_answers_is_written_replaced_and_known() {
     place
         .stride(&words)
         .expect(2)
-        .says("something in it that is not of an earlier export");
+        .says("it has contents that are not from an earlier export");
     assert_eq!(fs::read(place.at("answers/mine")).unwrap(), b"mine");
     fs::remove_file(place.at("answers/mine")).unwrap();
     // A walk does not take it for input.

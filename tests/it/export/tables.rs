@@ -131,7 +131,8 @@ fn the_columns_have_their_types_and_what_is_not_there_is_null() {
     for (line, row) in lines.lines().zip(&parquet) {
         let line: Row = serde_json::from_str(line).unwrap();
         let names: Vec<&str> = row.keys().map(String::as_str).collect();
-        assert_eq!(names, Column::TYPED.map(Column::as_str));
+        let typed: Vec<&str> = Column::TYPED.iter().map(|column| column.as_str()).collect();
+        assert_eq!(names, typed);
         for (name, value) in row {
             let expected = line.get(name).unwrap_or(&Value::Null);
             match name.as_str() {
@@ -277,7 +278,7 @@ fn columns_are_chosen_and_ordered_in_every_table() {
     );
     // All of them, in both kinds of lines.
     let form = Form {
-        columns: Some(&Column::ALL),
+        columns: Some(Column::ALL),
         format: Format::Jsonl,
         ..form
     };
