@@ -1,112 +1,87 @@
-//! Reading ahead: lists are read and their names looked at in one thread, while another does with them what it wants.
+//! Reads lists ahead: one thread reads the sources and inspects the names, while the calling thread processes them.
+//! Inspecting ten million names takes as long as adding them to the database.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::{panic, thread};
+use std::{mem, panic, thread};
 
 use super::error::InputError;
 use super::types::{Item, Skipped};
-use crate::job::FileName;
 
-/// How many bytes of names go together.
-const TOGETHER: usize = 64 << 10;
-/// How many such packets may lie between the threads.
-const BETWEEN: usize = 2;
+/// The bytes of a full batch.
+const BYTES: usize = 64 << 10;
+/// The most batches between the threads.
+const BATCHES: usize = 2;
 
-/// Jobs on their way, the bytes of their names in one piece.
-#[derive(Default)]
-struct Packet {
-    names: Vec<u8>,
-    /// Where each name ends, and its columns.
-    ends: Vec<(usize, Option<String>)>,
-    columns: usize,
-}
-
-impl Packet {
-    fn add(&mut self, item: Item) {
-        self.names.extend_from_slice(item.name.as_bytes());
-        self.columns += item.columns.as_ref().map_or(0, String::len);
-        self.ends.push((self.names.len(), item.columns));
-    }
-
-    fn is_full(&self) -> bool {
-        self.names.len() + self.columns >= TOGETHER || self.ends.len() >= TOGETHER / 8
-    }
-
-    fn items(self) -> impl Iterator<Item = Item> {
-        let Self { names, ends, .. } = self;
-        let mut begin = 0;
-        ends.into_iter().map(move |(end, columns)| {
-            let name = FileName::new(&names[begin..end]);
-            begin = end;
-            Item { name, columns }
-        })
-    }
-}
-
-/// Why reading ends before its end.
-pub(super) enum Ended {
+/// An error that ends reading.
+pub(super) enum ReadError {
     Input(InputError),
-    /// Nobody wants more.
+    /// The calling thread does not accept more jobs.
     Unwanted,
 }
 
-impl From<InputError> for Ended {
+impl From<InputError> for ReadError {
     fn from(error: InputError) -> Self {
         Self::Input(error)
     }
 }
 
-/// What the reading thread is given to put jobs into.
+/// Sends jobs to the calling thread, in batches.
 pub(super) struct Ahead {
-    packet: Packet,
-    to: SyncSender<Packet>,
+    batch: Vec<Item>,
+    bytes: usize,
+    to: SyncSender<Vec<Item>>,
 }
 
 impl Ahead {
-    pub(super) fn add(&mut self, item: Item) -> Result<(), Ended> {
-        self.packet.add(item);
-        match self.packet.is_full() {
+    pub(super) fn add(&mut self, item: Item) -> Result<(), ReadError> {
+        let columns = item.columns.as_ref().map_or(0, String::len);
+        self.bytes += size_of::<Item>() + item.name.as_bytes().len() + columns;
+        self.batch.push(item);
+        match self.bytes >= BYTES {
             true => self.send(),
             false => Ok(()),
         }
     }
 
-    fn send(&mut self) -> Result<(), Ended> {
-        let packet = std::mem::take(&mut self.packet);
-        self.to.send(packet).map_err(|_| Ended::Unwanted)
+    fn send(&mut self) -> Result<(), ReadError> {
+        self.bytes = 0;
+        let next = Vec::with_capacity(self.batch.len());
+        let batch = mem::replace(&mut self.batch, next);
+        self.to.send(batch).map_err(|_| ReadError::Unwanted)
     }
 }
 
-/// Runs `read` in a thread of its own, and hands over in this one what it finds. `None` where there is no such thread
-/// to be had. The thread is not waited for where nobody wants more: it may be waiting for standard input.
+/// Runs `read` in a thread, and passes the jobs that it finds to `add` in this one. Returns `None` if the thread cannot
+/// be spawned. If `add` fails, the thread is not joined, because it may be waiting for standard input.
 pub(super) fn read<E: From<InputError>>(
-    read: impl FnOnce(&mut Ahead) -> Result<Skipped, Ended> + Send + 'static,
+    read: impl FnOnce(&mut Ahead) -> Result<Skipped, ReadError> + Send + 'static,
     add: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Option<Result<Skipped, E>> {
-    let (to, from): (_, Receiver<Packet>) = sync_channel(BETWEEN);
+    let (to, from): (_, Receiver<Vec<Item>>) = sync_channel(BATCHES);
     let reading = move || {
         let mut ahead = Ahead {
-            packet: Packet::default(),
+            batch: Vec::new(),
+            bytes: 0,
             to,
         };
         let read = read(&mut ahead);
-        // What was found before something went wrong was found all the same.
+        // Jobs that were read before an error are passed on before it.
         ahead.send().and(read)
     };
     let thread = thread::Builder::new()
         .name("list".to_owned())
         .spawn(reading)
         .ok()?;
-    for packet in from {
-        if let Err(error) = packet.items().try_for_each(&mut *add) {
+    for batch in from {
+        if let Err(error) = batch.into_iter().try_for_each(&mut *add) {
             return Some(Err(error));
         }
     }
     match thread.join() {
         Ok(Ok(skipped)) => Some(Ok(skipped)),
-        Ok(Err(Ended::Input(error))) => Some(Err(error.into())),
-        // This thread has wanted all.
-        Ok(Err(Ended::Unwanted)) => Some(Ok(Skipped::default())),
+        Ok(Err(ReadError::Input(error))) => Some(Err(error.into())),
+        // This thread accepted every batch.
+        Ok(Err(ReadError::Unwanted)) => Some(Ok(Skipped::default())),
         Err(panicked) => panic::resume_unwind(panicked),
     }
 }

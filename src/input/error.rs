@@ -1,117 +1,117 @@
-//! Errors in lists.
+//! Errors of sources.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::bounds::{DEEPEST, KEYS, LONGEST};
-use crate::job::{FileName, escaped};
+use super::types::{DEEPEST, KEYS, LONGEST};
+use crate::job::{FileName, shortened};
 
-/// What cannot be read as a list.
+/// An error of a source.
 #[derive(Debug, Error)]
 pub enum InputError {
     /// A named file or folder does not exist or cannot be read.
     #[error("cannot read {}", FileName::from(.path.as_path()))]
     Unreadable {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A list of names is not one.
+    /// A list cannot be read.
     #[error("cannot read the list {list}")]
     List {
-        /// Which list.
+        /// The list.
         list: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A NUL byte in a list that is read line by line.
+    /// A list of lines contains a NUL byte.
     #[error("line {line} of the list {list} has a NUL byte")]
     Nul {
-        /// Which list.
+        /// The list.
         list: String,
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: u64,
     },
-    /// A row of a list that is a table cannot be a job.
+    /// A row of a table cannot be a job.
     #[error("line {line} of the list {list} {fault}")]
     Row {
-        /// Which list.
+        /// The list.
         list: String,
         /// The line on which the row begins, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The fault of the row.
         fault: RowFault,
     },
 }
 
-/// Why a row of a table cannot be a job. In words it goes on from "line 7 of the list jobs.csv …".
+/// A fault of a row in a table. Its message continues "line 7 of the list jobs.csv …".
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RowFault {
-    /// The column with the names is not there.
+    /// The column with the names is missing.
     #[error("has no column {}, {}", wanted(.asked.as_deref()), listing(.columns))]
     NoKey {
-        /// The column that it should be; where none was asked for, it is `path`, or else `file`.
+        /// The requested column; `path` or else `file` by default.
         asked: Option<String>,
-        /// Those that there are.
+        /// The columns of the row.
         columns: Vec<String>,
     },
     /// Two columns have the same name.
     #[error("has the column {} twice", shown(.column))]
     Twice {
-        /// Which name.
+        /// The column.
         column: String,
     },
     /// A CSV row is longer or shorter than its header.
-    #[error("has not as many cells as the header: {found}, not {expected}")]
+    #[error("has a different number of cells than the header: {found}, not {expected}")]
     Cells {
-        /// How many it has.
+        /// The number of its cells.
         found: usize,
-        /// How many it should have.
+        /// The number of cells in the header.
         expected: usize,
     },
-    /// There is no name in the column with the names.
-    #[error("has nothing in the column {}", shown(.column))]
+    /// The name is empty.
+    #[error("has an empty name in the column {}", shown(.column))]
     Empty {
-        /// Which column.
+        /// The column.
         column: String,
     },
-    /// No file has such a name.
+    /// The name contains a NUL byte.
     #[error("has a NUL byte in the column {}", shown(.column))]
     Nul {
-        /// Which column.
+        /// The column.
         column: String,
     },
-    /// Only a name in a CSV list may have any bytes.
+    /// A value is not UTF-8. Only the names in a CSV list need not be.
     #[error("is not UTF-8{}", column.as_deref().map(|name| format!(" in the column {}", shown(name))).unwrap_or_default())]
     NotText {
-        /// Which column, where that is known.
+        /// The column, if it is known.
         column: Option<String>,
     },
-    /// A line of a JSONL list is something else.
+    /// A line of a JSONL list does not begin as an object.
     #[error("is not a JSON object")]
     NotObject,
-    /// A line of a JSONL list begins as an object and does not go on as one.
-    #[error("is not JSON: it goes wrong at byte {at}")]
+    /// A line of a JSONL list is not valid JSON.
+    #[error("is not JSON: syntax error at byte {at}")]
     NotJson {
-        /// Where in the line, counted from 1.
+        /// The position of the error in the line, counted from 1.
         at: usize,
     },
-    /// A name in a JSONL list is a number or some such.
-    #[error("has something other than text in the column {}", shown(.column))]
+    /// A name in a JSONL list is not a string.
+    #[error("has a value that is not text in the column {}", shown(.column))]
     NotString {
-        /// Which column.
+        /// The column.
         column: String,
     },
-    /// A quote that opens a cell of a CSV list is the last of its kind.
-    #[error("begins a row with a quote that is never closed")]
+    /// A cell of a CSV list has no closing quote.
+    #[error("begins a row with an unclosed quote")]
     Unclosed,
-    /// More than one row can be.
+    /// A row is too long.
     #[error("begins a row of more than {} MiB", LONGEST >> 20)]
     TooLong,
-    /// An object in an object in an object …
+    /// An object is nested too deep.
     #[error("is nested more than {DEEPEST} levels deep")]
     TooDeep,
 }
@@ -126,13 +126,9 @@ impl RowFault {
     }
 }
 
-/// A column's name for people: it may be of any length, and is from outside.
+/// Quotes a column's name, which is foreign text of any length.
 fn shown(column: &str) -> String {
-    let mut short: String = column.chars().take(60).collect();
-    if short.len() < column.len() {
-        short.push('…');
-    }
-    format!("`{}`", escaped(short.as_bytes()))
+    format!("`{}`", shortened(column.as_bytes(), 60))
 }
 
 fn wanted(asked: Option<&str>) -> String {

@@ -1,8 +1,9 @@
-//! From what the user names to jobs: files, folders, lists of names, lists that are tables. Streams; nothing is
-//! collected but one folder at a time, and a little that is read ahead.
+//! Sources of jobs: files, folders, lists of names, lists that are tables. They are streamed: memory holds the entries
+//! of the folders on one path, and a few batches that are read ahead.
+//!
+//! The walk uses no library: with `walkdir` it is as long, because most of it decides what to skip.
 
 mod ahead;
-mod bounds;
 mod csv;
 mod error;
 mod jsonl;
@@ -11,7 +12,7 @@ mod types;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,25 +22,23 @@ pub use types::{Item, Layout, Skipped, Source};
 
 use crate::job::FileName;
 use crate::paths;
-use bounds::LONGEST;
+use table::Lines;
 
-/// Hands every job of the sources, in their order, to `add`. Folders are walked in the order of their names'
-/// bytes; links to files are followed, links to folders are not; hidden entries and stride's own files
-/// and folders (those at the paths in `own`, under whatever name) are passed over. A file that is named rather than walked
-/// to need not exist: the run will say so of it.
+/// Passes every job of the sources to `add`, in their order. Folders are walked in the byte order of their names. Links
+/// to files are followed, links to folders are not. Hidden entries and the files and folders at the paths in `own` are
+/// skipped, also under other names. A named file need not exist: its job then fails.
 ///
 /// # Errors
 ///
-/// Whatever cannot be read, and whatever `add` returns.
+/// A source cannot be read, or `add` fails.
 pub fn names<E: From<InputError>>(
     sources: &[Source],
     own: &[PathBuf],
     add: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Result<Skipped, E> {
-    // Looking at ten million names takes as long as doing something with them.
-    let (theirs, also_own) = (sources.to_owned(), own.to_owned());
+    let (their_sources, their_own) = (sources.to_owned(), own.to_owned());
     let ahead = ahead::read(
-        move |ahead| read(&theirs, &also_own, &mut |item| ahead.add(item)),
+        move |ahead| read(&their_sources, &their_own, &mut |item| ahead.add(item)),
         add,
     );
     ahead.unwrap_or_else(|| read(sources, own, add))
@@ -68,7 +67,7 @@ fn read<E: From<InputError>>(
     Ok(reader.skipped)
 }
 
-/// Reads a list from anywhere. A door for the fuzzers (`tests/fuzz`), compiled for them alone.
+/// Reads a list, for the fuzzers (`tests/fuzz`).
 ///
 /// # Errors
 ///
@@ -87,15 +86,15 @@ pub fn list(from: impl Read, layout: &Layout) -> Result<(Vec<Item>, u64), InputE
     Ok((items, blank))
 }
 
-/// Which file this is, whatever its name: device and inode.
+/// Returns the device and inode of a file.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 struct Reader<'a, E> {
-    /// Where stride's own files lie, or will: the name and its folder.
+    /// The names and folders of stride's own files, which need not exist yet.
     own: Vec<(&'a OsStr, Option<&'a Path>)>,
-    /// Device and inode of those that are there.
+    /// The devices and inodes of those that exist.
     own_files: Vec<(u64, u64)>,
     skipped: Skipped,
     add: &'a mut dyn FnMut(Item) -> Result<(), E>,
@@ -115,7 +114,7 @@ impl<'a, E: From<InputError>> Reader<'a, E> {
     }
 
     fn path(&mut self, path: &Path) -> Result<(), E> {
-        // A name that leads to nothing is a job all the same: that its file is missing is its outcome.
+        // A missing file is a job too, which fails.
         if fs::metadata(path).is_ok_and(|meta| meta.is_dir()) {
             self.walk(path)
         } else {
@@ -131,13 +130,13 @@ impl<'a, E: From<InputError>> Reader<'a, E> {
         (self.add)(item)
     }
 
-    /// Whether this is one of stride's own files, under whatever name or link it is reached. It would not only
-    /// be no input: opening the database as a file and closing it again costs SQLite its locks.
+    /// Returns whether a path leads to one of stride's own files. Opening the database as a file and closing it would
+    /// also release the locks of SQLite.
     fn is_own(&self, path: &Path) -> bool {
         if identity(path).is_some_and(|file| self.own_files.contains(&file)) {
             return true;
         }
-        // A new run's database is not there yet.
+        // The database of a new run does not exist yet.
         let Some(name) = path.file_name() else {
             return false;
         };
@@ -196,35 +195,22 @@ impl<'a, E: From<InputError>> Reader<'a, E> {
     }
 
     fn names(&mut self, list: &str, from: impl Read, end: u8) -> Result<(), E> {
-        let mut from = BufReader::with_capacity(1 << 16, from);
-        let (mut name, mut line) = (Vec::new(), 0);
-        loop {
-            name.clear();
-            line += 1;
-            // One byte more than there may be, to see that there is more.
-            let room = LONGEST as u64 + 1;
-            let read = (&mut from).take(room).read_until(end, &mut name);
-            if read.map_err(|source| error::unreadable(list, source))? == 0 {
-                return Ok(());
-            }
-            if name.len() > LONGEST {
-                return Err(RowFault::TooLong.at(list, line).into());
-            }
+        let mut lines = Lines::new(list, from, end);
+        let mut name = Vec::new();
+        while lines.read(&mut name)? {
             if name.last() == Some(&end) {
                 name.pop();
             }
             if name.is_empty() {
                 self.skipped.blank += 1;
             } else if name.contains(&0) {
-                return Err(InputError::Nul {
-                    list: list.to_owned(),
-                    line,
-                }
-                .into());
+                let (list, line) = (list.to_owned(), lines.number);
+                return Err(InputError::Nul { list, line }.into());
             } else {
                 self.item(FileName::new(name.as_slice()).into())?;
             }
         }
+        Ok(())
     }
 }
 
@@ -242,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_is_recursive_in_order_and_passes_over_what_is_not_input() {
+    fn a_walk_is_recursive_and_ordered_and_skips_other_entries() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("b/deep")).unwrap();
@@ -289,25 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn nul_bytes_in_lines_are_an_error_that_names_the_line() {
+    fn names_that_are_read_ahead_keep_their_order_and_precede_errors() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), b"a\nb\0c\n").unwrap();
-        let source = Source::List(file.path().to_owned(), Layout::Lines);
-        let error = names::<InputError>(&[source], &[], &mut |_| Ok(())).unwrap_err();
-        assert!(matches!(error, InputError::Nul { line: 2, .. }), "{error}");
-    }
-
-    #[test]
-    fn what_is_read_ahead_comes_in_order_and_before_what_went_wrong() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut list = Vec::new();
         let expected: Vec<_> = (0..50_000).map(|i| format!("name {i}")).collect();
-        for name in &expected {
-            list.extend_from_slice(name.as_bytes());
-            list.push(b'\n');
-        }
-        list.extend_from_slice(b"\0\n");
-        fs::write(file.path(), list).unwrap();
+        fs::write(file.path(), expected.join("\n") + "\n\0\n").unwrap();
         let source = [Source::List(file.path().to_owned(), Layout::Lines)];
         let mut found = Vec::new();
         let error = names::<InputError>(&source, &[], &mut |item| {
@@ -320,10 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_no_more_is_not_kept_waiting() {
+    fn an_error_of_the_receiver_ends_reading_at_once() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "name\n".repeat(100_000)).unwrap();
-        // Nobody writes to the second list, so that reading it has no end.
+        // The second list is a pipe without a writer, so reading it never ends.
         let folder = tempfile::tempdir().unwrap();
         let silent = folder.path().join("silent");
         rustix::fs::mkfifoat(rustix::fs::CWD, &silent, rustix::fs::Mode::RWXU).unwrap();
@@ -341,8 +312,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_an_end_before_memory_has() {
-        for (layout, list) in [(Layout::Lines, &b"a\n"[..]), (Layout::Nul, &b"a\0"[..])] {
+    fn the_length_of_a_line_is_bounded() {
+        for (layout, list) in [
+            (Layout::Lines, &b"a\n"[..]),
+            (Layout::Nul, b"a\0"),
+            (Layout::Jsonl { key: None }, b"\n"),
+        ] {
             let mut add = |_| Ok::<(), InputError>(());
             let mut reader = Reader::new(&[], &mut add);
             let list = list.chain(io::repeat(b'x').take(20 << 20));

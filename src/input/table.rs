@@ -1,14 +1,14 @@
-//! What lists that are tables have in common: a row a job, of which one is in memory at a time.
+//! Lists that are tables: each row is a job, and only one row is in memory at a time.
 
 use std::io::{BufRead, BufReader, Read};
 
-use super::bounds::{KEYS, LONGEST};
 use super::error::{InputError, RowFault, unreadable};
+use super::types::{KEYS, LONGEST};
 use crate::job::FileName;
 
-/// What some programs write before the first character of a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// The place of the column with the names, and a check that each column is there once.
+
+/// Returns the index of the column with the names, and checks that no column is repeated.
 pub(super) fn key<'c>(
     asked: Option<&str>,
     columns: impl Iterator<Item = &'c str> + Clone,
@@ -20,10 +20,10 @@ pub(super) fn key<'c>(
             column: pair[0].to_owned(),
         });
     }
-    let place = |name: &str| columns.clone().position(|column| column == name);
+    let index = |name: &str| columns.clone().position(|column| column == name);
     let found = match asked {
-        Some(name) => place(name),
-        None => KEYS.into_iter().find_map(place),
+        Some(name) => index(name),
+        None => KEYS.into_iter().find_map(index),
     };
     found.ok_or_else(|| RowFault::NoKey {
         asked: asked.map(str::to_owned),
@@ -31,6 +31,7 @@ pub(super) fn key<'c>(
     })
 }
 
+/// Checks a name from the column `column`.
 pub(super) fn name(column: &str, bytes: &[u8]) -> Result<FileName, RowFault> {
     let column = || column.to_owned();
     if bytes.is_empty() {
@@ -42,35 +43,54 @@ pub(super) fn name(column: &str, bytes: &[u8]) -> Result<FileName, RowFault> {
     }
 }
 
-/// The lines of a list.
+/// Reads the lines of a list.
 pub(super) struct Lines<'l, R> {
     pub(super) list: &'l str,
     from: BufReader<R>,
-    /// How many have been read.
-    pub(super) read: u64,
+    end: u8,
+    /// The number of lines read so far.
+    pub(super) number: u64,
 }
 
 impl<'l, R: Read> Lines<'l, R> {
-    pub(super) fn new(list: &'l str, from: R) -> Self {
+    /// Creates a reader of lines that end with the byte `end`.
+    pub(super) fn new(list: &'l str, from: R, end: u8) -> Self {
         Self {
             list,
             from: BufReader::with_capacity(1 << 16, from),
-            read: 0,
+            end,
+            number: 0,
         }
     }
 
-    /// Puts the next line, with its end, behind what there is of a row. Says whether there was one.
-    pub(super) fn append(&mut self, row: &mut Vec<u8>) -> Result<bool, InputError> {
-        // One byte more than there may be, to see that there is more.
-        let room = (LONGEST + 1).saturating_sub(row.len()) as u64;
-        let read = (&mut self.from).take(room).read_until(b'\n', row);
+    /// Reads the next line into `line`, with its end. Returns whether there was one.
+    pub(super) fn read(&mut self, line: &mut Vec<u8>) -> Result<bool, InputError> {
+        line.clear();
+        // One byte more than allowed shows that a line is too long.
+        let read = (&mut self.from)
+            .take(LONGEST as u64 + 1)
+            .read_until(self.end, line);
         if read.map_err(|source| unreadable(self.list, source))? == 0 {
             return Ok(false);
         }
-        if self.read == 0 && row.starts_with(BYTE_ORDER_MARK) {
-            row.drain(..BYTE_ORDER_MARK.len());
+        self.number += 1;
+        if line.len() > LONGEST {
+            return Err(self.fault(RowFault::TooLong));
         }
-        self.read += 1;
         Ok(true)
+    }
+
+    /// Reads the next line of a text, which may begin with a byte order mark.
+    pub(super) fn read_text(&mut self, line: &mut Vec<u8>) -> Result<bool, InputError> {
+        let read = self.read(line)?;
+        if self.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+            line.drain(..BYTE_ORDER_MARK.len());
+        }
+        Ok(read)
+    }
+
+    /// Returns the error for a fault of the current line.
+    pub(super) fn fault(&self, fault: RowFault) -> InputError {
+        fault.at(self.list, self.number)
     }
 }

@@ -4,31 +4,38 @@ use std::path::PathBuf;
 
 use crate::job::FileName;
 
-/// How a list is written.
+/// The default columns of the names, in order of precedence.
+pub(super) const KEYS: [&str; 2] = ["path", "file"];
+/// The length in bytes from which a row is probably an unclosed quote, or not a table.
+pub(super) const LONGEST: usize = 16 << 20;
+/// The depth that SQLite accepts in a JSON text.
+pub(super) const DEEPEST: usize = 1000;
+
+/// The format of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
-    /// One name a line.
+    /// One name per line.
     Lines,
-    /// Names that end with a NUL byte, as `find -print0` writes them.
+    /// Names that end with NUL bytes, as `find -print0` writes them.
     Nul,
-    /// A table as RFC 4180 has it, with a header.
+    /// A table with a header (RFC 4180).
     Csv {
-        /// The column with the names; otherwise it is `path`, or else `file`.
+        /// The column with the names; `path` or else `file` by default.
         key: Option<String>,
     },
-    /// A table of JSON objects, one a line.
+    /// A table of JSON objects, one per line.
     Jsonl {
-        /// The column with the names; otherwise it is `path`, or else `file`.
+        /// The column with the names; `path` or else `file` by default.
         key: Option<String>,
     },
 }
 
-/// What makes a job.
+/// A job from a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its name.
     pub name: FileName,
-    /// Where the list is a table, all columns of the job's row: a JSON object from column to value.
+    /// The job's row if the list is a table: a JSON object from column to value.
     pub columns: Option<String>,
 }
 
@@ -41,26 +48,26 @@ impl From<FileName> for Item {
     }
 }
 
-/// Where jobs come from.
+/// A source of jobs.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A file, or a folder that is walked.
     Path(PathBuf),
-    /// A file with a list.
+    /// A file that contains a list.
     List(PathBuf, Layout),
     /// A list on standard input.
     Stdin(Layout),
 }
 
-/// What was passed over on the way.
+/// Everything that was skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// Hidden files and folders in walked folders.
     pub hidden: u64,
-    /// stride's own files, and folders with nothing but such files.
+    /// Files and folders that stride writes itself.
     pub own: Vec<FileName>,
     /// Blank lines of lists.
     pub blank: u64,
-    /// Things in walked folders that are neither files nor folders, and links to folders or to nothing.
+    /// Entries of walked folders that are neither files nor folders, and links to folders or to nothing.
     pub other: u64,
 }

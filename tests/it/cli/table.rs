@@ -181,7 +181,7 @@ fn a_row_that_cannot_be_a_job_changes_nothing() {
         (
             "csv",
             b"path,a\nx,1\n,2\n",
-            "line 3 of the list list has nothing in the column `path`",
+            "line 3 of the list list has an empty name in the column `path`",
             "a name",
         ),
         (
@@ -193,7 +193,7 @@ fn a_row_that_cannot_be_a_job_changes_nothing() {
         (
             "csv",
             b"path,a\nx,1\ny,\"2\nz,3\n",
-            "line 3 of the list list begins a row with a quote",
+            "line 3 of the list list begins a row with an unclosed quote",
             "close it",
         ),
         (
@@ -205,7 +205,7 @@ fn a_row_that_cannot_be_a_job_changes_nothing() {
         (
             "jsonl",
             b"{\"path\":\"x\"}\n\n{\"path\":7}\n",
-            "line 3 of the list list has something other than text",
+            "line 3 of the list list has a value that is not text",
             "strings",
         ),
         (
