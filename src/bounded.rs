@@ -1,7 +1,7 @@
-//! Reads files that a user names, and what commands print: at most so much, and not for ever.
+//! Reads user-named files and the output of commands, with a limit on bytes and on waiting.
 //!
-//! A name may be that of a device without end, or of a pipe that nobody writes to. Neither takes all the memory, and
-//! neither waits without a word.
+//! The file may be an endless device, which must not fill the memory, or a pipe without a writer, which must not block
+//! forever.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
@@ -14,52 +14,53 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// How long is waited for what does not come from a disk.
+use crate::text::size;
+
+/// The time limits of a [`Wait`].
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Before it is said that one waits.
-    pub word: Duration,
-    /// In all.
+    /// The time until the user is told about the wait.
+    pub notice: Duration,
+    /// The time until the wait ends in an error.
     pub end: Duration,
 }
 
 impl Patience {
-    /// Enough for a person to type a passphrase.
+    /// Enough time to type a passphrase.
     pub const USUAL: Self = Self {
-        word: Duration::from_secs(3),
+        notice: Duration::from_secs(3),
         end: Duration::from_secs(120),
     };
-    /// Where nothing can be said.
+    /// For readers that cannot notify the user.
     pub const SHORT: Self = Self {
-        word: Duration::from_secs(10),
+        notice: Duration::from_secs(10),
         end: Duration::from_secs(10),
     };
 }
 
-/// A wait, from its beginning.
+/// A wait for a pipe, a terminal or a command.
 pub struct Wait<'w> {
     since: Instant,
     patience: Patience,
-    /// Says that one waits. Called at most once.
-    say: Option<&'w dyn Fn()>,
+    /// Notifies the user. Called at most once.
+    notify: Option<&'w dyn Fn()>,
 }
 
 impl<'w> Wait<'w> {
-    /// Begins to wait.
-    pub fn begin(patience: Patience, say: &'w dyn Fn()) -> Self {
+    /// Starts a wait.
+    pub fn begin(patience: Patience, notify: &'w dyn Fn()) -> Self {
         Self {
             since: Instant::now(),
             patience,
-            say: Some(say),
+            notify: Some(notify),
         }
     }
 
-    /// Waits until there is something to read, or an end or an error to see. A pipe that nobody has opened has none of
-    /// them.
+    /// Waits until `from` has bytes, an end or an error. A pipe without a writer has none of them.
     ///
     /// # Errors
     ///
-    /// The time is over.
+    /// The wait has lasted too long.
     pub fn until_ready(&mut self, from: &impl AsFd) -> io::Result<()> {
         let mut most = Duration::ZERO;
         while !is_ready(from, most)? {
@@ -68,19 +69,19 @@ impl<'w> Wait<'w> {
         Ok(())
     }
 
-    /// Returns how long to wait until the word or the end is due. Says the word where it is.
+    /// Returns the time until the notice or the end of the wait, and notifies the user when the notice is due.
     fn left(&mut self) -> io::Result<Duration> {
         let elapsed = self.since.elapsed();
-        let Patience { word, end } = self.patience;
+        let Patience { notice, end } = self.patience;
         if elapsed >= end {
-            let message = format!("there was no end of it within {} s", end.as_secs());
+            let message = format!("it did not end within {} s", end.as_secs());
             return Err(io::Error::new(ErrorKind::TimedOut, message));
         }
-        match self.say {
-            Some(_) if elapsed < word => Ok(word.min(end) - elapsed),
-            Some(say) => {
-                self.say = None;
-                say();
+        match self.notify {
+            Some(_) if elapsed < notice => Ok(notice.min(end) - elapsed),
+            Some(notify) => {
+                self.notify = None;
+                notify();
                 Ok(end - elapsed)
             }
             None => Ok(end - elapsed),
@@ -88,13 +89,13 @@ impl<'w> Wait<'w> {
     }
 }
 
-/// Reads a file of at most `most` bytes. Only a pipe or a terminal is waited for.
+/// Reads a file of at most `most` bytes. It waits only for a pipe or a terminal.
 ///
 /// # Errors
 ///
-/// It cannot be read, is larger, or does not end in time.
+/// The file cannot be read, is larger, or does not end in time.
 pub fn read(path: &Path, most: u64, wait: &mut Wait<'_>) -> io::Result<Vec<u8>> {
-    // Otherwise opening a pipe blocks until another program opens its other end.
+    // Without NONBLOCK, opening a pipe blocks until another program opens its other end.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32)
@@ -102,11 +103,11 @@ pub fn read(path: &Path, most: u64, wait: &mut Wait<'_>) -> io::Result<Vec<u8>> 
     read_from(file, most, wait)
 }
 
-/// Reads at most `most` bytes from where they may be long in coming.
+/// Reads at most `most` bytes from a file, a pipe or a terminal.
 ///
 /// # Errors
 ///
-/// They cannot be read, there are more, or there is no end of them in time.
+/// Reading fails, there are more bytes, or they do not end in time.
 pub fn read_from(
     mut from: impl Read + AsFd,
     most: u64,
@@ -138,13 +139,6 @@ fn is_ready(from: &impl AsFd, most: Duration) -> io::Result<bool> {
     }
 }
 
-fn size(bytes: u64) -> String {
-    match bytes {
-        bytes if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
-        bytes => format!("{} KiB", bytes >> 10),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -157,17 +151,17 @@ mod tests {
     use super::*;
 
     const SHORT: Patience = Patience {
-        word: Duration::from_millis(1),
+        notice: Duration::from_millis(1),
         end: Duration::from_millis(20),
     };
 
     #[test]
-    fn row_120_what_is_read_is_bounded() {
+    fn row_120_the_length_of_a_file_is_bounded() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "sesame").unwrap();
         let read = |path: &Path, most| {
-            let nobody_waits = || panic!("it is there");
-            read(path, most, &mut Wait::begin(Patience::USUAL, &nobody_waits))
+            let notify = || panic!("files need no wait");
+            read(path, most, &mut Wait::begin(Patience::USUAL, &notify))
         };
         assert_eq!(read(file.path(), 6).unwrap(), b"sesame");
         for (path, most) in [(file.path(), 5), (Path::new("/dev/zero"), 1 << 20)] {
@@ -181,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn row_120_a_pipe_that_nobody_writes_to_is_told_of_and_left() {
+    fn row_120_a_pipe_without_a_writer_is_notified_and_given_up() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
@@ -190,27 +184,27 @@ mod tests {
             let flags = OFlags::NONBLOCK.bits() as i32;
             options.read(true).custom_flags(flags).open(&pipe).unwrap()
         };
-        let words = Cell::new(0);
-        let say = || words.set(words.get() + 1);
-        let error = read_from(open(), 10, &mut Wait::begin(SHORT, &say)).unwrap_err();
-        assert_eq!((error.kind(), words.get()), (ErrorKind::TimedOut, 1));
-        // Somebody comes when it has been said, and takes their time.
+        let notices = Cell::new(0);
+        let notify = || notices.set(notices.get() + 1);
+        let error = read_from(open(), 10, &mut Wait::begin(SHORT, &notify)).unwrap_err();
+        assert_eq!((error.kind(), notices.get()), (ErrorKind::TimedOut, 1));
+        // A writer that starts after the notice is waited for.
         thread::scope(|scope| {
-            let (tell, told) = std::sync::mpsc::channel();
+            let (notice, noticed) = std::sync::mpsc::channel();
             let pipe = &pipe;
             let write = move || {
-                let () = told.recv().unwrap();
+                let () = noticed.recv().unwrap();
                 let mut pipe = OpenOptions::new().write(true).open(pipe).unwrap();
                 pipe.write_all(b"ses").unwrap();
                 pipe.write_all(b"ame").unwrap();
             };
             let writer = scope.spawn(write);
             let patience = Patience {
-                word: SHORT.word,
+                notice: SHORT.notice,
                 ..Patience::USUAL
             };
-            let say = || tell.send(()).unwrap();
-            let read = read_from(open(), 10, &mut Wait::begin(patience, &say));
+            let notify = || notice.send(()).unwrap();
+            let read = read_from(open(), 10, &mut Wait::begin(patience, &notify));
             assert_eq!(read.unwrap(), b"sesame");
             writer.join().unwrap();
         });

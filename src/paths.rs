@@ -1,10 +1,10 @@
-//! Paths that may name nothing yet.
+//! Paths of files that need not exist.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// Returns the folder that a path lies in: `.` for a bare name.
+/// Returns the folder of a path: `.` for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -12,11 +12,11 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Makes a path absolute, with links resolved. The last part may be missing.
+/// Makes a path absolute and resolves links. The file itself need not exist.
 ///
 /// # Errors
 ///
-/// The path has no last part, or its folder cannot be found.
+/// The path has no file name, or its folder does not exist.
 pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path).or_else(|_| {
         let name = path.file_name().ok_or(ErrorKind::InvalidFilename)?;

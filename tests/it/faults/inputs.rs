@@ -404,7 +404,7 @@ fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
             refused(
                 &place,
                 &["--cacert", "pipe"],
-                "pipe cannot be used: there was no end of it",
+                "pipe cannot be used: it did not end",
             );
             assert_eq!(listed(&place.at("")), ["a.txt", "pipe"]);
         });
