@@ -93,7 +93,7 @@ pub fn to_folder<'e>(
     let temporary = made.map_err(|error| target.failed(error))?;
     let write = || -> Result<Written, ExportError> {
         let mut folder = Folder::new(&temporary.path).map_err(write_failed)?;
-        let written = rows::each(reader, &form, selection, &mut |record, content| {
+        let written = rows::each(reader, &form, selection, |record, content| {
             folder.add(record, content)
         })?;
         folder.finish().map_err(write_failed)?;

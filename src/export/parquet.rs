@@ -34,7 +34,7 @@ pub(super) fn write(
     to: &mut impl Write,
 ) -> Result<Written, ExportError> {
     let mut file = ParquetFile::new(form.columns.unwrap_or(Column::TYPED)).map_err(failed)?;
-    let written = rows::each(reader, form, selection, &mut |record, content| {
+    let written = rows::each(reader, form, selection, |record, content| {
         file.add(record, content);
         match file.is_full() {
             true => file.write_group(to),

@@ -32,7 +32,7 @@ pub(super) fn each(
     reader: &Reader,
     form: &Form<'_>,
     selection: Selection,
-    row: &mut dyn FnMut(&Record, Option<&Content<'_>>) -> Result<(), ExportError>,
+    mut row: impl FnMut(&Record, Option<&Content<'_>>) -> Result<(), ExportError>,
 ) -> Result<Written, ExportError> {
     let mut written = Written::default();
     let mut one = |record: &mut Record| -> Result<(), ExportError> {
