@@ -27,8 +27,7 @@ enum Operation {
     Crash,
     /// An answer comes for one of the claims that are settled already, or whose runner has died.
     Late(usize, usize),
-    /// Saves what the claims in flight come to, and crashes; the next runner takes it in, perhaps only after it has
-    /// found them cut off.
+    /// Saves the outcomes of claims in flight, and crashes. The next runner imports them, or another one recovers first.
     Rescue(usize, bool),
     Requeue(bool),
 }
@@ -62,7 +61,7 @@ fn outcome(i: usize) -> Outcome {
     }
 }
 
-/// What the store should hold: the jobs in list order, and the counts that cannot be told from them.
+/// The expected contents of the store: the jobs in list order, and the counts that do not follow from them.
 #[derive(Default)]
 struct Model {
     jobs: Vec<Job>,
@@ -289,7 +288,7 @@ impl Run {
                 }
                 assert_eq!(rescue.finish().saved, saved.len() as u64);
                 drop(self.store.take());
-                // To find them cut off first changes nothing in the end, but for those of which nobody knows more.
+                // An earlier recovery makes a difference only to claims in doubt.
                 let doubt = matches!(outcome(which), Outcome::InDoubt(_));
                 if late {
                     self.store = Some(self.fixture.start());

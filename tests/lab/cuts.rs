@@ -43,7 +43,7 @@ pub(crate) fn perform(
         }
     }
     if report.has_failed() {
-        // What is on the disk is in the image, which is kept; and the last look at it in the list's folder.
+        // The image keeps the disk's contents, and the list's folder the last copy of the database.
         return Ok(());
     }
     drop(device);

@@ -11,8 +11,7 @@ use clap::ValueEnum;
 
 use crate::Outcome;
 
-/// What cuts. It stands in another language because it takes an ioctl, which the package's own code cannot do
-/// without `unsafe`.
+/// Shuts down a file system by an ioctl. In Python, because Rust would need `unsafe`.
 const CUT: &str = include_str!("cut.py");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +61,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub(crate) fn path(&self) -> &Path {
         &self.mount
     }

@@ -27,7 +27,7 @@ const LIE: &str = "retval=100";
 
 /// Storage failed, and the database is unusable.
 const STORAGE: [i32; 2] = [7, 6];
-/// What no error of the system may end in: a bug, and a panic that nobody caught.
+/// Exit codes that no system error may cause: a bug, and an uncaught panic.
 const PANICS: [i32; 2] = [70, 101];
 /// The system could not even begin the program.
 const NO_PROGRAM: i32 = 127;
@@ -72,7 +72,7 @@ fn one_point(lab: &Lab, report: &mut Report, point: Point<'_>) -> Outcome<bool> 
     report.figure("points", 1);
     let code = tampered.status.code();
     report.figure(outcome(code), 1);
-    // What was in flight when it gave up is in doubt, as after a crash.
+    // Calls in flight at its end are in doubt, as after a crash.
     if code != Some(0) {
         list.crashed();
     }
@@ -100,7 +100,7 @@ fn outcome(code: Option<i32>) -> &'static str {
     }
 }
 
-/// What may come of an error of the system.
+/// The allowed consequences of a system error.
 fn failed(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) -> Outcome<bool> {
     let code = met.status.code();
     let mut good = is_decent(report, point, code);
@@ -114,7 +114,7 @@ fn failed(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) ->
     }
     let mut last = list.give(&list.run())?;
     if last.code() == Some(3) {
-        // A file that could not be opened has failed, and is called again when somebody asks for it.
+        // A file that could not be opened has failed; only `retry` calls it again.
         report.figure("retries", 1);
         let mut words = list.resume();
         "retry".clone_into(words.first_mut().ok_or("no word")?);
@@ -124,7 +124,7 @@ fn failed(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) ->
     Ok(good)
 }
 
-/// What may come of a lie: it is seen, or it does no harm. Nothing wrong may be taken for right.
+/// The allowed consequences of a lie: stride detects it, or it does no harm.
 fn lied_to(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) -> Outcome<bool> {
     let mut good = is_decent(report, point, met.status.code());
     let seen = |code: Option<i32>| code.is_some_and(|code| STORAGE.contains(&code));
@@ -137,7 +137,7 @@ fn lied_to(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) -
     }
     let mut broken = crate::oracle::judge(&evidence);
     if seen(met.status.code()) {
-        // A log that has a hole in it ends there for whoever reads it next, who cannot know that there was more.
+        // The next reader takes a hole in the WAL for its end, and cannot know that more followed.
         let before = broken.len();
         broken.retain(|broken| !(2..=4).contains(&broken.rule));
         let lost = broken.len() < before;
@@ -150,7 +150,7 @@ fn lied_to(list: &List, report: &mut Report, point: Point<'_>, met: &Tampered) -
     Ok(good)
 }
 
-/// Whether it ended by itself, and not in a panic.
+/// Returns true if it exited by itself and without a panic.
 fn is_decent(report: &mut Report, point: Point<'_>, code: Option<i32>) -> bool {
     let good = code.is_some_and(|code| !PANICS.contains(&code));
     if !good {

@@ -61,7 +61,7 @@ pub(crate) fn events(path: &Path) -> Outcome<Vec<Event>> {
     Ok(lines.filter_map(event).collect())
 }
 
-/// What is in a database. It must not be anybody's.
+/// Reads a database that no process uses.
 pub(crate) fn disk(path: &Path) -> Outcome<Disk> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let mut disk = Disk {
@@ -70,7 +70,7 @@ pub(crate) fn disk(path: &Path) -> Outcome<Disk> {
     };
     disk.complaints.retain(|line: &String| line != "ok");
     if !disk.complaints.is_empty() {
-        // What else is read there would be about something else.
+        // Other queries on a damaged database would mislead.
         return Ok(disk);
     }
     let strays = rows(&connection, "PRAGMA foreign_key_check", |row| {

@@ -29,7 +29,7 @@ pub(crate) fn perform(
     let list = lab.list(&report.folder(), FILES, 8, manner, None)?;
     let finished = list.give(&list.run())?;
     report.note(&list.judge(Some(finished))?, "before the exports");
-    // What each export has to be, byte for byte: made where nothing is cut off.
+    // The expected bytes of each export, made on a disk that is not cut off.
     let mut whole = Vec::new();
     for format in FORMATS {
         let path = list.folder.join(format!("whole.{format}"));
@@ -42,7 +42,7 @@ pub(crate) fn perform(
     let mut device = Device::make(&folder, kind, MEBIBYTES, &[])?;
     let mut old = None;
     crate::rounds(report, rounds, |report, round| {
-        // Another format each time, so that the new file is none of the old ones.
+        // A different format each time, so that the new file differs from the old one.
         let new = round % FORMATS.len();
         let words = export(&list, FORMATS[new], &device.path().join("results"));
         // By turns, so that there is some of each however few rounds there are.

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::service::Manner;
 use crate::{Outcome, is_stopped};
 
-/// How a list is called, and how long its runners live.
+/// The shape of a list's calls, and the lifetime of its runners.
 struct Shape {
     threads: usize,
     /// The shortest and the longest that a call takes, in milliseconds.

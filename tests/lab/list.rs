@@ -18,7 +18,7 @@ use crate::service::{Account, Manner, Service};
 /// Longer than any command here can take; one that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What all experiments work with.
+/// Shared by all experiments.
 pub(crate) struct Lab {
     /// The program under test.
     pub(crate) stride: PathBuf,
@@ -167,7 +167,7 @@ impl List {
                 "PATH",
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
-            // What is remembered of the user is not this machine's.
+            // The state folder of the user must not be used.
             .env("HOME", self.folder.join("home"))
             // A Ctrl-C is for the laboratory, which ends what it has begun.
             .process_group(0);
@@ -184,9 +184,9 @@ impl List {
         self.begin(words)?.end()
     }
 
-    /// What is known now. The runner must be dead.
+    /// Collects the evidence. The runner must be dead.
     ///
-    /// The database is looked at as a copy, so that whatever has to be recovered in it is left to stride.
+    /// Reads a copy of the database, and so leaves its recovery to stride.
     pub(crate) fn evidence(&self, finished: Option<ExitStatus>) -> Outcome<Evidence> {
         // One copy to look at, and one that stays as it was found.
         let (found, copy) = (self.folder.join("found"), self.folder.join("looked-at"));
@@ -221,7 +221,7 @@ impl List {
             let words = String::from_utf8_lossy(&words).into_owned();
             evidence.unsound = Some(format!("{} {words}", verified.status));
         }
-        // What SQLite cannot read at all is a finding like any other.
+        // An unreadable database is a finding, too.
         let unreadable = |error: Box<dyn std::error::Error>| Disk {
             complaints: vec![error.to_string()],
             ..Disk::default()

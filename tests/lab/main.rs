@@ -35,28 +35,28 @@ use list::Lab;
 use report::Report;
 use service::Service;
 
-/// What may go wrong with an experiment itself.
+/// The result of an experiment's own operations.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// Whether somebody has had enough.
+/// Set by Ctrl-C.
 static STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// Whether to begin no more rounds.
+/// Returns true if no more rounds may begin.
 pub(crate) fn is_stopped() -> bool {
     STOPPED.load(Ordering::Relaxed)
 }
 
-/// Crashes stride at every point, and looks at what is left
+/// Crashes stride at every point, and checks the remains
 #[derive(Debug, Parser)]
 #[command(name = "lab", bin_name = "cargo test --release --test lab --")]
 struct Options {
-    /// What to do
+    /// The experiments
     #[arg(value_enum, required = true)]
     experiments: Vec<Experiment>,
-    /// How many rounds, where an experiment counts them
+    /// Rounds, for experiments that count them
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// What moments and sizes are drawn from [default: another one each time]
+    /// The seed of moments and sizes [default: a new one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// `cuts` and `exports`: only on this file system
@@ -68,18 +68,18 @@ struct Options {
     /// `calls` and `errors`: only every N-th point, beginning with a random one
     #[arg(long, value_name = "N", default_value_t = 1)]
     every: usize,
-    /// What the machine does not have is a failure and not skipped
+    /// Fail instead of skipping experiments whose tools are missing
     #[arg(long)]
     require_all: bool,
     /// The stride to crash [default: the one that Cargo has built]
     #[arg(long, value_name = "PATH", default_value = env!("CARGO_BIN_EXE_stride"), hide_default_value = true)]
     stride: PathBuf,
-    /// Where the experiments are made [default: the folder for temporary files]
+    /// The folder of the experiments [default: the folder for temporary files]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
 
-/// Makes so many rounds, unless somebody has had enough or one has failed. Each gets its number.
+/// Runs numbered rounds until one fails or Ctrl-C stops them.
 pub(crate) fn rounds(
     report: &mut Report,
     most: usize,
@@ -94,7 +94,7 @@ pub(crate) fn rounds(
     Ok(())
 }
 
-/// Goes from one point to the next, every so many of them from a random one on, until there is none.
+/// Visits every `every`-th point, from a random one on, until `one` returns false.
 pub(crate) fn points(
     every: usize,
     random: &mut fastrand::Rng,
@@ -113,7 +113,7 @@ enum Experiment {
     Short,
     /// Everything, in full: about a quarter of an hour
     Long,
-    /// Whether the oracle itself sees what is wrong
+    /// Lies to the oracle: it must detect each
     Oracle,
     /// `kill -9` at random moments
     Kills,
@@ -141,7 +141,7 @@ struct Order {
 }
 
 impl Options {
-    /// What is to be done, one after the other.
+    /// The experiments to run, in order.
     fn orders(&self) -> Vec<Order> {
         use Experiment::*;
         let order = |experiment, rounds, every, fs| Order {

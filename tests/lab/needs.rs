@@ -1,4 +1,4 @@
-//! What an experiment needs of the machine.
+//! Requirements of experiments.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::Experiment;
 use crate::device::Kind;
 
-/// What is lacking for an experiment, in words; none where it can be made.
+/// Returns the missing requirements of an experiment, or `None`.
 pub(crate) fn lacking(experiment: Experiment, fs: Option<Kind>) -> Option<String> {
     let mut lack = Vec::new();
     match experiment {
@@ -38,7 +38,7 @@ pub(crate) fn lacking(experiment: Experiment, fs: Option<Kind>) -> Option<String
     (!lack.is_empty()).then(|| format!("this machine has no {}", lack.join(", no ")))
 }
 
-/// Whether a program is there and does what it is asked to.
+/// Returns true if a program is installed and succeeds.
 fn runs(program: &str, words: &[&str]) -> bool {
     let mut command = Command::new(program);
     command

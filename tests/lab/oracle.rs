@@ -1,40 +1,39 @@
-//! The oracle: what has to hold after any crash, as one pure function over what was found.
+//! The oracle: one pure function that checks the evidence after a crash.
 //!
-//! What the runner says (its events), what the service saw (its log) and what is on the disk (the database) are
-//! three accounts of the same work. The runner's and the service's survive the crash elsewhere; whatever they say
-//! has to be in the database.
+//! The runner's events, the service's log and the database are three accounts of the same work. The first two survive
+//! the crash elsewhere, and the database must agree with them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::report::Report;
 
-/// All that is known of a run, by whom it is said.
+/// The evidence of a run, by source.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Evidence {
-    /// The names that are on the list.
+    /// The names on the list.
     pub(crate) names: BTreeSet<String>,
     /// The threads that each runner has.
     pub(crate) threads: usize,
-    /// How often a runner was ended in a way that may leave calls in doubt.
+    /// The number of crashes that may leave calls in doubt.
     pub(crate) crashes: usize,
-    /// When the last of those was, on the monotonic clock.
+    /// The time of the last crash, on the monotonic clock.
     pub(crate) last_crash: i64,
-    /// What the runners say.
+    /// The runners' events.
     pub(crate) events: Vec<Event>,
-    /// Spans of the monotonic clock in which the disk was cut off: what is said then proves nothing.
+    /// Spans of the monotonic clock in which the disk was cut off. Events in them prove nothing.
     pub(crate) void: Vec<(i64, i64)>,
-    /// What the service saw.
+    /// The calls that the service received.
     pub(crate) calls: Vec<Call>,
-    /// What is on the disk; none where there is no database.
+    /// The contents of the database, if it exists.
     pub(crate) disk: Option<Disk>,
-    /// What `stride verify` finds wrong, in its words; none where all is sound.
+    /// The problems that `stride verify` reports, if any.
     pub(crate) unsound: Option<String>,
     /// The exit code of the run that should have finished everything, if there was one.
     pub(crate) finished: Option<Option<i32>>,
 }
 
 impl Evidence {
-    /// Adds the figures of a list that has come to its end to those of its experiment.
+    /// Adds the figures of a finished list to those of its experiment.
     pub(crate) fn sum_up(&self, report: &mut Report) {
         let before = |event: &&Event| {
             let succeeded =
@@ -52,10 +51,10 @@ impl Evidence {
     }
 }
 
-/// What a database holds.
+/// The contents of a database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
-    /// What SQLite's own checks find.
+    /// The findings of SQLite's own checks.
     pub(crate) complaints: Vec<String>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) attempts: Vec<Attempt>,
@@ -79,7 +78,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it is not recorded that it was surely not sent.
+    /// Returns true unless the record says that it was not sent.
     fn may_have_been_sent(&self) -> bool {
         !matches!(self.outcome.as_deref(), Some("not_sent" | "interrupted"))
     }

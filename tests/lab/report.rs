@@ -1,13 +1,13 @@
-//! What an experiment came to.
+//! Reports of experiments.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What one experiment came to.
+/// The report of one experiment.
 pub(crate) struct Report {
     title: String,
     pub(crate) seed: u64,
-    /// What the names of its folders begin with.
+    /// The prefix of its folders' names.
     prefix: String,
     lists: usize,
     figures: Vec<(&'static str, usize)>,
@@ -38,14 +38,14 @@ impl Report {
         }
     }
 
-    /// Something does not hold.
+    /// Records a failure.
     pub(crate) fn fail(&mut self, why: impl Into<String>) {
         let why = why.into();
         println!("  FAILED: {why}");
         self.failures.push(why);
     }
 
-    /// What the oracle found of a list, at a moment of the experiment. Says whether it was nothing.
+    /// Records the oracle's findings at a moment of the experiment. Returns true if there are none.
     pub(crate) fn note(&mut self, broken: &[impl fmt::Display], moment: &str) -> bool {
         const MOST: usize = 5;
         for each in broken.iter().take(MOST) {

@@ -25,14 +25,14 @@ struct Shared {
     nonces: AtomicU64,
 }
 
-/// What the service does for one list, and what it saw of it.
+/// The service's behaviour for one list, and its calls.
 #[derive(Default)]
 pub(crate) struct Account {
     manner: Manner,
     calls: Mutex<Vec<Call>>,
 }
 
-/// How calls are answered.
+/// The latency of answers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Manner {
     /// The longest that a call takes; the shortest is nothing.
@@ -62,7 +62,7 @@ impl Service {
             for stream in listener.incoming().flatten() {
                 let serving = serving.clone();
                 thread::spawn(move || {
-                    // Whoever is killed during a call leaves half a request, or nobody to answer to.
+                    // A client that is killed during a call leaves half a request or a closed connection.
                     let _ = serving.serve(&stream);
                 });
             }

@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use crate::Outcome;
 use crate::list::{List, Running};
 
-/// What is done to a call, and to which one of its kind: strace counts those of each thread by itself.
+/// A fault, and the call of its kind that it hits. strace counts the calls of each thread separately.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Point<'p> {
     pub(crate) call: &'p str,
@@ -26,7 +26,7 @@ impl std::fmt::Display for Point<'_> {
     }
 }
 
-/// What came of it.
+/// The consequences of a fault.
 pub(crate) struct Tampered {
     pub(crate) status: ExitStatus,
     /// The calls that were tampered with, as strace shows them, with the names of the files.
@@ -69,7 +69,7 @@ fn tampered(log: &Path) -> Outcome<Vec<String>> {
 }
 
 impl Tampered {
-    /// Whether it met the database, or a file of its own.
+    /// Returns true if the fault hit the database or a file beside it.
     pub(crate) fn met(&self, list: &List) -> bool {
         let database = list.database.display().to_string();
         let fresh: PathBuf = list.database.with_file_name(".q.db.new");

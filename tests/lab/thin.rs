@@ -12,7 +12,7 @@ use crate::service::Manner;
 
 const THREADS: usize = 8;
 const FILES: usize = 1500;
-/// What the disk says it has, in MiB, and what the memory under it has, in KiB.
+/// The stated size of the disk in MiB, and its real size in KiB.
 const CLAIMED: u64 = 64;
 const THERE_IS: std::ops::Range<u64> = 5000..8000;
 /// The exit codes of storage that failed.

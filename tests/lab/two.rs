@@ -8,9 +8,9 @@ use crate::list::Lab;
 use crate::report::Report;
 use crate::service::Manner;
 
-/// The exit code that says that somebody else is at work.
+/// The exit code while another process works on the run.
 const BUSY: i32 = 5;
-/// How long the second runner may take to find out.
+/// The time limit for the second runner.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
 pub(crate) fn perform(

@@ -12,7 +12,7 @@ const COMMANDS: &str = include_str!("../../data/curl/commands.txt");
 /// The value of the variable that the commands use.
 const KEY: &str = "sk-0123456789-abcdefgh";
 
-/// What is sent of its own accord, by curl or by stride, and is nobody's request.
+/// Headers that curl or stride sends on its own.
 const OWN: [&str; 6] = [
     "host",
     "user-agent",
@@ -42,7 +42,7 @@ fn at(server: &str, command: &str) -> String {
     format!("{}{server}{}", &command[..start], &command[end..])
 }
 
-/// What a server has seen, with what is chance in it replaced.
+/// The requests that a server has seen, with random parts replaced.
 fn seen(logged: &Logged, asks_for_accept: bool) -> (String, String, Vec<(String, String)>, String) {
     let request = &logged.request;
     let boundary = request
@@ -98,7 +98,7 @@ fn a_pasted_command_sends_what_curl_sends() {
         };
         place.write(name, content);
         let command = at(&api.url(), command);
-        // What curl is given in the places of the placeholders.
+        // The values that curl gets in place of the placeholders.
         let encoded = base64::engine::general_purpose::STANDARD.encode(content);
         let by_hand = command
             .replace("TOXICITY:{}", "TOXICITY:{ }")

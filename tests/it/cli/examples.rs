@@ -151,7 +151,7 @@ fn every_example_works() {
                 stderr,
             } = shell(&place, &script).output().unwrap();
             let said = String::from_utf8_lossy(&stderr);
-            // What is not whole is not exported, and what was refused is a 3; everything else is a success.
+            // An incomplete export and a refused file are a 3; everything else succeeds.
             let code = status.code().unwrap();
             let may_lack = [
                 "stride run",

@@ -1,4 +1,4 @@
-//! What failed, by cause, and the command for each.
+//! `failures`: causes, and the command for each.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Place;
 use crate::support::{FakeApi, Reply, Request};
 
-/// What a file is refused for; one in each ten is not.
+/// The reason for which a file is refused; one in ten is accepted.
 fn refusal(request: &Request) -> Option<(u16, Value)> {
     let name = request.target.rsplit('/').next().unwrap();
     let number: usize = name.parse().ok()?;
@@ -76,7 +76,7 @@ fn failures_whose_words_differ_in_numbers_have_one_cause() {
         said.contains("\n    texts/0001: HTTP 422 Unprocessable Entity: 0001 is 1 s long, of 30\n"),
         "{said}"
     );
-    // What is the same for all of them is said once.
+    // A common message is shown once.
     assert!(
         said.contains(
             "(rejected)\n    texts/0004\n    texts/0005\n    texts/0014\n    and 7 more\n"
@@ -126,7 +126,7 @@ fn the_command_of_each_cause_calls_just_its_files_again() {
             .sql("SELECT path FROM results WHERE state = 'pending' ORDER BY position")
             .concat();
         assert_eq!(pending, chosen, "{command}");
-        // They fail again, for the same.
+        // They fail again for the same cause.
         place.stride(&["resume"]).expect(3);
         seen.push(chosen);
     }

@@ -1,4 +1,4 @@
-//! What is done when a run has ended.
+//! `--on-finish`.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Place;
 use crate::support::{FakeApi, Reply, has_tool};
 
-/// An API that refuses the file `texts/0003`, and hears the summaries that come to `/hook`.
+/// An API that refuses the file `texts/0003` and records the summaries sent to `/hook`.
 fn api() -> (FakeApi, std::sync::mpsc::Receiver<(String, Value)>) {
     let (send, heard) = channel();
     let send = Mutex::new(send);
@@ -39,7 +39,7 @@ fn a_command_has_the_summary_whatever_the_end() {
     place.texts(5);
     let save = "cat > summary.json; echo \"$STRIDE_EXIT $STRIDE_DB\" > told; echo hooked";
     let words = ["run", "--url", &url, "texts", "--on-finish", save];
-    // What a command of that kind writes is for people: stdout is for data.
+    // The command's output goes to stderr, because stdout is for data.
     let ran = place.stride(&words).expect(3).says("hooked");
     assert!(ran.stdout.is_empty());
     let summary: Value =
@@ -64,7 +64,7 @@ fn a_command_has_the_summary_whatever_the_end() {
     );
     assert_eq!(summary["causes"][0]["count"], 1);
     assert!(summary.get("error").is_none());
-    // It is for one time, and what it comes to changes nothing.
+    // It runs once, and its failure changes nothing.
     std::fs::remove_file(place.at("told")).unwrap();
     place
         .stride(&["retry", "--on-finish", "exit 9"])

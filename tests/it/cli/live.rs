@@ -1,4 +1,4 @@
-//! What a run says while it goes on, where nobody sits before a terminal.
+//! Output of a run without a terminal.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};

@@ -95,8 +95,7 @@ impl Place {
 
     /// A command that another program begins, such as `nohup`.
     pub(crate) fn command_under(&self, starter: &[&str], words: &[&str]) -> Command {
-        // Whoever runs the tests may ignore signals, as a shell does for what it begins in the background, and that is
-        // inherited.
+        // A process inherits ignored signals, which shells set for background jobs.
         let anew: &[&str] = match cfg!(target_os = "linux") {
             true => &["env", "--default-signal"],
             false => &[],
@@ -110,7 +109,7 @@ impl Place {
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/bin:/bin");
-        // What is remembered of the user is not this machine's.
+        // The state folder of the user must not be used.
         command.env("HOME", self.at(".home"));
         command
     }

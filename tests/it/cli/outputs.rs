@@ -54,7 +54,7 @@ fn words<'w>(url: &'w str, names: &[&'w str]) -> Vec<&'w str> {
     [&head[..], names].concat()
 }
 
-/// Where the result of a job lies.
+/// The file with the result of a job.
 fn file(place: &Place, name: &str) -> PathBuf {
     let sql = format!(
         "SELECT result.file FROM result JOIN job ON job.id = result.job WHERE path = '{name}'"
@@ -510,7 +510,7 @@ fn a_run_that_is_killed_goes_on_and_every_result_has_its_file() {
         .concat();
     assert_eq!(files.len(), FILES);
     assert!(files.iter().all(|file| Path::new(file).is_file()));
-    // What a kill left behind is beside them, and nothing has two.
+    // Leftovers of a kill lie beside them, and no job has two results.
     let distinct: std::collections::HashSet<_> = files.iter().collect();
     assert_eq!(distinct.len(), FILES);
     assert!(listed(&place.at("out")).len() <= FILES + 5 * 4);

@@ -1,4 +1,4 @@
-//! Every command of the README is given here, or by the continuous integration, as it stands there.
+//! Runs every command of the README and the guide. `.ci/run` runs those of cargo.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use super::Place;
 
 const README: &str = include_str!("../../../README.md");
 
-/// The commands in the README's shell blocks, whole lines each.
+/// The commands in the README's shell blocks.
 fn commands() -> Vec<String> {
     commands_of(README)
 }
@@ -31,7 +31,7 @@ fn commands_of(page: &str) -> Vec<String> {
 
 #[test]
 fn every_command_of_the_readme_works_in_its_order() {
-    // Recordings with nothing in them are refused once, so that there are failures to look at.
+    // An empty file is refused once, so that there are failures to show.
     let api = FakeApi::start(|request| match request.attempt {
         0 if request.body.is_empty() => Reply::json(r#"{"error":"too short"}"#).with_status(422),
         _ => Reply::json(r#"{"label":"positive"}"#),
@@ -63,7 +63,7 @@ fn every_command_of_the_readme_works_in_its_order() {
             .env("PATH", path)
             .env("API_KEY", "none");
         let output = shell.output().unwrap();
-        // What is not whole is not exported, and what was refused is a 3; everything else is a success.
+        // An incomplete export and a refused file are a 3; everything else succeeds.
         let code = output.status.code().unwrap();
         assert!(
             matches!(code, 0 | 3),
@@ -105,10 +105,10 @@ fn the_commands_that_ci_gives_are_in_the_readme() {
     );
 }
 
-/// Gives the commands of a page of the guide in their order, in a folder of its own. Each has to end with 0, or with what is
-/// written behind it: `# exit 3`. Returns the folder.
+/// Runs the commands of a page of the guide in order, in a new folder. Each must exit with 0, or with the code in its
+/// comment: `# exit 3`. Returns the folder.
 pub(super) fn give(page: &str) -> Place {
-    // On a page on which something fails, the empty file is refused the first time.
+    // On a page with a failure, the empty file is refused the first time.
     let refuses = AtomicBool::new(page.contains("# exit 3"));
     let api = FakeApi::start(move |request| {
         match request.body.is_empty() && refuses.swap(false, Ordering::SeqCst) {

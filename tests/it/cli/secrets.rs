@@ -11,7 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use super::Place;
 use crate::support::{FakeApi, Gate, Reply, Request};
 
-/// A secret that nobody has seen before, with characters that are encoded in a URL, in JSON and in base64.
+/// A unique secret, with characters that are encoded in a URL, in JSON and in base64.
 fn secret(place: &str) -> String {
     let chance: String = std::iter::repeat_with(fastrand::alphanumeric)
         .take(24)
@@ -85,7 +85,7 @@ fn row_97_a_secret_is_in_nothing_that_was_written_or_said() {
                 "/0002" => says
                     .with_status(302)
                     .header("location", request.target.as_bytes()),
-                // A success that is none, and is kept whole.
+                // A rejected 2xx answer, which is kept whole.
                 "/0003" => says,
                 "/0004" if request.attempt == 0 => Reply::json(1).when(&gate),
                 _ => Reply::json("{\"error\": null}"),

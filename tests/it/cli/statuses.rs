@@ -89,7 +89,7 @@ fn a_status_that_is_named_is_that_of_a_result() {
     assert_eq!(api.requests(), calls, "somebody was called");
 }
 
-/// An expression for waits is kept with the run until it is given again, and one that is none is refused.
+/// The run keeps an expression for waits until it is given again, and refuses an invalid one.
 #[test]
 fn the_expression_for_waits_is_a_setting_of_the_run() {
     let api = FakeApi::start(|request| match request.attempt {
@@ -123,7 +123,7 @@ fn the_expression_for_waits_is_a_setting_of_the_run() {
     assert_eq!(stored(), ".odd.wait_ms / 1000");
     let waits = place.sql("SELECT count(*) FROM attempt WHERE outcome = 'throttled'");
     assert_ne!(waits, [["0"]]);
-    // What is not given stays, and `none` ends it.
+    // A setting that is not given stays; `none` removes it.
     place.stride(&["resume"]).expect(0);
     assert_eq!(stored(), ".odd.wait_ms / 1000");
     place

@@ -143,7 +143,7 @@ fn row_5_the_end_of_the_grace_is_as_a_second_signal() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// Fills a pipe that nobody reads: whoever writes to it waits for ever.
+/// Fills a pipe without a reader, so that its next writer blocks.
 fn fill(writer: &mut std::io::PipeWriter) {
     let flags = rustix::fs::fcntl_getfl(&*writer).unwrap();
     rustix::fs::fcntl_setfl(&*writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();

@@ -337,7 +337,7 @@ fn columns_are_put_into_the_request_and_rows_need_no_files() {
             r#"{"id": "x/y", "q": "<\">", "o": null}"#
         ]
     );
-    // Where the file goes along, it has to be there; and a column that a row does not have is that row's failure.
+    // A missing file fails its row if the request sends it. So does a missing column.
     let words = [
         &[
             "run",

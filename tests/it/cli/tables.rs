@@ -9,11 +9,11 @@ use super::Place;
 use super::readme::give;
 use crate::support::{FakeApi, Reply, has_tool};
 
-/// What a machine may lack, and what says where it is there.
+/// The variable that names a Python for these tests.
 const PYTHON: &str = "STRIDE_EXPORTS_PYTHON";
 
-/// A Python with the packages of `tests/data/requirements-exports.txt`. Where there is none, the test says so and leaves
-/// out what needs it, or fails where `STRIDE_REQUIRE_TOOLS` is set.
+/// Returns a Python with the packages of `tests/data/requirements-exports.txt`. Without one, the test says that it skips a
+/// part, or fails if `STRIDE_REQUIRE_TOOLS` is set.
 #[expect(clippy::print_stderr, reason = "said of a test")]
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os(PYTHON).map(PathBuf::from);
@@ -138,7 +138,7 @@ fn the_recipes_of_the_guide_work() {
     for block in page.split("```python\n").skip(1) {
         let script = block.split("```").next().unwrap();
         let said = run(&python, script, &place);
-        // What the service of these tests says, or how many of it there are.
+        // The answers of these tests' service, or their number.
         assert!(said.contains("positive") || said.contains("done"), "{said}");
         recipes += 1;
     }

@@ -1,4 +1,4 @@
-//! What people see: the program in a real terminal, tmux's.
+//! The program in a real terminal, tmux.
 //!
 //! `tests/data/screens/` has the screens, with placeholders for what is another time another. The tests write them anew
 //! where `STRIDE_REWRITE` is set; then a look at the differences is the check.
@@ -31,7 +31,7 @@ impl<'p> Terminal<'p> {
         let columns = columns.to_string();
         let size = ["-x", &columns, "-y", "16"];
         let start = [&["-u", "-f", "/dev/null", "new-session", "-d"], &size[..]].concat();
-        // A shell that is told of Ctrl-C, too, and goes on.
+        // A shell that catches Ctrl-C and continues.
         let shell = "trap : INT; \"$@\"; echo \"=> $?\"; exec cat";
         let command = place.command(words);
         let program = command.get_program().to_str().unwrap().to_owned();
@@ -106,7 +106,7 @@ impl<'p> Terminal<'p> {
         }
     }
 
-    /// That a shell's next prompt would be where it should, and seen, and its lines wrapped.
+    /// Checks that the cursor is visible and at the start of a line, and that lines wrap.
     #[track_caller]
     fn is_clean(&self) {
         let state = "#{cursor_flag} #{wrap_flag} #{cursor_x}";

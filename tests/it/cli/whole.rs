@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Place;
 use crate::support::{FakeApi, Reply, Request};
 
-/// What a file of this number is in for.
+/// The service's behaviour for the file of this number.
 fn trouble(target: &str) -> &'static str {
     match target.rsplit('/').next().unwrap().parse().unwrap_or(50) % 100 {
         1..=5 => "fails twice",

@@ -72,7 +72,7 @@ fn counts(place: &Place, expected: &[(&str, u64)]) {
     }
 }
 
-/// How many requests were answered so.
+/// The number of requests that got this status.
 fn answered(log: &[Logged], status: u16) -> usize {
     log.iter()
         .filter(|call| call.status == Some(status))

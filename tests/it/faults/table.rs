@@ -1,4 +1,4 @@
-//! `tests/FAULTS.md` says of each fault how we know what stride does, and what it says of the tests is true.
+//! Checks that `tests/FAULTS.md` names the tests of each fault.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/FAULTS.md");
 /// The experiments of the laboratory (`tests/lab`).
 const EXPERIMENTS: [&str; 7] = ["kills", "calls", "errors", "cuts", "thin", "exports", "two"];
 
-/// The rows that a test is about, by its name: `row_5_…`, `rows_5_and_7_…` or `rows_5_to_7_…`.
+/// The rows in a test's name: `row_5_…`, `rows_5_and_7_…` or `rows_5_to_7_…`.
 fn rows(function: &str) -> Vec<u32> {
     let Some(rest) = function
         .strip_prefix("row_")
@@ -58,9 +58,9 @@ fn tests() -> BTreeMap<u32, Vec<String>> {
     found
 }
 
-/// The cells of a line of the table: the row's number, fault, what is done, tests, and what is beside them.
+/// The cells of a line: the row's number, fault, behaviour, tests and other proof.
 fn cells(line: &str) -> Option<(u32, Vec<String>)> {
-    // A bar that is escaped ends no cell.
+    // An escaped bar does not end a cell.
     let whole = line.replace("\\|", "\u{0}");
     let inner = whole.strip_prefix('|')?.strip_suffix('|')?;
     let cells = inner
@@ -70,7 +70,7 @@ fn cells(line: &str) -> Option<(u32, Vec<String>)> {
     Some((cells.first()?.parse().ok()?, cells))
 }
 
-/// What the column of tests has to be.
+/// The expected column of tests.
 fn column(tests: &[String]) -> String {
     let quoted = tests.iter().map(|test| format!("`{test}`"));
     quoted.collect::<Vec<_>>().join(", ")
@@ -117,7 +117,7 @@ fn every_row_has_its_tests_and_says_so() {
         assert!(has_something, "row {row} has neither a test nor a reason");
     }
     let strange = tests.keys().find(|row| !numbers.contains(row));
-    assert_eq!(strange, None, "a test of a row that there is not");
+    assert_eq!(strange, None, "a test of a missing row");
 }
 
 #[test]

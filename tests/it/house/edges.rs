@@ -17,7 +17,7 @@ pub(crate) struct Edge {
     pub(crate) to: String,
 }
 
-/// What the files of one crate name.
+/// The names that the files of one crate use.
 #[derive(Debug, Default)]
 pub(crate) struct Named {
     /// Module paths without `crate`, by file: `caller::body`.
@@ -85,7 +85,7 @@ struct Tree<'s> {
 enum Target {
     Item(ModuleId, String),
     Module(ModuleId),
-    /// Of another crate, the prelude, or local to a function.
+    /// A name of another crate, of the prelude, or local to a function.
     Outside,
     /// Nothing in the module has this name.
     Missing,

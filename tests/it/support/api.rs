@@ -18,7 +18,7 @@ pub(crate) struct Request {
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Arc<[u8]>,
-    /// How many requests with this target came before.
+    /// The number of earlier requests with this target.
     pub(crate) attempt: usize,
     /// Which connection brought it, counted from 0.
     pub(crate) connection: usize,
@@ -30,7 +30,7 @@ impl Request {
         find(&self.headers, name)
     }
 
-    /// How often a header is there.
+    /// The number of headers of this name.
     pub(crate) fn count(&self, name: &str) -> usize {
         let same = |(other, _): &&(String, String)| other.eq_ignore_ascii_case(name);
         self.headers.iter().filter(same).count()
@@ -80,7 +80,7 @@ struct State {
     accepted: usize,
     /// The connections that are open.
     open: HashMap<usize, Arc<TcpStream>>,
-    /// The gates that somebody waits at.
+    /// The gates at which connections wait.
     gates: Vec<Gate>,
     in_flight: usize,
     most_in_flight: usize,
@@ -132,12 +132,12 @@ impl FakeApi {
         lock(&self.shared.state).log.clone()
     }
 
-    /// How many requests have arrived.
+    /// The number of requests that have arrived.
     pub(crate) fn requests(&self) -> usize {
         lock(&self.shared.state).log.len()
     }
 
-    /// How many connections were ever accepted.
+    /// The number of connections accepted so far.
     pub(crate) fn accepted(&self) -> usize {
         lock(&self.shared.state).accepted
     }
@@ -257,7 +257,7 @@ struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // First of all, so that whoever waits for the end finds the connection closed.
+        // First, so that a thread that waits for the end finds the connection closed.
         let _ = self.stream.shutdown(Shutdown::Both);
         let mut state = lock(&self.shared.state);
         state.open.remove(&self.number);

@@ -1,4 +1,4 @@
-//! What the tests are made with: a fake API, gates and counters to wait at, runs on real files.
+//! Tools of the tests: a fake API, gates and counters to wait at, runs on real files.
 #![allow(
     dead_code,
     reason = "a tool box; not every tool is in use at every moment"
@@ -22,7 +22,7 @@ pub(crate) use run::*;
 pub(crate) use tools::{Typist, has_tool, terminal};
 pub(crate) use until::holds_in_time;
 
-/// How long anybody waits for an event before the test fails: far longer than it can take.
+/// The longest wait for an event, far longer than it can take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A number that only grows, for waiting until it has grown.
@@ -83,13 +83,13 @@ impl Gate {
         let (_open, timeout) = changed
             .wait_timeout_while(lock(open), LIMIT, closed)
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(!timeout.timed_out(), "nobody opened the gate");
+        assert!(!timeout.timed_out(), "the gate stayed closed");
     }
 
-    /// Makes whoever waits look again whether to give up.
+    /// Makes the waiting threads check again whether to give up.
     pub(crate) fn wake(&self) {
         let (open, changed) = &*self.0;
-        // Taken so that nobody is between looking and waiting.
+        // The lock ensures that no thread is between its check and its wait.
         let _open = lock(open);
         changed.notify_all();
     }
@@ -113,7 +113,7 @@ pub(crate) fn at_once<T>(
     });
 }
 
-/// Does something in another thread, so that what never ends is a failure and not a test that hangs.
+/// Runs `work` in another thread, and fails if it takes longer than [`LIMIT`].
 pub(crate) fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (tell, told) = mpsc::channel();
     let worker = thread::spawn(move || {

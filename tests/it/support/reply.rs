@@ -1,4 +1,4 @@
-//! What a [`FakeApi`](super::FakeApi) answers.
+//! Answers of a [`FakeApi`](super::FakeApi).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) struct Reply {
     pub(super) then: Then,
 }
 
-/// How the body is sent.
+/// The framing of the body.
 #[derive(Debug, Clone)]
 pub(super) enum Framing {
     /// Whole, in one write, with its length.
@@ -35,7 +35,7 @@ pub(super) enum Framing {
     None,
 }
 
-/// What becomes of the connection.
+/// The fate of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
     Keep,

@@ -36,7 +36,7 @@ pub(crate) const PAGE: usize = 8192;
 pub(crate) struct Fixture {
     folder: TempDir,
     pub(crate) database: PathBuf,
-    /// What the bystander's rows have to be at the end.
+    /// The bystander's rows, which must be the same at the end.
     bystander: Option<Rows>,
 }
 
@@ -88,7 +88,7 @@ impl Fixture {
         Self::new(&numbers(n))
     }
 
-    /// From now on the bystander's rows have to stay as they are.
+    /// From now on the bystander's rows must not change.
     pub(crate) fn watch_bystander(&mut self) {
         self.bystander = Some(self.rows(BYSTANDER));
     }
@@ -250,7 +250,7 @@ impl Fixture {
         tables.map(table).into()
     }
 
-    /// What `verify` finds wrong.
+    /// The problems that `verify` finds.
     pub(crate) fn problems(&self) -> Vec<String> {
         self.reader().verify().unwrap().problems
     }
@@ -295,7 +295,7 @@ pub(crate) fn claim_next(store: &mut Store) -> Option<Claim> {
     claim
 }
 
-/// What an outcome comes to under [`POLICY`].
+/// The settlement of an outcome under [`POLICY`].
 pub(crate) fn settlement(claim: &Claim, outcome: Outcome) -> Settlement {
     settlement_under(&POLICY, claim, outcome)
 }

@@ -14,8 +14,8 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::LIMIT;
 
-/// Whether a program is there. Where it is not, the test says so and leaves out what needs it, or fails where
-/// `STRIDE_REQUIRE_TOOLS` is set.
+/// Returns true if a program is installed. Otherwise says that the test skips it, or fails if `STRIDE_REQUIRE_TOOLS` is
+/// set.
 #[expect(clippy::print_stderr, reason = "said of a test")]
 pub(crate) fn has_tool(name: &str) -> bool {
     let look = format!("command -v {name} >/dev/null");
@@ -49,12 +49,12 @@ pub(crate) fn terminal() -> (OwnedFd, impl Fn() -> File) {
     (near, far)
 }
 
-/// A program in a terminal, and somebody who types and reads.
+/// A program in a terminal, with its keyboard and screen.
 pub(crate) struct Typist {
     child: Child,
     keys: File,
     shown: Receiver<Vec<u8>>,
-    /// What has been shown and not been waited for yet.
+    /// Output that no call of `sees` has consumed.
     unread: Vec<u8>,
 }
 
@@ -119,7 +119,7 @@ impl Drop for Typist {
     }
 }
 
-/// What a terminal shows of these bytes, more or less: without control sequences, and with what was taken back.
+/// Returns roughly the text that a terminal shows: without control sequences and erased characters.
 fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let (mut out, mut chars) = (String::new(), text.chars());

@@ -34,8 +34,8 @@ fn browsed(place: &Place, file: &str) -> (String, String) {
     (String::from_utf8(output.stdout).unwrap(), said.join("\n"))
 }
 
-/// Looks at the page of a place with a browser, where there is one: it has to have nothing to say, and everything of the
-/// page has to be where it was put, for a browser mends what is not by moving it. Returns the page as the browser has it.
+/// Loads the page in a browser, if one is installed. The browser must report nothing and move no element, as it does to
+/// repair a page. Returns the page as the browser has it.
 pub(super) fn looked_at(place: &Place, html: &str) -> Option<String> {
     if !has_tool("chromium") {
         return None;

@@ -1,4 +1,4 @@
-//! What every page has to be.
+//! Checks that hold for every page.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ fn has(words: &str, word: &str) -> bool {
     words.split(' ').any(|each| each == word)
 }
 
-/// What lies between two pieces of a text, each time.
+/// Returns the texts between two markers.
 fn between<'t>(text: &'t str, begin: &str, end: &str) -> Vec<&'t str> {
     let pieces = text.split(begin).skip(1);
     pieces.map(|rest| rest.split(end).next().unwrap()).collect()
@@ -21,7 +21,7 @@ const ELEMENTS: &str = "html head body header nav main section footer h1 h2 h3 p
 const ATTRIBUTES: &str = "id class href aria-label aria-labelledby aria-hidden role tabindex scope viewBox \
      preserveAspectRatio d x y x1 x2 y1 y2 dx dy width height";
 
-/// Whether a page has everything in it, and lets a browser take nothing from elsewhere.
+/// Checks that a page is complete and loads nothing from elsewhere.
 #[track_caller]
 pub(super) fn check_whole(html: &str) {
     assert!(html.starts_with("<!DOCTYPE html>") && html.ends_with("</html>\n"));
