@@ -276,7 +276,7 @@ fn perform(lab: &Lab, order: Order, prefix: &str, seed: u64, options: &Options) 
     let done = match experiment {
         Experiment::Oracle => {
             let (lies, missed) = mistrust::check();
-            report.figure("lies told", lies);
+            report.figure("lies", lies);
             missed.into_iter().for_each(|why| report.fail(why));
             Ok(())
         }

@@ -45,7 +45,7 @@ impl Evidence {
         report.figure("files", self.names.len());
         report.figure("calls", self.calls.len());
         let told = self.events.iter().filter(before);
-        report.figure("results told before a crash", told.count());
+        report.figure("results reported before a crash", told.count());
         report.figure("in doubt", doubt.count());
         report.figure("bound", self.crashes * self.threads);
     }
