@@ -44,7 +44,7 @@ fn files_are_chosen_by_what_became_of_them() {
         names(&place, &words),
         "file texts/0000 texts/0002 texts/0004 "
     );
-    // A whole is what is chosen, and the ways out have the same choice.
+    // A full export needs the selected files, and its hints repeat the selection.
     let words = ["export", "--where", "name~texts/*", "-o", "out.json"];
     place
         .stride(&words)
@@ -85,7 +85,7 @@ fn a_folder_of_answers_is_written_replaced_and_known() {
         .says("it has contents that are not from an earlier export");
     assert_eq!(fs::read(place.at("answers/mine")).unwrap(), b"mine");
     fs::remove_file(place.at("answers/mine")).unwrap();
-    // A walk does not take it for input.
+    // A later walk ignores it.
     let words = [
         "export",
         "--partial",

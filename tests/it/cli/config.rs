@@ -107,7 +107,7 @@ fn rates_and_classes_are_lists() {
     assert_eq!(place.status()["rate"], "7/s and 70/m");
     resume(&place, &[("STRIDE_RATE", "none")]);
     assert_eq!(place.status()["rate"], "none");
-    // A class that chooses failures is no setting.
+    // `--class` of `retry` is not a setting.
     place
         .stride(&["retry", "--class", "local", "--queue-only"])
         .expect(0);
@@ -159,7 +159,7 @@ fn only_commands_that_call_need_a_configuration_that_can_be_read() {
     for words in ["status", "failures", "export", "verify"] {
         place.stride(&[words]).expect(0);
     }
-    // A file beside the database may be from anyone.
+    // A file beside the database is untrusted.
     place.write(OWN, "");
     place.write("stride.toml", "threads = 3\n");
     let ran = resume(&place, &[]);
@@ -300,7 +300,7 @@ fn colours_are_where_the_user_wants_them() {
         (&[("STRIDE_COLOR", "never")], always, true),
         (&[("STRIDE_COLOR", "blue")], &[], false),
     ] {
-        // Both what the parser finds out and what a command does.
+        // Errors of the parser and of a command.
         for misuse in [&["status"][..], &["exprot"], &["status", "--josn"]] {
             let ran = place.stride_with(variables, &[words, misuse].concat());
             let is = ran.stderr.starts_with(red);

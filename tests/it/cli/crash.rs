@@ -25,7 +25,7 @@ fn row_1_a_run_that_is_killed_again_and_again_ends_complete() {
     let mut recovered_before = 0;
     for _ in 0..KILLS {
         let run = place.begin(&command);
-        // A kill before the first call is a moment like any other, and so is one when little is left.
+        // The kills include moments before the first call and near the end.
         let more = random.usize(0..FILES / KILLS);
         let goal = (api.requests() + more).min(FILES);
         api.wait_for(goal);
@@ -81,7 +81,7 @@ fn rows_1_and_137_kills_at_one_thread_fail_no_file() {
     const KILLS: usize = 25;
     let seen = crate::support::Counter::default();
     let api = FakeApi::start(move |_| match seen.add() {
-        // After the bystander's call, each of the first ones is cut off by a kill.
+        // After the bystander's call, a kill cuts off each of the first calls.
         1..=KILLS => Reply::hang(),
         _ => Reply::json(1),
     });
@@ -186,7 +186,7 @@ fn doubt_is_held_when_asked_and_released_by_retry() {
     ]);
     api.wait_for(4);
     run.kill();
-    // The last file hangs too, so its call is cut off by a second Ctrl-C.
+    // The last file hangs, too; a second Ctrl-C cuts off its call.
     let run = place.begin(&["resume"]);
     api.wait_for(5);
     run.signal(rustix::process::Signal::INT);

@@ -58,7 +58,7 @@ fn seen(logged: &Logged, asks_for_accept: bool) -> (String, String, Vec<(String,
         .headers
         .iter()
         .map(|(name, value)| {
-            // Codings stand in no order of preference.
+            // The order of codings is irrelevant.
             let mut value: Vec<_> = value.split(", ").collect();
             value.sort_unstable();
             (name.to_ascii_lowercase(), plain(&value.join(", ")))

@@ -1,4 +1,4 @@
-//! The help: every example of every command is given here as it stands there.
+//! Runs every example of the help.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ pub(super) fn commands(place: &Place) -> Vec<String> {
     let help = help(place, &["--help"]);
     let list = help.split("Commands:\n").nth(1).unwrap();
     let lines = list.lines().take_while(|line| !line.is_empty());
-    // A line that goes on is further in.
+    // A continued line has more indentation.
     let names = lines.filter(|line| !line.starts_with("   "));
     let names = names.map(|line| line.split_whitespace().next().unwrap().to_owned());
     names.filter(|name| name != "help").collect()
@@ -22,7 +22,7 @@ fn help(place: &Place, words: &[&str]) -> String {
     String::from_utf8(ran.stdout).unwrap()
 }
 
-/// The examples of a help: what each does, and its lines.
+/// The examples of a help: the comment and the lines of each.
 fn examples(help: &str) -> Vec<(String, String)> {
     let text = help.split("Examples:\n").nth(1).unwrap();
     let text = text.split("\n\n").next().unwrap();
@@ -86,7 +86,7 @@ fn every_command_has_examples_and_they_are_the_same_everywhere() {
     }
 }
 
-/// A folder in which a person would give the examples: files, and a run of which one file was refused.
+/// A folder for the examples: files, and a run with one refused file.
 fn place(api: &FakeApi, with_run: bool) -> Place {
     let place = Place::new();
     for i in 0..4 {
@@ -118,7 +118,7 @@ fn shell(place: &Place, script: &str) -> Command {
 
 #[test]
 fn every_example_works() {
-    // A recording with nothing in it is refused, so that there are failures to look at.
+    // An empty file is refused, so that there are failures to show.
     let api = FakeApi::start(|request| match request.body.is_empty() {
         true => Reply::json(r#"{"error":"too short"}"#).with_status(422),
         false => Reply::json(r#"{"label":"positive"}"#),
@@ -130,7 +130,7 @@ fn every_example_works() {
         let long = help(&Place::new(), &[&verb[..], &["--help"]].concat());
         for (_, example) in examples(&long) {
             given += 1;
-            // The demo has a test of its own, and what serves does not end.
+            // The demo has its own test, and a server does not end.
             if example.starts_with("stride demo") {
                 let place = place(&api, false);
                 let words = example.replace("8080", "0");

@@ -195,7 +195,7 @@ fn a_service_that_says_something_else_each_time_has_causes_without_end_and_the_e
         .says("and 993 other causes: stride failures lists them all");
     assert_eq!(ran.stderr.matches("failed: ").count(), 8, "{}", ran.stderr);
     let said = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
-    // A thousand are told apart, and the others have at least their class in common.
+    // stride distinguishes a thousand causes, and groups the rest by class.
     assert!(
         said.starts_with("failed: 100 × HTTP 422 Unprocessable Entity (rejected)\n"),
         "{said}"

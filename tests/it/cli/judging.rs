@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Place;
 use crate::support::{FakeApi, Gate, Reply};
 
-/// A service with an answer of each kind that a 2xx may have, by the name of the file.
+/// A service with each kind of 2xx answer, chosen by the file's name.
 fn service() -> FakeApi {
     FakeApi::start(|request| match request.target.trim_start_matches('/') {
         "html" => Reply::status(200).body("text/html", "<html>sign in</html>"),
@@ -35,7 +35,7 @@ fn service() -> FakeApi {
     })
 }
 
-/// Runs these files, with these words beside. Returns the bystander's rows too.
+/// Runs these files with these flags. Returns the bystander's rows, too.
 fn run(names: &[&str], words: &[&str], code: i32) -> (FakeApi, Place, Vec<Vec<String>>) {
     let api = service();
     let place = Place::new();
@@ -85,7 +85,7 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
         }
     }
     let calls = api.requests();
-    // A look changes nothing, and says what would change and how.
+    // Without `--apply` it changes nothing, and shows the changes.
     let before = place.sql("SELECT * FROM attempt");
     let look = place.stride(&["recheck", "--expect", "text"]).expect(0);
     look.says("judged 11 answers")
@@ -108,7 +108,7 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
     assert_eq!(counts(&place), (11, 0));
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.sql("SELECT * FROM rejected_response").len(), 0);
-    // Answers to come are judged in the same way: the same command says so.
+    // Later answers are judged by the same rule: the same command shows it.
     let url = format!("{}/{{name}}", api.url());
     place
         .stride(&["run", "--url", &url, "html"])
@@ -121,7 +121,7 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
         .stride(&["recheck"])
         .expect(0)
         .says("every answer is what");
-    // And back.
+    // Undo it.
     place
         .stride(&["recheck", "--expect", "json", "--apply"])
         .expect(0)

@@ -161,7 +161,7 @@ fn rows_49_and_50_any_name_goes_all_the_way() {
             .clone();
         assert_eq!(&*body, name.as_slice());
     }
-    // And come back out of every export.
+    // Every export contains them.
     let jsonl = place
         .stride(&["export", "--format", "jsonl"])
         .expect(0)
@@ -264,7 +264,7 @@ fn rows_52_and_54_what_is_not_a_file_fails_without_a_call() {
             ("/dev/zero", not)
         ]
     );
-    // A file that has come meanwhile is called.
+    // A file that appeared meanwhile is called.
     place.write("missing", "here");
     place
         .stride(&["retry", "--match", "missing"])

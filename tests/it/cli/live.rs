@@ -18,7 +18,7 @@ use stride::store::Reader;
 use super::Place;
 use crate::support::{FakeApi, Gate, LIMIT, Reply, within_limit};
 
-/// A service that answers for the bystander and two files more, and for others when the gate is open.
+/// A service that answers the bystander and two more files at once, and the others when the gate is open.
 fn held() -> (FakeApi, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
@@ -70,7 +70,7 @@ fn sigusr1_before_the_first_call_is_no_end_either() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It waits for the list, and is asked before there is anything to say.
+    // It waits for the list; the signal comes before it has a status.
     let lock = place.at("stride.db.lock");
     let is_begun =
         || std::fs::read_to_string(&lock).is_ok_and(|text| text.contains(&run.id().to_string()));
@@ -110,7 +110,7 @@ fn a_run_is_watched_by_a_pipe_until_it_ends() {
     let (watched, mut lines) = watch(&place);
     let (first, mut lines) = within_limit(move || (lines.next().unwrap(), lines));
     assert!(first.starts_with("3 of 7 done · "), "{first}");
-    // It holds on to nothing: what is in the log can be folded into the database while it looks.
+    // It holds no read lock: a checkpoint succeeds while it watches.
     place.until(|| {
         let blocked = place.sql("PRAGMA wal_checkpoint(TRUNCATE)");
         blocked[0][0] == "0"
@@ -164,7 +164,7 @@ fn whoever_watches_is_gone_at_a_signal() {
     }
 }
 
-/// A program's settings are its own: it takes over what was set, and nothing else.
+/// A Rust program keeps its own settings, except for those that `set` changes.
 #[test]
 fn row_132_set_changes_nothing_else_of_a_programs_run() {
     let place = Place::new();
@@ -201,7 +201,7 @@ fn row_132_set_changes_nothing_else_of_a_programs_run() {
         let (place, gate) = (&place, &gate);
         scope.spawn(move || {
             called.recv().unwrap();
-            // The usual number of threads, which is not that of this program.
+            // The default number of threads, which differs from this program's.
             let ran = place.stride(&["set", "-j", "8"]);
             let told = changed.recv_timeout(LIMIT);
             gate.open();

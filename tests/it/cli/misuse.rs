@@ -74,8 +74,8 @@ fn is_left_as_it_is(version: i64, error: &str, hint: &str) {
     assert_eq!(fs::read(place.at("stride.db")).unwrap(), before);
 }
 
-/// `tests/data/misuse.txt` has commands and what they have to say. The test writes it anew where `STRIDE_REWRITE` is set;
-/// then a look at the differences is the check.
+/// `tests/data/misuse.txt` has commands and their expected output. With `STRIDE_REWRITE` the test writes it again; then
+/// review the differences.
 #[test]
 fn whatever_is_wrong_is_one_clear_error_with_something_to_do() {
     let place = Place::new();
@@ -109,7 +109,7 @@ fn whatever_is_wrong_is_one_clear_error_with_something_to_do() {
 
 const MISUSES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/misuse.txt");
 
-/// A command, and what it says.
+/// A command and its output.
 #[derive(Debug, PartialEq, Eq)]
 struct Misuse {
     command: String,
@@ -118,7 +118,7 @@ struct Misuse {
 }
 
 impl Misuse {
-    /// One error, and one thing to do. A reader that has seen enough is no misuse.
+    /// Returns true for one error with one hint. A reader that closes early is not misuse.
     fn is_clear(&self) -> bool {
         let count = |label: &str| {
             let begin = self.lines.iter().filter(|line| line.starts_with(label));
@@ -132,7 +132,7 @@ impl Misuse {
     }
 }
 
-/// The file: commands after `$`, the lines that each of them says, and the code after `=>`.
+/// Parses the file: commands after `$`, their output, and the exit code after `=>`.
 fn misuses(text: &str) -> Vec<Misuse> {
     let (mut found, mut commands, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     for line in text
@@ -175,7 +175,7 @@ fn written(misuses: &[Misuse]) -> String {
     out
 }
 
-/// Makes the things that the commands of the file are about. Returns the service that was called.
+/// Creates the files and runs that the commands use. Returns the URL of the service.
 fn furnish(place: &Place) -> String {
     place.write("a", "a");
     place.write("text", "text ".repeat(40));
@@ -192,7 +192,7 @@ fn furnish(place: &Place) -> String {
     api.url()
 }
 
-/// The one run of the place, whose rows stay as they are.
+/// The rows of the run, which must not change.
 fn made(place: &Place) -> Vec<String> {
     let connection = rusqlite::Connection::open(place.at("made")).unwrap();
     let sql =
@@ -205,10 +205,10 @@ fn made(place: &Place) -> Vec<String> {
         .collect()
 }
 
-/// Gives a command as it stands in the file. `>&-` at its end closes its stdout, `>/dev/full` fills it.
+/// Runs a command of the file. `>&-` at its end closes its stdout; with `>/dev/full` stdout is full.
 #[expect(clippy::print_stdout, reason = "shown where the test fails")]
 fn give(place: &Place, service: &str, line: &str) -> Misuse {
-    // The last one that is shown is the one that failed.
+    // The last command shown is the one that failed.
     println!("$ {line}");
     let mut words = shlex(line);
     assert_eq!(words.remove(0), "stride", "{line}");

@@ -1,4 +1,4 @@
-//! The command line, from end to end: the real program against a fake API.
+//! The whole program against a fake API.
 
 mod choosing;
 mod config;
@@ -41,11 +41,10 @@ use tempfile::TempDir;
 
 use crate::support::{holds_in_time, within_limit};
 
-/// A file that no command of a test is about. Its job is done before the test begins, and its rows must be the
-/// same when the test ends.
+/// A file that no test uses. Its job is done before the test begins, and its rows must be the same at the end.
 const BYSTANDER: &str = "bystander.txt";
 
-/// A folder in which commands are given.
+/// A folder in which tests run commands.
 pub(crate) struct Place {
     folder: TempDir,
 }
@@ -58,7 +57,7 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// A command that is going on.
+/// A running command.
 pub(crate) struct Running {
     child: Child,
     stderr: PathBuf,
@@ -93,7 +92,7 @@ impl Place {
         self.command_under(&[], words)
     }
 
-    /// A command that another program begins, such as `nohup`.
+    /// A command that another program starts, such as `nohup`.
     pub(crate) fn command_under(&self, starter: &[&str], words: &[&str]) -> Command {
         // A process inherits ignored signals, which shells set for background jobs.
         let anew: &[&str] = match cfg!(target_os = "linux") {
@@ -114,12 +113,12 @@ impl Place {
         command
     }
 
-    /// Gives a command and waits for its end.
+    /// Runs a command to its end.
     pub(crate) fn stride(&self, words: &[&str]) -> Ran {
         self.stride_with(&[], words)
     }
 
-    /// Gives a command with these variables.
+    /// Runs a command with these variables.
     pub(crate) fn stride_with(&self, variables: &[(&str, &str)], words: &[&str]) -> Ran {
         let output = self
             .command(words)
@@ -148,7 +147,7 @@ impl Place {
         Running { child, stderr }
     }
 
-    /// Waits until a condition holds that the files of this folder can show.
+    /// Waits until a condition holds, and checks it when files of this folder change.
     #[track_caller]
     pub(crate) fn until(&self, holds: impl Fn() -> bool) {
         let held = holds_in_time(self.folder.path(), holds);
@@ -170,8 +169,7 @@ impl Place {
         rows.map(Result::unwrap).collect()
     }
 
-    /// Makes the run with one file that is done, whatever the API of the test does to the others. Returns its
-    /// rows, to be compared with [`Place::bystander`] at the end.
+    /// Creates the run with one done file. Returns its rows, which tests compare with [`Place::bystander`] at the end.
     pub(crate) fn with_bystander(&self, url: &str) -> Vec<Vec<String>> {
         self.write(BYSTANDER, "bystander");
         self.stride(&["run", "--url", url, BYSTANDER]).expect(0);
@@ -236,7 +234,7 @@ impl Running {
         self.child.id()
     }
 
-    /// The most memory that it has had, in KiB.
+    /// The peak of its memory, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let peak = status.lines().find_map(|line| {

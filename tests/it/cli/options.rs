@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Place, Ran};
 use crate::support::{FakeApi, Reply, Request};
 
-/// Calls one file with these words, and gives what the service saw.
+/// Calls one file with these flags, and returns the request that the service saw.
 fn seen(place: &Place, words: &[&str]) -> (Request, Ran) {
     let api = FakeApi::start(|_| Reply::json(1));
     let words: Vec<String> = words
@@ -13,7 +13,7 @@ fn seen(place: &Place, words: &[&str]) -> (Request, Ran) {
         .map(|word| word.replace("API", &api.url()))
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    // A port may come again within a test.
+    // A test can get the same port twice.
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let db = format!("{}.db", RUNS.fetch_add(1, Ordering::Relaxed));
     let words = [&["run", "--db", &db][..], &words, &["texts/a b.txt"]].concat();

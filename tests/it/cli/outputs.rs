@@ -104,7 +104,7 @@ fn row_100_results_are_files_called_by_their_job_and_nothing_that_an_answer_says
         );
         assert_eq!(path.parent().unwrap().canonicalize().unwrap(), out);
         let bytes = fs::read(path).unwrap();
-        // The order of the fields is the service's.
+        // The service chooses the order of the fields.
         if ending == "json" {
             assert_eq!(
                 serde_json::from_slice::<Value>(&bytes).unwrap(),
@@ -169,7 +169,7 @@ fn exports_say_where_results_are_and_read_them_where_something_is_asked_of_them(
         extracted.json(),
         json!({"bystander.txt": 13, "speech": null, "data": 4})
     );
-    // The request is the run's: not to name the folder any longer is another one.
+    // Without the folder it is a different request.
     place
         .stride(&["run", "--url", &url, "data"])
         .expect(2)
@@ -280,7 +280,7 @@ fn a_file_that_is_missing_or_changed_is_named() {
     );
     assert!(said.contains("result files missing or changed: 3"));
     assert!(said.contains("the database itself is sound"));
-    // Damage of the database itself is not hidden by theirs.
+    // Their damage does not hide that of the database.
     let count = |change: &str| {
         let database = rusqlite::Connection::open(place.at("stride.db")).unwrap();
         let sql = format!("UPDATE counts SET attempts = attempts {change}");
@@ -363,7 +363,7 @@ fn row_128_an_export_insists_on_each_result_in_a_file() {
                 false => fs::remove_file(place.at(target)).unwrap(),
             }
         }
-        // A stream says it too, and has no damaged result.
+        // A stream reports it, too, and contains no damaged result.
         if format != "dir" {
             place.stride(&["export", "--format", format]).expect(3);
             let stream = place.stride(&["export", "--format", format, "--all"]);
@@ -468,7 +468,7 @@ fn what_cannot_be_the_folder_is_refused_before_anything_is_made_or_called() {
             .says(said);
         assert_eq!(listed(&place.at("")), before, "{folder:?}");
     }
-    // A look makes nothing either.
+    // Reading creates nothing, either.
     let look = [
         "run",
         "--dry-run",
@@ -488,8 +488,8 @@ fn a_run_that_is_killed_goes_on_and_every_result_has_its_file() {
     let gate = Gate::default();
     let api = FakeApi::start({
         let (gate, seen) = (gate.clone(), Counter::default());
-        // The last ones wait, so that the run is there to be killed. It is not for a file to wait: each runner's first
-        // call goes alone, and may be of any.
+        // The last calls wait, so that the run can be killed. Not fixed files: the first call of each runner goes alone, and
+        // can be of any file.
         move |request| match seen.add() {
             0..55 => answer(request),
             _ => answer(request).when(&gate),

@@ -9,7 +9,7 @@ use crate::support::{FakeApi, Reply};
 
 const SECRET: &str = "sesame-4711-and-more";
 
-/// Every file that a run wrote holds no trace of the secret.
+/// Checks that no file of a run contains the secret.
 fn assert_no_secret(place: &Place) {
     let mut looked_at = 0;
     for name in listed(&place.at("")) {
@@ -31,7 +31,7 @@ fn assert_no_secret(place: &Place) {
 #[test]
 fn placeholders_and_references_are_filled_and_a_secret_is_not_stored() {
     let api = FakeApi::start(|request| match request.target.as_str() {
-        // A service that gives back what it was sent, as many do in their errors.
+        // A service that repeats its request in errors, as many do.
         target if target.contains("0001") => {
             let headers: Vec<_> = request.headers.iter().rev().collect();
             Reply::text(format!("{headers:?}")).with_status(400)
@@ -183,7 +183,7 @@ fn a_changed_request_is_shown_and_refused_until_accepted() {
         ("PUT", "/other")
     );
     assert_eq!(api.requests(), 2, "what is done stays done");
-    // Settings are free.
+    // Settings can change.
     place
         .stride(&[
             "run", "-X", "PUT", "--url", &other, "-j", "3", "--rate", "1000/s", "texts",

@@ -30,7 +30,7 @@ fn forms(secret: &str) -> Vec<String> {
         STANDARD.encode(secret),
         STANDARD_NO_PAD.encode(secret),
         URL_SAFE_NO_PAD.encode(secret),
-        // The part that is chance, however the rest of it may have been written.
+        // The random part is recognizable in every form.
         secret.split(['/', '+']).nth(1).unwrap().to_owned(),
     ]
 }
@@ -49,7 +49,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// Everything that a request has, back in an error, in all forms that services are known to use.
+/// Repeats the whole request in an error, in all forms that services use.
 fn echo(request: &Request) -> String {
     let all = format!(
         "{} {:?} {}",
@@ -99,7 +99,7 @@ fn row_97_a_secret_is_in_nothing_that_was_written_or_said() {
     ];
     let secrets: Vec<String> = names.iter().map(|name| secret(name)).collect();
     let of = |name: &str| secrets[names.iter().position(|other| *other == name).unwrap()].as_str();
-    // Where secrets are kept is outside of what is searched.
+    // The search leaves out the secrets' own files.
     let outside = tempfile::tempdir().unwrap();
     let at = |name: &str| outside.path().join(name).to_str().unwrap().to_owned();
     for name in ["file", "cmd", "body"] {
@@ -215,7 +215,7 @@ fn row_97_a_secret_is_in_nothing_that_was_written_or_said() {
         (&of("form").into(), &of("body").into())
     );
 
-    // In other words: a pasted command, a token, a name and a password, a form.
+    // Given in other ways: a pasted command, a token, a name and a password, a form.
     let pasted = format!(
         "curl -u \"me:$S_ENV\" '{}/{{name}}' -F key=\"$S_FORM\" -F file=@{{}} -H \"X-Token: $S_BEARER\"",
         api.url()

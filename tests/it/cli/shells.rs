@@ -7,7 +7,7 @@ use crate::support::{Typist, has_tool};
 
 const BIN: &str = env!("CARGO_BIN_EXE_stride");
 
-/// A folder with files to complete, and the script of a shell.
+/// A folder with files to complete and a shell's completion script.
 fn place(shell: &str, script: &str) -> Place {
     let place = Place::new();
     place.write("texts/a.txt", "a");
@@ -35,7 +35,7 @@ fn begin(place: &Place, words: &[&str]) -> Typist {
     typist
 }
 
-/// Types what a person would, and looks for what a person would.
+/// Types as a person does, and checks the completions.
 fn completes(typist: &mut Typist) {
     for (keys, texts) in [
         ("stride ex\t", &["stride export "][..]),
@@ -48,7 +48,7 @@ fn completes(typist: &mut Typist) {
     ] {
         typist.types(keys);
         typist.sees(texts);
-        // Away with the line.
+        // Clear the line.
         typist.types("\x15");
     }
 }

@@ -6,7 +6,7 @@ use super::Place;
 use super::judging::{counts, exported};
 use crate::support::{FakeApi, Reply};
 
-/// A 404 is a result where it is asked for.
+/// A 404 is a result with `--expect-status`.
 #[test]
 fn a_status_that_is_named_is_that_of_a_result() {
     let api = FakeApi::start(|request| match request.target.trim_start_matches('/') {
@@ -53,7 +53,7 @@ fn a_status_that_is_named_is_that_of_a_result() {
     assert_eq!(exported["gone"], json!({"found": false}));
     assert_eq!(exported["moved"], json!(1));
     place.stride(&["verify"]).expect(0);
-    // The same set in another order is the same request, and another one is not.
+    // The same set in another order is the same request; a different set is not.
     run("200,302,404", &[]).expect(3);
     let calls = api.requests();
     let other = ["run", "--url", &url, "there"];
@@ -136,7 +136,7 @@ fn the_expression_for_waits_is_a_setting_of_the_run() {
     assert_eq!(stored(), ".other");
     place.stride(&["resume", "--retry-after", "none"]).expect(0);
     assert_eq!(stored(), "");
-    // A file may say it too.
+    // The configuration file can set it, too.
     place.write(
         ".home/.config/stride/stride.toml",
         "retry-after = '.odd |'\n",

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Place;
 use crate::support::{Counter, FakeApi, Gate, Reply};
 
-/// A service that answers for the bystander and the first file, whose call goes alone, and never again.
+/// A service that answers only the bystander and the first file, whose call goes alone.
 fn never_answering() -> FakeApi {
     let seen = Counter::default();
     FakeApi::start(move |_| match seen.add() {
@@ -89,7 +89,7 @@ fn row_6_the_second_signal_does_not_wait() {
     let url = format!("{}/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
     place.texts(20);
-    // Nothing but the second signal can end this within the test's patience.
+    // Only the second signal can end this within the test's limit.
     let run = place.begin(&[
         "run",
         "-j",
@@ -158,7 +158,7 @@ fn make_pipe(place: &Place) {
     assert!(make.arg(place.at("events")).status().unwrap().success());
 }
 
-/// Runs a list of some thousand files with a stderr that takes nothing, and checks that the run ends with all of them done.
+/// Runs some thousand files with a stuck stderr, and checks that the run ends with all of them done.
 fn ends_without_words(options: &[&str], stderr: impl Into<std::process::Stdio>) {
     const FILES: usize = 3000;
     let api = FakeApi::start(|_| Reply::json(1));
@@ -239,7 +239,7 @@ fn rows_6_and_8_a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
     rustix::process::kill_process(pid, Signal::INT).unwrap();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     let status = crate::support::within_limit(move || run.wait().unwrap());
-    // Which of two signals comes first is the system's to say.
+    // The system decides which of two signals comes first.
     assert!(matches!(status.code(), Some(130 | 143)), "{status}");
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.bystander(), bystander);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Place, Ran, listed};
 use crate::support::{FakeApi, Reply};
 
-/// A service that refuses what says no.
+/// A service that refuses bodies that say no.
 fn picky() -> FakeApi {
     FakeApi::start(|request| match &*request.body {
         b"no" => Reply::json(json!({"error": "no"})).with_status(422),
@@ -18,7 +18,7 @@ fn picky() -> FakeApi {
 }
 
 impl Place {
-    /// Gives a command that reads something.
+    /// Runs a command with this input.
     fn stride_reading(&self, words: &[&str], input: &[u8]) -> Ran {
         let mut command = self.command(words);
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -32,7 +32,7 @@ impl Place {
         }
     }
 
-    /// Names and columns of all jobs in their order, but for the bystander.
+    /// Names and columns of all jobs in order, without the bystander.
     fn columns(&self) -> Vec<(String, Value)> {
         let rows = self.sql(
             "SELECT CAST(path AS BLOB), coalesce(fields, 'null') FROM job LEFT JOIN columns ON job = id
@@ -84,7 +84,7 @@ fn rows_of_a_csv_list_are_jobs_with_columns() {
     ];
     let expected = expected.map(|(name, columns)| (name.to_owned(), columns));
     assert_eq!(place.columns(), expected);
-    // The same list again, and another one with the names elsewhere, which has files beside it.
+    // The same list again, and a list elsewhere with files beside it.
     place.write("in/d", "d");
     place.write("in/e", "e");
     place.write("ids.csv", "id\nin/d\n");
@@ -118,7 +118,7 @@ fn rows_of_a_jsonl_list_on_standard_input_are_jobs_with_columns() {
         .stride_reading(&[&words[..], &lists].concat(), input.as_bytes())
         .expect(0)
         .says("2 files; 1 duplicate collapsed; 1 skipped (blank line)");
-    // Each value is what it was, to the digit.
+    // Each value is unchanged, to the digit.
     let stored = place
         .sql("SELECT fields FROM columns ORDER BY job")
         .concat();

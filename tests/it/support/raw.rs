@@ -1,4 +1,4 @@
-//! A server for what HTTP has no word for: each connection is handed over as it is.
+//! A server that passes raw connections to the test.
 
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use super::lock;
 
-/// Accepts one connection after the other and hands each to a function, in one thread.
+/// Accepts connections one after the other, and passes each to a function in one thread.
 pub(crate) struct RawServer {
     port: u16,
     open: Arc<Mutex<Option<Vec<TcpStream>>>>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Gate;
 
-/// An answer: how it is framed, what comes before it and what after.
+/// An answer with its framing, and the actions before and after it.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(super) status: Option<u16>,
@@ -39,7 +39,7 @@ pub(super) enum Framing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
     Keep,
-    /// Close it, having announced nothing.
+    /// Close it without an announcement.
     Close,
     /// Leave it open and never write to it again.
     Hang,
