@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Class, FailureKind, Outcome};
 
-/// What to do with a job whose last attempt is in doubt.
+/// The policy for jobs whose last attempt is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DoubtPolicy {
@@ -16,7 +16,7 @@ pub enum DoubtPolicy {
     Hold,
 }
 
-/// How often and when a job is called again.
+/// The limits and waits of retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Charged attempts after the first.
@@ -183,12 +183,12 @@ mod tests {
         }
     }
 
-    fn failed(class: Class, status: u16) -> Outcome {
-        Outcome::Failed(failure(class, Some(status)))
+    fn transient(status: u16) -> Outcome {
+        Outcome::Failed(failure(Class::Transient, Some(status)))
     }
 
-    fn in_doubt() -> Outcome {
-        Outcome::InDoubt(failure(Class::Transient, None))
+    fn rejected(status: u16) -> Outcome {
+        Outcome::Failed(failure(Class::Rejected, Some(status)))
     }
 
     fn record(charged: u32, generation: u32) -> Record {
@@ -211,78 +211,30 @@ mod tests {
             FailureKind::CredentialsRenewed,
             "test",
         ));
-        for (policy, before, outcome, next, then) in [
-            (
-                POLICY,
-                (0, 0),
-                failed(Class::Transient, 500),
-                after(1),
-                (1, 1),
-            ),
-            (
-                POLICY,
-                (1, 1),
-                failed(Class::Transient, 500),
-                after(2),
-                (2, 2),
-            ),
-            (
-                POLICY,
-                (2, 2),
-                failed(Class::Transient, 500),
-                Next::Fail,
-                (3, 3),
-            ),
-            // The operation under the same key is still running.
-            (
-                POLICY,
-                (0, 0),
-                failed(Class::Transient, 409),
-                after(1),
-                (1, 0),
-            ),
-            (
-                POLICY,
-                (2, 0),
-                failed(Class::Transient, 409),
-                Next::Fail,
-                (3, 0),
-            ),
-            (
-                POLICY,
-                (0, 0),
-                failed(Class::Rejected, 409),
-                Next::Fail,
-                (0, 0),
-            ),
-            (
-                POLICY,
-                (0, 0),
-                failed(Class::Rejected, 422),
-                Next::Fail,
-                (0, 1),
-            ),
-            (POLICY, (2, 5), renewed, AT_ONCE, (2, 6)),
-            (POLICY, (2, 5), throttled, AT_ONCE, (2, 5)),
-            (
-                POLICY,
-                (2, 5),
-                Outcome::Unreachable(failure(Class::Transient, None)),
-                AT_ONCE,
-                (2, 5),
-            ),
-            (POLICY, (2, 5), Outcome::Interrupted, AT_ONCE, (2, 5)),
-            (POLICY, (0, 0), in_doubt(), after(1), (1, 0)),
-            (HOLD, (0, 0), in_doubt(), Next::Hold, (0, 0)),
-            (
-                POLICY,
-                (0, 0),
-                Outcome::Succeeded(Answer::json_text("1")),
-                Next::Done,
-                (0, 1),
-            ),
+        let unreachable = Outcome::Unreachable(failure(Class::Transient, None));
+        let in_doubt = Outcome::InDoubt(failure(Class::Transient, None));
+        let succeeded = Outcome::Succeeded(Answer::json_text("1"));
+        assert_eq!(
+            HOLD.after(record(0, 0), &in_doubt, 1.0),
+            (Next::Hold, record(0, 0))
+        );
+        for (before, outcome, next, then) in [
+            ((0, 0), transient(500), after(1), (1, 1)),
+            ((1, 1), transient(500), after(2), (2, 2)),
+            ((2, 2), transient(500), Next::Fail, (3, 3)),
+            // After 409, the operation under the same key is still running.
+            ((0, 0), transient(409), after(1), (1, 0)),
+            ((2, 0), transient(409), Next::Fail, (3, 0)),
+            ((0, 0), rejected(409), Next::Fail, (0, 0)),
+            ((0, 0), rejected(422), Next::Fail, (0, 1)),
+            ((2, 5), renewed, AT_ONCE, (2, 6)),
+            ((2, 5), throttled, AT_ONCE, (2, 5)),
+            ((2, 5), unreachable, AT_ONCE, (2, 5)),
+            ((2, 5), Outcome::Interrupted, AT_ONCE, (2, 5)),
+            ((0, 0), in_doubt, after(1), (1, 0)),
+            ((0, 0), succeeded, Next::Done, (0, 1)),
         ] {
-            let found = policy.after(record(before.0, before.1), &outcome, 1.0);
+            let found = POLICY.after(record(before.0, before.1), &outcome, 1.0);
             assert_eq!(found, (next, record(then.0, then.1)), "{outcome:?}");
         }
         assert_eq!(POLICY.after_stop(record(2, 5)), (AT_ONCE, record(2, 5)));

@@ -32,14 +32,14 @@ pub enum Piece {
     Text {
         /// The template.
         template: String,
-        /// How to escape inserted values.
+        /// The escaping of inserted values.
         escape: Escape,
     },
     /// A file's bytes.
     Bytes {
         /// A template of its path. `{path}` is the job's own file. Other paths resolve as names of the list do.
         path: String,
-        /// How to send them.
+        /// The treatment of the bytes.
         treatment: Treatment,
     },
 }

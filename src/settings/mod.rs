@@ -166,7 +166,7 @@ pub struct Settings {
     pub cost: Option<Money>,
     /// The time after which no call starts, in milliseconds since 1970.
     pub until: Option<i64>,
-    /// Whether the first call of a session goes alone until the service has accepted it.
+    /// Make the first call of a session alone, until the service has accepted it.
     pub canary: bool,
     /// The names of settings given as flags. The command line reads all others from variables and files each time.
     pub given: BTreeSet<String>,

@@ -32,7 +32,7 @@ pub struct Request {
     /// Pieces to append to the URL's query.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<Piece>,
-    /// Whether other braces than placeholders in the URL and the headers are literal, as in a pasted command.
+    /// Braces other than placeholders in the URL and the headers are literal, as in a pasted command.
     #[serde(default)]
     pub pasted: bool,
     /// The connection to the service.

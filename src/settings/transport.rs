@@ -11,7 +11,7 @@ pub struct Transport {
     /// The proxy, without user information. The default is the environment's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
-    /// Whether the proxy needs a credential, which is not stored.
+    /// The proxy needs a credential, which is not stored.
     #[serde(skip_serializing_if = "is_default")]
     pub proxy_withheld: bool,
     /// The hosts to call without a proxy, separated by commas.
@@ -26,13 +26,13 @@ pub struct Transport {
     /// The absolute path of a PEM file with the key of that certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// Whether to accept any certificate.
+    /// Accept any certificate.
     #[serde(skip_serializing_if = "is_default")]
     pub insecure: bool,
     /// The version of HTTP.
     #[serde(skip_serializing_if = "is_default")]
     pub http: Http,
-    /// Whether to request answers without content coding.
+    /// Request answers without content coding.
     #[serde(skip_serializing_if = "is_default")]
     pub uncompressed: bool,
     /// The most redirects to follow.
