@@ -15,11 +15,11 @@ pub enum PlanError {
     Template {
         /// The part of the request.
         place: String,
-        /// What is wrong with it.
+        /// The error.
         error: TemplateError,
     },
     /// The URL cannot be called.
-    #[error("`{url}` is not a URL that can be called: {reason}")]
+    #[error("cannot call `{url}`: {reason}")]
     Url {
         /// The URL, without user information.
         url: String,
@@ -57,10 +57,10 @@ pub enum PlanError {
         reason: String,
     },
     /// Invalid proxy.
-    #[error("`{0}` is not a proxy that can be used")]
+    #[error("invalid proxy `{0}`")]
     Proxy(String),
     /// Invalid `HOST:PORT:ADDRESS`.
-    #[error("`{0}` does not say which address a host has: write HOST:PORT:ADDRESS")]
+    #[error("`{0}` is not a fixed address: write HOST:PORT:ADDRESS")]
     Address(String),
     /// Invalid `--success` or `--extract` expression.
     #[error(transparent)]
