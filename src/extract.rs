@@ -11,7 +11,7 @@ use crate::validate::Reply;
 pub struct Extraction {
     /// The expression.
     pub expression: Expression,
-    /// Whether answers to the run's method have bodies. If not, the expression sees null.
+    /// Answers to the run's method have bodies. Without one, the expression sees null.
     pub has_body: bool,
 }
 

@@ -51,11 +51,11 @@ pub struct Reply<'r> {
     pub headers: Option<&'r str>,
     /// The body.
     pub body: &'r Body,
-    /// Whether an answer to this method has a body.
+    /// An answer to this method has a body.
     pub has_body: bool,
 }
 
-/// Why an answer is not a result.
+/// The reason why an answer is not a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// `unexpected_status`, `not_json`, `not_text` or `not_successful`.

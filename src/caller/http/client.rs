@@ -57,7 +57,7 @@ pub struct HttpPlan {
     plan: Arc<Plan>,
     memory: Arc<Memory>,
     suspension: Arc<Suspension>,
-    /// Where to write the bodies of results, if not into the database.
+    /// The folder for the bodies of results, if not the database.
     outputs: Option<Arc<Outputs>>,
 }
 

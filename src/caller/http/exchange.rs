@@ -23,7 +23,7 @@ use super::unreachable::{self, ClientCertificate, SentBack};
 use crate::caller::Cancel;
 use crate::job::{Attempt, Class, Failure, FailureKind, Job, Outcome};
 
-/// How often to check an upload that has not begun, or has ended.
+/// The interval of checks on an upload that has not begun, or has ended.
 const UPLOAD_CHECK: Duration = Duration::from_secs(1);
 
 /// One call, from the request to the outcome.
@@ -36,11 +36,11 @@ pub(super) struct Exchange<'c> {
     pub(super) job: &'c Job,
     pub(super) attempt: &'c Attempt,
     pub(super) judge: Judge,
-    /// Where to record the head of the answer, if the caller is watched.
+    /// Receives the head of the answer, if the caller is watched.
     pub(super) seen: Option<&'c RefCell<Option<Seen>>>,
-    /// Whether the client has the request.
+    /// The client has the request.
     pub(super) is_out: Cell<bool>,
-    /// Whether a redirect was followed.
+    /// A redirect was followed.
     pub(super) redirected: Cell<bool>,
 }
 

@@ -11,10 +11,10 @@ use super::template::{Encoding, Template};
 use crate::job::{Attempt, Hint, Job};
 use crate::settings::Request;
 
-/// How inserted values are escaped.
+/// The escaping of inserted values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Escaping {
-    /// Not at all.
+    /// None.
     Plain,
     /// For a URL.
     Url,
@@ -70,7 +70,7 @@ pub fn request(request: &Request, job: &Job, attempt: &Attempt) -> Option<Sent> 
 /// The waits and limits in an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Said {
-    /// How long to wait after a refusal.
+    /// The wait after a refusal.
     pub wait: Option<Duration>,
     /// The wait in a header such as `Retry-After`.
     pub stated: Option<Duration>,

@@ -22,7 +22,7 @@ pub(super) struct Judge {
     pub(super) filled: Arc<Filled>,
     /// The memory budget of answers.
     pub(super) memory: Arc<Memory>,
-    /// Whether an answer to this method has a body.
+    /// An answer to this method has a body.
     pub(super) has_body: bool,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Received {
     pub(super) answer: Answer,
     /// Its unmasked headers, if the run's expressions need them.
     pub(super) headers: Option<String>,
-    /// How long it asks to wait.
+    /// The wait that it asks for.
     pub(super) wait: Option<Duration>,
     /// The service's time.
     pub(super) clock: SystemTime,

@@ -1,8 +1,6 @@
 //! Opens and reads files, either blocking or only from the page cache. A thread that drives many calls must never block
 //! on a disk.
 
-use std::error::Error;
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
@@ -11,11 +9,12 @@ use std::path::Path;
 
 use rustix::fs::{Advice, CWD, Mode, OFlags, ResolveFlags, fadvise, openat2};
 use rustix::io::{ReadWriteFlags, preadv2};
+use thiserror::Error;
 
-/// How much to read ahead after a blocking read, in bytes.
+/// The length to read ahead after a blocking read, in bytes.
 const AHEAD: Option<NonZeroU64> = NonZeroU64::new(1 << 20);
 
-/// How to read a file.
+/// A way to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
     /// Block, forever if the disk is dead.
@@ -25,16 +24,9 @@ pub(super) enum Reading {
 }
 
 /// A file that cannot be read without blocking.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("the file is not in memory")]
 struct Away;
-
-impl fmt::Display for Away {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the file is not in memory")
-    }
-}
-
-impl Error for Away {}
 
 fn away<E>(_: E) -> io::Error {
     io::Error::other(Away)
@@ -74,8 +66,8 @@ impl Reading {
         }
     }
 
-    /// Asks the system to read ahead in a file that is not in memory, so that the disk blocks once in a mebibyte and not
-    /// for every piece.
+    /// Asks the system to read ahead in a file that is not in memory. The disk then blocks once in a mebibyte, not for
+    /// every piece.
     pub(super) fn advise(file: &File, at: u64) {
         // Without this advice, reading is only slower.
         let _ = fadvise(file, at, AHEAD, Advice::WillNeed);

@@ -17,11 +17,11 @@ use super::timer::patience;
 use crate::job::{Answer, Class, Failure, FailureKind, Outcome};
 use crate::validate::{Reply, RetryAfter};
 
-/// How much of an error's body is read so that its connection can be reused, in bytes.
+/// The most of an error's body to read so that its connection can be reused, in bytes.
 const ERROR_READ: usize = 64 << 10;
-/// How long reading an error's body may take.
+/// The timeout of reading an error's body.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
-/// How much room is made for an announced body before any of it arrives, in bytes.
+/// The most room to make for an announced body before it arrives, in bytes.
 const ROOM_AHEAD: u64 = 1 << 20;
 
 /// Returns the complete answer if its status may be that of a result, otherwise the attempt's outcome.

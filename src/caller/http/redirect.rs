@@ -1,8 +1,8 @@
 //! Follows redirects with `--location`.
 //!
 //! Credentials are for the first request's origin. A chain that has left this origin carries none of them on its later
-//! hops, not even back at the first origin, because another service chooses the URL from then on. A body that one hop has
-//! dropped stays dropped.
+//! hops, not even back at the first origin: another service chooses those URLs. A body that one hop has dropped stays
+//! dropped.
 
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST,
@@ -38,9 +38,9 @@ pub(super) struct Redirects {
 pub(super) struct Hop {
     method: Method,
     target: Url,
-    /// Whether every hop so far has kept the body.
+    /// Every hop so far has kept the body.
     keeps_body: bool,
-    /// Whether some hop so far has led to another origin than the first request's.
+    /// Some hop so far has led to another origin than the first request's.
     pub(super) strayed: bool,
 }
 

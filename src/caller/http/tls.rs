@@ -9,7 +9,7 @@ use rustls::client::{ResolvesClientCert, Resumption, WebPkiServerVerifier, verif
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
@@ -117,7 +117,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, PlanError> 
     let text = read(path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
-        .map_err(|error| wrong(path, describe(&error)))?;
+        .map_err(|_| wrong(path, "it is not PEM"))?;
     if found.is_empty() {
         return Err(wrong(path, "it holds no certificate in PEM form"));
     }
@@ -207,23 +207,9 @@ impl ServerCertVerifier for Verifier {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PlanError> {
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| {
-        use rustls::pki_types::pem::Error;
-        match error {
-            Error::NoItemsFound => wrong(
-                path,
-                "it holds no private key in PEM form that is not encrypted",
-            ),
-            error => wrong(path, describe(&error)),
-        }
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| match error {
+        Error::NoItemsFound => wrong(path, "it holds no unencrypted private key in PEM form"),
+        // The error may quote the file.
+        _ => wrong(path, "it is not PEM"),
     })
-}
-
-/// Describes what is wrong with a file without quoting it.
-fn describe(error: &rustls::pki_types::pem::Error) -> String {
-    use rustls::pki_types::pem::Error;
-    match error {
-        Error::Io(error) => error.to_string(),
-        _ => "it is not PEM".to_owned(),
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::unreachable::causes;
 use crate::job::FailureKind;
 
-/// How long the proxy may take for each step.
+/// The timeout of each step.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest status line, in bytes.
 const LONGEST: u64 = 256;

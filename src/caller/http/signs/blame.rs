@@ -36,7 +36,7 @@ const TOO_LARGE: [&str; 3] = [
 ];
 /// A phrase that says the same unless its sentence is about a rate.
 const REDUCED: &str = "must be reduced";
-/// How far before that phrase a rate would be named, in bytes.
+/// The longest distance from a rate to that phrase, in bytes.
 const NAMED_BEFORE: usize = 60;
 const RATES: [&[u8]; 5] = [b"rate", b"frequen", b"concurren", b"number of", b"calls"];
 

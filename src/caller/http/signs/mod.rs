@@ -46,7 +46,7 @@ pub(super) struct Signs {
     pub(super) hint: Option<Box<Hint>>,
     /// The wait in a header such as `Retry-After`.
     pub(super) stated: Option<Duration>,
-    /// How long to wait after a refusal: as stated, else until the exhausted limit is reset.
+    /// The wait after a refusal: as stated, else until the exhausted limit is reset.
     pub(super) wait: Option<Duration>,
     /// The headers say that a limit is exhausted.
     pub(super) exhausted: bool,
@@ -92,33 +92,19 @@ impl Signs {
     }
 }
 
-/// Three headers whose names differ in `limit`, `remaining` and `reset`.
-struct Family {
-    before: &'static str,
-    after: &'static str,
-    counts_calls: bool,
-}
-
-const fn family(before: &'static str, after: &'static str, counts_calls: bool) -> Family {
-    Family {
-        before,
-        after,
-        counts_calls,
-    }
-}
-
-const FAMILIES: [Family; 11] = [
-    family("ratelimit-", "", true),
-    family("x-ratelimit-", "", true),
-    family("x-ratelimit-", "-requests", true),
-    family("x-ratelimit-", "-tokens", false),
-    family("x-rate-limit-", "", true),
-    family("x-rate-limit-", "-requests", true),
-    family("x-rate-limit-", "-tokens", false),
-    family("anthropic-ratelimit-requests-", "", true),
-    family("anthropic-ratelimit-tokens-", "", false),
-    family("anthropic-ratelimit-input-tokens-", "", false),
-    family("anthropic-ratelimit-output-tokens-", "", false),
+/// Families of three headers: the texts before and after `limit`, `remaining` or `reset`, and whether they count calls.
+const FAMILIES: [(&str, &str, bool); 11] = [
+    ("ratelimit-", "", true),
+    ("x-ratelimit-", "", true),
+    ("x-ratelimit-", "-requests", true),
+    ("x-ratelimit-", "-tokens", false),
+    ("x-rate-limit-", "", true),
+    ("x-rate-limit-", "-requests", true),
+    ("x-rate-limit-", "-tokens", false),
+    ("anthropic-ratelimit-requests-", "", true),
+    ("anthropic-ratelimit-tokens-", "", false),
+    ("anthropic-ratelimit-input-tokens-", "", false),
+    ("anthropic-ratelimit-output-tokens-", "", false),
 ];
 
 /// Headers that state a wait in milliseconds.
@@ -134,12 +120,6 @@ const WINDOWS: [(&str, u64); 4] = [
     ("hour", 3_600),
     ("day", 86_400),
 ];
-
-impl Family {
-    fn header(&self, name: &str) -> String {
-        format!("{}{name}{}", self.before, self.after)
-    }
-}
 
 /// Returns whether a header of this name can be a sign.
 fn is_one(name: &str) -> bool {
@@ -230,13 +210,13 @@ fn allowances(headers: GetAll<'_>, clock: SystemTime) -> Vec<Allowance> {
         }
     }
     allowances.push(version_07);
-    for family in FAMILIES {
-        let value = |name: &str| first(headers, &family.header(name));
+    for (before, after, counts_calls) in FAMILIES {
+        let value = |name: &str| first(headers, &format!("{before}{name}{after}"));
         let allowance = Allowance {
             remaining: value("remaining").and_then(|value| count(&value)),
             reset: value("reset").and_then(|value| reset(&value, clock)),
         };
-        if family.counts_calls || allowance.is_exhausted() {
+        if counts_calls || allowance.is_exhausted() {
             allowances.push(allowance);
         }
     }
@@ -255,8 +235,8 @@ fn policies(headers: GetAll<'_>) -> Vec<Policy> {
     };
     let limits = FAMILIES
         .iter()
-        .filter(|family| family.counts_calls)
-        .map(|family| family.header("limit"));
+        .filter(|(_, _, counts_calls)| *counts_calls)
+        .map(|(before, after, _)| format!("{before}limit{after}"));
     for name in limits.chain(["ratelimit-policy".to_owned()]) {
         let list = all(headers, &name);
         for member in members(&list) {

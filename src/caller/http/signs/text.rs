@@ -132,8 +132,8 @@ fn until_unix_time(time: f64, clock: SystemTime) -> Duration {
     seconds(time - now.as_secs_f64())
 }
 
-/// Parses the duration that a text begins with, such as `1h2m3s`, `20ms`, `23 seconds` or `1 minute and 30 seconds`, and
-/// returns the rest of the text too.
+/// Parses the duration that a text begins with, such as `1h2m3s` or `1 minute and 30 seconds`. Returns the rest of the
+/// text too.
 pub(super) fn duration(text: &str) -> Option<(Duration, &str)> {
     let mut sum = None;
     let mut rest = text;
