@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::failure_class::ClassRule;
 use crate::job::{Failure, FileName};
 use crate::settings::{Call, Request};
-use crate::store::{Answered, Reader, Store, StoreError};
+use crate::store::{Reader, Store, StoreError, StoredResponse};
 use crate::validate::{Reply, Validator, WrongExpression};
 
 /// The outcome of a recheck.
@@ -78,7 +78,7 @@ pub fn preview(
     rules: &[ClassRule],
 ) -> Result<Rechecked, RecheckError> {
     let mut recheck = Recheck::new(request, rules)?;
-    reader.answers(&mut |answer| recheck.judge(answer).map(drop))?;
+    reader.responses(&mut |answer| recheck.judge(answer).map(drop))?;
     Ok(recheck.outcome)
 }
 
@@ -95,7 +95,7 @@ pub fn apply(
 ) -> Result<Rechecked, RecheckError> {
     let mut recheck = Recheck::new(request, rules)?;
     let call = Call::Http(Box::new(request.clone()));
-    store.rejudge(&call, &mut |answer| recheck.judge(answer))?;
+    store.revalidate(&call, &mut |answer| recheck.judge(answer))?;
     Ok(recheck.outcome)
 }
 
@@ -118,7 +118,7 @@ impl<'r> Recheck<'r> {
     }
 
     /// Returns the failure of an answer that is not a result.
-    fn judge(&mut self, answer: &Answered) -> Result<Option<Failure>, RecheckError> {
+    fn judge(&mut self, answer: &StoredResponse) -> Result<Option<Failure>, RecheckError> {
         if self.validator.needs_headers() && answer.headers.is_none() {
             let path = answer.path.clone();
             return Err(RecheckError::NoHeaders { path });

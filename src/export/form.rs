@@ -5,7 +5,7 @@ use super::error::ExportError;
 use crate::filter::Term;
 use crate::job::{Body, FileName};
 use crate::settings::Expect;
-use crate::store::{Reader, Record, Stored, Wanted};
+use crate::store::{Projection, Reader, Record, Stored};
 
 /// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +82,13 @@ impl Form<'_> {
     }
 
     /// Returns which columns to load.
-    pub(super) fn wanted(&self, selection: Selection) -> Wanted {
+    pub(super) fn wanted(&self, selection: Selection) -> Projection {
         // An expression may use the status and the headers, and a condition the latest attempt.
         let plain = self.extract.is_none() && self.chosen.is_empty();
         match selection {
-            Selection::All => Wanted::Everything,
-            _ if self.format == Format::Json && plain => Wanted::Results,
-            _ => Wanted::Done,
+            Selection::All => Projection::Everything,
+            _ if self.format == Format::Json && plain => Projection::Results,
+            _ => Projection::Done,
         }
     }
 }

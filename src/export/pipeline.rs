@@ -10,7 +10,7 @@ use super::form::{Form, Format, Selection, Written};
 use super::rows::is_whole;
 use super::{csv, json};
 use crate::job::FileName;
-use crate::store::{Found, Page, Reader, Record};
+use crate::store::{Batch, Page, Reader, Record};
 
 /// The most pages that are in the pipeline at once.
 const IN_FLIGHT: usize = 4;
@@ -167,7 +167,7 @@ pub(super) fn write(
             .spawn_scoped(scope, format_all);
         let wanted = form.wanted(selection);
         reader.pages(wanted, form.chosen, &mut |found| match found {
-            Found::Page(page) => {
+            Batch::Page(page) => {
                 output.drain(IN_FLIGHT - 1)?;
                 match read.send(page) {
                     Ok(()) => output.in_flight += 1,
@@ -175,7 +175,7 @@ pub(super) fn write(
                 }
                 Ok(())
             }
-            Found::Large(mut record) => {
+            Batch::Large(mut record) => {
                 output.drain(0)?;
                 output.write_large(&mut record)
             }

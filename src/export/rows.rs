@@ -4,7 +4,7 @@ use super::content::Content;
 use super::error::ExportError;
 use super::form::{Form, Selection, Written};
 use crate::job::FileName;
-use crate::store::{Found, Reader, Record, StoreError};
+use crate::store::{Batch, Reader, Record, StoreError};
 
 /// Checks a job's result, and opens it if it is in a file. A damaged result is an error if the whole run is exported.
 /// Otherwise the job is left out, and added to `damaged`.
@@ -44,8 +44,8 @@ pub(super) fn each(
     };
     let wanted = form.wanted(selection);
     reader.pages(wanted, form.chosen, &mut |found| match found {
-        Found::Page(page) => page.each(&mut |mut record| one(&mut record)),
-        Found::Large(mut record) => one(&mut record),
+        Batch::Page(page) => page.each(&mut |mut record| one(&mut record)),
+        Batch::Large(mut record) => one(&mut record),
     })?;
     Ok(written)
 }

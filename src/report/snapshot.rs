@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::event::Counts;
 use crate::job::FileName;
-use crate::store::{Cause, Reader, Record, RunInfo, Runner, StoreError, Tried};
+use crate::store::{AttemptSummary, Cause, Reader, Record, RunInfo, Runner, StoreError};
 
 use super::sums::Sums;
 use super::timeline::Timeline;
@@ -21,7 +21,7 @@ pub(super) struct Snapshot {
     pub(super) timeline: Timeline,
     pub(super) sums: Sums,
     /// The slowest calls, with their files' names.
-    pub(super) slowest: Vec<(Tried, FileName)>,
+    pub(super) slowest: Vec<(AttemptSummary, FileName)>,
     pub(super) causes: Vec<Cause>,
     /// The first files that failed or are held.
     pub(super) failed: Vec<Record>,
@@ -37,7 +37,7 @@ pub(super) struct Session {
     pub(super) state: SessionState,
 }
 
-/// How a session ended, if it did.
+/// AttemptOutcome a session ended, if it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SessionState {
     AtWork,
@@ -89,7 +89,7 @@ impl SessionState {
     }
 }
 
-/// How many failed or held files are listed.
+/// AttemptOutcome many failed or held files are listed.
 const FAILED: usize = 100;
 /// The end of the year 9999. Later moments, as in a damaged database, are shown as this one.
 const LATEST: i64 = 253_402_300_799_999;

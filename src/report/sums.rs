@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use hdrhistogram::Histogram;
 
 use crate::job::JobId;
-use crate::store::{How, Tried};
+use crate::store::{AttemptOutcome, AttemptSummary};
 
-/// How many of the slowest calls are listed.
+/// AttemptOutcome many of the slowest calls are listed.
 const SLOWEST: usize = 20;
 /// Chunks beyond this number are left out: a run cannot have more, but a damaged database can.
 const MOST_CHUNKS: usize = 10_000;
@@ -17,26 +17,30 @@ pub(super) const MOST_TRIES: usize = 1_000;
 const LONGEST: u64 = 1 << 40;
 
 /// Outcomes in the order of the page, with the class of their color and their meaning.
-pub(super) const OUTCOMES: [(How, &str, &str); How::ALL.len()] = [
-    (How::Succeeded, "ok", "the service sent a result"),
+pub(super) const OUTCOMES: [(AttemptOutcome, &str, &str); AttemptOutcome::ALL.len()] = [
+    (AttemptOutcome::Succeeded, "ok", "the service sent a result"),
     (
-        How::Failed,
+        AttemptOutcome::Failed,
         "bad",
         "the service sent an error, or an answer that is not a result",
     ),
-    (How::Throttled, "slow", "the service asked to wait"),
     (
-        How::InDoubt,
+        AttemptOutcome::Throttled,
+        "slow",
+        "the service asked to wait",
+    ),
+    (
+        AttemptOutcome::InDoubt,
         "doubt",
         "the call may have been sent; no answer came",
     ),
     (
-        How::NotSent,
+        AttemptOutcome::NotSent,
         "off",
         "no connection, or the file could not be read",
     ),
     (
-        How::Interrupted,
+        AttemptOutcome::Interrupted,
         "now",
         "stride was stopped before the call was sent",
     ),
@@ -75,8 +79,8 @@ impl Latency {
 /// The sums of some attempts that have ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Totals {
-    /// Attempts by outcome, in the order of [`How::ALL`].
-    ended: [u64; How::ALL.len()],
+    /// Attempts by outcome, in the order of [`AttemptOutcome::ALL`].
+    ended: [u64; AttemptOutcome::ALL.len()],
     /// Attempts that were not the first of their file.
     pub(super) repeats: u64,
     /// The latency of answered calls: those with a result or a definite failure.
@@ -84,7 +88,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub(super) fn of(&self, how: How) -> u64 {
+    pub(super) fn of(&self, how: AttemptOutcome) -> u64 {
         self.ended[how as usize]
     }
 
@@ -94,11 +98,16 @@ impl Totals {
 
     /// Returns the number of calls that were sent, or perhaps sent.
     pub(super) fn calls(&self) -> u64 {
-        let sent = [How::Succeeded, How::Failed, How::Throttled, How::InDoubt];
+        let sent = [
+            AttemptOutcome::Succeeded,
+            AttemptOutcome::Failed,
+            AttemptOutcome::Throttled,
+            AttemptOutcome::InDoubt,
+        ];
         sent.into_iter().map(|how| self.of(how)).sum()
     }
 
-    fn add(&mut self, attempt: &Tried, how: How) {
+    fn add(&mut self, attempt: &AttemptSummary, how: AttemptOutcome) {
         self.ended[how as usize] += 1;
         self.repeats += u64::from(attempt.number > 1);
         if is_answered(how) {
@@ -107,8 +116,8 @@ impl Totals {
     }
 }
 
-fn is_answered(how: How) -> bool {
-    matches!(how, How::Succeeded | How::Failed)
+fn is_answered(how: AttemptOutcome) -> bool {
+    matches!(how, AttemptOutcome::Succeeded | AttemptOutcome::Failed)
 }
 
 /// The number of files that had a certain number of attempts.
@@ -131,7 +140,7 @@ pub(super) struct Sums {
     /// The number of attempts of each session.
     pub(super) sessions: HashMap<i64, u64>,
     /// The slowest calls, the slowest first.
-    pub(super) slowest: Vec<Tried>,
+    pub(super) slowest: Vec<AttemptSummary>,
     /// The file whose attempts are being added, their number, and whether the last one succeeded.
     job: Option<(JobId, usize, bool)>,
 }
@@ -150,8 +159,8 @@ impl Sums {
     }
 
     /// Adds an attempt. The attempts of a file must be consecutive.
-    pub(super) fn add(&mut self, attempt: &Tried, step: Option<usize>) {
-        let has_succeeded = attempt.how == Some(How::Succeeded);
+    pub(super) fn add(&mut self, attempt: &AttemptSummary, step: Option<usize>) {
+        let has_succeeded = attempt.outcome == Some(AttemptOutcome::Succeeded);
         match &mut self.job {
             Some((job, attempts, succeeded)) if *job == attempt.job => {
                 *attempts += 1;
@@ -163,7 +172,7 @@ impl Sums {
             }
         }
         *self.sessions.entry(attempt.runner).or_default() += 1;
-        let Some(how) = attempt.how else { return };
+        let Some(how) = attempt.outcome else { return };
         self.all.add(attempt, how);
         if let Some(step) = step.and_then(|step| self.steps.get_mut(step)) {
             step.add(attempt, how);
@@ -173,7 +182,7 @@ impl Sums {
             let latency = self.chunks.entry(attempt.chunk).or_default();
             latency.add(attempt.took);
         }
-        if !matches!(how, How::NotSent | How::Interrupted) {
+        if !matches!(how, AttemptOutcome::NotSent | AttemptOutcome::Interrupted) {
             // Of two that took as long, the first stays first.
             let slowest = &mut self.slowest;
             let at = slowest.partition_point(|slow| slow.took >= attempt.took);
@@ -198,29 +207,35 @@ impl Sums {
 mod tests {
     use super::*;
 
-    fn attempt(job: i64, number: u32, how: Option<How>, took: i64) -> Tried {
-        Tried {
+    fn attempt(job: i64, number: u32, how: Option<AttemptOutcome>, took: i64) -> AttemptSummary {
+        AttemptSummary {
             job: JobId(job),
             number,
             runner: 1,
             chunk: job % 2,
             started: 0,
             took,
-            how,
+            outcome: how,
         }
     }
 
     #[test]
     fn attempts_are_added_up() {
         let mut sums = Sums::new(2);
-        sums.add(&attempt(1, 1, Some(How::Throttled), 5), Some(0));
-        sums.add(&attempt(1, 2, Some(How::Succeeded), 100), Some(1));
-        sums.add(&attempt(2, 1, Some(How::Failed), 300), Some(1));
-        sums.add(&attempt(3, 1, Some(How::NotSent), 9_000), Some(1));
+        sums.add(&attempt(1, 1, Some(AttemptOutcome::Throttled), 5), Some(0));
+        sums.add(
+            &attempt(1, 2, Some(AttemptOutcome::Succeeded), 100),
+            Some(1),
+        );
+        sums.add(&attempt(2, 1, Some(AttemptOutcome::Failed), 300), Some(1));
+        sums.add(
+            &attempt(3, 1, Some(AttemptOutcome::NotSent), 9_000),
+            Some(1),
+        );
         sums.add(&attempt(3, 2, None, 0), None);
         sums.finish();
         assert_eq!((sums.all.calls(), sums.all.repeats), (3, 1));
-        assert_eq!(sums.steps[1].of(How::Succeeded), 1);
+        assert_eq!(sums.steps[1].of(AttemptOutcome::Succeeded), 1);
         assert_eq!(sums.all.latency.count(), 2, "throttled is no answer");
         let tries = sums.tries.iter();
         let tries: Vec<_> = tries
@@ -237,7 +252,10 @@ mod tests {
         let mut sums = Sums::new(0);
         let took = |job: i64| 1 + job * 7_919 % 10_007;
         for job in 0..10_000 {
-            sums.add(&attempt(job, 1, Some(How::Succeeded), took(job)), None);
+            sums.add(
+                &attempt(job, 1, Some(AttemptOutcome::Succeeded), took(job)),
+                None,
+            );
         }
         let mut all: Vec<i64> = (0..10_000).map(took).collect();
         all.sort_unstable_by_key(|took| std::cmp::Reverse(*took));

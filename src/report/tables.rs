@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::store::How;
+use crate::store::AttemptOutcome;
 
 use super::html::{bar, empty, name, row, table, text};
 use super::snapshot::{SessionState, Snapshot};
@@ -169,7 +169,7 @@ pub(super) fn slowest(shown: &Snapshot) -> Markup {
         row![
             name(file),
             words::took(slow.took.unsigned_abs()),
-            slow.how.map_or("", How::as_str),
+            slow.outcome.map_or("", AttemptOutcome::as_str),
             slow.number,
             slow.chunk,
             words::moment(slow.started),

@@ -1,4 +1,4 @@
-//! Opening, making and closing a run, its list and its settings.
+//! Opens, creates and closes runs, and changes their list and settings.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,15 @@ use super::lock::Lock;
 use super::owner::{self, Owner};
 use super::place;
 use super::read;
+use super::statement::{execute, value};
 use super::system::{now, random};
 use super::values::to_json;
 use super::writer::Store;
 use crate::event::{Counts, Ending};
 use crate::governor::Reason;
 use crate::settings::{Call, Settings};
+
+const SET_SETTINGS: &str = "UPDATE run SET settings = ?1";
 
 /// The parameters of a new run.
 #[derive(Debug, Clone)]
@@ -60,12 +63,7 @@ impl Store {
         };
         let mut connection = connection::open(&path, mode)?;
         crash_check::check_after_crash(&mut connection, &path, watch)?;
-        let (uuid, base, counts) = {
-            let uuid = connection
-                .query_row("SELECT uuid FROM run", [], |row| row.get(0))
-                .map_err(doing("reading the run"))?;
-            (uuid, read::base(&connection, &path)?, counts(&connection)?)
-        };
+        let counts = counts(&connection)?;
         check_total(&connection, &counts)?;
         let owner = Owner::take(&connection, &path)?;
         connection::be_patient(&connection)?;
@@ -75,10 +73,10 @@ impl Store {
             has_columns: read::has_columns(&connection)?,
             has_drawn: false,
             rescue_folders: path.parent().map(Path::to_owned).into_iter().collect(),
+            base: read::base(&connection, &path)?,
+            uuid: value(&connection, "SELECT uuid FROM run", "reading the run")?,
             connection,
             path,
-            base,
-            uuid,
             owner,
             counts,
             runner: None,
@@ -86,12 +84,12 @@ impl Store {
         })
     }
 
-    /// Makes a run, with the names that `fill` adds. The database appears whole or not at all: it is built
-    /// beside its place and moved there when everything in it has been synced.
+    /// Creates a run with the names that `fill` adds. The database appears complete or not at all: it is built beside its
+    /// path and renamed after a sync.
     ///
     /// # Errors
     ///
-    /// The database exists already or cannot be written, and whatever `fill` returns.
+    /// The database exists already or cannot be written, or `fill` fails.
     pub fn create<E: From<StoreError>>(
         lock: Lock,
         run: &NewRun,
@@ -99,7 +97,7 @@ impl Store {
     ) -> std::result::Result<(Self, Loaded), E> {
         let path = lock.database().to_owned();
         if path.symlink_metadata().is_ok() {
-            return Err(StoreError::Exists { path }.into());
+            return Err(StoreError::Exists(path).into());
         }
         let build = || {
             let fresh = Fresh::create(&path)?;
@@ -119,12 +117,11 @@ impl Store {
         Ok((Self::open(lock)?, loaded))
     }
 
-    /// Adds the names that `fill` adds to the run, all in one transaction. Names that are there stay as they
-    /// are, but for their columns, where the list has others.
+    /// Adds the names that `fill` adds, in one transaction. Known names change in their columns only.
     ///
     /// # Errors
     ///
-    /// The database cannot be written, and whatever `fill` returns; then nothing was added.
+    /// The database cannot be written, or `fill` fails; then nothing was added.
     pub fn load<E: From<StoreError>>(
         &mut self,
         fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
@@ -138,23 +135,23 @@ impl Store {
         Ok(loaded)
     }
 
-    /// Where the database lies: absolute and resolved.
+    /// Returns the database's path, absolute and resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many bytes may still be written where the database lies, where that is known.
+    /// Returns the free bytes on the database's disk, if they are known.
     pub fn free_space(&self) -> Option<u64> {
         place::free_space(&self.path)
     }
 
-    /// How many bytes the log beside the database has.
+    /// Returns the size of the WAL, in bytes.
     pub fn log_size(&self) -> u64 {
         let log = with_suffix(&self.path, "-wal");
         std::fs::metadata(log).map_or(0, |meta| meta.len())
     }
 
-    /// That what has to be free is not.
+    /// Returns the error of a disk with too little free space.
     pub(crate) fn without_room(&self, free: u64, kept: u64) -> StoreError {
         StoreError::NoRoom {
             path: self.path.clone(),
@@ -163,7 +160,7 @@ impl Store {
         }
     }
 
-    /// The files that belong to the database and are neither input nor output of any run.
+    /// Returns the files that belong to the database and are neither input nor output of any run.
     pub fn own_files(&self) -> Vec<PathBuf> {
         let mut own = self.lock.own_files();
         let elsewhere = self.rescue_folders.iter();
@@ -171,17 +168,17 @@ impl Store {
         own
     }
 
-    /// The folder against which names resolve.
+    /// Returns the folder against which names resolve.
     pub fn base(&self) -> &Path {
         &self.base
     }
 
-    /// How many jobs are in which state.
+    /// Returns the number of jobs in each state.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// What a call is in this run.
+    /// Returns what a call is in this run.
     ///
     /// # Errors
     ///
@@ -190,7 +187,7 @@ impl Store {
         read::json(&self.connection, "SELECT call FROM run")
     }
 
-    /// The free settings, as last given.
+    /// Returns the free settings, as last given.
     ///
     /// # Errors
     ///
@@ -199,22 +196,17 @@ impl Store {
         read::json(&self.connection, "SELECT settings FROM run")
     }
 
-    /// Changes what a call is, keeping every result.
+    /// Changes what a call is. Keeps every result.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
     pub fn set_call(&mut self, call: &Call) -> Result<()> {
-        let transaction = self.owner.begin(&self.connection)?;
-        self.connection
-            .execute("UPDATE run SET call = ?1", [to_json(call)])
+        self.change("changing the request", |connection| {
+            connection.execute("UPDATE run SET call = ?1", [to_json(call)])?;
             // Successes under the old request say nothing about the new one.
-            .and_then(|_| {
-                self.connection
-                    .execute("UPDATE limiter_state SET proven = 0", [])
-            })
-            .map_err(doing("changing the request"))?;
-        owner::commit(transaction, "committing")
+            connection.execute_batch("UPDATE limiter_state SET proven = 0")
+        })
     }
 
     /// Changes the free settings.
@@ -223,13 +215,16 @@ impl Store {
     ///
     /// The database cannot be written.
     pub fn set_settings(&mut self, settings: &Settings) -> Result<()> {
-        self.set("UPDATE run SET settings = ?1", &to_json(settings))?;
+        self.change("changing the settings", |connection| {
+            let changed = connection.execute(SET_SETTINGS, [to_json(settings)]);
+            changed.map(drop)
+        })?;
         self.seen_settings = settings.clone();
         Ok(())
     }
 
-    /// Puts what somebody else has changed of the stored settings, since this was asked last, over those of a runner,
-    /// which may have others of its own. `None` where nothing was changed.
+    /// Applies changes that another process made to the stored settings since the last check to a runner's own settings.
+    /// Returns `None` if there are none.
     ///
     /// # Errors
     ///
@@ -239,7 +234,7 @@ impl Store {
         if std::mem::replace(&mut self.data_version, version) == version {
             return Ok(None);
         }
-        // An export that notes its file changes the database too.
+        // Exports also change the database, to note their files.
         let settings = self.settings()?;
         if settings == self.seen_settings {
             return Ok(None);
@@ -249,48 +244,39 @@ impl Store {
         Ok(Some(changed))
     }
 
-    fn set(&mut self, sql: &str, json: &str) -> Result<()> {
-        let transaction = self.owner.begin(&self.connection)?;
-        self.connection
-            .execute(sql, [json])
-            .map_err(doing("changing the settings"))?;
-        owner::commit(transaction, "committing")
-    }
-
-    /// Notes how the runner that was begun has ended.
+    /// Notes how the current runner has ended.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
     pub fn finish(&mut self, ending: &Ending) -> Result<()> {
-        if let Some(runner) = self.runner.take() {
-            let transaction = self.owner.begin(&self.connection)?;
-            let (now, halt) = (now(), ending.halt());
-            let until = halt.and_then(|halt| match halt.reason {
-                Reason::Wait(wait) => Some(now.saturating_add(wait.as_millis() as i64)),
-                _ => None,
-            });
-            self.connection
-                .execute(
-                    "UPDATE runner SET ended = ?1, ending = ?2, stopped = ?4, stopped_action = ?5, stopped_until = ?6,
-                                       stopped_words = ?7 WHERE id = ?3",
-                    params![
-                        now,
-                        ending.as_str(),
-                        runner,
-                        halt.map(|halt| halt.reason.as_str()),
-                        halt.map(|halt| halt.reason.action().as_str()),
-                        until,
-                        halt.map(|halt| halt.words.as_str()).filter(|words| !words.is_empty()),
-                    ],
-                )
-                .map_err(doing("noting the end"))?;
-            owner::commit(transaction, "committing")?;
-        }
-        Ok(())
+        let Some(runner) = self.runner.take() else {
+            return Ok(());
+        };
+        let (now, halt) = (now(), ending.halt());
+        let until = halt.and_then(|halt| match halt.reason {
+            Reason::Wait(wait) => Some(now.saturating_add(wait.as_millis() as i64)),
+            _ => None,
+        });
+        self.change("noting the end", |connection| {
+            let changed = connection.execute(
+                "UPDATE runner SET ended = ?1, ending = ?2, stopped = ?4, stopped_action = ?5, stopped_until = ?6,
+                                   stopped_words = ?7 WHERE id = ?3",
+                params![
+                    now,
+                    ending.as_str(),
+                    runner,
+                    halt.map(|halt| halt.reason.as_str()),
+                    halt.map(|halt| halt.reason.action().as_str()),
+                    until,
+                    halt.map(|halt| halt.words.as_str()).filter(|words| !words.is_empty()),
+                ],
+            );
+            changed.map(drop)
+        })
     }
 
-    /// Folds the write-ahead log into the database and lets go of it.
+    /// Checkpoints the WAL and closes the database.
     ///
     /// # Errors
     ///
@@ -299,11 +285,11 @@ impl Store {
         let Self {
             connection, lock, ..
         } = self;
-        // A reader may be in the way; then the log stays and the next runner folds it in.
+        // If a reader blocks the checkpoint, the next runner repeats it.
         connection
             .busy_timeout(Duration::ZERO)
             .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
-            .map_err(doing("folding the log into the database"))?;
+            .map_err(doing("checkpointing the WAL"))?;
         connection
             .close()
             .map_err(|(_, error)| error)
@@ -313,30 +299,26 @@ impl Store {
     }
 }
 
-/// Notes a file that stride wrote for a run, so that a later walk does not take it for input. A database that
-/// cannot be written just now goes without.
+/// Notes a file that stride wrote for a run, so that a later walk skips it. Ignores failure, because the file itself is
+/// written.
 pub fn note_artifact(database: &Path, file: &Path) {
-    let note = || -> Result<()> {
-        let path = files::resolve(database)?;
+    let _ = files::resolve(database).and_then(|path| {
+        let sql = "INSERT OR IGNORE INTO artifact (path) VALUES (?1)";
         let connection = connection::open(&path, Mode::Note)?;
-        connection
-            .execute(
-                "INSERT OR IGNORE INTO artifact (path) VALUES (?1)",
-                [file.as_os_str().as_bytes()],
-            )
-            .map_err(doing("noting a file"))?;
-        Ok(())
-    };
-    // The note is a courtesy to a later walk; the file is written, and that is what was asked for.
-    let _ = note();
+        execute(
+            &connection,
+            sql,
+            [file.as_os_str().as_bytes()],
+            "noting a file",
+        )
+    });
 }
 
-/// Changes the free settings of a run, also while a runner works on it: that one takes them over within a
-/// second. Returns what they are now.
+/// Changes the free settings of a run and returns the new ones. A working runner picks them up within a second.
 ///
 /// # Errors
 ///
-/// The database cannot be read or written, and whatever `change` returns; then nothing was changed.
+/// The database cannot be read or written, or `change` fails; then nothing was changed.
 pub fn change_settings<E: From<StoreError>>(
     database: &Path,
     change: impl FnOnce(Settings) -> std::result::Result<Settings, E>,
@@ -346,10 +328,9 @@ pub fn change_settings<E: From<StoreError>>(
     let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
         .map_err(doing("beginning"))?;
     let settings = change(read::json(&connection, "SELECT settings FROM run")?)?;
-    transaction
-        .execute("UPDATE run SET settings = ?1", [to_json(&settings)])
-        .map_err(doing("changing the settings"))?;
-    owner::commit(transaction, "committing")?;
+    let json = [to_json(&settings)];
+    execute(&transaction, SET_SETTINGS, json, "changing the settings")?;
+    owner::commit(transaction, "changing the settings")?;
     Ok(settings)
 }
 
@@ -365,8 +346,7 @@ fn insert_run(connection: &Connection, run: &NewRun, path: &Path) -> Result<()> 
     Ok(())
 }
 
-/// The folder `base` as seen from the database's own folder, where it is that or lies below it: then both can
-/// be moved together.
+/// Makes `base` relative to the database's folder if it is that folder or below it, so that both can be moved together.
 fn below(base: &Path, database: &Path) -> PathBuf {
     match database
         .parent()

@@ -1,11 +1,11 @@
 //! Sets of job ids.
 
-/// A set of job ids, one bit each: ten million take little more than a mebibyte.
+/// A set of job ids, one bit each. Ten million need about a mebibyte.
 #[derive(Debug, Default)]
 pub(super) struct Bits(Vec<u64>);
 
 impl Bits {
-    /// Adds an id, and says whether it is new.
+    /// Adds an id and returns true if it is new.
     pub(super) fn insert(&mut self, id: i64) -> bool {
         let (word, bit) = Self::place(id);
         if word >= self.0.len() {

@@ -1,5 +1,4 @@
-//! Bodies on their way into the database, where one that is in a file is not brought into memory for it; and bodies
-//! that stay in files.
+//! Writes bodies into the database, streaming those in temporary files, and checks bodies that stay in files.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
@@ -8,11 +7,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use rusqlite::Connection;
 use rusqlite::types::{FromSql, ToSql, ToSqlOutput, ValueRef};
 
-use super::error::{Result, StoreError, doing};
+use super::error::{Result, StoreError, doing, failed};
 use super::values::path_of;
 use crate::job::{Body, Checksum, FileName};
 
-/// What of a body is inserted with its row: all of it, or zeros in its place, where it is in a file.
+/// A body as a value of an inserted row: its bytes, or zeros for [`fill`] to replace if it is in a file.
 pub(super) struct Inserted<'b>(pub(super) &'b Body);
 
 impl ToSql for Inserted<'_> {
@@ -24,14 +23,14 @@ impl ToSql for Inserted<'_> {
     }
 }
 
-/// A table with bodies.
+/// A table with a column `body`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Table {
     Result,
     Refused,
 }
 
-/// Puts the body of a job's row, which was [`Inserted`] in the same transaction, in the place of the zeros.
+/// Replaces the zeros of a row that was [`Inserted`] in the same transaction.
 pub(super) fn fill(connection: &Connection, table: Table, job: i64, body: &Body) -> Result<()> {
     if body.in_memory().is_some() {
         return Ok(());
@@ -43,34 +42,31 @@ pub(super) fn fill(connection: &Connection, table: Table, job: i64, body: &Body)
     let mut blob = connection
         .blob_open("main", table, "body", job, false)
         .map_err(doing("storing a large answer"))?;
-    io::copy(&mut body.reader(), &mut blob).map_err(|error| StoreError::Failed {
-        doing: "storing a large answer",
-        source: error.into(),
-    })?;
-    // What is written last is written here at the latest.
+    io::copy(&mut body.reader(), &mut blob).map_err(failed("storing a large answer"))?;
+    // Closing writes the last page.
     blob.close().map_err(doing("storing a large answer"))
 }
 
-/// A result's body that lies in a file of its own.
+/// A result's body in a file of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filed {
     /// The file.
     pub path: FileName,
-    /// How many bytes it has.
+    /// Its size, in bytes.
     pub size: u64,
-    /// Their checksum.
+    /// The checksum of its bytes.
     pub sha256: Checksum,
 }
 
 impl Filed {
-    /// The file, if it is there and its bytes are those that were recorded.
+    /// Opens the file and checks its size and checksum.
     ///
     /// # Errors
     ///
-    /// It is not so, or the file cannot be read.
+    /// The file is missing, changed or unreadable.
     pub fn open(&self) -> io::Result<Body> {
         let wrong = |reason: String| Err(io::Error::new(ErrorKind::InvalidData, reason));
-        // Whoever has put a pipe in its place would keep us waiting.
+        // Opening a pipe must not block.
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32)
@@ -91,7 +87,7 @@ impl Filed {
         Ok(body)
     }
 
-    /// As [`Filed::open`], for the result of this job.
+    /// Works as [`Filed::open`]; the error names the job.
     pub(super) fn open_for(&self, job: &FileName) -> Result<Body> {
         self.open().map_err(|source| StoreError::File {
             path: job.clone(),
@@ -100,8 +96,10 @@ impl Filed {
         })
     }
 
-    /// Of these three columns of a row, where it has any: file, size and checksum.
-    pub(super) fn of([path, size, sha256]: [ValueRef<'_>; 3]) -> rusqlite::Result<Option<Self>> {
+    /// Reads these columns of a row: file, size and checksum. Returns `None` if the body is in the database.
+    pub(super) fn from_columns(
+        [path, size, sha256]: [ValueRef<'_>; 3],
+    ) -> rusqlite::Result<Option<Self>> {
         if path == ValueRef::Null {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Filling a new run: all rows first, and the indexes over them in one pass each when they are there.
+//! Fills a new run: first all rows, then each index in one pass.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,28 +11,27 @@ use super::error::{Result, doing};
 use super::values::path_to_sql;
 use crate::job::FileName;
 
-/// What the sorter of SQLite and its cache may each have, in KiB. Ten million names of usual length are then sorted
-/// in runs that are merged at once; SQLite merges at most sixteen.
+/// Memory for SQLite's sorter and for its cache, in KiB. With it, ten million usual names are sorted in at most sixteen
+/// runs, which SQLite merges in one pass.
 const SORTING: i64 = 40 << 10;
 
-/// The rows of a run that nobody has seen yet.
+/// Inserts the rows of a run that is not installed yet.
 #[derive(Debug)]
 pub(super) struct Bulk<'c> {
     connection: &'c Connection,
     folder: &'c Path,
     insert: Statement<'c>,
     describe: Statement<'c>,
-    /// The statements that make the indexes again.
+    /// The statements that create the dropped indexes.
     indexes: Vec<String>,
     rows: i64,
     has_columns: bool,
 }
 
 impl<'c> Bulk<'c> {
-    /// Begins with a run without jobs, in the transaction that makes it. What does not fit into memory goes into
-    /// `folder` for as long as it is needed.
+    /// Begins in the transaction that creates the run. Temporary files go into `folder`.
     pub(super) fn begin(connection: &'c Connection, folder: &'c Path) -> rusqlite::Result<Self> {
-        // The index of the names is the first to be made: it finds the duplicates.
+        // The index on names comes first, because it finds duplicates.
         let indexes = connection
             .prepare(
                 "SELECT sql FROM sqlite_schema WHERE name IN ('job_path', 'work_open')
@@ -52,7 +51,7 @@ impl<'c> Bulk<'c> {
         })
     }
 
-    /// Adds a name, whether or not it is there.
+    /// Adds a name, even a duplicate.
     pub(super) fn add(&mut self, name: &FileName, columns: Option<&str>) -> Result<()> {
         let job = self.rows;
         self.insert
@@ -68,8 +67,8 @@ impl<'c> Bulk<'c> {
         Ok(())
     }
 
-    /// Takes out what is there more than once, and makes the indexes. Says how many rows there are, and how many
-    /// were taken out. `sync` begins to sync what is written.
+    /// Removes duplicates and creates the indexes. Returns the numbers of rows and of duplicates. `sync` begins to sync
+    /// the rows.
     pub(super) fn finish(self, sync: impl FnOnce()) -> Result<(u64, u64)> {
         let Self {
             connection,
@@ -82,16 +81,16 @@ impl<'c> Bulk<'c> {
         } = self;
         drop((insert, describe));
         let sorting = Sorting::into(connection, folder).map_err(doing("sorting the list"))?;
-        // The disk takes the rows while the processor sorts: in the end they have to be synced.
+        // Sync the rows while the processor sorts.
         sync();
         let (mut duplicates, mut is_queued) = (0, false);
         for index in &indexes {
             match connection.execute_batch(index) {
-                // A list without duplicates is sorted once; only one that has some is gone through for them.
+                // Only a list with duplicates is searched for them.
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                    let twice = twice(connection).map_err(doing("looking for duplicates"))?;
-                    duplicates = take_out(connection, &twice, rows, has_columns)
-                        .map_err(doing("taking duplicates out"))?;
+                    let found = find_duplicates(connection).map_err(doing("finding duplicates"))?;
+                    duplicates = remove(connection, &found, rows, has_columns)
+                        .map_err(doing("removing duplicates"))?;
                     connection.execute_batch(index)
                 }
                 made => made,
@@ -109,12 +108,12 @@ impl<'c> Bulk<'c> {
     }
 }
 
-/// The rows whose names are those of earlier ones.
-fn twice(connection: &Connection) -> rusqlite::Result<Bits> {
+/// Returns the rows whose name an earlier row has.
+fn find_duplicates(connection: &Connection) -> rusqlite::Result<Bits> {
     let mut found = Bits::default();
     let mut statement = connection.prepare("SELECT path, id FROM job ORDER BY path, id")?;
     let mut rows = statement.query([])?;
-    // A name is text or a blob by its bytes, so those alone tell names apart.
+    // Equal bytes have the same type: a name is text if and only if it is UTF-8.
     let mut last = Vec::new();
     while let Some(row) = rows.next()? {
         let (ValueRef::Text(name) | ValueRef::Blob(name)) = row.get_ref(0)? else {
@@ -130,22 +129,22 @@ fn twice(connection: &Connection) -> rusqlite::Result<Bits> {
     Ok(found)
 }
 
-/// Deletes these rows, and closes the gaps between the ids of the others.
-fn take_out(
+/// Deletes these rows and closes the gaps in the ids of the others.
+fn remove(
     connection: &Connection,
-    twice: &Bits,
+    duplicates: &Bits,
     rows: i64,
     has_columns: bool,
 ) -> rusqlite::Result<u64> {
     let mut columns = connection.prepare("DELETE FROM columns WHERE job = ?1")?;
     let mut delete = connection.prepare("DELETE FROM job WHERE id = ?1")?;
-    // A job and its columns move one after the other.
+    // Between the updates of a job and of its columns, the foreign key is broken.
     connection.execute_batch("PRAGMA defer_foreign_keys = ON")?;
     let mut place = connection.prepare("UPDATE job SET id = ?2 WHERE id = ?1")?;
     let mut follow = connection.prepare("UPDATE columns SET job = ?2 WHERE job = ?1")?;
     let mut gone = 0;
     for job in 0..rows {
-        if twice.contains(job) {
+        if duplicates.contains(job) {
             if has_columns {
                 columns.execute([job])?;
             }
@@ -161,14 +160,12 @@ fn take_out(
     Ok(gone as u64)
 }
 
-/// As long as it lives, what SQLite sorts may have much memory, and goes on in a folder of ours: the temporary folder
-/// of the system may be small or in memory. SQLite's temporary files have mode 0600, and no names, or lose them as soon as
-/// they are made: a kill leaves nothing of them.
+/// Gives SQLite's sorter more memory and this folder while it lives, because the system's temporary folder may be small or
+/// in memory. SQLite unlinks its temporary files at once, so a kill leaves none.
 struct Sorting<'c> {
     connection: &'c Connection,
     before: String,
-    /// SQLite has one such folder for the whole process, and no other way to choose one for a connection. Other
-    /// connections of the process use it meanwhile; a list is only sorted while a run is made or grows.
+    /// The folder is a setting of the whole process.
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -181,12 +178,12 @@ impl<'c> Sorting<'c> {
             .pragma_query_value(None, "temp_store_directory", |row| row.get(0))
             .optional()?
             .unwrap_or_default();
-        // Statements are text, and this one is the only way to say it.
+        // The pragma takes text only.
         match folder.to_str() {
             Some(folder) => connection.pragma_update(None, "temp_store_directory", folder)?,
             None => connection.pragma_update(None, "temp_store", "MEMORY")?,
         }
-        // What of the rows is in memory and written makes room.
+        // Free cached rows.
         connection.execute_batch("PRAGMA shrink_memory")?;
         connection.pragma_update(None, "cache_size", -SORTING)?;
         Ok(Self {
@@ -199,7 +196,7 @@ impl<'c> Sorting<'c> {
 
 impl Drop for Sorting<'_> {
     fn drop(&mut self) {
-        // It was a folder before, or none was said.
+        // Ignore failure: the earlier value was valid.
         let _ = self
             .connection
             .pragma_update(None, "temp_store_directory", &self.before);

@@ -1,4 +1,4 @@
-//! What jobs failed for, and which have a cause in common.
+//! Groups failed jobs by cause.
 
 use std::collections::HashMap;
 
@@ -11,39 +11,38 @@ use super::reader::Reader;
 use super::values::{path_of, state_from_sql};
 use crate::job::{CauseKey, Class, FileName, folded, said};
 
-/// A cause, with how many jobs it has and the first few of them.
+/// A cause with its jobs' number and the first few of them.
 #[derive(Debug, Clone)]
 pub struct Cause {
     /// The cause.
     pub key: CauseKey,
-    /// How many jobs.
+    /// Number of jobs.
     pub count: u64,
-    /// At most [`Cause::EXAMPLES`] of them, the first in list order.
+    /// The first jobs in list order, at most [`Cause::EXAMPLES`].
     pub examples: Vec<Example>,
-    /// Whether all have the same message to the letter, and the service said the same of all.
+    /// All jobs have exactly the same message, and the same words of the service.
     same: (bool, bool),
 }
 
 /// A job that failed, as an example.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// Its name.
+    /// The job's name.
     pub path: FileName,
-    /// What went wrong, in one line.
+    /// The failure in one line.
     pub message: String,
     /// The beginning of the error's body.
     pub body: Vec<u8>,
 }
 
 impl Cause {
-    /// How many examples are kept of each cause.
+    /// Most examples of each cause.
     pub const EXAMPLES: usize = 3;
-    /// How many causes are told apart by their words. What comes later is told apart by class, kind and status only, with
-    /// an empty [`CauseKey::gist`]: a service that says something else each time must not fill the memory.
+    /// Most causes that differ in their words. Later ones differ in class, kind and status only, with an empty
+    /// [`CauseKey::gist`], so that a service with ever new messages cannot fill the memory.
     pub const MOST: usize = 1000;
 
-    /// What went wrong, as all its jobs have it: the message, and what the service said, with `#` where numbers or ids
-    /// differ.
+    /// Returns the common message and the service's words, with `#` for numbers and ids that differ.
     pub fn words(&self) -> String {
         let Some(Example {
             path,
@@ -68,17 +67,17 @@ impl Cause {
         words
     }
 
-    /// Whether these are the ones beyond [`Self::MOST`], which have only class, kind and status in common.
+    /// Returns true if this is a group beyond [`Self::MOST`], which has only class, kind and status in common.
     pub fn is_rest(&self) -> bool {
         let has_words = |example: &Example| !example.message.is_empty() || !example.body.is_empty();
         self.key.gist.is_empty() && self.examples.first().is_some_and(has_words)
     }
 }
 
-/// The columns of a failure: what [`key`] needs, in its order.
+/// The columns of a failure, in the order of [`read`].
 pub(super) const FAILURE: &str = "job.path, work.state, attempt.class, attempt.kind, attempt.status, attempt.message, attempt.body";
 
-/// A failure's cause, of the values of [`FAILURE`], with the failure as an example.
+/// Reads the columns of [`FAILURE`] as a cause without words, and as an example.
 fn read<'r>(
     value: &dyn Fn(usize) -> rusqlite::Result<ValueRef<'r>>,
 ) -> rusqlite::Result<(CauseKey, Example)> {
@@ -104,7 +103,7 @@ fn read<'r>(
     Ok((key, example))
 }
 
-/// Makes the function `cause_of`, which gives the cause's id of the values of [`FAILURE`].
+/// Defines the SQL function `cause_of`, which returns the cause's id for the columns of [`FAILURE`].
 pub(super) fn define(connection: &Connection) -> Result<()> {
     let id = |context: &Context<'_>| {
         let (key, failure) = read(&|column| Ok(context.get_raw(column)))?;
@@ -117,11 +116,11 @@ pub(super) fn define(connection: &Connection) -> Result<()> {
         | FunctionFlags::SQLITE_DIRECTONLY;
     connection
         .create_scalar_function("cause_of", 7, flags, id)
-        .map_err(doing("telling causes apart"))
+        .map_err(doing("defining cause_of"))
 }
 
 impl Reader {
-    /// What jobs failed or are held for, the most frequent cause first.
+    /// Returns the causes of failed and held jobs, the most frequent first.
     ///
     /// # Errors
     ///

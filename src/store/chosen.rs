@@ -1,29 +1,28 @@
-//! Reading the jobs that are chosen: terms in the language of the database.
+//! Reads the jobs that terms select, as SQL conditions.
 //!
-//! List order comes from the key of `work`, so that nothing is sorted and memory does not grow. Two things would lead
-//! SQLite elsewhere: an index of its own for the states, and a comparison that is only true where there is an attempt,
-//! from which it sees that it could begin with the attempts. So states are compared behind a `+`, but for a single
-//! state that the index of what is not done has in list order too; and whatever compares an attempt says what holds where
-//! there is none.
+//! List order comes from the key of `work`, so that SQLite sorts nothing and memory does not grow. Two kinds of conditions
+//! would make SQLite begin elsewhere. It would use its index on states, so a `+` hides the column, except for a single
+//! state, which that index has in list order. And it would begin with the attempts if a condition is true only with an
+//! attempt, so each comparison of an attempt has a value for jobs without one.
 
-use rusqlite::params_from_iter;
 use rusqlite::types::Value;
+use rusqlite::{Row, params_from_iter};
 
 use super::error::{Result, StoreError, doing};
-use super::page::{self, Found, Page, Wanted};
+use super::page::{self, Batch, Page, Projection};
 use super::reader::Reader;
+use super::statement::all;
 use super::values::{state_from_sql, state_to_sql};
 use crate::event::Counts;
 use crate::filter::{Number, Operand, Relation, Term};
 use crate::job::{FileName, JobState};
 
-/// Jobs with their latest attempts, a row for each state.
+/// Counts jobs by state.
 const STATES: &str = "SELECT work.state, count(*) FROM work JOIN job ON job.id = work.job
      LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts";
 
 impl Reader {
-    /// How many of the jobs that are chosen are in which state; nothing is said of their attempts. They are gone
-    /// through, unless all of them are meant.
+    /// Counts the selected jobs in each state, but not their attempts. Reads all jobs, unless `chosen` is empty.
     ///
     /// # Errors
     ///
@@ -32,66 +31,62 @@ impl Reader {
         if chosen.is_empty() {
             return self.counts();
         }
-        let chosen = Conditions::of(chosen);
+        let chosen = Conditions::new(chosen);
         let sql = format!("{STATES} WHERE {} GROUP BY +work.state", chosen.sql);
-        let count = || -> rusqlite::Result<Counts> {
-            let mut counts = Counts::default();
-            let mut statement = self.connection().prepare(&sql)?;
-            let mut rows = statement.query(params_from_iter(chosen.values))?;
-            while let Some(row) = rows.next()? {
-                let jobs: u64 = row.get(1)?;
-                *counts.of_mut(state_from_sql(row.get(0)?)?) = jobs;
-                counts.total += jobs;
-            }
-            Ok(counts)
-        };
-        count().map_err(doing("counting what is chosen"))
+        let values = params_from_iter(chosen.values);
+        let read = |row: &Row<'_>| Ok((state_from_sql(row.get(0)?)?, row.get(1)?));
+        let mut counts = Counts::default();
+        for (state, jobs) in all(self.connection(), &sql, values, "counting jobs", read)? {
+            *counts.of_mut(state) = jobs;
+            counts.total += jobs;
+        }
+        Ok(counts)
     }
 
-    /// Hands over jobs in list order as they are read, for whoever looks at them in another thread: those of which all
-    /// of `chosen` holds. To choose by attempts, attempts have to be wanted.
+    /// Passes on the jobs that meet all terms, in list order and undecoded, for another thread to decode. Terms on
+    /// attempts need a projection with attempts.
     ///
     /// # Errors
     ///
-    /// The database cannot be read, or whatever `each` returns.
+    /// The database cannot be read, or `each` fails.
     pub fn pages<E: From<StoreError>>(
         &self,
-        wanted: Wanted,
+        projection: Projection,
         chosen: &[Term],
-        each: &mut dyn FnMut(Found) -> std::result::Result<(), E>,
+        each: &mut dyn FnMut(Batch) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let chosen = Conditions::of(chosen);
-        let sql = wanted.sql(&chosen.sql);
+        let chosen = Conditions::new(chosen);
+        let sql = projection.sql(&chosen.sql);
         let mut page = Page::default();
         self.rows(&sql, params_from_iter(chosen.values), &mut |row| {
-            if !page.take(row).map_err(doing("reading jobs"))? {
+            if !page.push(row).map_err(doing("reading jobs"))? {
                 if !page.is_empty() {
-                    each(Found::Page(std::mem::take(&mut page)))?;
+                    each(Batch::Page(std::mem::take(&mut page)))?;
                 }
-                return each(Found::Large(Box::new(page::record(row)?)));
+                return each(Batch::Large(Box::new(page::record(row)?)));
             }
             match page.is_full() {
-                true => each(Found::Page(std::mem::take(&mut page))),
+                true => each(Batch::Page(std::mem::take(&mut page))),
                 false => Ok(()),
             }
         })?;
         match page.is_empty() {
             true => Ok(()),
-            false => each(Found::Page(page)),
+            false => each(Batch::Page(page)),
         }
     }
 }
 
-/// Conditions on a job and its latest attempt, to stand behind `WHERE` or `AND`, and their values.
+/// SQL conditions on a job and its latest attempt, and their values.
 #[derive(Debug)]
 pub(super) struct Conditions {
-    /// `1` where there are none.
+    /// `1` if there are none.
     pub(super) sql: String,
     pub(super) values: Vec<Value>,
 }
 
 impl Conditions {
-    pub(super) fn of(terms: &[Term]) -> Self {
+    pub(super) fn new(terms: &[Term]) -> Self {
         let mut all = Self {
             sql: "1".to_owned(),
             values: Vec::new(),
@@ -143,8 +138,8 @@ impl Conditions {
         self.sql.push_str(&condition);
     }
 
-    /// Returns a condition on a column. Where the column has no value, it is none of `values`.
-    fn among(
+    /// Returns a condition on a column. NULL is none of `values`.
+    pub(super) fn among(
         &mut self,
         column: &str,
         relation: Relation,
@@ -159,8 +154,8 @@ impl Conditions {
         )
     }
 
-    /// Adds a value, and returns its parameter.
-    fn mark(&mut self, value: Value) -> String {
+    /// Adds a value and returns its placeholder.
+    pub(super) fn mark(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("?{}", self.values.len())
     }
@@ -195,10 +190,9 @@ mod tests {
     use super::super::connection::MIGRATIONS;
     use super::*;
 
-    /// Whatever is chosen, jobs come in list order without being sorted, so that their results are not gathered in
-    /// memory before the first of them is seen.
+    /// Sorting would collect all results in memory before it returns the first one.
     #[test]
-    fn nothing_is_sorted() {
+    fn no_selection_is_sorted() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
         for migration in MIGRATIONS {
             connection.execute_batch(migration).unwrap();
@@ -217,9 +211,9 @@ mod tests {
         for words in choices {
             let read = |word: &&str| Term::read(word.as_bytes(), 0).unwrap();
             let terms: Vec<Term> = words.iter().map(read).collect();
-            let conditions = Conditions::of(&terms);
-            for wanted in [Wanted::Everything, Wanted::Done] {
-                let sql = format!("EXPLAIN QUERY PLAN {}", wanted.sql(&conditions.sql));
+            let conditions = Conditions::new(&terms);
+            for projection in [Projection::Everything, Projection::Done] {
+                let sql = format!("EXPLAIN QUERY PLAN {}", projection.sql(&conditions.sql));
                 let mut statement = connection.prepare(&sql).unwrap();
                 let values = params_from_iter(conditions.values.clone());
                 let rows = statement.query_map(values, |row| row.get::<_, String>(3));

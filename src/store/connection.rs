@@ -1,16 +1,17 @@
-//! Opening a database so that it keeps the promises: checked to be ours before anything is changed, every
-//! setting made and read back.
+//! Opens databases. Before it changes anything it checks that a file is ours, and it reads each setting back.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::error::{Result, StoreError, doing};
+use super::error::{Result, StoreError, doing, unusable};
 use super::files::with_suffix;
 use super::place;
 
@@ -23,45 +24,39 @@ const FIRST_VERSION: i64 = 10;
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = FIRST_VERSION + MIGRATIONS.len() as i64 - 1;
 
-/// Says in the file itself that it is ours: "strd".
+/// Marks a file as ours: "strd".
 pub(super) const APPLICATION_ID: i64 = 0x7374_7264;
 
-/// Before this version, a WAL database could lose commits when its log was reset.
+/// Earlier versions of SQLite can lose commits when they reset a WAL.
 const SQLITE_OLDEST: i32 = 3_051_003;
 
-/// How long a writer waits for somebody else's transaction.
+/// Busy timeout of a short write.
 const WRITER_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a runner does, before it tells that it waits, and goes on waiting.
+/// Busy timeout of a runner, which reports that it waits and tries again.
 const RUNNER_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a reader waits: only ever for the moment of a recovery.
+/// Busy timeout of a reader, which only a recovery of the WAL blocks.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a connection is for.
+/// The use of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// The runner's: all of the settings.
+    /// A runner's, with all settings.
     Write,
-    /// The same, on a file system where a log beside the database cannot be relied upon.
+    /// A runner's, on a file system on which a WAL is unreliable.
     WriteWithoutLog,
-    /// A short note beside a run that may be going on.
+    /// A short write beside a possible runner.
     Note,
-    /// A look.
     Read,
 }
 
-/// Opens the run's database at an absolute path.
+/// Opens a run's database at an absolute path.
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     check(path)?;
     place::check_mounts(path)?;
-    let unusable = |error: rusqlite::Error| StoreError::Unusable {
-        path: path.to_owned(),
-        source: error.into(),
-    };
-    // A look, too, opens for writing where it may: the last connection to leave folds the log in and takes its
-    // files away, which one that can only read cannot. Without SQLITE_OPEN_URI, so that a name beginning with
-    // `file:` is a name.
+    // Even a reader opens for writing where it can: the last connection to leave checkpoints and removes the WAL. Without
+    // SQLITE_OPEN_URI, so that a name beginning with `file:` is a name.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(unusable)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(unusable(path))?;
     connection
         .busy_timeout(if mode == Mode::Read {
             READER_PATIENCE
@@ -69,41 +64,37 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
             WRITER_PATIENCE
         })
         .and_then(|()| harden(&connection))
-        .map_err(unusable)?;
+        .map_err(unusable(path))?;
     if mode == Mode::Read {
-        set(&connection, "query_only = ON", &["1"]).map_err(|error| error.at(path))?;
+        set(&connection, path, "query_only = ON", "1")?;
         return readable(connection, path);
     }
-    // The log may say more than the file alone.
-    let found = what_it_is(&connection).map_err(unusable)?;
-    accept(found, path)?;
+    // The WAL may hold a later version than the file.
+    accept(identify(&connection).map_err(unusable(path))?, path)?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     let has_log = match mode {
         Mode::WriteWithoutLog => false,
-        // A note beside a run changes nothing about how it is kept.
+        // A note must not change the journal mode.
         Mode::Note => place::network(folder).is_none(),
         Mode::Write | Mode::Read => true,
     };
-    let kept: [(&str, &[&str]); 2] = match has_log {
-        true => [
-            ("journal_mode = WAL", &["wal"]),
-            ("synchronous = FULL", &["2"]),
-        ],
-        // SQLite's manual on `PRAGMA synchronous`: without a log, only EXTRA syncs the folder after each commit.
+    let journal = match has_log {
+        true => [("journal_mode = WAL", "wal"), ("synchronous = FULL", "2")],
+        // SQLite's manual on `PRAGMA synchronous`: without a WAL, only EXTRA syncs the folder after each commit.
         false => [
-            ("journal_mode = DELETE", &["delete"]),
-            ("synchronous = EXTRA", &["3"]),
+            ("journal_mode = DELETE", "delete"),
+            ("synchronous = EXTRA", "3"),
         ],
     };
-    let settings: [(&str, &[&str]); 4] = [
-        ("foreign_keys = ON", &["1"]),
-        // One sync of macOS that reaches the disk; a no-op elsewhere.
-        ("fullfsync = ON", &["1"]),
-        ("checkpoint_fullfsync = ON", &["1"]),
-        ("journal_size_limit = 67108864", &["67108864"]),
+    let settings = [
+        ("foreign_keys = ON", "1"),
+        // On macOS, the sync that reaches the disk. Elsewhere, a no-op.
+        ("fullfsync = ON", "1"),
+        ("checkpoint_fullfsync = ON", "1"),
+        ("journal_size_limit = 67108864", "67108864"),
     ];
-    for (setting, expected) in kept.into_iter().chain(settings) {
-        set(&connection, setting, expected).map_err(|error| error.at(path))?;
+    for (setting, expected) in journal.into_iter().chain(settings) {
+        set(&connection, path, setting, expected)?;
     }
     Ok(connection)
 }
@@ -111,7 +102,7 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
 /// Checks a connection for reading, and replaces it if the database is on a read-only file system. There SQLite opens a
 /// database only if it is told that nobody writes to it, and then it ignores a WAL or a journal.
 fn readable(connection: Connection, path: &Path) -> Result<Connection> {
-    let error = match what_it_is(&connection) {
+    let error = match identify(&connection) {
         Ok(found) => return accept(found, path).map(|()| connection),
         Err(error) => error,
     };
@@ -136,101 +127,78 @@ pub(super) fn open_immutable(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// From now on a runner tells that it waits for somebody else's transaction.
+/// Shortens the busy timeout, so that a runner can report that it waits.
 pub(super) fn be_patient(connection: &Connection) -> Result<()> {
     connection
         .busy_timeout(RUNNER_PATIENCE)
         .map_err(doing("opening the database"))
 }
 
-/// The version of a database's schema.
-pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// A number that changes when another connection has changed the database.
+/// Returns a number that changes when another connection changes the database.
 pub(super) fn data_version(connection: &Connection) -> Result<i64> {
     connection
         .pragma_query_value(None, "data_version", |row| row.get(0))
-        .map_err(doing("looking whether something has changed"))
+        .map_err(doing("checking for changes"))
 }
 
-/// Looks whether the file is a run's database of a version known here, changing nothing.
+/// Checks that the file is a run's database of a known version. Changes nothing.
 fn check(path: &Path) -> Result<()> {
+    let unusable = unusable::<super::error::Source>(path);
     if rusqlite::version_number() < SQLITE_OLDEST {
         let source = format!(
             "SQLite {} can lose commits; at least 3.51.3 is needed",
             rusqlite::version()
         );
-        return Err(StoreError::Unusable {
-            path: path.to_owned(),
-            source: source.into(),
-        });
+        return Err(unusable(source.into()));
     }
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() => {}
-        Ok(_) => {
-            return Err(StoreError::Foreign {
-                path: path.to_owned(),
-            });
+        Ok(_) => return Err(StoreError::Foreign(path.to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(StoreError::Missing(path.to_owned()));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::Missing {
-                path: path.to_owned(),
-            });
-        }
-        Err(error) => {
-            return Err(StoreError::Unusable {
-                path: path.to_owned(),
-                source: error.into(),
-            });
-        }
+        Err(error) => return Err(unusable(error.into())),
     }
-    let look = || open_immutable(path).and_then(|connection| what_it_is(&connection));
+    let look = || open_immutable(path).and_then(|connection| identify(&connection));
     let is_cut =
         |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
     let found = match look() {
-        // Somebody was folding the log in, and has done so by now.
+        // A checkpoint was under way, and has ended.
         Err(error) if is_cut(&error) && !has_log(path) => look(),
         found => found,
     };
     match found {
         Ok(found) => accept(found, path),
-        // What of the log was folded in when the disk was full or the power went is not whole without the rest.
+        // A checkpoint or commit that was cut off leaves the file incomplete without its log.
         Err(error) if is_cut(&error) && has_log(path) => Ok(()),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-            Err(StoreError::Foreign {
-                path: path.to_owned(),
-            })
+            Err(StoreError::Foreign(path.to_owned()))
         }
-        Err(error) => Err(StoreError::Unusable {
-            path: path.to_owned(),
-            source: error.into(),
-        }),
+        Err(error) => Err(unusable(error.into())),
     }
 }
 
-/// What a file says of itself: whose it is, and its version.
-fn what_it_is(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
-    let number = |name| connection.pragma_query_value(None, name, |row| row.get(0));
-    Ok((number("application_id")?, number("user_version")?))
+/// Reads the application id and the schema version.
+fn identify(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let id = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok((id, version(connection)?))
 }
 
 fn accept(found: (i64, i64), path: &Path) -> Result<()> {
+    let path = path.to_owned();
     match found {
         (APPLICATION_ID, FIRST_VERSION..=VERSION) => Ok(()),
-        (APPLICATION_ID, found @ ..FIRST_VERSION) => Err(StoreError::Older {
-            path: path.to_owned(),
-            found,
-        }),
+        (APPLICATION_ID, found @ ..FIRST_VERSION) => Err(StoreError::Older { path, found }),
         (APPLICATION_ID, found) => Err(StoreError::Newer {
-            path: path.to_owned(),
+            path,
             found,
             known: VERSION,
         }),
-        _ => Err(StoreError::Foreign {
-            path: path.to_owned(),
-        }),
+        _ => Err(StoreError::Foreign(path)),
     }
 }
 
@@ -241,7 +209,7 @@ fn has_log(path: &Path) -> bool {
     ["-wal", "-journal"].into_iter().any(is_in_use)
 }
 
-/// Takes from a database file whatever could make it act: it may come from anybody.
+/// Disables everything through which a database file, which may come from anyone, could act.
 fn harden(connection: &Connection) -> rusqlite::Result<()> {
     for (setting, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -258,51 +226,22 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// A setting that SQLite did not take. An unknown or misspelt one is ignored without a word, so each is read
-/// back.
-struct Refused {
-    setting: &'static str,
-    source: Option<rusqlite::Error>,
-}
-
-impl Refused {
-    fn at(self, path: &Path) -> StoreError {
-        let source = match self.source {
-            Some(error) => error.into(),
-            None => format!("SQLite does not take the setting {}", self.setting).into(),
-        };
-        StoreError::Unusable {
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
-
-fn set(
-    connection: &Connection,
-    setting: &'static str,
-    expected: &[&str],
-) -> std::result::Result<(), Refused> {
+/// Changes a setting and reads it back, because SQLite silently ignores an unknown one.
+fn set(connection: &Connection, path: &Path, setting: &str, expected: &str) -> Result<()> {
     let name = setting.split(' ').next().unwrap_or(setting);
-    let read_back = || -> rusqlite::Result<String> {
+    let read_back = || -> rusqlite::Result<Value> {
         connection.execute_batch(&format!("PRAGMA {setting}"))?;
-        let value: rusqlite::types::Value =
-            connection.pragma_query_value(None, name, |row| row.get(0))?;
-        Ok(match value {
-            rusqlite::types::Value::Text(text) => text,
-            rusqlite::types::Value::Integer(number) => number.to_string(),
-            other => format!("{other:?}"),
-        })
+        connection.pragma_query_value(None, name, |row| row.get(0))
     };
-    match read_back() {
-        Ok(value) if expected.contains(&value.as_str()) => Ok(()),
-        Ok(_) => Err(Refused {
-            setting,
-            source: None,
-        }),
-        Err(error) => Err(Refused {
-            setting,
-            source: Some(error),
-        }),
+    let is_set = match read_back().map_err(unusable(path))? {
+        Value::Text(text) => text == expected,
+        Value::Integer(number) => number.to_string() == expected,
+        _ => false,
+    };
+    match is_set {
+        true => Ok(()),
+        false => Err(unusable(path)(format!(
+            "SQLite does not accept the setting {setting}"
+        ))),
     }
 }

@@ -1,8 +1,10 @@
 //! The stored counts of jobs and attempts.
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, Transaction, params};
 
 use super::error::{Result, StoreError, doing};
+use super::statement::{execute, value};
 use super::values::miscounted;
 use crate::event::Counts;
 use crate::job::JobState;
@@ -32,14 +34,15 @@ pub(super) fn counts(connection: &Connection) -> Result<Counts> {
     })
 }
 
-/// Looks whether the counts are about as many jobs as there are, which ids without gaps tell at once. All later
-/// changes to the counts are made to these, and from wrong ones nothing right can be reached.
+/// Returns the number of jobs. Ids have no gaps.
+pub(super) fn job_count<T: FromSql>(connection: &Connection) -> Result<T> {
+    let sql = "SELECT coalesce(max(id) + 1, 0) FROM job";
+    value(connection, sql, "counting the list")
+}
+
+/// Checks the total of the counts. Later changes are relative to it, so an error would stay.
 pub(super) fn check_total(connection: &Connection, counts: &Counts) -> Result<()> {
-    let total: u64 = connection
-        .query_row("SELECT coalesce(max(id) + 1, 0) FROM job", [], |row| {
-            row.get(0)
-        })
-        .map_err(doing("counting the list"))?;
+    let total: u64 = job_count(connection)?;
     if total == counts.total {
         return Ok(());
     }
@@ -53,31 +56,25 @@ pub(super) fn check_total(connection: &Connection, counts: &Counts) -> Result<()
     })
 }
 
-/// Adds what changed from `before` to `after` to the stored counts.
+/// Adds the differences between `before` and `after` to the stored counts.
 pub(super) fn add_counts(
     transaction: &Transaction<'_>,
     before: &Counts,
     after: &Counts,
 ) -> Result<()> {
     let change = |count: fn(&Counts) -> u64| count(after).wrapping_sub(count(before)) as i64;
-    transaction
-        .prepare_cached(
-            "UPDATE counts SET pending = pending + ?1, running = running + ?2, done = done + ?3, failed = failed + ?4,
-                               held = held + ?5, attempts = attempts + ?6, in_doubt = in_doubt + ?7,
-                               in_doubt_recovered = in_doubt_recovered + ?8",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                change(|counts| counts.pending),
-                change(|counts| counts.running),
-                change(|counts| counts.done),
-                change(|counts| counts.failed),
-                change(|counts| counts.held),
-                change(|counts| counts.attempts),
-                change(|counts| counts.in_doubt),
-                change(|counts| counts.in_doubt_recovered),
-            ])
-        })
-        .map_err(doing("keeping the counts"))?;
-    Ok(())
+    let sql = "UPDATE counts SET pending = pending + ?1, running = running + ?2, done = done + ?3, failed = failed + ?4,
+                      held = held + ?5, attempts = attempts + ?6, in_doubt = in_doubt + ?7,
+                      in_doubt_recovered = in_doubt_recovered + ?8";
+    let values = params![
+        change(|counts| counts.pending),
+        change(|counts| counts.running),
+        change(|counts| counts.done),
+        change(|counts| counts.failed),
+        change(|counts| counts.held),
+        change(|counts| counts.attempts),
+        change(|counts| counts.in_doubt),
+        change(|counts| counts.in_doubt_recovered),
+    ];
+    execute(transaction, sql, values, "updating the counts").map(drop)
 }

@@ -7,12 +7,22 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::{Result, StoreError, doing};
+use super::statement::value;
 
 /// Receives how long the check has taken so far, and returns whether to go on.
 pub type Watch = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
 
 /// Instructions of SQLite's virtual machine between two calls of the watch: some milliseconds.
 const STEPS: i32 = 100_000;
+
+/// Returns true if the last runner has not noted its end: it died, or could not write.
+pub(super) fn is_unclean(connection: &Connection) -> Result<bool> {
+    value(
+        connection,
+        "SELECT EXISTS (SELECT 1 FROM runner WHERE ended IS NULL)",
+        "checking how the last runner ended",
+    )
+}
 
 /// Checks a database whose last runner has not noted its end. A crash or a power cut may have damaged it, and further
 /// writes would make that worse.
@@ -21,14 +31,7 @@ pub(super) fn check_after_crash(
     path: &Path,
     watch: &Watch,
 ) -> Result<()> {
-    let unclean: bool = connection
-        .query_row(
-            "SELECT EXISTS (SELECT 1 FROM runner WHERE ended IS NULL)",
-            [],
-            |row| row.get(0),
-        )
-        .map_err(doing("looking how the last runner ended"))?;
-    if !unclean {
+    if !is_unclean(connection)? {
         return Ok(());
     }
     let began = Instant::now();
@@ -48,9 +51,7 @@ pub(super) fn check_after_crash(
             source: line.into(),
         }),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
-            Err(StoreError::Unchecked {
-                path: path.to_owned(),
-            })
+            Err(StoreError::Unchecked(path.to_owned()))
         }
         Err(error) => Err(failed(error)),
     }

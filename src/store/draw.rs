@@ -1,4 +1,4 @@
-//! Drawing jobs at random, for a first look at what a service makes of them.
+//! Draws a random sample of jobs.
 
 use super::error::{Result, doing};
 use super::values::path_from_sql;
@@ -6,8 +6,8 @@ use super::writer::Store;
 use crate::job::FileName;
 
 impl Store {
-    /// Draws so many pending jobs at random, or all where there are fewer. From now on this runner is offered only
-    /// these; nobody else sees anything of it. Returns their names, in list order.
+    /// Draws up to `most` pending jobs at random and returns their names, in list order. From now on this runner is
+    /// offered only these; the database does not change.
     ///
     /// # Errors
     ///

@@ -4,27 +4,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::error::{Result, StoreError, doing};
+use rusqlite::Params;
+
+use super::error::{Result, doing};
 use super::read;
 use super::reader::Reader;
 use super::values::path_from_sql;
 use crate::job::FileName;
 
-/// Ends a search.
-enum Ended {
-    Found(FileName),
-    Failed(StoreError),
-}
-
-impl From<StoreError> for Ended {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl Reader {
-    /// Finds a file of the list that may still be called and lies outside of the database's own folder, as its name says
-    /// it or as links lead.
+    /// Finds a file that may still be called and is outside of the database's folder by its name or through links.
     ///
     /// # Errors
     ///
@@ -32,24 +21,16 @@ impl Reader {
     pub fn listed_elsewhere(&self) -> Result<Option<FileName>> {
         let base = read::base(self.connection(), self.path())?;
         let folder = self.path().parent().unwrap_or(Path::new("/"));
-        let mut inside = Inside::of(folder);
+        let mut inside = Inside::new(folder);
         let sql = "SELECT path FROM work JOIN job ON job.id = work.job WHERE state <> 2";
-        let ended = self.rows(sql, [], &mut |row| {
-            let name = path_from_sql(row, 0).map_err(doing("looking through the list"))?;
+        self.find(sql, [], &mut |name| {
             let path = base.join(name.as_path());
-            match leads_into(&path, folder) && inside.has(&path) {
-                true => Ok(()),
-                false => Err(Ended::Found(FileName::from(path.as_path()))),
-            }
-        });
-        match ended {
-            Ok(()) => Ok(None),
-            Err(Ended::Found(name)) => Ok(Some(name)),
-            Err(Ended::Failed(error)) => Err(error),
-        }
+            let is_inside = leads_into(&path, folder) && inside.has(&path);
+            (!is_inside).then(|| FileName::from(path.as_path()))
+        })
     }
 
-    /// Returns whether the list has the file at this path, also under a name that leads to it through linked folders.
+    /// Returns true if the list has the file at this path, also by a name that leads to it through linked folders.
     ///
     /// # Errors
     ///
@@ -67,17 +48,29 @@ impl Reader {
         };
         let base = read::base(self.connection(), self.path())?;
         let sql = "SELECT path FROM job WHERE substr(CAST(path AS BLOB), -length(?1)) = ?1";
-        let ended = self.rows(sql, [name.as_bytes()], &mut |row| {
-            let name = path_from_sql(row, 0).map_err(doing("looking through the list"))?;
-            match identity(&base.join(name.as_path())) == Some(wanted) {
-                true => Err(Ended::Found(name)),
-                false => Ok(()),
-            }
+        let found = self.find(sql, [name.as_bytes()], &mut |name| {
+            (identity(&base.join(name.as_path())) == Some(wanted)).then_some(name)
+        })?;
+        Ok(found.is_some())
+    }
+
+    /// Returns the first name for which `found` returns one.
+    fn find(
+        &self,
+        sql: &str,
+        params: impl Params,
+        found: &mut dyn FnMut(FileName) -> Option<FileName>,
+    ) -> Result<Option<FileName>> {
+        let mut first = None;
+        let ended = self.rows(sql, params, &mut |row| {
+            let name = path_from_sql(row, 0).map_err(doing("reading the list"))?;
+            first = found(name);
+            // An error without a cause ends the search.
+            if first.is_some() { Err(None) } else { Ok(()) }
         });
         match ended {
-            Ok(()) => Ok(false),
-            Err(Ended::Found(_)) => Ok(true),
-            Err(Ended::Failed(error)) => Err(error),
+            Err(Some(error)) => Err(error),
+            _ => Ok(first),
         }
     }
 }
@@ -85,19 +78,19 @@ impl Reader {
 /// Checks whether links lead out of a folder. Remembers the latest subfolder, since many files share one.
 struct Inside {
     folder: PathBuf,
-    /// The latest folder, and whether it lies in this one.
+    /// The latest subfolder; true if it is inside.
     latest: Option<(PathBuf, bool)>,
 }
 
 impl Inside {
-    fn of(folder: &Path) -> Self {
+    fn new(folder: &Path) -> Self {
         Self {
             folder: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
             latest: None,
         }
     }
 
-    /// Returns whether a file lies in the folder. A missing file does.
+    /// Returns true if a file is in the folder, or missing.
     fn has(&mut self, path: &Path) -> bool {
         let Some(parent) = path.parent() else {
             return false;
@@ -119,7 +112,7 @@ impl Inside {
     }
 }
 
-/// Whether a path stays below a folder, step by step.
+/// Returns true if a path stays below a folder and never climbs.
 fn leads_into(path: &Path, folder: &Path) -> bool {
     let is_up = |part| part == Component::ParentDir;
     path.strip_prefix(folder)
@@ -131,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_climbs_leads_elsewhere_even_where_it_comes_back() {
+    fn a_name_that_climbs_leads_elsewhere_even_if_it_returns() {
         for (path, expected) in [
             ("/a/b", true),
             ("/a", true),

@@ -1,6 +1,6 @@
-//! What can go wrong with a database, as its users can act on it.
+//! Errors of the store, as users can act on them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 use thiserror::Error;
@@ -9,35 +9,29 @@ use super::holder::Holder;
 use crate::job::{FileName, JobId};
 use crate::text::size;
 
-/// What went wrong with a run's database.
+/// The cause of an error, such as an error of SQLite or of the system.
+pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of a run's database.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// There is no such file.
-    #[error("there is no run at {}", FileName::from(.path.as_path()))]
-    Missing {
-        /// Where.
-        path: PathBuf,
-    },
-    /// A run was to be made where something is.
-    #[error("{} exists already", FileName::from(.path.as_path()))]
-    Exists {
-        /// Where.
-        path: PathBuf,
-    },
+    /// The database does not exist.
+    #[error("there is no run at {}", FileName::from(.0.as_path()))]
+    Missing(PathBuf),
+    /// A new run would replace this file.
+    #[error("{} exists already", FileName::from(.0.as_path()))]
+    Exists(PathBuf),
     /// The file is not a run's database.
-    #[error("{} is not a run's database", FileName::from(.path.as_path()))]
-    Foreign {
-        /// Which.
-        path: PathBuf,
-    },
-    /// The database was made by a later version.
+    #[error("{} is not a run's database", FileName::from(.0.as_path()))]
+    Foreign(PathBuf),
+    /// A later version made the database.
     #[error("{} has schema version {found}; this program knows up to {known}", FileName::from(.path.as_path()))]
     Newer {
-        /// Which.
+        /// The database.
         path: PathBuf,
-        /// The database's version.
+        /// Its version.
         found: i64,
-        /// The newest version known here.
+        /// The latest version known here.
         known: i64,
     },
     /// A build before the first release made the database.
@@ -48,30 +42,24 @@ pub enum StoreError {
         /// Its version.
         found: i64,
     },
-    /// Another runner works on the run.
+    /// Another process works on the run.
     #[error("another runner has {}{}", FileName::from(.path.as_path()), Holder::show(.holder.as_ref()))]
     Busy {
-        /// Which database.
+        /// The database.
         path: PathBuf,
-        /// Who has it, as far as it is known.
+        /// The process, if it is known.
         holder: Option<Holder>,
     },
-    /// The database is open here, and its name, or that of its log, leads to nothing or to another file.
-    #[error("{} was removed or replaced", FileName::from(.path.as_path()))]
-    Gone {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// The log beside the database was cut short while a runner worked: what was recorded last is gone.
-    #[error("{} was cut short by another program, and what was recorded last is lost", FileName::from(.path.as_path()))]
-    Cut {
-        /// The log.
-        path: PathBuf,
-    },
+    /// Another program removed or replaced this file, the database or its WAL, while it was open.
+    #[error("{} was removed or replaced", FileName::from(.0.as_path()))]
+    Gone(PathBuf),
+    /// Another program cut this WAL short while a runner worked. The latest commits are lost.
+    #[error("{} was cut short by another program, and what was recorded last is lost", FileName::from(.0.as_path()))]
+    Cut(PathBuf),
     /// The lock was lost and another runner has taken over.
     #[error("another runner has taken this run over")]
     Usurped,
-    /// A settlement came for an attempt that is not the job's running one.
+    /// The settled attempt is not the job's running one.
     #[error("attempt {number} of job {} is not running", .job.0)]
     Stale {
         /// The job.
@@ -79,20 +67,20 @@ pub enum StoreError {
         /// The attempt's number.
         number: u32,
     },
-    /// A stored result is not what was recorded.
+    /// A stored result does not match its checksum.
     #[error("the stored result of {path} is damaged")]
     DamagedResult {
         /// The job's name.
         path: FileName,
     },
-    /// The file that a result is in is not there, or not what was recorded.
+    /// A result's file is missing or changed.
     #[error("the result of {path}, in the file {file}, cannot be used")]
     File {
         /// The job's name.
         path: FileName,
         /// The file.
         file: FileName,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The lock file cannot be used.
@@ -100,91 +88,84 @@ pub enum StoreError {
     Lock {
         /// The lock file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The database cannot be opened or is damaged.
     #[error("cannot use {}", FileName::from(.path.as_path()))]
     Unusable {
-        /// Which.
+        /// The database.
         path: PathBuf,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The cause.
+        source: Source,
     },
-    /// There is no room for what was to be written.
+    /// The disk is full.
     #[error("the disk is full: the database could not be written while {doing}")]
     Full {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The cause.
+        source: Source,
     },
-    /// What has to be free on the disk is not, and has not been for longer than there was patience for.
+    /// Less than `--min-free` was free on the disk for longer than an outage may last.
     #[error("there is no room for results: {} are free on the disk of {}, and {} have to be", size(*.free), FileName::from(.path.as_path()), size(*.kept))]
     NoRoom {
         /// The database.
         path: PathBuf,
-        /// What is free, in bytes.
+        /// Free space, in bytes.
         free: u64,
-        /// What has to be.
+        /// Required free space, in bytes.
         kept: u64,
     },
-    /// Somebody else has a transaction open in the database, and has had it for longer than there was patience for.
-    #[error("the database is busy: somebody else has kept it locked")]
+    /// Another program kept a transaction open for too long.
+    #[error("the database is busy: another program has kept it locked")]
     Locked {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
     },
-    /// What SQLite reads is no sound database.
+    /// SQLite found the database damaged.
     #[error("the database is damaged, as was found while {doing}")]
     Damaged {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// What was found.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The damage.
+        source: Source,
     },
-    /// The database lies where locks and syncs are not to be relied upon.
+    /// The database is on a file system whose locks and syncs are unreliable.
     #[error("{} lies on {filesystem}, a network file system", FileName::from(.path.as_path()))]
     Network {
-        /// Which database.
+        /// The database.
         path: PathBuf,
         /// The kind of file system.
         filesystem: String,
     },
-    /// The database has several names, each of which would have a log of its own.
+    /// The database has several hard links, each of which would have a WAL of its own.
     #[error("{} is one of {names} names of one file", FileName::from(.path.as_path()))]
     ManyNames {
-        /// Which database.
+        /// The database.
         path: PathBuf,
-        /// How many names there are.
+        /// Number of hard links.
         names: u64,
     },
-    /// The database, or a file beside it that belongs to it, is mounted by itself: through the mount it has another lock and
-    /// another log than where it lies.
-    #[error("{} is a mount of a single file", FileName::from(.path.as_path()))]
-    Mounted {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// The user has ended a check of the database.
-    #[error("the check of {} was stopped", FileName::from(.path.as_path()))]
-    Unchecked {
-        /// Which database.
-        path: PathBuf,
-    },
-    /// Reading or writing failed.
+    /// The database, its WAL or its lock file is a mount of its own, so its neighbours are not those of the mounted file.
+    #[error("{} is a mount of a single file", FileName::from(.0.as_path()))]
+    Mounted(PathBuf),
+    /// The user stopped a check of this database.
+    #[error("the check of {} was stopped", FileName::from(.0.as_path()))]
+    Unchecked(PathBuf),
+    /// SQLite failed to read or write.
     #[error("the database failed while {doing}")]
     Failed {
-        /// What was being done.
+        /// The operation that failed.
         doing: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The cause.
+        source: Source,
     },
 }
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
-/// Wraps an error of the driver with what was being done.
+/// Wraps an error of SQLite with the operation that failed.
 pub(super) fn doing(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full {
@@ -196,9 +177,22 @@ pub(super) fn doing(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreErro
             doing: what,
             source: error.into(),
         },
-        _ => StoreError::Failed {
-            doing: what,
-            source: error.into(),
-        },
+        _ => failed(what)(error),
+    }
+}
+
+/// Wraps an error of another library with the operation that failed.
+pub(super) fn failed<E: Into<Source>>(what: &'static str) -> impl Fn(E) -> StoreError {
+    move |error| StoreError::Failed {
+        doing: what,
+        source: error.into(),
+    }
+}
+
+/// Wraps an error with the database that cannot be used.
+pub(super) fn unusable<E: Into<Source>>(path: &Path) -> impl Fn(E) -> StoreError {
+    move |error| StoreError::Unusable {
+        path: path.to_owned(),
+        source: error.into(),
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::{Result, StoreError};
+use super::error::{Result, unusable};
 use crate::paths;
 
 /// Separates the database's name from random letters in a rescue file's name.
@@ -14,10 +14,7 @@ pub(super) const RESCUE_SUFFIX: &str = "db";
 
 /// Resolves the database's path, whether or not there is a file.
 pub(super) fn resolve(database: &Path) -> Result<PathBuf> {
-    paths::resolve(database).map_err(|source| StoreError::Unusable {
-        path: database.to_owned(),
-        source: source.into(),
-    })
+    paths::resolve(database).map_err(unusable(database))
 }
 
 /// Returns the files that belong to a database and are not input of any run.

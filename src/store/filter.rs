@@ -1,70 +1,62 @@
-//! Which failed or held jobs a command is about.
-
-use rusqlite::ToSql;
+//! Selects failed or held jobs.
 
 use super::causes::FAILURE;
-use super::values::state_to_sql;
+use super::chosen::Conditions;
+use crate::filter::{Number, Operand, Relation, Term};
 use crate::job::{Class, JobState};
 
-/// Which failed or held jobs are meant. What is left empty does not restrict.
+/// Selects failed or held jobs. Empty fields do not restrict the selection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of these classes.
+    /// The failure's class is one of these.
     pub classes: Vec<Class>,
-    /// With these HTTP statuses.
+    /// The HTTP status is one of these.
     pub statuses: Vec<u16>,
-    /// With this text in the name, the message or the beginning of the error's body.
+    /// The name, the message or the beginning of the error's body contains this text.
     pub text: Option<String>,
-    /// With a cause of these ids ([`crate::job::CauseKey::id`]).
+    /// The cause's id ([`crate::job::CauseKey::id`]) is one of these.
     pub causes: Vec<String>,
-    /// The held ones instead of the failed ones.
+    /// Selects held jobs instead of failed ones.
     pub held: bool,
 }
 
 impl Filter {
-    /// SQL that is true of the jobs that are meant, with their latest attempts; with [`Self::values`]. It needs the
-    /// function of [`causes::define`].
-    pub(super) fn condition() -> String {
-        format!(
-            "work.state = :state AND work.state <> 2
-               AND (:classes = '' OR instr(:classes, ',' || attempt.class || ',') > 0)
-               AND (:statuses = '' OR instr(:statuses, ',' || attempt.status || ',') > 0)
-               AND (:text IS NULL OR instr(attempt.message, :text) > 0
-                    OR instr(CAST(attempt.body AS BLOB), CAST(:text AS BLOB)) > 0
-                    OR instr(CAST(job.path AS BLOB), CAST(:text AS BLOB)) > 0)
-               AND (:causes = '' OR instr(:causes, ',' || cause_of({FAILURE}) || ',') > 0)"
-        )
+    /// Returns the conditions, which need the function of [`causes::define`](super::causes::define).
+    pub(super) fn conditions(&self) -> Conditions {
+        let mut operands = vec![Operand::State(vec![self.from()])];
+        if !self.classes.is_empty() {
+            operands.push(Operand::Class(self.classes.clone()));
+        }
+        if !self.statuses.is_empty() {
+            let statuses = self.statuses.iter().map(|status| (*status).into());
+            operands.push(Operand::Number(Number::Status, statuses.collect()));
+        }
+        let relation = Relation::Equal;
+        let terms = operands
+            .into_iter()
+            .map(|operand| Term { relation, operand });
+        let mut all = Conditions::new(&terms.collect::<Vec<_>>());
+        if let Some(text) = &self.text {
+            let mark = all.mark(text.clone().into());
+            all.sql.push_str(&format!(
+                " AND (instr(attempt.message, {mark}) > 0
+                       OR instr(CAST(attempt.body AS BLOB), CAST({mark} AS BLOB)) > 0
+                       OR instr(CAST(job.path AS BLOB), CAST({mark} AS BLOB)) > 0)"
+            ));
+        }
+        if !self.causes.is_empty() {
+            let ids = self.causes.iter().map(|id| id.clone().into());
+            let condition = all.among(&format!("cause_of({FAILURE})"), relation, ids);
+            all.sql.push_str(&format!(" AND {condition}"));
+        }
+        all
     }
 
-    /// What [`Self::condition`] asks for, by its names.
-    pub(super) fn values(&self) -> [(&'static str, Box<dyn ToSql>); 5] {
-        [
-            (":state", Box::new(state_to_sql(self.from()))),
-            (
-                ":classes",
-                Box::new(list(self.classes.iter().map(|class| class.as_str()))),
-            ),
-            (":statuses", Box::new(list(&self.statuses))),
-            (":text", Box::new(self.text.clone())),
-            (":causes", Box::new(list(&self.causes))),
-        ]
-    }
-
-    /// The state of the jobs that are meant.
+    /// Returns the state of the selected jobs.
     pub(super) fn from(&self) -> JobState {
         match self.held {
             true => JobState::Held,
             false => JobState::Failed,
         }
-    }
-}
-
-/// `,a,b,`: a set of words in which a word between commas can be looked for.
-fn list(words: impl IntoIterator<Item = impl ToString>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
-    if words.is_empty() {
-        String::new()
-    } else {
-        format!(",{},", words.join(","))
     }
 }

@@ -1,4 +1,4 @@
-//! A database that is made beside its place, and moved there when it is whole.
+//! Builds a database at a temporary path and renames it when it is complete.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
@@ -10,15 +10,14 @@ use std::thread::{self, JoinHandle};
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION};
-use super::error::{Result, StoreError, doing};
+use super::error::{Result, doing, unusable};
 use super::files::fresh_file;
 
-/// A database under construction, beside the place where it will be. Until it is installed there is no run:
-/// whatever ends the process, nothing but this file is left, and the next attempt removes it.
+/// A database under construction beside its final path. A kill leaves only this file, which the next attempt removes.
 pub(super) struct Fresh {
     connection: Connection,
     file: PathBuf,
-    /// The file once more, to sync it. Closing it would cost SQLite its locks, so it is closed last.
+    /// A second descriptor, for syncs. Closing it would drop SQLite's locks, so it is closed last.
     handle: Arc<File>,
     syncing: RefCell<Option<JoinHandle<()>>>,
     installed: bool,
@@ -27,29 +26,25 @@ pub(super) struct Fresh {
 impl Fresh {
     pub(super) fn create(path: &Path) -> Result<Self> {
         let file = fresh_file(path);
-        let unusable = |error: std::io::Error| StoreError::Unusable {
-            path: path.to_owned(),
-            source: error.into(),
-        };
         match fs::remove_file(&file) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unusable(error)),
+            Err(error) => return Err(unusable(path)(error)),
         }
-        // SQLite gives the files beside a database the database's own mode.
+        // SQLite gives the files beside a database the same mode.
         let handle = OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&file)
-            .map_err(unusable)?;
+            .map_err(unusable(path))?;
         let build = || -> rusqlite::Result<Connection> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(&file, flags)?;
-            // Nobody sees this file before it is whole, so nothing has to be synced or undone on the way.
+            // An incomplete file is discarded, so nothing has to be synced or rolled back before it is complete.
             //
-            // Results come in the order in which their calls end, which leaves a page three quarters full; of answers of a
-            // kilobyte, pages of the usual 4 KiB would lose another quarter to what does not fit.
+            // Results arrive in random order, which leaves pages three quarters full. With answers of a kilobyte, pages
+            // of the usual 4 KiB would waste another quarter.
             connection.execute_batch(
                 "PRAGMA page_size = 8192; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;",
             )?;
@@ -62,10 +57,7 @@ impl Fresh {
             connection.pragma_update(None, "user_version", VERSION)?;
             Ok(connection)
         };
-        let connection = build().map_err(|error| StoreError::Unusable {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
+        let connection = build().map_err(unusable(path))?;
         Ok(Self {
             connection,
             file,
@@ -79,16 +71,15 @@ impl Fresh {
         &self.connection
     }
 
-    /// Lets the disk begin with what is written so far. Whether it can do that is found out at the end.
+    /// Begins to sync the rows written so far. Ignores failure, because [`Self::install`] syncs again.
     pub(super) fn sync_ahead(&self) {
         let handle = Arc::clone(&self.handle);
         let sync = move || drop(handle.sync_data());
-        // Where there is no thread to be had, all is synced at the end.
         let thread = thread::Builder::new().name("sync".to_owned()).spawn(sync);
         *self.syncing.borrow_mut() = thread.ok();
     }
 
-    /// Commits, syncs and moves the database into its place, in this order.
+    /// Commits, syncs and renames the database, in this order.
     pub(super) fn install(mut self, path: &Path, with_log: bool) -> Result<()> {
         self.connection
             .execute_batch(match with_log {
@@ -101,19 +92,16 @@ impl Fresh {
             .close()
             .map_err(|(_, error)| error)
             .map_err(doing("closing the new run"))?;
-        // Its descriptor would be closed under the next connection to the file.
+        // The thread's descriptor must not be closed under the next connection to the file.
         if let Some(thread) = self.syncing.take() {
             let _ = thread.join();
         }
-        let move_in = || -> std::io::Result<()> {
+        let rename = || -> std::io::Result<()> {
             self.handle.sync_all()?;
             fs::rename(&self.file, path)?;
             File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
         };
-        move_in().map_err(|error| StoreError::Unusable {
-            path: path.to_owned(),
-            source: error.into(),
-        })?;
+        rename().map_err(unusable(path))?;
         self.installed = true;
         Ok(())
     }
@@ -122,7 +110,7 @@ impl Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         if !self.installed {
-            // It would be removed by the next attempt; this spares the user the sight of it.
+            // Ignore failure: the next attempt removes the file.
             let _ = fs::remove_file(&self.file);
         }
     }

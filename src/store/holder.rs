@@ -1,17 +1,17 @@
-//! The runner that holds a lock.
+//! The process that holds a lock.
 
 use serde::{Deserialize, Serialize};
 
 use super::system::now;
 
-/// Who holds a lock. For people only: ownership is the lock itself.
+/// The process that holds a lock, for people only: the lock itself proves ownership.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Holder {
     /// The process.
     pub pid: u32,
     /// The machine.
     pub host: String,
-    /// Since when, in milliseconds since 1970.
+    /// When it took the lock, in milliseconds since 1970.
     pub since: i64,
 }
 

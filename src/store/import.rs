@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::connection::{self, Mode};
 use super::counts::add_counts;
+use super::crash_check::is_unclean;
 use super::error::{Result, StoreError, doing};
 use super::files::{self, with_suffix};
 use super::owner;
@@ -154,14 +155,6 @@ fn find(
         }
     }
     Ok((found, refused))
-}
-
-/// Returns true if the last runner has not noted its end. A runner that saves settlements cannot note it.
-fn is_unclean(connection: &Connection) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM runner WHERE ended IS NULL)";
-    connection
-        .query_row(sql, [], |row| row.get(0))
-        .map_err(doing("looking how the last runner ended"))
 }
 
 fn uuid(connection: &Connection) -> rusqlite::Result<[u8; 16]> {

@@ -1,52 +1,53 @@
-//! What keeps a run from going faster, as one line: a word, and a number where one belongs to it. Moments have columns of
-//! their own.
+//! Formats and parses the limiting reason as one line: a word, and a number if it has one. Moments have columns of their own.
 
+use std::mem::discriminant;
 use std::time::Duration;
 
 use crate::governor::Why;
 
-pub(super) fn line(why: &Why) -> String {
-    let word = match why {
-        Why::Threads(threads) => return format!("threads {threads}"),
-        Why::AtOnce(calls) => return format!("at_once {calls}"),
-        Why::Rate(rate) => return format!("rate {rate}"),
-        Why::Found(rate) => return format!("found {rate:.3}"),
-        Why::Outage { every, .. } => return format!("outage {:.3}", every.as_secs_f64()),
-        Why::Rising => "rising",
-        Why::Asked(_) => "asked",
-        Why::Refused(_) => "refused",
-        Why::Spent(_) => "spent",
-        Why::First => "first",
-        Why::Looking => "looking",
-        Why::Room => "room",
-        Why::Share => "share",
-        Why::Work => "work",
-    };
-    word.to_owned()
+/// The words of reasons without a number.
+const WORDS: [(&str, Why); 9] = [
+    ("rising", Why::Rising),
+    ("asked", Why::Asked(Duration::ZERO)),
+    ("refused", Why::Refused(Duration::ZERO)),
+    ("spent", Why::Spent(Duration::ZERO)),
+    ("first", Why::First),
+    ("looking", Why::Looking),
+    ("room", Why::Room),
+    ("share", Why::Share),
+    ("work", Why::Work),
+];
+
+pub(super) fn format(why: &Why) -> String {
+    match why {
+        Why::Threads(threads) => format!("threads {threads}"),
+        Why::AtOnce(calls) => format!("at_once {calls}"),
+        Why::Rate(rate) => format!("rate {rate}"),
+        Why::Found(rate) => format!("found {rate:.3}"),
+        Why::Outage { every, .. } => format!("outage {:.3}", every.as_secs_f64()),
+        why => {
+            let is_same = |(_, known): &&(_, Why)| discriminant(known) == discriminant(why);
+            let word = WORDS.iter().find(is_same).map_or("", |(word, _)| word);
+            word.to_owned()
+        }
+    }
 }
 
-/// Reads such a line; moments are zero. Returns `None` for the words of stride 0.1.0.
-pub(super) fn read(line: &str) -> Option<Why> {
-    let (word, number) = line.split_once(' ').unwrap_or((line, ""));
-    let zero = Duration::ZERO;
+/// Parses such a line. Moments are zero.
+pub(super) fn parse(line: &str) -> Option<Why> {
+    let Some((word, number)) = line.split_once(' ') else {
+        let found = WORDS.iter().find(|(word, _)| *word == line);
+        return found.map(|(_, why)| *why);
+    };
     Some(match word {
         "threads" => Why::Threads(number.parse().ok()?),
         "at_once" => Why::AtOnce(number.parse().ok()?),
         "rate" => Why::Rate(number.parse().ok()?),
         "found" => Why::Found(number.parse().ok()?),
         "outage" => Why::Outage {
-            since: zero,
+            since: Duration::ZERO,
             every: Duration::try_from_secs_f64(number.parse().ok()?).ok()?,
         },
-        "rising" => Why::Rising,
-        "asked" => Why::Asked(zero),
-        "refused" => Why::Refused(zero),
-        "spent" => Why::Spent(zero),
-        "first" => Why::First,
-        "looking" => Why::Looking,
-        "room" => Why::Room,
-        "share" => Why::Share,
-        "work" => Why::Work,
         _ => return None,
     })
 }
@@ -56,40 +57,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_is_read_back() {
-        let zero = Duration::ZERO;
-        for why in [
+    fn every_reason_is_parsed_as_it_was_formatted() {
+        let numbers = [
             Why::Threads(1),
             Why::AtOnce(4),
             Why::Rate("10/s".parse().unwrap()),
             Why::Found(49.25),
             Why::Outage {
-                since: zero,
+                since: Duration::ZERO,
                 every: Duration::from_secs(3),
             },
-            Why::Rising,
-            Why::Asked(zero),
-            Why::Refused(zero),
-            Why::Spent(zero),
-            Why::First,
-            Why::Looking,
-            Why::Room,
-            Why::Share,
-            Why::Work,
-        ] {
-            assert_eq!(read(&line(&why)), Some(why));
-        }
-    }
-
-    #[test]
-    fn the_words_of_an_earlier_version_say_nothing() {
-        for line in [
-            "",
-            "the service asked to wait until",
-            "threads",
-            "next file at",
-        ] {
-            assert_eq!(read(line), None, "{line}");
+        ];
+        for why in numbers.into_iter().chain(WORDS.map(|(_, why)| why)) {
+            assert_eq!(parse(&format(&why)), Some(why));
         }
     }
 }

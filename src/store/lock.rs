@@ -1,4 +1,4 @@
-//! Ownership: a lock of the operating system on `<db>.lock`, which ends with its process, however that ends.
+//! The operating system's lock on `<db>.lock`, which ends with its process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -18,18 +18,18 @@ use super::values::to_json;
 #[derive(Debug)]
 pub struct Lock {
     database: PathBuf,
-    /// The network file system that the database lies on, where it does.
+    /// The network file system of the database, if it is on one.
     network: Option<String>,
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock on a database, which need not exist yet. Two names of one database have one lock.
+    /// Takes the lock on a database, which need not exist. All paths to a database share one lock.
     ///
     /// # Errors
     ///
-    /// Another process has it ([`StoreError::Busy`]), the lock file cannot be written, the database lies on a network
-    /// file system ([`StoreError::Network`]), or has several names.
+    /// Another process holds it ([`StoreError::Busy`]), the lock file cannot be written, or the database is on a network
+    /// file system ([`StoreError::Network`]) or has several hard links.
     pub fn acquire(database: &Path) -> Result<Self> {
         let lock = Self::acquire_anywhere(database)?;
         match lock.network.clone() {
@@ -44,8 +44,8 @@ impl Lock {
         }
     }
 
-    /// The same, where the database may lie on a network file system. It has no log beside it there, and nobody may
-    /// work on it from another machine: whether locks hold there is not known.
+    /// Works as [`Lock::acquire`] and accepts a network file system, on which the database has no WAL. The lock might fail
+    /// to exclude other machines there.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Lock {
     pub fn acquire_anywhere(database: &Path) -> Result<Self> {
         let database = resolve(database)?;
         place::check_mounts(&database)?;
-        // Each name would have a log of its own, and whoever opened the other would see half of everything.
+        // Each hard link would have a WAL of its own.
         if let Ok(meta) = fs::symlink_metadata(&database)
             && meta.is_file()
             && meta.nlink() > 1
@@ -70,7 +70,7 @@ impl Lock {
             source,
         };
         let mut file = loop {
-            // A link could lead to any file, which would be locked and written to.
+            // A link could make stride overwrite any file.
             let mut file = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -85,13 +85,13 @@ impl Lock {
             }
             match file.try_lock() {
                 Ok(()) if !is_ours(&mut file).map_err(failed)? => {
-                    let reason = "it is there already and is not a lock of stride's";
+                    let reason = "it exists already and is not a lock file of stride";
                     return Err(failed(std::io::Error::new(
                         std::io::ErrorKind::AlreadyExists,
                         reason,
                     )));
                 }
-                // The file may have been discarded between the two steps; a lock on it would guard nothing.
+                // If the file was removed before the lock was taken, the lock guards nothing.
                 Ok(()) if is_at(&file, &path) => break file,
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -120,8 +120,8 @@ impl Lock {
         })
     }
 
-    /// The process that holds the lock on a database, as it wrote it down, if it is alive. For people only: the
-    /// number may belong to another process by now.
+    /// Returns the process that holds the lock on a database, if it is alive. For people only: another process may have
+    /// its number by now.
     pub fn holder(database: &Path) -> Option<Holder> {
         let file = OpenOptions::new()
             .read(true)
@@ -134,36 +134,36 @@ impl Lock {
         (lives && holder.host == host()).then_some(holder)
     }
 
-    /// Gives the lock up and takes the lock file away: for a run that has come to nothing.
+    /// Releases the lock and removes the lock file, for a run that was not created.
     pub fn discard(self) {
-        // Whoever opens the file from now on and locks it finds out that it has no name any more.
+        // A process that has opened the file finds that it has no name.
         let _ = fs::remove_file(lock_file(&self.database));
     }
 
-    /// The network file system that the database lies on, where it does.
+    /// Returns the network file system of the database, if it is on one.
     pub fn network(&self) -> Option<&str> {
         self.network.as_deref()
     }
 
-    /// The database it guards: absolute and resolved.
+    /// Returns the database's path, absolute and resolved.
     pub fn database(&self) -> &Path {
         &self.database
     }
 
-    /// The files that belong to the database and are not input of any run.
+    /// Returns the files that belong to the database and are not input of any run.
     pub fn own_files(&self) -> Vec<PathBuf> {
         files::own_files(&self.database)
     }
 }
 
-/// Whether a lock file is one of ours: empty, or with a holder in it, perhaps cut short by a crash.
+/// Returns true if a lock file is ours: empty, or with a holder, which a crash may have cut short.
 fn is_ours(file: &mut File) -> std::io::Result<bool> {
     let mut beginning = Vec::new();
     file.take(HOLDER.len() as u64).read_to_end(&mut beginning)?;
     Ok(HOLDER.starts_with(&beginning))
 }
 
-/// Reads who holds a lock, if that is what the file has in it.
+/// Reads the holder from a lock file.
 fn holder_in(file: &File) -> Option<Holder> {
     if !file.metadata().ok()?.is_file() {
         return None;
@@ -173,10 +173,10 @@ fn holder_in(file: &File) -> Option<Holder> {
     serde_json::from_str(&text).ok()
 }
 
-/// The most that a holder's text has, in bytes.
+/// Longest text of a holder, in bytes.
 const LONGEST: u64 = 4096;
 
-/// Names the link where a file was not opened because it is one.
+/// Replaces the system's error for a link that was not followed.
 fn not_a_link(path: &Path, error: std::io::Error) -> std::io::Error {
     match path.is_symlink() {
         true => std::io::Error::other("it is a symbolic link, which is not followed: remove it"),
@@ -184,10 +184,10 @@ fn not_a_link(path: &Path, error: std::io::Error) -> std::io::Error {
     }
 }
 
-/// How a holder's text begins.
+/// The beginning of a holder's text.
 const HOLDER: &[u8] = b"{\"pid\":";
 
-/// Whether an open file is the one of this name.
+/// Returns true if an open file is the one at this path.
 fn is_at(file: &File, path: &Path) -> bool {
     let id = |meta: fs::Metadata| (meta.dev(), meta.ino());
     file.metadata()
@@ -204,10 +204,7 @@ mod tests {
     use super::*;
     use crate::settings::{Call, Settings};
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a look that knows nothing of stride"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "another program's connection")]
     fn journal(database: &Path) -> String {
         rusqlite::Connection::open(database)
             .unwrap()
@@ -215,14 +212,14 @@ mod tests {
             .unwrap()
     }
 
-    /// Locks a database as if it lay on a network.
+    /// Locks a database as if it were on a network file system.
     fn far(database: &Path) -> Lock {
         let mut lock = Lock::acquire_anywhere(database).unwrap();
         lock.network = Some("NFS".to_owned());
         lock
     }
 
-    /// Makes a run of one job there.
+    /// Creates a run of one job there.
     fn create_far(database: &Path) -> Store {
         let run = NewRun {
             call: Call::Program {
@@ -240,12 +237,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let database = place.path().canonicalize().unwrap().join("stride.db");
         let mut store = create_far(&database);
-        // It finds out at once that it has to wait.
+        // The commit fails at once, and is repeated.
         store.connection.busy_timeout(Duration::ZERO).unwrap();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a reader that knows nothing of stride"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "another program's connection")]
         let open = || {
             let connection = rusqlite::Connection::open(&database).unwrap();
             connection.busy_timeout(Duration::ZERO).unwrap();
@@ -260,7 +254,7 @@ mod tests {
         std::thread::scope(|scope| {
             let load = |loader: &mut super::super::Loader<'_>| loader.add(&"b".into());
             let writer = scope.spawn(move || store.load(load).map(drop));
-            // The commit is under way once no other reader gets in.
+            // A pending commit blocks new readers.
             let other = open();
             while look(&other).is_ok() && !writer.is_finished() {
                 std::thread::yield_now();
@@ -282,7 +276,7 @@ mod tests {
         assert!(!with_suffix(&database, "-wal").exists());
         store.close().unwrap();
         assert_eq!(journal(&database), "delete");
-        // It may be moved from one place to the other.
+        // The database may move to a local file system and back.
         let store = Store::open(Lock::acquire(&database).unwrap()).unwrap();
         store.close().unwrap();
         assert_eq!(journal(&database), "wal");

@@ -1,10 +1,9 @@
-//! The queue: one run in one SQLite database. Plain data goes in and comes out; no type of the driver leaves
-//! this module, and no other module knows SQL.
+//! The queue: one run in one SQLite database. Plain data goes in and out; no type of rusqlite leaves this module, and no
+//! other module knows SQL.
 //!
-//! A [`Store`] is the one writer of a database: it holds the operating system's lock on `<db>.lock` and an
-//! owner token in the database that each of its transactions checks. A [`Reader`] looks at a database, in one
-//! snapshot, whoever writes it. Wall time in the database is this module's; everything else that needs time
-//! gets it as an argument.
+//! A [`Store`] is the only writer of a database. It holds the operating system's lock on `<db>.lock`, and each of its
+//! transactions checks its owner token in the database. A [`Reader`] reads one snapshot, while others may write. Only this
+//! module reads the wall clock; the modules below get time as an argument.
 
 mod admin;
 mod bits;
@@ -24,7 +23,7 @@ mod flights;
 mod fresh;
 mod holder;
 mod import;
-mod kept;
+
 mod limit;
 mod load;
 mod lock;
@@ -41,6 +40,7 @@ mod recover;
 mod requeue;
 mod rescue;
 mod settle;
+mod statement;
 mod survey;
 mod system;
 mod types;
@@ -58,16 +58,16 @@ pub use holder::Holder;
 pub use import::{ImportedRescue, RefusedRescue};
 pub use load::{Loaded, Loader};
 pub use lock::Lock;
-pub use pace::Noted;
-pub use page::{Found, Page, Wanted};
+pub use pace::RunnerStatus;
+pub use page::{Batch, Page, Projection};
 pub use queue::Group;
 pub use reader::Reader;
-pub use recheck::Answered;
+pub use recheck::StoredResponse;
 pub use record::{Record, RunInfo, Stopped, Stored};
 pub use recover::Recovered;
 pub use rescue::{Rescue, Rescued};
-pub use survey::{How, Runner, Tried};
+pub use survey::{AttemptOutcome, AttemptSummary, Runner};
 pub use system::wall_clock;
 pub use types::{Claim, Offer, Settlement};
-pub use verify::Verdict;
+pub use verify::Verification;
 pub use writer::Store;

@@ -1,4 +1,4 @@
-//! What the governor remembers from one runner to the next, and what tells others how the run fares.
+//! Stores the limiter's state and the usage between runners, and the flow for other processes.
 
 use std::time::Duration;
 
@@ -7,43 +7,43 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::error::{Result, doing};
 use super::limit;
-use super::owner;
+use super::statement::{all, execute};
 use super::system::now;
-use super::values::path_from_sql;
+use super::values::{milliseconds, path_from_sql};
 use super::writer::Store;
 use crate::event::Flow;
 use crate::governor::{Action, Found, Memory, Past, Refusal, Why};
 use crate::job::{AttemptId, FileName};
 use crate::limits::{Cost, Money, Spent, Used};
 
-/// The longest window of a rate: what was spent before it says nothing more.
+/// Longest window of a rate, in seconds. Earlier usage no longer counts.
 const LONGEST_WINDOW: i64 = 86_400;
 /// Milliseconds in a second.
 const SECOND: i64 = 1000;
 
-/// What a runner has noted of its flow.
+/// The latest stored state of a runner. Moments are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Noted {
-    /// What of the budgets is used.
+pub struct RunnerStatus {
+    /// Used budgets.
     pub used: Used,
-    /// What was found of the service's limits.
+    /// The service's limits, as far as they were found.
     pub found: Found,
-    /// Until when the service asked everybody to wait, in milliseconds since 1970.
+    /// The moment until which the service asked all calls to wait.
     pub closed_until: Option<i64>,
     /// A file has succeeded under the present request.
     pub proven: bool,
-    /// What kept the run from going faster; its moments are zero.
+    /// The limiting reason; its moments are zero.
     pub limited_by: Option<Why>,
-    /// The moment that belongs to it, in milliseconds since 1970.
+    /// The moment of the limiting reason.
     pub limited_at: Option<i64>,
-    /// When the last file could be called at best, in milliseconds since 1970.
+    /// The earliest moment of the last call.
     pub finish: Option<i64>,
-    /// The file that the service refused most often while it took others, and how often.
+    /// The file that the service refused most often while it accepted others, and the number of refusals.
     pub refused: Option<(FileName, u32)>,
 }
 
 impl Store {
-    /// What earlier runners remembered for this one.
+    /// Reads the state that earlier runners stored.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl Store {
         })
     }
 
-    /// What was spent in the last day, the oldest first.
+    /// Reads the usage of the last day, oldest first.
     ///
     /// # Errors
     ///
@@ -73,52 +73,41 @@ impl Store {
         spent(&self.connection, now())
     }
 
-    /// Forgets that the service asked everybody to wait.
+    /// Forgets the wait that the service asked for.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
     pub fn ignore_wait(&mut self) -> Result<()> {
-        let transaction = self.owner.begin(&self.connection)?;
-        transaction
-            .execute_batch("UPDATE limiter_state SET closed_until = NULL; UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;")
-            .map_err(doing("forgetting a wait"))?;
-        owner::commit(transaction, "committing")
+        self.change("forgetting a wait", |connection| {
+            connection.execute_batch(
+                "UPDATE limiter_state SET closed_until = NULL;
+                 UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;",
+            )
+        })
     }
 }
 
-/// A time that has come is no time.
-fn milliseconds(ms: i64) -> Duration {
-    Duration::from_millis(ms.max(0).unsigned_abs())
-}
-
 fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
-    connection
-        .prepare_cached(
-            "SELECT second, calls, bytes, weight FROM usage WHERE second >= ?1 ORDER BY second",
-        )
-        .and_then(|mut statement| {
-            let rows = statement.query_map([now / SECOND - LONGEST_WINDOW], |row| {
-                // When in its second it was is not known: at its end. A second that is yet to come was written
-                // before the clock was put back, and counts as now.
-                let begin = row.get::<_, i64>(0)?.saturating_mul(SECOND);
-                let end = begin.saturating_add(SECOND - 1);
-                Ok(Spent {
-                    ago: milliseconds(now.saturating_sub(end)),
-                    cost: Cost {
-                        calls: row.get(1)?,
-                        bytes: row.get(2)?,
-                        weight: row.get(3)?,
-                    },
-                })
-            })?;
-            rows.collect()
+    let sql = "SELECT second, calls, bytes, weight FROM usage WHERE second >= ?1 ORDER BY second";
+    let oldest = [now / SECOND - LONGEST_WINDOW];
+    all(connection, sql, oldest, "reading the usage", |row| {
+        // Count usage at the end of its second. A second in the future, written before the clock was set back, is now.
+        let begin = row.get::<_, i64>(0)?.saturating_mul(SECOND);
+        let end = begin.saturating_add(SECOND - 1);
+        Ok(Spent {
+            ago: milliseconds(now.saturating_sub(end)),
+            cost: Cost {
+                calls: row.get(1)?,
+                bytes: row.get(2)?,
+                weight: row.get(3)?,
+            },
         })
-        .map_err(doing("reading what was spent"))
+    })
 }
 
-/// Reads what the latest runner noted.
-pub(super) fn noted(connection: &Connection) -> Result<Noted> {
+/// Reads the latest stored state.
+pub(super) fn noted(connection: &Connection) -> Result<RunnerStatus> {
     let query = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish,
                         found_at_once, proven, (SELECT path FROM work JOIN job ON job.id = work.job WHERE work.job = refused_job AND state < 2), refused_times
                  FROM limiter_state";
@@ -127,7 +116,7 @@ pub(super) fn noted(connection: &Connection) -> Result<Noted> {
             ValueRef::Null => None,
             _ => Some((path_from_sql(row, 11)?, row.get(12)?)),
         };
-        Ok(Noted {
+        Ok(RunnerStatus {
             used: Used {
                 calls: row.get(0)?,
                 cost: Money(row.get(1)?),
@@ -142,7 +131,7 @@ pub(super) fn noted(connection: &Connection) -> Result<Noted> {
             proven: row.get(10)?,
             limited_by: row
                 .get::<_, Option<String>>(6)?
-                .and_then(|line| limit::read(&line)),
+                .and_then(|line| limit::parse(&line)),
             limited_at: row.get(7)?,
             finish: row.get(8)?,
             refused,
@@ -150,10 +139,10 @@ pub(super) fn noted(connection: &Connection) -> Result<Noted> {
     });
     row.optional()
         .map(Option::unwrap_or_default)
-        .map_err(doing("reading the pace"))
+        .map_err(doing("reading the limiter's state"))
 }
 
-/// Writes down what the next runner has to know, and what others may want to see.
+/// Stores the limiter's state and the flow.
 pub(super) fn remember(
     transaction: &Transaction<'_>,
     memory: &Memory,
@@ -163,70 +152,52 @@ pub(super) fn remember(
     let at = |duration: Duration| {
         i64::try_from(duration.as_millis()).map_or(i64::MAX, |ms| now.saturating_add(ms))
     };
-    transaction
-        .prepare_cached(
-            "UPDATE limiter_state SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3, closed_until = ?4,
-                             found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
-                             found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                memory.used.calls,
-                memory.used.cost,
-                memory.used.worked.as_millis() as i64,
-                memory.closed_for.map(at),
-                memory.found.rate,
-                memory.found.width,
-                limit::line(&flow.why),
-                flow.moment.map(|moment| now.saturating_add(moment)),
-                flow.finish.map(at),
-                memory.found.at_once,
-                memory.proven,
-                memory.refused.map(|(job, _)| job.0),
-                memory.refused.map_or(0, |(_, times)| times),
-            ])
-        })
-        .map_err(doing("remembering the pace"))?;
-    Ok(())
+    let sql = "UPDATE limiter_state SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3,
+                      closed_until = ?4, found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
+                      found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13";
+    let values = params![
+        memory.used.calls,
+        memory.used.cost,
+        memory.used.worked.as_millis() as i64,
+        memory.closed_for.map(at),
+        memory.found.rate,
+        memory.found.width,
+        limit::format(&flow.why),
+        flow.moment.map(|moment| now.saturating_add(moment)),
+        flow.finish.map(at),
+        memory.found.at_once,
+        memory.proven,
+        memory.refused.map(|(job, _)| job.0),
+        memory.refused.map_or(0, |(_, times)| times),
+    ];
+    execute(transaction, sql, values, "storing the limiter's state").map(drop)
 }
 
-/// Notes what was spent. Never in an earlier second than before: a clock that was put back must not make it old.
+/// Adds to the usage, never in an earlier second than before: setting the clock back must not age it.
 pub(super) fn spend(transaction: &Transaction<'_>, cost: &Cost, now: i64) -> Result<()> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO usage (second, calls, bytes, weight)
-             VALUES (max(?1, coalesce((SELECT max(second) FROM usage), 0)), ?2, ?3, ?4)
-             ON CONFLICT (second) DO UPDATE SET calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
-                                                weight = weight + excluded.weight",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![now / SECOND, cost.calls, cost.bytes, cost.weight])
-        })
-        .map_err(doing("noting what was spent"))?;
-    Ok(())
+    let sql = "INSERT INTO usage (second, calls, bytes, weight)
+               VALUES (max(?1, coalesce((SELECT max(second) FROM usage), 0)), ?2, ?3, ?4)
+               ON CONFLICT (second) DO UPDATE SET calls = calls + excluded.calls, bytes = bytes + excluded.bytes,
+                                                  weight = weight + excluded.weight";
+    let values = params![now / SECOND, cost.calls, cost.bytes, cost.weight];
+    execute(transaction, sql, values, "storing the usage").map(drop)
 }
 
-/// Takes back what an attempt took of the second in which it was claimed.
+/// Takes an attempt's usage back from the second in which it was claimed.
 pub(super) fn give_back(
     transaction: &Transaction<'_>,
     attempt: AttemptId,
     cost: &Cost,
 ) -> Result<()> {
-    transaction
-        .prepare_cached(
-            "UPDATE usage SET calls = max(0, calls - ?3), bytes = max(0, bytes - ?4), weight = max(0, weight - ?5)
-             WHERE second = (SELECT max(second) FROM usage, attempt
-                             WHERE job = ?1 AND number = ?2 AND second <= started / 1000)",
-        )
-        .and_then(|mut statement| {
-            let AttemptId { job, number } = attempt;
-            statement.execute(params![job.0, number, cost.calls, cost.bytes, cost.weight])
-        })
-        .map_err(doing("taking back what was spent"))?;
-    Ok(())
+    let sql = "UPDATE usage SET calls = max(0, calls - ?3), bytes = max(0, bytes - ?4), weight = max(0, weight - ?5)
+               WHERE second = (SELECT max(second) FROM usage, attempt
+                               WHERE job = ?1 AND number = ?2 AND second <= started / 1000)";
+    let AttemptId { job, number } = attempt;
+    let values = params![job.0, number, cost.calls, cost.bytes, cost.weight];
+    execute(transaction, sql, values, "taking usage back").map(drop)
 }
 
-/// Returns true where a guard stopped the last runner: all files looked as if they were refused.
+/// Returns true if a guard stopped the last runner because every file seemed to be refused.
 fn stopped_by_guard(connection: &Connection) -> Result<bool> {
     let last = connection.query_row(
         "SELECT stopped_action = ?1 OR stopped = ?2 FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",
@@ -237,13 +208,9 @@ fn stopped_by_guard(connection: &Connection) -> Result<bool> {
     Ok(last.flatten() == Some(true))
 }
 
-/// Forgets what was spent too long ago to count.
+/// Deletes usage that no longer counts.
 pub(super) fn forget_usage(transaction: &Transaction<'_>, now: i64) -> Result<()> {
-    transaction
-        .execute(
-            "DELETE FROM usage WHERE second < ?1",
-            [now / SECOND - LONGEST_WINDOW],
-        )
-        .map_err(doing("forgetting what was spent"))?;
-    Ok(())
+    let sql = "DELETE FROM usage WHERE second < ?1";
+    let oldest = [now / SECOND - LONGEST_WINDOW];
+    execute(transaction, sql, oldest, "deleting old usage").map(drop)
 }

@@ -1,4 +1,4 @@
-//! Rows on their way from SQLite into another thread: as they are, to be looked at there.
+//! Carries undecoded rows from SQLite to another thread, which decodes them.
 
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
@@ -28,18 +28,18 @@ const RESULTS: &str = "SELECT job.path, work.state, work.attempts, NULL, NULL, N
      NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
      NULL, result.file, result.size";
 
-/// What is asked for of jobs. To look up and carry what nobody wants is half of the work.
+/// Which columns to load; skipping unused ones halves the cost of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// All jobs, and everything about them.
+pub enum Projection {
+    /// All columns of all jobs.
     Everything,
-    /// Those that are done: results, and how the latest attempt went, but not its outcome, kind and error.
+    /// Done jobs with results and attempts, without outcome, kind and error.
     Done,
-    /// Those that are done: results, without their headers, and nothing of attempts.
+    /// Done jobs with results, without headers and attempts.
     Results,
 }
 
-impl Wanted {
+impl Projection {
     /// Returns the statement for the jobs that meet these conditions, in list order.
     pub(super) fn sql(self, conditions: &str) -> String {
         let (columns, only) = match self {
@@ -51,18 +51,18 @@ impl Wanted {
     }
 }
 
-/// What is found of jobs and their results.
+/// A page, or a record that is too large for one.
 #[derive(Debug)]
-pub enum Found {
-    /// Some of them.
+pub enum Batch {
+    /// Several jobs, undecoded.
     Page(Page),
-    /// One that is so large that there should not be many in memory.
+    /// One large job. Few of them should be in memory at once.
     Large(Box<Record>),
 }
 
-/// What fits into a page.
+/// Size at which a page is full, in bytes.
 const PAGE: usize = 128 << 10;
-/// A row with more than this goes alone, and without a page.
+/// Size above which a row goes alone, in bytes.
 const LARGE: usize = 1 << 20;
 
 /// A row that begins with the columns of a [`Record`], in SQLite or in a [`Page`].
@@ -83,8 +83,7 @@ impl Columns for Row<'_> {
     }
 }
 
-/// Jobs with their results, as many as fit. What they are, and whether their results are what was recorded, is
-/// found out by whoever takes them out.
+/// Undecoded jobs with their results. [`Page::each`] decodes them and checks the checksums.
 #[derive(Debug, Default)]
 pub struct Page {
     bytes: Vec<u8>,
@@ -101,11 +100,11 @@ enum Cell {
 }
 
 impl Page {
-    /// Hands over its jobs.
+    /// Decodes the jobs and passes them on.
     ///
     /// # Errors
     ///
-    /// What is stored is no job, or whatever `each` returns.
+    /// A row cannot be decoded, or `each` fails.
     pub fn each<E: From<StoreError>>(
         &self,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
@@ -125,8 +124,8 @@ impl Page {
         self.bytes.len() >= PAGE
     }
 
-    /// Takes a row. Says whether it did: one that is large it does not.
-    pub(super) fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
+    /// Adds a row and returns true, unless it is large.
+    pub(super) fn push(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
         let before = (self.bytes.len(), self.cells.len());
         for column in 0..WIDTH {
             let value = row.get_ref(column)?;
@@ -142,11 +141,11 @@ impl Page {
                 ValueRef::Integer(number) => Cell::Integer(number),
                 ValueRef::Real(number) => Cell::Real(number),
                 ValueRef::Text(bytes) => {
-                    let (begin, end) = self.put(bytes);
+                    let (begin, end) = self.append(bytes);
                     Cell::Text { begin, end }
                 }
                 ValueRef::Blob(bytes) => {
-                    let (begin, end) = self.put(bytes);
+                    let (begin, end) = self.append(bytes);
                     Cell::Blob { begin, end }
                 }
             };
@@ -155,8 +154,8 @@ impl Page {
         Ok(true)
     }
 
-    /// A page and a large row together are far from what 32 bits count.
-    fn put(&mut self, bytes: &[u8]) -> (u32, u32) {
+    /// Appends bytes and returns their range. A page and a large row together fit into 32 bits.
+    fn append(&mut self, bytes: &[u8]) -> (u32, u32) {
         let begin = self.bytes.len() as u32;
         self.bytes.extend_from_slice(bytes);
         (begin, self.bytes.len() as u32)
@@ -184,7 +183,7 @@ impl Columns for PageRow<'_> {
     }
 }
 
-/// What a row says. A result that is not what was recorded is none.
+/// Decodes a row. Drops a result whose checksum does not match and marks the record damaged.
 pub(super) fn record(row: &impl Columns) -> Result<Record> {
     let (mut record, checksum) = unchecked(row).map_err(doing("reading jobs"))?;
     if let (Some(result), Some(checksum)) = (&record.result, checksum)
@@ -208,7 +207,7 @@ fn unchecked(row: &impl Columns) -> rusqlite::Result<(Record, Option<Checksum>)>
             media_type: row.get(11)?,
             headers: row.get(14)?,
             body: body.into(),
-            file: Filed::of([row.value(15)?, row.value(16)?, row.value(13)?])?,
+            file: Filed::from_columns([row.value(15)?, row.value(16)?, row.value(13)?])?,
         }),
         other => {
             let name = "body".to_owned();

@@ -1,4 +1,4 @@
-//! Where a database lies: whether locks and syncs can be relied upon there, and how much room there is.
+//! Checks the file system of a database: whether it is on a network, whether files are mounts, and its free space.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -8,8 +8,8 @@ use std::path::Path;
 use super::error::{Result, StoreError};
 use super::files::with_suffix;
 
-/// File systems of other machines, by the number that `statfs` gives of them (Linux's `magic.h`, and the headers of
-/// those that are not a part of it). SQLite on a network: <https://www.sqlite.org/useovernet.html>.
+/// Network file systems by their `statfs` magic numbers, from Linux's `magic.h` and the headers of other drivers. SQLite's
+/// advice: <https://www.sqlite.org/useovernet.html>.
 const NETWORK: [(u64, &str); 16] = [
     (0x6969, "NFS"),
     (0x517b, "SMB"),
@@ -29,11 +29,10 @@ const NETWORK: [(u64, &str); 16] = [
     (0x786f_4256, "a shared folder of VirtualBox"),
 ];
 
-/// The number of all file systems that a program serves. Most of them are far away; of a disk of this machine it is
-/// one that is mounted as `fuseblk`.
+/// The magic number of all FUSE file systems. Only `fuseblk` is a local disk.
 const FUSE: u64 = 0x6573_5546;
 
-/// The network file system that a folder lies on, if it does.
+/// Returns the network file system of a folder, or `None` if it is on a local one.
 pub(super) fn network(folder: &Path) -> Option<String> {
     let magic = magic(folder)?;
     let mount = || {
@@ -56,7 +55,7 @@ fn name(magic: u64, mount: impl FnOnce() -> Option<String>) -> Option<String> {
     known.map(|(_, name)| (*name).to_owned())
 }
 
-/// As what a device is mounted, in the words of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+/// Finds a device's file system type in `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 fn mounted_as(mounts: &[u8], device: u64) -> Option<String> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let device = format!("{major}:{minor}");
@@ -66,7 +65,7 @@ fn mounted_as(mounts: &[u8], device: u64) -> Option<String> {
         if fields.nth(2) != Some(device.as_bytes()) {
             continue;
         }
-        // A varying number of fields ends with a dash.
+        // A dash ends the optional fields.
         if fields.any(|field| field == b"-") {
             found = fields.next();
         }
@@ -77,7 +76,7 @@ fn mounted_as(mounts: &[u8], device: u64) -> Option<String> {
 #[cfg(target_os = "linux")]
 fn magic(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statfs(folder).ok()?;
-    // Its type differs from one machine to another; the numbers have 32 bits.
+    // The field's type depends on the platform; magic numbers have 32 bits.
     Some(stat.f_type as u64 & 0xffff_ffff)
 }
 
@@ -86,18 +85,17 @@ fn magic(_: &Path) -> Option<u64> {
     None
 }
 
-/// Refuses a database that is mounted by itself, as containers may have it: its log and its lock would lie beside the
-/// mount, and not beside the file.
+/// Refuses a database that is a mount of its own, as in some containers: its WAL and lock would be beside the mount and
+/// not beside the file.
 pub(super) fn check_mounts(database: &Path) -> Result<()> {
     let beside = ["-wal", "-shm", ".lock"].map(|suffix| with_suffix(database, suffix));
     let mounted = std::iter::once(database.to_owned())
         .chain(beside)
         .find(|path| is_mount(path));
-    mounted.map_or(Ok(()), |path| Err(StoreError::Mounted { path }))
+    mounted.map_or(Ok(()), |path| Err(StoreError::Mounted(path)))
 }
 
-/// Returns whether a file system or a file is mounted at this place (`STATX_ATTR_MOUNT_ROOT`, statx(2)). Linux before 5.8
-/// does not say, and then it is not.
+/// Returns true if the path is a mount point (`STATX_ATTR_MOUNT_ROOT`, statx(2)). Linux before 5.8 cannot tell.
 #[cfg(target_os = "linux")]
 fn is_mount(path: &Path) -> bool {
     use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
@@ -110,13 +108,13 @@ fn is_mount(_: &Path) -> bool {
     false
 }
 
-/// How many bytes this user may still write where a file lies.
+/// Returns the free bytes for this user on a file's disk.
 pub(super) fn free_space(file: &Path) -> Option<u64> {
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().as_bytes().is_empty())?;
     let stat = rustix::fs::statvfs(folder).ok()?;
-    // Some file systems have no end, and say so with zeros.
+    // Unlimited file systems report zeros.
     (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
@@ -126,7 +124,7 @@ mod tests {
 
     #[test]
     fn row_31_file_systems_of_other_machines_are_known() {
-        let never = || panic!("only of FUSE is there more to know");
+        let never = || panic!("only FUSE needs the mount table");
         for (magic, expected) in [
             (0x6969, Some("NFS")),
             (0xff53_4d42, Some("CIFS")),
@@ -155,12 +153,5 @@ mod tests {
         assert_eq!(device(0, 44).as_deref(), Some("fuse.sshfs"));
         assert_eq!(device(8, 17).as_deref(), Some("fuseblk"));
         assert_eq!(device(8, 1), None);
-    }
-
-    #[test]
-    fn there_is_room_where_the_tests_are() {
-        let place = tempfile::tempdir().unwrap();
-        assert!(free_space(&place.path().join("stride.db")).unwrap() > 0);
-        assert_eq!(free_space(Path::new("/nowhere/at/all/stride.db")), None);
     }
 }

@@ -1,18 +1,18 @@
-//! Offering, claiming and settling jobs: the writer's own verbs.
+//! Offers, claims and settles jobs.
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::counts::add_counts;
-use super::error::{Result, StoreError, doing};
-use super::kept::Kept;
+use super::error::{Result, StoreError, doing, failed};
 use super::owner;
 use super::pace;
 use super::settle::Settler;
+use super::statement::{LazyStatement, all, execute};
 use super::system::now;
 use super::types::{Claim, Offer, Settlement};
-use super::values::{path_from_sql, position_of, shift};
+use super::values::{milliseconds, path_from_sql, position_of, shift};
 use super::writer::Store;
 use crate::event::{Counts, Flow};
 use crate::governor::Memory;
@@ -32,7 +32,7 @@ impl Store {
         self.group_patiently(&mut |_| {})
     }
 
-    /// The same, where `waiting` is told now and then for how long somebody else has had the database locked.
+    /// Works as [`Store::group`], and reports to `waiting` how long another program has kept the database locked.
     ///
     /// # Errors
     ///
@@ -42,16 +42,16 @@ impl Store {
         let connection = &self.connection;
         Ok(Group {
             settler: Settler::new(connection),
-            peek: Kept::new(
+            peek: LazyStatement::new(
                 connection,
                 "SELECT attempts + 1, path, charged, crashes, generation, failed_before
                  FROM work JOIN job ON job.id = work.job WHERE work.job = ?1 AND state = 0",
             ),
-            claim: Kept::new(
+            claim: LazyStatement::new(
                 connection,
                 "UPDATE work SET state = 1, not_before = NULL, attempts = attempts + 1 WHERE job = ?1 AND state = 0",
             ),
-            attempt: Kept::new(
+            attempt: LazyStatement::new(
                 connection,
                 "INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             ),
@@ -72,13 +72,13 @@ impl Store {
     }
 }
 
-/// Changes that become durable together. Dropped without a commit, they never were.
+/// Changes that become durable together. Dropping them rolls them back.
 #[derive(Debug)]
 pub struct Group<'s> {
     settler: Settler<'s>,
-    peek: Kept<'s>,
-    claim: Kept<'s>,
-    attempt: Kept<'s>,
+    peek: LazyStatement<'s>,
+    claim: LazyStatement<'s>,
+    attempt: LazyStatement<'s>,
     transaction: Transaction<'s>,
     counts: &'s mut Counts,
     after: Counts,
@@ -88,13 +88,13 @@ pub struct Group<'s> {
     has_columns: bool,
     has_drawn: bool,
     now: i64,
-    /// What the claims of this group take of the rates.
+    /// Usage of the claims in this group.
     spent: Cost,
 }
 
 impl Group<'_> {
-    /// The jobs that are pending from a place in the list on, in list order: at most `limit`. A stored wait is
-    /// cut to `longest`, for the clock may have jumped since.
+    /// Returns up to `limit` pending jobs from a place in the list on, in list order. Cuts stored waits to `longest`,
+    /// because the clock may have jumped since.
     ///
     /// # Errors
     ///
@@ -107,61 +107,46 @@ impl Group<'_> {
             "SELECT job, not_before, crashes FROM work
              WHERE state = 0 AND state <> 2 AND job >= ?1 ORDER BY job LIMIT ?2"
         };
-        self.transaction
-            .prepare_cached(sql)
-            .and_then(|mut statement| {
-                let rows = statement.query_map(params![from.0, limit], |row| {
-                    let job = JobId(row.get(0)?);
-                    let not_before: Option<i64> = row.get(1)?;
-                    let wait = not_before
-                        .map_or(0, |then| then.saturating_sub(self.now))
-                        .max(0);
-                    Ok(Offer {
-                        job,
-                        position: position_of(job),
-                        wait: Duration::from_millis(wait.unsigned_abs()).min(longest),
-                        crashes: row.get(2)?,
-                    })
-                })?;
-                rows.collect()
+        let read = |row: &Row<'_>| {
+            let job = JobId(row.get(0)?);
+            let not_before: Option<i64> = row.get(1)?;
+            let wait = not_before.map_or(0, |then| then.saturating_sub(self.now));
+            Ok(Offer {
+                job,
+                position: position_of(job),
+                wait: milliseconds(wait).min(longest),
+                crashes: row.get(2)?,
             })
-            .map_err(doing("looking for pending jobs"))
+        };
+        let values = params![from.0, limit];
+        all(&self.transaction, sql, values, "reading pending jobs", read)
     }
 
-    /// Jobs that are pending from a place in the list on, or the last ones of the list: those first that were never
-    /// called, and none that may kill its process. At most some hundreds, for a look elsewhere.
+    /// Returns up to a thousand pending jobs from a place in the list on, or from its end: first those that were never
+    /// called, none that may kill its process.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
     pub fn elsewhere(&self, from: Option<Position>) -> Result<Vec<JobId>> {
-        const LOOKED_AT: usize = 1000;
         let sql = match (self.has_drawn, from.is_some()) {
             (true, _) => {
                 "SELECT drawn.job, attempts FROM drawn CROSS JOIN work ON work.job = drawn.job
-                 WHERE state = 0 AND crashes < ?3 AND drawn.job >= ?1 ORDER BY drawn.job DESC LIMIT ?2"
+                 WHERE state = 0 AND crashes < ?2 AND drawn.job >= ?1 ORDER BY drawn.job DESC LIMIT 1000"
             }
             (false, true) => {
                 "SELECT job, attempts FROM work
-                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND job >= ?1 ORDER BY job LIMIT ?2"
+                 WHERE state = 0 AND state <> 2 AND crashes < ?2 AND job >= ?1 ORDER BY job LIMIT 1000"
             }
             (false, false) => {
                 "SELECT job, attempts FROM work
-                 WHERE state = 0 AND state <> 2 AND crashes < ?3 AND job >= ?1 ORDER BY job DESC LIMIT ?2"
+                 WHERE state = 0 AND state <> 2 AND crashes < ?2 AND job >= ?1 ORDER BY job DESC LIMIT 1000"
             }
         };
-        let from = from.map_or(0, |from| from.0);
-        let mut found: Vec<(JobId, u32)> = self
-            .transaction
-            .prepare_cached(sql)
-            .and_then(|mut statement| {
-                let rows = statement.query_map(params![from, LOOKED_AT, MAY_KILL], |row| {
-                    Ok((JobId(row.get(0)?), row.get(1)?))
-                })?;
-                rows.collect()
-            })
-            .map_err(doing("looking elsewhere in the list"))?;
-        found.sort_by_key(|(_, attempts)| *attempts > 0);
+        let values = params![from.map_or(0, |from| from.0), MAY_KILL];
+        let read = |row: &Row<'_>| Ok((JobId(row.get(0)?), row.get::<_, u32>(1)? > 0));
+        let mut found = all(&self.transaction, sql, values, "reading pending jobs", read)?;
+        found.sort_by_key(|(_, was_called)| *was_called);
         Ok(found.into_iter().map(|(job, _)| job).collect())
     }
 
@@ -171,18 +156,13 @@ impl Group<'_> {
     ///
     /// The database cannot be written.
     pub fn give_back_charge(&mut self, job: JobId) -> Result<bool> {
-        let changed = self
-            .transaction
-            .prepare_cached(
-                "UPDATE work SET charged = charged - 1, not_before = NULL
-                 WHERE job = ?1 AND state = 0 AND charged > 0",
-            )
-            .and_then(|mut statement| statement.execute([job.0]))
-            .map_err(doing("taking a charge back"))?;
+        let sql = "UPDATE work SET charged = charged - 1, not_before = NULL
+                   WHERE job = ?1 AND state = 0 AND charged > 0";
+        let changed = execute(&self.transaction, sql, [job.0], "taking a charge back")?;
         Ok(changed == 1)
     }
 
-    /// Takes back what an attempt took of the rates, because nothing was sent.
+    /// Takes back an attempt's usage, because nothing was sent.
     ///
     /// # Errors
     ///
@@ -191,7 +171,7 @@ impl Group<'_> {
         pace::give_back(&self.transaction, attempt, &cost)
     }
 
-    /// Where a job's file lies.
+    /// Returns the path of a job's file.
     ///
     /// # Errors
     ///
@@ -207,14 +187,13 @@ impl Group<'_> {
             .map_err(doing("looking for a job's file"))
     }
 
-    /// States that an attempt of this job is about to be sent, which takes so much of the rates, if the job is
-    /// pending.
+    /// Claims a job if it is pending: records an attempt that is about to be sent, and its usage.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
     pub fn claim(&mut self, job: JobId, chunk: usize, cost: Cost) -> Result<Option<Claim>> {
-        // A RETURNING clause would do both at once, by way of a table of its own that is made and dropped each time.
+        // An UPDATE with RETURNING is slower: SQLite creates and drops a table for it.
         let (base, run) = (self.base, &self.uuid);
         let pending = self.peek.get().and_then(|statement| {
             let claim = statement.query_row([job.0], |row| {
@@ -250,20 +229,15 @@ impl Group<'_> {
         let Some(mut claim) = pending else {
             return Ok(None);
         };
-        let claimed = self.claim.get();
-        claimed
-            .and_then(|statement| statement.execute([job.0]))
-            .map_err(doing("claiming a job"))?;
+        self.claim.execute([job.0], "claiming a job")?;
         claim.attempt.repeat = self.is_repeat(&claim.attempt)?;
         if self.has_columns {
             claim.job.columns = self.columns(job)?;
         }
         let AttemptId { number, .. } = claim.attempt.id;
-        let recorded = self.attempt.get().and_then(|statement| {
-            let key = claim.attempt.key.0;
-            statement.execute(params![job.0, number, self.runner, chunk, key, self.now])
-        });
-        recorded.map_err(doing("recording an attempt"))?;
+        let key = claim.attempt.key.0;
+        let values = params![job.0, number, self.runner, chunk, key, self.now];
+        self.attempt.execute(values, "recording an attempt")?;
         shift(&mut self.after, JobState::Pending, JobState::Running, 1)?;
         self.after.attempts += 1;
         self.spent.calls += cost.calls;
@@ -272,7 +246,7 @@ impl Group<'_> {
         Ok(Some(claim))
     }
 
-    /// What a job's row says of it, where its list was a table.
+    /// Reads the columns that a table gave a job.
     fn columns(&self, job: JobId) -> Result<Columns> {
         let fields = self
             .transaction
@@ -285,14 +259,11 @@ impl Group<'_> {
         let Some(fields) = fields else {
             return Ok(Columns::default());
         };
-        Columns::read(&fields).map_err(|error| StoreError::Failed {
-            doing: "reading a job's columns",
-            source: error.into(),
-        })
+        Columns::read(&fields).map_err(failed("reading a job's columns"))
     }
 
-    /// Whether the service may know the key already: from an attempt in doubt, or from one that it said is still
-    /// going on.
+    /// Returns true if the service may know the key from an earlier attempt: one in doubt, or one that it called
+    /// unfinished.
     fn is_repeat(&self, attempt: &Attempt) -> Result<bool> {
         if attempt.id.number == 1 {
             return Ok(false);
@@ -309,8 +280,7 @@ impl Group<'_> {
             .map_err(doing("looking at the attempts before"))
     }
 
-    /// Records what an attempt came to, its result and the job's next state. Only the job's running attempt
-    /// can be settled, and only once.
+    /// Records an attempt's outcome, its result and the job's next state. Only a running attempt can be settled.
     ///
     /// # Errors
     ///
@@ -322,31 +292,27 @@ impl Group<'_> {
         Ok(state)
     }
 
-    /// Gives a job up that was left pending after an attempt that was refused, if it is still so.
+    /// Fails a job that a rejected attempt left pending, and returns true, if the job was not called since.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
     pub fn give_up(&mut self, attempt: AttemptId) -> Result<bool> {
-        let moved = self
-            .transaction
-            .prepare_cached(
-                "UPDATE work SET state = 3, not_before = NULL WHERE job = ?1 AND attempts = ?2 AND state = 0",
-            )
-            .and_then(|mut statement| statement.execute(params![attempt.job.0, attempt.number]))
-            .map_err(doing("giving a job up"))?;
+        let sql = "UPDATE work SET state = 3, not_before = NULL WHERE job = ?1 AND attempts = ?2 AND state = 0";
+        let values = params![attempt.job.0, attempt.number];
+        let moved = execute(&self.transaction, sql, values, "giving a job up")?;
         if moved == 1 {
             shift(&mut self.after, JobState::Pending, JobState::Failed, 1)?;
         }
         Ok(moved == 1)
     }
 
-    /// How many jobs are in which state when the group is durable.
+    /// Returns the number of jobs in each state, this group included.
     pub fn counts(&self) -> Counts {
         self.after
     }
 
-    /// Remembers for the next runner, and for others to see, how the run fares.
+    /// Stores the limiter's state and the flow for the next runner and for other processes.
     ///
     /// # Errors
     ///

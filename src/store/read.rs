@@ -1,26 +1,27 @@
-//! Reads what a run is and how its jobs stand.
+//! Reads a run's properties and its jobs.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use serde::de::DeserializeOwned;
 
 use super::causes;
 use super::counts::counts;
-use super::error::{Result, StoreError, doing};
+use super::error::{Result, StoreError, doing, failed};
 use super::filter::Filter;
-use super::pace::{self, Noted};
+use super::pace::{self, RunnerStatus};
 use super::page::{self, RECORD, TABLES};
 use super::reader::Reader;
 use super::record::{Record, RunInfo, Stopped};
+use super::statement::{all, value};
 use super::values::path_to_sql;
 use crate::event::Counts;
 use crate::job::FileName;
 
 impl Reader {
-    /// How many jobs are in which state.
+    /// Returns the number of jobs in each state.
     ///
     /// # Errors
     ///
@@ -29,82 +30,63 @@ impl Reader {
         counts(self.connection())
     }
 
-    /// What the run is.
+    /// Returns the run's properties and its latest runner.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
     pub fn info(&self) -> Result<RunInfo> {
-        let latest = self
-            .connection()
-            .query_row("SELECT count(*), max(id) FROM runner", [], |row| {
-                Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))
-            })
-            .and_then(|(runners, latest): (u64, _)| {
-                let Some(id) = latest else {
-                    return Ok((runners, None, None));
-                };
-                self.connection().query_row(
-                    "SELECT started, ended, ending FROM runner WHERE id = ?1",
-                    [id],
-                    |row| {
-                        let ended = row
-                            .get::<_, Option<i64>>(1)?
-                            .zip(row.get::<_, Option<String>>(2)?);
-                        Ok((runners, Some(row.get(0)?), ended))
-                    },
-                )
-            });
-        let (runners, started, ended) = latest.map_err(doing("reading the runners"))?;
-        let created = self
-            .connection()
-            .query_row("SELECT created FROM run", [], |row| row.get(0))
-            .map_err(doing("reading the run"))?;
-        Ok(RunInfo {
-            created,
-            base: base(self.connection(), self.path())?,
-            call: json(self.connection(), "SELECT call FROM run")?,
-            settings: json(self.connection(), "SELECT settings FROM run")?,
-            runners,
-            started,
-            ended,
-            stopped: self.stopped()?,
-        })
-    }
-
-    /// Reads why the latest runner stopped early.
-    fn stopped(&self) -> Result<Option<Stopped>> {
-        let columns = "SELECT stopped, stopped_action, stopped_until, stopped_words FROM runner ORDER BY id DESC LIMIT 1";
-        let row = self.connection().query_row(columns, [], |row| {
-            let reason: Option<String> = row.get(0)?;
-            let Some((reason, action)) = reason.zip(row.get(1)?) else {
-                return Ok(None);
-            };
-            Ok(Some(Stopped {
+        let connection = self.connection();
+        let mut info = RunInfo {
+            created: value(connection, "SELECT created FROM run", "reading the run")?,
+            base: base(connection, self.path())?,
+            call: json(connection, "SELECT call FROM run")?,
+            settings: json(connection, "SELECT settings FROM run")?,
+            runners: value(
+                connection,
+                "SELECT count(*) FROM runner",
+                "reading the runners",
+            )?,
+            started: None,
+            ended: None,
+            stopped: None,
+        };
+        let latest =
+            "SELECT started, ended, ending, stopped, stopped_action, stopped_until, stopped_words
+                      FROM runner ORDER BY id DESC LIMIT 1";
+        let latest = connection.query_row(latest, [], |row| {
+            info.started = row.get(0)?;
+            let (ended, ending): (Option<i64>, Option<String>) = (row.get(1)?, row.get(2)?);
+            info.ended = ended.zip(ending);
+            let (reason, action): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
+            let (until, words) = (row.get(5)?, row.get(6)?);
+            info.stopped = reason.zip(action).map(|(reason, action)| Stopped {
                 reason,
                 action,
-                until: row.get(2)?,
-                words: row.get(3)?,
-            }))
+                until,
+                words,
+            });
+            Ok(())
         });
-        let row = row.optional().map_err(doing("reading the runners"))?;
-        Ok(row.flatten())
+        let latest = latest.optional();
+        latest.map_err(doing("reading the runners"))?;
+        Ok(info)
     }
 
-    /// Returns what the latest runner noted of its flow.
+    /// Returns the latest stored state of the runner.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
-    pub fn noted(&self) -> Result<Noted> {
+    pub fn noted(&self) -> Result<RunnerStatus> {
         pace::noted(self.connection())
     }
 
-    /// Hands over jobs with their results, in list order: those that are done, or all of them.
+    /// Passes on the done jobs, or all of them, with their results, in list order.
     ///
     /// # Errors
     ///
-    /// The database cannot be read, a result is not what was recorded, or whatever `each` returns.
+    /// The database cannot be read, or `each` fails.
     pub fn records<E: From<StoreError>>(
         &self,
         all: bool,
@@ -115,11 +97,11 @@ impl Reader {
         self.stream(&sql, [], each)
     }
 
-    /// A job with its result, by its name.
+    /// Finds a job and its result by its name.
     ///
     /// # Errors
     ///
-    /// The database cannot be read, or the result is not what was recorded.
+    /// The database cannot be read.
     pub fn record(&self, name: &FileName) -> Result<Option<Record>> {
         let mut found = None;
         let sql = format!("{RECORD} {TABLES} WHERE job.path = ?1");
@@ -130,12 +112,11 @@ impl Reader {
         Ok(found)
     }
 
-    /// Hands over the jobs that failed or are held and that `filter` chooses, in list order within each state. Without a
-    /// filter it is all of them.
+    /// Passes on the failed and held jobs, or those that `filter` selects, in list order within each state.
     ///
     /// # Errors
     ///
-    /// The database cannot be read, or whatever `each` returns.
+    /// The database cannot be read, or `each` fails.
     pub fn failures<E: From<StoreError>>(
         &self,
         filter: Option<&Filter>,
@@ -147,10 +128,9 @@ impl Reader {
             return self.stream(&format!("{failed} {order}"), [], each);
         };
         causes::define(self.connection())?;
-        let sql = format!("{failed} AND {} {order}", Filter::condition());
-        let values = filter.values();
-        let values = values.each_ref().map(|(name, value)| (*name, &**value));
-        self.stream(&sql, &values[..], each)
+        let selected = filter.conditions();
+        let sql = format!("{failed} AND {} {order}", selected.sql);
+        self.stream(&sql, params_from_iter(selected.values), each)
     }
 
     fn stream<E: From<StoreError>>(
@@ -162,37 +142,29 @@ impl Reader {
         self.rows(sql, params, &mut |row| each(page::record(row)?))
     }
 
-    /// The files that stride wrote for this run elsewhere: exports, events.
+    /// Returns the exports and events files that stride wrote for this run.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
     pub fn artifacts(&self) -> Result<Vec<PathBuf>> {
-        self.connection()
-            .prepare("SELECT path FROM artifact")
-            .and_then(|mut statement| {
-                let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
-                rows.map(|path| path.map(|path| OsStr::from_bytes(&path).into()))
-                    .collect()
-            })
-            .map_err(doing("reading what was written"))
+        let (sql, what) = ("SELECT path FROM artifact", "reading the written files");
+        all(self.connection(), sql, [], what, |row| {
+            let path: Vec<u8> = row.get(0)?;
+            Ok(OsStr::from_bytes(&path).into())
+        })
     }
 }
 
-/// Whether any job came from a list that was a table.
+/// Returns true if a job has columns.
 pub(super) fn has_columns(connection: &Connection) -> Result<bool> {
-    connection
-        .query_row("SELECT EXISTS (SELECT 1 FROM columns)", [], |row| {
-            row.get(0)
-        })
-        .map_err(doing("looking for columns"))
+    let sql = "SELECT EXISTS (SELECT 1 FROM columns)";
+    value(connection, sql, "reading the columns")
 }
 
-/// The folder against which names resolve.
+/// Returns the folder against which names resolve.
 pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> {
-    let base: Vec<u8> = connection
-        .query_row("SELECT base FROM run", [], |row| row.get(0))
-        .map_err(doing("reading the run"))?;
+    let base: Vec<u8> = value(connection, "SELECT base FROM run", "reading the run")?;
     let base = Path::new(OsStr::from_bytes(&base));
     let folder = database.parent().unwrap_or(Path::new("/"));
     // Drops the `.` of a base that is the database's own folder.
@@ -200,11 +172,6 @@ pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> 
 }
 
 pub(super) fn json<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<T> {
-    let text: String = connection
-        .query_row(sql, [], |row| row.get(0))
-        .map_err(doing("reading the settings"))?;
-    serde_json::from_str(&text).map_err(|error| StoreError::Failed {
-        doing: "reading the settings",
-        source: error.into(),
-    })
+    let text: String = value(connection, sql, "reading the settings")?;
+    serde_json::from_str(&text).map_err(failed("reading the settings"))
 }

@@ -1,4 +1,4 @@
-//! A look at a run: one snapshot, whoever writes meanwhile.
+//! Reads a run in one snapshot, while others may write.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::connection::{self, Mode};
 use super::error::{Result, StoreError, doing};
 use super::files::resolve;
 
-/// A look at a run, in one snapshot.
+/// Reads a run in one snapshot, while others may write.
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
@@ -16,7 +16,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens a run to look at it; everything read is of this one moment.
+    /// Opens a run and begins the snapshot.
     ///
     /// # Errors
     ///
@@ -24,15 +24,15 @@ impl Reader {
     pub fn open(database: &Path) -> Result<Self> {
         let path = resolve(database)?;
         let connection = connection::open(&path, Mode::Read)?;
-        // The snapshot begins with the first read inside a transaction.
+        // The first read in a transaction begins the snapshot.
         connection
             .execute_batch("BEGIN")
             .and_then(|()| connection.query_row("SELECT 1 FROM run", [], |_| Ok(())))
-            .map_err(doing("looking at the run"))?;
+            .map_err(doing("reading the run"))?;
         Ok(Self { connection, path })
     }
 
-    /// Where the database lies: absolute and resolved.
+    /// Returns the database's path, absolute and resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -41,6 +41,25 @@ impl Reader {
         &self.connection
     }
 
+    /// Passes on the rows of a statement without parameters.
+    pub(super) fn each_row(
+        &self,
+        sql: &str,
+        what: &'static str,
+        mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                each(row)?;
+            }
+            Ok(())
+        };
+        read().map_err(doing(what))
+    }
+
+    /// Passes on the rows of a statement until `each` fails.
     pub(super) fn rows<E: From<StoreError>>(
         &self,
         sql: &str,

@@ -1,4 +1,4 @@
-//! What is read of a run and its jobs.
+//! What readers return of a run and its jobs.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use super::error::Result;
 use crate::job::{Body, Class, FileName, JobState};
 use crate::settings::{Call, Settings};
 
-/// What a run is.
+/// A run's properties and its latest runner. Times are milliseconds since 1970.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
-    /// When it was made, in milliseconds since 1970.
+    /// Creation time.
     pub created: i64,
     /// The folder against which names resolve.
     pub base: PathBuf,
@@ -18,11 +18,11 @@ pub struct RunInfo {
     pub call: Call,
     /// The free settings, as last given.
     pub settings: Settings,
-    /// How many runners have worked on it.
+    /// Number of runners so far.
     pub runners: u64,
-    /// When the latest one began, in milliseconds since 1970.
+    /// Start of the latest one.
     pub started: Option<i64>,
-    /// When and how the latest one ended, if it has.
+    /// End of the latest one and its kind, if it was noted.
     pub ended: Option<(i64, String)>,
     /// Why the latest one stopped early, if a guard or a limit stopped it.
     pub stopped: Option<Stopped>,
@@ -46,11 +46,11 @@ pub struct Stopped {
 pub struct Record {
     /// The job's name.
     pub path: FileName,
-    /// Where it stands.
+    /// The job's state.
     pub state: JobState,
-    /// How many attempts it had.
+    /// Number of attempts.
     pub attempts: u32,
-    /// What the latest attempt came to.
+    /// The latest attempt's outcome.
     pub outcome: Option<String>,
     /// The failure's class.
     pub class: Option<Class>,
@@ -62,13 +62,13 @@ pub struct Record {
     pub message: Option<String>,
     /// The beginning of an error's body.
     pub error_body: Option<Vec<u8>>,
-    /// When the latest attempt began, in milliseconds since 1970.
+    /// Start of the latest attempt, in milliseconds since 1970.
     pub started: Option<i64>,
-    /// How long it took, in milliseconds.
+    /// Its duration, in milliseconds.
     pub took: Option<i64>,
-    /// The result, if there is one that is what was recorded.
+    /// The result, if its checksum matches.
     pub result: Option<Stored>,
-    /// Whether there is one that is not.
+    /// The job has a result whose checksum does not match.
     pub is_damaged: bool,
 }
 
@@ -77,21 +77,20 @@ pub struct Record {
 pub struct Stored {
     /// The `Content-Type` as received.
     pub media_type: Option<String>,
-    /// The headers, as a JSON object from lower-case name to value, where they were kept.
+    /// The headers, as a JSON object from lower-case name to value, if they were kept.
     pub headers: Option<String>,
-    /// The body as received; empty where it lies in a file that was not opened.
+    /// The body as received; empty if it is in a file that was not opened.
     pub body: Body,
-    /// The file that it lies in.
+    /// The body's own file.
     pub file: Option<Filed>,
 }
 
 impl Stored {
-    /// Its body, wherever it lies; `job` is whose it is. A file is checked when it is opened first; a body that was put
-    /// in its place is taken as it is.
+    /// Returns the body of this job's result. Opens and checks its file, unless `body` was replaced.
     ///
     /// # Errors
     ///
-    /// The file that it lies in is not there, or is not what was recorded.
+    /// The file is missing or changed.
     pub fn open(&self, job: &FileName) -> Result<Body> {
         match &self.file {
             Some(file) if self.body.path().is_none() => file.open_for(job),

@@ -1,4 +1,4 @@
-//! The beginning of a runner: what a dead one left in flight becomes in doubt.
+//! Begins a runner: settles the calls that dead runners left in flight as in doubt.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use rusqlite::params;
 
 use super::counts::add_counts;
 use super::error::{Result, doing};
-
 use super::owner;
 use super::pace::forget_usage;
 use super::settle::Settler;
+use super::statement::all;
 use super::system::host;
 use super::system::now;
 use super::types::Settlement;
@@ -18,20 +18,19 @@ use super::writer::Store;
 use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
 use crate::retry::{Record, RetryPolicy};
 
-/// The kind of the doubt about a call during which the process died.
+/// The failure kind of a call during which the process died.
 pub(super) const CRASHED: &str = "crashed";
 
-/// What a dead runner left behind.
+/// Calls that dead runners left in flight.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Recovered {
-    /// The jobs whose call was in flight, in list order.
+    /// Their jobs, in list order.
     pub in_doubt: Vec<FileName>,
 }
 
 impl Store {
-    /// Begins a runner. The lock proves that no other runner is alive, so those without an end have died. The attempts in
-    /// flight of runners that have ended or died become in doubt, and `policy` decides where their jobs go. A call that was
-    /// the only one in flight is noted with its job.
+    /// Begins a runner. The lock proves that no other runner is alive, so those without an end have died. Settles their
+    /// attempts in flight as in doubt; `policy` decides about the jobs. Notes a call that was the only one in flight.
     ///
     /// # Errors
     ///
@@ -83,7 +82,7 @@ impl Store {
         Ok(recovered)
     }
 
-    /// The number of the runner that has begun.
+    /// Returns the number of the current runner.
     pub fn runner(&self) -> Option<i64> {
         self.runner
     }
@@ -91,29 +90,22 @@ impl Store {
 
 /// Returns the attempts in flight whose runners have ended.
 fn left_running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, FileName)>> {
-    connection
-        .prepare(
-            "SELECT work.job, attempts, charged, crashes, generation, path, failed_before
-             FROM work JOIN job ON job.id = work.job
-                       JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-                       JOIN runner ON runner.id = attempt.runner
-             WHERE state = 1 AND state <> 2 AND runner.ended IS NOT NULL ORDER BY work.job",
-        )
-        .and_then(|mut statement| {
-            let rows = statement.query_map([], |row| {
-                let attempt = AttemptId {
-                    job: JobId(row.get(0)?),
-                    number: row.get(1)?,
-                };
-                let record = Record {
-                    charged: row.get(2)?,
-                    crashes: row.get(3)?,
-                    generation: row.get(4)?,
-                    failed_before: row.get(6)?,
-                };
-                Ok((attempt, record, path_from_sql(row, 5)?))
-            })?;
-            rows.collect()
-        })
-        .map_err(doing("looking for calls in flight"))
+    let sql = "SELECT work.job, attempts, charged, crashes, generation, path, failed_before
+               FROM work JOIN job ON job.id = work.job
+                         JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+                         JOIN runner ON runner.id = attempt.runner
+               WHERE state = 1 AND state <> 2 AND runner.ended IS NOT NULL ORDER BY work.job";
+    all(connection, sql, [], "reading the calls in flight", |row| {
+        let attempt = AttemptId {
+            job: JobId(row.get(0)?),
+            number: row.get(1)?,
+        };
+        let record = Record {
+            charged: row.get(2)?,
+            crashes: row.get(3)?,
+            generation: row.get(4)?,
+            failed_before: row.get(6)?,
+        };
+        Ok((attempt, record, path_from_sql(row, 5)?))
+    })
 }

@@ -1,22 +1,21 @@
-//! Settling: what is written of an attempt that has ended, of its job, and of its answer.
+//! Settles ended attempts: records the outcome, the job's next state and the answer.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
 use super::body::{Inserted, Table, fill};
-use super::error::{Result, StoreError, doing};
-use super::kept::Kept;
+use super::error::{Result, StoreError, failed};
+use super::statement::{LazyStatement, execute};
 use super::types::Settlement;
 use super::values::{path_to_sql, state_to_sql};
 use crate::job::{Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused};
 use crate::retry::{Next, Record};
 
-/// What is written of an attempt that has ended, and of its job.
+/// An ended attempt and its job's next state, in the words of the schema.
 #[derive(Debug)]
 pub(super) struct Ended<'s> {
     pub(super) attempt: AttemptId,
-    /// In the words of the schema, as are the next three.
     pub(super) outcome: &'s str,
     pub(super) class: Option<&'s str>,
     pub(super) kind: Option<&'s str>,
@@ -61,30 +60,30 @@ impl<'s> From<&'s Settlement> for Ended<'s> {
     }
 }
 
-/// Settles attempts inside the caller's transaction; the counts are the caller's too.
+/// Settles attempts inside the caller's transaction. The caller updates the counts.
 #[derive(Debug)]
 pub(super) struct Settler<'c> {
     connection: &'c Connection,
-    job: Kept<'c>,
-    attempt: Kept<'c>,
-    result: Kept<'c>,
+    job: LazyStatement<'c>,
+    attempt: LazyStatement<'c>,
+    result: LazyStatement<'c>,
 }
 
 impl<'c> Settler<'c> {
     pub(super) fn new(connection: &'c Connection) -> Self {
         Self {
             connection,
-            job: Kept::new(
+            job: LazyStatement::new(
                 connection,
                 "UPDATE work SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
                  WHERE job = ?1 AND attempts = ?2 AND state = 1",
             ),
-            attempt: Kept::new(
+            attempt: LazyStatement::new(
                 connection,
                 "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10
                  WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
             ),
-            result: Kept::new(
+            result: LazyStatement::new(
                 connection,
                 "INSERT INTO result (job, attempt, media_type, headers, body, sha256, file, size)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -92,7 +91,7 @@ impl<'c> Settler<'c> {
         }
     }
 
-    /// Settles an attempt, at the moment `now`.
+    /// Settles an attempt at the time `now`.
     pub(super) fn settle(&mut self, ended: &Ended<'_>, now: i64) -> Result<JobState> {
         let AttemptId { job, number } = ended.attempt;
         let (state, not_before) = match ended.next {
@@ -105,34 +104,30 @@ impl<'c> Settler<'c> {
                 Some(now.saturating_add(wait.as_millis() as i64)),
             ),
         };
-        let moved = self.job.get().and_then(|statement| {
-            statement.execute(params![
-                job.0,
-                number,
-                state_to_sql(state),
-                not_before,
-                ended.record.charged,
-                ended.record.crashes,
-                ended.record.generation
-            ])
-        });
-        let moved = moved.map_err(doing("settling a job"))?;
-        let noted = self.attempt.get().and_then(|statement| {
-            statement.execute(params![
-                job.0,
-                number,
-                now,
-                ended.took.as_millis() as i64,
-                ended.outcome,
-                ended.class,
-                ended.kind,
-                ended.status,
-                ended.message,
-                ended.body,
-            ])
-        });
-        let noted = noted.map_err(doing("settling an attempt"))?;
-        if (moved, noted) != (1, 1) {
+        let values = params![
+            job.0,
+            number,
+            state_to_sql(state),
+            not_before,
+            ended.record.charged,
+            ended.record.crashes,
+            ended.record.generation
+        ];
+        let jobs = self.job.execute(values, "settling a job")?;
+        let values = params![
+            job.0,
+            number,
+            now,
+            ended.took.as_millis() as i64,
+            ended.outcome,
+            ended.class,
+            ended.kind,
+            ended.status,
+            ended.message,
+            ended.body,
+        ];
+        let attempts = self.attempt.execute(values, "settling an attempt")?;
+        if (jobs, attempts) != (1, 1) {
             return Err(StoreError::Stale { job, number });
         }
         if let Some(answer) = ended.result {
@@ -150,59 +145,45 @@ impl<'c> Settler<'c> {
         answer: &Answer,
         checksum: Option<Checksum>,
     ) -> Result<()> {
-        let checksum = match checksum {
-            Some(checksum) => checksum,
-            None => answer.body.checksum().map_err(|error| StoreError::Failed {
-                doing: "reading a large answer",
-                source: error.into(),
-            })?,
-        };
-        // What lies in a file for good is recorded by where that is.
+        let checksum = checksum.map_or_else(|| answer.body.checksum(), Ok);
+        let checksum = checksum.map_err(failed("reading a large answer"))?;
+        // Of a body in a permanent file, only the path is recorded.
         let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
         let here = match &file {
             Some(_) => &nothing,
             None => &answer.body,
         };
-        let inserted = self.result.get().and_then(|statement| {
-            statement.execute(params![
-                attempt.job.0,
-                attempt.number,
-                answer.media_type,
-                answer.headers,
-                Inserted(here),
-                checksum.0,
-                file.as_ref().map(path_to_sql),
-                file.as_ref().map(|_| answer.body.len())
-            ])
-        });
-        inserted.map_err(doing("recording a result"))?;
+        let values = params![
+            attempt.job.0,
+            attempt.number,
+            answer.media_type,
+            answer.headers,
+            Inserted(here),
+            checksum.0,
+            file.as_ref().map(path_to_sql),
+            file.as_ref().map(|_| answer.body.len())
+        ];
+        self.result.execute(values, "recording a result")?;
         fill(self.connection, Table::Result, attempt.job.0, here)?;
-        // An answer that was refused is one of an attempt before.
+        // Only an earlier attempt can have left a rejected response.
         if attempt.number > 1 {
-            self.connection
-                .prepare_cached("DELETE FROM rejected_response WHERE job = ?1")
-                .and_then(|mut statement| statement.execute([attempt.job.0]))
-                .map_err(doing("recording a result"))?;
+            let sql = "DELETE FROM rejected_response WHERE job = ?1";
+            execute(self.connection, sql, [attempt.job.0], "recording a result")?;
         }
         Ok(())
     }
 }
 
 fn keep_refused(connection: &Connection, attempt: AttemptId, refused: &Refused) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT OR REPLACE INTO rejected_response (job, attempt, media_type, headers, body)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )
-        .and_then(|mut statement| {
-            statement.execute(params![
-                attempt.job.0,
-                attempt.number,
-                refused.media_type,
-                refused.headers,
-                Inserted(&refused.body)
-            ])
-        })
-        .map_err(doing("keeping an answer that is no result"))?;
+    let values = params![
+        attempt.job.0,
+        attempt.number,
+        refused.media_type,
+        refused.headers,
+        Inserted(&refused.body)
+    ];
+    let sql = "INSERT OR REPLACE INTO rejected_response (job, attempt, media_type, headers, body)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    execute(connection, sql, values, "keeping a rejected response")?;
     fill(connection, Table::Refused, attempt.job.0, &refused.body)
 }

@@ -1,18 +1,18 @@
-//! What the queue takes and hands out.
+//! Inputs and outputs of the queue.
 
 use std::time::Duration;
 
 use crate::job::{Attempt, AttemptId, Checksum, Job, JobId, Outcome, Position};
 use crate::retry::{Next, Record};
 
-/// A job that is pending.
+/// A pending job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offer {
     /// The job.
     pub job: JobId,
     /// Its place in the list.
     pub position: Position,
-    /// How long it has to wait from now on.
+    /// Time until it may be called.
     pub wait: Duration,
     /// Times that the process died while this job's call was the only one in flight.
     pub crashes: u32,
@@ -25,23 +25,23 @@ pub struct Claim {
     pub job: Job,
     /// The attempt.
     pub attempt: Attempt,
-    /// What the job has behind it.
+    /// The job's history.
     pub record: Record,
 }
 
-/// What an attempt came to, and where its job goes.
+/// An ended attempt's outcome and its job's next state.
 #[derive(Debug)]
 pub struct Settlement {
     /// The attempt.
     pub attempt: AttemptId,
-    /// What it came to.
+    /// The outcome.
     pub outcome: Outcome,
-    /// The checksum of the answer's body, where there is one.
+    /// The checksum of the answer's body, if it was computed.
     pub checksum: Option<Checksum>,
-    /// How long the call took.
+    /// Duration of the call.
     pub took: Duration,
-    /// Where the job goes.
+    /// The job's next state.
     pub next: Next,
-    /// What the job has behind it now.
+    /// The job's history, this attempt included.
     pub record: Record,
 }

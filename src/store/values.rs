@@ -1,4 +1,6 @@
-//! How names and states are stored.
+//! Converts names, states and times from and to their stored form.
+
+use std::time::Duration;
 
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -7,7 +9,7 @@ use super::error::{Result, StoreError};
 use crate::event::Counts;
 use crate::job::{FileName, JobId, JobState, Position};
 
-/// Names are stored as text where they are UTF-8, so that people can read them, and as a blob where not.
+/// Stores a name as text if it is UTF-8, so that people can read it, and as a blob otherwise.
 pub(super) fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
     match name.as_str() {
         Some(text) => ToSqlOutput::from(text),
@@ -41,6 +43,11 @@ pub(super) fn state_from_sql(code: i64) -> rusqlite::Result<JobState> {
     state.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, code))
 }
 
+/// Returns milliseconds as a duration; negative ones are zero.
+pub(super) fn milliseconds(ms: i64) -> Duration {
+    Duration::from_millis(ms.max(0).unsigned_abs())
+}
+
 /// Returns a job's place in the list: ids are positions.
 pub(super) fn position_of(job: JobId) -> Position {
     Position(job.0.unsigned_abs())
@@ -67,7 +74,7 @@ pub(super) fn miscounted() -> StoreError {
 pub(super) fn to_json(value: &impl serde::Serialize) -> String {
     #[expect(
         clippy::expect_used,
-        reason = "types of ours, with text keys and no failing serializers"
+        reason = "our types have text keys and serializers that cannot fail"
     )]
     serde_json::to_string(value).expect("settings are JSON")
 }

@@ -1,30 +1,28 @@
-//! Proving a database sound: SQLite's own checks, the invariants of the queue, every result's checksum.
-
-use rusqlite::Row;
+//! Verifies a database: SQLite's own checks, the invariants of the queue, and the checksum of every result.
 
 use super::body::Filed;
 use super::counts::counts;
-use super::error::{Result, doing};
+use super::error::Result;
 use super::reader::Reader;
 use super::values::{path_from_sql, state_from_sql};
 use crate::event::Counts;
 use crate::job::{Checksum, FileName};
 
-/// What a check found.
+/// The findings of a verification.
 #[derive(Debug, Default, Clone)]
-pub struct Verdict {
-    /// Results whose checksum was computed.
+pub struct Verification {
+    /// Number of results whose checksum was computed.
     pub results: u64,
-    /// What is wrong, in words; empty where all is well. At most [`Verdict::MOST`].
+    /// Descriptions of problems, at most [`Verification::MOST`].
     pub problems: Vec<String>,
-    /// The number of result files outside of the database that are missing or changed.
+    /// Number of result files outside of the database that are missing or changed.
     pub files: u64,
-    /// Something in the database itself is wrong.
+    /// The database itself has a problem.
     pub is_damaged: bool,
 }
 
-impl Verdict {
-    /// How many problems are listed before the rest is left out.
+impl Verification {
+    /// Most problems that are listed.
     pub const MOST: usize = 20;
 
     fn note(&mut self, problem: impl FnOnce() -> String) {
@@ -39,7 +37,9 @@ impl Verdict {
     }
 }
 
-/// Statements that find rows which break an invariant, with what such a row means. Each returns a name.
+const CHECKING: &str = "checking the database";
+
+/// Statements that return the names of jobs that break an invariant, and what they break.
 const INVARIANTS: [(&str, &str); 9] = [
     ("SELECT path FROM job WHERE NOT EXISTS (SELECT 1 FROM work WHERE work.job = job.id)", "is not in the queue"),
     (
@@ -54,7 +54,7 @@ const INVARIANTS: [(&str, &str); 9] = [
     (
         "SELECT path FROM work JOIN job ON job.id = work.job
          WHERE attempts <> (SELECT count(*) FROM attempt WHERE attempt.job = work.job)",
-        "does not have as many attempts as it counts",
+        "has more or fewer attempts than it counts",
     ),
     (
         "SELECT path FROM attempt JOIN job ON job.id = attempt.job JOIN work ON work.job = attempt.job
@@ -86,98 +86,83 @@ const INVARIANTS: [(&str, &str); 9] = [
 ];
 
 impl Reader {
-    /// Checks everything that can be checked without calling anybody. Changes nothing.
+    /// Verifies the database. Changes nothing and makes no call.
     ///
     /// # Errors
     ///
-    /// The database cannot be read at all; damage that can be read past is in the verdict.
-    pub fn verify(&self) -> Result<Verdict> {
-        let mut verdict = Verdict::default();
-        self.each("PRAGMA integrity_check", |row| {
+    /// The database cannot be read. Other damage is in the findings.
+    pub fn verify(&self) -> Result<Verification> {
+        let mut found = Verification::default();
+        self.each_row("PRAGMA integrity_check", CHECKING, |row| {
             let line: String = row.get(0)?;
             if line != "ok" {
-                verdict.note(|| format!("SQLite: {line}"));
+                found.note(|| format!("SQLite: {line}"));
             }
             Ok(())
         })?;
-        if !verdict.problems.is_empty() {
-            // Beyond this point SQLite would trip over what it has just found.
-            return Ok(verdict);
+        if !found.problems.is_empty() {
+            // Further statements would fail because of the damage.
+            return Ok(found);
         }
-        self.each("PRAGMA foreign_key_check", |row| {
+        self.each_row("PRAGMA foreign_key_check", CHECKING, |row| {
             let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-            verdict
+            found
                 .note(|| format!("a row of {table} refers to a row of {parent} that is not there"));
             Ok(())
         })?;
         for (sql, meaning) in INVARIANTS {
-            self.each(sql, |row| {
+            self.each_row(sql, CHECKING, |row| {
                 let path: FileName = path_from_sql(row, 0)?;
-                verdict.note(|| format!("{path} {meaning}"));
+                found.note(|| format!("{path} {meaning}"));
                 Ok(())
             })?;
         }
         let results = "SELECT job.path, result.body, result.sha256, result.file, result.size
                        FROM result JOIN job ON job.id = result.job";
-        self.each(results, |row| {
+        self.each_row(results, CHECKING, |row| {
             let body = row.get_ref(1)?.as_blob()?;
             let path = path_from_sql(row, 0)?;
-            if let Some(filed) = Filed::of([row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?])? {
+            if let Some(filed) =
+                Filed::from_columns([row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?])?
+            {
                 let (file, opened) = (&filed.path, filed.open());
                 if let Err(error) = opened {
-                    verdict.files += 1;
-                    verdict.list(|| format!("the result of {path} is in the file {file}: {error}"));
+                    found.files += 1;
+                    found.list(|| format!("the result of {path} is in the file {file}: {error}"));
                 }
             } else if Checksum::of(body) != Checksum(row.get(2)?) {
-                verdict.note(|| format!("the result of {path} is not what was recorded"));
+                found.note(|| format!("the result of {path} is not what was recorded"));
             }
-            verdict.results += 1;
+            found.results += 1;
             Ok(())
         })?;
         let (kept, counted) = (counts(self.connection())?, self.count()?);
         if kept != counted {
-            verdict.note(|| format!("the counts say {kept:?}, the jobs {counted:?}"));
+            found.note(|| format!("the counts say {kept:?}, the jobs {counted:?}"));
         }
-        Ok(verdict)
+        Ok(found)
     }
 
-    /// Counts the rows that the stored counts are about.
+    /// Counts the rows that the stored counts describe.
     fn count(&self) -> Result<Counts> {
         let kept = counts(self.connection())?;
-        // What was recovered is known from the stored counts alone; that it is a part of the doubt can be checked.
+        // Only the stored counts know how many doubts were recovered, but not more than there are.
         let mut counts = Counts {
             in_doubt_recovered: kept.in_doubt_recovered,
             ..Counts::default()
         };
-        self.each("SELECT state, count(*) FROM work GROUP BY state", |row| {
+        let sql = "SELECT state, count(*) FROM work GROUP BY state";
+        self.each_row(sql, CHECKING, |row| {
             *counts.of_mut(state_from_sql(row.get(0)?)?) = row.get(1)?;
             Ok(())
         })?;
         counts.total = counts.pending + counts.running + counts.done + counts.failed + counts.held;
-        self.each(
-            "SELECT count(*), count(*) FILTER (WHERE outcome = 'in_doubt') FROM attempt",
-            |row| {
-                (counts.attempts, counts.in_doubt) = (row.get(0)?, row.get(1)?);
-                Ok(())
-            },
-        )?;
+        let sql = "SELECT count(*), count(*) FILTER (WHERE outcome = 'in_doubt') FROM attempt";
+        self.each_row(sql, CHECKING, |row| {
+            (counts.attempts, counts.in_doubt) = (row.get(0)?, row.get(1)?);
+            Ok(())
+        })?;
         counts.in_doubt_recovered = counts.in_doubt_recovered.min(counts.in_doubt);
         Ok(counts)
-    }
-
-    fn each(
-        &self,
-        sql: &str,
-        mut each: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
-    ) -> Result<()> {
-        let mut check = || -> rusqlite::Result<()> {
-            let mut statement = self.connection().prepare(sql)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                each(row)?;
-            }
-            Ok(())
-        };
-        check().map_err(doing("checking the database"))
     }
 }

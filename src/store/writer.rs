@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
+use super::error::{Result, doing};
 use super::lock::Lock;
-use super::owner::Owner;
+use super::owner::{self, Owner};
 use crate::event::Counts;
 use crate::settings::Settings;
 
@@ -18,17 +19,30 @@ pub struct Store {
     pub(super) uuid: [u8; 16],
     pub(super) owner: Owner,
     pub(super) counts: Counts,
-    /// Whether any job has columns. Where none has, no claim looks for them.
+    /// Some jobs have columns. If none has, claims skip the lookup.
     pub(super) has_columns: bool,
-    /// Whether only jobs that were drawn are offered.
+    /// Only drawn jobs are offered.
     pub(super) has_drawn: bool,
     pub(super) runner: Option<i64>,
-    /// Which state of the database, as far as others change it, was seen last.
+    /// SQLite's `data_version` at the last check for changed settings.
     pub(super) data_version: i64,
-    /// Where what cannot be recorded may go, the best place first.
+    /// Folders for rescue files, the best first.
     pub(super) rescue_folders: Vec<PathBuf>,
-    /// The settings that were stored when they were looked at last.
+    /// The stored settings at the last check.
     pub(super) seen_settings: Settings,
     // Dropped last: the lock outlives the connection.
     pub(super) lock: Lock,
+}
+
+impl Store {
+    /// Runs `change` in a transaction of its own.
+    pub(super) fn change(
+        &self,
+        what: &'static str,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<()> {
+        let transaction = self.owner.begin(&self.connection)?;
+        change(&transaction).map_err(doing(what))?;
+        owner::commit(transaction, what)
+    }
 }

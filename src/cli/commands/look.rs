@@ -10,7 +10,7 @@ use stride::event::Counts;
 use stride::export::timestamp;
 use stride::job::{FileName, escaped};
 use stride::settings::{Call, Threads, show_duration};
-use stride::store::{Holder, Lock, Noted, Reader, RunInfo, wall_clock};
+use stride::store::{Holder, Lock, Reader, RunInfo, RunnerStatus, wall_clock};
 
 use crate::cli::args::Status;
 use crate::cli::output::error::printed;
@@ -257,7 +257,7 @@ fn calls(counts: &Counts) -> String {
 }
 
 /// Returns how much of the budgets is used, where there are any.
-fn used(noted: &Noted, info: &RunInfo) -> String {
+fn used(noted: &RunnerStatus, info: &RunInfo) -> String {
     let settings = &info.settings;
     let mut parts = Vec::new();
     if let Some(most) = settings.max_calls {

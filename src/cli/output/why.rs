@@ -1,7 +1,7 @@
 //! Describes why a run is no faster. Moments are milliseconds since 1970.
 
 use stride::governor::Why;
-use stride::store::Noted;
+use stride::store::RunnerStatus;
 
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::time::clock;
@@ -10,7 +10,7 @@ use crate::cli::output::time::clock;
 pub(crate) type Limit = (Why, Option<i64>);
 
 /// Returns the reason that a process has recorded.
-pub(crate) fn recorded(noted: &Noted) -> Option<Limit> {
+pub(crate) fn recorded(noted: &RunnerStatus) -> Option<Limit> {
     Some((noted.limited_by?, noted.limited_at))
 }
 

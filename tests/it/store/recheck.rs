@@ -2,7 +2,7 @@
 
 use stride::job::{Answer, Class, Failure, FailureKind, JobState, Outcome, Refused};
 use stride::settings::Call;
-use stride::store::{Answered, Filter, Store, StoreError};
+use stride::store::{Filter, Store, StoreError, StoredResponse};
 
 use crate::support::{Fixture, Rows, attempt, failed, failure, succeeded};
 
@@ -37,7 +37,7 @@ fn rejudge(store: &mut Store) -> Vec<String> {
     let mut seen = Vec::new();
     let call = store.call().unwrap();
     store
-        .rejudge(&call, &mut |answer: &Answered| {
+        .revalidate(&call, &mut |answer: &StoredResponse| {
             seen.push(answer.path.to_string());
             Ok::<_, StoreError>(
                 answer
@@ -194,7 +194,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
     // And back, with everything that belongs to it.
     let call = store.call().unwrap();
     store
-        .rejudge(&call, &mut |_| Ok::<_, StoreError>(None))
+        .revalidate(&call, &mut |_| Ok::<_, StoreError>(None))
         .unwrap();
     let result = fixture.record("gets x").result.unwrap();
     assert_eq!(
@@ -218,7 +218,7 @@ fn where_judging_fails_nothing_has_changed() {
     let call = Call::Program {
         name: "another".to_owned(),
     };
-    let failed = store.rejudge(&call, &mut |_| {
+    let failed = store.revalidate(&call, &mut |_| {
         judged += 1;
         match judged {
             3 => Err(StoreError::Usurped),

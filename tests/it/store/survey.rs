@@ -2,13 +2,13 @@
 
 use stride::event::Ending;
 use stride::job::Class;
-use stride::store::{How, Tried};
+use stride::store::{AttemptOutcome, AttemptSummary};
 
 use crate::support::{
     BYSTANDER, Fixture, attempt, claim, failed, in_doubt, succeeded, throttled, unreachable,
 };
 
-fn attempts(fixture: &Fixture) -> Vec<Tried> {
+fn attempts(fixture: &Fixture) -> Vec<AttemptSummary> {
     let mut found = Vec::new();
     fixture
         .reader()
@@ -31,16 +31,16 @@ fn every_attempt_is_there_with_what_it_came_to() {
     let found: Vec<_> = attempts(&fixture)
         .into_iter()
         .filter(|tried| tried.job == a || tried.job == b)
-        .map(|tried| (tried.job, tried.number, tried.how.unwrap(), tried.took))
+        .map(|tried| (tried.job, tried.number, tried.outcome.unwrap(), tried.took))
         .collect();
     assert_eq!(
         found,
         [
-            (a, 1, How::Throttled, 7),
-            (a, 2, How::NotSent, 7),
-            (a, 3, How::Failed, 7),
-            (b, 1, How::InDoubt, 7),
-            (b, 2, How::Succeeded, 7),
+            (a, 1, AttemptOutcome::Throttled, 7),
+            (a, 2, AttemptOutcome::NotSent, 7),
+            (a, 3, AttemptOutcome::Failed, 7),
+            (b, 1, AttemptOutcome::InDoubt, 7),
+            (b, 2, AttemptOutcome::Succeeded, 7),
         ]
     );
     let names = fixture.reader().names(&[b, a]).unwrap();
@@ -53,7 +53,7 @@ fn a_runner_that_died_was_last_seen_at_its_last_attempt_and_not_when_it_was_foun
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("a"), succeeded("1"));
     claim(&mut store, fixture.id("b"));
-    assert_eq!(attempts(&fixture)[1].how, None);
+    assert_eq!(attempts(&fixture)[1].outcome, None);
     drop(store);
     // Long ago, so that the moments differ.
     let runners = "UPDATE runner SET started = 1000 WHERE id = 2";
@@ -70,7 +70,9 @@ fn a_runner_that_died_was_last_seen_at_its_last_attempt_and_not_when_it_was_foun
     assert_eq!((runners[1].started, ending.as_str()), (1000, "died"));
     assert!(found > 1_000_000, "it is noted when it was found");
     let doubt = attempts(&fixture);
-    let doubt = doubt.iter().find(|tried| tried.how == Some(How::InDoubt));
+    let doubt = doubt
+        .iter()
+        .find(|tried| tried.outcome == Some(AttemptOutcome::InDoubt));
     assert_eq!(doubt.unwrap().ended(), 4000);
     // The runner that has begun is none that died, but nobody has noted its end either, and it has called nobody yet.
     assert_eq!(fixture.reader().last_seen().unwrap(), [(2, 5007)].into());
