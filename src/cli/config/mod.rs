@@ -206,14 +206,15 @@ fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs,
     })
 }
 
-/// Replaces each setting that is given, and notes that it is.
+/// Replaces each setting that is given, and notes that it is. Names every flag, so that none is forgotten.
 macro_rules! replace {
-    ($args:ident => $settings:ident: $($name:ident)+) => {$(
-        if let Some(value) = $args.$name.clone() {
+    ($args:ident: $type:ident, but $other:ident => $settings:ident: $($name:ident)+) => {
+        let $type { $other: _, $($name),+ } = $args;
+        $(if let Some(value) = $name.clone() {
             $settings.$name = value.into();
             $settings.given.insert(stringify!($name).replace('_', "-"));
-        }
-    )+};
+        })+
+    };
 }
 
 fn apply(
@@ -222,7 +223,7 @@ fn apply(
     settings: Settings,
 ) -> Result<Settings, Problem> {
     let mut settings = apply_limits(&args.limits, settings)?;
-    replace!(args => settings: retries retry_delay retry_max_delay retry_after in_doubt timeout idle_timeout
+    replace!(args: SettingsArgs, but limits => settings: retries retry_delay retry_max_delay retry_after in_doubt timeout idle_timeout
         connect_timeout max_response min_free grace);
     if let (Some(delay), None) = (args.retry_delay, args.retry_max_delay) {
         // A longer first wait needs a longer bound.
@@ -238,7 +239,7 @@ fn apply(
 fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Problem> {
     // A moment that has passed has ended the run once, and is not meant again.
     settings.until = settings.until.filter(|until| *until > wall_clock());
-    replace!(args => settings: threads burst weight max_wait max_outage max_failures max_calls max_duration max_cost
+    replace!(args: LimitArgs, but rate => settings: threads burst weight max_wait max_outage max_failures max_calls max_duration max_cost
         cost until);
     if !args.rate.is_empty() {
         let rates = Rates::read(args.rate.iter().map(String::as_str));
