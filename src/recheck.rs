@@ -77,7 +77,7 @@ pub fn preview(
     request: &Request,
     rules: &[ClassRule],
 ) -> Result<Rechecked, RecheckError> {
-    let mut recheck = Recheck::new(request, rules)?;
+    let mut recheck = Rechecker::new(request, rules)?;
     reader.responses(&mut |answer| recheck.judge(answer).map(drop))?;
     Ok(recheck.outcome)
 }
@@ -93,21 +93,21 @@ pub fn apply(
     request: &Request,
     rules: &[ClassRule],
 ) -> Result<Rechecked, RecheckError> {
-    let mut recheck = Recheck::new(request, rules)?;
+    let mut recheck = Rechecker::new(request, rules)?;
     let call = Call::Http(Box::new(request.clone()));
     store.revalidate(&call, &mut |answer| recheck.judge(answer))?;
     Ok(recheck.outcome)
 }
 
 /// Judges answers, one after the other.
-struct Recheck<'r> {
+struct Rechecker<'r> {
     validator: Validator,
     rules: &'r [ClassRule],
     has_body: bool,
     outcome: Rechecked,
 }
 
-impl<'r> Recheck<'r> {
+impl<'r> Rechecker<'r> {
     fn new(request: &Request, rules: &'r [ClassRule]) -> Result<Self, WrongExpression> {
         Ok(Self {
             validator: Validator::new(&request.judging)?,

@@ -25,7 +25,7 @@ use super::redirect::FOLLOWED;
 use super::reference::Lookup;
 use super::reuse::{Reuse, Suspension};
 use super::secrets::Secrets;
-use super::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, Memory};
+use super::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, MemoryBudget};
 use super::timer::Timer;
 use super::tls;
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
@@ -55,7 +55,7 @@ pub struct PlanContext<'m> {
 #[derive(Debug, Clone)]
 pub struct HttpPlan {
     plan: Arc<Plan>,
-    memory: Arc<Memory>,
+    memory: Arc<MemoryBudget>,
     suspension: Arc<Suspension>,
     /// The folder for the bodies of results, if not the database.
     outputs: Option<Arc<Outputs>>,
@@ -181,7 +181,7 @@ impl HttpPlan {
     #[must_use]
     pub fn with_memory(self, most: usize, folder: PathBuf) -> Self {
         Self {
-            memory: Arc::new(Memory::new(most, folder)),
+            memory: Arc::new(MemoryBudget::new(most, folder)),
             ..self
         }
     }
@@ -238,12 +238,12 @@ impl HttpPlan {
     }
 }
 
-fn memory(plan: &Plan, folder: PathBuf) -> Memory {
+fn memory(plan: &Plan, folder: PathBuf) -> MemoryBudget {
     let most = match plan.validator.is_quick() {
         true => MOST_IN_MEMORY,
         false => MOST_BESIDE_VALUES,
     };
-    Memory::new(most, folder)
+    MemoryBudget::new(most, folder)
 }
 
 /// Returns the request's own proxy and its credential.

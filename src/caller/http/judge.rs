@@ -8,7 +8,7 @@ use super::aside::aside;
 use super::keys::Filled;
 use super::plan::Plan;
 use super::signs;
-use super::spill::{Growing, Memory};
+use super::spill::{Growing, MemoryBudget};
 use crate::job::{Answer, Body, Class, Failure, FailureKind, Outcome, Refused};
 use crate::validate::Reply;
 
@@ -21,7 +21,7 @@ pub(super) struct Judge {
     pub(super) plan: Arc<Plan>,
     pub(super) filled: Arc<Filled>,
     /// The memory budget of answers.
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Arc<MemoryBudget>,
     /// An answer to this method has a body.
     pub(super) has_body: bool,
 }

@@ -11,12 +11,12 @@ use std::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Shared by a caller, its connector and the body it sends.
+/// The progress of the current call, shared by a caller, its connector and the body it sends.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<Shared>);
+pub(super) struct Progress(Arc<CallState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct CallState {
     connecting: AtomicBool,
     /// The call has a new connection.
     fresh: AtomicBool,
@@ -59,10 +59,10 @@ impl Progress {
 
 /// Wraps a connector to record when it is at work.
 impl<S> Layer<S> for Progress {
-    type Service = Watched<S>;
+    type Service = RecordedConnector<S>;
 
-    fn layer(&self, inner: S) -> Watched<S> {
-        Watched {
+    fn layer(&self, inner: S) -> RecordedConnector<S> {
+        RecordedConnector {
             inner,
             progress: self.clone(),
         }
@@ -71,12 +71,12 @@ impl<S> Layer<S> for Progress {
 
 /// A connector that records when it is at work.
 #[derive(Debug, Clone)]
-pub(super) struct Watched<S> {
+pub(super) struct RecordedConnector<S> {
     inner: S,
     progress: Progress,
 }
 
-impl<S, R> Service<R> for Watched<S>
+impl<S, R> Service<R> for RecordedConnector<S>
 where
     S: Service<R>,
     S::Future: Send + 'static,

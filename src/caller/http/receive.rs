@@ -33,7 +33,7 @@ pub(super) async fn receive(
     let status = response.status();
     let decodes = judge.filled.message.takes_compressed();
     let (headers, body) = Reader::new(response, judge.has_body, decodes);
-    let head = Head {
+    let head = AnswerHead {
         judge,
         status,
         signs: signs_of(&headers),
@@ -59,14 +59,14 @@ fn signs_of(headers: &HeaderMap) -> Signs {
 }
 
 /// An answer whose body has not been read yet.
-struct Head<'j> {
+struct AnswerHead<'j> {
     judge: &'j Judge,
     status: StatusCode,
     headers: HeaderMap,
     signs: Signs,
 }
 
-impl Head<'_> {
+impl AnswerHead<'_> {
     async fn error(self, body: Reader, repeat: bool) -> Outcome {
         let (plan, signs) = (&self.judge.plan, &self.signs);
         let status = self.status.as_u16();

@@ -21,14 +21,14 @@ const LEAST_STEP: usize = 4 << 10;
 
 /// The memory that is left for answers.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct MemoryBudget {
     /// A permit per byte.
     free: Arc<Semaphore>,
     /// The folder for temporary files.
     folder: PathBuf,
 }
 
-impl Memory {
+impl MemoryBudget {
     pub(super) fn new(most: usize, folder: PathBuf) -> Self {
         let free = Arc::new(Semaphore::new(most));
         Self { free, folder }
@@ -44,12 +44,12 @@ impl Memory {
 #[derive(Debug)]
 pub(super) struct Growing {
     len: u64,
-    memory: Arc<Memory>,
-    storage: Storage,
+    memory: Arc<MemoryBudget>,
+    destination: Destination,
 }
 
 #[derive(Debug)]
-enum Storage {
+enum Destination {
     Memory(Buffer),
     /// A file without a name, which no other process can open.
     File(File),
@@ -64,13 +64,13 @@ struct Buffer {
 
 impl Growing {
     /// Returns an empty body, with room for so many bytes if the budget has them.
-    pub(super) fn new(memory: &Arc<Memory>, room: usize) -> Self {
+    pub(super) fn new(memory: &Arc<MemoryBudget>, room: usize) -> Self {
         let mut buffer = Buffer::default();
         buffer.extend_to(room, memory);
         Self {
             len: 0,
             memory: Arc::clone(memory),
-            storage: Storage::Memory(buffer),
+            destination: Destination::Memory(buffer),
         }
     }
 
@@ -87,12 +87,12 @@ impl Growing {
         if self.add_in_memory(piece) {
             return Ok(());
         }
-        let file = match &mut self.storage {
-            Storage::File(file) => file,
-            Storage::Memory(buffer) => {
+        let file = match &mut self.destination {
+            Destination::File(file) => file,
+            Destination::Memory(buffer) => {
                 let mut file = tempfile::tempfile_in(&self.memory.folder)?;
                 file.write_all(&buffer.bytes)?;
-                self.storage = Storage::File(file);
+                self.destination = Destination::File(file);
                 return self.add(piece);
             }
         };
@@ -103,7 +103,7 @@ impl Growing {
 
     /// Appends a piece if it fits into memory, and returns whether it did.
     pub(super) fn add_in_memory(&mut self, piece: &[u8]) -> bool {
-        let Storage::Memory(buffer) = &mut self.storage else {
+        let Destination::Memory(buffer) = &mut self.destination else {
             return false;
         };
         let fits = buffer.grow(piece.len(), &self.memory);
@@ -116,8 +116,8 @@ impl Growing {
 
     /// Returns the complete body.
     pub(super) fn finish(self) -> Body {
-        match self.storage {
-            Storage::Memory(Buffer {
+        match self.destination {
+            Destination::Memory(Buffer {
                 mut bytes,
                 mut permit,
             }) => {
@@ -128,14 +128,14 @@ impl Growing {
                 }
                 Body::holding(bytes, permit)
             }
-            Storage::File(file) => Body::spilled(file, self.len),
+            Destination::File(file) => Body::spilled(file, self.len),
         }
     }
 }
 
 impl Buffer {
     /// Makes room for so many more bytes, if the budget has them.
-    fn grow(&mut self, more: usize, memory: &Memory) -> bool {
+    fn grow(&mut self, more: usize, memory: &MemoryBudget) -> bool {
         let needed = self.bytes.len() + more;
         // Doubling moves a long answer seldom.
         let ample = needed.max(self.bytes.capacity() * 2).max(LEAST_STEP);
@@ -145,7 +145,7 @@ impl Buffer {
     }
 
     /// Extends the capacity, if the budget has the bytes.
-    fn extend_to(&mut self, capacity: usize, memory: &Memory) -> bool {
+    fn extend_to(&mut self, capacity: usize, memory: &MemoryBudget) -> bool {
         let held = self
             .permit
             .as_ref()
@@ -168,13 +168,13 @@ mod tests {
 
     const MOST: usize = 10_000;
 
-    fn memory() -> (tempfile::TempDir, Arc<Memory>) {
+    fn memory() -> (tempfile::TempDir, Arc<MemoryBudget>) {
         let folder = tempfile::tempdir().unwrap();
-        let memory = Memory::new(MOST, folder.path().to_owned());
+        let memory = MemoryBudget::new(MOST, folder.path().to_owned());
         (folder, Arc::new(memory))
     }
 
-    fn taken(memory: &Memory) -> usize {
+    fn taken(memory: &MemoryBudget) -> usize {
         MOST - memory.free.available_permits()
     }
 

@@ -6,7 +6,7 @@ use super::text::{duration, number, split_number, unix_time_or_seconds};
 
 /// The form of a wait after a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum WaitForm {
     /// Numbers with units.
     Duration,
     /// A number of seconds.
@@ -15,12 +15,12 @@ enum Form {
 }
 
 /// Phrases before a wait, in lower case. The list is short because any of them can be misread.
-const PHRASES: [(&str, Form); 5] = [
-    ("retrydelay", Form::Duration),
-    ("retryafterseconds", Form::Seconds),
-    ("try again in", Form::Duration),
-    ("retry in", Form::Duration),
-    ("retry after", Form::Any),
+const PHRASES: [(&str, WaitForm); 5] = [
+    ("retrydelay", WaitForm::Duration),
+    ("retryafterseconds", WaitForm::Seconds),
+    ("try again in", WaitForm::Duration),
+    ("retry in", WaitForm::Duration),
+    ("retry after", WaitForm::Any),
 ];
 
 /// Characters that may stand between a phrase and its wait.
@@ -39,14 +39,14 @@ pub(in super::super) fn stated_wait(body: &[u8], clock: SystemTime) -> Option<Du
     longest
 }
 
-fn read(value: &str, form: Form, clock: SystemTime) -> Option<Duration> {
-    let duration = duration(value).filter(|_| form != Form::Seconds);
+fn read(value: &str, form: WaitForm, clock: SystemTime) -> Option<Duration> {
+    let duration = duration(value).filter(|_| form != WaitForm::Seconds);
     duration.map(|(duration, _)| duration).or_else(|| {
         let (amount, rest) = split_number(value);
         // The number may be a date's year, or have an unknown unit.
         let ends = !rest.starts_with(|c: char| c.is_alphanumeric() || "-:/+%".contains(c))
             && !rest.trim_start().starts_with(|c: char| c.is_alphanumeric());
-        let number = number(amount).filter(|_| form != Form::Duration && ends);
+        let number = number(amount).filter(|_| form != WaitForm::Duration && ends);
         number.map(|number| unix_time_or_seconds(number, clock))
     })
 }
