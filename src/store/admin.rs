@@ -23,6 +23,7 @@ use super::values::to_json;
 use super::writer::Store;
 use crate::event::{Counts, Ending};
 use crate::governor::Reason;
+use crate::paths::folder_of;
 use crate::settings::{Call, Settings};
 
 const SET_SETTINGS: &str = "UPDATE run SET settings = ?1";
@@ -102,7 +103,7 @@ impl Store {
         let build = || {
             let fresh = Fresh::create(&path)?;
             insert_run(fresh.connection(), run, &path)?;
-            let folder = path.parent().unwrap_or(Path::new("/"));
+            let folder = folder_of(&path);
             let loaded = Loader::fill_new(fresh.connection(), folder, || fresh.sync_ahead(), fill)?;
             fresh.install(&path, lock.network().is_none())?;
             Ok(loaded)

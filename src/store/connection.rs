@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::error::{Result, StoreError, doing, unusable};
 use super::files::with_suffix;
 use super::place;
+use crate::paths::folder_of;
 
 /// The migrations, in order: append-only.
 pub(super) const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_init.sql")];
@@ -71,7 +72,7 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     }
     // The WAL may hold a later version than the file.
     accept(identify(&connection).map_err(unusable(path))?, path)?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = folder_of(path);
     let has_log = match mode {
         Mode::WriteWithoutLog => false,
         // A note must not change the journal mode.

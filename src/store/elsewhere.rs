@@ -11,6 +11,7 @@ use super::read;
 use super::reader::Reader;
 use super::values::path_from_sql;
 use crate::job::FileName;
+use crate::paths::folder_of;
 
 impl Reader {
     /// Finds a file that may still be called and is outside of the database's folder by its name or through links.
@@ -20,7 +21,7 @@ impl Reader {
     /// The database cannot be read.
     pub fn listed_elsewhere(&self) -> Result<Option<FileName>> {
         let base = read::base(self.connection(), self.path())?;
-        let folder = self.path().parent().unwrap_or(Path::new("/"));
+        let folder = folder_of(self.path());
         let mut inside = Inside::new(folder);
         let sql = "SELECT path FROM work JOIN job ON job.id = work.job WHERE state <> 2";
         self.find(sql, [], &mut |name| {

@@ -25,7 +25,7 @@ pub(super) fn own_files(database: &Path) -> Vec<PathBuf> {
         fresh_file(database),
     ];
     files.extend(["-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix)));
-    let folder = database.parent().unwrap_or(Path::new("/"));
+    let folder = paths::folder_of(database);
     files.extend(rescue_files(folder, database));
     files
 }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION};
 use super::error::{Result, doing, unusable};
 use super::files::fresh_file;
+use crate::paths::folder_of;
 
 /// A database under construction beside its final path. A kill leaves only this file, which the next attempt removes.
 pub(super) struct Fresh {
@@ -99,7 +100,7 @@ impl Fresh {
         let rename = || -> std::io::Result<()> {
             self.handle.sync_all()?;
             fs::rename(&self.file, path)?;
-            File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+            File::open(folder_of(path))?.sync_all()
         };
         rename().map_err(unusable(path))?;
         self.installed = true;

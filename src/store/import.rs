@@ -25,6 +25,7 @@ use super::values::{miscounted, path_from_sql, shift, state_from_sql};
 use super::writer::Store;
 use crate::event::Counts;
 use crate::job::{Answer, AttemptId, Class, FileName, IdempotencyKey, JobId, JobState, Refused};
+use crate::paths::folder_of;
 use crate::retry::{self, Next};
 
 /// An imported rescue file.
@@ -177,7 +178,7 @@ impl Users {
         let denied = |reason| Err(io::Error::new(ErrorKind::PermissionDenied, reason));
         let meta = path.symlink_metadata()?;
         let is_known = self.0.contains(&meta.uid());
-        let folder = path.parent().unwrap_or(Path::new("/"));
+        let folder = folder_of(path);
         if !is_known && meta.uid() != 0 && fs::metadata(folder)?.mode() & 0o002 != 0 {
             return Ok(false);
         }

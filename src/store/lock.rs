@@ -13,6 +13,7 @@ use super::holder::Holder;
 use super::place;
 use super::system::{host, now};
 use super::values::to_json;
+use crate::paths::folder_of;
 
 /// The lock on a database, held as long as this lives.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Lock {
                 names: meta.nlink(),
             });
         }
-        let network = place::network(database.parent().unwrap_or(Path::new("/")));
+        let network = place::network(folder_of(&database));
         let path = lock_file(&database);
         let failed = |source| StoreError::Lock {
             path: path.clone(),

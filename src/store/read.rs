@@ -19,6 +19,7 @@ use super::statement::{all, value};
 use super::values::path_to_sql;
 use crate::event::Counts;
 use crate::job::FileName;
+use crate::paths::folder_of;
 
 impl Reader {
     /// Returns the number of jobs in each state.
@@ -166,7 +167,7 @@ pub(super) fn has_columns(connection: &Connection) -> Result<bool> {
 pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> {
     let base: Vec<u8> = value(connection, "SELECT base FROM run", "reading the run")?;
     let base = Path::new(OsStr::from_bytes(&base));
-    let folder = database.parent().unwrap_or(Path::new("/"));
+    let folder = folder_of(database);
     // Drops the `.` of a base that is the database's own folder.
     Ok(folder.join(base).components().collect())
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use stride::caller::{Reference, Template};
 use stride::job::{Checksum, FileName, escaped};
+use stride::paths::folder_of;
 use stride::settings::{Body, Content, Field, Judging, Piece, Request};
 use stride::store::{Reader, Store};
 
@@ -302,7 +303,7 @@ fn note(mark: &str) -> io::Result<()> {
     if known.lines().any(|line| line == mark) {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = folder_of(&path);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -29,6 +29,7 @@ use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
 use stride::failure_class::ClassRule;
 use stride::job::{FileName, escaped};
+use stride::paths::folder_of;
 use stride::settings::{Call, Settings};
 use stride::store::{Reader, Store, note_artifact};
 
@@ -156,7 +157,7 @@ fn called(
     let mut progress = Progress::new(terminal);
     let outline = match calls.plan {
         Some(plan) if something_left(&store) => {
-            let folder = store.path().parent().unwrap_or(Path::new("/"));
+            let folder = folder_of(store.path());
             let plan = plan.spilling_into(folder.to_owned()).keeping_outputs()?;
             if let Some(folder) = plan.output_dir().and_then(resolved) {
                 note_artifact(store.path(), &folder);
