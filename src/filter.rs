@@ -96,10 +96,10 @@ impl Relation {
 }
 
 /// The relations of a field, and an example.
-type Field = (&'static str, &'static [Relation], &'static str);
+type FieldRule = (&'static str, &'static [Relation], &'static str);
 
 /// Every field.
-const FIELDS: [Field; 7] = [
+const FIELDS: [FieldRule; 7] = [
     ("state", &[Equal, NotEqual], "state=failed,held"),
     ("class", &[Equal, NotEqual], "class=rejected"),
     ("status", NUMERIC, "status>=500"),

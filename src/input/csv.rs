@@ -21,7 +21,7 @@ pub(super) fn rows<E: From<InputError>>(
 ) -> Result<u64, E> {
     let mut rows = Rows::new(list, from);
     if let Some(line) = rows.read()? {
-        let header = Header::new(&rows.record, asked).map_err(|fault| fault.at(list, line))?;
+        let header = CsvHeader::new(&rows.record, asked).map_err(|fault| fault.at(list, line))?;
         while let Some(line) = rows.read()? {
             let item = header.item(&rows.record);
             add(item.map_err(|fault| fault.at(list, line))?)?;
@@ -31,14 +31,14 @@ pub(super) fn rows<E: From<InputError>>(
 }
 
 /// The header of a CSV list.
-struct Header {
+struct CsvHeader {
     columns: Vec<String>,
     /// Each column as the key of a member: `"name":`.
     labels: Vec<String>,
     key: usize,
 }
 
-impl Header {
+impl CsvHeader {
     fn new(record: &ByteRecord, asked: Option<&str>) -> Result<Self, RowFault> {
         let texts: Result<Vec<&str>, _> = record.iter().map(std::str::from_utf8).collect();
         let texts = texts.map_err(|_| RowFault::NotText { column: None })?;
@@ -93,7 +93,7 @@ struct Rows<'l, R> {
 }
 
 /// The state of the parser within a row.
-enum State {
+enum ParserState {
     /// At the beginning of a cell.
     Start,
     /// In a cell without quotes.
@@ -119,12 +119,12 @@ impl<'l, R: Read> Rows<'l, R> {
     /// Reads the next row into `record`. Returns the number of the line on which it begins, or `None` at the end.
     fn read(&mut self) -> Result<Option<u64>, InputError> {
         self.record.clear();
-        let (mut begin, mut length, mut state) = (0, 0, State::Start);
+        let (mut begin, mut length, mut state) = (0, 0, ParserState::Start);
         loop {
             if self.at == self.line.len() {
                 self.at = 0;
                 if !self.lines.read_text(&mut self.line)? {
-                    if matches!(state, State::Quoted) {
+                    if matches!(state, ParserState::Quoted) {
                         return Err(RowFault::Unclosed.at(self.lines.list, begin));
                     }
                     if length == 0 {
@@ -152,15 +152,15 @@ impl<'l, R: Read> Rows<'l, R> {
                 return Err(RowFault::TooLong.at(self.lines.list, begin));
             }
             state = match (state, byte) {
-                (State::Quoted, b'"') => State::Quote,
-                (State::Start, b'"') => State::Quoted,
-                (State::Quoted, _) | (State::Quote, b'"') => {
+                (ParserState::Quoted, b'"') => ParserState::Quote,
+                (ParserState::Start, b'"') => ParserState::Quoted,
+                (ParserState::Quoted, _) | (ParserState::Quote, b'"') => {
                     self.cell.push(byte);
-                    State::Quoted
+                    ParserState::Quoted
                 }
                 (_, b',') => {
                     self.end_cell();
-                    State::Start
+                    ParserState::Start
                 }
                 (_, b'\r' | b'\n') => {
                     self.end_cell();
@@ -168,7 +168,7 @@ impl<'l, R: Read> Rows<'l, R> {
                 }
                 _ => {
                     self.cell.push(byte);
-                    State::Bare
+                    ParserState::Bare
                 }
             };
         }

@@ -49,7 +49,7 @@ fn read<E: From<InputError>>(
     own: &[PathBuf],
     add: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Result<Skipped, E> {
-    let mut reader = Reader::new(own, add);
+    let mut reader = JobReader::new(own, add);
     for source in sources {
         match source {
             Source::Path(path) => reader.path(path)?,
@@ -80,7 +80,7 @@ pub fn list(from: impl Read, layout: &Layout) -> Result<(Vec<Item>, u64), InputE
         items.push(item);
         Ok(())
     };
-    let mut reader = Reader::new(&[], &mut add);
+    let mut reader = JobReader::new(&[], &mut add);
     reader.list("list", from, layout)?;
     let blank = reader.skipped.blank;
     Ok((items, blank))
@@ -91,7 +91,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
-struct Reader<'a, E> {
+struct JobReader<'a, E> {
     /// The names and folders of stride's own files, which need not exist yet.
     own: Vec<(&'a OsStr, Option<&'a Path>)>,
     /// The devices and inodes of those that exist.
@@ -100,7 +100,7 @@ struct Reader<'a, E> {
     add: &'a mut dyn FnMut(Item) -> Result<(), E>,
 }
 
-impl<'a, E: From<InputError>> Reader<'a, E> {
+impl<'a, E: From<InputError>> JobReader<'a, E> {
     fn new(own: &'a [PathBuf], add: &'a mut dyn FnMut(Item) -> Result<(), E>) -> Self {
         let named = own
             .iter()
@@ -319,7 +319,7 @@ mod tests {
             (Layout::Jsonl { key: None }, b"\n"),
         ] {
             let mut add = |_| Ok::<(), InputError>(());
-            let mut reader = Reader::new(&[], &mut add);
+            let mut reader = JobReader::new(&[], &mut add);
             let list = list.chain(io::repeat(b'x').take(20 << 20));
             let error = reader.list("list", list, &layout).unwrap_err();
             assert_eq!(

@@ -13,10 +13,10 @@ use super::checksum::Checksum;
 
 /// An answer's body. Clones share the bytes.
 #[derive(Clone)]
-pub struct Body(Storage);
+pub struct Body(BodyStorage);
 
 #[derive(Clone)]
-enum Storage {
+enum BodyStorage {
     Memory {
         bytes: Arc<Vec<u8>>,
         /// Dropped with the last clone.
@@ -33,7 +33,7 @@ enum Storage {
 impl Body {
     /// Creates a body in memory, and ties the life of `held`, such as a share of a budget, to it.
     pub fn holding(bytes: Vec<u8>, held: impl Any + Send + Sync) -> Self {
-        Self(Storage::Memory {
+        Self(BodyStorage::Memory {
             bytes: Arc::new(bytes),
             _held: Some(Arc::new(held)),
         })
@@ -41,7 +41,7 @@ impl Body {
 
     /// Creates a body from the first `len` bytes of an unlinked temporary file.
     pub fn spilled(file: File, len: u64) -> Self {
-        Self(Storage::File {
+        Self(BodyStorage::File {
             file: Arc::new(file),
             len,
             kept: None,
@@ -50,7 +50,7 @@ impl Body {
 
     /// Creates a body from a permanent file at `path`.
     pub fn kept(file: File, len: u64, path: PathBuf, checksum: Checksum) -> Self {
-        Self(Storage::File {
+        Self(BodyStorage::File {
             file: Arc::new(file),
             len,
             kept: Some(Arc::new((path, checksum))),
@@ -60,8 +60,8 @@ impl Body {
     /// Returns the number of bytes.
     pub fn len(&self) -> u64 {
         match &self.0 {
-            Storage::Memory { bytes, .. } => bytes.len() as u64,
-            Storage::File { len, .. } => *len,
+            BodyStorage::Memory { bytes, .. } => bytes.len() as u64,
+            BodyStorage::File { len, .. } => *len,
         }
     }
 
@@ -73,16 +73,16 @@ impl Body {
     /// Returns the bytes, if they are in memory.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &self.0 {
-            Storage::Memory { bytes, .. } => Some(bytes),
-            Storage::File { .. } => None,
+            BodyStorage::Memory { bytes, .. } => Some(bytes),
+            BodyStorage::File { .. } => None,
         }
     }
 
     /// Returns the path of the permanent file, if the body is in one.
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
-            Storage::File { kept, .. } => kept.as_deref().map(|(path, _)| path.as_path()),
-            Storage::Memory { .. } => None,
+            BodyStorage::File { kept, .. } => kept.as_deref().map(|(path, _)| path.as_path()),
+            BodyStorage::Memory { .. } => None,
         }
     }
 
@@ -123,18 +123,18 @@ impl Body {
     /// The body's file cannot be read.
     pub fn checksum(&self) -> io::Result<Checksum> {
         match &self.0 {
-            Storage::Memory { bytes, .. } => Ok(Checksum::of(bytes)),
-            Storage::File {
+            BodyStorage::Memory { bytes, .. } => Ok(Checksum::of(bytes)),
+            BodyStorage::File {
                 kept: Some(kept), ..
             } => Ok(kept.1),
-            Storage::File { .. } => Checksum::of_all(&mut self.reader()),
+            BodyStorage::File { .. } => Checksum::of_all(&mut self.reader()),
         }
     }
 }
 
 impl<B: Into<Vec<u8>>> From<B> for Body {
     fn from(bytes: B) -> Self {
-        Self(Storage::Memory {
+        Self(BodyStorage::Memory {
             bytes: Arc::new(bytes.into()),
             _held: None,
         })
@@ -150,8 +150,8 @@ impl Default for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Storage::Memory { bytes, .. } => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
-            Storage::File { len, .. } => write!(f, "[{len} bytes in a file]"),
+            BodyStorage::Memory { bytes, .. } => write!(f, "{:?}", String::from_utf8_lossy(bytes)),
+            BodyStorage::File { len, .. } => write!(f, "[{len} bytes in a file]"),
         }
     }
 }
@@ -160,7 +160,7 @@ impl fmt::Debug for Body {
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Storage::File { file: one, .. }, Storage::File { file: other, .. })
+            (BodyStorage::File { file: one, .. }, BodyStorage::File { file: other, .. })
                 if Arc::ptr_eq(one, other) =>
             {
                 true
@@ -197,12 +197,12 @@ impl Read for BodyReader<'_> {
             return Ok(0);
         }
         let read = match &self.body.0 {
-            Storage::Memory { bytes, .. } => {
+            BodyStorage::Memory { bytes, .. } => {
                 let at = self.at as usize;
                 to[..room].copy_from_slice(&bytes[at..at + room]);
                 room
             }
-            Storage::File { file, .. } => match file.read_at(&mut to[..room], self.at)? {
+            BodyStorage::File { file, .. } => match file.read_at(&mut to[..room], self.at)? {
                 0 => {
                     let truncated = "the file was truncated";
                     return Err(io::Error::new(ErrorKind::UnexpectedEof, truncated));
