@@ -9,14 +9,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use thiserror::Error;
 
 use crate::job::FileName;
 use crate::paths;
 
-/// An error of a write.
-#[derive(Debug)]
-pub(crate) enum AtomicFileError {
+/// An error of writing a file.
+#[derive(Debug, Error)]
+pub enum FileError {
     /// The file cannot be written.
+    #[error("cannot write {target}")]
     Write {
         /// The escaped name of the file.
         target: String,
@@ -24,6 +26,7 @@ pub(crate) enum AtomicFileError {
         source: io::Error,
     },
     /// The target is a file of the run, or not a file.
+    #[error("cannot write to {}: {reason}", FileName::from(.path.as_path()))]
     Target {
         /// The path as the user named it.
         path: PathBuf,
@@ -39,7 +42,7 @@ pub(crate) enum AtomicFileError {
 /// # Errors
 ///
 /// The file cannot be written, or `fill` fails. The target is then unchanged.
-pub(crate) fn write<T, E: From<AtomicFileError>>(
+pub(crate) fn write<T, E: From<FileError>>(
     database: &Path,
     path: &Path,
     fill: impl FnOnce(&mut File) -> Result<T, E>,
@@ -85,7 +88,7 @@ pub(crate) struct Target<'p> {
 
 impl<'p> Target<'p> {
     /// Resolves a path, and checks that it is not a file of the run in `database`.
-    pub(crate) fn new(database: &Path, named: &'p Path) -> Result<Self, AtomicFileError> {
+    pub(crate) fn new(database: &Path, named: &'p Path) -> Result<Self, FileError> {
         let mut target = Self {
             named,
             path: PathBuf::new(),
@@ -100,15 +103,15 @@ impl<'p> Target<'p> {
         }
     }
 
-    pub(crate) fn refused(&self, reason: &'static str) -> AtomicFileError {
-        AtomicFileError::Target {
+    pub(crate) fn refused(&self, reason: &'static str) -> FileError {
+        FileError::Target {
             path: self.named.to_owned(),
             reason,
         }
     }
 
-    pub(crate) fn failed(&self, source: io::Error) -> AtomicFileError {
-        AtomicFileError::Write {
+    pub(crate) fn failed(&self, source: io::Error) -> FileError {
+        FileError::Write {
             target: FileName::from(self.named).to_string(),
             source,
         }

@@ -1,4 +1,4 @@
-//! Columns of exported tables.
+//! ColumnList of exported tables.
 
 use std::str::FromStr;
 
@@ -59,18 +59,18 @@ impl Column {
     }
 }
 
-/// Columns in an order.
+/// ColumnList in an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns(Vec<Column>);
+pub struct ColumnList(Vec<Column>);
 
-impl Columns {
+impl ColumnList {
     /// Returns the columns.
     pub fn as_slice(&self) -> &[Column] {
         &self.0
     }
 }
 
-impl FromStr for Columns {
+impl FromStr for ColumnList {
     type Err = String;
 
     /// Parses names separated by commas.
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn columns_are_parsed_in_their_order() {
-        let columns: Columns = "result, file".parse().unwrap();
+        let columns: ColumnList = "result, file".parse().unwrap();
         assert_eq!(columns.as_slice(), [Column::Result, Column::File]);
         for (wrong, says) in [
             ("stat", "(did you mean `state`?): write some of file,state,"),
@@ -118,7 +118,7 @@ mod tests {
             ("file,", "unknown column ``"),
             ("file,file", "repeated"),
         ] {
-            let message = wrong.parse::<Columns>().unwrap_err();
+            let message = wrong.parse::<ColumnList>().unwrap_err();
             assert!(message.contains(says), "{wrong}: {message}");
         }
     }

@@ -14,7 +14,7 @@ use crate::settings::Expect;
 use crate::store::{Record, Stored};
 
 /// A result in the form in which an export writes it.
-pub(super) enum Content<'r> {
+pub(super) enum ResultContent<'r> {
     /// JSON text, written unchanged.
     Json(&'r RawValue),
     Text(&'r str),
@@ -26,7 +26,7 @@ pub(super) enum Content<'r> {
     File(InFile<'r>),
 }
 
-impl<'r> Content<'r> {
+impl<'r> ResultContent<'r> {
     /// Returns the content of a job's result, if it has one.
     pub(super) fn new(record: &'r Record, form: &Form<'_>) -> Result<Option<Self>, ExportError> {
         let Some(result) = &record.result else {
@@ -68,7 +68,7 @@ pub(super) fn extracted_text(json: &str) -> Option<String> {
 }
 
 impl Stored {
-    pub(super) fn content(&self, expect: Expect) -> Content<'_> {
+    pub(super) fn content(&self, expect: Expect) -> ResultContent<'_> {
         let media_type = self.media_type.as_deref();
         let bytes = self.body.in_memory().unwrap_or_default();
         let is_text = |media_type| expect == Expect::Text || is_text(media_type);
@@ -76,11 +76,11 @@ impl Stored {
         if (media_type.is_some_and(is_json) || expect == Expect::Json)
             && let Ok(text) = serde_json::from_slice(bytes)
         {
-            return Content::Json(text);
+            return ResultContent::Json(text);
         }
         match std::str::from_utf8(bytes) {
-            Ok(text) if media_type.is_none_or(is_text) => Content::Text(text),
-            _ => Content::Bytes(Encoded { bytes, media_type }),
+            Ok(text) if media_type.is_none_or(is_text) => ResultContent::Text(text),
+            _ => ResultContent::Bytes(Encoded { bytes, media_type }),
         }
     }
 }

@@ -6,9 +6,9 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::cells::{Cell, cell};
+use super::cells::{TableCell, cell};
 use super::column::Column;
-use super::content::Content;
+use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
 use super::form::Form;
 use super::timestamp::timestamp;
@@ -37,7 +37,7 @@ pub(super) fn head(form: &Form<'_>, to: &mut impl Write) -> Result<(), ExportErr
 /// Writes a job's row.
 pub(super) fn row(
     record: &Record,
-    content: Option<&Content<'_>>,
+    content: Option<&ResultContent<'_>>,
     form: &Form<'_>,
     to: &mut csv::Writer<impl Write>,
 ) -> Result<(), ExportError> {
@@ -52,26 +52,26 @@ pub(super) fn row(
 fn text<'r>(
     column: Column,
     record: &'r Record,
-    content: Option<&'r Content<'_>>,
+    content: Option<&'r ResultContent<'_>>,
     raw: bool,
 ) -> Cow<'r, str> {
     let cell = match (column, content) {
-        (Column::Result, Some(Content::File(file))) => Cell::Text((*file.file).into()),
-        (Column::Result, Some(Content::Bytes(encoded))) => {
+        (Column::Result, Some(ResultContent::File(file))) => TableCell::Text((*file.file).into()),
+        (Column::Result, Some(ResultContent::Bytes(encoded))) => {
             let media_type = encoded.media_type.unwrap_or("application/octet-stream");
             let base64 = STANDARD.encode(encoded.bytes);
-            Cell::Text(format!("data:{media_type};base64,{base64}").into())
+            TableCell::Text(format!("data:{media_type};base64,{base64}").into())
         }
         _ => cell(column, record, content),
     };
     match cell {
-        Cell::Null => Cow::default(),
-        Cell::Integer(started) if column == Column::Started => timestamp(started).into(),
-        Cell::Integer(number) => number.to_string().into(),
-        Cell::Real(number) => format!("{number:.3}").into(),
-        Cell::Text(text) if !raw && is_formula(&text) => format!("'{text}").into(),
-        Cell::Text(text) => text,
-        Cell::Bytes(bytes) => STANDARD.encode(bytes).into(),
+        TableCell::Null => Cow::default(),
+        TableCell::Integer(started) if column == Column::Started => timestamp(started).into(),
+        TableCell::Integer(number) => number.to_string().into(),
+        TableCell::Real(number) => format!("{number:.3}").into(),
+        TableCell::Text(text) if !raw && is_formula(&text) => format!("'{text}").into(),
+        TableCell::Text(text) => text,
+        TableCell::Bytes(bytes) => STANDARD.encode(bytes).into(),
     }
 }
 

@@ -1,11 +1,10 @@
 //! Errors of exports.
 
 use std::io;
-use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::atomic_file::AtomicFileError;
+use crate::atomic_file::FileError;
 use crate::event::Counts;
 use crate::job::FileName;
 use crate::store::StoreError;
@@ -39,35 +38,14 @@ pub enum ExportError {
         source: io::Error,
     },
     /// The export cannot be written.
-    #[error("cannot write {target}")]
-    Write {
-        /// The name of the file or stream.
-        target: String,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The target is a file of the run, or not a file.
-    #[error("cannot export to {}: {reason}", FileName::from(.path.as_path()))]
-    Target {
-        /// The target.
-        path: PathBuf,
-        /// The reason.
-        reason: &'static str,
-    },
-}
-
-impl From<AtomicFileError> for ExportError {
-    fn from(error: AtomicFileError) -> Self {
-        match error {
-            AtomicFileError::Write { target, source } => Self::Write { target, source },
-            AtomicFileError::Target { path, reason } => Self::Target { path, reason },
-        }
-    }
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 pub(super) fn write_failed(source: io::Error) -> ExportError {
-    ExportError::Write {
+    FileError::Write {
         target: "the export".to_owned(),
         source,
     }
+    .into()
 }

@@ -12,11 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
-use super::content::{Content, extracted_text};
+use super::content::{ResultContent, extracted_text};
 use super::error::{ExportError, write_failed};
 use super::form::{Form, Format, Selection, Written};
 use super::{names, rows};
-use crate::atomic_file::{AtomicFileError, Target, Temporary, remove};
+use crate::atomic_file::{FileError, Target, Temporary, remove};
 use crate::job::{Body, Checksum, Class, FileName, JobState, ending};
 use crate::store::{Reader, Record};
 
@@ -25,7 +25,7 @@ const MANIFEST: &str = "manifest.jsonl";
 
 /// A line of the manifest. A name that is not UTF-8 is followed by its bytes in base64.
 #[derive(Serialize)]
-struct Line<'l> {
+struct ManifestEntry<'l> {
     file: &'l str,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
@@ -45,7 +45,7 @@ struct Line<'l> {
 }
 
 /// An answer in the folder.
-struct Answer {
+struct AnswerFile {
     name: FileName,
     size: u64,
     sha256: Checksum,
@@ -53,7 +53,7 @@ struct Answer {
 
 /// The fields that identify a line of a manifest.
 #[derive(Deserialize)]
-struct ManifestLine {
+struct ManifestFields {
     #[serde(rename = "file")]
     _file: String,
     #[serde(rename = "state")]
@@ -105,13 +105,13 @@ pub fn to_folder<'e>(
         Ok(written)
     };
     write().map_err(|error| match error {
-        ExportError::Write { source, .. } => target.failed(source).into(),
+        ExportError::File(FileError::Write { source, .. }) => target.failed(source).into(),
         error => error,
     })
 }
 
 /// Checks that an export may replace the target.
-fn check(target: &Target<'_>) -> Result<(), AtomicFileError> {
+fn check(target: &Target<'_>) -> Result<(), FileError> {
     let is_current = std::env::current_dir().is_ok_and(|current| current == target.path);
     let meta = match fs::symlink_metadata(&target.path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -143,7 +143,7 @@ fn is_replaceable(folder: &Path) -> io::Result<bool> {
     };
     let mut listed = 1;
     for line in BufReader::new(manifest).lines() {
-        let Ok(Ok(line)) = line.map(|line| serde_json::from_str::<ManifestLine>(&line)) else {
+        let Ok(Ok(line)) = line.map(|line| serde_json::from_str::<ManifestFields>(&line)) else {
             return Ok(false);
         };
         let bytes = match (line.answer, line.answer_bytes) {
@@ -218,18 +218,22 @@ impl Folder {
         })
     }
 
-    fn add(&mut self, record: &Record, content: Option<&Content<'_>>) -> Result<(), ExportError> {
+    fn add(
+        &mut self,
+        record: &Record,
+        content: Option<&ResultContent<'_>>,
+    ) -> Result<(), ExportError> {
         let result = record.result.as_ref();
         let media_type = result.and_then(|result| result.media_type.as_deref());
         let answer = match (content, result) {
-            (Some(Content::Extracted(json)), _) => Some(match extracted_text(json) {
+            (Some(ResultContent::Extracted(json)), _) => Some(match extracted_text(json) {
                 Some(text) => self.write(record, ".txt", &text.into(), None)?,
                 None => self.write(record, ".json", &json.as_str().into(), None)?,
             }),
             (Some(content), Some(result)) => {
                 let extension = match content {
-                    Content::Json(_) => "json",
-                    Content::Text(_) if media_type.is_none() => "txt",
+                    ResultContent::Json(_) => "json",
+                    ResultContent::Text(_) if media_type.is_none() => "txt",
                     _ => ending(media_type),
                 };
                 let body = result.open(&record.path)?;
@@ -239,7 +243,7 @@ impl Folder {
             _ => None,
         };
         let name = answer.as_ref().map(|answer| answer.name.to_string_lossy());
-        let line = Line {
+        let line = ManifestEntry {
             file: &record.path.to_string_lossy(),
             path_bytes: record.path.odd_bytes(),
             state: record.state,
@@ -265,8 +269,8 @@ impl Folder {
         extension: &str,
         body: &Body,
         sha256: Option<Checksum>,
-    ) -> Result<Answer, ExportError> {
-        let write = || -> io::Result<Answer> {
+    ) -> Result<AnswerFile, ExportError> {
+        let write = || -> io::Result<AnswerFile> {
             let mut folder = self.path.clone();
             let mut parts = names::parts(record.path.as_bytes());
             let file = parts.pop().unwrap_or_default();
@@ -278,7 +282,7 @@ impl Folder {
             let size = io::copy(&mut body.reader(), &mut file)?;
             #[cfg(not(target_os = "linux"))]
             file.sync_all()?;
-            Ok(Answer {
+            Ok(AnswerFile {
                 name: path.strip_prefix(&self.path).unwrap_or(&path).into(),
                 size,
                 sha256: sha256.map_or_else(|| body.checksum(), Ok)?,

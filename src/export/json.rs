@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::cells::{Cell, cell};
+use super::cells::{TableCell, cell};
 use super::column::Column;
-use super::content::{Content, FailureEntry};
+use super::content::{FailureEntry, ResultContent};
 use super::timestamp::timestamp;
 use crate::job::json_string;
 use crate::store::Record;
@@ -17,7 +17,7 @@ use crate::store::Record;
 /// Writes a job as a member of an object: its name, and its result or failure.
 pub(super) fn member(
     record: &Record,
-    content: Option<&Content<'_>>,
+    content: Option<&ResultContent<'_>>,
     to: &mut impl Write,
 ) -> io::Result<()> {
     to.write_all(json_string(record.path.as_bytes()).as_bytes())?;
@@ -32,13 +32,13 @@ pub(super) fn member(
     }
 }
 
-fn value(content: &Content<'_>, to: &mut impl Write) -> io::Result<()> {
+fn value(content: &ResultContent<'_>, to: &mut impl Write) -> io::Result<()> {
     match content {
-        Content::Json(text) => to.write_all(text.get().as_bytes()),
-        Content::Text(text) => json(*text, to),
-        Content::Bytes(encoded) => json(encoded, to),
-        Content::Extracted(text) => to.write_all(text.as_bytes()),
-        Content::File(file) => json(file, to),
+        ResultContent::Json(text) => to.write_all(text.get().as_bytes()),
+        ResultContent::Text(text) => json(*text, to),
+        ResultContent::Bytes(encoded) => json(encoded, to),
+        ResultContent::Extracted(text) => to.write_all(text.as_bytes()),
+        ResultContent::File(file) => json(file, to),
     }
 }
 
@@ -63,7 +63,7 @@ const DEFAULT: [Column; 10] = [
 /// Writes a job as a line, with all of `columns` or the default ones.
 pub(super) fn line(
     record: &Record,
-    content: Option<&Content<'_>>,
+    content: Option<&ResultContent<'_>>,
     columns: Option<&[Column]>,
     to: &mut impl Write,
 ) -> io::Result<()> {
@@ -78,19 +78,19 @@ pub(super) fn line(
         json(column.as_str(), to)?;
         to.write_all(b":")?;
         match (column, content) {
-            (Column::Result, Some(Content::Json(text))) => {
+            (Column::Result, Some(ResultContent::Json(text))) => {
                 to.write_all(on_one_line(text.get()).as_bytes())?;
             }
             (Column::Result, Some(content)) => value(content, to)?,
             _ => match cell(*column, record, content) {
-                Cell::Null => to.write_all(b"null")?,
-                Cell::Integer(started) if *column == Column::Started => {
+                TableCell::Null => to.write_all(b"null")?,
+                TableCell::Integer(started) if *column == Column::Started => {
                     json(&timestamp(started), to)?;
                 }
-                Cell::Integer(number) => json(&number, to)?,
-                Cell::Real(number) => json(&number, to)?,
-                Cell::Text(text) => json(&*text, to)?,
-                Cell::Bytes(bytes) => json(&STANDARD.encode(bytes), to)?,
+                TableCell::Integer(number) => json(&number, to)?,
+                TableCell::Real(number) => json(&number, to)?,
+                TableCell::Text(text) => json(&*text, to)?,
+                TableCell::Bytes(bytes) => json(&STANDARD.encode(bytes), to)?,
             },
         }
     }

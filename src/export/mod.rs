@@ -18,13 +18,14 @@ mod timestamp;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-pub use column::{Column, Columns};
+pub use column::{Column, ColumnList};
 pub use error::ExportError;
 pub use folder::to_folder;
 pub use form::{Extract, Form, Format, Selection, Written};
 pub use timestamp::timestamp;
 
 use crate::atomic_file;
+pub use crate::atomic_file::FileError;
 use crate::job::FileName;
 use crate::store::Reader;
 use error::write_failed;
@@ -69,10 +70,10 @@ pub fn to_file<'e>(
 ) -> Result<Written, ExportError> {
     atomic_file::write(reader.path(), path, |file| {
         to_stream(reader, form, selection, file).map_err(|error| match error {
-            ExportError::Write { source, .. } => ExportError::Write {
-                target: FileName::from(path).to_string(),
-                source,
-            },
+            ExportError::File(FileError::Write { source, .. }) => {
+                let target = FileName::from(path).to_string();
+                FileError::Write { target, source }.into()
+            }
             error => error,
         })
     })

@@ -12,9 +12,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
-use super::cells::{Cell, cell};
+use super::cells::{TableCell, cell};
 use super::column::Column;
-use super::content::Content;
+use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
 use super::form::{Form, Selection, Written};
 use super::rows;
@@ -52,18 +52,18 @@ fn failed(error: ParquetError) -> ExportError {
 /// A file that is being written, with the bytes that are not passed on yet.
 struct ParquetFile {
     writer: SerializedFileWriter<Vec<u8>>,
-    columns: Vec<(Column, Values)>,
+    columns: Vec<(Column, ColumnValues)>,
     rows: usize,
     bytes: usize,
 }
 
 /// The values of a column in a row group, and for each job 1 if it has a value and 0 otherwise.
-struct Values {
-    typed: Typed,
+struct ColumnValues {
+    typed: TypedValues,
     definition_levels: Vec<i16>,
 }
 
-enum Typed {
+enum TypedValues {
     Int32(Vec<i32>),
     Int64(Vec<i64>),
     Real(Vec<f64>),
@@ -82,7 +82,7 @@ impl ParquetFile {
             .set_created_by(concat!("stride ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_dictionary_enabled(false);
-        // Columns with few distinct values.
+        // ColumnList with few distinct values.
         for column in [
             Column::State,
             Column::Class,
@@ -98,14 +98,14 @@ impl ParquetFile {
             writer: SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?,
             columns: columns
                 .iter()
-                .map(|column| (*column, Values::new(*column)))
+                .map(|column| (*column, ColumnValues::new(*column)))
                 .collect(),
             rows: 0,
             bytes: 0,
         })
     }
 
-    fn add(&mut self, record: &Record, content: Option<&Content<'_>>) {
+    fn add(&mut self, record: &Record, content: Option<&ResultContent<'_>>) {
         for (column, values) in &mut self.columns {
             self.bytes += values.push(cell(*column, record, content));
         }
@@ -122,7 +122,7 @@ impl ParquetFile {
         let write = |file: &mut Self| -> Result<(), ParquetError> {
             let mut group = file.writer.next_row_group()?;
             for (column, values) in &mut file.columns {
-                let values = replace(values, Values::new(*column));
+                let values = replace(values, ColumnValues::new(*column));
                 let Some(mut writer) = group.next_column()? else {
                     return Err(ParquetError::General(
                         "the schema has fewer columns".to_owned(),
@@ -150,34 +150,34 @@ impl ParquetFile {
     }
 }
 
-impl Values {
+impl ColumnValues {
     fn new(column: Column) -> Self {
         Self {
             typed: match physical(column) {
-                Physical::INT32 => Typed::Int32(Vec::new()),
-                Physical::INT64 => Typed::Int64(Vec::new()),
-                Physical::DOUBLE => Typed::Real(Vec::new()),
-                _ => Typed::Bytes(Vec::new()),
+                Physical::INT32 => TypedValues::Int32(Vec::new()),
+                Physical::INT64 => TypedValues::Int64(Vec::new()),
+                Physical::DOUBLE => TypedValues::Real(Vec::new()),
+                _ => TypedValues::Bytes(Vec::new()),
             },
             definition_levels: Vec::new(),
         }
     }
 
     /// Adds a value, and returns its length if it is text or bytes.
-    fn push(&mut self, cell: Cell<'_>) -> usize {
+    fn push(&mut self, cell: TableCell<'_>) -> usize {
         let (mut length, before) = (0, self.len());
         match (&mut self.typed, cell) {
             // Statuses and numbers of attempts are far below the bound.
-            (Typed::Int32(values), Cell::Integer(number)) => {
+            (TypedValues::Int32(values), TableCell::Integer(number)) => {
                 values.push(i32::try_from(number).unwrap_or(i32::MAX));
             }
-            (Typed::Int64(values), Cell::Integer(number)) => values.push(number),
-            (Typed::Real(values), Cell::Real(number)) => values.push(number),
-            (Typed::Bytes(values), Cell::Text(text)) => {
+            (TypedValues::Int64(values), TableCell::Integer(number)) => values.push(number),
+            (TypedValues::Real(values), TableCell::Real(number)) => values.push(number),
+            (TypedValues::Bytes(values), TableCell::Text(text)) => {
                 length = text.len();
                 values.push(text.into_owned().into_bytes().into());
             }
-            (Typed::Bytes(values), Cell::Bytes(bytes)) => {
+            (TypedValues::Bytes(values), TableCell::Bytes(bytes)) => {
                 length = bytes.len();
                 values.push(bytes.into_owned().into());
             }
@@ -190,10 +190,10 @@ impl Values {
     /// Returns the number of values.
     fn len(&self) -> usize {
         match &self.typed {
-            Typed::Int32(values) => values.len(),
-            Typed::Int64(values) => values.len(),
-            Typed::Real(values) => values.len(),
-            Typed::Bytes(values) => values.len(),
+            TypedValues::Int32(values) => values.len(),
+            TypedValues::Int64(values) => values.len(),
+            TypedValues::Real(values) => values.len(),
+            TypedValues::Bytes(values) => values.len(),
         }
     }
 
@@ -204,10 +204,10 @@ impl Values {
     ) -> Result<(), ParquetError> {
         let levels = (!is_required).then_some(self.definition_levels.as_slice());
         match &self.typed {
-            Typed::Int32(values) => write_batch::<Int32Type>(to, values, levels),
-            Typed::Int64(values) => write_batch::<Int64Type>(to, values, levels),
-            Typed::Real(values) => write_batch::<DoubleType>(to, values, levels),
-            Typed::Bytes(values) => write_batch::<ByteArrayType>(to, values, levels),
+            TypedValues::Int32(values) => write_batch::<Int32Type>(to, values, levels),
+            TypedValues::Int64(values) => write_batch::<Int64Type>(to, values, levels),
+            TypedValues::Real(values) => write_batch::<DoubleType>(to, values, levels),
+            TypedValues::Bytes(values) => write_batch::<ByteArrayType>(to, values, levels),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, SendError, channel, sync_channel};
 use std::thread;
 
-use super::content::Content;
+use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
 use super::form::{Form, Format, Selection, Written};
 use super::rows::is_whole;
@@ -34,7 +34,7 @@ impl<W: Write> Formatter<W> {
     }
 
     fn write(&mut self, record: &Record, form: &Form<'_>) -> Result<(), ExportError> {
-        let content = Content::new(record, form)?;
+        let content = ResultContent::new(record, form)?;
         let content = content.as_ref();
         match self {
             Self::Json(to, separator) => to

@@ -1,6 +1,6 @@
 //! Reads jobs one by one, and checks their results.
 
-use super::content::Content;
+use super::content::ResultContent;
 use super::error::ExportError;
 use super::form::{Form, Selection, Written};
 use crate::job::FileName;
@@ -32,12 +32,12 @@ pub(super) fn each(
     reader: &Reader,
     form: &Form<'_>,
     selection: Selection,
-    mut row: impl FnMut(&Record, Option<&Content<'_>>) -> Result<(), ExportError>,
+    mut row: impl FnMut(&Record, Option<&ResultContent<'_>>) -> Result<(), ExportError>,
 ) -> Result<Written, ExportError> {
     let mut written = Written::default();
     let mut one = |record: &mut Record| -> Result<(), ExportError> {
         if is_whole(record, selection, &mut written.damaged)? {
-            row(record, Content::new(record, form)?.as_ref())?;
+            row(record, ResultContent::new(record, form)?.as_ref())?;
             written.jobs += 1;
         }
         Ok(())

@@ -14,12 +14,11 @@ mod tables;
 mod timeline;
 mod words;
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
-use thiserror::Error;
-
-use crate::atomic_file::{self, AtomicFileError};
+use crate::atomic_file;
+pub use crate::atomic_file::FileError;
 use crate::job::FileName;
 use crate::store::{Reader, StoreError};
 use snapshot::Snapshot;
@@ -28,39 +27,6 @@ pub use words::stop_reason;
 /// A report on a run at one moment.
 #[derive(Debug)]
 pub struct Report(Snapshot);
-
-/// An error of making or writing a report.
-#[derive(Debug, Error)]
-pub enum ReportError {
-    /// The database cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The report cannot be written.
-    #[error("cannot write {target}")]
-    Write {
-        /// The file.
-        target: String,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The target is a file of the run itself, or not a file.
-    #[error("{} cannot be the report: {reason}", FileName::from(.path.as_path()))]
-    Target {
-        /// The file.
-        path: PathBuf,
-        /// The reason for the refusal.
-        reason: &'static str,
-    },
-}
-
-impl From<AtomicFileError> for ReportError {
-    fn from(error: AtomicFileError) -> Self {
-        match error {
-            AtomicFileError::Write { target, source } => Self::Write { target, source },
-            AtomicFileError::Target { path, reason } => Self::Target { path, reason },
-        }
-    }
-}
 
 impl Report {
     /// Reads a run. `now` is in milliseconds since 1970; `is_working` says that a process works on the run.
@@ -82,10 +48,10 @@ impl Report {
     /// # Errors
     ///
     /// The file cannot be written. Then an old file stays as it was.
-    pub fn to_file(&self, path: &Path) -> Result<(), ReportError> {
+    pub fn to_file(&self, path: &Path) -> Result<(), FileError> {
         atomic_file::write(&self.0.database, path, |file| {
             file.write_all(self.html().as_bytes())
-                .map_err(|source| ReportError::Write {
+                .map_err(|source| FileError::Write {
                     target: FileName::from(path).to_string(),
                     source,
                 })

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args as ClapArgs;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
-use stride::export::Columns;
+use stride::export::ColumnList;
 use stride::filter::Term;
 use stride::store::wall_clock;
 
@@ -18,7 +18,7 @@ pub(crate) struct Choosing {
     /// The columns of a table, in this order: some of file, state, attempts, status, class, error, started, duration,
     /// result, path_bytes, kind, media_type, result_type, result_bytes
     #[arg(long, value_name = "A,B,C")]
-    pub(crate) columns: Option<Columns>,
+    pub(crate) columns: Option<ColumnList>,
     /// Only files of which this is true, such as state=failed, class=rejected,auth, 'status>=500', 'attempts>1',
     /// 'started>2h ago', 'duration>10s' or 'name~*.txt'; of several, all have to be
     #[arg(long = "where", value_name = "TERM", value_parser = OsStringValueParser::new().try_map(Asked::read))]

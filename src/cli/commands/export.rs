@@ -4,7 +4,8 @@ use std::path::Path;
 
 use stride::event::Counts;
 use stride::export::{
-    Columns, ExportError, Extract, Form, Selection, Written, to_file, to_folder, to_stream,
+    ColumnList, ExportError, Extract, FileError, Form, Selection, Written, to_file, to_folder,
+    to_stream,
 };
 use stride::extract::Extraction;
 use stride::job::FileName;
@@ -53,7 +54,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         expect: judging.expect,
         extract: extract.as_ref().map(|extract| extract as &dyn Extract),
         raw_csv: args.raw_csv,
-        columns: args.choosing.columns.as_ref().map(Columns::as_slice),
+        columns: args.choosing.columns.as_ref().map(ColumnList::as_slice),
         chosen: &chosen,
     };
     let incomplete = |error: ExportError| {
@@ -75,7 +76,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             "`stride verify` names every damaged one; {} writes the others",
             command(db, &again(args, "--partial"))
         )),
-        ExportError::Target { .. } if args.format == FormatArg::Dir => Problem::of(exit::USAGE, &error)
+        ExportError::File(FileError::Target { .. }) if args.format == FormatArg::Dir => Problem::of(exit::USAGE, &error)
             .hint("name a folder with -o FOLDER that is not there yet, is empty, or is an earlier export"),
         _ => error.into(),
     }
@@ -122,7 +123,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
             }
             Ok(ended(&written))
         }
-        Err(ExportError::Write { source, .. }) => printed(Err(source)),
+        Err(ExportError::File(FileError::Write { source, .. })) => printed(Err(source)),
         Err(error) => Err(incomplete(error)),
     }
 }

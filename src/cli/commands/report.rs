@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use stride::job::FileName;
-use stride::report::{Report, ReportError};
+use stride::report::Report;
 use stride::store::{Lock, Reader, note_artifact, wall_clock};
 
 use crate::cli::args::ReportArgs;
@@ -51,18 +51,4 @@ pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Resul
 fn output(args: &ReportArgs) -> Option<&Path> {
     let path = args.output.as_deref();
     path.filter(|path| *path != Path::new("-"))
-}
-
-impl From<ReportError> for Problem {
-    fn from(error: ReportError) -> Self {
-        match error {
-            ReportError::Store(error) => error.into(),
-            ReportError::Target { .. } => {
-                Self::of(exit::USAGE, &error).hint("use another file with -o FILE")
-            }
-            ReportError::Write { .. } => Self::of(exit::ERROR, &error)
-                .note("an older file is unchanged")
-                .hint("use -o FILE in a writable folder on a disk with free space"),
-        }
-    }
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use rustix::io::Errno;
 use stride::caller::{PROXY_AUTHORIZATION, PlanError, Reference, TemplateError};
 use stride::engine::RunError;
-use stride::export::ExportError;
+use stride::export::{ExportError, FileError};
 use stride::input::{InputError, RowFault};
 use stride::job::FileName;
+use stride::paths::folder_of;
 use stride::store::StoreError;
 use stride::validate::WrongExpression;
 
@@ -144,7 +145,7 @@ impl From<StoreError> for Problem {
                 .cause("each name would have a WAL of its own, and results would be lost")
                 .hint(format!(
                     "remove the other names; this command finds them: find {} -xdev -samefile {}",
-                    quoted(path.parent().unwrap_or(Path::new("/"))),
+                    quoted(folder_of(path)),
                     quoted(path)
                 )),
             StoreError::Mounted { .. } => Self::of(exit::UNUSABLE, &error)
@@ -320,12 +321,20 @@ impl From<ExportError> for Problem {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Store(error) => error.into(),
-            ExportError::Target { .. } => {
-                Self::of(exit::USAGE, &error).hint("use another file with -o FILE")
-            }
+            ExportError::File(error) => error.into(),
             ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
             ExportError::Extract { .. } | ExportError::Read { .. } => Self::of(exit::ERROR, &error),
-            ExportError::Write { .. } => Self::of(exit::ERROR, &error)
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Target { .. } => {
+                Self::of(exit::USAGE, &error).hint("use another file with -o FILE")
+            }
+            FileError::Write { .. } => Self::of(exit::ERROR, &error)
                 .note("an older file is unchanged")
                 .hint("use -o FILE in a writable folder on a disk with free space"),
         }

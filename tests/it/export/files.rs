@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use stride::export::{ExportError, Format, Selection, to_file, to_stream};
+use stride::export::{ExportError, FileError, Format, Selection, to_file, to_stream};
 use stride::store::StoreError;
 
 use super::{FILES, FORMATS, done, export, mixed};
@@ -151,7 +151,7 @@ fn row_90_the_runs_own_files_are_no_target() {
         let before = fs::read(&target).ok();
         let refused = to_file(&fixture.reader(), Format::Json, Selection::Partial, &target);
         assert!(
-            matches!(refused, Err(ExportError::Target { .. })),
+            matches!(refused, Err(ExportError::File(FileError::Target { .. }))),
             "{own}: {refused:?}"
         );
         assert_eq!(fs::read(&target).ok(), before, "{own}");
@@ -164,7 +164,7 @@ fn row_90_the_runs_own_files_are_no_target() {
             &fixture.at(missing),
         );
         assert!(
-            matches!(refused, Err(ExportError::Write { .. })),
+            matches!(refused, Err(ExportError::File(FileError::Write { .. }))),
             "{missing}: {refused:?}"
         );
     }
@@ -192,7 +192,7 @@ fn a_stream_that_ends_early_is_an_error() {
     for format in FORMATS {
         let refused = to_stream(&fixture.reader(), format, Selection::Whole, &mut Full(20));
         assert!(
-            matches!(refused, Err(ExportError::Write { .. })),
+            matches!(refused, Err(ExportError::File(FileError::Write { .. }))),
             "{refused:?}"
         );
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use stride::export::{ExportError, Form, Format, Selection, to_folder};
+use stride::export::{ExportError, FileError, Form, Format, Selection, to_folder};
 use stride::extract::Extraction;
 use stride::job::{Checksum, Class, FileName};
 use stride::jq::Expression;
@@ -206,7 +206,7 @@ fn a_folder_that_is_not_an_export_is_left_as_it_is() {
         let before = files(&at(folder));
         let refused = write(&fixture, Selection::Whole, folder);
         assert!(
-            matches!(refused, Err(ExportError::Target { .. })),
+            matches!(refused, Err(ExportError::File(FileError::Target { .. }))),
             "{folder}: {refused:?}"
         );
         assert_eq!(files(&at(folder)), before, "{folder}");
@@ -250,7 +250,10 @@ fn a_folder_that_is_not_an_export_is_left_as_it_is() {
     fs::write(at("file"), "").unwrap();
     for own in ["file", "stride.db", "stride.db.lock"] {
         let refused = write(&fixture, Selection::Whole, own);
-        assert!(matches!(refused, Err(ExportError::Target { .. })), "{own}");
+        assert!(
+            matches!(refused, Err(ExportError::File(FileError::Target { .. }))),
+            "{own}"
+        );
     }
     let hidden = fs::read_dir(fixture.folder()).unwrap();
     let hidden = hidden.filter(|entry| {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use stride::export::{ExportError, Format, Selection, to_stream};
+use stride::export::{ExportError, FileError, Format, Selection, to_stream};
 use stride::job::Checksum;
 use stride::store::StoreError;
 
@@ -143,7 +143,10 @@ fn an_export_that_nobody_takes_ends() {
     for format in FORMATS {
         for room in [0, 300_000, 1_400_000] {
             let failed = to_stream(&reader, format, Selection::Whole, &mut Full(room));
-            assert!(matches!(failed, Err(ExportError::Write { .. })), "{room}");
+            assert!(
+                matches!(failed, Err(ExportError::File(FileError::Write { .. }))),
+                "{room}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use parquet::basic::{LogicalType, Repetition, TimeUnit};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::{Map, Value, json};
-use stride::export::{Column, ExportError, Form, Format, Selection, to_file, to_stream};
+use stride::export::{Column, ExportError, FileError, Form, Format, Selection, to_file, to_stream};
 use stride::extract::Extraction;
 use stride::job::Class;
 use stride::jq::Expression;
@@ -353,7 +353,7 @@ fn a_table_that_cannot_be_written_is_an_error() {
         &mut Full(100),
     );
     assert!(
-        matches!(failed, Err(ExportError::Write { .. })),
+        matches!(failed, Err(ExportError::File(FileError::Write { .. }))),
         "{failed:?}"
     );
 }
