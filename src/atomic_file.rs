@@ -35,9 +35,9 @@ pub enum FileError {
     },
 }
 
-/// Writes a file: `fill` fills a temporary file in the same folder, which replaces the target once it is synced. Only its
-/// owner can read the new file. `fill` writes directly to a device or a pipe. The files of the run in `database` are
-/// never replaced.
+/// Writes a file: `fill` fills a temporary file in the same folder, which replaces the target once it is synced. Only
+/// its owner can read the new file. `fill` writes directly to a device or a pipe. The files of the run in `database`
+/// are never replaced.
 ///
 /// # Errors
 ///
@@ -181,8 +181,8 @@ fn remove_stale(target: &Path) {
 
 /// A temporary file or folder, which is removed on drop unless it was renamed.
 ///
-/// It has a random name, and its process holds a lock on it. A process id in the name is not enough: two containers that
-/// share a folder may have the same.
+/// It has a random name, and its process holds a lock on it. A process id in the name is not enough: two containers
+/// that share a folder may have the same.
 pub(crate) struct Temporary {
     pub(crate) path: PathBuf,
     /// The file, or the open folder. Holds the lock.

@@ -28,7 +28,7 @@ pub struct CauseKey {
     pub kind: Option<String>,
     /// The HTTP status.
     pub status: Option<u16>,
-    /// The failure's message and the service's message, with `#` for each number and id, and `{}` for the job's own name.
+    /// The messages of the failure and the service, with `#` for numbers and ids, and `{}` for the job's own name.
     pub gist: String,
 }
 
@@ -44,7 +44,7 @@ impl CauseKey {
         Self { gist, ..self }
     }
 
-    /// Returns the eight hexadecimal digits by which commands name the cause. They change when stride's wording changes.
+    /// Returns the eight hexadecimal digits by which commands name the cause. They depend on stride's wording.
     pub fn id(&self) -> String {
         let mut hash = Sha256::new();
         let status = self.status.map(|status| status.to_string());

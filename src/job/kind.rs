@@ -4,7 +4,7 @@ use std::fmt;
 
 use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
 
-/// The kind of a failure. Its stored word is its name in snake case. Callers of other programs may use words of their own.
+/// The kind of a failure. Its stored word is its name in snake case. Callers of other programs may use other words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureKind {
