@@ -5,12 +5,12 @@ CREATE TABLE run (
     id       INTEGER PRIMARY KEY CHECK (id = 1),
     uuid     BLOB NOT NULL CHECK (length(uuid) = 16),
     created  INTEGER NOT NULL,
-    -- The folder against which names resolve; relative to the database's own folder where it lies below it.
+    -- The folder against which names resolve. If it is below the database's own folder, it is relative to that.
     base     BLOB NOT NULL,
-    -- What a call is, and the free settings, as JSON. Neither holds a secret.
+    -- The call and the free settings, as JSON. Neither contains a secret.
     call     TEXT NOT NULL CHECK (json_valid(call)),
     settings TEXT NOT NULL CHECK (json_valid(settings)),
-    -- The token of the runner that may write; every transaction of a runner checks it.
+    -- The token of the runner that may write. Each of its transactions checks it.
     owner    BLOB
 ) STRICT;
 
@@ -22,9 +22,9 @@ CREATE TABLE runner (
     threads INTEGER NOT NULL,
     started INTEGER NOT NULL,
     ended   INTEGER,
-    -- 'finished', 'stopped', 'panicked', 'storage'; 'died' is what a later runner found.
+    -- 'finished', 'stopped', 'panicked', 'storage'; a later runner notes 'died'.
     ending  TEXT,
-    -- Why it stopped early, in a word of a closed list: credentials, quota, certificate, name, proxy, redirect,
+    -- The reason of an early stop, one of: credentials, quota, certificate, name, proxy, redirect,
     -- missing_files, rejected, failures, outage, wait, max_calls, max_duration, max_cost, until.
     stopped        TEXT,
     -- The way out: wait, raise or fix.
@@ -37,8 +37,7 @@ CREATE TABLE runner (
 ) STRICT;
 
 -- The list: a row never changes after loading. The id is the position in the list, from 0, without gaps. A job's identity
--- is its name: text where it is UTF-8, a blob where it is not, so that the usual names can be read and compared in any SQL
--- shell.
+-- is its name: text if it is UTF-8, so that any SQL shell can show and compare it, else a blob.
 CREATE TABLE job (
     id   INTEGER PRIMARY KEY CHECK (id >= 0),
     path ANY NOT NULL CHECK (typeof(path) IN ('text', 'blob') AND length(path) > 0)
@@ -51,33 +50,33 @@ CREATE TABLE work (
     job        INTEGER PRIMARY KEY REFERENCES job (id),
     -- 0 pending, 1 running, 2 done, 3 failed, 4 held.
     state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 4),
-    -- Not to be called before this moment.
+    -- The earliest moment of the next call.
     not_before INTEGER CHECK (not_before IS NULL OR state = 0),
     -- The number of the last attempt.
     attempts   INTEGER NOT NULL DEFAULT 0,
-    -- Attempts counted against the job, and crashes during its calls, since it was last made pending by hand.
+    -- Attempts counted against the job, and crashes during its calls, since `stride retry` last made it pending.
     charged    INTEGER NOT NULL DEFAULT 0,
     crashes    INTEGER NOT NULL DEFAULT 0,
-    -- Definite answers ever; together with the job's id it makes the idempotency key.
+    -- Number of definite answers so far. The idempotency key depends on it and on the job's id.
     generation INTEGER NOT NULL DEFAULT 0,
-    -- The job failed for good before a person made it pending again, so its failures say nothing about the service.
+    -- The job failed for good before `stride retry` made it pending, so its failures say nothing about the service.
     failed_before INTEGER NOT NULL DEFAULT 0,
     CHECK (attempts > 0 OR state = 0)
 ) STRICT;
 
--- All that is not done, in list order within each state: an index ends with the row's key.
+-- Jobs that are not done, in list order within each state, because an index ends with the row's key.
 CREATE INDEX work_open ON work (state) WHERE state <> 2;
--- The jobs that may be what kills their process, for people to see. Few rows are ever in it.
+-- Jobs that may kill their process. It has few rows.
 CREATE INDEX work_may_kill ON work (job) WHERE crashes >= 2;
 
--- The other columns of a list that is a table: an object from column to value, as JSON.
+-- Further columns of a list that is a table, as a JSON object from column to value.
 CREATE TABLE columns (
     job    INTEGER PRIMARY KEY REFERENCES job (id),
     fields TEXT NOT NULL CHECK (json_valid(fields))
 ) STRICT;
 
--- Every call that was ever about to be sent. The row is durable before the first byte leaves. The checks compare instead
--- of using IN: for a list of more than two values SQLite makes and drops a table for every row that is written.
+-- Every call that was about to be sent. The row is durable before the first byte leaves. The checks avoid IN: for more
+-- than two values, SQLite creates and drops a table for each row that is written.
 CREATE TABLE attempt (
     job      INTEGER NOT NULL REFERENCES job (id),
     number   INTEGER NOT NULL CHECK (number > 0),
@@ -86,7 +85,7 @@ CREATE TABLE attempt (
     key      BLOB NOT NULL CHECK (length(key) = 16),
     started  INTEGER NOT NULL,
     ended    INTEGER,
-    -- How long the call took, in milliseconds, by a clock that does not jump.
+    -- Duration of the call, in milliseconds, by a monotonic clock.
     took     INTEGER,
     outcome  TEXT CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'throttled' OR outcome = 'not_sent'
                          OR outcome = 'in_doubt' OR outcome = 'interrupted'),
@@ -109,16 +108,15 @@ CREATE TABLE result (
     media_type TEXT,
     body       BLOB NOT NULL,
     sha256     BLOB NOT NULL CHECK (length(sha256) = 32),
-    -- The answer's headers as a JSON object, kept where the run's expressions ask for them.
+    -- The answer's headers as a JSON object, if the run's expressions use them.
     headers    TEXT CHECK (headers IS NULL OR json_valid(headers)),
-    -- Where the body lies in a file instead of here: the file's path, and its size in bytes. The body is empty then.
+    -- Path and size in bytes of the file with the body. `body` is empty then.
     file       ANY CHECK (file IS NULL OR typeof(file) = 'text' OR typeof(file) = 'blob'),
     size       INTEGER CHECK (size >= 0),
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
 ) STRICT;
 
--- Complete answers with a status of success that were judged to be no results: kept whole, so that they can be
--- judged again. The latest one of each job.
+-- Complete answers with a status of success that are not results, kept for `stride recheck`. The latest one of each job.
 CREATE TABLE rejected_response (
     job        INTEGER PRIMARY KEY REFERENCES job (id),
     attempt    INTEGER NOT NULL,
@@ -128,7 +126,7 @@ CREATE TABLE rejected_response (
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
 ) STRICT;
 
--- The counts, kept with every change so that nobody has to count ten million rows: one row.
+-- Counts, updated with every change, because counting ten million rows is slow: one row.
 CREATE TABLE counts (
     id                 INTEGER PRIMARY KEY CHECK (id = 1),
     pending            INTEGER NOT NULL DEFAULT 0 CHECK (pending >= 0),
@@ -141,34 +139,32 @@ CREATE TABLE counts (
     in_doubt_recovered INTEGER NOT NULL DEFAULT 0 CHECK (in_doubt_recovered >= 0)
 ) STRICT;
 
--- What the governor has to remember, so that stopping and starting changes nothing: one row.
+-- The limiter's state, which survives a restart: one row.
 CREATE TABLE limiter_state (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
-    -- What of the budgets is used, over all runners: calls that were perhaps sent, what they cost in billionths
-    -- of the user's unit of money, and for how long runners have worked.
+    -- Used budgets of all runners: calls that were perhaps sent, their cost in billionths of the user's unit of money,
+    -- and working time in milliseconds.
     calls        INTEGER NOT NULL DEFAULT 0 CHECK (calls >= 0),
     cost         INTEGER NOT NULL DEFAULT 0 CHECK (cost >= 0),
     worked       INTEGER NOT NULL DEFAULT 0 CHECK (worked >= 0),
-    -- The service asked everybody to wait until this moment.
+    -- The service asked all calls to wait until this moment.
     closed_until INTEGER,
-    -- The service's limits that were found: calls in a second, and calls at the same time; and how many of those are
-    -- of use.
+    -- Limits found: calls a second, calls at the same time, and how many of those raise throughput.
     found_rate    REAL CHECK (found_rate > 0),
     found_at_once INTEGER CHECK (found_at_once > 0),
     found_width   INTEGER CHECK (found_width > 0),
     -- A file has succeeded under the present request.
     proven       INTEGER NOT NULL DEFAULT 0,
-    -- What kept the run from going faster when this was written; the moment that belongs to it; and when the
-    -- last file could be called at best.
+    -- The limiting reason at the time of writing, its moment, and the earliest moment of the last call.
     limited_by   TEXT,
     limited_at   INTEGER,
     finish       INTEGER,
-    -- The file that the service refused most often while it took others, and how often.
+    -- The file that the service refused most often while it accepted others, and the number of refusals.
     refused_job   INTEGER,
     refused_times INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- What calls used of the rates in each second of the last day.
+-- Usage of the rates in each second of the last day.
 CREATE TABLE usage (
     -- The second since 1970.
     second INTEGER PRIMARY KEY,
@@ -182,7 +178,7 @@ CREATE TABLE artifact (
     path BLOB PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
--- For people and other programs; stable.
+-- A stable view for people and other programs.
 CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended) AS
 SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.outcome, attempt.class, attempt.status,
        lower(substr(hex(attempt.key), 1, 8) || '-' || substr(hex(attempt.key), 9, 4) || '-' ||
@@ -192,29 +188,28 @@ SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch')
 FROM attempt JOIN job ON job.id = attempt.job;
 
--- For people and other programs; stable, as the view `attempts`. A row for each job, with its latest attempt and its
--- result. To look at all results in list order: SELECT * FROM results ORDER BY position.
+-- A stable view for people and other programs: a row for each job, with its latest attempt and its result. In list order:
+-- SELECT * FROM results ORDER BY position.
 --
---   path        the name: text where it is UTF-8, a blob where not
+--   path        the name: text if it is UTF-8, else a blob
 --   position    the place in the list, from 0
 --   state       pending, running, done, failed or held
---   attempts    how many there were
+--   attempts    number of attempts
 --   status      of the latest attempt: the HTTP status,
 --   class         the failure's class
 --   kind          and the finer word below it,
 --   error         the failure in one line,
---   started       when it began and ended, in UTC (RFC 3339),
+--   started       its start and end, in UTC (RFC 3339),
 --   ended
---   duration      and how long it took, in seconds
+--   duration      and its duration, in seconds
 --   media_type  the result's Content-Type as received
---   result      the result's body as received: text or a blob; NULL where it lies in a file
+--   result      the result's body as received: text or a blob; NULL if it is in a file
 --   file        that file's path
 --   sha256      the checksum of the result's body, in hexadecimal digits
 --
--- A body is text where it is JSON or text by its media type and in UTF-8 by its charset, if it has one, and where
--- the run takes nothing but text. SQL has no way to ask whether bytes are UTF-8. That was asked when the answer came, of
--- whatever is to be JSON or text (`--expect json` and `--expect text`); under `--expect any` a body that calls itself
--- text may be none, and CAST(result AS BLOB) has its bytes all the same.
+-- A body is text if its media type is JSON or text and its charset, if any, is UTF-8, or if the run accepts only text. SQL
+-- cannot check UTF-8. stride checked it on receipt under `--expect json` and `--expect text`. Under `--expect any` a body
+-- declared as text can be binary; CAST(result AS BLOB) returns its bytes.
 CREATE VIEW results (path, position, state, attempts, status, class, kind, error, started, ended, duration, media_type,
                      result, file, sha256) AS
 SELECT job.path, work.job,
@@ -233,7 +228,7 @@ SELECT job.path, work.job,
                 AND (lower(result.media_type) NOT GLOB '*charset=*' OR lower(result.media_type) GLOB '*charset=us-ascii*')
                THEN CAST(result.body AS TEXT)
            WHEN (SELECT json_extract(call, '$.judging.expect') FROM run) = 'text' THEN CAST(result.body AS TEXT)
-           -- What is no JSON was taken when the run still took anything.
+           -- The run may have accepted other bodies under an earlier `--expect`.
            WHEN (SELECT json_extract(call, '$.judging.expect') FROM run) = 'json' AND json_valid(CAST(result.body AS TEXT))
                THEN CAST(result.body AS TEXT)
            ELSE result.body

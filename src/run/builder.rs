@@ -1,4 +1,4 @@
-//! Opens or makes a run for a program.
+//! Opens or creates a run for a program.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::error::Error;
 use crate::settings::{Call, Settings, Threads};
 use crate::store::{Lock, NewRun, RefusedRescue, Store};
 
-/// Settings for a [`Run`] that is about to be opened. Made by [`Run::builder`].
+/// Opens a [`Run`]. Made by [`Run::builder`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -18,7 +18,7 @@ pub struct Builder {
 }
 
 impl Run {
-    /// Begins to open the run in a database, which is made where it does not exist.
+    /// Returns a builder that opens the run in a database, or creates it.
     pub fn builder(database: impl Into<PathBuf>) -> Builder {
         Builder {
             database: database.into(),
@@ -29,8 +29,8 @@ impl Run {
 }
 
 impl Builder {
-    /// Names what the calls do, in a few words, such as `count words v1`. A run is only opened again under the same
-    /// name, because results of different calls do not belong together.
+    /// Names the calls in a few words, such as `count words v1`. A run opens only under the same name again, because
+    /// results of different calls do not belong together.
     pub fn workload(mut self, name: impl Into<String>) -> Self {
         self.workload = name.into();
         self
@@ -42,7 +42,7 @@ impl Builder {
         self
     }
 
-    /// Sets how often a call is made again after a transient failure.
+    /// Sets the number of retries after transient failures.
     pub fn retries(mut self, retries: u32) -> Self {
         self.settings.retries = retries;
         self
@@ -54,13 +54,13 @@ impl Builder {
         self
     }
 
-    /// Opens the run, or makes it where there is no database. Relative names of files resolve against the folder
-    /// that is current when the run is made.
+    /// Opens the run, or creates it if the database is missing. Relative names of files resolve against the current
+    /// folder at creation.
     ///
     /// # Errors
     ///
-    /// The database cannot be used, another process works on it, its workload has another name, or answers that an
-    /// earlier process saved cannot be taken in.
+    /// The database cannot be used, another process works on it, its workload has another name, or a rescue file of an
+    /// earlier process cannot be imported.
     pub fn open(self) -> Result<Run, Error> {
         let Self {
             database,

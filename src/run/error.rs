@@ -1,4 +1,4 @@
-//! Why a program's run cannot go on.
+//! Errors of a program's run.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use crate::export::ExportError;
 use crate::job::FileName;
 use crate::store::StoreError;
 
-/// Why a [`Run`](super::Run) cannot go on.
+/// An error of a [`Run`](super::Run).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The run was made for another workload.
+    /// The run has another workload.
     #[error("this run's workload is not `{asked}`")]
     OtherWorkload {
-        /// The workload that was asked for.
+        /// The requested workload.
         asked: String,
     },
     /// A rescue file of an earlier process cannot be imported. Its files would be called again.
@@ -29,13 +29,13 @@ pub enum Error {
         #[source]
         reason: io::Error,
     },
-    /// The current folder is not known.
+    /// The current folder cannot be found.
     #[error("the current folder cannot be found")]
     Folder(#[from] io::Error),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The run could not go on.
+    /// The run failed.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The results cannot be written.

@@ -1,4 +1,4 @@
-//! A run whose calls a program makes itself.
+//! Runs whose calls a program makes itself.
 
 mod builder;
 mod error;
@@ -51,11 +51,11 @@ impl Run {
     /// [`Failure`] by `?` is transient: the file is called again as often as the settings say. Returns when every file
     /// is done or failed, or a guard has stopped the run.
     ///
-    /// `call` may outlive this method where it does not return after a stop, so it must own what it uses.
+    /// A `call` that does not return after a stop outlives this method, so it must own all that it uses.
     ///
     /// # Errors
     ///
-    /// The database fails. Everything recorded by then is safe.
+    /// The database fails. Everything recorded until then is safe.
     pub fn process<F>(&mut self, call: F) -> Result<Outline, Error>
     where
         F: Fn(&Job) -> Result<Answer, Failure> + Send + Sync + 'static,
@@ -63,7 +63,7 @@ impl Run {
         self.process_with(|| (), move |(), job| call(job))
     }
 
-    /// Works as [`process`](Self::process), with a state for each thread, such as a client: `make` makes it before the
+    /// Works as [`process`](Self::process), with a state for each thread, such as a client. `make` creates it before the
     /// thread's first call.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Run {
         stop: &Stop,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<Outline, Error> {
-        // `stride set` changes what is stored, and `stride status` shows it.
+        // `stride set` and `stride status` use the stored settings.
         if self.store.settings()? != self.settings {
             self.store.set_settings(&self.settings)?;
         }
@@ -156,7 +156,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// `selection` is [`Selection::Whole`] and not everything is done, or reading or writing fails.
+    /// `selection` is [`Selection::Whole`] and a file is not done, or reading or writing fails.
     pub fn export(
         &self,
         format: Format,

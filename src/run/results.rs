@@ -1,4 +1,4 @@
-//! Reads what a run has recorded, one file after the other.
+//! Iterates over a run's results and failures.
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use crate::job::{Class, FileName, JobState};
 use crate::store::{Reader, Record, StoreError, Stored};
 
-/// Records that wait for the iterator.
+/// Most records that wait for the iterator.
 const AHEAD: usize = 64;
 
 /// A file that is done.
@@ -17,7 +17,7 @@ const AHEAD: usize = 64;
 pub struct Done {
     /// The file's name, as it was added.
     pub path: FileName,
-    /// Its answer; `None` where the stored bytes do not match their checksum.
+    /// Its answer; `None` if the stored bytes do not match their checksum.
     pub answer: Option<Stored>,
 }
 
@@ -27,7 +27,7 @@ pub struct Done {
 pub struct Failed {
     /// The file's name, as it was added.
     pub path: FileName,
-    /// Held, and not failed.
+    /// The file is held instead of failed.
     pub is_held: bool,
     /// The number of calls that were made.
     pub attempts: u32,
@@ -37,11 +37,11 @@ pub struct Failed {
     pub message: String,
 }
 
-/// Iterates over recorded files in list order, all of one moment. A thread reads ahead; it ends when this is dropped.
+/// Iterates over recorded files in list order, in one snapshot. A thread reads ahead until this is dropped.
 #[derive(Debug)]
 pub struct Entries<T> {
     entries: Receiver<Result<T, StoreError>>,
-    /// Taken when it has ended.
+    /// The reading thread; taken when it has ended.
     reader: Option<JoinHandle<()>>,
 }
 
@@ -50,7 +50,7 @@ impl<T> Iterator for Entries<T> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.entries.recv().ok();
-        // A reader that panicked has not come to the end of the list.
+        // If the reader panicked, the list is incomplete.
         if entry.is_none()
             && let Some(reader) = self.reader.take()
             && let Err(panic) = reader.join()
@@ -61,30 +61,21 @@ impl<T> Iterator for Entries<T> {
     }
 }
 
-/// The iterator was dropped, or reading failed.
-enum Stop {
-    Dropped,
-    Failed(StoreError),
-}
-
-impl From<StoreError> for Stop {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error)
-    }
-}
+/// The error that stops reading; `None` if the iterator was dropped.
+type Stop = Option<StoreError>;
 
 /// Sends an entry to the iterator.
 type Sender<'s, T> = dyn FnMut(T) -> Result<(), Stop> + 's;
 
-/// Reads in a thread, because a statement of SQLite cannot be kept beside its connection.
+/// Reads in a thread, because a SQLite statement borrows its connection.
 fn entries<T: Send + 'static>(
     reader: Reader,
     read: impl FnOnce(&Reader, &mut Sender<'_, T>) -> Result<(), Stop> + Send + 'static,
 ) -> Entries<T> {
     let (sender, receiver): (SyncSender<Result<T, StoreError>>, _) = sync_channel(AHEAD);
     let reader = thread::spawn(move || {
-        let mut send = |entry| sender.send(Ok(entry)).map_err(|_| Stop::Dropped);
-        if let Err(Stop::Failed(error)) = read(&reader, &mut send) {
+        let mut send = |entry| sender.send(Ok(entry)).map_err(|_| None);
+        if let Err(Some(error)) = read(&reader, &mut send) {
             let _ = sender.send(Err(error));
         }
     });

@@ -31,7 +31,7 @@ const SET_SETTINGS: &str = "UPDATE run SET settings = ?1";
 /// The parameters of a new run.
 #[derive(Debug, Clone)]
 pub struct NewRun {
-    /// What a call is.
+    /// The call, with its rules for results.
     pub call: Call,
     /// The free settings.
     pub settings: Settings,
@@ -179,7 +179,7 @@ impl Store {
         self.counts
     }
 
-    /// Returns what a call is in this run.
+    /// Reads the run's call.
     ///
     /// # Errors
     ///
@@ -188,7 +188,7 @@ impl Store {
         read::json(&self.connection, "SELECT call FROM run")
     }
 
-    /// Returns the free settings, as last given.
+    /// Reads the free settings, as last given.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ impl Store {
         read::json(&self.connection, "SELECT settings FROM run")
     }
 
-    /// Changes what a call is. Keeps every result.
+    /// Changes the run's call. Keeps every result.
     ///
     /// # Errors
     ///

@@ -54,8 +54,8 @@ pub(super) enum Mode {
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     check(path)?;
     place::check_mounts(path)?;
-    // Even a reader opens for writing where it can: the last connection to leave checkpoints and removes the WAL. Without
-    // SQLITE_OPEN_URI, so that a name beginning with `file:` is a name.
+    // A reader, too, opens for writing if it can, because the last connection to leave checkpoints and removes the WAL.
+    // Without SQLITE_OPEN_URI, a name may begin with `file:`.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(unusable(path))?;
     connection
@@ -101,7 +101,7 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
 }
 
 /// Checks a connection for reading, and replaces it if the database is on a read-only file system. There SQLite opens a
-/// database only if it is told that nobody writes to it, and then it ignores a WAL or a journal.
+/// database only as immutable, and then it ignores a WAL or a journal.
 fn readable(connection: Connection, path: &Path) -> Result<Connection> {
     let error = match identify(&connection) {
         Ok(found) => return accept(found, path).map(|()| connection),

@@ -173,7 +173,7 @@ impl Users {
     }
 
     /// Returns true if only these users can have written a file. Returns false if another user wrote it in a folder
-    /// that everyone can write to, where it proves nothing.
+    /// that everyone can write to: it proves nothing.
     fn trust(self, path: &Path) -> io::Result<bool> {
         let denied = |reason| Err(io::Error::new(ErrorKind::PermissionDenied, reason));
         let meta = path.symlink_metadata()?;

@@ -28,7 +28,7 @@ const RESULTS: &str = "SELECT job.path, work.state, work.attempts, NULL, NULL, N
      NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
      NULL, result.file, result.size";
 
-/// Which columns to load; skipping unused ones halves the cost of an export.
+/// The columns to load. Skipping unused ones halves the cost of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Projection {
     /// All columns of all jobs.

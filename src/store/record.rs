@@ -1,4 +1,4 @@
-//! What readers return of a run and its jobs.
+//! Records that a reader returns: a run and its jobs.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub struct RunInfo {
     pub created: i64,
     /// The folder against which names resolve.
     pub base: PathBuf,
-    /// What a call is.
+    /// The call, with its rules for results.
     pub call: Call,
     /// The free settings, as last given.
     pub settings: Settings,

@@ -147,7 +147,7 @@ impl<'c> Settler<'c> {
     ) -> Result<()> {
         let checksum = checksum.map_or_else(|| answer.body.checksum(), Ok);
         let checksum = checksum.map_err(failed("reading a large answer"))?;
-        // Of a body in a permanent file, only the path is recorded.
+        // A body in a permanent file stays there; its path is recorded.
         let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
         let here = match &file {
             Some(_) => &nothing,

@@ -23,7 +23,7 @@ pub struct Runner {
     pub threads: u64,
     /// Its start, in milliseconds since 1970.
     pub started: i64,
-    /// Its end and the kind of end, if noted. If it died, a later runner noted this.
+    /// Its end and the kind of end, if noted. A later runner notes them for one that died.
     pub ended: Option<(i64, String)>,
 }
 

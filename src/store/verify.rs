@@ -131,7 +131,7 @@ impl Reader {
                     found.list(|| format!("the result of {path} is in the file {file}: {error}"));
                 }
             } else if Checksum::of(body) != Checksum(row.get(2)?) {
-                found.note(|| format!("the result of {path} is not what was recorded"));
+                found.note(|| format!("the result of {path} does not match its checksum"));
             }
             found.results += 1;
             Ok(())

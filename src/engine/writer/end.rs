@@ -1,4 +1,4 @@
-//! The two ends that may lose a call: an aborting stop and a storage error.
+//! Ends a run on a storage error or an aborting stop, with calls in flight.
 
 use std::time::Duration;
 

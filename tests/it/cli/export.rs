@@ -255,7 +255,7 @@ fn row_29_damage_is_found_and_the_rest_can_be_exported() {
     place
         .stride(&["verify"])
         .expect(6)
-        .says("the result of e is not what was recorded");
+        .says("the result of e does not match its checksum");
     let exported = place
         .stride(&["export", "--partial", "--format", "jsonl"])
         .expect(3)
