@@ -1,6 +1,6 @@
 //! Parts of the page. `maud` escapes every value that it puts into markup, so no name and no answer can become markup.
 
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 
 use crate::job::{FileName, shortened};
 
@@ -84,7 +84,10 @@ pub(super) fn legend<T: AsRef<str>>(names: impl IntoIterator<Item = (&'static st
 }
 
 /// Returns names with their values.
-pub(super) fn list(class: &str, lines: impl IntoIterator<Item = (String, Markup)>) -> Markup {
+pub(super) fn list(
+    class: &str,
+    lines: impl IntoIterator<Item = (impl Render, impl Render)>,
+) -> Markup {
     html! {
         dl class=(class) { @for (name, value) in lines { div { dt { (name) } dd { (value) } } } }
     }

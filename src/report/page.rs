@@ -8,15 +8,15 @@ use crate::job::{Checksum, FileName, JobState};
 use crate::settings::Call;
 
 use super::html::{bar, legend, list, name, text};
-use super::snapshot::{Session, SessionState, Snapshot};
+use super::snapshot::{SessionState, Snapshot};
 use super::words::{counted, grouped, moment, span, stop_reason, took};
 use super::{charts, failures, settings, tables};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The most characters of the call's first line that are shown.
+/// The most characters of the call's first line.
 const CALL: usize = 300;
-/// The most characters of the line about the last session that are shown.
+/// The most characters of the line about the last session.
 const LAST: usize = 600;
 
 /// Returns the page as an HTML document of less than a megabyte.
@@ -107,22 +107,16 @@ fn standing(shown: &Snapshot) -> Markup {
 }
 
 fn last_session(shown: &Snapshot) -> String {
-    let Some(Session {
-        begin,
-        end,
-        state,
-        runner,
-    }) = shown.sessions.last()
-    else {
+    let Some(session) = shown.sessions.last() else {
         return "No session has begun.".to_owned();
     };
     let in_flight = counted(shown.counts.running, "call");
-    let end = moment(*end);
-    match state {
+    let end = moment(session.end);
+    match session.state {
         SessionState::AtWork => format!(
             "Process {} has been working on the run since {} UTC, with {in_flight} in flight.",
-            runner.pid,
-            moment(*begin)
+            session.runner.pid,
+            moment(session.begin)
         ),
         SessionState::Finished => {
             format!("The last session finished at {end} UTC. No file is left to call.")
@@ -133,8 +127,8 @@ fn last_session(shown: &Snapshot) -> String {
             reason(shown)
         ),
         SessionState::Failed => format!("The last session failed at {end} UTC."),
-        SessionState::Died if runner.ended.is_none() => format!(
-            "The last session died after {end} UTC, with {in_flight} in flight. The next session marks what was in flight as in doubt."
+        SessionState::Died if session.runner.ended.is_none() => format!(
+            "The last session died after {end} UTC, with {in_flight} in flight. The next session marks the calls in flight as in doubt."
         ),
         SessionState::Died => format!("The last session died after {end} UTC."),
     }
@@ -190,15 +184,7 @@ fn facts(shown: &Snapshot) -> Markup {
         ("database", &shown.database),
         ("folder of relative names", &shown.info.base),
     ];
-    let paths = paths.map(|(what, path)| {
-        (
-            what.to_owned(),
-            html! { code { (name(&path.as_path().into())) } },
-        )
-    });
-    let facts = facts
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), html! { (value) }));
+    let paths = paths.map(|(what, path)| (what, html! { code { (name(&path.as_path().into())) } }));
     html! {
         (list("facts", facts))
         (list("facts paths", paths))

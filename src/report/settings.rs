@@ -29,7 +29,7 @@ pub(super) fn settings(shown: &Snapshot) -> Markup {
     let lines = lines(&shown.info.settings).into_iter();
     list(
         "kept",
-        lines.map(|(name, value)| (name.to_owned(), html! { code { (text(value, LINE)) } })),
+        lines.map(|(name, value)| (name, html! { code { (text(value, LINE)) } })),
     )
 }
 

@@ -168,11 +168,9 @@ fn a_run_that_goes_on_and_one_whose_process_died_are_told_apart() {
     running.kill();
     let html = page_of(&place);
     assert!(html.contains("The last session died after "));
-    assert!(
-        html.contains(
-            "with 1 call in flight. The next session marks what was in flight as in doubt."
-        )
-    );
+    assert!(html.contains(
+        "with 1 call in flight. The next session marks the calls in flight as in doubt."
+    ));
     gate.open();
     place.stride(&["resume"]).expect(0);
     let html = page_of(&place);
