@@ -12,7 +12,7 @@ use crate::cli::output::exit;
 use crate::cli::output::format::short;
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::terminal::{Terminal, cyan};
-use crate::cli::request::given::{self, Scope};
+use crate::cli::request::consent::{self, Scope};
 use crate::cli::session::storage;
 use crate::cli::session::summary::standing;
 
@@ -47,9 +47,9 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
     let report = apply(&mut store, &request, &classes)?;
     // The user has changed it here, and nothing of what is sent.
     if let Call::Http(before) = &call
-        && given::is_known(before, store.base(), Scope::Run)
+        && consent::is_known(before, store.base(), Scope::Run)
     {
-        given::remember(&request, store.base());
+        consent::remember(&request, store.base());
     }
     let counts = store.counts();
     store.close()?;

@@ -8,9 +8,9 @@ use crate::cli::output::error::Problem;
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::terminal::{Terminal, bold};
-use crate::cli::request::given::{self};
+use crate::cli::request::consent::{self};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{column, parse, refuse_change, stored};
+use crate::cli::request::{changed_request, column, parse, stored};
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{output_dir, outside, own_files, resolved};
 use crate::cli::session::list::{self, report_loaded, sources, wrong_folder};
@@ -134,7 +134,7 @@ pub(crate) fn run(
         storage::import_rescues(&mut store, args.once.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.once.allow_references;
-            given::check_list(db, &store, &parsed.request, references)?;
+            consent::check_list(db, &store, &parsed.request, references)?;
         }
         if changed {
             store.set_call(&call)?;
@@ -147,7 +147,7 @@ pub(crate) fn run(
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
         (store, settings)
     };
-    given::remember(&parsed.request, store.base());
+    consent::remember(&parsed.request, store.base());
     let drawn = args.sample.map(|most| store.draw(most)).transpose()?;
     let calls = Calls {
         plan: Some(plan),
@@ -272,7 +272,7 @@ fn make(
 fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, Problem> {
     let differences = store.call()?.differences(call);
     if !differences.is_empty() && !accept_change {
-        return Err(refuse_change(&differences, store.counts().done));
+        return Err(changed_request(&differences, store.counts().done));
     }
     Ok(!differences.is_empty())
 }

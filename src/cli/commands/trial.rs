@@ -26,9 +26,9 @@ use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::shown::{data, lines};
 use crate::cli::output::terminal::Terminal;
-use crate::cli::request::given::{self, Confirmed, Scope, Use};
+use crate::cli::request::consent::{self, Confirmed, Scope, Use};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{GivenAgain, given_again, parse};
+use crate::cli::request::{CredentialArgs, parse, parse_credentials};
 use crate::cli::secrets::references::references;
 
 /// How much of a request's body is shown, in bytes.
@@ -210,14 +210,14 @@ fn subject(
         );
     }
     let (headers, users, proxy_users) = (words("header"), words("user"), words("proxy-user"));
-    let again = GivenAgain {
+    let again = CredentialArgs {
         headers: &headers,
         credentials: &args.credential,
         user: users.last(),
         proxy_user: proxy_users.last(),
     };
     let lookup = references(&info.base);
-    let credentials = given_again(&again, &info.call, &lookup)?;
+    let credentials = parse_credentials(&again, &info.call, &lookup)?;
     match info.call {
         Call::Http(request) => {
             let confirmed = Confirmed {
@@ -226,10 +226,10 @@ fn subject(
                 folder: None,
             };
             // The file is given here, and nothing is written.
-            let mut uses = given::uses(&request);
+            let mut uses = consent::uses(&request);
             uses.retain(|used| !matches!(used, Use::Folder(_)));
             let (base, one) = (&info.base, Scope::OneCall);
-            given::check(db, &request, base, one, || Ok(uses), confirmed)?;
+            consent::check(db, &request, base, one, || Ok(uses), confirmed)?;
             Ok((*request, credentials, here, info.settings))
         }
         Call::Program { .. } => Err(Problem::usage(

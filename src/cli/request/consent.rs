@@ -1,5 +1,6 @@
-//! Confirms what a stored request uses of this machine: secrets, files, commands and folders. A database may come from
-//! another person, so these are used only if the user has given the request on this machine, or confirms them by options.
+//! Checks that the user agrees to the secrets, files, commands and folders of this machine that a stored request uses. A
+//! database may come from another person, so the user must have given the request on this machine, or confirm its uses by
+//! options.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -28,15 +29,15 @@ pub(crate) enum Use {
     Command(String),
     /// Sends the value of an environment variable.
     Variable(String),
-    /// Sends the content of a file, as a secret.
+    /// Sends the content of a file as a secret.
     SecretFile(String),
     /// Sends the password that `.netrc` has for a host.
     Netrc(String),
-    /// Sends a file that is not of the list, by a template of its path.
+    /// Sends a file that is not in the list, named by a template of its path.
     File(String),
     /// Reads a client certificate or its key.
     Certificate(String),
-    /// Sends files of the list that lie outside of the database's folder, such as this one.
+    /// Sends files of the list that are outside of the database's folder, such as this one.
     Listed(String),
     /// Writes the answers into a folder.
     Folder(String),
@@ -88,7 +89,7 @@ impl Confirmed<'_> {
 }
 
 /// Returns whether a folder is the stored one.
-pub(crate) fn is_same(given: &Path, stored: &str) -> bool {
+fn is_same(given: &Path, stored: &str) -> bool {
     std::path::absolute(given)
         .is_ok_and(|given| given.components().eq(Path::new(stored).components()))
 }
@@ -101,7 +102,7 @@ pub(crate) fn uses(request: &Request) -> Vec<Use> {
             found.push(used);
         }
     };
-    // Expressions and the folder are not templates, whatever they look like.
+    // Expressions and the folder are not templates, although they may contain braces.
     let sent = Request {
         judging: Judging::default(),
         output_dir: None,
@@ -114,7 +115,7 @@ pub(crate) fn uses(request: &Request) -> Vec<Use> {
                 Reference::Env(name) => Use::Variable(name.clone()),
                 Reference::File(path) => Use::SecretFile(path.to_string_lossy().into_owned()),
                 Reference::Netrc(host) => Use::Netrc(host.clone()),
-                // Each command gives it anew.
+                // The command line gives its value anew each time.
                 Reference::Given(_) => return,
             });
         });
@@ -159,7 +160,7 @@ pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>
     Ok(found)
 }
 
-/// Returns the use of files of the list that lie outside of the database's folder.
+/// Returns the use of files of the list that are outside of the database's folder.
 fn listed(reader: &Reader) -> Result<Option<Use>, Problem> {
     let name = reader.listed_elsewhere()?;
     Ok(name.map(|name| Use::Listed(name.to_string())))
@@ -184,7 +185,7 @@ pub(crate) fn check_list(
     check(db, request, store.base(), Scope::Run, uses, confirmed)
 }
 
-/// What a request may do: make all calls of a run, or one call for a named file.
+/// The scope of a consent: all calls of a run, or one call for a named file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     Run,
@@ -193,18 +194,18 @@ pub(crate) enum Scope {
 
 /// Remembers that the user has given a request on this machine, so that `resume` may use what it refers to.
 pub(crate) fn remember(request: &Request, base: &Path) {
-    // If that cannot be written, `resume` asks.
-    let _ = note(&mark(request, base, Scope::Run));
+    // Ignore failure: `resume` asks again.
+    let _ = store(&fingerprint(request, base, Scope::Run));
 }
 
 /// Returns whether the user has given this request on this machine.
 pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
     let known = known_requests().and_then(|path| fs::read_to_string(path).ok());
-    let marks = [Scope::Run, scope].map(|scope| mark(request, base, scope));
+    let ours = [Scope::Run, scope].map(|scope| fingerprint(request, base, scope));
     known.is_some_and(|known| {
         known
             .lines()
-            .any(|line| marks.iter().any(|mark| mark == line))
+            .any(|line| ours.iter().any(|fingerprint| fingerprint == line))
     })
 }
 
@@ -230,7 +231,7 @@ pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<()
         FileName::from(given)
     ))
     .note("nothing was changed")
-    .hint("to change the folder, give the whole `stride run …` again with --accept-change"))
+    .hint("to change the folder, repeat the whole `stride run …` with --accept-change"))
 }
 
 /// Refuses the uses of a request that was not given on this machine, unless options confirm them.
@@ -258,10 +259,10 @@ pub(crate) fn check(
         .filter_map(|used| confirmed.missing_option(&used).map(|option| (used, option)))
         .collect();
     if lacking.is_empty() {
-        let _ = note(&mark(request, base, scope));
+        let _ = store(&fingerprint(request, base, scope));
         return Ok(());
     }
-    let mut problem = Problem::usage("this run's request was not given by you on this machine");
+    let mut problem = Problem::usage("you have not given this run's request on this machine");
     let mut options: Vec<&str> = Vec::new();
     for (used, option) in &lacking {
         problem = problem.cause(format!("it {}", used.describe()));
@@ -270,17 +271,20 @@ pub(crate) fn check(
         }
     }
     Err(problem
-        .note("nothing was run, and nothing was called; a database from somebody else can hold any request")
-        .hint(format!("{} shows all of it", command(db, "status --request")))
+        .note("nothing was run or called; a database from another person can contain any request")
         .hint(format!(
-            "if all of that is yours, add {}, or give the whole `stride run …` again",
+            "use {} to see the whole request",
+            command(db, "status --request")
+        ))
+        .hint(format!(
+            "if you agree to all of that, add {}, or repeat the whole `stride run …`",
             options.join(" ")
         )))
 }
 
-/// Returns the line that identifies a request: a checksum, because the request itself may be private. It covers everything
-/// that decides what is sent and where.
-fn mark(request: &Request, base: &Path, scope: Scope) -> String {
+/// Returns the line that identifies a request: a checksum, because the request itself may be private. It covers all that
+/// decides about the content and the destination of the calls.
+fn fingerprint(request: &Request, base: &Path, scope: Scope) -> String {
     let mut text = serde_json::to_vec(request).unwrap_or_default();
     text.extend_from_slice(match scope {
         Scope::Run => b"\0",
@@ -295,12 +299,13 @@ fn known_requests() -> Option<PathBuf> {
     Some(state_folder()?.join("requests"))
 }
 
-fn note(mark: &str) -> io::Result<()> {
+/// Adds a fingerprint to the file of known requests.
+fn store(fingerprint: &str) -> io::Result<()> {
     let Some(path) = known_requests() else {
         return Ok(());
     };
     let known = fs::read_to_string(&path).unwrap_or_default();
-    if known.lines().any(|line| line == mark) {
+    if known.lines().any(|line| line == fingerprint) {
         return Ok(());
     }
     let folder = folder_of(&path);
@@ -314,5 +319,5 @@ fn note(mark: &str) -> io::Result<()> {
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits() as i32)
         .open(&path)?;
-    file.write_all(format!("{mark}\n").as_bytes())
+    file.write_all(format!("{fingerprint}\n").as_bytes())
 }

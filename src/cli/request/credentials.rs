@@ -11,7 +11,7 @@ use crate::cli::request::templates::templates;
 
 /// The flags that give credentials again.
 #[derive(Debug, Default)]
-pub(crate) struct GivenAgain<'g> {
+pub(crate) struct CredentialArgs<'g> {
     pub(crate) headers: &'g [String],
     /// NAME=VALUE pairs.
     pub(crate) credentials: &'g [String],
@@ -19,7 +19,7 @@ pub(crate) struct GivenAgain<'g> {
     pub(crate) proxy_user: Option<&'g String>,
 }
 
-impl<'g> From<&'g Resume> for GivenAgain<'g> {
+impl<'g> From<&'g Resume> for CredentialArgs<'g> {
     fn from(resume: &'g Resume) -> Self {
         Self {
             headers: &resume.header,
@@ -31,8 +31,8 @@ impl<'g> From<&'g Resume> for GivenAgain<'g> {
 }
 
 /// Parses the credentials that are given again. Each must be one that the request needs.
-pub(crate) fn given_again(
-    given: &GivenAgain<'_>,
+pub(crate) fn parse_credentials(
+    given: &CredentialArgs<'_>,
     call: &Call,
     lookup: &Lookup,
 ) -> Result<Vec<Credential>, Problem> {
@@ -97,8 +97,8 @@ pub(crate) fn given_again(
     Ok(credentials)
 }
 
-/// Returns the error of a request that differs from the run's, with the old and the new line of each difference.
-pub(crate) fn refuse_change(differences: &[Difference], done: u64) -> Problem {
+/// Returns the error about a request that differs from the run's, with the old and the new line of each difference.
+pub(crate) fn changed_request(differences: &[Difference], done: u64) -> Problem {
     let mut problem = Problem::usage(format!(
         "the request differs from the run's ({} done with the old one)",
         counted(done, "file")

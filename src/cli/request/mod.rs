@@ -1,10 +1,10 @@
 //! Parses a request, from stride's own options or a pasted curl command, into the stored form and the credentials that are
 //! not stored.
 
-mod again;
+pub(crate) mod consent;
+mod credentials;
 mod data;
 mod form;
-pub(crate) mod given;
 mod header;
 pub(crate) mod plan;
 mod proxy;
@@ -27,7 +27,7 @@ use crate::cli::args::Asks;
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::output::error::{Problem, quoted};
 use crate::cli::output::named;
-pub(crate) use again::{GivenAgain, given_again, refuse_change};
+pub(crate) use credentials::{CredentialArgs, changed_request, parse_credentials};
 use data::{Data, Kind};
 use header::ParsedHeader;
 pub(crate) use stored::stored;

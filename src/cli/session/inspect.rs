@@ -8,7 +8,7 @@ use stride::store::{Reader, RunInfo};
 
 use crate::cli::config;
 use crate::cli::output::error::Problem;
-use crate::cli::request::given::{self, Scope, Use};
+use crate::cli::request::consent::{self, Scope, Use};
 
 /// The request of a run, as far as it is shown.
 #[derive(Debug, Default, Serialize)]
@@ -38,10 +38,10 @@ impl Inspected {
                 ..Self::default()
             });
         };
-        let is_known = given::is_known(request, &info.base, Scope::Run);
+        let is_known = consent::is_known(request, &info.base, Scope::Run);
         let uses = match is_known && !asked {
-            true => given::uses(request),
-            false => given::uses_of_run(reader, request)?,
+            true => consent::uses(request),
+            false => consent::uses_of_run(reader, request)?,
         };
         Ok(Self {
             given: is_known || uses.is_empty(),

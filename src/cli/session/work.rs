@@ -11,8 +11,8 @@ use crate::cli::output::signals::Caught;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::progress::Progress;
 use crate::cli::progress::events::Events;
-use crate::cli::request::given::{self, Confirmed, Scope};
-use crate::cli::request::given_again;
+use crate::cli::request::consent::{self, Confirmed, Scope};
+use crate::cli::request::parse_credentials;
 use crate::cli::request::plan::plan;
 use crate::cli::secrets::references::references;
 use crate::cli::session::descriptors::raise_descriptors;
@@ -56,11 +56,11 @@ pub(crate) fn prepare(
 ) -> Result<Calls, Problem> {
     let call = store.call()?;
     let lookup = references(store.base());
-    let credentials = given_again(&args.into(), &call, &lookup)?;
+    let credentials = parse_credentials(&args.into(), &call, &lookup)?;
     let settings = config.resolve(&args.settings, classes, &store.settings()?)?;
     let settings = settings.announce(terminal);
     if let Call::Http(request) = &call {
-        given::check_folder(request, args.output_dir.as_deref())?;
+        consent::check_folder(request, args.output_dir.as_deref())?;
     }
     let plan = match call {
         Call::Http(request) if to_be_made => {
@@ -70,8 +70,8 @@ pub(crate) fn prepare(
                 references: args.once.allow_references,
                 folder: args.output_dir.as_deref(),
             };
-            let uses = || given::uses_of_run(&Reader::open(store.path())?, &request);
-            given::check(db, &request, base, Scope::Run, uses, confirmed)?;
+            let uses = || consent::uses_of_run(&Reader::open(store.path())?, &request);
+            consent::check(db, &request, base, Scope::Run, uses, confirmed)?;
             Some(plan(&request, &settings, &credentials, args.once, base)?)
         }
         Call::Http(_) => None,
