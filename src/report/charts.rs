@@ -130,7 +130,7 @@ fn sessions(shown: &Snapshot) -> Markup {
         @for session in &shown.sessions {
             @let from = shown.timeline.position(session.begin);
             @let to = shown.timeline.position(session.end).max(from + NARROWEST);
-            // Of many in one place, the first is drawn.
+            // Skips sessions that would cover an earlier one.
             @if to >= drawn + NARROWEST {
                 ({ drawn = to; "" })
                 g class=(session.state.color()) {

@@ -1,4 +1,4 @@
-//! Failures: causes with examples, and the files that failed or are held.
+//! Lists failures: causes with examples, and the files that failed or are held.
 
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ use super::words::{counted, grouped};
 
 /// The most causes that are listed.
 const MOST_CAUSES: usize = 20;
-/// How many of the failed files are visible; the others are folded.
+/// The number of failed files that are visible. The others are folded.
 const FAILED_SHOWN: usize = 20;
 /// The most characters of a message and of a kind that are shown.
 const MESSAGE: usize = 200;

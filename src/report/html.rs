@@ -103,8 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_text_is_cut() {
-        assert_eq!([text("abc", 3), text("größe", 3)], ["abc", "grö…"]);
+    fn the_end_of_a_long_name_stays() {
         let long = format!("{}{}.txt", "a".repeat(500), "b".repeat(500));
         let shown = name(&FileName::from(long.as_str()));
         assert!(

@@ -1,4 +1,4 @@
-//! The request as it is stored, and the settings as flags of the command line.
+//! Lists the stored request, and the settings as flags of the command line.
 
 use maud::{Markup, html};
 

@@ -13,7 +13,7 @@ use super::timeline::Timeline;
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) database: PathBuf,
-    /// When it was read, in milliseconds since 1970.
+    /// The moment of reading, in milliseconds since 1970.
     pub(super) now: i64,
     pub(super) info: RunInfo,
     pub(super) counts: Counts,
@@ -37,7 +37,7 @@ pub(super) struct Session {
     pub(super) state: SessionState,
 }
 
-/// AttemptOutcome a session ended, if it did.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SessionState {
     AtWork,
@@ -89,7 +89,7 @@ impl SessionState {
     }
 }
 
-/// AttemptOutcome many failed or held files are listed.
+/// The most failed or held files that are listed.
 const FAILED: usize = 100;
 /// The end of the year 9999. Later moments, as in a damaged database, are shown as this one.
 const LATEST: i64 = 253_402_300_799_999;

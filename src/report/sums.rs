@@ -7,13 +7,13 @@ use hdrhistogram::Histogram;
 use crate::job::JobId;
 use crate::store::{AttemptOutcome, AttemptSummary};
 
-/// AttemptOutcome many of the slowest calls are listed.
+/// The number of slowest calls that are listed.
 const SLOWEST: usize = 20;
 /// Chunks beyond this number are left out: a run cannot have more, but a damaged database can.
 const MOST_CHUNKS: usize = 10_000;
 /// Files with this many attempts or more are counted together.
 pub(super) const MOST_TRIES: usize = 1_000;
-/// The longest time that is told apart, in milliseconds: more than thirty years.
+/// The longest time in a histogram, in milliseconds: more than thirty years.
 const LONGEST: u64 = 1 << 40;
 
 /// Outcomes in the order of the page, with the class of their color and their meaning.
@@ -183,7 +183,7 @@ impl Sums {
             latency.add(attempt.took);
         }
         if !matches!(how, AttemptOutcome::NotSent | AttemptOutcome::Interrupted) {
-            // Of two that took as long, the first stays first.
+            // Calls that took equally long keep their order.
             let slowest = &mut self.slowest;
             let at = slowest.partition_point(|slow| slow.took >= attempt.took);
             if at < SLOWEST {

@@ -1,4 +1,4 @@
-//! Tables of numbers: sessions, chunks, outcomes, attempts per file, and the slowest calls.
+//! Makes tables of sessions, chunks, outcomes, attempts per file, and the slowest calls.
 
 use maud::{Markup, html};
 
@@ -16,12 +16,9 @@ const HOST: usize = 64;
 
 /// Returns the sessions, the latest of very many.
 pub(super) fn sessions(shown: &Snapshot) -> Markup {
-    let before = std::iter::once(None).chain(shown.sessions.iter().map(Some));
     let skipped = shown.sessions.len().saturating_sub(MOST_LISTED);
-    let sessions = shown.sessions.iter().zip(before).skip(skipped);
-    let rows = sessions.map(|(session, before)| {
+    let rows = shown.sessions.iter().skip(skipped).map(|session| {
         let runner = &session.runner;
-        let pause = before.map(|before| session.begin.saturating_sub(before.end).max(0));
         let attempts = shown.sums.sessions.get(&runner.id).copied().unwrap_or(0);
         let end = words::moment(session.end);
         row![
@@ -33,7 +30,6 @@ pub(super) fn sessions(shown: &Snapshot) -> Markup {
                 _ => end,
             },
             words::span(session.end.abs_diff(session.begin)),
-            pause.map_or_else(String::new, |pause| words::span(pause.unsigned_abs())),
             session.state.as_str(),
             grouped(runner.threads),
             grouped(attempts),
@@ -41,7 +37,7 @@ pub(super) fn sessions(shown: &Snapshot) -> Markup {
         ]
     });
     table(
-        "session|began (UTC)|ended (UTC)|#worked|#pause before|how it ended|#threads|#attempts|process",
+        "session|began (UTC)|ended (UTC)|#worked|how it ended|#threads|#attempts|process",
         rows,
     )
 }

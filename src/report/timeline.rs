@@ -32,7 +32,7 @@ const ROUND: [f64; 20] = [
 ];
 
 impl Timeline {
-    /// Returns the axis for sessions with these beginnings and ends, which made so many calls.
+    /// Returns the axis for sessions with these beginnings and ends, and for this number of calls.
     pub(super) fn new(sessions: impl IntoIterator<Item = (i64, i64)>, calls: u64) -> Self {
         let mut periods = merged(sessions);
         let worked: i64 = periods.iter().map(|period| period.end - period.begin).sum();

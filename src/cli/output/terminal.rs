@@ -9,8 +9,8 @@ pub(crate) use super::shown::{bold, cyan, red};
 use super::{environment, screen};
 use crate::cli::output::shown::{Line, is_terminal as stdout_is_terminal, stderr};
 
-/// Settings for what goes to stderr. The lines on it belong to the process's one `screen`, because code deep inside, such
-/// as the lookup of a secret, writes there without a `Terminal`.
+/// Settings for output to stderr. Its lines belong to the process-wide `screen`, because code without a `Terminal`, such as
+/// the lookup of a secret, writes there too.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     color: bool,

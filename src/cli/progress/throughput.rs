@@ -146,7 +146,7 @@ mod tests {
 
     const BEGAN: i64 = 1_800_000_000_000;
 
-    /// Records `each` completions a second, for so many seconds.
+    /// Records `each` completions a second for `seconds` seconds.
     fn steady(recent: &mut Throughput, from: i64, seconds: i64, each: u64) {
         (0..seconds).for_each(|second| recent.add(each, each, from + second * 1000 + 500));
     }

@@ -54,7 +54,7 @@ impl View {
         self.gate = gate;
     }
 
-    /// Returns the view, in lines of at most so many columns.
+    /// Returns the view, in lines of at most `columns` columns.
     pub(crate) fn lines(&self, columns: usize, now: i64) -> Vec<String> {
         let mut lines = vec![self.bar(columns, now)];
         lines.extend(fill(&self.standing(), columns));
@@ -249,7 +249,7 @@ fn fill(words: &[String], columns: usize) -> Vec<String> {
     lines
 }
 
-/// Cuts a text to so many columns and keeps its end.
+/// Cuts a text to `columns` columns and keeps its end.
 fn cut_front(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();

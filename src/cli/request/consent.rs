@@ -115,7 +115,7 @@ pub(crate) fn uses(request: &Request) -> Vec<Use> {
                 Reference::Env(name) => Use::Variable(name.clone()),
                 Reference::File(path) => Use::SecretFile(path.to_string_lossy().into_owned()),
                 Reference::Netrc(host) => Use::Netrc(host.clone()),
-                // The command line gives its value anew each time.
+                // The command line gives its value each time.
                 Reference::Given(_) => return,
             });
         });

@@ -255,41 +255,15 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_taken_out_of_bodies() {
-        let text = |template: &str, escape| Piece::Text {
-            template: template.to_owned(),
-            escape,
-        };
+    fn only_members_with_the_name_of_a_credential_are_taken_out_of_json() {
         let json =
             r#"{"text": "{text}", "max_tokens": 5, "auth": {"api_key": "a\"b", "key": "title"}}"#;
-        let mut pieces = vec![
-            text(json, Escape::Json),
-            text("user=me&password=hunter2&token=word&secret=", Escape::Form),
-            text("s&t", Escape::All),
-            text("password=x", Escape::Nothing),
-        ];
         let mut taken = Taken::default();
-        taken.pieces(&mut pieces, false);
+        assert_eq!(taken.json(json), json.replace(r#"a\"b"#, "{given:api_key}"));
+        assert_eq!(taken.0[0].value, r#"a\"b"#);
         assert_eq!(
-            pieces,
-            [
-                text(
-                    r#"{"text": "{text}", "max_tokens": 5, "auth": {"api_key": "{given:api_key}", "key": "title"}}"#,
-                    Escape::Json
-                ),
-                text(
-                    "user=me&password={given:password}&token=word&secret=",
-                    Escape::Form
-                ),
-                text("{given:secret}", Escape::All),
-                text("password=x", Escape::Nothing),
-            ]
+            taken.pairs("token=word", Braces::Pasted, false),
+            "token=word"
         );
-        let values: Vec<_> = taken
-            .0
-            .iter()
-            .map(|credential| credential.value.as_str())
-            .collect();
-        assert_eq!(values, ["a\\\"b", "hunter2", "s&t"]);
     }
 }

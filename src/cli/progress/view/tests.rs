@@ -9,7 +9,7 @@ const OUTAGE: Why = Why::Outage {
     every: Duration::from_secs(3),
 };
 
-/// A run that has gone on for a minute, ten calls a second.
+/// Returns a run that has made ten calls a second for a minute.
 fn view() -> View {
     let mut throughput = Throughput::new(NOW - 60_000);
     (0..60).for_each(|second| throughput.add(10, 10, NOW - 60_000 + second * 1000));
@@ -35,7 +35,7 @@ fn shows(view: &View, columns: usize, expected: &[&str]) {
     assert_eq!(lines, expected, "{lines:#?}");
 }
 
-/// What is said of the end.
+/// Returns the text after the bar.
 fn end(view: &View) -> String {
     let line = view.lines(80, NOW).remove(0);
     line.split_once("%  ").unwrap().1.to_owned()
@@ -61,7 +61,7 @@ fn a_run_is_shown_in_a_few_lines() {
 }
 
 #[test]
-fn a_large_run_shows_tenths_of_a_hundredth() {
+fn a_large_run_shows_tenths_of_a_percent() {
     let mut view = view();
     view.counts = Counts {
         total: 10_000_000,
@@ -81,7 +81,7 @@ fn a_large_run_shows_tenths_of_a_hundredth() {
 }
 
 #[test]
-fn a_pause_says_when_it_ends_and_counts_as_well() {
+fn a_wait_shows_its_end_and_delays_the_eta() {
     let mut view = view();
     let asked = Why::Asked(Duration::ZERO);
     view.set_gate(Some((asked, NOW + 19_001)), NOW);
@@ -98,14 +98,14 @@ fn a_pause_says_when_it_ends_and_counts_as_well() {
         view.line(later),
         format!("588 of 1,000 done, 9 failed, 3 held · {waits}")
     );
-    // Without a pace that is known, the end of a wait says nothing about the end of the run.
+    // Without a rate, the end of a wait says nothing about the end of the run.
     let pace = std::mem::replace(&mut view.throughput, Throughput::new(NOW));
     view.counts.running = 0;
     assert_eq!(end(&view), "ETA unknown");
     view.finish = Some(NOW + 7_200_000);
     assert_eq!(end(&view), "ETA 2 h 00 m");
     (view.throughput, view.counts.running, view.finish) = (pace, 8, None);
-    // Nobody knows how long an outage lasts.
+    // The end of an outage is unknown.
     view.set_gate(Some((OUTAGE, NOW + 2_000)), NOW);
     assert_eq!(end(&view), "ETA unknown");
     assert_eq!(
@@ -126,17 +126,17 @@ fn a_pause_says_when_it_ends_and_counts_as_well() {
 }
 
 #[test]
-fn the_end_is_not_before_rates_and_repeats_allow_for_it() {
+fn the_eta_is_no_earlier_than_rates_and_repeats_allow() {
     let mut view = view();
     view.finish = Some(NOW + 7_200_000);
     assert_eq!(end(&view), "ETA 2 h 00 m");
     view.finish = Some(NOW - 1);
     assert_eq!(end(&view), "ETA 40 s");
-    // A file whose calls all have to be repeated does not come nearer to its end.
+    // Calls that are all repeated complete no file.
     view.throughput = Throughput::new(NOW - 60_000);
     view.throughput.add(600, 0, NOW);
     assert_eq!(end(&view), "ETA unknown");
-    // Where only the clock is waited for, it is known, whatever the pace was.
+    // If the run only waits for a moment, the end is known without a rate.
     view.throughput = Throughput::new(NOW - 60_000);
     view.throughput.add(30, 30, NOW - 20_000);
     let pace = "limit: 8 threads · 30.0 calls/min";
@@ -149,7 +149,7 @@ fn the_end_is_not_before_rates_and_repeats_allow_for_it() {
 }
 
 #[test]
-fn the_last_calls_are_named_when_they_drag() {
+fn slow_last_calls_are_named() {
     let mut view = view();
     view.counts.pending = 0;
     view.slowest = vec![
@@ -177,7 +177,7 @@ fn the_last_calls_are_named_when_they_drag() {
         view.lines(200, NOW)[3],
         "  1 m 40 s  texts/a/very/long/name/of/a/folder/0017.txt"
     );
-    // As long as others are to come, it is no matter.
+    // While other files are pending, slow calls are not named.
     view.counts.pending = 1;
     assert_eq!(view.lines(80, NOW).len(), 3);
     view.stopping = true;
@@ -188,7 +188,7 @@ fn the_last_calls_are_named_when_they_drag() {
 }
 
 #[test]
-fn the_last_calls_end_when_calls_usually_do() {
+fn the_last_calls_take_as_long_as_usual() {
     let mut view = view();
     view.counts.pending = 0;
     view.throughput.call_began(NOW - 1_000);
