@@ -7,21 +7,11 @@ const LIMIT: usize = 128 << 20;
 /// The maximum size of a text that is not counted, in bytes. There are not enough threads to exceed the limit with these.
 const SMALL: usize = 4 << 10;
 
-static STATE: Mutex<State> = Mutex::new(State {
-    used: 0,
-    next: 0,
-    served: 0,
-});
-static CHANGED: Condvar = Condvar::new();
-
-#[derive(Debug)]
-struct State {
-    used: usize,
-    /// The ticket of the next request.
-    next: u64,
-    /// The ticket to serve next. Requests are served in order, so that large answers do not starve.
-    served: u64,
-}
+/// Held by the one thread that waits for memory, so that large answers do not starve.
+static TURN: Mutex<()> = Mutex::new(());
+/// The reserved bytes.
+static USED: Mutex<usize> = Mutex::new(0);
+static RELEASED: Condvar = Condvar::new();
 
 /// Reserved memory, released on drop.
 #[derive(Debug)]
@@ -34,15 +24,12 @@ impl Share {
             return Self(0);
         }
         let bytes = estimate(text);
-        let mut state = lock();
-        let ticket = state.next;
-        state.next += 1;
-        while state.served < ticket || state.used > 0 && state.used + bytes > LIMIT {
-            state = CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&TURN);
+        let mut used = lock(&USED);
+        while *used > 0 && *used + bytes > LIMIT {
+            used = RELEASED.wait(used).unwrap_or_else(PoisonError::into_inner);
         }
-        state.served += 1;
-        state.used += bytes;
-        CHANGED.notify_all();
+        *used += bytes;
         Self(bytes)
     }
 }
@@ -50,14 +37,14 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         if self.0 > 0 {
-            lock().used -= self.0;
-            CHANGED.notify_all();
+            *lock(&USED) -= self.0;
+            RELEASED.notify_one();
         }
     }
 }
 
-fn lock() -> MutexGuard<'static, State> {
-    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Estimates the size of a JSON text's values by its punctuation. The weights were measured with repetitions of `[],`,

@@ -19,7 +19,6 @@ pub use read::DEEPEST;
 pub use room::with_room;
 
 use crate::job::nesting;
-use crate::text::cut;
 use language::Data;
 use memory::Share;
 
@@ -31,9 +30,6 @@ const RECURSIVE: [&str; 4] = ["def", "fromjson", "reduce", "foreach"];
 
 /// The maximum length of an expression that cannot itself be deeply nested, in bytes.
 const SHORT: usize = 200;
-
-/// The maximum length of an error, in characters. Errors of jq quote values.
-const ERROR_KEPT: usize = 300;
 
 /// A compiled expression.
 pub struct Expression {
@@ -165,7 +161,7 @@ impl Expression {
                 .id
                 .run((context, body))
                 .map(unwrap_valr)
-                .map(|output| output.map_err(EvalError::from));
+                .map(|output| output.map_err(EvalError::raised));
             take(&mut outputs)
         }))
         .unwrap_or_else(|_| Err(EvalError::new("the interpreter failed on this answer")))
@@ -187,23 +183,6 @@ impl Input<'_> {
 impl fmt::Debug for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Expression({:?})", self.text)
-    }
-}
-
-/// Converts what an expression raised: text unchanged, any other value to JSON.
-impl From<jaq_json::Error> for EvalError {
-    fn from(error: jaq_json::Error) -> Self {
-        match error.into_val() {
-            Val::TStr(text) => Self::new(&String::from_utf8_lossy(&text)),
-            value => Self::new(&value.to_string()),
-        }
-    }
-}
-
-impl EvalError {
-    /// Creates an error with a shortened message.
-    fn new(message: &str) -> Self {
-        Self(cut(message.to_owned(), ERROR_KEPT))
     }
 }
 
