@@ -89,8 +89,7 @@ impl Segments {
         }
         match self.0.back_mut() {
             Some(Segment::Bytes(bytes)) => bytes,
-            // The line above has put it there.
-            _ => unreachable!("the last segment is one of bytes"),
+            _ => unreachable!("the last segment holds bytes"),
         }
     }
 
@@ -168,15 +167,8 @@ struct Stream {
     left: u64,
     spare: Spare,
     /// The pending read of the next piece.
-    reading: Option<JoinHandle<io::Result<FilledBuffer>>>,
+    reading: Option<JoinHandle<io::Result<Piece>>>,
     progress: Progress,
-}
-
-/// The result of a read: `filled` bytes in the buffer, made of `read` bytes of the source.
-struct FilledBuffer {
-    buffer: Vec<u8>,
-    filled: usize,
-    read: u64,
 }
 
 /// Sent buffers, kept for reuse: freeing and allocating them costs more than reading and sending.
@@ -193,11 +185,19 @@ impl Spare {
     }
 }
 
-/// A filled buffer that is being sent. Dropping it makes it spare again.
+/// A buffer with `filled` bytes to send, made of `read` bytes of a source. Dropping it makes the buffer spare again.
 struct Piece {
     buffer: Vec<u8>,
     filled: usize,
+    read: u64,
     spare: Spare,
+}
+
+impl Piece {
+    fn fill(&mut self, segment: &Segment, reading: Reading, at: u64) -> io::Result<()> {
+        (self.filled, self.read) = segment.read(reading, at, &mut self.buffer)?;
+        Ok(())
+    }
 }
 
 impl AsRef<[u8]> for Piece {
@@ -215,29 +215,19 @@ impl Drop for Piece {
 impl Stream {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         loop {
-            let FilledBuffer {
-                buffer,
-                filled,
-                read,
-            } = ready!(self.poll_filled(context))?;
-            if filled == 0 {
-                self.spare.buffers().push(buffer);
-                self.segments.pop_front();
-                self.at = 0;
-                continue;
+            let piece = ready!(self.poll_piece(context))?;
+            if piece.filled > 0 {
+                self.at += piece.read;
+                self.left -= piece.filled as u64;
+                return Poll::Ready(Ok(Bytes::from_owner(piece)));
             }
-            self.at += read;
-            self.left -= filled as u64;
-            return Poll::Ready(Ok(Bytes::from_owner(Piece {
-                buffer,
-                filled,
-                spare: self.spare.clone(),
-            })));
+            self.segments.pop_front();
+            self.at = 0;
         }
     }
 
-    /// Fills a buffer with the next piece of the first segment.
-    fn poll_filled(&mut self, context: &mut Context<'_>) -> Poll<io::Result<FilledBuffer>> {
+    /// Reads the next piece of the first segment. The piece is empty at the segment's end.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Piece>> {
         if let Some(reading) = &mut self.reading {
             let read = ready!(Pin::new(reading).poll(context));
             self.reading = None;
@@ -247,30 +237,26 @@ impl Stream {
             // Unreachable while `left` is the sum of the segments.
             return Poll::Ready(Err(shorter()));
         };
-        let (at, mut buffer) = (self.at, self.spare.take());
-        match segment.read(Reading::AtHand, at, &mut buffer) {
+        let at = self.at;
+        let mut piece = Piece {
+            buffer: self.spare.take(),
+            filled: 0,
+            read: 0,
+            spare: self.spare.clone(),
+        };
+        match piece.fill(segment, Reading::AtHand, at) {
             Err(error) if is_away(&error) => {}
-            done => {
-                return Poll::Ready(done.map(|(filled, read)| FilledBuffer {
-                    buffer,
-                    filled,
-                    read,
-                }));
-            }
+            filled => return Poll::Ready(filled.map(|()| piece)),
         }
         let segment = segment.clone();
         self.reading = Some(tokio::task::spawn_blocking(move || {
             if let Segment::File(input) | Segment::Base64(input) = &segment {
                 Reading::advise(&input.file, at);
             }
-            let (filled, read) = segment.read(Reading::Patient, at, &mut buffer)?;
-            Ok(FilledBuffer {
-                buffer,
-                filled,
-                read,
-            })
+            piece.fill(&segment, Reading::Patient, at)?;
+            Ok(piece)
         }));
-        self.poll_filled(context)
+        self.poll_piece(context)
     }
 }
 
