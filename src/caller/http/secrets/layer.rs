@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub(super) use escapes::Escapes;
-use escapes::{Match, hex_digit};
+use escapes::{NoEscape, hex_digit};
 
 /// The minimum length of base64 to decode, in characters. Shorter text cannot hold a value.
 const SHORTEST_BASE64: usize = 11;
@@ -56,7 +56,7 @@ impl<'t> Layer<'t> {
         while let Some(next) = self.bytes[at..].iter().position(|byte| *byte == marker) {
             at += next;
             let length = match escapes.read(&self.bytes[at..], self.is_cut) {
-                Match::Escape(length, value) => {
+                Ok((length, value)) => {
                     decoded.copy(self, copied..at);
                     let origin = self.origin(at..at + length);
                     for byte in value.bytes(&mut [0; 4]) {
@@ -65,11 +65,11 @@ impl<'t> Layer<'t> {
                     copied = at + length;
                     length
                 }
-                Match::Part if self.is_cut => {
+                Err(NoEscape::Truncated) if self.is_cut => {
                     decoded.copy(self, copied..at);
                     return Some(decoded.layer(true));
                 }
-                Match::Part | Match::None => 1,
+                Err(_) => 1,
             };
             at += length;
         }
@@ -84,30 +84,31 @@ impl<'t> Layer<'t> {
     pub(super) fn decoded(&self) -> impl Iterator<Item = Layer<'static>> {
         let in_base64 = self.runs(SHORTEST_BASE64, base64);
         let in_hex = self.runs(SHORTEST_HEX, hex);
-        let from_base64 = (0..4).map(move |skip| self.decode(&in_base64, skip, 6, base64));
-        let from_hex = (0..2).map(move |skip| self.decode(&in_hex, skip, 4, hex));
+        let from_base64 = (0..4).map(move |skip| self.decode(&in_base64, skip, 6));
+        let from_hex = (0..2).map(move |skip| self.decode(&in_hex, skip, 4));
         from_base64.chain(from_hex).flatten()
     }
 
     /// Finds the parts of this reading that consist of digits and gaps, with at least `shortest` digits.
-    fn runs(&self, shortest: usize, digits: Digits) -> Vec<Range<usize>> {
-        let (mut runs, mut at) = (Vec::new(), 0);
+    fn runs(&self, shortest: usize, digits: Digits) -> Runs {
+        let (mut runs, mut at) = (Runs::default(), 0);
         while at < self.bytes.len() {
-            let (begin, mut count) = (at, 0);
+            let mut run = Vec::new();
             loop {
                 at += match self.sign(at, digits) {
-                    Sign::Digit(_) => {
-                        count += 1;
+                    Sign::Digit(digit) => {
+                        run.push((at, digit));
                         1
                     }
                     Sign::Gap(length) => length,
                     Sign::Other => break,
                 };
             }
-            // The beginning of a value is enough at the end of a cut text.
             let is_cut = self.is_cut && at == self.bytes.len();
-            if count >= if is_cut { shortest / 2 } else { shortest } {
-                runs.push(begin..at);
+            // The beginning of a value is enough at the end of a cut text.
+            if run.len() >= if is_cut { shortest / 2 } else { shortest } {
+                runs.digits.push(run);
+                runs.is_cut = is_cut;
             }
             at += 1;
         }
@@ -127,37 +128,14 @@ impl<'t> Layer<'t> {
     }
 
     /// Decodes runs of digits of `bits` bits each. Skips the first `skip` digits of each run.
-    fn decode(
-        &self,
-        runs: &[Range<usize>],
-        skip: usize,
-        bits: u32,
-        digits: Digits,
-    ) -> Option<Layer<'static>> {
-        let last = runs.last()?;
-        let is_cut = self.is_cut && last.end == self.bytes.len();
-        let most: usize = runs.iter().map(ExactSizeIterator::len).sum();
-        let mut decoded = Decoded::with_capacity(most * bits as usize / 8 + runs.len());
-        for run in runs {
+    fn decode(&self, runs: &Runs, skip: usize, bits: u32) -> Option<Layer<'static>> {
+        let most: usize = runs.digits.iter().map(Vec::len).sum();
+        let mut decoded = Decoded::with_capacity(most * bits as usize / 8 + runs.digits.len());
+        for run in &runs.digits {
             // Bytes of different runs are not adjacent.
             decoded.part();
             let (mut value, mut held, mut begin) = (0_u32, 0, 0);
-            let (mut left, mut next) = (skip, run.start);
-            while next < run.end {
-                let place = next;
-                let digit = match self.sign(place, digits) {
-                    Sign::Digit(digit) => digit,
-                    Sign::Gap(length) => {
-                        next += length;
-                        continue;
-                    }
-                    Sign::Other => break,
-                };
-                next += 1;
-                if left > 0 {
-                    left -= 1;
-                    continue;
-                }
+            for &(place, digit) in run.iter().skip(skip) {
                 if held == 0 {
                     begin = place;
                 }
@@ -167,14 +145,14 @@ impl<'t> Layer<'t> {
                 if held >= 8 {
                     held -= 8;
                     let origin = self.origin(begin..place + 1);
-                    // Fewer than eight bits are left over each time.
+                    // Fewer than eight bits remain.
                     decoded.push((value >> held) as u8, &origin);
                     value &= (1 << held) - 1;
                     begin = place;
                 }
             }
         }
-        Some(decoded.layer(is_cut))
+        (most > 0).then(|| decoded.layer(runs.is_cut))
     }
 
     /// Keeps only the parts that are text. Returns `None` if there are none.
@@ -198,6 +176,14 @@ impl<'t> Layer<'t> {
         }
         (!decoded.bytes.is_empty()).then(|| decoded.layer(is_cut))
     }
+}
+
+/// The runs of digits of a reading, each digit with its place.
+#[derive(Default)]
+struct Runs {
+    digits: Vec<Vec<(usize, u8)>>,
+    /// Marks that the last run ends where the text is cut.
+    is_cut: bool,
 }
 
 /// A byte, or a tag, among digits.

@@ -117,6 +117,8 @@ fn row_118_each_part_of_a_credential_is_secret_too() {
             &["hunter2:pass"],
         ),
         (&pair, &["hunter2:pass"]),
+        ("fn5_Om9ubHktdGhlLWtleT8_Pg==", &["only-the-key??>"]),
+        ("Bearer sk-verysecret99", &["sk-verysecret99"]),
         (
             "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request,SignedHeaders=host;x-amz-date,Signature=fe5f80f77d5fa3be",
             &[

@@ -16,13 +16,14 @@ pub(in super::super) enum Escapes {
     Percent,
 }
 
-/// The beginning of a text.
-pub(super) enum Match {
-    /// An escape: its length in bytes, and its value.
-    Escape(usize, Value),
-    /// An escape that the end of the text truncates.
-    Part,
-    None,
+/// An escape: its length in bytes, and its value.
+type Escape = Result<(usize, Value), NoEscape>;
+
+/// The reason why a text does not begin with an escape.
+pub(super) enum NoEscape {
+    /// The end of the text truncates an escape.
+    Truncated,
+    Absent,
 }
 
 /// The value of an escape.
@@ -61,23 +62,18 @@ impl Escapes {
     }
 
     /// Reads the escape at the beginning of a text.
-    pub(super) fn read(self, text: &[u8], is_cut: bool) -> Match {
+    pub(super) fn read(self, text: &[u8], is_cut: bool) -> Escape {
         match (self, &text[1..]) {
-            (_, []) => Match::Part,
+            (_, []) => Err(NoEscape::Truncated),
             (Self::Backslash, [b'u' | b'x', b'{', rest @ ..]) => match numbered(rest, 16) {
-                (number, digits @ 1.., Some(b'}')) => {
-                    Match::Escape(digits + 4, Value::numbered(number))
-                }
-                (_, _, None) => Match::Part,
-                _ => Match::None,
+                (number, digits @ 1.., Some(b'}')) => Ok((digits + 4, Value::numbered(number))),
+                (_, _, None) => Err(NoEscape::Truncated),
+                _ => Err(NoEscape::Absent),
             },
             (Self::Backslash | Self::Percent, [b'u', ..]) => unit(text),
-            (Self::Backslash, [b'U', rest @ ..]) => match number(rest, 8) {
-                Ok(number) => Match::Escape(10, Value::numbered(number)),
-                Err(cause) => cause,
-            },
-            (Self::Backslash, [b'x', rest @ ..]) => byte(rest, 2),
-            (Self::Percent, rest) => byte(rest, 1),
+            (Self::Backslash, [b'U', rest @ ..]) => Ok((10, Value::numbered(number(rest, 8)?))),
+            (Self::Backslash, [b'x', rest @ ..]) => Ok((4, Value::Byte(number(rest, 2)? as u8))),
+            (Self::Percent, rest) => Ok((3, Value::Byte(number(rest, 2)? as u8))),
             (Self::Backslash, [sign, ..]) => {
                 let value = match sign {
                     b'b' => 8,
@@ -86,9 +82,9 @@ impl Escapes {
                     b'f' => 12,
                     b'r' => b'\r',
                     sign if sign.is_ascii_punctuation() => *sign,
-                    _ => return Match::None,
+                    _ => return Err(NoEscape::Absent),
                 };
-                Match::Escape(2, Value::Byte(value))
+                Ok((2, Value::Byte(value)))
             }
             (Self::Html, [b'#', b'x' | b'X', rest @ ..]) => {
                 reference(3, numbered(rest, 16), is_cut)
@@ -103,51 +99,35 @@ pub(super) fn hex_digit(byte: u8) -> Option<u8> {
     (byte as char).to_digit(16).map(|digit| digit as u8)
 }
 
-/// Reads a byte as two hexadecimal digits, after a prefix of `before` bytes.
-fn byte(rest: &[u8], before: usize) -> Match {
-    match rest {
-        [] => Match::Part,
-        [high] if hex_digit(*high).is_some() => Match::Part,
-        [high, low, ..] => match (hex_digit(*high), hex_digit(*low)) {
-            (Some(high), Some(low)) => Match::Escape(before + 2, Value::Byte(high << 4 | low)),
-            _ => Match::None,
-        },
-        _ => Match::None,
-    }
-}
-
 /// Reads `\uXXXX` or `%uXXXX`, or a surrogate pair of them (RFC 8259, section 7).
-fn unit(text: &[u8]) -> Match {
+fn unit(text: &[u8]) -> Escape {
     let (begin, rest) = text.split_at(2);
-    let first = match number(rest, 4) {
-        Ok(first) => first,
-        Err(cause) => return cause,
-    };
-    let rest = &rest[4..];
+    let first = number(rest, 4)?;
     if (0xd800..0xdc00).contains(&first) {
+        let rest = &rest[4..];
         let second = match rest {
-            [] | [_] if begin.starts_with(rest) => return Match::Part,
+            [] | [_] if begin.starts_with(rest) => Err(NoEscape::Truncated),
             [one, two, rest @ ..] if [*one, *two] == *begin => number(rest, 4),
-            _ => Err(Match::None),
+            _ => Err(NoEscape::Absent),
         };
         match second {
             Ok(second @ 0xdc00..0xe000) => {
                 let number = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-                return Match::Escape(12, Value::numbered(number));
+                return Ok((12, Value::numbered(number)));
             }
-            Err(Match::Part) => return Match::Part,
+            Err(NoEscape::Truncated) => return Err(NoEscape::Truncated),
             _ => {}
         }
     }
-    Match::Escape(6, Value::numbered(first))
+    Ok((6, Value::numbered(first)))
 }
 
 /// Reads a number of exactly `count` hexadecimal digits.
-fn number(text: &[u8], count: usize) -> Result<u32, Match> {
+fn number(text: &[u8], count: usize) -> Result<u32, NoEscape> {
     let mut number = 0;
     for place in 0..count {
-        let byte = text.get(place).ok_or(Match::Part)?;
-        let digit = hex_digit(*byte).ok_or(Match::None)?;
+        let byte = text.get(place).ok_or(NoEscape::Truncated)?;
+        let digit = hex_digit(*byte).ok_or(NoEscape::Absent)?;
         number = number << 4 | u32::from(digit);
     }
     Ok(number)
@@ -168,31 +148,29 @@ fn numbered(rest: &[u8], radix: u32) -> (u32, usize, Option<u8>) {
 }
 
 /// Reads an HTML reference to a numbered character, after a prefix of `before` bytes.
-fn reference(before: usize, numbered: (u32, usize, Option<u8>), is_cut: bool) -> Match {
+fn reference(before: usize, numbered: (u32, usize, Option<u8>), is_cut: bool) -> Escape {
     match numbered {
-        (_, _, None) if is_cut => Match::Part,
-        (_, 0, _) => Match::None,
+        (_, _, None) if is_cut => Err(NoEscape::Truncated),
+        (_, 0, _) => Err(NoEscape::Absent),
         (number, digits, end) => {
             let length = before + digits + usize::from(end == Some(b';'));
-            Match::Escape(length, Value::numbered(number))
+            Ok((length, Value::numbered(number)))
         }
     }
 }
 
 /// Reads an HTML reference to a named character, `&name;`.
-fn named(rest: &[u8]) -> Match {
+fn named(rest: &[u8]) -> Escape {
     let letters = rest.iter().take(LONGEST_NAME);
     let length = letters
         .take_while(|byte| byte.is_ascii_alphanumeric())
         .count();
     match rest.get(length) {
-        None => Match::Part,
-        Some(b';') => {
-            match NAMED_ENTITIES.binary_search_by(|(name, _)| name.cmp(&&rest[..length])) {
-                Ok(place) => Match::Escape(length + 2, Value::Named(NAMED_ENTITIES[place].1)),
-                Err(_) => Match::None,
-            }
-        }
-        Some(_) => Match::None,
+        None => Err(NoEscape::Truncated),
+        Some(b';') => NAMED_ENTITIES
+            .binary_search_by(|(name, _)| name.cmp(&&rest[..length]))
+            .map(|place| (length + 2, Value::Named(NAMED_ENTITIES[place].1)))
+            .map_err(|_| NoEscape::Absent),
+        Some(_) => Err(NoEscape::Absent),
     }
 }
