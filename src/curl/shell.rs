@@ -4,7 +4,7 @@
 use super::error::CurlError;
 
 /// Splits a command into its words. A variable becomes the reference `{env:NAME}` and a command substitution
-/// `{cmd:COMMAND}`, so that their values are looked up at each call and never stored.
+/// `{cmd:COMMAND}`, so that their values are looked up at run time and never stored.
 ///
 /// # Errors
 ///

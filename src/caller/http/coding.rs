@@ -1,7 +1,7 @@
-//! Content codings of answers (RFC 9110, section 8.4), taken off the stream of bytes that the client hands on as it is.
+//! Decoding of content codings of answers (RFC 9110, section 8.4), from the client's stream of undecoded bytes.
 //!
-//! All members of a coding are decoded, up to the end of the answer. What cannot be decoded, up to that end, makes the
-//! answer unusable, whatever packets it comes in. A coding that breaks off is an answer that breaks off.
+//! All members of a coding are decoded, up to the end of the answer. Undecodable bytes anywhere before that end make the
+//! answer unusable, however it is split into packets. A truncated coding counts as a truncated answer.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -21,11 +21,11 @@ use reqwest::{Response, StatusCode, Version};
 use thiserror::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt, BufReader};
 
-/// How much is decoded at a time, in bytes.
+/// The size of a decoded piece, in bytes.
 const PIECE: usize = 64 << 10;
-/// How many codings may lie around each other.
+/// The maximum number of nested codings.
 const MOST: usize = 4;
-/// The largest window of zstd that a decoder has to support, as a power of two (RFC 9659, section 3).
+/// The largest window of zstd that a decoder must support, as a power of two (RFC 9659, section 3).
 const LARGEST_WINDOW: u32 = 23;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +36,16 @@ pub(super) enum Coding {
     Zstd,
 }
 
-/// Why a body has no next bytes.
+/// The reason why reading a body fails.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// The answer broke off, and so did what it was coded in, if this says so.
+    /// The answer, or its content coding, is truncated. Holds the cause.
     Off(String),
-    /// It is not in the coding that it states.
+    /// The body is not valid in its stated coding.
     Undecodable(io::Error),
 }
 
-/// Why an answer has no end.
+/// The reason why an answer is truncated.
 #[derive(Debug, Error)]
 enum Cut {
     #[error(transparent)]
@@ -54,25 +54,25 @@ enum Cut {
     Reset,
 }
 
-/// The body of an answer, without its codings.
+/// Reads the decoded body of an answer.
 pub(super) enum Reader {
     Plain(Raw),
-    /// With the codings that are to be taken off, the outermost first.
+    /// The codings, the outermost first, before the first read.
     Coded(Raw, Vec<Coding>),
-    /// With whether all of the answer has been read.
+    /// The decoder, and a flag that is set at the end of the undecoded body.
     Decoding(Pin<Box<dyn AsyncBufRead>>, Rc<Cell<bool>>),
     Ended,
 }
 
 impl Reader {
-    /// Takes the body of an answer, if it has one. Its headers describe it as it comes from here, afterwards.
+    /// Takes the body of an answer, if there is one. The returned headers describe the decoded body.
     pub(super) fn new(response: Response, has_body: bool, decodes: bool) -> (HeaderMap, Self) {
         let has_body = has_body && response.status() != StatusCode::NOT_MODIFIED;
         let (head, body) = hyper::Response::from(response).into_parts();
         let mut headers = head.headers;
         let raw = Raw {
             body,
-            // The client takes an HTTP/2 stream that was reset without an error for one that has ended.
+            // The client treats an HTTP/2 stream that was reset without an error as complete.
             stated: (has_body && head.version == Version::HTTP_2)
                 .then(|| stated_length(&headers))
                 .flatten(),
@@ -90,7 +90,7 @@ impl Reader {
         (headers, Self::Coded(raw, codings))
     }
 
-    /// The length of the body in bytes, if it is stated.
+    /// Returns the stated length of the body, in bytes.
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Plain(raw) => raw.body.size_hint().exact(),
@@ -132,15 +132,15 @@ fn broken(error: io::Error, ended: &Cell<bool>) -> Broken {
         .and_then(|error| error.downcast_ref::<Cut>())
     {
         Some(cut) => Broken::Off(super::error::root_cause(cut)),
-        // Not every decoder has a kind of error for an end that comes too early.
+        // Some decoders report an early end as another kind of error.
         None if ended.get() || error.kind() == io::ErrorKind::UnexpectedEof => {
-            Broken::Off("its content coding has no end".to_owned())
+            Broken::Off("its content coding is truncated".to_owned())
         }
         None => Broken::Undecodable(error),
     }
 }
 
-/// Returns the codings of an answer, the outermost first, or `None` where one is unknown: then it is taken as it is.
+/// Returns the codings of an answer, the outermost first. Returns `None` if one is unknown: nothing is decoded then.
 fn codings(headers: &HeaderMap) -> Option<Vec<Coding>> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -163,7 +163,7 @@ fn stated_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Begins to decode. A body of no bytes has no coding.
+/// Starts the decoders. An empty body has no coding.
 async fn start(raw: Raw, codings: &[Coding]) -> io::Result<Reader> {
     let ended = Rc::clone(&raw.ended);
     let mut reader: Pin<Box<dyn AsyncBufRead>> = Box::pin(raw);
@@ -180,7 +180,7 @@ async fn decoder(
     coding: Coding,
     mut inner: Pin<Box<dyn AsyncBufRead>>,
 ) -> io::Result<Pin<Box<dyn AsyncBufRead>>> {
-    /// With all of its members.
+    /// Decodes all members.
     macro_rules! whole {
         ($decoder:expr) => {{
             let mut decoder = $decoder;
@@ -215,16 +215,16 @@ async fn decoder(
     })
 }
 
-/// Whether these are the first bytes of the zlib format (RFC 1950, section 2.2). Some services send the bare one (RFC 1951)
-/// as `deflate`, in which no stream begins so.
+/// Returns whether these bytes begin the zlib format (RFC 1950, section 2.2). Some services send raw deflate (RFC 1951),
+/// which never begins like this.
 fn is_zlib(head: [u8; 2]) -> bool {
     head[0] & 0x0f == 8 && u16::from_be_bytes(head).is_multiple_of(31)
 }
 
-/// The bytes of an answer as they come.
+/// The undecoded bytes of an answer.
 pub(super) struct Raw {
     body: reqwest::Body,
-    /// The length that the head states, where the client does not hold it against what has come.
+    /// The stated length, if the client does not check it.
     stated: Option<u64>,
     received: u64,
     piece: Bytes,
@@ -275,7 +275,7 @@ impl AsyncRead for Raw {
 impl AsyncBufRead for Raw {
     fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        // A body that has ended is not asked again.
+        // A body must not be polled after its end.
         while this.piece.is_empty() && !this.ended.get() {
             match ready!(this.poll_piece(context)) {
                 Ok(piece) => this.piece = piece.unwrap_or_default(),

@@ -35,8 +35,8 @@ pub(super) struct Keys {
 struct State {
     /// The last time that a refusal caused a reading.
     last_reading: Option<Instant>,
-    /// The version that a refusal brought, until a call is accepted with it. It is not read again before that, so that
-    /// a file which changes all the time causes no endless loop.
+    /// The version read after a refusal, until the service accepts a call with it. Nothing is read again before that, so
+    /// that a file which changes all the time causes no endless loop.
     unproven: Option<u64>,
     /// For each job, its number of consecutive renewals and the version that was refused last.
     in_a_row: HashMap<JobId, (u8, u64)>,
@@ -113,7 +113,7 @@ impl Keys {
     }
 
     /// Records the outcome of a call that was made with `used`. If the service refused credentials that have been
-    /// renewed, the outcome says so, and the job is called again at once.
+    /// renewed, the outcome's kind is changed so that the job is called again at once.
     pub(super) fn learn(&self, used: &Filled, job: JobId, outcome: Outcome) -> Outcome {
         let mut failure = match outcome {
             Outcome::Failed(failure) if failure.class == Class::Auth => failure,

@@ -246,9 +246,7 @@ impl Message {
             text => refused(&text),
         })?;
         if !parsed.username().is_empty() || parsed.password().is_some() {
-            return Err(refused(
-                "a name or a password in it cannot be told from its host",
-            ));
+            return Err(refused("it must not contain a name or a password"));
         }
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused("only http and https can be called"));
@@ -333,7 +331,7 @@ impl Message {
             return Err(refused("they would lead to another path"));
         }
         if !self.query.is_empty() {
-            // A fragment is not sent.
+            // Drop the fragment, which is never sent.
             text.truncate(
                 text.iter()
                     .position(|byte| *byte == b'#')

@@ -15,9 +15,9 @@ use crate::paths::folder_of;
 /// A value of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Field {
-    /// The name as the list has it.
+    /// The name in the list.
     Path,
-    /// Its last component.
+    /// The last component of the name.
     Name,
     /// The last component without its extension.
     Stem,
@@ -25,7 +25,7 @@ pub(super) enum Field {
     Ext,
     /// The folder of the name, `.` if it has none.
     Dir,
-    /// The place in the list, counted from 0.
+    /// The position in the list, from 0.
     Index,
     /// The file's size in bytes.
     Size,

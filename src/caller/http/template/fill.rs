@@ -31,7 +31,7 @@ pub(in crate::caller::http) enum Encoding {
     Form,
     /// The same, with slashes encoded too.
     All,
-    /// JSON: part of a string within one, a value elsewhere.
+    /// Escaping for JSON: inside a string as a part of it, elsewhere as a value.
     Json,
     /// JSON in a URL's query: escaped as JSON, then percent-encoded.
     JsonInQuery,
@@ -171,7 +171,7 @@ fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> R
     if let Field::Column(name) = field {
         let json = job.columns.json(name).ok_or_else(|| no_column(name))?;
         let text = job.columns.text(name).unwrap_or_default();
-        // The cells of a CSV file are strings, but users put JSON into them.
+        // The cells of a CSV file are strings. One that parses as JSON is inserted as JSON.
         let value = json_text(text.as_bytes()).unwrap_or(json);
         out.extend_from_slice(value.as_bytes());
         return Ok(());
@@ -229,60 +229,28 @@ mod tests {
 
     #[test]
     fn values_are_escaped_for_their_surroundings() {
-        let name = "a b/ü&?.tar.gz".as_bytes();
-        assert_eq!(
-            filled(
-                "x/{path}?n={name}&s={stem}&e={ext}&d={dir}&i={index}",
-                Encoding::Url,
-                name
-            ),
-            "x/a%20b%2F%C3%BC%26%3F.tar.gz?n=%C3%BC%26%3F.tar.gz&s=%C3%BC%26%3F.tar&e=gz&d=a%20b&i=7"
-        );
-        assert_eq!(filled("{stem}", Encoding::Plain, name), "ü&?.tar");
-        assert_eq!(filled("{name}", Encoding::Url, b"\xff.txt"), "%FF.txt");
-        assert_eq!(
-            filled("{}={name}", Encoding::Form, b"a/b c&d"),
-            "a/b+c%26d=b+c%26d"
-        );
-        assert_eq!(filled("{}", Encoding::All, b"a/b c"), "a%2Fb+c");
-        assert_eq!(filled("{dir}/x", Encoding::Plain, b"a"), "./x");
-    }
-
-    #[test]
-    fn any_name_keeps_json_valid() {
-        let name = b"\"},\n\\\x01.txt";
-        assert_eq!(
-            filled("['{name}']", Encoding::Json, b"it's"),
-            r"['it\u0027s']"
-        );
-        let body = r#"{"a": "<{name}>", "b": {name}, "n": {index}, "m": {mime}}"#;
-        let value: serde_json::Value =
-            serde_json::from_str(&filled(body, Encoding::Json, name)).unwrap();
-        let name = std::str::from_utf8(name).unwrap();
-        assert_eq!(value["a"], format!("<{name}>"));
-        assert_eq!(value["b"], name);
-        assert_eq!(value["n"], 7);
-        assert_eq!(value["m"], "text/plain");
-    }
-
-    #[test]
-    fn a_column_is_what_it_is_where_a_value_is_expected() {
-        let body = r#"[{col.n}, {col.s}, {col.z}, {col.o}, "{col.s}", "{col.n}"]"#;
-        assert_eq!(
-            filled(body, Encoding::Json, b"x"),
-            r#"[12, "a \"b\"", "012", {"p": 1}, "a \"b\"", "12"]"#
-        );
-        let template = Template::parse("{col.q}").unwrap();
-        let job = job(b"x");
-        let refused = template.fill(
-            Encoding::Url,
-            &job,
-            &Source::new(&job.file, Reading::Patient),
-        );
-        assert_eq!(
-            refused.unwrap_err().failure().unwrap().kind,
-            crate::job::FailureKind::NoColumn
-        );
+        use Encoding::{All, Form, Json, Plain, Url};
+        let odd = "a b/ü&?.tar.gz".as_bytes();
+        let url = "x/{path}?n={name}&s={stem}&e={ext}&d={dir}&i={index}";
+        let in_url = "x/a%20b%2F%C3%BC%26%3F.tar.gz?n=%C3%BC%26%3F.tar.gz&s=%C3%BC%26%3F.tar&e=gz&d=a%20b&i=7";
+        let json = r#"{"a": "<{name}>", "b": {name}, "n": {index}, "m": {mime}}"#;
+        let in_json =
+            r#"{"a": "<\"}\n\\\u0001.txt>", "b": "\"}\n\\\u0001.txt", "n": 7, "m": "text/plain"}"#;
+        let columns = r#"[{col.n}, {col.s}, {col.z}, {col.o}, "{col.s}", "{col.n}"]"#;
+        let in_columns = r#"[12, "a \"b\"", "012", {"p": 1}, "a \"b\"", "12"]"#;
+        for (text, encoding, name, expected) in [
+            (url, Url, odd, in_url),
+            ("{stem}", Plain, odd, "ü&?.tar"),
+            ("{name}", Url, b"\xff.txt", "%FF.txt"),
+            ("{}={name}", Form, b"a/b c&d", "a/b+c%26d=b+c%26d"),
+            ("{}", All, b"a/b c", "a%2Fb+c"),
+            ("{dir}/x", Plain, b"a", "./x"),
+            ("['{name}']", Json, b"it's", r"['it\u0027s']"),
+            (json, Json, b"\"}\n\\\x01.txt", in_json),
+            (columns, Json, b"x", in_columns),
+        ] {
+            assert_eq!(filled(text, encoding, name), expected, "{text}");
+        }
     }
 
     #[test]
@@ -290,11 +258,17 @@ mod tests {
         let template = Template::parse("{name}{env:KEY}").unwrap();
         let template = template.resolve(&mut |_| Ok(b"{path}".to_vec())).unwrap();
         let job = job(b"{env:KEY}{path}");
-        let filled = template.fill(
-            Encoding::Plain,
-            &job,
-            &Source::new(&job.file, Reading::Patient),
-        );
+        let source = Source::new(&job.file, Reading::Patient);
+        let filled = template.fill(Encoding::Plain, &job, &source);
         assert_eq!(filled.unwrap(), b"{env:KEY}{path}{path}");
+    }
+
+    #[test]
+    fn a_missing_column_is_the_outcome() {
+        let (template, job) = (Template::parse("{col.q}").unwrap(), job(b"x"));
+        let source = Source::new(&job.file, Reading::Patient);
+        let refused = template.fill(Encoding::Url, &job, &source).unwrap_err();
+        let kind = refused.failure().unwrap().kind;
+        assert_eq!(kind, crate::job::FailureKind::NoColumn);
     }
 }
