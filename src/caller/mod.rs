@@ -10,7 +10,8 @@ pub use http::fuzzing;
 #[cfg(feature = "http")]
 pub use http::{
     AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, Network,
-    PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, Seen, Template, TemplateError,
+    PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, ResponseHead, Template,
+    TemplateError,
 };
 pub use program::{AsyncFnCaller, FnCaller};
 

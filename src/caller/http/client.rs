@@ -13,7 +13,7 @@ use super::aside::aside;
 use super::credential::{Credential, PROXY_AUTHORIZATION, with_given};
 use super::error::{PlanError, root_cause};
 use super::exchange::Exchange;
-use super::head::Seen;
+use super::headers::ResponseHead;
 use super::judge::Judge;
 use super::keys::Keys;
 use super::message::Message;
@@ -281,7 +281,7 @@ pub struct AsyncHttpCaller {
     /// The end of the latest call.
     idle_since: Option<Instant>,
     /// The head of the latest answer, if the caller is watched.
-    seen: Option<RefCell<Option<Seen>>>,
+    seen: Option<RefCell<Option<ResponseHead>>>,
 }
 
 impl AsyncHttpCaller {
@@ -373,7 +373,7 @@ impl HttpCaller {
     }
 
     /// Returns the head of the latest answer, if the caller is watched.
-    pub fn seen(&self) -> Option<Seen> {
+    pub fn seen(&self) -> Option<ResponseHead> {
         self.calls.seen.as_ref()?.borrow().clone()
     }
 }

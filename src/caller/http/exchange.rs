@@ -8,8 +8,7 @@ use reqwest::{Client, Response, Url};
 
 use super::aside::aside;
 use super::error::root_cause;
-use super::head::Seen;
-use super::headers::lossy;
+use super::headers::{ResponseHead, lossy};
 use super::judge::{Judge, Received};
 use super::keys::Filled;
 use super::progress::Progress;
@@ -37,7 +36,7 @@ pub(super) struct Exchange<'c> {
     pub(super) attempt: &'c Attempt,
     pub(super) judge: Judge,
     /// Receives the head of the answer, if the caller is watched.
-    pub(super) seen: Option<&'c RefCell<Option<Seen>>>,
+    pub(super) seen: Option<&'c RefCell<Option<ResponseHead>>>,
     /// The client has the request.
     pub(super) is_out: Cell<bool>,
     /// A redirect was followed.
@@ -140,10 +139,10 @@ impl Exchange<'_> {
         aside(move || request(&filled, &job, &attempt, hop, &progress, patient)).await
     }
 
-    fn head(&self, response: &Response) -> Seen {
+    fn head(&self, response: &Response) -> ResponseHead {
         let mask = |text: &str| self.judge.filled.secrets.mask_text(text);
         let headers = response.headers().iter();
-        Seen {
+        ResponseHead {
             version: format!("{:?}", response.version()),
             status: response.status().to_string(),
             headers: headers

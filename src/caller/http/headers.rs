@@ -1,6 +1,17 @@
-//! Conversion of an answer's headers to text.
+//! The head of an answer as text.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// The head of an answer for people, with secrets masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// The HTTP version, such as `HTTP/1.1`.
+    pub version: String,
+    /// The status code and its reason phrase.
+    pub status: String,
+    /// The headers, in the order of their arrival.
+    pub headers: Vec<(String, String)>,
+}
 
 pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).map(lossy)

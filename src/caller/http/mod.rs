@@ -12,7 +12,6 @@ mod exchange;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod head;
 mod headers;
 mod judge;
 mod keys;
@@ -40,7 +39,7 @@ mod unreachable;
 pub use client::{AsyncHttpCaller, HttpCaller, HttpPlan, PlanContext};
 pub use credential::{Credential, PROXY_AUTHORIZATION};
 pub use error::PlanError;
-pub use head::Seen;
+pub use headers::ResponseHead;
 pub use network::Network;
 pub use preview::Preview;
 pub use reference::{Lookup, Reference};

@@ -32,7 +32,7 @@ impl HttpPlan {
     pub fn preview(&self, job: &Job, attempt: &Attempt, most: usize) -> Result<Preview, Outcome> {
         let filled = self.plan().keys.current();
         let build = |message: &Message| message.build(job, attempt, Reading::Patient);
-        // A mask is of another length than its secret.
+        // The length of a mask differs from its secret's.
         let length = build(&filled.message)?.body.map(|body| body.length());
         let Built {
             method,

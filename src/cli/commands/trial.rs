@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, Seen};
+use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, ResponseHead};
 use stride::governor::{Governor, Past};
 use stride::input::{self, Item, Source};
 use stride::job::{
@@ -144,7 +144,7 @@ pub(crate) fn attempt_one(
     let began = std::time::Instant::now();
     let outcome = caller.call(&job, &attempt, &cancel);
     let took = began.elapsed();
-    if let Some(Seen {
+    if let Some(ResponseHead {
         version,
         status,
         headers,
