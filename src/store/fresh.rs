@@ -25,7 +25,8 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    pub(super) fn create(path: &Path) -> Result<Self> {
+    /// Creates a database with pages of so many bytes, a power of two.
+    pub(super) fn create(path: &Path, page_size: u32) -> Result<Self> {
         let file = fresh_file(path);
         match fs::remove_file(&file) {
             Ok(()) => {}
@@ -43,11 +44,9 @@ impl Fresh {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(&file, flags)?;
             // An incomplete file is discarded, so nothing has to be synced or rolled back before it is complete.
-            //
-            // Results arrive in random order, which leaves pages three quarters full. With answers of a kilobyte, pages
-            // of the usual 4 KiB would waste another quarter.
+            connection.pragma_update(None, "page_size", page_size)?;
             connection.execute_batch(
-                "PRAGMA page_size = 8192; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;",
+                "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;",
             )?;
             connection.set_prepared_statement_cache_capacity(32);
             connection.execute_batch("BEGIN EXCLUSIVE")?;

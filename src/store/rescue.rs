@@ -22,6 +22,9 @@ use crate::job::FileName;
 /// Number of random letters that make a file's name unique.
 const LETTERS: usize = 8;
 
+/// Bytes of a page. Every table takes one, and there may be little room left.
+const PAGE_SIZE: u32 = 1024;
+
 /// The results that were saved, and those that were lost.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Rescued {
@@ -115,7 +118,7 @@ impl Rescue {
         let mut name = self.name.clone();
         name.push(format!("{letters}.{}", files::RESCUE_SUFFIX));
         let path = folder.join(name);
-        let fresh = Fresh::create(&path)?;
+        let fresh = Fresh::create(&path, PAGE_SIZE)?;
         fresh.connection().execute(
             "INSERT INTO run (id, uuid, created, base, call, settings) VALUES (1, ?1, ?2, x'', '{}', '{}')",
             params![self.uuid, now()],
