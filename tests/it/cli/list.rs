@@ -360,6 +360,6 @@ fn a_file_of_the_locks_name_that_is_somebody_elses_stays() {
     place
         .stride(&words)
         .expect(6)
-        .says("not a lock of stride's");
+        .says("not a lock file of stride");
     assert_eq!(fs::read(place.at("Cargo.lock")).unwrap(), b"[[package]]\n");
 }

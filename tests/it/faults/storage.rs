@@ -397,7 +397,7 @@ fn row_139_a_database_that_is_mounted_by_itself_is_refused() {
                 .stride(words)
                 .expect(6)
                 .says(&format!("{name} is a mount of a single file"))
-                .says("hint: mount the folder");
+                .says("hint: mount the database's folder");
         }
         assert_eq!(fs::read(&file).unwrap(), before);
         assert!(!place.at("inside/stride.db.lock").exists());
