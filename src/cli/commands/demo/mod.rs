@@ -4,13 +4,14 @@
 mod api;
 mod transcripts;
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use clap::ColorChoice;
+use stride::limits::Rate;
 use stride::settings::Call;
 use stride::store::Reader;
 
@@ -26,7 +27,7 @@ const TRANSCRIPTS: usize = 300;
 /// Long enough to press Ctrl-C in the middle of the demo, short enough not to be bored.
 const LATENCY: Range<Duration> = Duration::from_millis(60)..Duration::from_millis(180);
 /// In calls per second. Eight threads would make more.
-const LIMIT: f64 = 40.0;
+const LIMIT: u32 = 40;
 
 /// Runs a parsed command.
 pub(crate) type Dispatch = fn(Args, &Terminal) -> Result<u8, Problem>;
@@ -40,16 +41,16 @@ pub(crate) fn demo(args: &Demo, terminal: &Terminal, dispatch: Dispatch) -> Resu
 
 /// Serves the API and nothing else, until the process is killed.
 fn serve(port: u16, args: &Demo, terminal: &Terminal) -> Result<u8, Problem> {
-    let limit = args.limit.map(|rate| 1.0 / rate.interval().as_secs_f64());
-    let api = bind(Options {
+    let options = Options {
         port,
-        limit,
+        interval: args.limit.map(Rate::interval).unwrap_or_default(),
         faults: args.faults,
         ..Options::default()
-    })?;
+    };
+    let api = Api::bind(options).map_err(|error| cannot_serve(port, &error))?;
     let url = api.url();
     terminal.say(&format!(
-        "serving a small sentiment API at {url}; Ctrl-C ends it"
+        "serving a small sentiment API at {url}; press Ctrl-C to stop it"
     ));
     terminal.say(&format!(
         "in another terminal: stride run --url {url} FOLDER"
@@ -57,16 +58,11 @@ fn serve(port: u16, args: &Demo, terminal: &Terminal) -> Result<u8, Problem> {
     api.serve()
 }
 
-fn bind(options: Options) -> Result<Arc<Api>, Problem> {
-    let port = options.port;
-    Api::bind(options).map_err(|error| {
-        Problem::new(
-            exit::ERROR,
-            format!("cannot serve on port {port} of this machine"),
-        )
+fn cannot_serve(port: u16, error: &io::Error) -> Problem {
+    let message = format!("cannot serve on port {port} of this machine");
+    Problem::new(exit::ERROR, message)
         .cause(error.to_string())
         .hint("use another port")
-    })
 }
 
 fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, Problem> {
@@ -77,31 +73,32 @@ fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, Problem> {
         Problem::new(exit::ERROR, format!("cannot write to {}", texts.display()))
             .cause(error.to_string())
     })?;
-    let options = |port| Options {
-        port,
-        latency: LATENCY,
-        limit: Some(LIMIT),
-        faults: true,
+    let bind = |port| {
+        Api::bind(Options {
+            port,
+            latency: LATENCY,
+            interval: Duration::from_secs(1) / LIMIT,
+            faults: true,
+        })
     };
     // With the port of an earlier demo, the request stays the same.
     let before = db.exists().then(|| port_of(&db)).transpose()?.flatten();
-    let api = match before.map(|port| Api::bind(options(port))) {
-        Some(Ok(api)) => api,
-        _ => bind(options(0))?,
-    };
-    let (url, port) = (api.url(), api.port());
+    let api = bind(before.unwrap_or(0))
+        .or_else(|_| bind(0))
+        .map_err(|error| cannot_serve(0, &error))?;
+    let (url, port) = (api.url(), api.address.port());
     thread::spawn(move || api.serve());
     let (texts, db, results) = (quoted(&texts), quoted(&db), quoted(&results));
-    terminal.say(&format!(
-        "{TRANSCRIPTS} transcripts of calls are in {texts}/."
-    ));
-    terminal.say(&format!(
-        "A small sentiment API serves {url}. It is slow, allows"
-    ));
-    terminal.say(&format!(
-        "{LIMIT} calls a second, fails now and then, and rejects recordings with nothing in them."
-    ));
-    terminal.say("Press Ctrl-C, or kill it: `stride demo` goes on where it stopped.");
+    for line in [
+        &format!("{TRANSCRIPTS} transcripts of calls are in {texts}/."),
+        &format!("A small sentiment API serves {url}. It is slow, allows"),
+        &format!(
+            "{LIMIT} calls a second, fails now and then, and rejects recordings with nothing in them."
+        ),
+        "Press Ctrl-C, or kill it: `stride demo` resumes where it stopped.",
+    ] {
+        terminal.say(line);
+    }
     let mut run = format!("run --url {url} --db {db} {texts}");
     if before.is_some_and(|before| before != port) {
         run.push_str(" --accept-change");
@@ -119,15 +116,15 @@ fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, Problem> {
         code => return Ok(code),
     }
     let code = command(&format!("export --all --db {db} -o {results}"))?;
-    terminal.say("");
-    terminal.say(&format!(
-        "{results} is what `json.dump(store, fp)` would have written."
-    ));
-    terminal.say("The API ends with the demo. To try it with your own files:");
-    terminal.say("  stride demo --serve 8080");
-    terminal.say(
+    for line in [
+        "",
+        &format!("{results} is what `json.dump(store, fp)` would have written."),
+        "The API ends with the demo. To try it with your own files:",
+        "  stride demo --serve 8080",
         "  stride run --url http://127.0.0.1:8080/sentiment FOLDER      (in another terminal)",
-    );
+    ] {
+        terminal.say(line);
+    }
     Ok(code)
 }
 

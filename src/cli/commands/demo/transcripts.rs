@@ -10,62 +10,45 @@ use fastrand::Rng;
 /// Every 75th recording, from the 38th on, ends after a word or two.
 const NEARLY_EMPTY: (usize, usize) = (75, 38);
 
-const NAMES: &str = "{Alice|Amir|Ben|Carla|Chen|Elif|Emma|Fatima|Igor|Ines|Kofi|Lars|Lena|Leo|Maria|Mei|Nadia|Noah|\
-    Olga|Omar|Paula|Pedro|Priya|Rosa|Samir|Sofia|Tom|Yuki}";
+const NAMES: &str = "{Alice|Amir|Carla|Chen|Elif|Fatima|Igor|Kofi|Lars|Leo|Maria|Mei|Nadia|Omar|Priya|Rosa|Tom|Yuki}";
 
 const OPENING: &str = "\
 Agent: {Customer service|Service desk|Customer line}, {how can I help you?|what is it about?|who is calling?}
 Customer: {Hello, this is NAME.|Hi, NAME here.|Hello, my name is NAME.}";
 
 /// The rest of a call. `{this|that}` is replaced by one of its alternatives, and `NAME` by the customer's name.
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 5] = [
     " My {parcel|bookshelf|new kettle} came {a day early|this morning}, and {I love it|it is perfect}.
 Agent: {How lovely|That is great to hear}, NAME. I will {tell the driver|pass that on to the depot}.
 Customer: {Please do.|Yes, please.} The driver {was very kind|even carried it up the stairs}. {Thank you!|Well done!}",
-    " I asked about {a fee on my bill|my last invoice} {on Monday|yesterday}, and {it is fixed already|I am impressed}.
-Agent: {Happy to hear that|I am glad it worked out}, NAME. {The next bill is smaller, too.|You get a month from us.}
-Customer: {That is generous, thank you!|Really? How nice, thanks!} {Excellent service.|I will stay with you.}",
     " We stayed in your hotel {by the lake|at the station|in the mill}, and {it was fantastic|we loved it}.
 Agent: {How wonderful|Thank you}, NAME. Would you like {the same room|a room with a view} next time?
 Customer: {With pleasure.|Yes, please.} The {breakfast|garden} was {superb|amazing}. {Thanks!|All the best!}",
-    " My {parcel|order|fridge} should have come on {Monday|Friday}, and it {is still not here|came broken}.
-Agent: I am sorry, NAME. {The depot has lost the label|The van is broken}, and {there is no new date|nobody told us}.
-Customer: {That is awful.|I am furious.} {It was a birthday present.|I waited all day.} {This is the worst.|Bye.}",
-    " You {charged me twice|took 89 euros too much} {in May|this month}. {I am angry.|Nobody answers my letters.}
+    " You {charged me twice|took 89 euros too much} {in May|this month}. {I am angry.|My letters have no answer.}
 Agent: {The system is wrong, NAME.|I am sorry, NAME.} {It may take six weeks to correct.|It cannot be stopped today.}
 Customer: {That is unacceptable.|What a disgrace.} {I will complain.|I hate calling this line.} {It is useless.|Bye.}",
     " Your app {crashes|fails} {when I try to pay|each time I open it}. {It has lost my tickets.|It is a nightmare.}
 Agent: It is a known problem, NAME. {There is no solution yet, I am afraid.|The last version is bad, I am sorry.}
 Customer: {I missed my train because of it.|I paid a fine of 60 euros.} {I am annoyed.|That is terrible.}",
-    " {A parcel|An order|A lamp} comes on {Monday|Friday}, and I am {at work|away}. Can {my neighbour|the shop} take it?
-Agent: {I have written that down, NAME.|I will tell the depot, NAME.} It is there {before noon|after six|at ten}.
-Customer: And {do they ring first|does it need a signature}? {Then I will tell him.|I see.} {That was all.|Bye.}",
     " I am moving to {the next town|the second floor} in {May|June}. {What do you need|How long does it take}?
 Agent: {I need the new address, NAME.|It takes ten days, NAME.} {An engineer comes at eight.|The box comes by post.}
 Customer: {It is on the corner.|I am at home from nine.} And {the cable|the old box}, {do I bring it|does it stay}?",
 ];
 
-/// Writes the first `count` transcripts into a folder. Leaves files alone that have the right content.
+/// Writes the first `count` transcripts into a folder.
 pub(super) fn write(folder: &Path, count: usize) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for number in 1..=count {
+    (1..=count).try_for_each(|number| {
         let path = folder.join(format!("call-{number:04}.txt"));
-        let text = transcript(number);
-        if !fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
-            fs::write(&path, text)?;
-        }
-    }
-    Ok(())
+        fs::write(path, transcript(number))
+    })
 }
 
 fn transcript(number: usize) -> String {
     let mut rng = Rng::with_seed(number as u64);
     let (every, first) = NEARLY_EMPTY;
     if number % every == first {
-        return expand(
-            "Customer: {Hello?|Sorry, wrong number.|Can you ...}\n",
-            &mut rng,
-        );
+        return expand("Customer: {Hello?|Sorry, wrong number.}\n", &mut rng);
     }
     let name = expand(NAMES, &mut rng);
     let call = CALLS[rng.usize(..CALLS.len())];
@@ -86,38 +69,19 @@ fn expand(template: &str, rng: &mut Rng) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
     fn transcripts_are_complete_and_distinct() {
-        let texts: Vec<String> = (1..=300).map(transcript).collect();
-        let short = texts
-            .iter()
-            .filter(|text| text.split_whitespace().count() < 5);
-        assert_eq!(short.count(), 4);
-        assert!(texts.iter().collect::<HashSet<_>>().len() > 290);
-        for text in texts {
-            assert!(
-                !text.contains(['{', '}', '|']) && !text.contains("NAME"),
-                "{text}"
-            );
+        let mut texts: Vec<String> = (1..=300).map(transcript).collect();
+        let is_short = |text: &&String| text.split_whitespace().count() < 5;
+        assert_eq!(texts.iter().filter(is_short).count(), 4);
+        for text in &texts {
+            let has_rest = text.contains(['{', '}', '|']) || text.contains("NAME");
+            assert!(!has_rest, "{text}");
         }
-    }
-
-    #[test]
-    fn only_a_file_that_differs_is_written_again() {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), 2).unwrap();
-        let [same, other] =
-            [1, 2].map(|number| folder.path().join(format!("call-000{number}.txt")));
-        fs::write(&other, "other").unwrap();
-        let long_ago = std::time::SystemTime::UNIX_EPOCH;
-        let file = fs::File::options().write(true).open(&same).unwrap();
-        file.set_modified(long_ago).unwrap();
-        write(folder.path(), 2).unwrap();
-        assert_eq!(fs::metadata(&same).unwrap().modified().unwrap(), long_ago);
-        assert_eq!(fs::read_to_string(&other).unwrap(), transcript(2));
+        texts.sort();
+        texts.dedup();
+        assert!(texts.len() > 290);
     }
 }
