@@ -1,4 +1,4 @@
-//! The command line: from words to the library's verbs, and from what they come to, to words and exit codes.
+//! The command line: turns arguments into calls of the library, and outcomes into messages and exit codes.
 
 mod args;
 mod commands;
@@ -17,14 +17,14 @@ use std::process::ExitCode;
 use stride::jq::with_room;
 
 use args::{Args, Command};
-use commands::{demo, export, failures, look, recheck, report, run, trial, watch};
+use commands::{demo, export, failures, recheck, report, run, status, try_one, verify, watch};
 use config::Config;
 use help::suggestions;
 use output::error::Problem;
 use output::terminal::{self, Terminal};
 use output::{exit, screen, signals};
 
-/// Parses, does, and returns the exit code.
+/// Parses the command line, runs the command, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let early = config::color(terminal::find_color(&words));
@@ -42,20 +42,18 @@ pub(crate) fn main() -> ExitCode {
     {
         screen::write_in_background();
     }
-    // The library's own threads hand their panics on; whoever panicked has said where.
-    let code = match catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal))) {
-        Err(_) => {
-            let problem = Problem::new(exit::INTERNAL, "stride has a bug and cannot go on")
-                .note("the recorded results are safe");
-            problem.print(&terminal);
-            problem.code
-        }
-        Ok(Ok(code)) => code,
-        Ok(Err(problem)) => {
-            problem.print(&terminal);
-            problem.code
-        }
-    };
+    // The library's threads pass their panics on, and the panic hook has printed the place.
+    let result = catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal)));
+    let result = result.unwrap_or_else(|_| {
+        Err(
+            Problem::new(exit::INTERNAL, "stride has a bug and cannot continue")
+                .note("the recorded results are safe"),
+        )
+    });
+    let code = result.unwrap_or_else(|problem| {
+        problem.print(&terminal);
+        problem.code
+    });
     screen::drain();
     ExitCode::from(code)
 }
@@ -64,38 +62,38 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
     let db = args.db;
     match args.command {
         Command::Run(mut args) => {
-            let config = Config::load(&mut args.once, Some(&mut args.outputs), terminal)?;
+            let config = Config::load(&mut args.invocation, Some(&mut args.outputs), terminal)?;
             run::run(&db, *args, &config, terminal)
         }
         Command::Try(mut one) => {
-            let config = Config::load(&mut one.once, None, terminal)?;
-            trial::attempt_one(&db, &one, &config, terminal)
+            let config = Config::load(&mut one.invocation, None, terminal)?;
+            try_one::try_one(&db, &one, &config, terminal)
         }
         Command::Resume(mut all) => {
             let resume = &mut all.resume;
-            let config = Config::load(&mut resume.once, Some(&mut resume.outputs), terminal)?;
+            let config = Config::load(&mut resume.invocation, Some(&mut resume.outputs), terminal)?;
             run::resume(&db, &all, &config, terminal)
         }
         Command::Retry(mut retry) => {
             let resume = &mut retry.resume;
-            let config = Config::load(&mut resume.once, Some(&mut resume.outputs), terminal)?;
+            let config = Config::load(&mut resume.invocation, Some(&mut resume.outputs), terminal)?;
             run::retry(&db, &retry, &config, terminal)
         }
         Command::Set(limits) => run::set(&db, &limits, terminal),
-        Command::Status(status) if status.watch => watch::watch(&db, terminal),
-        Command::Status(status) => look::status(&db, &status),
+        Command::Status(args) if args.watch => watch::watch(&db, terminal),
+        Command::Status(args) => status::status(&db, &args),
         Command::Failures(failures) => failures::failures(&db, &failures),
-        Command::Export(export) => roomy(|| export::export(&db, &export, terminal)),
+        Command::Export(export) => with_large_stack(|| export::export(&db, &export, terminal)),
         Command::Report(args) => report::report(&db, &args, terminal),
-        Command::Recheck(recheck) => roomy(|| recheck::recheck(&db, &recheck, terminal)),
-        Command::Verify => look::verify(&db, terminal),
+        Command::Recheck(recheck) => with_large_stack(|| recheck::recheck(&db, &recheck, terminal)),
+        Command::Verify => verify::verify(&db, terminal),
         Command::Demo(demo) => demo::demo(&demo, terminal, dispatch),
         Command::Completions(shell) => help::completions(&shell),
         Command::Man(pages) => help::man(&pages),
     }
 }
 
-/// Does what evaluates an expression for each of many answers.
-fn roomy(work: impl FnOnce() -> Result<u8, Problem> + Send) -> Result<u8, Problem> {
+/// Runs `work` on a thread with a large stack, which jq expressions need.
+fn with_large_stack(work: impl FnOnce() -> Result<u8, Problem> + Send) -> Result<u8, Problem> {
     with_room(work).map_err(|error| Problem::of(exit::ERROR, &error))?
 }

@@ -1,4 +1,4 @@
-//! The words by which answers are judged.
+//! Flags that decide which answers are results.
 
 use std::path::PathBuf;
 
@@ -10,28 +10,28 @@ use stride::settings::{Expect, Judging};
 
 use crate::cli::output::error::Problem;
 
-/// Which answers are results, and what of them is exported.
+/// The rules by which answers are judged, and what exports write of them.
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Answers")]
-pub(crate) struct Answers {
-    /// The statuses of results, such as 2xx,404; --expect and --success apply to all of them [default: 2xx]
+pub(crate) struct AnswerArgs {
+    /// Statuses of results, such as 2xx,404; --expect and --success apply to all of them [default: 2xx]
     #[arg(long, value_name = "STATUSES")]
     pub(crate) expect_status: Option<Statuses>,
-    /// What an answer with such a status has to be, to be a result: json, text or any [default: json]
+    /// Required form of a result: json, text or any [default: json]
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,
-    /// A jq expression that has to be true of a result, such as '.status == "ok"'; may use $status and $headers
+    /// jq expression that must be true of a result, such as '.status == "ok"'; may use $status and $headers
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) success: Option<String>,
-    /// A jq expression for what is exported of a result, such as '.choices[0].message.content'
+    /// jq expression for what exports write of a result, such as '.choices[0].message.content'
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) extract: Option<String>,
-    /// Put the body of each result into a file of its own in this folder, such as audio or images; --expect is any then
+    /// Write the body of each result to its own file in this folder, such as audio or images; implies --expect any
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
 }
 
-impl Answers {
+impl AnswerArgs {
     /// Returns the rules as a run remembers them.
     pub(crate) fn judging(&self) -> Judging {
         Judging {

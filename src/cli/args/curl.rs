@@ -1,15 +1,14 @@
-//! The options that stride has in common with curl, in the order in which they were given.
+//! The options that stride shares with curl.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
 use stride::curl::{OPTIONS, ParsedOption, Role};
 
-/// The options that stride has in common with curl, in the order in which they were given: several of them make
-/// one body together.
+/// The options that stride shares with curl, in the order of the command line: several of them form one body together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Words(pub(crate) Vec<ParsedOption>);
+pub(crate) struct CurlArgs(pub(crate) Vec<ParsedOption>);
 
-impl Args for Words {
+impl Args for CurlArgs {
     fn augment_args(command: Command) -> Command {
         let native = OPTIONS.iter().filter_map(|spec| match spec.role {
             Role::Native(help) => Some((spec, help)),
@@ -42,11 +41,11 @@ impl Args for Words {
     }
 }
 
-impl FromArgMatches for Words {
+impl FromArgMatches for CurlArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut words = Self::default();
-        words.update_from_arg_matches(matches)?;
-        Ok(words)
+        let mut args = Self::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -1,30 +1,29 @@
-//! The words of the command line.
+//! The command line, as clap parses it.
 
 pub(crate) mod answers;
-pub(crate) mod choosing;
+pub(crate) mod curl;
 pub(crate) mod examples;
+pub(crate) mod export;
+pub(crate) mod failures;
 pub(crate) mod settings;
-pub(crate) mod words;
 
-use std::path::PathBuf;
-
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-
-use stride::export::Format;
-use stride::failure_class::{ClassRule, Statuses};
-use stride::job::Class;
-use stride::limits::Rate;
-use stride::settings::Expect;
-use stride::store::Filter;
-
-use crate::cli::output::terminal::Color;
-use answers::Answers;
-use choosing::Choosing;
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use stride::failure_class::ClassRule;
+use stride::limits::Rate;
+
+use crate::cli::output::error::quoted;
+use crate::cli::output::terminal::Color;
+use answers::AnswerArgs;
+use curl::CurlArgs;
 use examples::EXAMPLES;
+use export::{Export, Recheck, ReportArgs};
+use failures::{ClassOrRule, FailureFilter, Failures, parse_class_or_rule};
 use settings::{KEPT, LimitArgs, SettingsArgs};
-use words::Words;
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
 #[derive(Debug, Parser)]
@@ -38,37 +37,40 @@ pub(crate) struct Args {
         env = "STRIDE_DB",
         hide_env_values = true,
         value_name = "FILE",
-        default_value = "stride.db"
+        default_value = "stride.db",
+        display_order = 900
     )]
     pub(crate) db: PathBuf,
     /// When to use colours
-    #[arg(long, alias = "colour", global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    #[arg(long, alias = "colour", global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN",
+        display_order = 900)]
     pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Returns the command line of this process with one more flag, to be pasted.
+pub(crate) fn typed_with(flag: &str) -> String {
+    let words = std::env::args_os().skip(1);
+    let words: Vec<String> = words.map(|word| quoted(Path::new(&word))).collect();
+    format!("stride {} {flag}", words.join(" "))
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start a run, or resume it
     ///
-    /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
-    /// SIGUSR1 (kill -USR1 PID).
+    /// While it runs, `stride status --watch` in another terminal shows its progress. The signal SIGUSR1 makes it print
+    /// one line (kill -USR1 PID). Both work for `resume` and `retry` too.
     #[command(alias = "start")]
     Run(Box<Run>),
-    /// Call one file, in full view; nothing is recorded
+    /// Call one file and show everything; nothing is recorded
     #[command(alias = "test")]
     Try(Box<Try>),
-    /// Go on with a run, with the settings it has
-    ///
-    /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
-    /// SIGUSR1 (kill -USR1 PID).
+    /// Resume a run with its stored settings
     #[command(aliases = ["continue", "restart"])]
-    Resume(Box<ResumeAll>),
+    Resume(Box<ResumeArgs>),
     /// Call failed or held files again
-    ///
-    /// While it runs, `stride status --watch` in another terminal shows its progress. So does one line on the signal
-    /// SIGUSR1 (kill -USR1 PID).
     Retry(Box<Retry>),
     /// Change a run's pace and limits, even while it is running
     Set(Box<LimitArgs>),
@@ -81,15 +83,15 @@ pub(crate) enum Command {
     /// Write the results
     #[command(aliases = ["results", "dump"])]
     Export(Export),
-    /// Make a page about the run: how fast, how long, what failed and why
+    /// Write an HTML report: pace, duration, failures and their causes
     Report(ReportArgs),
-    /// Judge the stored answers again, without calling
+    /// Judge the stored answers by other rules, without calling
     Recheck(Recheck),
     /// Check the database and every result in it
     Verify,
-    /// See it work: a few hundred transcripts and a small API on this machine
+    /// See stride work: 300 transcripts and a small API on this machine
     Demo(Demo),
-    /// Print what makes a shell complete the commands
+    /// Print a completion script for a shell
     #[command(alias = "completion")]
     Completions(Completions),
     /// Print a manual page, or write all of them
@@ -98,16 +100,16 @@ pub(crate) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Run {
-    /// Files, and folders to walk
+    /// Files to call, and folders to walk
     #[arg(value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,
-    /// Read a list of names from a file; `-` is standard input
+    /// Read file names from this list; `-` is standard input
     #[arg(long, value_name = "FILE", help_heading = "List")]
     pub(crate) files_from: Vec<PathBuf>,
     /// Names in the lists end with a NUL byte, as `find -print0` writes them
     #[arg(short = '0', long, requires = "files_from", help_heading = "List")]
     pub(crate) null: bool,
-    /// How the lists are written. In a table each row is a job, and all its columns are kept
+    /// Format of the lists; each row of a table is a job and keeps all its columns
     #[arg(
         long,
         value_enum,
@@ -117,7 +119,7 @@ pub(crate) struct Run {
         help_heading = "List"
     )]
     pub(crate) list_format: ListFormat,
-    /// The column of a table that has the names [default: path, or else file]
+    /// Column of a table that holds the names [default: path, or else file]
     #[arg(
         long,
         value_name = "NAME",
@@ -127,11 +129,11 @@ pub(crate) struct Run {
     pub(crate) key_column: Option<String>,
 
     #[command(flatten)]
-    pub(crate) asks: Asks,
-    /// Go on although the request is not the one that the run was made with; results are kept
+    pub(crate) request: RequestArgs,
+    /// Continue although the request differs from the run's own; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
-    /// Say what would be done, and show the first request with its secrets masked; nothing is called or made
+    /// Show the plan and the first request, with secrets masked; nothing is called or written
     #[arg(
         long,
         alias = "simulate",
@@ -139,7 +141,7 @@ pub(crate) struct Run {
         conflicts_with = "sample"
     )]
     pub(crate) dry_run: bool,
-    /// Call so many files drawn at random, show what came of them, and stop; they stay in the run
+    /// Call this many files drawn at random, show their outcomes, and stop; they stay in the run
     #[arg(long, value_name = "N", help_heading = "First tries", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) sample: Option<u32>,
 
@@ -149,58 +151,59 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
-    pub(crate) once: Once,
+    pub(crate) invocation: InvocationArgs,
     #[command(flatten)]
     pub(crate) outputs: Outputs,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// One name per line
+    Lines,
+    /// A table in UTF-8, with a header and with commas between the cells
+    Csv,
+    /// A table of JSON objects, one per line
+    Jsonl,
+}
+
 /// The request: the call that is made for each file.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Asks {
-    /// The address to call, which may have placeholders such as {name}
+pub(crate) struct RequestArgs {
+    /// URL to call, which may have placeholders such as {name}
     ///
     /// The placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME},
     /// and for secrets {env:NAME} {file:PATH} {cmd:COMMAND}.
     #[arg(long, help_heading = "Request", conflicts_with = "curl")]
     pub(crate) url: Option<String>,
-    /// The request as a command of curl's, pasted; the file is {} or @{} in it
+    /// Request as a pasted curl command, with {} or @{} for the file
     #[arg(long, value_name = "COMMAND", help_heading = "Request")]
     pub(crate) curl: Option<String>,
     #[command(flatten)]
-    pub(crate) words: Words,
+    pub(crate) words: CurlArgs,
     #[command(flatten)]
-    pub(crate) answers: Answers,
+    pub(crate) answers: AnswerArgs,
 }
 
 /// `stride try`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Try {
-    /// The file
+    /// File to call
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) asks: Asks,
-    /// A credential that was typed into the request and is not stored, given again as NAME=VALUE, as it stood there
+    pub(crate) request: RequestArgs,
+    /// Credential that was typed into the run's request and not stored, as NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Request")]
     pub(crate) credential: Vec<String>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
-    pub(crate) once: Once,
+    pub(crate) invocation: InvocationArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListFormat {
-    /// A name a line
-    Lines,
-    /// A table with a header, in UTF-8, with commas between the cells
-    Csv,
-    /// A table of JSON objects, one a line
-    Jsonl,
-}
-
+/// `stride resume`.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct ResumeAll {
+pub(crate) struct ResumeArgs {
     /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
     #[arg(long, value_name = "RULE", help_heading = KEPT)]
     pub(crate) class: Vec<ClassRule>,
@@ -208,98 +211,7 @@ pub(crate) struct ResumeAll {
     pub(crate) resume: Resume,
 }
 
-/// Flags for one invocation; the run does not keep them.
-#[derive(Debug, Clone, Copy, Default, ClapArgs)]
-#[command(next_help_heading = "This time only")]
-pub(crate) struct Once {
-    /// Use no proxy, whatever the environment says
-    #[arg(long)]
-    pub(crate) no_proxy: bool,
-    /// Let credentials go over plain http to another machine
-    #[arg(long)]
-    pub(crate) allow_plain_http: bool,
-    /// Run the commands that the run's request refers to, although they were not given on this machine
-    #[arg(long)]
-    pub(crate) allow_commands: bool,
-    /// Send the variables and files that the run's request refers to, although it was not given on this machine
-    #[arg(long)]
-    pub(crate) allow_references: bool,
-    /// Call files again whose answers were saved in a rescue file that cannot be used
-    #[arg(long)]
-    pub(crate) ignore_rescue: bool,
-    /// Call at once, although the service has asked to wait
-    #[arg(long)]
-    pub(crate) ignore_wait: bool,
-    /// Work on a database that lies on a network file system: slower, and only from this machine
-    #[arg(long)]
-    pub(crate) allow_network_fs: bool,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Resume {
-    /// A header whose value is not stored, given again
-    #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
-    pub(crate) header: Vec<String>,
-    /// A credential that was typed into the request and is not stored, given again as NAME=VALUE, as it stood there
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Request")]
-    pub(crate) credential: Vec<String>,
-    /// The name and the password, which are not stored, given again
-    #[arg(
-        short = 'u',
-        long,
-        value_name = "NAME:PASSWORD",
-        help_heading = "Request"
-    )]
-    pub(crate) user: Option<String>,
-    /// Those for the proxy, given again
-    #[arg(
-        short = 'U',
-        long,
-        value_name = "NAME:PASSWORD",
-        help_heading = "Request"
-    )]
-    pub(crate) proxy_user: Option<String>,
-    /// The folder for results, given again where the run's request was not given on this machine
-    #[arg(long, value_name = "DIR", help_heading = "Request")]
-    pub(crate) output_dir: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) settings: SettingsArgs,
-    #[command(flatten)]
-    pub(crate) once: Once,
-    #[command(flatten)]
-    pub(crate) outputs: Outputs,
-}
-
-/// Selects failures, beside their classes.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct FailureFilter {
-    /// Only failures with this HTTP status
-    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
-    status: Vec<u16>,
-    /// Only failures with this text in the file's name, the message or the answer
-    #[arg(long = "match", value_name = "TEXT")]
-    text: Option<String>,
-    /// Only failures with this cause, as `stride failures` names it
-    #[arg(long, value_name = "ID", value_parser = parse_cause)]
-    cause: Vec<String>,
-    /// The held files instead of the failed ones
-    #[arg(long)]
-    pub(crate) held: bool,
-}
-
-impl FailureFilter {
-    /// Returns the filter for failures of these classes.
-    pub(crate) fn with_classes(&self, classes: Vec<Class>) -> Filter {
-        Filter {
-            classes,
-            statuses: self.status.clone(),
-            text: self.text.clone(),
-            causes: self.cause.clone(),
-            held: self.held,
-        }
-    }
-}
-
+/// `stride retry`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Retry {
     /// Only failures of this class; a rule such as status=409:transient puts answers into another class
@@ -307,186 +219,114 @@ pub(crate) struct Retry {
     pub(crate) class: Vec<ClassOrRule>,
     #[command(flatten)]
     pub(crate) filter: FailureFilter,
-    /// Make them pending, and do not call them now
+    /// Mark the files as pending without calling them
     #[arg(long)]
     pub(crate) queue_only: bool,
     #[command(flatten)]
     pub(crate) resume: Resume,
 }
 
+/// The flags that `stride resume` and `stride retry` share.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Resume {
+    /// Header whose value is not stored
+    #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
+    pub(crate) header: Vec<String>,
+    /// Credential that was typed into the run's request and not stored, as NAME=VALUE
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Request")]
+    pub(crate) credential: Vec<String>,
+    /// Name and password, which are not stored
+    #[arg(
+        short = 'u',
+        long,
+        value_name = "NAME:PASSWORD",
+        help_heading = "Request"
+    )]
+    pub(crate) user: Option<String>,
+    /// Name and password for the proxy, which are not stored
+    #[arg(
+        short = 'U',
+        long,
+        value_name = "NAME:PASSWORD",
+        help_heading = "Request"
+    )]
+    pub(crate) proxy_user: Option<String>,
+    /// Folder for results, to confirm it for a request that was not given on this machine
+    #[arg(long, value_name = "DIR", help_heading = "Request")]
+    pub(crate) output_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) invocation: InvocationArgs,
+    #[command(flatten)]
+    pub(crate) outputs: Outputs,
+}
+
+/// Flags for one invocation; the run does not store them.
+#[derive(Debug, Clone, Copy, Default, ClapArgs)]
+#[command(next_help_heading = "This time only")]
+pub(crate) struct InvocationArgs {
+    /// Use no proxy, even if the environment names one
+    #[arg(long)]
+    pub(crate) no_proxy: bool,
+    /// Allow credentials over plain HTTP to another machine
+    #[arg(long)]
+    pub(crate) allow_plain_http: bool,
+    /// Run the commands that the request refers to, although it was not given on this machine
+    #[arg(long)]
+    pub(crate) allow_commands: bool,
+    /// Send the variables and files that the request refers to, although it was not given on this machine
+    #[arg(long)]
+    pub(crate) allow_references: bool,
+    /// Call files again whose answers are in a rescue file that cannot be used
+    #[arg(long)]
+    pub(crate) ignore_rescue: bool,
+    /// Call at once, although the service asked to wait
+    #[arg(long)]
+    pub(crate) ignore_wait: bool,
+    /// Use a database on a network file system: slower, and only safe from this machine
+    #[arg(long)]
+    pub(crate) allow_network_fs: bool,
+}
+
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Outputs {
-    /// Append what happens to a file, as JSON lines
+    /// Append events to this file, as JSON lines
     #[arg(long, alias = "joblog", value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    /// Run this command with `sh` when the run has ended, however it has; a summary is its standard input, as JSON, and
-    /// `STRIDE_DB` and `STRIDE_EXIT` tell the database and the exit code
+    /// Run this command with `sh` when the run ends, for whatever reason. It gets a JSON summary on standard input, and
+    /// STRIDE_DB and STRIDE_EXIT in its environment
     #[arg(long, value_name = "COMMAND", help_heading = "At the end")]
     pub(crate) on_finish: Option<String>,
 }
 
+/// `stride status`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Status {
-    /// Show the whole request too: all that is sent, where to, and what of this machine it uses
+    /// Show the whole request too: what it sends, where to, and what it uses of this machine
     #[arg(long, conflicts_with = "watch")]
     pub(crate) request: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Keep it up to date until nobody works on the run any more; a line now and then where stdout is no terminal
+    /// Refresh until no process works on the run; one line now and then if stdout is no terminal
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
 }
 
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Export {
-    /// Write to this file or folder, whole or not at all; otherwise to stdout
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// How
-    #[arg(long, value_enum, default_value_t = FormatArg::Json)]
-    pub(crate) format: FormatArg,
-    /// What to write of each result, as a jq expression, instead of the run's own
-    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
-    pub(crate) extract: Option<String>,
-    /// The whole answers, although the run has an expression
-    #[arg(long, conflicts_with = "extract")]
-    pub(crate) raw: bool,
-    /// With --format csv: cells as they are, although a spreadsheet would take some for formulas
-    #[arg(long)]
-    pub(crate) raw_csv: bool,
-    /// Although not everything is done: the results there are
-    #[arg(long, conflicts_with = "all")]
-    pub(crate) partial: bool,
-    /// Although not everything is done: the results, and what became of the other files
-    #[arg(long)]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) choosing: Choosing,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Recheck {
-    /// The statuses of results, instead of what the run says, such as 2xx,404
-    #[arg(long, value_name = "STATUSES")]
-    pub(crate) expect_status: Option<Statuses>,
-    /// What an answer has to be, instead of what the run says: json, text or any
-    #[arg(long, value_name = "WHAT")]
-    pub(crate) expect: Option<Expect>,
-    /// A jq expression that has to be true of a result, instead of the run's; '' for none
-    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
-    pub(crate) success: Option<String>,
-    /// Do it, and judge the answers to come in the same way; otherwise only say what would change
-    #[arg(long)]
-    pub(crate) apply: bool,
-}
-
+/// `stride demo`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Demo {
-    /// Only serve the API, on this port, for a first try with your own files
+    /// Only serve the API on this port, for a first try with your own files
     #[arg(long, value_name = "PORT")]
     pub(crate) serve: Option<u16>,
-    /// With --serve: answer 429 beyond this rate
+    /// With --serve: answer 429 above this rate
     #[arg(long, value_name = "RATE", requires = "serve")]
     pub(crate) limit: Option<Rate>,
-    /// With --serve: fail now and then, and refuse a few files
+    /// With --serve: fail now and then, and reject short texts
     #[arg(long, requires = "serve")]
     pub(crate) faults: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormatArg {
-    /// One object from name to result
-    Json,
-    /// An object a line and a file
-    Jsonl,
-    /// A table for spreadsheets
-    Csv,
-    /// A table with types, for pandas, DuckDB and the like
-    Parquet,
-    /// A file for each answer, and a list of them, `manifest.jsonl`; needs -o FOLDER
-    Dir,
-}
-
-impl From<FormatArg> for Format {
-    fn from(format: FormatArg) -> Self {
-        match format {
-            FormatArg::Json => Self::Json,
-            FormatArg::Jsonl => Self::Jsonl,
-            FormatArg::Csv => Self::Csv,
-            FormatArg::Parquet => Self::Parquet,
-            // A folder is written in a way of its own.
-            FormatArg::Dir => Self::Json,
-        }
-    }
-}
-
-/// What `retry --class` takes: a class to choose failures by, or a rule for answers to come.
-#[derive(Debug, Clone)]
-pub(crate) enum ClassOrRule {
-    Class(Class),
-    Rule(ClassRule),
-}
-
-fn parse_status(word: &str) -> Result<u16, String> {
-    let number = word.parse().ok();
-    number
-        .filter(|status| (100..=999).contains(status))
-        .ok_or_else(|| format!("`{word}` is not an HTTP status, such as 404"))
-}
-
-/// Reads a cause's id ([`stride::job::CauseKey::id`]).
-fn parse_cause(word: &str) -> Result<String, String> {
-    match word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        true => Ok(word.to_ascii_lowercase()),
-        false => Err(format!(
-            "`{word}` is no cause: they have eight digits, and `stride failures` shows them"
-        )),
-    }
-}
-
-fn parse_class_or_rule(word: &str) -> Result<ClassOrRule, String> {
-    match word.contains(':') {
-        true => word.parse().map(ClassOrRule::Rule),
-        false => parse_class(word).map(ClassOrRule::Class),
-    }
-}
-
-pub(crate) fn parse_class(word: &str) -> Result<Class, String> {
-    Class::from_word(word).ok_or_else(|| {
-        let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
-        format!(
-            "there is no class `{word}`; the classes are {}",
-            words.join(", ")
-        )
-    })
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Failures {
-    /// Every failed and held file, as a JSON array
-    #[arg(long, conflicts_with = "null")]
-    pub(crate) json: bool,
-    /// Only the names, each followed by a NUL byte, as `xargs -0` reads them
-    #[arg(short = '0', long)]
-    pub(crate) null: bool,
-    /// Only failures of this class
-    #[arg(long, value_name = "CLASS", value_parser = parse_class, help_heading = CHOSEN)]
-    pub(crate) class: Vec<Class>,
-    #[command(flatten, next_help_heading = CHOSEN)]
-    pub(crate) filter: FailureFilter,
-}
-
-/// The heading of flags that choose failures.
-const CHOSEN: &str = "Only some; with --json or -0";
-
-/// `stride report`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ReportArgs {
-    /// Write to this file, whole or not at all; otherwise to stdout
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// `stride completions`.
@@ -497,23 +337,13 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
-/// A shell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Shell {
-    Bash,
-    Zsh,
-    Fish,
-    Elvish,
-    Powershell,
-}
-
 /// `stride man`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Man {
-    /// The command whose page to print; without it, stride's own
+    /// Command of the page to print [default: stride's own page]
     #[arg(value_name = "COMMAND", value_parser = commands())]
     pub(crate) command: Option<String>,
-    /// Write all pages into this folder instead, which is made where it is missing
+    /// Write all pages into this folder instead; a missing one is created
     #[arg(short = 'o', long, value_name = "DIR", conflicts_with = "command")]
     pub(crate) output: Option<PathBuf>,
 }

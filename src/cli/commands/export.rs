@@ -4,35 +4,28 @@ use std::path::Path;
 
 use stride::event::Counts;
 use stride::export::{
-    ColumnList, ExportError, Extract, FileError, Form, Selection, Written, to_file, to_folder,
-    to_stream,
+    ColumnList, ExportError, Extract, FileError, Form, Selection, to_file, to_folder, to_stream,
 };
 use stride::extract::Extraction;
 use stride::job::FileName;
 use stride::jq::Expression;
 use stride::settings::{Call, Judging};
-use stride::store::{Reader, StoreError, note_artifact};
+use stride::store::{Reader, StoreError};
 use stride::validate::WrongExpression;
 
-use crate::cli::args::{Export, FormatArg};
-use crate::cli::output::error::printed;
-use crate::cli::output::error::{Problem, command, quoted};
+use crate::cli::args::export::{Export, FormatArg};
+use crate::cli::args::typed_with;
+use crate::cli::output::error::{Problem, command, printed};
 use crate::cli::output::exit;
-use crate::cli::output::format::counted;
-use crate::cli::output::format::names;
-use crate::cli::output::shown::{data, is_terminal};
-use crate::cli::output::terminal::{Terminal, bold};
-use crate::cli::session::files::not_listed;
+use crate::cli::output::format::{counted, names};
+use crate::cli::output::shown::{bold, data, is_terminal};
+use crate::cli::output::terminal::Terminal;
+use crate::cli::session::files::{named_output, not_listed, remember_output};
 use crate::cli::session::summary::standing;
 
 pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, Problem> {
-    if args.raw_csv && args.format != FormatArg::Csv {
-        return Err(Problem::usage("--raw-csv is for tables").hint(format!(
-            "{} writes one",
-            command(db, "export --raw-csv --format csv")
-        )));
-    }
-    check(db, args)?;
+    let output = named_output(args.output.as_deref());
+    check(args, output)?;
     let reader = Reader::open(db)?;
     let database = reader.path().to_owned();
     let selection = match (args.partial, args.all) {
@@ -48,134 +41,71 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         expression,
         has_body,
     });
-    let chosen = args.choosing.terms();
-    let format = Form {
+    let form = Form {
         format: args.format.into(),
         expect: judging.expect,
         extract: extract.as_ref().map(|extract| extract as &dyn Extract),
         raw_csv: args.raw_csv,
-        columns: args.choosing.columns.as_ref().map(ColumnList::as_slice),
-        chosen: &chosen,
+        columns: args.columns.as_ref().map(ColumnList::as_slice),
+        chosen: &args.terms,
     };
-    let incomplete = |error: ExportError| {
-        match error {
-        ExportError::Incomplete { counts } => Problem::from(error).note(match chosen.is_empty() {
-            true => standing(&counts),
-            false => format!("of the files that --where chooses: {}", standing(&counts)),
-        }).hint(format!(
-            "{}; {} writes the results there are; {} writes what became of the other files too",
-            way_on(db, &counts),
-            command(db, &again(args, "--partial")),
-            command(db, &again(args, "--all")),
-        )),
-        ExportError::Extract { .. } => Problem::from(error).hint(format!(
-            "in the expression, `?` passes over what is not there and `//` gives another value, as in '.a.b? // null'; {} writes the whole answers",
-            command(db, &again(args, "--raw"))
-        )),
-        ExportError::Store(StoreError::DamagedResult { .. } | StoreError::File { .. }) => Problem::of(exit::INCOMPLETE, &error).hint(format!(
-            "`stride verify` names every damaged one; {} writes the others",
-            command(db, &again(args, "--partial"))
-        )),
-        ExportError::File(FileError::Target { .. }) if args.format == FormatArg::Dir => Problem::of(exit::USAGE, &error)
-            .hint("name a folder with -o FOLDER that is not there yet, is empty, or is an earlier export"),
-        _ => error.into(),
-    }
+    let written = match output {
+        Some(path) => {
+            not_listed(&reader, path)?;
+            let write = match args.format {
+                FormatArg::Dir => to_folder,
+                _ => to_file,
+            };
+            write(&reader, form, selection, path)
+        }
+        None => to_stream(&reader, form, selection, &mut data()),
     };
-    let ended = |written: &Written| {
-        if written.damaged.is_empty() {
-            return exit::DONE;
+    let written = match written {
+        Ok(written) => written,
+        Err(ExportError::File(FileError::Write { source, .. })) if output.is_none() => {
+            return printed(Err(source));
         }
-        terminal.say(&format!(
-            "{} {} left out, for what is stored is not what was recorded: {}",
-            bold("warning:"),
-            counted(written.damaged.len() as u64, "result"),
-            names(&written.damaged)
-        ));
-        exit::INCOMPLETE
+        Err(error) => return Err(problem(db, args, error)),
     };
-    if let Some(path) = output(args) {
-        not_listed(&reader, path)?;
-        let write = match args.format {
-            FormatArg::Dir => to_folder,
-            _ => to_file,
-        };
-        let written = write(&reader, format, selection, path).map_err(incomplete)?;
-        // The look ends before the note is written: the last to leave folds the log into the database.
-        drop(reader);
-        if let Ok(path) = path.canonicalize() {
-            note_artifact(&database, &path);
-        }
-        terminal.say(&format!(
-            "wrote {} to {}",
-            counted(written.jobs, "result"),
-            FileName::from(path)
-        ));
-        return Ok(ended(&written));
+    drop(reader);
+    remember_output(&database, output);
+    if let Some(path) = output {
+        let count = counted(written.jobs, "result");
+        terminal.say(&format!("wrote {count} to {}", FileName::from(path)));
     }
-    match to_stream(&reader, format, selection, &mut data()) {
-        Ok(written) => {
-            drop(reader);
-            // Where a shell sent stdout into a file, a later walk should know that file.
-            if let Ok(path) = std::fs::read_link("/proc/self/fd/1")
-                && path.is_file()
-            {
-                note_artifact(&database, &path);
-            }
-            Ok(ended(&written))
-        }
-        Err(ExportError::File(FileError::Write { source, .. })) => printed(Err(source)),
-        Err(error) => Err(incomplete(error)),
+    if written.damaged.is_empty() {
+        return Ok(exit::DONE);
     }
+    terminal.say(&format!(
+        "{} skipped {} (checksum mismatch): {}",
+        bold("warning:"),
+        counted(written.damaged.len() as u64, "damaged result"),
+        names(&written.damaged)
+    ));
+    Ok(exit::INCOMPLETE)
 }
 
-/// Where it goes, if not to stdout.
-fn output(args: &Export) -> Option<&Path> {
-    let path = args.output.as_deref();
-    path.filter(|path| *path != Path::new("-"))
-}
-
-/// Checks that what is asked for goes together.
-fn check(db: &Path, args: &Export) -> Result<(), Problem> {
-    let needs = |what: &str, place: &str| {
-        Problem::usage(format!("--format {} writes {what}", word(args.format))).hint(format!(
-            "say where, as in {}",
-            command(
-                db,
-                &format!("export --format {} -o {place}", word(args.format))
-            )
-        ))
-    };
-    match args.format {
-        FormatArg::Dir if output(args).is_none() => Err(needs("a folder", "results")),
-        FormatArg::Parquet if output(args).is_none() && is_terminal() => Err(needs(
-            "bytes, which are not for a terminal",
-            "results.parquet",
-        )),
-        FormatArg::Json | FormatArg::Dir if args.choosing.columns.is_some() => {
-            Err(Problem::usage("--columns is for tables").hint(format!(
-                "{} writes one; so do csv and parquet",
-                command(
-                    db,
-                    &format!("export{} --format jsonl", args.choosing.words())
-                )
-            )))
+/// Refuses flags that do not fit the format.
+fn check(args: &Export, output: Option<&Path>) -> Result<(), Problem> {
+    let problem = match args.format {
+        FormatArg::Dir if output.is_none() => {
+            Problem::usage("--format dir writes a folder").hint("name it with -o FOLDER")
         }
-        _ => Ok(()),
-    }
+        FormatArg::Parquet if output.is_none() && is_terminal() => {
+            Problem::usage("--format parquet cannot write to a terminal")
+                .hint("name a file with -o FILE")
+        }
+        FormatArg::Json | FormatArg::Dir if args.columns.is_some() => {
+            Problem::usage("--columns is for tables").hint("add --format csv, jsonl or parquet")
+        }
+        FormatArg::Csv => return Ok(()),
+        _ if args.raw_csv => Problem::usage("--raw-csv is for CSV").hint("add --format csv"),
+        _ => return Ok(()),
+    };
+    Err(problem)
 }
 
-/// The word for a format.
-fn word(format: FormatArg) -> &'static str {
-    match format {
-        FormatArg::Json => "json",
-        FormatArg::Jsonl => "jsonl",
-        FormatArg::Csv => "csv",
-        FormatArg::Parquet => "parquet",
-        FormatArg::Dir => "dir",
-    }
-}
-
-/// What is to be made of each result: what is asked for here, or what the run says.
+/// Parses the expression to apply to each result: that of the command line, or else the run's.
 fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, WrongExpression> {
     let text = args.extract.as_ref().or(judging.extract.as_ref());
     text.filter(|_| !args.raw)
@@ -187,40 +117,46 @@ fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, Wrong
         })
 }
 
-/// What has to be done before the whole is there.
-fn way_on(db: &Path, counts: &Counts) -> String {
-    if counts.pending + counts.running > 0 {
-        return format!("{} goes on with it", command(db, "resume"));
+fn problem(db: &Path, args: &Export, error: ExportError) -> Problem {
+    match error {
+        ExportError::Incomplete { counts } => {
+            let standing = standing(&counts);
+            let note = match args.terms.is_empty() {
+                true => standing,
+                false => format!("of the files that --where selects: {standing}"),
+            };
+            Problem::from(error).note(note).hint(format!(
+                "{}; {} writes the results there are; {} writes the failures too",
+                completion(db, &counts),
+                typed_with("--partial"),
+                typed_with("--all"),
+            ))
+        }
+        ExportError::Extract { .. } => Problem::from(error).hint(format!(
+            "in the expression, `?` skips a missing value and `//` replaces it, as in '.a.b? // null'; {} writes the whole answers",
+            typed_with("--raw")
+        )),
+        ExportError::Store(StoreError::DamagedResult { .. } | StoreError::File { .. }) => {
+            Problem::of(exit::INCOMPLETE, &error).hint(format!(
+                "`stride verify` names all damaged results; {} writes the others",
+                typed_with("--partial")
+            ))
+        }
+        ExportError::File(FileError::Target { .. }) if args.format == FormatArg::Dir => {
+            Problem::of(exit::USAGE, &error)
+                .hint("use -o with a new folder, an empty one, or an earlier export")
+        }
+        _ => error.into(),
     }
-    let (words, which) = match counts.failed {
-        0 => ("retry --held", "held"),
-        _ => ("retry", "failed"),
-    };
-    format!("{} calls the {which} files again", command(db, words))
 }
 
-/// The words of this export, with a way out added.
-fn again(args: &Export, way_out: &str) -> String {
-    let raw_csv = if args.raw_csv { " --raw-csv" } else { "" };
-    let format = match args.format {
-        FormatArg::Json => String::new(),
-        format => format!(" --format {}{raw_csv}", word(format)),
-    };
-    let chosen = args.choosing.words();
-    let output = args
-        .output
-        .as_ref()
-        .map_or_else(String::new, |path| format!(" -o {}", quoted(path)));
-    let extract = match &args.extract {
-        _ if args.raw && way_out != "--raw" => " --raw".to_owned(),
-        Some(text) if way_out != "--raw" => format!(" --extract {}", quoted(Path::new(text))),
-        _ => String::new(),
-    };
-    let selection = match (args.partial, args.all) {
-        _ if way_out != "--raw" => "",
-        (true, _) => " --partial",
-        (_, true) => " --all",
-        _ => "",
-    };
-    format!("export {way_out}{selection}{extract}{format}{chosen}{output}")
+/// Returns the command that completes the run.
+fn completion(db: &Path, counts: &Counts) -> String {
+    if counts.pending + counts.running > 0 {
+        format!("{} resumes the run", command(db, "resume"))
+    } else if counts.failed > 0 {
+        format!("{} calls the failed files again", command(db, "retry"))
+    } else {
+        format!("{} calls the held files again", command(db, "retry --held"))
+    }
 }

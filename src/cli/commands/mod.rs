@@ -1,11 +1,12 @@
-//! One file for each command, or for each group that belongs together.
+//! One file for each command; `run` has `resume`, `retry` and `set` too.
 
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod failures;
-pub(crate) mod look;
 pub(crate) mod recheck;
 pub(crate) mod report;
 pub(crate) mod run;
-pub(crate) mod trial;
+pub(crate) mod status;
+pub(crate) mod try_one;
+pub(crate) mod verify;
 pub(crate) mod watch;

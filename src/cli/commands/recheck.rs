@@ -6,12 +6,13 @@ use stride::recheck::{Changes, RecheckError, Rechecked, apply, preview};
 use stride::settings::{Call, Request};
 use stride::store::Reader;
 
-use crate::cli::args::{Once, Recheck};
-use crate::cli::output::error::{Problem, command, quoted};
+use crate::cli::args::export::Recheck;
+use crate::cli::args::{InvocationArgs, typed_with};
+use crate::cli::output::error::Problem;
 use crate::cli::output::exit;
-use crate::cli::output::format::short;
-use crate::cli::output::format::{counted, grouped};
-use crate::cli::output::terminal::{Terminal, cyan};
+use crate::cli::output::format::{counted, grouped, short};
+use crate::cli::output::shown::cyan;
+use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent::{self, Scope};
 use crate::cli::session::storage;
 use crate::cli::session::summary::standing;
@@ -22,30 +23,27 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
     let request = self::request(args, info.call)?;
     if !args.apply {
         let report = preview(&reader, &request, &info.settings.classes)?;
-        tell(&report, terminal);
+        print(&report, terminal);
         if report.failed.count + report.done.count > 0 {
             terminal.say("nothing was changed");
-            terminal.say(&format!(
-                "{} {}   changes it",
-                cyan("hint:"),
-                command(db, &again(args))
-            ));
+            let apply = typed_with("--apply");
+            terminal.say(&format!("{} {apply}   changes it", cyan("hint:")));
         }
         return Ok(exit::DONE);
     }
     drop(reader);
-    // It calls nobody, so that nothing is called twice.
-    let once = Once {
+    // An unusable rescue file does not matter here, because recheck makes no calls.
+    let invocation = InvocationArgs {
         ignore_rescue: true,
-        ..Once::default()
+        ..InvocationArgs::default()
     };
-    let mut store = storage::open(db, once, terminal)?;
-    // Somebody may have changed it meanwhile.
+    let mut store = storage::open(db, invocation, terminal)?;
+    // Another process may have changed the request before the lock was taken.
     let call = store.call()?;
     let request = self::request(args, call.clone())?;
     let classes = store.settings()?.classes;
     let report = apply(&mut store, &request, &classes)?;
-    // The user has changed it here, and nothing of what is sent.
+    // Other rules for answers do not change what a known request sends, so it stays known on this machine.
     if let Call::Http(before) = &call
         && consent::is_known(before, store.base(), Scope::Run)
     {
@@ -53,17 +51,17 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
     }
     let counts = store.counts();
     store.close()?;
-    tell(&report, terminal);
+    print(&report, terminal);
     terminal.say(&standing(&counts));
     Ok(exit::DONE)
 }
 
-/// The run's request, judged in the way that is asked for.
+/// Returns the run's request with the rules of the command line.
 fn request(args: &Recheck, call: Call) -> Result<Request, Problem> {
     let Call::Http(mut request) = call else {
         return Err(
             Problem::usage("this run's calls are made by a program of its own")
-                .hint("that program says which answers are results"),
+                .hint("judge the answers in that program"),
         );
     };
     if let Some(statuses) = &args.expect_status {
@@ -78,7 +76,7 @@ fn request(args: &Recheck, call: Call) -> Result<Request, Problem> {
     Ok(*request)
 }
 
-fn tell(report: &Rechecked, terminal: &Terminal) {
+fn print(report: &Rechecked, terminal: &Terminal) {
     terminal.say(&format!("judged {}", counted(report.judged, "answer")));
     for (change, Changes { count, examples }) in [
         ("done -> failed", &report.failed),
@@ -97,24 +95,8 @@ fn tell(report: &Rechecked, terminal: &Terminal) {
         }
     }
     if report.failed.count + report.done.count == 0 {
-        terminal.say("every answer is what it was judged to be");
+        terminal.say("no verdict changes");
     }
-}
-
-/// The words that do what was looked at.
-fn again(args: &Recheck) -> String {
-    let mut words = "recheck".to_owned();
-    if let Some(statuses) = &args.expect_status {
-        words.push_str(&format!(" --expect-status {statuses}"));
-    }
-    if let Some(expect) = args.expect {
-        words.push_str(&format!(" --expect {expect}"));
-    }
-    if let Some(success) = &args.success {
-        words.push_str(&format!(" --success {}", quoted(Path::new(success))));
-    }
-    words.push_str(" --apply");
-    words
 }
 
 impl From<RecheckError> for Problem {
@@ -126,7 +108,7 @@ impl From<RecheckError> for Problem {
                 Self::of(exit::ERROR, &error).note("nothing was changed")
             }
             RecheckError::NoHeaders { .. } => Self::of(exit::USAGE, &error).note("nothing was changed").hint(
-                "headers are kept only where the run's own expressions say $headers; `stride run … --success EXPR --accept-change` says so for the answers to come",
+                "a run stores headers only if its own expressions use $headers; `stride run … --success EXPR --accept-change` stores those of later answers",
             ),
         }
     }

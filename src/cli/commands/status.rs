@@ -1,10 +1,10 @@
-//! Looking at a run: `status`, `verify`. They work while the run goes on.
+//! `stride status`, which also works while another process runs.
 
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use stride::event::Counts;
 use stride::export::timestamp;
@@ -13,220 +13,170 @@ use stride::settings::{Call, Threads, show_duration};
 use stride::store::{Holder, Lock, Reader, RunInfo, RunnerStatus, wall_clock};
 
 use crate::cli::args::Status;
-use crate::cli::output::error::printed;
-use crate::cli::output::error::{Problem, command};
-use crate::cli::output::exit;
+use crate::cli::output::error::{Problem, printed};
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::halt::{self, StoppedJson};
 use crate::cli::output::shown::{self, data};
-use crate::cli::output::terminal::{Terminal, red};
 use crate::cli::output::time::clock;
 use crate::cli::output::why;
-use crate::cli::session::inspect::Inspected;
-use crate::cli::session::storage::{rescue_folders, why as why_refused};
+use crate::cli::session::inspect::RequestView;
+use crate::cli::session::storage::{describe_refused, rescue_folders};
 use crate::cli::session::summary::standing;
 
-/// A file and how often something happened to it.
-#[derive(Serialize)]
-struct TimesJson {
-    file: String,
-    times: u32,
-}
-
-impl From<&(FileName, u32)> for TimesJson {
-    fn from((file, times): &(FileName, u32)) -> Self {
-        Self {
-            file: file.to_string(),
-            times: *times,
-        }
-    }
-}
-
-/// How many files `status` names that may be what kills the process.
+/// How many files `status` names that may kill the process.
 const CRASHED_NAMED: usize = 5;
 
 #[derive(Serialize)]
-struct StatusJson<'r> {
+struct StatusJson {
     #[serde(flatten)]
     counts: Counts,
-    db: String,
-    created: String,
-    base: String,
-    call: &'r Call,
     #[serde(flatten)]
-    inspected: Inspected,
-    threads: Value,
-    /// The rates, in the words in which they were given; `auto` where there are none.
-    rate: String,
-    /// The limit that keeps the run from going faster, as its runner noted it.
-    limit: Option<String>,
-    /// Until when the service asked everybody to wait.
-    closed_until: Option<String>,
-    /// The file that the service refused most often while it took others.
-    refused: Option<TimesJson>,
-    /// The files that were alone in flight at two deaths of the process or more, the first few.
-    crashed: Vec<TimesJson>,
-    /// When the last file can be called at best.
-    earliest_end: Option<String>,
-    calls: u64,
-    cost: String,
-    /// For how many seconds runners have worked on it.
-    worked: f64,
-    rescue_files: &'r [String],
-    /// Those that the next run cannot take in, and why.
-    untaken: &'r [String],
-    runners: u64,
-    working: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
-    started: Option<String>,
-    ended: Option<String>,
-    ending: Option<&'r str>,
-    /// Why the last runner stopped early, where a guard or a limit stopped it.
-    stopped: Option<StoppedJson<'r>>,
+    request: RequestView,
+    #[serde(flatten)]
+    other: Value,
 }
 
 pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
-    let (counts, info) = (reader.counts()?, reader.info()?);
+    let (counts, info, noted) = (reader.counts()?, reader.info()?, reader.noted()?);
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());
-    let noted = reader.noted()?;
     let limit = why::recorded(&noted)
         .filter(|_| holder.is_some())
         .map(|limit| why::describe(&limit))
         .filter(|words| !words.is_empty());
     let crashed = reader.may_kill(CRASHED_NAMED)?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
-    let inspected = Inspected::of(&reader, &info, args.request)?;
-    let (rescued, refused) = reader.rescues(&rescue_folders(reader.path()))?;
+    let request = RequestView::read(&reader, &info, args.request)?;
+    let folders = rescue_folders(reader.path());
+    let (rescued, refused) = reader.rescues(&folders)?;
+    let rescued = rescued.iter().map(|file| FileName::from(file.as_path()));
+    let rescued: Vec<String> = rescued.map(|file| file.to_string()).collect();
     // A working runner has checked its rescue files.
-    let refused = if holder.is_some() {
-        Vec::new()
-    } else {
-        refused
-    };
-    let untaken: Vec<String> = refused.iter().map(why_refused).collect();
-    let rescued: Vec<String> = rescued
-        .iter()
-        .map(|file| FileName::from(file.as_path()).to_string())
-        .collect();
+    let refused = refused.iter().filter(|_| holder.is_none());
+    let refused: Vec<String> = refused.map(describe_refused).collect();
     if args.json {
-        let mut out = data();
+        let times =
+            |(file, times): &(FileName, u32)| json!({ "file": file.to_string(), "times": times });
+        let other = json!({
+            "db": reader.path().to_string_lossy(),
+            "created": timestamp(info.created),
+            "base": info.base.to_string_lossy(),
+            "call": info.call,
+            "threads": match info.settings.threads {
+                Threads::Fixed(threads) => json!(threads),
+                Threads::Auto => json!("auto"),
+            },
+            // In the words of the flag; `auto` without any.
+            "rate": info.settings.rates.to_string(),
+            // Why the run goes no faster, as its runner noted it.
+            "limit": limit,
+            // Until when the service asked all callers to wait.
+            "closed_until": closed.map(timestamp),
+            // The file that the service refused most often while it accepted others.
+            "refused": noted.refused.as_ref().map(times),
+            // The first few files that were alone in flight at two deaths of the process or more.
+            "crashed": crashed.iter().map(times).collect::<Vec<_>>(),
+            // When the last file can be called at best.
+            "earliest_end": noted.finish.filter(|_| holder.is_some()).map(timestamp),
+            "calls": noted.used.calls,
+            "cost": noted.used.cost.to_string(),
+            // The working time of all runners, in seconds.
+            "worked": noted.used.worked.as_secs_f64(),
+            "rescue_files": rescued,
+            // The files that the next run cannot import, with the reasons.
+            "untaken": refused,
+            "runners": info.runners,
+            "working": holder.is_some(),
+            "pid": holder.as_ref().map(|holder| holder.pid),
+            "started": info.started.map(timestamp),
+            "ended": info.ended.as_ref().map(|(ended, _)| timestamp(*ended)),
+            "ending": info.ended.as_ref().map(|(_, ending)| ending),
+            // Why the last runner stopped early, if a guard or a limit stopped it.
+            "stopped": info.stopped.as_ref().map(StoppedJson::from),
+        });
         let status = StatusJson {
             counts,
-            db: reader.path().to_string_lossy().into_owned(),
-            created: timestamp(info.created),
-            base: info.base.to_string_lossy().into_owned(),
-            call: &info.call,
-            inspected,
-            threads: match info.settings.threads {
-                Threads::Fixed(threads) => threads.into(),
-                Threads::Auto => "auto".into(),
-            },
-            rate: info.settings.rates.to_string(),
-            limit,
-            closed_until: closed.map(timestamp),
-            refused: noted.refused.as_ref().map(TimesJson::from),
-            crashed: crashed.iter().map(TimesJson::from).collect(),
-            earliest_end: noted.finish.filter(|_| holder.is_some()).map(timestamp),
-            calls: noted.used.calls,
-            cost: noted.used.cost.to_string(),
-            worked: noted.used.worked.as_secs_f64(),
-            rescue_files: &rescued,
-            untaken: &untaken,
-            runners: info.runners,
-            working: holder.is_some(),
-            pid: holder.as_ref().map(|holder| holder.pid),
-            started: info.started.map(timestamp),
-            ended: info.ended.as_ref().map(|(ended, _)| timestamp(*ended)),
-            ending: info.ended.as_ref().map(|(_, ending)| ending.as_str()),
-            stopped: info.stopped.as_ref().map(StoppedJson::from),
+            request,
+            other,
         };
-        let result = serde_json::to_writer_pretty(&mut out, &status).map_err(io::Error::from);
+        let mut out = data();
+        let written = serde_json::to_writer_pretty(&mut out, &status).map_err(io::Error::from);
         return printed(
-            result
-                .and_then(|()| out.write_all(b"\n"))
+            written
+                .and_then(|()| writeln!(out))
                 .and_then(|()| out.flush()),
         );
     }
-    let lines = [
+    let path = FileName::from(reader.path());
+    let rows = [
         (
             "run",
-            format!(
-                "{}, made {}",
-                FileName::from(reader.path()),
-                timestamp(info.created)
-            ),
+            Some(format!("{path}, made {}", timestamp(info.created))),
         ),
-        ("call", call(&info.call)),
-        ("files", standing(&counts)),
-        ("calls", calls(&counts)),
+        ("call", Some(call(&info.call))),
+        ("files", Some(standing(&counts))),
+        ("calls", Some(calls(&counts))),
         ("used", used(&noted, &info)),
-        ("runner", runner(&info, holder.as_ref(), &counts)),
+        ("runner", Some(runner(&info, holder.as_ref(), &counts))),
         (
             "stopped",
             info.stopped
                 .as_ref()
-                .map_or_else(String::new, |stopped| halt::describe(db, stopped)),
+                .map(|stopped| halt::describe(db, stopped)),
         ),
         (
             "saved",
-            match &rescued[..] {
-                [] => String::new(),
-                files => format!(
-                    "what could not be recorded is in {}; the next run records it",
+            not_empty(&rescued).map(|files| {
+                format!(
+                    "results that could not be recorded are in {}; the next run records them",
                     files.join(" and ")
-                ),
-            },
+                )
+            }),
         ),
         (
             "stuck",
-            match &untaken[..] {
-                [] => String::new(),
-                files => format!(
-                    "saved results cannot be recorded, and no run begins: {}",
+            not_empty(&refused).map(|files| {
+                format!(
+                    "saved results cannot be recorded, and no run starts: {}",
                     files.join("; ")
-                ),
-            },
+                )
+            }),
         ),
         (
             "limit",
-            limit
-                .or_else(|| {
-                    closed.map(|until| format!("the service asked to wait until {}", clock(until)))
-                })
-                .unwrap_or_default(),
+            limit.or_else(|| {
+                closed.map(|until| format!("the service asked to wait until {}", clock(until)))
+            }),
         ),
         (
             "refused",
-            noted
-                .refused
-                .as_ref()
-                .map_or_else(String::new, |(file, times)| {
-                    format!(
-                        "{file}: {} while others were accepted; it is called last",
-                        counted(u64::from(*times), "time")
-                    )
-                }),
+            noted.refused.as_ref().map(|(file, times)| {
+                let times = counted(u64::from(*times), "time");
+                format!("{file}: {times} while others were accepted; it is called last")
+            }),
         ),
-        ("crashed", crashed_words(&crashed)),
+        ("crashed", not_empty(&crashed).map(may_kill)),
     ];
-    let rows = lines
+    let rows = rows
         .into_iter()
-        .chain(inspected.rows(args.request))
-        .filter(|(_, text)| !text.is_empty())
-        .map(|(label, text)| format!("{label:7} {text}"));
-    printed(shown::lines(rows))
+        .filter_map(|(label, text)| Some((label, text?)));
+    let rows = rows.chain(request.rows(args.request));
+    printed(shown::lines(
+        rows.map(|(label, text)| format!("{label:7} {text}")),
+    ))
 }
 
-/// Names the files that may be what kills the process.
-fn crashed_words(crashed: &[(FileName, u32)]) -> String {
-    let named: Vec<String> = crashed
+fn not_empty<T>(list: &[T]) -> Option<&[T]> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// Names the files that may kill the process.
+fn may_kill(files: &[(FileName, u32)]) -> String {
+    let named = files
         .iter()
-        .map(|(file, times)| format!("{file} ({})", counted(u64::from(*times), "time")))
-        .collect();
+        .map(|(file, times)| format!("{file} ({})", counted(u64::from(*times), "time")));
+    let named: Vec<String> = named.collect();
     match &named[..] {
-        [] => String::new(),
         [one] => format!("stride died during the call of {one} alone; it is called last and alone"),
         named => format!(
             "stride died during the calls of these files alone; they are called last and alone: {}",
@@ -246,90 +196,49 @@ fn calls(counts: &Counts) -> String {
     let mut line = counted(counts.attempts, "attempt");
     if counts.in_doubt > 0 {
         line.push_str(&format!(", {} in doubt", grouped(counts.in_doubt)));
-        if counts.in_doubt_recovered > 0 {
-            line.push_str(&format!(
-                " ({} left by crashes)",
-                grouped(counts.in_doubt_recovered)
-            ));
-        }
+    }
+    if counts.in_doubt_recovered > 0 {
+        let recovered = grouped(counts.in_doubt_recovered);
+        line.push_str(&format!(" ({recovered} left by crashes)"));
     }
     line
 }
 
-/// Returns how much of the budgets is used, where there are any.
-fn used(noted: &RunnerStatus, info: &RunInfo) -> String {
+/// Formats the used part of each budget.
+fn used(noted: &RunnerStatus, info: &RunInfo) -> Option<String> {
     let settings = &info.settings;
-    let mut parts = Vec::new();
-    if let Some(most) = settings.max_calls {
-        parts.push(format!(
-            "{} of {}",
-            grouped(noted.used.calls),
-            counted(most, "call")
-        ));
-    }
-    if let Some(most) = settings.max_cost {
-        parts.push(format!("{} of {most} in cost", noted.used.cost));
-    }
-    if let Some(most) = settings.max_duration {
+    let calls = settings.max_calls.map(|most| {
+        let most = counted(most, "call");
+        format!("{} of {most}", grouped(noted.used.calls))
+    });
+    let cost = settings.max_cost;
+    let cost = cost.map(|most| format!("{} of {most} in cost", noted.used.cost));
+    let duration = settings.max_duration.map(|most| {
         let worked = show_duration(noted.used.worked);
-        parts.push(format!("{worked} of {} of work", show_duration(most)));
-    }
-    if let Some(until) = settings.until {
-        parts.push(format!("until {}", clock(until)));
-    }
-    parts.join(", ")
+        format!("{worked} of {} of work", show_duration(most))
+    });
+    let until = settings.until;
+    let until = until.map(|until| format!("until {}", clock(until)));
+    let parts: Vec<String> = [calls, cost, duration, until]
+        .into_iter()
+        .flatten()
+        .collect();
+    not_empty(&parts).map(|parts| parts.join(", "))
 }
 
 fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
-    match (&info.ended, info.started, holder) {
-        (_, None, _) => "none has begun".to_owned(),
-        (Some((ended, ending)), ..) => format!("the last one {ending} at {}", timestamp(*ended)),
-        (None, Some(started), Some(holder)) => {
-            format!(
-                "process {} has been working on it since {}",
-                holder.pid,
-                timestamp(started)
-            )
-        }
-        (None, Some(started), None) => format!(
-            "the one begun at {} died with {} in flight; the next one marks them as in doubt",
-            timestamp(started),
+    let Some(started) = info.started.map(timestamp) else {
+        return "none has started".to_owned();
+    };
+    match (&info.ended, holder) {
+        (Some((ended, ending)), _) => format!("the last one {ending} at {}", timestamp(*ended)),
+        (None, Some(holder)) => format!(
+            "process {} has been working on it since {started}",
+            holder.pid
+        ),
+        (None, None) => format!(
+            "the one started at {started} died with {} in flight; the next one marks them as in doubt",
             counted(counts.running, "call")
         ),
     }
-}
-
-pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
-    let reader = Reader::open(db)?;
-    let counts = reader.counts()?;
-    let verdict = reader.verify()?;
-    if verdict.problems.is_empty() {
-        let results = counted(verdict.results, "result");
-        let line = format!("sound: {}; {results} checked", standing(&counts));
-        return printed(shown::lines([line]));
-    }
-    for problem in &verdict.problems {
-        terminal.say(&format!(
-            "{} {}",
-            red("damage:"),
-            escaped(problem.as_bytes())
-        ));
-    }
-    if !verdict.is_damaged {
-        return Err(Problem::new(
-            exit::UNUSABLE,
-            format!("result files missing or changed: {}", verdict.files),
-        )
-        .note("nothing was changed; the database itself is sound")
-        .hint(format!(
-            "restore them; {} writes the other results",
-            command(db, "export --partial")
-        )));
-    }
-    Err(Problem::new(
-        exit::UNUSABLE,
-        format!("{} is damaged", FileName::from(reader.path())),
-    )
-    .note("nothing was changed")
-    .hint("work on a copy; `sqlite3 COPY .recover` saves what can be read"))
 }

@@ -1,18 +1,18 @@
-//! `stride try`, and `stride run --dry-run`: requests to look at.
+//! `stride try` and `stride run --dry-run`, which show requests and record nothing.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, ResponseHead};
 use stride::governor::{Governor, Past};
 use stride::input::{self, Item, Source};
 use stride::job::{
-    Answer, Attempt, AttemptId, Columns, Failure, FileName, IdempotencyKey, Job, JobId, Outcome,
-    Position, escaped,
+    Answer, Attempt, AttemptId, Columns, FileName, IdempotencyKey, Job, JobId, Outcome, Position,
+    escaped,
 };
 use stride::limits::Measure;
 use stride::settings::{Call, Request, Settings, show_duration};
@@ -20,8 +20,7 @@ use stride::store::Reader;
 
 use crate::cli::args::Try;
 use crate::cli::config::Config;
-use crate::cli::output::error::Problem;
-use crate::cli::output::error::printed;
+use crate::cli::output::error::{Problem, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::shown::{data, lines};
@@ -30,11 +29,12 @@ use crate::cli::request::consent::{self, Confirmed, Scope, Use};
 use crate::cli::request::plan::plan;
 use crate::cli::request::{CredentialArgs, parse, parse_credentials};
 use crate::cli::secrets::references::references;
+use crate::cli::session::files::current_folder;
 
 /// How much of a request's body is shown, in bytes.
 const SHOWN: usize = 4096;
 
-/// What a run would be.
+/// A run that is not started.
 pub(crate) struct Prospect<'p> {
     pub(crate) plan: &'p HttpPlan,
     pub(crate) settings: &'p Settings,
@@ -45,7 +45,7 @@ pub(crate) struct Prospect<'p> {
     pub(crate) base: &'p Path,
 }
 
-/// Says what a run would do: how many files, the first request, how fast. Nothing is called or made.
+/// Prints the number of files, the pace and the first request of a run. Calls and writes nothing.
 pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8, Problem> {
     let (mut names, mut first) = (HashSet::new(), None);
     let (mut bytes, mut missing) = (0, 0);
@@ -59,24 +59,22 @@ pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8
             Ok(meta) => bytes += meta.len(),
             Err(_) => missing += 1,
         }
-        if first.is_none() {
-            first = Some(item);
-        }
+        first.get_or_insert(item);
         Ok(())
     })?;
     let files = names.len() as u64;
-    let mut out = vec![format!("files: {}", grouped(files))];
-    out.push(format!("total size: {}", counted(bytes, "byte")));
+    let mut out = vec![
+        format!("files: {}", grouped(files)),
+        format!("total size: {}", counted(bytes, "byte")),
+    ];
     if missing > 0 {
-        out.push(format!("not there: {}", counted(missing, "file")));
+        out.push(format!("not found: {}", counted(missing, "file")));
     }
     out.push(format!("threads: {}", prospect.settings.threads));
     out.push(format!("rate: {}", prospect.settings.rates));
     out.push(match earliest_finish(prospect.settings, files, bytes) {
         Some(time) => format!("earliest finish: {} after the start", show_duration(time)),
-        None => {
-            "earliest finish: unknown, for there is no rate; it is the service's pace".to_owned()
-        }
+        None => "earliest finish: unknown, because no rate is set".to_owned(),
     });
     if let Some(proxy) = prospect.plan.proxy() {
         out.push(format!("proxy: {proxy}"));
@@ -85,15 +83,15 @@ pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8
         let job = job(item, prospect.base)?;
         out.push(format!("first request, for {}:", job.path));
         match prospect.plan.preview(&job, &attempt(), SHOWN) {
-            Ok(preview) => out.extend(told(&preview, "an own one for each call")),
-            Err(outcome) => out.push(format!("  none: {}", refused(&outcome))),
+            Ok(preview) => out.extend(request_lines(&preview, "unique for each call")),
+            Err(outcome) => out.push(format!("  none: {}", message(&outcome))),
         }
     }
-    terminal.say("dry run: nothing was called, and nothing was made");
+    terminal.say("dry run: nothing was called or written");
     printed(lines(out))
 }
 
-/// How long the rates make a run take at least. `None` where there are none.
+/// Returns how long the rates make a run take at least, or `None` without rates.
 fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Duration> {
     if settings.rates.windows.is_empty() {
         return None;
@@ -112,16 +110,17 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Durati
 }
 
 /// `stride try`: calls one file and shows everything about it.
-pub(crate) fn attempt_one(
+pub(crate) fn try_one(
     db: &Path,
     args: &Try,
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
-    let (request, credentials, base, settings) = subject(db, args)?;
+    let (request, credentials, settings) = subject(db, args)?;
+    let base = current_folder()?;
     let settings = config.resolve(&args.settings, &[], &settings)?;
     let settings = settings.announce(terminal);
-    let plan = plan(&request, &settings, &credentials, args.once, &base)?;
+    let plan = plan(&request, &settings, &credentials, args.invocation, &base)?;
     let name = FileName::from(args.file.as_path());
     let columns = None;
     let job = job(Item { name, columns }, &base)?;
@@ -129,20 +128,18 @@ pub(crate) fn attempt_one(
     if let Some(proxy) = plan.proxy() {
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
     }
-    let preview = plan.preview(&job, &attempt, SHOWN);
-    let preview = preview.map_err(|outcome| {
-        let reason = escaped(refused(&outcome).as_bytes());
+    let preview = plan.preview(&job, &attempt, SHOWN).map_err(|outcome| {
+        let reason = escaped(message(&outcome).as_bytes());
         Problem::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
             .note("nothing was called")
-            .hint("mend that, or name another file")
+            .hint("correct that, or name another file")
     })?;
-    for line in told(&preview, &attempt.key.to_string()) {
+    for line in request_lines(&preview, &attempt.key.to_string()) {
         terminal.say(&line);
     }
     let mut caller = plan.caller()?.watched();
-    let cancel = Cancel::new();
-    let began = std::time::Instant::now();
-    let outcome = caller.call(&job, &attempt, &cancel);
+    let began = Instant::now();
+    let outcome = caller.call(&job, &attempt, &Cancel::new());
     let took = began.elapsed();
     if let Some(ResponseHead {
         version,
@@ -156,86 +153,64 @@ pub(crate) fn attempt_one(
         }
         terminal.say("<");
     }
-    terminal.say(&format!(
-        "took {} ms; nothing was recorded",
-        took.as_millis()
-    ));
-    shown(&outcome, terminal)
+    let took = took.as_millis();
+    terminal.say(&format!("took {took} ms; nothing was recorded"));
+    show(&outcome, terminal)
 }
 
-/// The request, its credentials, the folder and the settings: as they are given, or those of the run there is.
-fn subject(
-    db: &Path,
-    args: &Try,
-) -> Result<(Request, Vec<Credential>, PathBuf, Settings), Problem> {
-    let here = std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))?;
-    if args.asks.url.is_some() || args.asks.curl.is_some() {
+/// Returns the request of the command line, or else the run's, with its credentials and settings.
+fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings), Problem> {
+    if args.request.url.is_some() || args.request.curl.is_some() {
         if !args.credential.is_empty() {
             return Err(
                 Problem::usage("--credential is for a request that a run has stored")
                     .hint("write the value into the request"),
             );
         }
-        let parsed = parse(&args.asks)?;
-        return Ok((
-            parsed.request,
-            parsed.credentials,
-            here,
-            Settings::default(),
-        ));
+        let parsed = parse(&args.request)?;
+        return Ok((parsed.request, parsed.credentials, Settings::default()));
     }
     if db.symlink_metadata().is_err() {
-        return Err(Problem::usage("there is nothing to call")
-            .hint("name the service with --url, or paste a command with --curl; without either it is the run's own request"));
+        return Err(Problem::usage("there is no request and no run").hint(
+            "name the service with --url, or paste a command with --curl; without both, `try` uses the run's own request",
+        ));
     }
     let info = Reader::open(db)?.info()?;
-    let words = |long: &str| {
-        let given = args.asks.words.0.iter();
-        given
-            .filter(|word| word.option.long == long)
-            .map(|word| word.value().to_owned())
-            .collect::<Vec<_>>()
-    };
+    let words = &args.request.words.0;
     let known = ["header", "user", "proxy-user"];
-    if let Some(word) = args
-        .asks
-        .words
-        .0
-        .iter()
-        .find(|word| !known.contains(&word.option.long))
-    {
-        return Err(
-            Problem::usage(format!("{} changes the run's request", word.written))
-                .hint("give the whole request, --url too"),
-        );
+    let changes = |word: &&stride::curl::ParsedOption| !known.contains(&word.option.long);
+    if let Some(word) = words.iter().find(changes) {
+        let message = format!("{} changes the run's request", word.written);
+        return Err(Problem::usage(message).hint("give the whole request, with --url"));
     }
-    let (headers, users, proxy_users) = (words("header"), words("user"), words("proxy-user"));
+    let values = |long: &str| -> Vec<String> {
+        let given = words.iter().filter(|word| word.option.long == long);
+        given.map(|word| word.value().to_owned()).collect()
+    };
+    let (headers, users, proxy_users) = (values("header"), values("user"), values("proxy-user"));
     let again = CredentialArgs {
         headers: &headers,
         credentials: &args.credential,
         user: users.last(),
         proxy_user: proxy_users.last(),
     };
-    let lookup = references(&info.base);
-    let credentials = parse_credentials(&again, &info.call, &lookup)?;
-    match info.call {
-        Call::Http(request) => {
-            let confirmed = Confirmed {
-                commands: args.once.allow_commands,
-                references: args.once.allow_references,
-                folder: None,
-            };
-            // The file is given here, and nothing is written.
-            let mut uses = consent::uses(&request);
-            uses.retain(|used| !matches!(used, Use::Folder(_)));
-            let (base, one) = (&info.base, Scope::OneCall);
-            consent::check(db, &request, base, one, || Ok(uses), confirmed)?;
-            Ok((*request, credentials, here, info.settings))
-        }
-        Call::Program { .. } => Err(Problem::usage(
+    let credentials = parse_credentials(&again, &info.call, &references(&info.base))?;
+    let Call::Http(request) = info.call else {
+        return Err(Problem::usage(
             "this run's calls are made by a program of its own",
-        )),
-    }
+        ));
+    };
+    let confirmed = Confirmed {
+        commands: args.invocation.allow_commands,
+        references: args.invocation.allow_references,
+        folder: None,
+    };
+    // The command line names the file, and `try` writes no results.
+    let mut uses = consent::uses(&request);
+    uses.retain(|used| !matches!(used, Use::Folder(_)));
+    let scope = Scope::OneCall;
+    consent::check(db, &request, &info.base, scope, || Ok(uses), confirmed)?;
+    Ok((*request, credentials, info.settings))
 }
 
 fn job(item: Item, base: &Path) -> Result<Job, Problem> {
@@ -251,10 +226,10 @@ fn job(item: Item, base: &Path) -> Result<Job, Problem> {
     })
 }
 
-/// An attempt of no run: its key is nobody else's.
+/// Returns an attempt of no run, with a random idempotency key.
 fn attempt() -> Attempt {
     let mut run = [0; 16];
-    // Without chance it is a key that was perhaps used before, by another trial.
+    // Without random numbers, another trial may have used the same key.
     let _ = getrandom::fill(&mut run);
     let job = JobId(1);
     Attempt {
@@ -264,85 +239,74 @@ fn attempt() -> Attempt {
     }
 }
 
-/// A request, a line each.
-fn told(preview: &Preview, key: &str) -> Vec<String> {
-    let mut lines = vec![format!(
-        "> {} {}",
-        preview.method,
-        escaped(preview.url.as_bytes())
-    )];
+/// Formats a request, with `key` as its idempotency key.
+fn request_lines(preview: &Preview, key: &str) -> Vec<String> {
+    let line = |text: &str| format!("> {}", escaped(text.as_bytes()));
+    let mut lines = vec![line(&format!("{} {}", preview.method, preview.url))];
     for (name, value) in &preview.headers {
         let value = match name.as_str() {
             "idempotency-key" => key,
             _ => value,
         };
-        lines.push(format!("> {name}: {}", escaped(value.as_bytes())));
+        lines.push(line(&format!("{name}: {value}")));
     }
     lines.push(">".to_owned());
     let Some(length) = preview.length else {
         return lines;
     };
-    match std::str::from_utf8(cut(&preview.body)) {
-        Ok(text) => {
-            let text = text.strip_suffix('\n').unwrap_or(text);
-            let shown = text.split('\n').map(|line| {
-                format!(
-                    "> {}",
-                    escaped(line.strip_suffix('\r').unwrap_or(line).as_bytes())
-                )
-            });
-            lines.extend(shown);
-            // Where secrets are masked, what is shown may be shorter than all there is.
-            if length > SHOWN as u64 {
-                lines.push(format!("> … ({length} bytes in all)"));
-            }
-        }
-        Err(_) => lines.push(format!("> ({length} bytes that are not text)")),
+    let Ok(text) = std::str::from_utf8(whole_characters(&preview.body)) else {
+        lines.push(format!("> ({length} bytes that are not text)"));
+        return lines;
+    };
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let body = text.split('\n');
+    lines.extend(body.map(|text| line(text.strip_suffix('\r').unwrap_or(text))));
+    // Masked secrets can make the shown part shorter than the whole.
+    if length > SHOWN as u64 {
+        lines.push(format!("> … ({length} bytes in all)"));
     }
     lines
 }
 
-/// The bytes without the beginning of a character at their end.
-fn cut(bytes: &[u8]) -> &[u8] {
+/// Cuts an incomplete character off the end.
+fn whole_characters(bytes: &[u8]) -> &[u8] {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
         _ => bytes,
     }
 }
 
-fn refused(outcome: &Outcome) -> String {
-    outcome.failure().map_or_else(
-        || "the request cannot be made".to_owned(),
-        |failure| failure.message.clone(),
-    )
+fn message(outcome: &Outcome) -> &str {
+    outcome
+        .failure()
+        .map_or("the request cannot be made", |failure| &failure.message)
 }
 
-/// Shows what a call came to: the answer's body on stdout, the verdict on stderr.
-fn shown(outcome: &Outcome, terminal: &Terminal) -> Result<u8, Problem> {
+/// Prints the answer's body to stdout and the verdict to stderr.
+fn show(outcome: &Outcome, terminal: &Terminal) -> Result<u8, Problem> {
     let (body, verdict, code) = match outcome {
         Outcome::Succeeded(Answer { body, .. }) => {
-            let verdict = "this would be recorded as the file's result".to_owned();
             let body = body
                 .bytes()
                 .map_err(|error| Problem::of(exit::ERROR, &error))?;
+            let verdict = "a run would record this as the file's result".to_owned();
             (body, verdict, exit::DONE)
         }
         Outcome::Interrupted => (Cow::default(), "interrupted".to_owned(), exit::ERROR),
         outcome => {
             let failure = outcome.failure();
-            let body = failure.map(|failure: &Failure| Cow::from(&failure.body));
+            let body = failure.map_or(Cow::default(), |failure| Cow::from(&failure.body));
             let class = failure.map_or("", |failure| failure.class.as_str());
-            let verdict = format!(
-                "{}: {} ({class})",
-                outcome.as_str(),
-                escaped(refused(outcome).as_bytes())
-            );
-            (body.unwrap_or_default(), verdict, exit::INCOMPLETE)
+            let message = escaped(message(outcome).as_bytes());
+            let verdict = format!("{}: {message} ({class})", outcome.as_str());
+            (body, verdict, exit::INCOMPLETE)
         }
     };
     let mut stdout = data();
-    let ends = body.last().is_none_or(|byte| *byte == b'\n');
-    let newline: &[u8] = if ends { b"" } else { b"\n" };
+    let newline: &[u8] = match body.last() {
+        None | Some(b'\n') => b"",
+        Some(_) => b"\n",
+    };
     printed(
         stdout
             .write_all(&body)

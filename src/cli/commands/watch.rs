@@ -1,4 +1,4 @@
-//! `status --watch`: the progress of a run that another process works on, read from its database.
+//! `stride status --watch`: shows the progress of a run in another process, read from its database.
 
 use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
@@ -10,9 +10,8 @@ use stride::job::FileName;
 use stride::store::{Lock, Reader, StoreError, wall_clock};
 
 use crate::cli::args::Status;
-use crate::cli::commands::look::status;
-use crate::cli::output::error::Problem;
-use crate::cli::output::error::printed;
+use crate::cli::commands::status::status;
+use crate::cli::output::error::{Problem, printed};
 use crate::cli::output::exit;
 use crate::cli::output::shown::{self, is_terminal};
 use crate::cli::output::signals;
@@ -21,10 +20,10 @@ use crate::cli::output::time::clock;
 use crate::cli::output::why::{self, Limit};
 use crate::cli::progress::{LINE_EVERY, NAMED, Throughput, View};
 
-/// How often the database is read.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The time between two reads of the database.
+const READ_EVERY: Duration = Duration::from_secs(1);
 
-/// Shows the progress of a run until no process works on it any more, and then what `status` says.
+/// Shows the progress of a run until no process works on it, and then its status.
 pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     let signals = signals::channel().map_err(|error| Problem::of(exit::ERROR, &error))?;
     // A file or pipe on stdout gets plain lines instead of the view.
@@ -33,11 +32,11 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     let mut watched: Option<Watched> = None;
     loop {
         let now = wall_clock();
-        match (look(db, now), &mut watched) {
+        match (read(db, now), &mut watched) {
             (Ok(None), _) => break,
-            (Ok(Some(look)), Some(watched)) => watched.update(look, now),
-            (Ok(Some(look)), None) => watched = Some(Watched::new(look, now)),
-            // The database is locked for a moment: show what was read before.
+            (Ok(Some(snapshot)), Some(watched)) => watched.update(snapshot, now),
+            (Ok(Some(snapshot)), None) => watched = Some(Watched::new(snapshot, now)),
+            // The database is locked for a moment: keep the previous data.
             (Err(StoreError::Locked { .. }), Some(_)) => {}
             (Err(error), _) => return Err(error.into()),
         }
@@ -51,7 +50,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
                 }
             }
         }
-        match signals.recv_timeout(LOOK_EVERY) {
+        match signals.recv_timeout(READ_EVERY) {
             Ok(signal) => return Ok(exit::signalled(signal)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -66,7 +65,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     status(db, &plain)
 }
 
-/// Removes the view on every way out.
+/// Removes the view when the watch ends, also by an error.
 struct Cleared<'t>(&'t Terminal);
 
 impl Drop for Cleared<'_> {
@@ -75,8 +74,8 @@ impl Drop for Cleared<'_> {
     }
 }
 
-/// The data of one look at the database.
-struct Look {
+/// The state of the run at one moment.
+struct Snapshot {
     counts: Counts,
     gate: Option<(Why, i64)>,
     limit: Option<Limit>,
@@ -86,7 +85,7 @@ struct Look {
 }
 
 /// Reads the state of the run, or `None` if no process works on it.
-fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
+fn read(db: &Path, now: i64) -> Result<Option<Snapshot>, StoreError> {
     let reader = Reader::open(db)?;
     let info = reader.info()?;
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());
@@ -100,7 +99,7 @@ fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
     if let Some(finish) = noted.finish.filter(|finish| *finish > now) {
         about.push(format!("earliest end {}", clock(finish)));
     }
-    Ok(Some(Look {
+    Ok(Some(Snapshot {
         counts,
         gate: limit
             .filter(|(why, _)| why::is_wait(why))
@@ -119,36 +118,37 @@ fn look(db: &Path, now: i64) -> Result<Option<Look>, StoreError> {
 /// The watched run.
 struct Watched {
     view: View,
-    /// When a plain line was written, and whether calls could not start then.
+    /// The time of the last plain line, and true if the gate was closed then.
     last_line: Option<(i64, bool)>,
 }
 
 impl Watched {
-    fn new(look: Look, now: i64) -> Self {
+    fn new(snapshot: Snapshot, now: i64) -> Self {
         let mut watched = Self {
             view: View {
-                counts: look.counts,
+                counts: snapshot.counts,
                 throughput: Throughput::new(now),
                 ..View::default()
             },
             last_line: None,
         };
-        watched.update(look, now);
+        watched.update(snapshot, now);
         watched
     }
 
-    /// Adds what has ended since the last look.
-    fn update(&mut self, look: Look, now: i64) {
+    /// Adds what has ended since the last snapshot.
+    fn update(&mut self, snapshot: Snapshot, now: i64) {
         let calls = |counts: &Counts| counts.attempts - counts.running.min(counts.attempts);
         let files = |counts: &Counts| counts.done + counts.failed + counts.held;
         let view = &mut self.view;
-        let since =
-            |number: fn(&Counts) -> u64| number(&look.counts).saturating_sub(number(&view.counts));
+        let since = |number: fn(&Counts) -> u64| {
+            number(&snapshot.counts).saturating_sub(number(&view.counts))
+        };
         let (calls, files) = (since(calls), since(files));
         view.throughput.add(calls, files, now);
-        view.set_gate(look.gate, now);
-        (view.counts, view.finish, view.limit) = (look.counts, look.finish, look.limit);
-        (view.slowest, view.about) = (look.slowest, look.about);
+        view.set_gate(snapshot.gate, now);
+        (view.counts, view.finish, view.limit) = (snapshot.counts, snapshot.finish, snapshot.limit);
+        (view.slowest, view.about) = (snapshot.slowest, snapshot.about);
     }
 
     /// Returns a plain line if it is time for one, or if the gate has opened or closed.

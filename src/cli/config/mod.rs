@@ -1,8 +1,8 @@
 //! Resolves the settings of a run. Flags take precedence over flags that the run remembers, these over `STRIDE_` variables,
-//! these over the user's `stride.toml`, and that over the defaults.
+//! these over the user's `stride.toml`, and that over the stored values.
 //!
-//! A variable or a file that is long forgotten must not make a run faster than it was told to be. So a run remembers which
-//! settings were given by flags ([`Settings::given`]), and the others are configured anew each time.
+//! A forgotten variable or file must not change a setting that a flag has set. So a run remembers which settings flags have
+//! set ([`Settings::given`]), and the others are configured anew each time.
 //!
 //! The parser of the flags also reads variables and files, under the flags' names. A struct for `serde` would repeat
 //! each of the 28 settings together with its format.
@@ -22,10 +22,10 @@ use stride::settings::Settings;
 use stride::store::wall_clock;
 
 use crate::cli::args::settings::{LimitArgs, SettingsArgs};
-use crate::cli::args::{Once, Outputs};
+use crate::cli::args::{InvocationArgs, Outputs};
 use crate::cli::output::error::Problem;
-use crate::cli::output::terminal::Color;
-use crate::cli::output::terminal::{Terminal, bold};
+use crate::cli::output::shown::bold;
+use crate::cli::output::terminal::{Color, Terminal};
 use sources::{Entry, wrong};
 
 /// Everything that can be configured, under the flags' names.
@@ -46,7 +46,7 @@ struct ConfigArgs {
 /// The names of flags that hold for one invocation and are not settings of a run.
 const NOT_REMEMBERED: [&str; 4] = ["events", "on-finish", "no-proxy", "color"];
 
-/// What variables and the user's file say: of each setting, the entry that takes precedence.
+/// The entries of variables and the user's file: for each setting, the one that takes precedence.
 #[derive(Debug)]
 pub(crate) struct Config(Vec<Entry>);
 
@@ -54,12 +54,12 @@ pub(crate) struct Config(Vec<Entry>);
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) settings: Settings,
-    /// Names the settings that were configured, and where.
+    /// Names the configured settings and their places.
     note: Option<String>,
 }
 
 impl Resolved {
-    /// Says which settings were configured, and returns all of them.
+    /// Prints which settings are configured, and returns all of them.
     pub(crate) fn announce(self, terminal: &Terminal) -> Settings {
         if let Some(note) = self.note {
             terminal.say(&note);
@@ -73,7 +73,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// One of them has a value or a name that is no setting's: a budget that is misspelt must not be ignored.
+    /// A name or a value is unknown: a misspelt budget must not be ignored.
     fn read() -> Result<Self, Problem> {
         let flags = flags();
         let mut entries: Vec<Entry> = Vec::new();
@@ -89,14 +89,13 @@ impl Config {
         Ok(Self(entries))
     }
 
-    /// Reads the configuration of a command that makes calls, and fills in what that leaves out of what holds for one
-    /// invocation.
+    /// Reads the configuration of a command that makes calls, and fills in the flags for one invocation that were not typed.
     ///
     /// # Errors
     ///
     /// As [`Config::read`].
     pub(crate) fn load(
-        once: &mut Once,
+        invocation: &mut InvocationArgs,
         outputs: Option<&mut Outputs>,
         terminal: &Terminal,
     ) -> Result<Self, Problem> {
@@ -105,7 +104,7 @@ impl Config {
         }
         let config = Self::read()?;
         let args = parse(&config.0)?;
-        once.no_proxy |= args.no_proxy == Some(true);
+        invocation.no_proxy |= args.no_proxy == Some(true);
         if let Some(outputs) = outputs {
             outputs.events = outputs.events.take().or(args.outputs.events);
             outputs.on_finish = outputs.on_finish.take().or(args.outputs.on_finish);
@@ -136,7 +135,7 @@ impl Config {
         let configured = parse(entries)?;
         let settings = apply(&configured.settings, &configured.class, kept.clone())
             .and_then(|settings| apply(flags, classes, settings))
-            .and_then(fitting)
+            .and_then(check)
             .map_err(|problem| match &note {
                 Some(note) => problem.note(note),
                 None => problem,
@@ -154,11 +153,10 @@ impl Config {
 ///
 /// The settings do not fit together.
 pub(crate) fn change_limits(limits: &LimitArgs, kept: &Settings) -> Result<Settings, Problem> {
-    fitting(apply_limits(limits, kept.clone())?)
+    check(apply_limits(limits, kept.clone())?)
 }
 
-/// Returns the user's choice of colours, where flags do not make one. Commands that make calls report what is wrong with
-/// the configuration.
+/// Returns the user's choice of colours, unless a flag makes one. Commands that make calls report an invalid configuration.
 pub(crate) fn color(flag: Color) -> Color {
     if flag != Color::Auto {
         return flag;
@@ -167,7 +165,7 @@ pub(crate) fn color(flag: Color) -> Color {
     configured.ok().and_then(|args| args.color).unwrap_or(flag)
 }
 
-/// Returns which files and commands the configuration adds to every run.
+/// Returns the events file and the command that the configuration adds to every run, unless it is invalid.
 pub(crate) fn outputs() -> Vec<String> {
     let entries = Config::read().map_or_else(|_| Vec::new(), |config| config.0);
     let outputs = entries
@@ -176,7 +174,7 @@ pub(crate) fn outputs() -> Vec<String> {
     outputs.map(ToString::to_string).collect()
 }
 
-/// The parser of configured values.
+/// Returns the parser of configured values.
 fn flags() -> Command {
     ConfigArgs::augment_args(Command::new("stride"))
         .no_binary_name(true)
@@ -206,7 +204,7 @@ fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs,
     })
 }
 
-/// Replaces each setting that is given, and notes that it is. Names every flag, so that none is forgotten.
+/// Replaces each setting that has a flag, and records that. Takes the flags apart, so that the compiler finds a forgotten one.
 macro_rules! replace {
     ($args:ident: $type:ident, but $other:ident => $settings:ident: $($name:ident)+) => {
         let $type { $other: _, $($name),+ } = $args;
@@ -237,36 +235,34 @@ fn apply(
 }
 
 fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Problem> {
-    // A moment that has passed has ended the run once, and is not meant again.
+    // A past moment has stopped the run once, and must not stop it again.
     settings.until = settings.until.filter(|until| *until > wall_clock());
     replace!(args: LimitArgs, but rate => settings: threads burst weight max_wait max_outage max_failures max_calls max_duration max_cost
         cost until);
     if !args.rate.is_empty() {
         let rates = Rates::read(args.rate.iter().map(String::as_str));
         settings.rates = rates
-            .map_err(|reason| Problem::usage(reason).hint("give `none` alone, or leave it out"))?;
+            .map_err(|reason| Problem::usage(reason).hint("use `none` alone, or leave it out"))?;
         settings.given.insert("rate".to_owned());
     }
     Ok(settings)
 }
 
-/// Checks that no setting lacks another.
-fn fitting(settings: Settings) -> Result<Settings, Problem> {
+/// Refuses a setting without one that it needs.
+fn check(settings: Settings) -> Result<Settings, Problem> {
     let weighs = settings.rates.counts(Measure::Weight);
     if weighs && settings.weight.is_none() {
-        return Err(
-            Problem::usage("a rate in weights needs to know what a file weighs")
-                .hint("add --weight size/4, for example"),
-        );
+        return Err(Problem::usage("a rate in weights needs --weight")
+            .hint("add --weight size/4, for example"));
     }
     if settings.weight.is_some() && !weighs {
-        return Err(Problem::usage("no rate counts the weight of files").hint(
-            "add a rate in weights, such as --rate 90000w/m, or take it back with --weight none",
-        ));
+        return Err(Problem::usage("--weight needs a rate in weights")
+            .hint("add one, such as --rate 90000w/m, or remove the weight with --weight none"));
     }
     if settings.max_cost.is_some() && settings.cost.is_none() {
-        return Err(Problem::usage("--max-cost needs to know what a call costs")
-            .hint("add --cost 0.0015, for example"));
+        return Err(
+            Problem::usage("--max-cost needs --cost").hint("add --cost 0.0015, for example")
+        );
     }
     Ok(settings)
 }
@@ -338,12 +334,5 @@ mod tests {
                 ..stored
             }
         );
-    }
-
-    #[test]
-    fn settings_that_do_not_fit_together_are_refused() {
-        for flags in ["--max-cost 1", "--weight size/4", "--rate 9w/m"] {
-            assert!(resolved(flags, &Settings::default()).is_err(), "{flags}");
-        }
     }
 }

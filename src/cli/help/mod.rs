@@ -9,41 +9,21 @@ use std::ffi::OsString;
 use clap::{ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::args::Args;
-use crate::cli::args::examples::{EXAMPLES, Example, PREFERENCES};
+use crate::cli::args::examples::{EXAMPLES, PREFERENCES};
 pub(crate) use completions::completions;
 pub(crate) use pages::man;
 
 /// The flags that `-h` shows for the commands that have all the settings of a run.
-const USUAL: &[&str] = &[
-    "file",
-    "files",
-    "files_from",
-    "url",
-    "curl",
-    "header",
-    "json",
-    "dry_run",
-    "sample",
-    "extract",
-    "threads",
-    "rate",
-    "retries",
-    "max_calls",
-    "until",
-    "class",
-    "status",
-    "text",
-    "held",
-    "queue_only",
-];
+const USUAL: &str = "file files files_from url curl header json dry_run sample extract threads rate retries max_calls \
+    until class status text held queue_only";
 
-/// The parser of the command line.
+/// Returns the parser of the command line.
 pub(crate) fn command(color: ColorChoice) -> Command {
     let top = Args::command().name("stride").color(color);
     with_examples(top).mut_subcommands(with_examples)
 }
 
-/// Reads a command line, the program's name first.
+/// Parses a command line, the program's name first.
 pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     color: ColorChoice,
@@ -54,30 +34,27 @@ pub(crate) fn parse(
 
 fn with_examples(command: Command) -> Command {
     let mut text = String::from("Examples:");
-    for (what, example) in examples(command.get_name()) {
-        text.push_str(&format!("\n  # {what}"));
-        for line in example.lines() {
-            text.push_str(&format!("\n  {line}"));
-        }
+    for line in examples(command.get_name()).lines() {
+        text.push_str(&format!("\n  {line}"));
     }
-    if !remembers(&command) {
+    if !has_settings(&command) {
         return command.after_help(text);
     }
     let command = command.mut_args(|arg| {
-        let is_usual = USUAL.contains(&arg.get_id().as_str());
+        let is_usual = USUAL.split(' ').any(|usual| usual == arg.get_id().as_str());
         arg.hide_short_help(!is_usual)
     });
     let long = format!("{text}\n\n{PREFERENCES}");
     command.after_help(text).after_long_help(long)
 }
 
-/// Whether a command has all the settings that a run remembers.
-fn remembers(command: &Command) -> bool {
+/// Returns true for a command that has all the settings of a run.
+fn has_settings(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.get_id() == "grace")
 }
 
-/// The examples of a command, or of stride itself.
-fn examples(name: &str) -> &'static [Example] {
+/// Returns the examples of a command, or of stride itself.
+fn examples(name: &str) -> &'static str {
     let found = EXAMPLES.iter().find(|(command, _)| *command == name);
-    found.map_or(&[], |(_, examples)| examples)
+    found.map_or("", |(_, examples)| examples)
 }

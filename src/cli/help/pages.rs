@@ -9,18 +9,17 @@ use clap_mangen::roff::{Roff, bold, roman};
 use stride::job::FileName;
 
 use crate::cli::args::Man;
-use crate::cli::args::examples::{EXAMPLES, EXITS, Example, FILES, PREFERENCES, VARIABLES};
-use crate::cli::output::error::Problem;
-use crate::cli::output::error::printed;
+use crate::cli::args::examples::{EXAMPLES, EXITS, FILES, PREFERENCES, VARIABLES};
+use crate::cli::output::error::{Problem, printed};
 use crate::cli::output::exit;
 use crate::cli::output::shown::data;
 
 /// The name of the page about stride itself.
 const STRIDE: &str = "stride";
 
-/// Prints a manual page, or writes them all.
+/// Prints a manual page, or writes all of them.
 pub(crate) fn man(args: &Man) -> Result<u8, Problem> {
-    let mut top = crate::cli::help::command(ColorChoice::Never).disable_help_subcommand(true);
+    let mut top = super::command(ColorChoice::Never).disable_help_subcommand(true);
     top.build();
     let Some(folder) = &args.output else {
         let name = args.command.as_deref().unwrap_or(STRIDE);
@@ -30,26 +29,23 @@ pub(crate) fn man(args: &Man) -> Result<u8, Problem> {
     };
     write_all(&top, folder).map_err(|error| {
         let name = FileName::from(folder.as_path());
-        Problem::new(
-            exit::ERROR,
-            format!("cannot write the manual pages to {name}"),
-        )
-        .cause(error.to_string())
-        .hint("give a folder that can be written to, with -o DIR")
+        let message = format!("cannot write the manual pages to {name}");
+        Problem::new(exit::ERROR, message)
+            .cause(error.to_string())
+            .hint("use a folder that you can write to, with -o DIR")
     })?;
     Ok(exit::DONE)
 }
 
 fn write_all(top: &Command, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for (name, _) in EXAMPLES {
+    EXAMPLES.iter().try_for_each(|(name, _)| {
         let file = format!("{}.1", full(name));
-        fs::write(folder.join(file), page(top, name)?)?;
-    }
-    Ok(())
+        fs::write(folder.join(file), page(top, name)?)
+    })
 }
 
-/// The name of a page: `stride` or `stride-run`.
+/// Returns the name of a page: `stride` or `stride-run`.
 fn full(name: &str) -> String {
     match name {
         STRIDE => name.to_owned(),
@@ -60,28 +56,41 @@ fn full(name: &str) -> String {
 /// Returns the page of a command, or of stride itself.
 fn page(top: &Command, name: &str) -> io::Result<Vec<u8>> {
     let command = top.find_subcommand(name).unwrap_or(top);
-    let man = clap_mangen::Man::new(command.clone());
+    let man = clap_mangen::Man::new(command.clone())
+        .title(full(name).to_uppercase())
+        .source(format!("stride {}", env!("CARGO_PKG_VERSION")))
+        .manual(STRIDE);
     let mut out = Vec::new();
-    let title = full(name).to_uppercase();
-    let version = env!("CARGO_PKG_VERSION");
-    // clap_mangen cannot leave out the date, and its synopsis lists all sixty flags.
-    writeln!(out, r#".TH {title} 1 "" "stride {version}" "stride""#)?;
+    man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
-    synopsis(command).to_writer(&mut out)?;
+    // clap_mangen's own synopsis lists all sixty flags.
+    let usage = command.clone().render_usage().to_string();
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text([bold(usage.trim_start_matches("Usage: "))]);
+    roff.to_writer(&mut out)?;
     man.render_description_section(&mut out)?;
     man.render_options_section(&mut out)?;
     if name == STRIDE {
         man.render_subcommands_section(&mut out)?;
     }
     let mut roff = Roff::new();
-    examples(&mut roff, crate::cli::help::examples(name));
-    if crate::cli::help::remembers(command) || name == STRIDE {
+    roff.control("SH", ["EXAMPLES"]);
+    roff.control("nf", []);
+    for line in super::examples(name).lines() {
+        roff.text([match line.starts_with('#') {
+            true => roman(line),
+            false => bold(line),
+        }]);
+    }
+    roff.control("fi", []);
+    if super::has_settings(command) || name == STRIDE {
         roff.control("SH", ["PREFERENCES"]);
         roff.text([roman(PREFERENCES)]);
     }
-    listed(&mut roff, "EXIT STATUS", EXITS);
-    listed(&mut roff, "ENVIRONMENT", VARIABLES);
-    listed(&mut roff, "FILES", FILES);
+    list(&mut roff, "EXIT STATUS", EXITS);
+    list(&mut roff, "ENVIRONMENT", VARIABLES);
+    list(&mut roff, "FILES", FILES);
     if name != STRIDE {
         roff.control("SH", ["SEE ALSO"]);
         roff.text([bold(STRIDE), roman("(1)")]);
@@ -90,41 +99,11 @@ fn page(top: &Command, name: &str) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// How the command is called, without its flags.
-fn synopsis(command: &Command) -> Roff {
-    let usage = command.clone().render_usage().to_string();
-    let usage = usage.trim_start_matches("Usage: ");
-    let name = command.get_bin_name().unwrap_or(STRIDE);
-    let rest = usage.strip_prefix(name).unwrap_or_default();
-    let mut roff = Roff::new();
-    roff.control("SH", ["SYNOPSIS"]);
-    roff.text([bold(name), roman(rest)]);
-    roff
-}
-
-fn examples(roff: &mut Roff, examples: &[Example]) {
-    roff.control("SH", ["EXAMPLES"]);
-    for (index, (what, example)) in examples.iter().enumerate() {
-        if index > 0 {
-            roff.control("PP", []);
-        }
-        roff.text([roman(format!("{what}:"))]);
-        roff.control("PP", []);
-        roff.control("RS", ["4"]);
-        roff.control("nf", []);
-        for line in example.lines() {
-            roff.text([bold(line)]);
-        }
-        roff.control("fi", []);
-        roff.control("RE", []);
-    }
-}
-
-fn listed(roff: &mut Roff, title: &str, entries: &[(&str, &str)]) {
+fn list(roff: &mut Roff, title: &str, entries: &[(&str, &str)]) {
     roff.control("SH", [title]);
-    for (name, what) in entries {
+    for (name, text) in entries {
         roff.control("TP", []);
         roff.text([bold(*name)]);
-        roff.text([roman(*what)]);
+        roff.text([roman(*text)]);
     }
 }

@@ -1,8 +1,7 @@
 //! Errors of the command line: clap's message in one line, and one hint.
 //!
 //! Aliases in `args` accept the names that other programs have for a flag, and clap suggests similar names. The hints
-//! here are for what clap cannot know: that a word is a file, that a flag belongs to another command, that a number
-//! lacks its unit.
+//! here are for what clap cannot know: that a word is a file, or that a flag belongs to another command.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,65 +13,35 @@ use stride::job::escaped;
 use crate::cli::help;
 use crate::cli::output::error::{Problem, quoted};
 use crate::cli::output::exit;
-use crate::cli::output::terminal::Color;
-use crate::cli::output::terminal::Terminal;
+use crate::cli::output::terminal::{Color, Terminal};
 
-/// Words that mean something that stride does in another way.
-const MEANT: &[(&str, &str)] = &[
-    (
-        "stop",
-        "press Ctrl-C where it runs; `stride status` names its process",
-    ),
-    (
-        "pause",
-        "press Ctrl-C where it runs; `stride resume` continues",
-    ),
-    (
-        "list",
-        "use `stride status`, or `stride failures` for failed files",
-    ),
-    (
-        "check",
-        "use `stride verify`, or `stride recheck` to judge the answers again",
-    ),
-    (
-        "config",
-        "use `stride set` for a run, or a stride.toml for all",
-    ),
-    ("serve", "use `stride demo --serve 8080`"),
-    ("version", "use `stride --version`"),
-    ("--workers", "use --threads"),
-    (
-        "--limit",
-        "use --max-calls, or --sample for a few random files",
-    ),
-    ("--log", "use --events"),
-    ("--log-file", "use --events"),
-    (
-        "--input",
-        "name the files as arguments, or a list of them with --files-from",
-    ),
-    (
-        "--resume",
-        "use `stride resume`, or repeat the same `stride run`",
-    ),
-    (
-        "--force",
-        "leave it out; an error names the flag that allows what was refused",
-    ),
-    ("--no-color", "use --color never"),
-];
+/// Words that stride does not have, each with a hint.
+const MEANT: &str = "\
+stop: press Ctrl-C where it runs; `stride status` names its process
+pause: press Ctrl-C where it runs; `stride resume` continues
+list: use `stride status`, or `stride failures` for failed files
+check: use `stride verify`, or `stride recheck` to judge the answers again
+config: use `stride set` for a run, or a stride.toml for all
+serve: use `stride demo --serve 8080`
+version: use `stride --version`
+--workers: use --threads
+--limit: use --max-calls, or --sample for a few random files
+--log: use --events
+--log-file: use --events
+--input: name the files as arguments, or a list of them with --files-from
+--resume: use `stride resume`, or repeat the same `stride run`
+--force: leave it out; an error names the flag that allows what was refused
+--no-color: use --color never";
 
-/// Prints the error, or the help or version that the command line asks for. Returns the exit code.
+/// Prints the error, or the help or version that the command line asks for, and returns the exit code.
 pub(crate) fn print(error: &clap::Error, words: &[OsString], color: Color) -> u8 {
-    let is_asked_for = !error.use_stderr();
-    if is_asked_for || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        // Without stdout there is nowhere to report its failure.
+    let is_requested = !error.use_stderr();
+    if is_requested || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // If stdout fails, the failure cannot be reported.
         let _ = error.print();
-        return if is_asked_for {
-            exit::DONE
-        } else {
-            exit::USAGE
+        return match is_requested {
+            true => exit::DONE,
+            false => exit::USAGE,
         };
     }
     let words = words.iter().skip(1);
@@ -88,8 +57,8 @@ fn problem(error: &clap::Error, words: &[String]) -> Problem {
     let lines: Vec<&str> = first.lines().map(str::trim).collect();
     let text = lines.join(" ");
     let text = text.trim_start_matches("error: ");
-    let text = text.replace("invalid digit found in string", "it is no whole number");
-    // stride's own parsers put the form of a value behind this.
+    let text = text.replace("invalid digit found in string", "it is not a whole number");
+    // stride's own parsers append the form of a value.
     let (text, form) = match text.split_once(": write ") {
         Some((text, form)) => (text, Some(format!("write {form}"))),
         None => (&*text, None),
@@ -104,7 +73,7 @@ fn problem(error: &clap::Error, words: &[String]) -> Problem {
     Problem::usage(escaped(text.as_bytes())).hint(escaped(hint.as_bytes()))
 }
 
-/// The text of a kind that clap knows about the error. Of several suggestions, the last is the nearest.
+/// Returns one detail of clap's error. Of several suggestions, the last is the nearest.
 fn context(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     match error.get(kind)? {
         ContextValue::String(text) => Some(text),
@@ -120,7 +89,6 @@ fn hint(
     command: Option<&Command>,
 ) -> Option<String> {
     let arg = context(error, ContextKind::InvalidArg).unwrap_or_default();
-    let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(error, ContextKind::InvalidSubcommand)?;
@@ -139,8 +107,9 @@ fn hint(
                 .or_else(|| similar.map(|flag| format!("use {flag}")))
         }
         ErrorKind::UnknownArgument => superfluous(arg, command?.get_name()),
-        ErrorKind::ValueValidation => unit(arg, value),
-        ErrorKind::InvalidValue if value.is_empty() => Some("add a value".to_owned()),
+        ErrorKind::InvalidValue if context(error, ContextKind::InvalidValue) == Some("") => {
+            Some("add a value".to_owned())
+        }
         ErrorKind::InvalidValue => {
             let Some(similar) = context(error, ContextKind::SuggestedValue) else {
                 return Some("use one of the possible values".to_owned());
@@ -156,18 +125,20 @@ fn hint(
     }
 }
 
-/// Whether a word is likely to be meant for another. clap's own measure misses short words and accepts far ones.
+/// Returns true if a word is probably a misspelling of another. clap's own measure misses short words and accepts distant
+/// ones.
 fn is_near(word: &str, known: &str) -> bool {
     let most = 1.max(word.len() / 4);
     known.starts_with(word) || strsim::damerau_levenshtein(word, known) <= most
 }
 
 fn meant(word: &str) -> Option<String> {
-    let (_, hint) = MEANT.iter().find(|(other, _)| *other == word)?;
-    Some((*hint).to_owned())
+    let mut entries = MEANT.lines().filter_map(|line| line.split_once(": "));
+    let (_, hint) = entries.find(|(meant, _)| *meant == word)?;
+    Some(hint.to_owned())
 }
 
-/// For a file or a URL where a command should be.
+/// Returns the hint for a file or a URL in place of a command.
 fn input(word: &str) -> Option<String> {
     let path = quoted(Path::new(word));
     if word.starts_with("http://") || word.starts_with("https://") {
@@ -177,7 +148,7 @@ fn input(word: &str) -> Option<String> {
     is_path.then(|| format!("to call a service for it, use `stride run --url URL {path}`"))
 }
 
-/// For a flag that is not where it belongs.
+/// Returns the hint for a flag in the wrong place.
 fn misplaced(
     flag: &str,
     words: &[String],
@@ -217,7 +188,7 @@ fn has(command: &Command, flag: &str) -> bool {
     })
 }
 
-/// For a word that a command does not take.
+/// Returns the hint for a word that a command does not accept.
 fn superfluous(word: &str, command: &str) -> Option<String> {
     let word = quoted(Path::new(word));
     match command {
@@ -233,27 +204,14 @@ fn superfluous(word: &str, command: &str) -> Option<String> {
     }
 }
 
-/// For a number without its unit.
-fn unit(arg: &str, value: &str) -> Option<String> {
-    let (flag, form) = arg.split_once(' ')?;
-    let unit = match form {
-        "<RATE>" => "/s",
-        "<TIME>" => "s",
-        "<SIZE>" => "MiB",
-        _ => return None,
-    };
-    let is_number = value.parse::<f64>().is_ok_and(|number| number > 0.0);
-    is_number.then(|| format!("add a unit: {flag} {value}{unit}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn hints_name_what_is_there() {
+    fn hints_name_commands_and_flags_that_exist() {
         let top = help::command(ColorChoice::Never);
-        for (word, hint) in MEANT {
+        for (word, hint) in MEANT.lines().filter_map(|line| line.split_once(": ")) {
             assert!(top.find_subcommand(word).is_none(), "{word}");
             for word in hint.split([' ', ',', ';', '`']) {
                 let mut commands = std::iter::once(&top).chain(top.get_subcommands());

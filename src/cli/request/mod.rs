@@ -23,7 +23,7 @@ use stride::settings::{
     Body, Content, Escape, Field, Header, HeaderValue, Http, Piece, Request, Transport, Treatment,
 };
 
-use crate::cli::args::Asks;
+use crate::cli::args::RequestArgs;
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::output::error::{Problem, quoted};
 use crate::cli::output::named;
@@ -71,7 +71,7 @@ const LARGEST_CONFIG: u64 = 64 << 20;
 const DEEPEST_CONFIG: usize = 8;
 
 /// Parses the request of `stride run` and `stride try`.
-pub(crate) fn parse(args: &Asks) -> Result<ParsedRequest, Problem> {
+pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, Problem> {
     let mut given = match &args.curl {
         Some(command) => curl::command(command)?,
         None => Vec::new(),

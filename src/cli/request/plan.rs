@@ -5,7 +5,7 @@ use std::path::Path;
 use stride::caller::{Credential, HttpPlan, Network, PlanContext};
 use stride::settings::{Request, Settings};
 
-use crate::cli::args::Once;
+use crate::cli::args::InvocationArgs;
 use crate::cli::output::error::Problem;
 use crate::cli::secrets::references::references;
 
@@ -14,12 +14,12 @@ pub(crate) fn plan(
     request: &Request,
     settings: &Settings,
     credentials: &[Credential],
-    once: Once,
+    invocation: InvocationArgs,
     base: &Path,
 ) -> Result<HttpPlan, Problem> {
     let network = Network {
-        no_proxy: once.no_proxy,
-        allow_plain_http: once.allow_plain_http,
+        no_proxy: invocation.no_proxy,
+        allow_plain_http: invocation.allow_plain_http,
     };
     let context = PlanContext {
         credentials,

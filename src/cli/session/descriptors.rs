@@ -7,17 +7,17 @@ use stride::settings::Threads;
 use crate::cli::output::error::Problem;
 
 /// Descriptors that a thread usually needs at once: its connection, its file, and one for an answer that is too large for
-/// memory. A job that needs more waits until there is one.
+/// memory. A job that needs more waits for a free one.
 const DESCRIPTORS_EACH: u64 = 3;
-/// Descriptors of a driver's runtime. There is one driver a processor.
+/// Descriptors of a driver's runtime. Each processor has one driver.
 const DESCRIPTORS_OF_A_RUNTIME: u64 = 4;
 /// Descriptors for everything else.
 const DESCRIPTORS_BESIDE: u64 = 32;
 
-/// Raises the limit as far as the system allows, and checks that it is enough.
+/// Raises the limit as far as the system allows, and checks that it suffices.
 pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
     let limit = getrlimit(Resource::Nofile);
-    // If that fails, the present limit may be enough.
+    // If that fails, the present limit may suffice.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -26,13 +26,14 @@ pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
         },
     );
     let Threads::Fixed(threads) = threads else {
-        // They are added one at a time, while descriptors last.
+        // The engine adds them one at a time, while descriptors last.
         return Ok(());
     };
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let beside = DESCRIPTORS_BESIDE + processors * DESCRIPTORS_OF_A_RUNTIME;
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if threads as u64 * DESCRIPTORS_EACH + beside <= allowed {
+    let needed = threads as u64 * DESCRIPTORS_EACH + beside;
+    if needed <= allowed {
         return Ok(());
     }
     let most = allowed.saturating_sub(beside) / DESCRIPTORS_EACH;
@@ -40,9 +41,8 @@ pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
         0 => String::new(),
         _ => format!("use -j {most} or fewer, or "),
     };
-    let needed = threads as u64 * DESCRIPTORS_EACH + beside;
     Err(Problem::usage(format!(
-        "{threads} threads need more files open at once than the system allows"
+        "{threads} threads need more open files than the system allows"
     ))
     .cause(format!("the limit is {allowed} descriptors"))
     .hint(format!("{fewer}raise the limit: ulimit -n {needed}")))

@@ -1,4 +1,4 @@
-//! Paths: reads files named on the command line, and keeps a run's own files out of its input and output.
+//! Keeps a run's own files out of its input and output.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -9,13 +9,14 @@ use rustix::fs::Access;
 use stride::input::Source;
 use stride::job::FileName;
 use stride::settings::Request;
-use stride::store::Reader;
+use stride::store::{Reader, note_artifact};
 
 use crate::cli::args::Outputs;
 use crate::cli::output::error::Problem;
+use crate::cli::output::exit;
 use crate::cli::progress::events;
 
-/// Returns the files of a run whose database is not open.
+/// Returns the files of a run whose database is closed.
 pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
     let mut own: Vec<PathBuf> = resolved(db).into_iter().collect();
     for end in ["-wal", "-shm", ".lock"] {
@@ -30,6 +31,11 @@ pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
             .unwrap_or_default(),
     );
     own
+}
+
+/// Returns the current folder.
+pub(crate) fn current_folder() -> Result<PathBuf, Problem> {
+    std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))
 }
 
 /// Returns the folder for results, with links resolved. Refuses a folder that is input: the next walk would list the
@@ -50,14 +56,14 @@ pub(crate) fn output_dir(
             return Err(Problem::usage(format!(
                 "{name} cannot be both the input and the folder for results"
             ))
-            .hint("give another folder to --output-dir"));
+            .hint("use another folder for --output-dir"));
         }
     }
     Ok(Some(folder))
 }
 
 /// Checks that the events file is not one of the run's own files, and that it can be written.
-pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
+pub(crate) fn check_events(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
     match outputs.events.as_deref() {
         Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
             let name = FileName::from(path);
@@ -66,7 +72,7 @@ pub(crate) fn outside(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem>
                     .hint("use another file with --events"),
             )
         }
-        Some(path) if let Err(error) = takes_lines(path) => {
+        Some(path) if let Err(error) = check_events_file(path) => {
             let name = FileName::from(path);
             Err(Problem::usage(format!("cannot write the events to {name}"))
                 .cause(error.to_string())
@@ -89,9 +95,29 @@ pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
     }
 }
 
-/// Checks that events can be appended to a file, or that it can be made. A file with other content is refused: it may be one
-/// of the list. A file that is missing stays missing, as the command may still fail.
-fn takes_lines(path: &Path) -> io::Result<()> {
+/// Returns the file that `-o` names, or `None` for stdout, which is also `-`.
+pub(crate) fn named_output(output: Option<&Path>) -> Option<&Path> {
+    output.filter(|path| *path != Path::new("-"))
+}
+
+/// Records the file that a command wrote, so that a later walk skips it. Close the reader first: the last connection
+/// moves the WAL into the database.
+pub(crate) fn remember_output(database: &Path, output: Option<&Path>) {
+    let path = match output {
+        Some(path) => path.canonicalize(),
+        // A shell may have redirected stdout into a file.
+        None => fs::read_link("/proc/self/fd/1"),
+    };
+    if let Ok(path) = path
+        && (output.is_some() || path.is_file())
+    {
+        note_artifact(database, &path);
+    }
+}
+
+/// Checks that events can be appended to a file, or that it can be created. Refuses a file with other content, which may be
+/// one of the list. A missing file stays missing, because the command may still fail.
+fn check_events_file(path: &Path) -> io::Result<()> {
     match path.metadata() {
         Ok(meta) if meta.is_dir() => Err(ErrorKind::IsADirectory.into()),
         Ok(meta) => {
@@ -99,7 +125,7 @@ fn takes_lines(path: &Path) -> io::Result<()> {
             // For `/dev/stdout` the shell has chosen the file.
             let is_named = meta.is_file() && !path.starts_with("/dev");
             if is_named && meta.len() > 0 && !events::are_in(path)? {
-                let reason = "it has something else in it";
+                let reason = "it has other content";
                 return Err(io::Error::new(ErrorKind::AlreadyExists, reason));
             }
             Ok(())

@@ -1,37 +1,37 @@
-//! All that `resume` would send and where, for `status`: in full where the request was not given on this machine.
+//! The request of a run for `status`: all that `resume` would send, and where.
 
 use serde::Serialize;
 
 use stride::job::{FileName, escaped};
-use stride::settings::{Call, Request};
+use stride::settings::Call;
 use stride::store::{Reader, RunInfo};
 
 use crate::cli::config;
 use crate::cli::output::error::Problem;
 use crate::cli::request::consent::{self, Scope, Use};
 
-/// The request of a run, as far as it is shown.
+/// The request of a run, as `status` shows it.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Inspected {
-    /// Whether the user has given the request on this machine, or has confirmed it; also where it uses nothing of it.
+pub(crate) struct RequestView {
+    /// True if the user has given or confirmed the request on this machine, or if it uses nothing of this machine.
     given: bool,
-    /// What the request uses of this machine.
+    /// The variables, files and commands of this machine that the request uses.
     uses: Vec<Use>,
-    /// What else is done at the end, by the user's own settings.
+    /// The events file and the command that the user's own settings add.
     at_end: Vec<String>,
-    /// What is sent, for people.
+    /// The request as stored, a line each: references to secrets, never their values.
     #[serde(skip)]
-    lines: Vec<(&'static str, String)>,
+    lines: Vec<String>,
 }
 
-impl Inspected {
-    /// Looks at the run's request. A program's own calls are not known. The list is gone through only where the request
-    /// is not known here, or where it is `asked` for all of it.
+impl RequestView {
+    /// Reads the run's request, unless a program makes the calls. Scans the list for references only if the request is
+    /// unknown here, or if `whole` asks for all of it.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
-    pub(crate) fn of(reader: &Reader, info: &RunInfo, asked: bool) -> Result<Self, Problem> {
+    pub(crate) fn read(reader: &Reader, info: &RunInfo, whole: bool) -> Result<Self, Problem> {
         let Call::Http(request) = &info.call else {
             return Ok(Self {
                 given: true,
@@ -39,45 +39,32 @@ impl Inspected {
             });
         };
         let is_known = consent::is_known(request, &info.base, Scope::Run);
-        let uses = match is_known && !asked {
+        let uses = match is_known && !whole {
             true => consent::uses(request),
             false => consent::uses_of_run(reader, request)?,
         };
+        let lines = info.call.lines().into_iter();
+        let lines = lines.map(|(name, value)| escaped(format!("{name}: {value}").as_bytes()));
+        let base = FileName::from(info.base.as_path());
         Ok(Self {
             given: is_known || uses.is_empty(),
-            lines: lines(info, request),
             uses,
-            // What is wrong with the settings is said by the commands that use them.
             at_end: config::outputs(),
+            lines: lines.chain([format!("names resolve in: {base}")]).collect(),
         })
     }
 
-    /// The rows of `status`: all of them where they are asked for, or where the request may be somebody else's.
-    pub(crate) fn rows(self, asked: bool) -> Vec<(&'static str, String)> {
-        if self.given && !asked {
+    /// Returns the rows of `status`: all of them if `whole`, or if the request was not given on this machine.
+    pub(crate) fn rows(self, whole: bool) -> Vec<(&'static str, String)> {
+        let warning = "not given on this machine: `resume` asks before it uses anything of it";
+        let warning = (!self.given).then(|| warning.to_owned());
+        if self.given && !whole {
             return Vec::new();
         }
-        let mut rows = Vec::new();
-        if !self.given {
-            let warning = "not given on this machine: `resume` asks before it uses anything of it";
-            rows.push(("request", warning.to_owned()));
-        }
-        rows.extend(self.lines);
+        let request = warning.into_iter().chain(self.lines);
+        let request = request.map(|line| ("request", line));
         let uses = self.uses.iter().map(|used| ("uses", used.describe()));
-        rows.extend(uses);
-        rows.extend(self.at_end.into_iter().map(|line| ("at end", line)));
-        rows
+        let at_end = self.at_end.into_iter().map(|line| ("at end", line));
+        request.chain(uses).chain(at_end).collect()
     }
-}
-
-/// The request, a line each, as it is stored: references to secrets, never their values.
-fn lines(info: &RunInfo, request: &Request) -> Vec<(&'static str, String)> {
-    let call = Call::Http(Box::new(request.clone()));
-    let lines = call.lines().into_iter();
-    let mut rows: Vec<(&'static str, String)> = lines
-        .map(|(name, value)| ("request", escaped(format!("{name}: {value}").as_bytes())))
-        .collect();
-    let base = FileName::from(info.base.as_path());
-    rows.push(("request", format!("names resolve in: {base}")));
-    rows
 }

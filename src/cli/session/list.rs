@@ -10,39 +10,31 @@ use stride::store::{Loaded, Loader};
 
 use crate::cli::args::{ListFormat, Run};
 use crate::cli::output::error::{Problem, quoted};
-use crate::cli::output::format::names;
-use crate::cli::output::format::{counted, grouped};
-use crate::cli::output::terminal::{Terminal, bold};
+use crate::cli::output::format::{counted, grouped, names};
+use crate::cli::output::shown::bold;
+use crate::cli::output::terminal::Terminal;
 
-/// Returns the sources of names. Announces a list that is a named pipe, because no program may write to it.
+/// Returns the sources of names. Announces a named pipe, because it blocks until a program writes to it.
 pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Problem> {
     let layout = layout(args)?;
     for list in &args.files_from {
-        // A pipe that a shell makes has a writer.
-        let is_made = ["/dev/", "/proc/"]
-            .iter()
-            .any(|folder| list.starts_with(folder));
-        if !is_made && fs::metadata(list).is_ok_and(|meta| meta.file_type().is_fifo()) {
+        // A pipe of the shell has a writer.
+        let is_shells = list.starts_with("/dev/") || list.starts_with("/proc/");
+        if !is_shells && fs::metadata(list).is_ok_and(|meta| meta.file_type().is_fifo()) {
             let list = FileName::from(list.as_path());
-            terminal.say(&format!(
-                "waiting for the list that comes through the pipe {list}"
-            ));
+            terminal.say(&format!("waiting for a list from the pipe {list}"));
         }
     }
     let lists = args.files_from.iter().map(|list| match list.as_path() {
         list if list == Path::new("-") => Source::Stdin(layout.clone()),
         list => Source::List(list.to_owned(), layout.clone()),
     });
-    let sources: Vec<Source> = args
-        .files
-        .iter()
-        .cloned()
-        .map(Source::Path)
-        .chain(lists)
-        .collect();
+    let paths = args.files.iter().cloned().map(Source::Path);
+    let sources: Vec<Source> = paths.chain(lists).collect();
     if sources.is_empty() {
-        return Err(Problem::usage("no files were named")
-            .hint("name files or folders, or give a list with --files-from; `stride resume` goes on with a run"));
+        return Err(Problem::usage("no files were named").hint(
+            "name files or folders, or a list with --files-from; `stride resume` resumes a run",
+        ));
     }
     Ok(sources)
 }
@@ -51,14 +43,12 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Pr
 fn layout(args: &Run) -> Result<Layout, Problem> {
     let key = args.key_column.clone();
     match args.list_format {
-        ListFormat::Lines if key.is_some() => Err(Problem::usage(
-            "a list that is no table has no columns",
-        )
-        .hint("say with --list-format whether it is csv or jsonl, or leave out --key-column")),
+        ListFormat::Lines if key.is_some() => Err(Problem::usage("--key-column is for tables")
+            .hint("add --list-format csv or jsonl, or leave out --key-column")),
         ListFormat::Lines if args.null => Ok(Layout::Nul),
         ListFormat::Lines => Ok(Layout::Lines),
-        _ if args.null => Err(Problem::usage("-0 is for lists that are no tables")
-            .hint("leave out -0: what ends a row is known of csv and jsonl")),
+        _ if args.null => Err(Problem::usage("-0 is for lists that are not tables")
+            .hint("leave out -0: rows of csv and jsonl end with line ends")),
         ListFormat::Csv => Ok(Layout::Csv { key }),
         ListFormat::Jsonl => Ok(Layout::Jsonl { key }),
     }
@@ -77,7 +67,7 @@ pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> Problem {
     .cause(format!("names resolve against {}", FileName::from(base)))
     .note("nothing was changed")
     .hint(format!(
-        "cd {}, or give absolute names; `stride resume` works from anywhere",
+        "cd {}, or use absolute names; `stride resume` works from anywhere",
         quoted(base)
     ))
 }
@@ -93,28 +83,23 @@ pub(crate) fn report_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Termi
     } = loaded;
     let mut line = format!("list: {}", counted(added + known, "file"));
     if *known > 0 {
-        line.push_str(&format!(
-            ", {} of them new",
-            if *added == 0 {
-                "none".to_owned()
-            } else {
-                grouped(*added)
-            }
-        ));
+        let new = match added {
+            0 => "none".to_owned(),
+            added => grouped(*added),
+        };
+        line.push_str(&format!(", {new} of them new"));
     }
     if *duplicates > 0 {
-        line.push_str(&format!(
-            "; {} collapsed",
-            counted(*duplicates, "duplicate")
-        ));
+        let duplicates = counted(*duplicates, "duplicate");
+        line.push_str(&format!("; {duplicates} collapsed"));
     }
-    for (number, what) in [
+    for (number, reason) in [
         (skipped.hidden, "hidden"),
         (skipped.blank, "blank line"),
         (skipped.other, "not a file"),
     ] {
         if number > 0 {
-            line.push_str(&format!("; {number} skipped ({what})"));
+            line.push_str(&format!("; {number} skipped ({reason})"));
         }
     }
     terminal.say(&line);

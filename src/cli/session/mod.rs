@@ -1,11 +1,10 @@
-//! Working on a run: its store, its list, its signals, and what is said about it.
+//! Work on a run: its store, its list, its calls and its summary.
 
 pub(crate) mod descriptors;
 pub(crate) mod files;
 pub(crate) mod finish;
 pub(crate) mod inspect;
 pub(crate) mod list;
-pub(crate) mod permissions;
 pub(crate) mod sample;
 pub(crate) mod storage;
 pub(crate) mod summary;

@@ -1,4 +1,4 @@
-//! `stride run --sample`: calls a few files first, drawn at random.
+//! Reports on the files that `stride run --sample` called.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,17 +6,16 @@ use std::path::Path;
 use stride::job::{FileName, JobState, shortened};
 use stride::store::Reader;
 
-use crate::cli::output::error::printed;
-use crate::cli::output::error::{Problem, command};
+use crate::cli::output::error::{Problem, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::data;
 use crate::cli::output::terminal::Terminal;
 
-/// How many characters of a result or a message are shown.
+/// How much of a result or a message is shown, in characters.
 const SHOWN: usize = 500;
 
-/// Shows the outcomes of the drawn files, and returns the exit code.
+/// Prints the outcomes of the drawn files, and returns the exit code.
 pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, Problem> {
     let reader = Reader::open(db)?;
     let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);
@@ -29,18 +28,18 @@ pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Resu
             .status
             .map_or("-".to_owned(), |code| code.to_string());
         let took = record.took.map_or("-".to_owned(), |ms| format!("{ms} ms"));
-        let said = match &record.result {
+        let text = match &record.result {
             Some(result) if let Some(file) = &result.file => file.path.to_string(),
-            Some(result) => text(result.body.in_memory().unwrap_or_default()),
+            Some(result) => body_text(result.body.in_memory().unwrap_or_default()),
             None => record.message.as_deref().unwrap_or_default().to_owned(),
         };
-        let said: Vec<&str> = said.split_whitespace().collect();
-        let said = said.join(" ");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let text = words.join(" ");
         times.extend(record.took.filter(|_| record.state == JobState::Done));
         lines.push(format!(
             "{name}\t{}\t{status}\t{took}\t{}",
             record.state.as_str(),
-            shortened(said.as_bytes(), SHOWN)
+            shortened(text.as_bytes(), SHOWN)
         ));
     }
     let mut out = data();
@@ -55,18 +54,17 @@ pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Resu
         ));
     }
     terminal.say(&format!(
-        "sample: {done} of {} done; they stay in the run, and {} goes on with the rest",
+        "sample: {done} of {} done; they stay in the run, and {} calls the rest",
         counted(drawn.len() as u64, "file"),
         command(db, "resume")
     ));
-    Ok(if done < drawn.len() {
-        exit::INCOMPLETE
-    } else {
-        code
+    Ok(match done < drawn.len() {
+        true => exit::INCOMPLETE,
+        false => code,
     })
 }
 
-fn text(body: &[u8]) -> String {
+fn body_text(body: &[u8]) -> String {
     match std::str::from_utf8(body) {
         Ok(text) => text.to_owned(),
         Err(_) => format!("({} bytes that are not text)", body.len()),

@@ -1,5 +1,7 @@
-//! Opens a run's database for writing, and reports what that finds.
+//! Opens a run's database for writing, and reports its condition.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +14,15 @@ use stride::store::{
     ImportedRescue, Lock, Reader, RefusedRescue, Rescued, Store, StoreError, Watch,
 };
 
-use crate::cli::args::Once;
+use crate::cli::args::InvocationArgs;
 use crate::cli::output::environment::state_folder;
-use crate::cli::output::error::{Problem, command};
+use crate::cli::output::error::{Problem, command, quoted};
 use crate::cli::output::exit;
-use crate::cli::output::format::counted;
-use crate::cli::output::format::names;
-use crate::cli::output::terminal::{Terminal, bold};
+use crate::cli::output::format::{counted, names};
+use crate::cli::output::shown::bold;
+use crate::cli::output::terminal::Terminal;
 
-/// A check that takes longer gets a message each time so much has passed.
+/// The time between two messages about a long check.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// Takes the lock on a database.
@@ -31,7 +33,7 @@ pub(crate) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Resul
     };
     if let Some(filesystem) = lock.network() {
         terminal.say(&format!(
-            "{} the database lies on {}: whether two machines can be kept apart there is not known, so let no other work on it",
+            "{} the database is on {}, where its lock may not stop other machines: use it from this machine only",
             bold("warning:"),
             escaped(filesystem.as_bytes())
         ));
@@ -43,24 +45,43 @@ pub(crate) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Resul
     Ok(lock)
 }
 
+/// The permissions of a file's group and of all others.
+const OTHERS: u32 = 0o077;
+
+/// Warns if other users can read or write the database, which contains the answers.
+pub(crate) fn warn_of_permissions(db: &Path, terminal: &Terminal) {
+    let Ok(meta) = fs::metadata(db) else { return };
+    if meta.permissions().mode() & OTHERS != 0 {
+        terminal.say(&format!(
+            "{} other users can read the database and its answers: chmod 600 {}",
+            bold("warning:"),
+            quoted(db)
+        ));
+    }
+}
+
 /// Opens an existing run.
-pub(crate) fn open(db: &Path, once: Once, terminal: &Terminal) -> Result<Store, Problem> {
-    // Refuse a file that is no database before making a lock file beside it.
+pub(crate) fn open(
+    db: &Path,
+    invocation: InvocationArgs,
+    terminal: &Terminal,
+) -> Result<Store, Problem> {
+    // Refuse a foreign file before creating a lock file beside it.
     Reader::open(db)?;
-    let lock = lock(db, once.allow_network_fs, terminal)?;
+    let lock = lock(db, invocation.allow_network_fs, terminal)?;
     let mut store = open_locked(lock, terminal)?;
-    import_rescues(&mut store, once.ignore_rescue, terminal)?;
+    import_rescues(&mut store, invocation.ignore_rescue, terminal)?;
     Ok(store)
 }
 
 /// Opens an existing run whose lock is held.
 pub(crate) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Problem> {
     let mut store = Store::open_watched(lock, &watch(*terminal))?;
-    place_rescue(&mut store);
+    set_rescue_folders(&mut store);
     Ok(store)
 }
 
-/// Records the results that earlier runs could only save. Call it after the list is loaded and before any call starts.
+/// Imports the rescue files of earlier runs. Call it after the list is loaded and before any call starts.
 pub(crate) fn import_rescues(
     store: &mut Store,
     ignore_rescue: bool,
@@ -77,45 +98,42 @@ pub(crate) fn import_rescues(
         terminal.say(&format!(
             "{} saved results are not recorded: {}",
             bold("warning:"),
-            why(each)
+            describe_refused(each)
         ));
     }
     Ok(())
 }
 
-/// Formats where saved results are and why they cannot be used.
-pub(crate) fn why(RefusedRescue { path, reason }: &RefusedRescue) -> String {
+/// Formats the place of saved results and the reason why they cannot be used.
+pub(crate) fn describe_refused(RefusedRescue { path, reason }: &RefusedRescue) -> String {
     format!("{}: {reason}", FileName::from(path.as_path()))
 }
 
-/// Refuses to call files again whose results are saved.
+/// Refuses to repeat calls whose results are saved.
 fn not_imported(refused: &[RefusedRescue]) -> Problem {
     let error = "results that an earlier run saved cannot be recorded";
     let problem = refused
         .iter()
         .fold(Problem::new(exit::UNUSABLE, error), |problem, each| {
-            problem.cause(why(each))
+            problem.cause(describe_refused(each))
         });
     problem
-        .note("nothing was called; without them their files would be called again")
-        .hint("make each a file or folder of your own that only you can write to (chown, chmod), then give the same command again")
+        .note("nothing was called; without them, their files would be called again")
+        .hint("make each a file or folder of your own that only you can write to (chown, chmod), then repeat the command")
         .hint("to call those files again instead, add --ignore-rescue")
 }
 
 /// Sets the folders for results that cannot be recorded.
-pub(crate) fn place_rescue(store: &mut Store) {
+pub(crate) fn set_rescue_folders(store: &mut Store) {
     store.rescue_into(rescue_folders(store.path()));
 }
 
 /// Returns the folders for results that cannot be recorded; the first is likely to be on another disk.
 pub(crate) fn rescue_folders(database: &Path) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = state_folder()
-        .map(|folder| folder.join("rescue"))
-        .into_iter()
-        .collect();
-    folders.extend(database.parent().map(Path::to_owned));
-    folders.push(std::env::temp_dir());
-    folders
+    let state = state_folder().map(|folder| folder.join("rescue"));
+    let beside = database.parent().map(Path::to_owned);
+    let folders = [state, beside, Some(std::env::temp_dir())];
+    folders.into_iter().flatten().collect()
 }
 
 fn watch(terminal: Terminal) -> Watch {
@@ -165,7 +183,7 @@ fn report_imported(imported: &ImportedRescue, terminal: &Terminal) {
     }
 }
 
-/// Reports a run that an error of the storage has ended.
+/// Reports a storage error that has ended a run.
 pub(crate) fn problem(db: &Path, error: RunError) -> Problem {
     let RunError::Store {
         source,
@@ -175,51 +193,34 @@ pub(crate) fn problem(db: &Path, error: RunError) -> Problem {
     else {
         return error.into();
     };
-    let resume = command(db, "resume");
-    let (code, hint) = match source {
-        StoreError::Usurped => (
-            exit::BUSY,
-            format!(
-                "let the other runner go on; when it has ended, {resume} records what was saved here"
-            ),
-        ),
+    let (code, remedy) = match source {
+        StoreError::Usurped => (exit::BUSY, "wait until the other runner has ended"),
         StoreError::Gone { .. } => (
             exit::UNUSABLE,
-            format!("put the database back in its place, with the files beside it; then {resume}"),
+            "move the database and the files beside it back to their place",
         ),
         StoreError::Cut { .. } => (
             exit::UNUSABLE,
-            format!(
-                "find the program that writes to the files beside the database; then {resume} calls again what was lost"
-            ),
+            "find the program that writes to the files beside the database",
         ),
-        StoreError::Locked { .. } => (
-            exit::UNUSABLE,
-            format!("end what keeps the database locked; then {resume}"),
-        ),
+        StoreError::Locked { .. } => (exit::UNUSABLE, "end the program that locks the database"),
         StoreError::Damaged { .. } => return Problem::from_damage(source, rescue_notes(rescued)),
-        StoreError::Full { .. } => (
-            exit::STORAGE,
-            format!("make room on the disk; then {resume}"),
-        ),
-        StoreError::NoRoom { .. } => (
-            exit::STORAGE,
-            format!("make room on the disk, or keep less free with --min-free; then {resume}"),
-        ),
-        _ => (exit::STORAGE, format!("mend the storage; then {resume}")),
+        StoreError::Full { .. } => (exit::STORAGE, "make room on the disk"),
+        StoreError::NoRoom { .. } => (exit::STORAGE, "make room on the disk, or lower --min-free"),
+        _ => (exit::STORAGE, "repair the storage"),
     };
     let mut problem = Problem::of(code, source);
     if !matches!(source, StoreError::Cut { .. }) {
         problem = problem.note("the recorded results are safe");
     }
-    for note in rescue_notes(rescued) {
-        problem = problem.note(note);
-    }
+    problem = rescue_notes(rescued)
+        .into_iter()
+        .fold(problem, Problem::note);
     if *in_flight > 0 {
         let calls = counted(*in_flight as u64, "call");
-        problem = problem.note(format!("{calls} in flight will be found in doubt"));
+        problem = problem.note(format!("{calls} in flight will be in doubt"));
     }
-    problem.hint(hint)
+    problem.hint(format!("{remedy}; then {}", command(db, "resume")))
 }
 
 fn rescue_notes(rescued: &Rescued) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! The end of a run in words: what came of it, what failed and why, and the very command to type next.
+//! Describes a run at its end: the counts, the causes of failures, and the commands to type next.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,13 +9,14 @@ use stride::settings::show_duration;
 use stride::store::{Cause, Reader};
 
 use crate::cli::output::error::{Problem, command};
-use crate::cli::output::format::{counted, grouped, short};
-use crate::cli::output::terminal::{Terminal, cyan};
+use crate::cli::output::format::{counted, grouped, names, short};
+use crate::cli::output::shown::cyan;
+use crate::cli::output::terminal::Terminal;
 
 /// The most causes that the summary names; `stride failures` lists all.
 const CAUSES: usize = 8;
 
-/// Returns how many files are in which state.
+/// Formats the number of files in each state.
 pub(crate) fn standing(counts: &Counts) -> String {
     let mut line = format!(
         "{} of {} done",
@@ -35,9 +36,9 @@ pub(crate) fn standing(counts: &Counts) -> String {
     line
 }
 
-/// The part of a run that one command did.
+/// The work of one command.
 pub(crate) struct Work<'w> {
-    /// Calls of the run before it.
+    /// The run's calls before the command.
     pub(crate) calls_before: u64,
     pub(crate) took: Duration,
     /// The jobs whose call was cut off.
@@ -48,8 +49,8 @@ pub(crate) struct Work<'w> {
     pub(crate) with_hints: bool,
 }
 
-/// Prints how a run went, why files failed, and which commands come next.
-pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), Problem> {
+/// Prints the outcome of a run, the causes of failures, and the next commands.
+pub(crate) fn print(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), Problem> {
     let Work {
         calls_before,
         took,
@@ -59,7 +60,7 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     } = *work;
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
-    // Calls that were not sent do not count.
+    // This leaves out calls that were not sent.
     let calls = reader.noted()?.used.calls.saturating_sub(calls_before);
     terminal.say(&format!(
         "{}; {} in {}",
@@ -69,9 +70,9 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     ));
     if !cut_off.is_empty() {
         let files = counted(cut_off.len() as u64, "file");
+        let names = names(cut_off);
         terminal.say(&format!(
-            "in doubt: {files} whose call was cut off: {}",
-            crate::cli::output::format::names(cut_off)
+            "in doubt: {files} whose call was cut off: {names}"
         ));
     }
     let causes = if with_causes && counts.failed + counts.held > 0 {
@@ -79,28 +80,23 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     } else {
         Vec::new()
     };
-    for line in causes.iter().take(CAUSES).flat_map(told) {
+    for line in causes.iter().take(CAUSES).flat_map(describe) {
         terminal.say(&line);
     }
     if let Some(more) = causes.len().checked_sub(CAUSES).filter(|more| *more > 0) {
         let more = counted(more as u64, "other cause");
-        terminal.say(&format!(
-            "and {more}: {} lists them all",
-            command(db, "failures")
-        ));
+        let failures = command(db, "failures");
+        terminal.say(&format!("and {more}: {failures} lists all"));
     }
     if !with_hints {
         return Ok(());
     }
     let hint = |words: &str, what: &str| {
-        terminal.say(&format!(
-            "{} {}   {what}",
-            cyan("hint:"),
-            command(db, words)
-        ));
+        let command = command(db, words);
+        terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
     };
     if counts.pending + counts.running > 0 {
-        hint("resume", "goes on where this stopped");
+        hint("resume", "continues where this stopped");
     }
     if counts.failed > 0 {
         hint("retry", "calls the failed files again");
@@ -113,18 +109,17 @@ pub(crate) fn tell(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<()
     } else if counts.pending + counts.running == 0 {
         hint(
             "export --all -o results.json",
-            "writes the results, and what became of the other files",
+            "writes the results and the failures",
         );
     }
     Ok(())
 }
 
-/// Returns a cause and its examples, a line each.
-pub(crate) fn told(cause: &Cause) -> Vec<String> {
-    let word = if cause.key.state == JobState::Held {
-        "held"
-    } else {
-        "failed"
+/// Formats a cause and its examples, a line each.
+pub(crate) fn describe(cause: &Cause) -> Vec<String> {
+    let word = match cause.key.state {
+        JobState::Held => "held",
+        _ => "failed",
     };
     let class = cause.key.class.map_or("", |class| class.as_str());
     let what = cause.words();
@@ -140,7 +135,7 @@ pub(crate) fn told(cause: &Cause) -> Vec<String> {
             true => example.message.clone(),
             false => format!("{}: {said}", example.message),
         };
-        // The first line has the words that all share.
+        // The first line has the shared words.
         if own != what {
             line.push_str(": ");
             line.push_str(&short(own.as_bytes()));
@@ -148,10 +143,8 @@ pub(crate) fn told(cause: &Cause) -> Vec<String> {
         lines.push(line);
     }
     if cause.count > cause.examples.len() as u64 {
-        lines.push(format!(
-            "    and {} more",
-            grouped(cause.count - cause.examples.len() as u64)
-        ));
+        let more = grouped(cause.count - cause.examples.len() as u64);
+        lines.push(format!("    and {more} more"));
     }
     lines
 }

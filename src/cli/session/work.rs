@@ -1,29 +1,8 @@
-//! Makes the calls of a run: checks that it can go on, works, and says how it went.
+//! Makes the calls of a run.
 
-use crate::cli::args::settings::SettingsArgs;
-use crate::cli::args::{Outputs, Resume};
-use crate::cli::config::Config;
-use crate::cli::output::error::Problem;
-use crate::cli::output::exit;
-use crate::cli::output::halt;
-use crate::cli::output::screen;
-use crate::cli::output::signals::Caught;
-use crate::cli::output::terminal::Terminal;
-use crate::cli::progress::Progress;
-use crate::cli::progress::events::Events;
-use crate::cli::request::consent::{self, Confirmed, Scope};
-use crate::cli::request::parse_credentials;
-use crate::cli::request::plan::plan;
-use crate::cli::secrets::references::references;
-use crate::cli::session::descriptors::raise_descriptors;
-use crate::cli::session::files::{outside, resolved};
-use crate::cli::session::finish::{self, Ended};
-use crate::cli::session::permissions;
-use crate::cli::session::sample;
-use crate::cli::session::storage;
-use crate::cli::session::summary;
 use std::path::Path;
 use std::time::Instant;
+
 use stride::caller::{HttpPlan, SlotCaller};
 use stride::engine::{self, Outline, Stop};
 use stride::event::Ending;
@@ -33,25 +12,43 @@ use stride::paths::folder_of;
 use stride::settings::{Call, Settings};
 use stride::store::{Reader, Store, note_artifact};
 
-/// How the calls of a run are made.
+use crate::cli::args::settings::SettingsArgs;
+use crate::cli::args::{Outputs, Resume};
+use crate::cli::config::Config;
+use crate::cli::output::error::Problem;
+use crate::cli::output::signals::Caught;
+use crate::cli::output::terminal::Terminal;
+use crate::cli::output::{exit, halt, screen};
+use crate::cli::progress::Progress;
+use crate::cli::progress::events::Events;
+use crate::cli::request::consent::{self, Confirmed, Scope};
+use crate::cli::request::parse_credentials;
+use crate::cli::request::plan::plan;
+use crate::cli::secrets::references::references;
+use crate::cli::session::descriptors::raise_descriptors;
+use crate::cli::session::files::{check_events, resolved};
+use crate::cli::session::finish::{self, Outcome};
+use crate::cli::session::{sample, storage, summary};
+
+/// The calls that a command makes.
 pub(crate) struct Calls {
-    /// None where there are none to make.
+    /// `None` if the command makes no calls.
     pub(crate) plan: Option<HttpPlan>,
     pub(crate) settings: Settings,
-    /// Whether a wait that the service has asked for is not kept.
+    /// Ignores a wait that the service asked for.
     pub(crate) ignore_wait: bool,
-    /// The files that were drawn, where only those are called.
+    /// The files that `--sample` drew, if only those are called.
     pub(crate) drawn: Option<Vec<FileName>>,
 }
 
-/// Checks that a run can go on with what is given and what is at hand. Nothing is changed.
+/// Checks that the run can continue with these flags on this machine. Changes nothing.
 pub(crate) fn prepare(
     db: &Path,
     store: &Store,
     args: &Resume,
     config: &Config,
     classes: &[ClassRule],
-    to_be_made: bool,
+    makes_calls: bool,
     terminal: &Terminal,
 ) -> Result<Calls, Problem> {
     let call = store.call()?;
@@ -63,37 +60,44 @@ pub(crate) fn prepare(
         consent::check_folder(request, args.output_dir.as_deref())?;
     }
     let plan = match call {
-        Call::Http(request) if to_be_made => {
+        Call::Http(request) if makes_calls => {
             let base = store.base();
             let confirmed = Confirmed {
-                commands: args.once.allow_commands,
-                references: args.once.allow_references,
+                commands: args.invocation.allow_commands,
+                references: args.invocation.allow_references,
                 folder: args.output_dir.as_deref(),
             };
             let uses = || consent::uses_of_run(&Reader::open(store.path())?, &request);
             consent::check(db, &request, base, Scope::Run, uses, confirmed)?;
-            Some(plan(&request, &settings, &credentials, args.once, base)?)
+            Some(plan(
+                &request,
+                &settings,
+                &credentials,
+                args.invocation,
+                base,
+            )?)
         }
         Call::Http(_) => None,
         Call::Program { name } => {
             return Err(Problem::usage(format!(
                 "this run's calls are made by a program of its own: {}",
-                stride::job::escaped(name.as_bytes())
+                escaped(name.as_bytes())
             ))
             .hint("resume the run with that program"));
         }
     };
     raise_descriptors(settings.threads)?;
-    outside(&args.outputs, &store.own_files())?;
+    check_events(&args.outputs, &store.own_files())?;
     Ok(Calls {
         plan,
         settings,
-        ignore_wait: args.once.ignore_wait,
+        ignore_wait: args.invocation.ignore_wait,
         drawn: None,
     })
 }
 
-pub(crate) fn something_left(store: &Store) -> bool {
+/// Returns true if a file is left to call.
+pub(crate) fn has_work(store: &Store) -> bool {
     store.counts().pending + store.counts().running > 0
 }
 
@@ -112,7 +116,7 @@ pub(crate) fn keep_settings(
     Ok(settings)
 }
 
-/// Makes the calls, says how it went, and runs the command of `--on-finish`.
+/// Makes the calls, prints the summary, and runs the command of `--on-finish`.
 pub(crate) fn work(
     db: &Path,
     store: Store,
@@ -121,20 +125,20 @@ pub(crate) fn work(
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
     let (began, calls_before) = (Instant::now(), store.past()?.used.calls);
-    let result = called(db, store, calls, calls_before, outputs, terminal);
-    // What comes now may be written by others.
+    let result = make_calls(db, store, calls, calls_before, outputs, terminal);
+    // The command may write to the terminal too.
     screen::drain();
-    let ended = Ended {
+    let outcome = Outcome {
         result: &result,
         took: began.elapsed(),
         calls_before,
     };
-    finish::run_command(outputs.on_finish.as_deref(), db, &ended, terminal);
+    finish::run_command(outputs.on_finish.as_deref(), db, &outcome, terminal);
     result
 }
 
-/// Makes the calls, and says how it went.
-fn called(
+/// Makes the calls, and prints the summary.
+fn make_calls(
     db: &Path,
     mut store: Store,
     calls: Calls,
@@ -143,7 +147,7 @@ fn called(
     terminal: &Terminal,
 ) -> Result<u8, Problem> {
     let began = Instant::now();
-    permissions::warn(store.path(), terminal);
+    storage::warn_of_permissions(store.path(), terminal);
     let mut events = outputs
         .events
         .as_deref()
@@ -156,14 +160,14 @@ fn called(
     let caught = Caught::install(&stop).map_err(|error| Problem::of(exit::ERROR, &error))?;
     let mut progress = Progress::new(terminal);
     let outline = match calls.plan {
-        Some(plan) if something_left(&store) => {
+        Some(plan) if has_work(&store) => {
             let folder = folder_of(store.path());
             let plan = plan.spilling_into(folder.to_owned()).keeping_outputs()?;
             if let Some(folder) = plan.output_dir().and_then(resolved) {
                 note_artifact(store.path(), &folder);
-                // A stranger's database may have chosen the folder, so each run names it.
+                // A database from another user may have chosen the folder, so each run names it.
                 let name = FileName::from(folder.as_path());
-                terminal.say(&format!("results: each goes into a file in {name}"));
+                terminal.say(&format!("results: each is written to a file in {name}"));
             }
             if let Some(proxy) = plan.proxy() {
                 terminal.say(&format!(
@@ -187,7 +191,7 @@ fn called(
                     progress.on(event);
                     if let Some(trouble) = plan.output_trouble() {
                         progress.say(&format!(
-                            "{trouble}; such results go into the database instead, and nothing is lost"
+                            "{trouble}; such results are stored in the database instead"
                         ));
                     }
                 },
@@ -209,24 +213,24 @@ fn called(
     if let Some(events) = events {
         events.finish();
     }
-    // Somebody who has stopped it wants to be out soon, and can ask for the causes.
-    let causes = caught.first().is_none();
-    if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &outline.ending, caught.first()) {
+    let signal = caught.first();
+    if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &outline.ending, signal) {
         return sample::report(db, drawn, terminal);
     }
-    let halted = matches!(outline.ending, Ending::Halted(_)) && causes;
-    summary::tell(
+    let is_halted = matches!(outline.ending, Ending::Halted(_)) && signal.is_none();
+    summary::print(
         db,
         terminal,
         &summary::Work {
             calls_before,
             took: began.elapsed(),
             cut_off: &outline.in_doubt,
-            with_causes: causes,
-            with_hints: !halted,
+            // After a signal, the summary stays short.
+            with_causes: signal.is_none(),
+            with_hints: !is_halted,
         },
     )?;
-    match (&outline.ending, caught.first()) {
+    match (&outline.ending, signal) {
         (Ending::Panicked(path), _) => Err(halt::panicked(db, path)),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
         (Ending::Halted(halt), None) => Err(halt::problem(db, halt, &outline.counts)),

@@ -202,10 +202,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("\"\\u001b[31m\" = 1", &["there is no setting `\\"]),
     (
         "max-cost = 25",
-        &[
-            "--max-cost needs to know",
-            "note: settings: max-cost = 25 (",
-        ],
+        &["--max-cost needs --cost", "note: settings: max-cost = 25 ("],
     ),
 ];
 

@@ -71,7 +71,7 @@ fn row_93_a_whole_is_a_whole_or_an_error_that_names_the_ways_out() {
     place
         .stride(&["export"])
         .expect(3)
-        .says("stride resume goes on with it");
+        .says("stride resume resumes the run");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn row_29_damage_is_found_and_the_rest_can_be_exported() {
     let exported = place
         .stride(&["export", "--partial", "--format", "jsonl"])
         .expect(3)
-        .says("1 result left out, for what is stored is not what was recorded: e");
+        .says("skipped 1 damaged result (checksum mismatch): e");
     assert_eq!(exported.stdout.split(|byte| *byte == b'\n').count(), 3 + 1);
 }
 

@@ -154,11 +154,11 @@ fn failures_can_be_chosen_for_pipes() {
     place
         .stride(&["failures", "--cause", "no"])
         .expect(2)
-        .says("they have eight digits");
+        .says("has eight digits");
     place
         .stride(&["failures", "--match", "x"])
         .expect(2)
-        .says("say --json, or -0");
+        .says("add --json or -0");
     place
         .stride(&["failures", "--json", "--class", "bad"])
         .expect(2)
@@ -192,7 +192,7 @@ fn a_service_that_says_something_else_each_time_has_causes_without_end_and_the_e
             "texts",
         ])
         .expect(3)
-        .says("and 993 other causes: stride failures lists them all");
+        .says("and 993 other causes: stride failures lists all");
     assert_eq!(ran.stderr.matches("failed: ").count(), 8, "{}", ran.stderr);
     let said = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
     // stride distinguishes a thousand causes, and groups the rest by class.

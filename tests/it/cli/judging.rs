@@ -344,7 +344,7 @@ fn where_nothing_can_be_extracted_nothing_is_put_in_place() {
         .says("from the result of deep")
         .says("cannot index")
         .says("// null")
-        .says("export --raw -o out.json");
+        .says("stride export -o out.json --extract .n --raw");
     let kept = fs::read_to_string(place.at("out.json")).unwrap();
     assert_eq!(kept, "what was there before");
     assert_eq!(

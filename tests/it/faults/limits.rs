@@ -186,7 +186,7 @@ fn what_is_given_again_is_judged_together_with_what_is_kept() {
     with(&["--weight", "size/8"]).expect(0);
     with(&["--cost", "none"])
         .expect(2)
-        .says("--max-cost needs to know");
+        .says("--max-cost needs --cost");
     counts(&place, &[("done", 2), ("attempts", 2)]);
 }
 

@@ -203,13 +203,13 @@ fn row_142_a_file_of_the_list_is_no_place_for_what_a_run_writes() {
         assert_eq!((now.to_vec(), api.requests()), (before.clone(), calls));
     };
     let events = run(&url, &["--events", "texts/0001"]);
-    refuses(&events, "it has something else in it");
+    refuses(&events, "it has other content");
     place.stride(&run(&url, &["--events", "events"])).expect(0);
     let listed = "is a file of the list";
     for path in ["texts/0000", "./texts/../texts/0000", "linked/0000"] {
         refuses(&["export", "--all", "-o", path], listed);
         refuses(&["report", "-o", path], listed);
-        refuses(&["resume", "--events", path], "it has something else in it");
+        refuses(&["resume", "--events", path], "it has other content");
     }
     // stride replaces its own export and report, and appends to its own events.
     for _ in 0..2 {

@@ -44,7 +44,7 @@ fn row_98_a_database_that_others_can_read_is_told_of() {
     place
         .stride(&run(&url, &[]))
         .expect(0)
-        .says("can be read by others")
+        .says("other users can read")
         .says("chmod 600");
     mode(0o600).unwrap();
     let ran = place.stride(&run(&url, &[])).expect(0);

@@ -19,7 +19,8 @@ use crate::cli::args::{Args, Demo};
 use crate::cli::help;
 use crate::cli::output::error::{Problem, quoted};
 use crate::cli::output::exit;
-use crate::cli::output::terminal::{Terminal, bold};
+use crate::cli::output::shown::bold;
+use crate::cli::output::terminal::Terminal;
 use api::{Api, Options};
 
 const FOLDER: &str = "stride-demo";

@@ -1,0 +1,97 @@
+//! Flags that choose failures.
+
+use clap::Args as ClapArgs;
+
+use stride::failure_class::ClassRule;
+use stride::job::Class;
+use stride::store::Filter;
+
+/// The heading of flags that choose failures.
+const CHOSEN: &str = "Selection, with --json or -0";
+
+/// `stride failures`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Failures {
+    /// Print every failed and held file, as a JSON array
+    #[arg(long, conflicts_with = "null")]
+    pub(crate) json: bool,
+    /// Print only the names, each with a NUL byte after it, as `xargs -0` reads them
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+    /// Only failures of this class
+    #[arg(long, value_name = "CLASS", value_parser = parse_class, help_heading = CHOSEN)]
+    pub(crate) class: Vec<Class>,
+    #[command(flatten, next_help_heading = CHOSEN)]
+    pub(crate) filter: FailureFilter,
+}
+
+/// Selects failures by everything except their classes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct FailureFilter {
+    /// Only failures with this HTTP status
+    #[arg(long, value_name = "STATUS", value_parser = parse_status)]
+    status: Vec<u16>,
+    /// Only failures with this text in the file's name, the message or the answer
+    #[arg(long = "match", value_name = "TEXT")]
+    text: Option<String>,
+    /// Only failures with this cause, as `stride failures` names it
+    #[arg(long, value_name = "ID", value_parser = parse_cause)]
+    cause: Vec<String>,
+    /// Select held files instead of failed ones
+    #[arg(long)]
+    pub(crate) held: bool,
+}
+
+impl FailureFilter {
+    /// Returns the filter for failures of these classes.
+    pub(crate) fn with_classes(&self, classes: Vec<Class>) -> Filter {
+        Filter {
+            classes,
+            statuses: self.status.clone(),
+            text: self.text.clone(),
+            causes: self.cause.clone(),
+            held: self.held,
+        }
+    }
+}
+
+/// A value of `retry --class`: a class to choose failures by, or a rule for later answers.
+#[derive(Debug, Clone)]
+pub(crate) enum ClassOrRule {
+    Class(Class),
+    Rule(ClassRule),
+}
+
+pub(super) fn parse_class_or_rule(word: &str) -> Result<ClassOrRule, String> {
+    match word.contains(':') {
+        true => word.parse().map(ClassOrRule::Rule),
+        false => parse_class(word).map(ClassOrRule::Class),
+    }
+}
+
+fn parse_class(word: &str) -> Result<Class, String> {
+    Class::from_word(word).ok_or_else(|| {
+        let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+        format!(
+            "there is no class `{word}`; the classes are {}",
+            words.join(", ")
+        )
+    })
+}
+
+fn parse_status(word: &str) -> Result<u16, String> {
+    let number = word.parse().ok();
+    number
+        .filter(|status| (100..=999).contains(status))
+        .ok_or_else(|| format!("`{word}` is not an HTTP status, such as 404"))
+}
+
+/// Parses the id of a cause ([`stride::job::CauseKey::id`]).
+fn parse_cause(word: &str) -> Result<String, String> {
+    match word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(word.to_ascii_lowercase()),
+        false => Err(format!(
+            "`{word}` is not a cause, which has eight digits: write one that `stride failures` shows"
+        )),
+    }
+}

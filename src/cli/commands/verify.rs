@@ -1,0 +1,47 @@
+//! `stride verify`.
+
+use std::path::Path;
+
+use stride::job::{FileName, escaped};
+use stride::store::Reader;
+
+use crate::cli::output::error::{Problem, command, printed};
+use crate::cli::output::exit;
+use crate::cli::output::format::counted;
+use crate::cli::output::shown;
+use crate::cli::output::shown::red;
+use crate::cli::output::terminal::Terminal;
+use crate::cli::session::summary::standing;
+
+pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
+    let reader = Reader::open(db)?;
+    let counts = reader.counts()?;
+    let verdict = reader.verify()?;
+    if verdict.problems.is_empty() {
+        let results = counted(verdict.results, "result");
+        let line = format!("sound: {}; {results} checked", standing(&counts));
+        return printed(shown::lines([line]));
+    }
+    let label = red("damage:");
+    for problem in &verdict.problems {
+        terminal.say(&format!("{label} {}", escaped(problem.as_bytes())));
+    }
+    let problem = match verdict.is_damaged {
+        true => Problem::new(
+            exit::UNUSABLE,
+            format!("{} is damaged", FileName::from(reader.path())),
+        )
+        .note("nothing was changed")
+        .hint("work on a copy; `sqlite3 COPY .recover` saves what can be read"),
+        false => Problem::new(
+            exit::UNUSABLE,
+            format!("result files missing or changed: {}", verdict.files),
+        )
+        .note("nothing was changed; the database itself is sound")
+        .hint(format!(
+            "restore them; {} writes the other results",
+            command(db, "export --partial")
+        )),
+    };
+    Err(problem)
+}
