@@ -43,12 +43,6 @@ impl Args for CurlArgs {
 
 impl FromArgMatches for CurlArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut args = Self::default();
-        args.update_from_arg_matches(matches)?;
-        Ok(args)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         let mut found = Vec::new();
         for spec in OPTIONS {
             if !matches!(spec.role, Role::Native(_)) {
@@ -59,19 +53,21 @@ impl FromArgMatches for CurlArgs {
                 value,
                 written: format!("--{}", spec.long),
             };
-            if spec.value.is_none() {
-                if matches.get_flag(spec.long) {
-                    found.push((0, given(None)));
-                }
-                continue;
+            if spec.value.is_some() {
+                let values = matches.get_many::<String>(spec.long).into_iter().flatten();
+                let indices = matches.indices_of(spec.long).into_iter().flatten();
+                let values = values.map(|value| given(Some(value.clone())));
+                found.extend(indices.zip(values));
+            } else if matches.get_flag(spec.long) {
+                found.push((0, given(None)));
             }
-            let values = matches.get_many::<String>(spec.long).into_iter().flatten();
-            let places = matches.indices_of(spec.long).into_iter().flatten();
-            let both = places.zip(values.cloned());
-            found.extend(both.map(|(place, value)| (place, given(Some(value)))));
         }
-        found.sort_by_key(|(place, _)| *place);
-        self.0.extend(found.into_iter().map(|(_, given)| given));
+        found.sort_by_key(|(index, _)| *index);
+        Ok(Self(found.into_iter().map(|(_, given)| given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
 }

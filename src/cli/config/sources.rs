@@ -21,9 +21,9 @@ const LARGEST: u64 = 64 << 10;
 pub(super) struct Entry {
     /// The flag's name.
     pub(super) name: String,
-    /// The values, as the flag would have them.
+    /// The values, as for the flag.
     pub(super) values: Vec<String>,
-    /// The name of the variable, or of the file with the line.
+    /// The name of the variable, or the file and the line.
     origin: String,
 }
 
@@ -44,7 +44,7 @@ fn variable_name(flag: &str) -> String {
     flag.to_uppercase().replace('-', "_")
 }
 
-/// Reads the variables that are not empty.
+/// Reads the variables that have a value.
 pub(super) fn variables(flags: &Command) -> Result<Vec<Entry>, Problem> {
     let set = names_of(flags).filter_map(|name| {
         let origin = format!("STRIDE_{}", variable_name(name));
@@ -68,8 +68,8 @@ pub(super) fn variables(flags: &Command) -> Result<Vec<Entry>, Problem> {
     entries.collect()
 }
 
-/// Warns of variables whose names differ by one letter from those of settings. Other variables with the prefix may be
-/// anyone's.
+/// Warns of variables whose names differ by one letter from those of settings. Other programs may use other variables with
+/// the prefix.
 pub(super) fn misspelt(flags: &Command) -> Vec<String> {
     let known: Vec<String> = names_of(flags).chain(["db"]).map(variable_name).collect();
     let unknown = names("STRIDE_").into_iter();
@@ -86,7 +86,7 @@ pub(super) fn misspelt(flags: &Command) -> Vec<String> {
         .collect()
 }
 
-/// Reads the user's file, if there is one: a line for each setting.
+/// Reads the settings of the user's file, if it exists.
 pub(super) fn file(flags: &Command) -> Result<Vec<Entry>, Problem> {
     let Some(path) = config_folder().map(|folder| folder.join("stride.toml")) else {
         return Ok(Vec::new());
@@ -127,12 +127,12 @@ pub(super) fn file(flags: &Command) -> Result<Vec<Entry>, Problem> {
     entries.collect()
 }
 
-/// Refuses a name. Requests and permissions are no settings: each command is given its own.
+/// Refuses a name that is not a setting. A file cannot set requests and permissions.
 fn unknown(origin: &str, name: &str, flags: &Command) -> Problem {
     let near = names_of(flags).min_by_key(|known| strsim::damerau_levenshtein(name, known));
     let near = near.filter(|known| strsim::damerau_levenshtein(name, known) <= 2);
     let hint = match near {
-        Some(near) => format!("write {near}"),
+        Some(near) => format!("use {near}"),
         None => {
             let known: Vec<&str> = names_of(flags).collect();
             format!("the settings are {}", known.join(", "))
@@ -166,5 +166,5 @@ fn text(value: &DeValue<'_>) -> Option<String> {
 pub(super) fn wrong(reason: impl Into<String>) -> Problem {
     Problem::usage(reason)
         .note("nothing was changed")
-        .hint("correct it there, or take it out")
+        .hint("correct it there, or remove it")
 }

@@ -1,7 +1,8 @@
 //! Errors of the command line: clap's message in one line, and one hint.
 //!
 //! Aliases in `args` accept the names that other programs have for a flag, and clap suggests similar names. The hints
-//! here are for what clap cannot know: that a word is a file, or that a flag belongs to another command.
+//! here add what clap cannot know: that a word is a file, that a flag belongs to another command, or that a number lacks
+//! its unit.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -89,6 +90,7 @@ fn hint(
     command: Option<&Command>,
 ) -> Option<String> {
     let arg = context(error, ContextKind::InvalidArg).unwrap_or_default();
+    let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(error, ContextKind::InvalidSubcommand)?;
@@ -107,9 +109,8 @@ fn hint(
                 .or_else(|| similar.map(|flag| format!("use {flag}")))
         }
         ErrorKind::UnknownArgument => superfluous(arg, command?.get_name()),
-        ErrorKind::InvalidValue if context(error, ContextKind::InvalidValue) == Some("") => {
-            Some("add a value".to_owned())
-        }
+        ErrorKind::ValueValidation => unit(arg, value),
+        ErrorKind::InvalidValue if value.is_empty() => Some("add a value".to_owned()),
         ErrorKind::InvalidValue => {
             let Some(similar) = context(error, ContextKind::SuggestedValue) else {
                 return Some("use one of the possible values".to_owned());
@@ -202,6 +203,19 @@ fn superfluous(word: &str, command: &str) -> Option<String> {
         "try" => Some("name one file, or use `stride run --sample 2` for several".to_owned()),
         _ => None,
     }
+}
+
+/// Returns the hint for a number without its unit.
+fn unit(arg: &str, value: &str) -> Option<String> {
+    let (flag, form) = arg.split_once(' ')?;
+    let unit = match form {
+        "<RATE>" => "/s",
+        "<TIME>" => "s",
+        "<SIZE>" => "MiB",
+        _ => return None,
+    };
+    let is_number = value.parse::<f64>().is_ok_and(|number| number > 0.0);
+    is_number.then(|| format!("add a unit: {flag} {value}{unit}"))
 }
 
 #[cfg(test)]

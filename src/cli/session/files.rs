@@ -24,12 +24,9 @@ pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
         name.push(end);
         own.extend(resolved(Path::new(&name)));
     }
-    // A database that cannot be read names no further files.
-    own.extend(
-        Reader::open(db)
-            .and_then(|reader| reader.artifacts())
-            .unwrap_or_default(),
-    );
+    // An unreadable database names no more files.
+    let artifacts = Reader::open(db).and_then(|reader| reader.artifacts());
+    own.extend(artifacts.unwrap_or_default());
     own
 }
 
@@ -53,10 +50,8 @@ pub(crate) fn output_dir(
             && path.canonicalize().is_ok_and(|path| path == folder)
         {
             let name = FileName::from(path.as_path());
-            return Err(Problem::usage(format!(
-                "{name} cannot be both the input and the folder for results"
-            ))
-            .hint("use another folder for --output-dir"));
+            let message = format!("{name} cannot be both the input and the folder for results");
+            return Err(Problem::usage(message).hint("use another folder for --output-dir"));
         }
     }
     Ok(Some(folder))
@@ -64,26 +59,23 @@ pub(crate) fn output_dir(
 
 /// Checks that the events file is not one of the run's own files, and that it can be written.
 pub(crate) fn check_events(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
-    match outputs.events.as_deref() {
-        Some(path) if resolved(path).is_some_and(|path| own.contains(&path)) => {
-            let name = FileName::from(path);
-            Err(
-                Problem::usage(format!("{name} belongs to the run's database"))
-                    .hint("use another file with --events"),
-            )
-        }
-        Some(path) if let Err(error) = check_events_file(path) => {
-            let name = FileName::from(path);
-            Err(Problem::usage(format!("cannot write the events to {name}"))
-                .cause(error.to_string())
-                .note("nothing was changed")
-                .hint("use another file with --events"))
-        }
-        _ => Ok(()),
-    }
+    let Some(path) = outputs.events.as_deref() else {
+        return Ok(());
+    };
+    let name = FileName::from(path);
+    let problem = if resolved(path).is_some_and(|path| own.contains(&path)) {
+        Problem::usage(format!("{name} belongs to the run's database"))
+    } else if let Err(error) = check_events_file(path) {
+        Problem::usage(format!("cannot write the events to {name}"))
+            .cause(error.to_string())
+            .note("nothing was changed")
+    } else {
+        return Ok(());
+    };
+    Err(problem.hint("use another file with --events"))
 }
 
-/// Refuses an output path that is a file of the run's list: writing there would destroy the file.
+/// Refuses an output path that is a file of the run's list, because writing would destroy it.
 pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
     match reader.lists(path)? {
         false => Ok(()),

@@ -172,7 +172,7 @@ const WRONG: &[(&str, &[&str])] = &[
         "threads = 4\nthread = 5",
         &[
             "stride.toml, line 2: there is no setting `thread`",
-            "hint: write threads",
+            "hint: use threads",
         ],
     ),
     (

@@ -263,7 +263,7 @@ fn a_pasted_command_keeps_its_limits_and_says_what_has_no_effect() {
     assert_eq!(request.target, "/texts%2Fa%20b.txt");
     assert_eq!(request.header("x-a"), Some("$B {a}"));
     assert_eq!(request.header("accept-encoding"), None);
-    ran.says("-s -S -o").says("has no effect here");
+    ran.says("-s -S -o").says("have no effect here");
     let db = super::listed(&place.at(""))
         .into_iter()
         .find(|name| name.ends_with(".db"))

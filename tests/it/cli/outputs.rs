@@ -245,7 +245,7 @@ fn where_the_folder_is_gone_results_go_into_the_database_and_it_is_said_once() {
         .stride(&words(&url, &["text", "speech", "image"]))
         .expect(0)
         .says("cannot write into ")
-        .says("go into the database instead");
+        .says("are stored in the database instead");
     assert_eq!(said.stderr.matches("cannot write into").count(), 1);
     assert_eq!(
         place.sql("SELECT count(*), count(file), sum(length(body)) FROM result WHERE job > 0"),
