@@ -302,7 +302,7 @@ pub(crate) struct Outputs {
 }
 
 /// `stride status`.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 pub(crate) struct Status {
     /// Show the whole request too: what it sends, where to, and what it uses of this machine
     #[arg(long, conflicts_with = "watch")]
@@ -360,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_fit_together() {
+    fn the_definitions_are_consistent() {
         Args::command().debug_assert();
     }
 }

@@ -57,12 +57,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
         }
     }
     drop(cleared);
-    let plain = Status {
-        request: false,
-        json: false,
-        watch: false,
-    };
-    status(db, &plain)
+    status(db, &Status::default())
 }
 
 /// Removes the view when the watch ends, also by an error.

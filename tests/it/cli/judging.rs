@@ -120,7 +120,7 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
     place
         .stride(&["recheck"])
         .expect(0)
-        .says("every answer is what");
+        .says("no verdict changes");
     // Undo it.
     place
         .stride(&["recheck", "--expect", "json", "--apply"])
