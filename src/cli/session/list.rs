@@ -48,7 +48,7 @@ fn layout(args: &Run) -> Result<Layout, Problem> {
         ListFormat::Lines if args.null => Ok(Layout::Nul),
         ListFormat::Lines => Ok(Layout::Lines),
         _ if args.null => Err(Problem::usage("-0 is for lists that are not tables")
-            .hint("leave out -0: rows of csv and jsonl end with line ends")),
+            .hint("leave out -0: the format determines where a row ends")),
         ListFormat::Csv => Ok(Layout::Csv { key }),
         ListFormat::Jsonl => Ok(Layout::Jsonl { key }),
     }
