@@ -5,7 +5,6 @@ use std::io::{self, ErrorKind, IsTerminal};
 
 use clap::{ColorChoice, ValueEnum};
 
-pub(crate) use super::shown::{bold, cyan, red};
 use super::{environment, screen};
 use crate::cli::output::shown::{Line, is_terminal as stdout_is_terminal, stderr};
 
