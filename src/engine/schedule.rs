@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::strided_queue::{NextJob, StridedQueue};
 use crate::event::Halt;
-use crate::governor::{
-    Elsewhere, Governor, Kind, Permit, Reason, Rules, SharedCause, Verdict, Why,
-};
+use crate::governor::{Elsewhere, Governor, Permit, Reason, Rules, SharedCause, Verdict, Why};
 use crate::job::{AttemptId, FileName, JobId, JobState, Position};
 use crate::limits::{Cost, Spent};
 use crate::settings::{Settings, Weight};
@@ -323,7 +321,7 @@ impl Schedule {
             return None;
         }
         let cost = self.next_up.map_or_else(Cost::default, |(_, cost)| cost);
-        match self.governor.ask(cost, Kind::New, now, wall_clock()) {
+        match self.governor.ask(cost, now, wall_clock()) {
             Verdict::Halt(_) => Some(Decision::Stop),
             Verdict::Wait(_, until) => Some(Decision::Wait(until)),
             Verdict::Go(permit) => {
@@ -372,7 +370,7 @@ impl Schedule {
                 if self.governor.weighs() && permit.cost() != cost {
                     // The permit did not include the file's size.
                     self.governor.cancel(permit);
-                    match self.governor.ask(cost, Kind::New, now, wall_clock()) {
+                    match self.governor.ask(cost, now, wall_clock()) {
                         Verdict::Go(sized) => permit = sized,
                         Verdict::Halt(_) => return Ok(Decision::Stop),
                         Verdict::Wait(_, until) => return Ok(Decision::Wait(until)),
@@ -423,7 +421,7 @@ impl Schedule {
             };
             let permit = if self.governor.weighs() && permit.cost() != cost {
                 self.governor.cancel(permit);
-                match self.governor.ask(cost, Kind::New, now, wall_clock()) {
+                match self.governor.ask(cost, now, wall_clock()) {
                     Verdict::Go(permit) => permit,
                     Verdict::Halt(_) => return Ok(Decision::Stop),
                     Verdict::Wait(_, until) => {

@@ -36,8 +36,8 @@ mod width;
 use std::time::Duration;
 
 pub use types::{
-    Action, Elsewhere, Ended, Fate, Found, Kind, Lesson, Memory, Past, Permit, Reason, Refusal,
-    Rules, SharedCause, Signal, Verdict, Why, Width,
+    Action, Elsewhere, Ended, Fate, Found, Lesson, Memory, Past, Permit, Reason, Refusal, Rules,
+    SharedCause, Signal, Verdict, Why, Width,
 };
 
 use crate::job::{Hint, JobId};
@@ -68,8 +68,6 @@ pub struct Governor {
     guard: Guard,
     used: Used,
     remembered: Used,
-    /// Calls granted by others, where a share is kept elsewhere.
-    share: Option<u64>,
     in_flight: usize,
     /// The number of the next call.
     next: u64,
@@ -102,7 +100,6 @@ impl Governor {
             ),
             used: past.used,
             remembered: past.used,
-            share: None,
             in_flight: 0,
             next: 0,
             count: Count::default(),
@@ -155,13 +152,13 @@ impl Governor {
 
     /// Decides about a call of this cost at `now`, which is `wall` milliseconds since 1970. A permit counts as a call
     /// until it is cancelled.
-    pub fn ask(&mut self, cost: Cost, kind: Kind, now: Duration, wall: i64) -> Verdict {
+    pub fn ask(&mut self, cost: Cost, now: Duration, wall: i64) -> Verdict {
         let now = self.advance(now);
         self.pace.look(now.as_secs_f64());
         if let Some(width) = &mut self.width {
             width.look(now);
         }
-        if self.halt.is_none() && kind == Kind::New {
+        if self.halt.is_none() {
             let over = self.rules.until.is_some_and(|until| wall >= until);
             let up = self.used.up(&self.rules.budgets);
             let budget = up.or(over.then_some(Budget::Until));
@@ -174,8 +171,8 @@ impl Governor {
         if let Some(reason) = self.halt {
             return Verdict::Halt(reason);
         }
-        match self.held_up(cost, kind, now) {
-            Ok(look) => Verdict::Go(self.permit(cost, kind, look, now)),
+        match self.held_up(cost, now) {
+            Ok(look) => Verdict::Go(self.permit(cost, look, now)),
             Err((why, until)) => {
                 self.why = why;
                 Verdict::Wait(why, until)
@@ -183,17 +180,12 @@ impl Governor {
         }
     }
 
-    fn permit(&mut self, cost: Cost, kind: Kind, look: Option<Look>, now: Duration) -> Permit {
+    fn permit(&mut self, cost: Cost, look: Option<Look>, now: Duration) -> Permit {
         self.windows.take(cost, now);
-        if kind == Kind::New {
-            self.used.reserve(self.rules.budgets.each);
-            self.guard.sent(now);
-        }
+        self.used.reserve(self.rules.budgets.each);
+        self.guard.sent(now);
         if look.is_some() {
             self.guard.set_look_out(true);
-        }
-        if let Some(share) = &mut self.share {
-            *share = share.saturating_sub(1);
         }
         let stamp = self.pace.sent(now.as_secs_f64(), self.in_flight);
         self.in_flight += 1;
@@ -204,7 +196,6 @@ impl Governor {
             at: now,
             cost,
             price: self.rules.budgets.each,
-            kind,
             look,
         }
     }
@@ -212,15 +203,14 @@ impl Governor {
     fn held_up(
         &mut self,
         cost: Cost,
-        kind: Kind,
         now: Duration,
     ) -> Result<Option<Look>, (Why, Option<Duration>)> {
         let at = now.as_secs_f64();
-        if !self.has_room || self.share == Some(0) {
+        if !self.has_room {
             self.pace.rest(at);
-            return Err((if self.has_room { Why::Share } else { Why::Room }, None));
+            return Err((Why::Room, None));
         }
-        if kind == Kind::New && self.in_flight > 0 {
+        if self.in_flight > 0 {
             if let Some(until) = self.guard.alone_until(now) {
                 return Err((Why::First, Some(until)));
             }
@@ -253,9 +243,6 @@ impl Governor {
                 _ => Why::Rising,
             };
             return Err((why, Some(seconds(moment))));
-        }
-        if kind == Kind::Poll {
-            return Ok(None);
         }
         let is_closed = self.pace.closed().is_some();
         self.guard
@@ -312,11 +299,6 @@ impl Governor {
         self.why = Why::Work;
     }
 
-    /// Allows so many calls more, of a share that is kept elsewhere. From the first grant on, no others are made.
-    pub fn granted(&mut self, calls: u64) {
-        self.share = Some(self.share.unwrap_or(0).saturating_add(calls));
-    }
-
     /// Takes a permit back whose call is not made: it gives back all that it took.
     pub fn cancel(&mut self, permit: Permit) {
         self.give_back(&permit);
@@ -337,21 +319,9 @@ impl Governor {
         Some(established)
     }
 
-    /// Corrects what a call takes of the rates, for example by what its answer says it took.
-    pub fn correct(&mut self, permit: &mut Permit, cost: Cost) {
-        self.windows.give_back(permit.cost, permit.at);
-        self.windows.take(cost, permit.at);
-        permit.cost = cost;
-    }
-
     fn give_back(&mut self, permit: &Permit) {
         self.windows.give_back(permit.cost, permit.at);
-        if let Some(share) = &mut self.share {
-            *share += 1;
-        }
-        if permit.kind == Kind::New {
-            self.used.give_back(permit.price);
-        }
+        self.used.give_back(permit.price);
     }
 
     fn ended_look(&mut self, permit: &Permit) {
@@ -368,7 +338,7 @@ impl Governor {
         self.ended_look(&permit);
         if !call.signal.is_sent() {
             self.give_back(&permit);
-        } else if matches!(call.signal, Signal::Refused { .. }) && permit.kind == Kind::New {
+        } else if matches!(call.signal, Signal::Refused { .. }) {
             self.used.give_back_cost(permit.price);
         }
         if let Some(hint) = call.hint {

@@ -88,15 +88,6 @@ pub struct Memory {
     pub refused: Option<(JobId, u32)>,
 }
 
-/// The purpose of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A file's call.
-    New,
-    /// A question whether an earlier call's work is finished. It counts for rates and not for budgets.
-    Poll,
-}
-
 /// The reason why no call may start now. Moments are on the governor's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Why {
@@ -129,8 +120,6 @@ pub enum Why {
     Looking,
     /// The disk has too little room for results.
     Room,
-    /// The share granted by others is used up.
-    Share,
     /// Nothing: the files left wait for their next attempt, or are in flight.
     Work,
 }
@@ -273,7 +262,6 @@ pub struct Permit {
     pub(super) cost: Cost,
     /// Its price when it was given.
     pub(super) price: Money,
-    pub(super) kind: Kind,
     /// For a look elsewhere in the list: for whose sake.
     pub(super) look: Option<Look>,
 }

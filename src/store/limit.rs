@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::governor::Why;
 
 /// The words of reasons without a number.
-const WORDS: [(&str, Why); 9] = [
+const WORDS: [(&str, Why); 8] = [
     ("rising", Why::Rising),
     ("asked", Why::Asked(Duration::ZERO)),
     ("refused", Why::Refused(Duration::ZERO)),
@@ -14,7 +14,6 @@ const WORDS: [(&str, Why); 9] = [
     ("first", Why::First),
     ("looking", Why::Looking),
     ("room", Why::Room),
-    ("share", Why::Share),
     ("work", Why::Work),
 ];
 

@@ -43,7 +43,6 @@ pub(crate) fn describe((why, moment): &Limit) -> String {
         Why::First => "the first call goes alone".to_owned(),
         Why::Looking => "looking elsewhere in the list".to_owned(),
         Why::Room => "too little disk space".to_owned(),
-        Why::Share => "this process has used up its share of calls".to_owned(),
         Why::Work => moment.map_or_else(String::new, |moment| {
             format!("the next file waits until {}", clock(moment))
         }),

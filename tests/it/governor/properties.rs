@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::governor::{
-    Ended, Fate, Governor, Kind, Past, Permit, Reason, Refusal, SharedCause, Signal, Verdict,
+    Ended, Fate, Governor, Past, Permit, Reason, Refusal, SharedCause, Signal, Verdict,
 };
 use stride::job::JobId;
 use stride::limits::{Cost, Spent};
@@ -44,7 +44,7 @@ proptest! {
         let mut answers = refused.iter();
         loop {
             let ends = in_flight.front().map(|(end, _)| *end);
-            match governor.ask(Cost::default(), Kind::New, now, 0) {
+            match governor.ask(Cost::default(), now, 0) {
                 Verdict::Go(permit) if made.len() < refused.len() => {
                     prop_assert!(now >= closed, "{now:?} is before {closed:?}");
                     made.push(now);
@@ -95,7 +95,7 @@ proptest! {
             let until = real + after as i64;
             while real < until {
                 let now = Duration::from_millis((real + offset) as u64);
-                match governor.ask(Cost::default(), Kind::New, now, real) {
+                match governor.ask(Cost::default(), now, real) {
                     Verdict::Go(permit) => {
                         made.push(Duration::from_millis(real as u64));
                         learn(&mut governor, permit, made.len(), Signal::Accepted, now);
@@ -128,7 +128,7 @@ proptest! {
             let end = now + life;
             while now < end {
                 let at = Duration::from_millis(now);
-                if let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, at, 0) {
+                if let Verdict::Go(permit) = governor.ask(Cost::default(), at, 0) {
                     made.push(now);
                     learn(&mut governor, permit, made.len(), Signal::Accepted, at);
                 } else {
@@ -149,7 +149,7 @@ fn a_key_that_expires_is_refused_a_few_times_and_no_more() {
     let mut in_flight = Vec::new();
     let mut refused = 0;
     for call in 0.. {
-        match governor.ask(Cost::default(), Kind::New, now, 0) {
+        match governor.ask(Cost::default(), now, 0) {
             Verdict::Go(permit) => in_flight.push((call, permit)),
             Verdict::Wait(..) => {
                 let (call, permit) = in_flight.remove(0);
@@ -178,10 +178,10 @@ fn with_a_wrong_key_calls_are_made_one_after_the_other_and_elsewhere_before_a_st
     let mut governor = Governor::new(rules(&[], 32), &Past::default(), Duration::ZERO);
     let now = Duration::from_secs(1);
     let (mut calls, mut looks) = (0, 0);
-    while let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, now, 0) {
+    while let Verdict::Go(permit) = governor.ask(Cost::default(), now, 0) {
         calls += 1;
         looks += u32::from(permit.place().is_some());
-        let second = governor.ask(Cost::default(), Kind::New, now, 0);
+        let second = governor.ask(Cost::default(), now, 0);
         assert!(matches!(second, Verdict::Wait(..)), "{second:?}");
         learn(
             &mut governor,
@@ -205,7 +205,7 @@ fn call_alone(
 ) -> Duration {
     let began = *now;
     loop {
-        let until = match governor.ask(Cost::default(), Kind::New, *now, 0) {
+        let until = match governor.ask(Cost::default(), *now, 0) {
             Verdict::Go(permit) => {
                 let waited = *now - began;
                 *now += took;
@@ -305,7 +305,7 @@ fn row_41_a_machine_that_sleeps_does_not_work() {
 }
 
 fn stops(governor: &mut Governor, now: Duration) -> bool {
-    match governor.ask(Cost::default(), Kind::New, now, 0) {
+    match governor.ask(Cost::default(), now, 0) {
         Verdict::Halt(_) => true,
         Verdict::Wait(..) => false,
         Verdict::Go(permit) => {
@@ -326,7 +326,7 @@ fn a_file_that_is_refused_while_others_are_accepted_fails_in_the_end_though_it_i
         // The others go while the refused one waits for itself.
         let other = (now < due).then(|| others.next()).flatten();
         governor.set_left(1 + others.len() as u64);
-        let verdict = governor.ask(Cost::default(), Kind::New, now, 0);
+        let verdict = governor.ask(Cost::default(), now, 0);
         match (verdict, other) {
             (Verdict::Go(permit), Some(other)) => {
                 learn(&mut governor, permit, other, Signal::Accepted, now);
@@ -369,8 +369,7 @@ fn fails(governor: &mut Governor, permit: Permit, file: usize, now: Duration) ->
 #[test]
 fn a_long_wait_that_is_stated_late_is_kept() {
     let mut governor = Governor::new(rules(&[], 4), &Past::default(), Duration::ZERO);
-    let ask = |governor: &mut Governor, now| match governor.ask(Cost::default(), Kind::New, now, 0)
-    {
+    let ask = |governor: &mut Governor, now| match governor.ask(Cost::default(), now, 0) {
         Verdict::Go(permit) => Ok(permit),
         verdict => Err(verdict),
     };
@@ -404,12 +403,12 @@ fn a_wait_that_is_stated_while_the_gate_is_closed_is_remembered() {
     let mut governor = Governor::new(rules(&[], 4), &Past::default(), Duration::ZERO);
     let at = Duration::from_millis;
     let mut permits = Vec::new();
-    let first = governor.ask(Cost::default(), Kind::New, at(0), 0);
+    let first = governor.ask(Cost::default(), at(0), 0);
     let Verdict::Go(first) = first else {
         panic!("{first:?}")
     };
     learn(&mut governor, first, 0, Signal::Accepted, at(1));
-    while let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, at(10), 0) {
+    while let Verdict::Go(permit) = governor.ask(Cost::default(), at(10), 0) {
         permits.push(permit);
     }
     let last = permits.pop().unwrap();
@@ -451,7 +450,7 @@ fn as_many_calls_as_raise_throughput_are_made_although_no_worker_asks_in_vain() 
         }
         // Like the engine, which asks only for a free worker.
         while in_flight.len() < governor.width()
-            && let Verdict::Go(permit) = governor.ask(Cost::default(), Kind::New, now, 0)
+            && let Verdict::Go(permit) = governor.ask(Cost::default(), now, 0)
         {
             in_flight.push_back((now + Duration::from_millis(100), permit));
         }

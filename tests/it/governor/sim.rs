@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use stride::governor::{Ended, Fate, Governor, Kind, Past, Permit, Rules, Signal, Verdict, Width};
+use stride::governor::{Ended, Fate, Governor, Past, Permit, Rules, Signal, Verdict, Width};
 use stride::job::{Hint, JobId, Policy};
 use stride::limits::{Cost, Rates};
 
@@ -381,10 +381,7 @@ impl Client for Stride {
     type Call = (i64, Permit);
 
     fn next(&mut self, now: f64) -> Next {
-        match self
-            .governor
-            .ask(Cost::default(), Kind::New, seconds(now), 0)
-        {
+        match self.governor.ask(Cost::default(), seconds(now), 0) {
             Verdict::Go(permit) => {
                 self.permit = Some(permit);
                 Next::Call
