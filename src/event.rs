@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::governor::{Reason, Why};
+use crate::governor::{LimitedBy, StopReason};
 use crate::job::{AttemptId, Checksum, Class, FileName, IdempotencyKey, JobState, Position};
 use crate::settings::Settings;
 
@@ -70,7 +70,7 @@ impl Counts {
 pub struct Halt {
     /// The reason.
     #[serde(serialize_with = "word")]
-    pub reason: Reason,
+    pub reason: StopReason,
     /// The failure behind the stop in one line, or nothing.
     pub words: String,
 }
@@ -227,7 +227,7 @@ pub enum Storage {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Flow {
     /// The reason.
-    pub why: Why,
+    pub why: LimitedBy,
     /// The moment of the reason, in milliseconds from now; negative if it has passed.
     pub moment: Option<i64>,
     /// The shortest time until the last file can be called.
@@ -238,7 +238,7 @@ pub struct Flow {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shut {
     /// The reason.
-    pub why: Why,
+    pub why: LimitedBy,
     /// The wait from now on.
     pub wait: Duration,
     /// The outcome of the call that caused it, in one line.
@@ -277,7 +277,7 @@ pub struct Settled {
     pub took: Duration,
 }
 
-fn word<S: Serializer>(reason: &Reason, to: S) -> Result<S::Ok, S::Error> {
+fn word<S: Serializer>(reason: &StopReason, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(reason.as_str())
 }
 
@@ -333,7 +333,7 @@ mod tests {
             ..settled
         };
         let halt = Halt {
-            reason: Reason::Rejected,
+            reason: StopReason::Rejected,
             words: "400".to_owned(),
         };
         let stopped = |ending| Event::Stopped { ending, counts };

@@ -5,10 +5,9 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use super::schedule::Schedule;
-use crate::event::{Counts, Ending, Event, Flow, Halt, Settled, Shut, Storage};
-use crate::governor::Why;
-use crate::job::{AttemptId, FileName, JobState, Outcome};
-use crate::settings::Settings;
+use crate::event::{Counts, Event, Flow, Settled, Shut, Storage};
+use crate::governor::LimitedBy;
+use crate::job::{JobState, Outcome};
 use crate::store::{Claim, Settlement};
 
 /// Interval between [`Event::Flow`] events.
@@ -26,7 +25,7 @@ pub(super) struct EventSink {
     /// Latest counts of the run.
     counts: Cell<Counts>,
     /// Latest state emitted in [`Event::Gate`].
-    last_gate: Cell<Option<(Why, Duration)>>,
+    last_gate: Cell<Option<(LimitedBy, Duration)>>,
     last_flow: Duration,
     /// Message of the latest call that was throttled or failed to connect.
     last_refusal: String,
@@ -46,7 +45,7 @@ impl EventSink {
     }
 
     /// Buffers an event for the next [`Self::flush`].
-    fn emit(&self, event: Event) {
+    pub(super) fn emit(&self, event: Event) {
         self.buffered.borrow_mut().push(event);
     }
 
@@ -84,49 +83,19 @@ impl EventSink {
         self.counts.set(counts);
     }
 
-    pub(super) fn stopping(&self, in_flight: usize, halt: Option<&Halt>) {
-        self.emit(Event::Stopping {
-            in_flight,
-            halt: halt.cloned(),
-        });
-    }
-
+    /// Emits an event about the database at once, because the next step may take long.
     pub(super) fn storage(&self, storage: Storage) {
         self.emit(Event::Storage(storage));
-        // The next step may take long.
         self.flush();
     }
 
-    pub(super) fn stopped(&self, ending: &Ending, counts: Counts) {
-        self.emit(Event::Stopped {
-            ending: ending.clone(),
-            counts,
-        });
-    }
-
-    pub(super) fn changed(&self, settings: &Settings) {
-        self.emit(Event::Changed(Box::new(settings.clone())));
-    }
-
-    pub(super) fn put_last(&self, path: FileName) {
-        self.emit(Event::PutLast(path));
-    }
-
-    pub(super) fn gave_up(&self, attempt: AttemptId, path: FileName) {
-        self.emit(Event::GaveUp {
-            path,
-            attempt,
-            state: JobState::Failed,
-        });
-    }
-
-    pub(super) fn claimed(&self, thread: usize, claim: &Claim) {
+    pub(super) fn claimed(&self, slot: usize, claim: &Claim) {
         self.emit(Event::Claimed {
             path: claim.job.path.clone(),
             position: claim.job.position,
             attempt: claim.attempt.id,
             key: claim.attempt.key,
-            chunk: thread,
+            chunk: slot,
         });
     }
 
@@ -151,8 +120,8 @@ impl EventSink {
     }
 
     /// Remembers the message of a failed call for [`Event::Gate`].
-    pub(super) fn note_refusal(&mut self, words: &str) {
-        words.clone_into(&mut self.last_refusal);
+    pub(super) fn note_refusal(&mut self, message: &str) {
+        message.clone_into(&mut self.last_refusal);
     }
 
     /// Emits [`Event::Gate`] on a change, and [`Event::Flow`] at intervals.
@@ -197,8 +166,10 @@ pub(super) fn flow(schedule: &Schedule, pending: u64, now: Duration) -> Flow {
             -ms(now - moment)
         }
     };
-    let why = governor.closed(now).map_or(governor.why(), |(why, _)| why);
-    let next_due = next_due.filter(|due| why == Why::Work && *due > now);
+    let why = governor
+        .closed(now)
+        .map_or(governor.limited_by(), |(why, _)| why);
+    let next_due = next_due.filter(|due| why == LimitedBy::NoWork && *due > now);
     let finish = governor.finish(pending, now).max(last_due);
     let finish = finish.saturating_sub(now);
     Flow {
@@ -213,18 +184,13 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     use super::*;
-    use crate::job::JobId;
 
     #[test]
-    fn a_listener_that_takes_nothing_is_told_later_how_much_it_missed() {
+    fn a_slow_listener_gets_the_number_of_missed_events() {
         let (sender, listener) = sync_channel(1);
         let sink = EventSink::new(sender);
-        let attempt = AttemptId {
-            job: JobId(1),
-            number: 1,
-        };
         let emit = |times: usize| {
-            (0..times).for_each(|_| sink.gave_up(attempt, FileName::from("a")));
+            (0..times).for_each(|_| sink.emit(Event::Tick));
             sink.flush();
         };
         emit(1);

@@ -18,6 +18,7 @@ mod error;
 mod event_sink;
 mod message;
 mod outline;
+mod quarantine;
 mod schedule;
 mod signal;
 mod slot;

@@ -1,6 +1,6 @@
 //! The effect of an outcome on the pace of all calls.
 
-use crate::governor::{Refusal, Signal};
+use crate::governor::{Fault, Signal};
 use crate::job::{Class, Failure, FailureKind, Outcome};
 
 /// Returns the effect of a call on all others. `cause` numbers the causes of rejections.
@@ -12,18 +12,18 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
         Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
         Outcome::InDoubt(failure) if failure.kind == FailureKind::Stopped => Signal::Stale,
         Outcome::InDoubt(_) => Signal::Failed,
-        Outcome::Throttled { wait, failure } => Signal::Refused {
+        Outcome::Throttled { wait, failure } => Signal::Throttled {
             wait: *wait,
             unavailable: failure.status == Some(UNAVAILABLE),
         },
         Outcome::Unreachable(failure) => match failure.kind {
-            FailureKind::Tls => Signal::Refusal(Refusal::Tls),
-            FailureKind::Dns => Signal::Refusal(Refusal::Name),
-            FailureKind::Proxy => Signal::Refusal(Refusal::Proxy),
+            FailureKind::Tls => Signal::Fault(Fault::Tls),
+            FailureKind::Dns => Signal::Fault(Fault::Name),
+            FailureKind::Proxy => Signal::Fault(Fault::Proxy),
             _ => Signal::Unreachable,
         },
         Outcome::Unsendable(failure) if failure.kind == FailureKind::InputMissing => {
-            Signal::Refusal(Refusal::MissingFile)
+            Signal::Fault(Fault::MissingFile)
         }
         Outcome::Unsendable(_) | Outcome::Interrupted => Signal::Unsent,
     }
@@ -33,13 +33,13 @@ fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     match (failure.class, failure.status) {
         // Calls under credentials that were replaced meanwhile do not count against the new ones.
         _ if failure.kind == FailureKind::CredentialsRenewed => Signal::Stale,
-        _ if failure.kind == FailureKind::Redirect => Signal::Refusal(Refusal::Redirect),
-        (Class::Auth, Some(403)) => Signal::Refusal(Refusal::Forbidden),
-        (Class::Auth, _) => Signal::Refusal(Refusal::Auth),
-        (Class::Quota, _) => Signal::Refusal(Refusal::Quota),
+        _ if failure.kind == FailureKind::Redirect => Signal::Fault(Fault::Redirect),
+        (Class::Auth, Some(403)) => Signal::Fault(Fault::Forbidden),
+        (Class::Auth, _) => Signal::Fault(Fault::Auth),
+        (Class::Quota, _) => Signal::Fault(Fault::Quota),
         // The operation under this key goes on, or came too early: the service is well.
         (Class::Transient, Some(409 | 425)) => Signal::Answered,
-        (Class::Transient | Class::Throttled, Some(UNAVAILABLE)) => Signal::Refused {
+        (Class::Transient | Class::Throttled, Some(UNAVAILABLE)) => Signal::Throttled {
             wait: None,
             unavailable: true,
         },

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::message::{Message, Report};
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
-use crate::job::{Body, Checksum, Class, Failure, FailureKind, Outcome};
+use crate::job::{Checksum, Class, Failure, FailureKind, Outcome};
 use crate::retry::RetryPolicy;
 use crate::store::{Claim, Settlement};
 
@@ -128,14 +128,10 @@ fn panicked_outcome() -> Outcome {
 }
 
 fn is_hashed_inline(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Succeeded(answer) => is_small(&answer.body),
-        _ => true,
-    }
-}
-
-fn is_small(body: &Body) -> bool {
-    body.in_memory().is_some() && body.len() <= HASHED_INLINE
+    let Outcome::Succeeded(answer) = outcome else {
+        return true;
+    };
+    answer.body.in_memory().is_some() && answer.body.len() <= HASHED_INLINE
 }
 
 /// Hashes the answer. An answer that cannot be read back is in doubt.

@@ -1,171 +1,147 @@
-//! Tells a file's own failure from one that every file would have.
+//! Tells a file's own failure from one that every file would have: a circuit breaker.
 //!
-//! A failure that may not be the file's own begins a streak of different files. A call that was made after the streak
-//! began and succeeds ends it: the files were at fault. When the streak is long enough, one call goes elsewhere in the
-//! list, to a file that has not failed. If that fails too, the service or the request is at fault: the run waits for the
+//! A failure that may have a shared cause starts a streak of different files. If a call made later succeeds, the streak
+//! ends, and its files were at fault. If the streak gets long, one call makes a spot check: it takes a file from elsewhere
+//! in the list that has not failed. If that fails too, the service or the request is at fault. The run then waits for the
 //! end of an outage, and stops for anything else. Until then no file fails.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::types::{Elsewhere, Look, Reason, Refusal, Rules, SharedCause};
+use super::throttled_files::{FileThrottles, ThrottledFiles};
+use super::types::{Fault, History, Rules, SharedCause, Spot, SpotCheck, StopReason};
 use crate::job::JobId;
 use crate::limits::MaxFailures;
 
-/// Failures of different files in a row.
+/// Consecutive failures of different files with the same suspected cause.
 #[derive(Debug, Default)]
 struct Streak {
     files: Vec<JobId>,
-    /// Those of them that failed otherwise than by a refusal, which may be a limit.
+    /// Those of them that were not throttled. A throttled file is never suspect.
     failed: Vec<JobId>,
-    /// Failures of files that were in the streak already.
+    /// Further failures of the same files.
     repeats: usize,
     /// Failures that no file can cause.
     certain: usize,
-    /// The first call that can end it well.
-    mark: u64,
-    refusal: Option<Refusal>,
-    /// Looks elsewhere that failed too.
-    looks: u32,
-    /// No judgement is made any more: the files are on their own.
-    left_alone: bool,
+    /// First call that was made after the streak began.
+    first_later: u64,
+    fault: Option<Fault>,
+    /// Spot checks that failed too.
+    spot_checks: u32,
+    /// The cause is no longer suspected: each file fails by the retry policy.
+    ignored: bool,
 }
 
 impl Streak {
-    fn add(&mut self, failure: Failure) {
+    fn add(&mut self, failure: SharedFailure) {
         if self.files.is_empty() {
-            self.mark = failure.next;
+            self.first_later = failure.next;
         }
         if self.files.contains(&failure.file) {
             self.repeats += 1;
         } else {
             self.files.push(failure.file);
-            if !failure.is_refusal {
+            if !failure.is_throttle {
                 self.failed.push(failure.file);
             }
         }
-        self.looks += u32::from(failure.is_look);
+        self.spot_checks += u32::from(failure.is_spot_check);
     }
 }
 
-/// A failure as the guard sees it.
+/// A failure that may have a shared cause.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Failure {
+pub(super) struct SharedFailure {
     pub(super) file: JobId,
-    /// The call looked elsewhere for the sake of this kind of failure.
-    pub(super) is_look: bool,
-    /// The service refused the call, perhaps for a limit.
-    pub(super) is_refusal: bool,
-    /// The number of the next call.
+    /// The call was a spot check on this cause.
+    pub(super) is_spot_check: bool,
+    /// The call was throttled.
+    pub(super) is_throttle: bool,
+    /// Number of the next call.
     pub(super) next: u64,
 }
 
-/// A judgement.
+/// The guard's decision about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ruling {
     /// The failure is the file's own.
     Own,
-    /// That is not known yet.
+    /// The cause is not known yet.
     Quarantine,
     /// The service or the request is at fault.
-    Stop(Reason),
+    Stop(StopReason),
 }
 
-/// An outage, or what may become one.
+/// A suspected or established outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outage {
+    /// Moment of the first failure.
     pub(super) since: Duration,
-    /// Its duration without the time in which this machine slept.
+    /// Duration, without sleep of the machine.
     pub(super) lasted: Duration,
-    /// It is known to be one.
     pub(super) established: bool,
 }
 
-/// Refusals of one file between which others were accepted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refusals {
-    pub(super) count: u32,
-    since: Duration,
-    successes: u64,
-}
-
-impl Refusals {
-    /// So many are the file's own: they are no evidence for a limit.
-    pub(super) const OWN: u32 = 3;
-    /// After so many in so long a time the file fails.
-    const MOST: u32 = 10;
-    const LONGEST: Duration = Duration::from_secs(600);
-
-    pub(super) fn are_own(&self) -> bool {
-        self.count >= Self::OWN
-    }
-
-    pub(super) fn are_enough(&self, now: Duration) -> bool {
-        self.count >= Self::MOST && now.saturating_sub(self.since) >= Self::LONGEST
-    }
-}
-
-/// See the module's documentation.
+/// Attributes failures to files or to shared causes.
 #[derive(Debug)]
 pub(super) struct Guard {
     /// The first call goes alone.
     canary: bool,
     first_sent: Option<Duration>,
-    /// A call was answered so that others may follow.
-    proven: bool,
+    /// A call has reached the service, so that others may follow.
+    reached: bool,
     succeeded: bool,
-    /// The cause for which every file was rejected so far; `None` where it is not watched for.
-    slip: Option<Option<u64>>,
+    /// Cause of all rejections so far. The outer `None`: a bad request is no longer suspected.
+    rejected_for: Option<Option<u64>>,
     streaks: [Streak; 4],
-    look_out: bool,
-    /// A look before anything has failed.
-    first_look: bool,
+    /// A spot check is in flight.
+    checking: bool,
+    /// The first call is a spot check.
+    starts_with_check: bool,
     outage: Option<Outage>,
     /// Files that failed while others succeeded.
-    suspected: HashSet<JobId>,
-    refused: HashMap<JobId, Refusals>,
-    successes: u64,
+    suspects: HashSet<JobId>,
+    pub(super) throttled_files: ThrottledFiles,
     /// Successes and failures of files that had failed for good before.
     repeated: (u64, u64),
     /// Files left to call.
-    left: u64,
+    pub(super) remaining: u64,
     failed: u64,
     done: u64,
 }
 
 impl Guard {
-    /// The first call goes alone for no longer.
+    /// Longest time for which the first call goes alone.
     const ALONE: Duration = Duration::from_secs(2);
-    /// Calls that may be made before the first success, once one was rejected.
+    /// Calls before the first success, once one was rejected.
     const CAUTION: usize = 40;
-    /// Where so few files are left, all of them are called before a judgement.
+    /// Remaining files up to which all are called before a decision.
     const FEW_LEFT: u64 = 50;
-    /// So many different files that fail in a row are an outage even where no other is left to look at.
+    /// Different files that have to fail in a row for an outage if no spot check is possible.
     const MANY: usize = 6;
 
-    pub(super) fn new(canary: bool, watches_slip: bool, succeeded: bool, first_look: bool) -> Self {
+    pub(super) fn new(rules: &Rules, history: &History) -> Self {
         Self {
-            canary,
+            canary: rules.canary,
             first_sent: None,
-            proven: false,
-            succeeded,
-            slip: (watches_slip && !succeeded).then_some(None),
+            reached: false,
+            succeeded: history.proven,
+            rejected_for: (rules.stops_bad_requests && !history.proven).then_some(None),
             streaks: Default::default(),
-            look_out: false,
-            first_look,
+            checking: false,
+            starts_with_check: history.stopped_by_guard,
             outage: None,
-            suspected: HashSet::new(),
-            refused: HashMap::new(),
-            successes: 0,
+            suspects: HashSet::new(),
+            throttled_files: ThrottledFiles::default(),
             repeated: (0, 0),
-            left: u64::MAX,
+            remaining: u64::MAX,
             failed: 0,
             done: 0,
         }
     }
 
-    /// Takes note of time in which the machine was awake.
-    pub(super) fn pass(&mut self, time: Duration) {
+    /// Adds time in which the machine was awake.
+    pub(super) fn add_awake(&mut self, time: Duration) {
         if let Some(outage) = &mut self.outage {
             outage.lasted += time;
         }
@@ -175,31 +151,19 @@ impl Guard {
         self.first_sent.get_or_insert(now);
     }
 
-    pub(super) fn set_left(&mut self, left: u64) {
-        self.left = left;
-    }
-
-    /// Returns true where too few files are left to show an outage.
-    pub(super) fn has_few_left(&self) -> bool {
-        self.left < Self::MANY as u64
-    }
-
-    /// A success under the present request, in this runner or an earlier one.
+    /// Returns true if a file has succeeded under the present request, in this session or an earlier one.
     pub(super) fn has_succeeded(&self) -> bool {
         self.succeeded
     }
 
-    pub(super) fn watches_slips(&self) -> bool {
-        self.slip.is_some()
+    /// Stops suspecting the request.
+    pub(super) fn allow_bad_requests(&mut self) {
+        self.rejected_for = None;
     }
 
-    pub(super) fn stop_watching_slips(&mut self) {
-        self.slip = None;
-    }
-
-    /// Returns the moment until which calls go one at a time, because it is not known yet whether any is accepted.
+    /// Returns the moment until which calls go one at a time, because none has reached the service yet.
     pub(super) fn alone_until(&mut self, now: Duration) -> Option<Duration> {
-        if !self.canary || self.proven {
+        if !self.canary || self.reached {
             return None;
         }
         let until = self.first_sent? + Self::ALONE;
@@ -207,84 +171,71 @@ impl Guard {
         self.canary.then_some(until)
     }
 
-    /// Returns true where no further call may be made until one of those in flight has shown whether the request is right.
+    /// Returns true if the calls in flight have to show first whether the request is valid.
     pub(super) fn is_cautious(&self, in_flight: usize) -> bool {
         let rejected = self.streaks[SharedCause::Request as usize].files.len();
-        self.slip.is_some() && rejected > 0 && rejected + in_flight >= Self::CAUTION
+        self.rejected_for.is_some() && rejected > 0 && rejected + in_flight >= Self::CAUTION
     }
 
-    /// Failures of different files in a row from which on one call looks elsewhere.
-    fn threshold(&self, cause: SharedCause, width: usize) -> usize {
+    /// Returns the length of a streak that calls for a spot check.
+    fn threshold(&self, cause: SharedCause, concurrency: usize) -> usize {
         let streak = &self.streaks[cause as usize];
         match cause {
-            SharedCause::Service
-                if streak.refusal == Some(Refusal::Redirect) && !self.succeeded =>
-            {
-                3
-            }
+            SharedCause::Service if streak.fault == Some(Fault::Redirect) && !self.succeeded => 3,
             SharedCause::Service => 5,
             SharedCause::Disk => 20,
-            SharedCause::Request => Rules::SLIP as usize,
-            SharedCause::Outage => (width / 4).clamp(3, Self::MANY),
+            SharedCause::Request => Rules::BAD_REQUEST as usize,
+            SharedCause::Outage => (concurrency / 4).clamp(3, Self::MANY),
         }
     }
 
-    fn looks(&self, cause: SharedCause) -> u32 {
+    /// Returns the failed spot checks that confirm a cause.
+    fn needed_checks(&self, cause: SharedCause) -> u32 {
         match cause {
             SharedCause::Outage => 1,
             SharedCause::Disk => 4,
-            SharedCause::Service | SharedCause::Request => {
-                if self.succeeded {
-                    4
-                } else {
-                    2
-                }
-            }
+            SharedCause::Service | SharedCause::Request if self.succeeded => 4,
+            SharedCause::Service | SharedCause::Request => 2,
         }
     }
 
-    fn wants(&self, cause: SharedCause, width: usize) -> bool {
+    fn needs_check(&self, cause: SharedCause, concurrency: usize) -> bool {
         let streak = &self.streaks[cause as usize];
-        let many = streak.files.len() >= self.threshold(cause, width);
-        // Where few calls are in flight, the same files fail again and again.
+        let many = streak.files.len() >= self.threshold(cause, concurrency);
+        // With few calls in flight, the same files fail repeatedly.
         let again = cause == SharedCause::Outage && streak.repeats >= 2;
-        !streak.left_alone && (many || again)
+        !streak.ignored && (many || again)
     }
 
-    /// The look elsewhere that has to be made now; `Err` while it is out. An outage is looked at through the closed
-    /// gate only.
-    pub(super) fn look(&self, is_closed: bool, width: usize) -> Result<Option<Look>, ()> {
+    /// Returns the spot check that the next call has to make; `Err` while one is in flight. An outage is checked through
+    /// the closed gate only.
+    pub(super) fn spot_check(
+        &self,
+        is_closed: bool,
+        concurrency: usize,
+    ) -> Result<Option<SpotCheck>, ()> {
         let established = self.outage.is_some_and(|outage| outage.established);
-        let wanted = SharedCause::ALL.into_iter().find(|cause| match cause {
-            SharedCause::Outage => is_closed && !established && self.wants(*cause, width),
-            cause => self.wants(*cause, width),
+        let cause = SharedCause::ALL.into_iter().find(|cause| {
+            let may_check = *cause != SharedCause::Outage || is_closed && !established;
+            may_check && self.needs_check(*cause, concurrency)
         });
-        match wanted {
-            Some(_) if self.look_out => Err(()),
-            Some(cause) => Ok(Some(Look {
-                cause: Some(cause),
-                place: if self.streaks[cause as usize].looks == 0 {
-                    Elsewhere::Last
-                } else {
-                    Elsewhere::Random
-                },
-            })),
-            None if self.first_look => Ok(Some(Look {
-                cause: None,
-                place: Elsewhere::Random,
-            })),
-            None => Ok(None),
+        if cause.is_some() && self.checking {
+            return Err(());
         }
+        let is_first = cause.is_some_and(|cause| self.streaks[cause as usize].spot_checks == 0);
+        let spot = if is_first { Spot::Last } else { Spot::Random };
+        let checks = cause.is_some() || self.starts_with_check;
+        Ok(checks.then_some(SpotCheck { cause, spot }))
     }
 
-    /// Takes note that a look is made, and that it has ended.
-    pub(super) fn set_look_out(&mut self, out: bool) {
-        self.look_out = out;
-        self.first_look = false;
+    /// Records that a spot check starts or ends.
+    pub(super) fn set_spot_check(&mut self, in_flight: bool) {
+        self.checking = in_flight;
+        self.starts_with_check = false;
     }
 
-    /// There is no other file to look at. Returns whether an outage is established all the same, where it was for one.
-    pub(super) fn nowhere(&mut self, cause: SharedCause) -> Option<bool> {
+    /// Records that no file is left for a spot check. For an outage, returns whether it counts as established.
+    pub(super) fn no_spot_left(&mut self, cause: SharedCause) -> Option<bool> {
         let streak = &mut self.streaks[cause as usize];
         if cause == SharedCause::Outage
             && streak.files.len() >= Self::MANY
@@ -293,96 +244,87 @@ impl Guard {
             outage.established = true;
             return Some(true);
         }
-        streak.left_alone = true;
+        streak.ignored = true;
         (cause == SharedCause::Outage).then_some(false)
     }
 
-    /// A call was refused for a reason that is not the file's own.
-    pub(super) fn refused(&mut self, refusal: Refusal, failure: Failure) -> Ruling {
-        let cause = match refusal {
-            Refusal::MissingFile => SharedCause::Disk,
-            _ => SharedCause::Service,
-        };
-        let succeeded = self.succeeded;
+    /// Decides about a failure with a cause outside the file.
+    pub(super) fn fault(
+        &mut self,
+        fault: Fault,
+        cause: SharedCause,
+        failure: SharedFailure,
+    ) -> Ruling {
         let streak = &mut self.streaks[cause as usize];
         streak.add(failure);
-        streak.refusal = Some(refusal);
-        let reason = Reason::Refused(refusal);
-        // No file can cause these, so that there is nothing to look at; and a certificate gets no better by itself.
-        if matches!(refusal, Refusal::Tls | Refusal::Name | Refusal::Proxy) {
-            streak.certain += 1;
-            let most = if refusal == Refusal::Tls && !succeeded {
-                1
-            } else {
-                5
-            };
-            return if streak.certain >= most {
-                Ruling::Stop(reason)
-            } else {
-                Ruling::Own
-            };
+        streak.fault = Some(fault);
+        let reason = StopReason::Fault(fault);
+        if !fault.is_before_connection() {
+            return self.decide(cause, reason);
         }
-        self.judged(cause, reason)
+        // No file can cause these, so a spot check is pointless. A bad certificate stays bad.
+        streak.certain += 1;
+        let most = match fault {
+            Fault::Tls if !self.succeeded => 1,
+            _ => 5,
+        };
+        if streak.certain >= most {
+            Ruling::Stop(reason)
+        } else {
+            Ruling::Own
+        }
     }
 
-    /// A file was rejected.
-    pub(super) fn rejected(&mut self, cause: u64, failure: Failure) -> (Ruling, bool) {
-        let Some(watched) = &mut self.slip else {
+    /// Decides about a rejected file. Returns true if this clears the request, because the causes differ.
+    pub(super) fn rejected(&mut self, cause: u64, failure: SharedFailure) -> (Ruling, bool) {
+        let Some(watched) = &mut self.rejected_for else {
             return (Ruling::Own, false);
         };
+        let streak = &mut self.streaks[SharedCause::Request as usize];
         if *watched.get_or_insert(cause) != cause {
-            // Different causes are no slip.
-            self.slip = None;
-            self.streaks[SharedCause::Request as usize] = Streak::default();
+            self.rejected_for = None;
+            *streak = Streak::default();
             return (Ruling::Own, true);
         }
-        let streak = &mut self.streaks[SharedCause::Request as usize];
         streak.add(failure);
-        (self.judged(SharedCause::Request, Reason::Rejected), false)
+        let ruling = self.decide(SharedCause::Request, StopReason::Rejected);
+        (ruling, false)
     }
 
-    fn judged(&mut self, cause: SharedCause, reason: Reason) -> Ruling {
-        let (looks, succeeded, few) = (
-            self.looks(cause),
-            self.succeeded,
-            self.left <= Self::FEW_LEFT,
-        );
+    fn decide(&mut self, cause: SharedCause, reason: StopReason) -> Ruling {
+        let needed = self.needed_checks(cause);
+        let few_left = self.remaining <= Self::FEW_LEFT;
         let streak = &mut self.streaks[cause as usize];
-        if streak.left_alone || streak.looks < looks {
+        if streak.ignored || streak.spot_checks < needed {
             return Ruling::Quarantine;
         }
-        let may_be_own = matches!(
-            streak.refusal,
-            Some(Refusal::Forbidden | Refusal::MissingFile)
-        );
-        if succeeded && few && may_be_own {
-            streak.left_alone = true;
+        let may_be_own = matches!(streak.fault, Some(Fault::Forbidden | Fault::MissingFile));
+        if self.succeeded && few_left && may_be_own {
+            streak.ignored = true;
             return Ruling::Quarantine;
         }
         Ruling::Stop(reason)
     }
 
-    /// Returns true where a failure of this file is evidence for an outage: unless it failed while others succeeded.
+    /// Returns true if a failure of this file is evidence for an outage. It is not if the file failed while others
+    /// succeeded.
     pub(super) fn is_witness(&self, file: JobId, failed_before: bool) -> bool {
         let (good, bad) = self.repeated;
-        let is_blamed = failed_before && (good < 20 || good < 4 * bad);
-        !is_blamed && !self.suspected.contains(&file)
+        let is_suspect = failed_before && (good < 20 || good < 4 * bad);
+        !is_suspect && !self.suspects.contains(&file)
     }
 
-    /// A call failed as in an outage; `certain` where no file can cause it. Returns true where the gate has to close, and
-    /// true where an outage has been established by it.
+    /// Records a failure that an outage may have caused; `certain` if no file can cause it. Returns whether the gate has to
+    /// close, and whether this failure establishes an outage.
     pub(super) fn failed(
         &mut self,
-        failure: Failure,
+        failure: SharedFailure,
         witness: bool,
         certain: bool,
-        width: usize,
+        concurrency: usize,
         now: Duration,
     ) -> (bool, bool) {
-        let (most, few) = (
-            self.threshold(SharedCause::Outage, width),
-            self.has_few_left(),
-        );
+        let most = self.threshold(SharedCause::Outage, concurrency);
         if witness || certain {
             self.outage.get_or_insert(Outage {
                 since: now,
@@ -397,135 +339,107 @@ impl Guard {
         if witness {
             streak.add(failure);
         } else if certain && streak.files.is_empty() && streak.certain == 0 {
-            streak.mark = failure.next;
+            streak.first_later = failure.next;
         }
         streak.certain += usize::from(certain);
-        // The last few files of a list cannot show an outage: each fails within its own retries.
-        streak.left_alone |= few && !outage.established;
-        let sure = streak.certain >= most || streak.looks > 0 && !streak.left_alone;
+        // The last few files cannot show an outage: each fails by its own retries.
+        streak.ignored |= self.remaining < Self::MANY as u64 && !outage.established;
+        let sure = streak.certain >= most || streak.spot_checks > 0 && !streak.ignored;
         let established = sure && !outage.established;
         outage.established |= sure;
         let closes = certain || outage.established;
-        (
-            closes || self.wants(SharedCause::Outage, width),
-            established,
-        )
+        let closes = closes || self.needs_check(SharedCause::Outage, concurrency);
+        (closes, established)
     }
 
-    /// The outage, or the failures that may be one.
+    /// Returns the suspected or established outage.
     pub(super) fn outage(&self) -> Option<Outage> {
         self.outage
     }
 
-    /// Returns true where files fail by the retry policy alone, because none is left that could show an outage.
-    pub(super) fn is_on_its_own(&self) -> bool {
-        self.streaks[SharedCause::Outage as usize].left_alone
+    /// Returns true if files fail by the retry policy alone, because too few are left to show an outage.
+    pub(super) fn ignores_outages(&self) -> bool {
+        self.streaks[SharedCause::Outage as usize].ignored
     }
 
-    /// A call reached the service or its file. Returns the causes that this clears.
+    /// Records a call that reached the service or its file. Returns the causes that this clears.
     pub(super) fn reached(&mut self, call: u64) -> [bool; 4] {
-        self.proven = true;
+        self.reached = true;
         let mut cleared = [false; 4];
         cleared[SharedCause::Disk as usize] = self.clear(SharedCause::Disk, call);
-        let outage = &self.streaks[SharedCause::Outage as usize];
-        if self.outage.is_some() && call >= outage.mark {
-            let files = std::mem::take(&mut self.streaks[SharedCause::Outage as usize]).failed;
+        let streak = &mut self.streaks[SharedCause::Outage as usize];
+        if self.outage.is_some() && call >= streak.first_later {
+            let files = std::mem::take(streak).failed;
             if !self.outage.take().is_some_and(|outage| outage.established) {
-                // Others succeed, so these files are to blame.
-                self.suspected.extend(files);
+                self.suspects.extend(files);
                 cleared[SharedCause::Outage as usize] = true;
             }
         }
         cleared
     }
 
-    /// A file succeeded. Returns the causes that this clears.
+    /// Records a file that succeeded. Returns the causes that this clears.
     pub(super) fn succeeded(&mut self, file: JobId, failed_before: bool, call: u64) -> [bool; 4] {
         let mut cleared = self.reached(call);
         self.succeeded = true;
-        self.successes += 1;
         self.repeated.0 += u64::from(failed_before);
-        self.suspected.remove(&file);
-        self.refused.remove(&file);
+        self.suspects.remove(&file);
+        self.throttled_files.succeeded(file);
         cleared[SharedCause::Service as usize] = self.clear(SharedCause::Service, call);
-        if self.slip.take().is_some() {
+        if self.rejected_for.take().is_some() {
             self.streaks[SharedCause::Request as usize] = Streak::default();
             cleared[SharedCause::Request as usize] = true;
         }
         cleared
     }
 
-    /// Files that were read before are still there, so the disk is.
+    /// Clears the disk, because files that were read before still exist.
     pub(super) fn disk_is_there(&mut self) {
         self.streaks[SharedCause::Disk as usize] = Streak::default();
     }
 
     fn clear(&mut self, cause: SharedCause, call: u64) -> bool {
         let streak = &mut self.streaks[cause as usize];
-        let clears = (!streak.files.is_empty() || streak.certain > 0) && call >= streak.mark;
+        let has_failures = !streak.files.is_empty() || streak.certain > 0;
+        let clears = has_failures && call >= streak.first_later;
         if clears {
             *streak = Streak::default();
         }
         clears
     }
 
-    /// The service refused a call of this file for its limits. Returns the refusals that are the file's own.
-    pub(super) fn throttled(&mut self, file: JobId, now: Duration) -> Refusals {
-        let successes = self.successes;
-        let (alone, few) = (self.is_on_its_own(), self.left <= Self::FEW_LEFT);
-        let refusals = self.refused.entry(file).or_insert(Refusals {
-            count: 0,
-            since: now,
-            successes: u64::MAX,
-        });
-        // The first one counts, and each before which others were accepted; later on all, for it is called last. Where
-        // few files are left, one time is enough: soon there is no other that could be accepted.
-        let others = refusals.successes != successes;
-        if others || refusals.are_own() || alone || few && refusals.count > 1 {
-            refusals.count += 1;
-        }
-        refusals.successes = successes;
-        *refusals
+    /// Records a throttled call of this file.
+    pub(super) fn throttled(&mut self, file: JobId, now: Duration) -> FileThrottles {
+        let few_left = self.remaining <= Self::FEW_LEFT;
+        let all_count = self.ignores_outages();
+        (self.throttled_files).record(file, now, all_count, few_left)
     }
 
-    /// Returns true where many files were refused and have not been accepted since.
-    pub(super) fn refuses_many(&self) -> bool {
-        self.refused.len() >= Self::MANY
-    }
-
-    /// The file with the most refusals of its own, and how many they are.
-    pub(super) fn most_refused(&self) -> Option<(JobId, u32)> {
-        let refused = self.refused.iter();
-        let own = refused.filter(|(_, refusals)| refusals.are_own());
-        own.map(|(file, refusals)| (*file, refusals.count))
-            .max_by_key(|(file, count)| (*count, file.0))
-    }
-
-    /// Only files that were held back are left. Returns the reason to stop, where no call at all was accepted.
-    pub(super) fn settle(&mut self) -> Option<Reason> {
-        let refusal = self.streaks[SharedCause::Service as usize].refusal;
-        let reason = refusal.filter(|_| !self.succeeded).map(Reason::Refused);
+    /// Decides when only quarantined files are left. Returns the reason to stop if no call was ever accepted.
+    pub(super) fn resolve_quarantine(&mut self) -> Option<StopReason> {
+        let fault = self.streaks[SharedCause::Service as usize].fault;
+        let reason = fault.filter(|_| !self.succeeded).map(StopReason::Fault);
         if reason.is_none() {
             self.streaks = Default::default();
         }
         reason
     }
 
-    /// Counts a file that is finished.
+    /// Records the final state of a file.
     pub(super) fn finished(&mut self, file: JobId, failed_before: bool, failed: bool) {
         if failed {
             self.failed += 1;
             self.repeated.1 += u64::from(failed_before);
-            self.suspected.remove(&file);
-            self.refused.remove(&file);
+            self.suspects.remove(&file);
+            self.throttled_files.remove(file);
         } else {
             self.done += 1;
         }
     }
 
-    /// The number of failed files, if that is more than allowed.
+    /// Returns the number of failed files if it exceeds the limit.
     pub(super) fn too_many(&self, most: Option<MaxFailures>) -> Option<u64> {
-        most.filter(|most| most.is_passed(self.failed, self.done))
+        most.filter(|most| most.is_exceeded(self.failed, self.done))
             .map(|_| self.failed)
     }
 }

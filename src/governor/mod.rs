@@ -1,193 +1,193 @@
-//! The governor decides when the next call may be made, and what stops a run.
+//! The governor decides when the next call may start, and when a run has to stop.
 //!
-//! A service says no in four ways, and each has its own answer:
+//! It handles four situations:
 //!
-//! - **A wait.** A refused call (429, 503, or a 403 that speaks of a limit) stops all calls for as long as the service
-//!   asks, or for a moment that grows. Then one call, the probe, goes alone; when it is taken, the others follow within
-//!   a second or two. A wait says nothing about a rate.
-//! - **A limit.** It lies between the pace that was accepted and the pace that was refused. stride goes evenly just
-//!   below it, tries a little more from time to time, and remembers it. Where refusals come only with many calls in
-//!   flight, the limit is on those. `--rate` and the service's own statements only ever make the pace slower.
-//! - **An outage.** When calls of different files fail one after the other (5xx, no connection, no answer) and a file from
-//!   elsewhere in the list fails too, the service is unavailable: nothing is charged, one probe goes every few seconds,
-//!   and after `--max-outage` the run stops. One bad file among good ones is no outage.
-//! - **A slip.** When the first thirty files are all rejected for one cause, the request is wrong, and the run stops. It
-//!   stops as well where credentials, allowance or address are refused for five files in a row and elsewhere too.
+//! - **A wait.** A throttled call (429, 503, or a 403 that mentions a limit) closes the gate for all calls, for as long as
+//!   the service asks or for a growing moment. Then one call goes alone: the probe. If the service accepts it, the gate
+//!   opens, and the rate is back within a second or two. A wait says nothing about the rate limit.
+//! - **A limit.** It lies between the rate that was accepted and the rate that was refused. stride calls evenly just below
+//!   it, probes a little higher from time to time, and remembers it. If refusals come only with many calls in flight, the
+//!   limit is on those. `--rate` and the limits that the service states only ever lower the rate.
+//! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and a file from elsewhere in
+//!   the list fails too. Then nothing is charged, a probe goes every few seconds, and the run stops after `--max-outage`.
+//!   One bad file among good ones is no outage.
+//! - **A bad request.** The first thirty files are all rejected for one cause: the run stops. It also stops if credentials,
+//!   allowance or address are refused for five files in a row and for files elsewhere too.
 //!
-//! Everything here is pure: time and chance are arguments. Time is a [`Duration`] since some moment before the run, by a
-//! clock that goes on while the machine sleeps; should it go back all the same, it stands still here.
+//! Everything here is pure: time and randomness are arguments. Time is a [`Duration`] since a moment before the run, on a
+//! clock that includes sleep. If that clock goes back, the governor's own stands still.
 //!
 //! | module | purpose |
 //! | --- | --- |
-//! | `count` | reads the service's own count of calls |
-//! | `guard` | tells a file's own failure from one that every file would have |
-//! | `pace` | closes and opens the gate, and finds the limits |
-//! | `at_once`, `shedding` | the evidence for two things that are no limit on the rate |
-//! | `width` | finds the calls at a time that raise throughput, for `-j auto` |
+//! | `rate_controller` | closes and opens the gate, and adapts the rate |
+//! | `estimate` | estimates the service's rate limit from accepted and refused rates |
+//! | `concurrency_limit`, `load_shedding` | detect refusals that are no rate limit |
+//! | `stated_limits` | reads the limits that the service states in its answers |
+//! | `guard`, `throttled_files` | tell a file's own failure from a shared one: the circuit breaker |
+//! | `concurrency_tuner` | finds the concurrency that raises throughput, for `-j auto` |
 
-mod at_once;
-mod count;
+mod concurrency_limit;
+mod concurrency_tuner;
+mod estimate;
 mod guard;
-mod pace;
-mod shedding;
+mod load_shedding;
+mod rate_controller;
+mod stated_limits;
+mod throttled_files;
 mod types;
-mod width;
 
 use std::time::Duration;
 
 pub use types::{
-    Action, Elsewhere, Ended, Fate, Found, Lesson, Memory, Past, Permit, Reason, Refusal, Rules,
-    SharedCause, Signal, Verdict, Why, Width,
+    Action, Admission, Assessment, Checkpoint, CompletedCall, Concurrency, Disposition, Fault,
+    History, LearnedLimits, LimitedBy, Permit, Rules, SharedCause, Signal, Spot, StopReason,
 };
 
 use crate::job::{Hint, JobId};
-use crate::limits::{Budget, Cost, Spent, Used, Windows, seconds};
-use count::Count;
-use guard::{Failure, Guard, Refusals, Ruling};
-use pace::{Cause, LONGEST_SPREAD, Pace, Ready};
-use types::Look;
-use width::WidthFinder;
+use crate::limits::{Budget, Cost, RateLimits, Spent, Used, seconds};
+use concurrency_tuner::ConcurrencyTuner;
+use guard::{Guard, Ruling, SharedFailure};
+use rate_controller::{ClosedBy, RateController, Ready};
+use stated_limits::{AnsweredCall, StatedLimits};
+use throttled_files::FileThrottles;
+use types::SpotCheck;
 
-/// A turn of the run takes no longer than this, on however slow a disk.
+/// Longest time between two requests while the machine is awake, also on a slow disk.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
-/// The pace stays so much below a stated limit: the service's clock is not ours.
-const BELOW_STATED: f64 = 0.99;
-/// A refused file is called again so much later than the gate opens, doubled for each refusal of its own, so that another
-/// file goes first; at most so much later, and after ten refusals at most so much.
-const AFTER_REFUSAL: Duration = Duration::from_millis(250);
-const SOON_AFTER_REFUSAL: Duration = Duration::from_secs(4);
-const LATE_AFTER_REFUSAL: Duration = Duration::from_secs(30);
+/// Delay of a throttled file after the gate opens, so that another file goes first. It doubles with each throttle of the
+/// file, up to the first limit, and after ten throttles up to the second.
+const AFTER_THROTTLE: Duration = Duration::from_millis(250);
+const MOST_AFTER_THROTTLE: Duration = Duration::from_secs(4);
+const MOST_AFTER_TEN_THROTTLES: Duration = Duration::from_secs(30);
 
-/// Decides about every call of one account at a service. See the module's documentation.
+/// Decides about all calls of one account at a service.
 #[derive(Debug)]
 pub struct Governor {
     rules: Rules,
-    windows: Windows,
-    pace: Pace,
-    width: Option<WidthFinder>,
+    limits: RateLimits,
+    controller: RateController,
+    tuner: Option<ConcurrencyTuner>,
     guard: Guard,
     used: Used,
-    remembered: Used,
+    /// Consumption at the last checkpoint.
+    saved: Used,
     in_flight: usize,
-    /// The number of the next call.
+    /// Number of the next call.
     next: u64,
-    count: Count,
-    /// The latest moment that was seen.
+    stated: StatedLimits,
+    /// Latest moment seen.
     clock: Duration,
-    why: Why,
-    halt: Option<Reason>,
-    has_room: bool,
+    limited_by: LimitedBy,
+    halt: Option<StopReason>,
+    has_disk_space: bool,
 }
 
 impl Governor {
-    /// Creates a governor that begins at `now`, under these rules and after this past.
-    pub fn new(rules: Rules, past: &Past, now: Duration) -> Self {
+    /// Creates a governor that starts at `now`.
+    pub fn new(rules: Rules, history: &History, now: Duration) -> Self {
         let seconds = now.as_secs_f64();
-        let Found {
+        let LearnedLimits {
             rate,
             at_once,
             width,
-        } = past.found;
+        } = history.found;
         let mut governor = Self {
-            windows: Windows::new(&rules.rates.windows, rules.burst, &past.spent, now),
-            pace: Pace::new(seconds, rules.rates.finds, rate, at_once),
-            width: width_finder(&rules, now, width),
-            guard: Guard::new(
-                rules.canary,
-                rules.stops_slips,
-                past.proven,
-                past.stopped_by_guard,
-            ),
-            used: past.used,
-            remembered: past.used,
+            limits: RateLimits::new(&rules.rates.windows, rules.burst, &history.spent, now),
+            controller: RateController::new(seconds, rules.rates.adaptive, rate, at_once),
+            tuner: tuner(&rules, now, width),
+            guard: Guard::new(&rules, history),
+            used: history.used,
+            saved: history.used,
             in_flight: 0,
             next: 0,
-            count: Count::default(),
+            stated: StatedLimits::default(),
             clock: now,
-            why: Why::Work,
+            limited_by: LimitedBy::NoWork,
             halt: None,
-            has_room: true,
+            has_disk_space: true,
             rules,
         };
-        if let Some(left) = past.closed_for {
-            governor.pace.stay_closed(left.as_secs_f64(), seconds);
+        if let Some(left) = history.closed_for {
+            (governor.controller).stay_closed(left.as_secs_f64(), seconds);
             if left > governor.rules.max_wait {
-                governor.stop(Reason::Wait(left));
+                governor.stop(StopReason::Wait(left));
             }
         }
         governor
     }
 
-    /// Goes on under other rules. Calls in flight and all that was learnt stay.
-    pub fn change(&mut self, rules: Rules, spent: &[Spent], now: Duration) {
+    /// Applies changed rules. Calls in flight and learned limits stay.
+    pub fn reconfigure(&mut self, rules: Rules, spent: &[Spent], now: Duration) {
         let now = self.advance(now);
-        self.windows = Windows::new(&rules.rates.windows, rules.burst, spent, now);
-        if rules.width != self.rules.width {
-            self.width = width_finder(&rules, now, self.found().width);
+        self.limits = RateLimits::new(&rules.rates.windows, rules.burst, spent, now);
+        if rules.concurrency != self.rules.concurrency {
+            self.tuner = tuner(&rules, now, self.learned_limits().width);
         }
-        self.pace.set_finds(rules.rates.finds);
-        if !rules.stops_slips {
-            self.guard.stop_watching_slips();
+        self.controller.set_adaptive(rules.rates.adaptive);
+        if !rules.stops_bad_requests {
+            self.guard.allow_bad_requests();
         }
         self.rules = rules;
     }
 
     fn advance(&mut self, now: Duration) -> Duration {
         let passed = now.saturating_sub(self.clock);
-        // It is asked several times a second; in a longer time the machine slept, and no work was done.
+        // Requests come several times a second. After a longer time the machine has slept.
         let awake = passed.min(LONGEST_TURN);
         self.used.worked += awake;
-        self.guard.pass(awake);
+        self.guard.add_awake(awake);
         self.clock += passed;
         self.clock
     }
 
-    /// Calls at the same time at present.
-    pub fn width(&self) -> usize {
-        match self.rules.width {
-            Width::Fixed(width) => width,
-            Width::Auto(most) => self.width.as_ref().map_or(most, WidthFinder::width),
+    /// Returns the number of concurrent calls at present.
+    pub fn concurrency(&self) -> usize {
+        match self.rules.concurrency {
+            Concurrency::Fixed(calls) => calls,
+            Concurrency::Auto(most) => {
+                (self.tuner.as_ref()).map_or(most, ConcurrencyTuner::concurrency)
+            }
         }
     }
 
-    /// Decides about a call of this cost at `now`, which is `wall` milliseconds since 1970. A permit counts as a call
-    /// until it is cancelled.
-    pub fn ask(&mut self, cost: Cost, now: Duration, wall: i64) -> Verdict {
+    /// Decides about a call of this cost at `now`, which is `wall` milliseconds since 1970. A permit counts as a call in
+    /// flight until it returns through [`Self::complete`] or [`Self::cancel`].
+    pub fn request(&mut self, cost: Cost, now: Duration, wall: i64) -> Admission {
         let now = self.advance(now);
-        self.pace.look(now.as_secs_f64());
-        if let Some(width) = &mut self.width {
-            width.look(now);
+        self.controller.poll(now.as_secs_f64());
+        if let Some(tuner) = &mut self.tuner {
+            tuner.adjust(now);
         }
         if self.halt.is_none() {
             let over = self.rules.until.is_some_and(|until| wall >= until);
-            let up = self.used.up(&self.rules.budgets);
-            let budget = up.or(over.then_some(Budget::Until));
+            let exhausted = self.used.exhausted(&self.rules.budgets);
+            let budget = exhausted.or(over.then_some(Budget::Until));
             if matches!(budget, Some(Budget::Cost(_))) && self.in_flight > 0 {
-                // A call in flight may turn out to cost nothing.
-                return Verdict::Wait(self.why, None);
+                // A call in flight may turn out to be free.
+                return Admission::Wait(self.limited_by, None);
             }
-            self.halt = budget.map(Reason::Budget);
+            self.halt = budget.map(StopReason::Budget);
         }
         if let Some(reason) = self.halt {
-            return Verdict::Halt(reason);
+            return Admission::Halt(reason);
         }
-        match self.held_up(cost, now) {
-            Ok(look) => Verdict::Go(self.permit(cost, look, now)),
-            Err((why, until)) => {
-                self.why = why;
-                Verdict::Wait(why, until)
+        match self.check(cost, now) {
+            Ok(spot_check) => Admission::Go(self.grant(cost, spot_check, now)),
+            Err((limited_by, until)) => {
+                self.limited_by = limited_by;
+                Admission::Wait(limited_by, until)
             }
         }
     }
 
-    fn permit(&mut self, cost: Cost, look: Option<Look>, now: Duration) -> Permit {
-        self.windows.take(cost, now);
+    fn grant(&mut self, cost: Cost, spot_check: Option<SpotCheck>, now: Duration) -> Permit {
+        self.limits.charge(cost, now);
         self.used.reserve(self.rules.budgets.each);
         self.guard.sent(now);
-        if look.is_some() {
-            self.guard.set_look_out(true);
+        if spot_check.is_some() {
+            self.guard.set_spot_check(true);
         }
-        let stamp = self.pace.sent(now.as_secs_f64(), self.in_flight);
+        let stamp = (self.controller).sent(now.as_secs_f64(), self.in_flight);
         self.in_flight += 1;
         self.next += 1;
         Permit {
@@ -196,500 +196,459 @@ impl Governor {
             at: now,
             cost,
             price: self.rules.budgets.each,
-            look,
+            spot_check,
         }
     }
 
-    fn held_up(
+    /// Checks all limits. If the call may start, returns the spot check that it has to make.
+    fn check(
         &mut self,
         cost: Cost,
         now: Duration,
-    ) -> Result<Option<Look>, (Why, Option<Duration>)> {
+    ) -> Result<Option<SpotCheck>, (LimitedBy, Option<Duration>)> {
         let at = now.as_secs_f64();
-        if !self.has_room {
-            self.pace.rest(at);
-            return Err((Why::Room, None));
+        if !self.has_disk_space {
+            self.controller.rest(at);
+            return Err((LimitedBy::DiskSpace, None));
         }
         if self.in_flight > 0 {
             if let Some(until) = self.guard.alone_until(now) {
-                return Err((Why::First, Some(until)));
+                return Err((LimitedBy::Canary, Some(until)));
             }
             if self.guard.is_cautious(self.in_flight) {
-                return Err((Why::First, None));
+                return Err((LimitedBy::Canary, None));
             }
         }
-        let width = self.width();
-        if self.in_flight >= width {
-            if let Some(finder) = &mut self.width {
-                finder.binds();
+        let concurrency = self.concurrency();
+        if self.in_flight >= concurrency {
+            if let Some(tuner) = &mut self.tuner {
+                tuner.set_limiting();
             }
-            return Err((Why::Threads(width), None));
+            return Err((LimitedBy::Threads(concurrency), None));
         }
-        let ready = self.pace.ready(at, self.in_flight);
+        let ready = self.controller.ready(at, self.in_flight);
         match ready {
-            Ready::Closed(_, until) => return Err((self.closed_why(now), until.map(seconds))),
-            Ready::AtOnce(most) => return Err((Why::AtOnce(most), None)),
+            Ready::Closed(until) => {
+                let until = until.map(seconds);
+                return Err((self.closed_by(now).unwrap_or(LimitedBy::NoWork), until));
+            }
+            Ready::Full(most) => return Err((LimitedBy::ServiceConcurrency(most), None)),
             Ready::Now | Ready::At(..) => {}
         }
-        if let Some((ready, rate)) = self.windows.ready_at(cost)
+        if let Some((ready, rate)) = self.limits.ready_at(cost)
             && now < ready
         {
-            self.pace.rest(at);
-            return Err((Why::Rate(rate), Some(ready)));
+            self.controller.rest(at);
+            return Err((LimitedBy::Rate(rate), Some(ready)));
         }
         if let Ready::At(moment, rises) = ready {
-            let why = match self.pace.rate() {
-                Some(rate) if !rises => Why::Found(rate),
-                _ => Why::Rising,
+            let limited_by = match self.controller.rate() {
+                Some(rate) if !rises => LimitedBy::LearnedRate(rate),
+                _ => LimitedBy::RampUp,
             };
-            return Err((why, Some(seconds(moment))));
+            return Err((limited_by, Some(seconds(moment))));
         }
-        let is_closed = self.pace.closed().is_some();
-        self.guard
-            .look(is_closed, width)
-            .map_err(|()| (Why::Looking, None))
+        let is_closed = self.controller.closed().is_some();
+        (self.guard.spot_check(is_closed, concurrency)).map_err(|()| (LimitedBy::SpotCheck, None))
     }
 
-    /// The reason for a closed gate, in its closing's own terms.
-    fn closed_why(&self, now: Duration) -> Why {
-        let Some((cause, _, until)) = self.pace.closed() else {
-            return Why::Work;
-        };
+    /// Returns what closed the gate; `None` if it is open.
+    fn closed_by(&self, now: Duration) -> Option<LimitedBy> {
+        let (cause, until) = self.controller.closed()?;
         let until = seconds(until);
-        if let Some(outage) = self.guard.outage().filter(|outage| outage.established) {
-            return Why::Outage {
+        let outage = self.guard.outage().filter(|outage| outage.established);
+        Some(match (outage, cause) {
+            (Some(outage), _) => LimitedBy::Outage {
                 since: outage.since,
-                every: seconds(self.pace.probe_every(now.as_secs_f64())),
-            };
-        }
-        match cause {
-            Cause::Asked => Why::Asked(until),
-            Cause::Spent => Why::Spent(until),
-            Cause::Refused | Cause::Outage => Why::Refused(until),
-        }
+                every: seconds(self.controller.probe_interval(now.as_secs_f64())),
+            },
+            (None, ClosedBy::RetryAfter) => LimitedBy::RetryAfter(until),
+            (None, ClosedBy::QuotaReset) => LimitedBy::QuotaReset(until),
+            (None, ClosedBy::Throttle | ClosedBy::Outage) => LimitedBy::Throttled(until),
+        })
     }
 
-    /// Returns true where rejections for one cause may still be a slip.
-    pub fn watches_slips(&self) -> bool {
-        self.guard.watches_slips()
+    fn opens_at(&self) -> Option<Duration> {
+        (self.controller.closed()).map(|(_, until)| seconds(until))
     }
 
-    /// Takes note of whether the disk has room for results. Without it no call is made.
-    pub fn set_room(&mut self, has_room: bool) {
-        self.has_room = has_room;
+    /// Sets whether the disk has space for results. Without it, no call starts.
+    pub fn set_disk_space(&mut self, has_space: bool) {
+        self.has_disk_space = has_space;
     }
 
-    /// Takes note of the number of files that are left to call.
-    pub fn set_left(&mut self, left: u64) {
-        self.guard.set_left(left);
+    /// Sets the number of files that are left to call.
+    pub fn set_remaining(&mut self, files: u64) {
+        self.guard.remaining = files;
     }
 
-    /// Takes note that all of so many workers are busy at `now`.
+    /// Records that all threads are busy at `now`.
     pub fn all_busy(&mut self, threads: usize, now: Duration) {
         self.advance(now);
-        if let Some(finder) = &mut self.width {
-            finder.binds();
+        if let Some(tuner) = &mut self.tuner {
+            tuner.set_limiting();
         }
-        self.why = Why::Threads(threads);
+        self.limited_by = LimitedBy::Threads(threads);
     }
 
-    /// Takes note that no file is left that could be called now.
+    /// Records that no file can be called now.
     pub fn no_work(&mut self) {
-        self.pace.rest(self.clock.as_secs_f64());
-        self.why = Why::Work;
+        self.controller.rest(self.clock.as_secs_f64());
+        self.limited_by = LimitedBy::NoWork;
     }
 
-    /// Takes a permit back whose call is not made: it gives back all that it took.
+    /// Takes back a permit whose call is not made, and refunds its charges.
     pub fn cancel(&mut self, permit: Permit) {
-        self.give_back(&permit);
-        self.pace.lost(permit.stamp);
-        self.ended_look(&permit);
+        self.refund(&permit);
+        self.controller.lost(permit.stamp);
+        self.end_spot_check(&permit);
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Takes back the permit of a look elsewhere, because no other file is left. Where it was for an outage, returns true
-    /// if that is established all the same, and false if the files that were held back for it fail.
-    pub fn nowhere_to_look(&mut self, permit: Permit) -> Option<bool> {
-        let cause = permit.look.and_then(|look| look.cause);
+    /// Takes back the permit of a spot check for which no file is left. For an outage, returns true if it counts as
+    /// established all the same, and false if the files quarantined for it fail.
+    pub fn no_spot_left(&mut self, permit: Permit) -> Option<bool> {
+        let cause = permit.spot_check.and_then(|check| check.cause);
         self.cancel(permit);
-        let established = self.guard.nowhere(cause?)?;
+        let established = self.guard.no_spot_left(cause?)?;
         if !established {
-            self.pace.excuse(self.clock.as_secs_f64());
+            self.controller.excuse(self.clock.as_secs_f64());
         }
         Some(established)
     }
 
-    fn give_back(&mut self, permit: &Permit) {
-        self.windows.give_back(permit.cost, permit.at);
-        self.used.give_back(permit.price);
+    fn refund(&mut self, permit: &Permit) {
+        self.limits.refund(permit.cost, permit.at);
+        self.used.release(permit.price);
     }
 
-    fn ended_look(&mut self, permit: &Permit) {
-        if permit.look.is_some() {
-            self.guard.set_look_out(false);
+    fn end_spot_check(&mut self, permit: &Permit) {
+        if permit.spot_check.is_some() {
+            self.guard.set_spot_check(false);
         }
     }
 
-    /// Learns from an ended call.
-    pub fn ended(&mut self, permit: Permit, call: Ended<'_>, now: Duration) -> Lesson {
+    /// Learns from a completed call.
+    pub fn complete(
+        &mut self,
+        permit: Permit,
+        call: CompletedCall<'_>,
+        now: Duration,
+    ) -> Assessment {
         let now = self.advance(now);
         let at = now.as_secs_f64();
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.ended_look(&permit);
+        self.end_spot_check(&permit);
         if !call.signal.is_sent() {
-            self.give_back(&permit);
-        } else if matches!(call.signal, Signal::Refused { .. }) {
-            self.used.give_back_cost(permit.price);
+            self.refund(&permit);
+        } else if matches!(call.signal, Signal::Throttled { .. }) {
+            self.used.release_cost(permit.price);
         }
         if let Some(hint) = call.hint {
-            self.hinted(hint, &permit, at);
+            self.read_hint(hint, &permit, at);
         }
-        let lesson = match call.signal {
-            Signal::Unsent | Signal::Stale => {
-                self.pace.lost(permit.stamp);
-                Lesson::new(Fate::ByPolicy)
-            }
+        let mut assessment = match call.signal {
             Signal::Accepted | Signal::Answered | Signal::Rejected(_) => {
-                self.answered(&permit, call, at)
+                self.accepted(&permit, call, at)
             }
-            Signal::Refused { wait, unavailable } => {
-                self.refused(&permit, call, wait, unavailable, now)
+            Signal::Throttled { wait, unavailable } => {
+                self.throttled(&permit, call, wait, unavailable, now)
             }
             Signal::Failed | Signal::Unreachable => self.failed(&permit, call, now),
-            Signal::Refusal(refusal) => self.refusal(&permit, call, refusal, now),
+            Signal::Fault(fault) => self.fault(&permit, call, fault, now),
+            Signal::Unsent | Signal::Stale => {
+                self.controller.lost(permit.stamp);
+                Assessment::new(Disposition::ByPolicy)
+            }
         };
-        // A closed gate says enough: what fails behind it is no reason for fewer calls at a time afterwards.
-        if let Some(width) = &mut self.width
+        // Failures behind a closed gate are no reason to lower the concurrency.
+        if let Some(tuner) = &mut self.tuner
             && call.signal.is_sent()
-            && self.pace.closed().is_none()
+            && self.controller.closed().is_none()
         {
-            let well = matches!(
-                call.signal,
-                Signal::Accepted | Signal::Answered | Signal::Rejected(_)
-            );
-            width.answered(call.took, well);
+            tuner.record(call.took, call.signal.is_accepted());
         }
-        // Calls that end while the run stops for a guard say nothing more about who is to blame.
+        // Once a guard stops the run, later calls clear nothing.
         if self.halt.is_some_and(|reason| reason.is_guards()) {
-            return Lesson {
-                cleared: [false; 4],
-                ..lesson
-            };
+            assessment.cleared = [false; 4];
         }
-        lesson
+        assessment
     }
 
-    fn failure(&self, permit: &Permit, call: Ended<'_>, cause: SharedCause) -> Failure {
-        Failure {
+    fn evidence(
+        &self,
+        permit: &Permit,
+        call: CompletedCall<'_>,
+        cause: SharedCause,
+    ) -> SharedFailure {
+        SharedFailure {
             file: call.file,
-            is_look: permit.look.is_some_and(|look| look.cause == Some(cause)),
-            is_refusal: matches!(call.signal, Signal::Refused { .. }),
+            is_spot_check: (permit.spot_check).is_some_and(|check| check.cause == Some(cause)),
+            is_throttle: matches!(call.signal, Signal::Throttled { .. }),
             next: self.next,
         }
     }
 
-    fn answered(&mut self, permit: &Permit, call: Ended<'_>, at: f64) -> Lesson {
-        self.pace.accepted(permit.stamp, at);
-        let mut lesson = Lesson::new(Fate::ByPolicy);
-        match call.signal {
-            Signal::Accepted => {
-                lesson.cleared =
-                    (self.guard).succeeded(call.file, call.failed_before, permit.number);
-            }
-            Signal::Rejected(cause) => {
-                lesson.cleared = self.guard.reached(permit.number);
-                let failure = self.failure(permit, call, SharedCause::Request);
-                let (ruling, mixed) = self.guard.rejected(cause, failure);
-                lesson.cleared[SharedCause::Request as usize] |= mixed;
-                lesson.fate = self.rule(ruling, SharedCause::Request);
-            }
-            _ => lesson.cleared = self.guard.reached(permit.number),
-        }
-        lesson
-    }
-
-    fn rule(&mut self, ruling: Ruling, cause: SharedCause) -> Fate {
-        match ruling {
-            Ruling::Own => Fate::ByPolicy,
-            Ruling::Quarantine => Fate::Quarantine(cause),
-            Ruling::Stop(reason) => {
-                self.stop(reason);
-                Fate::Quarantine(cause)
-            }
-        }
-    }
-
-    fn refusal(
-        &mut self,
-        permit: &Permit,
-        call: Ended<'_>,
-        refusal: Refusal,
-        now: Duration,
-    ) -> Lesson {
-        let at = now.as_secs_f64();
-        let mut lesson = Lesson::new(Fate::ByPolicy);
-        let cause = match refusal {
-            Refusal::MissingFile => SharedCause::Disk,
-            _ => SharedCause::Service,
+    fn accepted(&mut self, permit: &Permit, call: CompletedCall<'_>, at: f64) -> Assessment {
+        self.controller.accepted(permit.stamp, at);
+        let mut assessment = Assessment::new(Disposition::ByPolicy);
+        assessment.cleared = if call.signal == Signal::Accepted {
+            (self.guard).succeeded(call.file, call.failed_before, permit.number)
+        } else {
+            self.guard.reached(permit.number)
         };
-        let failure = self.failure(permit, call, cause);
-        match refusal {
-            Refusal::MissingFile => self.pace.lost(permit.stamp),
-            Refusal::Tls | Refusal::Name | Refusal::Proxy => {
-                lesson = self.failed(permit, call, now);
-            }
-            _ => self.pace.accepted(permit.stamp, at),
+        if let Signal::Rejected(cause) = call.signal {
+            let evidence = self.evidence(permit, call, SharedCause::Request);
+            let (ruling, mixed) = self.guard.rejected(cause, evidence);
+            assessment.cleared[SharedCause::Request as usize] |= mixed;
+            assessment.disposition = self.apply(ruling, SharedCause::Request);
         }
-        let ruling = self.guard.refused(refusal, failure);
-        if ruling != Ruling::Own {
-            lesson.fate = self.rule(ruling, cause);
-        }
-        lesson
+        assessment
     }
 
-    /// A passing failure of the service.
-    fn failed(&mut self, permit: &Permit, call: Ended<'_>, now: Duration) -> Lesson {
-        let certain = !call.signal.is_sent();
-        let (closes, lesson) = self.down(permit, call, certain, now);
-        let took = call.took.as_secs_f64();
-        let at = now.as_secs_f64();
-        self.pace.failed(permit.stamp, closes, took, at);
-        lesson
+    fn apply(&mut self, ruling: Ruling, cause: SharedCause) -> Disposition {
+        match ruling {
+            Ruling::Own => return Disposition::ByPolicy,
+            Ruling::Quarantine => {}
+            Ruling::Stop(reason) => self.stop(reason),
+        }
+        Disposition::Quarantine(cause)
     }
 
-    /// The guard's view of a failure that may be an outage's. Returns true where the gate has to close for it.
-    fn down(
+    fn fault(
         &mut self,
         permit: &Permit,
-        call: Ended<'_>,
+        call: CompletedCall<'_>,
+        fault: Fault,
+        now: Duration,
+    ) -> Assessment {
+        let mut assessment = Assessment::new(Disposition::ByPolicy);
+        let mut cause = SharedCause::Service;
+        if fault == Fault::MissingFile {
+            cause = SharedCause::Disk;
+            self.controller.lost(permit.stamp);
+        } else if fault.is_before_connection() {
+            assessment = self.failed(permit, call, now);
+        } else {
+            self.controller.accepted(permit.stamp, now.as_secs_f64());
+        }
+        let evidence = self.evidence(permit, call, cause);
+        let ruling = self.guard.fault(fault, cause, evidence);
+        if ruling != Ruling::Own {
+            assessment.disposition = self.apply(ruling, cause);
+        }
+        assessment
+    }
+
+    /// Handles a transient failure of the service.
+    fn failed(&mut self, permit: &Permit, call: CompletedCall<'_>, now: Duration) -> Assessment {
+        let (closes, assessment) = self.suspect_outage(permit, call, !call.signal.is_sent(), now);
+        let (took, at) = (call.took.as_secs_f64(), now.as_secs_f64());
+        self.controller.failed(permit.stamp, closes, took, at);
+        assessment
+    }
+
+    /// Informs the guard of a failure that an outage may have caused. Returns true if the gate has to close.
+    fn suspect_outage(
+        &mut self,
+        permit: &Permit,
+        call: CompletedCall<'_>,
         certain: bool,
         now: Duration,
-    ) -> (bool, Lesson) {
-        let width = self.width();
-        let failure = self.failure(permit, call, SharedCause::Outage);
+    ) -> (bool, Assessment) {
+        let concurrency = self.concurrency();
+        let evidence = self.evidence(permit, call, SharedCause::Outage);
         let witness = certain || self.guard.is_witness(call.file, call.failed_before);
-        let (closes, established) = self.guard.failed(failure, witness, certain, width, now);
-        let mut lesson = Lesson::new(Fate::ByPolicy);
-        lesson.outage = established;
+        let (closes, established) =
+            (self.guard).failed(evidence, witness, certain, concurrency, now);
+        let mut assessment = Assessment::new(Disposition::ByPolicy);
+        assessment.outage = established;
         if let Some(outage) = self.guard.outage()
             && outage.established
         {
-            lesson.fate = Fate::Again(now);
+            assessment.disposition = Disposition::Requeue(now);
             if outage.lasted >= self.rules.max_outage {
-                self.stop(Reason::Outage(outage.lasted));
+                self.stop(StopReason::Outage(outage.lasted));
             }
-        } else if witness && !self.guard.is_on_its_own() {
-            lesson.fate = Fate::Defer(SharedCause::Outage);
+        } else if witness && !self.guard.ignores_outages() {
+            assessment.disposition = Disposition::QuarantineIfFailed(SharedCause::Outage);
         }
-        (closes, lesson)
+        (closes, assessment)
     }
 
-    fn refused(
+    fn throttled(
         &mut self,
         permit: &Permit,
-        call: Ended<'_>,
+        call: CompletedCall<'_>,
         wait: Option<Duration>,
         unavailable: bool,
         now: Duration,
-    ) -> Lesson {
+    ) -> Assessment {
         let at = now.as_secs_f64();
-        let own = self.guard.throttled(call.file, now);
-        let mut lesson = Lesson::new(Fate::ByPolicy);
-        if unavailable && !self.pace.sheds() {
-            lesson = self.down(permit, call, false, now).1;
+        let throttles = self.guard.throttled(call.file, now);
+        let mut assessment = Assessment::new(Disposition::ByPolicy);
+        if unavailable && !self.controller.is_shedding() {
+            assessment = self.suspect_outage(permit, call, false, now).1;
         }
         let outage = self.guard.outage().is_some_and(|outage| outage.established);
-        if own.are_own() && !outage {
-            // The file's own refusals hold up no other.
-            self.pace.lost(permit.stamp);
+        if throttles.are_own() && !outage {
+            // Throttles of one file delay no other.
+            self.controller.lost(permit.stamp);
         } else {
             let took = call.took.as_secs_f64();
             let asked = wait.map(|wait| wait.as_secs_f64());
-            self.pace.refused(permit.stamp, asked, took, at);
+            self.controller.throttled(permit.stamp, asked, took, at);
             if outage {
-                self.pace.set_outage();
+                self.controller.set_outage();
             }
             if let Some(wait) = wait.filter(|wait| *wait > self.rules.max_wait) {
-                self.stop(Reason::Wait(wait));
+                self.stop(StopReason::Wait(wait));
             }
         }
-        let opens = self.pace.closed().map_or(now, |(.., until)| seconds(until));
-        let most = match own.count {
-            ..10 => SOON_AFTER_REFUSAL,
-            _ => LATE_AFTER_REFUSAL,
+        let most = match throttles.count {
+            ..10 => MOST_AFTER_THROTTLE,
+            _ => MOST_AFTER_TEN_THROTTLES,
         };
-        let after = AFTER_REFUSAL
-            .saturating_mul(1 << own.count.min(10))
-            .min(most);
+        let delay = (AFTER_THROTTLE.saturating_mul(1 << throttles.count.min(10))).min(most);
         let asked = now.saturating_add(wait.unwrap_or_default());
-        let again = opens.max(asked).saturating_add(after);
-        lesson.fate = match lesson.fate {
-            // An outage has no file wait for the others.
-            Fate::Again(_) => Fate::Again(opens.max(asked)),
-            // A 503 that names no wait is charged like any passing failure, unless many files are refused.
-            _ if unavailable && !own.are_own() && self.guard.refuses_many() => Fate::Again(again),
-            fate if unavailable && wait.is_none() => {
-                Fate::Charge(again, matches!(fate, Fate::Defer(_)))
+        let opens = self.opens_at().unwrap_or(now).max(asked);
+        let again = opens.saturating_add(delay);
+        assessment.disposition = match assessment.disposition {
+            // In an outage no file has to let others go first.
+            Disposition::Requeue(_) => Disposition::Requeue(opens),
+            // A 503 without a wait is charged like any transient failure, unless many files are throttled.
+            _ if unavailable && !throttles.are_own() && self.guard.throttled_files.are_many() => {
+                Disposition::Requeue(again)
             }
-            _ if own.are_enough(now) => Fate::Reject,
-            _ if own.are_own() => Fate::AgainLast(again, own.count == Refusals::OWN),
-            _ => Fate::Again(again),
+            by_policy if unavailable && wait.is_none() => {
+                let quarantines = matches!(by_policy, Disposition::QuarantineIfFailed(_));
+                Disposition::Charge(again, quarantines)
+            }
+            _ if throttles.are_final(now) => Disposition::Reject,
+            _ if throttles.are_own() => {
+                let is_first = throttles.count == FileThrottles::OWN;
+                Disposition::RequeueLast(again, is_first)
+            }
+            _ => Disposition::Requeue(again),
         };
-        lesson
+        assessment
     }
 
-    /// Takes in the limits that the service states, with the answer to a call.
-    fn hinted(&mut self, hint: &Hint, permit: &Permit, at: f64) {
-        if let Some(policy) = hint.policy {
-            self.stated(policy.calls as f64, policy.window.as_secs_f64());
-        }
-        let (Some(left), Some(reset)) = (hint.remaining, hint.reset) else {
-            return;
+    /// Applies the limits that the service states with an answer.
+    fn read_hint(&mut self, hint: &Hint, permit: &Permit, at: f64) {
+        let call = AnsweredCall {
+            number: permit.number,
+            sent: permit.at.as_secs_f64(),
+            in_flight: self.in_flight,
+            sent_later: self.next - permit.number - 1,
         };
-        let call = (permit.number, permit.at.as_secs_f64(), self.in_flight);
-        if let Some(window) = self.count.read(call, left, reset.as_secs_f64())
-            && hint.policy.is_none()
-        {
-            self.stated(left as f64 + 1.0, window);
+        let (rate, no_call_for) = self.stated.read(hint, call);
+        if let Some(rate) = rate {
+            self.controller.set_stated(rate);
         }
-        // A short reset that is rounded to whole seconds says little about when there is room again, the pace keeps to a
-        // stated limit anyway, and a bucket of a few calls is empty after each of them.
-        let is_long = reset > Duration::from_secs(2);
-        let is_rounded = reset.subsec_nanos() == 0;
-        if !is_long && (is_rounded || self.count.most < 10 || hint.policy.is_some()) {
-            return;
-        }
-        let later = if is_long {
-            self.next - permit.number - 1
-        } else {
-            0
-        };
-        if left.saturating_sub(later) == 0 {
-            self.pace.spent(reset.as_secs_f64(), at);
+        if let Some(reset) = no_call_for {
+            self.controller.quota_spent(reset.as_secs_f64(), at);
             if reset > self.rules.max_wait {
-                self.stop(Reason::Wait(reset));
+                self.stop(StopReason::Wait(reset));
             }
         }
     }
 
-    /// So many calls in so many seconds: they are spread evenly.
-    fn stated(&mut self, calls: f64, window: f64) {
-        if window <= LONGEST_SPREAD {
-            self.pace.stated(BELOW_STATED * calls / window);
-        }
-    }
-
-    fn stop(&mut self, reason: Reason) {
+    fn stop(&mut self, reason: StopReason) {
         self.halt.get_or_insert(reason);
     }
 
-    /// Files that were read before are still there: the missing ones are missing by themselves.
+    /// Records that the disk is there, because files that were read before still exist.
     pub fn disk_is_there(&mut self) {
         self.guard.disk_is_there();
     }
 
-    /// Returns true where a streak of missing files makes a look at the disk worthwhile.
-    pub fn doubts_disk(permit: &Permit) -> bool {
-        permit
-            .look
-            .is_some_and(|look| look.cause == Some(SharedCause::Disk))
-    }
-
-    /// Takes note that a file has ended, and stops the run where too many have failed.
-    pub fn finished(&mut self, file: JobId, failed_before: bool, failed: bool) {
+    /// Records the final state of a file, and stops the run if too many have failed.
+    pub fn job_finished(&mut self, file: JobId, failed_before: bool, failed: bool) {
         self.guard.finished(file, failed_before, failed);
         if let Some(failed) = self.guard.too_many(self.rules.max_failures) {
-            self.stop(Reason::Failures(failed));
+            self.stop(StopReason::Failures(failed));
         }
     }
 
-    /// Only files that were held back are left. Returns true where they fail; otherwise no call at all was accepted, and
-    /// the run stops and leaves them.
-    pub fn settle(&mut self) -> bool {
-        match self.guard.settle() {
-            Some(reason) => {
-                self.stop(reason);
-                false
-            }
-            None => true,
+    /// Decides when only quarantined files are left. Returns true if they fail. Otherwise no call was ever accepted, and the
+    /// run stops and leaves them pending.
+    pub fn resolve_quarantine(&mut self) -> bool {
+        let reason = self.guard.resolve_quarantine();
+        if let Some(reason) = reason {
+            self.stop(reason);
         }
+        reason.is_none()
     }
 
-    /// Why the run stops, if it does.
-    pub fn halt(&self) -> Option<Reason> {
+    /// Returns the reason why the run stops.
+    pub fn halt(&self) -> Option<StopReason> {
         self.halt
     }
 
-    /// Why the run goes no faster.
-    pub fn why(&self) -> Why {
-        self.why
+    /// Returns the limit that decided the latest request.
+    pub fn limited_by(&self) -> LimitedBy {
+        self.limited_by
     }
 
-    /// The latest moment that it has seen.
+    /// Returns the latest moment seen.
     pub fn now(&self) -> Duration {
         self.clock
     }
 
-    /// Why the gate is closed at `now`, and until when it is. `None` where a probe might go and there is no file for it.
-    pub fn closed(&self, now: Duration) -> Option<(Why, Duration)> {
-        let (.., until) = self.pace.closed()?;
-        let until = seconds(until);
-        let waits_for_file = self.why == Why::Work && until <= now;
-        (!waits_for_file).then(|| (self.closed_why(now), until))
+    /// Returns what closed the gate, and when it opens for a probe. `None` also if a probe may go and no file is left for it.
+    pub fn closed(&self, now: Duration) -> Option<(LimitedBy, Duration)> {
+        let until = self.opens_at()?;
+        let waits_for_file = self.limited_by == LimitedBy::NoWork && until <= now;
+        (self.closed_by(now).filter(|_| !waits_for_file)).map(|closed_by| (closed_by, until))
     }
 
-    /// Returns true where a file's size has to be known before it may be called.
-    pub fn weighs(&self) -> bool {
-        self.windows.weighs()
+    /// Returns true if a rate counts bytes or weight, so that a file's size is needed before its call.
+    pub fn needs_size(&self) -> bool {
+        self.limits.need_size()
     }
 
-    /// The moment at which the last of so many more calls can be made at best, as far as rates and waits decide it.
+    /// Returns the earliest moment at which the last of `left` calls can start under the rates and waits.
     pub fn finish(&self, left: u64, now: Duration) -> Duration {
-        let left = left.min(self.used.left(&self.rules.budgets));
-        let open = self
-            .pace
-            .closed()
-            .map_or(now, |(.., until)| seconds(until))
-            .max(now);
-        let found = self.pace.rate().map_or(Duration::ZERO, |rate| {
+        let left = left.min(self.used.remaining_calls(&self.rules.budgets));
+        let open = self.opens_at().map_or(now, |until| until.max(now));
+        let learned = self.controller.rate().map_or(Duration::ZERO, |rate| {
             open.saturating_add(seconds(left as f64 / rate))
         });
-        self.windows.finish(left, now).max(open).max(found)
+        self.limits.finish(left, now).max(open).max(learned)
     }
 
-    fn found(&self) -> Found {
-        let (rate, at_once) = self.pace.found();
-        Found {
+    fn learned_limits(&self) -> LearnedLimits {
+        let (rate, at_once) = self.controller.learned();
+        LearnedLimits {
             rate,
             at_once,
-            width: self.width.as_ref().map(WidthFinder::width),
+            width: self.tuner.as_ref().map(ConcurrencyTuner::concurrency),
         }
     }
 
-    /// Returns the state to remember at `now`; its usage is that since the last time.
-    pub fn memory(&mut self, now: Duration) -> Memory {
+    /// Returns the state to store at `now`, with the consumption since the last checkpoint.
+    pub fn checkpoint(&mut self, now: Duration) -> Checkpoint {
         let now = self.advance(now);
-        let used = self.used.since(&self.remembered);
-        self.remembered = self.used;
-        let asked = self
-            .pace
-            .closed()
-            .filter(|(cause, ..)| matches!(cause, Cause::Asked | Cause::Spent));
-        Memory {
+        let used = self.used.since(&self.saved);
+        self.saved = self.used;
+        let asked = (self.controller.closed())
+            .filter(|(cause, _)| matches!(cause, ClosedBy::RetryAfter | ClosedBy::QuotaReset));
+        Checkpoint {
             closed_for: asked
-                .map(|(.., until)| seconds(until).saturating_sub(now))
+                .map(|(_, until)| seconds(until).saturating_sub(now))
                 .filter(|left| !left.is_zero()),
-            found: self.found(),
+            found: self.learned_limits(),
             used,
             proven: self.guard.has_succeeded(),
-            refused: self.guard.most_refused(),
+            refused: self.guard.throttled_files.most(),
         }
     }
 }
 
-fn width_finder(rules: &Rules, now: Duration, found: Option<usize>) -> Option<WidthFinder> {
-    match rules.width {
-        Width::Auto(most) => Some(WidthFinder::new(now, found, most)),
-        Width::Fixed(_) => None,
+fn tuner(rules: &Rules, now: Duration, found: Option<usize>) -> Option<ConcurrencyTuner> {
+    match rules.concurrency {
+        Concurrency::Auto(most) => Some(ConcurrencyTuner::new(now, found, most)),
+        Concurrency::Fixed(_) => None,
     }
 }

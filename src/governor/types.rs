@@ -1,14 +1,16 @@
-//! The governor's vocabulary: the rules it is given, the signals it gets, and its answers.
+//! The governor's inputs and outputs: rules, signals, decisions.
 
 use std::time::Duration;
 
-use super::pace::Stamp;
+use super::rate_controller::Stamp;
 use crate::job::{Hint, JobId};
-use crate::limits::{Budget, Budgets, Cost, MaxFailures, Money, Rate, Rates, Spent, Usage, Used};
+use crate::limits::{
+    Budget, Budgets, Cost, MaxFailures, Money, Rate, Rates, Spent, UsageDelta, Used,
+};
 
-/// The number of calls at a time.
+/// The number of concurrent calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Width {
+pub enum Concurrency {
     /// A fixed number.
     Fixed(usize),
     /// As many as raise throughput, up to this number.
@@ -18,155 +20,157 @@ pub enum Width {
 /// The user's limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
-    /// The rates, and whether a lower one may be found.
+    /// Rate limits.
     pub rates: Rates,
-    /// The calls that the shortest rate lets through in a row.
+    /// Calls that the shortest rate admits in a row.
     pub burst: u64,
-    /// Calls at the same time.
-    pub width: Width,
-    /// The longest wait that the service may ask for.
+    /// Concurrent calls.
+    pub concurrency: Concurrency,
+    /// Longest wait that the service may ask for. A longer one stops the run.
     pub max_wait: Duration,
-    /// The longest outage.
+    /// Longest outage. A longer one stops the run.
     pub max_outage: Duration,
-    /// The most failed files.
+    /// Most failed files.
     pub max_failures: Option<MaxFailures>,
-    /// Stop when every file is rejected for one cause and none has succeeded.
-    pub stops_slips: bool,
-    /// The budgets.
+    /// Stop if all of the first files are rejected for one cause.
+    pub stops_bad_requests: bool,
+    /// Budgets.
     pub budgets: Budgets,
-    /// No call after this moment, in milliseconds since 1970.
+    /// No call starts after this moment, in milliseconds since 1970.
     pub until: Option<i64>,
     /// Send the first call alone, for two seconds at most.
     pub canary: bool,
 }
 
 impl Rules {
-    /// So many rejected files, all for one cause, may be a slip.
-    pub const SLIP: u64 = 30;
+    /// Rejected files, all for one cause, after which the request itself is suspect.
+    pub const BAD_REQUEST: u64 = 30;
 }
 
-/// The memory of a run's earlier runners.
+/// The state that earlier sessions of the run left.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Past {
-    /// Usage in the last day, the oldest first.
+pub struct History {
+    /// Charges of the last day, the oldest first.
     pub spent: Vec<Spent>,
-    /// The rest of a wait that the service asked for.
+    /// Rest of a wait that the service asked for.
     pub closed_for: Option<Duration>,
-    /// Limits of the service that were found.
-    pub found: Found,
-    /// Budget used.
+    /// Limits of the service.
+    pub found: LearnedLimits,
+    /// Consumption of the budgets.
     pub used: Used,
     /// A file has succeeded under the present request.
     pub proven: bool,
-    /// A guard stopped the last runner, so this one begins elsewhere in the list.
+    /// A guard stopped the last session, so this one starts with a spot check.
     pub stopped_by_guard: bool,
 }
 
-/// Limits of the service that were found.
+/// Limits of the service, learned from its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Found {
-    /// Calls in a second.
+pub struct LearnedLimits {
+    /// Calls per second.
     pub rate: Option<f64>,
-    /// Calls at the same time that the service accepts.
+    /// Concurrent calls that the service accepts.
     pub at_once: Option<usize>,
-    /// Calls at the same time that `-j auto` settled on.
+    /// Concurrent calls that `-j auto` settled on.
     pub width: Option<usize>,
 }
 
-/// The state that the next runner needs, beside the usage by second.
+/// The state that the next session needs, apart from the charges.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Memory {
-    /// The rest of a wait that the service asked for.
+pub struct Checkpoint {
+    /// Rest of a wait that the service asked for.
     pub closed_for: Option<Duration>,
-    /// Limits of the service that were found.
-    pub found: Found,
-    /// Budget used since the memory was last taken; negative where more was given back than taken.
-    pub used: Usage,
+    /// Limits of the service.
+    pub found: LearnedLimits,
+    /// Consumption of the budgets since the last checkpoint.
+    pub used: UsageDelta,
     /// A file has succeeded under the present request.
     pub proven: bool,
-    /// The file that was refused most often while others were accepted, and how often.
+    /// File that was throttled most often while others were accepted, and how often.
     pub refused: Option<(JobId, u32)>,
 }
 
-/// The reason why no call may start now. Moments are on the governor's clock.
+/// The limit that decides when the next call starts. Moments are on the governor's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Why {
-    /// All of so many workers are busy.
+pub enum LimitedBy {
+    /// All threads are busy; their number.
     Threads(usize),
-    /// The service takes so many calls at a time.
-    AtOnce(usize),
-    /// A rate of the user's.
+    /// The service accepts only this many concurrent calls.
+    ServiceConcurrency(usize),
+    /// A rate set by the user.
     Rate(Rate),
-    /// The calls in a second that the service was found to allow.
-    Found(f64),
-    /// The pace rises after a pause.
-    Rising,
-    /// The service asked every caller to wait until this moment.
-    Asked(Duration),
-    /// The service refused a call and named no moment; a probe goes at this one.
-    Refused(Duration),
-    /// The service said that no call is left until this moment.
-    Spent(Duration),
-    /// The service has been unavailable since this moment.
+    /// The service's learned limit, in calls per second.
+    LearnedRate(f64),
+    /// The rate rises after a pause.
+    RampUp,
+    /// The service asked for a wait until this moment.
+    RetryAfter(Duration),
+    /// The service refused a call and named no wait. A probe follows at this moment.
+    Throttled(Duration),
+    /// The service reported that no call is left until this moment.
+    QuotaReset(Duration),
+    /// The service is unavailable.
     Outage {
-        /// The moment of the first failure.
+        /// Moment of the first failure.
         since: Duration,
-        /// The time between two probes.
+        /// Time between two probes.
         every: Duration,
     },
-    /// The first call goes alone.
-    First,
-    /// A call elsewhere in the list decides whether the files or the service are at fault.
-    Looking,
-    /// The disk has too little room for results.
-    Room,
-    /// Nothing: the files left wait for their next attempt, or are in flight.
-    Work,
+    /// The first call is in flight alone.
+    Canary,
+    /// A spot check is in flight: it decides whether the files or the service are at fault.
+    SpotCheck,
+    /// The disk has too little space for results.
+    DiskSpace,
+    /// Every file left waits for its next attempt, or is in flight.
+    NoWork,
 }
 
-impl Why {
-    /// The moment that belongs to it.
+impl LimitedBy {
+    /// Returns the moment that belongs to the limit.
     pub fn moment(&self) -> Option<Duration> {
         match self {
-            Self::Asked(moment) | Self::Refused(moment) | Self::Spent(moment) => Some(*moment),
+            Self::RetryAfter(moment) | Self::Throttled(moment) | Self::QuotaReset(moment) => {
+                Some(*moment)
+            }
             Self::Outage { since, .. } => Some(*since),
             _ => None,
         }
     }
 }
 
-/// The decision about a call.
+/// The decision about a requested call.
 #[derive(Debug)]
-pub enum Verdict {
-    /// It may be made.
+pub enum Admission {
+    /// The call may start.
     Go(Permit),
-    /// Not before this moment, or before a call in flight has ended.
-    Wait(Why, Option<Duration>),
-    /// No call may be made any more.
-    Halt(Reason),
+    /// The call may start at this moment, or when a call in flight has completed.
+    Wait(LimitedBy, Option<Duration>),
+    /// The run stops: no further call may start.
+    Halt(StopReason),
 }
 
 /// The reason why a run stops although files are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// Failures in a row that are not the files' own.
-    Refused(Refusal),
+pub enum StopReason {
+    /// Consecutive failures with a cause outside the files.
+    Fault(Fault),
     /// Every file so far was rejected for one cause.
     Rejected,
-    /// More files failed than allowed.
+    /// More files failed than allowed; their number.
     Failures(u64),
-    /// The service was unavailable for so long.
+    /// The service was unavailable for this long.
     Outage(Duration),
-    /// The service asks for this wait, longer than allowed.
+    /// The service asked for this wait, which is longer than allowed.
     Wait(Duration),
-    /// A budget is used up.
+    /// A budget is exhausted.
     Budget(Budget),
 }
 
-/// The way out of a stop.
+/// The user's way to continue a stopped run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Come back later; nothing needs to change.
+    /// Resume later; nothing needs to change.
     Wait,
     /// Raise a limit, the user's own or the one at the service.
     Raise,
@@ -175,7 +179,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The word for it.
+    /// Returns its stored name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wait => "wait",
@@ -185,11 +189,11 @@ impl Action {
     }
 }
 
-impl Reason {
-    /// The word for it. The list is closed.
+impl StopReason {
+    /// Returns its stored name. The list is closed.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Refused(refusal) => refusal.as_str(),
+            Self::Fault(fault) => fault.as_str(),
             Self::Rejected => "rejected",
             Self::Failures(_) => "failures",
             Self::Outage(_) => "outage",
@@ -201,44 +205,44 @@ impl Reason {
         }
     }
 
-    /// The way out.
+    /// Returns the way to continue.
     pub fn action(&self) -> Action {
         match self {
             Self::Outage(_) | Self::Wait(_) | Self::Budget(Budget::Until) => Action::Wait,
-            Self::Failures(_) | Self::Budget(_) | Self::Refused(Refusal::Quota) => Action::Raise,
-            Self::Refused(_) | Self::Rejected => Action::Fix,
+            Self::Failures(_) | Self::Budget(_) | Self::Fault(Fault::Quota) => Action::Raise,
+            Self::Fault(_) | Self::Rejected => Action::Fix,
         }
     }
 
-    /// Returns true where a guard judged the files' failures to be everybody's: the next runner begins elsewhere.
+    /// Returns true if a guard stopped the run, because every file would fail the same way.
     pub fn is_guards(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Rejected)
+        matches!(self, Self::Fault(_) | Self::Rejected)
     }
 }
 
-/// A failure that has nothing to do with the file.
+/// The cause of a failure outside the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum Fault {
     /// The service does not accept the credentials (401, 407).
     Auth,
-    /// The service forbids the call (403): for the credentials, or for this file.
+    /// The service forbids the call (403), to the credentials or for this file.
     Forbidden,
-    /// The allowance at the service is used up.
+    /// The allowance at the service is exhausted.
     Quota,
-    /// The connection cannot be trusted, or the service wants a client certificate.
+    /// The TLS connection cannot be trusted, or the service requires a client certificate.
     Tls,
-    /// The service's name leads nowhere.
+    /// The service's host name does not resolve.
     Name,
-    /// The proxy does not let the call through.
+    /// The proxy refuses the connection.
     Proxy,
-    /// The service has moved.
+    /// The service redirects elsewhere.
     Redirect,
     /// The file is missing, and perhaps its disk.
     MissingFile,
 }
 
-impl Refusal {
-    /// The word for it.
+impl Fault {
+    /// Returns its stored name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auth | Self::Forbidden => "credentials",
@@ -250,115 +254,129 @@ impl Refusal {
             Self::MissingFile => "missing_files",
         }
     }
+
+    /// Returns true for a cause before the connection, which no file can have.
+    pub(super) fn is_before_connection(self) -> bool {
+        matches!(self, Self::Tls | Self::Name | Self::Proxy)
+    }
 }
 
-/// The right to make one call. It goes back with what became of the call.
+/// The right to make one call. It returns to the governor with the call's signal.
 #[derive(Debug)]
 pub struct Permit {
     pub(super) stamp: Stamp,
-    /// Counts permits from 0.
+    /// Number of the call, from 0.
     pub(super) number: u64,
+    /// Moment of the permit.
     pub(super) at: Duration,
     pub(super) cost: Cost,
-    /// Its price when it was given.
+    /// Price reserved in the budget.
     pub(super) price: Money,
-    /// For a look elsewhere in the list: for whose sake.
-    pub(super) look: Option<Look>,
+    pub(super) spot_check: Option<SpotCheck>,
 }
 
 impl Permit {
-    /// The cost that it was given for.
+    /// Returns the charge on the rate limits.
     pub fn cost(&self) -> Cost {
         self.cost
     }
 
-    /// The place in the list where this call has to be made, if not in order.
-    pub fn place(&self) -> Option<Elsewhere> {
-        self.look.map(|look| look.place)
+    /// Returns where in the list a spot check takes its file; `None` for a call in list order.
+    pub fn spot(&self) -> Option<Spot> {
+        self.spot_check.map(|check| check.spot)
+    }
+
+    /// Returns true for a spot check on missing files, which a look at the disk may spare.
+    pub fn checks_disk(&self) -> bool {
+        self.spot_check
+            .is_some_and(|check| check.cause == Some(SharedCause::Disk))
     }
 }
 
-/// A look elsewhere in the list.
+/// A call for a file elsewhere in the list. It shows whether the recent failures are the files' own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Look {
+pub(super) struct SpotCheck {
+    /// Suspected cause; `None` after a guard stopped the last session.
     pub(super) cause: Option<SharedCause>,
-    pub(super) place: Elsewhere,
+    pub(super) spot: Spot,
 }
 
-/// A place in the list where a guard looks.
+/// Where in the list a spot check takes its file, among those that are left and have not failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Elsewhere {
-    /// The last file that is left and has not failed.
+pub enum Spot {
+    /// The last one.
     Last,
-    /// A random one of those.
+    /// A random one.
     Random,
 }
 
-/// The effect of one call on all others.
+/// The meaning of a completed call for all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// The call succeeded.
     Accepted,
-    /// The service answered, and the failure is this file's own.
+    /// The service answered; the failure is the file's own.
     Answered,
-    /// The service rejected the file; equal numbers are one cause.
+    /// The service rejected the file. Equal numbers are one cause.
     Rejected(u64),
-    /// The service asks for patience.
-    Refused {
-        /// The wait that it asks for.
+    /// The service refused the call because of a limit or its load.
+    Throttled {
+        /// Wait that the service asked for.
         wait: Option<Duration>,
-        /// A 503, which may mean an outage as well as a limit.
+        /// A 503, which may also mean an outage.
         unavailable: bool,
     },
-    /// A passing failure of the service: 5xx, a lost connection, a time-out.
+    /// A transient failure of the service: 5xx, a lost connection, a timeout.
     Failed,
     /// No connection was made.
     Unreachable,
-    /// A failure that is not the file's own.
-    Refusal(Refusal),
-    /// The credentials have been renewed since; the answer says nothing about the new ones.
+    /// A failure with a cause outside the file.
+    Fault(Fault),
+    /// The answer says nothing about the service, for example because the credentials have changed since.
     Stale,
     /// The call was never tried.
     Unsent,
 }
 
 impl Signal {
+    /// Returns true if the service processed the call, even if it rejected the file.
+    pub(super) fn is_accepted(self) -> bool {
+        matches!(self, Self::Accepted | Self::Answered | Self::Rejected(_))
+    }
+
     /// Returns true unless nothing can have been sent.
     pub fn is_sent(self) -> bool {
-        !matches!(
-            self,
-            Self::Unreachable
-                | Self::Unsent
-                | Self::Refusal(
-                    Refusal::Tls | Refusal::Name | Refusal::Proxy | Refusal::MissingFile
-                )
-        )
+        match self {
+            Self::Unreachable | Self::Unsent | Self::Fault(Fault::MissingFile) => false,
+            Self::Fault(fault) => !fault.is_before_connection(),
+            _ => true,
+        }
     }
 }
 
-/// An ended call.
+/// A completed call.
 #[derive(Debug, Clone, Copy)]
-pub struct Ended<'c> {
-    /// The file.
+pub struct CompletedCall<'c> {
+    /// The file's job.
     pub file: JobId,
     /// The file failed for good before, while others succeeded.
     pub failed_before: bool,
-    /// The effect on others.
+    /// Meaning for other calls.
     pub signal: Signal,
-    /// The limits that the service stated.
+    /// Limits that the service stated.
     pub hint: Option<&'c Hint>,
-    /// The duration of the call.
+    /// Duration of the call.
     pub took: Duration,
 }
 
-/// A cause beside the file for which its failure is put off.
+/// A suspected cause that failures of several files share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SharedCause {
     /// The credentials, the allowance or the address.
     Service,
     /// The disk.
     Disk,
-    /// The request, which may be wrong for all files.
+    /// The request, which may be invalid for all files.
     Request,
     /// An outage.
     Outage,
@@ -368,47 +386,45 @@ impl SharedCause {
     pub(super) const ALL: [Self; 4] = [Self::Service, Self::Disk, Self::Request, Self::Outage];
 }
 
-/// The fate of the file of an ended call.
+/// The next state of a completed call's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// As the retry policy says.
+pub enum Disposition {
+    /// The retry policy decides.
     ByPolicy,
-    /// Pending and not called again until its cause is cleared or convicted.
+    /// Pending, and not called until its cause is cleared or confirmed.
     Quarantine(SharedCause),
-    /// Pending and not charged; to be called again from this moment on.
-    Again(Duration),
-    /// The same, and after all other files; `true` where it is the first time for this file.
-    AgainLast(Duration, bool),
-    /// As the retry policy says, but held back where that fails the file.
-    Defer(SharedCause),
-    /// Charged as a passing failure; called again from this moment on at the earliest; `true` for held back where that
-    /// fails the file.
+    /// The retry policy decides, but a file that would fail is quarantined.
+    QuarantineIfFailed(SharedCause),
+    /// Pending from this moment on, without a charge.
+    Requeue(Duration),
+    /// The same, after all other files. True for the first time.
+    RequeueLast(Duration, bool),
+    /// Charged as a transient failure, and pending from this moment on. If true, a file that would fail is quarantined.
     Charge(Duration, bool),
-    /// Failed: the service refuses this file again and again, and takes others.
+    /// Failed, because the service throttles this file repeatedly and accepts others.
     Reject,
 }
 
-/// The consequences of an ended call.
+/// The consequences of a completed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lesson {
-    /// The fate of its file.
-    pub fate: Fate,
-    /// Causes that were cleared: the files held back for them fail.
+pub struct Assessment {
+    /// Next state of its file.
+    pub disposition: Disposition,
+    /// Cleared causes, by [`SharedCause`]: the files quarantined for them fail.
     pub cleared: [bool; 4],
-    /// An outage was established: what was charged for it is given back.
+    /// An outage was established: its charges are refunded.
     pub outage: bool,
 }
 
-impl Lesson {
-    pub(super) fn new(fate: Fate) -> Self {
+impl Assessment {
+    pub(super) fn new(disposition: Disposition) -> Self {
         Self {
-            fate,
+            disposition,
             cleared: [false; 4],
             outage: false,
         }
     }
-
-    /// Returns true where this cause was cleared.
+    /// Returns true if this cause was cleared.
     pub fn clears(&self, cause: SharedCause) -> bool {
         self.cleared[cause as usize]
     }

@@ -1,11 +1,13 @@
-//! Budgets: how much a run may use over all its runners. What is reserved when a call is claimed is given back
-//! where it turns out that nothing was sent, so that a budget is never passed.
+//! Budgets of calls, time and money, over all sessions of a run.
+//!
+//! A call reserves its cost when it is claimed, so that no budget is exceeded. If nothing was sent, the reservation is
+//! released.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// An amount of money in billionths of whatever unit the user counts in.
+/// Money, in billionths of the user's currency unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Money(pub u64);
 
@@ -15,7 +17,7 @@ impl FromStr for Money {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not an amount: write a number such as 25 or 0.0015");
+        let wrong = || format!("`{text}` is not an amount: use a number such as 25 or 0.0015");
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let digits =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -27,7 +29,7 @@ impl FromStr for Money {
         let billionths = whole
             .checked_mul(BILLION)
             .and_then(|whole| whole.checked_add(fraction));
-        // SQLite's integers have a sign.
+        // SQLite stores signed integers.
         billionths
             .filter(|billionths| *billionths <= i64::MAX.unsigned_abs())
             .map(Self)
@@ -45,57 +47,57 @@ impl fmt::Display for Money {
     }
 }
 
-/// What a run may use.
+/// The limits of a run. `None` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Budgets {
-    /// Calls.
+    /// Number of calls.
     pub calls: Option<u64>,
-    /// Time in which a runner works on it.
+    /// Working time.
     pub duration: Option<Duration>,
     /// Money.
     pub cost: Option<Money>,
-    /// What a call costs.
+    /// Price of a call.
     pub each: Money,
 }
 
-/// What a run has used, over all its runners.
+/// Consumption of the budgets, over all sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Used {
-    /// Calls that were perhaps sent.
+    /// Calls that may have been sent.
     pub calls: u64,
-    /// What they cost.
+    /// Their price.
     pub cost: Money,
-    /// Time in which a runner worked on it.
+    /// Working time, without sleep of the machine.
     pub worked: Duration,
 }
 
-/// A change of [`Used`]; negative where more was given back than taken.
+/// A change of [`Used`], negative if more was released than reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Calls.
+pub struct UsageDelta {
+    /// Number of calls.
     pub calls: i64,
     /// Money, in billionths.
     pub cost: i64,
-    /// Time.
+    /// Working time.
     pub worked: Duration,
 }
 
-/// A budget that is used up.
+/// An exhausted budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// `--max-calls`.
+    /// `--max-calls`: the limit.
     Calls(u64),
-    /// `--max-duration`.
+    /// `--max-duration`: the limit.
     Duration(Duration),
-    /// `--max-cost`: what was spent, and what one more call would cost.
+    /// `--max-cost`: the money spent. One more call would exceed the limit.
     Cost(Money),
-    /// `--until`.
+    /// `--until`: the moment has passed.
     Until,
 }
 
 impl Used {
-    /// The budget that does not allow one more call.
-    pub(crate) fn up(&self, budgets: &Budgets) -> Option<Budget> {
+    /// Returns a budget that allows no further call.
+    pub(crate) fn exhausted(&self, budgets: &Budgets) -> Option<Budget> {
         let calls = budgets.calls.filter(|most| self.calls >= *most);
         let time = budgets.duration.filter(|most| self.worked >= *most);
         let cost = budgets
@@ -106,37 +108,38 @@ impl Used {
             .or(cost.map(|_| Budget::Cost(self.cost)))
     }
 
-    /// How many more calls the budgets allow.
-    pub(crate) fn left(&self, budgets: &Budgets) -> u64 {
+    /// Returns the number of calls that the budgets still allow.
+    pub(crate) fn remaining_calls(&self, budgets: &Budgets) -> u64 {
         let calls = budgets.calls.map(|most| most.saturating_sub(self.calls));
         let money = budgets.cost.map(|most| most.0.saturating_sub(self.cost.0));
         let paid = money.and_then(|money| money.checked_div(budgets.each.0));
         calls.unwrap_or(u64::MAX).min(paid.unwrap_or(u64::MAX))
     }
 
-    /// The change since `before`.
-    pub(crate) fn since(&self, before: &Self) -> Usage {
-        Usage {
+    /// Returns the change since `before`.
+    pub(crate) fn since(&self, before: &Self) -> UsageDelta {
+        UsageDelta {
             calls: self.calls.wrapping_sub(before.calls).cast_signed(),
             cost: self.cost.0.wrapping_sub(before.cost.0).cast_signed(),
             worked: self.worked.saturating_sub(before.worked),
         }
     }
 
-    pub(crate) fn reserve(&mut self, each: Money) {
+    /// Reserves one call at this price.
+    pub(crate) fn reserve(&mut self, price: Money) {
         self.calls += 1;
-        self.cost.0 = self.cost.0.saturating_add(each.0);
+        self.cost.0 = self.cost.0.saturating_add(price.0);
     }
 
-    /// Nothing was sent.
-    pub(crate) fn give_back(&mut self, each: Money) {
+    /// Releases the reservation of a call that was not sent.
+    pub(crate) fn release(&mut self, price: Money) {
         self.calls = self.calls.saturating_sub(1);
-        self.give_back_cost(each);
+        self.release_cost(price);
     }
 
-    /// It was sent, and costs nothing.
-    pub(crate) fn give_back_cost(&mut self, each: Money) {
-        self.cost.0 = self.cost.0.saturating_sub(each.0);
+    /// Releases the price of a call that was sent and is free.
+    pub(crate) fn release_cost(&mut self, price: Money) {
+        self.cost.0 = self.cost.0.saturating_sub(price.0);
     }
 }
 
@@ -177,33 +180,14 @@ mod tests {
         };
         let mut used = Used::default();
         for _ in 0..3 {
-            assert_eq!(used.up(&budgets), None);
+            assert_eq!(used.exhausted(&budgets), None);
             used.reserve(budgets.each);
         }
-        assert_eq!(used.up(&budgets), Some(Budget::Cost(money("0.9"))));
-        used.give_back(budgets.each);
-        assert_eq!((used.up(&budgets), used.left(&budgets)), (None, 1));
-    }
-
-    #[test]
-    fn calls_and_time_are_counted() {
-        let budgets = Budgets {
-            calls: Some(2),
-            duration: Some(Duration::from_secs(10)),
-            ..Budgets::default()
-        };
-        let mut used = Used {
-            calls: 2,
-            ..Used::default()
-        };
-        assert_eq!(used.up(&budgets), Some(Budget::Calls(2)));
-        used = Used {
-            worked: Duration::from_secs(10),
-            ..Used::default()
-        };
+        assert_eq!(used.exhausted(&budgets), Some(Budget::Cost(money("0.9"))));
+        used.release(budgets.each);
         assert_eq!(
-            used.up(&budgets),
-            Some(Budget::Duration(Duration::from_secs(10)))
+            (used.exhausted(&budgets), used.remaining_calls(&budgets)),
+            (None, 1)
         );
     }
 }

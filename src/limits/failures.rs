@@ -1,27 +1,27 @@
-//! How many files may fail before a run stops.
+//! `--max-failures`: the number or share of failed files that stops a run.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The number or share of failed files that stops a run.
+/// The most files that may fail before the run stops.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxFailures {
-    /// More than so many.
+    /// Number of files.
     Count(u64),
-    /// More than so many of a hundred that are finished.
+    /// Percentage of the finished files.
     Percent(f64),
 }
 
 impl MaxFailures {
-    /// Of fewer finished files, a share says nothing.
-    const SAMPLE: u64 = 20;
+    /// Fewest finished files for which a percentage is meaningful.
+    const LEAST_SAMPLE: u64 = 20;
 
-    pub(crate) fn is_passed(self, failed: u64, done: u64) -> bool {
+    pub(crate) fn is_exceeded(self, failed: u64, done: u64) -> bool {
         match self {
             Self::Count(most) => failed > most,
             Self::Percent(most) => {
                 let finished = failed + done;
-                finished >= Self::SAMPLE && failed as f64 * 100.0 > most * finished as f64
+                finished >= Self::LEAST_SAMPLE && failed as f64 * 100.0 > most * finished as f64
             }
         }
     }
@@ -31,7 +31,7 @@ impl FromStr for MaxFailures {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let read = match text.strip_suffix('%') {
+        let parsed = match text.strip_suffix('%') {
             Some(percent) => percent
                 .parse()
                 .ok()
@@ -39,7 +39,7 @@ impl FromStr for MaxFailures {
                 .map(Self::Percent),
             None => text.parse().ok().map(Self::Count),
         };
-        read.ok_or_else(|| {
+        parsed.ok_or_else(|| {
             format!("`{text}` is neither a number of files, such as 100, nor a share, such as 5%")
         })
     }

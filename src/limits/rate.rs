@@ -4,28 +4,29 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// What a rate counts.
+/// The unit that a rate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Measure {
     /// Calls.
     Calls,
     /// Bytes of files sent.
     Bytes,
-    /// The weight that the user gives to a file, such as its tokens.
+    /// The file's weight (`--weight`), such as its tokens.
     Weight,
 }
 
-/// So much in a window of time, such as `10/s`, `5000/d`, `20MB/s` or `90000w/m`.
+/// An amount per window of time, such as `10/s`, `5000/d`, `20MB/s` or `90000w/m`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     amount: f64,
-    /// The unit of a rate in bytes as it was written, and its size.
+    /// Unit of a rate in bytes as the user wrote it, and its size in bytes.
     bytes: Option<(&'static str, f64)>,
     measure: Measure,
+    /// `s`, `m`, `h` or `d`.
     unit: char,
 }
 
-/// The units of a rate in bytes.
+/// Units of a rate in bytes, and their sizes in bytes.
 const BYTES: [(&str, f64); 9] = [
     ("B", 1.0),
     ("KiB", 1024.0),
@@ -38,35 +39,25 @@ const BYTES: [(&str, f64); 9] = [
     ("TB", 1e12),
 ];
 
-/// Calls in a day may be few, but a pace below one in a year is a mistake.
+/// Least amount of a rate: one per year with `/d`. Less is a typing error.
 const LEAST: f64 = 1.0 / 366.0;
-/// No clock here can tell calls apart that are closer than a microsecond.
+/// Most calls per window. The clocks resolve a microsecond.
 const MOST_CALLS: f64 = 1e6;
-/// Whole numbers beyond this are not exact.
+/// Most bytes or weight per window. Larger whole numbers are inexact in `f64`.
 const MOST: f64 = 1e15;
 
 impl Rate {
-    /// So many calls in a second.
-    pub fn per_second(calls: f64) -> Self {
-        Self {
-            amount: calls,
-            bytes: None,
-            measure: Measure::Calls,
-            unit: 's',
-        }
-    }
-
-    /// What it counts.
+    /// Returns the unit that it counts.
     pub fn measure(self) -> Measure {
         self.measure
     }
 
-    /// How much in a window.
+    /// Returns the amount per window, in calls, bytes or weight.
     pub fn amount(self) -> f64 {
         self.amount * self.bytes.map_or(1.0, |(_, size)| size)
     }
 
-    /// The window.
+    /// Returns the length of the window.
     pub fn window(self) -> Duration {
         Duration::from_secs(match self.unit {
             's' => 1,
@@ -76,7 +67,7 @@ impl Rate {
         })
     }
 
-    /// The time from one call, byte or unit of weight to the next.
+    /// Returns the time from one call, byte or unit of weight to the next.
     pub fn interval(self) -> Duration {
         Duration::from_secs_f64(self.window().as_secs_f64() / self.amount())
     }
@@ -88,7 +79,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || {
             format!(
-                "`{text}` is not a rate: write an amount and a unit of time, such as 10/s, 600/m, 5000/h or 100000/d, 20MB/s for bytes, or 90000w/m for weights"
+                "`{text}` is not a rate: use an amount and a unit of time, such as 10/s, 600/m, 5000/h or 100000/d, 20MB/s for bytes, or 90000w/m for weights"
             )
         };
         let (amount, unit) = text.split_once('/').ok_or_else(wrong)?;
@@ -137,66 +128,58 @@ impl fmt::Display for Rate {
     }
 }
 
-/// The values of `--rate`: windows that must all have room, and whether the service's limit is found within them.
+/// The values of `--rate`. All windows apply at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rates {
-    /// The windows.
+    /// Limits set by the user.
     pub windows: Vec<Rate>,
-    /// Find the service's limit; not with `none`.
-    pub finds: bool,
+    /// Learn the service's own limit as well; false for `none`.
+    pub adaptive: bool,
 }
 
 impl Default for Rates {
     fn default() -> Self {
         Self {
             windows: Vec::new(),
-            finds: true,
+            adaptive: true,
         }
     }
 }
 
 impl Rates {
-    /// One window.
-    pub fn of(rate: Rate) -> Self {
-        Self {
-            windows: vec![rate],
-            finds: true,
-        }
-    }
-
-    /// As words, each of which can be read again: rates, or `auto`, or `none`.
-    pub fn words(&self) -> Vec<String> {
-        match (self.windows.is_empty(), self.finds) {
+    /// Returns the values as [`Self::parse`] reads them: rates, or `auto`, or `none`.
+    pub fn to_words(&self) -> Vec<String> {
+        match (self.windows.is_empty(), self.adaptive) {
             (true, true) => vec!["auto".to_owned()],
             (true, false) => vec!["none".to_owned()],
             _ => self.windows.iter().map(ToString::to_string).collect(),
         }
     }
 
-    /// Reads words: rates, `auto`, or `none` alone.
+    /// Parses rates, `auto`, or `none` alone.
     ///
     /// # Errors
     ///
-    /// Returns a message for the user where a word is none of these.
-    pub fn read<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Self, String> {
+    /// Returns a message for the user if a word is invalid.
+    pub fn parse<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Self, String> {
         let (mut rates, mut auto) = (Self::default(), false);
         for word in words {
             match word {
-                "none" => rates.finds = false,
+                "none" => rates.adaptive = false,
                 "auto" => auto = true,
                 rate => rates.windows.push(rate.parse()?),
             }
         }
-        if !rates.finds && (auto || !rates.windows.is_empty()) {
+        if !rates.adaptive && (auto || !rates.windows.is_empty()) {
             return Err(
-                "`none` stands alone: it means no rate at all, not even one that is found"
+                "`none` stands alone: it turns off all rates, also the one that stride finds"
                     .to_owned(),
             );
         }
         Ok(rates)
     }
 
-    /// Whether a window counts this.
+    /// Returns true if a window counts this unit.
     pub fn counts(&self, measure: Measure) -> bool {
         self.windows.iter().any(|rate| rate.measure() == measure)
     }
@@ -204,7 +187,7 @@ impl Rates {
 
 impl fmt::Display for Rates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words().join(" and "))
+        f.write_str(&self.to_words().join(" and "))
     }
 }
 
@@ -220,8 +203,15 @@ mod tests {
     fn a_rate_needs_its_unit() {
         assert_eq!(rate("10/s").interval(), Duration::from_millis(100));
         assert_eq!(rate("0.5/m").interval(), Duration::from_secs(120));
-        for right in ["5000/d", "20MB/s", "1.5GiB/h", "90000w/m"] {
-            assert_eq!(rate(right).to_string(), right);
+        for (right, measure, amount) in [
+            ("5000/d", Measure::Calls, 5e3),
+            ("20MB/s", Measure::Bytes, 2e7),
+            ("1.5KiB/h", Measure::Bytes, 1536.0),
+            ("90000w/m", Measure::Weight, 9e4),
+        ] {
+            let rate = rate(right);
+            assert_eq!(rate.to_string(), right);
+            assert_eq!((rate.measure(), rate.amount()), (measure, amount));
         }
         for wrong in [
             "10", "10/", "/s", "0/s", "-1/s", "nan/s", "inf/s", "10/w", "10 /s", "1e99/s", "",
@@ -232,24 +222,16 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_weights_are_counted_as_such() {
-        let bytes = rate("20MB/s");
-        assert_eq!((bytes.measure(), bytes.amount()), (Measure::Bytes, 2e7));
-        let weight = rate("90000w/m");
-        assert_eq!((weight.measure(), weight.amount()), (Measure::Weight, 9e4));
-    }
-
-    #[test]
-    fn words_are_read_together() {
-        let rates = Rates::read(["auto", "10/s", "5000/d"]).unwrap();
-        assert_eq!(rates.words(), ["10/s", "5000/d"]);
+    fn words_are_parsed_together() {
+        let rates = Rates::parse(["auto", "10/s", "5000/d"]).unwrap();
+        assert_eq!(rates.to_words(), ["10/s", "5000/d"]);
         assert_eq!(rates.to_string(), "10/s and 5000/d");
         for word in ["auto", "none"] {
-            assert_eq!(Rates::read([word]).unwrap().to_string(), word);
+            assert_eq!(Rates::parse([word]).unwrap().to_string(), word);
         }
         assert_eq!(Rates::default().to_string(), "auto");
-        assert_eq!(Rates::read([]).unwrap(), Rates::default());
-        assert!(Rates::read(["none", "auto"]).is_err());
+        assert_eq!(Rates::parse([]).unwrap(), Rates::default());
+        assert!(Rates::parse(["none", "auto"]).is_err());
         assert!(!rates.counts(Measure::Bytes));
     }
 }

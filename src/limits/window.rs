@@ -1,24 +1,24 @@
-//! Windows: so much in any stretch of time of this length. Each is a rolling budget; of those that count the
-//! same thing the shortest also paces evenly.
+//! Rate limits in sliding windows. Among the rates of one unit, the one with the shortest window also spaces its calls
+//! evenly.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::rate::{Measure, Rate};
 
-/// What a call takes of each window.
+/// The charge of a call on each rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Calls: one.
+    /// Number of calls.
     pub calls: u64,
-    /// Bytes of the file.
+    /// Size of the file, in bytes.
     pub bytes: u64,
-    /// The weight that the user gives to the file.
+    /// Weight of the file (`--weight`).
     pub weight: u64,
 }
 
 impl Default for Cost {
-    /// One call of nothing.
+    /// One call without a file.
     fn default() -> Self {
         Self {
             calls: 1,
@@ -38,41 +38,42 @@ impl Cost {
     }
 }
 
-/// Lets calls through one interval apart: the generic cell rate algorithm (ITU-T I.371), in which a call that
-/// comes late, because a commit or the scheduler took its time, may be made up for by as much as the
-/// tolerance, and no more.
+/// The generic cell rate algorithm (ITU-T I.371): admits calls one interval apart. A commit or the scheduler may delay a
+/// call; later calls catch up by at most the tolerance.
 #[derive(Debug, Clone)]
-struct Pacer {
+struct Gcra {
+    /// Time from one unit to the next.
     interval: Duration,
     tolerance: Duration,
+    /// Theoretical arrival time of the next call.
     next: Duration,
 }
 
-impl Pacer {
-    /// How much lateness is made up for: longer than a commit.
-    pub(super) const LATENESS: Duration = Duration::from_millis(20);
-    /// How much slower than the rate it goes. Exactly at a service's limit, a lateness made up for and the
-    /// network's jitter would put one call too many into its window now and then, and each costs a pause.
-    pub(super) const MARGIN: f64 = 0.01;
+impl Gcra {
+    /// Delay for which later calls catch up: longer than a commit.
+    const CATCH_UP: Duration = Duration::from_millis(20);
+    /// Fraction by which calls are slower than the rate. At exactly a service's limit, catching up and network jitter would
+    /// put an extra call into a window now and then, and each refusal costs a pause.
+    const MARGIN: f64 = 0.01;
 
-    /// A pacer for so much in a second, whose first call may be made at once, and then `burst` in a row.
-    pub(super) fn new(per_second: f64, burst: u64) -> Self {
+    /// Creates a limiter of this rate, in units per second. The first `burst` calls may go in a row.
+    fn new(per_second: f64, burst: u64) -> Self {
         let interval = seconds((1.0 + Self::MARGIN) / per_second);
         let more = u32::try_from(burst.saturating_sub(1)).unwrap_or(u32::MAX);
         Self {
             interval,
-            tolerance: interval.saturating_mul(more) + Self::LATENESS,
+            tolerance: interval.saturating_mul(more) + Self::CATCH_UP,
             next: Duration::ZERO,
         }
     }
 
-    /// When the next call may be made.
-    pub(super) fn ready_at(&self) -> Duration {
+    /// Returns the earliest moment of the next call.
+    fn ready_at(&self) -> Duration {
         self.next
-            .saturating_sub(self.tolerance.saturating_sub(Self::LATENESS))
+            .saturating_sub(self.tolerance.saturating_sub(Self::CATCH_UP))
     }
 
-    /// Goes on from a call that was made at `at`, whatever was made before it.
+    /// Resumes after a call made at `at`, regardless of earlier ones.
     fn resume(&mut self, at: Duration, amount: u64) {
         self.next = at.saturating_add(self.time_of(amount));
     }
@@ -81,40 +82,41 @@ impl Pacer {
         seconds(self.interval.as_secs_f64() * amount as f64)
     }
 
-    /// Accounts for a call made at `now` that takes so much.
-    pub(super) fn take(&mut self, now: Duration, amount: u64) {
-        let from = self.next.max(now.saturating_sub(Self::LATENESS));
+    /// Charges a call made at `now`.
+    fn charge(&mut self, now: Duration, amount: u64) {
+        let from = self.next.max(now.saturating_sub(Self::CATCH_UP));
         self.next = from.saturating_add(self.time_of(amount));
     }
 }
 
-/// A duration, however long.
+/// Converts seconds to a duration, clamped to its range.
 pub(crate) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
-/// How many slots a window is divided into: what was taken in one of them is given back when all of it has
-/// left the window, so that a window lasts longer by at most one slot, and memory does not grow with the rate.
-const SLOTS: u32 = 500;
-/// A call is late on its way by as much as commits and networks take, and the next may be less so: so much
-/// longer than it says does a window last, in its own length and at most.
+/// Buckets per window. A bucket expires as a whole, so a window lasts up to one bucket longer, and memory does not grow
+/// with the rate.
+const BUCKETS: u32 = 500;
+/// Extension of each window, as a fraction of its length and at most. Commits and networks delay a call by varying times,
+/// so calls may arrive closer together than they were sent.
 const SLACK: (f64, Duration) = (0.005, Duration::from_millis(500));
 
-/// A rolling budget: at most so much in any stretch of time of this length.
+/// A sliding window: at most this amount in any period of this length.
 #[derive(Debug, Clone)]
-struct Rolling {
+struct SlidingWindow {
     most: u64,
     length: Duration,
-    slot: Duration,
-    /// What was taken, by slot.
-    taken: VecDeque<(u64, u64)>,
+    /// Length of a bucket.
+    bucket: Duration,
+    /// Amounts charged, by the number of the bucket.
+    charged: VecDeque<(u64, u64)>,
     sum: u64,
 }
 
-impl Rolling {
+impl SlidingWindow {
     fn new(rate: Rate) -> Self {
         let (mut most, mut length) = (rate.amount(), rate.window());
-        // Half a call in a window is one call in two of them.
+        // Half a call per window is one call per two windows.
         if most < 1.0 {
             length = seconds(length.as_secs_f64() / most);
             most = 1.0;
@@ -125,73 +127,75 @@ impl Rolling {
         Self {
             most: most as u64,
             length: length + length.mul_f64(SLACK.0).min(SLACK.1),
-            slot: length / SLOTS,
-            taken: VecDeque::new(),
+            bucket: length / BUCKETS,
+            charged: VecDeque::new(),
             sum: 0,
         }
     }
 
-    fn slot_of(&self, now: Duration) -> u64 {
-        u64::try_from(now.as_nanos() / self.slot.as_nanos().max(1)).unwrap_or(u64::MAX)
+    fn bucket_of(&self, now: Duration) -> u64 {
+        u64::try_from(now.as_nanos() / self.bucket.as_nanos().max(1)).unwrap_or(u64::MAX)
     }
 
-    /// When what was taken in a slot has left the window.
-    fn freed_at(&self, slot: u64) -> Duration {
-        let end = u32::try_from(slot + 1).map_or_else(
-            |_| seconds(self.slot.as_secs_f64() * (slot + 1) as f64),
-            |slots| self.slot.saturating_mul(slots),
+    /// Returns when a bucket leaves the window.
+    fn expires_at(&self, bucket: u64) -> Duration {
+        let end = u32::try_from(bucket + 1).map_or_else(
+            |_| seconds(self.bucket.as_secs_f64() * (bucket + 1) as f64),
+            |buckets| self.bucket.saturating_mul(buckets),
         );
         end.saturating_add(self.length)
     }
 
-    fn forget(&mut self, now: Duration) {
-        while let Some(&(slot, amount)) = self.taken.front()
-            && self.freed_at(slot) <= now
+    fn expire(&mut self, now: Duration) {
+        while let Some(&(bucket, amount)) = self.charged.front()
+            && self.expires_at(bucket) <= now
         {
             self.sum -= amount;
-            self.taken.pop_front();
+            self.charged.pop_front();
         }
     }
 
-    /// When there is room for so much more. What is larger than the window goes when the window is empty.
+    /// Returns the earliest moment at which this amount fits. An amount above the limit fits an empty window.
     fn ready_at(&self, amount: u64) -> Duration {
         let mut sum = self.sum;
         let mut ready = Duration::ZERO;
-        for &(slot, taken) in &self.taken {
+        for &(bucket, charged) in &self.charged {
             if sum == 0 || sum.saturating_add(amount) <= self.most {
                 break;
             }
-            sum -= taken;
-            ready = self.freed_at(slot);
+            sum -= charged;
+            ready = self.expires_at(bucket);
         }
         ready
     }
 
-    fn take(&mut self, now: Duration, amount: u64) {
-        self.forget(now);
-        let slot = self.slot_of(now);
+    fn charge(&mut self, now: Duration, amount: u64) {
+        self.expire(now);
+        let bucket = self.bucket_of(now);
         self.sum = self.sum.saturating_add(amount);
-        match self.taken.back_mut() {
-            // Never into an earlier slot than the last: a clock that went back must not give back early.
-            Some((last, taken)) if *last >= slot => *taken = taken.saturating_add(amount),
-            _ => self.taken.push_back((slot, amount)),
+        match self.charged.back_mut() {
+            // If the clock went back, an earlier bucket would expire too soon.
+            Some((last, charged)) if *last >= bucket => *charged = charged.saturating_add(amount),
+            _ => self.charged.push_back((bucket, amount)),
         }
     }
 
-    /// Gives back what was taken at a moment.
-    fn give_back(&mut self, at: Duration, amount: u64) {
-        let slot = self.slot_of(at);
-        // A clock that went back put it into a later slot than its own.
-        let taken = self.taken.iter_mut().rev();
-        let own = taken.filter(|(taken_in, _)| *taken_in >= slot).last();
-        if let Some((_, taken)) = own {
-            let back = amount.min(*taken);
-            *taken -= back;
-            self.sum -= back;
+    /// Refunds an amount that was charged at a moment.
+    fn refund(&mut self, at: Duration, amount: u64) {
+        let bucket = self.bucket_of(at);
+        // If the clock went back, the charge went to a later bucket.
+        let own = self
+            .charged
+            .iter_mut()
+            .find(|(number, _)| *number >= bucket);
+        if let Some((_, charged)) = own {
+            let refund = amount.min(*charged);
+            *charged -= refund;
+            self.sum -= refund;
         }
     }
 
-    /// When the last of so many more could be taken, at best, seen from `now`.
+    /// Returns the earliest moment, seen from `now`, at which the last of `left` units fits.
     fn finish(&self, mut left: u64, now: Duration) -> Duration {
         let room = self.most.saturating_sub(self.sum);
         if left <= room {
@@ -199,42 +203,42 @@ impl Rolling {
         }
         left -= room;
         let mut end = now;
-        for &(slot, taken) in &self.taken {
-            end = end.max(self.freed_at(slot));
-            if left <= taken {
+        for &(bucket, charged) in &self.charged {
+            end = end.max(self.expires_at(bucket));
+            if left <= charged {
                 return end;
             }
-            left -= taken;
+            left -= charged;
         }
-        // From then on, a whole budget in each window.
+        // After that, each window admits the whole amount.
         let windows = u32::try_from(left.div_ceil(self.most.max(1))).unwrap_or(u32::MAX);
         end.saturating_add(self.length.saturating_mul(windows))
     }
 }
 
 #[derive(Debug, Clone)]
-struct Window {
+struct RateLimit {
     rate: Rate,
-    rolling: Rolling,
-    /// Of those that count the same the shortest paces evenly.
-    pacer: Option<Pacer>,
+    window: SlidingWindow,
+    /// Set for the shortest window of each unit.
+    gcra: Option<Gcra>,
 }
 
-/// What was taken at some time before: that long ago.
+/// A past charge on the rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spent {
-    /// How long ago.
+    /// Time since the charge.
     pub ago: Duration,
-    /// What.
+    /// The charge.
     pub cost: Cost,
 }
 
-/// Windows that must all have room.
+/// Rate limits that apply at once.
 #[derive(Debug, Clone)]
-pub(crate) struct Windows(Vec<Window>);
+pub(crate) struct RateLimits(Vec<RateLimit>);
 
-impl Windows {
-    /// Windows of these rates, of which much may have been taken before `now`: the oldest first.
+impl RateLimits {
+    /// Creates the limits of these rates at `now`. `spent` are earlier charges, the oldest first.
     pub(crate) fn new(rates: &[Rate], burst: u64, spent: &[Spent], now: Duration) -> Self {
         let shortest = |measure| {
             let same = rates.iter().filter(|rate| rate.measure() == measure);
@@ -244,96 +248,87 @@ impl Windows {
                     .then(b.interval().cmp(&a.interval()))
             })
         };
-        let windows = rates.iter().map(|rate| {
+        let limits = rates.iter().map(|rate| {
             let paces = shortest(rate.measure()) == Some(rate);
             let per_second = rate.amount() / rate.window().as_secs_f64();
-            Window {
+            RateLimit {
                 rate: *rate,
-                rolling: Rolling::new(*rate),
-                pacer: paces.then(|| Pacer::new(per_second, burst)),
+                window: SlidingWindow::new(*rate),
+                gcra: paces.then(|| Gcra::new(per_second, burst)),
             }
         });
-        let mut windows = Self(windows.collect());
+        let mut limits = Self(limits.collect());
         for Spent { ago, cost } in spent {
-            windows.recall(*cost, now.saturating_sub(*ago));
+            limits.recall(*cost, now.saturating_sub(*ago));
         }
-        windows
+        limits
     }
 
-    /// Accounts for what was taken before, perhaps under other rates. It counts in full against the budgets. The
-    /// pace only goes on from the latest of it: calls are no debt to a pace that nobody had asked for, and a file
-    /// is one of at most a window.
+    /// Charges an earlier call, perhaps made under other rates. It counts in full against the windows. The even spacing only
+    /// resumes after the latest call, because earlier calls owe nothing to a rate set later.
     fn recall(&mut self, cost: Cost, at: Duration) {
-        for window in &mut self.0 {
-            let measure = window.rate.measure();
+        for limit in &mut self.0 {
+            let measure = limit.rate.measure();
             let amount = cost.of(measure);
-            window.rolling.take(at, amount);
-            if let Some(pacer) = &mut window.pacer {
+            limit.window.charge(at, amount);
+            if let Some(gcra) = &mut limit.gcra {
                 let most = match measure {
                     Measure::Calls => 1,
-                    Measure::Bytes | Measure::Weight => window.rate.amount() as u64,
+                    Measure::Bytes | Measure::Weight => limit.rate.amount() as u64,
                 };
-                pacer.resume(at, amount.min(most));
+                gcra.resume(at, amount.min(most));
             }
         }
     }
 
-    /// From when on a call that takes this much may be made, and the window that says so.
+    /// Returns the earliest moment of a call of this cost, and the rate that decides it.
     pub(crate) fn ready_at(&self, cost: Cost) -> Option<(Duration, Rate)> {
-        let each = self.0.iter().map(|window| {
-            let room = window.rolling.ready_at(cost.of(window.rate.measure()));
-            let paced = window
-                .pacer
-                .as_ref()
-                .map_or(Duration::ZERO, Pacer::ready_at);
-            (room.max(paced), window.rate)
+        let each = self.0.iter().map(|limit| {
+            let room = limit.window.ready_at(cost.of(limit.rate.measure()));
+            let spaced = limit.gcra.as_ref().map_or(Duration::ZERO, Gcra::ready_at);
+            (room.max(spaced), limit.rate)
         });
         each.max_by_key(|(ready, _)| *ready)
     }
 
-    /// Accounts for a call made at `now`.
-    pub(crate) fn take(&mut self, cost: Cost, now: Duration) {
-        for window in &mut self.0 {
-            let amount = cost.of(window.rate.measure());
-            window.rolling.take(now, amount);
-            if let Some(pacer) = &mut window.pacer {
-                pacer.take(now, amount);
+    /// Charges a call made at `now`.
+    pub(crate) fn charge(&mut self, cost: Cost, now: Duration) {
+        for limit in &mut self.0 {
+            let amount = cost.of(limit.rate.measure());
+            limit.window.charge(now, amount);
+            if let Some(gcra) = &mut limit.gcra {
+                gcra.charge(now, amount);
             }
         }
     }
 
-    /// Gives back what a call took at `at` that was not made.
-    pub(crate) fn give_back(&mut self, cost: Cost, at: Duration) {
-        for window in &mut self.0 {
-            let amount = cost.of(window.rate.measure());
-            window.rolling.give_back(at, amount);
-            if let Some(pacer) = &mut window.pacer {
-                pacer.next = pacer.next.saturating_sub(pacer.time_of(amount));
+    /// Refunds a call that was charged at `at` and not made.
+    pub(crate) fn refund(&mut self, cost: Cost, at: Duration) {
+        for limit in &mut self.0 {
+            let amount = cost.of(limit.rate.measure());
+            limit.window.refund(at, amount);
+            if let Some(gcra) = &mut limit.gcra {
+                gcra.next = gcra.next.saturating_sub(gcra.time_of(amount));
             }
         }
     }
 
-    /// When the last of so many more calls could be made, at best.
+    /// Returns the earliest moment at which the last of `left` calls can start.
     pub(crate) fn finish(&self, left: u64, now: Duration) -> Duration {
-        let calls = self
-            .0
-            .iter()
-            .filter(|window| window.rate.measure() == Measure::Calls);
-        let each = calls.map(|window| {
-            let paced = window.pacer.as_ref().map_or(Duration::ZERO, |pacer| {
-                let rest = seconds(pacer.interval.as_secs_f64() * left.saturating_sub(1) as f64);
-                pacer.ready_at().max(now).saturating_add(rest)
+        let calls = (self.0.iter()).filter(|limit| limit.rate.measure() == Measure::Calls);
+        let each = calls.map(|limit| {
+            let spaced = limit.gcra.as_ref().map_or(Duration::ZERO, |gcra| {
+                let rest = seconds(gcra.interval.as_secs_f64() * left.saturating_sub(1) as f64);
+                gcra.ready_at().max(now).saturating_add(rest)
             });
-            paced.max(window.rolling.finish(left, now))
+            spaced.max(limit.window.finish(left, now))
         });
         each.max().unwrap_or_default()
     }
 
-    /// Whether a window counts what is known only of a file.
-    pub(crate) fn weighs(&self) -> bool {
-        self.0
-            .iter()
-            .any(|window| window.rate.measure() != Measure::Calls)
+    /// Returns true if a rate counts bytes or weight, so that each file's size is needed.
+    pub(crate) fn need_size(&self) -> bool {
+        (self.0.iter()).any(|limit| limit.rate.measure() != Measure::Calls)
     }
 }
 
@@ -347,21 +342,21 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn windows(rates: &[&str], burst: u64) -> Windows {
+    fn limits(rates: &[&str], burst: u64) -> RateLimits {
         let rates: Vec<Rate> = rates.iter().map(|rate| rate.parse().unwrap()).collect();
-        Windows::new(&rates, burst, &[], Duration::ZERO)
+        RateLimits::new(&rates, burst, &[], Duration::ZERO)
     }
 
-    /// Takes one call after another, each as soon as it may be and then so much later.
-    fn taken(windows: &mut Windows, lateness: &[u64]) -> Vec<Duration> {
+    /// Makes calls one after another, each this many milliseconds after the earliest moment. Returns their moments.
+    fn calls(limits: &mut RateLimits, lateness: &[u64]) -> Vec<Duration> {
         let mut now = Duration::ZERO;
         let mut made = Vec::new();
         for late in lateness {
-            let ready = windows
+            let ready = limits
                 .ready_at(Cost::default())
                 .map_or(Duration::ZERO, |(ready, _)| ready);
             now = now.max(ready) + ms(*late);
-            windows.take(Cost::default(), now);
+            limits.charge(Cost::default(), now);
             made.push(now);
         }
         made
@@ -377,23 +372,23 @@ mod tests {
     }
 
     proptest! {
-        /// In no stretch of time are there more calls than any of the windows allows, whatever the burst.
+        /// No period has more calls than any window allows, with any burst.
         #[test]
-        fn no_window_is_ever_passed(
+        fn no_window_is_exceeded(
             a in 1u32..300, b in 1u32..2000, burst in 1u64..50,
             lateness in prop::collection::vec(0u64..40, 2..400),
         ) {
-            let mut windows = windows(&[&format!("{a}/s"), &format!("{b}/m")], burst);
-            let made = taken(&mut windows, &lateness);
+            let mut limits = limits(&[&format!("{a}/s"), &format!("{b}/m")], burst);
+            let made = calls(&mut limits, &lateness);
             prop_assert!(most_within(&made, Duration::from_secs(1)) <= a as usize);
             prop_assert!(most_within(&made, Duration::from_secs(60)) <= b as usize);
         }
     }
 
     #[test]
-    fn the_shortest_window_paces_evenly_and_keeps_the_rate() {
-        let mut windows = windows(&["100/s", "100000/d"], 1);
-        let made = taken(&mut windows, &[3; 1000]);
+    fn the_shortest_window_spaces_calls_evenly_at_its_rate() {
+        let mut limits = limits(&["100/s", "100000/d"], 1);
+        let made = calls(&mut limits, &[3; 1000]);
         let gap = made.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
         assert!(gap >= ms(2), "{gap:?}");
         assert!(
@@ -405,23 +400,23 @@ mod tests {
 
     #[test]
     fn a_longer_window_is_spent_as_fast_as_the_shortest_allows() {
-        let mut windows = windows(&["10/s", "30/m"], 1);
-        let made = taken(&mut windows, &[0; 31]);
+        let mut limits = limits(&["10/s", "30/m"], 1);
+        let made = calls(&mut limits, &[0; 31]);
         assert!(made[29] < Duration::from_secs(4), "{:?}", made[29]);
         assert!(made[30] >= Duration::from_secs(60), "{:?}", made[30]);
     }
 
     #[test]
-    fn a_burst_is_made_at_once_and_stays_within_the_window() {
-        let mut windows = windows(&["10/s"], 5);
-        let made = taken(&mut windows, &[0; 30]);
+    fn a_burst_goes_at_once_and_stays_within_the_window() {
+        let mut limits = limits(&["10/s"], 5);
+        let made = calls(&mut limits, &[0; 30]);
         assert_eq!(made[4], Duration::ZERO, "five at once");
         assert!(made[5] > ms(50));
         assert!(most_within(&made, Duration::from_secs(1)) <= 10);
     }
 
     #[test]
-    fn what_was_spent_before_still_counts() {
+    fn earlier_charges_still_count() {
         let rates = ["100/m".parse().unwrap()];
         let spent = [Spent {
             ago: Duration::from_secs(20),
@@ -431,8 +426,8 @@ mod tests {
             },
         }];
         let now = Duration::from_secs(1000);
-        let windows = Windows::new(&rates, 1, &spent, now);
-        let (ready, _) = windows.ready_at(Cost::default()).unwrap();
+        let limits = RateLimits::new(&rates, 1, &spent, now);
+        let (ready, _) = limits.ready_at(Cost::default()).unwrap();
         assert!(
             (now + ms(40_000)..now + ms(41_000)).contains(&ready),
             "{ready:?}"
@@ -440,8 +435,8 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_pace_does_not_pay_for_what_was_spent_before_it_was_asked_for() {
-        // A thousand calls a second for an hour, when nobody had asked for a rate.
+    fn a_lower_rate_does_not_pay_for_calls_made_before_it_was_set() {
+        // A thousand calls per second for an hour, without a rate.
         let spent: Vec<Spent> = (0..3600)
             .rev()
             .map(|second| Spent {
@@ -453,21 +448,21 @@ mod tests {
             })
             .collect();
         let now = Duration::from_secs(100_000);
-        let windows = Windows::new(&["50/s".parse().unwrap()], 1, &spent, now);
-        let (ready, _) = windows.ready_at(Cost::default()).unwrap();
+        let limits = RateLimits::new(&["50/s".parse().unwrap()], 1, &spent, now);
+        let (ready, _) = limits.ready_at(Cost::default()).unwrap();
         assert!(ready <= now + ms(1100), "{:?}", ready - now);
     }
 
     #[test]
-    fn a_file_larger_than_its_window_goes_alone_and_pays_afterwards() {
-        let mut windows = windows(&["10MB/s"], 1);
+    fn a_file_larger_than_its_window_goes_alone_and_delays_the_next() {
+        let mut limits = limits(&["10MB/s"], 1);
         let big = Cost {
             bytes: 50_000_000,
             ..Cost::default()
         };
-        assert_eq!(windows.ready_at(big).unwrap().0, Duration::ZERO);
-        windows.take(big, Duration::ZERO);
-        let (ready, _) = windows
+        assert_eq!(limits.ready_at(big).unwrap().0, Duration::ZERO);
+        limits.charge(big, Duration::ZERO);
+        let (ready, _) = limits
             .ready_at(Cost {
                 bytes: 1,
                 ..Cost::default()
@@ -477,21 +472,21 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nothing_back_early() {
-        let mut windows = windows(&["2/m"], 2);
-        windows.take(Cost::default(), Duration::from_secs(100));
-        windows.take(Cost::default(), Duration::from_secs(10));
-        assert!(windows.ready_at(Cost::default()).unwrap().0 >= Duration::from_secs(160));
+    fn a_clock_that_goes_back_expires_nothing_early() {
+        let mut limits = limits(&["2/m"], 2);
+        limits.charge(Cost::default(), Duration::from_secs(100));
+        limits.charge(Cost::default(), Duration::from_secs(10));
+        assert!(limits.ready_at(Cost::default()).unwrap().0 >= Duration::from_secs(160));
     }
 
     #[test]
-    fn the_end_of_the_list_is_foreseen() {
-        let mut windows = windows(&["10/s", "100/m"], 1);
-        let finish = windows.finish(101, Duration::ZERO);
+    fn finish_predicts_the_last_call() {
+        let mut limits = limits(&["10/s", "100/m"], 1);
+        let finish = limits.finish(101, Duration::ZERO);
         assert!((ms(60_000)..ms(62_000)).contains(&finish), "{finish:?}");
-        let made = taken(&mut windows, &[0; 101]);
+        let made = calls(&mut limits, &[0; 101]);
         let off = made[100].abs_diff(finish);
         assert!(off < ms(2_000), "{off:?}");
-        assert!(windows.finish(250, made[100]) > Duration::from_secs(180));
+        assert!(limits.finish(250, made[100]) > Duration::from_secs(180));
     }
 }

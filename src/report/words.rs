@@ -48,7 +48,7 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Describes why a session stopped early, from [`crate::governor::Reason::as_str`]. Returns an unknown reason unchanged.
+/// Describes why a session stopped early, from [`crate::governor::StopReason::as_str`]. Returns an unknown reason unchanged.
 pub fn stop_reason(reason: &str) -> &str {
     match reason {
         "credentials" => "the service does not accept the credentials",

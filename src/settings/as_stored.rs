@@ -11,14 +11,14 @@ pub(super) mod rates {
         rates: &Rates,
         to: S,
     ) -> Result<S::Ok, S::Error> {
-        rates.words().serialize(to)
+        rates.to_words().serialize(to)
     }
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Rates, D::Error> {
         let words = Vec::<String>::deserialize(from)?;
-        Rates::read(words.iter().map(String::as_str)).map_err(de::Error::custom)
+        Rates::parse(words.iter().map(String::as_str)).map_err(de::Error::custom)
     }
 }
 

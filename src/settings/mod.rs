@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure_class::ClassRule;
-use crate::governor::{Rules, Width};
+use crate::governor::{Concurrency, Rules};
 use crate::limits::{Budgets, MaxFailures, Money, Rates};
 use crate::retry::{DoubtPolicy, RetryPolicy};
 pub use body::{Body, Content, Escape, Field, Piece, Treatment};
@@ -234,17 +234,17 @@ impl Settings {
         Rules {
             rates: self.rates.clone(),
             burst: self.burst,
-            width: match self.threads {
-                Threads::Fixed(threads) => Width::Fixed(threads),
-                Threads::Auto => Width::Auto(Threads::MOST_FOUND),
+            concurrency: match self.threads {
+                Threads::Fixed(threads) => Concurrency::Fixed(threads),
+                Threads::Auto => Concurrency::Auto(Threads::MOST_FOUND),
             },
             max_wait: self.max_wait,
             max_outage: self.max_outage,
             max_failures: self.max_failures,
-            stops_slips: match self.max_failures {
+            stops_bad_requests: match self.max_failures {
                 None => !self.given.contains("max-failures"),
                 // The user's own limit stops the run sooner.
-                Some(MaxFailures::Count(most)) => most >= Rules::SLIP,
+                Some(MaxFailures::Count(most)) => most >= Rules::BAD_REQUEST,
                 Some(MaxFailures::Percent(_)) => true,
             },
             budgets: Budgets {
@@ -267,7 +267,7 @@ mod tests {
     fn settings_survive_storage() {
         let settings = Settings {
             threads: 3.into(),
-            rates: Rates::read(["auto", "10/s", "5000/d"]).unwrap(),
+            rates: Rates::parse(["auto", "10/s", "5000/d"]).unwrap(),
             weight: Some("size/4".parse().unwrap()),
             max_failures: Some("5%".parse().unwrap()),
             max_cost: Some("12.5".parse().unwrap()),
@@ -293,7 +293,7 @@ mod tests {
         };
         let before = Settings::default();
         let after = Settings {
-            rates: Rates::read(["10/s"]).unwrap(),
+            rates: Rates::parse(["10/s"]).unwrap(),
             max_calls: Some(7),
             ..before.clone()
         };

@@ -22,7 +22,7 @@ use super::system::{now, random};
 use super::values::to_json;
 use super::writer::Store;
 use crate::event::{Counts, Ending};
-use crate::governor::Reason;
+use crate::governor::StopReason;
 use crate::paths::folder_of;
 use crate::settings::{Call, Settings};
 
@@ -260,7 +260,7 @@ impl Store {
         };
         let (now, halt) = (now(), ending.halt());
         let until = halt.and_then(|halt| match halt.reason {
-            Reason::Wait(wait) => Some(now.saturating_add(wait.as_millis() as i64)),
+            StopReason::Wait(wait) => Some(now.saturating_add(wait.as_millis() as i64)),
             _ => None,
         });
         self.change("noting the end", |connection| {

@@ -3,29 +3,29 @@
 use std::mem::discriminant;
 use std::time::Duration;
 
-use crate::governor::Why;
+use crate::governor::LimitedBy;
 
 /// The words of reasons without a number.
-const WORDS: [(&str, Why); 8] = [
-    ("rising", Why::Rising),
-    ("asked", Why::Asked(Duration::ZERO)),
-    ("refused", Why::Refused(Duration::ZERO)),
-    ("spent", Why::Spent(Duration::ZERO)),
-    ("first", Why::First),
-    ("looking", Why::Looking),
-    ("room", Why::Room),
-    ("work", Why::Work),
+const WORDS: [(&str, LimitedBy); 8] = [
+    ("rising", LimitedBy::RampUp),
+    ("asked", LimitedBy::RetryAfter(Duration::ZERO)),
+    ("refused", LimitedBy::Throttled(Duration::ZERO)),
+    ("spent", LimitedBy::QuotaReset(Duration::ZERO)),
+    ("first", LimitedBy::Canary),
+    ("looking", LimitedBy::SpotCheck),
+    ("room", LimitedBy::DiskSpace),
+    ("work", LimitedBy::NoWork),
 ];
 
-pub(super) fn format(why: &Why) -> String {
+pub(super) fn format(why: &LimitedBy) -> String {
     match why {
-        Why::Threads(threads) => format!("threads {threads}"),
-        Why::AtOnce(calls) => format!("at_once {calls}"),
-        Why::Rate(rate) => format!("rate {rate}"),
-        Why::Found(rate) => format!("found {rate:.3}"),
-        Why::Outage { every, .. } => format!("outage {:.3}", every.as_secs_f64()),
+        LimitedBy::Threads(threads) => format!("threads {threads}"),
+        LimitedBy::ServiceConcurrency(calls) => format!("at_once {calls}"),
+        LimitedBy::Rate(rate) => format!("rate {rate}"),
+        LimitedBy::LearnedRate(rate) => format!("found {rate:.3}"),
+        LimitedBy::Outage { every, .. } => format!("outage {:.3}", every.as_secs_f64()),
         why => {
-            let is_same = |(_, known): &&(_, Why)| discriminant(known) == discriminant(why);
+            let is_same = |(_, known): &&(_, LimitedBy)| discriminant(known) == discriminant(why);
             let word = WORDS.iter().find(is_same).map_or("", |(word, _)| word);
             word.to_owned()
         }
@@ -33,17 +33,17 @@ pub(super) fn format(why: &Why) -> String {
 }
 
 /// Parses such a line. Moments are zero.
-pub(super) fn parse(line: &str) -> Option<Why> {
+pub(super) fn parse(line: &str) -> Option<LimitedBy> {
     let Some((word, number)) = line.split_once(' ') else {
         let found = WORDS.iter().find(|(word, _)| *word == line);
         return found.map(|(_, why)| *why);
     };
     Some(match word {
-        "threads" => Why::Threads(number.parse().ok()?),
-        "at_once" => Why::AtOnce(number.parse().ok()?),
-        "rate" => Why::Rate(number.parse().ok()?),
-        "found" => Why::Found(number.parse().ok()?),
-        "outage" => Why::Outage {
+        "threads" => LimitedBy::Threads(number.parse().ok()?),
+        "at_once" => LimitedBy::ServiceConcurrency(number.parse().ok()?),
+        "rate" => LimitedBy::Rate(number.parse().ok()?),
+        "found" => LimitedBy::LearnedRate(number.parse().ok()?),
+        "outage" => LimitedBy::Outage {
             since: Duration::ZERO,
             every: Duration::try_from_secs_f64(number.parse().ok()?).ok()?,
         },
@@ -58,11 +58,11 @@ mod tests {
     #[test]
     fn every_reason_is_parsed_as_it_was_formatted() {
         let numbers = [
-            Why::Threads(1),
-            Why::AtOnce(4),
-            Why::Rate("10/s".parse().unwrap()),
-            Why::Found(49.25),
-            Why::Outage {
+            LimitedBy::Threads(1),
+            LimitedBy::ServiceConcurrency(4),
+            LimitedBy::Rate("10/s".parse().unwrap()),
+            LimitedBy::LearnedRate(49.25),
+            LimitedBy::Outage {
                 since: Duration::ZERO,
                 every: Duration::from_secs(3),
             },

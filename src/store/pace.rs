@@ -12,7 +12,7 @@ use super::system::now;
 use super::values::{milliseconds, path_from_sql};
 use super::writer::Store;
 use crate::event::Flow;
-use crate::governor::{Action, Found, Memory, Past, Refusal, Why};
+use crate::governor::{Action, Checkpoint, Fault, History, LearnedLimits, LimitedBy};
 use crate::job::{AttemptId, FileName};
 use crate::limits::{Cost, Money, Spent, Used};
 
@@ -27,13 +27,13 @@ pub struct RunnerStatus {
     /// Used budgets.
     pub used: Used,
     /// The service's limits, as far as they were found.
-    pub found: Found,
+    pub found: LearnedLimits,
     /// The moment until which the service asked all calls to wait.
     pub closed_until: Option<i64>,
     /// A file has succeeded under the present request.
     pub proven: bool,
     /// The limiting reason; its moments are zero.
-    pub limited_by: Option<Why>,
+    pub limited_by: Option<LimitedBy>,
     /// The moment of the limiting reason.
     pub limited_at: Option<i64>,
     /// The earliest moment of the last call.
@@ -48,10 +48,10 @@ impl Store {
     /// # Errors
     ///
     /// The database cannot be read.
-    pub fn past(&self) -> Result<Past> {
+    pub fn past(&self) -> Result<History> {
         let now = now();
         let noted = noted(&self.connection)?;
-        Ok(Past {
+        Ok(History {
             spent: spent(&self.connection, now)?,
             closed_for: noted
                 .closed_until
@@ -123,7 +123,7 @@ pub(super) fn noted(connection: &Connection) -> Result<RunnerStatus> {
                 worked: milliseconds(row.get(2)?),
             },
             closed_until: row.get(3)?,
-            found: Found {
+            found: LearnedLimits {
                 rate: row.get(4)?,
                 width: row.get(5)?,
                 at_once: row.get(9)?,
@@ -145,7 +145,7 @@ pub(super) fn noted(connection: &Connection) -> Result<RunnerStatus> {
 /// Stores the limiter's state and the flow.
 pub(super) fn remember(
     transaction: &Transaction<'_>,
-    memory: &Memory,
+    memory: &Checkpoint,
     flow: &Flow,
     now: i64,
 ) -> Result<()> {
@@ -201,7 +201,7 @@ pub(super) fn give_back(
 fn stopped_by_guard(connection: &Connection) -> Result<bool> {
     let last = connection.query_row(
         "SELECT stopped_action = ?1 OR stopped = ?2 FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",
-        [Action::Fix.as_str(), Refusal::Quota.as_str()],
+        [Action::Fix.as_str(), Fault::Quota.as_str()],
         |row| row.get::<_, Option<bool>>(0),
     );
     let last = last.optional().map_err(doing("reading the runners"))?;

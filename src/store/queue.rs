@@ -15,7 +15,7 @@ use super::types::{Claim, Offer, Settlement};
 use super::values::{milliseconds, path_from_sql, position_of, shift};
 use super::writer::Store;
 use crate::event::{Counts, Flow};
-use crate::governor::Memory;
+use crate::governor::Checkpoint;
 use crate::job::{
     Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
 };
@@ -317,7 +317,7 @@ impl Group<'_> {
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn remember(&self, memory: &Memory, flow: &Flow) -> Result<()> {
+    pub fn remember(&self, memory: &Checkpoint, flow: &Flow) -> Result<()> {
         pace::remember(&self.transaction, memory, flow, self.now)
     }
 

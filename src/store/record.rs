@@ -31,7 +31,7 @@ pub struct RunInfo {
 /// The stop of a runner by a guard or a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
-    /// The reason, as [`crate::governor::Reason::as_str`] has it.
+    /// The reason, as [`crate::governor::StopReason::as_str`] has it.
     pub reason: String,
     /// The way out, as [`crate::governor::Action::as_str`] has it.
     pub action: String,

@@ -157,7 +157,7 @@ fn parse_count(text: &str) -> Result<u64, String> {
 }
 
 fn parse_rate(text: &str) -> Result<String, String> {
-    Rates::read([text]).map(|_| text.to_owned())
+    Rates::parse([text]).map(|_| text.to_owned())
 }
 
 fn parse_threads(text: &str) -> Result<Threads, String> {

@@ -5,7 +5,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use stride::event::Counts;
-use stride::governor::Why;
+use stride::governor::LimitedBy;
 use stride::job::FileName;
 use stride::store::{Lock, Reader, StoreError, wall_clock};
 
@@ -72,7 +72,7 @@ impl Drop for Cleared<'_> {
 /// The state of the run at one moment.
 struct Snapshot {
     counts: Counts,
-    gate: Option<(Why, i64)>,
+    gate: Option<(LimitedBy, i64)>,
     limit: Option<Limit>,
     finish: Option<i64>,
     slowest: Vec<(FileName, i64)>,

@@ -240,7 +240,7 @@ fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Pr
     replace!(args: LimitArgs, but rate => settings: threads burst weight max_wait max_outage max_failures max_calls max_duration max_cost
         cost until);
     if !args.rate.is_empty() {
-        let rates = Rates::read(args.rate.iter().map(String::as_str));
+        let rates = Rates::parse(args.rate.iter().map(String::as_str));
         settings.rates = rates
             .map_err(|reason| Problem::usage(reason).hint("use `none` alone, or leave it out"))?;
         settings.given.insert("rate".to_owned());
@@ -325,7 +325,7 @@ mod tests {
             resolved(flags, &stored).unwrap(),
             Settings {
                 threads: Threads::Auto,
-                rates: Rates::read(["auto", "10/s"]).unwrap(),
+                rates: Rates::parse(["auto", "10/s"]).unwrap(),
                 max_calls: None,
                 until: None,
                 given: ["max-calls", "rate", "retries", "threads"]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use stride::event::{Counts, Halt};
 use stride::export::timestamp;
-use stride::governor::{Action, Reason, Refusal};
+use stride::governor::{Action, Fault, StopReason};
 use stride::job::{FileName, escaped};
 use stride::limits::Budget;
 use stride::report::stop_reason;
@@ -36,7 +36,7 @@ pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
 }
 
 /// Returns the exit code of a stop.
-fn code(reason: &Reason) -> u8 {
+fn code(reason: &StopReason) -> u8 {
     match reason.action() {
         Action::Wait => exit::TEMPORARY,
         Action::Raise | Action::Fix => exit::HALTED,
@@ -114,33 +114,33 @@ pub(crate) fn panicked(db: &Path, path: &FileName) -> Problem {
 }
 
 /// Describes why a run stops.
-pub(crate) fn reason(reason: &Reason) -> String {
+pub(crate) fn reason(reason: &StopReason) -> String {
     let words = match reason {
-        Reason::Refused(Refusal::Forbidden) => "the service forbids the calls".to_owned(),
-        Reason::Refused(_) | Reason::Rejected | Reason::Budget(Budget::Until) => {
+        StopReason::Fault(Fault::Forbidden) => "the service forbids the calls".to_owned(),
+        StopReason::Fault(_) | StopReason::Rejected | StopReason::Budget(Budget::Until) => {
             stop_reason(reason.as_str()).to_owned()
         }
-        Reason::Failures(failed) => format!(
+        StopReason::Failures(failed) => format!(
             "{} failed, more than --max-failures allows",
             counted(*failed, "file")
         ),
-        Reason::Outage(lasted) => format!(
+        StopReason::Outage(lasted) => format!(
             "the service was unavailable for {} (--max-outage)",
             show_duration(*lasted)
         ),
-        Reason::Wait(wait) => format!(
+        StopReason::Wait(wait) => format!(
             "the service asks to wait until {}, longer than --max-wait allows",
             utc_in(*wait)
         ),
-        Reason::Budget(Budget::Calls(calls)) => format!(
+        StopReason::Budget(Budget::Calls(calls)) => format!(
             "the run has made its {} (--max-calls)",
             counted(*calls, "call")
         ),
-        Reason::Budget(Budget::Duration(time)) => format!(
+        StopReason::Budget(Budget::Duration(time)) => format!(
             "the run has worked for its {} (--max-duration)",
             show_duration(*time)
         ),
-        Reason::Budget(Budget::Cost(spent)) => {
+        StopReason::Budget(Budget::Cost(spent)) => {
             format!("the run has cost {spent}; another call would exceed --max-cost")
         }
     };
@@ -200,14 +200,14 @@ mod tests {
     fn a_stop_that_passes_by_itself_has_a_code_of_its_own() {
         let hour = Duration::from_secs(3_600);
         for (reason, expected) in [
-            (Reason::Outage(hour), 75),
-            (Reason::Wait(hour), 75),
-            (Reason::Budget(Budget::Until), 75),
-            (Reason::Budget(Budget::Calls(3)), 4),
-            (Reason::Failures(3), 4),
-            (Reason::Refused(Refusal::Quota), 4),
-            (Reason::Refused(Refusal::Proxy), 4),
-            (Reason::Rejected, 4),
+            (StopReason::Outage(hour), 75),
+            (StopReason::Wait(hour), 75),
+            (StopReason::Budget(Budget::Until), 75),
+            (StopReason::Budget(Budget::Calls(3)), 4),
+            (StopReason::Failures(3), 4),
+            (StopReason::Fault(Fault::Quota), 4),
+            (StopReason::Fault(Fault::Proxy), 4),
+            (StopReason::Rejected, 4),
         ] {
             assert_eq!(code(&reason), expected, "{reason:?}");
         }
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn a_stop_has_the_words_of_the_service_and_a_way_out() {
         let halt = Halt {
-            reason: Reason::Refused(Refusal::Forbidden),
+            reason: StopReason::Fault(Fault::Forbidden),
             words: "HTTP 403: not \x1b yours".to_owned(),
         };
         let problem = problem(Path::new("stride.db"), &halt, &Counts::default());

@@ -1,13 +1,13 @@
 //! Describes why a run is no faster. Moments are milliseconds since 1970.
 
-use stride::governor::Why;
+use stride::governor::LimitedBy;
 use stride::store::RunnerStatus;
 
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::time::clock;
 
 /// A reason and its moment.
-pub(crate) type Limit = (Why, Option<i64>);
+pub(crate) type Limit = (LimitedBy, Option<i64>);
 
 /// Returns the reason that a process has recorded.
 pub(crate) fn recorded(noted: &RunnerStatus) -> Option<Limit> {
@@ -21,18 +21,18 @@ pub(crate) fn describe((why, moment): &Limit) -> String {
         None => format!("waiting, {reason}"),
     };
     match why {
-        Why::Threads(threads) => counted(*threads as u64, "thread"),
-        Why::AtOnce(calls) => format!(
+        LimitedBy::Threads(threads) => counted(*threads as u64, "thread"),
+        LimitedBy::ServiceConcurrency(calls) => format!(
             "{} at a time, as the service allows",
             counted(*calls as u64, "call")
         ),
-        Why::Rate(rate) => format!("rate {rate}"),
-        Why::Found(rate) => format!("{}, found", speed(*rate)),
-        Why::Rising => "the pace rises after a pause".to_owned(),
-        Why::Asked(_) => waiting("as the service asked"),
-        Why::Refused(_) => waiting("the service refused a call"),
-        Why::Spent(_) => waiting("no calls left by the service's own count"),
-        Why::Outage { every, .. } => {
+        LimitedBy::Rate(rate) => format!("rate {rate}"),
+        LimitedBy::LearnedRate(rate) => format!("{}, found", speed(*rate)),
+        LimitedBy::RampUp => "the pace rises after a pause".to_owned(),
+        LimitedBy::RetryAfter(_) => waiting("as the service asked"),
+        LimitedBy::Throttled(_) => waiting("the service refused a call"),
+        LimitedBy::QuotaReset(_) => waiting("no calls left by the service's own count"),
+        LimitedBy::Outage { every, .. } => {
             let since = moment.map(|since| format!(" since {}", clock(since)));
             format!(
                 "service unavailable{}, probing every {} s",
@@ -40,26 +40,29 @@ pub(crate) fn describe((why, moment): &Limit) -> String {
                 (every.as_secs_f64() * 10.0).round() / 10.0
             )
         }
-        Why::First => "the first call goes alone".to_owned(),
-        Why::Looking => "looking elsewhere in the list".to_owned(),
-        Why::Room => "too little disk space".to_owned(),
-        Why::Work => moment.map_or_else(String::new, |moment| {
+        LimitedBy::Canary => "the first call goes alone".to_owned(),
+        LimitedBy::SpotCheck => "looking elsewhere in the list".to_owned(),
+        LimitedBy::DiskSpace => "too little disk space".to_owned(),
+        LimitedBy::NoWork => moment.map_or_else(String::new, |moment| {
             format!("the next file waits until {}", clock(moment))
         }),
     }
 }
 
 /// Returns true if no call may start.
-pub(crate) fn is_wait(why: &Why) -> bool {
+pub(crate) fn is_wait(why: &LimitedBy) -> bool {
     matches!(
         why,
-        Why::Asked(_) | Why::Refused(_) | Why::Spent(_) | Why::Outage { .. }
+        LimitedBy::RetryAfter(_)
+            | LimitedBy::Throttled(_)
+            | LimitedBy::QuotaReset(_)
+            | LimitedBy::Outage { .. }
     )
 }
 
 /// Returns true for an outage, whose end is unknown.
-pub(crate) fn is_outage(why: &Why) -> bool {
-    matches!(why, Why::Outage { .. })
+pub(crate) fn is_outage(why: &LimitedBy) -> bool {
+    matches!(why, LimitedBy::Outage { .. })
 }
 
 /// Returns a rate in the unit in which it is at least one.
@@ -83,14 +86,17 @@ mod tests {
     #[test]
     fn a_reason_names_its_moment_if_it_has_one() {
         let at = clock(MOMENT);
-        let asked = Why::Asked(Duration::ZERO);
-        let outage = Why::Outage {
+        let asked = LimitedBy::RetryAfter(Duration::ZERO);
+        let outage = LimitedBy::Outage {
             since: Duration::ZERO,
             every: Duration::from_secs(3),
         };
         for (limit, words) in [
-            ((Why::Threads(1), None), "1 thread".to_owned()),
-            ((Why::Found(49.25), None), "49.2 calls/s, found".to_owned()),
+            ((LimitedBy::Threads(1), None), "1 thread".to_owned()),
+            (
+                (LimitedBy::LearnedRate(49.25), None),
+                "49.2 calls/s, found".to_owned(),
+            ),
             (
                 (asked, Some(MOMENT)),
                 format!("waiting until {at}, as the service asked"),
@@ -101,10 +107,10 @@ mod tests {
                 format!("service unavailable since {at}, probing every 3 s"),
             ),
             (
-                (Why::Work, Some(MOMENT)),
+                (LimitedBy::NoWork, Some(MOMENT)),
                 format!("the next file waits until {at}"),
             ),
-            ((Why::Work, None), String::new()),
+            ((LimitedBy::NoWork, None), String::new()),
         ] {
             assert_eq!(describe(&limit), words);
         }

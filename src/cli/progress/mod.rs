@@ -9,7 +9,7 @@ use std::mem::discriminant;
 use std::time::Duration;
 
 use stride::event::{Counts, Event, Flow, Settled, Shut, Storage};
-use stride::governor::Why;
+use stride::governor::LimitedBy;
 use stride::job::{FileName, JobState, escaped};
 use stride::settings::show_duration;
 use stride::store::wall_clock;
@@ -44,7 +44,7 @@ pub(crate) struct Progress {
     /// The moment of the last update of the view, or of the last plain line.
     shown: i64,
     /// The last message about the gate, and its moment.
-    last_gate: Option<(Why, i64)>,
+    last_gate: Option<(LimitedBy, i64)>,
 }
 
 impl Progress {
@@ -162,7 +162,7 @@ impl Progress {
         let is_outage = why::is_outage(why);
         // The view shows a wait itself. An outage needs a message too, because the view does not name its cause.
         let shown = !is_outage && (self.shows || *wait < SHORTEST_WAIT);
-        let is_recent = |(last, at): (Why, i64)| {
+        let is_recent = |(last, at): (LimitedBy, i64)| {
             discriminant(&last) == discriminant(why) && now - at < REPEAT_AFTER
         };
         if shown || self.last_gate.is_some_and(is_recent) {
@@ -171,10 +171,10 @@ impl Progress {
         self.last_gate = Some((*why, now));
         let message = escaped(message.as_bytes());
         self.say(&match why {
-            Why::Outage { .. } => format!(
+            LimitedBy::Outage { .. } => format!(
                 "service unavailable: {message}; probing every few seconds, no file is charged"
             ),
-            Why::Spent(_) => format!(
+            LimitedBy::QuotaReset(_) => format!(
                 "waiting: no calls left by the service's own count; next try in {}",
                 show_duration(*wait)
             ),

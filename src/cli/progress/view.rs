@@ -5,7 +5,7 @@ use std::time::Duration;
 use console::{measure_text_width as width, truncate_str};
 
 use stride::event::Counts;
-use stride::governor::Why;
+use stride::governor::LimitedBy;
 use stride::job::FileName;
 use stride::settings::show_duration;
 
@@ -30,7 +30,7 @@ pub(crate) struct View {
     pub(crate) counts: Counts,
     pub(crate) throughput: Throughput,
     /// The reason why no call may start, and the moment of the next try.
-    pub(crate) gate: Option<(Why, i64)>,
+    pub(crate) gate: Option<(LimitedBy, i64)>,
     /// The reason why the run is no faster.
     pub(crate) limit: Option<Limit>,
     /// The earliest moment at which the last file can be called.
@@ -49,7 +49,7 @@ impl View {
     }
 
     /// Records whether calls may start.
-    pub(crate) fn set_gate(&mut self, gate: Option<(Why, i64)>, now: i64) {
+    pub(crate) fn set_gate(&mut self, gate: Option<(LimitedBy, i64)>, now: i64) {
         self.throughput.pause(gate.is_some(), now);
         self.gate = gate;
     }
@@ -179,7 +179,7 @@ impl View {
     }
 
     /// Returns the moment to show for a closed gate; for an outage, when it began.
-    fn moment(&self, why: &Why, until: i64) -> Option<i64> {
+    fn moment(&self, why: &LimitedBy, until: i64) -> Option<i64> {
         match &self.limit {
             Some((limit, since)) if why::is_outage(why) && why::is_outage(limit) => *since,
             _ => (!why::is_outage(why)).then_some(until),

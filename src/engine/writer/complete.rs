@@ -2,142 +2,133 @@
 
 use std::time::Duration;
 
-use super::Writer;
+use super::{Consequences, Writer};
 use crate::engine::message::{Report, Urgency};
-use crate::engine::schedule::Quarantined;
+use crate::engine::quarantine::Quarantined;
 use crate::engine::signal::signal;
 use crate::engine::slot_pool::Flight;
 use crate::event::Ending;
-use crate::governor::{Ended, Fate, Refusal, SharedCause, Signal};
-use crate::job::{CauseKey, Class, Failure, FailureKind, FileName, JobId, JobState, Outcome, said};
-use crate::limits::Cost;
+use crate::governor::{CompletedCall, Disposition, Fault, SharedCause, Signal};
+use crate::job::{CauseKey, Class, Failure, FailureKind, FileName, JobState, Outcome, said};
 use crate::retry::{MAY_KILL, Next};
 
 impl Writer<'_> {
-    /// Frees the slot of an ended call, and decides about its job. Changes memory only.
-    pub(super) fn complete(&mut self, report: &mut Report, now: Duration) -> Consequences {
-        let mut consequences = Consequences::default();
+    /// Frees the slot of a completed call, and decides about its job. Changes memory only.
+    pub(super) fn complete(
+        &mut self,
+        report: &mut Report,
+        now: Duration,
+        consequences: &mut Consequences,
+    ) {
         if let Outcome::Succeeded(answer) = &report.settlement.outcome {
             self.largest = self.largest.max(answer.body.len());
         }
         let slot = report.slot;
         if let Some(flight) = self.slots.complete(slot) {
-            consequences = self.learn(flight, report, now);
+            self.learn(flight, report, now, consequences);
         }
         let job = &report.claim.job;
         if report.panicked {
             self.ending = Ending::Panicked(job.path.clone());
             self.stop(Urgency::Drain);
         } else if slot < self.settings.threads.most() {
-            self.schedule.ask(slot);
+            self.schedule.slot_freed(slot);
         }
         if self.cancel.is_cancelled() && matches!(report.settlement.outcome, Outcome::InDoubt(_)) {
             self.cut_off.push(job.path.clone());
         }
-        consequences
     }
 
-    /// Informs the governor, and applies its verdict to the job.
-    fn learn(&mut self, flight: Flight, report: &mut Report, now: Duration) -> Consequences {
+    /// Informs the governor, and applies its assessment to the job.
+    fn learn(
+        &mut self,
+        flight: Flight,
+        report: &mut Report,
+        now: Duration,
+        consequences: &mut Consequences,
+    ) {
+        let schedule = &mut self.schedule;
         let Report {
             claim, settlement, ..
         } = report;
-        let refunds = self.schedule.take_refunds(claim.job.id);
+        let refunds = schedule.quarantine.take_refunds(claim.job.id);
         for record in [&mut claim.record, &mut settlement.record] {
             record.charged = record.charged.saturating_sub(refunds);
         }
-        let message = settlement
-            .outcome
-            .failure()
-            .map(message)
-            .unwrap_or_default();
-        let watches = self.schedule.governor.watches_slips();
-        let cause = |failure: &Failure| {
-            if watches {
-                cause_of(failure, &claim.job.path)
-            } else {
-                0
-            }
-        };
-        let signal = signal(&settlement.outcome, cause);
+        let failure = settlement.outcome.failure();
+        let message = failure.map(message).unwrap_or_default();
+        let signal = signal(&settlement.outcome, |failure| {
+            cause_of(failure, &claim.job.path)
+        });
         let cost = flight.permit.cost();
-        let lesson = self.schedule.governor.ended(
-            flight.permit,
-            Ended {
-                file: claim.job.id,
-                failed_before: claim.record.failed_before,
-                signal,
-                hint: settlement.outcome.hint(),
-                took: settlement.took,
-            },
-            now,
-        );
-        self.schedule.note_message(&message);
+        let call = CompletedCall {
+            file: claim.job.id,
+            failed_before: claim.record.failed_before,
+            signal,
+            hint: settlement.outcome.hint(),
+            took: settlement.took,
+        };
+        let assessment = schedule.governor.complete(flight.permit, call, now);
+        schedule.note_message(&message);
         match signal {
-            Signal::Accepted => self.schedule.note_read(claim.job.file.clone()),
-            Signal::Refused { .. }
+            Signal::Accepted => schedule.note_readable(claim.job.file.clone()),
+            Signal::Throttled { .. }
             | Signal::Failed
             | Signal::Unreachable
-            | Signal::Refusal(Refusal::Tls | Refusal::Name | Refusal::Proxy) => {
+            | Signal::Fault(Fault::Tls | Fault::Name | Fault::Proxy) => {
                 self.sink.note_refusal(&message);
             }
             _ => {}
         }
-        let mut consequences = Consequences {
-            at_fault: self.schedule.release_at_fault(|cause| lesson.clears(cause)),
-            excused: Vec::new(),
-            put_last: None,
-            is_unsent: !signal.is_sent(),
-            cost,
-        };
-        // The user's settings or the answer decide, whatever this says about the service.
-        let is_final = matches!(settlement.next, Next::Done | Next::Hold);
+        let at_fault = (schedule.quarantine).release_at_fault(|cause| assessment.clears(cause));
+        consequences.at_fault.extend(at_fault);
+        if !signal.is_sent() {
+            consequences.unsent.push((settlement.attempt, cost));
+        }
         let (mut held, mut last) = (None, false);
         let charged = settlement.record.charged > claim.record.charged;
-        let later = |moment: Duration| Next::Again(moment.saturating_sub(now));
-        match lesson.fate {
-            _ if is_final => {}
-            Fate::ByPolicy => {}
-            Fate::Quarantine(cause) => held = Some(cause),
-            Fate::Defer(cause) => {
+        match assessment.disposition {
+            // The user's settings or the answer decide, regardless of the service's state.
+            _ if matches!(settlement.next, Next::Done | Next::Hold) => {}
+            Disposition::ByPolicy => {}
+            Disposition::Quarantine(cause) => held = Some(cause),
+            Disposition::QuarantineIfFailed(cause) => {
                 if charged {
-                    self.schedule.note_charged(claim.job.id);
+                    schedule.quarantine.note_charged(claim.job.id);
                 }
                 held = (settlement.next == Next::Fail).then_some(cause);
             }
-            Fate::Again(moment) | Fate::AgainLast(moment, _) => {
-                settlement.next = later(moment);
+            Disposition::Requeue(moment) | Disposition::RequeueLast(moment, _) => {
+                settlement.next = Next::Again(moment.saturating_sub(now));
                 settlement.record.charged = claim.record.charged;
-                if let Fate::AgainLast(_, is_first) = lesson.fate {
+                if let Disposition::RequeueLast(_, is_first) = assessment.disposition {
                     last = true;
-                    consequences.put_last = is_first.then(|| claim.job.path.clone());
+                    (consequences.put_last).extend(is_first.then(|| claim.job.path.clone()));
                 }
             }
-            Fate::Charge(moment, defers) => {
+            Disposition::Charge(moment, quarantines) => {
                 if !charged {
-                    let charged = self.policy.charge(settlement.record, fastrand::f64());
-                    (settlement.next, settlement.record) = charged;
+                    (settlement.next, settlement.record) =
+                        self.policy.charge(settlement.record, fastrand::f64());
                 }
-                if defers {
-                    self.schedule.note_charged(claim.job.id);
+                if quarantines {
+                    schedule.quarantine.note_charged(claim.job.id);
                 }
-                match settlement.next {
-                    Next::Again(wait) => {
-                        settlement.next = Next::Again(wait.max(moment.saturating_sub(now)));
-                    }
-                    _ if defers => held = Some(SharedCause::Outage),
-                    _ => {}
+                if let Next::Again(wait) = &mut settlement.next {
+                    *wait = moment.saturating_sub(now).max(*wait);
+                } else if quarantines {
+                    held = Some(SharedCause::Outage);
                 }
             }
-            Fate::Reject => {
+            Disposition::Reject => {
                 reject(&mut settlement.outcome);
                 settlement.next = Next::Fail;
             }
         }
-        let position = claim.job.position;
+        let (job, position) = (claim.job.id, claim.job.position);
         if let Some(cause) = held {
             settlement.next = Next::Again(Duration::ZERO);
-            self.schedule.quarantine(Quarantined {
+            schedule.quarantine.add(Quarantined {
                 attempt: settlement.attempt,
                 path: claim.job.path.clone(),
                 position,
@@ -148,32 +139,17 @@ impl Writer<'_> {
         } else if let Next::Again(wait) = settlement.next {
             let crashes = settlement.record.crashes;
             if crashes >= MAY_KILL {
-                self.schedule.put_alone(claim.job.id, crashes, now + wait);
+                schedule.queue.put_alone(job, crashes, now + wait);
             } else if last {
-                self.schedule.put_last(claim.job.id, now + wait);
+                schedule.queue.put_last(job, now + wait);
             } else {
-                self.schedule.put_back(claim.job.id, position, now + wait);
+                schedule.queue.put_back(job, position, now + wait);
             }
         }
-        if lesson.outage {
-            consequences.excused = self.schedule.excuse(now);
+        if assessment.outage {
+            consequences.excused.extend(schedule.excuse(now));
         }
-        consequences
     }
-}
-
-/// The consequences of an ended call for other jobs, and for the usage.
-#[derive(Debug, Default)]
-pub(super) struct Consequences {
-    /// Quarantined jobs that are at fault.
-    pub(super) at_fault: Vec<Quarantined>,
-    /// Jobs to refund for an outage, once for each charge.
-    pub(super) excused: Vec<JobId>,
-    /// The job, if it is called after all others from now on.
-    pub(super) put_last: Option<FileName>,
-    /// Nothing was sent, so rates and budgets get their cost back.
-    pub(super) is_unsent: bool,
-    pub(super) cost: Cost,
 }
 
 /// Returns the message of a failure, with the service's own words.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Idle, Phase, Writer};
+use super::{Consequences, Idle, Phase, Writer, begin};
 use crate::engine::clock;
 use crate::engine::error::RunError;
 use crate::engine::message::{Report, Urgency};
@@ -58,7 +58,7 @@ impl Writer<'_> {
     pub(super) fn abandon(&mut self, reports: &mut Vec<Report>) -> Result<Idle, StoreError> {
         let now = clock::now();
         for report in &mut *reports {
-            self.complete(report, now);
+            self.complete(report, now, &mut Consequences::default());
         }
         let lost = self.slots.abandon().into_iter().map(|claim| {
             let (next, record) = self.policy.after_stop(claim.record);
@@ -80,9 +80,7 @@ impl Writer<'_> {
         let lost: Vec<(Claim, Settlement)> = lost.collect();
         self.cut_off
             .extend(lost.iter().map(|(claim, _)| claim.job.path.clone()));
-        let sink = &self.sink;
-        let mut group =
-            (self.store).group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))?;
+        let mut group = begin(self.store, &self.sink)?;
         let mut states = Vec::with_capacity(reports.len() + lost.len());
         let reported = reports.iter().map(|report| &report.settlement);
         for settlement in reported.chain(lost.iter().map(|(_, settlement)| settlement)) {

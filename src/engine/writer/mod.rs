@@ -13,15 +13,17 @@ use super::error::RunError;
 use super::event_sink::{EventSink, flow};
 use super::message::{Message, Report, Urgency};
 use super::outline::Outline;
-use super::schedule::{Decision, Quarantined, Schedule};
+use super::quarantine::Quarantined;
+use super::schedule::{Decision, Schedule};
 use super::slot_pool::SlotPool;
 use crate::caller::Cancel;
-use crate::event::{Ending, Storage};
-use crate::governor::Why;
-use crate::job::FileName;
+use crate::event::{Ending, Event, Halt, Storage};
+use crate::governor::LimitedBy;
+use crate::job::{AttemptId, FileName, JobId, JobState};
+use crate::limits::Cost;
 use crate::retry::RetryPolicy;
 use crate::settings::Settings;
-use crate::store::{Store, StoreError};
+use crate::store::{Group, Store, StoreError};
 
 /// Time for aborted calls to report their own outcome.
 const ABORT_PATIENCE: Duration = Duration::from_millis(300);
@@ -52,7 +54,7 @@ pub(super) struct Writer<'s> {
     /// Size of the WAL at which to report it next.
     large_log: u64,
     /// Limiting reason that was stored last, and when.
-    noted: Option<(Why, Duration)>,
+    noted: Option<(LimitedBy, Duration)>,
     phase: Phase,
     ending: Ending,
     /// Jobs whose call a stop cut off.
@@ -75,6 +77,19 @@ enum Idle {
     Until(Option<Duration>),
     /// Nothing is left to do.
     End,
+}
+
+/// The consequences of completed calls for other jobs, and for the usage.
+#[derive(Debug, Default)]
+struct Consequences {
+    /// Quarantined jobs that are at fault.
+    at_fault: Vec<Quarantined>,
+    /// Jobs to refund for an outage, once for each charge.
+    excused: Vec<JobId>,
+    /// Jobs that are called after all others from now on.
+    put_last: Vec<FileName>,
+    /// Attempts of which nothing was sent, and the charges to refund.
+    unsent: Vec<(AttemptId, Cost)>,
 }
 
 impl<'s> Writer<'s> {
@@ -134,7 +149,10 @@ impl<'s> Writer<'s> {
             return Err(self.rescue(source, Vec::new()));
         }
         let counts = self.store.counts();
-        self.sink.stopped(&self.ending, counts);
+        self.sink.emit(Event::Stopped {
+            ending: self.ending.clone(),
+            counts,
+        });
         Ok(Outline {
             ending: self.ending,
             counts,
@@ -171,20 +189,6 @@ impl<'s> Writer<'s> {
         }
     }
 
-    /// Spawns one more slot. If the system has no thread left, goes on with those there are.
-    fn spawn_slot(&mut self) -> bool {
-        match self.slots.spawn() {
-            Ok(slot) => {
-                self.schedule.slot_added(slot);
-                true
-            }
-            Err(_) => {
-                self.schedule.stop_growing();
-                false
-            }
-        }
-    }
-
     fn stop(&mut self, urgency: Urgency) {
         if self.ending == Ending::Finished {
             self.ending = Ending::Stopped;
@@ -192,7 +196,7 @@ impl<'s> Writer<'s> {
         match (urgency, self.phase) {
             (Urgency::Drain, Phase::Running | Phase::Draining(None)) => {
                 self.phase = Phase::Draining(Some(clock::now() + self.settings.grace));
-                self.sink.stopping(self.slots.in_flight(), None);
+                self.emit_stopping(None);
             }
             (Urgency::Now, Phase::Running | Phase::Draining(_)) => {
                 self.phase = Phase::Aborting(clock::now() + ABORT_PATIENCE);
@@ -200,6 +204,11 @@ impl<'s> Writer<'s> {
             }
             _ => {}
         }
+    }
+
+    fn emit_stopping(&self, halt: Option<Halt>) {
+        let in_flight = self.slots.in_flight();
+        self.sink.emit(Event::Stopping { in_flight, halt });
     }
 
     /// Stops if the governor asks for it. Calls in flight may finish.
@@ -210,7 +219,7 @@ impl<'s> Writer<'s> {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining(None);
             if self.slots.in_flight() > 0 {
-                self.sink.stopping(self.slots.in_flight(), Some(&halt));
+                self.emit_stopping(Some(halt.clone()));
             }
             self.ending = Ending::Halted(halt);
         }
@@ -241,25 +250,13 @@ impl<'s> Writer<'s> {
         let counts = self.store.counts();
         self.schedule
             .governor
-            .set_left(counts.pending + counts.running);
-        let (mut at_fault, mut excused, mut unsent) = (Vec::new(), Vec::new(), Vec::new());
-        let mut put_last = Vec::new();
+            .set_remaining(counts.pending + counts.running);
+        let mut consequences = Consequences::default();
         for report in &mut reports[..settled] {
-            let consequences = self.complete(report, now);
-            at_fault.extend(consequences.at_fault);
-            excused.extend(consequences.excused);
-            put_last.extend(consequences.put_last);
-            if consequences.is_unsent {
-                unsent.push((report.settlement.attempt, consequences.cost));
-            }
+            self.complete(report, now, &mut consequences);
         }
-        let Self {
-            store,
-            schedule,
-            sink,
-            ..
-        } = self;
-        let mut group = store.group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))?;
+        let schedule = &mut self.schedule;
+        let mut group = begin(self.store, &self.sink)?;
         let mut states = Vec::with_capacity(settled);
         for report in &reports[..settled] {
             let state = group.settle(&report.settlement)?;
@@ -267,15 +264,14 @@ impl<'s> Writer<'s> {
             schedule.finished(report.claim.job.id, failed_before, state);
             states.push(state);
         }
-        for (attempt, cost) in unsent {
+        for (attempt, cost) in consequences.unsent {
             group.give_back_usage(attempt, cost)?;
         }
         // Before any claim, or a job that just left quarantine would be called again.
-        let mut is_refunded = !excused.is_empty();
-        schedule.refund(&mut group, excused)?;
+        let mut is_refunded = !consequences.excused.is_empty();
+        (schedule.quarantine).refund(&mut group, consequences.excused)?;
         let mut failed = Vec::new();
-        self.schedule
-            .fail_quarantined(&mut group, at_fault, &mut failed)?;
+        schedule.fail_quarantined(&mut group, consequences.at_fault, &mut failed)?;
         let mut calls = Vec::new();
         let decision = loop {
             if self.phase != Phase::Running {
@@ -285,47 +281,41 @@ impl<'s> Writer<'s> {
                 // There may be more to claim, and at once.
                 break Decision::Wait(Some(now));
             }
-            match self
-                .schedule
-                .next(&mut group, self.slots.in_flight() + calls.len(), now)?
-            {
+            let in_flight = self.slots.in_flight() + calls.len();
+            match schedule.next(&mut group, in_flight, now)? {
                 Decision::Call(slot, claim, permit) => calls.push((slot, *claim, permit)),
                 Decision::Excuse => {
-                    let excused = self.schedule.excuse(now);
+                    let excused = schedule.excuse(now);
                     is_refunded |= !excused.is_empty();
-                    self.schedule.refund(&mut group, excused)?;
+                    schedule.quarantine.refund(&mut group, excused)?;
                 }
                 Decision::FailQuarantined(cause) => {
-                    let at_fault = self.schedule.release_at_fault(|other| other == cause);
-                    self.schedule
-                        .fail_quarantined(&mut group, at_fault, &mut failed)?;
+                    let at_fault = (schedule.quarantine).release_at_fault(|other| other == cause);
+                    schedule.fail_quarantined(&mut group, at_fault, &mut failed)?;
                 }
-                Decision::SpawnSlot => match self.slots.spawn() {
-                    Ok(slot) => self.schedule.slot_added(slot),
-                    Err(_) => self.schedule.stop_growing(),
-                },
+                Decision::SpawnSlot => {
+                    spawn_slot(&mut self.slots, schedule);
+                }
                 decision => break decision,
             }
         };
         // Keep no permit over a wait, because it counts as a call.
-        self.schedule.give_permit_back();
+        schedule.give_permit_back();
         let alone = calls.is_empty() && self.slots.in_flight() == 0;
-        let quarantined = self.schedule.quarantined_count();
         // In a sample, files that were not drawn are pending too.
-        let only_quarantined =
-            group.counts().pending == quarantined || matches!(decision, Decision::Nothing);
+        let only_quarantined = group.counts().pending == schedule.quarantine.len()
+            || matches!(decision, Decision::Nothing);
         if alone && self.phase == Phase::Running && only_quarantined {
-            let at_fault = self.schedule.resolve_quarantine();
-            self.schedule
-                .fail_quarantined(&mut group, at_fault, &mut failed)?;
+            let at_fault = schedule.resolve_quarantine();
+            schedule.fail_quarantined(&mut group, at_fault, &mut failed)?;
         }
         if states.is_empty() && calls.is_empty() && failed.is_empty() && !is_refunded {
             drop(group);
             self.note_reason(now)?;
         } else {
             let left = group.counts().pending;
-            let flow = flow(&self.schedule, left, now);
-            group.remember(&self.schedule.governor.memory(now), &flow)?;
+            let flow = flow(schedule, left, now);
+            group.remember(&schedule.governor.checkpoint(now), &flow)?;
             group.commit()?;
             self.noted = Some((flow.why, now));
         }
@@ -333,11 +323,16 @@ impl<'s> Writer<'s> {
         for (report, state) in reports.drain(..settled).zip(states) {
             self.sink.settled(report.claim, &report.settlement, state);
         }
-        for path in put_last {
-            self.sink.put_last(path);
+        for path in consequences.put_last {
+            self.sink.emit(Event::PutLast(path));
         }
         for Quarantined { attempt, path, .. } in failed {
-            self.sink.gave_up(attempt, path);
+            let state = JobState::Failed;
+            self.sink.emit(Event::GaveUp {
+                path,
+                attempt,
+                state,
+            });
         }
         for (slot, claim, permit) in calls {
             self.sink.claimed(slot, &claim);
@@ -370,4 +365,19 @@ impl<'s> Writer<'s> {
             (Phase::Running, _) => Idle::Until(None),
         }
     }
+}
+
+/// Begins a transaction, and emits events while another process keeps the database locked.
+fn begin<'s>(store: &'s mut Store, sink: &EventSink) -> Result<Group<'s>, StoreError> {
+    store.group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))
+}
+
+/// Spawns one more slot. If the system has no thread left, returns false, and the run goes on with those there are.
+fn spawn_slot(slots: &mut SlotPool<'_>, schedule: &mut Schedule) -> bool {
+    let slot = slots.spawn().ok();
+    match slot {
+        Some(slot) => schedule.slot_added(slot),
+        None => schedule.stop_growing(),
+    }
+    slot.is_some()
 }

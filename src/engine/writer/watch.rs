@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{CHECK_EVERY, Phase, Writer};
+use super::{CHECK_EVERY, Phase, Writer, begin, spawn_slot};
 use crate::engine::clock;
 use crate::engine::event_sink::flow;
-use crate::event::Storage;
-use crate::governor::Why;
+use crate::event::{Event, Storage};
+use crate::governor::LimitedBy;
 use crate::settings::Threads;
 use crate::store::StoreError;
 
@@ -21,10 +21,10 @@ const NOTE: Duration = Duration::from_secs(1);
 const USAGE: Duration = Duration::from_secs(10);
 
 /// Returns true if a reason differs from the stored one.
-fn has_changed(noted: Why, why: Why) -> bool {
+fn has_changed(noted: LimitedBy, why: LimitedBy) -> bool {
     match (noted, why) {
         // The time between probes grows all the time.
-        (Why::Outage { .. }, Why::Outage { .. }) => false,
+        (LimitedBy::Outage { .. }, LimitedBy::Outage { .. }) => false,
         _ => noted != why,
     }
 }
@@ -47,10 +47,8 @@ impl Writer<'_> {
     /// Stores the limiter's state and the usage on their own.
     pub(super) fn remember(&mut self, now: Duration) -> Result<(), StoreError> {
         let flow = flow(&self.schedule, self.store.counts().pending, now);
-        let sink = &self.sink;
-        let group =
-            (self.store).group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))?;
-        group.remember(&self.schedule.governor.memory(now), &flow)?;
+        let group = begin(self.store, &self.sink)?;
+        group.remember(&self.schedule.governor.checkpoint(now), &flow)?;
         group.commit()?;
         self.noted = Some((flow.why, now));
         Ok(())
@@ -91,7 +89,7 @@ impl Writer<'_> {
             least => least.max(in_flight),
         };
         let has_room = free >= kept;
-        self.schedule.governor.set_room(has_room);
+        self.schedule.governor.set_disk_space(has_room);
         match (has_room, self.no_room) {
             (true, None) => {}
             (true, Some(_)) => {
@@ -125,9 +123,11 @@ impl Writer<'_> {
         let (more, fewer) = self.slots.resize(settings.threads.most());
         self.schedule.resized(more, fewer);
         if let Threads::Fixed(threads) = settings.threads {
-            while self.slots.working() < threads && self.spawn_slot() {}
+            while self.slots.working() < threads && spawn_slot(&mut self.slots, &mut self.schedule)
+            {
+            }
         }
-        self.sink.changed(&settings);
+        self.sink.emit(Event::Changed(Box::new(settings.clone())));
         self.settings = settings;
         Ok(())
     }

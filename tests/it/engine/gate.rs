@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use stride::event::Event;
-use stride::governor::Why;
+use stride::governor::LimitedBy;
 use stride::job::JobState;
 use stride::settings::Settings;
 
@@ -13,7 +13,7 @@ use super::{Running, callers, name, settings};
 use crate::support::{Counter, Fixture, Gate, lock, succeeded, throttled, unreachable};
 
 fn is_asked_to_wait(event: &Event) -> bool {
-    matches!(event, Event::Gate(Some(shut)) if matches!(shut.why, Why::Asked(_)))
+    matches!(event, Event::Gate(Some(shut)) if matches!(shut.why, LimitedBy::RetryAfter(_)))
 }
 
 #[test]

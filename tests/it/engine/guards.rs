@@ -1,7 +1,7 @@
 //! What the governor makes of refusals, and of settings that change meanwhile, with the engine around it.
 
 use stride::event::{Ending, Event, Halt};
-use stride::governor::{Reason, Refusal};
+use stride::governor::{Fault, StopReason};
 use stride::job::{Class, JobState};
 use stride::limits::Rates;
 use stride::settings::{Settings, Threads};
@@ -56,7 +56,7 @@ fn a_refused_file_that_is_the_last_does_not_wait_for_the_pace() {
     };
     // With the bystander's, the calls of a day: nobody can call before tomorrow.
     let settings = Settings {
-        rates: Rates::read(["3/d"]).unwrap(),
+        rates: Rates::parse(["3/d"]).unwrap(),
         burst: 3,
         ..settings()
     };
@@ -82,7 +82,7 @@ fn where_nothing_is_accepted_the_run_stops_and_leaves_everything_pending() {
         let (outline, _) = run(fixture.open(), callers(8, script), &settings);
         let refused = matches!(
             &outline.ending,
-            Ending::Halted(Halt { reason: Reason::Refused(Refusal::Auth), words }) if words == "HTTP 401"
+            Ending::Halted(Halt { reason: StopReason::Fault(Fault::Auth), words }) if words == "HTTP 401"
         );
         assert!(refused, "{:?}", outline.ending);
         assert_eq!(
@@ -108,7 +108,7 @@ fn more_failures_than_allowed_stop_the_run() {
         matches!(
             outline.ending,
             Ending::Halted(Halt {
-                reason: Reason::Failures(4..=5),
+                reason: StopReason::Failures(4..=5),
                 ..
             })
         ),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use stride::caller::FnCaller;
 use stride::engine::Urgency;
 use stride::event::Event;
-use stride::governor::Why;
+use stride::governor::LimitedBy;
 use stride::job::{Answer, Class, Failure, JobState, Outcome};
 use stride::settings::Settings;
 
@@ -153,7 +153,7 @@ fn a_run_that_waits_for_repeats_says_until_when() {
     };
     let running = Running::start(fixture.open(), callers(2, script), &settings);
     let repeats = |event: &Event| match event {
-        Event::Flow(flow) if flow.why == Why::Work && flow.moment.is_some() => Some(*flow),
+        Event::Flow(flow) if flow.why == LimitedBy::NoWork && flow.moment.is_some() => Some(*flow),
         _ => None,
     };
     running.wait_until(|events| events.iter().any(|event| repeats(event).is_some()));

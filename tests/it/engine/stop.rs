@@ -235,7 +235,7 @@ fn a_stop_while_nothing_can_be_called_ends_the_run_at_once() {
     let fixture = Fixture::numbered(3);
     let settings = Settings {
         // The bystander was the first call of today.
-        rates: Rates::read(["2/d"]).unwrap(),
+        rates: Rates::parse(["2/d"]).unwrap(),
         burst: 2,
         ..settings()
     };

@@ -314,7 +314,7 @@ fn all_threads_together_keep_the_rate() {
     };
     let rate: stride::limits::Rate = "50/s".parse().unwrap();
     let settings = Settings {
-        rates: stride::limits::Rates::of(rate),
+        rates: stride::limits::Rates::parse(["50/s"]).unwrap(),
         ..settings()
     };
     let (outline, _) = run(fixture.open(), callers(6, script), &settings);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::governor::{
-    Ended, Fate, Governor, Past, Permit, Reason, Refusal, SharedCause, Signal, Verdict,
+    Admission, CompletedCall, Disposition, Fault, Governor, History, Permit, SharedCause, Signal,
+    StopReason,
 };
 use stride::job::JobId;
 use stride::limits::{Cost, Spent};
@@ -38,26 +39,26 @@ proptest! {
     ) {
         let rates = [format!("{second}/s"), format!("{minute}/m")];
         let rates: Vec<&str> = rates.iter().map(String::as_str).collect();
-        let mut governor = Governor::new(rules(&rates, threads), &Past::default(), Duration::ZERO);
+        let mut governor = Governor::new(rules(&rates, threads), &History::default(), Duration::ZERO);
         let (mut now, mut closed) = (Duration::ZERO, Duration::ZERO);
         let (mut made, mut in_flight) = (Vec::new(), std::collections::VecDeque::new());
         let mut answers = refused.iter();
         loop {
             let ends = in_flight.front().map(|(end, _)| *end);
-            match governor.ask(Cost::default(), now, 0) {
-                Verdict::Go(permit) if made.len() < refused.len() => {
+            match governor.request(Cost::default(), now, 0) {
+                Admission::Go(permit) if made.len() < refused.len() => {
                     prop_assert!(now >= closed, "{now:?} is before {closed:?}");
                     made.push(now);
                     in_flight.push_back((now + Duration::from_millis(latency), permit));
                     continue;
                 }
-                Verdict::Go(permit) => governor.cancel(permit),
-                Verdict::Wait(_, Some(until)) if made.len() < refused.len() && until > now && ends.is_none_or(|end| until < end) => {
+                Admission::Go(permit) => governor.cancel(permit),
+                Admission::Wait(_, Some(until)) if made.len() < refused.len() && until > now && ends.is_none_or(|end| until < end) => {
                     now = until;
                     continue;
                 }
-                Verdict::Wait(..) => {}
-                verdict @ Verdict::Halt(_) => prop_assert!(false, "{verdict:?}"),
+                Admission::Wait(..) => {}
+                verdict @ Admission::Halt(_) => prop_assert!(false, "{verdict:?}"),
             }
             let Some((end, permit)) = in_flight.pop_front() else {
                 if made.len() == refused.len() {
@@ -70,7 +71,7 @@ proptest! {
             now = now.max(end);
             let wait = answers.next().copied().flatten().map(Duration::from_millis);
             let signal = match wait {
-                Some(wait) => Signal::Refused { wait: Some(wait), unavailable: false },
+                Some(wait) => Signal::Throttled { wait: Some(wait), unavailable: false },
                 None => Signal::Accepted,
             };
             learn(&mut governor, permit, made.len(), signal, now);
@@ -88,19 +89,19 @@ proptest! {
     fn a_jumping_clock_neither_bursts_nor_hangs(
         jumps in prop::collection::vec((0u64..60_000, -4_000_000i64..0), 1..20),
     ) {
-        let mut governor = Governor::new(rules(&["5/s", "60/m"], 4), &Past::default(), Duration::from_secs(10_000_000));
+        let mut governor = Governor::new(rules(&["5/s", "60/m"], 4), &History::default(), Duration::from_secs(10_000_000));
         let (mut real, mut offset) = (10_000_000_000i64, 0i64);
         let mut made = Vec::new();
         for (after, jump) in jumps {
             let until = real + after as i64;
             while real < until {
                 let now = Duration::from_millis((real + offset) as u64);
-                match governor.ask(Cost::default(), now, real) {
-                    Verdict::Go(permit) => {
+                match governor.request(Cost::default(), now, real) {
+                    Admission::Go(permit) => {
                         made.push(Duration::from_millis(real as u64));
                         learn(&mut governor, permit, made.len(), Signal::Accepted, now);
                     }
-                    Verdict::Wait(_, Some(until)) => {
+                    Admission::Wait(_, Some(until)) => {
                         prop_assert!(until < Duration::from_millis(real as u64 + 70_000), "{until:?}");
                         real += 20;
                     }
@@ -123,12 +124,12 @@ proptest! {
                 ago: Duration::from_millis(now.saturating_sub(at / 1000 * 1000 + 999)),
                 cost: Cost::default(),
             });
-            let past = Past { spent: spent.collect(), ..Past::default() };
+            let past = History { spent: spent.collect(), ..History::default() };
             let mut governor = Governor::new(rules(&["40/m"], 8), &past, Duration::from_millis(now));
             let end = now + life;
             while now < end {
                 let at = Duration::from_millis(now);
-                if let Verdict::Go(permit) = governor.ask(Cost::default(), at, 0) {
+                if let Admission::Go(permit) = governor.request(Cost::default(), at, 0) {
                     made.push(now);
                     learn(&mut governor, permit, made.len(), Signal::Accepted, at);
                 } else {
@@ -144,26 +145,29 @@ proptest! {
 #[test]
 fn a_key_that_expires_is_refused_a_few_times_and_no_more() {
     const THREADS: usize = 32;
-    let mut governor = Governor::new(rules(&[], THREADS), &Past::default(), Duration::ZERO);
+    let mut governor = Governor::new(rules(&[], THREADS), &History::default(), Duration::ZERO);
     let now = Duration::from_secs(1);
     let mut in_flight = Vec::new();
     let mut refused = 0;
     for call in 0.. {
-        match governor.ask(Cost::default(), now, 0) {
-            Verdict::Go(permit) => in_flight.push((call, permit)),
-            Verdict::Wait(..) => {
+        match governor.request(Cost::default(), now, 0) {
+            Admission::Go(permit) => in_flight.push((call, permit)),
+            Admission::Wait(..) => {
                 let (call, permit) = in_flight.remove(0);
                 let expired = call >= 500;
                 refused += usize::from(expired);
                 let signal = if expired {
-                    Signal::Refusal(Refusal::Auth)
+                    Signal::Fault(Fault::Auth)
                 } else {
                     Signal::Accepted
                 };
                 let fate = learn(&mut governor, permit, call, signal, now);
-                assert_eq!(fate == Fate::Quarantine(SharedCause::Service), expired);
+                assert_eq!(
+                    fate == Disposition::Quarantine(SharedCause::Service),
+                    expired
+                );
             }
-            Verdict::Halt(_) => break,
+            Admission::Halt(_) => break,
         }
     }
     assert!(
@@ -175,24 +179,24 @@ fn a_key_that_expires_is_refused_a_few_times_and_no_more() {
 
 #[test]
 fn with_a_wrong_key_calls_are_made_one_after_the_other_and_elsewhere_before_a_stop() {
-    let mut governor = Governor::new(rules(&[], 32), &Past::default(), Duration::ZERO);
+    let mut governor = Governor::new(rules(&[], 32), &History::default(), Duration::ZERO);
     let now = Duration::from_secs(1);
     let (mut calls, mut looks) = (0, 0);
-    while let Verdict::Go(permit) = governor.ask(Cost::default(), now, 0) {
+    while let Admission::Go(permit) = governor.request(Cost::default(), now, 0) {
         calls += 1;
-        looks += u32::from(permit.place().is_some());
-        let second = governor.ask(Cost::default(), now, 0);
-        assert!(matches!(second, Verdict::Wait(..)), "{second:?}");
+        looks += u32::from(permit.spot().is_some());
+        let second = governor.request(Cost::default(), now, 0);
+        assert!(matches!(second, Admission::Wait(..)), "{second:?}");
         learn(
             &mut governor,
             permit,
             calls,
-            Signal::Refusal(Refusal::Auth),
+            Signal::Fault(Fault::Auth),
             now,
         );
     }
     assert_eq!((calls, looks), (7, 2));
-    assert_eq!(governor.halt(), Some(Reason::Refused(Refusal::Auth)));
+    assert_eq!(governor.halt(), Some(StopReason::Fault(Fault::Auth)));
 }
 
 /// Makes a call as soon as one may be made, at most a minute later, and ends it so much later. Returns for how long it
@@ -205,15 +209,15 @@ fn call_alone(
 ) -> Duration {
     let began = *now;
     loop {
-        let until = match governor.ask(Cost::default(), *now, 0) {
-            Verdict::Go(permit) => {
+        let until = match governor.request(Cost::default(), *now, 0) {
+            Admission::Go(permit) => {
                 let waited = *now - began;
                 *now += took;
                 learn(governor, permit, began.as_millis() as usize, signal, *now);
                 return waited;
             }
-            Verdict::Wait(_, until) => until,
-            Verdict::Halt(reason) => panic!("{reason:?}"),
+            Admission::Wait(_, until) => until,
+            Admission::Halt(reason) => panic!("{reason:?}"),
         };
         *now = until
             .unwrap_or_default()
@@ -225,12 +229,12 @@ fn call_alone(
 #[test]
 fn slow_calls_are_not_held_up_after_a_wait() {
     for took in [1, 20, 300].map(Duration::from_secs) {
-        let mut governor = Governor::new(rules(&[], 1), &Past::default(), Duration::ZERO);
+        let mut governor = Governor::new(rules(&[], 1), &History::default(), Duration::ZERO);
         let mut now = Duration::ZERO;
         for _ in 0..12 {
             call_alone(&mut governor, &mut now, took, Signal::Accepted);
         }
-        let refused = Signal::Refused {
+        let refused = Signal::Throttled {
             wait: Some(Duration::from_secs(1)),
             unavailable: false,
         };
@@ -246,9 +250,9 @@ fn slow_calls_are_not_held_up_after_a_wait() {
 
 #[test]
 fn a_runner_that_begins_with_a_wait_of_the_last_one_is_not_slow_after_it() {
-    let past = Past {
+    let past = History {
         closed_for: Some(Duration::from_secs(3)),
-        ..Past::default()
+        ..History::default()
     };
     let mut governor = Governor::new(rules(&[], 1), &past, Duration::ZERO);
     let mut now = Duration::ZERO;
@@ -268,15 +272,15 @@ fn learn(
     file: usize,
     signal: Signal,
     now: Duration,
-) -> Fate {
-    let call = Ended {
+) -> Disposition {
+    let call = CompletedCall {
         file: JobId(file as i64),
         failed_before: false,
         signal,
         hint: None,
         took: Duration::ZERO,
     };
-    governor.ended(permit, call, now).fate
+    governor.complete(permit, call, now).disposition
 }
 
 #[test]
@@ -289,7 +293,7 @@ fn row_41_a_machine_that_sleeps_does_not_work() {
         budgets,
         ..rules(&["1/d"], 1)
     };
-    let mut governor = Governor::new(rules, &Past::default(), Duration::ZERO);
+    let mut governor = Governor::new(rules, &History::default(), Duration::ZERO);
     let mut now = Duration::ZERO;
     for _ in 0..100 {
         now += Duration::from_millis(400);
@@ -305,10 +309,10 @@ fn row_41_a_machine_that_sleeps_does_not_work() {
 }
 
 fn stops(governor: &mut Governor, now: Duration) -> bool {
-    match governor.ask(Cost::default(), now, 0) {
-        Verdict::Halt(_) => true,
-        Verdict::Wait(..) => false,
-        Verdict::Go(permit) => {
+    match governor.request(Cost::default(), now, 0) {
+        Admission::Halt(_) => true,
+        Admission::Wait(..) => false,
+        Admission::Go(permit) => {
             governor.cancel(permit);
             false
         }
@@ -318,59 +322,61 @@ fn stops(governor: &mut Governor, now: Duration) -> bool {
 #[test]
 fn a_file_that_is_refused_while_others_are_accepted_fails_in_the_end_though_it_is_the_last() {
     const REFUSED: usize = 100;
-    let mut governor = Governor::new(rules(&[], 1), &Past::default(), Duration::ZERO);
+    let mut governor = Governor::new(rules(&[], 1), &History::default(), Duration::ZERO);
     let mut now = Duration::ZERO;
     let (mut due, mut refusals) = (now, 0);
     let mut others = 0..2;
     let rejected = loop {
         // The others go while the refused one waits for itself.
         let other = (now < due).then(|| others.next()).flatten();
-        governor.set_left(1 + others.len() as u64);
-        let verdict = governor.ask(Cost::default(), now, 0);
+        governor.set_remaining(1 + others.len() as u64);
+        let verdict = governor.request(Cost::default(), now, 0);
         match (verdict, other) {
-            (Verdict::Go(permit), Some(other)) => {
+            (Admission::Go(permit), Some(other)) => {
                 learn(&mut governor, permit, other, Signal::Accepted, now);
             }
-            (Verdict::Go(permit), None) if now < due => {
+            (Admission::Go(permit), None) if now < due => {
                 governor.cancel(permit);
                 now = due;
             }
-            (Verdict::Go(permit), None) => {
+            (Admission::Go(permit), None) => {
                 refusals += 1;
-                let signal = Signal::Refused {
+                let signal = Signal::Throttled {
                     wait: None,
                     unavailable: false,
                 };
                 match learn(&mut governor, permit, REFUSED, signal, now) {
-                    Fate::Again(moment) | Fate::AgainLast(moment, _) => due = moment,
+                    Disposition::Requeue(moment) | Disposition::RequeueLast(moment, _) => {
+                        due = moment
+                    }
                     fate => break fate,
                 }
             }
-            (Verdict::Wait(_, until), other) => {
+            (Admission::Wait(_, until), other) => {
                 // A file that was not called stays in the list.
                 others.start -= usize::from(other.is_some());
                 now = until.expect("nothing is in flight");
             }
-            (Verdict::Halt(reason), _) => panic!("{reason:?}"),
+            (Admission::Halt(reason), _) => panic!("{reason:?}"),
         }
     };
-    assert_eq!(rejected, Fate::Reject);
+    assert_eq!(rejected, Disposition::Reject);
     let minutes = now.as_secs() / 60;
     assert!((10..12).contains(&minutes), "after {now:?}");
     assert!((10..60).contains(&refusals), "{refusals}");
-    assert_eq!(governor.memory(now).refused.unwrap().1, refusals);
+    assert_eq!(governor.checkpoint(now).refused.unwrap().1, refusals);
 }
 
 /// Ends a call as [`learn`] does, with an outage's failure.
-fn fails(governor: &mut Governor, permit: Permit, file: usize, now: Duration) -> Fate {
+fn fails(governor: &mut Governor, permit: Permit, file: usize, now: Duration) -> Disposition {
     learn(governor, permit, file, Signal::Failed, now)
 }
 
 #[test]
 fn a_long_wait_that_is_stated_late_is_kept() {
-    let mut governor = Governor::new(rules(&[], 4), &Past::default(), Duration::ZERO);
-    let ask = |governor: &mut Governor, now| match governor.ask(Cost::default(), now, 0) {
-        Verdict::Go(permit) => Ok(permit),
+    let mut governor = Governor::new(rules(&[], 4), &History::default(), Duration::ZERO);
+    let ask = |governor: &mut Governor, now| match governor.request(Cost::default(), now, 0) {
+        Admission::Go(permit) => Ok(permit),
         verdict => Err(verdict),
     };
     let at = Duration::from_millis;
@@ -378,7 +384,7 @@ fn a_long_wait_that_is_stated_late_is_kept() {
     learn(&mut governor, first, 0, Signal::Accepted, at(1));
     let slow = ask(&mut governor, at(10)).unwrap();
     let refused = ask(&mut governor, at(10)).unwrap();
-    let signal = |wait| Signal::Refused {
+    let signal = |wait| Signal::Throttled {
         wait,
         unavailable: false,
     };
@@ -392,7 +398,7 @@ fn a_long_wait_that_is_stated_late_is_kept() {
         assert!(ask(&mut governor, at(now)).is_err(), "at {now} ms");
     }
     assert_eq!(
-        governor.memory(at(4_000)).closed_for,
+        governor.checkpoint(at(4_000)).closed_for,
         Some(at(23_000) - governor.now())
     );
     assert!(ask(&mut governor, at(23_000)).is_ok());
@@ -400,37 +406,37 @@ fn a_long_wait_that_is_stated_late_is_kept() {
 
 #[test]
 fn a_wait_that_is_stated_while_the_gate_is_closed_is_remembered() {
-    let mut governor = Governor::new(rules(&[], 4), &Past::default(), Duration::ZERO);
+    let mut governor = Governor::new(rules(&[], 4), &History::default(), Duration::ZERO);
     let at = Duration::from_millis;
     let mut permits = Vec::new();
-    let first = governor.ask(Cost::default(), at(0), 0);
-    let Verdict::Go(first) = first else {
+    let first = governor.request(Cost::default(), at(0), 0);
+    let Admission::Go(first) = first else {
         panic!("{first:?}")
     };
     learn(&mut governor, first, 0, Signal::Accepted, at(1));
-    while let Verdict::Go(permit) = governor.ask(Cost::default(), at(10), 0) {
+    while let Admission::Go(permit) = governor.request(Cost::default(), at(10), 0) {
         permits.push(permit);
     }
     let last = permits.pop().unwrap();
     for (file, permit) in permits.into_iter().enumerate() {
         fails(&mut governor, permit, 10 + file, at(20));
     }
-    let signal = Signal::Refused {
+    let signal = Signal::Throttled {
         wait: Some(at(40_000)),
         unavailable: false,
     };
     learn(&mut governor, last, 1, signal, at(30));
-    let left = governor.memory(at(30)).closed_for;
+    let left = governor.checkpoint(at(30)).closed_for;
     assert_eq!(left, Some(at(40_000)));
 }
 
 #[test]
 fn as_many_calls_as_raise_throughput_are_made_although_no_worker_asks_in_vain() {
     let rules = stride::governor::Rules {
-        width: stride::governor::Width::Auto(64),
+        concurrency: stride::governor::Concurrency::Auto(64),
         ..rules(&[], 64)
     };
-    let mut governor = Governor::new(rules, &Past::default(), Duration::ZERO);
+    let mut governor = Governor::new(rules, &History::default(), Duration::ZERO);
     let mut in_flight = std::collections::VecDeque::new();
     let mut file = 0;
     // Every call takes 100 ms, however many are made.
@@ -439,22 +445,22 @@ fn as_many_calls_as_raise_throughput_are_made_although_no_worker_asks_in_vain() 
         while in_flight.front().is_some_and(|(end, _)| *end <= now) {
             let (_, permit) = in_flight.pop_front().unwrap();
             file += 1;
-            let call = Ended {
+            let call = CompletedCall {
                 file: JobId(file),
                 failed_before: false,
                 signal: Signal::Accepted,
                 hint: None,
                 took: Duration::from_millis(100),
             };
-            governor.ended(permit, call, now);
+            governor.complete(permit, call, now);
         }
         // Like the engine, which asks only for a free worker.
-        while in_flight.len() < governor.width()
-            && let Verdict::Go(permit) = governor.ask(Cost::default(), now, 0)
+        while in_flight.len() < governor.concurrency()
+            && let Admission::Go(permit) = governor.request(Cost::default(), now, 0)
         {
             in_flight.push_back((now + Duration::from_millis(100), permit));
         }
         governor.all_busy(in_flight.len(), now);
     }
-    assert_eq!(governor.width(), 64);
+    assert_eq!(governor.concurrency(), 64);
 }

@@ -7,7 +7,9 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use fastrand::Rng;
-use stride::governor::{Ended, Fate, Governor, Past, Permit, Rules, Signal, Verdict, Width};
+use stride::governor::{
+    Admission, CompletedCall, Concurrency, Disposition, Governor, History, Permit, Rules, Signal,
+};
 use stride::job::{Hint, JobId, Policy};
 use stride::limits::{Cost, Rates};
 
@@ -348,7 +350,7 @@ pub(super) struct Stride {
 impl Stride {
     pub(super) fn new(rates: &[&str], width: usize) -> Self {
         Self {
-            governor: Governor::new(rules(rates, width), &Past::default(), Duration::ZERO),
+            governor: Governor::new(rules(rates, width), &History::default(), Duration::ZERO),
             permit: None,
             next: 0,
             again: BinaryHeap::new(),
@@ -360,13 +362,13 @@ impl Stride {
 
 pub(super) fn rules(rates: &[&str], width: usize) -> Rules {
     Rules {
-        rates: Rates::read(rates.iter().copied()).unwrap(),
+        rates: Rates::parse(rates.iter().copied()).unwrap(),
         burst: 1,
-        width: Width::Fixed(width),
+        concurrency: Concurrency::Fixed(width),
         max_wait: Duration::from_secs(900),
         max_outage: Duration::from_secs(600),
         max_failures: None,
-        stops_slips: true,
+        stops_bad_requests: true,
         budgets: stride::limits::Budgets::default(),
         until: None,
         canary: true,
@@ -381,13 +383,13 @@ impl Client for Stride {
     type Call = (i64, Permit);
 
     fn next(&mut self, now: f64) -> Next {
-        match self.governor.ask(Cost::default(), seconds(now), 0) {
-            Verdict::Go(permit) => {
+        match self.governor.request(Cost::default(), seconds(now), 0) {
+            Admission::Go(permit) => {
                 self.permit = Some(permit);
                 Next::Call
             }
-            Verdict::Wait(_, until) => Next::Wait(until.map(|until| until.as_secs_f64())),
-            Verdict::Halt(reason) => panic!("it stops: {reason:?}"),
+            Admission::Wait(_, until) => Next::Wait(until.map(|until| until.as_secs_f64())),
+            Admission::Halt(reason) => panic!("it stops: {reason:?}"),
         }
     }
 
@@ -395,7 +397,7 @@ impl Client for Stride {
         let permit = self.permit.take().unwrap();
         let now = self.governor.now().as_secs_f64();
         let due = self.again.peek().is_some_and(|event| event.at <= now);
-        let file = if due && permit.place().is_none() {
+        let file = if due && permit.spot().is_none() {
             self.again.pop().unwrap().what
         } else {
             self.next += 1;
@@ -407,32 +409,32 @@ impl Client for Stride {
     fn answered(&mut self, now: f64, (file, permit): Self::Call, sent: f64, seen: Seen) -> f64 {
         let signal = match seen.answer {
             Answer::Accepted => Signal::Accepted,
-            Answer::Refused { status, wait } => Signal::Refused {
+            Answer::Refused { status, wait } => Signal::Throttled {
                 wait: wait.map(seconds),
                 unavailable: status == 503,
             },
             Answer::Fails => Signal::Failed,
             Answer::Unreachable => Signal::Unreachable,
         };
-        let ended = Ended {
+        let ended = CompletedCall {
             file: JobId(file),
             failed_before: false,
             signal,
             hint: seen.hint.as_ref(),
             took: seconds(now - sent),
         };
-        let lesson = self.governor.ended(permit, ended, seconds(now));
+        let assessment = self.governor.complete(permit, ended, seconds(now));
         if signal == Signal::Accepted {
             self.charged.remove(&file);
             return 0.0;
         }
-        if lesson.outage {
+        if assessment.outage {
             self.charged.clear();
         }
         let charged = self.charged.entry(file).or_default();
-        let due = match lesson.fate {
-            Fate::Again(at) | Fate::AgainLast(at, _) => at.as_secs_f64(),
-            Fate::Charge(at, _) => {
+        let due = match assessment.disposition {
+            Disposition::Requeue(at) | Disposition::RequeueLast(at, _) => at.as_secs_f64(),
+            Disposition::Charge(at, _) => {
                 *charged += 1;
                 at.as_secs_f64()
             }

@@ -314,7 +314,7 @@ fn what_a_run_was_told_is_kept() {
     let fixture = Fixture::numbered(1);
     let settings = Settings {
         threads: 3.into(),
-        rates: stride::limits::Rates::read(["7.5/m"]).unwrap(),
+        rates: stride::limits::Rates::parse(["7.5/m"]).unwrap(),
         ..Settings::default()
     };
     let call = Call::Program {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stride::event::Flow;
-use stride::governor::{Found, Memory, Why};
-use stride::limits::{Cost, Money, Usage, Used};
+use stride::governor::{Checkpoint, LearnedLimits, LimitedBy};
+use stride::limits::{Cost, Money, UsageDelta, Used};
 use stride::settings::Settings;
 use stride::store::{StoreError, change_settings};
 
@@ -15,14 +15,14 @@ fn what_is_remembered_is_there_for_the_next_runner() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.open();
     store.start(1, &crate::support::POLICY).unwrap();
-    let memory = Memory {
+    let memory = Checkpoint {
         closed_for: Some(Duration::from_secs(90)),
-        found: Found {
+        found: LearnedLimits {
             rate: Some(48.5),
             at_once: Some(4),
             width: Some(12),
         },
-        used: Usage {
+        used: UsageDelta {
             calls: 6,
             cost: 1_500_000,
             worked: Duration::from_secs(60),
@@ -31,7 +31,7 @@ fn what_is_remembered_is_there_for_the_next_runner() {
         refused: Some((fixture.id("1"), 4)),
     };
     let flow = Flow {
-        why: Why::Rate("100/m".parse().unwrap()),
+        why: LimitedBy::Rate("100/m".parse().unwrap()),
         moment: Some(-5000),
         finish: Some(Duration::from_secs(600)),
     };

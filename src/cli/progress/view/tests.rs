@@ -4,7 +4,7 @@ use super::*;
 
 const NOW: i64 = 1_800_000_000_000;
 const WIDTHS: [usize; 3] = [40, 80, 200];
-const OUTAGE: Why = Why::Outage {
+const OUTAGE: LimitedBy = LimitedBy::Outage {
     since: Duration::ZERO,
     every: Duration::from_secs(3),
 };
@@ -24,7 +24,7 @@ fn view() -> View {
             ..Counts::default()
         },
         throughput,
-        limit: Some((Why::Threads(8), None)),
+        limit: Some((LimitedBy::Threads(8), None)),
         ..View::default()
     }
 }
@@ -83,7 +83,7 @@ fn a_large_run_shows_tenths_of_a_percent() {
 #[test]
 fn a_wait_shows_its_end_and_delays_the_eta() {
     let mut view = view();
-    let asked = Why::Asked(Duration::ZERO);
+    let asked = LimitedBy::RetryAfter(Duration::ZERO);
     view.set_gate(Some((asked, NOW + 19_001)), NOW);
     let later = NOW + 10_000;
     let lines = view.lines(80, later);
@@ -120,7 +120,7 @@ fn a_wait_shows_its_end_and_delays_the_eta() {
             clock(NOW - 5_000)
         )
     );
-    view.limit = Some((Why::Threads(8), None));
+    view.limit = Some((LimitedBy::Threads(8), None));
     view.set_gate(None, later);
     assert_eq!(view.lines(80, later)[2], "limit: 8 threads · 10.0 calls/s");
 }
@@ -251,8 +251,8 @@ proptest! {
         let [done, failed, held, pending, running] = numbers;
         let view = View {
             counts: Counts { total: numbers.iter().sum(), done, failed, held, pending, running, ..Counts::default() },
-            gate: [None, Some((Why::Asked(Duration::ZERO), NOW + age)), Some((OUTAGE, NOW))][gate],
-            limit: Some((Why::Threads(threads), None)),
+            gate: [None, Some((LimitedBy::RetryAfter(Duration::ZERO), NOW + age)), Some((OUTAGE, NOW))][gate],
+            limit: Some((LimitedBy::Threads(threads), None)),
             finish: Some(NOW + age),
             stopping,
             slowest: vec![(name.as_str().into(), NOW - age); NAMED],

@@ -1,17 +1,19 @@
-//! Load shedding: a service that refuses calls at random, however few are made.
+//! Detects load shedding: a service that refuses calls at random, at any rate.
 
-/// The evidence for refusals at random.
+/// Evidence for load shedding. A run is the calls from one refusal to the next.
 #[derive(Debug)]
-pub(super) struct Shedding {
+pub(super) struct LoadShedding {
     pub(super) is_on: bool,
-    /// Short runs in a row, and how many of them are needed.
+    /// Consecutive short runs.
     short: u32,
+    /// Consecutive short runs that prove load shedding.
     needed: u32,
+    /// Answers of the present trial.
     accepted: u32,
     refused: u32,
 }
 
-impl Default for Shedding {
+impl Default for LoadShedding {
     fn default() -> Self {
         Self {
             is_on: false,
@@ -23,21 +25,21 @@ impl Default for Shedding {
     }
 }
 
-impl Shedding {
-    /// A run of no more accepted calls is short: where one in six is refused, 99 % of the runs are.
+impl LoadShedding {
+    /// Most accepted calls in a short run. If one in six calls is refused, 99 % of the runs are short.
     pub(super) const SHORT: u64 = 24;
-    /// Answers, at least, after which it is decided whether it still goes on.
+    /// Fewest answers in a trial of whether load shedding continues.
     const TRIAL: u32 = 24;
 
-    pub(super) fn ran(&mut self, is_short: bool) {
+    /// Records a run.
+    pub(super) fn record_run(&mut self, is_short: bool) {
         self.short = if is_short { self.short + 1 } else { 0 };
         if self.short >= self.needed {
             (self.is_on, self.short, self.accepted, self.refused) = (true, 0, 0, 0);
         }
     }
 
-    /// Counts an answer to one of so many calls in flight; returns true where two of three are refused, so that it is
-    /// no shedding after all.
+    /// Records an answer. Returns true if two of three are refused, so that this is no load shedding after all.
     pub(super) fn ends(&mut self, accepted: bool, in_flight: usize) -> bool {
         if accepted {
             self.accepted += 1;
