@@ -18,26 +18,31 @@ pub enum Measure {
 /// An amount per window of time, such as `10/s`, `5000/d`, `20MB/s` or `90000w/m`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
+    /// The amount as the user wrote it, in `unit`.
     amount: f64,
-    /// Unit of a rate in bytes as the user wrote it, and its size in bytes.
-    bytes: Option<(&'static str, f64)>,
-    measure: Measure,
-    /// `s`, `m`, `h` or `d`.
-    unit: char,
+    unit: Unit,
+    window: Window,
 }
 
-/// Units of a rate in bytes, and their sizes in bytes.
-const BYTES: [(&str, f64); 9] = [
-    ("B", 1.0),
-    ("KiB", 1024.0),
-    ("MiB", 1_048_576.0),
-    ("GiB", 1_073_741_824.0),
-    ("KB", 1e3),
-    ("kB", 1e3),
-    ("MB", 1e6),
-    ("GB", 1e9),
-    ("TB", 1e12),
+/// The name of a unit, the measure, and the size in calls, bytes or weight.
+type Unit = (&'static str, Measure, f64);
+/// The name of a window, and its length in seconds.
+type Window = (&'static str, u64);
+
+const UNITS: [Unit; 11] = [
+    ("", Measure::Calls, 1.0),
+    ("w", Measure::Weight, 1.0),
+    ("B", Measure::Bytes, 1.0),
+    ("KiB", Measure::Bytes, 1024.0),
+    ("MiB", Measure::Bytes, 1_048_576.0),
+    ("GiB", Measure::Bytes, 1_073_741_824.0),
+    ("KB", Measure::Bytes, 1e3),
+    ("kB", Measure::Bytes, 1e3),
+    ("MB", Measure::Bytes, 1e6),
+    ("GB", Measure::Bytes, 1e9),
+    ("TB", Measure::Bytes, 1e12),
 ];
+const WINDOWS: [Window; 4] = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
 
 /// Least amount of a rate: one per year with `/d`. Less is a typing error.
 const LEAST: f64 = 1.0 / 366.0;
@@ -49,27 +54,38 @@ const MOST: f64 = 1e15;
 impl Rate {
     /// Returns the unit that it counts.
     pub fn measure(self) -> Measure {
-        self.measure
+        self.unit.1
     }
 
     /// Returns the amount per window, in calls, bytes or weight.
     pub fn amount(self) -> f64 {
-        self.amount * self.bytes.map_or(1.0, |(_, size)| size)
+        self.amount * self.unit.2
     }
 
     /// Returns the length of the window.
     pub fn window(self) -> Duration {
-        Duration::from_secs(match self.unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            _ => 86_400,
-        })
+        Duration::from_secs(self.window.1)
     }
 
     /// Returns the time from one call, byte or unit of weight to the next.
     pub fn interval(self) -> Duration {
         Duration::from_secs_f64(self.window().as_secs_f64() / self.amount())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (amount, window) = text.split_once('/')?;
+        let letters = amount.find(|c: char| c.is_ascii_alphabetic());
+        let (amount, unit) = amount.split_at(letters.unwrap_or(amount.len()));
+        let rate = Self {
+            amount: amount.parse().ok()?,
+            unit: UNITS.into_iter().find(|(name, ..)| *name == unit)?,
+            window: WINDOWS.into_iter().find(|(name, _)| *name == window)?,
+        };
+        let most = match rate.measure() {
+            Measure::Calls => MOST_CALLS,
+            Measure::Bytes | Measure::Weight => MOST,
+        };
+        (LEAST..=most).contains(&rate.amount()).then_some(rate)
     }
 }
 
@@ -77,54 +93,17 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || {
+        Self::parse(text).ok_or_else(|| {
             format!(
                 "`{text}` is not a rate: use an amount and a unit of time, such as 10/s, 600/m, 5000/h or 100000/d, 20MB/s for bytes, or 90000w/m for weights"
             )
-        };
-        let (amount, unit) = text.split_once('/').ok_or_else(wrong)?;
-        let unit = match unit {
-            "s" => 's',
-            "m" => 'm',
-            "h" => 'h',
-            "d" => 'd',
-            _ => return Err(wrong()),
-        };
-        let letters = amount
-            .find(|c: char| c.is_ascii_alphabetic())
-            .unwrap_or(amount.len());
-        let (number, kind) = amount.split_at(letters);
-        let bytes = BYTES.into_iter().find(|(name, _)| *name == kind);
-        let measure = match kind {
-            "" => Measure::Calls,
-            "w" => Measure::Weight,
-            _ if bytes.is_some() => Measure::Bytes,
-            _ => return Err(wrong()),
-        };
-        let rate = Self {
-            amount: number.parse().map_err(|_| wrong())?,
-            bytes,
-            measure,
-            unit,
-        };
-        let most = if measure == Measure::Calls {
-            MOST_CALLS
-        } else {
-            MOST
-        };
-        let possible = (LEAST..=most).contains(&rate.amount()) && number.trim() == number;
-        possible.then_some(rate).ok_or_else(wrong)
+        })
     }
 }
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.measure {
-            Measure::Calls => "",
-            Measure::Weight => "w",
-            Measure::Bytes => self.bytes.map_or("B", |(name, _)| name),
-        };
-        write!(f, "{}{kind}/{}", self.amount, self.unit)
+        write!(f, "{}{}/{}", self.amount, self.unit.0, self.window.0)
     }
 }
 

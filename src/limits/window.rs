@@ -347,26 +347,33 @@ mod tests {
         RateLimits::new(&rates, burst, &[], Duration::ZERO)
     }
 
+    /// Returns the earliest moment of a call of this cost.
+    fn ready(limits: &RateLimits, cost: Cost) -> Duration {
+        limits.ready_at(cost).unwrap().0
+    }
+
+    fn bytes(bytes: u64) -> Cost {
+        Cost {
+            bytes,
+            ..Cost::default()
+        }
+    }
+
     /// Makes calls one after another, each this many milliseconds after the earliest moment. Returns their moments.
     fn calls(limits: &mut RateLimits, lateness: &[u64]) -> Vec<Duration> {
         let mut now = Duration::ZERO;
-        let mut made = Vec::new();
-        for late in lateness {
-            let ready = limits
-                .ready_at(Cost::default())
-                .map_or(Duration::ZERO, |(ready, _)| ready);
-            now = now.max(ready) + ms(*late);
+        let call = |late: &u64| {
+            now = now.max(ready(limits, Cost::default())) + ms(*late);
             limits.charge(Cost::default(), now);
-            made.push(now);
-        }
-        made
+            now
+        };
+        lateness.iter().map(call).collect()
     }
 
     fn most_within(made: &[Duration], window: Duration) -> usize {
         let within = |from: &Duration| {
-            made.iter()
-                .filter(|at| **at >= *from && **at < *from + window)
-                .count()
+            let window = *from..*from + window;
+            made.iter().filter(|at| window.contains(at)).count()
         };
         made.iter().map(within).max().unwrap_or(0)
     }
@@ -380,103 +387,72 @@ mod tests {
         ) {
             let mut limits = limits(&[&format!("{a}/s"), &format!("{b}/m")], burst);
             let made = calls(&mut limits, &lateness);
-            prop_assert!(most_within(&made, Duration::from_secs(1)) <= a as usize);
-            prop_assert!(most_within(&made, Duration::from_secs(60)) <= b as usize);
+            prop_assert!(most_within(&made, ms(1_000)) <= a as usize);
+            prop_assert!(most_within(&made, ms(60_000)) <= b as usize);
         }
     }
 
     #[test]
     fn the_shortest_window_spaces_calls_evenly_at_its_rate() {
-        let mut limits = limits(&["100/s", "100000/d"], 1);
-        let made = calls(&mut limits, &[3; 1000]);
+        let made = calls(&mut limits(&["100/s", "100000/d"], 1), &[3; 1000]);
         let gap = made.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap();
         assert!(gap >= ms(2), "{gap:?}");
-        assert!(
-            (ms(10_000)..ms(10_300)).contains(&made[999]),
-            "{:?}",
-            made[999]
-        );
+        let last = made[999];
+        assert!((ms(10_000)..ms(10_300)).contains(&last), "{last:?}");
     }
 
     #[test]
     fn a_longer_window_is_spent_as_fast_as_the_shortest_allows() {
-        let mut limits = limits(&["10/s", "30/m"], 1);
-        let made = calls(&mut limits, &[0; 31]);
-        assert!(made[29] < Duration::from_secs(4), "{:?}", made[29]);
-        assert!(made[30] >= Duration::from_secs(60), "{:?}", made[30]);
+        let made = calls(&mut limits(&["10/s", "30/m"], 1), &[0; 31]);
+        assert!(made[29] < ms(4_000), "{:?}", made[29]);
+        assert!(made[30] >= ms(60_000), "{:?}", made[30]);
     }
 
     #[test]
     fn a_burst_goes_at_once_and_stays_within_the_window() {
-        let mut limits = limits(&["10/s"], 5);
-        let made = calls(&mut limits, &[0; 30]);
+        let made = calls(&mut limits(&["10/s"], 5), &[0; 30]);
         assert_eq!(made[4], Duration::ZERO, "five at once");
         assert!(made[5] > ms(50));
-        assert!(most_within(&made, Duration::from_secs(1)) <= 10);
+        assert!(most_within(&made, ms(1_000)) <= 10);
     }
 
     #[test]
-    fn earlier_charges_still_count() {
-        let rates = ["100/m".parse().unwrap()];
-        let spent = [Spent {
-            ago: Duration::from_secs(20),
+    fn earlier_charges_count_for_windows_and_not_for_spacing() {
+        let charge = |ago, calls| Spent {
+            ago: Duration::from_secs(ago),
             cost: Cost {
-                calls: 100,
+                calls,
                 ..Cost::default()
             },
-        }];
-        let now = Duration::from_secs(1000);
-        let limits = RateLimits::new(&rates, 1, &spent, now);
-        let (ready, _) = limits.ready_at(Cost::default()).unwrap();
-        assert!(
-            (now + ms(40_000)..now + ms(41_000)).contains(&ready),
-            "{ready:?}"
-        );
-    }
-
-    #[test]
-    fn a_lower_rate_does_not_pay_for_calls_made_before_it_was_set() {
+        };
         // A thousand calls per second for an hour, without a rate.
-        let spent: Vec<Spent> = (0..3600)
-            .rev()
-            .map(|second| Spent {
-                ago: Duration::from_secs(second),
-                cost: Cost {
-                    calls: 1000,
-                    ..Cost::default()
-                },
-            })
-            .collect();
+        let many: Vec<Spent> = (0..3600).rev().map(|ago| charge(ago, 1000)).collect();
         let now = Duration::from_secs(100_000);
-        let limits = RateLimits::new(&["50/s".parse().unwrap()], 1, &spent, now);
-        let (ready, _) = limits.ready_at(Cost::default()).unwrap();
-        assert!(ready <= now + ms(1100), "{:?}", ready - now);
+        for (rate, spent, least, most) in [
+            ("100/m", &[charge(20, 100)][..], 40_000, 41_000),
+            ("50/s", &many, 0, 1100),
+        ] {
+            let limits = RateLimits::new(&[rate.parse().unwrap()], 1, spent, now);
+            let wait = ready(&limits, Cost::default()).saturating_sub(now);
+            assert!((ms(least)..=ms(most)).contains(&wait), "{rate}: {wait:?}");
+        }
     }
 
     #[test]
     fn a_file_larger_than_its_window_goes_alone_and_delays_the_next() {
         let mut limits = limits(&["10MB/s"], 1);
-        let big = Cost {
-            bytes: 50_000_000,
-            ..Cost::default()
-        };
-        assert_eq!(limits.ready_at(big).unwrap().0, Duration::ZERO);
+        let big = bytes(50_000_000);
+        assert_eq!(ready(&limits, big), Duration::ZERO);
         limits.charge(big, Duration::ZERO);
-        let (ready, _) = limits
-            .ready_at(Cost {
-                bytes: 1,
-                ..Cost::default()
-            })
-            .unwrap();
-        assert!(ready >= ms(5000), "{ready:?}");
+        assert!(ready(&limits, bytes(1)) >= ms(5000));
     }
 
     #[test]
     fn a_clock_that_goes_back_expires_nothing_early() {
         let mut limits = limits(&["2/m"], 2);
-        limits.charge(Cost::default(), Duration::from_secs(100));
-        limits.charge(Cost::default(), Duration::from_secs(10));
-        assert!(limits.ready_at(Cost::default()).unwrap().0 >= Duration::from_secs(160));
+        limits.charge(Cost::default(), ms(100_000));
+        limits.charge(Cost::default(), ms(10_000));
+        assert!(ready(&limits, Cost::default()) >= ms(160_000));
     }
 
     #[test]
@@ -487,6 +463,6 @@ mod tests {
         let made = calls(&mut limits, &[0; 101]);
         let off = made[100].abs_diff(finish);
         assert!(off < ms(2_000), "{off:?}");
-        assert!(limits.finish(250, made[100]) > Duration::from_secs(180));
+        assert!(limits.finish(250, made[100]) > ms(180_000));
     }
 }
