@@ -158,17 +158,10 @@ impl Drop for EventSink {
 pub(super) fn flow(schedule: &Schedule, pending: u64, now: Duration) -> Flow {
     let governor = &schedule.governor;
     let (next_due, last_due) = schedule.due();
-    let from_now = |moment: Duration| {
-        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        if moment >= now {
-            ms(moment - now)
-        } else {
-            -ms(now - moment)
-        }
-    };
-    let why = governor
-        .closed(now)
-        .map_or(governor.limited_by(), |(why, _)| why);
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let from_now = |moment: Duration| ms(moment) - ms(now);
+    let closed = governor.closed(now);
+    let why = closed.map_or(governor.limited_by(), |(why, _)| why);
     let next_due = next_due.filter(|due| why == LimitedBy::NoWork && *due > now);
     let finish = governor.finish(pending, now).max(last_due);
     let finish = finish.saturating_sub(now);

@@ -105,7 +105,7 @@ impl Schedule {
         self.weight = settings.weight;
         self.longest_wait = settings.retry_max_delay;
         self.jobs = jobs;
-        if self.queue.threads() != most {
+        if self.queue.slots() != most {
             // Another number of slots needs another queue, filled from the start of the list.
             self.queue = StridedQueue::new(most, jobs);
             self.next_up = None;

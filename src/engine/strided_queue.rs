@@ -56,23 +56,23 @@ struct Partition {
 }
 
 impl Partition {
+    fn is_due(&self, now: Duration) -> bool {
+        (self.waiting.peek()).is_some_and(|Reverse((due, ..))| *due <= now)
+    }
+
     fn take(&mut self, now: Duration) -> Option<JobId> {
-        if self
-            .waiting
-            .peek()
-            .is_some_and(|Reverse((due, ..))| *due <= now)
-        {
+        if self.is_due(now) {
             return self.waiting.pop().map(|Reverse((.., job))| job);
         }
         self.buffer.pop_front()
     }
 
     /// Estimates the jobs left. Those beyond the cursor may be done already.
-    fn remaining(&self, end: u64, threads: usize) -> u64 {
+    fn remaining(&self, end: u64, slots: usize) -> u64 {
         let beyond = if self.exhausted {
             0
         } else {
-            end.saturating_sub(self.cursor) / threads as u64 + 1
+            end.saturating_sub(self.cursor) / slots as u64 + 1
         };
         self.buffer.len() as u64 + self.waiting.len() as u64 + beyond
     }
@@ -83,21 +83,16 @@ impl Partition {
     }
 
     fn has_more(&self, now: Duration, most: usize) -> bool {
-        self.can_load(most)
-            || !self.buffer.is_empty()
-            || self
-                .waiting
-                .peek()
-                .is_some_and(|Reverse((due, ..))| *due <= now)
+        self.can_load(most) || !self.buffer.is_empty() || self.is_due(now)
     }
 }
 
 impl StridedQueue {
-    /// Creates a queue for `threads` slots on a list of `end` jobs.
-    pub(super) fn new(threads: usize, end: u64) -> Self {
+    /// Creates a queue for a list of `end` jobs.
+    pub(super) fn new(slots: usize, end: u64) -> Self {
         Self {
             partitions: std::iter::repeat_with(Partition::default)
-                .take(threads)
+                .take(slots)
                 .collect(),
             end,
             last_due: Duration::ZERO,
@@ -113,19 +108,15 @@ impl StridedQueue {
 
     /// Returns when the first waiting job is due.
     pub(super) fn next_due(&self) -> Option<Duration> {
-        let waiting = self
-            .partitions
-            .iter()
-            .filter_map(|partition| partition.waiting.peek());
+        let waiting = (self.partitions.iter()).filter_map(|partition| partition.waiting.peek());
         let waiting = waiting.map(|Reverse((due, ..))| *due);
-        waiting
-            .chain(self.last.peek().map(|Reverse((due, _))| *due))
-            .min()
-            .or_else(|| self.alone.peek().map(|Reverse((_, due, _))| *due))
+        let last = self.last.peek().map(|Reverse((due, _))| *due);
+        let alone = self.alone.peek().map(|Reverse((_, due, _))| *due);
+        waiting.chain(last).min().or(alone)
     }
 
     /// Returns the number of partitions.
-    pub(super) fn threads(&self) -> usize {
+    pub(super) fn slots(&self) -> usize {
         self.partitions.len()
     }
 
@@ -140,21 +131,19 @@ impl StridedQueue {
     }
 
     /// Returns the next job for a slot and removes it from the queue.
-    pub(super) fn next(&mut self, thread: usize, now: Duration) -> NextJob {
+    pub(super) fn next(&mut self, slot: usize, now: Duration) -> NextJob {
         let most = self.buffer_limit();
-        let own = &mut self.partitions[thread];
+        let own = &mut self.partitions[slot];
         if let Some(job) = own.take(now) {
             return NextJob::Job(job);
         }
         if own.can_load(most) {
             return NextJob::NeedPage(Position(own.cursor));
         }
-        let (end, threads) = (self.end, self.partitions.len());
-        let fullest = self
-            .partitions
-            .iter_mut()
+        let (end, slots) = (self.end, self.partitions.len());
+        let fullest = (self.partitions.iter_mut())
             .filter(|partition| partition.has_more(now, most))
-            .max_by_key(|partition| partition.remaining(end, threads));
+            .max_by_key(|partition| partition.remaining(end, slots));
         if let Some(partition) = fullest {
             return partition
                 .take(now)
@@ -180,15 +169,13 @@ impl StridedQueue {
 
     /// Adds a page: the pending jobs from `from` on, in list order. `full` means that more may follow.
     pub(super) fn add_page(&mut self, from: Position, page: &[Offer], full: bool, now: Duration) {
-        let (threads, most) = (self.partitions.len(), self.buffer_limit());
+        let (slots, most) = (self.partitions.len(), self.buffer_limit());
         // A partition whose cursor lies before the page would skip the jobs in between.
-        let mut uses: Vec<bool> = self
-            .partitions
-            .iter()
+        let mut uses: Vec<bool> = (self.partitions.iter())
             .map(|partition| partition.cursor >= from.0 && !partition.exhausted)
             .collect();
         for offer in page {
-            let index = offer.position.chunk(threads);
+            let index = offer.position.chunk(slots);
             let due = now + offer.wait;
             let partition = &mut self.partitions[index];
             if !uses[index] || offer.position.0 < partition.cursor {
@@ -198,14 +185,11 @@ impl StridedQueue {
                 partition.cursor = offer.position.0;
                 uses[index] = false;
             } else if offer.crashes >= MAY_KILL {
-                self.last_due = self.last_due.max(due);
-                self.alone.push(Reverse((offer.crashes, due, offer.job)));
+                self.put_alone(offer.job, offer.crashes, due);
             } else if offer.wait.is_zero() {
                 partition.buffer.push_back(offer.job);
             } else {
-                self.last_due = self.last_due.max(due);
-                let waiting = Reverse((due, offer.position, offer.job));
-                partition.waiting.push(waiting);
+                self.put_back(offer.job, offer.position, due);
             }
         }
         let behind = page.last().map_or(from.0, |last| last.position.0 + 1);
@@ -248,44 +232,51 @@ mod tests {
     use super::*;
 
     const NOW: Duration = Duration::from_secs(100);
+    const WAIT: Duration = Duration::from_secs(5);
 
-    /// A store of pending positions; a job's id is its position plus 1000.
+    /// A pending job, whose id is its position.
+    fn offer(position: u64, wait: Duration, crashes: u32) -> Offer {
+        Offer {
+            job: JobId(position as i64),
+            position: Position(position),
+            wait,
+            crashes,
+        }
+    }
+
+    /// A queue, and a store of pending positions.
     struct Model {
         pending: BTreeSet<u64>,
         queue: StridedQueue,
-        looks: usize,
+        pages: usize,
     }
 
     impl Model {
-        fn new(threads: usize, pending: impl IntoIterator<Item = u64>) -> Self {
+        fn new(slots: usize, pending: impl IntoIterator<Item = u64>) -> Self {
             let pending: BTreeSet<u64> = pending.into_iter().collect();
             let end = pending.last().map_or(0, |last| last + 1);
             Self {
-                queue: StridedQueue::new(threads, end),
+                queue: StridedQueue::new(slots, end),
                 pending,
-                looks: 0,
+                pages: 0,
             }
         }
 
-        fn next(&mut self, thread: usize, page: usize) -> Option<u64> {
+        fn next(&mut self, slot: usize, page: usize) -> Option<u64> {
             loop {
-                match self.queue.next(thread, NOW) {
-                    NextJob::Job(job) => {
-                        let position = job.0 as u64 - 1000;
-                        assert!(self.pending.remove(&position), "{position} was dealt twice");
+                match self.queue.next(slot, NOW) {
+                    NextJob::Job(JobId(job)) => {
+                        let position = job as u64;
+                        assert!(self.pending.remove(&position), "{position} came twice");
                         return Some(position);
                     }
                     NextJob::NeedPage(from) => {
-                        let offer = |&position: &u64| Offer {
-                            job: JobId(position as i64 + 1000),
-                            position: Position(position),
-                            wait: Duration::ZERO,
-                            crashes: 0,
-                        };
-                        let found: Vec<Offer> =
-                            self.pending.range(from.0..).take(page).map(offer).collect();
-                        self.looks += 1;
-                        self.queue.add_page(from, &found, found.len() == page, NOW);
+                        let offers = self.pending.range(from.0..).take(page);
+                        let offers: Vec<Offer> = offers
+                            .map(|position| offer(*position, Duration::ZERO, 0))
+                            .collect();
+                        self.pages += 1;
+                        (self.queue).add_page(from, &offers, offers.len() == page, NOW);
                     }
                     NextJob::Alone(_) | NextJob::Wait(_) | NextJob::Empty => return None,
                 }
@@ -294,56 +285,40 @@ mod tests {
     }
 
     #[test]
-    fn each_thread_takes_its_own_stride_in_order() {
-        let mut model = Model::new(3, 0..9);
-        for round in 0..3 {
-            for thread in 0..3 {
-                assert_eq!(model.next(thread, 4), Some(round * 3 + thread as u64));
-            }
-        }
-        assert_eq!(model.next(1, 4), None);
-    }
-
-    #[test]
-    fn an_idle_thread_helps_the_chunk_with_most_left() {
+    fn an_idle_slot_takes_from_the_partition_with_most_left() {
         let mut model = Model::new(3, [0, 1, 2, 4, 5, 7, 10, 13]);
-        assert_eq!(model.next(0, 100), Some(0));
         // Partition 1 has 1, 4, 7, 10, 13; partition 2 has 2, 5.
-        assert_eq!(model.next(0, 100), Some(1));
-        assert_eq!(model.next(0, 100), Some(4));
-        assert_eq!(model.next(1, 100), Some(7));
-        assert_eq!(model.next(2, 100), Some(2));
+        for (slot, position) in [(0, 0), (0, 1), (0, 4), (1, 7), (2, 2)] {
+            assert_eq!(model.next(slot, 100), Some(position));
+        }
     }
 
     #[test]
-    fn what_came_back_is_called_again_when_it_is_due_and_not_before() {
-        let mut queue = StridedQueue::new(2, 0);
-        queue.add_page(Position(0), &[], false, NOW);
-        assert_eq!(queue.next(0, NOW), NextJob::Empty);
-        let later = NOW + Duration::from_secs(5);
-        queue.put_back(JobId(7), Position(3), later);
+    fn waiting_jobs_come_when_they_are_due() {
+        let mut queue = StridedQueue::new(2, 2);
+        let page = [offer(0, WAIT, 0), offer(1, Duration::ZERO, 0)];
+        queue.add_page(Position(0), &page, false, NOW);
+        let later = NOW + WAIT;
+        assert_eq!(queue.next(0, NOW), NextJob::Job(JobId(1)));
         assert_eq!(queue.next(0, NOW), NextJob::Wait(later));
-        assert_eq!(
-            queue.next(0, later),
-            NextJob::Job(JobId(7)),
-            "another partition's thread takes it"
-        );
-        assert_eq!(queue.next(1, later), NextJob::Empty);
+        queue.put_back(JobId(1), Position(1), later + WAIT);
+        assert_eq!(queue.next_due(), Some(later));
+        assert_eq!(queue.last_due(), later + WAIT);
+        let other = queue.next(1, later);
+        assert_eq!(other, NextJob::Job(JobId(0)), "from another partition");
+        assert_eq!(queue.next(0, later), NextJob::Wait(later + WAIT));
+        assert_eq!(queue.next(0, later + WAIT), NextJob::Job(JobId(1)));
+        assert_eq!(queue.next(1, later + WAIT), NextJob::Empty);
     }
 
     #[test]
     fn jobs_that_may_kill_their_process_come_after_all_others() {
         let mut queue = StridedQueue::new(2, 3);
-        let offer = |position, crashes| Offer {
-            job: JobId(position),
-            position: Position(position as u64),
-            wait: Duration::ZERO,
-            crashes,
-        };
-        let page = [offer(0, 3), offer(1, 1), offer(2, 2)];
+        let page = [(0, 3), (1, 1), (2, 2)];
+        let page = page.map(|(position, crashes)| offer(position, Duration::ZERO, crashes));
         queue.add_page(Position(0), &page, false, NOW);
         assert_eq!(queue.next(0, NOW), NextJob::Job(JobId(1)));
-        let later = NOW + Duration::from_secs(5);
+        let later = NOW + WAIT;
         queue.put_back(JobId(1), Position(1), later);
         assert_eq!(queue.next(0, NOW), NextJob::Wait(later));
         assert_eq!(queue.next(0, later), NextJob::Job(JobId(1)));
@@ -359,113 +334,77 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_wait_is_kept() {
-        let mut queue = StridedQueue::new(1, 2);
-        let wait = Duration::from_secs(3);
-        let offer = |position, wait| Offer {
-            job: JobId(position as i64),
-            position: Position(position),
-            wait,
-            crashes: 0,
-        };
-        queue.add_page(
-            Position(0),
-            &[offer(0, wait), offer(1, Duration::ZERO)],
-            false,
-            NOW,
-        );
-        assert_eq!(queue.next(0, NOW), NextJob::Job(JobId(1)));
-        assert_eq!(queue.next(0, NOW), NextJob::Wait(NOW + wait));
-        assert_eq!(queue.last_due(), NOW + wait);
-        queue.put_back(JobId(1), Position(1), NOW + 2 * wait);
-        let due = (queue.next_due(), queue.last_due());
-        assert_eq!(due, (Some(NOW + wait), NOW + 2 * wait));
-    }
-
-    #[test]
-    fn jobs_that_wait_do_not_fill_the_memory_and_all_are_dealt_in_the_end() {
+    fn waiting_jobs_do_not_fill_the_memory_and_all_come_in_the_end() {
         let mut queue = StridedQueue::new(2, 1_000_000);
-        let most = queue.buffer_limit();
+        let (most, full) = (queue.buffer_limit(), queue.page_size());
         let all = 5 * most as u64;
-        let wait = Duration::from_secs(9);
-        let later = NOW + wait;
-        let (mut dealt, mut now, mut pending) = (0, NOW, 0..all);
-        while dealt < all {
+        let later = NOW + WAIT;
+        let (mut came, mut now, mut pages) = (0, NOW, 0);
+        while came < all {
             match queue.next(0, now) {
-                NextJob::Job(_) => dealt += 1,
+                NextJob::Job(_) => came += 1,
                 NextJob::Wait(due) => now = due,
-                NextJob::Alone(_) | NextJob::Empty => panic!("{dealt} of {all} were dealt"),
+                NextJob::Alone(_) | NextJob::Empty => panic!("{came} of {all} came"),
                 NextJob::NeedPage(from) => {
-                    let offers = (from.0..all).take(queue.page_size()).map(|position| Offer {
-                        job: JobId(position as i64),
-                        position: Position(position),
-                        wait: later.saturating_sub(now),
-                        crashes: 0,
-                    });
-                    let page: Vec<Offer> = offers.collect();
-                    queue.add_page(from, &page, page.len() == queue.page_size(), now);
-                    pending.next();
+                    let offers = (from.0..all).take(full);
+                    let page: Vec<Offer> = offers
+                        .map(|position| offer(position, later.saturating_sub(now), 0))
+                        .collect();
+                    queue.add_page(from, &page, page.len() == full, now);
+                    pages += 1;
                 }
             }
-            assert!(
-                queue
-                    .partitions
-                    .iter()
-                    .all(|partition| partition.waiting.len() <= most)
-            );
+            let waiting = queue.partitions.iter().map(|own| own.waiting.len());
+            assert!(waiting.max() <= Some(most));
         }
-        assert!(pending.next().is_some(), "a page was read for every job");
+        assert!(pages < all, "{pages} pages");
     }
 
     #[test]
-    fn a_stuck_chunk_costs_neither_memory_nor_order() {
+    fn a_stuck_slot_costs_neither_memory_nor_order() {
         let most = StridedQueue::new(4, 0).buffer_limit();
         let all = 8 * most as u64;
         let mut model = Model::new(4, 0..all);
-        // Threads 1 to 3 finish their partitions while thread 0 does not ask once.
+        // Slots 1 to 3 finish their partitions while slot 0 does not ask once.
         for _ in 0..all / 4 {
-            for thread in 1..4 {
-                model.next(thread, 1024);
+            for slot in 1..4 {
+                model.next(slot, 1024);
             }
         }
-        assert!(
-            model
-                .queue
-                .partitions
-                .iter()
-                .all(|partition| partition.buffer.len() <= most)
-        );
+        let buffered = model.queue.partitions.iter().map(|own| own.buffer.len());
+        assert!(buffered.max() <= Some(most));
         let rest: Vec<u64> = std::iter::from_fn(|| model.next(0, 1024)).collect();
         assert!(rest.is_sorted() && rest.iter().all(|position| position % 4 == 0));
         assert!(model.pending.is_empty());
-        assert!(model.looks < 160, "{} pages of 128", model.looks);
+        assert!(model.pages < 160, "{} pages of 128", model.pages);
     }
 
     proptest! {
-        /// Whatever the order in which threads ask, every pending job is dealt once; and as long as its own
-        /// partition has jobs a thread takes those, in order.
+        /// In any order of requests, every pending job comes once. A slot takes the jobs of its own partition, in order, as
+        /// long as there are any.
         #[test]
-        fn every_job_is_dealt_once(
-            threads in 1usize..9,
+        fn every_job_comes_once(
+            slots in 1usize..9,
             pending in prop::collection::btree_set(0u64..400, 0..200),
-            asks in prop::collection::vec(0usize..9, 0..600),
+            requests in prop::collection::vec(0usize..9, 0..600),
             page in 1usize..40,
         ) {
-            let mut model = Model::new(threads, pending.iter().copied());
-            let mut dealt = Vec::new();
-            let mut own: Vec<VecDeque<u64>> = (0..threads)
-                .map(|thread| pending.iter().copied().filter(|position| position % threads as u64 == thread as u64).collect())
-                .collect();
-            for ask in asks.into_iter().chain(std::iter::repeat_n(0, 201)) {
-                let thread = ask % threads;
-                let Some(position) = model.next(thread, page) else { continue };
-                let partition = (position % threads as u64) as usize;
-                prop_assert!(partition == thread || own[thread].is_empty());
-                prop_assert_eq!(own[partition].pop_front(), Some(position));
-                dealt.push(position);
+            let mut model = Model::new(slots, pending.iter().copied());
+            let mut came = Vec::new();
+            let mut own = vec![VecDeque::new(); slots];
+            for position in &pending {
+                own[*position as usize % slots].push_back(*position);
             }
-            dealt.sort_unstable();
-            prop_assert_eq!(dealt, pending.into_iter().collect::<Vec<_>>());
+            for request in requests.into_iter().chain(std::iter::repeat_n(0, 201)) {
+                let slot = request % slots;
+                let Some(position) = model.next(slot, page) else { continue };
+                let partition = position as usize % slots;
+                prop_assert!(partition == slot || own[slot].is_empty());
+                prop_assert_eq!(own[partition].pop_front(), Some(position));
+                came.push(position);
+            }
+            came.sort_unstable();
+            prop_assert_eq!(came, pending.into_iter().collect::<Vec<_>>());
         }
     }
 }
