@@ -118,31 +118,3 @@ impl ConcurrencyTuner {
         self.concurrency = concurrency.max(1);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn concurrency_rises_while_it_raises_throughput() {
-        // The service runs sixteen calls at once, each in 50 ms.
-        let mut tuner = ConcurrencyTuner::new(Duration::ZERO, None, 256);
-        let mut now = Duration::ZERO;
-        let mut widths = Vec::new();
-        for _ in 0..200 {
-            now += Duration::from_secs(1);
-            let width = tuner.concurrency();
-            let served = width.min(16) as u64 * 20;
-            let took = Duration::from_millis(50) * width as u32 / width.min(16) as u32;
-            for _ in 0..served {
-                tuner.record(took, true);
-            }
-            tuner.set_limiting();
-            tuner.adjust(now);
-            widths.push(tuner.concurrency());
-        }
-        let late = &widths[20..];
-        let mean = late.iter().sum::<usize>() as f64 / late.len() as f64;
-        assert!((14.0..22.0).contains(&mean), "{widths:?}");
-    }
-}

@@ -591,11 +591,6 @@ impl Governor {
         self.limited_by
     }
 
-    /// Returns the latest moment seen.
-    pub fn now(&self) -> Duration {
-        self.clock
-    }
-
     /// Returns what closed the gate, and when it opens for a probe. `None` also if a probe may go and no file is left for it.
     pub fn closed(&self, now: Duration) -> Option<(LimitedBy, Duration)> {
         let until = self.opens_at()?;

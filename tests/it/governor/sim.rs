@@ -1,6 +1,6 @@
-//! A simulator in virtual time: a client with so many workers, a network, and models of services that limit their
-//! callers. Each seed draws limits, latencies, phases and noise anew, for a governor that is tuned to fixed ones fails
-//! at real ones.
+//! A simulator in virtual time: a client with workers, a network, and models of services that limit their callers. Each
+//! seed draws limits, latencies, phases and noise anew, because a governor tuned to fixed ones fails at real services.
+//! Times are in seconds.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -13,43 +13,43 @@ use stride::governor::{
 use stride::job::{Hint, JobId, Policy};
 use stride::limits::{Cost, Rates};
 
-/// A limit.
+/// A service's limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Limiter {
-    /// The generic cell rate algorithm: so many calls a second, and so many seconds' worth in a row.
+    /// The generic cell rate algorithm: calls per second, and the seconds' worth of them that may go in a row.
     Gcra { rate: f64, depth: f64 },
-    /// So many calls in any window of so many seconds.
+    /// A sliding window.
     Moving { calls: usize, window: f64 },
-    /// The same, where refused calls count too.
+    /// A sliding window that also counts refused calls.
     CountsRefused { calls: usize, window: f64 },
-    /// A present window and the part of the former that overlaps the last `window` seconds; refused calls count too.
+    /// The present window, and the part of the previous one that overlaps the last `window` seconds. Counts refused calls.
     TwoWindows { calls: usize, window: f64 },
-    /// So many calls in each window.
+    /// Fixed windows.
     Fixed { calls: usize, window: f64 },
-    /// The same, where a window begins with the first call after the end of the one before.
+    /// Windows that each begin with the first call after the previous one.
     Begun { calls: usize, window: f64 },
-    /// So many calls at a time.
+    /// Concurrent calls.
     AtOnce(usize),
-    /// This share of the calls is refused at random.
+    /// Refuses this share of the calls at random.
     Sheds(f64),
     /// No limit.
     Open,
 }
 
-/// Statements beside an answer.
+/// Limits that a service states with its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum States {
     Nothing,
     /// A wait in whole seconds on refusals.
     RetryAfter,
-    /// A wait of five seconds on refusals, however soon there is room.
+    /// A wait of five seconds on refusals, even if calls fit sooner.
     LongRetryAfter,
-    /// The limit with its window, what is left, and the time until that is whole, in whole seconds, on all answers; and a
-    /// wait on refusals.
+    /// On all answers, in whole seconds: the limit with its window, the calls left, and the time until they reset. On
+    /// refusals also a wait.
     Policy,
     /// The same without the window.
     Left,
-    /// The same in milliseconds, without a wait on refusals.
+    /// The same in milliseconds, and without a wait on refusals.
     LeftInMs,
 }
 
@@ -86,7 +86,7 @@ impl Latency {
     }
 }
 
-/// The answer of a service that is away.
+/// The answer of a service during an outage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Away {
     Refuses { status: u16, wait: Option<f64> },
@@ -102,9 +102,9 @@ pub(super) struct Service {
     /// The status of refusals.
     pub(super) status: u16,
     pub(super) away: Option<(f64, f64, Away)>,
-    /// From this second on the limit is so many times what it was.
+    /// At this moment the limit is multiplied by this factor.
     pub(super) change: Option<(f64, f64)>,
-    /// Other work keeps the client's processor busy now and then.
+    /// Other work keeps the client's processor busy at times.
     pub(super) stalls: bool,
 }
 
@@ -118,7 +118,7 @@ enum Answer {
 
 struct Server<'s> {
     service: &'s Service,
-    /// Of the cell rate algorithm: the theoretical time of arrival.
+    /// Theoretical arrival time of the cell rate algorithm, or the start of a begun window.
     arrival: f64,
     log: VecDeque<f64>,
     phase: f64,
@@ -179,7 +179,7 @@ impl Server<'_> {
         (answer, hint)
     }
 
-    /// How long to wait, if refused; what is left; the time until that is whole; the limit in its window.
+    /// Returns the wait if the call is refused, the calls left, the time until they reset, and the limit with its window.
     fn judge(
         &mut self,
         now: f64,
@@ -287,10 +287,10 @@ impl Server<'_> {
     }
 }
 
-/// A client's decision.
+/// A client's next step.
 pub(super) enum Next {
     Call,
-    /// Not before this moment, or before a call has ended.
+    /// Wait until this moment, or until a call has completed.
     Wait(Option<f64>),
 }
 
@@ -299,7 +299,7 @@ pub(super) trait Client {
     type Call;
     fn next(&mut self, now: f64) -> Next;
     fn call(&mut self) -> Self::Call;
-    /// Takes note of an answer; returns for how long the worker sleeps.
+    /// Records an answer. Returns how long the worker sleeps.
     fn answered(&mut self, now: f64, call: Self::Call, sent: f64, seen: Seen) -> f64;
     fn failed(&self) -> usize;
 }
@@ -310,7 +310,7 @@ pub(super) struct Seen {
     hint: Option<Hint>,
 }
 
-/// `-j` threads; each sleeps as long as it is told, or a second, and calls again.
+/// A script with threads. After a refusal each sleeps for the stated wait, or a second, and calls again.
 #[derive(Default)]
 pub(super) struct Script;
 
@@ -340,8 +340,10 @@ impl Client for Script {
 pub(super) struct Stride {
     governor: Governor,
     permit: Option<Permit>,
+    now: f64,
+    /// Latest file.
     next: i64,
-    /// Files that are called again, by the moment from which they may be.
+    /// Files to call again, by due time.
     again: BinaryHeap<Event<i64>>,
     charged: HashMap<i64, u32>,
     failed: usize,
@@ -352,6 +354,7 @@ impl Stride {
         Self {
             governor: Governor::new(rules(rates, width), &History::default(), Duration::ZERO),
             permit: None,
+            now: 0.0,
             next: 0,
             again: BinaryHeap::new(),
             charged: HashMap::new(),
@@ -383,20 +386,20 @@ impl Client for Stride {
     type Call = (i64, Permit);
 
     fn next(&mut self, now: f64) -> Next {
+        self.now = seconds(now).as_secs_f64();
         match self.governor.request(Cost::default(), seconds(now), 0) {
             Admission::Go(permit) => {
                 self.permit = Some(permit);
                 Next::Call
             }
             Admission::Wait(_, until) => Next::Wait(until.map(|until| until.as_secs_f64())),
-            Admission::Halt(reason) => panic!("it stops: {reason:?}"),
+            Admission::Halt(reason) => panic!("the governor stops: {reason:?}"),
         }
     }
 
     fn call(&mut self) -> Self::Call {
         let permit = self.permit.take().unwrap();
-        let now = self.governor.now().as_secs_f64();
-        let due = self.again.peek().is_some_and(|event| event.at <= now);
+        let due = (self.again.peek()).is_some_and(|event| event.at <= self.now);
         let file = if due && permit.spot().is_none() {
             self.again.pop().unwrap().what
         } else {
@@ -499,7 +502,7 @@ enum What<C> {
     Free,
 }
 
-/// Calls that arrived, by quarters of a second.
+/// Calls that arrived at the service, by quarters of a second.
 pub(super) struct Counts {
     accepted: Vec<u32>,
     refused: Vec<u32>,
@@ -528,7 +531,7 @@ impl Counts {
     }
 }
 
-/// Runs a client with so many workers against a service for so many seconds.
+/// Runs a client against a service for `length` seconds.
 pub(super) fn run<C: Client>(
     service: &Service,
     client: &mut C,
@@ -633,7 +636,7 @@ pub(super) fn run<C: Client>(
             }
             What::Free => free += 1,
             What::Wakes if now >= wake => wake = f64::INFINITY,
-            // An earlier one has taken its place.
+            // An earlier wake-up has replaced this one.
             What::Wakes => continue,
         }
         while free > 0 {

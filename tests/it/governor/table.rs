@@ -1,20 +1,20 @@
-//! The table that the governor has to meet, at services that are drawn at random.
+//! The table of goals that the governor meets, with services drawn at random.
 
 use fastrand::Rng;
 
 use super::sim::{Away, Counts, Latency, Limiter, Script, Service, States, Stride, run};
 
-/// The least shares of the limit over the whole time and over its second half, and the largest share of refused calls, in
-/// percent.
+/// In percent: the least shares of the limit over the whole time and over its second half, and the largest share of refused
+/// calls.
 #[derive(Clone, Copy)]
 struct Goal(f64, f64, f64);
 
 enum Measure {
-    /// Shares of what the limit, or so many workers, allow.
+    /// Shares of the calls that the limit and the workers allow.
     Shares(Goal),
-    /// After a change, so many seconds until the pace is that of the new limit.
+    /// Most seconds from a change until the rate matches the new limit.
     Settles(f64),
-    /// After an absence, so many seconds until nine tenths of the former pace are back; and calls while away.
+    /// Most seconds from the end of an outage until nine tenths of the former rate are back.
     Returns(f64),
 }
 
@@ -23,8 +23,10 @@ struct Row {
     measure: Measure,
     workers: usize,
     length: f64,
-    draw: Box<dyn Fn(&mut Rng) -> Service>,
+    draw: Draw,
 }
+
+type Draw = Box<dyn Fn(&mut Rng) -> Service>;
 
 fn between(rng: &mut Rng, least: f64, most: f64) -> f64 {
     least * (most / least).powf(rng.f64())
@@ -51,10 +53,10 @@ fn service(rng: &mut Rng, limiter: Limiter, states: States) -> Service {
     }
 }
 
-/// So many seconds' worth of calls at a rate that is drawn.
+/// Draws a token bucket of this depth, in seconds of its rate.
 fn gcra(rng: &mut Rng, least: f64, most: f64) -> Limiter {
     let depth = between(rng, least, most);
-    // A depth is in tokens at a hundred calls a second: a few are a few at any rate.
+    // Keep the number of tokens: that of a hundred calls per second.
     let rate = between(rng, 50.0, 200.0);
     Limiter::Gcra {
         rate,
@@ -67,18 +69,31 @@ fn windowed(rng: &mut Rng, window: f64, make: fn(usize, f64) -> Limiter) -> Limi
     make((between(rng, 25.0, 100.0) * window) as usize, window)
 }
 
+fn buckets(least: f64, most: f64, states: States) -> Draw {
+    Box::new(move |rng| {
+        let limiter = gcra(rng, least, most);
+        service(rng, limiter, states)
+    })
+}
+
+fn windows(length: f64, make: fn(usize, f64) -> Limiter, states: States) -> Draw {
+    Box::new(move |rng| {
+        let limiter = windowed(rng, length, make);
+        service(rng, limiter, states)
+    })
+}
+
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut add =
-        |name: String, measure, workers, length, draw: Box<dyn Fn(&mut Rng) -> Service>| {
-            rows.push(Row {
-                name,
-                measure,
-                workers,
-                length,
-                draw,
-            });
-        };
+    let mut add = |name: String, measure, workers, length, draw: Draw| {
+        rows.push(Row {
+            name,
+            measure,
+            workers,
+            length,
+            draw,
+        });
+    };
     let shares = |whole, half, refused| Measure::Shares(Goal(whole, half, refused));
     let moving: fn(usize, f64) -> Limiter = |calls, window| Limiter::Moving { calls, window };
     let fixed: fn(usize, f64) -> Limiter = |calls, window| Limiter::Fixed { calls, window };
@@ -105,10 +120,7 @@ fn rows() -> Vec<Row> {
                 shares(goal.0, goal.1, 1.0),
                 32,
                 120.0,
-                Box::new(move |rng| {
-                    let limiter = gcra(rng, least, most);
-                    service(rng, limiter, states)
-                }),
+                buckets(least, most, states),
             );
         }
         for (kind, make) in [
@@ -131,10 +143,7 @@ fn rows() -> Vec<Row> {
                     shares(goal.0, goal.1, 2.0),
                     32,
                     120.0,
-                    Box::new(move |rng| {
-                        let limiter = windowed(rng, window, make);
-                        service(rng, limiter, states)
-                    }),
+                    windows(window, make, states),
                 );
             }
         }
@@ -208,10 +217,7 @@ fn rows() -> Vec<Row> {
             shares(65.0, 70.0, 1.0),
             8,
             120.0,
-            Box::new(move |rng| {
-                let limiter = gcra(rng, least, most);
-                service(rng, limiter, States::LongRetryAfter)
-            }),
+            buckets(least, most, States::LongRetryAfter),
         );
     }
     for (states, with) in [
@@ -226,10 +232,7 @@ fn rows() -> Vec<Row> {
                     shares(85.0, 93.0, 0.5),
                     32,
                     120.0,
-                    Box::new(move |rng| {
-                        let limiter = windowed(rng, window, make);
-                        service(rng, limiter, states)
-                    }),
+                    windows(window, make, states),
                 );
             }
         }
@@ -243,43 +246,17 @@ fn rows() -> Vec<Row> {
                 shares(85.0, 93.0, 0.5),
                 32,
                 120.0,
-                Box::new(move |rng| {
-                    let limiter = gcra(rng, least, most);
-                    service(rng, limiter, states)
-                }),
+                buckets(least, most, states),
             );
         }
     }
     for workers in [8, 64] {
+        let refuses = |status, wait| Away::Refuses { status, wait };
         for (name, away) in [
-            (
-                "503",
-                Away::Refuses {
-                    status: 503,
-                    wait: None,
-                },
-            ),
-            (
-                "503, Retry-After",
-                Away::Refuses {
-                    status: 503,
-                    wait: Some(5.0),
-                },
-            ),
-            (
-                "429",
-                Away::Refuses {
-                    status: 429,
-                    wait: None,
-                },
-            ),
-            (
-                "429, Retry-After",
-                Away::Refuses {
-                    status: 429,
-                    wait: Some(2.0),
-                },
-            ),
+            ("503", refuses(503, None)),
+            ("503, Retry-After", refuses(503, Some(5.0))),
+            ("429", refuses(429, None)),
+            ("429, Retry-After", refuses(429, Some(2.0))),
             ("502", Away::Fails),
             ("no connection", Away::Unreachable),
         ] {
@@ -306,7 +283,7 @@ fn rows() -> Vec<Row> {
     rows
 }
 
-/// The calls a second that a limit and the workers allow.
+/// Returns the calls per second that the limit and the workers allow.
 fn allowed(service: &Service, workers: usize) -> f64 {
     let most = workers as f64 / (service.latency.mean() + 0.0004);
     match service.limiter {
@@ -322,7 +299,7 @@ fn allowed(service: &Service, workers: usize) -> f64 {
     }
 }
 
-/// The figures of one seed: shares in percent, or seconds and calls while away beyond those allowed.
+/// Returns the figures of one seed: shares in percent; or seconds, and calls during the outage beyond those allowed.
 fn figures(row: &Row, service: &Service, counts: &Counts) -> [f64; 3] {
     let allowed = allowed(service, row.workers);
     let until = |from: f64, holds: &dyn Fn(f64) -> bool| {
@@ -374,7 +351,8 @@ fn meets(measure: &Measure, [first, second, third]: [f64; 3]) -> bool {
     }
 }
 
-/// Simulates so many seeds of each row, prints medians and worst figures, and returns the rows whose medians miss.
+/// Simulates each row with this number of seeds. Returns a table of medians and worst figures, and the rows whose medians
+/// miss their goals.
 fn simulate(seeds: u64, only: &str, with_script: bool) -> (String, Vec<String>) {
     let mut table = format!(
         "{:44} {:>7} {:>7} {:>7}   worst {:>7} {:>7} {:>7}   missed\n",
@@ -439,14 +417,14 @@ fn simulate(seeds: u64, only: &str, with_script: bool) -> (String, Vec<String>) 
     (table, missed)
 }
 
-/// To see the whole table: `cargo test --profile sim --test it the_table -- --ignored --nocapture`, with `SEEDS` and `ONLY` in
-/// the environment to choose.
+/// `cargo test --profile sim --test it the_table -- --ignored --nocapture` prints the whole table. `SEEDS` in the environment
+/// sets the number of seeds, `ONLY` selects rows.
 #[test]
 #[ignore = "two hundred seeds take minutes"]
 #[expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "the table is what one looks at"
+    reason = "this test prints a table"
 )]
 fn the_table_holds_at_two_hundred_drawn_services() {
     let seeds = std::env::var("SEEDS")
@@ -459,7 +437,7 @@ fn the_table_holds_at_two_hundred_drawn_services() {
     assert_eq!(missed, [""; 0]);
 }
 
-/// Rows that hold with many seeds, and whose medians of these few miss their goals by a little.
+/// Rows that meet their goals with many seeds, and narrowly miss them with three.
 const NEAR: [&str; 6] = [
     "moving 10 s, Retry-After",
     "4 at a time, -j 16, Retry-After",
