@@ -10,7 +10,7 @@ pub enum RunError {
     /// The database failed. Nothing was committed after that.
     #[error("the run's database cannot be written")]
     Store {
-        /// Why.
+        /// The cause.
         source: StoreError,
         /// Outcomes that were saved outside the database.
         rescued: Box<Rescued>,
@@ -25,15 +25,15 @@ pub enum RunError {
     Caller {
         /// The thread's index.
         index: usize,
-        /// Why.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Cannot spawn a thread. No call was made.
     #[error("cannot start thread {index}")]
     Thread {
-        /// Its index.
+        /// The thread's index.
         index: usize,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }

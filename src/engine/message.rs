@@ -2,7 +2,7 @@
 
 use crate::store::{Claim, Settlement};
 
-/// How urgently a run is asked to stop.
+/// The urgency of a stop request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     /// Make no new calls; let those in flight end, within the grace.

@@ -52,7 +52,7 @@ impl Estimate {
         }
     }
 
-    /// Sets a limit that was measured through the open gate, for a time.
+    /// Sets a limit that held for this time with an open gate.
     pub(super) fn set(&mut self, limit: f64, time: f64) {
         (self.limit, self.sustained) = (limit, limit);
         self.hold = time.max(HOLD);

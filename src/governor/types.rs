@@ -301,7 +301,7 @@ pub(super) struct SpotCheck {
     pub(super) spot: Spot,
 }
 
-/// Where in the list a spot check takes its file, among those that are left and have not failed.
+/// The file of a spot check, among those that are left and have not failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
     /// The last one.

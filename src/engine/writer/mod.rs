@@ -49,11 +49,11 @@ pub(super) struct Writer<'s> {
     checked: Duration,
     /// Largest answer so far, in bytes.
     largest: u64,
-    /// Since when there is too little room on the disk.
+    /// Moment since when the disk has too little room.
     no_room: Option<Duration>,
     /// Size of the WAL at which to report it next.
     large_log: u64,
-    /// Limiting reason that was stored last, and when.
+    /// Limit that was stored last, and the moment.
     noted: Option<(LimitedBy, Duration)>,
     phase: Phase,
     ending: Ending,
@@ -70,7 +70,7 @@ enum Phase {
     Aborting(Duration),
 }
 
-/// What to do between two turns.
+/// The writer's next step after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Idle {
     /// Wait for a message, at most until this moment.
@@ -211,7 +211,7 @@ impl<'s> Writer<'s> {
         self.sink.emit(Event::Stopping { in_flight, halt });
     }
 
-    /// Stops if the governor asks for it. Calls in flight may finish.
+    /// Stops if the governor demands it. Calls in flight may finish.
     fn halt(&mut self) {
         let Some(halt) = self.schedule.halt() else {
             return;
