@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, ResponseHead};
-use stride::governor::{Governor, Past};
+use stride::governor::{Governor, History};
 use stride::input::{self, Item, Source};
 use stride::job::{
     Answer, Attempt, AttemptId, Columns, FileName, IdempotencyKey, Job, JobId, Outcome, Position,
@@ -105,7 +105,7 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Durati
         };
         Some(rate.interval().mul_f64(amount as f64))
     });
-    let governor = Governor::new(settings.rules(), &Past::default(), Duration::ZERO);
+    let governor = Governor::new(settings.rules(), &History::default(), Duration::ZERO);
     others.chain([governor.finish(files, Duration::ZERO)]).max()
 }
 
