@@ -369,13 +369,17 @@ fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
     let cases = [
         (
             &["-d", "@pipe"][..],
-            "waiting for pipe: nothing",
+            "waiting for a program to write into pipe",
             "hello {name}",
         ),
-        (&["-H", "@pipe"], "waiting for pipe: nothing", "X-Key: k"),
+        (
+            &["-H", "@pipe"],
+            "waiting for a program to write into pipe",
+            "X-Key: k",
+        ),
         (
             &["-K", "pipe"],
-            "waiting for pipe: nothing",
+            "waiting for a program to write into pipe",
             "header = X-Key:k",
         ),
         (&["-H", "X-Key: {file:pipe}"], "pipe: nothing", "key"),
