@@ -168,7 +168,7 @@ fn row_20_a_database_that_is_deleted_ends_the_run_and_the_answers_are_kept() {
         .end()
         .expect(6)
         .says("was removed or replaced")
-        .says("hint: put the database back");
+        .says("hint: move the database and the files beside it back");
     scene.expect_saved(3);
     assert_eq!(scene.api.requests(), 5, "no call was made after it");
     assert!(!scene.place.at("stride.db").exists());
