@@ -382,7 +382,11 @@ fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
             "waiting for a program to write into pipe",
             "header = X-Key:k",
         ),
-        (&["-H", "X-Key: {file:pipe}"], "waiting for a program to write into pipe", "key"),
+        (
+            &["-H", "X-Key: {file:pipe}"],
+            "waiting for a program to write into /",
+            "key",
+        ),
         (
             &["-H", "X-Key: {cmd:cat pipe}"],
             "waiting for the command of {cmd:cat pipe}",
@@ -393,7 +397,11 @@ fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
             "waiting for the command of {cmd:echo key; ",
             "end\n",
         ),
-        (&["--files-from", "pipe"], "waiting for a list from the pipe pipe", "a.txt\n"),
+        (
+            &["--files-from", "pipe"],
+            "waiting for a list from the pipe pipe",
+            "a.txt\n",
+        ),
     ];
     let url = &named(&api);
     thread::scope(|scope| {
