@@ -20,7 +20,7 @@ use args::{Args, Command};
 use commands::{demo, export, failures, recheck, report, run, status, try_one, verify, watch};
 use config::Config;
 use help::suggestions;
-use output::error::Problem;
+use output::error::CliError;
 use output::terminal::{self, Terminal};
 use output::{exit, screen, signals};
 
@@ -46,19 +46,19 @@ pub(crate) fn main() -> ExitCode {
     let result = catch_unwind(AssertUnwindSafe(|| dispatch(args, &terminal)));
     let result = result.unwrap_or_else(|_| {
         Err(
-            Problem::new(exit::INTERNAL, "stride has a bug and cannot continue")
+            CliError::new(exit::INTERNAL, "stride has a bug and cannot continue")
                 .note("the recorded results are safe"),
         )
     });
-    let code = result.unwrap_or_else(|problem| {
-        problem.print(&terminal);
-        problem.code
+    let code = result.unwrap_or_else(|cli_error| {
+        cli_error.print(&terminal);
+        cli_error.code
     });
     screen::drain();
     ExitCode::from(code)
 }
 
-fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
+fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, CliError> {
     let db = args.db;
     match args.command {
         Command::Run(mut args) => {
@@ -94,6 +94,6 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, Problem> {
 }
 
 /// Runs `work` on a thread with a large stack, which jq expressions need.
-fn with_large_stack(work: impl FnOnce() -> Result<u8, Problem> + Send) -> Result<u8, Problem> {
-    with_room(work).map_err(|error| Problem::of(exit::ERROR, &error))?
+fn with_large_stack(work: impl FnOnce() -> Result<u8, CliError> + Send) -> Result<u8, CliError> {
+    with_room(work).map_err(|error| CliError::of(exit::ERROR, &error))?
 }

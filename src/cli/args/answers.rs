@@ -8,7 +8,7 @@ use stride::failure_class::Statuses;
 use stride::job::FileName;
 use stride::settings::{Expect, Judging};
 
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 
 /// The rules by which answers are judged, and what exports write of them.
 #[derive(Debug, Default, ClapArgs)]
@@ -46,18 +46,18 @@ impl AnswerArgs {
     }
 
     /// Returns the folder for results as a run remembers it.
-    pub(crate) fn output_dir(&self) -> Result<Option<String>, Problem> {
+    pub(crate) fn output_dir(&self) -> Result<Option<String>, CliError> {
         let Some(folder) = &self.output_dir else {
             return Ok(None);
         };
         let shown = FileName::from(folder.as_path());
         let absolute = std::path::absolute(folder).map_err(|error| {
-            Problem::usage(format!("`{shown}` is not a folder for answers"))
+            CliError::usage(format!("`{shown}` is not a folder for answers"))
                 .cause(error.to_string())
                 .hint("give a folder to --output-dir")
         })?;
         let text = absolute.into_os_string().into_string().map_err(|_| {
-            Problem::usage(format!("the path of the folder {shown} is not UTF-8"))
+            CliError::usage(format!("the path of the folder {shown} is not UTF-8"))
                 .hint("give another folder to --output-dir")
         })?;
         Ok(Some(text))

@@ -15,7 +15,7 @@ use stride::validate::WrongExpression;
 
 use crate::cli::args::export::{Export, FormatArg};
 use crate::cli::args::typed_with;
-use crate::cli::output::error::{Problem, command, printed};
+use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
 use crate::cli::output::shown::{bold, data, is_terminal};
@@ -23,7 +23,7 @@ use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
 use crate::cli::session::summary::standing;
 
-pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, CliError> {
     let output = named_output(args.output.as_deref());
     check(args, output)?;
     let reader = Reader::open(db)?;
@@ -65,7 +65,7 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         Err(ExportError::File(FileError::Write { source, .. })) if output.is_none() => {
             return printed(Err(source));
         }
-        Err(error) => return Err(problem(db, args, error)),
+        Err(error) => return Err(cli_error(db, args, error)),
     };
     drop(reader);
     remember_output(&database, output);
@@ -86,23 +86,23 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
 }
 
 /// Refuses flags that do not fit the format.
-fn check(args: &Export, output: Option<&Path>) -> Result<(), Problem> {
-    let problem = match args.format {
+fn check(args: &Export, output: Option<&Path>) -> Result<(), CliError> {
+    let cli_error = match args.format {
         FormatArg::Dir if output.is_none() => {
-            Problem::usage("--format dir writes a folder").hint("name it with -o FOLDER")
+            CliError::usage("--format dir writes a folder").hint("name it with -o FOLDER")
         }
         FormatArg::Parquet if output.is_none() && is_terminal() => {
-            Problem::usage("--format parquet cannot write to a terminal")
+            CliError::usage("--format parquet cannot write to a terminal")
                 .hint("name a file with -o FILE")
         }
         FormatArg::Json | FormatArg::Dir if args.columns.is_some() => {
-            Problem::usage("--columns is for tables").hint("add --format csv, jsonl or parquet")
+            CliError::usage("--columns is for tables").hint("add --format csv, jsonl or parquet")
         }
         FormatArg::Csv => return Ok(()),
-        _ if args.raw_csv => Problem::usage("--raw-csv is for CSV").hint("add --format csv"),
+        _ if args.raw_csv => CliError::usage("--raw-csv is for CSV").hint("add --format csv"),
         _ => return Ok(()),
     };
-    Err(problem)
+    Err(cli_error)
 }
 
 /// Parses the expression to apply to each result: that of the command line, or else the run's.
@@ -117,7 +117,7 @@ fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, Wrong
         })
 }
 
-fn problem(db: &Path, args: &Export, error: ExportError) -> Problem {
+fn cli_error(db: &Path, args: &Export, error: ExportError) -> CliError {
     match error {
         ExportError::Incomplete { counts } => {
             let standing = standing(&counts);
@@ -125,25 +125,25 @@ fn problem(db: &Path, args: &Export, error: ExportError) -> Problem {
                 true => standing,
                 false => format!("of the files that --where selects: {standing}"),
             };
-            Problem::from(error).note(note).hint(format!(
+            CliError::from(error).note(note).hint(format!(
                 "{}; {} writes the results there are; {} writes the failures too",
                 completion(db, &counts),
                 typed_with("--partial"),
                 typed_with("--all"),
             ))
         }
-        ExportError::Extract { .. } => Problem::from(error).hint(format!(
+        ExportError::Extract { .. } => CliError::from(error).hint(format!(
             "in the expression, `?` skips a missing value and `//` replaces it, as in '.a.b? // null'; {} writes the whole answers",
             typed_with("--raw")
         )),
         ExportError::Store(StoreError::DamagedResult { .. } | StoreError::File { .. }) => {
-            Problem::of(exit::INCOMPLETE, &error).hint(format!(
+            CliError::of(exit::INCOMPLETE, &error).hint(format!(
                 "`stride verify` names all damaged results; {} writes the others",
                 typed_with("--partial")
             ))
         }
         ExportError::File(FileError::Target { .. }) if args.format == FormatArg::Dir => {
-            Problem::of(exit::USAGE, &error)
+            CliError::of(exit::USAGE, &error)
                 .hint("use -o with a new folder, an empty one, or an earlier export")
         }
         _ => error.into(),

@@ -11,12 +11,12 @@ use stride::job::{CauseKey, Class, JobState};
 use stride::store::{Cause, Filter, Reader, Record, StoreError};
 
 use crate::cli::args::failures::Failures;
-use crate::cli::output::error::{Problem, command, printed};
+use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::shown::{self, data};
 use crate::cli::session::summary::{describe, standing};
 
-pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
+pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let filter = args.filter.with_classes(args.class.clone());
     let filter = Some(&filter).filter(|filter| **filter != Filter::default());
@@ -29,7 +29,7 @@ pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, Problem> {
     }
     if filter.is_some() {
         return Err(
-            Problem::usage("only --json and -0 can select failures").hint("add --json or -0")
+            CliError::usage("only --json and -0 can select failures").hint("add --json or -0")
         );
     }
     let causes = reader.causes()?;

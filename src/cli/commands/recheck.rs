@@ -8,7 +8,7 @@ use stride::store::Reader;
 
 use crate::cli::args::export::Recheck;
 use crate::cli::args::{InvocationArgs, typed_with};
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped, short};
 use crate::cli::output::shown::cyan;
@@ -17,7 +17,7 @@ use crate::cli::request::consent::{self, Scope};
 use crate::cli::session::storage;
 use crate::cli::session::summary::standing;
 
-pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let info = reader.info()?;
     let request = self::request(args, info.call)?;
@@ -57,10 +57,10 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
 }
 
 /// Returns the run's request with the rules of the command line.
-fn request(args: &Recheck, call: Call) -> Result<Request, Problem> {
+fn request(args: &Recheck, call: Call) -> Result<Request, CliError> {
     let Call::Http(mut request) = call else {
         return Err(
-            Problem::usage("this run's calls are made by a program of its own")
+            CliError::usage("this run's calls are made by a program of its own")
                 .hint("judge the answers in that program"),
         );
     };
@@ -99,7 +99,7 @@ fn print(report: &Rechecked, terminal: &Terminal) {
     }
 }
 
-impl From<RecheckError> for Problem {
+impl From<RecheckError> for CliError {
     fn from(error: RecheckError) -> Self {
         match error {
             RecheckError::Expression(error) => error.into(),

@@ -8,13 +8,13 @@ use stride::report::Report;
 use stride::store::{Lock, Reader, wall_clock};
 
 use crate::cli::args::export::ReportArgs;
-use crate::cli::output::error::{Problem, printed};
+use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::exit;
 use crate::cli::output::shown::data;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
 
-pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Result<u8, CliError> {
     let output = named_output(args.output.as_deref());
     let reader = Reader::open(db)?;
     let database = reader.path().to_owned();

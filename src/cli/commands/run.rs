@@ -12,7 +12,7 @@ use crate::cli::args::settings::LimitArgs;
 use crate::cli::args::{ListFormat, ResumeArgs, Retry, Run};
 use crate::cli::commands::try_one::{Prospect, dry_run};
 use crate::cli::config::{self, Config};
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::bold;
@@ -32,7 +32,7 @@ pub(crate) fn run(
     mut args: Run,
     config: &Config,
     terminal: &Terminal,
-) -> Result<u8, Problem> {
+) -> Result<u8, CliError> {
     let parsed = parse(&args.request)?;
     parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
@@ -40,7 +40,7 @@ pub(crate) fn run(
         && db.symlink_metadata().is_err()
         && let Some(column) = column(&parsed.request)
     {
-        return Err(Problem::usage(format!(
+        return Err(CliError::usage(format!(
             "the request uses the column `{column}`, but the list is not a table"
         ))
         .hint("use a table with --files-from LIST --list-format csv, or jsonl"));
@@ -101,11 +101,11 @@ pub(crate) fn run(
     let lock = storage::lock(db, args.invocation.allow_network_fs, terminal)?;
     let mut own = lock.own_files();
     let is_new = lock.database().symlink_metadata().is_err();
-    if let Err(problem) = check_events(&args.outputs, &own) {
+    if let Err(cli_error) = check_events(&args.outputs, &own) {
         if is_new {
             lock.discard();
         }
-        return Err(problem);
+        return Err(cli_error);
     }
     own.extend(args.outputs.events.as_deref().and_then(resolved));
     own.extend(results);
@@ -132,7 +132,7 @@ pub(crate) fn run(
                 }
                 _ => list::add(loader, &item),
             })?;
-            Ok::<_, Problem>(())
+            Ok::<_, CliError>(())
         })?;
         report_loaded(&loaded, &skipped, terminal);
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
@@ -168,7 +168,7 @@ pub(crate) fn resume(
     args: &ResumeArgs,
     config: &Config,
     terminal: &Terminal,
-) -> Result<u8, Problem> {
+) -> Result<u8, CliError> {
     let ResumeArgs { class, resume } = args;
     let mut store = storage::open(db, resume.invocation, terminal)?;
     let makes_calls = has_work(&store);
@@ -178,7 +178,7 @@ pub(crate) fn resume(
 }
 
 /// `stride set`: changes pace and limits, also of a running run.
-pub(crate) fn set(db: &Path, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn set(db: &Path, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, CliError> {
     let before = Reader::open(db)?.info()?.settings;
     raise_descriptors(config::change_limits(limits, &before)?.threads)?;
     let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
@@ -199,7 +199,7 @@ pub(crate) fn retry(
     args: &Retry,
     config: &Config,
     terminal: &Terminal,
-) -> Result<u8, Problem> {
+) -> Result<u8, CliError> {
     let resume = &args.resume;
     let mut store = storage::open(db, resume.invocation, terminal)?;
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
@@ -245,11 +245,11 @@ fn create(
     sources: &[Source],
     own: &[PathBuf],
     terminal: &Terminal,
-) -> Result<Store, Problem> {
+) -> Result<Store, CliError> {
     let mut skipped = Skipped::default();
     let (mut store, loaded) = Store::create(lock, run, |loader| {
         skipped = input::names(sources, own, &mut |item| list::add(loader, &item))?;
-        Ok::<_, Problem>(())
+        Ok::<_, CliError>(())
     })?;
     storage::set_rescue_folders(&mut store);
     report_loaded(&loaded, &skipped, terminal);
@@ -257,7 +257,7 @@ fn create(
 }
 
 /// Returns true if the request differs from the run's own. Refuses a difference that is not accepted.
-fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, Problem> {
+fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, CliError> {
     let differences = store.call()?.differences(call);
     if !differences.is_empty() && !accept_change {
         return Err(changed_request(&differences, store.counts().done));

@@ -13,7 +13,7 @@ use stride::settings::{Call, Threads, show_duration};
 use stride::store::{Holder, Lock, Reader, RunInfo, RunnerStatus, wall_clock};
 
 use crate::cli::args::Status;
-use crate::cli::output::error::{Problem, printed};
+use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::halt::{self, StoppedJson};
 use crate::cli::output::shown::{self, data};
@@ -36,7 +36,7 @@ struct StatusJson {
     other: Value,
 }
 
-pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, Problem> {
+pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let (counts, info, noted) = (reader.counts()?, reader.info()?, reader.noted()?);
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());

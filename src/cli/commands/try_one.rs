@@ -20,7 +20,7 @@ use stride::store::Reader;
 
 use crate::cli::args::Try;
 use crate::cli::config::Config;
-use crate::cli::output::error::{Problem, printed};
+use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::shown::{data, lines};
@@ -46,14 +46,14 @@ pub(crate) struct Prospect<'p> {
 }
 
 /// Prints the number of files, the pace and the first request of a run. Calls and writes nothing.
-pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8, CliError> {
     let (mut names, mut first) = (HashSet::new(), None);
     let (mut bytes, mut missing) = (0, 0);
     input::names(prospect.sources, prospect.own, &mut |item: Item| {
         let mut hash = DefaultHasher::new();
         item.name.hash(&mut hash);
         if !names.insert(hash.finish()) {
-            return Ok::<_, Problem>(());
+            return Ok::<_, CliError>(());
         }
         match std::fs::metadata(prospect.base.join(item.name.as_path())) {
             Ok(meta) => bytes += meta.len(),
@@ -115,7 +115,7 @@ pub(crate) fn try_one(
     args: &Try,
     config: &Config,
     terminal: &Terminal,
-) -> Result<u8, Problem> {
+) -> Result<u8, CliError> {
     let (request, credentials, settings) = subject(db, args)?;
     let base = current_folder()?;
     let settings = config.resolve(&args.settings, &[], &settings)?;
@@ -130,7 +130,7 @@ pub(crate) fn try_one(
     }
     let preview = plan.preview(&job, &attempt, SHOWN).map_err(|outcome| {
         let reason = escaped(message(&outcome).as_bytes());
-        Problem::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
+        CliError::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
             .note("nothing was called")
             .hint("correct that, or name another file")
     })?;
@@ -159,11 +159,11 @@ pub(crate) fn try_one(
 }
 
 /// Returns the request of the command line, or else the run's, with its credentials and settings.
-fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings), Problem> {
+fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings), CliError> {
     if args.request.url.is_some() || args.request.curl.is_some() {
         if !args.credential.is_empty() {
             return Err(
-                Problem::usage("--credential is for a request that a run has stored")
+                CliError::usage("--credential is for a request that a run has stored")
                     .hint("write the value into the request"),
             );
         }
@@ -171,7 +171,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
         return Ok((parsed.request, parsed.credentials, Settings::default()));
     }
     if db.symlink_metadata().is_err() {
-        return Err(Problem::usage("there is no request and no run").hint(
+        return Err(CliError::usage("there is no request and no run").hint(
             "name the service with --url, or paste a command with --curl; without both, `try` uses the run's own request",
         ));
     }
@@ -181,7 +181,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
     let changes = |word: &&stride::curl::ParsedOption| !known.contains(&word.option.long);
     if let Some(word) = words.iter().find(changes) {
         let message = format!("{} changes the run's request", word.written);
-        return Err(Problem::usage(message).hint("give the whole request, with --url"));
+        return Err(CliError::usage(message).hint("give the whole request, with --url"));
     }
     let values = |long: &str| -> Vec<String> {
         let given = words.iter().filter(|word| word.option.long == long);
@@ -196,7 +196,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
     };
     let credentials = parse_credentials(&again, &info.call, &references(&info.base))?;
     let Call::Http(request) = info.call else {
-        return Err(Problem::usage(
+        return Err(CliError::usage(
             "this run's calls are made by a program of its own",
         ));
     };
@@ -213,7 +213,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
     Ok((*request, credentials, info.settings))
 }
 
-fn job(item: Item, base: &Path) -> Result<Job, Problem> {
+fn job(item: Item, base: &Path) -> Result<Job, CliError> {
     let columns = item.columns.as_deref().map(Columns::read).transpose();
     Ok(Job {
         id: JobId(1),
@@ -221,7 +221,7 @@ fn job(item: Item, base: &Path) -> Result<Job, Problem> {
         file: base.join(item.name.as_path()),
         path: item.name,
         columns: columns
-            .map_err(|error| Problem::of(exit::INTERNAL, &error))?
+            .map_err(|error| CliError::of(exit::INTERNAL, &error))?
             .unwrap_or_default(),
     })
 }
@@ -283,12 +283,12 @@ fn message(outcome: &Outcome) -> &str {
 }
 
 /// Prints the answer's body to stdout and the verdict to stderr.
-fn show(outcome: &Outcome, terminal: &Terminal) -> Result<u8, Problem> {
+fn show(outcome: &Outcome, terminal: &Terminal) -> Result<u8, CliError> {
     let (body, verdict, code) = match outcome {
         Outcome::Succeeded(Answer { body, .. }) => {
             let body = body
                 .bytes()
-                .map_err(|error| Problem::of(exit::ERROR, &error))?;
+                .map_err(|error| CliError::of(exit::ERROR, &error))?;
             let verdict = "a run would record this as the file's result".to_owned();
             (body, verdict, exit::DONE)
         }

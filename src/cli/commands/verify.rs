@@ -5,7 +5,7 @@ use std::path::Path;
 use stride::job::{FileName, escaped};
 use stride::store::Reader;
 
-use crate::cli::output::error::{Problem, command, printed};
+use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown;
@@ -13,7 +13,7 @@ use crate::cli::output::shown::red;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::summary::standing;
 
-pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
     let verdict = reader.verify()?;
@@ -26,14 +26,14 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
     for problem in &verdict.problems {
         terminal.say(&format!("{label} {}", escaped(problem.as_bytes())));
     }
-    let problem = match verdict.is_damaged {
-        true => Problem::new(
+    let cli_error = match verdict.is_damaged {
+        true => CliError::new(
             exit::UNUSABLE,
             format!("{} is damaged", FileName::from(reader.path())),
         )
         .note("nothing was changed")
         .hint("work on a copy; `sqlite3 COPY .recover` saves what can be read"),
-        false => Problem::new(
+        false => CliError::new(
             exit::UNUSABLE,
             format!("result files missing or changed: {}", verdict.files),
         )
@@ -43,5 +43,5 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
             command(db, "export --partial")
         )),
     };
-    Err(problem)
+    Err(cli_error)
 }

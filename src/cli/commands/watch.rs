@@ -11,7 +11,7 @@ use stride::store::{Lock, Reader, StoreError, wall_clock};
 
 use crate::cli::args::Status;
 use crate::cli::commands::status::status;
-use crate::cli::output::error::{Problem, printed};
+use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::exit;
 use crate::cli::output::shown::{self, is_terminal};
 use crate::cli::output::signals;
@@ -24,8 +24,8 @@ use crate::cli::progress::{LINE_EVERY, NAMED, Throughput, View};
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// Shows the progress of a run until no process works on it, and then its status.
-pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, Problem> {
-    let signals = signals::channel().map_err(|error| Problem::of(exit::ERROR, &error))?;
+pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, CliError> {
+    let signals = signals::channel().map_err(|error| CliError::of(exit::ERROR, &error))?;
     // A file or pipe on stdout gets plain lines instead of the view.
     let shows = terminal.animate && is_terminal();
     let cleared = Cleared(terminal);

@@ -23,7 +23,7 @@ use stride::store::wall_clock;
 
 use crate::cli::args::settings::{LimitArgs, SettingsArgs};
 use crate::cli::args::{InvocationArgs, Outputs};
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::{Color, Terminal};
 use sources::{Entry, wrong};
@@ -74,7 +74,7 @@ impl Config {
     /// # Errors
     ///
     /// A name or a value is unknown: a misspelt budget must not be ignored.
-    fn read() -> Result<Self, Problem> {
+    fn read() -> Result<Self, CliError> {
         let flags = flags();
         let mut entries: Vec<Entry> = Vec::new();
         for entry in sources::variables(&flags)?
@@ -98,7 +98,7 @@ impl Config {
         invocation: &mut InvocationArgs,
         outputs: Option<&mut Outputs>,
         terminal: &Terminal,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, CliError> {
         for warning in sources::misspelt(&flags()) {
             terminal.say(&format!("{} {warning}", bold("warning:")));
         }
@@ -122,7 +122,7 @@ impl Config {
         flags: &SettingsArgs,
         classes: &[ClassRule],
         kept: &Settings,
-    ) -> Result<Resolved, Problem> {
+    ) -> Result<Resolved, CliError> {
         let given = apply(flags, classes, kept.clone())?.given;
         let entries = self.0.iter().filter(|entry| {
             !given.contains(&entry.name) && !NOT_REMEMBERED.contains(&&*entry.name)
@@ -136,9 +136,9 @@ impl Config {
         let settings = apply(&configured.settings, &configured.class, kept.clone())
             .and_then(|settings| apply(flags, classes, settings))
             .and_then(check)
-            .map_err(|problem| match &note {
-                Some(note) => problem.note(note),
-                None => problem,
+            .map_err(|cli_error| match &note {
+                Some(note) => cli_error.note(note),
+                None => cli_error,
             })?;
         Ok(Resolved {
             settings: Settings { given, ..settings },
@@ -152,7 +152,7 @@ impl Config {
 /// # Errors
 ///
 /// The settings do not fit together.
-pub(crate) fn change_limits(limits: &LimitArgs, kept: &Settings) -> Result<Settings, Problem> {
+pub(crate) fn change_limits(limits: &LimitArgs, kept: &Settings) -> Result<Settings, CliError> {
     check(apply_limits(limits, kept.clone())?)
 }
 
@@ -182,7 +182,7 @@ fn flags() -> Command {
 }
 
 /// Parses entries as if they were flags.
-fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs, Problem> {
+fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs, CliError> {
     let (mut words, mut last) = (Vec::new(), None);
     for entry in entries {
         let values = entry.values.iter();
@@ -219,7 +219,7 @@ fn apply(
     args: &SettingsArgs,
     classes: &[ClassRule],
     settings: Settings,
-) -> Result<Settings, Problem> {
+) -> Result<Settings, CliError> {
     let mut settings = apply_limits(&args.limits, settings)?;
     replace!(args: SettingsArgs, but limits => settings: retries retry_delay retry_max_delay retry_after in_doubt timeout idle_timeout
         connect_timeout max_response min_free grace);
@@ -234,7 +234,7 @@ fn apply(
     Ok(settings)
 }
 
-fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Problem> {
+fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, CliError> {
     // A past moment has stopped the run once, and must not stop it again.
     settings.until = settings.until.filter(|until| *until > wall_clock());
     replace!(args: LimitArgs, but rate => settings: threads burst weight max_wait max_outage max_failures max_calls max_duration max_cost
@@ -242,26 +242,26 @@ fn apply_limits(args: &LimitArgs, mut settings: Settings) -> Result<Settings, Pr
     if !args.rate.is_empty() {
         let rates = Rates::parse(args.rate.iter().map(String::as_str));
         settings.rates = rates
-            .map_err(|reason| Problem::usage(reason).hint("use `none` alone, or leave it out"))?;
+            .map_err(|reason| CliError::usage(reason).hint("use `none` alone, or leave it out"))?;
         settings.given.insert("rate".to_owned());
     }
     Ok(settings)
 }
 
 /// Refuses a setting without one that it needs.
-fn check(settings: Settings) -> Result<Settings, Problem> {
+fn check(settings: Settings) -> Result<Settings, CliError> {
     let weighs = settings.rates.counts(Measure::Weight);
     if weighs && settings.weight.is_none() {
-        return Err(Problem::usage("a rate in weights needs --weight")
+        return Err(CliError::usage("a rate in weights needs --weight")
             .hint("add --weight size/4, for example"));
     }
     if settings.weight.is_some() && !weighs {
-        return Err(Problem::usage("--weight needs a rate in weights")
+        return Err(CliError::usage("--weight needs a rate in weights")
             .hint("add one, such as --rate 90000w/m, or remove the weight with --weight none"));
     }
     if settings.max_cost.is_some() && settings.cost.is_none() {
         return Err(
-            Problem::usage("--max-cost needs --cost").hint("add --cost 0.0015, for example")
+            CliError::usage("--max-cost needs --cost").hint("add --cost 0.0015, for example")
         );
     }
     Ok(settings)
@@ -280,7 +280,7 @@ mod tests {
         settings: SettingsArgs,
     }
 
-    fn resolved(flags: &str, kept: &Settings) -> Result<Settings, Problem> {
+    fn resolved(flags: &str, kept: &Settings) -> Result<Settings, CliError> {
         let words = ["stride"].into_iter().chain(flags.split_whitespace());
         let flags = Flags::parse_from(words).settings;
         let resolved = Config(Vec::new()).resolve(&flags, &[], kept)?;

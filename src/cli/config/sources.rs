@@ -10,7 +10,7 @@ use stride::job::{FileName, escaped};
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::output::environment::{config_folder, names, variable};
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::named;
 
 /// The largest file, in bytes.
@@ -45,7 +45,7 @@ fn variable_name(flag: &str) -> String {
 }
 
 /// Reads the variables that have a value.
-pub(super) fn variables(flags: &Command) -> Result<Vec<Entry>, Problem> {
+pub(super) fn variables(flags: &Command) -> Result<Vec<Entry>, CliError> {
     let set = names_of(flags).filter_map(|name| {
         let origin = format!("STRIDE_{}", variable_name(name));
         let value = variable(&origin).filter(|value| !value.is_empty())?;
@@ -87,7 +87,7 @@ pub(super) fn misspelt(flags: &Command) -> Vec<String> {
 }
 
 /// Reads the settings of the user's file, if it exists.
-pub(super) fn file(flags: &Command) -> Result<Vec<Entry>, Problem> {
+pub(super) fn file(flags: &Command) -> Result<Vec<Entry>, CliError> {
     let Some(path) = config_folder().map(|folder| folder.join("stride.toml")) else {
         return Ok(Vec::new());
     };
@@ -128,7 +128,7 @@ pub(super) fn file(flags: &Command) -> Result<Vec<Entry>, Problem> {
 }
 
 /// Refuses a name that is not a setting. A file cannot set requests and permissions.
-fn unknown(origin: &str, name: &str, flags: &Command) -> Problem {
+fn unknown(origin: &str, name: &str, flags: &Command) -> CliError {
     let near = names_of(flags).min_by_key(|known| strsim::damerau_levenshtein(name, known));
     let near = near.filter(|known| strsim::damerau_levenshtein(name, known) <= 2);
     let hint = match near {
@@ -139,7 +139,7 @@ fn unknown(origin: &str, name: &str, flags: &Command) -> Problem {
         }
     };
     let name = escaped(name.as_bytes());
-    Problem::usage(format!("{origin}: there is no setting `{name}`"))
+    CliError::usage(format!("{origin}: there is no setting `{name}`"))
         .note("nothing was changed")
         .hint(hint)
 }
@@ -163,8 +163,8 @@ fn text(value: &DeValue<'_>) -> Option<String> {
 }
 
 /// Returns an error in the configuration.
-pub(super) fn wrong(reason: impl Into<String>) -> Problem {
-    Problem::usage(reason)
+pub(super) fn wrong(reason: impl Into<String>) -> CliError {
+    CliError::usage(reason)
         .note("nothing was changed")
         .hint("correct it there, or remove it")
 }

@@ -10,7 +10,7 @@ use stride::job::FileName;
 
 use crate::cli::args::Man;
 use crate::cli::args::examples::{EXAMPLES, EXITS, FILES, PREFERENCES, VARIABLES};
-use crate::cli::output::error::{Problem, printed};
+use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::exit;
 use crate::cli::output::shown::data;
 
@@ -18,19 +18,19 @@ use crate::cli::output::shown::data;
 const STRIDE: &str = "stride";
 
 /// Prints a manual page, or writes all of them.
-pub(crate) fn man(args: &Man) -> Result<u8, Problem> {
+pub(crate) fn man(args: &Man) -> Result<u8, CliError> {
     let mut top = super::command(ColorChoice::Never).disable_help_subcommand(true);
     top.build();
     let Some(folder) = &args.output else {
         let name = args.command.as_deref().unwrap_or(STRIDE);
-        let page = page(&top, name).map_err(|error| Problem::of(exit::ERROR, &error))?;
+        let page = page(&top, name).map_err(|error| CliError::of(exit::ERROR, &error))?;
         let mut out = data();
         return printed(out.write_all(&page).and_then(|()| out.flush()));
     };
     write_all(&top, folder).map_err(|error| {
         let name = FileName::from(folder.as_path());
         let message = format!("cannot write the manual pages to {name}");
-        Problem::new(exit::ERROR, message)
+        CliError::new(exit::ERROR, message)
             .cause(error.to_string())
             .hint("use a folder that you can write to, with -o DIR")
     })?;

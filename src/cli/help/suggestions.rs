@@ -12,7 +12,7 @@ use clap::{ColorChoice, Command};
 use stride::job::escaped;
 
 use crate::cli::help;
-use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::terminal::{Color, Terminal};
 
@@ -47,12 +47,12 @@ pub(crate) fn print(error: &clap::Error, words: &[OsString], color: Color) -> u8
     }
     let words = words.iter().skip(1);
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into()).collect();
-    let problem = problem(error, &words);
-    problem.print(&Terminal::new(color));
-    problem.code
+    let cli_error = cli_error(error, &words);
+    cli_error.print(&Terminal::new(color));
+    cli_error.code
 }
 
-fn problem(error: &clap::Error, words: &[String]) -> Problem {
+fn cli_error(error: &clap::Error, words: &[String]) -> CliError {
     let message = error.render().to_string();
     let first = message.split("\n\n").next().unwrap_or_default();
     let lines: Vec<&str> = first.lines().map(str::trim).collect();
@@ -71,7 +71,7 @@ fn problem(error: &clap::Error, words: &[String]) -> Problem {
         Some(command) => format!("see `stride {} --help`", command.get_name()),
         None => "see `stride --help`".to_owned(),
     });
-    Problem::usage(escaped(text.as_bytes())).hint(escaped(hint.as_bytes()))
+    CliError::usage(escaped(text.as_bytes())).hint(escaped(hint.as_bytes()))
 }
 
 /// Returns one detail of clap's error. Of several suggestions, the last is the nearest.

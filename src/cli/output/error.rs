@@ -20,7 +20,7 @@ use crate::cli::output::terminal::{Terminal, ignore_closed_pipe};
 
 /// An error with its exit code, causes, notes and hints.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct CliError {
     pub(crate) code: u8,
     error: String,
     below: Vec<(Label, String)>,
@@ -36,7 +36,7 @@ enum Label {
     Hint,
 }
 
-impl Problem {
+impl CliError {
     pub(crate) fn new(code: u8, error: impl Into<String>) -> Self {
         Self {
             code,
@@ -49,19 +49,19 @@ impl Problem {
         Self::new(exit::USAGE, error)
     }
 
-    /// Makes a problem of an error and all its causes.
+    /// Creates an error from another and all its causes.
     pub(crate) fn of(code: u8, error: &dyn Error) -> Self {
-        let mut problem = Self::new(code, error.to_string());
+        let mut cli_error = Self::new(code, error.to_string());
         let mut source = error.source();
         while let Some(cause) = source {
             let text = cause.to_string();
             let is_last = |(_, last): &(Label, String)| *last == text;
-            if !problem.error.contains(&text) && !problem.below.last().is_some_and(is_last) {
-                problem = problem.cause(text);
+            if !cli_error.error.contains(&text) && !cli_error.below.last().is_some_and(is_last) {
+                cli_error = cli_error.cause(text);
             }
             source = cause.source();
         }
-        problem
+        cli_error
     }
 
     /// Adds a line that belongs to the error itself.
@@ -107,7 +107,7 @@ impl Problem {
     }
 }
 
-impl From<StoreError> for Problem {
+impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Missing { .. } => Self::of(exit::UNUSABLE, &error)
@@ -186,18 +186,18 @@ fn leads_nowhere(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
-impl Problem {
-    /// Makes a problem of a damaged database.
+impl CliError {
+    /// Creates the error of a damaged database.
     pub(crate) fn from_damage(error: &StoreError, notes: Vec<String>) -> Self {
-        let problem = Self::of(exit::UNUSABLE, error).note("stride no longer writes to it");
-        let problem = notes.into_iter().fold(problem, Self::note);
-        problem.hint(
+        let cli_error = Self::of(exit::UNUSABLE, error).note("stride no longer writes to it");
+        let cli_error = notes.into_iter().fold(cli_error, Self::note);
+        cli_error.hint(
             "copy the database and the files beside it to another folder; there SQLite's shell can save the readable part: sqlite3 COPY .recover | sqlite3 NEW",
         )
     }
 }
 
-impl From<RunError> for Problem {
+impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Store { source, .. } => source.into(),
@@ -208,85 +208,85 @@ impl From<RunError> for Problem {
     }
 }
 
-impl From<PlanError> for Problem {
+impl From<PlanError> for CliError {
     fn from(error: PlanError) -> Self {
-        let problem = Self::of(exit::USAGE, &error);
+        let cli_error = Self::of(exit::USAGE, &error);
         match &error {
             PlanError::Template { error: TemplateError::Value { reference, .. }, .. } => match reference {
                 Reference::Env(name) => {
-                    problem.hint(format!("set it, then repeat the command: export {name}=…"))
+                    cli_error.hint(format!("set it, then repeat the command: export {name}=…"))
                 }
-                Reference::File(_) => problem.hint(
+                Reference::File(_) => cli_error.hint(
                     "put only the value into the file; its path is relative to the folder of the run",
                 ),
                 Reference::Cmd(command) => {
                     let text = quoted(Path::new(command));
-                    problem.hint(format!("check its output: sh -c {text}"))
+                    cli_error.hint(format!("check its output: sh -c {text}"))
                 }
-                Reference::Netrc(host) => problem.hint(format!(
+                Reference::Netrc(host) => cli_error.hint(format!(
                     "add `machine {host} login NAME password WORD` to the file"
                 )),
-                Reference::Given(name) => problem.hint(format!(
+                Reference::Given(name) => cli_error.hint(format!(
                     "give it again with --credential '{name}=…', or use a reference: run … {{env:VARIABLE}} … --accept-change"
                 )),
             },
-            PlanError::Template { .. } => problem.hint(
+            PlanError::Template { .. } => cli_error.hint(
                 "the placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",
             ),
             PlanError::Missing(name) if name == PROXY_AUTHORIZATION => {
-                problem.hint("give it again with -U NAME:PASSWORD")
+                cli_error.hint("give it again with -U NAME:PASSWORD")
             }
-            PlanError::Missing(name) if name.eq_ignore_ascii_case("authorization") => problem.hint(
+            PlanError::Missing(name) if name.eq_ignore_ascii_case("authorization") => cli_error.hint(
                 "give it again with -u NAME:PASSWORD or -H 'Authorization: …', or use a reference: run … -H 'Authorization: Bearer {env:VARIABLE}' --accept-change",
             ),
-            PlanError::Missing(name) => problem.hint(format!(
+            PlanError::Missing(name) => cli_error.hint(format!(
                 "give it again with -H '{name}: …', or use a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
             )),
-            PlanError::Plain { .. } => problem
+            PlanError::Plain { .. } => cli_error
                 .note("the network could read it; nothing was sent")
                 .hint("use https, or --allow-plain-http if you trust the network"),
             PlanError::Expression(wrong) => wrong_expression(wrong),
             PlanError::Followed(_) => {
-                problem.hint("leave out -L, or the statuses of redirects from --expect-status")
+                cli_error.hint("leave out -L, or the statuses of redirects from --expect-status")
             }
-            PlanError::Client(_) => Self { code: exit::ERROR, ..problem },
+            PlanError::Client(_) => Self { code: exit::ERROR, ..cli_error },
             PlanError::Certificate { .. } => {
-                problem.hint("use a PEM file: text with -----BEGIN …----- lines")
+                cli_error.hint("use a PEM file: text with -----BEGIN …----- lines")
             }
             PlanError::Outputs { .. } => {
-                problem.hint("use --output-dir with a folder; stride creates a missing one")
+                cli_error.hint("use --output-dir with a folder; stride creates a missing one")
             }
             PlanError::Proxy(_) => {
-                problem.hint("use http://HOST:PORT, or socks5h://HOST:PORT")
+                cli_error.hint("use http://HOST:PORT, or socks5h://HOST:PORT")
             }
             PlanError::Url { .. } => {
-                problem.hint("use a whole URL, such as https://api.example.com/v1/things")
+                cli_error.hint("use a whole URL, such as https://api.example.com/v1/things")
             }
-            PlanError::Method(_) => problem.hint("use a method such as -X PUT"),
-            PlanError::Header { .. } => problem.hint("use -H 'Name: value', in one line"),
+            PlanError::Method(_) => cli_error.hint("use a method such as -X PUT"),
+            PlanError::Header { .. } => cli_error.hint("use -H 'Name: value', in one line"),
             PlanError::Address(_) => {
-                problem.hint("use --resolve HOST:PORT:ADDRESS, such as api.example.com:443:192.0.2.1")
+                cli_error.hint("use --resolve HOST:PORT:ADDRESS, such as api.example.com:443:192.0.2.1")
             }
         }
     }
 }
 
-impl From<InputError> for Problem {
+impl From<InputError> for CliError {
     fn from(error: InputError) -> Self {
-        let problem = Self::of(exit::USAGE, &error).note("nothing was changed");
+        let cli_error = Self::of(exit::USAGE, &error).note("nothing was changed");
         match &error {
             InputError::Nul { .. } => {
-                problem.hint("if names end with NUL bytes, as `find -print0` writes them, add -0")
+                cli_error.hint("if names end with NUL bytes, as `find -print0` writes them, add -0")
             }
-            InputError::Row { fault, .. } => problem.hint(row_hint(fault)),
-            InputError::List { source, .. } => problem.hint(match source.kind() {
+            InputError::Row { fault, .. } => cli_error.hint(row_hint(fault)),
+            InputError::List { source, .. } => cli_error.hint(match source.kind() {
                 ErrorKind::IsADirectory => {
                     "to call every file of a folder, name it without --files-from"
                 }
                 ErrorKind::NotFound => "use a file with a list of names, or `-` for standard input",
                 _ => "check that you may read it",
             }),
-            InputError::Unreadable { .. } => problem.hint("make it readable, or leave it out"),
+            InputError::Unreadable { .. } => cli_error.hint("make it readable, or leave it out"),
         }
     }
 }
@@ -317,7 +317,7 @@ fn row_hint(fault: &RowFault) -> &'static str {
     }
 }
 
-impl From<ExportError> for Problem {
+impl From<ExportError> for CliError {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Store(error) => error.into(),
@@ -328,7 +328,7 @@ impl From<ExportError> for Problem {
     }
 }
 
-impl From<FileError> for Problem {
+impl From<FileError> for CliError {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Target { .. } => {
@@ -361,9 +361,9 @@ pub(crate) fn quoted(path: &Path) -> String {
 }
 
 /// Returns the exit code of a command that printed data.
-pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
+pub(crate) fn printed(result: io::Result<()>) -> Result<u8, CliError> {
     let failed = |error: io::Error| {
-        Problem::new(exit::ERROR, "cannot write to stdout")
+        CliError::new(exit::ERROR, "cannot write to stdout")
             .cause(error.to_string())
             .hint("check the free space at its destination")
     };
@@ -372,15 +372,15 @@ pub(crate) fn printed(result: io::Result<()>) -> Result<u8, Problem> {
         .map_err(failed)
 }
 
-impl From<WrongExpression> for Problem {
+impl From<WrongExpression> for CliError {
     fn from(error: WrongExpression) -> Self {
         PlanError::from(error).into()
     }
 }
 
-/// Makes a problem of an invalid expression.
-pub(crate) fn wrong_expression(error: &WrongExpression) -> Problem {
-    Problem::of(exit::USAGE, error).hint(
+/// Creates the error of an invalid expression.
+pub(crate) fn wrong_expression(error: &WrongExpression) -> CliError {
+    CliError::of(exit::USAGE, error).hint(
         "use a jq expression (https://jqlang.org/manual) in single quotes, without files, environment and clock",
     )
 }

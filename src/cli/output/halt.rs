@@ -13,26 +13,26 @@ use stride::report::stop_reason;
 use stride::settings::show_duration;
 use stride::store::Stopped;
 
-use crate::cli::output::error::{Problem, command};
+use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, short};
 use crate::cli::output::time::{clock, utc_in};
 
 /// Returns the error of a run that a guard, a limit or the service ended.
-pub(crate) fn problem(db: &Path, halt: &Halt, counts: &Counts) -> Problem {
-    let problem = Problem::new(code(&halt.reason), reason(&halt.reason));
-    let problem = match halt.words.as_str() {
-        "" => problem,
-        words => problem.cause(escaped(words.as_bytes())),
+pub(crate) fn cli_error(db: &Path, halt: &Halt, counts: &Counts) -> CliError {
+    let cli_error = CliError::new(code(&halt.reason), reason(&halt.reason));
+    let cli_error = match halt.words.as_str() {
+        "" => cli_error,
+        words => cli_error.cause(escaped(words.as_bytes())),
     };
     let mut note = format!("{} pending", counted(counts.pending, "file"));
     if halt.reason.is_guards() {
         note.push_str("; no file was charged with it");
     }
-    let problem = problem.note(note);
+    let cli_error = cli_error.note(note);
     hints(db, halt.reason.as_str(), &halt.words)
         .into_iter()
-        .fold(problem, Problem::hint)
+        .fold(cli_error, CliError::hint)
 }
 
 /// Returns the exit code of a stop.
@@ -107,8 +107,8 @@ fn hints(db: &Path, reason: &str, words: &str) -> Vec<String> {
 }
 
 /// Returns the error of a run whose caller panicked.
-pub(crate) fn panicked(db: &Path, path: &FileName) -> Problem {
-    Problem::new(exit::INTERNAL, format!("a call panicked: {path}"))
+pub(crate) fn panicked(db: &Path, path: &FileName) -> CliError {
+    CliError::new(exit::INTERNAL, format!("a call panicked: {path}"))
         .note("all other calls are recorded; this one is in doubt")
         .hint(format!("to go on: {}", command(db, "resume")))
 }
@@ -189,9 +189,9 @@ mod tests {
 
     #[test]
     fn row_4_a_panic_is_an_internal_error_that_names_the_file() {
-        let problem = panicked(Path::new("stride.db"), &FileName::from("a.txt"));
-        assert_eq!(problem.code, 70);
-        let told = format!("{problem:?}");
+        let cli_error = panicked(Path::new("stride.db"), &FileName::from("a.txt"));
+        assert_eq!(cli_error.code, 70);
+        let told = format!("{cli_error:?}");
         assert!(told.contains("a call panicked: a.txt"), "{told}");
         assert!(told.contains("to go on: stride resume"), "{told}");
     }
@@ -219,8 +219,8 @@ mod tests {
             reason: StopReason::Fault(Fault::Forbidden),
             words: "HTTP 403: not \x1b yours".to_owned(),
         };
-        let problem = problem(Path::new("stride.db"), &halt, &Counts::default());
-        let told = format!("{problem:?}");
+        let cli_error = cli_error(Path::new("stride.db"), &halt, &Counts::default());
+        let told = format!("{cli_error:?}");
         for words in [
             "stopped: the service forbids the calls",
             r"HTTP 403: not \\u{1b} yours",

@@ -10,7 +10,7 @@ use stride::event::{Counts, Event};
 use stride::job::FileName;
 
 use crate::cli::output::background::{BackgroundWriter, count};
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::bold;
@@ -52,7 +52,7 @@ pub(crate) fn are_in(path: &Path) -> io::Result<bool> {
 
 impl Events {
     /// Opens the file to append to it, readable by its owner alone.
-    pub(crate) fn open(path: &Path, terminal: &Terminal) -> Result<Self, Problem> {
+    pub(crate) fn open(path: &Path, terminal: &Terminal) -> Result<Self, CliError> {
         // Without read access, opening a pipe would wait for its reader.
         let is_pipe = path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());
         let opened = OpenOptions::new()
@@ -64,7 +64,7 @@ impl Events {
         let opened = opened.and_then(|file| BackgroundWriter::new(file, MOST_WAITING));
         let name = FileName::from(path);
         let to = opened.map_err(|error| {
-            Problem::new(exit::USAGE, format!("cannot write the events to {name}"))
+            CliError::new(exit::USAGE, format!("cannot write the events to {name}"))
                 .cause(error.to_string())
                 .hint("use another file with --events")
         })?;

@@ -18,7 +18,7 @@ use stride::settings::{Body, Content, Field, Judging, Piece, Request};
 use stride::store::{Reader, Store};
 
 use crate::cli::output::environment::state_folder;
-use crate::cli::output::error::{Problem, command, quoted};
+use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::request::templates;
 
 /// A secret, file, command or folder that a request uses.
@@ -154,14 +154,14 @@ fn files(request: &Request) -> impl Iterator<Item = &String> {
 }
 
 /// Returns all uses of a run, including files of its list outside of the database's folder.
-pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>, Problem> {
+pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>, CliError> {
     let mut found = uses(request);
     found.extend(listed(reader)?);
     Ok(found)
 }
 
 /// Returns the use of files of the list that are outside of the database's folder.
-fn listed(reader: &Reader) -> Result<Option<Use>, Problem> {
+fn listed(reader: &Reader) -> Result<Option<Use>, CliError> {
     let name = reader.listed_elsewhere()?;
     Ok(name.map(|name| Use::Listed(name.to_string())))
 }
@@ -176,7 +176,7 @@ pub(crate) fn check_list(
     store: &Store,
     request: &Request,
     references: bool,
-) -> Result<(), Problem> {
+) -> Result<(), CliError> {
     let uses = || Ok(listed(&Reader::open(store.path())?)?.into_iter().collect());
     let confirmed = Confirmed {
         references,
@@ -214,7 +214,7 @@ pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
 /// # Errors
 ///
 /// `given` is another folder.
-pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<(), Problem> {
+pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<(), CliError> {
     let Some(given) = given else {
         return Ok(());
     };
@@ -226,7 +226,7 @@ pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<()
         || "its database".to_owned(),
         |stored| escaped(stored.as_bytes()),
     );
-    Err(Problem::usage(format!(
+    Err(CliError::usage(format!(
         "the run's results go into {place}, not into {}",
         FileName::from(given)
     ))
@@ -244,9 +244,9 @@ pub(crate) fn check(
     request: &Request,
     base: &Path,
     scope: Scope,
-    uses: impl FnOnce() -> Result<Vec<Use>, Problem>,
+    uses: impl FnOnce() -> Result<Vec<Use>, CliError>,
     confirmed: Confirmed<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), CliError> {
     if is_known(request, base, scope) {
         return Ok(());
     }
@@ -262,15 +262,15 @@ pub(crate) fn check(
         let _ = store(&fingerprint(request, base, scope));
         return Ok(());
     }
-    let mut problem = Problem::usage("you have not given this run's request on this machine");
+    let mut cli_error = CliError::usage("you have not given this run's request on this machine");
     let mut options: Vec<&str> = Vec::new();
     for (used, option) in &lacking {
-        problem = problem.cause(format!("it {}", used.describe()));
+        cli_error = cli_error.cause(format!("it {}", used.describe()));
         if !options.contains(&option.as_str()) {
             options.push(option);
         }
     }
-    Err(problem
+    Err(cli_error
         .note("nothing was run or called; a database from another person can contain any request")
         .hint(format!(
             "use {} to see the whole request",

@@ -4,7 +4,7 @@ use stride::caller::{Credential, Lookup, PROXY_AUTHORIZATION, PlanError, Referen
 use stride::settings::{Call, Difference, HeaderValue};
 
 use crate::cli::args::Resume;
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::format::counted;
 use crate::cli::request::header::{split, wrong_template};
 use crate::cli::request::templates::templates;
@@ -35,7 +35,7 @@ pub(crate) fn parse_credentials(
     given: &CredentialArgs<'_>,
     call: &Call,
     lookup: &Lookup,
-) -> Result<Vec<Credential>, Problem> {
+) -> Result<Vec<Credential>, CliError> {
     let Call::Http(request) = call else {
         return Ok(Vec::new());
     };
@@ -64,7 +64,7 @@ pub(crate) fn parse_credentials(
             header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(&name)
         }) || is_proxys && request.transport.proxy_withheld;
         if !withheld {
-            return Err(Problem::usage(format!(
+            return Err(CliError::usage(format!(
                 "the header `{name}` has no value that has to be given again"
             ))
             .hint("to change the run's request, use `stride run … --accept-change`"));
@@ -74,7 +74,7 @@ pub(crate) fn parse_credentials(
     let templates = templates(request);
     for text in given.credentials {
         let (name, value) = text.split_once('=').ok_or_else(|| {
-            Problem::usage("--credential has no value")
+            CliError::usage("--credential has no value")
                 .hint("use --credential NAME=VALUE, or NAME={env:VARIABLE}")
         })?;
         let asked = Reference::Given(name.to_owned());
@@ -82,7 +82,7 @@ pub(crate) fn parse_credentials(
             .iter()
             .any(|template| template.references().any(|known| *known == asked))
         {
-            return Err(Problem::usage(format!(
+            return Err(CliError::usage(format!(
                 "`{}` is not a credential that has to be given again",
                 stride::job::escaped(name.as_bytes())
             ))
@@ -98,17 +98,17 @@ pub(crate) fn parse_credentials(
 }
 
 /// Returns the error about a request that differs from the run's, with the old and the new line of each difference.
-pub(crate) fn changed_request(differences: &[Difference], done: u64) -> Problem {
-    let mut problem = Problem::usage(format!(
+pub(crate) fn changed_request(differences: &[Difference], done: u64) -> CliError {
+    let mut cli_error = CliError::usage(format!(
         "the request differs from the run's ({} done with the old one)",
         counted(done, "file")
     ));
     for Difference { old, new } in differences {
-        problem = problem
+        cli_error = cli_error
             .line(format!("  - {old}"))
             .line(format!("  + {new}"));
     }
-    problem
+    cli_error
         .note("nothing was changed")
         .hint("use the old request, add --accept-change to go on with the new one, or start another run with --db FILE")
 }

@@ -5,7 +5,7 @@ use stride::curl::ParsedOption;
 use stride::job::is_json;
 use stride::settings::{Escape, Piece, Treatment};
 
-use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
 
 /// The largest file of data, in bytes: it becomes a part of the request.
@@ -65,7 +65,7 @@ impl<'g> Data<'g> {
 }
 
 /// Joins data into the pieces of a body or a query.
-pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<Piece>, Problem> {
+pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<Piece>, CliError> {
     let mut pieces = Vec::new();
     for (number, each) in data.iter().enumerate() {
         if number > 0 && each.kind != Kind::Json {
@@ -99,7 +99,7 @@ pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<
 }
 
 /// Parses `TEXT`, `=TEXT`, `NAME=TEXT`, `@FILE` or `NAME@FILE`.
-fn encoded(text: &str, pieces: &mut Vec<Piece>) -> Result<(), Problem> {
+fn encoded(text: &str, pieces: &mut Vec<Piece>) -> Result<(), CliError> {
     let Some(at) = text.find(['=', '@']) else {
         push(pieces, text, Escape::All);
         return Ok(());
@@ -165,10 +165,10 @@ fn begins_json(text: &str) -> bool {
 
 /// Reads a file that is the same for every job, as a template. Returns `None` if the path has a placeholder or the file is
 /// not text.
-fn file(path: &str) -> Result<Option<String>, Problem> {
+fn file(path: &str) -> Result<Option<String>, CliError> {
     if path == "-" {
         return Err(
-            Problem::usage("data cannot be read from standard input").hint("use a file: -d @FILE")
+            CliError::usage("data cannot be read from standard input").hint("use a file: -d @FILE")
         );
     }
     let is_for_each =
@@ -177,7 +177,7 @@ fn file(path: &str) -> Result<Option<String>, Problem> {
         return Ok(None);
     }
     let bytes = named::read(path, LARGEST).map_err(|error| {
-        Problem::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
+        CliError::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
             .cause(error.to_string())
             .hint("use @{path} for the files of the run")
     })?;

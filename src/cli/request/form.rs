@@ -3,12 +3,12 @@
 use stride::curl::ParsedOption;
 use stride::settings::{Content, Field};
 
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 
 /// Parses a field of `-F` or, literally, of `--form-string`.
-pub(super) fn field(given: &ParsedOption) -> Result<Field, Problem> {
+pub(super) fn field(given: &ParsedOption) -> Result<Field, CliError> {
     let (name, value) = given.value().split_once('=').ok_or_else(|| {
-        Problem::usage("a field of a form has no value")
+        CliError::usage("a field of a form has no value")
             .hint("use -F NAME=VALUE, or -F NAME=@{path}")
     })?;
     match given.option.long {
@@ -18,8 +18,8 @@ pub(super) fn field(given: &ParsedOption) -> Result<Field, Problem> {
 }
 
 /// Parses the value of a field as curl does: `VALUE`, `@FILE` or `<FILE`, with parameters.
-fn with_parameters(name: &str, value: &str) -> Result<Field, Problem> {
-    let wrong = |what: &str| Problem::usage(format!("the field `{name}` {what}"));
+fn with_parameters(name: &str, value: &str) -> Result<Field, CliError> {
+    let wrong = |what: &str| CliError::usage(format!("the field `{name}` {what}"));
     let (marker, rest) = match value.chars().next() {
         Some(marker @ ('@' | '<')) => (Some(marker), &value[1..]),
         Some('(') => return Err(wrong("has several parts, which stride does not support")),
@@ -148,8 +148,8 @@ mod tests {
             ("f=(;type=multipart/mixed", "several parts"),
         ] {
             let (name, value) = text.split_once('=').unwrap();
-            let problem = format!("{:?}", with_parameters(name, value).unwrap_err());
-            assert!(problem.contains(named), "{text}: {problem}");
+            let error = format!("{:?}", with_parameters(name, value).unwrap_err());
+            assert!(error.contains(named), "{text}: {error}");
         }
     }
 }

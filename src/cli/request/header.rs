@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use stride::caller::{Braces, Credential, PlanError, Template, TemplateError};
 use stride::settings::{Header, HeaderValue, is_sensitive};
 
-use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
 
 /// The largest file of headers, in bytes.
@@ -15,12 +15,12 @@ const LARGEST: u64 = 1 << 20;
 pub(super) type ParsedHeader = (Header, Option<Credential>);
 
 /// Parses the headers of `-H`; `@FILE` has one in each line.
-pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<ParsedHeader>, Problem> {
+pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<ParsedHeader>, CliError> {
     let Some(path) = text.strip_prefix('@') else {
         return Ok(vec![header(text, braces)?]);
     };
     let lines = named::read_text(path, LARGEST).map_err(|error| {
-        Problem::usage(format!(
+        CliError::usage(format!(
             "cannot read the headers in {}",
             quoted(path.as_ref())
         ))
@@ -31,7 +31,7 @@ pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<ParsedHeader>, P
 }
 
 /// Parses `Name: value`, `Name:` or `Name;` as curl does. Takes out the literal value of a sensitive header.
-pub(super) fn header(text: &str, braces: Braces) -> Result<ParsedHeader, Problem> {
+pub(super) fn header(text: &str, braces: Braces) -> Result<ParsedHeader, CliError> {
     if let Some(name) = text.strip_suffix(';').filter(|name| !name.contains(':')) {
         let value = HeaderValue::Template(String::new());
         let name = name.to_owned();
@@ -50,7 +50,7 @@ pub(super) fn header(text: &str, braces: Braces) -> Result<ParsedHeader, Problem
     // A signature may consist of a checksum of the file, with literal text beside it.
     let is_made = template.has_field() && name.to_ascii_lowercase().contains("signature");
     if is_sensitive(&name) && !is_made && mixes_literals(&template) {
-        return Err(Problem::usage(format!(
+        return Err(CliError::usage(format!(
             "the header `{name}` mixes a placeholder with a literal value"
         ))
         .note("the literal part would be stored")
@@ -70,7 +70,7 @@ fn withheld(name: &str, value: String) -> ParsedHeader {
     (Header { name, value }, Some(credential))
 }
 
-pub(super) fn wrong_template(header: &str, error: TemplateError) -> Problem {
+pub(super) fn wrong_template(header: &str, error: TemplateError) -> CliError {
     let place = format!("the header `{header}`");
     PlanError::Template { place, error }.into()
 }
@@ -103,21 +103,21 @@ fn mixes_literals(template: &Template) -> bool {
 /// Longer than any authentication scheme that services use, and shorter than keys.
 const LONGEST_SCHEME: usize = 20;
 
-pub(super) fn split(text: &str) -> Result<(&str, &str), Problem> {
+pub(super) fn split(text: &str) -> Result<(&str, &str), CliError> {
     let (name, value) = text.split_once(':').ok_or_else(|| {
         // The text may be a secret value, so the message does not repeat it.
-        Problem::usage("a header has no colon").hint("use -H 'Name: value'")
+        CliError::usage("a header has no colon").hint("use -H 'Name: value'")
     })?;
     Ok((name.trim(), value.trim()))
 }
 
 /// Parses the name and the password of `-u`. Takes out a literal password; a reference is stored.
-pub(super) fn basic(pair: &str, braces: Braces) -> Result<ParsedHeader, Problem> {
+pub(super) fn basic(pair: &str, braces: Braces) -> Result<ParsedHeader, CliError> {
     const NAME: &str = "Authorization";
     let template = Template::read(pair, braces).map_err(|error| wrong_template(NAME, error))?;
     if !template.has_placeholder() {
         if !pair.contains(':') {
-            return Err(Problem::usage("-u has a name and no password")
+            return Err(CliError::usage("-u has a name and no password")
                 .hint("use -u NAME:PASSWORD, or -u NAME: for an empty password"));
         }
         return Ok(withheld(NAME, Credential::basic(pair.as_bytes())));
@@ -127,7 +127,7 @@ pub(super) fn basic(pair: &str, braces: Braces) -> Result<ParsedHeader, Problem>
     let password = literal.split_once(':').map_or("", |(_, password)| password);
     if !password.replace("{}", "").is_empty() {
         return Err(
-            Problem::usage("-u mixes a reference with a literal password")
+            CliError::usage("-u mixes a reference with a literal password")
                 .note("the literal part would be stored")
                 .hint("use -u '{env:NAME}:{env:PASSWORD}'"),
         );
@@ -138,7 +138,7 @@ pub(super) fn basic(pair: &str, braces: Braces) -> Result<ParsedHeader, Problem>
 }
 
 /// Takes the user information out of a URL. It becomes a header, as with every client.
-pub(super) fn without_user(url: &str) -> Result<(String, Option<ParsedHeader>), Problem> {
+pub(super) fn without_user(url: &str) -> Result<(String, Option<ParsedHeader>), CliError> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Ok((url.to_owned(), None));
     };
@@ -149,7 +149,7 @@ pub(super) fn without_user(url: &str) -> Result<(String, Option<ParsedHeader>), 
     let (user, host) = (&rest[..at], &rest[at + 1..]);
     if user.contains('{') {
         return Err(
-            Problem::usage("the user information of a URL cannot hold a placeholder")
+            CliError::usage("the user information of a URL cannot hold a placeholder")
                 .hint("use a header: -H 'Authorization: Bearer {env:NAME}'"),
         );
     }

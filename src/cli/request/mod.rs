@@ -25,7 +25,7 @@ use stride::settings::{
 
 use crate::cli::args::RequestArgs;
 use crate::cli::args::settings::SettingsArgs;
-use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
 pub(crate) use credentials::{CredentialArgs, changed_request, parse_credentials};
 use data::{Data, Kind};
@@ -71,7 +71,7 @@ const LARGEST_CONFIG: u64 = 64 << 20;
 const DEEPEST_CONFIG: usize = 8;
 
 /// Parses the request of `stride run` and `stride try`.
-pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, Problem> {
+pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, CliError> {
     let mut given = match &args.curl {
         Some(command) => curl::command(command)?,
         None => Vec::new(),
@@ -98,7 +98,7 @@ pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, Problem> {
     Ok(parsed)
 }
 
-impl From<CurlError> for Problem {
+impl From<CurlError> for CliError {
     fn from(error: CurlError) -> Self {
         Self::usage(error.to_string()).hint(error.hint())
     }
@@ -111,7 +111,7 @@ struct Options {
 }
 
 impl Options {
-    fn read(&mut self, given: Vec<ParsedOption>, depth: usize) -> Result<(), Problem> {
+    fn read(&mut self, given: Vec<ParsedOption>, depth: usize) -> Result<(), CliError> {
         for each in given {
             match each.option.long {
                 "config" => self.read_file(each.value(), depth)?,
@@ -121,10 +121,10 @@ impl Options {
         Ok(())
     }
 
-    fn read_file(&mut self, path: &str, depth: usize) -> Result<(), Problem> {
+    fn read_file(&mut self, path: &str, depth: usize) -> Result<(), CliError> {
         let wrong = |cause: String| {
             let path = quoted(path.as_ref());
-            Problem::usage(format!("cannot read the options in {path}"))
+            CliError::usage(format!("cannot read the options in {path}"))
                 .cause(cause)
                 .hint("use -K FILE with a file of curl's options")
         };
@@ -158,7 +158,7 @@ impl Options {
         self.braces == Braces::Pasted
     }
 
-    fn parse(self) -> Result<ParsedRequest, Problem> {
+    fn parse(self) -> Result<ParsedRequest, CliError> {
         let (mut url, user) = header::without_user(&self.url()?)?;
         let mut headers = self.headers(&url, user)?;
         let (transport, proxy_credential) = self.transport()?;
@@ -178,7 +178,7 @@ impl Options {
             ..Request::default()
         };
         if !mentions_file(&request) {
-            return Err(Problem::usage("the request is the same for every file")
+            return Err(CliError::usage("the request is the same for every file")
                 .hint("put the file into it, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
         let credentials = proxy_credential
@@ -204,14 +204,14 @@ impl Options {
         })
     }
 
-    fn url(&self) -> Result<String, Problem> {
+    fn url(&self) -> Result<String, CliError> {
         let mut urls = self.all(&["url"]).map(ParsedOption::value);
         let Some(url) = urls.next() else {
-            return Err(Problem::usage("no URL to call")
+            return Err(CliError::usage("no URL to call")
                 .hint("name the service with --url, or paste a command with --curl"));
         };
         if urls.next().is_some() {
-            return Err(Problem::usage("more than one URL to call").hint(
+            return Err(CliError::usage("more than one URL to call").hint(
                 "use one URL, with a placeholder for the part that differs from file to file",
             ));
         }
@@ -224,7 +224,11 @@ impl Options {
 
     /// Returns the headers. Those of -H take precedence over options for one header, and these over `user`, the user
     /// information of the URL.
-    fn headers(&self, url: &str, user: Option<ParsedHeader>) -> Result<Vec<ParsedHeader>, Problem> {
+    fn headers(
+        &self,
+        url: &str,
+        user: Option<ParsedHeader>,
+    ) -> Result<Vec<ParsedHeader>, CliError> {
         let mut headers = Vec::new();
         for given in self.all(&["header"]) {
             headers.extend(header::headers(given.value(), self.braces)?);
@@ -232,7 +236,7 @@ impl Options {
         let mut cookies = Vec::new();
         for given in self.all(&["cookie"]) {
             if !given.value().contains('=') {
-                return Err(Problem::usage("cookies cannot be read from a file")
+                return Err(CliError::usage("cookies cannot be read from a file")
                     .hint("use -b 'NAME=VALUE'"));
             }
             cookies.push(given.value());
@@ -268,7 +272,7 @@ impl Options {
         Ok(headers)
     }
 
-    fn transport(&self) -> Result<(Transport, Option<Credential>), Problem> {
+    fn transport(&self) -> Result<(Transport, Option<Credential>), CliError> {
         let text = |name| self.value(name).map(str::to_owned);
         let path = |name| self.value(name).map(absolute).transpose();
         let redirects = match self.last(&["max-redirs"]) {
@@ -311,7 +315,7 @@ impl Options {
         &self,
         url: &mut String,
         headers: &mut Vec<ParsedHeader>,
-    ) -> Result<(Body, Vec<Piece>), Problem> {
+    ) -> Result<(Body, Vec<Piece>), CliError> {
         let all = self.list.iter();
         let data: Vec<Data<'_>> = all.filter_map(Data::new).collect();
         let fields = self.all(&["form", "form-string"]);
@@ -321,7 +325,7 @@ impl Options {
         let mut query = data::pieces(&in_query.collect::<Vec<_>>(), Some(FORM))?;
         let bodies = [!data.is_empty(), !fields.is_empty(), upload.is_some()];
         if bodies.into_iter().filter(|is_given| *is_given).count() > 1 {
-            return Err(Problem::usage(
+            return Err(CliError::usage(
                 "more than one body: -d, -F and -T exclude each other",
             ));
         }
@@ -429,22 +433,22 @@ fn mentions_file(request: &Request) -> bool {
 }
 
 /// Returns an absolute path, because a later command may run in another folder.
-fn absolute(path: &str) -> Result<PathBuf, Problem> {
+fn absolute(path: &str) -> Result<PathBuf, CliError> {
     std::path::absolute(Path::new(path)).map_err(|error| {
         let name = FileName::from(Path::new(path));
-        Problem::usage(format!("`{name}` is not a file name")).cause(error.to_string())
+        CliError::usage(format!("`{name}` is not a file name")).cause(error.to_string())
     })
 }
 
-fn number<T: std::str::FromStr>(given: &ParsedOption) -> Result<T, Problem> {
-    let wrong = |_| Problem::usage(format!("{} needs a whole number", given.written));
+fn number<T: std::str::FromStr>(given: &ParsedOption) -> Result<T, CliError> {
+    let wrong = |_| CliError::usage(format!("{} needs a whole number", given.written));
     given.value().parse().map_err(wrong)
 }
 
-fn seconds(given: &ParsedOption) -> Result<Duration, Problem> {
+fn seconds(given: &ParsedOption) -> Result<Duration, CliError> {
     let seconds = given.value().parse().ok();
     seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| Problem::usage(format!("{} needs a number of seconds", given.written)))
+        .ok_or_else(|| CliError::usage(format!("{} needs a number of seconds", given.written)))
 }

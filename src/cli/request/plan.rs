@@ -6,7 +6,7 @@ use stride::caller::{Credential, HttpPlan, Network, PlanContext};
 use stride::settings::{Request, Settings};
 
 use crate::cli::args::InvocationArgs;
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::secrets::references::references;
 
 /// Combines a request with its credentials, references and network permissions.
@@ -16,7 +16,7 @@ pub(crate) fn plan(
     credentials: &[Credential],
     invocation: InvocationArgs,
     base: &Path,
-) -> Result<HttpPlan, Problem> {
+) -> Result<HttpPlan, CliError> {
     let network = Network {
         no_proxy: invocation.no_proxy,
         allow_plain_http: invocation.allow_plain_http,

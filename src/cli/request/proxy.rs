@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use stride::caller::{Credential, PROXY_AUTHORIZATION};
 
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 
 /// The default port of a proxy, as with curl.
 const PORT: u16 = 1080;
@@ -13,15 +13,15 @@ const PORT: u16 = 1080;
 pub(super) fn parse(
     given: Option<String>,
     pair: Option<String>,
-) -> Result<(Option<String>, Option<Credential>), Problem> {
+) -> Result<(Option<String>, Option<Credential>), CliError> {
     let Some(given) = given else {
         return match pair {
-            Some(_) => Err(Problem::usage("-U needs the proxy of -x")),
+            Some(_) => Err(CliError::usage("-U needs the proxy of -x")),
             None => Ok((None, None)),
         };
     };
     if given.contains('{') {
-        return Err(Problem::usage("the proxy cannot hold a placeholder")
+        return Err(CliError::usage("the proxy cannot hold a placeholder")
             .hint("name the proxy in the variable HTTPS_PROXY or ALL_PROXY, without -x"));
     }
     let (scheme, rest) = given.split_once("://").unwrap_or(("http", &given));
@@ -40,7 +40,7 @@ pub(super) fn parse(
         return Ok((Some(url), None));
     };
     if scheme.starts_with("socks") {
-        return Err(Problem::usage(
+        return Err(CliError::usage(
             "a SOCKS proxy cannot have a name and a password",
         ));
     }

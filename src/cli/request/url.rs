@@ -2,7 +2,7 @@
 
 use stride::caller::{Braces, Template};
 
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 
 /// Adds the file's name to a URL that ends with a slash, as curl does for `-T`.
 pub(super) fn complete(url: &mut String, path: &str) {
@@ -25,7 +25,7 @@ pub(super) fn complete(url: &mut String, path: &str) {
 }
 
 /// Refuses a URL that curl would expand into several.
-pub(super) fn refuse_globs(url: &str) -> Result<(), Problem> {
+pub(super) fn refuse_globs(url: &str) -> Result<(), CliError> {
     let start = url.find("://").map_or(0, |at| at + 3);
     let path = url[start..].find('/').map_or("", |at| &url[start + at..]);
     let globs = Template::read(path, Braces::Pasted).is_ok_and(|template| {
@@ -37,17 +37,17 @@ pub(super) fn refuse_globs(url: &str) -> Result<(), Problem> {
         return Ok(());
     }
     Err(
-        Problem::usage("braces and brackets make this URL a pattern of several URLs for curl")
+        CliError::usage("braces and brackets make this URL a pattern of several URLs for curl")
             .hint("add -g to the command if they belong to the URL"),
     )
 }
 
 /// Returns the host of a URL, which must be the same for every file.
-pub(super) fn host(url: &str) -> Result<&str, Problem> {
+pub(super) fn host(url: &str) -> Result<&str, CliError> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     if authority.contains('{') {
-        return Err(Problem::usage(
+        return Err(CliError::usage(
             "--netrc needs a host in the URL that is the same for every file",
         ));
     }

@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use stride::settings::Threads;
 
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 
 /// Descriptors that a thread usually needs at once: its connection, its file, and one for an answer that is too large for
 /// memory. A job that needs more waits for a free one.
@@ -15,7 +15,7 @@ const DESCRIPTORS_OF_A_RUNTIME: u64 = 4;
 const DESCRIPTORS_BESIDE: u64 = 32;
 
 /// Raises the limit as far as the system allows, and checks that it suffices.
-pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
+pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), CliError> {
     let limit = getrlimit(Resource::Nofile);
     // If that fails, the present limit may suffice.
     let _ = setrlimit(
@@ -41,7 +41,7 @@ pub(crate) fn raise_descriptors(threads: Threads) -> Result<(), Problem> {
         0 => String::new(),
         _ => format!("use -j {most} or fewer, or "),
     };
-    Err(Problem::usage(format!(
+    Err(CliError::usage(format!(
         "{threads} threads need more open files than the system allows"
     ))
     .cause(format!("the limit is {allowed} descriptors"))

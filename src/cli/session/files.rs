@@ -12,7 +12,7 @@ use stride::settings::Request;
 use stride::store::{Reader, note_artifact};
 
 use crate::cli::args::Outputs;
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::progress::events;
 
@@ -31,8 +31,8 @@ pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the current folder.
-pub(crate) fn current_folder() -> Result<PathBuf, Problem> {
-    std::env::current_dir().map_err(|error| Problem::of(exit::ERROR, &error))
+pub(crate) fn current_folder() -> Result<PathBuf, CliError> {
+    std::env::current_dir().map_err(|error| CliError::of(exit::ERROR, &error))
 }
 
 /// Returns the folder for results, with links resolved. Refuses a folder that is input: the next walk would list the
@@ -40,7 +40,7 @@ pub(crate) fn current_folder() -> Result<PathBuf, Problem> {
 pub(crate) fn output_dir(
     request: &Request,
     sources: &[Source],
-) -> Result<Option<PathBuf>, Problem> {
+) -> Result<Option<PathBuf>, CliError> {
     let Some(folder) = request.output_dir.as_deref() else {
         return Ok(None);
     };
@@ -51,36 +51,36 @@ pub(crate) fn output_dir(
         {
             let name = FileName::from(path.as_path());
             let message = format!("{name} cannot be both the input and the folder for results");
-            return Err(Problem::usage(message).hint("use another folder for --output-dir"));
+            return Err(CliError::usage(message).hint("use another folder for --output-dir"));
         }
     }
     Ok(Some(folder))
 }
 
 /// Checks that the events file is not one of the run's own files, and that it can be written.
-pub(crate) fn check_events(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Problem> {
+pub(crate) fn check_events(outputs: &Outputs, own: &[PathBuf]) -> Result<(), CliError> {
     let Some(path) = outputs.events.as_deref() else {
         return Ok(());
     };
     let name = FileName::from(path);
-    let problem = if resolved(path).is_some_and(|path| own.contains(&path)) {
-        Problem::usage(format!("{name} belongs to the run's database"))
+    let cli_error = if resolved(path).is_some_and(|path| own.contains(&path)) {
+        CliError::usage(format!("{name} belongs to the run's database"))
     } else if let Err(error) = check_events_file(path) {
-        Problem::usage(format!("cannot write the events to {name}"))
+        CliError::usage(format!("cannot write the events to {name}"))
             .cause(error.to_string())
             .note("nothing was changed")
     } else {
         return Ok(());
     };
-    Err(problem.hint("use another file with --events"))
+    Err(cli_error.hint("use another file with --events"))
 }
 
 /// Refuses an output path that is a file of the run's list, because writing would destroy it.
-pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), Problem> {
+pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), CliError> {
     match reader.lists(path)? {
         false => Ok(()),
         true => Err(
-            Problem::usage(format!("{} is a file of the list", FileName::from(path)))
+            CliError::usage(format!("{} is a file of the list", FileName::from(path)))
                 .note("nothing was written")
                 .hint("use another file with -o FILE"),
         ),

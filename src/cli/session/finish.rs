@@ -13,7 +13,7 @@ use stride::export::timestamp;
 use stride::job::Class;
 use stride::store::{Cause, Reader};
 
-use crate::cli::output::error::{Problem, command};
+use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
 use crate::cli::output::halt::StoppedJson;
 use crate::cli::output::shown::{bold, stderr_of_child};
@@ -39,7 +39,7 @@ struct Summary<'s> {
 
 /// The outcome of this invocation.
 pub(crate) struct Outcome<'o> {
-    pub(crate) result: &'o Result<u8, Problem>,
+    pub(crate) result: &'o Result<u8, CliError>,
     pub(crate) took: Duration,
     /// The run's calls before this invocation.
     pub(crate) calls_before: u64,
@@ -58,19 +58,19 @@ pub(crate) fn run_command(
     };
     let exit = match outcome.result {
         Ok(code) => *code,
-        Err(problem) => problem.code,
+        Err(cli_error) => cli_error.code,
     };
     let ran = match summary(db, exit, outcome) {
         Ok(json) => run(command, db, exit, &json)
             .map_err(|reason| format!("the command of --on-finish {reason}")),
-        Err(problem) => Err(format!("no summary for --on-finish: {}", problem.words())),
+        Err(cli_error) => Err(format!("no summary for --on-finish: {}", cli_error.words())),
     };
     if let Err(warning) = ran {
         terminal.say(&format!("{} {warning}", bold("warning:")));
     }
 }
 
-fn summary(db: &Path, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, Problem> {
+fn summary(db: &Path, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, CliError> {
     let reader = Reader::open(db)?;
     let (counts, info) = (reader.counts()?, reader.info()?);
     let causes = match counts.failed + counts.held {
@@ -104,13 +104,13 @@ fn summary(db: &Path, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, Proble
     });
     let summary = Summary {
         exit,
-        error: outcome.result.as_ref().err().map(Problem::words),
+        error: outcome.result.as_ref().err().map(CliError::words),
         db: reader.path().to_string_lossy().into_owned(),
         counts,
         other,
     };
     let mut json =
-        serde_json::to_vec(&summary).map_err(|error| Problem::of(exit::INTERNAL, &error))?;
+        serde_json::to_vec(&summary).map_err(|error| CliError::of(exit::INTERNAL, &error))?;
     json.push(b'\n');
     Ok(json)
 }

@@ -7,7 +7,7 @@ use stride::settings::Call;
 use stride::store::{Reader, RunInfo};
 
 use crate::cli::config;
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::request::consent::{self, Scope, Use};
 
 /// The request of a run, as `status` shows it.
@@ -31,7 +31,7 @@ impl RequestView {
     /// # Errors
     ///
     /// The database cannot be read.
-    pub(crate) fn read(reader: &Reader, info: &RunInfo, whole: bool) -> Result<Self, Problem> {
+    pub(crate) fn read(reader: &Reader, info: &RunInfo, whole: bool) -> Result<Self, CliError> {
         let Call::Http(request) = &info.call else {
             return Ok(Self {
                 given: true,

@@ -9,13 +9,13 @@ use stride::job::FileName;
 use stride::store::{Loaded, Loader};
 
 use crate::cli::args::{ListFormat, Run};
-use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::format::{counted, grouped, names};
 use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::Terminal;
 
 /// Returns the sources of names. Announces a named pipe, because it blocks until a program writes to it.
-pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Problem> {
+pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, CliError> {
     let layout = layout(args)?;
     for list in &args.files_from {
         // A pipe of the shell has a writer.
@@ -32,7 +32,7 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Pr
     let paths = args.files.iter().cloned().map(Source::Path);
     let sources: Vec<Source> = paths.chain(lists).collect();
     if sources.is_empty() {
-        return Err(Problem::usage("no files were named").hint(
+        return Err(CliError::usage("no files were named").hint(
             "name files or folders, or a list with --files-from; `stride resume` resumes a run",
         ));
     }
@@ -40,14 +40,14 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Pr
 }
 
 /// Returns the layout of the lists.
-fn layout(args: &Run) -> Result<Layout, Problem> {
+fn layout(args: &Run) -> Result<Layout, CliError> {
     let key = args.key_column.clone();
     match args.list_format {
-        ListFormat::Lines if key.is_some() => Err(Problem::usage("--key-column is for tables")
+        ListFormat::Lines if key.is_some() => Err(CliError::usage("--key-column is for tables")
             .hint("add --list-format csv or jsonl, or leave out --key-column")),
         ListFormat::Lines if args.null => Ok(Layout::Nul),
         ListFormat::Lines => Ok(Layout::Lines),
-        _ if args.null => Err(Problem::usage("-0 is for lists that are not tables")
+        _ if args.null => Err(CliError::usage("-0 is for lists that are not tables")
             .hint("leave out -0: the format determines where a row ends")),
         ListFormat::Csv => Ok(Layout::Csv { key }),
         ListFormat::Jsonl => Ok(Layout::Jsonl { key }),
@@ -55,13 +55,13 @@ fn layout(args: &Run) -> Result<Layout, Problem> {
 }
 
 /// Adds a job to the run.
-pub(crate) fn add(loader: &mut Loader<'_>, item: &Item) -> Result<(), Problem> {
+pub(crate) fn add(loader: &mut Loader<'_>, item: &Item) -> Result<(), CliError> {
     Ok(loader.add_with(&item.name, item.columns.as_deref())?)
 }
 
 /// Refuses relative names for a run that was made in another folder.
-pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> Problem {
-    Problem::usage(format!(
+pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> CliError {
+    CliError::usage(format!(
         "`{name}` is relative, and this run was made in another folder"
     ))
     .cause(format!("names resolve against {}", FileName::from(base)))

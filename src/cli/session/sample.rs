@@ -6,7 +6,7 @@ use std::path::Path;
 use stride::job::{FileName, JobState, shortened};
 use stride::store::Reader;
 
-use crate::cli::output::error::{Problem, command, printed};
+use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::data;
@@ -16,7 +16,7 @@ use crate::cli::output::terminal::Terminal;
 const SHOWN: usize = 500;
 
 /// Prints the outcomes of the drawn files, and returns the exit code.
-pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, Problem> {
+pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);
     for name in drawn {

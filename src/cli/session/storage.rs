@@ -16,7 +16,7 @@ use stride::store::{
 
 use crate::cli::args::InvocationArgs;
 use crate::cli::output::environment::state_folder;
-use crate::cli::output::error::{Problem, command, quoted};
+use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
 use crate::cli::output::shown::bold;
@@ -26,7 +26,7 @@ use crate::cli::output::terminal::Terminal;
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// Takes the lock on a database.
-pub(crate) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Result<Lock, Problem> {
+pub(crate) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Result<Lock, CliError> {
     let lock = match allow_network {
         true => Lock::acquire_anywhere(db)?,
         false => Lock::acquire(db)?,
@@ -65,7 +65,7 @@ pub(crate) fn open(
     db: &Path,
     invocation: InvocationArgs,
     terminal: &Terminal,
-) -> Result<Store, Problem> {
+) -> Result<Store, CliError> {
     // Refuse a foreign file before creating a lock file beside it.
     Reader::open(db)?;
     let lock = lock(db, invocation.allow_network_fs, terminal)?;
@@ -75,7 +75,7 @@ pub(crate) fn open(
 }
 
 /// Opens an existing run whose lock is held.
-pub(crate) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, Problem> {
+pub(crate) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, CliError> {
     let mut store = Store::open_watched(lock, &watch(*terminal))?;
     set_rescue_folders(&mut store);
     Ok(store)
@@ -86,7 +86,7 @@ pub(crate) fn import_rescues(
     store: &mut Store,
     ignore_rescue: bool,
     terminal: &Terminal,
-) -> Result<(), Problem> {
+) -> Result<(), CliError> {
     let (imported, refused) = store.import_rescues()?;
     for each in &imported {
         report_imported(each, terminal);
@@ -110,14 +110,14 @@ pub(crate) fn describe_refused(RefusedRescue { path, reason }: &RefusedRescue) -
 }
 
 /// Refuses to repeat calls whose results are saved.
-fn not_imported(refused: &[RefusedRescue]) -> Problem {
+fn not_imported(refused: &[RefusedRescue]) -> CliError {
     let error = "results that an earlier run saved cannot be recorded";
-    let problem = refused
+    let cli_error = refused
         .iter()
-        .fold(Problem::new(exit::UNUSABLE, error), |problem, each| {
-            problem.cause(describe_refused(each))
+        .fold(CliError::new(exit::UNUSABLE, error), |cli_error, each| {
+            cli_error.cause(describe_refused(each))
         });
-    problem
+    cli_error
         .note("nothing was called; without them, their files would be called again")
         .hint("make each a file or folder of your own that only you can write to (chown, chmod), then repeat the command")
         .hint("to call those files again instead, add --ignore-rescue")
@@ -184,7 +184,7 @@ fn report_imported(imported: &ImportedRescue, terminal: &Terminal) {
 }
 
 /// Reports a storage error that has ended a run.
-pub(crate) fn problem(db: &Path, error: RunError) -> Problem {
+pub(crate) fn cli_error(db: &Path, error: RunError) -> CliError {
     let RunError::Store {
         source,
         rescued,
@@ -204,23 +204,23 @@ pub(crate) fn problem(db: &Path, error: RunError) -> Problem {
             "find the program that writes to the files beside the database",
         ),
         StoreError::Locked { .. } => (exit::UNUSABLE, "end the program that locks the database"),
-        StoreError::Damaged { .. } => return Problem::from_damage(source, rescue_notes(rescued)),
+        StoreError::Damaged { .. } => return CliError::from_damage(source, rescue_notes(rescued)),
         StoreError::Full { .. } => (exit::STORAGE, "make room on the disk"),
         StoreError::NoRoom { .. } => (exit::STORAGE, "make room on the disk, or lower --min-free"),
         _ => (exit::STORAGE, "repair the storage"),
     };
-    let mut problem = Problem::of(code, source);
+    let mut cli_error = CliError::of(code, source);
     if !matches!(source, StoreError::Cut { .. }) {
-        problem = problem.note("the recorded results are safe");
+        cli_error = cli_error.note("the recorded results are safe");
     }
-    problem = rescue_notes(rescued)
+    cli_error = rescue_notes(rescued)
         .into_iter()
-        .fold(problem, Problem::note);
+        .fold(cli_error, CliError::note);
     if *in_flight > 0 {
         let calls = counted(*in_flight as u64, "call");
-        problem = problem.note(format!("{calls} in flight will be in doubt"));
+        cli_error = cli_error.note(format!("{calls} in flight will be in doubt"));
     }
-    problem.hint(format!("{remedy}; then {}", command(db, "resume")))
+    cli_error.hint(format!("{remedy}; then {}", command(db, "resume")))
 }
 
 fn rescue_notes(rescued: &Rescued) -> Vec<String> {

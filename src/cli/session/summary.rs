@@ -8,7 +8,7 @@ use stride::job::{FileName, JobState, said};
 use stride::settings::show_duration;
 use stride::store::{Cause, Reader};
 
-use crate::cli::output::error::{Problem, command};
+use crate::cli::output::error::{CliError, command};
 use crate::cli::output::format::{counted, grouped, names, short};
 use crate::cli::output::shown::cyan;
 use crate::cli::output::terminal::Terminal;
@@ -50,7 +50,7 @@ pub(crate) struct Work<'w> {
 }
 
 /// Prints the outcome of a run, the causes of failures, and the next commands.
-pub(crate) fn print(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), Problem> {
+pub(crate) fn print(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), CliError> {
     let Work {
         calls_before,
         took,

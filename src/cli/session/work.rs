@@ -15,7 +15,7 @@ use stride::store::{Reader, Store, note_artifact};
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::args::{Outputs, Resume};
 use crate::cli::config::Config;
-use crate::cli::output::error::Problem;
+use crate::cli::output::error::CliError;
 use crate::cli::output::signals::Caught;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::{exit, halt, screen};
@@ -50,7 +50,7 @@ pub(crate) fn prepare(
     classes: &[ClassRule],
     makes_calls: bool,
     terminal: &Terminal,
-) -> Result<Calls, Problem> {
+) -> Result<Calls, CliError> {
     let call = store.call()?;
     let lookup = references(store.base());
     let credentials = parse_credentials(&args.into(), &call, &lookup)?;
@@ -79,7 +79,7 @@ pub(crate) fn prepare(
         }
         Call::Http(_) => None,
         Call::Program { name } => {
-            return Err(Problem::usage(format!(
+            return Err(CliError::usage(format!(
                 "this run's calls are made by a program of its own: {}",
                 escaped(name.as_bytes())
             ))
@@ -107,7 +107,7 @@ pub(crate) fn keep_settings(
     config: &Config,
     flags: &SettingsArgs,
     classes: &[ClassRule],
-) -> Result<Settings, Problem> {
+) -> Result<Settings, CliError> {
     let kept = store.settings()?;
     let settings = config.resolve(flags, classes, &kept)?.settings;
     if settings != kept {
@@ -123,7 +123,7 @@ pub(crate) fn work(
     calls: Calls,
     outputs: &Outputs,
     terminal: &Terminal,
-) -> Result<u8, Problem> {
+) -> Result<u8, CliError> {
     let (began, calls_before) = (Instant::now(), store.past()?.used.calls);
     let result = make_calls(db, store, calls, calls_before, outputs, terminal);
     // The command may write to the terminal too.
@@ -145,7 +145,7 @@ fn make_calls(
     calls_before: u64,
     outputs: &Outputs,
     terminal: &Terminal,
-) -> Result<u8, Problem> {
+) -> Result<u8, CliError> {
     let began = Instant::now();
     storage::warn_of_permissions(store.path(), terminal);
     let mut events = outputs
@@ -157,7 +157,7 @@ fn make_calls(
         note_artifact(store.path(), &path);
     }
     let stop = Stop::new();
-    let caught = Caught::install(&stop).map_err(|error| Problem::of(exit::ERROR, &error))?;
+    let caught = Caught::install(&stop).map_err(|error| CliError::of(exit::ERROR, &error))?;
     let mut progress = Progress::new(terminal);
     let outline = match calls.plan {
         Some(plan) if has_work(&store) => {
@@ -201,7 +201,7 @@ fn make_calls(
             {
                 events.finish();
             }
-            worked.map_err(|error| storage::problem(db, error))?
+            worked.map_err(|error| storage::cli_error(db, error))?
         }
         _ => Outline {
             ending: Ending::Finished,
@@ -233,7 +233,7 @@ fn make_calls(
     match (&outline.ending, signal) {
         (Ending::Panicked(path), _) => Err(halt::panicked(db, path)),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
-        (Ending::Halted(halt), None) => Err(halt::problem(db, halt, &outline.counts)),
+        (Ending::Halted(halt), None) => Err(halt::cli_error(db, halt, &outline.counts)),
         (Ending::Stopped, None) => Ok(exit::ERROR),
         (Ending::Finished, None) if outline.counts.done == outline.counts.total => Ok(exit::DONE),
         (Ending::Finished, None) => Ok(exit::INCOMPLETE),

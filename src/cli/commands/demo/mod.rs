@@ -17,7 +17,7 @@ use stride::store::Reader;
 
 use crate::cli::args::{Args, Demo};
 use crate::cli::help;
-use crate::cli::output::error::{Problem, quoted};
+use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::Terminal;
@@ -31,9 +31,9 @@ const LATENCY: Range<Duration> = Duration::from_millis(60)..Duration::from_milli
 const LIMIT: u32 = 40;
 
 /// Runs a parsed command.
-pub(crate) type Dispatch = fn(Args, &Terminal) -> Result<u8, Problem>;
+pub(crate) type Dispatch = fn(Args, &Terminal) -> Result<u8, CliError>;
 
-pub(crate) fn demo(args: &Demo, terminal: &Terminal, dispatch: Dispatch) -> Result<u8, Problem> {
+pub(crate) fn demo(args: &Demo, terminal: &Terminal, dispatch: Dispatch) -> Result<u8, CliError> {
     match args.serve {
         Some(port) => serve(port, args, terminal),
         None => show(terminal, dispatch),
@@ -41,7 +41,7 @@ pub(crate) fn demo(args: &Demo, terminal: &Terminal, dispatch: Dispatch) -> Resu
 }
 
 /// Serves the API and nothing else, until the process is killed.
-fn serve(port: u16, args: &Demo, terminal: &Terminal) -> Result<u8, Problem> {
+fn serve(port: u16, args: &Demo, terminal: &Terminal) -> Result<u8, CliError> {
     let options = Options {
         port,
         interval: args.limit.map(Rate::interval).unwrap_or_default(),
@@ -59,19 +59,19 @@ fn serve(port: u16, args: &Demo, terminal: &Terminal) -> Result<u8, Problem> {
     api.serve()
 }
 
-fn cannot_serve(port: u16, error: &io::Error) -> Problem {
+fn cannot_serve(port: u16, error: &io::Error) -> CliError {
     let message = format!("cannot serve on port {port} of this machine");
-    Problem::new(exit::ERROR, message)
+    CliError::new(exit::ERROR, message)
         .cause(error.to_string())
         .hint("use another port")
 }
 
-fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, Problem> {
+fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, CliError> {
     let folder = Path::new(FOLDER);
     let (texts, db) = (folder.join("transcripts"), folder.join("stride.db"));
     let results = folder.join("api_call_results.json");
     transcripts::write(&texts, TRANSCRIPTS).map_err(|error| {
-        Problem::new(exit::ERROR, format!("cannot write to {}", texts.display()))
+        CliError::new(exit::ERROR, format!("cannot write to {}", texts.display()))
             .cause(error.to_string())
     })?;
     let bind = |port| {
@@ -109,7 +109,7 @@ fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, Problem> {
         terminal.say(&bold(&format!("$ stride {words}")));
         let words = std::iter::once("stride").chain(words.split(' '));
         let args = help::parse(words, ColorChoice::Never)
-            .map_err(|error| Problem::new(exit::INTERNAL, error.to_string()))?;
+            .map_err(|error| CliError::new(exit::INTERNAL, error.to_string()))?;
         dispatch(args, terminal)
     };
     match command(&run)? {
@@ -130,7 +130,7 @@ fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, Problem> {
 }
 
 /// Returns the port that an earlier demo called.
-fn port_of(db: &Path) -> Result<Option<u16>, Problem> {
+fn port_of(db: &Path) -> Result<Option<u16>, CliError> {
     let Call::Http(request) = Reader::open(db)?.info()?.call else {
         return Ok(None);
     };
