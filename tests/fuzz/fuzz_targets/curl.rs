@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stride::curl::{self, Given, config};
+use stride::curl::{self, ParsedOption, config};
 
 /// What is known of every option, however it was given.
-fn check(given: &[Given]) {
+fn check(given: &[ParsedOption]) {
     for each in given {
         assert_eq!(each.value.is_some(), each.option.value.is_some());
     }

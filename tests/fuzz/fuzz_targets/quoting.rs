@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use stride::curl::{self, Given, OPTIONS, Role, config};
+use stride::curl::{self, OPTIONS, ParsedOption, Role, config};
 
 #[derive(Debug, Arbitrary)]
 struct Input {
@@ -62,7 +62,7 @@ fn before(word: &str, these: impl Fn(char) -> bool) -> String {
     out
 }
 
-fn told(given: &[Given]) -> Vec<(&str, &str)> {
+fn told(given: &[ParsedOption]) -> Vec<(&str, &str)> {
     given
         .iter()
         .map(|given| (given.option.long, given.value()))
