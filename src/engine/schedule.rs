@@ -11,7 +11,7 @@ use crate::governor::{
     Admission, Governor, LimitedBy, Permit, Rules, SharedCause, Spot, StopReason,
 };
 use crate::job::{JobId, JobState, Position};
-use crate::limits::{Cost, Spent};
+use crate::limits::{Cost, PastCharge};
 use crate::settings::{Settings, Threads, Weight};
 use crate::store::{Claim, Group, StoreError, wall_clock};
 
@@ -88,7 +88,7 @@ impl Schedule {
         &mut self,
         settings: &Settings,
         rules: Rules,
-        spent: &[Spent],
+        spent: &[PastCharge],
         now: Duration,
         jobs: u64,
     ) {

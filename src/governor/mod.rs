@@ -44,7 +44,7 @@ pub use types::{
 };
 
 use crate::job::{Hint, JobId};
-use crate::limits::{Budget, Cost, RateLimits, Spent, Used, seconds};
+use crate::limits::{Budget, Cost, PastCharge, RateLimits, Usage, seconds};
 use concurrency_tuner::ConcurrencyTuner;
 use guard::{Guard, Ruling, SharedFailure};
 use rate_controller::{ClosedBy, RateController, Ready};
@@ -68,9 +68,9 @@ pub struct Governor {
     controller: RateController,
     tuner: Option<ConcurrencyTuner>,
     guard: Guard,
-    used: Used,
+    used: Usage,
     /// Consumption at the last checkpoint.
-    saved: Used,
+    saved: Usage,
     in_flight: usize,
     /// Number of the next call.
     next: u64,
@@ -117,7 +117,7 @@ impl Governor {
     }
 
     /// Applies changed rules. Calls in flight and learned limits stay.
-    pub fn reconfigure(&mut self, rules: Rules, spent: &[Spent], now: Duration) {
+    pub fn reconfigure(&mut self, rules: Rules, spent: &[PastCharge], now: Duration) {
         let now = self.advance(now);
         self.limits = RateLimits::new(&rules.rates.windows, rules.burst, spent, now);
         if rules.concurrency != self.rules.concurrency {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rate_controller::Stamp;
 use crate::job::{Hint, JobId};
 use crate::limits::{
-    Budget, Budgets, Cost, MaxFailures, Money, Rate, Rates, Spent, UsageDelta, Used,
+    Budget, Budgets, Cost, MaxFailures, Money, PastCharge, Rate, Rates, Usage, UsageDelta,
 };
 
 /// The number of concurrent calls.
@@ -51,13 +51,13 @@ impl Rules {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct History {
     /// Charges of the last day, the oldest first.
-    pub spent: Vec<Spent>,
+    pub spent: Vec<PastCharge>,
     /// Rest of a wait that the service asked for.
     pub closed_for: Option<Duration>,
     /// Limits of the service.
     pub found: LearnedLimits,
     /// Consumption of the budgets.
-    pub used: Used,
+    pub used: Usage,
     /// A file has succeeded under the present request.
     pub proven: bool,
     /// A guard stopped the last session, so this one starts with a spot check.

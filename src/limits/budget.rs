@@ -62,7 +62,7 @@ pub struct Budgets {
 
 /// Consumption of the budgets, over all sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Used {
+pub struct Usage {
     /// Calls that may have been sent.
     pub calls: u64,
     /// Their price.
@@ -71,7 +71,7 @@ pub struct Used {
     pub worked: Duration,
 }
 
-/// A change of [`Used`], negative if more was released than reserved.
+/// A change of [`Usage`], negative if more was released than reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UsageDelta {
     /// Number of calls.
@@ -95,7 +95,7 @@ pub enum Budget {
     Until,
 }
 
-impl Used {
+impl Usage {
     /// Returns a budget that allows no further call.
     pub(crate) fn exhausted(&self, budgets: &Budgets) -> Option<Budget> {
         let calls = budgets.calls.filter(|most| self.calls >= *most);
@@ -168,7 +168,7 @@ mod tests {
             each: money("0.3"),
             ..Budgets::default()
         };
-        let mut used = Used::default();
+        let mut used = Usage::default();
         for _ in 0..3 {
             assert_eq!(used.exhausted(&budgets), None);
             used.reserve(budgets.each);

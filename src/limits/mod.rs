@@ -5,8 +5,8 @@ mod failures;
 mod rate;
 mod window;
 
-pub use budget::{Budget, Budgets, Money, UsageDelta, Used};
+pub use budget::{Budget, Budgets, Money, Usage, UsageDelta};
 pub use failures::MaxFailures;
 pub use rate::{Measure, Rate, Rates};
-pub use window::{Cost, Spent};
+pub use window::{Cost, PastCharge};
 pub(crate) use window::{RateLimits, seconds};

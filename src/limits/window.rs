@@ -226,7 +226,7 @@ struct RateLimit {
 
 /// A past charge on the rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spent {
+pub struct PastCharge {
     /// Time since the charge.
     pub ago: Duration,
     /// The charge.
@@ -239,7 +239,7 @@ pub(crate) struct RateLimits(Vec<RateLimit>);
 
 impl RateLimits {
     /// Creates the limits of these rates at `now`. `spent` are earlier charges, the oldest first.
-    pub(crate) fn new(rates: &[Rate], burst: u64, spent: &[Spent], now: Duration) -> Self {
+    pub(crate) fn new(rates: &[Rate], burst: u64, spent: &[PastCharge], now: Duration) -> Self {
         let shortest = |measure| {
             let same = rates.iter().filter(|rate| rate.measure() == measure);
             same.min_by(|a, b| {
@@ -258,7 +258,7 @@ impl RateLimits {
             }
         });
         let mut limits = Self(limits.collect());
-        for Spent { ago, cost } in spent {
+        for PastCharge { ago, cost } in spent {
             limits.recall(*cost, now.saturating_sub(*ago));
         }
         limits
@@ -418,7 +418,7 @@ mod tests {
 
     #[test]
     fn earlier_charges_count_for_windows_and_not_for_spacing() {
-        let charge = |ago, calls| Spent {
+        let charge = |ago, calls| PastCharge {
             ago: Duration::from_secs(ago),
             cost: Cost {
                 calls,
@@ -426,7 +426,7 @@ mod tests {
             },
         };
         // A thousand calls per second for an hour, without a rate.
-        let many: Vec<Spent> = (0..3600).rev().map(|ago| charge(ago, 1000)).collect();
+        let many: Vec<PastCharge> = (0..3600).rev().map(|ago| charge(ago, 1000)).collect();
         let now = Duration::from_secs(100_000);
         for (rate, spent, least, most) in [
             ("100/m", &[charge(20, 100)][..], 40_000, 41_000),

@@ -14,7 +14,7 @@ use super::writer::Store;
 use crate::event::Flow;
 use crate::governor::{Action, Checkpoint, Fault, History, LearnedLimits, LimitedBy};
 use crate::job::{AttemptId, FileName};
-use crate::limits::{Cost, Money, Spent, Used};
+use crate::limits::{Cost, Money, PastCharge, Usage};
 
 /// Longest window of a rate, in seconds. Earlier usage no longer counts.
 const LONGEST_WINDOW: i64 = 86_400;
@@ -24,8 +24,8 @@ const SECOND: i64 = 1000;
 /// The latest stored state of a runner. Moments are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunnerStatus {
-    /// Used budgets.
-    pub used: Used,
+    /// Used part of the budgets.
+    pub used: Usage,
     /// The service's limits, as far as they were found.
     pub found: LearnedLimits,
     /// The moment until which the service asked all calls to wait.
@@ -69,7 +69,7 @@ impl Store {
     /// # Errors
     ///
     /// The database cannot be read.
-    pub fn spent(&self) -> Result<Vec<Spent>> {
+    pub fn spent(&self) -> Result<Vec<PastCharge>> {
         spent(&self.connection, now())
     }
 
@@ -88,14 +88,14 @@ impl Store {
     }
 }
 
-fn spent(connection: &Connection, now: i64) -> Result<Vec<Spent>> {
+fn spent(connection: &Connection, now: i64) -> Result<Vec<PastCharge>> {
     let sql = "SELECT second, calls, bytes, weight FROM usage WHERE second >= ?1 ORDER BY second";
     let oldest = [now / SECOND - LONGEST_WINDOW];
     all(connection, sql, oldest, "reading the usage", |row| {
         // Count usage at the end of its second. A second in the future, written before the clock was set back, is now.
         let begin = row.get::<_, i64>(0)?.saturating_mul(SECOND);
         let end = begin.saturating_add(SECOND - 1);
-        Ok(Spent {
+        Ok(PastCharge {
             ago: milliseconds(now.saturating_sub(end)),
             cost: Cost {
                 calls: row.get(1)?,
@@ -117,7 +117,7 @@ pub(super) fn noted(connection: &Connection) -> Result<RunnerStatus> {
             _ => Some((path_from_sql(row, 11)?, row.get(12)?)),
         };
         Ok(RunnerStatus {
-            used: Used {
+            used: Usage {
                 calls: row.get(0)?,
                 cost: Money(row.get(1)?),
                 worked: milliseconds(row.get(2)?),

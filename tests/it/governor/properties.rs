@@ -9,7 +9,7 @@ use stride::governor::{
     SharedCause, Signal, StopReason,
 };
 use stride::job::JobId;
-use stride::limits::{Budgets, Cost, Spent};
+use stride::limits::{Budgets, Cost, PastCharge};
 
 use super::sim::rules;
 
@@ -160,7 +160,7 @@ proptest! {
     fn stopping_and_resuming_gains_nothing(lives in prop::collection::vec(1u64..30_000, 1..15)) {
         let (mut now, mut made) = (1_000_000u64, Vec::<u64>::new());
         for life in lives {
-            let spent = made.iter().map(|at| Spent {
+            let spent = made.iter().map(|at| PastCharge {
                 // Stored by the second, as if at its end.
                 ago: Duration::from_millis(now.saturating_sub(at / 1000 * 1000 + 999)),
                 cost: Cost::default(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stride::event::Flow;
 use stride::governor::{Checkpoint, LearnedLimits, LimitedBy};
-use stride::limits::{Cost, Money, UsageDelta, Used};
+use stride::limits::{Cost, Money, Usage, UsageDelta};
 use stride::settings::Settings;
 use stride::store::{StoreError, change_settings};
 
@@ -45,7 +45,7 @@ fn what_is_remembered_is_there_for_the_next_runner() {
     group.remember(&memory, &flow).unwrap();
     group.commit().unwrap();
     let past = store.past().unwrap();
-    let used = Used {
+    let used = Usage {
         calls: 6,
         cost: Money(1_500_000),
         worked: Duration::from_secs(60),
