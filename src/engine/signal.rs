@@ -18,7 +18,7 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
         },
         Outcome::Unreachable(failure) => match failure.kind {
             FailureKind::Tls => Signal::Fault(Fault::Tls),
-            FailureKind::Dns => Signal::Fault(Fault::Name),
+            FailureKind::Dns => Signal::Fault(Fault::Dns),
             FailureKind::Proxy => Signal::Fault(Fault::Proxy),
             _ => Signal::Unreachable,
         },

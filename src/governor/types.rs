@@ -227,12 +227,12 @@ pub enum Fault {
     Auth,
     /// The service forbids the call (403), to the credentials or for this file.
     Forbidden,
-    /// The allowance at the service is exhausted.
+    /// The quota at the service is exhausted.
     Quota,
     /// The TLS connection cannot be trusted, or the service requires a client certificate.
     Tls,
     /// The service's host name does not resolve.
-    Name,
+    Dns,
     /// The proxy refuses the connection.
     Proxy,
     /// The service redirects elsewhere.
@@ -248,7 +248,7 @@ impl Fault {
             Self::Auth | Self::Forbidden => "credentials",
             Self::Quota => "quota",
             Self::Tls => "certificate",
-            Self::Name => "name",
+            Self::Dns => "name",
             Self::Proxy => "proxy",
             Self::Redirect => "redirect",
             Self::MissingFile => "missing_files",
@@ -257,7 +257,7 @@ impl Fault {
 
     /// Returns true for a cause before the connection, which no file can have.
     pub(super) fn is_before_connection(self) -> bool {
-        matches!(self, Self::Tls | Self::Name | Self::Proxy)
+        matches!(self, Self::Tls | Self::Dns | Self::Proxy)
     }
 }
 

@@ -75,7 +75,7 @@ impl Writer<'_> {
             Signal::Throttled { .. }
             | Signal::Failed
             | Signal::Unreachable
-            | Signal::Fault(Fault::Tls | Fault::Name | Fault::Proxy) => {
+            | Signal::Fault(Fault::Tls | Fault::Dns | Fault::Proxy) => {
                 self.sink.note_refusal(&message);
             }
             _ => {}
