@@ -17,8 +17,8 @@ mod driver;
 mod error;
 mod event_sink;
 mod message;
-mod outline;
 mod quarantine;
+mod run_outcome;
 mod schedule;
 mod signal;
 mod slot;
@@ -33,7 +33,7 @@ use std::time::Duration;
 
 pub use error::RunError;
 pub use message::Urgency;
-pub use outline::Outline;
+pub use run_outcome::RunOutcome;
 pub use slot_pool::MakeCaller;
 pub use stop::Stop;
 
@@ -69,7 +69,7 @@ pub fn run<'c>(
     settings: &Settings,
     stop: &Stop,
     on_event: &mut dyn FnMut(&Event),
-) -> Result<Outline, RunError> {
+) -> Result<RunOutcome, RunError> {
     let (to_writer, inbox) = mpsc::channel();
     let (to_listener, events) = mpsc::sync_channel(GROUPS_WAITING);
     let cancel = Cancel::new();
@@ -109,7 +109,7 @@ pub fn run<'c>(
         let _guard = EndsRun(stop);
         listen(&events, on_event);
         match writer.join() {
-            Ok(outline) => outline,
+            Ok(run_outcome) => run_outcome,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::caller::{AsyncFnCaller, FnCaller, SlotCaller};
-use crate::engine::{self, MakeCaller, Outline, Stop};
+use crate::engine::{self, MakeCaller, RunOutcome, Stop};
 use crate::event::Event;
 use crate::export::{self, Format, Selection};
 use crate::job::{Answer, Failure, FileName, Job};
@@ -56,7 +56,7 @@ impl Run {
     /// # Errors
     ///
     /// The database fails. Everything recorded until then is safe.
-    pub fn process<F>(&mut self, call: F) -> Result<Outline, Error>
+    pub fn process<F>(&mut self, call: F) -> Result<RunOutcome, Error>
     where
         F: Fn(&Job) -> Result<Answer, Failure> + Send + Sync + 'static,
     {
@@ -69,7 +69,7 @@ impl Run {
     /// # Errors
     ///
     /// As [`process`](Self::process).
-    pub fn process_with<S, M, F>(&mut self, mut make: M, call: F) -> Result<Outline, Error>
+    pub fn process_with<S, M, F>(&mut self, mut make: M, call: F) -> Result<RunOutcome, Error>
     where
         S: Send + 'static,
         M: FnMut() -> S + Send,
@@ -89,7 +89,7 @@ impl Run {
     /// # Errors
     ///
     /// As [`process`](Self::process).
-    pub fn process_async<F, C>(&mut self, call: F) -> Result<Outline, Error>
+    pub fn process_async<F, C>(&mut self, call: F) -> Result<RunOutcome, Error>
     where
         F: Fn(Job) -> C + Send + Sync + 'static,
         C: Future<Output = Result<Answer, Failure>> + 'static,
@@ -115,13 +115,13 @@ impl Run {
         make: &'c mut MakeCaller<'c>,
         stop: &Stop,
         on_event: &mut dyn FnMut(&Event),
-    ) -> Result<Outline, Error> {
+    ) -> Result<RunOutcome, Error> {
         // `stride set` and `stride status` use the stored settings.
         if self.store.settings()? != self.settings {
             self.store.set_settings(&self.settings)?;
         }
-        let outline = engine::run(&mut self.store, make, &self.settings, stop, on_event);
-        Ok(outline?)
+        let run_outcome = engine::run(&mut self.store, make, &self.settings, stop, on_event);
+        Ok(run_outcome?)
     }
 
     /// Iterates over the files that are done, in list order.

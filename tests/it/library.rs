@@ -72,11 +72,11 @@ fn a_program_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path());
     run.add(["a", "b"]).unwrap();
-    let outline = run.process(|job| match job.path.as_bytes() {
+    let run_outcome = run.process(|job| match job.path.as_bytes() {
         b"a" => Answer::json(&[1, 2]),
         _ => Err(Failure::permanent("not this one")),
     });
-    assert_eq!(outline.unwrap().counts.failed, 1);
+    assert_eq!(run_outcome.unwrap().counts.failed, 1);
     drop(run);
 
     let other = Run::builder(folder.path().join("stride.db")).workload("another");
@@ -95,11 +95,11 @@ fn a_program_goes_on_where_it_was() {
     assert_eq!(run.retry(&Filter::default()).unwrap(), 1);
     let called = Arc::new(Mutex::new(Vec::new()));
     let calls = Arc::clone(&called);
-    let outline = run.process(move |job| {
+    let run_outcome = run.process(move |job| {
         calls.lock().unwrap().push(job.path.to_string());
         Ok(Answer::text("well"))
     });
-    assert_eq!(outline.unwrap().counts.done, 3);
+    assert_eq!(run_outcome.unwrap().counts.done, 3);
     assert_eq!(*called.lock().unwrap(), ["b"]);
     let all = [
         done(BYSTANDER, "\"bystander\""),
@@ -114,8 +114,8 @@ fn an_error_is_transient_and_told_with_its_causes() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path());
     run.add(["no such file"]).unwrap();
-    let outline = run.process(|job| Ok(Answer::text(std::fs::read_to_string(&job.file)?)));
-    assert_eq!(outline.unwrap().counts.failed, 1);
+    let run_outcome = run.process(|job| Ok(Answer::text(std::fs::read_to_string(&job.file)?)));
+    assert_eq!(run_outcome.unwrap().counts.failed, 1);
     let failed = run.failures().unwrap().next().unwrap().unwrap();
     assert_eq!((failed.class, failed.attempts), (Some(Class::Transient), 2));
     assert!(failed.message.contains("No such file"), "{failed:?}");
@@ -131,12 +131,12 @@ fn each_thread_has_a_state_of_its_own() {
     let make = || (made.fetch_add(1, Ordering::Relaxed), 0);
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let states = Arc::clone(&seen);
-    let outline = run.process_with(make, move |(index, calls), _| {
+    let run_outcome = run.process_with(make, move |(index, calls), _| {
         *calls += 1;
         assert!(states.lock().unwrap().insert((*index, *calls)));
         Answer::json(index)
     });
-    assert_eq!(outline.unwrap().counts.done, 7);
+    assert_eq!(run_outcome.unwrap().counts.done, 7);
     assert_eq!(made.load(Ordering::Relaxed), 3);
     assert_eq!(seen.lock().unwrap().len(), 6);
     assert_eq!(results(&run)[0], done(BYSTANDER, "\"bystander\""));
@@ -165,8 +165,8 @@ fn a_call_may_be_a_future_that_a_stop_drops() {
         let caller = stride::caller::AsyncFnCaller(endless.clone());
         Ok(stride::caller::SlotCaller::Async(Box::new(caller)))
     };
-    let outline = run.process_callers(&mut make, &stop, &mut |_| {}).unwrap();
-    assert_eq!(outline.in_doubt.len(), 1);
+    let run_outcome = run.process_callers(&mut make, &stop, &mut |_| {}).unwrap();
+    assert_eq!(run_outcome.in_doubt.len(), 1);
     assert_eq!(results(&run)[0], done(BYSTANDER, "\"bystander\""));
 }
 
@@ -176,14 +176,14 @@ fn a_throttled_call_is_made_again_and_not_counted() {
     let mut run = open(folder.path());
     run.add(["a"]).unwrap();
     let calls = AtomicUsize::new(0);
-    let outline = run.process(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+    let run_outcome = run.process(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
         0..3 => Err(Failure::throttled(
             "slow down",
             Some(Duration::from_millis(1)),
         )),
         _ => Answer::json(&1),
     });
-    assert_eq!(outline.unwrap().counts.done, 2);
+    assert_eq!(run_outcome.unwrap().counts.done, 2);
     assert_eq!(
         results(&run),
         [done(BYSTANDER, "\"bystander\""), done("a", "1")]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use stride::caller::{HttpPlan, SlotCaller};
-use stride::engine::{self, Outline, Stop};
+use stride::engine::{self, RunOutcome, Stop};
 use stride::event::Ending;
 use stride::failure_class::ClassRule;
 use stride::job::{FileName, escaped};
@@ -159,7 +159,7 @@ fn make_calls(
     let stop = Stop::new();
     let caught = Caught::install(&stop).map_err(|error| CliError::of(exit::ERROR, &error))?;
     let mut progress = Progress::new(terminal);
-    let outline = match calls.plan {
+    let run_outcome = match calls.plan {
         Some(plan) if has_work(&store) => {
             let folder = folder_of(store.path());
             let plan = plan.spilling_into(folder.to_owned()).keeping_outputs()?;
@@ -203,7 +203,7 @@ fn make_calls(
             }
             worked.map_err(|error| storage::cli_error(db, error))?
         }
-        _ => Outline {
+        _ => RunOutcome {
             ending: Ending::Finished,
             counts: store.counts(),
             in_doubt: Vec::new(),
@@ -214,28 +214,30 @@ fn make_calls(
         events.finish();
     }
     let signal = caught.first();
-    if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &outline.ending, signal) {
+    if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &run_outcome.ending, signal) {
         return sample::report(db, drawn, terminal);
     }
-    let is_halted = matches!(outline.ending, Ending::Halted(_)) && signal.is_none();
+    let is_halted = matches!(run_outcome.ending, Ending::Halted(_)) && signal.is_none();
     summary::print(
         db,
         terminal,
         &summary::Work {
             calls_before,
             took: began.elapsed(),
-            cut_off: &outline.in_doubt,
+            cut_off: &run_outcome.in_doubt,
             // After a signal, the summary stays short.
             with_causes: signal.is_none(),
             with_hints: !is_halted,
         },
     )?;
-    match (&outline.ending, signal) {
+    match (&run_outcome.ending, signal) {
         (Ending::Panicked(path), _) => Err(halt::panicked(db, path)),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
-        (Ending::Halted(halt), None) => Err(halt::cli_error(db, halt, &outline.counts)),
+        (Ending::Halted(halt), None) => Err(halt::cli_error(db, halt, &run_outcome.counts)),
         (Ending::Stopped, None) => Ok(exit::ERROR),
-        (Ending::Finished, None) if outline.counts.done == outline.counts.total => Ok(exit::DONE),
+        (Ending::Finished, None) if run_outcome.counts.done == run_outcome.counts.total => {
+            Ok(exit::DONE)
+        }
         (Ending::Finished, None) => Ok(exit::INCOMPLETE),
     }
 }

@@ -12,8 +12,8 @@ use super::clock;
 use super::error::RunError;
 use super::event_sink::{EventSink, flow};
 use super::message::{Message, Report, Urgency};
-use super::outline::Outline;
 use super::quarantine::Quarantined;
+use super::run_outcome::RunOutcome;
 use super::schedule::{Decision, Schedule};
 use super::slot_pool::SlotPool;
 use crate::caller::Cancel;
@@ -126,7 +126,7 @@ impl<'s> Writer<'s> {
 
     /// Runs until no job is left, or a stop or the first storage error ends the run. Dropping the writer closes the
     /// claim channels, which ends the slots.
-    pub(super) fn run(mut self) -> Result<Outline, RunError> {
+    pub(super) fn run(mut self) -> Result<RunOutcome, RunError> {
         let mut reports: Vec<Report> = Vec::new();
         // A stop that was asked for before the run comes before its first claim.
         self.gather(Some(Duration::ZERO), &mut reports);
@@ -153,7 +153,7 @@ impl<'s> Writer<'s> {
             ending: self.ending.clone(),
             counts,
         });
-        Ok(Outline {
+        Ok(RunOutcome {
             ending: self.ending,
             counts,
             in_doubt: self.cut_off,

@@ -35,7 +35,7 @@ fn doubt_is_repeated_under_the_same_key_and_charged() {
         retries: 2,
         ..settings()
     };
-    let (outline, events) = run(fixture.open(), callers(2, script), &settings);
+    let (run_outcome, events) = run(fixture.open(), callers(2, script), &settings);
     assert_eq!(
         (fixture.state("a"), fixture.state("b")),
         (JobState::Done, JobState::Failed)
@@ -48,10 +48,13 @@ fn doubt_is_repeated_under_the_same_key_and_charged() {
         );
     }
     assert_eq!(
-        (outline.counts.in_doubt, outline.counts.in_doubt_recovered),
+        (
+            run_outcome.counts.in_doubt,
+            run_outcome.counts.in_doubt_recovered
+        ),
         (5, 0)
     );
-    assert_eq!(outline.in_doubt, [], "no stop cut anything off");
+    assert_eq!(run_outcome.in_doubt, [], "no stop cut anything off");
     let doubts = settled(&events)
         .into_iter()
         .filter(|settled| settled.outcome == "in_doubt");
@@ -72,9 +75,9 @@ fn doubt_is_held_where_the_run_says_so_and_keeps_its_key_when_let_go() {
             succeeded("1")
         }
     };
-    let (outline, _) = run(fixture.open(), callers(2, script.clone()), &hold());
+    let (run_outcome, _) = run(fixture.open(), callers(2, script.clone()), &hold());
     assert_eq!(
-        (outline.ending, outline.counts.held, calls.len()),
+        (run_outcome.ending, run_outcome.counts.held, calls.len()),
         (Ending::Finished, 1, 2)
     );
     assert_eq!(
@@ -96,8 +99,8 @@ fn doubt_is_held_where_the_run_says_so_and_keeps_its_key_when_let_go() {
             .unwrap(),
         1
     );
-    let (outline, _) = run(store, callers(2, script), &hold());
-    assert_eq!((outline.counts.done, outline.counts.held), (3, 0));
+    let (run_outcome, _) = run(store, callers(2, script), &hold());
+    assert_eq!((run_outcome.counts.done, run_outcome.counts.held), (3, 0));
     let keys = calls.keys("a");
     assert!(keys.len() == 2 && keys[0] == keys[1]);
 }
@@ -136,7 +139,7 @@ fn what_a_dead_runner_left_is_told_and_called_again_under_its_key() {
         noted.note(job, attempt);
         succeeded("1")
     };
-    let (outline, events) = run(fixture.open(), callers(1, script), &settings());
+    let (run_outcome, events) = run(fixture.open(), callers(1, script), &settings());
     let Event::Started {
         recovered, counts, ..
     } = &events[0]
@@ -147,7 +150,7 @@ fn what_a_dead_runner_left_is_told_and_called_again_under_its_key() {
         (recovered.as_slice(), counts.in_doubt_recovered),
         (&["b".into()][..], 1)
     );
-    assert_eq!(outline.counts.done, 3);
+    assert_eq!(run_outcome.counts.done, 3);
     assert_eq!(calls.keys("b"), [dead.attempt.key]);
     assert_eq!(fixture.record("b").attempts, 2);
 }
@@ -175,15 +178,19 @@ fn row_4_a_caller_that_panics_ends_the_run_and_leaves_only_its_own_call_in_doubt
                 .any(|event| matches!(event, Event::Stopping { .. }))
         });
         others.open();
-        let (outline, _, store) = running.finish();
-        assert_eq!(outline.ending, Ending::Panicked("1".into()));
+        let (run_outcome, _, store) = running.finish();
+        assert_eq!(run_outcome.ending, Ending::Panicked("1".into()));
         store.close().unwrap();
         assert_eq!(
             fixture.reader().info().unwrap().ended.unwrap().1,
             "panicked"
         );
         assert_eq!(
-            (calls.len(), outline.counts.done, outline.counts.in_doubt),
+            (
+                calls.len(),
+                run_outcome.counts.done,
+                run_outcome.counts.in_doubt
+            ),
             (3, 3, 1)
         );
         let record = fixture.record("1");
@@ -214,8 +221,8 @@ fn row_4_a_job_that_always_panics_fails_in_the_end() {
     let mut runs = 0;
     while fixture.state("poison") == JobState::Pending {
         let poison = |_: &_, _: &_, _: &_| -> Outcome { panic!("this test's caller panics here") };
-        let (outline, _) = run(fixture.open(), callers(1, poison), &settings);
-        assert_eq!(outline.ending, Ending::Panicked("poison".into()));
+        let (run_outcome, _) = run(fixture.open(), callers(1, poison), &settings);
+        assert_eq!(run_outcome.ending, Ending::Panicked("poison".into()));
         runs += 1;
     }
     assert_eq!((fixture.state("poison"), runs), (JobState::Failed, 3));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use stride::caller::{AsyncCaller, Calling, Cancel, SlotCaller};
-use stride::engine::{self, Outline, Stop, Urgency};
+use stride::engine::{self, RunOutcome, Stop, Urgency};
 use stride::event::{Ending, Event};
 use stride::job::{Attempt, Class, Failure, Job, Outcome};
 use stride::settings::Settings;
@@ -37,7 +37,7 @@ where
 }
 
 /// Runs with so many threads whose callers do the same.
-fn run<F>(store: &mut Store, threads: usize, script: F, stop: &Stop) -> (Outline, Vec<Event>)
+fn run<F>(store: &mut Store, threads: usize, script: F, stop: &Stop) -> (RunOutcome, Vec<Event>)
 where
     F: FnMut(&Job, &Cancel) -> Calling<'static> + Clone + Send + 'static,
 {
@@ -47,10 +47,10 @@ where
     };
     let mut events = Vec::new();
     let mut make = move || Ok(worker(script.clone()));
-    let outline = engine::run(store, &mut make, &settings, stop, &mut |event| {
+    let run_outcome = engine::run(store, &mut make, &settings, stop, &mut |event| {
         events.push(event.clone());
     });
-    (outline.unwrap(), events)
+    (run_outcome.unwrap(), events)
 }
 
 /// All of them are under way at once, however few threads drive them: each waits for the others.
@@ -106,16 +106,16 @@ fn row_4_a_caller_that_panics_ends_the_run_and_leaves_only_its_own_call_in_doubt
             succeeded("1")
         })
     };
-    let (outline, _) = run(&mut store, 2, script, &Stop::new());
-    assert!(matches!(&outline.ending, Ending::Panicked(path) if path.to_string() == "1"));
-    assert_eq!(outline.counts.in_doubt, 1);
+    let (run_outcome, _) = run(&mut store, 2, script, &Stop::new());
+    assert!(matches!(&run_outcome.ending, Ending::Panicked(path) if path.to_string() == "1"));
+    assert_eq!(run_outcome.counts.in_doubt, 1);
     store.close().unwrap();
     // The next runner calls again what is left.
     let good = |_: &Job, _: &Cancel| -> Calling<'static> { Box::pin(async { succeeded("2") }) };
     let mut store = fixture.open();
-    let (outline, _) = run(&mut store, 2, good, &Stop::new());
-    assert_eq!(outline.ending, Ending::Finished);
-    assert_eq!(outline.counts.done, outline.counts.total);
+    let (run_outcome, _) = run(&mut store, 2, good, &Stop::new());
+    assert_eq!(run_outcome.ending, Ending::Finished);
+    assert_eq!(run_outcome.counts.done, run_outcome.counts.total);
 }
 
 /// A call that says itself what the stop made of it, and one that never comes back.
@@ -141,12 +141,22 @@ fn a_stop_that_waits_no_longer_leaves_no_call_untold() {
             std::future::pending().await
         })
     };
-    let (outline, events) = run(&mut store, 2, script, &stop);
+    let (run_outcome, events) = run(&mut store, 2, script, &stop);
     asking.join().unwrap();
-    assert_eq!(outline.ending, Ending::Stopped);
-    let doubts: Vec<String> = outline.in_doubt.iter().map(ToString::to_string).collect();
-    assert_eq!((doubts, outline.counts.in_doubt), (vec!["1".to_owned()], 1));
-    assert_eq!((outline.counts.pending, outline.counts.running), (2, 0));
+    assert_eq!(run_outcome.ending, Ending::Stopped);
+    let doubts: Vec<String> = run_outcome
+        .in_doubt
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        (doubts, run_outcome.counts.in_doubt),
+        (vec!["1".to_owned()], 1)
+    );
+    assert_eq!(
+        (run_outcome.counts.pending, run_outcome.counts.running),
+        (2, 0)
+    );
     let settled = events
         .iter()
         .filter(|event| matches!(event, Event::Settled(_)));
@@ -168,7 +178,7 @@ fn a_failure_is_tried_again_by_the_same_caller() {
             }
         })
     };
-    let (outline, _) = run(&mut store, 1, script, &Stop::new());
-    assert_eq!(outline.counts.done, outline.counts.total);
+    let (run_outcome, _) = run(&mut store, 1, script, &Stop::new());
+    assert_eq!(run_outcome.counts.done, run_outcome.counts.total);
     assert_eq!(calls.load(Ordering::SeqCst), 5);
 }

@@ -56,8 +56,8 @@ fn throttling_closes_the_gate_for_everyone_until_the_stated_moment() {
     );
     running.wait_until(|events| events.iter().any(is_asked_to_wait));
     others.open();
-    let (outline, events, _store) = running.finish();
-    assert_eq!(outline.counts.done, 13);
+    let (run_outcome, events, _store) = running.finish();
+    assert_eq!(run_outcome.counts.done, 13);
     assert_eq!(fixture.record("0").attempts, 2);
     let opens = lock(&throttled_at).unwrap() + WAIT;
     let later = lock(&later).clone();
@@ -133,9 +133,12 @@ fn an_outage_is_probed_by_one_call_at_a_time_and_charged_to_nobody() {
     assert_eq!(ended.load(Ordering::SeqCst), THREADS);
     assert_eq!(fixture.reader().counts().unwrap().running, 1);
     probe.open();
-    let (outline, events, _store) = running.finish();
-    assert_eq!((outline.counts.done, outline.counts.failed), (13, 0));
-    assert_eq!(outline.counts.attempts, 1 + 12 + THREADS as u64 + 1);
+    let (run_outcome, events, _store) = running.finish();
+    assert_eq!(
+        (run_outcome.counts.done, run_outcome.counts.failed),
+        (13, 0)
+    );
+    assert_eq!(run_outcome.counts.attempts, 1 + 12 + THREADS as u64 + 1);
     assert!(
         events
             .iter()
@@ -160,9 +163,9 @@ fn a_service_that_throttles_without_saying_how_long_is_called_again() {
             succeeded("1")
         }
     };
-    let (outline, _, _store) =
+    let (run_outcome, _, _store) =
         Running::start(fixture.open(), callers(1, script), &settings()).finish();
-    assert_eq!((outline.counts.done, begun.get()), (3, 3));
+    assert_eq!((run_outcome.counts.done, begun.get()), (3, 3));
     assert!(
         began.elapsed() >= Duration::from_millis(250),
         "a quarter of a second at least"
@@ -181,6 +184,9 @@ fn a_stop_does_not_wait_for_the_gate() {
     );
     running.wait_until(|events| events.iter().any(is_asked_to_wait));
     running.stop.ask(stride::engine::Urgency::Drain);
-    let (outline, ..) = running.finish();
-    assert_eq!((outline.counts.pending, outline.counts.in_doubt), (3, 0));
+    let (run_outcome, ..) = running.finish();
+    assert_eq!(
+        (run_outcome.counts.pending, run_outcome.counts.in_doubt),
+        (3, 0)
+    );
 }

@@ -21,9 +21,9 @@ fn a_file_that_is_refused_among_others_fails_and_not_before_it_is_known() {
         "2" => refused(),
         _ => succeeded("1"),
     };
-    let (outline, events) = run(fixture.open(), callers(1, script), &settings());
-    assert_eq!((outline.counts.done, outline.counts.failed), (6, 1));
-    assert_eq!(outline.ending, Ending::Finished);
+    let (run_outcome, events) = run(fixture.open(), callers(1, script), &settings());
+    assert_eq!((run_outcome.counts.done, run_outcome.counts.failed), (6, 1));
+    assert_eq!(run_outcome.ending, Ending::Finished);
     let settled = events.iter().find_map(|event| match event {
         Event::Settled(settled) if settled.path.as_str() == Some("2") => Some(settled.state),
         _ => None,
@@ -42,9 +42,9 @@ fn the_last_file_that_is_refused_fails_too() {
         "2" => refused(),
         _ => succeeded("1"),
     };
-    let (outline, _) = run(fixture.open(), callers(2, script), &settings());
-    assert_eq!((outline.counts.done, outline.counts.failed), (3, 1));
-    assert_eq!(outline.ending, Ending::Finished);
+    let (run_outcome, _) = run(fixture.open(), callers(2, script), &settings());
+    assert_eq!((run_outcome.counts.done, run_outcome.counts.failed), (3, 1));
+    assert_eq!(run_outcome.ending, Ending::Finished);
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn a_refused_file_that_is_the_last_does_not_wait_for_the_pace() {
         burst: 3,
         ..settings()
     };
-    let (outline, _) = run(fixture.open(), callers(1, script), &settings);
-    assert_eq!((outline.counts.done, outline.counts.failed), (2, 1));
-    assert_eq!(outline.ending, Ending::Finished);
+    let (run_outcome, _) = run(fixture.open(), callers(1, script), &settings);
+    assert_eq!((run_outcome.counts.done, run_outcome.counts.failed), (2, 1));
+    assert_eq!(run_outcome.ending, Ending::Finished);
 }
 
 #[test]
@@ -79,14 +79,14 @@ fn where_nothing_is_accepted_the_run_stops_and_leaves_everything_pending() {
             canary: true,
             ..settings()
         };
-        let (outline, _) = run(fixture.open(), callers(8, script), &settings);
+        let (run_outcome, _) = run(fixture.open(), callers(8, script), &settings);
         let refused = matches!(
-            &outline.ending,
+            &run_outcome.ending,
             Ending::Halted(Halt { reason: StopReason::Fault(Fault::Auth), words }) if words == "HTTP 401"
         );
-        assert!(refused, "{:?}", outline.ending);
+        assert!(refused, "{:?}", run_outcome.ending);
         assert_eq!(
-            (outline.counts.pending, outline.counts.failed),
+            (run_outcome.counts.pending, run_outcome.counts.failed),
             (jobs as u64, 0)
         );
         // Five, the last of the list and a random one.
@@ -103,20 +103,20 @@ fn more_failures_than_allowed_stop_the_run() {
         max_failures: Some("3".parse().unwrap()),
         ..settings()
     };
-    let (outline, _) = run(fixture.open(), callers(2, script), &settings);
+    let (run_outcome, _) = run(fixture.open(), callers(2, script), &settings);
     assert!(
         matches!(
-            outline.ending,
+            run_outcome.ending,
             Ending::Halted(Halt {
                 reason: StopReason::Failures(4..=5),
                 ..
             })
         ),
         "{:?}",
-        outline.ending
+        run_outcome.ending
     );
-    assert!((4..=5).contains(&outline.counts.failed));
-    assert!(outline.counts.pending >= 35);
+    assert!((4..=5).contains(&run_outcome.counts.failed));
+    assert!(run_outcome.counts.pending >= 35);
 }
 
 #[test]
@@ -128,8 +128,11 @@ fn a_budget_that_the_last_file_uses_up_stops_nothing() {
         ..settings()
     };
     let script = |_: &_, _: &_, _: &_| succeeded("1");
-    let (outline, _) = run(fixture.open(), callers(2, script), &settings);
-    assert_eq!((outline.ending, outline.counts.done), (Ending::Finished, 5));
+    let (run_outcome, _) = run(fixture.open(), callers(2, script), &settings);
+    assert_eq!(
+        (run_outcome.ending, run_outcome.counts.done),
+        (Ending::Finished, 5)
+    );
 }
 
 #[test]
@@ -173,8 +176,8 @@ fn settings_that_change_meanwhile_are_taken_over() {
             == 2
     });
     others.open();
-    let (outline, ..) = running.finish();
-    assert_eq!(outline.counts.done, 13);
+    let (run_outcome, ..) = running.finish();
+    assert_eq!(run_outcome.counts.done, 13);
     assert_eq!(fixture.problems(), [""; 0]);
 }
 
@@ -192,7 +195,7 @@ fn as_many_threads_as_are_of_use_call_every_file_once() {
         ..settings()
     };
     let running = Running::start_auto(fixture.open(), callers(256, script), &settings);
-    let (outline, ..) = running.finish();
-    assert_eq!((outline.counts.done, calls.len()), (201, 200));
+    let (run_outcome, ..) = running.finish();
+    assert_eq!((run_outcome.counts.done, calls.len()), (201, 200));
     assert_eq!(fixture.problems(), [""; 0]);
 }

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use stride::caller::{Caller, Cancel, SlotCaller};
-use stride::engine::{self, Outline, RunError, Stop};
+use stride::engine::{self, RunError, RunOutcome, Stop};
 use stride::event::{Event, Settled};
 use stride::job::{Attempt, IdempotencyKey, Job, Outcome};
 use stride::settings::Settings;
@@ -96,7 +96,7 @@ struct Running {
 /// A run that has ended.
 struct Ended {
     store: Store,
-    result: Result<Outline, RunError>,
+    result: Result<RunOutcome, RunError>,
 }
 
 impl Running {
@@ -192,7 +192,7 @@ impl Running {
     }
 
     /// Waits for the end, which has to be no error.
-    fn finish(self) -> (Outline, Vec<Event>, Store) {
+    fn finish(self) -> (RunOutcome, Vec<Event>, Store) {
         let told = Arc::clone(&self.told);
         let ended = self.end();
         let events = std::mem::take(&mut *lock(&told.events));
@@ -205,10 +205,14 @@ impl Running {
 }
 
 /// Runs to the end, and closes the store.
-fn run(store: Store, callers: Vec<Box<dyn Caller>>, settings: &Settings) -> (Outline, Vec<Event>) {
-    let (outline, events, store) = Running::start(store, callers, settings).finish();
+fn run(
+    store: Store,
+    callers: Vec<Box<dyn Caller>>,
+    settings: &Settings,
+) -> (RunOutcome, Vec<Event>) {
+    let (run_outcome, events, store) = Running::start(store, callers, settings).finish();
     store.close().unwrap();
-    (outline, events)
+    (run_outcome, events)
 }
 
 fn settled(events: &[Event]) -> Vec<&Settled> {

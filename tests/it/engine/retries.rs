@@ -132,8 +132,8 @@ fn a_repeat_waits_no_longer_than_it_is_told_to() {
         ..settings()
     };
     let began = Instant::now();
-    let (outline, events) = run(fixture.open(), callers(1, script), &settings);
-    assert_eq!((outline.counts.done, calls.len()), (5, 5));
+    let (run_outcome, events) = run(fixture.open(), callers(1, script), &settings);
+    assert_eq!((run_outcome.counts.done, calls.len()), (5, 5));
     assert!(began.elapsed() < Duration::from_secs(60));
     assert_eq!(settled(&events)[0].state, JobState::Pending);
 }
@@ -158,8 +158,11 @@ fn a_run_that_waits_for_repeats_says_until_when() {
     };
     running.wait_until(|events| events.iter().any(|event| repeats(event).is_some()));
     running.stop.ask(Urgency::Drain);
-    let (outline, events, store) = running.finish();
-    assert_eq!((outline.counts.done, outline.counts.pending), (3, 1));
+    let (run_outcome, events, store) = running.finish();
+    assert_eq!(
+        (run_outcome.counts.done, run_outcome.counts.pending),
+        (3, 1)
+    );
     let flow = events.iter().find_map(repeats).unwrap();
     let moment = u64::try_from(flow.moment.unwrap()).unwrap();
     let finish = u64::try_from(flow.finish.unwrap().as_millis()).unwrap();

@@ -46,14 +46,17 @@ fn a_stop_lets_calls_in_flight_end_and_begins_none() {
     running.stop.ask(Urgency::Drain);
     running.wait_until(|events| stopping(events) == Some(3));
     gate.open();
-    let (outline, events, store) = running.finish();
-    assert_eq!((outline.ending.clone(), calls.len()), (Ending::Stopped, 3));
-    let counts = outline.counts;
+    let (run_outcome, events, store) = running.finish();
+    assert_eq!(
+        (run_outcome.ending.clone(), calls.len()),
+        (Ending::Stopped, 3)
+    );
+    let counts = run_outcome.counts;
     assert_eq!(
         (counts.done, counts.pending, counts.in_doubt, counts.running),
         (4, 6, 0, 0)
     );
-    assert_eq!(outline.in_doubt, []);
+    assert_eq!(run_outcome.in_doubt, []);
     assert_eq!(settled(&events).len(), 3);
     store.close().unwrap();
     assert_eq!(fixture.reader().info().unwrap().ended.unwrap().1, "stopped");
@@ -70,24 +73,24 @@ fn an_urgent_stop_does_not_wait_for_a_caller_that_ignores_it() {
     let (running, gate, calls) = three_in_flight(&fixture, &settings);
     let asked = Instant::now();
     running.stop.ask(Urgency::Now);
-    let (outline, _, store) = running.finish();
+    let (run_outcome, _, store) = running.finish();
     // It takes less than half a second; a machine that is busy with other tests may take its time.
     assert!(
         asked.elapsed() < Duration::from_secs(10),
         "{:?}",
         asked.elapsed()
     );
-    let counts = outline.counts;
+    let counts = run_outcome.counts;
     assert_eq!(
         (
-            outline.ending.clone(),
+            run_outcome.ending.clone(),
             counts.done,
             counts.pending,
             counts.in_doubt
         ),
         (Ending::Stopped, 1, 9, 3)
     );
-    let mut names = outline.in_doubt;
+    let mut names = run_outcome.in_doubt;
     names.sort();
     assert_eq!(names, ["0", "1", "2"].map(FileName::from));
     store.close().unwrap();
@@ -144,8 +147,8 @@ fn an_urgent_stop_takes_what_callers_still_say() {
     );
     begun.wait_for(3);
     running.stop.ask(Urgency::Now);
-    let (outline, ..) = running.finish();
-    assert_eq!(outline.in_doubt, [FileName::from("doubt")]);
+    let (run_outcome, ..) = running.finish();
+    assert_eq!(run_outcome.in_doubt, [FileName::from("doubt")]);
     let states = ["doubt", "unsent", "done", "later"].map(|name| fixture.state(name));
     assert_eq!(
         states,
@@ -158,7 +161,7 @@ fn an_urgent_stop_takes_what_callers_still_say() {
     );
     let outcomes = ["doubt", "unsent"].map(|name| fixture.record(name).outcome.unwrap());
     assert_eq!(outcomes, ["in_doubt", "interrupted"]);
-    assert_eq!((outline.counts.in_doubt, begun.get()), (1, 3));
+    assert_eq!((run_outcome.counts.in_doubt, begun.get()), (1, 3));
 }
 
 #[test]
@@ -170,8 +173,11 @@ fn what_an_urgent_stop_cuts_off_is_held_where_the_run_says_so() {
     };
     let (running, gate, _) = three_in_flight(&fixture, &settings);
     running.stop.ask(Urgency::Now);
-    let (outline, ..) = running.finish();
-    assert_eq!((outline.counts.held, outline.counts.pending), (3, 1));
+    let (run_outcome, ..) = running.finish();
+    assert_eq!(
+        (run_outcome.counts.held, run_outcome.counts.pending),
+        (3, 1)
+    );
     gate.open();
 }
 
@@ -184,8 +190,8 @@ fn a_second_more_urgent_stop_cuts_the_first_short() {
     running.stop.ask(Urgency::Now);
     // Asking less urgently afterwards takes nothing back.
     running.stop.ask(Urgency::Drain);
-    let (outline, ..) = running.finish();
-    assert_eq!((outline.counts.in_doubt, calls.len()), (3, 3));
+    let (run_outcome, ..) = running.finish();
+    assert_eq!((run_outcome.counts.in_doubt, calls.len()), (3, 3));
     gate.open();
 }
 
@@ -198,12 +204,12 @@ fn the_grace_ends_calls_that_do_not_end() {
     };
     let (running, gate, calls) = three_in_flight(&fixture, &settings);
     running.stop.ask(Urgency::Drain);
-    let (outline, ..) = running.finish();
+    let (run_outcome, ..) = running.finish();
     assert_eq!(
-        (outline.ending, outline.counts.in_doubt, calls.len()),
+        (run_outcome.ending, run_outcome.counts.in_doubt, calls.len()),
         (Ending::Stopped, 3, 3)
     );
-    assert_eq!(outline.in_doubt.len(), 3);
+    assert_eq!(run_outcome.in_doubt.len(), 3);
     gate.open();
 }
 
@@ -220,10 +226,10 @@ fn a_stop_asked_for_before_the_run_lets_no_call_begin() {
             noted.note(job, attempt);
             succeeded("1")
         };
-        let (outline, ..) =
+        let (run_outcome, ..) =
             Running::start_with(fixture.open(), callers(2, script), &settings(), stop).finish();
         assert_eq!(
-            (calls.names(), outline.counts.attempts),
+            (calls.names(), run_outcome.counts.attempts),
             (Vec::new(), 1),
             "{urgency:?}"
         );
@@ -246,9 +252,13 @@ fn a_stop_while_nothing_can_be_called_ends_the_run_at_once() {
     );
     running.wait_for_settled(1);
     running.stop.ask(Urgency::Drain);
-    let (outline, ..) = running.finish();
+    let (run_outcome, ..) = running.finish();
     assert_eq!(
-        (outline.ending, outline.counts.done, outline.counts.pending),
+        (
+            run_outcome.ending,
+            run_outcome.counts.done,
+            run_outcome.counts.pending
+        ),
         (Ending::Stopped, 2, 2)
     );
 }

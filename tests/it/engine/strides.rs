@@ -46,13 +46,13 @@ fn three_threads_call_nine_jobs_in_strides() {
         Box::new(Scripted(script)) as Box<dyn Caller>
     };
     let callers = (0..3).map(caller).collect();
-    let (outline, _) = run(fixture.open(), callers, &settings());
+    let (run_outcome, _) = run(fixture.open(), callers, &settings());
     assert_eq!(
         *lock(&called),
         [["0", "3", "6"], ["1", "4", "7"], ["2", "5", "8"]]
     );
     assert_eq!(
-        (outline.ending, outline.counts.done),
+        (run_outcome.ending, run_outcome.counts.done),
         (Ending::Finished, 10)
     );
     for (path, chunk) in chunks(&fixture) {
@@ -83,8 +83,8 @@ fn a_slow_chunk_holds_up_nothing_but_its_own_call() {
         );
     }
     gate.open();
-    let (outline, ..) = running.finish();
-    assert_eq!(outline.counts.done, 13);
+    let (run_outcome, ..) = running.finish();
+    assert_eq!(run_outcome.counts.done, 13);
 }
 
 #[test]
@@ -97,8 +97,8 @@ fn one_thread_goes_in_list_order_and_more_threads_than_jobs_do_no_harm() {
             noted.note(job, attempt);
             succeeded("1")
         };
-        let (outline, _) = run(fixture.open(), callers(threads, script), &settings());
-        assert_eq!(outline.counts.done, 5);
+        let (run_outcome, _) = run(fixture.open(), callers(threads, script), &settings());
+        assert_eq!(run_outcome.counts.done, 5);
         let mut names = calls.names();
         if threads > 1 {
             names.sort();
@@ -113,9 +113,9 @@ fn one_thread_goes_in_list_order_and_more_threads_than_jobs_do_no_harm() {
 fn a_run_without_pending_jobs_calls_nothing() {
     let fixture = Fixture::numbered(0);
     let caller = FnCaller(|_: &_| -> Result<Answer, Failure> { panic!("called") });
-    let (outline, events) = run(fixture.open(), vec![Box::new(caller)], &settings());
+    let (run_outcome, events) = run(fixture.open(), vec![Box::new(caller)], &settings());
     assert_eq!(
-        (outline.ending, outline.counts.total),
+        (run_outcome.ending, run_outcome.counts.total),
         (Ending::Finished, 1)
     );
     assert!(
@@ -138,10 +138,10 @@ fn a_resume_with_other_threads_calls_nothing_twice() {
             }
             succeeded(&format!("\"{}\"", name(job)))
         };
-        let (outline, _, store) =
+        let (run_outcome, _, store) =
             Running::start_with(fixture.open(), callers(threads, script), &settings(), stop)
                 .finish();
-        assert_eq!(outline.counts.done, calls.len() as u64 + 1);
+        assert_eq!(run_outcome.counts.done, calls.len() as u64 + 1);
         store.close().unwrap();
     }
     let mut called: Vec<usize> = calls
@@ -196,7 +196,7 @@ fn nothing_is_sent_or_told_before_it_is_recorded() {
         threads: 4.into(),
         ..settings()
     };
-    let outline = engine::run(
+    let run_outcome = engine::run(
         &mut store,
         &mut make,
         &settings,
@@ -235,13 +235,16 @@ fn nothing_is_sent_or_told_before_it_is_recorded() {
         },
     );
     assert_eq!(*lock(&wrong), [""; 0]);
-    assert_eq!((claimed, told, outline.unwrap().counts.done), (30, 30, 31));
+    assert_eq!(
+        (claimed, told, run_outcome.unwrap().counts.done),
+        (30, 30, 31)
+    );
 }
 
 #[test]
 fn events_tell_a_run_from_beginning_to_end() {
     let fixture = Fixture::new(&["a", "b"]);
-    let (outline, events) = run(
+    let (run_outcome, events) = run(
         fixture.open(),
         callers(1, |_: &_, _: &_, _: &_| succeeded("{}")),
         &settings(),
@@ -262,7 +265,7 @@ fn events_tell_a_run_from_beginning_to_end() {
         panic!("{events:?}")
     };
     assert_eq!((*runner, recovered.len(), counts.pending), (2, 0, 2));
-    assert_eq!((ending, *last), (&Ending::Finished, outline.counts));
+    assert_eq!((ending, *last), (&Ending::Finished, run_outcome.counts));
     let words: Vec<String> = middle
         .iter()
         .filter(|event| !matches!(event, Event::Flow(_)))
@@ -317,8 +320,8 @@ fn all_threads_together_keep_the_rate() {
         rates: stride::limits::Rates::parse(["50/s"]).unwrap(),
         ..settings()
     };
-    let (outline, _) = run(fixture.open(), callers(6, script), &settings);
-    assert_eq!(outline.counts.done, 13);
+    let (run_outcome, _) = run(fixture.open(), callers(6, script), &settings);
+    assert_eq!(run_outcome.counts.done, 13);
     let mut times = lock(&called).clone();
     times.sort();
     for (n, time) in (0..).zip(times) {

@@ -374,13 +374,13 @@ mod checker {
             .find(|(file, _)| file == "src/job/mod.rs");
         job.unwrap()
             .1
-            .push_str("\nuse crate::engine::{\n    Outline as _Outline,\n};\n");
+            .push_str("\nuse crate::engine::{\n    RunOutcome as _Outline,\n};\n");
         let after = read("src/lib.rs", &sources);
         assert_eq!(
             upward(&after),
-            ["src/job/mod.rs -> Outline -> src/engine/outline.rs"]
+            ["src/job/mod.rs -> RunOutcome -> src/engine/run_outcome.rs"]
         );
-        let step = "src/job/mod.rs -> Outline -> src/engine/outline.rs";
+        let step = "src/job/mod.rs -> RunOutcome -> src/engine/run_outcome.rs";
         let circles = circles_outside(&after, NOT_YET);
         assert!(circles.iter().any(|circle| circle.contains(step)));
     }

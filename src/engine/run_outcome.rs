@@ -1,15 +1,15 @@
-//! The end of a run.
+//! The outcome of a run.
 
 use crate::event::{Counts, Ending};
 use crate::job::FileName;
 
-/// The end of a run, and its state then.
+/// The outcome of a run: how it ended, and the final state of its jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outline {
+pub struct RunOutcome {
     /// The kind of ending.
     pub ending: Ending,
     /// Jobs by state.
     pub counts: Counts,
-    /// Jobs whose call a stop cut off.
+    /// Jobs whose calls were cut off by a stop.
     pub in_doubt: Vec<FileName>,
 }
