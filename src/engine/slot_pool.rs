@@ -50,7 +50,7 @@ pub(super) struct Flight {
 }
 
 impl SlotState {
-    fn is_staying(&self) -> bool {
+    fn is_active(&self) -> bool {
         self.claims.is_some() && !self.retiring
     }
 }
@@ -116,25 +116,25 @@ impl<'c> SlotPool<'c> {
         }
     }
 
-    /// Counts the slots that stay.
-    pub(super) fn working(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.is_staying()).count()
+    /// Counts the active slots.
+    pub(super) fn active(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.is_active()).count()
     }
 
     /// Keeps the first `most` slots and retires the others, each after its current call. Returns how many slots were
     /// added and removed.
     pub(super) fn resize(&mut self, most: usize) -> (usize, usize) {
-        let (mut more, mut fewer) = (0, 0);
+        let (mut added, mut removed) = (0, 0);
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            let was_staying = slot.is_staying();
+            let was_active = slot.is_active();
             slot.retiring = index >= most && slot.flight.is_some();
             if index >= most && slot.flight.is_none() {
                 slot.claims = None;
             }
-            more += usize::from(!was_staying && slot.is_staying());
-            fewer += usize::from(was_staying && !slot.is_staying());
+            added += usize::from(!was_active && slot.is_active());
+            removed += usize::from(was_active && !slot.is_active());
         }
-        (more, fewer)
+        (added, removed)
     }
 
     pub(super) fn in_flight(&self) -> usize {

@@ -103,7 +103,7 @@ impl<'s> Writer<'s> {
         sink: EventSink,
     ) -> Self {
         // All slots are free from the beginning, so that none runs ahead while others are being spawned.
-        (0..slots.working()).for_each(|slot| schedule.slot_added(slot));
+        (0..slots.active()).for_each(|slot| schedule.slot_added(slot));
         Self {
             store,
             inbox,

@@ -73,7 +73,7 @@ impl Writer<'_> {
 
     /// Estimates the bytes of answers on their way: four of the largest so far for each slot.
     fn in_flight(&self) -> u64 {
-        self.largest.saturating_mul(4 * self.slots.working() as u64)
+        self.largest.saturating_mul(4 * self.slots.active() as u64)
     }
 
     /// Pauses calls while the disk may have no room for their answers. The room needed grows with the answers: four
@@ -123,8 +123,7 @@ impl Writer<'_> {
         let (more, fewer) = self.slots.resize(settings.threads.most());
         self.schedule.resized(more, fewer);
         if let Threads::Fixed(threads) = settings.threads {
-            while self.slots.working() < threads && spawn_slot(&mut self.slots, &mut self.schedule)
-            {
+            while self.slots.active() < threads && spawn_slot(&mut self.slots, &mut self.schedule) {
             }
         }
         self.sink.emit(Event::Changed(Box::new(settings.clone())));
