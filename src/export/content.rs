@@ -19,11 +19,11 @@ pub(super) enum ResultContent<'r> {
     Json(&'r RawValue),
     Text(&'r str),
     /// Bytes that are neither JSON nor text.
-    Bytes(Encoded<'r>),
+    Bytes(Base64Bytes<'r>),
     /// An extracted value, as JSON text.
     Extracted(String),
     /// A reference to a file.
-    File(InFile<'r>),
+    File(FileReference<'r>),
 }
 
 impl<'r> ResultContent<'r> {
@@ -34,7 +34,7 @@ impl<'r> ResultContent<'r> {
         };
         let Some(extract) = form.extract else {
             return Ok(Some(match &result.file {
-                Some(file) => Self::File(InFile {
+                Some(file) => Self::File(FileReference {
                     file: file.path.to_string_lossy(),
                     size: file.size,
                     media_type: result.media_type.as_deref(),
@@ -80,7 +80,7 @@ impl Stored {
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if media_type.is_none_or(is_text) => ResultContent::Text(text),
-            _ => ResultContent::Bytes(Encoded { bytes, media_type }),
+            _ => ResultContent::Bytes(Base64Bytes { bytes, media_type }),
         }
     }
 }
@@ -105,7 +105,7 @@ fn is_text(media_type: &str) -> bool {
 
 /// Bytes as JSON.
 #[derive(Serialize)]
-pub(super) struct Encoded<'r> {
+pub(super) struct Base64Bytes<'r> {
     #[serde(rename = "base64", serialize_with = "in_base64")]
     pub(super) bytes: &'r [u8],
     pub(super) media_type: Option<&'r str>,
@@ -117,7 +117,7 @@ fn in_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Err
 
 /// A reference to a result in a file, as JSON.
 #[derive(Serialize)]
-pub(super) struct InFile<'r> {
+pub(super) struct FileReference<'r> {
     pub(super) file: Cow<'r, str>,
     size: u64,
     media_type: Option<&'r str>,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{ResultContent, extracted_text};
 use super::error::{ExportError, write_failed};
-use super::form::{Form, Format, Selection, Written};
+use super::form::{ExportSummary, Form, Format, Selection};
 use super::{names, rows};
 use crate::atomic_file::{FileError, Target, Temporary, remove};
 use crate::job::{Body, Checksum, Class, FileName, JobState, ending};
@@ -78,7 +78,7 @@ pub fn to_folder<'e>(
     form: impl Into<Form<'e>>,
     selection: Selection,
     path: &Path,
-) -> Result<Written, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     let form = Form {
         format: Format::Json,
         ..form.into()
@@ -91,7 +91,7 @@ pub fn to_folder<'e>(
         File::open(path)
     });
     let temporary = made.map_err(|error| target.failed(error))?;
-    let write = || -> Result<Written, ExportError> {
+    let write = || -> Result<ExportSummary, ExportError> {
         let mut folder = Folder::new(&temporary.path).map_err(write_failed)?;
         let written = rows::each(reader, &form, selection, |record, content| {
             folder.add(record, content)
@@ -245,10 +245,12 @@ impl Folder {
         let name = answer.as_ref().map(|answer| answer.name.to_string_lossy());
         let line = ManifestEntry {
             file: &record.path.to_string_lossy(),
-            path_bytes: record.path.odd_bytes(),
+            path_bytes: record.path.non_utf8_bytes(),
             state: record.state,
             answer: name.as_deref(),
-            answer_bytes: answer.as_ref().and_then(|answer| answer.name.odd_bytes()),
+            answer_bytes: answer
+                .as_ref()
+                .and_then(|answer| answer.name.non_utf8_bytes()),
             media_type,
             size: answer.as_ref().map(|answer| answer.size),
             sha256: answer.as_ref().map(|answer| answer.sha256),
@@ -275,10 +277,10 @@ impl Folder {
             let mut parts = names::parts(record.path.as_bytes());
             let file = parts.pop().unwrap_or_default();
             for part in parts {
-                folder = enter(&folder, &part)?;
+                folder = create_folder(&folder, &part)?;
             }
             let stem = names::without_extension(&file, extension);
-            let (path, mut file) = untaken(&folder, stem, extension, create)?;
+            let (path, mut file) = create_numbered(&folder, stem, extension, create)?;
             let size = io::copy(&mut body.reader(), &mut file)?;
             #[cfg(not(target_os = "linux"))]
             file.sync_all()?;
@@ -306,8 +308,8 @@ impl Folder {
 }
 
 /// Creates a folder below another, unless it exists. If an answer has its name, it gets a number.
-fn enter(folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
-    let (path, ()) = untaken(folder, name, "", |path| {
+fn create_folder(folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
+    let (path, ()) = create_numbered(folder, name, "", |path| {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
             created => created,
@@ -317,7 +319,7 @@ fn enter(folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
 }
 
 /// Creates the first of the numbered names that is not taken, and returns its path.
-fn untaken<T>(
+fn create_numbered<T>(
     folder: &Path,
     stem: &[u8],
     extension: &str,

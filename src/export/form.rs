@@ -106,7 +106,7 @@ pub enum Selection {
 
 /// The extent of a finished export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct ExportSummary {
     /// The number of jobs.
     pub jobs: u64,
     /// The jobs that were left out because their stored results are damaged (checksum mismatch).

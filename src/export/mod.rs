@@ -21,7 +21,7 @@ use std::path::Path;
 pub use column::{Column, ColumnList};
 pub use error::ExportError;
 pub use folder::to_folder;
-pub use form::{Extract, Form, Format, Selection, Written};
+pub use form::{ExportSummary, Extract, Form, Format, Selection};
 pub use timestamp::timestamp;
 
 use crate::atomic_file;
@@ -41,7 +41,7 @@ pub fn to_stream<'e>(
     form: impl Into<Form<'e>>,
     selection: Selection,
     to: &mut dyn Write,
-) -> Result<Written, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     let form = form.into();
     form.check(reader, selection)?;
     let mut to = BufWriter::with_capacity(1 << 16, to);
@@ -67,7 +67,7 @@ pub fn to_file<'e>(
     form: impl Into<Form<'e>>,
     selection: Selection,
     path: &Path,
-) -> Result<Written, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     atomic_file::write(reader.path(), path, |file| {
         to_stream(reader, form, selection, file).map_err(|error| match error {
             ExportError::File(FileError::Write { source, .. }) => {

@@ -16,7 +16,7 @@ use super::cells::{TableCell, cell};
 use super::column::Column;
 use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
-use super::form::{Form, Selection, Written};
+use super::form::{ExportSummary, Form, Selection};
 use super::rows;
 use crate::store::{Reader, Record};
 
@@ -32,7 +32,7 @@ pub(super) fn write(
     form: &Form<'_>,
     selection: Selection,
     to: &mut impl Write,
-) -> Result<Written, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     let mut file = ParquetFile::new(form.columns.unwrap_or(Column::TYPED)).map_err(failed)?;
     let written = rows::each(reader, form, selection, |record, content| {
         file.add(record, content);

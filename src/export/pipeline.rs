@@ -6,8 +6,8 @@ use std::thread;
 
 use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
-use super::form::{Form, Format, Selection, Written};
-use super::rows::is_whole;
+use super::form::{ExportSummary, Form, Format, Selection};
+use super::rows::check_result;
 use super::{csv, json};
 use crate::job::FileName;
 use crate::store::{Batch, Page, Reader, Record};
@@ -67,7 +67,7 @@ fn format_page(page: &Page, form: &Form<'_>, selection: Selection) -> Formatted 
     let mut formatted = Formatted::default();
     let mut formatter = Formatter::new(form.format, &mut formatted.text);
     let written = page.each(&mut |mut record| {
-        if is_whole(&mut record, selection, &mut formatted.damaged)? {
+        if check_result(&mut record, selection, &mut formatted.damaged)? {
             formatter.write(&record, form)?;
             formatted.jobs += 1;
         }
@@ -82,7 +82,7 @@ struct Output<'o, W> {
     to: &'o mut W,
     form: &'o Form<'o>,
     selection: Selection,
-    written: Written,
+    written: ExportSummary,
     pages: Receiver<Formatted>,
     in_flight: usize,
 }
@@ -121,7 +121,7 @@ impl<W: Write> Output<'_, W> {
 
     /// Writes a large result directly, so that memory holds it only once.
     fn write_large(&mut self, record: &mut Record) -> Result<(), ExportError> {
-        if !is_whole(record, self.selection, &mut self.written.damaged)? {
+        if !check_result(record, self.selection, &mut self.written.damaged)? {
             return Ok(());
         }
         self.separate()?;
@@ -139,7 +139,7 @@ pub(super) fn write(
     form: &Form<'_>,
     selection: Selection,
     to: &mut impl Write,
-) -> Result<Written, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     if form.format == Format::Csv {
         csv::head(form, to)?;
     }
@@ -148,7 +148,7 @@ pub(super) fn write(
         to,
         form,
         selection,
-        written: Written::default(),
+        written: ExportSummary::default(),
         pages,
         in_flight: 0,
     };

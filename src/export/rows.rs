@@ -2,13 +2,13 @@
 
 use super::content::ResultContent;
 use super::error::ExportError;
-use super::form::{Form, Selection, Written};
+use super::form::{ExportSummary, Form, Selection};
 use crate::job::FileName;
 use crate::store::{Batch, Reader, Record, StoreError};
 
 /// Checks a job's result, and opens it if it is in a file. A damaged result is an error if the whole run is exported.
 /// Otherwise the job is left out, and added to `damaged`.
-pub(super) fn is_whole(
+pub(super) fn check_result(
     record: &mut Record,
     selection: Selection,
     damaged: &mut Vec<FileName>,
@@ -33,10 +33,10 @@ pub(super) fn each(
     form: &Form<'_>,
     selection: Selection,
     mut row: impl FnMut(&Record, Option<&ResultContent<'_>>) -> Result<(), ExportError>,
-) -> Result<Written, ExportError> {
-    let mut written = Written::default();
+) -> Result<ExportSummary, ExportError> {
+    let mut written = ExportSummary::default();
     let mut one = |record: &mut Record| -> Result<(), ExportError> {
-        if is_whole(record, selection, &mut written.damaged)? {
+        if check_result(record, selection, &mut written.damaged)? {
             row(record, ResultContent::new(record, form)?.as_ref())?;
             written.jobs += 1;
         }

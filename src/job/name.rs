@@ -33,7 +33,7 @@ impl FileName {
     }
 
     /// Returns the bytes in base64 if the name is not UTF-8, because its text is then ambiguous.
-    pub fn odd_bytes(&self) -> Option<String> {
+    pub fn non_utf8_bytes(&self) -> Option<String> {
         self.as_str().is_none().then(|| STANDARD.encode(&self.0))
     }
 
@@ -66,7 +66,7 @@ impl Serialize for FileName {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut fields = to.serialize_map(None)?;
         fields.serialize_entry("path", &self.to_string_lossy())?;
-        if let Some(bytes) = self.odd_bytes() {
+        if let Some(bytes) = self.non_utf8_bytes() {
             fields.serialize_entry("path_bytes", &bytes)?;
         }
         fields.end()

@@ -148,7 +148,7 @@ impl<'r> From<&'r Record> for FailureJson<'r> {
         let body = record.error_body.as_deref();
         Self {
             path: record.path.to_string_lossy(),
-            path_bytes: record.path.odd_bytes(),
+            path_bytes: record.path.non_utf8_bytes(),
             state: record.state,
             outcome: record.outcome.as_deref(),
             class: record.class,
