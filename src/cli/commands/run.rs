@@ -10,7 +10,7 @@ use stride::store::{Lock, NewRun, Reader, Store, change_settings};
 use crate::cli::args::failures::ClassOrRule;
 use crate::cli::args::settings::LimitArgs;
 use crate::cli::args::{ListFormat, ResumeArgs, Retry, Run};
-use crate::cli::commands::try_one::{Prospect, dry_run};
+use crate::cli::commands::try_one::{PlannedRun, dry_run};
 use crate::cli::config::{self, Config};
 use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
@@ -75,14 +75,14 @@ pub(crate) fn run(
     if args.dry_run {
         let mut own = own_files(db);
         own.extend(results);
-        let prospect = Prospect {
+        let planned = PlannedRun {
             plan: &plan,
             settings: &settings,
             sources: &sources,
             own: &own,
             base: &base,
         };
-        return dry_run(&prospect, terminal);
+        return dry_run(&planned, terminal);
     }
     for credential in &parsed.credentials {
         let value = credential.reference().map_or_else(

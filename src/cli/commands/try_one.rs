@@ -34,8 +34,8 @@ use crate::cli::session::files::current_folder;
 /// How much of a request's body is shown, in bytes.
 const SHOWN: usize = 4096;
 
-/// A run that is not started.
-pub(crate) struct Prospect<'p> {
+/// A run before its start.
+pub(crate) struct PlannedRun<'p> {
     pub(crate) plan: &'p HttpPlan,
     pub(crate) settings: &'p Settings,
     pub(crate) sources: &'p [Source],
@@ -46,16 +46,16 @@ pub(crate) struct Prospect<'p> {
 }
 
 /// Prints the number of files, the pace and the first request of a run. Calls and writes nothing.
-pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn dry_run(planned: &PlannedRun<'_>, terminal: &Terminal) -> Result<u8, CliError> {
     let (mut names, mut first) = (HashSet::new(), None);
     let (mut bytes, mut missing) = (0, 0);
-    input::names(prospect.sources, prospect.own, &mut |item: Item| {
+    input::names(planned.sources, planned.own, &mut |item: Item| {
         let mut hash = DefaultHasher::new();
         item.name.hash(&mut hash);
         if !names.insert(hash.finish()) {
             return Ok::<_, CliError>(());
         }
-        match std::fs::metadata(prospect.base.join(item.name.as_path())) {
+        match std::fs::metadata(planned.base.join(item.name.as_path())) {
             Ok(meta) => bytes += meta.len(),
             Err(_) => missing += 1,
         }
@@ -70,19 +70,19 @@ pub(crate) fn dry_run(prospect: &Prospect<'_>, terminal: &Terminal) -> Result<u8
     if missing > 0 {
         out.push(format!("not found: {}", counted(missing, "file")));
     }
-    out.push(format!("threads: {}", prospect.settings.threads));
-    out.push(format!("rate: {}", prospect.settings.rates));
-    out.push(match earliest_finish(prospect.settings, files, bytes) {
+    out.push(format!("threads: {}", planned.settings.threads));
+    out.push(format!("rate: {}", planned.settings.rates));
+    out.push(match earliest_finish(planned.settings, files, bytes) {
         Some(time) => format!("earliest finish: {} after the start", show_duration(time)),
         None => "earliest finish: unknown, because no rate is set".to_owned(),
     });
-    if let Some(proxy) = prospect.plan.proxy() {
+    if let Some(proxy) = planned.plan.proxy() {
         out.push(format!("proxy: {proxy}"));
     }
     if let Some(item) = first {
-        let job = job(item, prospect.base)?;
+        let job = job(item, planned.base)?;
         out.push(format!("first request, for {}:", job.path));
-        match prospect.plan.preview(&job, &attempt(), SHOWN) {
+        match planned.plan.preview(&job, &attempt(), SHOWN) {
             Ok(preview) => out.extend(request_lines(&preview, "unique for each call")),
             Err(outcome) => out.push(format!("  none: {}", message(&outcome))),
         }

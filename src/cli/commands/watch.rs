@@ -28,7 +28,7 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, CliError> {
     let signals = signals::channel().map_err(|error| CliError::of(exit::ERROR, &error))?;
     // A file or pipe on stdout gets plain lines instead of the view.
     let shows = terminal.animate && is_terminal();
-    let cleared = Cleared(terminal);
+    let clear = ClearOnDrop(terminal);
     let mut watched: Option<Watched> = None;
     loop {
         let now = wall_clock();
@@ -56,14 +56,14 @@ pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, CliError> {
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    drop(cleared);
+    drop(clear);
     status(db, &Status::default())
 }
 
 /// Removes the view when the watch ends, also by an error.
-struct Cleared<'t>(&'t Terminal);
+struct ClearOnDrop<'t>(&'t Terminal);
 
-impl Drop for Cleared<'_> {
+impl Drop for ClearOnDrop<'_> {
     fn drop(&mut self) {
         self.0.clear();
     }
