@@ -25,7 +25,7 @@ pub(super) struct Drivers(Vec<Driver>);
 
 struct Driver {
     commands: UnboundedSender<Command>,
-    /// Claims to send, so that a group wakes the driver once.
+    /// Claims to send in one batch, which wakes the driver once.
     buffered: Vec<(usize, Claim)>,
 }
 
@@ -50,8 +50,8 @@ impl Drivers {
         slot: AsyncSlot,
         writer: &Sender<Message>,
     ) -> io::Result<SlotHandle> {
-        let most = thread::available_parallelism().map_or(1, usize::from);
-        let driver = index % most;
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let driver = index % processors;
         while self.0.len() <= driver {
             let commands = start(self.0.len(), writer.clone())?;
             self.0.push(Driver {
@@ -60,7 +60,7 @@ impl Drivers {
             });
         }
         let commands = self.0[driver].commands.clone();
-        // The driver outlives its handles.
+        // Sending cannot fail, because the driver outlives its handles.
         let _ = commands.send(Command::Add(index, slot));
         Ok(SlotHandle {
             driver,
@@ -93,7 +93,7 @@ impl Drop for SlotHandle {
 fn start(number: usize, writer: Sender<Message>) -> io::Result<UnboundedSender<Command>> {
     let runtime = Builder::new_current_thread()
         .enable_all()
-        .thread_name(format!("aside {number}"))
+        .thread_name(format!("blocking {number}"))
         .thread_stack_size(STACK)
         .build()?;
     let (commands, inbox) = unbounded_channel();
@@ -152,13 +152,13 @@ async fn call(state: Rc<DriverState>, index: usize, mut slot: AsyncSlot, claim: 
     state.has_reports.notify_one();
 }
 
-/// Sends reports to the writer: all of one turn of the runtime together, so that each does not wake it.
+/// Sends the reports of each turn of the runtime in one batch, which wakes the writer once.
 async fn report(state: Rc<DriverState>, writer: Sender<Message>) {
     loop {
         state.has_reports.notified().await;
         yield_now().await;
         let reports = state.reports.take();
-        // The writer has ended.
+        // A failed send means that the writer has ended.
         if !reports.is_empty() && writer.send(Message::Reports(reports)).is_err() {
             return;
         }

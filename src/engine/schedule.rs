@@ -298,7 +298,7 @@ impl Schedule {
     ) -> Result<Option<Decision>, StoreError> {
         if permit.checks_disk() && self.readable.as_ref().is_some_and(|file| file.exists()) {
             self.governor.cancel(permit);
-            self.governor.disk_is_there();
+            self.governor.confirm_disk();
             return Ok(Some(Decision::FailQuarantined(SharedCause::Disk)));
         }
         let found = self.elsewhere(group, spot)?;

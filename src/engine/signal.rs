@@ -1,9 +1,9 @@
-//! The effect of an outcome on the pace of all calls.
+//! Converts outcomes to the governor's signals.
 
 use crate::governor::{Fault, Signal};
 use crate::job::{Class, Failure, FailureKind, Outcome};
 
-/// Returns the effect of a call on all others. `cause` numbers the causes of rejections.
+/// Converts an outcome to a signal. `cause` returns the number of a rejection's cause.
 pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     match outcome {
         Outcome::Succeeded(_) => Signal::Accepted,
@@ -37,7 +37,7 @@ fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
         (Class::Auth, Some(403)) => Signal::Fault(Fault::Forbidden),
         (Class::Auth, _) => Signal::Fault(Fault::Auth),
         (Class::Quota, _) => Signal::Fault(Fault::Quota),
-        // The operation under this key goes on, or came too early: the service is well.
+        // The operation under this key is still running, or came too early: the service works.
         (Class::Transient, Some(409 | 425)) => Signal::Answered,
         (Class::Transient | Class::Throttled, Some(UNAVAILABLE)) => Signal::Throttled {
             wait: None,
@@ -51,5 +51,5 @@ fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     }
 }
 
-/// The status of a limit at some services, and of an outage at others (RFC 9110, section 15.6.4).
+/// Status code for a limit at some services, and for an outage at others (RFC 9110, section 15.6.4).
 const UNAVAILABLE: u16 = 503;

@@ -14,7 +14,7 @@ use crate::job::{Checksum, Class, Failure, FailureKind, Outcome};
 use crate::retry::RetryPolicy;
 use crate::store::{Claim, Settlement};
 
-/// Small, because calls are shallow and there may be thousands of threads.
+/// Stack of a thread, in bytes: small, because calls are shallow and there may be thousands of threads.
 pub(super) const STACK: usize = 1 << 20;
 
 /// Answers up to this size, in bytes, are hashed on the driver thread.
@@ -81,10 +81,10 @@ impl<C> Slot<C> {
         took: Duration,
         panicked: bool,
     ) -> Report {
-        let doubt = matches!(outcome, Outcome::InDoubt(_));
+        let in_doubt = matches!(outcome, Outcome::InDoubt(_));
         let (next, record) = if panicked {
             self.policy.after_panic(claim.record, fastrand::f64())
-        } else if doubt && self.cancel.is_cancelled() {
+        } else if in_doubt && self.cancel.is_cancelled() {
             self.policy.after_stop(claim.record)
         } else {
             self.policy.after(claim.record, &outcome, fastrand::f64())

@@ -393,8 +393,8 @@ impl Guard {
         cleared
     }
 
-    /// Clears the disk, because files that were read before still exist.
-    pub(super) fn disk_is_there(&mut self) {
+    /// Ends the streak of missing files, because a file that was read before still exists.
+    pub(super) fn confirm_disk(&mut self) {
         self.streaks[SharedCause::Disk as usize] = Streak::default();
     }
 

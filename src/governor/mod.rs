@@ -3,19 +3,22 @@
 //! It handles four situations:
 //!
 //! - **A wait.** A throttled call (429, 503, or a 403 that mentions a limit) closes the gate for all calls, for as long as
-//!   the service asks or for a growing moment. Then one call goes alone: the probe. If the service accepts it, the gate
-//!   opens, and the rate is back within a second or two. A wait says nothing about the rate limit.
+//!   the service asks or for a short time that grows. Then one call goes alone: the probe. If the service accepts it, the
+//!   gate opens, and the rate is back within a second or two. A wait says nothing about the rate limit.
 //! - **A limit.** It lies between the rate that was accepted and the rate that was refused. stride calls evenly just below
-//!   it, probes a little higher from time to time, and remembers it. If refusals come only with many calls in flight, the
+//!   it, tries a slightly higher rate from time to time, and remembers the limit. If refusals come only with many calls in flight, the
 //!   limit is on those. `--rate` and the limits that the service states only ever lower the rate.
 //! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and a file from elsewhere in
-//!   the list fails too. Then nothing is charged, a probe goes every few seconds, and the run stops after `--max-outage`.
+//!   the list fails too. Then no attempt is charged, a probe goes every few seconds, and the run stops after `--max-outage`.
 //!   One bad file among good ones is no outage.
 //! - **A bad request.** The first thirty files are all rejected for one cause: the run stops. It also stops if credentials,
-//!   allowance or address are refused for five files in a row and for files elsewhere too.
+//!   quota or address are refused for five files in a row and for files elsewhere in the list too.
 //!
 //! Everything here is pure: time and randomness are arguments. Time is a [`Duration`] since a moment before the run, on a
 //! clock that includes sleep. If that clock goes back, the governor's own stands still.
+//!
+//! This file is one noun, [`Governor`]: it takes each call through the parts below, from its permit to its assessment, and
+//! a split would separate the start of a call from its end.
 //!
 //! | module | purpose |
 //! | --- | --- |
@@ -53,7 +56,7 @@ use throttled_files::FileThrottles;
 use types::SpotCheck;
 
 /// Longest time between two requests while the machine is awake, also on a slow disk.
-const LONGEST_TURN: Duration = Duration::from_secs(30);
+const LONGEST_GAP: Duration = Duration::from_secs(30);
 /// Delay of a throttled file after the gate opens, so that another file goes first. It doubles with each throttle of the
 /// file, up to the first limit, and after ten throttles up to the second.
 const AFTER_THROTTLE: Duration = Duration::from_millis(250);
@@ -133,7 +136,7 @@ impl Governor {
     fn advance(&mut self, now: Duration) -> Duration {
         let passed = now.saturating_sub(self.clock);
         // Requests come several times a second. After a longer time the machine has slept.
-        let awake = passed.min(LONGEST_TURN);
+        let awake = passed.min(LONGEST_GAP);
         self.used.worked += awake;
         self.guard.add_awake(awake);
         self.clock += passed;
@@ -305,8 +308,8 @@ impl Governor {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Takes back the permit of a spot check for which no file is left. For an outage, returns true if it counts as
-    /// established all the same, and false if the files quarantined for it fail.
+    /// Cancels the permit of a spot check for which no file is left. For an outage, returns true if it counts as
+    /// established nevertheless, and false if the files quarantined for it fail.
     pub fn no_spot_left(&mut self, permit: Permit) -> Option<bool> {
         let cause = permit.spot_check.and_then(|check| check.cause);
         self.cancel(permit);
@@ -558,9 +561,9 @@ impl Governor {
         self.halt.get_or_insert(reason);
     }
 
-    /// Records that the disk is there, because files that were read before still exist.
-    pub fn disk_is_there(&mut self) {
-        self.guard.disk_is_there();
+    /// Clears the suspicion that the disk is missing, because a file that was read before still exists.
+    pub fn confirm_disk(&mut self) {
+        self.guard.confirm_disk();
     }
 
     /// Records the final state of a file, and stops the run if too many have failed.
@@ -571,8 +574,8 @@ impl Governor {
         }
     }
 
-    /// Decides when only quarantined files are left. Returns true if they fail. Otherwise no call was ever accepted, and the
-    /// run stops and leaves them pending.
+    /// Decides about quarantined files when no others are left. Returns true if they fail. Otherwise the service has never
+    /// accepted a call, and the run stops and leaves them pending.
     pub fn resolve_quarantine(&mut self) -> bool {
         let reason = self.guard.resolve_quarantine();
         if let Some(reason) = reason {
@@ -591,7 +594,8 @@ impl Governor {
         self.limited_by
     }
 
-    /// Returns what closed the gate, and when it opens for a probe. `None` also if a probe may go and no file is left for it.
+    /// Returns what closed the gate, and when it opens for a probe. It is `None`
+    /// also if a probe may go and no file is left for it.
     pub fn closed(&self, now: Duration) -> Option<(LimitedBy, Duration)> {
         let until = self.opens_at()?;
         let waits_for_file = self.limited_by == LimitedBy::NoWork && until <= now;

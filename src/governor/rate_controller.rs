@@ -4,15 +4,18 @@
 //! call goes alone: the probe. If the service accepts it, the gate opens, and the rate rises within a second or two to the
 //! known limit.
 //!
-//! The limit lies between the accepted rate (from one opening to the next, pauses included) and the refused rate. The step
-//! from the one towards the other adapts: it shrinks after each failure. After a time without refusals the controller tries
+//! The limit lies between the accepted rate (from one opening to the next, pauses included) and the refused rate. Each
+//! estimate is a step from the one towards the other, and the step shrinks after each failure. After a time without refusals the controller tries
 //! a higher rate, slowly at first and then quickly. Each confirmed limit doubles that time.
 //!
-//! Three kinds of refusals are no rate limit. The first refusal of all, and a long wait at a known rate, are taken for
+//! Three kinds of refusals are no rate limit. The first refusal of all, and a long wait at a known rate, count as
 //! accidents. Refusals only above some number of calls in flight are a concurrency limit. Refusals at random, at any rate,
 //! are load shedding: then calls go on, and only the refused file waits.
 //!
 //! Latency is no evidence: answers take longer for many reasons, and a service that counts calls answers fast.
+//!
+//! This file is one noun, the controller: a limit is measured from one opening of the gate to the next, so gate and rate
+//! share their state.
 //!
 //! Moments and times are in seconds, rates in calls per second.
 
@@ -112,7 +115,7 @@ pub(super) struct RateController {
     stated: f64,
     /// Rate of the calls before the gate closed.
     refused_rate: f64,
-    /// The latest refusal was taken for an accident.
+    /// The latest refusal counted as an accident.
     forgiven: bool,
     /// Rate at which the ramp starts when the gate opens.
     ramp_start: f64,
@@ -154,7 +157,7 @@ const INCREASE: f64 = 0.02;
 const INCREASE_DOUBLING: f64 = 0.7;
 /// Fewest accepted calls from which a limit is measured.
 const LEAST_MEASURED: u64 = 10;
-/// A longer wait at a known limit is an accident.
+/// A longer wait at a known limit counts as an accident.
 const LONG_WAIT: f64 = 2.0;
 /// Time without a refusal after which a probe counts as accepted, because refusals come fast.
 const PROBE_PATIENCE: f64 = 1.0;
@@ -350,7 +353,7 @@ impl RateController {
         }
         self.concurrency.accepted(stamp.in_flight);
         if self.closed.is_none() && self.concurrency.is_exceeded(stamp.in_flight) {
-            // The limit is another one.
+            // The service accepted more calls at once than this limit, so its limit is a rate.
             self.concurrency.disprove();
             let rate = self.meter.rate(now, self.opened);
             self.estimate.set(rate, now - self.opened);
@@ -407,10 +410,10 @@ impl RateController {
         }
     }
 
-    /// Closes the gate for the rest of a wait that an earlier session was asked for.
+    /// Closes the gate for the rest of a wait that the service asked of an earlier session.
     pub(super) fn stay_closed(&mut self, left: f64, now: f64) {
         self.close(ClosedBy::RetryAfter, Some(left), 0.0, now);
-        // No call was made, so there is no rate to return to slowly.
+        // No call was refused, so no refused rate bounds the ramp.
         self.refused_rate = UNLIMITED;
     }
 
@@ -506,11 +509,11 @@ impl RateController {
         let wait = closed.until - closed.at;
         let is_window = closed.cause == ClosedBy::QuotaReset
             && (SHORTEST_SPREAD..=LONGEST_SPREAD).contains(&wait);
-        let kept = outage
+        let keeps_estimate = outage
             || !self.adaptive
-            || !is_window && (self.bounds_concurrency(run) || self.forgives(run, now));
+            || !is_window && (self.learn_concurrency(run) || self.forgives(run, now));
         // After fewer accepted calls, this run and the next are measured as one.
-        let measured = !kept && self.accepted >= LEAST_MEASURED;
+        let measured = !keeps_estimate && self.accepted >= LEAST_MEASURED;
         let period = Period {
             length: now - self.measured_from,
             late: self.late,
@@ -536,7 +539,7 @@ impl RateController {
         } else {
             (target / 32.0).max(target.min(4.0))
         };
-        if kept || measured {
+        if keeps_estimate || measured {
             (self.measured_from, self.accepted, self.late) = (now, 0, 0.0);
             self.refusals = 0;
         }
@@ -548,8 +551,8 @@ impl RateController {
         self.meter = RateMeter::default();
     }
 
-    /// Returns true if refusals came only above some number of calls in flight, and takes that for a concurrency limit.
-    fn bounds_concurrency(&mut self, run: f64) -> bool {
+    /// Learns a concurrency limit if refusals came only above some number of calls in flight. Returns true if so.
+    fn learn_concurrency(&mut self, run: f64) -> bool {
         let before = self.concurrency.most;
         if before.is_some_and(|most| self.concurrency.least_refused <= most)
             && run <= self.estimate.hold
@@ -573,7 +576,7 @@ impl RateController {
         true
     }
 
-    /// Returns true if a refusal is taken for an accident: the first of all, or a long wait at a known rate.
+    /// Returns true if a refusal counts as an accident: the first of all, or a long wait at a known rate.
     fn forgives(&mut self, run: f64, now: f64) -> bool {
         let limit = self.estimate.limit;
         if run >= self.estimate.hold.max(2.0 * HOLD) {

@@ -49,7 +49,7 @@ pub(super) struct Plan {
     pub(super) proxy: Option<String>,
     /// The same proxy, if it takes unencrypted requests.
     pub(super) plain_proxy: Option<PlainProxy>,
-    /// Whether the service has requested a client certificate where none is given.
+    /// Records if the service requested a client certificate that the plan does not have.
     pub(super) certificate_requests: CertificateRequests,
 }
 
@@ -67,7 +67,7 @@ impl Plan {
             .no_zstd()
             .tls_backend_preconfigured(tls.clone())
             .redirect(reqwest::redirect::Policy::none())
-            // A repeat by the client would not be recorded.
+            // The store would not record a retry by the client.
             .retry(reqwest::retry::never())
             .connect_timeout(self.connect_timeout)
             .dns_resolver(Resolver)
