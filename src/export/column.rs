@@ -1,4 +1,4 @@
-//! ColumnList of exported tables.
+//! Columns of exported tables.
 
 use std::str::FromStr;
 
@@ -59,7 +59,7 @@ impl Column {
     }
 }
 
-/// ColumnList in an order.
+/// Columns of a table, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnList(Vec<Column>);
 

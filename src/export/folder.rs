@@ -97,7 +97,7 @@ pub fn to_folder<'e>(
             folder.add(record, content)
         })?;
         folder.finish().map_err(write_failed)?;
-        // Another program may have changed it meanwhile.
+        // Another program may have changed the target meanwhile.
         check(&target)?;
         replace(&temporary.path, &target.path)
             .and_then(|()| target.sync())
@@ -177,8 +177,8 @@ fn count(folder: &Path) -> io::Result<u64> {
     Ok(count)
 }
 
-/// Renames a folder to `place`. An earlier folder is exchanged with it and then removed, so that one of them is always
-/// there. On a file system that cannot exchange names, neither is there for a moment.
+/// Renames a folder to `place`. Exchanges it with an earlier folder and then removes that, so that `place` always exists.
+/// On a file system that cannot exchange names, `place` is missing for a moment.
 fn replace(new: &Path, place: &Path) -> io::Result<()> {
     match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
         Ok(()) => {
@@ -300,7 +300,7 @@ impl Folder {
             .into_inner()
             .map_err(io::IntoInnerError::into_error)?;
         manifest.sync_all()?;
-        // One call in place of one for each of perhaps millions of files.
+        // One system call instead of one per file: there may be millions of files.
         #[cfg(target_os = "linux")]
         rustix::fs::syncfs(&File::open(&self.path)?)?;
         Ok(())

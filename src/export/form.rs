@@ -48,7 +48,7 @@ pub struct Form<'e> {
     pub extract: Option<&'e dyn Extract>,
     /// Leaves CSV cells unchanged that a spreadsheet would evaluate as formulas.
     pub raw_csv: bool,
-    /// The columns, in place of the format's default ones. JSON has none.
+    /// The columns, instead of the format's default ones. JSON has none.
     pub columns: Option<&'e [Column]>,
     /// The conditions on the jobs. Other jobs are ignored, even if they are not done.
     pub chosen: &'e [Term],
@@ -81,7 +81,7 @@ impl Form<'_> {
         }
     }
 
-    /// Returns which columns to load.
+    /// Returns the columns to load.
     pub(super) fn wanted(&self, selection: Selection) -> Projection {
         // An expression may use the status and the headers, and a condition the latest attempt.
         let plain = self.extract.is_none() && self.chosen.is_empty();
@@ -104,7 +104,7 @@ pub enum Selection {
     All,
 }
 
-/// The extent of a finished export.
+/// The counts of a finished export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportSummary {
     /// The number of jobs.

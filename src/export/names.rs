@@ -3,8 +3,8 @@
 /// The longest name in bytes that common file systems accept.
 const LONGEST: usize = 255;
 
-/// Splits a job's name into the folders and the file of its answer; there is at least one part. Every byte is kept,
-/// except that slashes at the beginning, `.` and empty parts disappear, and `..` becomes `__`.
+/// Splits a job's name into the folders and the file of its answer, at least one part. Removes slashes at the beginning,
+/// `.` and empty parts. Replaces `..` by `__` and NUL by `_`, and keeps every other byte.
 pub(super) fn parts(name: &[u8]) -> Vec<Vec<u8>> {
     let parts = name.split(|byte| *byte == b'/');
     let mut parts: Vec<Vec<u8>> = parts

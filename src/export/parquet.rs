@@ -82,7 +82,7 @@ impl ParquetFile {
             .set_created_by(concat!("stride ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_dictionary_enabled(false);
-        // ColumnList with few distinct values.
+        // Columns with few distinct values.
         for column in [
             Column::State,
             Column::Class,

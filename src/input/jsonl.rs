@@ -1,4 +1,4 @@
-//! Lists that are JSON objects, one a line.
+//! Lists that are JSON objects, one per line.
 
 use std::fmt::{self, Formatter};
 use std::io::Read;

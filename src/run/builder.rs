@@ -36,7 +36,7 @@ impl Builder {
         self
     }
 
-    /// Sets the number of calls at the same time. The default is that of [`Settings::default`].
+    /// Sets the number of concurrent calls. The default is that of [`Settings::default`].
     pub fn threads(mut self, threads: usize) -> Self {
         self.settings.threads = Threads::Fixed(threads);
         self
