@@ -75,9 +75,9 @@ const VERSIONS: &str = "stride supports HTTP/1.1 and HTTP/2";
 pub const OPTIONS: &[Spec] = &[
     spec("url", None, Some("URL"), Request),
     spec("request", Some('X'), Some("METHOD"), Native("The method [default: POST]")),
-    spec("header", Some('H'), Some("HEADER"), Native("A header, `Name: value`; may hold placeholders. `Name:` removes a default header; `@FILE` reads one a line")),
+    spec("header", Some('H'), Some("HEADER"), Native("A header, `Name: value`; may hold placeholders. `Name:` removes a default header; `@FILE` reads one per line")),
     spec("form", Some('F'), Some("NAME=VALUE"), Native("A field of a form: NAME=VALUE, NAME=@{path} for the file with its name, NAME=<{path} for its text; with ;type= and ;filename=")),
-    spec("form-string", None, Some("NAME=VALUE"), Native("A field of a form; the value is sent as it is")),
+    spec("form-string", None, Some("NAME=VALUE"), Native("A field of a form; the value is sent unchanged")),
     spec("data", Some('d'), Some("DATA"), Native("Data to send; @FILE sends a file without its line breaks")),
     spec("data-ascii", None, Some("DATA"), Request),
     spec("data-raw", None, Some("DATA"), Native("Data to send; @ has no special meaning")),

@@ -153,8 +153,8 @@ stride man run | man -l -",
 /// The end of the long help of commands that make calls.
 pub(crate) const PREFERENCES: &str = "\
 A run remembers the settings that flags have set. For each other setting, stride uses the environment variable STRIDE_NAME, \
-as in STRIDE_MAX_CALLS=100, or else ~/.config/stride/stride.toml, as in max-calls = 100. If neither has it, its last value \
-holds.";
+as in STRIDE_MAX_CALLS=100, or else ~/.config/stride/stride.toml, as in max-calls = 100. If neither sets it, the run \
+keeps its last value.";
 
 /// The exit codes, for the manual pages.
 pub(crate) const EXITS: &[(&str, &str)] = &[

@@ -15,7 +15,7 @@ use stride::store::wall_clock;
 /// `stride export`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Export {
-    /// File or folder to write, whole or not at all [default: stdout]
+    /// File or folder to write, replaced only by a complete export [default: stdout]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Format of the export
@@ -30,7 +30,7 @@ pub(crate) struct Export {
     /// With --format csv: leave cells as they are, even if a spreadsheet takes some for formulas
     #[arg(long)]
     pub(crate) raw_csv: bool,
-    /// Write the results there are, even if the run is incomplete
+    /// Write the results so far, even if the run is incomplete
     #[arg(long, conflicts_with = "all")]
     pub(crate) partial: bool,
     /// Write the results and the state of all other files, even if the run is incomplete
@@ -55,7 +55,7 @@ pub(crate) enum FormatArg {
     Jsonl,
     /// A table for spreadsheets
     Csv,
-    /// A table with types, for pandas, DuckDB and the like
+    /// A table with types, for programs such as pandas and DuckDB
     Parquet,
     /// One file per answer and a list of them, `manifest.jsonl`; needs -o FOLDER
     Dir,
@@ -76,7 +76,7 @@ impl From<FormatArg> for Format {
 /// `stride report`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ReportArgs {
-    /// File to write, whole or not at all [default: stdout]
+    /// File to write, replaced only by a complete report [default: stdout]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -23,7 +23,7 @@ const MOST_THREADS: usize = 10_000;
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = KEPT)]
 pub(crate) struct LimitArgs {
-    /// Chunk threads: calls at the same time, or `auto` to find the best number [default: 8]
+    /// Chunk threads: concurrent calls, or `auto` to find the best number [default: 8]
     #[arg(short = 'j', long, visible_alias = "concurrency", value_name = "N", value_parser = parse_threads,
         aliases = ["jobs", "parallel", "parallelism", "max-procs"])]
     pub(crate) threads: Option<Threads>,
@@ -36,7 +36,7 @@ pub(crate) struct LimitArgs {
     /// Calls that the shortest rate lets through at once [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) burst: Option<u64>,
-    /// Weight of a file for rates in weights: size, or a part of it such as size/4; `none` removes it
+    /// Weight of a file for rates in weights: size, or a fraction of it such as size/4; `none` removes it
     #[arg(long, value_parser = or_none(Weight::from_str))]
     pub(crate) weight: Option<OrNone<Weight>>,
     /// Longest wait that the service may ask for; a longer one stops the run [default: 15m]

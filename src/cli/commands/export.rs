@@ -89,17 +89,19 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
 fn check(args: &Export, output: Option<&Path>) -> Result<(), CliError> {
     let cli_error = match args.format {
         FormatArg::Dir if output.is_none() => {
-            CliError::usage("--format dir writes a folder").hint("name it with -o FOLDER")
+            CliError::usage("--format dir needs an output folder").hint("use -o FOLDER")
         }
         FormatArg::Parquet if output.is_none() && is_terminal() => {
-            CliError::usage("--format parquet cannot write to a terminal")
-                .hint("name a file with -o FILE")
+            CliError::usage("--format parquet cannot write to a terminal").hint("use -o FILE")
         }
         FormatArg::Json | FormatArg::Dir if args.columns.is_some() => {
-            CliError::usage("--columns is for tables").hint("add --format csv, jsonl or parquet")
+            CliError::usage("--columns needs a table format")
+                .hint("add --format csv, jsonl or parquet")
         }
         FormatArg::Csv => return Ok(()),
-        _ if args.raw_csv => CliError::usage("--raw-csv is for CSV").hint("add --format csv"),
+        _ if args.raw_csv => {
+            CliError::usage("--raw-csv needs --format csv").hint("add --format csv")
+        }
         _ => return Ok(()),
     };
     Err(cli_error)
@@ -126,7 +128,7 @@ fn cli_error(db: &Path, args: &Export, error: ExportError) -> CliError {
                 false => format!("of the files that --where selects: {standing}"),
             };
             CliError::from(error).note(note).hint(format!(
-                "{}; {} writes the results there are; {} writes the failures too",
+                "{}; {} writes the results so far; {} writes the failures too",
                 completion(db, &counts),
                 typed_with("--partial"),
                 typed_with("--all"),

@@ -27,7 +27,10 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
         if report.failed.count + report.done.count > 0 {
             terminal.say("nothing was changed");
             let apply = typed_with("--apply");
-            terminal.say(&format!("{} {apply}   changes it", cyan("hint:")));
+            terminal.say(&format!(
+                "{} {apply}   stores the new verdicts",
+                cyan("hint:")
+            ));
         }
         return Ok(exit::DONE);
     }
@@ -60,7 +63,7 @@ pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<
 fn request(args: &Recheck, call: Call) -> Result<Request, CliError> {
     let Call::Http(mut request) = call else {
         return Err(
-            CliError::usage("this run's calls are made by a program of its own")
+            CliError::usage("a program of its own makes this run's calls")
                 .hint("judge the answers in that program"),
         );
     };
@@ -107,9 +110,10 @@ impl From<RecheckError> for CliError {
             RecheckError::Unreadable { .. } => {
                 Self::of(exit::ERROR, &error).note("nothing was changed")
             }
-            RecheckError::NoHeaders { .. } => Self::of(exit::USAGE, &error).note("nothing was changed").hint(
-                "a run stores headers only if its own expressions use $headers; `stride run … --success EXPR --accept-change` stores those of later answers",
-            ),
+            RecheckError::NoHeaders { .. } => Self::of(exit::USAGE, &error)
+                .note("nothing was changed")
+                .note("a run stores headers only if its own expressions use $headers")
+                .hint("use `stride run … --success EXPR --accept-change` to store those of later answers"),
         }
     }
 }

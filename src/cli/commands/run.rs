@@ -145,7 +145,7 @@ pub(crate) fn run(
             report_stored(&parsed.request, db, terminal);
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(
-                "the request was changed; results of the old one are kept: {kept}"
+                "the request was changed; {kept} of the old one will stay"
             ));
         }
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;

@@ -23,7 +23,7 @@ use crate::cli::session::inspect::RequestView;
 use crate::cli::session::storage::{describe_refused, rescue_folders};
 use crate::cli::session::summary::standing;
 
-/// How many files `status` names that may kill the process.
+/// The number of files that `status` names of those that may crash the process.
 const CRASHED_NAMED: usize = 5;
 
 #[derive(Serialize)]
@@ -66,17 +66,17 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, CliError> {
                 Threads::Fixed(threads) => json!(threads),
                 Threads::Auto => json!("auto"),
             },
-            // In the words of the flag; `auto` without any.
+            // As the flag takes it; `auto` if it was not set.
             "rate": info.settings.rates.to_string(),
-            // Why the run goes no faster, as its runner noted it.
+            // Why the run goes no faster, as its runner recorded it.
             "limit": limit,
-            // Until when the service asked all callers to wait.
+            // The end of the wait that the service asked for.
             "closed_until": closed.map(timestamp),
             // The file that the service refused most often while it accepted others.
             "refused": noted.refused.as_ref().map(times),
-            // The first few files that were alone in flight at two deaths of the process or more.
+            // The first files that were alone in flight at two or more crashes.
             "crashed": crashed.iter().map(times).collect::<Vec<_>>(),
-            // When the last file can be called at best.
+            // The earliest time at which the last file can be called.
             "earliest_end": noted.finish.filter(|_| holder.is_some()).map(timestamp),
             "calls": noted.used.calls,
             "cost": noted.used.cost.to_string(),
@@ -111,7 +111,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, CliError> {
     let rows = [
         (
             "run",
-            Some(format!("{path}, made {}", timestamp(info.created))),
+            Some(format!("{path}, created {}", timestamp(info.created))),
         ),
         ("call", Some(call(&info.call))),
         ("files", Some(standing(&counts))),
@@ -128,7 +128,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, CliError> {
             "saved",
             not_empty(&rescued).map(|files| {
                 format!(
-                    "results that could not be recorded are in {}; the next run records them",
+                    "unrecorded results are in {}; the next run will import them",
                     files.join(" and ")
                 )
             }),
@@ -137,7 +137,7 @@ pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, CliError> {
             "stuck",
             not_empty(&refused).map(|files| {
                 format!(
-                    "saved results cannot be recorded, and no run starts: {}",
+                    "rescue files that cannot be imported, so no run starts: {}",
                     files.join("; ")
                 )
             }),
@@ -170,16 +170,18 @@ fn not_empty<T>(list: &[T]) -> Option<&[T]> {
     (!list.is_empty()).then_some(list)
 }
 
-/// Names the files that may kill the process.
+/// Names the files that may crash the process.
 fn may_kill(files: &[(FileName, u32)]) -> String {
     let named = files
         .iter()
         .map(|(file, times)| format!("{file} ({})", counted(u64::from(*times), "time")));
     let named: Vec<String> = named.collect();
     match &named[..] {
-        [one] => format!("stride died during the call of {one} alone; it is called last and alone"),
+        [one] => {
+            format!("stride crashed with only {one} in flight; it will be called last and alone")
+        }
         named => format!(
-            "stride died during the calls of these files alone; they are called last and alone: {}",
+            "stride crashed with only one of these files in flight; they will be called last and alone: {}",
             named.join(", ")
         ),
     }
@@ -232,12 +234,9 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
     };
     match (&info.ended, holder) {
         (Some((ended, ending)), _) => format!("the last one {ending} at {}", timestamp(*ended)),
-        (None, Some(holder)) => format!(
-            "process {} has been working on it since {started}",
-            holder.pid
-        ),
+        (None, Some(holder)) => format!("process {}, at work since {started}", holder.pid),
         (None, None) => format!(
-            "the one started at {started} died with {} in flight; the next one marks them as in doubt",
+            "the one started at {started} crashed with {} in flight; the next one will mark them as in doubt",
             counted(counts.running, "call")
         ),
     }

@@ -31,7 +31,7 @@ use crate::cli::request::{CredentialArgs, parse, parse_credentials};
 use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
 
-/// How much of a request's body is shown, in bytes.
+/// The part of a request's body that is shown, in bytes.
 const SHOWN: usize = 4096;
 
 /// A run before its start.
@@ -91,7 +91,7 @@ pub(crate) fn dry_run(planned: &PlannedRun<'_>, terminal: &Terminal) -> Result<u
     printed(lines(out))
 }
 
-/// Returns how long the rates make a run take at least, or `None` without rates.
+/// Returns the shortest duration of a run under its rates, or `None` without rates.
 fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Duration> {
     if settings.rates.windows.is_empty() {
         return None;
@@ -132,7 +132,7 @@ pub(crate) fn try_one(
         let reason = escaped(message(&outcome).as_bytes());
         CliError::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
             .note("nothing was called")
-            .hint("correct that, or name another file")
+            .hint("correct it, or use another file")
     })?;
     for line in request_lines(&preview, &attempt.key.to_string()) {
         terminal.say(&line);
@@ -163,7 +163,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
     if args.request.url.is_some() || args.request.curl.is_some() {
         if !args.credential.is_empty() {
             return Err(
-                CliError::usage("--credential is for a request that a run has stored")
+                CliError::usage("--credential needs a request that a run has stored")
                     .hint("write the value into the request"),
             );
         }
@@ -171,9 +171,8 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
         return Ok((parsed.request, parsed.credentials, Settings::default()));
     }
     if db.symlink_metadata().is_err() {
-        return Err(CliError::usage("there is no request and no run").hint(
-            "name the service with --url, or paste a command with --curl; without both, `try` uses the run's own request",
-        ));
+        return Err(CliError::usage("no request and no run to try")
+            .hint("use --url or --curl, or --db with the database of a run"));
     }
     let info = Reader::open(db)?.info()?;
     let words = &args.request.words.0;
@@ -181,7 +180,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
     let changes = |word: &&stride::curl::ParsedOption| !known.contains(&word.option.long);
     if let Some(word) = words.iter().find(changes) {
         let message = format!("{} changes the run's request", word.written);
-        return Err(CliError::usage(message).hint("give the whole request, with --url"));
+        return Err(CliError::usage(message).hint("use --url with the whole request"));
     }
     let values = |long: &str| -> Vec<String> {
         let given = words.iter().filter(|word| word.option.long == long);
@@ -197,7 +196,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
     let credentials = parse_credentials(&again, &info.call, &references(&info.base))?;
     let Call::Http(request) = info.call else {
         return Err(CliError::usage(
-            "this run's calls are made by a program of its own",
+            "a program of its own makes this run's calls",
         ));
     };
     let confirmed = Confirmed {
@@ -226,10 +225,10 @@ fn job(item: Item, base: &Path) -> Result<Job, CliError> {
     })
 }
 
-/// Returns an attempt of no run, with a random idempotency key.
+/// Creates an attempt outside of any run, with a random idempotency key.
 fn attempt() -> Attempt {
     let mut run = [0; 16];
-    // Without random numbers, another trial may have used the same key.
+    // Ignore failure: then another trial may have used the same key.
     let _ = getrandom::fill(&mut run);
     let job = JobId(1);
     Attempt {

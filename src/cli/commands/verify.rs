@@ -35,7 +35,10 @@ pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, CliError> {
         .hint("work on a copy; `sqlite3 COPY .recover` saves what can be read"),
         false => CliError::new(
             exit::UNUSABLE,
-            format!("result files missing or changed: {}", verdict.files),
+            format!(
+                "missing or changed: {}",
+                counted(verdict.files, "result file")
+            ),
         )
         .note("nothing was changed; the database itself is sound")
         .hint(format!(

@@ -131,7 +131,7 @@ impl Watched {
         watched
     }
 
-    /// Adds what has ended since the last snapshot.
+    /// Adds the calls and files that completed since the last snapshot.
     fn update(&mut self, snapshot: Snapshot, now: i64) {
         let calls = |counts: &Counts| counts.attempts - counts.running.min(counts.attempts);
         let files = |counts: &Counts| counts.done + counts.failed + counts.held;

@@ -13,7 +13,7 @@ use crate::cli::output::environment::{config_folder, names, variable};
 use crate::cli::output::error::CliError;
 use crate::cli::output::named;
 
-/// The largest file, in bytes.
+/// The largest `stride.toml` that is read, in bytes.
 const LARGEST: u64 = 64 << 10;
 
 /// A setting in a variable or a file.
@@ -68,8 +68,8 @@ pub(super) fn variables(flags: &Command) -> Result<Vec<Entry>, CliError> {
     entries.collect()
 }
 
-/// Warns of variables whose names differ by one letter from those of settings. Other programs may use other variables with
-/// the prefix.
+/// Returns a warning for each variable whose name differs by one letter from that of a setting. Other programs may use
+/// other variables with the prefix.
 pub(super) fn misspelt(flags: &Command) -> Vec<String> {
     let known: Vec<String> = names_of(flags).chain(["db"]).map(variable_name).collect();
     let unknown = names("STRIDE_").into_iter();
@@ -135,11 +135,11 @@ fn unknown(origin: &str, name: &str, flags: &Command) -> CliError {
         Some(near) => format!("use {near}"),
         None => {
             let known: Vec<&str> = names_of(flags).collect();
-            format!("the settings are {}", known.join(", "))
+            format!("use one of {}", known.join(", "))
         }
     };
     let name = escaped(name.as_bytes());
-    CliError::usage(format!("{origin}: there is no setting `{name}`"))
+    CliError::usage(format!("{origin}: unknown setting `{name}`"))
         .note("nothing was changed")
         .hint(hint)
 }

@@ -43,11 +43,13 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Cl
 fn layout(args: &Run) -> Result<Layout, CliError> {
     let key = args.key_column.clone();
     match args.list_format {
-        ListFormat::Lines if key.is_some() => Err(CliError::usage("--key-column is for tables")
-            .hint("add --list-format csv or jsonl, or leave out --key-column")),
+        ListFormat::Lines if key.is_some() => {
+            Err(CliError::usage("--key-column needs a table format")
+                .hint("add --list-format csv or jsonl, or leave out --key-column"))
+        }
         ListFormat::Lines if args.null => Ok(Layout::Nul),
         ListFormat::Lines => Ok(Layout::Lines),
-        _ if args.null => Err(CliError::usage("-0 is for lists that are not tables")
+        _ if args.null => Err(CliError::usage("-0 needs a list that is not a table")
             .hint("leave out -0: the format determines where a row ends")),
         ListFormat::Csv => Ok(Layout::Csv { key }),
         ListFormat::Jsonl => Ok(Layout::Jsonl { key }),

@@ -80,7 +80,7 @@ pub(crate) fn prepare(
         Call::Http(_) => None,
         Call::Program { name } => {
             return Err(CliError::usage(format!(
-                "this run's calls are made by a program of its own: {}",
+                "a program of its own makes this run's calls: {}",
                 escaped(name.as_bytes())
             ))
             .hint("resume the run with that program"));

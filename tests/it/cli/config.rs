@@ -171,15 +171,15 @@ const WRONG: &[(&str, &[&str])] = &[
     (
         "threads = 4\nthread = 5",
         &[
-            "stride.toml, line 2: there is no setting `thread`",
+            "stride.toml, line 2: unknown setting `thread`",
             "hint: use threads",
         ],
     ),
     (
         "frobnicate = 5",
         &[
-            "no setting `frobnicate`",
-            "hint: the settings are threads, rate, ",
+            "unknown setting `frobnicate`",
+            "hint: use one of threads, rate, ",
         ],
     ),
     (
@@ -197,9 +197,12 @@ const WRONG: &[(&str, &[&str])] = &[
         "threads = 4\nthreads = 5",
         &["stride.toml, line 2: duplicate key"],
     ),
-    ("user = 'me:hunter2hunter2'", &["no setting `user`"]),
-    ("allow-commands = true", &["no setting `allow-commands`"]),
-    ("\"\\u001b[31m\" = 1", &["there is no setting `\\"]),
+    ("user = 'me:hunter2hunter2'", &["unknown setting `user`"]),
+    (
+        "allow-commands = true",
+        &["unknown setting `allow-commands`"],
+    ),
+    ("\"\\u001b[31m\" = 1", &["unknown setting `\\"]),
     (
         "max-cost = 25",
         &["--max-cost needs --cost", "note: settings: max-cost = 25 ("],

@@ -278,7 +278,7 @@ fn a_file_that_is_missing_or_changed_is_named() {
         String::from_utf8_lossy(&verdict.stdout),
         verdict.stderr
     );
-    assert!(said.contains("result files missing or changed: 3"));
+    assert!(said.contains("missing or changed: 3 result files"));
     assert!(said.contains("the database itself is sound"));
     // Their damage does not hide that of the database.
     let count = |change: &str| {

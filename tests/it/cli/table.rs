@@ -271,11 +271,11 @@ fn words_that_do_not_fit_a_list_are_usage_errors() {
         ),
         (
             &["--files-from", "list", "--list-format", "csv", "-0"],
-            "-0 is for lists that are not tables",
+            "-0 needs a list that is not a table",
         ),
         (
             &["--files-from", "list", "--list-format", "jsonl", "-0"],
-            "-0 is for lists that are not tables",
+            "-0 needs a list that is not a table",
         ),
         (
             &["--files-from", "list", "--list-format", "tsv"],
