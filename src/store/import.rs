@@ -78,6 +78,13 @@ impl Store {
         let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
         let is_read = each_saved(&rescue, &mut |saved| {
+            let saved = match saved {
+                Ok(saved) => saved,
+                Err(name) => {
+                    left.push(name.unwrap_or_else(|| FileName::from(file.as_path())));
+                    return Ok(());
+                }
+            };
             match import(&transaction, &mut counts, &saved, &self.uuid)? {
                 Import::Recorded => recorded += 1,
                 Import::Known => {}
@@ -216,20 +223,23 @@ fn open(path: &Path, run: &[u8; 16], users: Users) -> io::Result<Option<Connecti
     if named.is_ok_and(|named| named != *run) {
         return Ok(None);
     }
-    let check = || -> Result<Connection> {
+    let check = || -> Result<Option<Connection>> {
+        let checking = "checking a rescue file";
         let file = connection::open(path, Mode::Read)?;
         let found: String = file
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(doing("checking a rescue file"))?;
-        match &*found {
-            "ok" => Ok(file),
-            _ => Err(StoreError::Damaged {
-                doing: "checking a rescue file",
+            .map_err(doing(checking))?;
+        if found != "ok" {
+            return Err(StoreError::Damaged {
+                doing: checking,
                 source: found.into(),
-            }),
+            });
         }
+        file.prepare(&saved_sql()).map_err(doing(checking))?;
+        let named = uuid(&file).map_err(doing(checking))?;
+        Ok((named == *run).then_some(file))
     };
-    check().map(Some).map_err(|error| {
+    check().map_err(|error| {
         let reason = match &error {
             StoreError::Foreign { .. } => "it is not a rescue file".to_owned(),
             StoreError::Older { .. } | StoreError::Newer { .. } => {
@@ -241,29 +251,39 @@ fn open(path: &Path, run: &[u8; 16], users: Users) -> io::Result<Option<Connecti
     })
 }
 
-/// Hands over the settlements of a rescue file. Returns false if it cannot be read to its end.
-fn each_saved(rescue: &Connection, each: &mut dyn FnMut(Saved) -> Result<()>) -> Result<bool> {
-    let sql = format!(
+/// Returns the statement for the settlements of a rescue file.
+fn saved_sql() -> String {
+    format!(
         "{RECORD}, work.job, attempt.key, attempt.ended, not_before, charged, crashes, generation,
                 rejected.media_type, rejected.headers, rejected.body
          {TABLES} LEFT JOIN rejected_response AS rejected
                       ON rejected.job = work.job AND rejected.attempt = work.attempts
          ORDER BY work.job"
-    );
-    let Ok(mut statement) = rescue.prepare(&sql) else {
-        return Ok(false);
-    };
+    )
+}
+
+/// A settlement, or the name of a job whose settlement cannot be decoded, if that can be.
+type Decoded = std::result::Result<Saved, Option<FileName>>;
+
+/// Hands over the settlements of a rescue file. Returns false if it cannot be read to its end.
+fn each_saved(rescue: &Connection, each: &mut dyn FnMut(Decoded) -> Result<()>) -> Result<bool> {
+    let mut statement = rescue
+        .prepare(&saved_sql())
+        .map_err(doing("reading a rescue file"))?;
     let mut rows = statement
         .query([])
         .map_err(doing("reading a rescue file"))?;
     loop {
-        match rows.next().map(|row| row.map(Saved::read)) {
+        match rows.next() {
             Ok(None) => return Ok(true),
-            Ok(Some(Ok(saved))) => each(saved)?,
-            Ok(Some(Err(_))) | Err(_) => return Ok(false),
+            Ok(Some(row)) => each(Saved::read(row).map_err(|_| path_from_sql(row, 0).ok()))?,
+            Err(_) => return Ok(false),
         }
     }
 }
+
+/// The longest duration of a call, in milliseconds.
+const LONGEST: i64 = u32::MAX as i64;
 
 /// A saved settlement.
 struct Saved {
@@ -284,7 +304,7 @@ impl Saved {
                 job: JobId(row.get(17)?),
                 number: record.attempts,
             };
-            let ended = row.get(19)?;
+            let ended: i64 = row.get(19)?;
             let wait = row
                 .get::<_, Option<i64>>(20)?
                 .unwrap_or(ended)
@@ -299,7 +319,8 @@ impl Saved {
                     headers,
                     body: body.into(),
                 }),
-                ended,
+                // Other times than the past would spoil the run's sums.
+                ended: ended.clamp(0, now()),
                 next: match record.state {
                     JobState::Done => Next::Done,
                     JobState::Failed => Next::Fail,
@@ -339,7 +360,7 @@ impl Saved {
             })
         });
         let result = result.transpose()?;
-        let took = self.record.took.unwrap_or(0).max(0);
+        let took = self.record.took.unwrap_or(0).clamp(0, LONGEST);
         let ended = Ended {
             attempt: self.attempt,
             outcome: self.record.outcome.as_deref().unwrap_or_default(),
@@ -476,6 +497,7 @@ fn reopen(
     found: &RunJob,
 ) -> Result<()> {
     let AttemptId { job, number } = saved.attempt;
+    let started = saved.record.started.map(|time| time.clamp(0, saved.ended));
     let restore = || {
         transaction.execute(
             "INSERT INTO runner (pid, host, threads, started, ended, ending)
@@ -491,7 +513,7 @@ fn reopen(
             "INSERT INTO attempt (job, number, runner, chunk, key, started)
              VALUES (?1, ?2, (SELECT max(id) FROM runner), 0, ?3, ?4)
              ON CONFLICT DO UPDATE SET ended = NULL, outcome = NULL, class = NULL, kind = NULL, message = NULL",
-            params![job.0, number, saved.key, saved.record.started],
+            params![job.0, number, saved.key, started],
         )
     };
     restore().map_err(doing("importing a rescue file"))?;

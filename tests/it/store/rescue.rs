@@ -189,6 +189,8 @@ fn what_contradicts_itself_or_the_run_is_not_recorded() {
         "UPDATE attempt SET outcome = 'won'",
         "UPDATE attempt SET class = 'input'",
         "UPDATE attempt SET ended = NULL",
+        "DELETE FROM run",
+        "DROP TABLE rejected_response",
     ] {
         fs::write(&file, &whole).unwrap();
         alter(&file, sql);
@@ -196,15 +198,50 @@ fn what_contradicts_itself_or_the_run_is_not_recorded() {
         assert_eq!((imported.len(), refused.len()), (0, 1), "{sql}");
         assert_eq!(fixture.contents(), before, "{sql}");
     }
-    // One that lies about one result loses that one only.
-    fs::write(&file, &whole).unwrap();
-    alter(&file, "UPDATE result SET body = x'00' WHERE job = 1");
-    let imported = import(&mut fixture.open());
-    assert_eq!(
-        (imported[0].recorded, &imported[0].left[..]),
-        (1, &["b".into()][..])
+}
+
+#[test]
+fn a_saved_result_that_cannot_be_used_leaves_the_others() {
+    for sql in [
+        "UPDATE result SET body = x'00' WHERE job = 0",
+        "UPDATE attempt SET message = CAST(x'ff' AS TEXT) WHERE job = 0",
+        "UPDATE work SET charged = 5000000000 WHERE job = 0",
+    ] {
+        let fixture = Fixture::new(&["a", "b"]);
+        let mut store = fixture.start();
+        let outcomes = vec![("a", succeeded("1")), ("b", succeeded("2"))];
+        let file = only(&save(&fixture, &mut store, outcomes));
+        drop(store);
+        alter(&file, sql);
+        let imported = import(&mut fixture.open());
+        assert_eq!(
+            (imported[0].recorded, &imported[0].left[..]),
+            (1, &["a".into()][..]),
+            "{sql}"
+        );
+        assert_eq!(fixture.state("b"), JobState::Done, "{sql}");
+    }
+}
+
+#[test]
+fn impossible_times_are_not_imported() {
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    let file = only(&save(&fixture, &mut store, vec![("a", succeeded("1"))]));
+    drop(store);
+    let most = i64::MAX;
+    alter(
+        &file,
+        &format!("UPDATE attempt SET started = {most}, ended = {most}, took = {most}"),
     );
-    assert_eq!(fixture.state("a"), JobState::Done);
+    assert_eq!(import(&mut fixture.open())[0].recorded, 1);
+    let record = fixture.record("a");
+    assert!(record.took < Some(most / 2));
+    let database = rusqlite::Connection::open(fixture.at("stride.db")).unwrap();
+    let ended: i64 = database
+        .query_row("SELECT ended FROM attempt", [], |row| row.get(0))
+        .unwrap();
+    assert!(ended < most / 2);
 }
 
 #[test]
