@@ -39,7 +39,8 @@ pub struct Rescued {
 /// Saves settlements in the first folder that takes them.
 #[derive(Debug)]
 pub struct Rescue {
-    /// Folders that have not failed, the current one last.
+    /// The best first. One that fails becomes the last, because a disk that failed one sync may report the next one
+    /// falsely.
     folders: Vec<PathBuf>,
     /// Beginning of the files' names.
     name: OsString,
@@ -54,7 +55,7 @@ impl Store {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(files::RESCUE_INFIX);
         Rescue {
-            folders: self.rescue_folders.iter().rev().cloned().collect(),
+            folders: self.rescue_folders.clone(),
             name,
             uuid: self.uuid,
             file: None,
@@ -70,24 +71,51 @@ impl Store {
 }
 
 impl Rescue {
-    /// Saves settlements durably, in one transaction.
+    /// Saves settlements durably: in one transaction, or in several if no folder takes all of them at once.
     pub fn save(&mut self, settlements: &[(&Claim, &Settlement)]) {
         // A temporary file that became unreadable loses its own body only.
         let (readable, lost): (Vec<_>, Vec<_>) = settlements
             .iter()
             .partition(|(_, settlement)| is_readable(settlement));
         self.lose(&lost);
-        while !readable.is_empty() {
-            let Some(folder) = self.folders.last().cloned() else {
-                return self.lose(&readable);
-            };
-            if self.write(&folder, &readable).is_ok() {
-                self.rescued.saved += readable.len() as u64;
-                return;
-            }
-            self.file = None;
-            self.folders.pop();
+        self.save_readable(&readable);
+    }
+
+    fn save_readable(&mut self, settlements: &[(&Claim, &Settlement)]) {
+        if settlements.is_empty() {
+            return;
         }
+        if self.write_anywhere(settlements) {
+            self.rescued.saved += settlements.len() as u64;
+        } else if settlements.len() == 1 {
+            self.lose(settlements);
+        } else {
+            // There may be room for some, and one that cannot be written must not take the others with it.
+            let (first, rest) = settlements.split_at(settlements.len() / 2);
+            self.save_readable(first);
+            self.save_readable(rest);
+        }
+    }
+
+    /// Writes settlements to the current file, or to a new one in the first folder that takes it.
+    fn write_anywhere(&mut self, settlements: &[(&Claim, &Settlement)]) -> bool {
+        if let Some(file) = self.file.take() {
+            if append(&file, settlements).is_ok() {
+                self.file = Some(file);
+                return true;
+            }
+            self.folders.rotate_left(1);
+        }
+        for _ in 0..self.folders.len() {
+            let Some(folder) = self.folders.first().cloned() else {
+                return false;
+            };
+            if self.write(&folder, settlements).is_ok() {
+                return true;
+            }
+            self.folders.rotate_left(1);
+        }
+        false
     }
 
     /// Returns what was saved.
@@ -100,16 +128,12 @@ impl Rescue {
         self.rescued.lost.extend(paths);
     }
 
+    /// Writes settlements to a new file.
     fn write(
         &mut self,
         folder: &Path,
         settlements: &[(&Claim, &Settlement)],
     ) -> Result<(), Box<dyn Error>> {
-        if let Some(file) = &self.file {
-            let transaction = file.unchecked_transaction()?;
-            insert(file, settlements)?;
-            return Ok(transaction.commit()?);
-        }
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -143,6 +167,12 @@ fn is_readable(settlement: &Settlement) -> bool {
     let refused = ended.refused.map(|refused| &refused.body);
     let mut bodies = result.into_iter().chain(refused);
     bodies.all(|body| body.checksum().is_ok())
+}
+
+fn append(file: &Connection, settlements: &[(&Claim, &Settlement)]) -> Result<(), Box<dyn Error>> {
+    let transaction = file.unchecked_transaction()?;
+    insert(file, settlements)?;
+    Ok(transaction.commit()?)
 }
 
 fn insert(file: &Connection, settlements: &[(&Claim, &Settlement)]) -> Result<(), Box<dyn Error>> {

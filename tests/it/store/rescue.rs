@@ -245,6 +245,28 @@ fn impossible_times_are_not_imported() {
 }
 
 #[test]
+fn a_result_that_cannot_be_saved_leaves_the_others() {
+    let fixture = Fixture::new(&["a", "b", "c", "d"]);
+    let mut store = fixture.start();
+    let bad = Outcome::Succeeded(Answer {
+        headers: Some("no object".to_owned()),
+        ..Answer::text("1")
+    });
+    let outcomes = vec![
+        ("a", succeeded("1")),
+        ("b", succeeded("2")),
+        ("c", bad),
+        ("d", succeeded("3")),
+    ];
+    let rescued = save(&fixture, &mut store, outcomes);
+    assert_eq!((rescued.saved, &rescued.lost[..]), (3, &["c".into()][..]));
+    drop(store);
+    let imported = import(&mut fixture.open());
+    let recorded: u64 = imported.iter().map(|each| each.recorded).sum();
+    assert_eq!(recorded, 3);
+}
+
+#[test]
 fn what_is_not_ours_stays_where_it_is() {
     let fixture = Fixture::new(&["a"]);
     let mut store = fixture.start();
