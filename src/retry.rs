@@ -64,7 +64,7 @@ impl RetryPolicy {
     /// Returns the job's next state and record after `outcome`. `chance` is uniform in 0..1.
     pub fn after(&self, record: Record, outcome: &Outcome, chance: f64) -> (Next, Record) {
         let answered = Record {
-            generation: record.generation + 1,
+            generation: record.generation.saturating_add(1),
             ..record
         };
         match outcome {
@@ -115,7 +115,7 @@ impl RetryPolicy {
     /// always panics fails in the end.
     pub fn after_panic(&self, record: Record, chance: f64) -> (Next, Record) {
         let crashed = Record {
-            crashes: record.crashes + 1,
+            crashes: record.crashes.saturating_add(1),
             ..record
         };
         match self.in_doubt {
@@ -136,7 +136,7 @@ impl RetryPolicy {
     /// Charges an attempt and returns the job's next state and record.
     pub fn charge(&self, record: Record, chance: f64) -> (Next, Record) {
         let charged = Record {
-            charged: record.charged + 1,
+            charged: record.charged.saturating_add(1),
             ..record
         };
         if charged.charged > self.retries {
@@ -222,6 +222,12 @@ mod tests {
             ((0, 0), transient(500), after(1), (1, 1)),
             ((1, 1), transient(500), after(2), (2, 2)),
             ((2, 2), transient(500), Next::Fail, (3, 3)),
+            (
+                (u32::MAX, u32::MAX),
+                transient(500),
+                Next::Fail,
+                (u32::MAX, u32::MAX),
+            ),
             // After 409, the operation under the same key is still running.
             ((0, 0), transient(409), after(1), (1, 0)),
             ((2, 0), transient(409), Next::Fail, (3, 0)),
