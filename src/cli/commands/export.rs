@@ -67,11 +67,24 @@ pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8
         }
         Err(error) => return Err(cli_error(db, args, error)),
     };
+    let lacking = match selection {
+        Selection::All => {
+            let counts = reader.counts_of(&args.terms)?;
+            counts.total - counts.done
+        }
+        Selection::Whole | Selection::Partial => 0,
+    };
     drop(reader);
     remember_output(&database, output);
     if let Some(path) = output {
-        let count = counted(written.jobs, "result");
-        terminal.say(&format!("wrote {count} to {}", FileName::from(path)));
+        let mut what = counted(written.jobs.saturating_sub(lacking), "result");
+        if lacking > 0 {
+            what.push_str(&format!(
+                " and the state of {}",
+                counted(lacking, "other file")
+            ));
+        }
+        terminal.say(&format!("wrote {what} to {}", FileName::from(path)));
     }
     if written.damaged.is_empty() {
         return Ok(exit::DONE);
@@ -127,12 +140,12 @@ fn cli_error(db: &Path, args: &Export, error: ExportError) -> CliError {
                 true => standing,
                 false => format!("of the files that --where selects: {standing}"),
             };
-            CliError::from(error).note(note).hint(format!(
-                "{}; {} writes the results so far; {} writes the failures too",
-                completion(db, &counts),
-                typed_with("--partial"),
-                typed_with("--all"),
-            ))
+            let (partial, all) = (typed_with("--partial"), typed_with("--all"));
+            CliError::from(error)
+                .note(note)
+                .hint(completion(db, &counts))
+                .hint(format!("{partial} writes the results so far"))
+                .hint(format!("{all} writes the failures too"))
         }
         ExportError::Extract { .. } => CliError::from(error).hint(format!(
             "in the expression, `?` skips a missing value and `//` replaces it, as in '.a.b? // null'; {} writes the whole answers",

@@ -137,7 +137,7 @@ fn rows_90_and_92_two_exports_of_one_state_are_the_same_bytes_and_replace_the_fi
             place
                 .stride(&["export", "--all", "--format", format, "-o", file])
                 .expect(0)
-                .says("wrote 5")
+                .says("wrote 4 results and the state of 1 other file")
         };
         place.write("one", "what was there before");
         export("one");
