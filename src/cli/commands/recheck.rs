@@ -81,14 +81,18 @@ fn request(args: &Recheck, call: Call) -> Result<Request, CliError> {
 
 fn print(report: &Rechecked, terminal: &Terminal) {
     terminal.say(&format!("judged {}", counted(report.judged, "answer")));
-    for (change, Changes { count, examples }) in [
-        ("done -> failed", &report.failed),
-        ("not done -> done", &report.done),
+    for (change, intro, Changes { count, examples }) in [
+        ("done -> failed", "", &report.failed),
+        (
+            "not done -> done",
+            "; why they failed before:",
+            &report.done,
+        ),
     ] {
         if *count == 0 {
             continue;
         }
-        terminal.say(&format!("{change}: {}", counted(*count, "file")));
+        terminal.say(&format!("{change}: {}{intro}", counted(*count, "file")));
         for (path, reason) in examples {
             terminal.say(&format!("    {path}: {}", short(reason.as_bytes())));
         }
