@@ -41,7 +41,11 @@ pub(crate) fn stored(request: &Request) -> Option<String> {
     parts.extend(data.map(str::to_owned));
     let query = request.url.split_once('?').map_or("", |(_, query)| query);
     let mut pairs = query.split('&').filter(|pair| !pair.is_empty());
-    if pairs.any(|pair| !has_reference(pair)) || !request.query.is_empty() {
+    let is_typed = |pair: &str| {
+        let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+        typed(value) && !has_reference(value)
+    };
+    if pairs.any(is_typed) || !request.query.is_empty() {
         parts.insert(0, "the URL".to_owned());
     }
     (!parts.is_empty()).then(|| parts.join(", "))
