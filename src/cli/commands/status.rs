@@ -235,6 +235,9 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
     match (&info.ended, holder) {
         (Some((ended, ending)), _) => format!("the last one {ending} at {}", timestamp(*ended)),
         (None, Some(holder)) => format!("process {}, at work since {started}", holder.pid),
+        (None, None) if counts.running == 0 => {
+            format!("the one started at {started} crashed with no call in flight")
+        }
         (None, None) => format!(
             "the one started at {started} crashed with {} in flight; the next one will mark them as in doubt",
             counted(counts.running, "call")

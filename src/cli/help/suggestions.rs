@@ -94,9 +94,11 @@ fn hint(
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(error, ContextKind::InvalidSubcommand)?;
-            let mut names = top.get_subcommands().map(Command::get_name);
-            let similar = context(error, ContextKind::SuggestedSubcommand)
-                .or_else(|| names.find(|name| is_near(word, name)));
+            let names = top.get_subcommands().map(Command::get_name);
+            let similar = names
+                .filter(|name| is_near(word, name))
+                .min_by_key(|name| strsim::damerau_levenshtein(word, name))
+                .or_else(|| context(error, ContextKind::SuggestedSubcommand));
             meant(word)
                 .or_else(|| input(word))
                 .or_else(|| similar.map(|name| format!("use `stride {name}`")))

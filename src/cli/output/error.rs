@@ -121,9 +121,13 @@ impl From<StoreError> for CliError {
             StoreError::Older { .. } => Self::of(exit::UNUSABLE, &error)
                 .note("nothing was changed")
                 .hint("export its results with the build that made it, and start a new run with another --db FILE"),
-            StoreError::Busy { .. } => Self::of(exit::BUSY, &error)
-                .note("nothing was changed")
-                .hint("wait for it to end, look at it with `stride status`, or use another database with --db FILE"),
+            StoreError::Busy { path, .. } => {
+                let folder = std::env::current_dir().unwrap_or_default();
+                let status = command(path.strip_prefix(folder).unwrap_or(path), "status");
+                Self::of(exit::BUSY, &error).note("nothing was changed").hint(format!(
+                    "wait for it to end, look at it with `{status}`, or use another database with --db FILE"
+                ))
+            }
             StoreError::Usurped => Self::of(exit::BUSY, &error)
                 .note("the recorded results are safe; the calls in flight here become in doubt")
                 .hint("leave the run to the other process; `stride status` shows its progress"),

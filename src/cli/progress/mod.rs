@@ -90,7 +90,7 @@ impl Progress {
             )),
             Event::Storage(storage) => self.storage(storage),
             Event::Changed(settings) => self.say(&format!(
-                "changed: threads {}, rate {}",
+                "settings changed; now threads {}, rate {}",
                 settings.threads, settings.rates
             )),
             Event::Stopping { in_flight, halt } => {

@@ -69,7 +69,7 @@ fn a_going_run_is_changed_from_another_terminal() {
     running
         .end()
         .expect(0)
-        .says("changed: threads 4, rate 1000/s");
+        .says("settings changed; now threads 4, rate 1000/s");
     let status = place.status();
     assert_eq!(
         (&status["rate"], &status["threads"]),

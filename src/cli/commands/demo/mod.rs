@@ -94,7 +94,7 @@ fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, CliError> {
         &format!("{TRANSCRIPTS} transcripts of calls are in {texts}/."),
         &format!("A small sentiment API serves {url}. It is slow, allows"),
         &format!(
-            "{LIMIT} calls a second, fails now and then, and rejects recordings with nothing in them."
+            "{LIMIT} calls a second, fails now and then, and rejects transcripts that are too short."
         ),
         "Press Ctrl-C, or kill it: `stride demo` resumes where it stopped.",
     ] {
