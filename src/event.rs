@@ -115,6 +115,7 @@ impl Ending {
 /// for people alone (`Gate`, `Flow`, `PutLast`, `Storage`, `Changed`, `Stopping`, `Tick`) do not serialize.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
     /// A session began.
     Started {

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// A command of curl that stride cannot use.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CurlError {
     /// A quote without its end.
     #[error("the quote {0} is not closed")]

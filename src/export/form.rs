@@ -9,6 +9,7 @@ use crate::store::{Projection, Reader, Record, Stored};
 
 /// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// One object from name to result.
     Json,

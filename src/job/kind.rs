@@ -7,6 +7,7 @@ use strum::{EnumIter, IntoEnumIterator as _, IntoStaticStr};
 /// The kind of a failure. Its stored word is its name in snake case. Callers of other programs may use other words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum FailureKind {
     /// The answer cannot be decoded by its content coding.
     BadCoding,

@@ -111,7 +111,8 @@ impl Progress {
                 self.in_flight = InFlight::default();
                 self.view.set_gate(None, now);
             }
-            Event::Tick => {}
+            // `Tick`, and events with nothing to show.
+            _ => {}
         }
         if signals::is_line_requested() {
             self.say(&self.view.line(now));

@@ -6,6 +6,7 @@ use crate::caller::http::reference::Reference;
 
 /// Invalid template.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum TemplateError {
     /// No such placeholder.
     #[error("unknown placeholder {{{0}}}")]
