@@ -10,6 +10,6 @@ pub struct RunOutcome {
     pub ending: Ending,
     /// Jobs by state.
     pub counts: Counts,
-    /// Jobs whose calls were cut off by a stop.
+    /// Jobs whose call a stop cut off.
     pub in_doubt: Vec<FileName>,
 }

@@ -1,7 +1,7 @@
 //! Strided queue: decides which slot gets which job. Pure: time is an argument, and the store offers jobs in pages,
 //! in list order.
 //!
-//! Of N slots, slot *i* takes the positions ≡ *i* (mod N) in order: its partition. A slot whose partition is empty
+//! Slot *i* of N takes the positions ≡ *i* (mod N) in order: its partition. A slot whose partition is empty
 //! takes from the fullest one. Memory does not grow with the list: a partition keeps a short buffer and a cursor,
 //! from which the next page is read. When a partition falls behind, its buffer fills and its cursor stays. Later it
 //! reads again from there, which costs little, because by then mostly its own jobs are left.

@@ -6,8 +6,8 @@
 //!   the service asks or for a short time that grows. Then one call goes alone: the probe. If the service accepts it, the
 //!   gate opens, and the rate is back within a second or two. A wait says nothing about the rate limit.
 //! - **A limit.** It lies between the rate that was accepted and the rate that was refused. stride calls evenly just below
-//!   it, tries a slightly higher rate from time to time, and remembers the limit. If refusals come only with many calls in flight, the
-//!   limit is on those. `--rate` and the limits that the service states only ever lower the rate.
+//!   it, tries a slightly higher rate from time to time, and remembers the limit. If refusals come only with many calls
+//!   in flight, the limit is on those. `--rate` and the limits that the service states only ever lower the rate.
 //! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and a file from elsewhere in
 //!   the list fails too. Then no attempt is charged, a probe goes every few seconds, and the run stops after `--max-outage`.
 //!   One bad file among good ones is no outage.
@@ -594,8 +594,8 @@ impl Governor {
         self.limited_by
     }
 
-    /// Returns what closed the gate, and when it opens for a probe. It is `None`
-    /// also if a probe may go and no file is left for it.
+    /// Returns what closed the gate, and when it opens for a probe. Returns `None` also if a probe may go
+    /// and no file is left for it.
     pub fn closed(&self, now: Duration) -> Option<(LimitedBy, Duration)> {
         let until = self.opens_at()?;
         let waits_for_file = self.limited_by == LimitedBy::NoWork && until <= now;

@@ -5,8 +5,8 @@
 //! known limit.
 //!
 //! The limit lies between the accepted rate (from one opening to the next, pauses included) and the refused rate. Each
-//! estimate is a step from the one towards the other, and the step shrinks after each failure. After a time without refusals the controller tries
-//! a higher rate, slowly at first and then quickly. Each confirmed limit doubles that time.
+//! estimate is a step from the one towards the other, and the step shrinks after each failure. After a time without
+//! refusals the controller tries a higher rate, slowly at first and then quickly. Each confirmed limit doubles that time.
 //!
 //! Three kinds of refusals are no rate limit. The first refusal of all, and a long wait at a known rate, count as
 //! accidents. Refusals only above some number of calls in flight are a concurrency limit. Refusals at random, at any rate,
