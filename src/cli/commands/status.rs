@@ -178,10 +178,10 @@ fn may_kill(files: &[(FileName, u32)]) -> String {
     let named: Vec<String> = named.collect();
     match &named[..] {
         [one] => {
-            format!("stride crashed with only {one} in flight; it will be called last and alone")
+            format!("stride died with only {one} in flight; it will be called last and alone")
         }
         named => format!(
-            "stride crashed with only one of these files in flight; they will be called last and alone: {}",
+            "stride died with only one of these files in flight; they will be called last and alone: {}",
             named.join(", ")
         ),
     }
@@ -239,7 +239,7 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
             format!("the one started at {started} crashed with no call in flight")
         }
         (None, None) => format!(
-            "the one started at {started} crashed with {} in flight; the next one will mark them as in doubt",
+            "the one started at {started} died with {} in flight; the next one will mark them as in doubt",
             counted(counts.running, "call")
         ),
     }

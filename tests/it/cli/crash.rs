@@ -107,7 +107,7 @@ fn rows_1_and_137_kills_at_one_thread_fail_no_file() {
         "after two deaths the next file has its turn"
     );
     let told = place.stride(&["status"]).expect(0);
-    let words = "crashed stride crashed with only one of these files in flight";
+    let words = "crashed stride died with only one of these files in flight";
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains(words), "{told}");
     place.stride(&command).expect(0);
