@@ -1,5 +1,5 @@
 //! The message of a run with its secrets in place, shared by all threads. Secrets are read again when the service
-//! refuses them, because a key may be renewed while a run goes on for days.
+//! refuses them, because a key may be renewed during a run of several days.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

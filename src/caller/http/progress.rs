@@ -27,7 +27,7 @@ struct CallState {
 pub(super) struct Upload {
     /// The body is read while it is sent. Other bodies are sent at once and cannot stall.
     pub(super) streams: bool,
-    /// When a byte of the file was last sent, during the upload.
+    /// The time at which a byte of the file was last sent, during the upload.
     pub(super) moved: Option<Instant>,
     /// The error that ended the upload.
     pub(super) error: Option<String>,

@@ -95,7 +95,7 @@ struct Latest {
     once: bool,
     /// The connection should stay open after this answer.
     stays: bool,
-    /// When the answer was complete, if its connection should still be open.
+    /// The time at which the answer was complete, if its connection should still be open.
     open: Option<Instant>,
     began: Option<Instant>,
     /// The duration of the call.

@@ -27,7 +27,7 @@ pub(crate) struct Export {
     /// Write whole answers, without any --extract expression
     #[arg(long, overrides_with = "extract")]
     pub(crate) raw: bool,
-    /// With --format csv: leave cells as they are, even if a spreadsheet takes some for formulas
+    /// With --format csv: leave cells unchanged, even those that a spreadsheet would evaluate as formulas
     #[arg(long)]
     pub(crate) raw_csv: bool,
     /// Write the results so far, even if the run is incomplete

@@ -40,7 +40,7 @@ struct Screen {
     missed: u64,
 }
 
-/// Writes a message above the lines that are shown. Errors are ignored: the work goes on when stderr is closed or full.
+/// Writes a message above the lines that are shown. Errors are ignored: the work continues when stderr is closed or full.
 pub(crate) fn say(line: &Line) {
     let mut screen = screen();
     if screen
@@ -140,7 +140,7 @@ impl Screen {
         }
     }
 
-    /// Writes to stderr. Errors are ignored: the work goes on when it is closed or full.
+    /// Writes to stderr. Errors are ignored: the work continues when it is closed or full.
     fn write(&self, text: &str) {
         match &self.background {
             Some(background) => {

@@ -30,7 +30,7 @@ pub(crate) struct Events {
     name: FileName,
     terminal: Terminal,
     flushed: Instant,
-    /// Set by the first failed write. It is reported once, and the run goes on, because the store has everything.
+    /// Set by the first failed write. It is reported once, and the run continues, because the store has everything.
     failed: bool,
     /// Lines dropped since the last one that was written.
     missed: usize,
@@ -100,7 +100,7 @@ impl Events {
             && !std::mem::replace(&mut self.failed, true)
         {
             self.warn(&format!(
-                "cannot write the events to {}: {error}; the run goes on",
+                "cannot write the events to {}: {error}; the run continues",
                 self.name
             ));
         }

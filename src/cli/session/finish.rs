@@ -92,7 +92,7 @@ fn summary(db: &Path, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, CliErr
         "calls": calls.saturating_sub(outcome.calls_before),
         // In seconds.
         "took": outcome.took.as_secs_f64(),
-        // How the runner ended and why it stopped early, as in `stride status`.
+        // The runner's ending, and the reason if it stopped early, as in `stride status`.
         "ending": info.ended.as_ref().map(|(_, ending)| ending),
         "stopped": info.stopped.as_ref().map(StoppedJson::from),
         "started": info.started.map(timestamp),

@@ -43,7 +43,7 @@ pub(super) struct Api {
     listener: TcpListener,
     pub(super) address: SocketAddr,
     options: Options,
-    /// When the next call is due if calls come at the limit.
+    /// The time of the next call if calls come at the limit.
     due: Mutex<Instant>,
     /// The hashes of texts that have failed once.
     failed: Mutex<HashSet<u64>>,
