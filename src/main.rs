@@ -2,7 +2,7 @@
 
 mod cli;
 
-/// What a call needs of memory is taken by one thread and given back by another, which this allocator is good at.
+/// One thread allocates the memory of a call and another frees it, which this allocator handles well.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
