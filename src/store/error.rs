@@ -43,7 +43,7 @@ pub enum StoreError {
         found: i64,
     },
     /// Another process works on the run.
-    #[error("another runner has {}{}", FileName::from(.path.as_path()), Holder::show(.holder.as_ref()))]
+    #[error("{} is in use by {}", FileName::from(.path.as_path()), Holder::show(.holder.as_ref()))]
     Busy {
         /// The database.
         path: PathBuf,

@@ -17,16 +17,19 @@ pub struct Holder {
 
 impl Holder {
     pub(super) fn show(holder: Option<&Self>) -> String {
-        holder.map_or_else(String::new, |holder| {
-            let seconds = now().saturating_sub(holder.since).max(0) / 1000;
-            let ago = crate::settings::show_duration(std::time::Duration::from_secs(
-                seconds.unsigned_abs(),
-            ));
-            format!(
-                ": process {} on {}, for {ago}",
-                holder.pid,
-                crate::job::escaped(holder.host.as_bytes())
-            )
-        })
+        holder.map_or_else(
+            || "another process".to_owned(),
+            |holder| {
+                let seconds = now().saturating_sub(holder.since).max(0) / 1000;
+                let ago = crate::settings::show_duration(std::time::Duration::from_secs(
+                    seconds.unsigned_abs(),
+                ));
+                format!(
+                    "process {} on {}, for {ago}",
+                    holder.pid,
+                    crate::job::escaped(holder.host.as_bytes())
+                )
+            },
+        )
     }
 }

@@ -20,15 +20,15 @@ fn rows_37_and_42_a_second_runner_leaves_at_once_and_changes_nothing() {
     let bystander = place.with_bystander(&url);
     place.texts(3);
     let run = place.begin(&["run", "--url", &url, "texts"]);
-    // The first call goes alone.
-    api.wait_for(2);
+    // The bystander's and all three of the run, so that nothing changes while they wait.
+    api.wait_for(4);
     let rows = || place.sql("SELECT * FROM work LEFT JOIN attempt ON attempt.job = work.job");
     let before = rows();
     symlink("stride.db", place.at("same.db")).unwrap();
     symlink(".", place.at("folder")).unwrap();
     let absolute = place.at("stride.db");
     let says = format!(
-        "another runner has {}",
+        "{} is in use by process",
         absolute.canonicalize().unwrap().display()
     );
     let holder = format!("process {} on ", run.pid());

@@ -9,7 +9,7 @@ use stride::job::{FileName, JobState, Position};
 use stride::settings::{Call, Settings};
 use stride::store::{Loaded, Lock, NewRun, Reader, Store, StoreError};
 
-use crate::support::{BYSTANDER, Fixture, claim};
+use crate::support::{BYSTANDER, Fixture, claim, take_lock};
 
 /// The files of a folder, by name, that belong to this database.
 fn files_of(database: &Path) -> Vec<String> {
@@ -47,18 +47,14 @@ impl From<StoreError> for Refusal {
 fn a_creation_that_fails_leaves_no_database_and_no_temporary_file() {
     let fixture = Fixture::numbered(1);
     let database = fixture.at("other.db");
-    let failed = Store::create(
-        Lock::acquire(&database).unwrap(),
-        &fixture.new_run(),
-        |loader| {
-            loader.add(&"a".into()).map_err(Refusal::from)?;
-            Err(Refusal::Mine)
-        },
-    );
+    let failed = Store::create(take_lock(&database), &fixture.new_run(), |loader| {
+        loader.add(&"a".into()).map_err(Refusal::from)?;
+        Err(Refusal::Mine)
+    });
     assert!(matches!(failed, Err(Refusal::Mine)));
     assert_eq!(files_of(&database), [""; 0]);
 
-    let lock = Lock::acquire(&database).unwrap();
+    let lock = take_lock(&database);
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         Store::create::<StoreError>(lock, &fixture.new_run(), |_| panic!("in the middle"))
     }));
@@ -77,7 +73,7 @@ fn row_46_what_a_killed_creation_left_is_replaced() {
     ] {
         fs::write(fixture.at(leftover), "half a database").unwrap();
     }
-    let lock = Lock::acquire(&database).unwrap();
+    let lock = take_lock(&database);
     let (store, _) =
         Store::create(lock, &fixture.new_run(), |loader| loader.add(&"a".into())).unwrap();
     store.close().unwrap();
@@ -93,7 +89,7 @@ fn a_creation_replaces_nothing() {
     fs::write(fixture.at("empty"), "").unwrap();
     symlink("nowhere", fixture.at("dangling")).unwrap();
     for taken in ["stride.db", "empty", "dangling", "."] {
-        let lock = Lock::acquire(&fixture.at(taken)).unwrap();
+        let lock = take_lock(&fixture.at(taken));
         let refused = Store::create(lock, &fixture.new_run(), |_| Ok::<_, StoreError>(()));
         assert!(
             matches!(refused, Err(StoreError::Exists { .. })),
@@ -386,7 +382,7 @@ fn a_run_moves_with_its_folder_and_leaves_what_lies_elsewhere() {
 fn rows_32_and_42_two_ways_to_a_database_are_one_database() {
     let fixture = Fixture::numbered(1);
     symlink("stride.db", fixture.at("link.db")).unwrap();
-    let store = Store::open(Lock::acquire(&fixture.at("./link.db")).unwrap()).unwrap();
+    let store = Store::open(take_lock(&fixture.at("./link.db"))).unwrap();
     assert_eq!(store.path(), fixture.database);
     assert!(matches!(fixture.try_open(), Err(StoreError::Busy { .. })));
 }

@@ -10,7 +10,7 @@ use stride::job::{Answer, Class, Failure, FileName, JobId, JobState, Outcome, Po
 use stride::limits::Cost;
 use stride::retry::{DoubtPolicy, RetryPolicy};
 use stride::settings::{Call, Settings};
-use stride::store::{Claim, Loaded, Lock, NewRun, Reader, Settlement, Store, StoreError};
+use stride::store::{Claim, Holder, Loaded, Lock, NewRun, Reader, Settlement, Store, StoreError};
 use tempfile::TempDir;
 
 use super::LIMIT;
@@ -128,21 +128,9 @@ impl Fixture {
         Store::open(Lock::acquire(&self.database)?)
     }
 
-    /// Acquires the lock of the database. A program that another test starts holds this process's locks between its fork
-    /// and its exec, so a lock of this process's own is waited for.
+    /// Acquires the lock of the database.
     pub(crate) fn lock(&self) -> Lock {
-        let began = Instant::now();
-        loop {
-            match Lock::acquire(&self.database) {
-                Err(StoreError::Busy {
-                    holder: Some(holder),
-                    ..
-                }) if holder.pid == std::process::id() && began.elapsed() < LIMIT => {
-                    std::thread::yield_now();
-                }
-                acquired => return acquired.unwrap(),
-            }
-        }
+        take_lock(&self.database)
     }
 
     /// Opens the store.
@@ -373,4 +361,21 @@ pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
         body: body.into().into(),
         hint: None,
     })
+}
+
+/// Acquires a database's lock. A program that another test starts holds this process's locks between its fork and its
+/// exec, so a lock of this process's own, or of nobody who is known, is waited for.
+pub(crate) fn take_lock(database: &Path) -> Lock {
+    let began = Instant::now();
+    let is_own = |holder: &Option<Holder>| {
+        (holder.as_ref()).is_none_or(|holder| holder.pid == std::process::id())
+    };
+    loop {
+        match Lock::acquire(database) {
+            Err(StoreError::Busy { holder, .. }) if is_own(&holder) && began.elapsed() < LIMIT => {
+                std::thread::yield_now();
+            }
+            acquired => return acquired.unwrap(),
+        }
+    }
 }
