@@ -119,7 +119,7 @@ fn not_imported(refused: &[RefusedRescue]) -> CliError {
         });
     cli_error
         .note("nothing was called; without them, their files would be called again")
-        .hint("make each a file or folder of your own that only you can write to (chown, chmod), then repeat the command")
+        .hint("for a wrong owner or mode, use chown and chmod on it, then repeat the command")
         .hint("to call those files again instead, add --ignore-rescue")
 }
 
