@@ -33,7 +33,7 @@ pub fn read(text: &str) -> Result<Vec<ParsedOption>, CurlError> {
         if value.is_some_and(|value| !value.is_empty()) {
             return Err(CurlError::Option {
                 written: name.to_owned(),
-                hint: "put white space between an option and its value, and give no value to an option that takes none",
+                hint: "use white space between an option and its value, and leave out the value of an option without one",
             });
         }
     }

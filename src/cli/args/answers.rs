@@ -54,11 +54,11 @@ impl AnswerArgs {
         let absolute = std::path::absolute(folder).map_err(|error| {
             CliError::usage(format!("`{shown}` is not a folder for answers"))
                 .cause(error.to_string())
-                .hint("give a folder to --output-dir")
+                .hint("use --output-dir with a folder")
         })?;
         let text = absolute.into_os_string().into_string().map_err(|_| {
             CliError::usage(format!("the path of the folder {shown} is not UTF-8"))
-                .hint("give another folder to --output-dir")
+                .hint("use --output-dir with another folder")
         })?;
         Ok(Some(text))
     }

@@ -133,7 +133,7 @@ pub(crate) struct Run {
     /// Continue although the request differs from the run's own; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
-    /// Show the plan and the first request, with secrets masked; nothing is called or written
+    /// Show the plan and the first request, with secrets masked, without a call or a write
     #[arg(
         long,
         alias = "simulate",
@@ -295,7 +295,7 @@ pub(crate) struct Outputs {
     /// Append events to this file, as JSON lines
     #[arg(long, alias = "joblog", value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
-    /// Run this command with `sh` when the run ends, for whatever reason. It gets a JSON summary on standard input, and
+    /// Run this command with `sh` when the run ends for any reason. It gets a JSON summary on standard input, and
     /// STRIDE_DB and STRIDE_EXIT in its environment
     #[arg(long, value_name = "COMMAND", help_heading = "At the end")]
     pub(crate) on_finish: Option<String>,
@@ -310,7 +310,7 @@ pub(crate) struct Status {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Refresh until no process works on the run; one line now and then if stdout is no terminal
+    /// Refresh until no process works on the run; one line now and then if stdout is not a terminal
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
 }

@@ -148,7 +148,7 @@ fn input(word: &str) -> Option<String> {
         return Some(format!("use `stride run --url {path} FILES`"));
     }
     let is_path = word.contains(['/', '.']) || Path::new(word).exists();
-    is_path.then(|| format!("to call a service for it, use `stride run --url URL {path}`"))
+    is_path.then(|| format!("use `stride run --url URL {path}`"))
 }
 
 /// Returns the hint for a flag in the wrong place.
@@ -195,12 +195,12 @@ fn has(command: &Command, flag: &str) -> bool {
 fn superfluous(word: &str, command: &str) -> Option<String> {
     let word = quoted(Path::new(word));
     match command {
-        "export" | "report" => Some(format!("to write to it, use -o {word}")),
+        "export" | "report" => Some(format!("use -o {word} to write to it")),
         "resume" | "retry" => Some(format!(
             "leave it out; to add files, use `stride run --url URL {word}`"
         )),
         "status" | "failures" | "verify" | "recheck" | "set" => {
-            Some(format!("to name a database, use --db {word}"))
+            Some(format!("use --db {word} to name a database"))
         }
         "try" => Some("name one file, or use `stride run --sample 2` for several".to_owned()),
         _ => None,

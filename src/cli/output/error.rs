@@ -231,20 +231,20 @@ impl From<PlanError> for CliError {
                     "add `machine {host} login NAME password WORD` to the file"
                 )),
                 Reference::Given(name) => cli_error.hint(format!(
-                    "give it again with --credential '{name}=…', or use a reference: run … {{env:VARIABLE}} … --accept-change"
+                    "use --credential '{name}=…' again, or a reference: run … {{env:VARIABLE}} … --accept-change"
                 )),
             },
             PlanError::Template { .. } => cli_error.hint(
                 "the placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",
             ),
             PlanError::Missing(name) if name == PROXY_AUTHORIZATION => {
-                cli_error.hint("give it again with -U NAME:PASSWORD")
+                cli_error.hint("use -U NAME:PASSWORD again")
             }
             PlanError::Missing(name) if name.eq_ignore_ascii_case("authorization") => cli_error.hint(
-                "give it again with -u NAME:PASSWORD or -H 'Authorization: …', or use a reference: run … -H 'Authorization: Bearer {env:VARIABLE}' --accept-change",
+                "use -u NAME:PASSWORD or -H 'Authorization: …' again, or a reference: run … -H 'Authorization: Bearer {env:VARIABLE}' --accept-change",
             ),
             PlanError::Missing(name) => cli_error.hint(format!(
-                "give it again with -H '{name}: …', or use a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
+                "use -H '{name}: …' again, or a reference: run … -H '{name}: {{env:VARIABLE}}' --accept-change"
             )),
             PlanError::Plain { .. } => cli_error
                 .note("the network could read it; nothing was sent")
@@ -284,9 +284,7 @@ impl From<InputError> for CliError {
             }
             InputError::Row { fault, .. } => cli_error.hint(row_hint(fault)),
             InputError::List { source, .. } => cli_error.hint(match source.kind() {
-                ErrorKind::IsADirectory => {
-                    "to call every file of a folder, name it without --files-from"
-                }
+                ErrorKind::IsADirectory => "name the folder without --files-from to call its files",
                 ErrorKind::NotFound => "use a file with a list of names, or `-` for standard input",
                 _ => "check that you may read it",
             }),

@@ -67,7 +67,7 @@ pub(crate) fn parse_credentials(
             return Err(CliError::usage(format!(
                 "the header `{name}` has no value that has to be given again"
             ))
-            .hint("to change the run's request, use `stride run … --accept-change`"));
+            .hint("use `stride run … --accept-change` to change the run's request"));
         }
         credentials.push(Credential { name, value });
     }
@@ -86,7 +86,7 @@ pub(crate) fn parse_credentials(
                 "`{}` is not a credential that has to be given again",
                 stride::job::escaped(name.as_bytes())
             ))
-            .hint("to change the run's request, use `stride run … --accept-change`"));
+            .hint("use `stride run … --accept-change` to change the run's request"));
         }
         let value = resolve(value).map_err(|error| PlanError::Template {
             place: format!("--credential {name}"),

@@ -139,7 +139,7 @@ fn a_literal_credential_is_used_and_has_to_be_given_again() {
         .stride(&["resume"])
         .expect(2)
         .says("X-Api-Key")
-        .says("give it again with -H");
+        .says("use -H");
     place
         .stride(&["resume", "-H", "X-Other: 1"])
         .expect(2)
