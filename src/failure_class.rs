@@ -37,7 +37,7 @@ impl ClassRule {
         }
     }
 
-    /// Returns the class of an answer that is known to be no success, whatever its status.
+    /// Returns the class of a rejected answer with any status.
     pub fn class_of_failure(&self, status: u16, body: &[u8]) -> Option<Class> {
         let holds = match &self.condition {
             Condition::Status(pattern) => pattern.contains(status),

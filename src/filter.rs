@@ -62,7 +62,7 @@ pub enum Number {
 /// A relation in a term. Longer ones precede those that they begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 pub enum Relation {
-    /// Is none of the values.
+    /// Differs from all values.
     #[strum(serialize = "!=")]
     NotEqual,
     /// Does not match the pattern.

@@ -31,7 +31,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The most examples.
+    /// The maximum number of examples.
     pub const EXAMPLES: usize = 3;
 
     fn note(&mut self, path: &FileName, reason: &str) {

@@ -42,9 +42,9 @@ pub struct Record {
     pub failed_before: bool,
 }
 
-/// After so many crashes, a job is called last and alone.
+/// After this many crashes, a job is called last and alone.
 pub const MAY_KILL: u32 = 2;
-/// After so many crashes, a job is held for a person.
+/// After this many crashes, a job is held for a person.
 const HELD_AFTER: u32 = 10;
 
 /// A job's next state.

@@ -13,7 +13,7 @@ use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging};
 pub use wait::RetryAfter;
 
-/// The status of an answer that has no body, whatever its headers say (RFC 9110, section 15.3.5).
+/// The status of an answer that never has a body (RFC 9110, section 15.3.5).
 const NO_CONTENT: u16 = 204;
 
 /// The hint for answers that are not JSON and may still be wanted.

@@ -1,4 +1,4 @@
-//! Configuration files of curl, with an option a line.
+//! Configuration files of curl, with one option per line.
 
 use super::error::CurlError;
 use super::options::{ParsedOption, letters, long};

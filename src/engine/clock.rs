@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Returns the time since boot, including sleep. Unlike the time of day it cannot be set; unlike `Instant` it goes on
+/// Returns the time since boot, including sleep. Unlike the time of day it cannot be set; unlike `Instant` it advances
 /// while a laptop sleeps, as the service's clock does.
 #[cfg(target_os = "linux")]
 pub(super) fn now() -> Duration {
@@ -20,7 +20,7 @@ pub(super) fn now() -> Duration {
     use std::time::Instant;
 
     static BEGAN: OnceLock<Instant> = OnceLock::new();
-    // Usage from before the run has to lie before it.
+    // A run's clock starts here, so that usage from before the run has a time, too.
     const DAY: Duration = Duration::from_secs(86_400);
     DAY + BEGAN.get_or_init(Instant::now).elapsed()
 }

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::store::{Rescued, StoreError};
 
-/// The reason why a run could not go on.
+/// The reason why a run could not continue.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The database failed. Nothing was committed after that.

@@ -215,7 +215,7 @@ impl Schedule {
         }
     }
 
-    /// Returns why no call may start at `now`, for any job. `None` if one may; then a permit is at hand.
+    /// Returns why no call may start at `now`, for any job. `None` if one may; then a permit is available.
     pub(super) fn held_up(&mut self, now: Duration) -> Option<Decision> {
         if self.free_slots.is_empty() {
             self.give_permit_back();

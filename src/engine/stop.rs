@@ -16,7 +16,7 @@ struct State {
 }
 
 impl Stop {
-    /// Creates a stop that is not asked for yet.
+    /// Creates a stop that is not requested yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -31,7 +31,7 @@ impl Stop {
         }
     }
 
-    /// Returns true once a stop was asked for.
+    /// Returns true once the stop is requested.
     pub fn is_asked(&self) -> bool {
         self.0
             .lock()

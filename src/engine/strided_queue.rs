@@ -32,7 +32,7 @@ pub(super) enum NextJob {
 #[derive(Debug)]
 pub(super) struct StridedQueue {
     partitions: Vec<Partition>,
-    /// Length of the list, to estimate what is left of a partition.
+    /// Length of the list, to estimate the rest of a partition.
     end: u64,
     /// Latest moment until which any job had to wait.
     last_due: Duration,
@@ -51,7 +51,7 @@ struct Partition {
     waiting: BinaryHeap<Reverse<(Duration, Position, JobId)>>,
     /// Pending jobs before this position have been taken in.
     cursor: u64,
-    /// No job lies beyond the cursor.
+    /// No job follows the cursor.
     exhausted: bool,
 }
 
@@ -125,7 +125,7 @@ impl StridedQueue {
         (4 * self.partitions.len()).max(1024)
     }
 
-    /// Returns the most jobs in a partition's buffer.
+    /// Returns the maximum number of jobs in a partition's buffer.
     fn buffer_limit(&self) -> usize {
         (65_536 / self.partitions.len()).max(64)
     }

@@ -20,7 +20,7 @@ use super::form::{ExportSummary, Form, Selection};
 use super::rows;
 use crate::store::{Reader, Record};
 
-/// The most jobs in a row group.
+/// The maximum number of jobs in a row group.
 const ROWS: usize = 1 << 17;
 /// The bytes that fill a row group. While it is written, memory holds it a second time, compressed.
 const BYTES: usize = 32 << 20;

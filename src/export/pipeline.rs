@@ -12,7 +12,7 @@ use super::{csv, json};
 use crate::job::FileName;
 use crate::store::{Batch, Page, Reader, Record};
 
-/// The most pages that are in the pipeline at once.
+/// The maximum number of pages in the pipeline.
 const IN_FLIGHT: usize = 4;
 
 /// Writes consecutive jobs in a format.

@@ -1,7 +1,7 @@
 //! Finds the concurrency that raises throughput, for `-j auto`.
 //!
 //! Hill climbing: it adds slots while they raise throughput, and steps back and pauses if calls only take longer. Latency
-//! is no measure, because it differs with the size of the files.
+//! is not a measure, because it differs with the size of the files.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@
 //!   in flight, the limit is on those. `--rate` and the limits that the service states only ever lower the rate.
 //! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and a file from elsewhere in
 //!   the list fails too. Then no attempt is charged, a probe goes every few seconds, and the run stops after `--max-outage`.
-//!   One bad file among good ones is no outage.
+//!   One bad file among good ones is not an outage.
 //! - **A bad request.** The first thirty files are all rejected for one cause: the run stops. It also stops if credentials,
 //!   quota or address are refused for five files in a row and for files elsewhere in the list too.
 //!
@@ -24,7 +24,7 @@
 //! | --- | --- |
 //! | `rate_controller` | closes and opens the gate, and adapts the rate |
 //! | `estimate` | estimates the service's rate limit from accepted and refused rates |
-//! | `concurrency_limit`, `load_shedding` | detect refusals that are no rate limit |
+//! | `concurrency_limit`, `load_shedding` | detect refusals that are not a rate limit |
 //! | `stated_limits` | reads the limits that the service states in its answers |
 //! | `guard`, `throttled_files` | tell a file's own failure from a shared one: the circuit breaker |
 //! | `concurrency_tuner` | finds the concurrency that raises throughput, for `-j auto` |
@@ -364,7 +364,7 @@ impl Governor {
                 Assessment::new(Disposition::ByPolicy)
             }
         };
-        // Failures behind a closed gate are no reason to lower the concurrency.
+        // Failures behind a closed gate do not lower the concurrency.
         if let Some(tuner) = &mut self.tuner
             && call.signal.is_sent()
             && self.controller.closed().is_none()

@@ -8,11 +8,11 @@
 //! estimate is a step from the one towards the other, and the step shrinks after each failure. After a time without
 //! refusals the controller tries a higher rate, slowly at first and then quickly. Each confirmed limit doubles that time.
 //!
-//! Three kinds of refusals are no rate limit. The first refusal of all, and a long wait at a known rate, count as
+//! Three kinds of refusals are not a rate limit. The first refusal of all, and a long wait at a known rate, count as
 //! accidents. Refusals only above some number of calls in flight are a concurrency limit. Refusals at random, at any rate,
-//! are load shedding: then calls go on, and only the refused file waits.
+//! are load shedding: then calls continue, and only the refused file waits.
 //!
-//! Latency is no evidence: answers take longer for many reasons, and a service that counts calls answers fast.
+//! Latency is not evidence: answers take longer for many reasons, and a service that counts calls answers fast.
 //!
 //! This file is one noun, the controller: a limit is measured from one opening of the gate to the next, so gate and rate
 //! share their state.
@@ -95,7 +95,7 @@ pub(super) struct RateController {
     /// Learn the service's limits; otherwise only the gate limits calls.
     adaptive: bool,
     closed: Option<ClosedGate>,
-    /// Counts closings and failed probes. A call sent before the latest of them is no evidence.
+    /// Counts closings and failed probes. A call sent before the latest of them is not evidence.
     epoch: u32,
     /// Closings and failed probes since the limit was last measured.
     refusals: u32,
@@ -424,7 +424,7 @@ impl RateController {
         }
     }
 
-    /// Marks the refusals that closed the gate as an outage, which is no limit.
+    /// Marks the refusals that closed the gate as an outage, which is not a limit.
     pub(super) fn set_outage(&mut self) {
         if let Some(closed) = &mut self.closed {
             closed.outage = true;
@@ -447,7 +447,7 @@ impl RateController {
 
     fn refused(&mut self, stamp: Stamp, cause: ClosedBy, asked: Option<f64>, took: f64, now: f64) {
         let Some(closed) = &mut self.closed else {
-            // A call sent before the gate opened is no evidence, unless it brings a long wait.
+            // A call sent before the gate opened is not evidence, unless it brings a long wait.
             if stamp.epoch == self.epoch || asked.is_some_and(|asked| asked > LONG_WAIT) {
                 self.close(cause, asked, took, now);
             }

@@ -286,7 +286,7 @@ impl Permit {
         self.spot_check.map(|check| check.spot)
     }
 
-    /// Returns true for a spot check on missing files, which a look at the disk may spare.
+    /// Returns true for a spot check on missing files. If the file exists on disk, no call is needed.
     pub fn checks_disk(&self) -> bool {
         self.spot_check
             .is_some_and(|check| check.cause == Some(SharedCause::Disk))

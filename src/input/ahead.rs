@@ -9,7 +9,7 @@ use super::types::{Item, Skipped};
 
 /// The bytes of a full batch.
 const BYTES: usize = 64 << 10;
-/// The most batches between the threads.
+/// The maximum number of batches between the threads.
 const BATCHES: usize = 2;
 
 /// An error that ends reading.

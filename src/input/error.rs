@@ -126,7 +126,7 @@ impl RowFault {
     }
 }
 
-/// Quotes a column's name, which is foreign text of any length.
+/// Quotes a column's name, which is untrusted text of any length.
 fn shown(column: &str) -> String {
     format!("`{}`", shortened(column.as_bytes(), 60))
 }

@@ -1,4 +1,4 @@
-//! Names of files, and safe display of foreign text.
+//! Names of files, and safe display of untrusted text.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -91,7 +91,7 @@ impl From<&str> for FileName {
     }
 }
 
-/// Escapes foreign text for terminals. Control characters (C0, C1, DEL), bidirectional controls and noncharacters
+/// Escapes untrusted text for terminals. Control characters (C0, C1, DEL), bidirectional controls and noncharacters
 /// become `\u{..}`; invalid UTF-8 becomes `\x..`.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_text_cannot_control_a_terminal() {
+    fn untrusted_text_cannot_control_a_terminal() {
         assert_eq!(escaped(b"a\x1b]0;pwn\x07b"), "a\\u{1b}]0;pwn\\u{7}b");
         assert_eq!(
             escaped("x\u{202e}y\u{9b}z\n".as_bytes()),

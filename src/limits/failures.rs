@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The most files that may fail before the run stops.
+/// The maximum number of files that may fail before the run stops.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxFailures {
     /// Number of files.

@@ -1,4 +1,5 @@
-//! Limits set by the user: rates, budgets and the most failed files. Each parses from its notation on the command line.
+//! Limits set by the user: rates, budgets and the maximum number of failed files. Each parses from its notation on the
+//! command line.
 
 mod budget;
 mod failures;

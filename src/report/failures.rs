@@ -9,11 +9,11 @@ use super::html::{empty, name, row, table, text};
 use super::snapshot::Snapshot;
 use super::words::{counted, grouped};
 
-/// The most causes that are listed.
+/// The maximum number of listed causes.
 const MOST_CAUSES: usize = 20;
 /// The number of failed files that are visible. The others are folded.
 const FAILED_SHOWN: usize = 20;
-/// The most characters of a message and of a kind that are shown.
+/// The maximum number of shown characters of a message and of a kind.
 const MESSAGE: usize = 200;
 const KIND: usize = 40;
 

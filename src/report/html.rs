@@ -4,7 +4,7 @@ use maud::{Markup, Render, html};
 
 use crate::job::{FileName, shortened};
 
-/// Escapes a text from outside and shortens it to `most` characters. Control characters, marks that reorder text and bytes
+/// Escapes an untrusted text and shortens it to `most` characters. Control characters, marks that reorder text and bytes
 /// that are not UTF-8 become visible and have no effect.
 pub(super) fn text(text: impl AsRef<[u8]>, most: usize) -> String {
     shortened(text.as_ref(), most)

@@ -14,9 +14,9 @@ use super::{charts, failures, settings, tables};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The most characters of the call's first line.
+/// The maximum number of characters of the call's first line.
 const CALL: usize = 300;
-/// The most characters of the line about the last session.
+/// The maximum number of characters of the line about the last session.
 const LAST: usize = 600;
 
 /// Returns the page as an HTML document of less than a megabyte.

@@ -9,7 +9,7 @@ use super::html::{list, text};
 use super::snapshot::Snapshot;
 use super::words::{self, counted, grouped};
 
-/// The most lines of the request and of the rules that are shown, and the most characters of a line.
+/// The maximum number of shown lines of the request and of the rules, and of characters in a line.
 const LINES: usize = 40;
 const LINE: usize = 240;
 

@@ -89,7 +89,7 @@ impl SessionState {
     }
 }
 
-/// The most failed or held files that are listed.
+/// The maximum number of listed failed or held files.
 const FAILED: usize = 100;
 /// The end of the year 9999. Later moments, as in a damaged database, are shown as this one.
 const LATEST: i64 = 253_402_300_799_999;

@@ -9,9 +9,9 @@ use super::snapshot::{SessionState, Snapshot};
 use super::sums::{Jobs, Latency, MOST_TRIES, OUTCOMES};
 use super::words::{self, grouped};
 
-/// The most sessions and the most chunks that are listed.
+/// The maximum number of listed sessions, and of listed chunks.
 const MOST_LISTED: usize = 64;
-/// The most characters of a machine's name that are shown.
+/// The maximum number of shown characters of a machine's name.
 const HOST: usize = 64;
 
 /// Returns the sessions, the latest of very many.

@@ -56,7 +56,7 @@ impl Timeline {
         }
     }
 
-    /// Returns the step of a moment. A moment in a pause lies where the pause does.
+    /// Returns the step of a moment. A moment in a pause gets the step of the pause.
     pub(super) fn step(&self, moment: i64) -> Option<usize> {
         let last = self.steps.checked_sub(1)?;
         Some((self.position(moment) as usize).min(last))
@@ -155,7 +155,7 @@ mod tests {
         };
         let share = pause / line.steps as f64;
         assert!((0.66..=0.67).contains(&share), "{share}");
-        // A moment in the pause lies where the pause does.
+        // A moment in the pause has the position of the pause.
         assert_eq!(line.position(BEGIN + 2 * DAY), pause);
         assert!(line.begin(line.steps - 1) > sessions[1].0);
     }

@@ -78,7 +78,7 @@ const NO_TOKENS: [&str; 14] = [
     "stop",
     "sync",
 ];
-/// The least length of a value that looks like a key, in bytes.
+/// The minimum length of a value that looks like a key, in bytes.
 const LEAST: usize = 16;
 
 /// Returns whether a header of this name carries a credential.

@@ -28,7 +28,7 @@ pub struct Judging {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
-    /// One JSON text (RFC 8259), whatever its media type.
+    /// One JSON text (RFC 8259) under any media type.
     Json,
     /// UTF-8 text.
     Text,

@@ -39,10 +39,10 @@ pub enum Threads {
 }
 
 impl Threads {
-    /// The most threads that `Auto` tries.
+    /// The maximum number of threads that `Auto` tries.
     pub const MOST_FOUND: usize = 256;
 
-    /// Returns the most threads that there can be.
+    /// Returns the maximum number of threads.
     pub fn most(self) -> usize {
         match self {
             Self::Fixed(threads) => threads,
@@ -118,12 +118,12 @@ pub struct Settings {
     /// The rates of all threads together.
     #[serde(rename = "rate", with = "as_stored::rates")]
     pub rates: Rates,
-    /// The most calls in a row under the shortest rate.
+    /// The maximum number of calls in a row under the shortest rate.
     pub burst: u64,
     /// The weight of a file for rates in weights.
     #[serde(with = "as_stored::text")]
     pub weight: Option<Weight>,
-    /// The least free space on the database's disk, in bytes.
+    /// The minimum free space on the database's disk, in bytes.
     pub min_free: u64,
     /// Charged attempts after the first.
     pub retries: u32,
@@ -151,14 +151,14 @@ pub struct Settings {
     pub max_wait: Duration,
     /// The longest outage. A longer one stops the session.
     pub max_outage: Duration,
-    /// The most files that may fail in one session.
+    /// The maximum number of files that may fail in one session.
     #[serde(with = "as_stored::text")]
     pub max_failures: Option<MaxFailures>,
-    /// The most calls of all sessions.
+    /// The maximum number of calls of all sessions.
     pub max_calls: Option<u64>,
     /// The longest duration of all sessions together.
     pub max_duration: Option<Duration>,
-    /// The most that all sessions may cost.
+    /// The maximum total cost of all sessions.
     #[serde(with = "as_stored::text")]
     pub max_cost: Option<Money>,
     /// The cost of a call.

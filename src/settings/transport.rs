@@ -35,7 +35,7 @@ pub struct Transport {
     /// Request answers without content coding.
     #[serde(skip_serializing_if = "is_default")]
     pub uncompressed: bool,
-    /// The most redirects to follow.
+    /// The maximum number of redirects to follow.
     #[serde(skip_serializing_if = "is_default")]
     pub redirects: u32,
     /// Addresses of hosts, as `HOST:PORT:ADDRESS`.

@@ -138,7 +138,7 @@ impl Conditions {
         self.sql.push_str(&condition);
     }
 
-    /// Returns a condition on a column. NULL is none of `values`.
+    /// Returns a condition on a column. NULL differs from all `values`.
     pub(super) fn among(
         &mut self,
         column: &str,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::error::{Result, StoreError, doing};
 use super::statement::value;
 
-/// Receives how long the check has taken so far, and returns whether to go on.
+/// Receives how long the check has taken so far, and returns whether to continue.
 pub type Watch = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
 
 /// Instructions of SQLite's virtual machine between two calls of the watch: some milliseconds.

@@ -25,7 +25,7 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    /// Creates a database with pages of so many bytes, a power of two.
+    /// Creates a database with pages of this size in bytes, a power of two.
     pub(super) fn create(path: &Path, page_size: u32) -> Result<Self> {
         let file = fresh_file(path);
         match fs::remove_file(&file) {

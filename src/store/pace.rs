@@ -28,7 +28,7 @@ pub struct RunnerStatus {
     pub used: Usage,
     /// The service's limits, as far as they were found.
     pub found: LearnedLimits,
-    /// The moment until which the service asked all calls to wait.
+    /// The end of the wait that the service asked for.
     pub closed_until: Option<i64>,
     /// A file has succeeded under the present request.
     pub proven: bool,

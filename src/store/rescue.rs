@@ -118,7 +118,7 @@ impl Rescue {
         false
     }
 
-    /// Returns what was saved.
+    /// Returns the saved files.
     pub fn finish(self) -> Rescued {
         self.rescued
     }

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_credentials_wherever_they_stand() {
+    fn references_are_credentials_in_every_place() {
         let url = "http://example.com/";
         for (name, value, refused) in [
             ("X-Who", "{env:KEY}", true),

@@ -17,11 +17,11 @@ use super::timer::patience;
 use crate::job::{Answer, Class, Failure, FailureKind, Outcome};
 use crate::validate::{Reply, RetryAfter};
 
-/// The most of an error's body to read so that its connection can be reused, in bytes.
+/// The maximum number of bytes to read of an error's body so that its connection can be reused.
 const ERROR_READ: usize = 64 << 10;
 /// The timeout of reading an error's body.
 const ERROR_PATIENCE: Duration = Duration::from_secs(5);
-/// The most room to make for an announced body before it arrives, in bytes.
+/// The maximum number of bytes to allocate for an announced body before it arrives.
 const ROOM_AHEAD: u64 = 1 << 20;
 
 /// Returns the complete answer if its status may be that of a result, otherwise the attempt's outcome.

@@ -30,7 +30,7 @@ const FIRST_ANSWERS: u32 = 3;
 /// surplus answer arrives that late.
 const SHORTEST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(100);
-/// One pause in this many times its own length.
+/// The shortest time between two pauses, in multiples of a pause's length.
 const RARITY: u32 = 100;
 
 /// The suspension of reuse, shared by all callers of a run.

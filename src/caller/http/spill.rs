@@ -16,7 +16,7 @@ pub(super) const MOST_IN_MEMORY: usize = 128 << 20;
 /// The same when expressions are evaluated, whose values take much more memory.
 pub(super) const MOST_BESIDE_VALUES: usize = 64 << 20;
 
-/// The least amount by which a body's buffer grows, in bytes.
+/// The minimum by which a body's buffer grows, in bytes.
 const LEAST_STEP: usize = 4 << 10;
 
 /// The memory that is left for answers.
@@ -63,7 +63,7 @@ struct Buffer {
 }
 
 impl Growing {
-    /// Returns an empty body, with room for so many bytes if the budget has them.
+    /// Returns an empty body, with room for this many bytes if the budget has them.
     pub(super) fn new(memory: &Arc<MemoryBudget>, room: usize) -> Self {
         let mut buffer = Buffer::default();
         buffer.extend_to(room, memory);
@@ -134,7 +134,7 @@ impl Growing {
 }
 
 impl Buffer {
-    /// Makes room for so many more bytes, if the budget has them.
+    /// Makes room for this many more bytes, if the budget has them.
     fn grow(&mut self, more: usize, memory: &MemoryBudget) -> bool {
         let needed = self.bytes.len() + more;
         // Doubling moves a long answer seldom.

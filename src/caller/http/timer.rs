@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_timer_expires_at_each_moment_whatever_it_was_set_to_before() {
+    async fn the_timer_expires_at_each_moment_after_any_earlier_setting() {
         let mut timer = Timer::default();
         for wait in [10, 3, 7, 7, 0, 20, 1].map(Duration::from_secs) {
             // A call that ends before its timeout does not reset the timer.

@@ -246,7 +246,7 @@ fn certificate(error: &CertificateError) -> String {
     }
 }
 
-/// The most names of a certificate to list.
+/// The maximum number of names of a certificate to list.
 const NAMES_LISTED: usize = 3;
 
 /// Lists a certificate's names, which the verifier formats as `DnsName("a.example")`.

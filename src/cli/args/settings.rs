@@ -16,7 +16,7 @@ use crate::cli::output::time::until;
 /// The heading of settings that a run remembers.
 pub(crate) const KEPT: &str = "Settings, which the run remembers";
 
-/// The most chunk threads one runner can have.
+/// The maximum number of chunk threads of a runner.
 const MOST_THREADS: usize = 10_000;
 
 /// The pace and limits of a run, which `stride set` changes in a running run.

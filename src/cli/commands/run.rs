@@ -95,7 +95,7 @@ pub(crate) fn run(
         ));
     }
     if db.symlink_metadata().is_ok() {
-        // Refuse a foreign file before creating a lock file beside it.
+        // Refuse the file of another program before creating a lock file beside it.
         Reader::open(db)?;
     }
     let lock = storage::lock(db, args.invocation.allow_network_fs, terminal)?;

@@ -39,7 +39,7 @@ pub(crate) struct PlannedRun<'p> {
     pub(crate) plan: &'p HttpPlan,
     pub(crate) settings: &'p Settings,
     pub(crate) sources: &'p [Source],
-    /// stride's own files, which are no input.
+    /// stride's own files, which are not input.
     pub(crate) own: &'p [PathBuf],
     /// The folder against which names resolve.
     pub(crate) base: &'p Path,

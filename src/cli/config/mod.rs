@@ -224,7 +224,7 @@ fn apply(
     replace!(args: SettingsArgs, but limits => settings: retries retry_delay retry_max_delay retry_after in_doubt timeout idle_timeout
         connect_timeout max_response min_free grace);
     if let (Some(delay), None) = (args.retry_delay, args.retry_max_delay) {
-        // A longer first wait needs a longer bound.
+        // A longer first delay needs a longer maximum.
         settings.retry_max_delay = settings.retry_max_delay.max(delay);
     }
     if !classes.is_empty() {
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_first_wait_raises_the_bound_unless_that_is_given() {
+    fn a_longer_first_delay_raises_the_maximum_unless_one_is_given() {
         let bound = |flags| {
             let settings = resolved(flags, &Settings::default()).unwrap();
             settings.retry_max_delay.as_secs()
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_left_out_stays() {
+    fn an_omitted_setting_is_unchanged() {
         let stored = Settings {
             threads: 3.into(),
             retries: 9,

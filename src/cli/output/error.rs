@@ -1,4 +1,4 @@
-//! Errors for people: the failure, its causes, a note on what is safe, and a hint.
+//! Errors for people: the failure, its causes, a note on the safety of results, and a hint.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};

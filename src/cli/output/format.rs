@@ -3,7 +3,7 @@
 use stride::job::{FileName, shortened};
 pub(crate) use stride::text::{counted, grouped, size};
 
-/// The most names in a message.
+/// The maximum number of names in a message.
 const NAMES: usize = 5;
 
 /// Lists the first few names, and counts the others.
@@ -18,10 +18,10 @@ pub(crate) fn names(names: &[FileName]) -> String {
     shown.join(", ")
 }
 
-/// The longest text from outside in a line, in characters.
+/// The maximum number of characters of untrusted text in a line.
 const SHOWN: usize = 200;
 
-/// Escapes and shortens a text from outside.
+/// Escapes and shortens an untrusted text.
 pub(crate) fn short(text: &[u8]) -> String {
     shortened(text, SHOWN)
 }

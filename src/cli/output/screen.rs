@@ -25,7 +25,7 @@ use crate::cli::output::signals;
 /// The stderr of the process.
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
-/// The most bytes that may wait for a blocked stderr.
+/// The maximum number of bytes that may wait for a blocked stderr.
 const MOST_WAITING: usize = 256 << 10;
 
 /// The lines that are shown.

@@ -1,4 +1,4 @@
-//! Escapes all output for people, so that no text from outside controls the terminal. A string reaches the screen only as a
+//! Escapes all output for people, so that no untrusted text controls the terminal. A string reaches the screen only as a
 //! [`Line`], and stdout only through [`lines`] or [`data`].
 
 use std::io::{self, BufWriter, IsTerminal, Write};

@@ -19,7 +19,7 @@ use crate::cli::output::terminal::Terminal;
 /// The longest time that a line may wait for more lines.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
-/// The most bytes that may wait for a slow reader: about 200,000 lines.
+/// The maximum number of bytes that may wait for a slow reader: about 200,000 lines.
 const MOST_WAITING: usize = 64 << 20;
 
 /// An open events file. A background thread writes it, so that the run never waits for a reader.

@@ -13,7 +13,7 @@ use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::why::{self, Limit, speed};
 use crate::cli::progress::throughput::Throughput;
 
-/// The most calls in flight that are named.
+/// The maximum number of named calls in flight.
 pub(crate) const NAMED: usize = 3;
 /// The shortest time in flight of a call that is named, in milliseconds.
 const SLOW: i64 = 2_000;

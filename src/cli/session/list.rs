@@ -74,7 +74,7 @@ pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> CliError {
     ))
 }
 
-/// Reports what was loaded.
+/// Reports the loaded names.
 pub(crate) fn report_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
     let Loaded {
         added,

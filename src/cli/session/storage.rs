@@ -66,7 +66,7 @@ pub(crate) fn open(
     invocation: InvocationArgs,
     terminal: &Terminal,
 ) -> Result<Store, CliError> {
-    // Refuse a foreign file before creating a lock file beside it.
+    // Refuse the file of another program before creating a lock file beside it.
     Reader::open(db)?;
     let lock = lock(db, invocation.allow_network_fs, terminal)?;
     let mut store = open_locked(lock, terminal)?;

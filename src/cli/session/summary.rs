@@ -13,7 +13,7 @@ use crate::cli::output::format::{counted, grouped, names, short};
 use crate::cli::output::shown::cyan;
 use crate::cli::output::terminal::Terminal;
 
-/// The most causes that the summary names; `stride failures` lists all.
+/// The maximum number of causes that the summary names; `stride failures` lists all.
 const CAUSES: usize = 8;
 
 /// Formats the number of files in each state.

@@ -22,7 +22,7 @@ pub(super) struct Layer<'t> {
     bytes: Cow<'t, [u8]>,
     /// The origin of each byte. `None` if the reading is the text itself.
     origins: Option<Vec<(u32, u32)>>,
-    /// Marks a text that goes on after its end.
+    /// Marks the beginning of a longer text.
     pub(super) is_cut: bool,
 }
 

@@ -99,7 +99,7 @@ impl Secrets {
         out
     }
 
-    /// Masks the first `most` bytes of a text, which may go on after `bytes`. Values may begin in them and end later.
+    /// Masks the first `most` bytes of a text, which may continue after `bytes`. Values may begin in them and end later.
     pub(super) fn mask_beginning(&self, bytes: &[u8], most: usize) -> Vec<u8> {
         let most = most.min(bytes.len());
         let mut out = Vec::with_capacity(most);

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_told_from_a_rate() {
+    fn a_size_is_distinguished_from_a_rate() {
         for body in [
             "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 31538.",
             "Limit 30000, Requested 31538. The input or output tokens must be reduced in order to run successfully.",

@@ -173,7 +173,7 @@ impl Allowance {
         self.remaining.is_some() || self.reset.is_some()
     }
 
-    /// Returns whether nothing is left until the reset. Other allowances than of calls are ignored before that, because
+    /// Returns whether nothing is left until the reset. Allowances in other units than calls are ignored before that, because
     /// it is unknown how much of them a call takes.
     fn is_exhausted(&self) -> bool {
         self.remaining == Some(0) && self.reset.is_some()

@@ -183,7 +183,7 @@ pub(super) fn count(text: &str) -> Option<u64> {
     number(text).map(|number| number as u64)
 }
 
-/// Returns a duration of so many seconds, between zero and [`MOST`].
+/// Returns a duration of this many seconds, between zero and [`MOST`].
 pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, MOST)).unwrap_or_default()
 }

@@ -147,7 +147,7 @@ fn pasted(text: &str, json: bool) -> Template {
 /// Splits a known placeholder's name off the beginning of a text, with its closing brace.
 fn known(text: &str) -> Option<(&str, &str)> {
     let (name, after) = text.split_once('}')?;
-    // A reference with one of these is JSON, or a program.
+    // A text with one of these is JSON or a program, not a reference.
     let foreign = name.contains(['"', '\n', '{']);
     (!foreign && placeholder(name).is_some()).then_some((name, after))
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn pasted_json_stays_as_it_is() {
+    fn pasted_json_is_unchanged() {
         for (text, expected) in [
             (r#"{"a":{"b":{}}}"#, r#"{"a":{"b":{}}}"#),
             (r#"{"a":{"b":"{}"}}"#, r#"{"a":{"b":"<Path>"}}"#),
