@@ -1,4 +1,4 @@
-//! The instruments of the benchmarks: what they say of stride is worth what they are.
+//! The instruments of the benchmarks, which must not distort what they say of stride.
 
 use std::process::Command;
 use std::time::Duration;
@@ -31,7 +31,7 @@ fn figures_are_of_the_middle_and_of_neighbours() {
     assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
     assert_eq!(range(&[2.0, 1.0, 3.0]), Some((1.0, 3.0)));
     assert_eq!(range(&[]), None);
-    // The second round was on half a machine, for both; the third has no figure of theirs.
+    // In the second round both have half a machine; the third has no figure of theirs.
     let (ours, theirs) = (
         [Some(20.0), Some(10.0), Some(90.0)],
         [Some(10.0), Some(5.0), None],
@@ -46,7 +46,7 @@ fn figures_are_of_the_middle_and_of_neighbours() {
         [0.123, 12.34, 123.4, 12_345.6].map(figure),
         ["0.12", "12.3", "123", "12,346"]
     );
-    // Neither the beginning nor the end; two whole seconds of the four in the middle.
+    // Only two whole seconds in the middle of the four count.
     let counts = [[0; 10].as_slice(), &[5; 20], &[1; 10]].concat();
     assert!((steady(&counts, 10) - 50.0).abs() < 1e-9);
     assert!((steady(&[1, 6, 6, 1], 10) - 60.0).abs() < 1e-9);
@@ -65,8 +65,8 @@ fn a_tail_is_heavy_and_the_same_each_time() {
     };
     assert!(latencies.iter().all(|latency| *latency >= ms(5)));
     assert_eq!(latencies.iter().max(), Some(&tail::CUT));
-    // A Pareto distribution of 1.5 is above twice its least with a chance of 35 %, above sixteen times with 1.6 %,
-    // and one in a hundred is above that anyway.
+    // A Pareto distribution of 1.5 exceeds twice its minimum with a chance of 35 %, and sixteen times with 1.6 %. One
+    // call in a hundred exceeds that in any case.
     let above = |times: u32| part(&move |latency: &Duration| *latency > times * ms(5));
     assert!((0.35..0.37).contains(&above(2)), "{}", above(2));
     assert!((0.022..0.029).contains(&above(16)), "{}", above(16));
@@ -81,7 +81,7 @@ fn a_bound_is_the_least_time() {
     };
     assert_eq!(bound(&[], 2), (ms(0), ms(0)));
     assert_eq!(bound(&[10; 8], 4), (ms(20), ms(20)));
-    // The longest decides, and the more so the later it begins.
+    // The longest call decides, more so the later it begins.
     assert_eq!(bound(&[50, 10, 10], 2), (ms(50), ms(50)));
     assert_eq!(bound(&[10, 10, 50], 2), (ms(50), ms(60)));
 }

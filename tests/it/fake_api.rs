@@ -1,4 +1,4 @@
-//! The fake API itself: what all other tests stand on.
+//! Tests of the fake API, on which all other tests rely.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,7 +23,7 @@ fn exchange(api: &FakeApi, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn requests_are_read_whatever_their_framing() {
+fn requests_are_read_with_every_framing() {
     let api = FakeApi::start(|request| {
         assert_eq!(request.header("X-A"), Some("b"));
         Reply::json(request.attempt)
@@ -50,7 +50,7 @@ fn requests_are_read_whatever_their_framing() {
 }
 
 #[test]
-fn who_expects_100_continue_gets_it_before_sending_the_body() {
+fn a_client_that_expects_100_continue_gets_it_before_sending_the_body() {
     let api = FakeApi::start(|_| Reply::status(204).then_close());
     let mut stream = connect(&api);
     stream
@@ -92,7 +92,7 @@ fn answers_can_be_wrong_in_every_way() {
 }
 
 #[test]
-fn dropping_it_ends_whoever_waits_and_frees_its_port() {
+fn dropping_it_ends_waiting_clients_and_frees_its_port() {
     let gate = Gate::default();
     let api = {
         let gate = gate.clone();

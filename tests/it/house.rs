@@ -1,4 +1,4 @@
-//! Rules for the sources themselves: which file may import which, and what may stand where.
+//! Rules for the sources: which file may import which, and which text may occur where.
 
 mod circles;
 mod edges;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        // The fuzzers are built in a folder of their own, and not all there is written by hand.
+        // The fuzzers' build folder has generated sources.
         if path.ends_with("tests/fuzz/target") {
             continue;
         }
@@ -22,9 +22,9 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Two copies of SQLite in one process do not know of each other's locks.
+/// Two copies of SQLite in one process do not know each other's locks.
 #[test]
-fn there_is_one_sqlite() {
+fn the_program_links_one_sqlite() {
     let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
     let lock = fs::read_to_string(lock).unwrap();
     let copies = lock.matches("name = \"libsqlite3-sys\"").count();
@@ -56,7 +56,7 @@ pub(crate) fn all_sources() -> Vec<(String, String)> {
 }
 
 #[test]
-fn statements_are_not_put_together_from_values() {
+fn sql_is_not_built_from_values() {
     let formatted = [
         "format!(\"SELECT",
         "format!(\"UPDATE",
@@ -75,7 +75,7 @@ fn statements_are_not_put_together_from_values() {
 }
 
 #[test]
-fn nobody_asks_for_the_time_in_the_rules() {
+fn pure_modules_do_not_read_the_clock() {
     let rules = [
         "src/governor/",
         "src/limits/",

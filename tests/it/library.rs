@@ -33,7 +33,7 @@ fn open_patiently(builder: &Builder) -> Result<Run, Error> {
     }
 }
 
-/// Opens a run in which nothing waits and the bystander is done.
+/// Opens a run without waits in which the bystander is done.
 fn open(folder: &Path) -> Run {
     let settings = Settings {
         threads: Threads::Fixed(3),
@@ -68,7 +68,7 @@ fn done(name: &str, text: &str) -> (String, Option<String>) {
 }
 
 #[test]
-fn a_program_goes_on_where_it_was() {
+fn a_program_continues_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path());
     run.add(["a", "b"]).unwrap();
@@ -110,7 +110,7 @@ fn a_program_goes_on_where_it_was() {
 }
 
 #[test]
-fn an_error_is_transient_and_told_with_its_causes() {
+fn an_error_is_transient_and_shown_with_its_causes() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path());
     run.add(["no such file"]).unwrap();

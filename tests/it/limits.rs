@@ -1,5 +1,5 @@
-//! Real limiters, nginx and haproxy, between the real program and a fake API. Only counts are checked, never times or shares:
-//! `tests/bench/limits/run` measures those.
+//! Real limiters, nginx and haproxy, between the real program and a fake API. The tests check only counts, never times
+//! or shares: `tests/bench/limits/run` measures those.
 
 use std::fs;
 use std::net::TcpStream;
@@ -113,7 +113,7 @@ impl Drop for Limiter {
     }
 }
 
-/// A service that works so long on each call.
+/// A service that takes this long for each call.
 fn service(ms: u64) -> FakeApi {
     FakeApi::start(move |_| Reply::json("{}").after(Duration::from_millis(ms)))
 }
@@ -123,7 +123,7 @@ fn count(place: &Place, condition: &str) -> usize {
     rows[0][0].parse().unwrap()
 }
 
-/// Checks that all files are done, and that no more calls than these were made in vain.
+/// Checks that all files are done, and that the number of failed calls is at most this.
 #[track_caller]
 fn all_done(place: &Place, files: usize, most_in_vain: usize) {
     let failed = count(place, "attempt WHERE outcome = 'failed'");
@@ -175,7 +175,7 @@ fn the_width_of_nginx_is_found_with_few_refused_calls() {
     assert_eq!(service.requests(), 200);
 }
 
-/// Waits until calls have been made in vain for longer than one look takes, or all have ended.
+/// Waits until calls have failed for longer than one check takes, or all have ended.
 fn until_away_for_a_while(place: &Place) {
     place.until(|| {
         let spread = place.sql(

@@ -16,9 +16,9 @@ use crate::support::{
 
 #[derive(Debug, Clone)]
 enum Operation {
-    /// Loads so many names from this one on, of which some are there.
+    /// Loads this many names from this one on, of which some exist already.
     Load(usize, usize),
-    /// Claims the pending job that comes after so many others, if there is one.
+    /// Claims the pending job after this many others, if there is one.
     Claim(usize),
     /// Settles one of the claims in flight.
     Settle(usize, usize, bool),
@@ -76,7 +76,7 @@ struct Job {
     attempts: u32,
     record: Record,
     has_result: bool,
-    /// Its last attempt failed for a cause that passes.
+    /// Its last attempt failed for a transient cause.
     passes: bool,
 }
 
@@ -158,13 +158,13 @@ impl Model {
     }
 }
 
-/// A store, its model, and what is in flight: the place of the job in the list, and its claim.
+/// A store, its model, and the claims in flight with the positions of their jobs in the list.
 struct Run {
     fixture: Fixture,
     store: Option<Store>,
     model: Model,
     flights: Vec<(usize, Claim)>,
-    /// The claims that nothing may be recorded for any more.
+    /// Claims that the store must not record any more.
     over: Vec<Claim>,
 }
 

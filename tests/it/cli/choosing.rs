@@ -32,7 +32,7 @@ fn names(place: &Place, words: &[&str]) -> String {
 }
 
 #[test]
-fn files_are_chosen_by_what_became_of_them() {
+fn files_are_selected_by_their_outcomes() {
     let (_api, place) = run();
     let all = |term| names(&place, &["--all", "--where", term]);
     assert_eq!(all("state=failed"), "file texts/0001 texts/0003 ");

@@ -115,7 +115,7 @@ fn rates_and_classes_are_lists() {
 }
 
 #[test]
-fn what_no_run_remembers_is_configured_too() {
+fn settings_of_one_invocation_are_configured_too() {
     let (api, place) = begin();
     let url = api.url();
     place.write(
@@ -141,7 +141,7 @@ fn what_no_run_remembers_is_configured_too() {
 }
 
 #[test]
-fn only_commands_that_call_need_a_configuration_that_can_be_read() {
+fn only_commands_that_make_calls_need_a_valid_configuration() {
     let (api, place) = begin();
     let url = api.url();
     place.write(OWN, "timeout = '90s'\n");
@@ -210,7 +210,7 @@ const WRONG: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn a_configuration_that_is_not_understood_is_named_and_nothing_is_changed() {
+fn an_invalid_configuration_is_named_and_nothing_is_changed() {
     let (api, place) = begin();
     let url = api.url();
     let bystander = place.with_bystander(&url);
@@ -276,7 +276,7 @@ fn the_file_is_where_xdg_says() {
 }
 
 #[test]
-fn colours_are_where_the_user_wants_them() {
+fn colours_follow_the_flag_the_configuration_and_the_terminal() {
     let place = Place::new();
     let red = "\x1b[1;31merror:\x1b[0m";
     let no = &[("NO_COLOR", "1")][..];

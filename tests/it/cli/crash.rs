@@ -1,4 +1,4 @@
-//! `kill -9` at any moment: nothing lost, nothing done twice without a reason, doubt within bounds.
+//! `kill -9` at any moment: no result is lost, no call is repeated without a reason, and doubt is bounded.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -119,7 +119,7 @@ fn rows_1_and_137_kills_at_one_thread_fail_no_file() {
 }
 
 #[test]
-fn row_137_a_file_that_was_alone_at_two_deaths_is_called_last_and_alone() {
+fn row_137_a_file_that_was_alone_at_two_crashes_is_called_last_and_alone() {
     let gate = crate::support::Gate::default();
     let seen = crate::support::Counter::default();
     let others = gate.clone();
@@ -160,7 +160,7 @@ fn row_137_a_file_that_was_alone_at_two_deaths_is_called_last_and_alone() {
 }
 
 #[test]
-fn doubt_is_held_when_asked_and_released_by_retry() {
+fn calls_in_doubt_are_held_on_request_and_released_by_retry() {
     let seen = crate::support::Counter::default();
     let api = FakeApi::start(move |request| {
         // The bystander's call, and the first one after it, which goes alone.

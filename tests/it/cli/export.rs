@@ -1,4 +1,4 @@
-//! Exports, and the looks at a run.
+//! Exports, and the commands that read a run.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -39,7 +39,7 @@ fn mixed() -> (FakeApi, Place) {
 }
 
 #[test]
-fn row_93_a_whole_is_a_whole_or_an_error_that_names_the_ways_out() {
+fn row_93_an_export_is_complete_or_an_error_with_the_alternatives() {
     let (_api, place) = mixed();
     let refused = place.stride(&["export", "-o", "out.json"]).expect(3);
     refused
@@ -160,7 +160,7 @@ fn rows_90_and_92_two_exports_of_one_state_are_the_same_bytes_and_replace_the_fi
 }
 
 #[test]
-fn row_10_a_reader_that_has_seen_enough_is_no_error_and_a_full_disk_is() {
+fn row_10_a_closed_pipe_is_not_an_error_and_a_full_disk_is() {
     let (_api, place) = mixed();
     for words in [
         &["export", "--all"][..],
@@ -222,7 +222,7 @@ fn failures_are_grouped_with_their_examples() {
 }
 
 #[test]
-fn status_has_what_it_promises_and_works_on_a_closed_run() {
+fn status_has_its_documented_fields_and_works_on_a_closed_run() {
     let (_api, place) = mixed();
     let status = place.status();
     for (name, value) in [
@@ -264,7 +264,7 @@ fn row_29_damage_is_found_and_the_rest_can_be_exported() {
 }
 
 #[test]
-fn row_98_only_the_owner_can_read_what_was_written() {
+fn row_98_only_the_owner_can_read_written_files() {
     let (_api, place) = mixed();
     place
         .stride(&["export", "--all", "-o", "out.json"])
@@ -297,7 +297,7 @@ fn a_pipe_is_written_to_and_stays_a_pipe() {
 }
 
 #[test]
-fn row_89_what_a_killed_export_left_is_taken_away() {
+fn row_89_the_leftovers_of_a_killed_export_are_removed() {
     let (_api, place) = mixed();
     place.write(".out.json.stride-0123456789abcdef", "half a resu");
     place

@@ -166,8 +166,7 @@ fn failures_can_be_chosen_for_pipes() {
 }
 
 #[test]
-fn a_service_that_says_something_else_each_time_has_causes_without_end_and_the_end_of_a_run_tells_some()
- {
+fn messages_that_all_differ_are_many_causes_of_which_the_summary_shows_some() {
     let words = |request: &Request| {
         let name = request.target.rsplit('/').next().unwrap();
         name.chars()

@@ -31,7 +31,7 @@ fn api() -> (FakeApi, std::sync::mpsc::Receiver<(String, Value)>) {
 }
 
 #[test]
-fn a_command_has_the_summary_whatever_the_end() {
+fn a_command_gets_the_summary_of_every_end() {
     let (api, _heard) = api();
     let place = Place::new();
     let url = format!("{}/v1/{{name}}", api.url());
@@ -75,7 +75,7 @@ fn a_command_has_the_summary_whatever_the_end() {
 }
 
 #[test]
-fn a_run_that_is_stopped_by_a_guard_says_so_in_its_summary() {
+fn the_summary_names_the_guard_that_stopped_the_run() {
     let api = FakeApi::start(|_| Reply::json(json!({"error": "who are you"})).with_status(401));
     let place = Place::new();
     place.texts(8);
@@ -148,7 +148,7 @@ fn curl_posts_the_summary() {
 }
 
 #[test]
-fn a_command_that_goes_on_with_the_run_does_not_do_so_for_ever() {
+fn a_command_that_resumes_the_run_does_not_loop() {
     let (api, _heard) = api();
     let place = Place::new();
     place.texts(5);

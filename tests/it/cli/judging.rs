@@ -1,4 +1,4 @@
-//! Which answers are results, what of them is exported, and judging them again.
+//! Which answers are results, which part of them is exported, and how they are judged again.
 
 use std::fs;
 
@@ -69,7 +69,7 @@ pub(super) fn exported(place: &Place, words: &[&str]) -> Value {
 const NOT_JSON: [&str; 7] = ["html", "empty", "none", "nan", "bom", "two", "bytes"];
 
 #[test]
-fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called() {
+fn an_answer_that_is_not_json_becomes_a_result_by_recheck_without_a_call() {
     let names = [&NOT_JSON[..], &["typed", "deep", "abyss"]].concat();
     let (api, place, bystander) = run(&names, &[], 3);
     assert_eq!(counts(&place), (4, 7));
@@ -133,7 +133,7 @@ fn what_is_not_json_is_no_result_until_it_is_said_to_be_one_and_nobody_is_called
 }
 
 #[test]
-fn what_is_json_is_exported_byte_for_byte_whatever_it_is() {
+fn json_of_any_kind_is_exported_byte_for_byte() {
     let (_api, place, _) = run(&["typed", "verbatim", "deep", "abyss"], &[], 0);
     let exported = place.stride(&["export"]).expect(0).stdout;
     let expected = format!(
@@ -189,7 +189,7 @@ fn success_is_judged_by_the_body_the_status_and_the_headers() {
 }
 
 #[test]
-fn an_answer_that_is_no_success_is_called_again_by_its_class_and_forgotten_then() {
+fn a_rejected_answer_is_called_again_by_its_class_and_then_forgotten() {
     let api = FakeApi::start(|request| match request.attempt {
         0 => Reply::json(r#"{"ok":false,"why":"busy"}"#),
         _ => Reply::json(r#"{"ok":true}"#),
@@ -264,7 +264,7 @@ fn a_runner_at_work_keeps_others_from_changing_its_answers() {
 }
 
 #[test]
-fn what_is_extracted_is_what_is_exported() {
+fn an_export_has_the_extracted_values() {
     let words = ["--extract", ".n", "--success", ".ok"];
     let (_api, place, _) = run(&["typed", "digits", "busy"], &words, 3);
     let whole = place.stride(&["export", "--partial"]).expect(0).stdout;
@@ -334,7 +334,7 @@ fn what_is_extracted_is_what_is_exported() {
 }
 
 #[test]
-fn where_nothing_can_be_extracted_nothing_is_put_in_place() {
+fn an_export_without_an_extracted_value_for_each_result_fails() {
     let (_api, place, _) = run(&["typed", "deep"], &[], 0);
     place.write("out.json", "what was there before");
     let words = ["export", "-o", "out.json", "--extract", ".n"];
@@ -359,13 +359,13 @@ fn where_nothing_can_be_extracted_nothing_is_put_in_place() {
         (&export["typed"], &export["deep"]),
         (&json!(1), &json!(null))
     );
-    // Of --raw and --extract, the last one counts.
+    // The last of --raw and --extract counts.
     let words = ["export", "--extract", ".a.b", "--raw"];
     place.stride(&words).expect(0);
 }
 
 #[test]
-fn an_expression_that_is_none_is_refused_before_anything_is_made() {
+fn an_invalid_expression_is_refused_before_anything_is_created() {
     let place = Place::new();
     place.write("a", "a");
     let url = "http://127.0.0.1:9/";

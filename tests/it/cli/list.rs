@@ -44,7 +44,7 @@ fn rows_47_and_48_a_longer_list_adds_and_a_shorter_one_removes_nothing() {
 }
 
 #[test]
-fn a_walk_passes_over_what_stride_wrote_itself() {
+fn a_walk_skips_files_that_stride_wrote() {
     let api = echo();
     let place = Place::new();
     place.write("in/a.txt", "a");
@@ -218,7 +218,7 @@ fn row_43_an_empty_list_is_a_run_with_nothing_to_do() {
 }
 
 #[test]
-fn rows_52_and_54_what_is_not_a_file_fails_without_a_call() {
+fn rows_52_and_54_a_folder_or_missing_file_fails_without_a_call() {
     let api = echo();
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -275,7 +275,7 @@ fn rows_52_and_54_what_is_not_a_file_fails_without_a_call() {
 }
 
 #[test]
-fn a_run_goes_on_from_another_folder() {
+fn a_run_continues_from_another_folder() {
     let api = echo();
     let place = Place::new();
     place.texts(2);
@@ -323,7 +323,7 @@ fn a_run_goes_on_from_another_folder() {
 
 /// Opening the database as a file and closing it again would cost SQLite its locks.
 #[test]
-fn the_database_is_no_input_under_any_name() {
+fn the_database_is_refused_as_input_under_any_name() {
     let api = echo();
     let place = Place::new();
     place.write("list", "stride.db\n./stride.db\n");
@@ -345,7 +345,7 @@ fn the_database_is_no_input_under_any_name() {
 }
 
 #[test]
-fn a_file_of_the_locks_name_that_is_somebody_elses_stays() {
+fn a_file_with_the_locks_name_is_kept_if_it_is_not_a_lock() {
     let place = Place::new();
     place.write("Cargo.lock", "[[package]]\n");
     let words = [

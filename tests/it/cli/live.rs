@@ -35,7 +35,7 @@ fn has_no_control_characters(text: &str) {
 }
 
 #[test]
-fn sigusr1_asks_where_a_run_stands_and_disturbs_nothing() {
+fn sigusr1_prints_progress_and_disturbs_nothing() {
     let (api, gate) = held();
     let place = Place::new();
     let url = format!("{}/{{index}}", api.url());
@@ -58,7 +58,7 @@ fn sigusr1_asks_where_a_run_stands_and_disturbs_nothing() {
 }
 
 #[test]
-fn sigusr1_before_the_first_call_is_no_end_either() {
+fn sigusr1_before_the_first_call_does_not_end_a_run() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -128,7 +128,7 @@ fn a_run_is_watched_by_a_pipe_until_it_ends() {
 }
 
 #[test]
-fn a_run_that_nobody_works_on_is_not_watched() {
+fn a_run_without_a_runner_is_not_watched() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -143,7 +143,7 @@ fn a_run_that_nobody_works_on_is_not_watched() {
 }
 
 #[test]
-fn whoever_watches_is_gone_at_a_signal() {
+fn a_signal_ends_watch() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let (api, gate) = held();
         let place = Place::new();

@@ -17,7 +17,7 @@ const LOOKS: [&[&str]; 7] = [
 ];
 
 #[test]
-fn row_25_a_file_that_is_no_run_is_left_as_it_is() {
+fn row_25_a_file_that_is_not_a_run_is_not_changed() {
     let place = Place::new();
     place.write("text", "this is no database, but it is long enough to have a header of a hundred bytes, or so one would think");
     place.write("empty", "");
@@ -42,12 +42,12 @@ fn row_25_a_file_that_is_no_run_is_left_as_it_is() {
 }
 
 #[test]
-fn row_26_a_newer_database_is_left_as_it_is() {
+fn row_26_a_newer_database_is_not_changed() {
     is_left_as_it_is(999, "schema version 999", "update stride");
 }
 
 #[test]
-fn row_27_a_database_of_an_earlier_build_is_left_as_it_is() {
+fn row_27_a_database_of_an_earlier_build_is_not_changed() {
     is_left_as_it_is(9, "an earlier build made it", "with the build that made it");
 }
 
@@ -77,7 +77,7 @@ fn is_left_as_it_is(version: i64, error: &str, hint: &str) {
 /// `tests/data/misuse.txt` has commands and their expected output. With `STRIDE_REWRITE` the test writes it again; then
 /// review the differences.
 #[test]
-fn whatever_is_wrong_is_one_clear_error_with_something_to_do() {
+fn every_misuse_is_one_clear_error_with_a_hint() {
     let place = Place::new();
     let service = furnish(&place);
     let before = (listed(&place.at("")), made(&place));
@@ -250,7 +250,7 @@ fn shlex(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn help_is_no_error_and_nothing_at_all_is() {
+fn help_succeeds_and_an_empty_command_line_is_an_error() {
     let place = Place::new();
     place.stride(&[]).expect(2).says("Usage: stride");
     let help = place.stride(&["--help"]).expect(0).stdout;
@@ -280,7 +280,7 @@ fn rows_10_and_11_closed_outputs_do_not_stop_a_run() {
 }
 
 #[test]
-fn row_35_more_threads_than_descriptors_are_refused_before_anything_is_made() {
+fn row_35_more_threads_than_descriptors_are_refused_before_anything_is_created() {
     let place = Place::new();
     place.texts(1);
     let words = format!(

@@ -1,4 +1,4 @@
-//! A request in curl's words: what is sent of each option, and what is said of those that stride has no use for.
+//! Requests in curl's words: the request of each option, and the messages about options without effect.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -34,7 +34,7 @@ fn body(request: &Request) -> String {
 }
 
 #[test]
-fn a_body_is_made_as_curl_makes_it() {
+fn a_body_equals_the_body_of_curl() {
     let place = place();
     place.write("body.json", "{\"name\": \"{name}\",\n \"empty\": {}}\n");
     let form = Some("application/x-www-form-urlencoded");
@@ -184,7 +184,7 @@ fn methods_and_urls_follow_from_the_options() {
 }
 
 #[test]
-fn headers_that_have_options_are_sent_and_give_way_to_those_in_so_many_words() {
+fn options_set_headers_and_explicit_headers_take_precedence() {
     let place = place();
     place.write("headers", "X-One: 1\nX-Two: {name}\n");
     let words = [
@@ -238,7 +238,7 @@ fn headers_that_have_options_are_sent_and_give_way_to_those_in_so_many_words() {
 }
 
 #[test]
-fn a_configuration_file_of_curls_is_read() {
+fn a_configuration_file_of_curl_is_read() {
     let place = place();
     place.write(
         "curlrc",
@@ -251,7 +251,7 @@ fn a_configuration_file_of_curls_is_read() {
 }
 
 #[test]
-fn a_pasted_command_keeps_its_limits_and_says_what_has_no_effect() {
+fn a_pasted_command_keeps_its_limits_and_lists_flags_without_effect() {
     let place = place();
     let (request, ran) = seen(
         &place,
@@ -282,7 +282,7 @@ fn a_pasted_command_keeps_its_limits_and_says_what_has_no_effect() {
 }
 
 #[test]
-fn what_stride_has_no_use_for_is_named_and_nothing_is_made() {
+fn an_unsupported_option_is_named_and_nothing_is_created() {
     let place = place();
     for (words, named) in [
         (
@@ -340,7 +340,7 @@ fn what_stride_has_no_use_for_is_named_and_nothing_is_made() {
 }
 
 #[test]
-fn a_file_that_is_no_text_fails_where_its_text_is_asked_for() {
+fn a_binary_file_fails_if_the_request_needs_its_text() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -363,7 +363,7 @@ fn a_file_that_is_no_text_fails_where_its_text_is_asked_for() {
 }
 
 #[test]
-fn what_is_not_stored_is_given_again_in_the_same_words() {
+fn options_that_are_not_stored_are_repeated_in_the_same_words() {
     const PAIR: &str = "me:hunter2hunter2";
     let basic = stride::caller::Credential::basic(PAIR.as_bytes());
     let expected = basic.clone();

@@ -1,4 +1,4 @@
-//! Results in files of their own: what they are called, what is in their way, what is known of them.
+//! Results in files of their own: their names, files in their way, and damage to them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -67,7 +67,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn row_100_results_are_files_called_by_their_job_and_nothing_that_an_answer_says() {
+fn row_100_the_job_alone_names_the_file_of_a_result() {
     let api = FakeApi::start(answer);
     let kinds = [
         ("speech", "mp3", AUDIO),
@@ -133,7 +133,7 @@ fn row_100_results_are_files_called_by_their_job_and_nothing_that_an_answer_says
 }
 
 #[test]
-fn exports_say_where_results_are_and_read_them_where_something_is_asked_of_them() {
+fn exports_have_the_paths_of_results_and_read_them_if_needed() {
     let api = FakeApi::start(answer);
     let (place, url, bystander) = place(&api, &["speech", "data"]);
     place.stride(&words(&url, &["speech", "data"])).expect(0);
@@ -179,7 +179,7 @@ fn exports_say_where_results_are_and_read_them_where_something_is_asked_of_them(
 }
 
 #[test]
-fn a_file_or_a_link_that_is_there_is_neither_overwritten_nor_followed() {
+fn an_existing_file_or_link_is_neither_overwritten_nor_followed() {
     let api = FakeApi::start(answer);
     let (place, url, bystander) = place(&api, &["text", "speech", "image"]);
     fs::create_dir(place.at("out")).unwrap();
@@ -228,7 +228,7 @@ fn a_later_attempt_has_its_number_in_the_name() {
 }
 
 #[test]
-fn where_the_folder_is_gone_results_go_into_the_database_and_it_is_said_once() {
+fn without_the_folder_results_go_into_the_database_with_one_warning() {
     let folder = Arc::new(Mutex::new(None::<PathBuf>));
     let api = FakeApi::start({
         let folder = Arc::clone(&folder);
@@ -376,7 +376,7 @@ fn row_128_an_export_insists_on_each_result_in_a_file() {
 }
 
 #[test]
-fn what_is_judged_again_is_read_from_its_file_and_kept_where_refused_answers_are() {
+fn recheck_reads_a_result_from_its_file_and_moves_a_rejected_one() {
     let api = FakeApi::start(answer);
     let (place, url, bystander) = place(&api, &["data", "other"]);
     place.stride(&words(&url, &["data", "other"])).expect(0);
@@ -450,7 +450,7 @@ fn a_walk_takes_no_result_for_input() {
 }
 
 #[test]
-fn what_cannot_be_the_folder_is_refused_before_anything_is_made_or_called() {
+fn an_unusable_folder_is_refused_before_anything_is_created_or_called() {
     let api = FakeApi::start(answer);
     let place = Place::new();
     place.write("in/data", "data");
@@ -485,7 +485,7 @@ fn what_cannot_be_the_folder_is_refused_before_anything_is_made_or_called() {
 }
 
 #[test]
-fn a_run_that_is_killed_goes_on_and_every_result_has_its_file() {
+fn a_killed_run_continues_and_every_result_has_its_file() {
     const FILES: usize = 60;
     let gate = Gate::default();
     let api = FakeApi::start({

@@ -1,4 +1,4 @@
-//! The request: what is sent, what is stored of it, and what happens when it changes.
+//! The request: what is sent and stored, and what a change of it does.
 
 use std::fs;
 
@@ -97,7 +97,7 @@ fn placeholders_and_references_are_filled_and_a_secret_is_not_stored() {
 }
 
 #[test]
-fn a_literal_credential_is_used_and_has_to_be_given_again() {
+fn a_literal_credential_is_used_and_must_be_repeated() {
     let api = FakeApi::start(|request| match request.header("x-api-key") {
         Some(SECRET) => Reply::json(1),
         _ => Reply::status(500),
@@ -205,7 +205,7 @@ fn a_changed_request_is_shown_and_refused_until_accepted() {
 }
 
 #[test]
-fn what_cannot_be_called_is_refused_before_anything_is_made() {
+fn an_invalid_request_is_refused_before_anything_is_created() {
     let place = Place::new();
     place.texts(1);
     for (words, said) in [
@@ -287,7 +287,7 @@ fn secrets_of_a_url_are_not_stored() {
 }
 
 #[test]
-fn a_credential_is_a_reference_or_a_literal_and_a_typo_is_neither() {
+fn a_credential_is_a_reference_or_a_literal_and_not_a_mixture() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     place.texts(1);
@@ -338,7 +338,7 @@ fn literal_headers_of_one_name_keep_their_values() {
 }
 
 #[test]
-fn what_is_refused_has_changed_nothing() {
+fn a_refused_change_changes_nothing() {
     let api = FakeApi::start(|request| match request.target.as_str() {
         "/" if request.attempt == 0 => Reply::status(422),
         _ => Reply::json(1),

@@ -1,4 +1,4 @@
-//! A secret in every place that a secret can go is found in nothing that stride wrote or said.
+//! A secret in every place that can hold one. No file and no message of stride contains it.
 
 use std::fs;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn echo(request: &Request) -> String {
 }
 
 #[test]
-fn row_97_a_secret_is_in_nothing_that_was_written_or_said() {
+fn row_97_no_file_and_no_message_contains_a_secret() {
     let gate = Gate::default();
     let api = {
         let gate = gate.clone();

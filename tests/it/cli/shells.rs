@@ -134,7 +134,7 @@ fn every_shell_has_a_script_with_every_command() {
 }
 
 #[test]
-fn manual_pages_are_what_readers_take() {
+fn manual_pages_are_valid_for_real_readers() {
     let place = Place::new();
     place.stride(&["man", "-o", "share/man1"]).expect(0);
     let pages = super::listed(&place.at("share/man1"));

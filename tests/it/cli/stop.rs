@@ -1,4 +1,4 @@
-//! Ctrl-C and its relatives.
+//! Signals that stop a run.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -19,7 +19,7 @@ fn never_answering() -> FakeApi {
 }
 
 #[test]
-fn a_stop_drains_and_any_number_of_threads_goes_on() {
+fn a_stop_drains_and_any_number_of_threads_resumes() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
@@ -121,7 +121,7 @@ fn row_6_the_second_signal_does_not_wait() {
 }
 
 #[test]
-fn row_5_the_end_of_the_grace_is_as_a_second_signal() {
+fn row_5_the_end_of_the_grace_acts_as_a_second_signal() {
     let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());
@@ -182,7 +182,7 @@ fn ends_without_words(options: &[&str], stderr: impl Into<std::process::Stdio>) 
 }
 
 #[test]
-fn row_138_a_run_ends_though_nobody_reads_its_words_and_events() {
+fn row_138_a_run_ends_although_its_output_and_events_are_not_read() {
     let (_reader, mut writer) = std::io::pipe().unwrap();
     fill(&mut writer);
     ends_without_words(&["--events", "events"], writer);
@@ -212,7 +212,7 @@ fn row_138_events_that_a_pipe_does_not_take_are_counted() {
 }
 
 #[test]
-fn rows_6_and_8_a_terminal_that_takes_no_word_more_does_not_hold_the_exit() {
+fn rows_6_and_8_a_stuck_terminal_does_not_delay_the_exit() {
     let api = never_answering();
     let place = Place::new();
     let url = format!("{}/{{name}}", api.url());

@@ -8,7 +8,7 @@ use crate::support::{FakeApi, Reply};
 /// The database of each version has four files: `done` is done, `failed` has failed, `running` was in flight when its
 /// process was killed, and `pending` was never called.
 #[test]
-fn the_database_of_every_landed_version_goes_on() {
+fn the_database_of_every_landed_version_can_be_resumed() {
     for stored in fs::read_dir("tests/data/databases").unwrap() {
         let stored = stored.unwrap().path();
         let api = FakeApi::start(|_| Reply::json(2));

@@ -1,4 +1,4 @@
-//! Lists that are tables: what is in a row is kept with its job.
+//! Lists that are tables: a job keeps the columns of its row.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Place, Ran, listed};
 use crate::support::{FakeApi, Reply};
 
-/// A service that refuses bodies that say no.
+/// A service that refuses bodies with the text "no".
 fn picky() -> FakeApi {
     FakeApi::start(|request| match &*request.body {
         b"no" => Reply::json(json!({"error": "no"})).with_status(422),
@@ -239,7 +239,7 @@ fn a_row_that_cannot_be_a_job_changes_nothing() {
 }
 
 #[test]
-fn tables_are_nested_as_deep_as_the_database_looks() {
+fn tables_may_be_nested_as_deep_as_json_in_the_database() {
     let api = picky();
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -258,7 +258,7 @@ fn tables_are_nested_as_deep_as_the_database_looks() {
 }
 
 #[test]
-fn words_that_do_not_fit_a_list_are_usage_errors() {
+fn flags_that_do_not_fit_a_list_are_usage_errors() {
     let place = Place::new();
     place.write("list", "path\nx\n");
     let run = ["run", "--url", "http://127.0.0.1:9/"];

@@ -37,7 +37,7 @@ fn run(python: &Path, script: &str, place: &Place) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A run with an answer of each kind, names that are odd, and a refusal.
+/// A run with an answer of each kind, unusual names, and a refusal.
 fn mixed() -> (FakeApi, Place) {
     let api = FakeApi::start(|request| match request.target.trim_start_matches('/') {
         "json" => Reply::json(
@@ -98,7 +98,7 @@ fn mixed() -> (FakeApi, Place) {
 }
 
 #[test]
-fn what_others_read_is_what_the_json_export_has() {
+fn other_programs_read_the_contents_of_the_json_export() {
     let Some(python) = python() else {
         return;
     };

@@ -1,7 +1,7 @@
 //! The program in a real terminal, tmux.
 //!
-//! `tests/data/screens/` has the screens, with placeholders for what is another time another. The tests write them anew
-//! where `STRIDE_REWRITE` is set; then a look at the differences is the check.
+//! `tests/data/screens/` has the screens, with placeholders for variable parts. With `STRIDE_REWRITE` in the
+//! environment, the tests write them anew for a review of the differences.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,15 +16,15 @@ use crate::support::{FakeApi, Gate, Reply, has_tool, holds_in_time};
 /// A terminal with one command in it.
 struct Terminal<'p> {
     place: &'p Place,
-    /// The socket of a tmux that knows of nothing else.
+    /// The socket of a tmux server of its own.
     socket: PathBuf,
 }
 
 impl<'p> Terminal<'p> {
-    /// A terminal of so many columns, in which a command of stride's is given. What it ends with is shown after `=>`.
+    /// A terminal with `columns` columns that runs a command of stride's. It shows the exit code after `=>`.
     fn new(place: &'p Place, columns: usize, words: &[&str]) -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
-        // The one before may still have its socket.
+        // The server before it may still have its socket.
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let socket = place.at(format!(".tmux-{number}"));
         let terminal = Self { place, socket };
@@ -47,7 +47,7 @@ impl<'p> Terminal<'p> {
         let mut tmux = Command::new("tmux");
         tmux.arg("-S").arg(&self.socket).args(words);
         tmux.current_dir(self.place.at("")).env_clear();
-        // Times are shown in the zone of the place.
+        // Times are in the time zone of the place.
         let output = tmux
             .envs([
                 ("PATH", "/usr/bin:/bin"),
@@ -70,7 +70,7 @@ impl<'p> Terminal<'p> {
         self.tmux(&["resize-window", "-x", &columns.to_string()]);
     }
 
-    /// All rows that are there, those that have left at the top too.
+    /// Returns all rows, including those that have scrolled off the top.
     fn rows(&self) -> String {
         let rows = self.tmux(&["capture-pane", "-p", "-S", "-"]);
         rows.trim_end().to_owned() + "\n"
@@ -140,7 +140,7 @@ fn masked(rows: &str) -> String {
 }
 
 fn mask(word: &str) -> String {
-    // Which of the calls was cut off first is chance.
+    // The first aborted call is random.
     if let Some((before, names)) = word.rsplit_once(": ")
         && before.starts_with("in doubt: ")
     {
@@ -183,8 +183,8 @@ fn mask(word: &str) -> String {
     }
 }
 
-/// A service that refuses file 5, and answers for files from this one on only when the gate is open. A file's number is
-/// its place in the list, in which the bystander is the first.
+/// A service that refuses file 5, and answers from file `first` on only when the gate is open. A file's number is its
+/// position in the list, which begins with the bystander.
 fn held_from(first: usize) -> (FakeApi, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
@@ -196,8 +196,8 @@ fn held_from(first: usize) -> (FakeApi, Gate) {
     (api, gate)
 }
 
-/// A run of 20 files and a bystander that stands still: 11 are done, one has failed, and of the others four are being
-/// called.
+/// A run of 20 files and a bystander that stands still: 11 files are done, one has failed, and four of the others are
+/// in flight.
 struct Still {
     place: Place,
     gate: Gate,
@@ -243,7 +243,7 @@ impl Still {
     }
 }
 
-/// The bar of such a run, on a terminal of so many columns.
+/// Returns the bar of such a run on a terminal with `columns` columns.
 fn bar(columns: usize) -> String {
     let cells = ((columns - 1) / 3).clamp(8, 40);
     let full = 13 * cells / 21;
@@ -251,7 +251,7 @@ fn bar(columns: usize) -> String {
 }
 
 #[test]
-fn a_run_is_shown_as_wide_as_the_terminal_is() {
+fn the_view_is_as_wide_as_the_terminal() {
     if !has_tool("tmux") {
         return;
     }
@@ -271,7 +271,7 @@ fn a_run_is_shown_as_wide_as_the_terminal_is() {
 }
 
 #[test]
-fn a_run_is_shown_as_wide_as_the_terminal_has_become() {
+fn the_view_follows_the_width_of_the_terminal() {
     if !has_tool("tmux") {
         return;
     }
@@ -293,7 +293,7 @@ fn a_run_is_shown_as_wide_as_the_terminal_has_become() {
 }
 
 #[test]
-fn ctrl_c_leaves_the_terminal_as_it_should_be() {
+fn ctrl_c_restores_the_terminal() {
     if !has_tool("tmux") {
         return;
     }
@@ -301,7 +301,7 @@ fn ctrl_c_leaves_the_terminal_as_it_should_be() {
     let terminal = still.terminal(80);
     terminal.until_shows("4 in flight");
     terminal.press("C-c");
-    // Those that are waited for are named after a while.
+    // After a while, the view names the files in flight.
     terminal.until_shows(" s  texts/001");
     still.gate.open();
     terminal.is("stopped", &["=> 130"]);
@@ -322,7 +322,7 @@ fn ctrl_c_leaves_the_terminal_as_it_should_be() {
 }
 
 #[test]
-fn the_last_call_is_named_when_it_drags() {
+fn the_last_call_is_named_if_it_is_slow() {
     if !has_tool("tmux") {
         return;
     }
@@ -370,7 +370,7 @@ fn a_wait_that_the_service_asks_for_is_shown() {
 }
 
 #[test]
-fn who_asks_by_sigusr1_is_answered_above_the_view() {
+fn sigusr1_prints_a_line_above_the_view() {
     if !has_tool("tmux") {
         return;
     }
@@ -387,7 +387,7 @@ fn who_asks_by_sigusr1_is_answered_above_the_view() {
 }
 
 #[test]
-fn a_run_that_was_stopped_and_goes_on_leaves_alone_what_was_written_meanwhile() {
+fn a_suspended_run_that_continues_keeps_text_written_meanwhile() {
     if !has_tool("tmux") {
         return;
     }

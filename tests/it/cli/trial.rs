@@ -1,4 +1,4 @@
-//! First looks: what a run would do, one file in full view, a few files drawn at random.
+//! Trials: the plan of a run, one file in full detail, a random sample.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::support::{FakeApi, Reply};
 const SECRET: &str = "sk-trial-0123456789abcdef";
 
 #[test]
-fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
+fn a_dry_run_shows_the_plan_and_does_nothing() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     place.texts(50);
@@ -61,7 +61,7 @@ fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
-fn a_dry_run_on_a_run_leaves_it_as_it_is() {
+fn a_dry_run_does_not_change_an_existing_run() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -78,7 +78,7 @@ fn a_dry_run_on_a_run_leaves_it_as_it_is() {
         ".",
     ];
     let told = String::from_utf8(place.stride(&words).expect(0).stdout).unwrap();
-    // The walk finds none of stride's own files.
+    // The walk skips stride's own files.
     assert!(
         told.contains("files: 6") && told.contains("> PUT"),
         "{told}"
@@ -89,7 +89,7 @@ fn a_dry_run_on_a_run_leaves_it_as_it_is() {
 }
 
 #[test]
-fn one_file_is_tried_in_full_view_and_nothing_is_recorded() {
+fn try_shows_one_call_in_full_and_records_nothing() {
     let api = FakeApi::start(|request| match request.target.as_str() {
         "/0000" => Reply::json("{\"a\": 1}")
             .header("x-seen", request.header("authorization").unwrap_or("")),
@@ -141,7 +141,7 @@ fn one_file_is_tried_in_full_view_and_nothing_is_recorded() {
 }
 
 #[test]
-fn a_run_that_is_there_lends_its_request_to_a_trial() {
+fn try_uses_the_request_of_an_existing_run() {
     let api = FakeApi::start(|request| {
         Reply::json(format!("\"{}\"", request.header("x-name").unwrap_or("")))
     });
@@ -194,7 +194,7 @@ fn a_sample_is_drawn_at_random_and_stays_in_the_run() {
     );
     let first: HashSet<String> = api.log().into_iter().map(|call| call.target).collect();
     assert_eq!(first.len(), 21);
-    // By chance, and not the first of the list: one in 10^26 runs would draw just those.
+    // The sample is random: one in 10^26 runs would draw the first files of the list.
     assert!(
         first.iter().any(|target| target.as_str() > "/0020"),
         "{first:?}"
@@ -212,7 +212,7 @@ fn a_sample_is_drawn_at_random_and_stays_in_the_run() {
 }
 
 #[test]
-fn a_sample_with_failures_says_so() {
+fn a_sample_with_failures_reports_them() {
     let api = FakeApi::start(|_| Reply::text("no").with_status(400));
     let place = Place::new();
     place.texts(30);

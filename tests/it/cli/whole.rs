@@ -1,4 +1,4 @@
-//! From a list to the final JSON, through every kind of trouble that a service makes.
+//! From a list to the final JSON, through every fault of a service.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn answer(request: &Request) -> Value {
 }
 
 #[test]
-fn everything_ends_where_it_should_and_nothing_that_is_done_is_called_again() {
+fn every_file_ends_as_expected_and_no_done_file_is_called_again() {
     let healed = Arc::new(AtomicBool::new(false));
     let api = FakeApi::start({
         let healed = Arc::clone(&healed);
@@ -189,9 +189,9 @@ fn throttling_fails_no_file() {
 }
 
 #[test]
-fn strides_are_as_in_the_script() {
-    // The first call goes alone. Then three at a time: no reply before all three have come, so that no thread
-    // can run ahead.
+fn strides_are_those_of_the_script() {
+    // The first call goes alone. Then calls go three at a time: the service replies only when all three have come, so
+    // that no thread can run ahead.
     let together = Arc::new(std::sync::Barrier::new(3));
     let seen = crate::support::Counter::default();
     let api = FakeApi::start(move |_| {
@@ -225,7 +225,7 @@ fn strides_are_as_in_the_script() {
 }
 
 #[test]
-fn a_service_that_comes_back_costs_no_job() {
+fn an_outage_fails_no_job() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
@@ -245,7 +245,7 @@ fn a_service_that_comes_back_costs_no_job() {
 }
 
 #[test]
-fn events_are_facts_of_the_database() {
+fn events_agree_with_the_database() {
     let api = FakeApi::start(|request| {
         if request.attempt == 0 && request.target.ends_with('3') {
             Reply::status(500)
@@ -322,7 +322,7 @@ fn a_paced_run_ends_with_its_last_call() {
 }
 
 #[test]
-fn a_database_that_is_taken_away_ends_the_run() {
+fn a_removed_database_ends_the_run() {
     let gate = crate::support::Gate::default();
     let api = FakeApi::start({
         let gate = gate.clone();

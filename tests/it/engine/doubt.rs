@@ -1,4 +1,4 @@
-//! What may have been sent and has no answer.
+//! Calls that may have been sent and have no answer.
 
 use std::sync::{Arc, Barrier};
 
@@ -63,7 +63,7 @@ fn doubt_is_repeated_under_the_same_key_and_charged() {
 }
 
 #[test]
-fn doubt_is_held_where_the_run_says_so_and_keeps_its_key_when_let_go() {
+fn a_call_in_doubt_is_held_on_request_and_keeps_its_key_when_released() {
     let fixture = Fixture::new(&["a", "b"]);
     let calls = Calls::default();
     let noted = calls.clone();
@@ -106,7 +106,7 @@ fn doubt_is_held_where_the_run_says_so_and_keeps_its_key_when_let_go() {
 }
 
 #[test]
-fn an_answer_ends_the_key_that_doubt_has_kept() {
+fn an_answer_ends_the_key_of_a_call_in_doubt() {
     let fixture = Fixture::new(&["a"]);
     let calls = Calls::default();
     let noted = calls.clone();
@@ -128,7 +128,7 @@ fn an_answer_ends_the_key_that_doubt_has_kept() {
 }
 
 #[test]
-fn what_a_dead_runner_left_is_told_and_called_again_under_its_key() {
+fn calls_in_flight_at_a_crash_are_reported_and_repeated_under_their_keys() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     let dead = claim(&mut store, fixture.id("b"));

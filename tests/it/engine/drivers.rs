@@ -1,4 +1,4 @@
-//! Callers that share a thread: the same promises as with a thread for each.
+//! Callers that share a thread: the guarantees are those of a thread for each.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -17,7 +17,7 @@ use super::{name, settings};
 
 use crate::support::{Fixture, lock, succeeded};
 
-/// An asynchronous caller that does as a function says.
+/// An asynchronous caller that runs a function.
 struct Scripted<F>(F);
 
 impl<F> AsyncCaller for Scripted<F>
@@ -36,7 +36,7 @@ where
     SlotCaller::Async(Box::new(Scripted(script)))
 }
 
-/// Runs with so many threads whose callers do the same.
+/// Runs `threads` slots whose callers run the same script.
 fn run<F>(store: &mut Store, threads: usize, script: F, stop: &Stop) -> (RunOutcome, Vec<Event>)
 where
     F: FnMut(&Job, &Cancel) -> Calling<'static> + Clone + Send + 'static,
@@ -53,9 +53,9 @@ where
     (run_outcome.unwrap(), events)
 }
 
-/// All of them are under way at once, however few threads drive them: each waits for the others.
+/// All calls are in flight at once, on any number of threads: each waits for the others.
 #[test]
-fn many_calls_are_under_way_at_the_same_time_and_each_chunk_has_its_stride() {
+fn many_calls_are_in_flight_at_once_and_each_chunk_has_its_stride() {
     const THREADS: usize = 50;
     let fixture = Fixture::numbered(2 * THREADS);
     let (arrived, together) = (Arc::<AtomicUsize>::default(), Arc::new(Notify::new()));
@@ -110,7 +110,7 @@ fn row_4_a_caller_that_panics_ends_the_run_and_leaves_only_its_own_call_in_doubt
     assert!(matches!(&run_outcome.ending, Ending::Panicked(path) if path.to_string() == "1"));
     assert_eq!(run_outcome.counts.in_doubt, 1);
     store.close().unwrap();
-    // The next runner calls again what is left.
+    // The next runner calls the remaining jobs.
     let good = |_: &Job, _: &Cancel| -> Calling<'static> { Box::pin(async { succeeded("2") }) };
     let mut store = fixture.open();
     let (run_outcome, _) = run(&mut store, 2, good, &Stop::new());
@@ -118,9 +118,9 @@ fn row_4_a_caller_that_panics_ends_the_run_and_leaves_only_its_own_call_in_doubt
     assert_eq!(run_outcome.counts.done, run_outcome.counts.total);
 }
 
-/// A call that says itself what the stop made of it, and one that never comes back.
+/// One call reports itself how the stop ended it, and one never returns.
 #[test]
-fn a_stop_that_waits_no_longer_leaves_no_call_untold() {
+fn an_urgent_stop_reports_every_call() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.open();
     let stop = Stop::new();

@@ -81,10 +81,10 @@ fn throttling_closes_the_gate_for_everyone_until_the_stated_moment() {
 }
 
 #[test]
-fn an_outage_is_probed_by_one_call_at_a_time_and_charged_to_nobody() {
+fn an_outage_is_probed_by_one_call_at_a_time_and_charged_to_no_file() {
     const THREADS: usize = 4;
     let fixture = Fixture::numbered(12);
-    // The first calls of all, together, and two probes find nobody.
+    // The first calls, all together, and two probes reach no service.
     let (begun, ended, probe) = (Counter::default(), AtomicUsize::new(0), Gate::default());
     let ended = Arc::new(ended);
     let together = Counter::default();
@@ -108,7 +108,7 @@ fn an_outage_is_probed_by_one_call_at_a_time_and_charged_to_nobody() {
                 }
                 // The second probe reaches the service.
                 5 => succeeded("1"),
-                // And then it is open to all: these calls wait for each other.
+                // Then the gate is open to all: these calls wait for each other.
                 _ => {
                     together.add();
                     together.wait_for(THREADS);
@@ -151,7 +151,7 @@ fn an_outage_is_probed_by_one_call_at_a_time_and_charged_to_nobody() {
 }
 
 #[test]
-fn a_service_that_throttles_without_saying_how_long_is_called_again() {
+fn a_service_that_throttles_without_a_wait_is_called_again() {
     let fixture = Fixture::numbered(2);
     let begun = Counter::default();
     let count = begun.clone();

@@ -1,4 +1,4 @@
-//! What the governor makes of refusals, and of settings that change meanwhile, with the engine around it.
+//! The engine under a governor that reacts to refusals and to changed settings.
 
 use stride::event::{Ending, Event, Halt};
 use stride::governor::{Fault, StopReason};
@@ -15,7 +15,7 @@ fn refused() -> stride::job::Outcome {
 }
 
 #[test]
-fn a_file_that_is_refused_among_others_fails_and_not_before_it_is_known() {
+fn a_file_that_is_refused_among_others_fails_once_the_cause_is_known() {
     let fixture = Fixture::numbered(6);
     let script = |job: &_, _: &_, _: &_| match name(job).as_str() {
         "2" => refused(),
@@ -54,7 +54,7 @@ fn a_refused_file_that_is_the_last_does_not_wait_for_the_pace() {
         "1" => refused(),
         _ => succeeded("1"),
     };
-    // With the bystander's, the calls of a day: nobody can call before tomorrow.
+    // With the bystander's, these are the calls of a day, so no call may start before tomorrow.
     let settings = Settings {
         rates: Rates::parse(["3/d"]).unwrap(),
         burst: 3,
@@ -66,7 +66,7 @@ fn a_refused_file_that_is_the_last_does_not_wait_for_the_pace() {
 }
 
 #[test]
-fn where_nothing_is_accepted_the_run_stops_and_leaves_everything_pending() {
+fn a_run_without_an_accepted_call_stops_and_leaves_all_files_pending() {
     for jobs in [1, 3, 40] {
         let fixture = Fixture::numbered(jobs);
         let begun = Counter::default();
@@ -136,7 +136,7 @@ fn a_budget_that_the_last_file_uses_up_stops_nothing() {
 }
 
 #[test]
-fn settings_that_change_meanwhile_are_taken_over() {
+fn settings_that_change_during_a_run_are_applied() {
     let fixture = Fixture::numbered(12);
     let (begun, others) = (Counter::default(), Gate::default());
     let script = {
@@ -182,7 +182,7 @@ fn settings_that_change_meanwhile_are_taken_over() {
 }
 
 #[test]
-fn as_many_threads_as_are_of_use_call_every_file_once() {
+fn an_automatic_number_of_threads_calls_every_file_once() {
     let fixture = Fixture::numbered(200);
     let calls = Calls::default();
     let note = calls.clone();

@@ -22,7 +22,7 @@ use stride::store::Store;
 
 use crate::support::{LIMIT, lock};
 
-/// A caller that does as a function says.
+/// A caller that runs a function.
 struct Scripted<F>(F);
 
 impl<F: FnMut(&Job, &Attempt, &Cancel) -> Outcome + Send> Caller for Scripted<F> {
@@ -31,7 +31,7 @@ impl<F: FnMut(&Job, &Attempt, &Cancel) -> Outcome + Send> Caller for Scripted<F>
     }
 }
 
-/// So many callers, of which all do the same.
+/// Returns callers that all run the same script.
 fn callers<F>(threads: usize, script: F) -> Vec<Box<dyn Caller>>
 where
     F: FnMut(&Job, &Attempt, &Cancel) -> Outcome + Clone + Send + 'static,
@@ -40,7 +40,7 @@ where
     std::iter::repeat_with(caller).take(threads).collect()
 }
 
-/// No wait before a repeat, and all threads at once from the beginning.
+/// No wait before a retry, and all threads at once from the beginning.
 fn settings() -> Settings {
     Settings {
         retry_delay: Duration::ZERO,
@@ -54,7 +54,7 @@ fn name(job: &Job) -> String {
     job.path.as_str().unwrap().to_owned()
 }
 
-/// The calls that were made: of which job, under which number and key, in the order in which they began.
+/// The calls that were made: the job, attempt number and key of each, in the order in which they began.
 #[derive(Debug, Clone, Default)]
 struct Calls(Arc<Mutex<Vec<(String, u32, IdempotencyKey)>>>);
 
@@ -79,14 +79,14 @@ impl Calls {
     }
 }
 
-/// What was told so far.
+/// The events so far.
 #[derive(Default)]
 struct Told {
     events: Mutex<Vec<Event>>,
     changed: Condvar,
 }
 
-/// A run that goes on in a thread of its own.
+/// A run in a thread of its own.
 struct Running {
     stop: Stop,
     told: Arc<Told>,
@@ -104,7 +104,7 @@ impl Running {
         Self::start_with(store, callers, settings, Stop::new())
     }
 
-    /// With one thread, and callers for more.
+    /// Starts with one thread, and callers for more.
     fn start_alone(store: Store, callers: Vec<Box<dyn Caller>>, settings: &Settings) -> Self {
         let settings = Settings {
             threads: 1.into(),
@@ -113,7 +113,7 @@ impl Running {
         Self::start_as(store, callers, settings, Stop::new())
     }
 
-    /// With as many threads as the settings say.
+    /// Starts with the configured number of threads.
     fn start_auto(store: Store, callers: Vec<Box<dyn Caller>>, settings: &Settings) -> Self {
         Self::start_as(store, callers, settings.clone(), Stop::new())
     }
@@ -157,7 +157,7 @@ impl Running {
         Self { stop, told, ended }
     }
 
-    /// Blocks until the events are such.
+    /// Blocks until the events satisfy `such`.
     fn wait_until(&self, such: impl Fn(&[Event]) -> bool) {
         let events = lock(&self.told.events);
         let waited = self
@@ -168,7 +168,7 @@ impl Running {
         assert!(!timeout.timed_out(), "waited in vain; {events:?}");
     }
 
-    /// Blocks until so many settlements were told.
+    /// Blocks until `n` settlements are reported.
     fn wait_for_settled(&self, n: usize) {
         self.wait_until(|events| {
             events
@@ -179,7 +179,7 @@ impl Running {
         });
     }
 
-    /// Blocks until nothing has happened for a moment, from now on.
+    /// Blocks until nothing happens for a moment.
     fn wait_for_quiet(&self) {
         let ticks = |events: &[Event]| {
             events
@@ -191,7 +191,7 @@ impl Running {
         self.wait_until(|events| ticks(events) >= before + 2);
     }
 
-    /// Waits for the end, which has to be no error.
+    /// Waits for the end, which must not be an error.
     fn finish(self) -> (RunOutcome, Vec<Event>, Store) {
         let told = Arc::clone(&self.told);
         let ended = self.end();

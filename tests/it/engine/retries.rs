@@ -1,4 +1,4 @@
-//! What is called again, how often, and under which key.
+//! Retries: which calls are repeated, how often, and under which key.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use stride::settings::Settings;
 use super::{Calls, Running, callers, name, run, settings, settled};
 use crate::support::{Fixture, failed, succeeded, throttled, unsendable};
 
-/// Runs one job, `a`, beside one that succeeds, through these outcomes.
+/// Calls one job, `a`, with these outcomes, beside one that succeeds.
 fn go_through(retries: u32, outcomes: Vec<Outcome>) -> (Fixture, Calls) {
     let fixture = Fixture::new(&["a", "b"]);
     let calls = Calls::default();
@@ -64,7 +64,7 @@ fn a_transient_failure_is_final_when_no_retry_is_left() {
 }
 
 #[test]
-fn what_will_not_pass_is_not_repeated() {
+fn permanent_failures_are_not_retried() {
     for class in [
         Class::Quota,
         Class::Auth,
@@ -113,7 +113,7 @@ fn an_interruption_is_not_charged() {
 }
 
 #[test]
-fn a_repeat_waits_no_longer_than_it_is_told_to() {
+fn a_retry_waits_no_longer_than_allowed() {
     let fixture = Fixture::numbered(4);
     let calls = Calls::default();
     let noted = calls.clone();
@@ -125,7 +125,7 @@ fn a_repeat_waits_no_longer_than_it_is_told_to() {
             succeeded("1")
         }
     };
-    // Of an hour, cut to less than a second.
+    // Retries after an hour, cut to less than a second.
     let settings = Settings {
         retry_delay: Duration::from_secs(3600),
         retry_max_delay: Duration::from_millis(300),
@@ -139,7 +139,7 @@ fn a_repeat_waits_no_longer_than_it_is_told_to() {
 }
 
 #[test]
-fn a_run_that_waits_for_repeats_says_until_when() {
+fn a_run_that_waits_for_retries_reports_the_end_of_the_wait() {
     let fixture = Fixture::numbered(3);
     let script = |job: &_, _: &_, _: &_| match name(job).as_str() {
         "0" => transient(),
@@ -166,7 +166,7 @@ fn a_run_that_waits_for_repeats_says_until_when() {
     let flow = events.iter().find_map(repeats).unwrap();
     let moment = u64::try_from(flow.moment.unwrap()).unwrap();
     let finish = u64::try_from(flow.finish.unwrap().as_millis()).unwrap();
-    // The next one is the last one. Both are rounded.
+    // The next moment is the last one. Both are rounded.
     assert!(finish.abs_diff(moment) <= 1, "{finish} is not {moment}");
     assert!((1..=3_600_000).contains(&moment), "{moment}");
     store.close().unwrap();

@@ -1,4 +1,4 @@
-//! Stopping, and the errors that stop.
+//! Stops, and errors that stop a run.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use stride::store::StoreError;
 use super::{Calls, Running, callers, settings, settled};
 use crate::support::{Counter, Fixture, Gate, POLICY, in_doubt, succeeded};
 
-/// Three threads, each in a call that lasts until the gate is open, whatever `cancel` says.
+/// Three threads, each in a call that lasts until the gate is open and ignores `cancel`.
 fn three_in_flight(fixture: &Fixture, settings: &Settings) -> (Running, Gate, Calls) {
     let (gate, calls, begun) = (Gate::default(), Calls::default(), Counter::default());
     let script = {
@@ -119,7 +119,7 @@ fn an_urgent_stop_does_not_wait_for_a_caller_that_ignores_it() {
 }
 
 #[test]
-fn an_urgent_stop_takes_what_callers_still_say() {
+fn an_urgent_stop_records_late_reports() {
     let fixture = Fixture::new(&["doubt", "unsent", "done", "later"]);
     let begun = Counter::default();
     let script = {
@@ -165,7 +165,7 @@ fn an_urgent_stop_takes_what_callers_still_say() {
 }
 
 #[test]
-fn what_an_urgent_stop_cuts_off_is_held_where_the_run_says_so() {
+fn calls_aborted_by_an_urgent_stop_are_held_on_request() {
     let fixture = Fixture::numbered(4);
     let settings = Settings {
         in_doubt: DoubtPolicy::Hold,
@@ -188,7 +188,7 @@ fn a_second_more_urgent_stop_cuts_the_first_short() {
     running.stop.ask(Urgency::Drain);
     running.wait_until(|events| stopping(events).is_some());
     running.stop.ask(Urgency::Now);
-    // Asking less urgently afterwards takes nothing back.
+    // A later, less urgent stop changes nothing.
     running.stop.ask(Urgency::Drain);
     let (run_outcome, ..) = running.finish();
     assert_eq!((run_outcome.counts.in_doubt, calls.len()), (3, 3));
@@ -196,7 +196,7 @@ fn a_second_more_urgent_stop_cuts_the_first_short() {
 }
 
 #[test]
-fn the_grace_ends_calls_that_do_not_end() {
+fn the_grace_aborts_calls_that_do_not_end() {
     let fixture = Fixture::numbered(9);
     let settings = Settings {
         grace: Duration::from_millis(20),
@@ -264,7 +264,7 @@ fn a_stop_while_nothing_can_be_called_ends_the_run_at_once() {
 }
 
 #[test]
-fn row_23_a_run_that_was_taken_over_records_nothing_more_and_saves_what_its_calls_come_to() {
+fn row_23_a_run_that_was_taken_over_records_nothing_more_and_saves_its_outcomes() {
     let fixture = Fixture::numbered(9);
     let (running, gate, calls) = three_in_flight(&fixture, &settings());
     fs::remove_file(fixture.at("stride.db.lock")).unwrap();

@@ -1,4 +1,4 @@
-//! Which thread calls for which job, and what is told of it.
+//! Which thread calls for which job, and which events report it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Barrier, Mutex};
@@ -14,7 +14,7 @@ use stride::store::Reader;
 use super::{Calls, Running, Scripted, callers, name, run, settings, settled};
 use crate::support::{BYSTANDER, Fixture, Gate, LIMIT, lock, succeeded};
 
-/// The chunk that each job's attempts were made by.
+/// The chunk of each job's attempts.
 fn chunks(fixture: &Fixture) -> BTreeMap<String, Vec<i64>> {
     let sql = fixture.sql();
     let mut statement = sql
@@ -61,7 +61,7 @@ fn three_threads_call_nine_jobs_in_strides() {
 }
 
 #[test]
-fn a_slow_chunk_holds_up_nothing_but_its_own_call() {
+fn a_slow_chunk_delays_only_its_own_call() {
     let fixture = Fixture::numbered(12);
     let gate = Gate::default();
     let slow = gate.clone();
@@ -88,7 +88,7 @@ fn a_slow_chunk_holds_up_nothing_but_its_own_call() {
 }
 
 #[test]
-fn one_thread_goes_in_list_order_and_more_threads_than_jobs_do_no_harm() {
+fn one_thread_follows_the_list_and_more_threads_than_jobs_are_harmless() {
     for threads in [1, 40] {
         let fixture = Fixture::new(&["c", "a", "d", "b"]);
         let calls = Calls::default();
@@ -161,9 +161,9 @@ fn a_resume_with_other_threads_calls_nothing_twice() {
     assert_eq!(fixture.problems(), [""; 0]);
 }
 
-/// A claim is in the database before its call begins, and an event is told after its commit.
+/// A claim is in the database before its call begins, and an event follows its commit.
 #[test]
-fn nothing_is_sent_or_told_before_it_is_recorded() {
+fn every_claim_and_outcome_is_recorded_before_it_is_sent_or_reported() {
     let fixture = Fixture::numbered(30);
     let wrong = Arc::new(Mutex::new(Vec::new()));
     let outcome_of =
@@ -304,7 +304,7 @@ fn events_tell_a_run_from_beginning_to_end() {
     }
 }
 
-/// The n-th claim is made no earlier than n intervals after the beginning, however many threads there are.
+/// The n-th claim is made no earlier than n intervals after the beginning, for any number of threads.
 #[test]
 fn all_threads_together_keep_the_rate() {
     let fixture = Fixture::numbered(12);

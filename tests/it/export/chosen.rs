@@ -1,4 +1,4 @@
-//! Jobs that are chosen: each term against what it means, and that a whole is what was chosen.
+//! Filtered exports: the jobs that each term selects, and that an export is complete if it has all of those.
 
 use stride::export::{ExportError, Form, Format, Selection, to_file, to_stream};
 use stride::filter::Term;
@@ -14,7 +14,7 @@ fn terms(words: &[&str]) -> Vec<Term> {
     words.iter().map(read).collect()
 }
 
-/// The names of the jobs that are chosen, in the order in which they are written.
+/// The names of the selected jobs, in the order of the export.
 fn chosen(reader: &Reader, chosen: &[Term]) -> Vec<String> {
     let form = Form {
         chosen,
@@ -33,7 +33,7 @@ fn chosen(reader: &Reader, chosen: &[Term]) -> Vec<String> {
     names
 }
 
-/// Jobs in all states, and what tells them apart.
+/// Jobs in all states, with different values in every field.
 fn fixture() -> Fixture {
     let odd = FileName::new(&b"odd\xe9.txt"[..]);
     let names: [FileName; 6] = [
@@ -59,7 +59,7 @@ fn fixture() -> Fixture {
 }
 
 #[test]
-fn each_term_chooses_what_it_says() {
+fn each_term_selects_its_jobs() {
     let fixture = fixture();
     let reader = fixture.reader();
     let odd = "odd\u{fffd}.txt";
@@ -130,7 +130,7 @@ fn each_term_chooses_what_it_says() {
 }
 
 #[test]
-fn a_whole_is_what_was_chosen() {
+fn a_filtered_export_is_complete_with_the_selected_jobs() {
     let fixture = fixture();
     let reader = fixture.reader();
     let (good, bad) = (terms(&["name~*done*"]), terms(&["state!=done"]));

@@ -1,4 +1,4 @@
-//! An export appears whole or not at all, and is of one moment.
+//! An export appears whole or not at all, and shows one moment.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -98,7 +98,7 @@ fn rows_29_and_89_a_file_is_replaced_whole_or_not_at_all() {
         );
     }
     assert_eq!(files(&folder), ["out.json"]);
-    // The others are there for who asks for a part.
+    // A partial export has the others.
     for selection in [Selection::Partial, Selection::All] {
         for format in FORMATS {
             let mut out = Vec::new();
@@ -131,9 +131,9 @@ fn a_link_is_followed_and_stays_a_link() {
 }
 
 #[test]
-fn row_90_the_runs_own_files_are_no_target() {
+fn row_90_the_runs_own_files_are_refused_as_targets() {
     let fixture = done();
-    // Keeps the log and its index there.
+    // An open store keeps the WAL and its index.
     let _store = fixture.open();
     symlink("stride.db", fixture.at("link")).unwrap();
     fs::create_dir(fixture.at("folder")).unwrap();
@@ -199,7 +199,7 @@ fn a_stream_that_ends_early_is_an_error() {
 }
 
 #[test]
-fn what_was_written_is_noted_for_later_walks() {
+fn written_files_are_noted_for_later_walks() {
     let fixture = done();
     stride::store::note_artifact(&fixture.database, &fixture.at("out.json"));
     stride::store::note_artifact(&fixture.database, &fixture.at("out.json"));

@@ -1,4 +1,4 @@
-//! A folder of answers: where each goes, and whose place it may take.
+//! Exports to a folder: the files' names, and which folders an export may replace.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -45,7 +45,7 @@ fn manifest(folder: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn each_answer_is_a_file_as_it_was_received_and_the_list_says_whose() {
+fn each_answer_is_a_file_byte_for_byte_and_in_the_manifest() {
     let fixture = done();
     assert_eq!(write(&fixture, Selection::Whole, "out").unwrap(), 4);
     let out = fixture.at("out");
@@ -81,7 +81,7 @@ fn each_answer_is_a_file_as_it_was_received_and_the_list_says_whose() {
 }
 
 #[test]
-fn names_lead_nowhere_else_and_never_meet() {
+fn paths_stay_in_the_folder_and_are_unique() {
     let names = [
         &b"../../outside"[..],
         b"/etc/passwd",
@@ -149,13 +149,13 @@ fn names_lead_nowhere_else_and_never_meet() {
         ]
     );
     assert_eq!(files(&out).len(), 15);
-    // And all of it is known for an export.
+    // A second export replaces the first one.
     assert_eq!(write(&fixture, Selection::Whole, "place/out").unwrap(), 14);
     assert_eq!(files(&out).len(), 15);
 }
 
 #[test]
-fn what_became_of_the_others_is_in_the_list() {
+fn the_manifest_has_jobs_without_an_answer() {
     let fixture = mixed();
     assert!(matches!(
         write(&fixture, Selection::Whole, "out"),
@@ -172,13 +172,13 @@ fn what_became_of_the_others_is_in_the_list() {
         (&"failed".into(), &"rejected".into(), &422.into())
     );
     assert_eq!(lines[1]["answer"], Value::Null);
-    // A part of it takes the place of the whole.
+    // A partial export replaces a whole one.
     assert_eq!(write(&fixture, Selection::Partial, "out").unwrap(), 3);
     assert_eq!(manifest(&fixture.at("out")).len(), 3);
 }
 
 #[test]
-fn what_is_extracted_is_text_or_json() {
+fn an_extracted_value_is_a_text_or_json_file() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("a"), succeeded(r#"{"by": "words"}"#));
@@ -199,7 +199,7 @@ fn what_is_extracted_is_text_or_json() {
 }
 
 #[test]
-fn a_folder_that_is_not_an_export_is_left_as_it_is() {
+fn a_folder_that_is_not_an_export_is_not_changed() {
     let fixture = done();
     let at = |name: &str| fixture.at(name);
     let refused = |folder: &str| {
@@ -214,7 +214,7 @@ fn a_folder_that_is_not_an_export_is_left_as_it_is() {
     fs::create_dir(at("theirs")).unwrap();
     fs::write(at("theirs/letter"), "dear").unwrap();
     refused("theirs");
-    // With a list that is none of ours.
+    // A foreign manifest.
     for text in [
         "",
         "{}\n",
@@ -224,13 +224,12 @@ fn a_folder_that_is_not_an_export_is_left_as_it_is() {
         fs::write(at("theirs/manifest.jsonl"), text).unwrap();
         refused("theirs");
     }
-    // With a list that names what lies elsewhere.
+    // A manifest that names a file outside the folder.
     fs::write(at("beside"), "").unwrap();
     let leads = "{\"file\":\"x\",\"state\":\"done\",\"answer\":\"/etc/passwd\",\"sha256\":null}\n";
     fs::write(at("theirs/manifest.jsonl"), leads).unwrap();
     refused("theirs");
-    // An export to which somebody has added something, from which something is missing, or with a folder in the place
-    // of a file.
+    // An export with a file added, with a file missing, or with a link in place of a file.
     write(&fixture, Selection::Whole, "out").unwrap();
     fs::create_dir(at("out/mine")).unwrap();
     fs::write(at("out/mine/notes"), "mine").unwrap();
@@ -246,7 +245,7 @@ fn a_folder_that_is_not_an_export_is_left_as_it_is() {
     fs::rename(at("elsewhere"), at("out/a.json")).unwrap();
     write(&fixture, Selection::Whole, "out").unwrap();
     assert!(!at("out/mine").exists());
-    // What is no folder, and the run's own files.
+    // A regular file, and the run's own files.
     fs::write(at("file"), "").unwrap();
     for own in ["file", "stride.db", "stride.db.lock"] {
         let refused = write(&fixture, Selection::Whole, own);
@@ -260,7 +259,7 @@ fn a_folder_that_is_not_an_export_is_left_as_it_is() {
         let name = entry.as_ref().unwrap().file_name();
         name.as_bytes().starts_with(b".")
     });
-    assert_eq!(hidden.count(), 0, "nothing is left beside");
+    assert_eq!(hidden.count(), 0, "no temporary file remains");
 }
 
 #[test]
@@ -271,7 +270,7 @@ fn an_empty_folder_and_a_link_to_one_are_filled() {
     write(&fixture, Selection::Whole, "link").unwrap();
     assert!(fixture.at("link").is_symlink());
     assert_eq!(files(&fixture.at("empty")).len(), 5);
-    // What a killed one left is taken away.
+    // An export removes the leftovers of a killed one.
     let stale = fixture.at(".empty.stride-0123456789abcdef");
     fs::create_dir_all(stale.join("below")).unwrap();
     write(&fixture, Selection::Whole, "empty").unwrap();
@@ -279,7 +278,7 @@ fn an_empty_folder_and_a_link_to_one_are_filled() {
 }
 
 #[test]
-fn an_export_that_fails_leaves_the_one_before() {
+fn a_failed_export_keeps_the_previous_one() {
     let fixture = done();
     write(&fixture, Selection::Whole, "out").unwrap();
     let before = files(&fixture.at("out"));
@@ -293,7 +292,7 @@ fn an_export_that_fails_leaves_the_one_before() {
     let folder = fixture.at("out");
     let written = to_folder(&fixture.reader(), Format::Json, Selection::Partial, &folder).unwrap();
     assert_eq!((written.jobs, written.damaged), (3, vec!["c".into()]));
-    // Nothing to write is a folder too.
+    // An export without answers is a folder with a manifest.
     let fixture = Fixture::new(&["a"]);
     attempt(
         &mut fixture.start(),

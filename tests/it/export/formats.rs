@@ -1,4 +1,4 @@
-//! What an export looks like.
+//! The formats of exports.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::{FORMATS, VERBATIM, done, export, mixed};
 use crate::support::{BYSTANDER, Fixture, attempt, succeeded};
 
 #[test]
-fn json_is_written_as_it_was_received_in_list_order() {
+fn json_is_written_byte_for_byte_in_list_order() {
     let fixture = done();
     let bystander = serde_json::to_string(BYSTANDER).unwrap();
     let bytes = r#"{"base64":"/wA=","media_type":"application/octet-stream"}"#;
@@ -22,7 +22,7 @@ fn json_is_written_as_it_was_received_in_list_order() {
 }
 
 #[test]
-fn a_partial_export_has_what_is_done() {
+fn a_partial_export_has_the_done_files() {
     let fixture = mixed();
     let out = export(&fixture.reader(), Format::Json, Selection::Partial);
     let object: serde_json::Map<String, Value> = serde_json::from_str(&out).unwrap();
@@ -42,10 +42,10 @@ fn a_partial_export_has_what_is_done() {
 }
 
 #[test]
-fn row_93_an_export_of_all_says_what_became_of_the_rest() {
+fn row_93_an_export_of_all_has_the_state_of_every_file() {
     let fixture = mixed();
     let out = export(&fixture.reader(), Format::Json, Selection::All);
-    // A lone surrogate stands for the byte that is not UTF-8; no parser of Rust's takes it.
+    // A lone surrogate stands for a byte that is not UTF-8; Rust's parsers refuse it.
     let object: serde_json::Map<String, Value> =
         serde_json::from_str(&out.replace(r"\udce9", "?")).unwrap();
     assert_eq!(
@@ -111,7 +111,7 @@ fn a_line_a_job_is_json_on_one_line() {
 }
 
 #[test]
-fn row_94_a_table_can_be_opened_without_acting() {
+fn row_94_a_spreadsheet_runs_no_formula_of_a_table() {
     let fixture = mixed();
     let out = export(&fixture.reader(), Format::Csv, Selection::All);
     let mut table = csv::Reader::from_reader(out.as_bytes());
@@ -215,9 +215,9 @@ fn an_empty_export_is_valid_too() {
     );
 }
 
-/// HTTP answers are checked when they come in; a program's own caller may be wrong.
+/// The HTTP caller checks answers when they arrive; a program's own caller may be wrong.
 #[test]
-fn what_a_caller_wrongly_calls_json_does_not_break_the_export() {
+fn invalid_json_from_a_caller_does_not_break_the_export() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("a"), succeeded("not json"));

@@ -1,4 +1,4 @@
-//! Exports of more than goes at a time: several pages, and answers that are too large for any.
+//! Exports larger than a page, with answers too large for any.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use stride::store::StoreError;
 use super::{FORMATS, export};
 use crate::support::{BYSTANDER, Fixture};
 
-/// How many jobs there are beside the bystander.
+/// The number of jobs beside the bystander.
 const JOBS: usize = 3000;
 /// The jobs with large answers: the first, some that follow each other, and the last.
 const LARGE: [usize; 4] = [0, 1000, 1001, JOBS - 1];
@@ -101,7 +101,7 @@ fn pages_and_large_answers_come_in_list_order() {
 }
 
 #[test]
-fn row_29_damaged_results_are_left_out_wherever_they_are() {
+fn row_29_damaged_results_are_left_out_at_any_position() {
     let fixture = long();
     let damaged = [0, 1, 1000, JOBS - 1];
     for job in damaged {
@@ -124,7 +124,7 @@ fn row_29_damaged_results_are_left_out_wherever_they_are() {
 }
 
 #[test]
-fn an_export_that_nobody_takes_ends() {
+fn an_export_without_a_reader_ends() {
     struct Full(usize);
     impl std::io::Write for Full {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

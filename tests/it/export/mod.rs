@@ -17,9 +17,9 @@ use crate::support::{
     succeeded,
 };
 
-/// Those that are text.
+/// Text formats.
 const FORMATS: [Format; 3] = [Format::Json, Format::Jsonl, Format::Csv];
-/// All that go into a file.
+/// Formats for files.
 const FILES: [Format; 4] = [Format::Json, Format::Jsonl, Format::Csv, Format::Parquet];
 
 /// JSON that only a byte-for-byte copy keeps: duplicate keys, their order, a number that no float holds, one
@@ -32,7 +32,7 @@ fn export(reader: &Reader, format: Format, selection: Selection) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// A run of which everything is done, in another order than the list's.
+/// A run with all jobs done, in another order than the list's.
 fn done() -> Fixture {
     let fixture = Fixture::new(&["b", "a", "c"]);
     let mut store = fixture.start();
@@ -57,7 +57,7 @@ fn done() -> Fixture {
     fixture
 }
 
-/// A run with something of everything.
+/// A run with jobs of every kind.
 fn mixed() -> Fixture {
     let names = [
         &b"done"[..],

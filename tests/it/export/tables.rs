@@ -1,4 +1,4 @@
-//! Tables with types: what is read back is what the JSON export has.
+//! Typed tables, which read back as the JSON export.
 
 use std::fs::{self, File};
 
@@ -40,7 +40,7 @@ fn parquet(bytes: Vec<u8>) -> Vec<Row> {
     rows.collect()
 }
 
-/// A result's JSON text, by what its row says of it.
+/// A result's JSON text, according to its row.
 fn result(row: &Row) -> Option<String> {
     let text = row["result"].as_str();
     match row["result_type"].as_str()? {
@@ -55,7 +55,7 @@ fn result(row: &Row) -> Option<String> {
     }
 }
 
-/// The JSON export, put together from a table. Errors have less in a table than there.
+/// The JSON export, rebuilt from a table. Errors have fewer fields in a table.
 fn object(rows: &[Row]) -> String {
     let entries = rows.iter().filter_map(|row| {
         let name = match row["path_bytes"].as_str() {
@@ -96,7 +96,7 @@ fn table(fixture: &Fixture, form: Form<'_>, selection: Selection) -> Vec<Row> {
 }
 
 #[test]
-fn what_is_read_back_is_what_the_json_export_has() {
+fn a_table_has_the_contents_of_the_json_export() {
     let odd = Fixture::new(&["empty", "text", "bytes", "large", "none", "nul"]);
     let mut store = odd.start();
     attempt(&mut store, odd.id("empty"), answered("text/plain", ""));
@@ -123,7 +123,7 @@ fn what_is_read_back_is_what_the_json_export_has() {
 }
 
 #[test]
-fn the_columns_have_their_types_and_what_is_not_there_is_null() {
+fn the_columns_have_their_types_and_missing_values_are_null() {
     let fixture = mixed();
     let parquet = table(&fixture, Format::Json.into(), Selection::All);
     assert_eq!(parquet.len(), 7);
@@ -136,7 +136,7 @@ fn the_columns_have_their_types_and_what_is_not_there_is_null() {
         for (name, value) in row {
             let expected = line.get(name).unwrap_or(&Value::Null);
             match name.as_str() {
-                // A moment here, and text in the line.
+                // A timestamp here, and text in JSON lines.
                 "started" => {
                     let shown = value.as_i64().map(stride::export::timestamp);
                     assert_eq!(json!(shown), *expected);
@@ -153,7 +153,7 @@ fn the_columns_have_their_types_and_what_is_not_there_is_null() {
         [
             &json!("null"),
             &null,
-            // No formula for anybody.
+            // Cells are not formulas.
             &json!("=cmd|' /C calc'!A0"),
             &null,
             &null,
@@ -166,7 +166,7 @@ fn the_columns_have_their_types_and_what_is_not_there_is_null() {
 }
 
 #[test]
-fn the_schemas_say_what_is_what() {
+fn the_schemas_describe_the_columns() {
     let fixture = done();
     let file = fixture.at("table");
     to_file(&fixture.reader(), Format::Parquet, Selection::Whole, &file).unwrap();
@@ -205,7 +205,7 @@ fn many_rows_are_several_groups_and_come_in_list_order() {
     let fixture = Fixture::new(&numbers(JOBS));
     let mut store = fixture.start();
     for job in (0..JOBS).rev() {
-        // Text that does not shrink away, a mebibyte and more of it.
+        // Incompressible text of more than a mebibyte.
         let mut seed = job as u64 + 1;
         let words = (0..70_000).map(|_| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -295,7 +295,7 @@ fn columns_are_chosen_and_ordered_in_every_table() {
 }
 
 #[test]
-fn what_is_extracted_is_in_tables_too() {
+fn tables_have_extracted_values_too() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("a"), succeeded(r#"{"by": "=1"}"#));

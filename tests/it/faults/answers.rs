@@ -1,4 +1,4 @@
-//! Answers that are not what they should be.
+//! Invalid answers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use super::{counts, named, place, run};
 use crate::cli::Place;
 use crate::support::{FakeApi, Gate, RawServer, Reply, within_limit};
 
-/// Runs one file, `texts/0000`, against a service that answers as it does, beside a file that is done.
+/// Runs one file, `texts/0000`, against a service with this answer, beside a file that is done.
 fn one(reply: Reply, more: &[&str], code: i32) -> Place {
     let api = FakeApi::start(move |request| match request.target.as_str() {
         "/bystander.txt" => Reply::json("\"done before\""),
@@ -51,7 +51,7 @@ fn row_79_an_answer_without_end_is_too_large_and_its_connection_is_dropped() {
         read_request(&mut stream);
         let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
         let _ = stream.write_all(head);
-        // Until the other side does not want any more.
+        // Write until the client closes the connection.
         while stream.write_all(b"4\r\n1234\r\n").is_ok() {}
         let _ = dropped.send(());
     });
@@ -69,7 +69,7 @@ fn row_79_an_answer_without_end_is_too_large_and_its_connection_is_dropped() {
 }
 
 #[test]
-fn row_80_an_answer_that_drips_is_ended_by_the_time_out_of_the_whole_and_is_in_doubt() {
+fn row_80_the_timeout_of_the_call_ends_an_answer_that_drips_and_leaves_doubt() {
     let body = "\"0123456789\"".repeat(1000);
     let reply = Reply::drip(body, 1, Duration::from_millis(20));
     let words = [
@@ -128,7 +128,7 @@ fn row_82_a_bomb_is_refused_within_the_bound() {
     let place = place(2);
     let url = named(&api);
     let going_on = place.begin(&run(&url, &["-j", "1", "--max-response", "4MiB"]));
-    // The second call is under way, so the first is over, and the process is there to be looked at.
+    // The second call is in flight, so the first is over and the process can be measured.
     api.wait_for(2);
     let peak = going_on.peak_memory();
     gate.open();
@@ -141,7 +141,7 @@ fn row_82_a_bomb_is_refused_within_the_bound() {
 }
 
 #[test]
-fn row_83_what_is_no_json_is_no_result_unless_it_may_be_anything() {
+fn row_83_an_answer_that_is_not_json_is_a_result_only_if_allowed() {
     let html = "<html><body>502 Bad Gateway</body></html>";
     for reply in [
         Reply::status(200).body("text/html", html),
@@ -165,7 +165,7 @@ fn row_83_what_is_no_json_is_no_result_unless_it_may_be_anything() {
 }
 
 #[test]
-fn rows_84_and_86_what_is_nearly_json_is_none_and_is_kept_as_it_came() {
+fn rows_84_and_86_almost_json_is_rejected_and_kept_byte_for_byte() {
     let brackets = "[".repeat(1_000_000);
     for body in [
         &b"\"\xff\""[..],
@@ -190,7 +190,7 @@ fn rows_84_and_86_what_is_nearly_json_is_none_and_is_kept_as_it_came() {
 }
 
 #[test]
-fn row_85_what_is_json_is_recorded_and_exported_as_it_came() {
+fn row_85_json_is_recorded_and_exported_byte_for_byte() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for body in [
         r#"{"a": 1, "a": 2}"#,
@@ -210,7 +210,7 @@ fn row_85_what_is_json_is_recorded_and_exported_as_it_came() {
 }
 
 #[test]
-fn row_87_what_is_no_http_leaves_doubt_and_memory_as_it_is() {
+fn row_87_an_answer_that_is_not_http_leaves_doubt_and_uses_no_memory() {
     let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(10_000);
     let long = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\n\r\n", "x".repeat(1 << 20));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(20_000));
@@ -235,11 +235,11 @@ fn row_87_what_is_no_http_leaves_doubt_and_memory_as_it_is() {
 }
 
 #[test]
-fn row_88_what_a_service_echoes_of_a_secret_is_stored_and_told_masked() {
+fn row_88_an_echoed_secret_is_masked_in_files_and_messages() {
     const SECRET: &str = "sk-0f1e2d3c4b5a69788796";
     let api = FakeApi::start(|request| match request.target.as_str() {
         "/0000" => Reply::text(format!("{:?}", request.headers)).with_status(400),
-        // A success that is none, and is kept whole.
+        // A rejected success, which is kept whole.
         "/0001" => Reply::text(format!("{:?}", request.headers)),
         _ => Reply::json(1),
     });

@@ -1,4 +1,4 @@
-//! What is some files' own, and must neither end a run nor hold up the others.
+//! Failures of single files, which must neither end a run nor delay other files.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,9 +16,9 @@ use crate::limits::Port;
 use crate::support::api::Logged;
 use crate::support::{FakeApi, Reply, at_once};
 
-/// Makes the run without a call, and then removes these files.
+/// Creates the run without a call, and then removes these files.
 fn remove(scene: &Scene, files: impl Iterator<Item = usize>) {
-    // The bystander's was the one call.
+    // The bystander's call was the only one.
     scene.run(&["--max-calls", "1"]).expect(4);
     for file in files {
         fs::remove_file(scene.place.at(format!("texts/{file:04}"))).unwrap();
@@ -26,7 +26,7 @@ fn remove(scene: &Scene, files: impl Iterator<Item = usize>) {
 }
 
 #[test]
-fn missing_files_fail_by_themselves_wherever_they_are() {
+fn missing_files_fail_by_themselves_at_any_position() {
     let cases: [(usize, Range<usize>); 5] = [
         (21, 0..20),
         (300, 0..20),
@@ -51,7 +51,7 @@ fn missing_files_fail_by_themselves_wherever_they_are() {
 }
 
 #[test]
-fn a_folder_of_which_a_fifth_was_deleted_is_done_but_for_that() {
+fn a_folder_without_a_fifth_of_its_files_is_done_except_for_those() {
     at_once(["1", "8"], |threads| {
         let scene = Scene::new(300, |_| Reply::json(1));
         remove(&scene, (0..300).step_by(5));
@@ -61,7 +61,7 @@ fn a_folder_of_which_a_fifth_was_deleted_is_done_but_for_that() {
     });
 }
 
-/// The targets of the calls from this one on.
+/// The targets of the calls from number `from` on.
 fn targets(log: &[Logged], from: usize) -> Vec<String> {
     log[from..].iter().map(|call| call.target.clone()).collect()
 }
@@ -137,7 +137,7 @@ fn files_in_a_row_that_are_forbidden_for_themselves_fail_and_the_others_are_done
     });
 }
 
-/// Runs sixty files of which one is always refused, until the others are done and `status` names that one.
+/// Runs sixty files of which the service always refuses one, until the others are done and `status` names that one.
 fn always_refused(status: u16, wait: Option<&'static str>) {
     let scene = Scene::new(60, move |request| match request.target.as_str() {
         "/0030" => {
@@ -154,12 +154,12 @@ fn always_refused(status: u16, wait: Option<&'static str>) {
         let done = log.iter().filter(|call| call.status == Some(200));
         done.count() == 60
     });
-    // It is tried again, after the others.
+    // stride calls it again after the others.
     scene.place.until(|| scene.count("done") == 60);
     let before = scene.api.requests();
     scene.api.wait_for(before + 1);
     assert_eq!(scene.api.log()[before].target, "/0030");
-    // It is named.
+    // `status` names it.
     scene
         .place
         .until(|| scene.place.status()["refused"]["file"] == json!("texts/0030"));
@@ -213,10 +213,10 @@ fn a_file_that_is_too_large_by_the_words_of_a_429_fails_at_once() {
 }
 
 #[test]
-fn files_that_are_missing_use_up_neither_rate_nor_budget() {
+fn missing_files_use_neither_rate_nor_budget() {
     let scene = Scene::new(10, |_| Reply::json(1));
     remove(&scene, (0..10).filter(|file| file % 4 != 3).take(7));
-    // The bystander's call and those of the three files that are left. An hour is not waited for.
+    // The bystander's call and those of the three existing files. The run does not wait an hour.
     let resume = ["resume", "-j", "1", "--rate", "4/h", "--burst", "4"];
     scene
         .place
@@ -234,7 +234,7 @@ fn missing(scene: &Scene) -> u64 {
 }
 
 #[test]
-fn connections_that_are_refused_use_up_neither_rate_nor_budget() {
+fn refused_connections_use_neither_rate_nor_budget() {
     let (place, port) = (Place::new(), Port::reserve());
     let service = || FakeApi::start_on(port.number(), |_| Reply::json(1));
     let api = service();
@@ -249,7 +249,7 @@ fn connections_that_are_refused_use_up_neither_rate_nor_budget() {
         unsent[0][0].parse::<usize>().unwrap() >= 6
     });
     let api = service();
-    // More than a rate of four in an hour would have allowed.
+    // A rate of four an hour would have allowed fewer.
     running.end().expect(0).says("; 3 calls in ");
     assert_eq!(api.requests(), 3);
     counts(&place, &[("done", 4), ("failed", 0), ("calls", 4)]);

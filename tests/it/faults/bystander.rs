@@ -1,4 +1,4 @@
-//! Faults that meet a run in which one file is done already, and which must not touch that one.
+//! Faults in a run in which one file is done already. They must not change that file.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -56,12 +56,12 @@ impl Scene {
         self.place.begin_command(command.env(name, value)).end()
     }
 
-    /// Calls beside the bystander's.
+    /// Calls without the bystander's.
     pub(super) fn calls(&self) -> usize {
         self.api.requests() - 1
     }
 
-    /// Checks how many files there are in each state, and that the bystander is as it was.
+    /// Checks the number of files in each state, and that the bystander is unchanged.
     #[track_caller]
     pub(super) fn expect(&self, pending: u64, done: u64, failed: u64) {
         let expected = [
@@ -103,7 +103,7 @@ fn untrusted(identity: Identity, trusted: Option<&str>) -> Ran {
     let ran = scene.place.begin_command(&mut command).end().expect(4);
     drop(server);
     assert_eq!(requests.get(), 0);
-    // One look is enough.
+    // One attempt is enough.
     counts(&scene.place, &[("attempts", 2)]);
     scene.expect(20, 0, 0);
     scene.expect_nothing_charged();
@@ -111,7 +111,7 @@ fn untrusted(identity: Identity, trusted: Option<&str>) -> Ran {
 }
 
 #[test]
-fn row_69_no_certificate_but_a_good_one_is_trusted() {
+fn row_69_only_a_valid_certificate_is_trusted() {
     let authority = authority();
     let trusted = pem(authority.der());
     let mut old = params("localhost");
@@ -136,7 +136,7 @@ fn row_69_no_certificate_but_a_good_one_is_trusted() {
 }
 
 #[test]
-fn row_71_a_proxy_that_is_not_there_leaves_nothing_sent_and_can_be_gone_around() {
+fn row_71_with_an_absent_proxy_nothing_is_sent_and_it_can_be_bypassed() {
     let scene = Scene::new(5, |_| Reply::json(1));
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let gone = format!("http://{}", listener.local_addr().unwrap());
@@ -211,7 +211,7 @@ fn row_75_a_date_years_ahead_of_this_machine_is_two_seconds_by_the_services_cloc
 }
 
 #[test]
-fn row_75_the_moment_of_a_wait_that_is_too_long_is_told_in_utc() {
+fn row_75_the_end_of_a_wait_that_is_too_long_is_shown_in_utc() {
     for (wait, beginning) in [("3600", "20"), ("99000000000", "2")] {
         let scene = Scene::new(2, move |_| Reply::status(429).header("retry-after", wait));
         let ran = scene.run(&["--max-wait", "10m"]).expect(75);
@@ -251,7 +251,7 @@ fn row_78_failures_are_bounded_by_the_limit_and_the_calls_in_flight() {
 }
 
 #[test]
-fn a_moment_that_has_come_ends_the_run_once() {
+fn a_deadline_that_has_passed_ends_the_run_once() {
     let scene = Scene::new(30, |_| Reply::json(1));
     let moment = ZonedDateTime::now().checked_add(3.seconds()).unwrap();
     let until = moment.strftime("%Y-%m-%dT%H:%M:%S").to_string();
@@ -267,7 +267,7 @@ fn a_moment_that_has_come_ends_the_run_once() {
 }
 
 #[test]
-fn bytes_and_weights_hold_a_run_up() {
+fn limits_of_bytes_and_weights_delay_a_run() {
     let limits: [&[&str]; 2] = [
         &["--rate", "20KB/s"],
         &["--rate", "5000w/s", "--weight", "size/4"],
@@ -287,7 +287,7 @@ fn bytes_and_weights_hold_a_run_up() {
 }
 
 #[test]
-fn limits_that_do_not_fit_together_leave_a_run_as_it_is() {
+fn contradictory_limits_do_not_change_a_run() {
     let scene = Scene::new(3, |_| Reply::json(1));
     let stored = || {
         [

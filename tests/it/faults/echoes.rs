@@ -1,4 +1,4 @@
-//! Services that quote a key, each in its own way: nothing that stride writes or says has the key in it, in any of them.
+//! Services that quote a key, each in its own form. No file and no message of stride contains the key in any of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use crate::cli::Place;
 use crate::support::{Counter, FakeApi, Gate, Reply, Request};
 
-/// With characters that JSON, HTML, URLs and base64 write in another way.
+/// With characters that JSON, HTML, URLs and base64 escape.
 const KEY: &str = "sk-+5/ca1a\"b1e&0d%da<11=";
 
 /// A form in which a service quotes a key.
 type Form = fn(&str) -> String;
 
-/// Spells each character that is no letter and no digit by itself.
+/// Spells each character that is neither a letter nor a digit by itself.
 fn spelled(text: &str, spell: impl Fn(char) -> String) -> String {
     let each = |char: char| match char {
         char if char.is_ascii_alphanumeric() => char.to_string(),
@@ -61,7 +61,7 @@ fn twice(number: usize) -> [String; 2] {
     [inner, outer]
 }
 
-/// Where in an answer the key is quoted.
+/// The places in an answer that quote the key.
 const PLACES: usize = 7;
 
 fn answer(place: usize, quoted: &str) -> Reply {
@@ -96,7 +96,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Everything that was said, and what it was said by.
+/// All output, with its source.
 #[derive(Default)]
 struct Said(Vec<(String, Vec<u8>)>);
 
@@ -115,7 +115,7 @@ impl Said {
         }
     }
 
-    /// Checks that none of these texts is anywhere, in whatever case.
+    /// Checks that none of these texts occurs, ignoring case.
     fn holds_none(&self, forms: &[String]) {
         let mut finder = AhoCorasick::builder();
         let finder = finder.ascii_case_insensitive(true).build(forms).unwrap();
@@ -132,15 +132,15 @@ impl Said {
 const SUCCESS: &str = ".error == null and (if .raised then error(.raised) else true end)";
 
 #[test]
-fn row_118_a_key_that_is_quoted_in_any_two_forms_is_in_nothing_that_was_written_or_said() {
-    /// How many calls are answered before the crash.
+fn row_118_no_file_and_no_message_has_a_key_that_is_quoted_in_any_two_forms() {
+    /// The number of calls that are answered before the crash.
     const AT_ONCE: usize = 300;
     let (gate, seen) = (Gate::default(), Counter::default());
     let api = {
         let gate = gate.clone();
         FakeApi::start(move |request| {
             let reply = match number(request) {
-                // The files between let no guard think that all are rejected.
+                // The files in between keep the guards from taking all files for rejected.
                 Some(number) if number % 2 == 1 => {
                     answer(number / 2 % PLACES, &twice(number / 2)[1])
                 }
@@ -155,7 +155,7 @@ fn row_118_a_key_that_is_quoted_in_any_two_forms_is_in_nothing_that_was_written_
     let place = Place::new();
     let url = format!("{}/v1/{{name}}", api.url());
     let bystander = place.with_bystander(&url);
-    // Each form in each other, at a place that changes from one to the next.
+    // Each form within each other, at a place that changes from one to the next.
     let calls = FORMS.len() * FORMS.len();
     place.texts(2 * calls);
     let run = |words: &[&str]| {
@@ -184,10 +184,10 @@ fn row_118_a_key_that_is_quoted_in_any_two_forms_is_in_nothing_that_was_written_
         "cat > summary; env -u KEY > variables",
         "texts",
     ];
-    // A crash, so that the log is there beside the database.
+    // A crash leaves the WAL beside the database.
     let running = place.begin_command(place.command(&words).env("KEY", KEY));
     let recorded = || place.sql("SELECT count(*) FROM attempt WHERE ended IS NOT NULL");
-    // Some of those that were answered are recorded together with what comes after them.
+    // Some answers are recorded together with later ones.
     place.until(|| recorded().concat()[0].parse::<usize>().unwrap() > AT_ONCE / 2);
     running.kill();
     assert!(place.at("stride.db-wal").exists());
@@ -224,13 +224,13 @@ fn row_118_a_key_that_is_quoted_in_any_two_forms_is_in_nothing_that_was_written_
     assert_eq!(place.bystander(), bystander);
 }
 
-/// The words with which a service refuses a key are those with which the run stops.
+/// A service that refuses a key stops the run with its own words.
 #[test]
 fn row_118_the_words_that_stop_a_run_have_no_key_in_them() {
     for (number, form) in FORMS.into_iter().enumerate() {
         let api = FakeApi::start(move |request| match request.target.as_str() {
             "/v1/bystander.txt" => Reply::json(1),
-            // As it is written on the wire, whatever it says.
+            // Not escaped, as on the wire.
             _ => Reply::json(format!(
                 "{{\"message\": \"bad key {}\"}}",
                 match number {
@@ -279,9 +279,9 @@ fn row_118_the_words_that_stop_a_run_have_no_key_in_them() {
     }
 }
 
-/// Credentials that were put together of several parts, of which the service quotes the secret one alone.
+/// Credentials of several parts, of which the service quotes only the secret one.
 #[test]
-fn row_118_a_part_of_a_credential_is_in_nothing_that_was_written_or_said() {
+fn row_118_no_file_and_no_message_has_a_part_of_a_credential() {
     const PART: &str = "s3cr3t-Sesame99";
     let forms: [Form; 3] = [
         |text| text.to_owned(),
@@ -298,7 +298,7 @@ fn row_118_a_part_of_a_credential_is_in_nothing_that_was_written_or_said() {
     let api = FakeApi::start(move |request| match number(request) {
         Some(number) if number % 2 == 1 => {
             let (place, form) = (number / 2 % PLACES, number / 2 / PLACES);
-            // No header has the end of a line.
+            // No header contains a line break.
             let quoted = forms[form](PART).replace("\n\t", [" ", "\n\t"][usize::from(place < 3)]);
             answer(place, &quoted)
         }
@@ -320,7 +320,7 @@ fn row_118_a_part_of_a_credential_is_in_nothing_that_was_written_or_said() {
         let url = format!("{}/v1/{{name}}", api.url());
         let bystander = place.with_bystander(&url);
         place.texts(2 * calls);
-        // Only where it is asked for, as the file of a key has the key in it.
+        // The file of a key contains the key, so it is read only if requested.
         let key = place.at("key.json");
         if credential[1].contains("key.json") {
             fs::write(&key, json!({"id": 7, "token": PART}).to_string()).unwrap();

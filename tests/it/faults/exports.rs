@@ -1,4 +1,4 @@
-//! Exports that are killed, and targets that are none. Their formats are in `cli/export` and `export`.
+//! Killed exports and unusable targets. `cli/export` and `export` test the formats.
 
 use std::fs;
 
@@ -30,14 +30,14 @@ fn temporary(place: &Place, target: &str) -> String {
 }
 
 #[test]
-fn row_89_a_killed_export_leaves_the_old_file_and_its_own_is_taken_away_by_the_next() {
+fn row_89_a_killed_export_keeps_the_old_file_and_the_next_one_removes_its_leftovers() {
     let place = exported();
     let old = fs::read(place.at("out.json")).unwrap();
-    // An expression that goes on for as long as nobody ends it.
+    // An expression that does not end.
     let words = ["export", "-o", "out.json", "--extract", "last(range(1e12))"];
     let run = place.begin(&words);
     let temporary = temporary(&place, "out.json");
-    // Another export is written meanwhile, and leaves it alone.
+    // Another export writes meanwhile, and leaves it alone.
     place.stride(&["export", "-o", "out.json"]).expect(0);
     run.kill();
     assert!(place.at(&temporary).exists());
@@ -52,7 +52,7 @@ fn row_89_a_killed_export_leaves_the_old_file_and_its_own_is_taken_away_by_the_n
 }
 
 #[test]
-fn row_89_whatever_the_format_a_killed_export_leaves_what_was_there() {
+fn row_89_a_killed_export_of_any_format_keeps_the_old_one() {
     let place = exported();
     for format in ["parquet", "dir"] {
         let whole = ["export", "--format", format, "-o", "out"];
@@ -76,8 +76,8 @@ fn row_89_whatever_the_format_a_killed_export_leaves_what_was_there() {
 }
 
 #[test]
-fn row_89_where_there_is_no_room_for_it_the_old_export_stays() {
-    // Text that does not shrink away, more than a file may have.
+fn row_89_a_full_disk_keeps_the_old_export() {
+    // Incompressible text, larger than a file may be.
     let mut seed = 1_u64;
     let words = (0..30_000).map(|_| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -124,9 +124,9 @@ fn row_89_where_there_is_no_room_for_it_the_old_export_stays() {
 }
 
 #[test]
-fn row_90_a_folder_that_takes_no_file_is_an_error_that_names_it() {
+fn row_90_a_folder_that_is_not_writable_is_an_error_that_names_it() {
     let place = exported();
-    // Nobody may make a file there, the superuser neither.
+    // No user may create a file there, not even the superuser.
     for target in [
         "/proc/out.json",
         "/proc/self/none/out.json",
@@ -148,7 +148,7 @@ fn row_90_a_folder_that_takes_no_file_is_an_error_that_names_it() {
 }
 
 #[test]
-fn row_94_a_table_is_text_for_spreadsheets_unless_it_is_asked_for_as_it_is() {
+fn row_94_a_table_is_text_for_spreadsheets_unless_raw_values_are_requested() {
     let cells = ["=1+1", "+x", "-x", "@x", "\tx", "\rx", "\nx", "-1.5", "x"];
     let api = FakeApi::start(move |request| {
         let index = request.target.trim_start_matches('/').parse::<usize>();

@@ -1,4 +1,4 @@
-//! Lists and files that are not as one would like them.
+//! Unusual and invalid lists and files.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use super::{counts, named};
 use crate::cli::{Place, listed};
 use crate::support::{FakeApi, RawServer, Reply, within_limit};
 
-/// A service that says what it got.
+/// A service that echoes its requests.
 fn echo() -> FakeApi {
     FakeApi::start(|request| {
         let body = String::from_utf8_lossy(&request.body);
@@ -23,7 +23,7 @@ fn echo() -> FakeApi {
     })
 }
 
-/// The kind of failure of each job that failed, in list order.
+/// The failure kind of each failed job, in list order.
 fn kinds(place: &Place) -> Vec<Vec<String>> {
     place.sql("SELECT path, kind, outcome FROM work JOIN job ON job.id = work.job JOIN attempt ON job.id = attempt.job WHERE state = 3 ORDER BY job.id")
 }
@@ -46,7 +46,7 @@ fn row_45_blank_lines_are_counted_and_the_last_line_needs_no_end() {
         .expect(0)
         .says("list: 5 files")
         .says("2 skipped (blank line)");
-    // In a table, marks and line ends are the format's and no part of a name.
+    // In a table, the byte-order mark and line ends belong to the format and not to a name.
     place.write("table", "\u{feff}path\r\nfirst\r\n\r\nlast\r\n");
     place
         .stride(&[
@@ -65,7 +65,7 @@ fn row_45_blank_lines_are_counted_and_the_last_line_needs_no_end() {
 }
 
 #[test]
-fn row_46_a_new_run_that_is_killed_while_its_list_is_read_is_no_run() {
+fn row_46_a_new_run_that_is_killed_while_it_reads_its_list_leaves_no_run() {
     let api = echo();
     let place = Place::new();
     place.texts(50);
@@ -121,7 +121,7 @@ fn rows_47_and_51_names_are_the_same_where_their_bytes_are() {
 }
 
 #[test]
-fn rows_52_to_55_what_cannot_be_read_fails_without_a_call_and_holds_up_nobody() {
+fn rows_52_to_55_an_unreadable_file_fails_without_a_call_and_delays_no_other() {
     let api = echo();
     let place = Place::new();
     let url = named(&api);
@@ -135,7 +135,7 @@ fn rows_52_to_55_what_cannot_be_read_fails_without_a_call_and_holds_up_nobody() 
     let mode = rustix::fs::Mode::RUSR;
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, place.at("in/fifo"), kind, mode, 0).unwrap();
-    // Reading it fails as reading from a broken disk does.
+    // Reading it fails like reading from a broken disk.
     let broken = "/proc/self/mem";
     let list = [
         "in/good",
@@ -172,7 +172,7 @@ fn rows_52_to_55_what_cannot_be_read_fails_without_a_call_and_holds_up_nobody() 
     assert_eq!(failed, expected);
     let exported = place.stride(&["export", "--partial"]).expect(0).json();
     assert_eq!(exported["in/link"]["body"], "far away");
-    // A walk does not even take such things up.
+    // A walk skips such files.
     let walked = Place::new();
     let bystander_there = walked.with_bystander(&url);
     let folder = place.at("in");
@@ -195,7 +195,7 @@ fn row_53_a_file_that_may_not_be_read_fails_without_a_call() {
     place.write("secret", "x");
     let nobodys = fs::Permissions::from_mode(0o000);
     fs::set_permissions(place.at("secret"), nobodys).unwrap();
-    // The superuser may read everything, but for what it is told to do without.
+    // The superuser may read everything, unless it drops the capability.
     let lesser = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
     let starter = if fs::read(place.at("secret")).is_ok() {
         &lesser[..]
@@ -225,7 +225,7 @@ fn row_56_an_empty_file_is_called_like_any_other() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// More than four gigabytes, of which nothing is on the disk.
+/// More than four gigabytes, in a sparse file.
 #[test]
 fn row_57_a_huge_file_is_streamed_in_little_memory() {
     const SIZE: u64 = (4 << 30) + 1;
@@ -265,10 +265,10 @@ fn row_57_a_huge_file_is_streamed_in_little_memory() {
     assert!(peak < 100 << 10, "{peak} KiB");
 }
 
-/// What is called again is sent as it is by then: under a new key after an answer, and after doubt under the old one, so
-/// that a service that knows the key can say that this is something else (row 77).
+/// A repeated call sends the file's present content: under a new key after an answer, and under the old one after
+/// doubt, so that a service that knows the key can reject the other content (row 77).
 #[test]
-fn row_59_a_file_that_was_changed_is_sent_as_it_is() {
+fn row_59_a_changed_file_is_sent_with_its_new_content() {
     let api = FakeApi::start(|request| match (request.target.as_str(), request.attempt) {
         ("/answered", 0) => Reply::status(422),
         ("/doubtful", 0) => Reply::close(),
@@ -309,7 +309,7 @@ fn row_59_a_file_that_was_changed_is_sent_as_it_is() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// Runs a request of which a part is read from a file, and returns what was said.
+/// Runs a request that reads a part from a file, and returns its output.
 #[track_caller]
 fn refused(place: &Place, words: &[&str], says: &str) {
     let run = [
@@ -322,7 +322,7 @@ fn refused(place: &Place, words: &[&str], says: &str) {
 }
 
 #[test]
-fn row_120_a_file_without_end_is_no_part_of_a_request() {
+fn row_120_a_file_without_end_is_refused_as_part_of_a_request() {
     let place = Place::new();
     let api = echo();
     let bystander = place.with_bystander(&named(&api));
@@ -362,9 +362,9 @@ fn row_120_a_file_without_end_is_no_part_of_a_request() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// A pipe, or a command, from which nothing comes is told of; when something comes, everything goes on.
+/// stride reports a pipe or a command that produces nothing, and continues when it produces something.
 #[test]
-fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
+fn row_121_a_wait_for_input_is_reported_and_ends_when_the_input_arrives() {
     let api = echo();
     let cases = [
         (
@@ -408,7 +408,7 @@ fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
         for (words, waits, written) in cases {
             scope.spawn(move || waited_for(url, words, waits, written));
         }
-        // Nothing can be said while a certificate is read, so it has less time.
+        // stride cannot report the wait for a certificate, so the wait is shorter.
         scope.spawn(|| {
             let place = Place::new();
             place.write("a.txt", "x");
@@ -423,7 +423,7 @@ fn row_121_what_is_waited_for_is_said_and_taken_when_it_comes() {
     });
 }
 
-/// Runs a request for which something is waited until it is written into a pipe.
+/// Runs a request that waits until something is written into a pipe.
 fn waited_for(url: &str, words: &[&str], waits: &str, written: &str) {
     let place = Place::new();
     let bystander = place.with_bystander(url);

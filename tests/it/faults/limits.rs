@@ -1,4 +1,4 @@
-//! Budgets, limits and changes while a run goes on.
+//! Budgets, limits and their changes during a run.
 
 use std::fs;
 
@@ -55,7 +55,7 @@ fn a_missing_disk_stops_the_run_and_a_few_missing_files_do_not() {
 }
 
 #[test]
-fn a_going_run_is_changed_from_another_terminal() {
+fn a_running_run_is_changed_from_another_terminal() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = place(40);
     let url = api.url();
@@ -96,7 +96,7 @@ fn bytes_and_weights_are_paced_too() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused_before_anything_is_made() {
+fn contradictory_settings_are_refused_before_anything_is_created() {
     let place = place(1);
     for (words, said) in [
         (&["--rate", "9w/m"][..], "--weight"),
@@ -174,7 +174,7 @@ fn a_password_of_netrc_is_used_for_its_host_never_stored_and_renewed_when_refuse
 }
 
 #[test]
-fn what_is_given_again_is_judged_together_with_what_is_kept() {
+fn repeated_settings_are_checked_together_with_stored_ones() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = place(2);
     let url = api.url();

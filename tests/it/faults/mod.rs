@@ -1,5 +1,5 @@
-//! Faults of the transport and of the service, one test a row of the fault table: the whole program against a real
-//! socket. What has no row is in `limits`.
+//! Faults of the transport and of the service, one test for each row of the fault table: the whole program against a
+//! real socket. `limits` has the tests without a row.
 
 mod answers;
 mod blame;
@@ -30,7 +30,7 @@ use crate::cli::Place;
 use crate::support::api::Logged;
 use crate::support::{Counter, FakeApi, Gate, Reply};
 
-/// A place with so many files, and the URL of a service with the file's name in it.
+/// A place with this many files, and the URL of a service with the file's name in it.
 fn place(files: usize) -> Place {
     let place = Place::new();
     place.texts(files);
@@ -57,7 +57,7 @@ fn gated(at_once: usize) -> (FakeApi, Gate) {
     (api, gate)
 }
 
-/// The words of a run with repeats at once.
+/// The arguments of a run with immediate retries.
 fn run<'w>(url: &'w str, more: &[&'w str]) -> Vec<&'w str> {
     let words = ["run", "--retry-delay", "0s", "--url", url];
     [&words[..], more, &["texts"]].concat()
@@ -72,7 +72,7 @@ fn counts(place: &Place, expected: &[(&str, u64)]) {
     }
 }
 
-/// The number of requests that got this status.
+/// The number of requests with this status.
 fn answered(log: &[Logged], status: u16) -> usize {
     log.iter()
         .filter(|call| call.status == Some(status))

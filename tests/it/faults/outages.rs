@@ -1,4 +1,4 @@
-//! A service that is away for a while, and files that always fail beside a service that is well.
+//! Outages, and files that always fail at a healthy service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,30 +14,30 @@ use crate::support::{Counter, FakeApi, Reply, at_once};
 
 const FILES: usize = 300;
 
-/// What `status` says that limits the run.
+/// The limit of the run that `status` shows.
 fn limit(place: &Place) -> String {
     place.status()["limit"].as_str().unwrap_or("").to_owned()
 }
 
-/// What is remembered of the service's limits.
+/// The stored limits of the service.
 fn found(place: &Place) -> Vec<String> {
     place
         .sql("SELECT found_rate, found_at_once FROM limiter_state")
         .concat()
 }
 
-/// How many requests were answered otherwise than with 200.
+/// The number of requests whose answer was not 200.
 fn in_vain(log: &[Logged]) -> usize {
     log.iter().filter(|call| call.status != Some(200)).count()
 }
 
-/// How often a file was called.
+/// The number of calls of a file.
 fn calls_of(log: &[Logged], target: &str) -> usize {
     log.iter().filter(|call| call.target == target).count()
 }
 
-/// Runs against a service that answers so many calls and is away then, until `status` says this and two more probes have
-/// come.
+/// Runs against a service that answers some calls and then fails, until `status` shows `said` and two more probes have
+/// arrived.
 fn away(reply: &Reply, said: &str) {
     let cases = [(8, 0), (8, 100), (64, 0), (64, 100)];
     at_once(cases, |(threads, good)| {
@@ -67,7 +67,7 @@ fn away_for(files: usize, threads: usize, good: usize, reply: &Reply, said: &str
     assert!(calls <= most, "{calls} calls of {most}, {threads} threads");
     scene.expect(0, files as u64, 0);
     scene.expect_nothing_charged();
-    // It was away, which says nothing about its limits.
+    // An outage is no evidence of a limit.
     assert_eq!(found(&scene.place), ["", ""], "{threads} threads");
 }
 
@@ -108,7 +108,7 @@ fn a_service_that_closes_every_connection_gets_few_calls_and_fails_no_file() {
 }
 
 #[test]
-fn an_outage_is_recognized_where_fewer_files_are_left_than_threads() {
+fn an_outage_is_recognized_with_fewer_files_than_threads() {
     let (away, closes) = (&Reply::status(502), &Reply::close());
     let cases = [
         (12, 0, away),
@@ -123,7 +123,7 @@ fn an_outage_is_recognized_where_fewer_files_are_left_than_threads() {
 
 #[test]
 fn an_outage_gives_every_charge_back() {
-    // No file is due when it is recognized, and a file is called several times before it is.
+    // No file is due when stride recognizes the outage, and each is called several times before.
     at_once(
         [
             (12, ["-j", "64", "--retry-delay", "2s"]),
@@ -211,7 +211,7 @@ fn a_service_whose_connections_are_refused_gets_few_calls_and_fails_no_file() {
 }
 
 #[test]
-fn refusals_one_after_the_other_and_then_none_are_no_limit() {
+fn refusals_in_a_row_and_then_none_are_not_a_limit() {
     at_once(["1", "8"], |threads| {
         let seen = Counter::default();
         let scene = Scene::new(FILES, move |_| match seen.add() {
@@ -226,7 +226,7 @@ fn refusals_one_after_the_other_and_then_none_are_no_limit() {
 }
 
 #[test]
-fn an_outage_that_lasts_too_long_ends_the_run_and_status_says_so() {
+fn an_outage_that_lasts_too_long_ends_the_run_and_status_shows_it() {
     at_once(
         [
             (Reply::status(500), "HTTP 500"),
@@ -295,11 +295,11 @@ fn one_file_that_always_fails_among_good_ones_fails_by_itself() {
 }
 
 #[test]
-fn five_bad_files_in_a_row_fail_by_themselves_and_no_outage_is_told() {
+fn five_bad_files_in_a_row_fail_by_themselves_without_an_outage() {
     at_once(
         [(500, "1"), (502, "1"), (500, "4"), (503, "1"), (503, "4")],
         |(status, threads)| {
-            // A 503 may be a limit, so that the first few are not charged.
+            // A 503 may be a limit, so the first few are not charged.
             let most = if status == 503 { 6 } else { 3 };
             let is_bad = |target: &str| ("/0010".."/0015").contains(&target);
             let scene = Scene::new(40, move |request| match is_bad(&request.target) {

@@ -1,5 +1,5 @@
-//! The files that belong to a run beside its database: what stands in their place is not followed, and nothing is lost in
-//! silence.
+//! The files that belong to a run beside its database: stride does not follow links in their place, and loses nothing
+//! silently.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -40,7 +40,7 @@ fn row_130_a_lock_file_that_is_a_link_or_a_pipe_is_refused_by_name() {
     fs::remove_file(&lock).unwrap();
     let made = Command::new("mkfifo").arg(&lock).status().unwrap();
     assert!(made.success());
-    // Neither waits for somebody at the other end.
+    // Neither command waits for the other end.
     place.stride(&["status"]).expect(0);
     place.stride(&["resume"]).expect(6).says("it is not a file");
     fs::remove_file(&lock).unwrap();
@@ -50,7 +50,7 @@ fn row_130_a_lock_file_that_is_a_link_or_a_pipe_is_refused_by_name() {
 }
 
 #[test]
-fn row_130_rescue_files_of_a_run_are_no_target() {
+fn row_130_rescue_files_of_a_run_are_refused_as_targets() {
     let scene = Scene::saved();
     let place = &scene.place;
     let rescued = scene.rescued().remove(0);
@@ -79,7 +79,7 @@ fn row_130_rescue_files_of_a_run_are_no_target() {
         }
         assert_eq!(fs::read(target).unwrap(), before, "{path}");
     }
-    // What only looks like one of them is any other file.
+    // A file with a similar name is like any other file.
     for name in ["stride.db.bak", "x.rescue-a.db"] {
         place.stride(&["export", "--partial", "-o", name]).expect(0);
     }
@@ -89,7 +89,7 @@ fn row_130_rescue_files_of_a_run_are_no_target() {
 }
 
 #[test]
-fn row_131_saved_answers_that_cannot_be_taken_in_are_said_and_nothing_is_called() {
+fn row_131_saved_answers_that_cannot_be_imported_are_reported_without_a_call() {
     let scene = Scene::saved();
     let place = &scene.place;
     let rescued = scene.rescued().remove(0);
@@ -141,9 +141,9 @@ fn row_131_saved_answers_that_cannot_be_taken_in_are_said_and_nothing_is_called(
     scene.expect_complete(ran.says("recorded 3 results"));
 }
 
-/// Whoever knows that they are lost can go on without them.
+/// The user can accept the loss and continue without them.
 #[test]
-fn row_131_saved_answers_are_left_where_the_user_says_so() {
+fn row_131_saved_answers_are_left_on_request() {
     let scene = Scene::saved();
     let rescued = scene.rescued().remove(0);
     chmod(&rescued, 0o620);
@@ -158,15 +158,15 @@ fn row_131_saved_answers_are_left_where_the_user_says_so() {
     assert_eq!(scene.api.requests(), 7 + 3);
 }
 
-/// A folder that cannot be looked into may have answers of the run where its last runner has not noted its end.
+/// A folder that stride cannot read may have answers of the run, unless its last runner has noted its end.
 #[test]
-fn row_131_a_state_folder_that_cannot_be_read_is_said() {
+fn row_131_an_unreadable_state_folder_is_reported() {
     let scene = Scene::saved();
     let folder = scene.place.at(".home/.local/state/stride/rescue");
     let calls = scene.api.requests();
     chmod(&folder, 0);
     if fs::read_dir(&folder).is_ok() {
-        // Permissions do not bind root, for whom a folder that cannot be read is one that is a circle of links.
+        // Permissions do not bind root, so root gets a loop of links instead.
         fs::rename(&folder, scene.place.at("kept")).unwrap();
         symlink("rescue", &folder).unwrap();
     }
@@ -188,7 +188,7 @@ fn row_131_a_state_folder_that_cannot_be_read_is_said() {
 }
 
 #[test]
-fn row_142_a_file_of_the_list_is_no_place_for_what_a_run_writes() {
+fn row_142_a_run_does_not_write_to_a_file_of_its_list() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = place(3);
     let url = named(&api);

@@ -1,4 +1,4 @@
-//! Databases in which one value after the other is not what stride writes, bypassing every check of the schema.
+//! Databases with one invalid value each, written past every check of the schema.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::{named, place, run};
 use crate::cli::{Place, Ran};
 use crate::support::{FakeApi, Reply};
 
-/// A column of a table: both names, and the type that is declared.
+/// A column of a table: both names, and the declared type.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     table: String,
@@ -79,7 +79,7 @@ impl Sample {
         self.place.at("stride.db")
     }
 
-    /// Puts the database back as it was, and changes it.
+    /// Restores the database, and changes it.
     fn with(&self, change: impl FnOnce(&Connection)) {
         for end in ["", "-wal", "-shm"] {
             let _ = fs::remove_file(self.place.at(format!("stride.db{end}")));
@@ -93,7 +93,7 @@ impl Sample {
         connection.close().unwrap();
     }
 
-    /// The columns of all tables, as the schema has them.
+    /// The columns of all tables, according to the schema.
     fn columns(&self) -> Vec<Column> {
         let sql =
             "SELECT m.name, c.name, c.type FROM sqlite_schema m JOIN pragma_table_info(m.name) c
@@ -111,7 +111,7 @@ impl Sample {
 }
 
 impl Column {
-    /// Puts a value into every row of the column that takes it; keys take it in one row.
+    /// Puts a value into every row of a column that accepts it; keys accept it in one row.
     fn put(&self, connection: &Connection, value: &Value) {
         let Self { table, name, .. } = self;
         for limit in ["", " WHERE rowid = (SELECT min(rowid) FROM {table})"] {
@@ -122,7 +122,7 @@ impl Column {
     }
 }
 
-/// Every command that reads a database or goes on with it, as a person gives it.
+/// Every command that reads or continues a database, as a user types it.
 const COMMANDS: &[&[&str]] = &[
     &["status"],
     &["status", "--request"],
@@ -153,7 +153,7 @@ const COMMANDS: &[&[&str]] = &[
     ],
 ];
 
-/// Chooses so many of the commands for the case of this number, in turns; all of them with `THOROUGH` in the environment.
+/// Chooses a few commands for the case of this number, in turns; all of them with `THOROUGH` in the environment.
 fn in_turns(
     commands: &'static [&'static [&'static str]],
     case: usize,
@@ -165,13 +165,13 @@ fn in_turns(
     turned.take(count).copied()
 }
 
-/// Returns true where a terminal would obey a character.
+/// Returns true if a terminal obeys the character.
 fn acts(char: char) -> bool {
     char.is_control() && !matches!(char, '\n' | '\t')
         || matches!(char, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Checks that nothing of a value begins a line of its own or acts, in what is for people.
+/// Checks that no part of a value begins a line of its own or controls the terminal, in output for people.
 fn check(ran: &Ran, what: &str) {
     let stdout = String::from_utf8_lossy(&ran.stdout);
     for text in [&ran.stderr, &*stdout] {
@@ -240,7 +240,7 @@ fn row_127_nothing_in_a_request_or_a_setting_is_obeyed_by_a_terminal() {
     }
 }
 
-/// The places of all values that are no objects or arrays.
+/// The paths of all values that are neither objects nor arrays.
 fn leaves(value: &serde_json::Value, at: &mut String, found: &mut Vec<String>) {
     let length = at.len();
     let mut below = |name: String, value: &serde_json::Value| {
@@ -284,7 +284,7 @@ const COUNTING: &[&[&str]] = &[
     ],
 ];
 
-/// Checks that a command has come to an end of its own, and to no panic.
+/// Checks that a command ended by itself and without a panic.
 fn ended(ran: &Ran, what: &str) {
     let ends = [0, 1, 2, 3, 4, 5, 6, 7, 75].map(Some);
     assert!(ends.contains(&ran.code), "{what}: {ran:?}");
@@ -310,9 +310,9 @@ fn row_129_no_number_in_a_database_makes_a_command_panic() {
     }
 }
 
-/// Counts that are about as many jobs as there are, in other states than theirs.
+/// Counts for the right number of jobs, in wrong states.
 #[test]
-fn row_129_counts_that_cannot_be_right_are_damage() {
+fn row_129_contradictory_counts_are_damage() {
     let sample = Sample::new();
     let states = ["pending", "running", "done", "failed", "held"];
     let all = "pending + running + done + failed + held";

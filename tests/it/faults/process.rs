@@ -1,4 +1,4 @@
-//! Signals, terminals and outputs that are gone: what a process meets from outside.
+//! Signals, terminals and closed outputs: faults of a process from outside.
 
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
@@ -13,10 +13,10 @@ use super::{counts, gated, named};
 use crate::cli::Place;
 use crate::support::{FakeApi, Reply, within_limit};
 
-/// The writer waits for somebody else's transaction, as it would for a disk that does not answer, so neither of the
-/// first two signals can end the run soon. The code is the third one's own: whatever ends it sooner has the first's.
+/// The writer waits for another program's transaction, as it would for a stuck disk, so neither of the first two
+/// signals can end the run soon. The exit code is the third signal's; a sooner end has the first one's.
 #[test]
-fn row_7_a_third_signal_ends_the_process_where_it_stands() {
+fn row_7_a_third_signal_ends_the_process_at_once() {
     let (api, gate) = gated(2);
     let place = Place::new();
     let url = named(&api);
@@ -32,7 +32,7 @@ fn row_7_a_third_signal_ends_the_process_where_it_stands() {
     gate.open();
     run.signal(Signal::TERM);
     run.signal(Signal::HUP);
-    // Which of the two comes last is the system's to say.
+    // The system decides which of the two comes last.
     let ended = run.end();
     assert!(matches!(ended.code, Some(129 | 143)), "{ended:?}");
     other.execute_batch("ROLLBACK").unwrap();
@@ -47,7 +47,7 @@ fn row_7_a_third_signal_ends_the_process_where_it_stands() {
 }
 
 #[test]
-fn row_8_a_terminal_that_is_closed_is_a_hangup_and_no_panic() {
+fn row_8_a_closed_terminal_is_a_hangup_without_a_panic() {
     let (api, gate) = gated(20);
     let place = Place::new();
     let url = named(&api);
@@ -55,12 +55,12 @@ fn row_8_a_terminal_that_is_closed_is_a_hangup_and_no_panic() {
     place.texts(200);
     let (terminal, end) = crate::support::terminal();
     let words = ["run", "-j", "2", "--url", &url, "texts"];
-    // The process leads a session of which this is the terminal, as a shell in a window does.
+    // The process leads a session on this terminal, like a shell in a window.
     let mut command = place.command_under(&["setsid", "--ctty"], &words);
     command.env("TERM", "xterm");
     command.stdin(end()).stdout(end()).stderr(end());
     let mut run = command.spawn().unwrap();
-    // The command itself holds three ends of it.
+    // The command itself holds three ends of the terminal.
     drop(command);
     api.wait_for(22);
     drop(terminal);
@@ -91,7 +91,7 @@ fn row_9_nohup_means_that_a_hangup_is_ignored() {
 }
 
 #[test]
-fn row_10_a_run_goes_on_whatever_becomes_of_its_stdout() {
+fn row_10_a_run_continues_with_any_fault_of_its_stdout() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let url = named(&api);
@@ -132,7 +132,7 @@ fn row_11_the_database_has_none_of_the_standard_descriptors() {
 }
 
 #[test]
-fn row_12_a_run_that_was_stopped_goes_on_and_nothing_was_taken_from_it() {
+fn row_12_a_suspended_run_continues_and_loses_nothing() {
     let (api, gate) = gated(2);
     let place = Place::new();
     let url = named(&api);
@@ -143,10 +143,10 @@ fn row_12_a_run_that_was_stopped_goes_on_and_nothing_was_taken_from_it() {
     api.wait_for(5);
     run.signal(Signal::STOP);
     run.until_stopped();
-    // The answers come now, and nobody takes them before the calls' time is over.
+    // The answers arrive now, and the stopped process reads none before the calls' timeout.
     gate.open();
     place.stride(&["resume"]).expect(5);
-    // The time itself is the fault.
+    // The elapsed time is the fault under test.
     let (began, time) = (Instant::now(), Duration::from_millis(3500));
     while began.elapsed() < time {
         std::thread::park_timeout(time - began.elapsed().min(time));
@@ -165,7 +165,8 @@ fn row_12_ctrl_z_and_fg_change_nothing() {
     let bystander = place.with_bystander(&url);
     place.texts(12);
     let mut command = place.command(&["run", "-j", "3", "--url", &url, "texts"]);
-    // As a shell does it: in a group of its own, which somebody looks after. Others cannot be stopped in this way.
+    // In a process group of its own with a parent, like a job of a shell. Orphaned groups cannot be stopped in this
+    // way.
     let run = place.begin_command(command.process_group(0));
     api.wait_for(5);
     run.signal(Signal::TSTP);
@@ -185,7 +186,7 @@ fn row_13_a_quit_is_a_crash() {
     let bystander = place.with_bystander(&url);
     place.texts(6);
     let words = ["run", "-j", "3", "--url", &url, "texts"];
-    // No picture of the memory is wanted in this folder.
+    // No core dump in this folder.
     let starter = ["/bin/sh", "-c", "ulimit -c 0; exec \"$0\" \"$@\""];
     let mut command = place.command_under(&starter, &words);
     let mut run = command.stderr(Stdio::piped()).spawn().unwrap();

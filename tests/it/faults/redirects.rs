@@ -5,7 +5,7 @@ use super::counts;
 use crate::support::{FakeApi, Reply};
 
 #[test]
-fn row_106_what_has_left_the_first_service_has_left_for_the_rest_of_the_chain() {
+fn row_106_a_chain_that_leaves_the_first_service_gets_no_credential_again() {
     for status in [301, 302, 303, 307, 308] {
         let other = FakeApi::start(move |request| match request.target.as_str() {
             "/1" => Reply::status(status).header("Location", "/2"),
@@ -86,7 +86,7 @@ fn row_107_a_service_that_redirects_to_a_dead_one_has_been_called() {
                     WHERE path LIKE 'texts/%'";
     assert_eq!(scene.place.sql(outcomes).concat(), ["in_doubt"]);
     let calls = scene.calls() as u64;
-    // The bystander's is one more.
+    // The bystander's call is one more.
     counts(&scene.place, &[("calls", calls + 1)]);
     assert_eq!(scene.place.bystander(), scene.bystander);
 }

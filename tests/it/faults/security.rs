@@ -1,4 +1,4 @@
-//! Names, answers and databases that mean harm.
+//! Malicious names, answers and databases.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +15,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
         .any(|part| part == text.as_bytes())
 }
 
-/// A literal credential on the command line is used, never stored, and said to be visible to others.
+/// stride uses a literal credential of the command line, never stores it, and warns that others can see it.
 #[test]
 fn row_96_a_literal_credential_is_used_and_not_stored_and_a_reference_is_named_instead() {
     let api = FakeApi::start(|request| match request.header("authorization") {
@@ -34,7 +34,7 @@ fn row_96_a_literal_credential_is_used_and_not_stored_and_a_reference_is_named_i
 }
 
 #[test]
-fn row_98_a_database_that_others_can_read_is_told_of() {
+fn row_98_a_database_that_others_can_read_causes_a_warning() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = place(1);
     let url = named(&api);
@@ -69,7 +69,7 @@ fn row_99_a_name_adds_no_header_and_leaves_no_place_of_a_url() {
     let call = api.log().pop().unwrap();
     assert_eq!(call.target, "/a%0D%0AX-Evil%3A%201%3Fb%23c");
     assert_eq!(call.request.header("x-evil"), None);
-    // In a form a name is quoted, and in JSON it stays within its string.
+    // A form quotes a name, and in JSON it stays within its string.
     let form = ["--accept-change", "-F", "file=@{path}"];
     place.write("texts/\"; x=\"y", "x");
     place.stride(&run(&url, &form)).expect(0);
@@ -105,13 +105,13 @@ fn row_101_nothing_from_outside_is_obeyed_by_a_terminal() {
             |char: char| char.is_control() && !matches!(char, '\n' | '\t') || char == '\u{202e}';
         assert!(!text.contains(acts), "{text:?}");
     }
-    // Data is what it is.
+    // Data is not escaped.
     let json = place.stride(&["failures", "--json"]).json();
     assert!(json.to_string().contains("pwned"), "{json}");
 }
 
 #[test]
-fn row_102_names_are_no_sql() {
+fn row_102_names_are_not_run_as_sql() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&named(&api));
@@ -134,9 +134,9 @@ fn row_102_names_are_no_sql() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// A trigger in a database from somewhere else does nothing, and nothing runs for its sake.
+/// A trigger in a database of another user does not run.
 #[test]
-fn row_103_a_database_from_somebody_else_runs_nothing_of_its_own() {
+fn row_103_a_database_of_another_user_runs_no_code() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = place(2);
     let url = named(&api);
@@ -155,9 +155,9 @@ fn row_103_a_database_from_somebody_else_runs_nothing_of_its_own() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// Nor is a command run that its request refers to, unless the user has given it.
+/// A command that its request refers to does not run, either, unless the user has typed it.
 #[test]
-fn row_103_a_command_in_a_database_from_somebody_else_is_not_run() {
+fn row_103_a_command_in_a_database_of_another_user_does_not_run() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = place(2);
     let (mine, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -181,7 +181,7 @@ fn row_103_a_command_in_a_database_from_somebody_else_is_not_run() {
     }
     assert_eq!(fs::read(place.at("ran.txt")).unwrap(), ran);
     assert_eq!(api.requests(), 1);
-    // Whoever has given it goes on as ever, and whoever allows it once has given it.
+    // The user who typed it continues as before, and one who allows it once has typed it.
     assert_eq!(at(&theirs, &["resume", "--max-calls", "none"]).0, Some(0));
     assert_eq!(
         at(&mine, &["try", "texts/0001", "--allow-commands"]).0,
@@ -209,7 +209,7 @@ fn row_105_nothing_in_an_answer_leads_anywhere() {
         .expect(3)
         .says("not followed");
     assert_eq!(other.requests(), 0);
-    // Where redirects are followed, the credentials stay behind.
+    // With --location, the credentials do not follow.
     let header = "X-Api-Key: {env:KEY}";
     let words = run(
         &url,
@@ -223,7 +223,7 @@ fn row_105_nothing_in_an_answer_leads_anywhere() {
     assert_eq!(log[0].request.header("x-api-key"), None);
     assert_eq!(log[0].request.header("x-else"), Some("kept"));
     assert_eq!(&*log[0].body, b"texts/0001");
-    // A body with a credential in it goes nowhere else at all.
+    // A body with a credential does not leave the service at all.
     let json = r#"{"key": "{env:KEY}", "name": "{name}"}"#;
     place.write("texts/0002", "x");
     let words = run(&url, &["--accept-change", "-L", "--json", json]);
@@ -231,9 +231,9 @@ fn row_105_nothing_in_an_answer_leads_anywhere() {
     assert_eq!(other.requests(), 1);
 }
 
-/// A credential is one wherever it was typed: it is used, not stored, and asked for again.
+/// A credential is recognized in every flag: stride uses it, does not store it, and asks for it again.
 #[test]
-fn row_119_a_credential_that_was_typed_anywhere_is_used_and_not_stored() {
+fn row_119_a_credential_in_any_flag_is_used_and_not_stored() {
     let query = format!("?n=1&api_key={SECRET}&page_token=p");
     let typed = |before: &str, after: &str| format!("{before}{SECRET}{after}");
     for (place_of_it, words, name) in [
@@ -349,9 +349,9 @@ fn row_119_a_credential_that_was_typed_anywhere_is_used_and_not_stored() {
     }
 }
 
-/// What is no credential is stored, and what is stored is said, once.
+/// Other values are stored, and stride says so once.
 #[test]
-fn row_119_what_is_stored_of_a_request_is_said_once() {
+fn row_119_the_stored_parts_of_a_request_are_shown_once() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = place(2);
     let url = format!("{}?page_token=p&max_tokens=5", named(&api));

@@ -1,4 +1,4 @@
-//! What a service answers.
+//! Answers of a service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -34,14 +34,14 @@ fn row_72_a_key_that_was_never_good_is_tried_five_times_one_after_the_other() {
             .stride(&run(&api.url(), &["-j", "8"]))
             .expect(4)
             .says("hint:");
-        // Five, and two elsewhere in the list.
+        // Five calls in a row, and two elsewhere in the list.
         assert_eq!((api.requests(), api.most_in_flight()), (7, 1), "{status}");
         counts(&place, &[("pending", 40), ("failed", 0), ("attempts", 7)]);
     }
 }
 
 #[test]
-fn row_72_a_key_that_expires_is_refused_a_few_times_and_everything_goes_on_with_a_good_one() {
+fn row_72_an_expired_key_is_refused_a_few_times_and_the_run_continues_with_a_good_one() {
     for (status, reply) in refusals() {
         let (calls, good) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
         let healed = Arc::clone(&good);
@@ -94,7 +94,7 @@ fn row_72_a_request_that_is_wrong_for_every_file_stops_the_run() {
 }
 
 #[test]
-fn row_73_single_files_that_are_forbidden_fail_and_the_run_goes_on() {
+fn row_73_single_forbidden_files_fail_and_the_run_continues() {
     let api = FakeApi::start(|request| match request.target.as_str() {
         "/0010" | "/0020" | "/0039" => Reply::status(403),
         _ => Reply::json(1),
@@ -105,7 +105,7 @@ fn row_73_single_files_that_are_forbidden_fail_and_the_run_goes_on() {
 }
 
 #[test]
-fn row_74_a_storm_is_waited_out_by_all_and_the_flow_ramps_up() {
+fn row_74_all_threads_wait_out_a_storm_and_the_rate_rises_again() {
     const STORM: usize = 8;
     let calls = AtomicUsize::new(0);
     let api = FakeApi::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {
@@ -130,7 +130,7 @@ fn row_74_a_storm_is_waited_out_by_all_and_the_flow_ramps_up() {
         log[1 + STORM].at.duration_since(last) >= Duration::from_secs(1),
         "somebody called too early"
     );
-    // The others follow the probe soon.
+    // The other calls follow the probe soon.
     assert!(after.last() < Some(&3.0), "{after:?}");
     counts(&place, &[("done", 30), ("failed", 0)]);
     assert_eq!(place.sql("SELECT sum(charged) FROM work").concat(), ["0"]);
@@ -158,7 +158,7 @@ fn row_75_a_stated_moment_is_judged_by_the_services_clock_and_nonsense_is_not_ob
 }
 
 #[test]
-fn row_75_too_long_a_wait_parks_the_run_and_says_until_when() {
+fn row_75_too_long_a_wait_stops_the_run_and_shows_its_end() {
     for wait in ["99000000000", "3600"] {
         let calls = AtomicUsize::new(0);
         let api = FakeApi::start(move |_| match calls.fetch_add(1, Ordering::SeqCst) {

@@ -1,11 +1,11 @@
-//! A request that is wrong for every file: few calls are made for it, and the service's own words are told.
+//! Requests that are wrong for every file: stride makes few calls, and shows the service's own words.
 
 use serde_json::json;
 
 use super::{counts, named, place};
 use crate::support::{FakeApi, Reply, at_once};
 
-/// What a service answers to every file, and its words.
+/// The answers of a service to a wrong request, each with its words.
 fn slips() -> [(Reply, &'static str); 4] {
     let text = |status| Reply::text("no route to /v2/sentimint").with_status(status);
     let field = Reply::json(r#"{"error":{"message":"unknown field 'texxt'"}}"#);
@@ -62,9 +62,9 @@ fn a_wrong_request_is_called_no_more_often_by_a_resume() {
 }
 
 #[test]
-fn files_that_are_rejected_first_fail_by_themselves_where_another_is_taken() {
+fn files_that_are_rejected_first_fail_by_themselves_if_another_is_accepted() {
     at_once(["1", "8"], |threads| {
-        // Looked at in the last place, or at random, the list is good.
+        // Samples at the end of the list, or at random, are good.
         let api = FakeApi::start(|request| match request.target.as_str() < "/0040" {
             true => Reply::text("empty text").with_status(422),
             false => Reply::json(1),
@@ -78,7 +78,7 @@ fn files_that_are_rejected_first_fail_by_themselves_where_another_is_taken() {
 }
 
 #[test]
-fn answers_that_are_expected_are_results_and_no_slip() {
+fn expected_answers_are_results_and_do_not_stop_a_run() {
     let api = FakeApi::start(|_| Reply::json(r#"{"found":false}"#).with_status(404));
     let (place, url) = (place(100), named(&api));
     let words = ["run", "--url", &url, "--expect-status", "2xx,404", "texts"];

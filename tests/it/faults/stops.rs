@@ -1,4 +1,4 @@
-//! Why a run has stopped: its last lines, `status`, `status --json` and the report say it in the service's own words.
+//! The reason of a stop: the last lines, `status`, `status --json` and the report give it in the service's own words.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use crate::cli::{Place, Ran};
 use crate::http::tls::{params, self_signed, server};
 use crate::support::{Counter, FakeApi, RawServer, Reply, at_once};
 
-/// Checks what is said of a stop, everywhere.
+/// Checks every message about a stop.
 #[track_caller]
 fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
     let code = match action {
@@ -31,7 +31,7 @@ fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
         "{status}"
     );
     assert!(said.contains(words), "{reason}: {stopped}");
-    // A moment is named where there is one.
+    // Only a wait has an end.
     assert_eq!(stopped["until"].is_null(), reason != "wait", "{stopped}");
     let known = ["reason", "action", "until", "words"];
     let names: Vec<&String> = stopped.as_object().unwrap().keys().collect();
@@ -55,7 +55,7 @@ fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
 }
 
 #[test]
-fn what_the_service_refuses_is_told_with_its_words() {
+fn a_refusal_of_the_service_is_shown_in_its_words() {
     at_once(
         [
             (
@@ -114,7 +114,7 @@ fn what_the_service_refuses_is_told_with_its_words() {
 }
 
 #[test]
-fn a_slip_is_told_with_the_words_of_the_service() {
+fn a_wrong_request_is_shown_in_the_words_of_the_service() {
     let api = FakeApi::start(|_| Reply::text("no such model: gtp-4").with_status(404));
     let place = place(100);
     let ran = place.stride(&["run", "--url", &api.url(), "texts"]);
@@ -128,7 +128,7 @@ fn a_slip_is_told_with_the_words_of_the_service() {
 }
 
 #[test]
-fn what_the_user_has_bounded_is_told() {
+fn a_limit_of_the_user_is_shown() {
     let cases: [(&[&str], &str, &str); 5] = [
         (&["--max-calls", "5"], "max_calls", "raise"),
         (&["--max-cost", "1", "--cost", "0.3"], "max_cost", "raise"),
@@ -163,7 +163,7 @@ fn what_the_user_has_bounded_is_told() {
 }
 
 #[test]
-fn a_disk_that_is_not_there_is_told() {
+fn a_missing_disk_is_shown() {
     let scene = Scene::new(60, |_| Reply::json(1));
     scene.run(&["--max-calls", "1"]).expect(4);
     fs::rename(scene.place.at("texts"), scene.place.at("unmounted")).unwrap();
@@ -173,7 +173,7 @@ fn a_disk_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_name_that_leads_nowhere_and_a_certificate_that_cannot_be_trusted_are_told() {
+fn an_unknown_host_and_an_untrusted_certificate_are_shown() {
     let nowhere = place(20);
     let ran = nowhere.stride(&["run", "--url", "http://nobody.invalid/", "texts"]);
     stopped(&nowhere, &ran, "name", "fix", "nobody.invalid");
@@ -197,7 +197,7 @@ fn refusing(status: &'static str) -> RawServer {
 }
 
 #[test]
-fn a_proxy_that_lets_nothing_through_is_told_with_its_status() {
+fn a_proxy_that_refuses_tunnels_is_shown_with_its_status() {
     for status in ["403 Forbidden", "407 Proxy Authentication Required"] {
         let (proxy, place) = (refusing(status), place(20));
         let url = "https://service.invalid/";
@@ -206,7 +206,7 @@ fn a_proxy_that_lets_nothing_through_is_told_with_its_status() {
         stopped(&place, &ran, "proxy", "fix", &words);
         counts(&place, &[("pending", 20), ("failed", 0), ("calls", 0)]);
     }
-    // What it cannot reach may come back.
+    // The service behind it may come back.
     let (proxy, place) = (refusing("503 Service Unavailable"), place(20));
     let url = "https://service.invalid/";
     let words = ["run", "-x", &proxy.url(), "--url", url, "texts"];
@@ -214,9 +214,9 @@ fn a_proxy_that_lets_nothing_through_is_told_with_its_status() {
     stopped(&place, &ran, "outage", "wait", "HTTP 503");
 }
 
-/// A wait longer than `--max-wait` stops the run after one call, in whichever header or body the service states it.
+/// A wait longer than `--max-wait` stops the run after one call. The service may state it in any header or body.
 #[test]
-fn a_wait_is_read_wherever_services_state_it() {
+fn a_wait_is_read_from_every_usual_header_and_body() {
     let later = Timestamp::now().checked_add(90.seconds()).unwrap();
     let (epoch, moment) = (later.as_second().to_string(), later.to_string());
     let refused = || Reply::status(429);

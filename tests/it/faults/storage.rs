@@ -1,5 +1,5 @@
-//! Faults of the database and of the disk under it, with calls in flight. What a call came to is never lost where it can
-//! be written anywhere: each test counts the calls, and in the end there is one for each file.
+//! Faults of the database and of its disk, with calls in flight. stride loses no outcome that it can write anywhere:
+//! each test counts the calls, and in the end there is one for each file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(super) struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        // The bystander's call, and that which goes alone.
+        // The bystander's call, and the first one, which goes alone.
         let (api, gate) = gated(2);
         let place = Place::new();
         let url = named(&api);
@@ -69,7 +69,7 @@ impl Scene {
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Checks that the calls in flight were saved, and that nobody else can read them.
+    /// Checks that the outcomes of the calls in flight were saved, and that other users cannot read them.
     #[track_caller]
     fn expect_saved(&self, calls: usize) {
         let files = self.rescued();
@@ -83,7 +83,7 @@ impl Scene {
         assert_eq!(mode & 0o777, 0o600);
     }
 
-    /// Goes on, and checks that everything is done after one call a file.
+    /// Resumes the run, and checks that everything is done after one call for each file.
     #[track_caller]
     pub(super) fn expect_complete(&self, ran: Ran) {
         let ran = ran.expect(0);
@@ -134,7 +134,7 @@ fn row_21_a_database_that_is_moved_and_put_back_has_every_answer() {
 }
 
 #[test]
-fn row_21_a_database_in_the_place_of_another_gets_nothing_of_that_ones_answers() {
+fn row_21_a_database_in_place_of_another_gets_none_of_its_answers() {
     let scene = Scene::new();
     let (other, service) = (Place::new(), FakeApi::start(|_| Reply::json(1)));
     other.texts(1);
@@ -146,7 +146,7 @@ fn row_21_a_database_in_the_place_of_another_gets_nothing_of_that_ones_answers()
     running.end().expect(6).says("was removed or replaced");
     scene.expect_saved(3);
     assert_eq!(fs::read(scene.place.at("stride.db")).unwrap(), before);
-    // Another run takes nothing in.
+    // Another run imports nothing.
     for name in ["stride.db-wal", "stride.db-shm"] {
         let _ = fs::remove_file(scene.place.at(name));
     }
@@ -178,7 +178,7 @@ fn row_20_a_database_that_is_deleted_ends_the_run_and_the_answers_are_kept() {
 }
 
 #[test]
-fn row_22_a_log_that_is_deleted_ends_the_run_and_no_answer_is_lost() {
+fn row_22_a_deleted_wal_ends_the_run_and_no_answer_is_lost() {
     for name in ["stride.db-wal", "stride.db-shm"] {
         let scene = Scene::new();
         let running = scene.begin();
@@ -194,7 +194,7 @@ fn row_22_a_log_that_is_deleted_ends_the_run_and_no_answer_is_lost() {
 }
 
 #[test]
-fn row_140_a_log_that_is_cut_short_ends_the_run_at_the_next_write() {
+fn row_140_a_truncated_wal_ends_the_run_at_the_next_write() {
     let scene = Scene::new();
     let running = scene.begin();
     let log = fs::OpenOptions::new()
@@ -208,8 +208,7 @@ fn row_140_a_log_that_is_cut_short_ends_the_run_at_the_next_write() {
         .says("stride.db-wal was cut short by another program");
     scene.expect_saved(3);
     assert_eq!(scene.api.requests(), 5, "no call was made after it");
-    // The claims of the calls were in the log. What they came to is taken in all the same.
-    // So was the list.
+    // The claims of the calls were in the WAL, and so was the list. stride imports the outcomes nevertheless.
     let ran = scene.place.stride(&["resume"]).expect(0);
     ran.says("3 saved answers in")
         .says("these files are missing from the list");
@@ -224,7 +223,7 @@ fn row_140_a_log_that_is_cut_short_ends_the_run_at_the_next_write() {
 }
 
 #[test]
-fn row_140_a_log_that_was_folded_in_by_another_program_is_no_damage() {
+fn row_140_a_wal_that_another_program_checkpoints_is_not_damage() {
     let scene = Scene::new();
     let running = scene.begin();
     let other = rusqlite::Connection::open(scene.place.at("stride.db")).unwrap();
@@ -243,7 +242,7 @@ fn row_23_a_second_runner_takes_over_and_the_answers_of_the_first_are_not_lost()
     let scene = Scene::new();
     let running = scene.begin();
     fs::remove_file(scene.place.at("stride.db.lock")).unwrap();
-    // It holds what it finds in flight, for it cannot know that the first one lives.
+    // It holds the jobs in flight, because it cannot know that the first runner lives.
     let words = ["resume", "--in-doubt", "hold", "--max-calls", "5"];
     scene.place.stride(&words).expect(4);
     scene.gate.open();
@@ -257,7 +256,7 @@ fn row_23_a_second_runner_takes_over_and_the_answers_of_the_first_are_not_lost()
 }
 
 #[test]
-fn row_34_a_database_that_stays_locked_is_told_of_and_left_in_time() {
+fn row_34_a_database_that_stays_locked_is_reported_and_ends_the_run() {
     let scene = Scene::new();
     let running = scene.begin();
     let other = rusqlite::Connection::open(scene.place.at("stride.db")).unwrap();
@@ -273,7 +272,7 @@ fn row_34_a_database_that_stays_locked_is_told_of_and_left_in_time() {
     scene.expect_complete(ran.says("recorded 3 results"));
 }
 
-/// What `ulimit` says to a shell before it becomes stride.
+/// Runs a command under a limit of `ulimit`.
 fn limited(place: &Place, limit: &str, words: &[&str]) -> Ran {
     let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
     let mut shell = place.command_under(&["/bin/sh", "-c", &script], words);
@@ -305,7 +304,7 @@ fn row_35_a_limit_on_the_size_of_files_ends_the_run_and_no_answer_is_lost() {
 }
 
 #[test]
-fn row_35_too_few_descriptors_are_told_of_before_anything_is_done() {
+fn row_35_too_few_descriptors_are_reported_before_anything_is_done() {
     let place = Place::new();
     place.texts(1);
     let ran = limited(&place, "-n 40", &run("http://127.0.0.1:9/", &["-j", "16"])).expect(2);
@@ -313,11 +312,11 @@ fn row_35_too_few_descriptors_are_told_of_before_anything_is_done() {
     assert!(!place.at("stride.db").exists());
 }
 
-/// A file system of so many MiB in memory, mounted for a test.
+/// A file system in memory of this many MiB, mounted for a test.
 struct Disk(PathBuf);
 
 impl Disk {
-    /// None, with a word about it, where this user may not mount any.
+    /// Returns `None`, with a message, if this user may not mount one.
     fn mount(at: &Path, mebibytes: usize) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         let disk = Self(at.to_owned());
@@ -344,7 +343,7 @@ impl Disk {
             .is_ok_and(|output| output.status.success())
     }
 
-    /// Mounts a file by itself over another, as containers do.
+    /// Mounts a file over another, as containers do.
     fn bind(file: &Path, at: &Path) -> Option<Self> {
         let bound = Self(at.to_owned());
         if bound.say("mount", &["--bind", file.to_str().unwrap()]) {
@@ -404,7 +403,7 @@ fn row_139_a_database_that_is_mounted_by_itself_is_refused() {
     }
     assert!(!log.exists());
     assert_eq!(api.requests(), 3);
-    // The folder may be mounted.
+    // The folder may be a mount.
     fs::create_dir(place.at("other")).unwrap();
     fs::create_dir(place.at("whole")).unwrap();
     fs::rename(place.at("stride.db"), place.at("whole/stride.db")).unwrap();
@@ -438,7 +437,7 @@ fn row_15_a_disk_that_is_full_ends_the_run_and_no_answer_is_lost() {
         .says("hint: make room on the disk");
     let calls = api.requests();
     assert!(calls < 60, "{calls}: {}", ran.stderr);
-    // Whoever looks meanwhile can.
+    // Another command can read it meanwhile.
     place
         .stride(&["status", "--db", "disk/stride.db"])
         .expect(0);
@@ -519,10 +518,10 @@ fn row_24_a_database_that_can_only_be_read_is_read_and_not_run() {
 }
 
 #[test]
-fn row_33_a_reader_that_never_leaves_is_told_of_and_the_run_goes_on() {
+fn row_33_a_reader_that_never_ends_is_reported_and_the_run_continues() {
     let place = Place::new();
     let body = format!("\"{}\"", "x".repeat(12 << 20));
-    // The last file is answered when the log has been told of.
+    // The service answers the last file after the warning about the WAL.
     let told = Gate::default();
     let gate = told.clone();
     let api = FakeApi::start(move |request| match request.target.ends_with("0029") {

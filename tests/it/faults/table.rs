@@ -77,7 +77,7 @@ fn column(tests: &[String]) -> String {
 }
 
 #[test]
-fn every_row_has_its_tests_and_says_so() {
+fn every_row_lists_its_tests() {
     let tests = tests();
     let text = fs::read_to_string(TABLE).unwrap();
     let of = |row: &u32| tests.get(row).map(Vec::as_slice).unwrap_or_default();

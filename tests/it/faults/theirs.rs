@@ -1,4 +1,4 @@
-//! Databases that somebody else has made: what they ask for of this machine is not done unless it is confirmed here.
+//! Databases of another user. stride does what they request of this machine only after a confirmation on it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use super::{counts, named, place, run};
 use crate::cli::{Place, Ran};
 use crate::support::{FakeApi, Reply};
 
-/// A user, whose home remembers what was given on their machine.
+/// A user, whose home remembers the requests typed on their machine.
 struct User(TempDir);
 
 impl User {
@@ -25,7 +25,7 @@ impl User {
     }
 }
 
-/// The files of a folder; none where there is no folder.
+/// The number of files in a folder; zero without a folder.
 fn files(folder: &Path) -> usize {
     fs::read_dir(folder).map_or(0, Iterator::count)
 }
@@ -69,7 +69,7 @@ fn row_125_a_folder_that_was_not_given_on_this_machine_is_not_written_to() {
         .says("go into its database");
     assert_eq!((api.requests(), files(&folder)), (calls, written));
     assert!(!other.exists());
-    // Who has given it once goes on, and so does who gives it again, from then on.
+    // A user who has typed it once continues, and so does one who types it again, from then on.
     let words = [&["resume", "--output-dir", "startup"][..], &none].concat();
     mine.stride(&place, &words).expect(0);
     mine.stride(&place, &["resume"]).expect(0);
@@ -79,7 +79,7 @@ fn row_125_a_folder_that_was_not_given_on_this_machine_is_not_written_to() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// Nor is anything read and sent that only the database names.
+/// stride does not read and send anything that only the database names, either.
 #[test]
 fn row_125_secrets_and_files_are_not_sent_for_a_request_that_was_not_given_here() {
     for header in [
@@ -112,7 +112,7 @@ fn row_125_secrets_and_files_are_not_sent_for_a_request_that_was_not_given_here(
         assert_eq!(api.requests(), 2, "{header:?}");
         let one = ["try", "texts/0001", "--allow-references"];
         mine.stride(&place, &one).expect(0);
-        // Of one call nothing follows for the others.
+        // One call is no confirmation for the others.
         mine.stride(&place, &["resume"]).expect(2);
         let all = ["resume", "--max-calls", "none", "--allow-references"];
         mine.stride(&place, &all).expect(0);
@@ -127,9 +127,9 @@ fn row_125_secrets_and_files_are_not_sent_for_a_request_that_was_not_given_here(
     }
 }
 
-/// A reference that was given for one service is not given for another.
+/// A reference that was confirmed for one service is not confirmed for another.
 #[test]
-fn row_125_a_request_that_was_changed_elsewhere_is_not_known_any_more() {
+fn row_125_a_request_that_was_changed_elsewhere_needs_a_new_confirmation() {
     let api = FakeApi::start(|_| Reply::json(1));
     let evil = FakeApi::start(|_| Reply::json(1));
     let user = User::new();
@@ -148,13 +148,13 @@ fn row_125_a_request_that_was_changed_elsewhere_is_not_known_any_more() {
     assert_eq!(evil.requests(), 0);
     change(&evil.url(), &api.url());
     user.stride(&place, &resume).expect(0);
-    // How answers are judged is the user's to change, and is no other request.
+    // The user may change how answers are judged; that is not another request.
     user.stride(&place, &["recheck", "--expect", "any", "--apply"])
         .expect(0);
     user.stride(&place, &["resume"]).expect(0);
 }
 
-/// A list from somebody else leads to files beside its database, and to no others.
+/// A list of another user leads only to files beside its database.
 #[test]
 fn row_125_files_outside_of_the_databases_folder_are_not_sent_unasked() {
     let api = FakeApi::start(|_| Reply::json(1));
@@ -190,7 +190,7 @@ fn row_125_files_outside_of_the_databases_folder_are_not_sent_unasked() {
             .says("--allow-references");
         assert_eq!(api.requests(), calls, "{db}");
     }
-    // Nor by the whole command, where it does not name them.
+    // The whole command does not confirm them, either, if it does not name them.
     let again = ["run", "--url", &url, "--db", "c.db", "--max-calls", "none"];
     let all = ["texts/0000", "sub/../../../../etc/hostname"];
     let calls = api.requests();
@@ -202,7 +202,7 @@ fn row_125_files_outside_of_the_databases_folder_are_not_sent_unasked() {
     mine.stride(&place, &[&resume[..], &["--allow-references"]].concat())
         .expect(0);
     mine.stride(&place, &[&again[..], &all].concat()).expect(0);
-    // What lies beside its database needs no word.
+    // Files beside the database need no confirmation.
     let words = run(&url, &["--max-calls", "1"]);
     theirs.stride(&place, &words).expect(4);
     let resume = ["resume", "--max-calls", "none"];
@@ -211,7 +211,7 @@ fn row_125_files_outside_of_the_databases_folder_are_not_sent_unasked() {
 }
 
 #[test]
-fn row_126_status_shows_all_that_a_request_would_send_before_anything_is_done() {
+fn row_126_status_shows_everything_that_a_request_would_send() {
     let api = FakeApi::start(|_| Reply::json(1));
     let (mine, theirs) = (User::new(), User::new());
     let place = place(2);

@@ -1,4 +1,4 @@
-//! Before there is an answer.
+//! Faults before an answer.
 
 use std::net::TcpListener;
 
@@ -6,16 +6,16 @@ use super::{counts, named, place, run};
 use crate::cli::listed;
 use crate::support::{FakeApi, Reply};
 
-/// A port that nobody listens on.
-fn nobody() -> String {
+/// The URL of a closed port.
+fn closed_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}/", listener.local_addr().unwrap())
 }
 
 #[test]
-fn row_61_a_service_that_is_not_there_is_waited_for_and_charged_to_nobody() {
+fn row_61_an_absent_service_is_waited_for_and_charged_to_no_file() {
     let place = place(5);
-    let url = nobody();
+    let url = closed_url();
     place
         .stride(&run(
             &url,
@@ -33,7 +33,7 @@ fn row_61_a_service_that_is_not_there_is_waited_for_and_charged_to_nobody() {
 }
 
 #[test]
-fn row_61_a_name_that_leads_nowhere_stops_the_run() {
+fn row_61_an_unknown_host_stops_the_run() {
     let place = place(5);
     place
         .stride(&run("http://nobody.invalid/", &["-j", "3"]))
@@ -43,8 +43,8 @@ fn row_61_a_name_that_leads_nowhere_stops_the_run() {
 }
 
 #[test]
-fn row_62_a_black_hole_is_left_in_time() {
-    // A listener that never accepts, and whose queue is full: whoever comes now gets no answer.
+fn row_62_a_connection_without_an_answer_times_out() {
+    // A listener that never accepts, and whose queue is full: no further connection is accepted.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let patience = std::time::Duration::from_millis(200);
@@ -90,7 +90,7 @@ fn row_63_a_service_that_never_answers_leaves_doubt_and_the_same_key() {
 }
 
 #[test]
-fn row_69_a_credential_does_not_go_in_the_clear() {
+fn row_69_a_credential_is_not_sent_unencrypted() {
     let place = place(1);
     let header = ["-H", "Authorization: Bearer {env:KEY}"];
     let mut command = place.command(&run("http://service.example/", &header));
@@ -137,7 +137,7 @@ fn row_70_one_redirect_among_answers_is_a_failure_of_that_file() {
 }
 
 #[test]
-fn row_71_a_proxy_is_named_once_and_can_be_gone_around() {
+fn row_71_a_proxy_is_shown_once_and_can_be_bypassed() {
     let proxy = FakeApi::start(|_| Reply::json("\"by the proxy\""));
     let api = FakeApi::start(|_| Reply::json(1));
     let variable = proxy.url().replace("http://", "http://me:hunter2pass@");

@@ -1,4 +1,4 @@
-//! Two runners on one run, looks while it goes on, and clocks that jump.
+//! Two runners on one run, reads during a run, and clocks that jump.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,7 +13,7 @@ use crate::cli::Place;
 use crate::support::{Counter, FakeApi, Reply};
 
 #[test]
-fn rows_37_and_42_a_second_runner_leaves_at_once_and_changes_nothing() {
+fn rows_37_and_42_a_second_runner_ends_at_once_and_changes_nothing() {
     let (api, gate) = gated(1);
     let place = Place::new();
     let url = named(&api);
@@ -51,9 +51,9 @@ fn rows_37_and_42_a_second_runner_leaves_at_once_and_changes_nothing() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// Who holds a run is what the system says of the lock, and not the number in the file, which may be anybody's by now.
+/// The lock's holder is the system's answer and not the number in the file, which may belong to another process by now.
 #[test]
-fn row_38_the_number_of_a_dead_runner_keeps_nobody_out() {
+fn row_38_the_number_of_a_dead_runner_blocks_no_other() {
     let (api, gate) = gated(1);
     let place = Place::new();
     let url = named(&api);
@@ -77,16 +77,16 @@ fn row_38_the_number_of_a_dead_runner_keeps_nobody_out() {
     assert_eq!(place.bystander(), bystander);
 }
 
-/// A look needs no runner to stand still, and sees one moment whatever the runner does meanwhile.
+/// A read does not stop the runner, and shows one moment although the runner writes meanwhile.
 #[test]
-fn rows_39_and_91_looks_and_exports_during_a_run_are_each_of_one_moment() {
+fn rows_39_and_91_reads_and_exports_during_a_run_show_one_moment() {
     const LOOKS: usize = 100;
     const FILES: usize = 3 * LOOKS;
     let (allowed, seen) = (Counter::default(), Counter::default());
     let api = FakeApi::start({
         let allowed = allowed.clone();
         move |request| {
-            // Three calls for each look; the bystander's and the first come before.
+            // Three calls for each read; the bystander's and the first come before.
             allowed.wait_for((seen.add() / 3).min(LOOKS));
             Reply::json(json!({"target": request.target}))
         }
@@ -126,16 +126,16 @@ fn rows_39_and_91_looks_and_exports_during_a_run_are_each_of_one_moment() {
         assert_eq!(lines.iter().filter(is_done).count(), with_result);
         assert!(with_result as u64 >= done);
     }
-    // No look waits for longer than a second.
+    // No read waits for longer than a second.
     assert!(looked.as_secs() < LOOKS as u64, "{looked:?}");
     run.end().expect(0);
     assert_eq!(api.requests(), FILES + 1);
     assert_eq!(place.bystander(), bystander);
 }
 
-/// A clock that was put back is the same to a run as times in its database that have been put forward.
+/// A clock that is set back is equivalent to later times in the database.
 #[test]
-fn row_40_a_clock_that_jumps_repeats_no_call_and_makes_nobody_wait() {
+fn row_40_a_clock_that_jumps_repeats_and_delays_no_call() {
     const HOUR: i64 = 3_600_000;
     for ahead in [HOUR, -HOUR, 56 * 365 * 24 * HOUR] {
         let api = FakeApi::start(|request| match (request.target.as_str(), request.attempt) {
@@ -165,7 +165,7 @@ fn row_40_a_clock_that_jumps_repeats_no_call_and_makes_nobody_wait() {
             ))
             .unwrap();
         let bystander = place.bystander();
-        // The stored moment is years away, and the longest wait that there may be is not.
+        // The stored moment is years away, and the longest allowed wait is not.
         let cap = [
             "resume",
             "--retry-delay",

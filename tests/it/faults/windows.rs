@@ -1,4 +1,4 @@
-//! What a user allows is kept, whatever ends and goes on meanwhile; what a service allows is met with few refusals.
+//! A run keeps to the user's limits across stops and resumes, and meets a service's limits with few refusals.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use super::{counts, named, place};
 use crate::cli::{Place, Running};
 use crate::support::{Counter, FakeApi, Gate, Reply, lock};
 
-/// When calls began that were perhaps sent, in milliseconds since 1970, from a moment on.
+/// The beginnings of calls that were perhaps sent, from a moment on, in milliseconds since 1970.
 fn started(place: &Place, from: i64) -> Vec<i64> {
     let rows = place.sql(
         "SELECT started FROM attempt WHERE outcome IS NULL OR outcome <> 'not_sent' ORDER BY started",
@@ -25,7 +25,7 @@ fn started(place: &Place, from: i64) -> Vec<i64> {
     all.filter(|moment: &i64| *moment >= from).collect()
 }
 
-/// Checks that in no stretch of so many milliseconds more calls began than allowed.
+/// Checks that no window of `window` milliseconds has more calls than allowed.
 #[track_caller]
 fn kept(started: &[i64], most: usize, window: i64) {
     for calls in started.windows(most + 1) {
@@ -86,7 +86,7 @@ fn a_rate_holds_in_every_minute_over_stops_and_resumes() {
 }
 
 #[test]
-fn a_rate_that_is_set_meanwhile_holds_from_then_on() {
+fn a_rate_that_is_set_during_a_run_holds_from_then_on() {
     let scene = Scene::new(200, |_| Reply::json(1));
     let flags = ["-j", "8", "--rate", "5/s", "--burst", "5"];
     let running = scene.place.begin(&scene.words(&flags));
@@ -100,18 +100,18 @@ fn a_rate_that_is_set_meanwhile_holds_from_then_on() {
     }
     scene.api.wait_for(scene.api.requests() + 15);
     interrupt(running);
-    // The second and last ones are lower than what was before or is later.
+    // The second and last rates are lower than those before or after them.
     kept(&started(&scene.place, 0), 20, 1000);
     let second = started(&scene.place, moments[2].0);
     let until_third = second.into_iter().filter(|at| *at < moments[3].0);
     let between: Vec<i64> = until_third.collect();
-    // Setting it takes a moment, in which the next rate may be at work already.
+    // Setting the rate takes a moment, in which the next rate may be in force already.
     kept(&between[..between.len().min(8)], 5, 1000);
     kept(&started(&scene.place, moments[3].0), 10, 1000);
 }
 
 #[test]
-fn what_was_called_before_counts_under_a_rate_that_is_set_later() {
+fn earlier_calls_count_under_a_rate_that_is_set_later() {
     let scene = Scene::new(300, |_| Reply::json(1));
     let running = scene.place.begin(&scene.words(&["--rate", "50/s"]));
     scene.api.wait_for(20);
@@ -134,7 +134,7 @@ fn slow_files_are_all_in_flight_before_one_is_answered() {
     let api = FakeApi::start({
         let all = all.clone();
         move |_| {
-            // It is opened by the eighth alone.
+            // Only the eighth call opens the gate.
             if seen.add() == 7 {
                 all.open();
             }
@@ -149,22 +149,22 @@ fn slow_files_are_all_in_flight_before_one_is_answered() {
     counts(&place, &[("done", 8), ("attempts", 8)]);
 }
 
-/// Calls that are allowed in a second.
+/// Allowed calls a second.
 const ALLOWED: usize = 20;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How a service counts.
+/// A service's way of counting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Counting {
     /// In any second.
     Moving,
-    /// In any second, and refused calls too.
+    /// In any second, including refused calls.
     MovingAll,
     /// From one whole second to the next.
     Fixed,
 }
 
-/// A service of twenty calls a second, in each way to count and to refuse.
+/// A service of twenty calls a second, for each way to count and to refuse.
 fn limited(counting: Counting, refusal: Reply) -> FakeApi {
     let began = Instant::now();
     let taken: Arc<Mutex<VecDeque<Instant>>> = Arc::default();
@@ -204,7 +204,7 @@ fn a_service_that_counts_calls_is_met_with_few_refusals() {
                     place.stride(&words).expect(0);
                     counts(&place, &[("done", CALLS as u64), ("failed", 0)]);
                     let refused = api.requests() - CALLS;
-                    // On a quiet machine a few; where the processor is busy, each answer comes late.
+                    // A few on a quiet machine; with a busy processor, each answer comes late.
                     assert!(
                         refused <= CALLS / 2 + 2 * 16,
                         "{counting:?} {reply:?}: {refused} refused"
@@ -216,7 +216,7 @@ fn a_service_that_counts_calls_is_met_with_few_refusals() {
 }
 
 #[test]
-fn a_rate_that_is_just_what_the_service_allows_is_hardly_ever_refused() {
+fn a_rate_equal_to_the_services_limit_is_rarely_refused() {
     let api = limited(Counting::Moving, Reply::status(429));
     let (place, url) = (place(100), named(&api));
     let rate = format!("{ALLOWED}/s");

@@ -155,7 +155,7 @@ impl Tree<'_> {
             .unwrap_or_else(|| panic!("no file for {path}"))
     }
 
-    /// Resolves a path as it stands in a module. `deeper` means that more segments follow, so that a module is meant.
+    /// Resolves a path relative to a module. `deeper` means that more segments follow, so that a module is meant.
     fn resolve(&self, at: ModuleId, path: &[String], deeper: bool, seen: &mut Seen) -> Target {
         let mut rest = path;
         let mut module = match rest.first().map(String::as_str) {

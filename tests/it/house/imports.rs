@@ -127,7 +127,7 @@ const MAY_IMPORT: [(&str, &[&str]); 35] = [
     ),
 ];
 
-/// Folders whose circles are not opened yet.
+/// Folders that may still contain circles.
 const NOT_YET: &[&str] = &[];
 
 /// Crates that one folder alone may name.
@@ -153,7 +153,7 @@ fn layer(module: &str) -> Option<&'static str> {
         .max_by_key(|name| name.len())
 }
 
-/// Returns what of a crate's edges goes against `MAY_IMPORT`.
+/// Returns a crate's edges that violate `MAY_IMPORT`.
 fn upward(named: &Named) -> Vec<String> {
     let mut wrong = Vec::new();
     for (file, module) in &named.modules {
@@ -290,7 +290,7 @@ mod checker {
     }
 
     #[test]
-    fn globs_lead_to_the_module_and_to_what_is_used_of_it() {
+    fn globs_lead_to_the_module_and_to_its_used_items() {
         assert_eq!(edges_of_a("use crate::b::*;"), ["a * b/mod"]);
         assert_eq!(
             edges_of_a("use crate::b::*; fn x() -> B { loop {} }"),
@@ -315,7 +315,7 @@ mod checker {
     }
 
     #[test]
-    fn declarations_re_exports_and_tests_are_none() {
+    fn declarations_re_exports_and_tests_are_not_edges() {
         for text in [
             "pub use crate::b::B;",
             "pub(crate) use crate::b::B;",
@@ -348,7 +348,7 @@ mod checker {
     }
 
     #[test]
-    fn a_circle_is_told_with_its_items() {
+    fn a_circle_is_reported_with_its_items() {
         let named = of(&[
             ("lib", "mod a; mod b; mod c;"),
             ("a", "use crate::b::B; pub struct A;"),
@@ -365,7 +365,7 @@ mod checker {
         assert!(circles_outside(&named, &["src/"]).is_empty());
     }
 
-    /// A checker that lets this through would let everything through.
+    /// Proves that the check can fail.
     #[test]
     fn one_import_against_the_rule_fails() {
         let mut sources = all_sources();

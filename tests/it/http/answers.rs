@@ -1,4 +1,4 @@
-//! What an answer means.
+//! The meaning of answers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{Client, SECRET, answer_to, failed, judged_answer, succeeded, throttl
 use crate::support::{FakeApi, Reply};
 
 #[test]
-fn a_good_answer_is_kept_as_it_came() {
+fn a_good_answer_is_kept_byte_for_byte() {
     let body = " {\"a\":1,\"a\":2, \"n\":1e400}\r\n";
     let answer = succeeded(answer_to(Reply::json(body)));
     assert_eq!(answer.status, Some(200));
@@ -26,7 +26,7 @@ fn a_good_answer_is_kept_as_it_came() {
 }
 
 #[test]
-fn every_2xx_is_good_and_what_does_not_say_json_need_not_be() {
+fn every_2xx_is_a_result_and_only_json_types_must_be_json() {
     let empty = succeeded(answer_to(Reply::status(204)));
     assert_eq!(
         (empty.status, empty.media_type, empty.body),
@@ -56,7 +56,7 @@ fn every_2xx_is_good_and_what_does_not_say_json_need_not_be() {
 }
 
 #[test]
-fn what_says_json_and_is_not_is_a_bad_response() {
+fn invalid_json_under_a_json_type_is_a_bad_response() {
     for body in [
         "",
         "{",
@@ -85,7 +85,7 @@ fn what_says_json_and_is_not_is_a_bad_response() {
 }
 
 #[test]
-fn patience_is_asked_for_in_seconds_or_by_a_date() {
+fn a_wait_is_stated_in_seconds_or_by_a_date() {
     let date = "Sun, 06 Nov 2044 08:49:37 GMT";
     let wait = |reply: Reply| {
         let (failure, wait) = throttled(answer_to(reply));
@@ -164,7 +164,7 @@ fn statuses_have_their_classes() {
 }
 
 #[test]
-fn a_redirect_is_not_followed_and_says_where_it_leads() {
+fn a_redirect_is_not_followed_and_its_target_is_shown() {
     for status in [301, 302, 303, 307, 308] {
         let api =
             FakeApi::start(move |_| Reply::status(status).header("Location", "/elsewhere?a=b"));
@@ -200,14 +200,14 @@ fn the_beginning_of_an_errors_body_is_kept() {
     let long = "0123456789".repeat(1000);
     let failure = failed(answer_to(Reply::text(&long).with_status(422)));
     assert_eq!(failure.body, &long.as_bytes()[..Failure::BODY_KEPT]);
-    // Longer than anybody reads to the end.
+    // Longer than the kept beginning.
     let failure = failed(answer_to(Reply::text(long.repeat(50)).with_status(422)));
     assert_eq!(failure.body, &long.as_bytes()[..Failure::BODY_KEPT]);
 }
 
-/// The status is the answer; what is the matter with the body changes nothing.
+/// The status decides, even if the body is invalid.
 #[test]
-fn an_error_whose_body_breaks_off_or_stands_still_is_that_error() {
+fn an_error_with_an_incomplete_body_is_that_error() {
     for reply in [
         Reply::truncated("half a rea", 100).with_status(422),
         Reply::text("half a rea")
@@ -228,7 +228,7 @@ fn an_error_whose_body_breaks_off_or_stands_still_is_that_error() {
 }
 
 #[test]
-fn a_compressed_answer_is_kept_as_what_it_says() {
+fn a_compressed_answer_is_kept_decoded() {
     use std::io::Write;
     let compressed = |text: &str| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -252,7 +252,7 @@ fn a_compressed_answer_is_kept_as_what_it_says() {
 }
 
 #[test]
-fn what_is_expected_decides_whatever_the_media_type_says() {
+fn the_expected_type_takes_precedence_over_the_media_type() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let open = "[".repeat(1_000_000);
     let balanced = format!("{open}{}", "]".repeat(1_000_000));
@@ -308,7 +308,7 @@ fn what_is_expected_decides_whatever_the_media_type_says() {
 }
 
 #[test]
-fn an_answer_to_head_is_as_it_is_stated() {
+fn an_answer_to_head_has_headers_and_no_body() {
     let api = FakeApi::start(|_| Reply::status(200).header("X-Size", "7"));
     let client = Client::post(&api.url()).method("HEAD").judged(|judging| {
         judging.expect = Expect::Json;
@@ -320,7 +320,7 @@ fn an_answer_to_head_is_as_it_is_stated() {
 }
 
 #[test]
-fn success_is_what_the_expression_says() {
+fn the_expression_decides_about_success() {
     let outcome = |body: &str, expression: &str| {
         let reply = Reply::json(body)
             .header("X-Cost", "1")
@@ -358,12 +358,12 @@ fn success_is_what_the_expression_says() {
         assert!(failure.message.contains(reason), "{}", failure.message);
         assert_eq!(failure.answer.unwrap().body, body.as_bytes());
     }
-    // Not asked, they are not kept.
+    // The headers are not kept if no expression uses them.
     assert_eq!(succeeded(outcome("1", ".")).headers, None);
 }
 
 #[test]
-fn the_words_of_an_answer_that_is_no_success_can_be_put_into_a_class() {
+fn the_words_of_a_rejected_answer_can_choose_its_class() {
     let call = |body: &'static str, rule: &str| {
         let api = FakeApi::start(move |_| Reply::json(body).header("Retry-After", "7"));
         Client::post(&api.url())
@@ -379,12 +379,12 @@ fn the_words_of_an_answer_that_is_no_success_can_be_put_into_a_class() {
     assert!(failure.answer.is_some());
     let failure = failed(call(r#"{"ok":false}"#, "body~false:transient"));
     assert_eq!(failure.class, Class::Transient);
-    // A result may well contain the words of an error.
+    // A result may contain the words of an error.
     succeeded(call(r#"{"ok":true,"why":"Busy"}"#, "body~busy:throttled"));
 }
 
 #[test]
-fn what_is_kept_of_an_answer_that_is_no_result_has_no_secrets_in_it() {
+fn a_kept_rejected_answer_has_no_secrets() {
     let echo = |body: &'static str| {
         let api = FakeApi::start(move |request| {
             let key = request.header("authorization").unwrap().to_owned();
@@ -403,7 +403,7 @@ fn what_is_kept_of_an_answer_that_is_no_result_has_no_secrets_in_it() {
     let kept = failure.answer.unwrap();
     assert_eq!(kept.body, b"<html>[redacted]</html>");
     assert!(kept.headers.unwrap().contains(r#""x-echo":"[redacted]""#));
-    // It is judged as it came.
+    // The expression reads the original answer.
     let answer = succeeded(echo("1"));
     assert!(!answer.headers.unwrap().contains(SECRET));
 }

@@ -1,4 +1,4 @@
-//! What a failure's class is decided by besides its status.
+//! The class of a failure, beyond its status.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn ruled(rules: &[&str], reply: Reply) -> Outcome {
 }
 
 #[test]
-fn an_allowance_that_is_used_up_is_told_by_the_body() {
+fn the_body_tells_a_used_up_allowance() {
     let body = r#"{"error": {"message": "You exceeded your current quota, please check"}}"#;
     for status in [400, 403, 429] {
         let reply = Reply::json(body)
@@ -52,7 +52,7 @@ fn an_allowance_that_is_used_up_is_told_by_the_body() {
 }
 
 #[test]
-fn a_503_is_throttling_where_it_says_for_how_long() {
+fn a_503_with_a_wait_is_throttling() {
     let reply = |wait: &str| Reply::status(503).header("Retry-After", wait);
     assert_eq!(
         throttled(answer_to(reply("1.5"))).1,
@@ -66,11 +66,11 @@ fn a_503_is_throttling_where_it_says_for_how_long() {
 }
 
 #[test]
-fn a_403_is_throttling_where_headers_and_words_say_that_it_is_a_limit() {
+fn a_403_is_throttling_if_headers_and_words_state_a_limit() {
     let (failure, wait) = throttled(answer_to(Reply::status(403).header("Retry-After", "4")));
     assert_eq!(failure.status, Some(403));
     assert_eq!(wait, Some(Duration::from_secs(4)));
-    // As GitHub answers, where nothing is left of the hour.
+    // GitHub's answer at the end of an hourly limit.
     let date = "Tue, 14 Nov 2023 22:13:20 GMT";
     let used_up = |body: &str| {
         Reply::json(body)
@@ -83,10 +83,10 @@ fn a_403_is_throttling_where_headers_and_words_say_that_it_is_a_limit() {
     let github = r#"{"message":"API rate limit exceeded for 203.0.113.7."}"#;
     let (_, wait) = throttled(answer_to(used_up(github)));
     assert_eq!(wait, Some(Duration::from_secs(1784)));
-    // Its body may say more.
+    // The body may state more.
     let (_, wait) = throttled(answer_to(used_up("\"Rate limit. Retry after 1 hour\"")));
     assert_eq!(wait, Some(Duration::from_secs(3600)));
-    // A real 403 has what is left of the limit too.
+    // A real 403 states the remaining limit too.
     let other = r#"{"message":"Resource not accessible by integration"}"#;
     assert_eq!(judged(answer_to(used_up(other))).0, Class::Auth);
     assert_eq!(
@@ -99,7 +99,7 @@ fn a_403_is_throttling_where_headers_and_words_say_that_it_is_a_limit() {
 }
 
 #[test]
-fn a_429_that_says_that_the_file_is_too_large_is_no_throttling() {
+fn a_429_for_a_file_that_is_too_large_is_not_throttling() {
     let body = r#"{"error":{"message":"Request too large on tokens per min (TPM): Limit 30000, Requested 31538."}}"#;
     let failure = failed(answer_to(
         Reply::json(body)

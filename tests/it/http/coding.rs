@@ -44,10 +44,10 @@ fn brotli(bytes: &[u8]) -> Vec<u8> {
     encoded
 }
 
-/// An encoder, for a whole and for what stands around it.
+/// An encoder, and an encoder of the text around it.
 type Encode = fn(&[u8]) -> Vec<u8>;
 
-/// What `Content-Encoding` calls each coding, and its encoder.
+/// The names of each coding in `Content-Encoding`, and its encoder.
 const CODINGS: [(&str, Encode); 8] = [
     ("gzip", gzip),
     ("GZIP", gzip),
@@ -97,7 +97,7 @@ fn row_108_all_members_of_a_compressed_answer_are_decoded() {
 }
 
 #[test]
-fn row_108_what_stands_behind_the_end_makes_an_answer_unusable_in_whatever_packets() {
+fn row_108_bytes_after_the_end_make_an_answer_unusable_in_any_packets() {
     for (coding, encode) in CODINGS {
         let (body, more) = (
             encode(b"[1,2]"),
@@ -117,7 +117,7 @@ fn row_108_what_stands_behind_the_end_makes_an_answer_unusable_in_whatever_packe
 }
 
 #[test]
-fn row_108_a_coding_that_breaks_off_is_an_answer_that_breaks_off() {
+fn row_108_a_truncated_coding_is_a_truncated_answer() {
     for (coding, encode) in CODINGS {
         let body = encode(&b"[1, 22, 333]".repeat(9));
         for kept in [1, body.len() / 2, body.len() - 1] {
@@ -130,7 +130,7 @@ fn row_108_a_coding_that_breaks_off_is_an_answer_that_breaks_off() {
 }
 
 #[test]
-fn row_108_codings_around_each_other_are_all_taken_off() {
+fn row_108_nested_codings_are_all_decoded() {
     let coded = |coding: &str, body: Vec<u8>| {
         Reply::status(200)
             .body("application/json", body)
@@ -149,7 +149,7 @@ fn row_108_codings_around_each_other_are_all_taken_off() {
     }
     let twice = coded("gzip", gzip(&gzip(b"[1,2]"))).header("content-encoding", "gzip");
     assert_eq!(succeeded(answer_to(twice)).body, b"[1,2]");
-    // One that nobody knows is left as it is, and so is no coding at all.
+    // An unknown coding is left undecoded, like none.
     let unknown = Reply::text("as it is").header("content-encoding", "gzip, rot13");
     assert_eq!(succeeded(answer_to(unknown)).body, b"as it is");
     let empty = Reply::text("").header("content-encoding", "gzip");
@@ -169,7 +169,7 @@ fn row_108_the_body_of_an_error_is_decoded_too() {
 }
 
 #[test]
-fn row_108_a_run_records_all_members_and_nothing_that_is_cut_short() {
+fn row_108_a_run_records_all_members_and_no_truncated_answer() {
     let members = [gzip(b"[1,"), gzip(b"2]")].concat();
     let api = FakeApi::start(move |request| {
         let coded = |body: &[u8]| {

@@ -1,4 +1,4 @@
-//! Connections: made, kept, lost, and what is known of a call that goes down with one.
+//! Connections: established, kept and lost, and the state of a call whose connection is lost.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,8 +16,8 @@ fn is_unreachable(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Unreachable(failure) if failure.kind.as_str() == "unreachable" && failure.class == Class::Transient)
 }
 
-/// A port that nobody listens at.
-fn nobody() -> u16 {
+/// A closed port.
+fn closed_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0))
         .unwrap()
         .local_addr()
@@ -27,7 +27,7 @@ fn nobody() -> u16 {
 
 #[test]
 fn a_refused_connection_is_unreachable() {
-    let outcome = Client::post(&format!("http://127.0.0.1:{}/", nobody())).call();
+    let outcome = Client::post(&format!("http://127.0.0.1:{}/", closed_port())).call();
     assert!(is_unreachable(&outcome), "{outcome:?}");
 }
 
@@ -45,11 +45,11 @@ fn row_64_a_connection_that_closes_instead_of_an_answer_leaves_doubt() {
 }
 
 #[test]
-fn row_66_an_answer_that_breaks_off_leaves_doubt() {
+fn row_66_a_truncated_answer_leaves_doubt() {
     for reply in [
         Reply::truncated("{\"a\": 1}", 9),
         Reply::truncated("", 1),
-        // Whole, as it happens, but for the end that says so.
+        // Complete, except for its announced end.
         Reply::json("{}").chunked_and_cut_off(10),
         Reply::json("[1, 2]").chunked_and_cut_off(2),
     ] {
@@ -60,7 +60,7 @@ fn row_66_an_answer_that_breaks_off_leaves_doubt() {
 
 #[test]
 fn row_66_a_reset_while_the_file_is_sent_leaves_doubt() {
-    // What is closed with bytes in it that nobody has read is reset.
+    // The system resets a connection that is closed with unread bytes.
     let server = RawServer::start(|mut connection| {
         let _ = connection.read(&mut [0; 100]);
     });
@@ -71,8 +71,8 @@ fn row_66_a_reset_while_the_file_is_sent_leaves_doubt() {
 }
 
 #[test]
-fn row_64_a_call_that_was_lost_is_not_silently_sent_again() {
-    // The first answer is good, so that the next call goes out on a connection that was good.
+fn row_64_a_lost_call_is_not_silently_repeated() {
+    // The first answer is good, so the next call uses the same connection.
     let api = FakeApi::start(|request| {
         if request.attempt == 0 {
             Reply::json(1)
@@ -125,7 +125,8 @@ fn row_65_a_connection_that_was_closed_while_idle_is_not_used() {
     assert_eq!((api.requests(), api.accepted()), (100, 100));
 }
 
-/// Waits until nobody listens. A program that another test starts keeps a listener open between its fork and its exec.
+/// Waits until the port is closed. A program that another test starts keeps a listener open between its fork and its
+/// exec.
 fn wait_refused(port: u16) {
     let began = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -135,7 +136,7 @@ fn wait_refused(port: u16) {
 }
 
 #[test]
-fn a_service_that_restarts_is_unreachable_meanwhile_and_never_in_doubt() {
+fn a_restarting_service_is_unreachable_and_leaves_no_doubt() {
     let mut api = FakeApi::start(|_| Reply::json(1));
     let port = api.port();
     let client = Client::post(&api.url());
@@ -143,7 +144,7 @@ fn a_service_that_restarts_is_unreachable_meanwhile_and_never_in_doubt() {
     let mut call = || caller.call(&job, &attempt(1), &Cancel::new());
     for _ in 0..20 {
         succeeded(call());
-        // It closes the connection that the caller keeps.
+        // This closes the idle connection of the caller.
         drop(api);
         wait_refused(port);
         let outcome = call();
@@ -165,8 +166,7 @@ fn a_call_that_is_cancelled_before_it_begins_is_interrupted() {
     assert_eq!((outcome, api.accepted()), (Outcome::Interrupted, 0));
 }
 
-/// Accepts a connection and never says a word, so that a TLS handshake with it does not end: the connection is
-/// being made, and nothing of the request has been sent.
+/// Accepts a connection and never writes, so that a TLS handshake does not end and nothing of the request is sent.
 fn silent(accepted: mpsc::Sender<()>) -> RawServer {
     RawServer::start(move |mut connection| {
         let _ = accepted.send(());
@@ -207,7 +207,7 @@ fn a_connection_that_cannot_be_made_in_time_is_unreachable() {
 }
 
 #[test]
-fn a_tls_connection_to_what_speaks_no_tls_is_unreachable() {
+fn a_service_without_tls_is_unreachable_by_https() {
     let server = RawServer::start(|mut connection| {
         let _ = connection.read(&mut [0; 1024]);
         let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
@@ -224,9 +224,9 @@ fn a_tls_connection_to_what_speaks_no_tls_is_unreachable() {
     );
 }
 
-/// A late time-out notice for the idle connection, or bytes that belong to nobody, are not the next answer.
+/// A late timeout notice for the idle connection, or unsolicited bytes, are not the next answer.
 #[test]
-fn what_a_service_says_unasked_is_not_the_answer() {
+fn unsolicited_bytes_are_not_the_answer() {
     let whole = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     for unasked in [
         "HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
@@ -271,9 +271,9 @@ fn a_call_that_is_cancelled_after_it_was_sent_is_in_doubt() {
     gate.open();
 }
 
-/// What is left of a cancelled call's answer is not taken for the next one's.
+/// The rest of a cancelled call's answer is not taken for the next answer.
 #[test]
-fn an_answer_that_comes_too_late_is_nobodys() {
+fn a_late_answer_is_dropped() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let api = FakeApi::start(move |request| match request.attempt {

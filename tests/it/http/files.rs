@@ -12,7 +12,7 @@ use stride::job::{Class, Job, Outcome};
 use super::{Client, attempt, failed, succeeded};
 use crate::support::{FakeApi, RawServer, Reply};
 
-/// Bytes in which every piece is different from every other.
+/// Bytes without repeated pieces.
 fn noise(size: usize) -> Vec<u8> {
     (0..size)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as u8)
@@ -90,7 +90,7 @@ fn every_other_method_sends_the_file() {
 }
 
 #[test]
-fn a_file_that_is_none_is_not_sent() {
+fn a_missing_or_irregular_file_is_not_sent() {
     let api = FakeApi::start(|_| Reply::json(1));
     for method in ["POST", "GET"] {
         let client = Client::post(&api.url()).method(method);
@@ -118,7 +118,7 @@ fn a_file_that_is_none_is_not_sent() {
     assert_eq!(api.accepted(), 0);
 }
 
-/// A service that reads a request's head, says so, and reads the rest when it is told to; then it answers.
+/// A service that reads a request's head, signals it, reads the body after a signal, and then answers.
 fn slow_reader(head_read: mpsc::Sender<()>, go_on: mpsc::Receiver<()>) -> RawServer {
     RawServer::start(move |mut connection| {
         let mut reader = BufReader::new(connection.try_clone().unwrap());
@@ -133,7 +133,7 @@ fn slow_reader(head_read: mpsc::Sender<()>, go_on: mpsc::Receiver<()>) -> RawSer
         go_on.recv().unwrap();
         let mut body = Vec::new();
         if reader.take(length).read_to_end(&mut body).is_err() {
-            // The client has given the request up.
+            // The client has abandoned the request.
             return;
         }
         let answer = body.len().to_string();
@@ -145,8 +145,7 @@ fn slow_reader(head_read: mpsc::Sender<()>, go_on: mpsc::Receiver<()>) -> RawSer
     })
 }
 
-/// Calls with a file so large that most of it is not yet read when the service has the head; meanwhile
-/// something is done to the file.
+/// Sends a file so large that most of it is unread when the service has the head, and applies `change` to it meanwhile.
 fn change_while_sending(size: u64, change: impl FnOnce(&fs::File)) -> Outcome {
     let ((tell, head_read), (go_on, told)) = (mpsc::channel(), mpsc::channel());
     let server = slow_reader(tell, told);
@@ -175,16 +174,15 @@ fn row_58_a_file_that_becomes_shorter_while_it_is_sent_has_changed() {
 }
 
 #[test]
-fn row_58_of_a_file_that_grows_while_it_is_sent_the_announced_length_is_sent() {
+fn row_58_a_file_that_grows_while_it_is_sent_is_sent_up_to_the_announced_length() {
     const SIZE: u64 = 16 << 20;
     let outcome = change_while_sending(SIZE, |mut file| file.write_all(&[1; 1000]).unwrap());
     assert_eq!(succeeded(outcome).body, SIZE.to_string().into_bytes());
 }
 
-/// As services do that find a file too large: they answer, and read on for a while so that the answer is not
-/// lost.
+/// Services that find a file too large answer early, and read on for a while so that the answer is not lost.
 #[test]
-fn an_answer_that_comes_before_the_file_was_sent_is_the_answer() {
+fn an_answer_before_the_end_of_the_request_counts() {
     let server = RawServer::start(|mut connection| {
         let _ = connection.read(&mut [0; 1000]);
         let _ = connection.write_all(
@@ -211,9 +209,9 @@ fn an_answer_that_comes_before_the_file_was_sent_is_the_answer() {
     }
 }
 
-/// After a file that was cut off, the caller goes on with another connection.
+/// After an incomplete request, the caller uses another connection.
 #[test]
-fn a_caller_goes_on_after_any_failure() {
+fn a_caller_continues_after_any_failure() {
     let api = FakeApi::start(|request| match request.target.as_str() {
         "/close" => Reply::close(),
         "/half" => Reply::truncated("x", 2),

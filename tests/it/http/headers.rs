@@ -1,4 +1,4 @@
-//! The request's head: its headers, its target, and what keeps it from being made.
+//! The request's head: its headers, its target, and reasons against sending it.
 
 use stride::caller::PlanError;
 use stride::job::{Class, FileName, Outcome};
@@ -43,7 +43,7 @@ fn headers_have_their_defaults() {
 }
 
 #[test]
-fn a_header_that_is_asked_for_takes_the_place_of_its_default() {
+fn a_given_header_replaces_its_default() {
     let api = FakeApi::start(|_| Reply::json(1));
     let client = Client::post(&api.url())
         .template("Content-Type", "text/x-{ext}")
@@ -94,7 +94,7 @@ fn a_header_that_is_not_wanted_is_not_sent() {
 }
 
 #[test]
-fn a_name_goes_into_a_header_as_it_is_and_into_the_target_encoded() {
+fn a_name_is_verbatim_in_a_header_and_encoded_in_the_target() {
     let api = FakeApi::start(|_| Reply::json(1));
     let client = Client::post(&format!("{}/v1/{{path}}?stem={{stem}}&q=a%20b", api.url()))
         .template("X-Name", "<{name}>")
@@ -123,7 +123,7 @@ fn a_name_goes_into_a_header_as_it_is_and_into_the_target_encoded() {
 }
 
 #[test]
-fn a_name_never_leads_out_of_its_place_in_the_path() {
+fn a_name_stays_within_its_segment_of_the_path() {
     let api = FakeApi::start(|_| Reply::json(1));
     for (path, name) in [
         ("{path}", ".."),
@@ -145,7 +145,7 @@ fn a_name_never_leads_out_of_its_place_in_the_path() {
     }
     assert_eq!(api.accepted(), 0);
     for (path, name, target) in [
-        // The folder of a name that has none is the one that it is in.
+        // The folder of a name without one is the list's own.
         ("{dir}/{name}", "c", "/v1/c"),
         ("a/../{path}", "c", "/v1/c"),
         ("x{path}", "..", "/v1/x.."),
@@ -170,7 +170,7 @@ fn json_in_a_query_stays_one_part_of_it() {
     for (url, target) in [
         ("/v1", "/v1?q="),
         ("/v1?a=1", "/v1?a=1&q="),
-        // What follows a `#` is never sent.
+        // A fragment is never sent.
         ("/v1#there", "/v1?q="),
     ] {
         let mut client = Client::post(&format!("{}{url}", api.url()));
@@ -187,7 +187,7 @@ fn json_in_a_query_stays_one_part_of_it() {
 }
 
 #[test]
-fn a_name_that_no_header_can_carry_is_not_sent_and_named_as_the_reason() {
+fn a_name_that_is_invalid_in_a_header_is_the_reason_of_the_failure() {
     let api = FakeApi::start(|_| Reply::json(1));
     let client = Client::post(&format!("{}/{{name}}", api.url())).template("X-Name", "{name}");
     for name in ["two\nlines", "a\r\nX-Injected: 1", "nul\x01", "del\x7f"] {
@@ -211,7 +211,7 @@ fn a_name_that_no_header_can_carry_is_not_sent_and_named_as_the_reason() {
 }
 
 #[test]
-fn a_request_that_cannot_be_made_of_any_file_is_refused_before_the_first() {
+fn a_request_that_is_invalid_for_every_file_is_refused_before_the_first() {
     let refused = |client: Client| client.plan().unwrap_err();
     for url in [
         "",

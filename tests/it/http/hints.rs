@@ -1,4 +1,4 @@
-//! What a service says about its limits.
+//! Limits that a service states.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn expected() -> Option<Box<Hint>> {
 }
 
 #[test]
-fn every_answer_carries_what_it_says_about_limits() {
+fn every_answer_has_its_stated_limits() {
     assert_eq!(
         succeeded(answer_to(limited(Reply::json("1")))).hint,
         expected()
@@ -52,14 +52,14 @@ fn every_answer_carries_what_it_says_about_limits() {
 }
 
 #[test]
-fn an_answer_that_is_too_large_says_it_too() {
+fn an_answer_that_is_too_large_has_its_stated_limits() {
     let api = FakeApi::start(|_| limited(Reply::text("0123456789")));
     let client = Client::post(&api.url()).with(|settings| settings.max_response = 5);
     assert_eq!(failed(client.call()).hint, expected());
 }
 
 #[test]
-fn a_refusal_waits_for_the_reset_of_what_is_used_up() {
+fn a_refusal_waits_for_the_reset_of_the_exhausted_limit() {
     let refused = |headers: &[(&str, &str)]| {
         let reply = Reply::status(429);
         let reply = headers
@@ -87,7 +87,7 @@ fn a_refusal_waits_for_the_reset_of_what_is_used_up() {
 }
 
 #[test]
-fn a_body_states_a_wait_where_calls_are_refused_for_their_rate() {
+fn a_body_states_a_wait_if_the_rate_is_refused() {
     let google = r#"{"error":{"code":429,"details":[{"retryDelay":"31s"}]}}"#;
     let (_, wait) = throttled(answer_to(Reply::json(google).with_status(429)));
     assert_eq!(wait, Some(Duration::from_secs(31)));
@@ -116,11 +116,11 @@ fn ruled(expression: &str, rules: &[&str], reply: Reply) -> Outcome {
 }
 
 #[test]
-fn an_expression_says_how_long_a_refusal_asks_to_wait() {
+fn an_expression_reads_the_wait_of_a_refusal() {
     let seconds = |n| Some(Duration::from_secs(n));
     let busy = |status| Reply::json(r#"{"wait":{"s":30}}"#).with_status(status);
     let wait = |outcome| throttled(outcome).1;
-    // It comes before what is read otherwise, where it says something.
+    // It takes precedence over headers if it returns a number.
     let both = busy(429).header("Retry-After", "5").header("X-Wait", "7");
     assert_eq!(wait(ruled(".wait.s", &[], both.clone())), seconds(30));
     let header = r#"$headers["x-wait"] | tonumber"#;
@@ -128,16 +128,16 @@ fn an_expression_says_how_long_a_refusal_asks_to_wait() {
     for nothing in [".other", "-1", "nan", ".wait", "error"] {
         assert_eq!(wait(ruled(nothing, &[], both.clone())), seconds(5));
     }
-    // A moment, as everywhere.
+    // A date is valid here too.
     let date = busy(429).header("Date", "Tue, 14 Nov 2023 22:13:20 GMT");
     assert_eq!(wait(ruled("1700000040", &[], date)), seconds(40));
-    // A 503 for which it gives a wait asks for patience.
+    // A 503 is throttling if the expression returns a wait.
     assert_eq!(wait(ruled(".wait.s", &[], busy(503))), seconds(30));
     assert_eq!(
         failed(ruled(".none", &[], busy(503))).class,
         Class::Transient
     );
-    // So does a 403 that is a limit, and no other.
+    // So is a 403 that states a limit, and no other.
     let limit = busy(403).header("Retry-After", "5");
     assert_eq!(wait(ruled(".wait.s", &[], limit)), seconds(30));
     assert_eq!(failed(ruled(".wait.s", &[], busy(403))).class, Class::Auth);
@@ -145,7 +145,7 @@ fn an_expression_says_how_long_a_refusal_asks_to_wait() {
         failed(ruled(".wait.s", &[], busy(500))).class,
         Class::Transient
     );
-    // Rules decide which other answers it is asked of.
+    // Rules decide for which other answers the expression is evaluated.
     let rules = [
         "status=500:throttled",
         "status=202:throttled",
@@ -158,7 +158,7 @@ fn an_expression_says_how_long_a_refusal_asks_to_wait() {
         failed(ruled(".wait.s", &rules, busy(503))).class,
         Class::Transient
     );
-    // A body may be longer than what is kept of it.
+    // A body may be longer than its kept part.
     let long = format!(r#"{{"text":"{}","wait":{{"s":30}}}}"#, "x".repeat(9000));
     let outcome = ruled(".wait.s", &[], Reply::json(long).with_status(429));
     assert_eq!(outcome.failure().unwrap().body.len(), Failure::BODY_KEPT);
@@ -166,7 +166,7 @@ fn an_expression_says_how_long_a_refusal_asks_to_wait() {
 }
 
 #[test]
-fn an_expression_is_asked_of_a_success_that_is_throttled_by_its_words() {
+fn an_expression_reads_the_wait_of_a_success_that_is_throttled_by_its_words() {
     for (success, expression) in [
         (".ok", ".s"),
         (

@@ -1,4 +1,4 @@
-//! Bounds: of size, and of time.
+//! Limits of size and time.
 
 use std::io::{Read, Write};
 use std::sync::mpsc;
@@ -33,7 +33,7 @@ fn is_too_large(reply: Reply) {
 }
 
 #[test]
-fn an_answer_may_be_as_large_as_the_bound_and_no_larger() {
+fn an_answer_may_reach_the_size_limit_and_not_exceed_it() {
     let fits = "x".repeat(LARGEST as usize);
     let over = format!("{fits}y");
     assert_eq!(succeeded(bounded(Reply::text(&fits))).body.len(), LARGEST);
@@ -52,7 +52,7 @@ fn an_answer_may_be_as_large_as_the_bound_and_no_larger() {
 }
 
 #[test]
-fn row_82_a_small_answer_that_unpacks_to_a_large_one_is_too_large() {
+fn row_82_a_decompression_bomb_is_too_large() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..64 {
         encoder.write_all(&[b' '; 1 << 20]).unwrap();
@@ -76,7 +76,7 @@ fn row_82_a_small_answer_that_unpacks_to_a_large_one_is_too_large() {
     );
 }
 
-/// Whatever the coding: an answer is what it says, and what counts is its size after decoding.
+/// With any coding, the limit applies to the decoded size.
 #[test]
 fn every_coding_is_decoded_and_bounded() {
     let text = format!("{{\"a\": \"{}\"}}", "b".repeat(1 << 20));
@@ -103,7 +103,7 @@ fn every_coding_is_decoded_and_bounded() {
             "response_too_large",
             "{coding}"
         );
-        // Broken off, it is nothing.
+        // A truncated coding is not an answer.
         let half = packed[..packed.len() / 2].to_vec();
         let reply = Reply::status(200)
             .body("application/json", half)
@@ -117,7 +117,7 @@ fn every_coding_is_decoded_and_bounded() {
 }
 
 #[test]
-fn row_63_a_service_that_never_answers_is_given_up_in_doubt() {
+fn row_63_a_service_that_never_answers_times_out_in_doubt() {
     let api = FakeApi::start(|_| Reply::hang());
     let outcome = Client::post(&api.url())
         .with(|settings| settings.timeout = Duration::from_millis(500))
@@ -129,7 +129,7 @@ fn row_63_a_service_that_never_answers_is_given_up_in_doubt() {
 }
 
 #[test]
-fn an_answer_that_stands_still_is_given_up_in_doubt() {
+fn a_stalled_answer_times_out_in_doubt() {
     let short = |settings: &mut stride::settings::Settings| {
         settings.idle_timeout = Duration::from_millis(100);
     };
@@ -145,7 +145,7 @@ fn an_answer_that_stands_still_is_given_up_in_doubt() {
 }
 
 #[test]
-fn rows_67_and_80_an_answer_that_keeps_moving_is_waited_for_until_the_whole_call_takes_too_long() {
+fn rows_67_and_80_an_answer_that_keeps_moving_ends_at_the_timeout_of_the_call() {
     let drip = |pieces: usize, timeout| {
         let api =
             FakeApi::start(move |_| Reply::drip(" ".repeat(pieces), 1, Duration::from_millis(1)));
@@ -160,9 +160,9 @@ fn rows_67_and_80_an_answer_that_keeps_moving_is_waited_for_until_the_whole_call
     assert!(is_in_doubt(&outcome, "timeout"), "{outcome:?}");
 }
 
-/// The server never reads more than the head; the file does not fit into the buffers between.
+/// The server reads only the head; the file does not fit into the buffers in between.
 #[test]
-fn a_file_that_stands_still_on_its_way_is_given_up_in_doubt() {
+fn a_stalled_request_times_out_in_doubt() {
     let (hold, held) = mpsc::channel::<()>();
     let server = RawServer::start(move |mut connection| {
         let _ = connection.read(&mut [0; 10]);
@@ -182,9 +182,9 @@ fn a_file_that_stands_still_on_its_way_is_given_up_in_doubt() {
     drop(hold);
 }
 
-/// The time-out is over long before the expression has come to its end. It is the answer's, and the answer is there.
+/// The timeout passes long before the expression returns. It covers the answer only, which is complete.
 #[test]
-fn an_answer_that_is_here_is_a_result_however_long_it_takes_to_judge_it() {
+fn a_complete_answer_is_a_result_however_long_its_validation_takes() {
     let api = FakeApi::start(|_| Reply::json("{\"ok\": true}"));
     let outcome = Client::post(&api.url())
         .judged(|judging| judging.success = Some("last(range(20000000)) > 0 and .ok".to_owned()))

@@ -35,7 +35,7 @@ use tempfile::TempDir;
 
 use crate::support::{FakeApi, Reply, inside};
 
-/// A request to be made, of files in a folder of its own.
+/// A request to test, for files in a folder of its own.
 struct Client {
     folder: TempDir,
     request: Request,
@@ -110,7 +110,7 @@ impl Client {
     }
 
     fn plan(&self) -> Result<HttpPlan, PlanError> {
-        // Files lie in the folder of the jobs.
+        // Files are in the folder of the jobs.
         let folder = self.folder.path().to_owned();
         let lookup = Arc::new(move |reference: &Reference| match reference {
             Reference::Env(name) if name == "SECRET" => Ok(SECRET.as_bytes().to_vec()),
@@ -140,7 +140,7 @@ impl Client {
     }
 }
 
-/// What `{env:SECRET}` stands for.
+/// The value of `{env:SECRET}`.
 const SECRET: &str = "s3cr3t/t0ken+of-forty-characters-exactly";
 
 fn attempt(number: u32) -> Attempt {
@@ -158,7 +158,7 @@ fn answer_to(reply: Reply) -> Outcome {
     Client::post(&api.url()).call()
 }
 
-/// Calls a service that always gives this answer, which is judged in this way.
+/// Calls a service that always gives this answer, under changed validation settings.
 fn judged_answer(reply: Reply, change: impl FnOnce(&mut Judging)) -> Outcome {
     let api = FakeApi::start(move |_| reply.clone());
     Client::post(&api.url()).judged(change).call()

@@ -1,4 +1,4 @@
-//! Proxies, and what may not be sent for all to read. The whole program is what has an environment.
+//! Proxies, and data that must not be sent unencrypted. Tests of the environment run the whole program.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use super::{Client, succeeded};
 use crate::cli::Place;
 use crate::support::{Counter, FakeApi, RawServer, Reply};
 
-/// Begins a run of one file with these variables, and waits until something is recorded of its first attempt.
+/// Starts a run of one file with these variables, and waits until the first attempt has an outcome.
 fn recorded(url: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let place = Place::new();
     place.write("a.txt", "hello");
@@ -40,7 +40,7 @@ fn a_proxy_of_the_environment_is_used() {
 }
 
 #[test]
-fn a_proxy_that_is_not_there_leaves_nothing_sent() {
+fn with_an_absent_proxy_nothing_is_sent() {
     let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let gone = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
@@ -65,12 +65,12 @@ fn refusing(status: &'static str) -> (RawServer, Counter) {
 }
 
 #[test]
-fn a_proxy_that_opens_no_tunnel_is_told_with_its_status() {
+fn a_refused_tunnel_is_reported_with_its_status() {
     for (status, kind, number) in [
         ("403 Forbidden", "proxy", "403"),
         ("407 Proxy Authentication Required", "proxy", "407"),
         ("302 Found", "proxy", "302"),
-        // It cannot reach the service, which passes.
+        // The proxy cannot reach the service, which is a transient failure.
         ("503 Service Unavailable", "unreachable", "503"),
     ] {
         let (proxy, asked) = refusing(status);
@@ -88,16 +88,16 @@ fn a_proxy_that_opens_no_tunnel_is_told_with_its_status() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_that_opens_no_tunnel_is_told_too() {
+fn a_refused_tunnel_of_the_environments_proxy_is_reported_too() {
     let (proxy, asked) = refusing("403 Forbidden");
     let attempt = recorded("https://service.invalid/", &[("https_proxy", &proxy.url())]);
     assert_eq!(attempt, ["not_sent", "proxy"]);
     asked.wait_for(2);
 }
 
-/// A process has one environment, so this one test has a process of its own.
+/// A process has one environment, so this test runs in its own process.
 #[test]
-fn a_proxy_is_told_and_can_be_done_without() {
+fn a_proxy_is_shown_and_can_be_bypassed() {
     let proxy = FakeApi::start(|_| Reply::json(1));
     let variable = format!("http://me:hunter2pass@127.0.0.1:{}", proxy.port());
     let output = Command::new(std::env::current_exe().unwrap())

@@ -1,4 +1,4 @@
-//! Redirects that are followed, and how far a credential goes with them.
+//! Redirects, and the credentials of redirected requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -29,15 +29,15 @@ const LITERAL: &str = "literal-pass/word+1";
 #[derive(Debug, Clone)]
 struct Step {
     status: u16,
-    /// Which of the three services it leads to.
+    /// The index of the target among three services.
     to: usize,
-    /// Whether it leads to the same service without naming it.
+    /// The URL is relative, without a host.
     relative: bool,
-    /// Whether its URL repeats the secret.
+    /// The URL repeats the secret.
     echoes: bool,
 }
 
-/// Where a request has its credential.
+/// The place of a credential in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Literal,
@@ -101,12 +101,12 @@ impl Kind {
         }
     }
 
-    /// Whether the credential is the secret that the request refers to.
+    /// Returns whether the credential is the secret that the request refers to.
     fn is_reference(self) -> bool {
         matches!(self, Self::Reference | Self::Basic | Self::Url | Self::Body)
     }
 
-    /// Whether a request has the credential in its headers.
+    /// Returns whether a request has the credential in its headers.
     fn is_in(self, request: &Request) -> bool {
         let name = match self {
             Self::Literal | Self::Basic => "authorization",
@@ -119,7 +119,7 @@ impl Kind {
     }
 }
 
-/// Whether any form of a credential stands anywhere in a request.
+/// Returns whether any form of a credential occurs anywhere in a request.
 fn leaks(request: &Request) -> bool {
     let headers = format!("{:?}", request.headers);
     let body = String::from_utf8_lossy(&request.body);
@@ -132,12 +132,12 @@ fn leaks(request: &Request) -> bool {
     })
 }
 
-/// What a service has to get: which service, the method, whether with the credentials and the user's `Host`, and whether
-/// with the body.
+/// An expected request: its service, its method, whether it has the credentials and the user's `Host`, and whether it
+/// has the body.
 type Seen = (usize, String, bool, bool);
 
-/// The requests of a chain, by the rules: a POST becomes a GET after 301, 302 and 303, and whatever has left the first
-/// service never comes back. Also whether the last redirect is not followed.
+/// Returns the expected requests of a chain: a POST becomes a GET after 301, 302 and 303, and a credential that is
+/// dropped at another service never returns. Also returns whether the last redirect is not followed.
 fn expected(kind: Kind, steps: &[Step]) -> (Vec<Seen>, bool) {
     let (mut at, mut strayed, mut has_body) = (0, false, true);
     let seen = |at, strayed: bool, has_body| {
@@ -219,7 +219,7 @@ fn row_106_nothing_of_a_credential_follows_a_redirect_away_from_the_first_servic
             .enumerate()
             .map(|(hop, (at, request))| {
                 let own_host = request.header("host") == Some("front.example");
-                // A URL's secret is that URL's alone.
+                // The secret of a URL belongs to that URL alone.
                 let credential = match kind {
                     Kind::Url => hop > 0 || kind.is_in(request),
                     Kind::Body => request.body.is_empty() || kind.is_in(request),
@@ -246,8 +246,8 @@ fn row_106_nothing_of_a_credential_follows_a_redirect_away_from_the_first_servic
     tried.unwrap();
 }
 
-/// A service that asks for a client certificate and does not insist. It answers each request with this head, and notes
-/// whether it was shown a certificate.
+/// A service that requests a client certificate without insisting. It answers each request with this head, and records
+/// whether it received a certificate.
 fn asking(
     ours: &CertifiedIssuer<'static, KeyPair>,
     head: String,
@@ -318,7 +318,7 @@ fn row_106_a_client_certificate_is_not_shown_to_another_service() {
 }
 
 #[test]
-fn row_106_a_blank_location_is_no_redirect() {
+fn row_106_a_blank_location_is_not_a_redirect() {
     for location in ["", "  "] {
         let api = FakeApi::start(move |_| Reply::status(307).header("Location", location));
         let mut client = Client::post(&api.url());
@@ -328,21 +328,24 @@ fn row_106_a_blank_location_is_no_redirect() {
     }
 }
 
-/// A port that nobody listens at.
-fn nobody() -> u16 {
+/// A closed port.
+fn closed_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
 #[test]
-fn row_107_a_call_that_was_redirected_was_sent_whatever_becomes_of_the_next_hop() {
+fn row_107_a_redirected_call_counts_as_sent_whether_or_not_the_next_hop_fails() {
     let silent = RawServer::start(
         |mut connection| {
             while matches!(connection.read(&mut [0; 1024]), Ok(1..)) {}
         },
     );
     for (target, kind) in [
-        (format!("http://127.0.0.1:{}/", nobody()), "unreachable"),
+        (
+            format!("http://127.0.0.1:{}/", closed_port()),
+            "unreachable",
+        ),
         // A handshake that does not end.
         (
             format!("https://127.0.0.1:{}/", silent.port()),
@@ -367,7 +370,7 @@ fn row_107_a_call_that_was_redirected_was_sent_whatever_becomes_of_the_next_hop(
 }
 
 #[test]
-fn row_107_a_file_that_is_gone_at_the_next_hop_is_a_failure_of_a_call_that_was_made() {
+fn row_107_a_file_that_is_missing_at_the_next_hop_is_a_failure_of_a_sent_call() {
     let client = Client::post("http://unused/");
     let job = client.job("a.txt", b"hello");
     let file = job.file.clone();

@@ -1,4 +1,4 @@
-//! Secrets in files and commands, and a key that is renewed in the middle of a run.
+//! Secrets in files and commands, and a key that is renewed during a run.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +16,7 @@ use crate::support::{FakeApi, Gate, Reply, lock};
 const OLD: &str = "old-key-0123456789";
 const NEW: &str = "new-key-9876543210";
 
-/// A service that takes one key, and echoes what it refuses.
+/// A service that accepts one key, and echoes those that it refuses.
 fn service(valid: &Arc<Mutex<&'static str>>) -> FakeApi {
     let valid = Arc::clone(valid);
     FakeApi::start(move |request| {
@@ -59,7 +59,7 @@ fn a_key_that_was_replaced_is_read_again() {
     let outcome = call();
     assert!(is_renewed(&outcome), "{outcome:?}");
     succeeded(call());
-    // It is not read more than once a minute.
+    // It is read at most once a minute.
     *lock(&valid) = OLD;
     put(&client, OLD);
     assert_eq!(failed(call()).kind.as_str(), "http_status");
@@ -86,7 +86,7 @@ fn a_file_that_changes_all_the_time_makes_no_endless_loop() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_again_is_told_and_the_old_key_stays() {
+fn a_file_that_cannot_be_read_again_is_reported_and_the_old_key_stays() {
     let valid = Arc::new(Mutex::new(NEW));
     let api = service(&valid);
     let client = client(&api);
@@ -139,7 +139,7 @@ fn all_threads_with_the_old_key_come_back_with_the_new_one() {
 }
 
 #[test]
-fn a_value_that_cannot_be_sent_is_refused_by_the_name_of_its_reference() {
+fn an_invalid_value_is_reported_by_the_name_of_its_reference() {
     let client = Client::post("https://127.0.0.1/").template("X-Api-Key", "{file:key}");
     put(&client, "two\nlines-of-secret");
     let error = client.plan().unwrap_err();
@@ -156,9 +156,9 @@ fn a_value_that_cannot_be_sent_is_refused_by_the_name_of_its_reference() {
     );
 }
 
-/// A token that expires in the middle of a run, and a command that prints a new one, for each way to say so.
+/// A token that expires during a run, and a command that prints a new one, for each answer to an expired token.
 #[test]
-fn a_run_goes_on_with_a_new_token_however_its_end_is_told() {
+fn a_run_continues_with_a_new_token_after_every_sign_of_expiry() {
     for (status, rule) in [(401, None), (403, None), (400, Some("body~expired:auth"))] {
         let place = Place::new();
         let names = place.texts(12);
@@ -209,9 +209,9 @@ fn a_command_that_prints_another_token_each_time_makes_no_endless_loop() {
     assert!(api.requests() < 20, "{}", api.requests());
 }
 
-/// The whole program: relative to the folder of the run, renewed in its middle, and stored nowhere.
+/// The whole program: relative to the folder of the run, renewed during it, and never stored.
 #[test]
-fn a_run_goes_on_with_the_new_key_and_stores_neither() {
+fn a_run_continues_with_the_new_key_and_stores_neither() {
     let place = Place::new();
     place.write("key", format!("{OLD}\n"));
     let names = place.texts(6);

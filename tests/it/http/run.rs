@@ -1,4 +1,4 @@
-//! The engine and the HTTP caller together, against a service that does everything wrong.
+//! The engine and the HTTP caller together, against a service with every fault.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use stride::settings::{Request, Settings};
 
 use crate::support::{BYSTANDER, FakeApi, Fixture, Reply, within_limit};
 
-/// Every call that a service has seen was recorded before, under the same key; every answer that it gave to the
-/// end is kept; and no job is called again but for a recorded reason.
+/// Every received call was recorded before, under the same key; every complete answer is kept; and no job is called
+/// again without a recorded reason.
 #[test]
 fn every_call_is_traced_and_every_answer_is_kept() {
     const JOBS: usize = 60;

@@ -1,4 +1,4 @@
-//! Secrets are sent, and show up nowhere else.
+//! Secrets are sent, and occur nowhere else.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ fn with_reference(url: &str) -> Client {
     Client::post(url).template("Authorization", "Bearer {env:SECRET}")
 }
 
-/// Whether any part of the secret that is worth something is in this text: half of it.
+/// Returns whether a significant part of the secret, at least half of it, occurs in this text.
 fn shows(text: &[u8]) -> bool {
     let half = SECRET.len() / 2;
     SECRET
@@ -52,7 +52,7 @@ fn a_reference_and_a_credential_are_sent_as_their_values() {
 }
 
 #[test]
-fn what_a_service_echoes_of_a_secret_is_masked_in_failures() {
+fn echoed_secrets_are_masked_in_failures() {
     let api = FakeApi::start(|request| {
         let authorization = request.header("authorization").unwrap().to_owned();
         let echo = format!("you sent {authorization} to {}", request.target);
@@ -98,9 +98,9 @@ fn a_literal_credential_is_masked_whole_and_word_by_word() {
     assert!(!format!("{:?} {:?}", client.credentials, client.plan()).contains(SECRET));
 }
 
-/// Wherever the secret stands in the body: also across the end of what is kept of it.
+/// At any position in the body, including across the end of its kept part.
 #[test]
-fn no_part_of_a_secret_is_left_at_the_end_of_what_is_kept() {
+fn no_part_of_a_secret_remains_at_the_end_of_a_kept_body() {
     let echo = |body: String| {
         let body = Arc::new(body);
         let api = FakeApi::start(move |_| Reply::text(&body).with_status(400));
@@ -113,7 +113,7 @@ fn no_part_of_a_secret_is_left_at_the_end_of_what_is_kept() {
             assert!(kept.len() <= Failure::BODY_KEPT);
         }
     }
-    // Each one that is masked makes room for more of what follows.
+    // Each masked secret makes room for more of the following text.
     for distance in [0, 1, 7, 30] {
         let kept = echo(format!("{SECRET}{}", "x".repeat(distance)).repeat(300));
         assert!(
@@ -125,7 +125,7 @@ fn no_part_of_a_secret_is_left_at_the_end_of_what_is_kept() {
 }
 
 #[test]
-fn a_success_is_kept_as_it_came_whatever_it_echoes() {
+fn a_success_is_kept_byte_for_byte_even_if_it_echoes_secrets() {
     let api = FakeApi::start(|_| Reply::json(format!("\"{SECRET}\"")));
     let Outcome::Succeeded(answer) = with_reference(&api.url()).call() else {
         panic!("it failed")

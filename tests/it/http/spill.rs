@@ -1,4 +1,4 @@
-//! Answers that are too much for the memory: the same verdicts, the same bytes.
+//! Answers that exceed the memory budget: the outcomes and bytes are the same.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use stride::settings::{Expect, Request, Settings};
 use super::{Client, attempt};
 use crate::support::{BYSTANDER, FakeApi, Fixture, Reply, within_limit};
 
-/// Bodies of every kind that is judged in its own way.
+/// Bodies of every kind, as validation distinguishes them.
 fn bodies() -> Vec<Vec<u8>> {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     let balanced = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -40,7 +40,7 @@ fn bodies() -> Vec<Vec<u8>> {
     bodies
 }
 
-/// What an outcome is, without the bodies' whereabouts.
+/// Describes an outcome without the location of its body.
 fn told(outcome: Outcome) -> (String, Vec<u8>) {
     match outcome {
         Outcome::Succeeded(answer) => (
@@ -61,7 +61,7 @@ fn told(outcome: Outcome) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn what_is_spilled_is_judged_and_kept_as_what_is_not() {
+fn a_spilled_answer_is_validated_and_kept_like_any_other() {
     let bodies = bodies();
     let served = bodies.clone();
     let api = FakeApi::start(move |request| {
@@ -118,7 +118,7 @@ fn many_threads_keep_within_the_bound_and_every_answer_is_recorded() {
     let api = FakeApi::start(move |request| {
         let number: usize = request.target[1..].parse().unwrap();
         match number % 3 {
-            // Kept whole as well, though it is no result.
+            // Kept whole as well, although it is rejected.
             0 => Reply::text(&text(number)[1..]),
             _ => Reply::status(200).body("application/json", text(number)),
         }
@@ -172,7 +172,7 @@ fn many_threads_keep_within_the_bound_and_every_answer_is_recorded() {
 }
 
 #[test]
-fn an_answer_for_a_file_goes_there_from_memory_and_from_a_temporary_file_alike() {
+fn an_answer_reaches_its_file_from_memory_and_from_a_temporary_file() {
     let large = "x".repeat(300_000);
     for most in [0, 1 << 20] {
         let answered = large.clone();

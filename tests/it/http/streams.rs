@@ -52,7 +52,7 @@ fn answer(stream: u32) -> Vec<u8> {
     [head(stream), frame(DATA, END_STREAM, stream, b"1")].concat()
 }
 
-/// What a service does after it has sent its frames.
+/// The action of a service after its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Stay,
@@ -128,7 +128,7 @@ fn row_68_a_request_that_is_sent_back_unprocessed_was_not_sent() {
 }
 
 #[test]
-fn row_68_what_a_service_may_have_processed_is_in_doubt() {
+fn row_68_a_request_that_may_have_been_processed_is_in_doubt() {
     for frames in [
         reset(1, CANCEL),
         reset(1, INTERNAL_ERROR),
@@ -139,13 +139,13 @@ fn row_68_what_a_service_may_have_processed_is_in_doubt() {
         let outcome = call(frames, Then::Close);
         assert!(is_in_doubt(&outcome, "connection_lost"), "{outcome:?}");
     }
-    // A service that has begun to answer has not refused.
+    // A service that has begun to answer has not refused the request.
     let begun = [head(1), reset(1, REFUSED_STREAM)].concat();
     let outcome = call(begun, Then::Close);
     assert!(is_in_doubt(&outcome, "truncated"), "{outcome:?}");
 }
 
-/// A stream that is reset without an error, or left behind, is no end of an answer that states more than has come.
+/// A stream that is reset without an error, or left open, does not end an incomplete answer.
 #[test]
 fn row_81_a_stream_that_ends_before_its_answer_is_never_a_result() {
     // `content-length: 3`, whose name is the 28th of the static table.
@@ -169,7 +169,7 @@ fn row_81_a_stream_that_ends_before_its_answer_is_never_a_result() {
 }
 
 #[test]
-fn row_68_a_service_that_asks_for_calm_is_a_limit() {
+fn row_68_enhance_your_calm_is_a_limit() {
     for frames in [
         reset(1, ENHANCE_YOUR_CALM),
         going_away(0, ENHANCE_YOUR_CALM),
@@ -179,7 +179,7 @@ fn row_68_a_service_that_asks_for_calm_is_a_limit() {
     }
 }
 
-/// As a service that is reloaded: each of its connections goes away before it takes a request of a later stream.
+/// A reloading service: each connection sends GOAWAY before it processes a later stream.
 #[test]
 fn row_68_a_service_that_sends_requests_back_is_called_again_and_nothing_is_charged() {
     let (server, requests) = service(|stream, before| match before % 3 {

@@ -1,4 +1,4 @@
-//! Connections that are refused for what the other side shows of itself, and names that lead nowhere.
+//! Connections that the caller refuses because of the server's certificate, and unknown hosts.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use super::Client;
 use crate::cli::Place;
 use crate::support::{Counter, RawServer};
 
-/// What a server shows of itself.
+/// A server's certificate and key.
 pub(crate) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
@@ -66,7 +66,7 @@ pub(crate) fn pem(certificate: &CertificateDer<'_>) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
-/// A server with this identity. It counts the connections that came as far as a request, and answers none.
+/// A server with this identity. It counts the connections that reach a request, and answers none.
 pub(crate) fn server(identity: Identity) -> (RawServer, Counter) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
@@ -97,7 +97,7 @@ pub(crate) fn server(identity: Identity) -> (RawServer, Counter) {
     (server, requests)
 }
 
-/// Calls the server, which must see no request; returns why there was no connection.
+/// Calls the server, which must see no request; returns the failure.
 fn refused(identity: Identity) -> Failure {
     let (server, requests) = server(identity);
     let outcome = Client::post(&format!("https://localhost:{}/", server.port())).call();
@@ -110,7 +110,7 @@ fn refused(identity: Identity) -> Failure {
 }
 
 #[test]
-fn an_expired_certificate_is_told_with_its_day() {
+fn an_expired_certificate_is_reported_with_its_date() {
     let mut params = params("localhost");
     params.not_before = date_time_ymd(2019, 1, 1);
     params.not_after = date_time_ymd(2020, 2, 29);
@@ -123,7 +123,7 @@ fn an_expired_certificate_is_told_with_its_day() {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for_is_refused() {
+fn a_certificate_without_a_trusted_authority_is_refused() {
     // As `openssl req -x509` makes them.
     let mut its_own_authority = params("localhost");
     its_own_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -171,7 +171,7 @@ fn a_handshake_that_is_cut_off_says_nothing_about_certificates() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_told_as_such() {
+fn an_unknown_host_is_reported_as_such() {
     let outcome = Client::post("http://nobody.invalid/").call();
     let failure = outcome.failure().unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! The way that a request asks to be sent.
+//! Options of a request's transport.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,12 +20,12 @@ use super::{Client, succeeded};
 use crate::cli::Place;
 use crate::support::{FakeApi, RawServer, Reply};
 
-/// A server with this identity that answers `1`, to anybody or to those whom an authority has signed.
+/// A server with this identity that answers `1`, to every client or to those with a certificate of an authority.
 fn answering(identity: Identity, clients: Option<CertificateDer<'static>>) -> RawServer {
     speaking(rustls::ALL_VERSIONS, identity, clients)
 }
 
-/// The same, in these versions of TLS.
+/// The same, with these versions of TLS.
 fn speaking(
     versions: &[&'static rustls::SupportedProtocolVersion],
     identity: Identity,
@@ -71,7 +71,7 @@ fn is_tls(outcome: &Outcome) -> bool {
 }
 
 #[test]
-fn a_service_is_trusted_by_the_authority_that_is_named_or_not_at_all() {
+fn only_the_given_authority_is_trusted() {
     let ours = authority();
     let server = answering(signed_by(&ours, "localhost"), None);
     assert!(is_tls(&https(&server).call()));
@@ -88,7 +88,7 @@ fn a_service_is_trusted_by_the_authority_that_is_named_or_not_at_all() {
     assert!(client.plan().unwrap_err().to_string().contains("ca.pem"));
 }
 
-/// As `openssl req -x509` makes it: self-signed, and called an authority's.
+/// Like `openssl req -x509`: self-signed, and marked as an authority.
 #[test]
 fn a_self_signed_certificate_that_is_named_is_trusted_for_its_own_name() {
     let made = |host: &str, until: i32| {
@@ -118,7 +118,7 @@ fn a_self_signed_certificate_that_is_named_is_trusted_for_its_own_name() {
 }
 
 #[test]
-fn whoever_asks_for_it_trusts_anybody() {
+fn insecure_trusts_every_certificate() {
     let server = answering(self_signed(&params("elsewhere")), None);
     let mut client = https(&server);
     client.request.transport.insecure = true;
@@ -126,7 +126,7 @@ fn whoever_asks_for_it_trusts_anybody() {
 }
 
 #[test]
-fn a_service_that_asks_for_a_certificate_in_vain_has_processed_nothing() {
+fn a_request_without_the_requested_certificate_is_not_processed() {
     let (ours, others) = (authority(), authority());
     let clients = ours.as_ref().der().clone();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -141,7 +141,7 @@ fn a_service_that_asks_for_a_certificate_in_vain_has_processed_nothing() {
             "TLS: the service asks for a client certificate (--cert)",
             "{version:?}"
         );
-        // What it is shown is not what it wants.
+        // The client shows another certificate than the requested one.
         let (chain, key) = signed_by(&others, "client").into_parts();
         let key = STANDARD.encode(key.serialize_der());
         let key = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
@@ -159,7 +159,7 @@ fn a_service_that_asks_for_a_certificate_in_vain_has_processed_nothing() {
 }
 
 #[test]
-fn a_run_without_the_certificate_that_a_service_wants_stops_and_says_so() {
+fn a_run_without_the_requested_certificate_stops_with_the_reason() {
     let ours = authority();
     let clients = ours.as_ref().der().clone();
     let server = answering(signed_by(&ours, "localhost"), Some(clients));
@@ -199,7 +199,7 @@ fn a_client_shows_its_certificate() {
     let key = format!("-----BEGIN PRIVATE KEY-----\n{key}\n-----END PRIVATE KEY-----\n");
     let key = client.job("key.pem", key.as_bytes()).file;
     client.request.transport.certificate = Some(certificate.clone());
-    // A certificate without its key is of no use.
+    // A certificate without its key is refused.
     assert!(
         client
             .plan()
@@ -292,7 +292,7 @@ fn http2() -> SocketAddr {
 }
 
 #[test]
-fn http_2_is_spoken_where_it_is_asked_for() {
+fn http_2_is_used_on_request() {
     let mut client = Client::post(&format!("http://{}/", http2()));
     client.request.transport.http = Http::Http2Only;
     assert_eq!(succeeded(client.call()).body, b"\"HTTP/2.0\"");

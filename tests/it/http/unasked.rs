@@ -1,4 +1,4 @@
-//! Services that send what no request has asked for, over connections that are used again.
+//! Services that send unsolicited bytes over reused connections.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -36,11 +36,12 @@ fn read_request(from: &mut BufReader<TcpStream>) -> Option<String> {
     Some(head)
 }
 
-/// Writes to a client what it has not asked for, and waits until it is there.
+/// Writes unsolicited bytes to a client, and waits until they arrive.
 fn say_unasked(mut to: &TcpStream, text: &str) {
     to.write_all(text.as_bytes()).unwrap();
     let client = format!(":{:04X}", to.peer_addr().unwrap().port());
-    // The second column of a line is the client's own address, the fifth what it has sent and not yet read.
+    // The second column of a line is the client's own address, the fifth the number of bytes that it has received and
+    // not read.
     let has_arrived = || {
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         sockets.lines().any(|line| {
@@ -57,11 +58,11 @@ fn say_unasked(mut to: &TcpStream, text: &str) {
     }
 }
 
-/// A service, with a thread for each of its connections. It answers each request with what the function makes of the
-/// connection's number, how many requests came before over it, and the request's path.
+/// A service with a thread for each connection. The function makes each answer from the connection's number, the number
+/// of earlier requests over it, and the request's path.
 struct Service {
     port: u16,
-    /// The numbers of the connections that requests came over.
+    /// The numbers of the connections of the requests.
     used: Receiver<usize>,
     connections: Receiver<TcpStream>,
 }
@@ -72,7 +73,7 @@ impl Service {
         let port = listener.local_addr().unwrap().port();
         let (tell, used) = mpsc::channel();
         let (hand_over, connections) = mpsc::channel();
-        // It ends with the process, as its connections do with their clients.
+        // The thread ends with the process, and its connections with their clients.
         thread::spawn(move || {
             for (number, connection) in listener.incoming().enumerate() {
                 let connection = connection.unwrap();
@@ -92,12 +93,12 @@ impl Service {
         format!("http://127.0.0.1:{}/{{name}}", self.port)
     }
 
-    /// The connections that the requests so far came over.
+    /// The connections of the requests so far.
     fn used(&self) -> Vec<usize> {
         self.used.try_iter().collect()
     }
 
-    /// The next connection that was made.
+    /// The next new connection.
     fn connection(&self) -> TcpStream {
         self.connections.recv_timeout(LIMIT).unwrap()
     }
@@ -131,7 +132,7 @@ fn call(caller: &mut HttpCaller, job: &Job) -> Outcome {
 }
 
 #[test]
-fn row_109_what_comes_before_the_next_request_is_not_its_answer() {
+fn row_109_bytes_before_a_request_are_not_its_answer() {
     let service = Service::start(|_, _, _| answer("1"));
     let client = Client::post(&service.url());
     let job = client.job("a.txt", b"hello");
@@ -148,12 +149,12 @@ fn row_109_what_comes_before_the_next_request_is_not_its_answer() {
 }
 
 #[test]
-fn row_109_after_an_answer_too_many_no_connection_is_used_twice() {
+fn row_109_after_a_surplus_answer_no_connection_is_reused() {
     let service = Service::start(|_, _, _| answer("1"));
     let client = Client::post(&service.url());
     let job = client.job("a.txt", b"hello");
     let mut caller = client.caller();
-    // A machine that stands still for a second in between makes it look like a connection that was idle for too long.
+    // A pause of a second on a busy machine would make the connection look idle for too long.
     let sees = (0..100).any(|_| {
         assert_eq!(succeeded(call(&mut caller, &job)).body, b"1");
         let connection = service.connections.try_iter().last();
@@ -172,7 +173,7 @@ fn row_109_after_an_answer_too_many_no_connection_is_used_twice() {
 }
 
 #[test]
-fn row_109_a_connection_that_ends_as_it_was_said_is_no_sign() {
+fn row_109_an_announced_end_of_a_connection_is_not_a_sign() {
     let last = |body: &str| answer(body).replacen("\r\n", "\r\nConnection: close\r\n", 1);
     let service = Service::start(move |number, before, _| match number {
         0..20 if before == 1 => last("1"),
@@ -189,7 +190,7 @@ fn row_109_a_connection_that_ends_as_it_was_said_is_no_sign() {
 }
 
 #[test]
-fn row_109_a_run_that_asks_for_it_uses_no_connection_twice() {
+fn row_109_a_run_with_connection_close_reuses_no_connection() {
     let api = FakeApi::start(|_| Reply::json(1));
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());

@@ -1,4 +1,4 @@
-//! What a list that is a table says of its jobs, from the list to the claim.
+//! The columns of a list that is a table, from the list to the claim.
 
 use stride::job::FileName;
 use stride::store::{Loaded, Store, StoreError};
@@ -65,7 +65,7 @@ fn a_new_run_has_its_columns_at_once() {
 }
 
 #[test]
-fn a_later_row_counts_for_what_is_not_done() {
+fn a_later_row_counts_unless_its_file_is_done() {
     let fixture = Fixture::new(&["pending", "failed", "done", "bare"]);
     let rows = ["pending", "failed", "done"].map(|name| (name, Some(r#"{"a":"old"}"#)));
     let mut store = fixture.start();
@@ -89,7 +89,7 @@ fn a_later_row_counts_for_what_is_not_done() {
         assert_eq!(stored(&fixture, name).as_deref(), new, "{name}");
     }
     assert_eq!(fixture.rows("done"), done);
-    // A list of bare names says nothing of columns.
+    // A list of bare names has no columns.
     load(&mut store, &[("pending", None), ("new", None)]).unwrap();
     assert_eq!(stored(&fixture, "pending").as_deref(), new);
     let columns = claim(&mut store, fixture.id("pending")).job.columns;
@@ -98,7 +98,7 @@ fn a_later_row_counts_for_what_is_not_done() {
 }
 
 #[test]
-fn columns_that_are_no_json_are_not_stored() {
+fn columns_that_are_not_json_are_not_stored() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.start();
     let before = fixture.contents();
@@ -110,7 +110,7 @@ fn columns_that_are_no_json_are_not_stored() {
 }
 
 #[test]
-fn columns_that_somebody_has_spoilt_are_an_error() {
+fn damaged_columns_are_an_error() {
     let fixture = Fixture::numbered(1);
     let mut store = fixture.start();
     load(&mut store, &[("0", Some("{}"))]).unwrap();

@@ -1,4 +1,4 @@
-//! Making a run, and adding to its list.
+//! Creates runs, and adds to their lists.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -63,7 +63,7 @@ fn a_creation_that_fails_leaves_no_database_and_no_temporary_file() {
 }
 
 #[test]
-fn row_46_what_a_killed_creation_left_is_replaced() {
+fn row_46_the_leftovers_of_a_killed_creation_are_replaced() {
     let fixture = Fixture::numbered(1);
     let database = fixture.at("other.db");
     for leftover in [
@@ -102,7 +102,7 @@ fn a_creation_replaces_nothing() {
 }
 
 #[test]
-fn a_database_is_its_owners_alone() {
+fn only_the_owner_can_read_a_database() {
     let mut fixture = Fixture::empty();
     let mode = |file: &str| fs::metadata(fixture.at(file)).unwrap().permissions().mode() & 0o777;
     let lock = fixture.lock();
@@ -124,7 +124,7 @@ fn a_database_is_its_owners_alone() {
 }
 
 #[test]
-fn a_database_says_what_it_is_and_keeps_its_log() {
+fn a_database_has_its_application_id_and_keeps_its_wal() {
     let fixture = Fixture::numbered(1);
     let sql = fixture.sql();
     let pragma = |name: &str| -> String {
@@ -144,7 +144,7 @@ fn a_database_says_what_it_is_and_keeps_its_log() {
 }
 
 #[test]
-fn row_48_a_later_list_adds_what_is_new_and_names_what_it_lacks() {
+fn row_48_a_later_list_adds_new_names_and_reports_missing_ones() {
     let fixture = Fixture::new(&["a", "b", "c", "d"]);
     let before: Vec<_> = ["a", "b", "c", "d"].map(|name| fixture.rows(name)).into();
     let mut store = fixture.open();
@@ -215,7 +215,7 @@ fn row_46_a_load_that_fails_adds_nothing() {
 }
 
 #[test]
-fn rows_49_and_50_names_of_any_bytes_come_back_as_they_were() {
+fn rows_49_and_50_names_of_any_bytes_are_kept() {
     let long = "ü".repeat(100);
     let odd: Vec<FileName> = [
         &b"two\nlines\r\n"[..],
@@ -288,7 +288,7 @@ fn rows_49_and_50_names_of_any_bytes_come_back_as_they_were() {
     assert_eq!(sql.query_row(readable, [], |row| row.get(0)), Ok(1));
 }
 
-/// No file has such a name, but a list may: it is refused, or left out, but not counted without being there.
+/// No file can have such a name, but a list may contain it: it is refused or left out, and not counted.
 #[test]
 fn a_name_that_cannot_be_stored_is_not_counted() {
     for name in [&b""[..], b"\0", b"\0x"] {
@@ -306,7 +306,7 @@ fn a_name_that_cannot_be_stored_is_not_counted() {
 }
 
 #[test]
-fn what_a_run_was_told_is_kept() {
+fn the_settings_of_a_run_are_stored() {
     let fixture = Fixture::numbered(1);
     let settings = Settings {
         threads: 3.into(),
@@ -334,7 +334,7 @@ fn what_a_run_was_told_is_kept() {
 }
 
 #[test]
-fn a_run_moves_with_its_folder_and_leaves_what_lies_elsewhere() {
+fn a_run_moves_with_its_folder_and_keeps_paths_outside_of_it() {
     let mut fixture = Fixture::empty();
     let folder = fixture.database.parent().unwrap().to_owned();
     let elsewhere = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! What a call costs the database does not grow with the list.
+//! The cost of a call in the database does not depend on the length of the list.
 
 use crate::support::Fixture;
 
-/// The statements of the writer's own verbs, as they stand in the source.
+/// The statements of the writer, from its source.
 fn statements() -> Vec<&'static str> {
     let source = include_str!("../../../src/store/queue.rs");
     let words = ["SELECT ", "UPDATE ", "INSERT ", "DELETE "];
@@ -10,7 +10,7 @@ fn statements() -> Vec<&'static str> {
     let found: Vec<&str> = literals
         .filter(|text| words.iter().any(|word| text.starts_with(word)))
         .collect();
-    // Those that offer and claim are among them.
+    // Offers and claims are among them.
     for known in ["ORDER BY job LIMIT", "SET state = 1"] {
         assert!(found.iter().any(|sql| sql.contains(known)), "{known}");
     }
@@ -18,12 +18,12 @@ fn statements() -> Vec<&'static str> {
 }
 
 #[test]
-fn row_60_offering_claiming_and_settling_look_at_no_more_than_their_jobs() {
+fn row_60_offering_claiming_and_settling_read_only_their_jobs() {
     let fixture = Fixture::numbered(3);
     let sql = fixture.sql();
     let mut seen = 0;
     for statement in statements() {
-        // Files that were drawn are in a table of their own, which has a few hundred rows.
+        // Sampled files are in a table of their own, which has a few hundred rows.
         if statement.contains(" drawn") {
             continue;
         }
@@ -37,7 +37,7 @@ fn row_60_offering_claiming_and_settling_look_at_no_more_than_their_jobs() {
         let mut rows = plan.raw_query();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            // The counts are one row, whatever the list.
+            // The counts are one row, for a list of any length.
             let scans = step.starts_with("SCAN")
                 && !step.ends_with(" CONSTANT ROW")
                 && step != "SCAN counts";

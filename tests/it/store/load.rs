@@ -1,4 +1,4 @@
-//! How a new run is filled: what comes out is what row by row would have made.
+//! Fills a new run in bulk. The result equals that of one insert for each name.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ fn a_new_run_has_the_schema_of_the_migrations_in_order() {
 }
 
 #[test]
-fn row_47_duplicates_leave_no_gap_wherever_they_are() {
+fn row_47_duplicates_leave_no_gap_at_any_position() {
     let mut fixture = Fixture::empty();
     let row = |name: &str, number: usize| (FileName::from(name), format!(r#"{{"row":{number}}}"#));
     let mut rows = Vec::new();
@@ -58,7 +58,7 @@ fn row_47_duplicates_leave_no_gap_wherever_they_are() {
     ] {
         rows.push(row(name, rows.len()));
     }
-    // The same bytes as text and as no text are different names, and each is found again.
+    // The same bytes as text and as a blob are different names, and each is found again.
     for name in [&b"\xff"[..], b"caf\xe9", b"\xff"] {
         rows.push((FileName::new(name), format!(r#"{{"row":{}}}"#, rows.len())));
     }
@@ -94,7 +94,7 @@ fn row_47_duplicates_leave_no_gap_wherever_they_are() {
     let orphans = "SELECT count(*) FROM columns WHERE job NOT IN (SELECT id FROM job)";
     assert_eq!(sql.query_row(orphans, [], |row| row.get(0)), Ok(0));
     fixture.watch_bystander();
-    // A later list goes on behind them.
+    // A later list continues after them.
     let again = store.load(|loader| {
         loader.add(&"d".into())?;
         loader.add(&"new".into())?;
@@ -107,7 +107,7 @@ fn row_47_duplicates_leave_no_gap_wherever_they_are() {
     assert_eq!(fixture.problems(), [""; 0]);
 }
 
-/// The files that this process has open and that have no name any more, with their modes.
+/// The unlinked files that this process has open, with their modes.
 fn unnamed() -> Vec<(PathBuf, u32)> {
     let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
     let open = open.filter_map(|entry| {
@@ -123,7 +123,7 @@ fn unnamed() -> Vec<(PathBuf, u32)> {
 #[test]
 fn a_long_list_is_sorted_in_the_databases_own_folder() {
     let mut fixture = Fixture::empty();
-    // More than is sorted in memory, and nearly the reverse of sorted.
+    // More names than fit into memory, in nearly reverse order.
     let tail = "x".repeat(4000);
     let names = numbers(20_000);
     let folder = fixture.database.parent().unwrap().to_owned();
@@ -141,7 +141,7 @@ fn a_long_list_is_sorted_in_the_databases_own_folder() {
             loader.add(&BYSTANDER.into())?;
             names.iter().rev().try_for_each(|name| {
                 loader.add(&format!("{name}{tail}").as_str().into())?;
-                // Where there are duplicates it is sorted three times, and there is more to be seen.
+                // With duplicates SQLite sorts three times, so that the test sees more files.
                 loader.add(&format!("{}{tail}", name.as_bytes().len()).as_str().into())
             })?;
             Ok::<_, StoreError>(())

@@ -1,4 +1,4 @@
-//! What the store promises, on real files.
+//! The guarantees of the store, on real files.
 
 mod columns;
 mod create;

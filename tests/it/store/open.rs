@@ -8,7 +8,7 @@ use stride::store::{Reader, Store, StoreError, Watch};
 
 use crate::support::{Fixture, PAGE, claim};
 
-/// Counts how often a check asks whether to go on.
+/// Counts how often a check asks whether to continue.
 fn counting() -> (Watch, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -34,7 +34,7 @@ fn row_28_after_an_unclean_end_the_database_is_checked_first() {
     );
     let mut store = fixture.start();
     claim(&mut store, fixture.id(names[0]));
-    // It dies, and its log is folded in by the next one that leaves.
+    // It dies, and the next one to close checkpoints its WAL.
     drop(store);
     drop(open(&watch).unwrap());
     assert!(asked.load(Ordering::SeqCst) > 0);
@@ -46,7 +46,7 @@ fn row_28_after_an_unclean_end_the_database_is_checked_first() {
         "{refused:?}"
     );
 
-    // A page of names that nobody looks at before the first claim.
+    // A page of names that no query reads before the first claim.
     let whole = fs::read(&fixture.database).unwrap();
     let at = whole
         .windows(200)
@@ -68,7 +68,7 @@ fn row_28_after_an_unclean_end_the_database_is_checked_first() {
 }
 
 #[test]
-fn a_database_that_is_whole_only_with_its_log_is_known_for_what_it_is() {
+fn a_database_that_is_complete_only_with_its_wal_is_recognized() {
     let fixture = Fixture::numbered(2000);
     let mut store = fixture.start();
     let names: Vec<_> = (0..2000)
@@ -77,7 +77,7 @@ fn a_database_that_is_whole_only_with_its_log_is_known_for_what_it_is() {
     store
         .load(|loader| names.iter().try_for_each(|name| loader.add(name)))
         .unwrap();
-    // As a full disk or a power cut leaves it: the first page was folded in, and those at its end were not.
+    // After a full disk or a power cut: the first page was checkpointed, and the last ones were not.
     for name in ["stride.db", "stride.db-wal"] {
         fs::copy(fixture.at(name), fixture.at(&name.replace("stride", "cut"))).unwrap();
     }

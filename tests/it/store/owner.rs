@@ -9,7 +9,7 @@ use stride::store::{Filter, Lock, StoreError};
 use crate::support::{Fixture, POLICY, claim, failed, settle, settlement, succeeded};
 
 #[test]
-fn row_37_a_second_lock_is_refused_and_says_who_has_the_first() {
+fn row_37_a_second_lock_is_refused_and_names_the_holder_of_the_first() {
     let fixture = Fixture::numbered(1);
     let lock = fixture.lock();
     let before = fixture.contents();
@@ -31,7 +31,7 @@ fn row_37_a_second_lock_is_refused_and_says_who_has_the_first() {
 }
 
 #[test]
-fn row_38_a_lock_file_of_a_dead_process_is_no_lock() {
+fn row_38_a_lock_file_of_a_dead_process_is_not_a_lock() {
     let fixture = Fixture::numbered(1);
     for left in ["", r#"{"pi"#, r#"{"pid":1,"host":"elsewhere","since":0}"#] {
         fs::write(fixture.at("stride.db.lock"), left).unwrap();
@@ -44,7 +44,7 @@ fn row_38_a_lock_file_of_a_dead_process_is_no_lock() {
 }
 
 #[test]
-fn a_lock_is_told_even_where_its_holder_is_not_known() {
+fn a_lock_is_reported_even_if_its_holder_is_unknown() {
     let fixture = Fixture::numbered(1);
     let _lock = fixture.lock();
     fs::write(fixture.at("stride.db.lock"), "scribble").unwrap();
@@ -56,11 +56,11 @@ fn a_lock_is_told_even_where_its_holder_is_not_known() {
 }
 
 #[test]
-fn row_23_who_has_lost_the_lock_writes_nothing_more() {
+fn row_23_a_store_that_has_lost_the_lock_writes_nothing_more() {
     let fixture = Fixture::new(&["a", "b", "c"]);
     let mut first = fixture.start();
     let running = claim(&mut first, fixture.id("a"));
-    // What a cleaning script does.
+    // A cleaning script does this.
     fs::remove_file(fixture.at("stride.db.lock")).unwrap();
     let mut second = fixture.open();
     assert_eq!(second.start(1, &POLICY).unwrap().in_doubt.len(), 1);
@@ -93,7 +93,7 @@ fn row_23_who_has_lost_the_lock_writes_nothing_more() {
     assert_eq!(fixture.problems(), [""; 0]);
 }
 
-/// What is written to a file without a name is lost with the process.
+/// Data in an unlinked file is lost with the process.
 #[test]
 fn rows_20_and_21_a_database_that_was_deleted_moved_or_replaced_takes_no_more_commits() {
     type Change = fn(&Fixture);

@@ -1,4 +1,4 @@
-//! What the governor remembers, in the database.
+//! The stored state of the governor.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use stride::store::{StoreError, change_settings};
 use crate::support::{Fixture, attempt, succeeded};
 
 #[test]
-fn what_is_remembered_is_there_for_the_next_runner() {
+fn the_next_runner_gets_the_stored_state() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.open();
     store.start(1, &crate::support::POLICY).unwrap();
@@ -112,7 +112,7 @@ fn settings_can_be_changed_beside_a_runner_which_finds_out_once() {
         Some(9)
     );
     assert_eq!(store.changed_settings(&own).unwrap(), None);
-    // Whatever else is noted beside a runner leaves its settings alone.
+    // Other notes beside a runner do not change its settings.
     stride::store::note_artifact(&fixture.database, &fixture.at("export.json"));
     assert_eq!(store.changed_settings(&own).unwrap(), None);
 }

@@ -117,7 +117,7 @@ fn an_attempt_goes_from_claim_to_result() {
 }
 
 #[test]
-fn every_outcome_is_recorded_under_its_word() {
+fn every_outcome_is_recorded_under_its_name() {
     let fixture = Fixture::numbered(8);
     let mut store = fixture.start();
     for (job, outcome, state, word, class) in [
@@ -248,7 +248,7 @@ fn a_stale_settlement_changes_nothing() {
 }
 
 #[test]
-fn a_group_that_is_not_committed_never_was() {
+fn a_group_without_a_commit_changes_nothing() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     let running = claim(&mut store, fixture.id("a"));
@@ -266,7 +266,7 @@ fn a_group_that_is_not_committed_never_was() {
 }
 
 #[test]
-fn only_what_is_pending_is_claimed() {
+fn only_pending_jobs_are_claimed() {
     let fixture = Fixture::new(&["running", "done", "failed", "pending"]);
     let mut store = fixture.start();
     claim(&mut store, fixture.id("running"));
@@ -308,7 +308,7 @@ fn only_what_is_pending_is_claimed() {
 }
 
 #[test]
-fn row_40_jobs_are_offered_in_list_order_with_what_is_left_of_their_wait() {
+fn row_40_jobs_are_offered_in_list_order_with_the_rest_of_their_wait() {
     let fixture = Fixture::numbered(6);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("1"), succeeded("1"));

@@ -1,4 +1,4 @@
-//! Looking at a run.
+//! Reads of a run.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 #[test]
-fn failures_are_told_with_their_causes_the_most_frequent_first() {
+fn failures_are_listed_with_their_causes_most_frequent_first() {
     let names = ["e", "d", "held", "c", "done", "b", "missing", "a"];
     let fixture = Fixture::new(&names);
     let mut store = fixture.start();
@@ -98,7 +98,7 @@ fn failures_are_told_with_their_causes_the_most_frequent_first() {
 }
 
 #[test]
-fn a_reader_sees_one_moment_whoever_writes() {
+fn a_reader_sees_one_moment_during_writes() {
     let fixture = Fixture::numbered(3);
     let mut store = fixture.start();
     let reader = fixture.reader();
@@ -110,7 +110,7 @@ fn a_reader_sees_one_moment_whoever_writes() {
     assert_eq!(reader.counts().unwrap(), before);
 }
 
-/// An export that takes its time must not hold up a run's end, least of all after Ctrl-C.
+/// A long export must not delay a run's end, least of all after Ctrl-C.
 #[test]
 fn a_writer_does_not_wait_for_readers_at_its_end() {
     for ending in [Ending::Finished, Ending::Stopped] {
@@ -128,7 +128,7 @@ fn a_writer_does_not_wait_for_readers_at_its_end() {
 }
 
 #[test]
-fn a_reader_does_not_see_what_is_not_committed() {
+fn a_reader_does_not_see_uncommitted_data() {
     let fixture = Fixture::numbered(1);
     let mut store = fixture.start();
     let mut group = store.group().unwrap();
@@ -139,7 +139,7 @@ fn a_reader_does_not_see_what_is_not_committed() {
 }
 
 #[test]
-fn what_is_in_flight_is_named_the_longest_first() {
+fn calls_in_flight_are_listed_longest_first() {
     let fixture = Fixture::new(&["a", "b", "c", "d"]);
     let mut store = fixture.start();
     for (name, started) in [("a", 3), ("b", 1), ("c", 2)] {
@@ -150,7 +150,7 @@ fn what_is_in_flight_is_named_the_longest_first() {
             .execute(sql, (started, fixture.id(name).0))
             .unwrap();
     }
-    // An earlier call of the same job is no call in flight.
+    // An earlier call of the same job is not in flight.
     let again = attempt(&mut store, fixture.id("d"), in_doubt());
     assert_eq!(again, JobState::Pending);
     claim(&mut store, fixture.id("d"));

@@ -1,4 +1,4 @@
-//! Answers that were no results, and what becomes of jobs whose answers are judged again.
+//! Rejected answers, and the state of jobs whose answers are judged again.
 
 use stride::job::{Answer, Class, Failure, FailureKind, JobState, Outcome, Refused};
 use stride::settings::Call;
@@ -6,7 +6,7 @@ use stride::store::{Filter, Store, StoreError, StoredResponse};
 
 use crate::support::{Fixture, Rows, attempt, failed, failure, succeeded};
 
-/// An answer with a status of success that was no result.
+/// An answer with a successful status that was rejected.
 fn refused(body: &[u8]) -> Outcome {
     Outcome::Failed(Failure {
         kind: FailureKind::NotJson,
@@ -32,7 +32,7 @@ fn of_job(fixture: &Fixture, table: &str, name: &str) -> i64 {
         .unwrap()
 }
 
-/// Judges again: a result is what has no `x` in it.
+/// Judges again: an answer without `x` is a result.
 fn rejudge(store: &mut Store) -> Vec<String> {
     let mut seen = Vec::new();
     let call = store.call().unwrap();
@@ -56,7 +56,7 @@ fn rejudge(store: &mut Store) -> Vec<String> {
 }
 
 #[test]
-fn an_answer_that_is_no_result_is_kept_whole_until_there_is_a_result() {
+fn a_rejected_answer_is_kept_whole_until_there_is_a_result() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.start();
     let id = fixture.id("0");
@@ -84,7 +84,7 @@ fn an_answer_that_is_no_result_is_kept_whole_until_there_is_a_result() {
         kept(&fixture),
         (2, b"second".to_vec(), headers, b"sec".to_vec())
     );
-    // An answer that is an error is no such answer, and leaves the latest one of them.
+    // An error is not a rejected answer, and leaves the latest one in place.
     store.requeue(&Filter::default()).unwrap();
     attempt(&mut store, id, failed(Class::Rejected, Some(422), "no"));
     assert_eq!(of_job(&fixture, "rejected_response", "0"), 1);
@@ -124,7 +124,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
             ..Filter::default()
         })
         .unwrap();
-    // Its latest attempt is another than that of the answer.
+    // Its latest attempt is not that of the answer.
     attempt(
         &mut store,
         fixture.id("later"),
@@ -143,7 +143,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
     let seen = rejudge(&mut store);
     // The last one is the bystander.
     assert_eq!(seen[..4], ["stays", "gets x", "was x", "stays x"]);
-    // What is to be called again need not be, where there is an answer.
+    // A pending job with an acceptable answer is done.
     assert_eq!(seen[4], "again");
     assert_eq!(seen.len(), 6);
     assert_eq!(fixture.record("again").state, JobState::Done);
@@ -191,7 +191,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
     );
     assert_eq!(fixture.problems(), [""; 0]);
 
-    // And back, with everything that belongs to it.
+    // And back, with all its rows.
     let call = store.call().unwrap();
     store
         .revalidate(&call, &mut |_| Ok::<_, StoreError>(None))
@@ -207,7 +207,7 @@ fn jobs_follow_their_latest_answers_and_no_others_are_touched() {
 }
 
 #[test]
-fn where_judging_fails_nothing_has_changed() {
+fn a_failed_recheck_changes_nothing() {
     let fixture = Fixture::numbered(3);
     let mut store = fixture.start();
     for name in ["0", "1", "2"] {

@@ -1,4 +1,4 @@
-//! What a runner that died leaves, and what the next one makes of it.
+//! The remains of a crashed runner, and their recovery by the next one.
 
 use std::fs;
 
@@ -30,11 +30,11 @@ fn record(fixture: &Fixture, name: &str) -> (u32, u32) {
 }
 
 #[test]
-fn what_was_in_flight_at_a_death_is_in_doubt_and_named() {
+fn calls_in_flight_at_a_crash_are_in_doubt_and_reported() {
     let fixture = Fixture::new(&["a", "b", "c", "d"]);
     let mut store = fixture.start();
     let died = store.runner();
-    // In another order than the list's.
+    // Not in list order.
     let keys = ["c", "a"].map(|name| claim(&mut store, fixture.id(name)).attempt.key);
     attempt(&mut store, fixture.id("b"), succeeded("1"));
     let untouched = [fixture.rows("b"), fixture.rows("d")];
@@ -85,7 +85,7 @@ fn what_was_in_flight_at_a_death_is_in_doubt_and_named() {
 }
 
 #[test]
-fn row_137_a_job_that_is_alone_at_ten_deaths_is_held_and_named() {
+fn row_137_a_job_that_is_alone_at_ten_crashes_is_held_and_reported() {
     let fixture = Fixture::new(&["killer", "other"]);
     let other = fixture.rows("other");
     let mut records = Vec::new();
@@ -122,7 +122,7 @@ fn row_137_a_job_that_is_alone_at_ten_deaths_is_held_and_named() {
 }
 
 #[test]
-fn doubt_is_held_where_the_run_says_so() {
+fn jobs_in_doubt_are_held_on_request() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     claim(&mut store, fixture.id("a"));
@@ -175,9 +175,9 @@ fn opening_a_run_recovers_nothing_until_a_runner_begins() {
     assert_eq!(fixture.contents(), before);
 }
 
-/// A copy of the files is what a power cut leaves: whatever a commit has promised is in it.
+/// A copy of the files is the state after a power cut: it has everything that a commit has promised.
 #[test]
-fn what_was_committed_is_in_the_files_at_once() {
+fn committed_data_is_in_the_files_at_once() {
     let fixture = Fixture::new(&["a", "b", "c"]);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("a"), succeeded("\"kept\""));

@@ -1,4 +1,4 @@
-//! Files that are no run of ours: refused by name, and left as they are.
+//! Files that are not databases of stride: refused by name, and left unchanged.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use stride::store::{Lock, Reader, Store, StoreError};
 
 use crate::support::{Fixture, PAGE};
 
-/// Opens a database in both ways; both have to be refused, in the same way.
+/// Opens a database in both ways, which must refuse it for the same reason.
 fn refusals(database: &Path) -> [StoreError; 2] {
     let store = Lock::acquire(database).and_then(Store::open).map(drop);
     let reader = Reader::open(database).map(drop);
@@ -48,7 +48,7 @@ fn a_database_that_is_not_there_is_missing() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_an_error_and_is_not_made() {
+fn a_missing_folder_is_an_error_and_is_not_created() {
     let fixture = Fixture::numbered(1);
     for refusal in refusals(&fixture.at("none/stride.db")) {
         assert!(
@@ -60,7 +60,7 @@ fn a_folder_that_is_not_there_is_an_error_and_is_not_made() {
 }
 
 #[test]
-fn row_25_a_file_that_is_no_database_is_foreign() {
+fn row_25_a_file_that_is_not_a_database_is_foreign() {
     let fixture = Fixture::numbered(1);
     fs::write(fixture.at("empty"), "").unwrap();
     fs::write(fixture.at("text"), "These are my notes.\n".repeat(500)).unwrap();
@@ -119,7 +119,7 @@ fn row_27_a_schema_from_before_the_first_release_is_refused() {
         .unwrap();
 }
 
-/// Gives a database another version, and expects it to be refused as it is.
+/// Gives a database another version, and expects a refusal without a change.
 fn is_refused_as(fixture: &Fixture, version: i64, such: impl Fn(&StoreError) -> bool) {
     fixture
         .sql()
@@ -134,7 +134,7 @@ fn is_refused_as(fixture: &Fixture, version: i64, such: impl Fn(&StoreError) -> 
 }
 
 #[test]
-fn row_28_a_damaged_database_is_an_error_and_no_panic() {
+fn row_28_a_damaged_database_is_an_error_without_a_panic() {
     let fixture = Fixture::numbered(50);
     let whole = fs::read(&fixture.database).unwrap();
     let damage: [(&str, Vec<u8>); 3] = [
@@ -155,7 +155,7 @@ fn row_28_a_damaged_database_is_an_error_and_no_panic() {
                 .map_or(true, |verdict| !verdict.problems.is_empty()),
             "{file}: {looked:?}"
         );
-        // It may open, for the page that is needed for it may be whole; it must not go unnoticed for long.
+        // It may open, because the needed page may be intact; later reads must find the damage.
         let worked = Lock::acquire(&fixture.at(file))
             .and_then(Store::open)
             .and_then(|mut store| {

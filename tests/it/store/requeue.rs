@@ -1,4 +1,4 @@
-//! Making failed and held jobs pending again.
+//! Makes failed and held jobs pending again.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ impl Run {
             fixture.id("done"),
             succeeded("\"no table_here\""),
         );
-        // Its latest failure is another than the one before.
+        // Its latest failure differs from the one before.
         let text = Filter {
             text: Some("was rejected".to_owned()),
             ..Filter::default()
@@ -226,7 +226,7 @@ fn a_status_chooses_whole_numbers() {
 }
 
 #[test]
-fn a_text_is_looked_for_in_name_message_and_body_as_it_is() {
+fn a_text_is_matched_literally_in_name_message_and_body() {
     Run::new().expect(&text("needle's 100%."), &["its-needle's 100%.txt"]);
     Run::new().expect(&text("table"), &["rejected", "transient"]);
     Run::new().expect(&text("table_here"), &["rejected"]);
@@ -246,7 +246,7 @@ fn a_text_is_found_in_a_name_that_is_not_text() {
 }
 
 #[test]
-fn all_that_is_asked_for_has_to_hold() {
+fn all_conditions_have_to_hold() {
     let filter = Filter {
         classes: vec![Class::Rejected, Class::Transient],
         statuses: vec![422, 500, 401],
@@ -261,7 +261,7 @@ fn all_that_is_asked_for_has_to_hold() {
 }
 
 #[test]
-fn the_held_ones_are_chosen_instead_of_the_failed_ones() {
+fn held_jobs_are_selected_instead_of_failed_ones() {
     Run::new().expect(&held(Filter::default()), &["held", "held too"]);
 }
 

@@ -1,4 +1,4 @@
-//! What could not be recorded, from a file back into the database.
+//! Outcomes that could not be recorded, from a file back into the database.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,7 +11,7 @@ use crate::support::{
     Fixture, POLICY, answered, claim, failed, in_doubt, settle, settlement, succeeded,
 };
 
-/// Saves what calls of these jobs came to, without recording it.
+/// Saves the outcomes of calls of these jobs without recording them.
 fn save(fixture: &Fixture, store: &mut Store, outcomes: Vec<(&str, Outcome)>) -> Rescued {
     let mut rescue = store.rescue();
     let mut save = |outcomes: &mut dyn Iterator<Item = (&str, Outcome)>| {
@@ -25,7 +25,7 @@ fn save(fixture: &Fixture, store: &mut Store, outcomes: Vec<(&str, Outcome)>) ->
         let saved = saved.iter().map(|(claim, settlement)| (claim, settlement));
         rescue.save(&saved.collect::<Vec<_>>());
     };
-    // One alone, and the others together.
+    // The first one alone, and the others together.
     let mut outcomes = outcomes.into_iter();
     save(&mut outcomes.by_ref().take(1));
     save(&mut outcomes);
@@ -39,7 +39,7 @@ fn import(store: &mut Store) -> Vec<ImportedRescue> {
     imported
 }
 
-/// The one file that was written.
+/// The only rescue file.
 fn only(rescued: &Rescued) -> PathBuf {
     let [file] = &rescued.files[..] else {
         panic!("{rescued:?}")
@@ -48,7 +48,7 @@ fn only(rescued: &Rescued) -> PathBuf {
 }
 
 #[test]
-fn what_was_saved_is_recorded_as_if_nothing_had_happened() {
+fn saved_outcomes_are_recorded_like_any_other() {
     let fixture = Fixture::new(&["a", "b", "c", "d", "e"]);
     let mut store = fixture.start();
     let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
@@ -105,7 +105,7 @@ fn what_was_saved_is_recorded_as_if_nothing_had_happened() {
 }
 
 #[test]
-fn what_a_later_runner_found_in_doubt_is_still_recorded() {
+fn a_saved_outcome_is_recorded_after_a_recovery_in_doubt() {
     let fixture = Fixture::new(&["a", "b", "c"]);
     let mut store = fixture.start();
     let outcomes = ["a", "b", "c"].map(|name| (name, succeeded("\"paid\"")));
@@ -114,7 +114,7 @@ fn what_a_later_runner_found_in_doubt_is_still_recorded() {
     let aside = fixture.at("aside");
     fs::rename(&file, &aside).unwrap();
     drop(store);
-    // A runner that does not find the file calls one of them again, and another one twice.
+    // A runner that does not find the file calls one of the jobs again, and another one twice.
     let mut store = fixture.start();
     assert_eq!(store.counts().in_doubt_recovered, 3);
     let again = claim(&mut store, fixture.id("b"));
@@ -130,7 +130,7 @@ fn what_a_later_runner_found_in_doubt_is_still_recorded() {
     fs::rename(&aside, &file).unwrap();
     let mut store = fixture.open();
     let taken = import(&mut store);
-    // The one whose job has a result is as good as recorded; the other one's job has gone another way.
+    // The job with a result counts as recorded; the other one has later attempts.
     assert_eq!(
         (taken[0].recorded, &taken[0].left[..]),
         (1, &["c".into()][..])
@@ -159,7 +159,7 @@ fn alter(file: &Path, sql: &str) {
 }
 
 #[test]
-fn what_contradicts_itself_or_the_run_is_not_recorded() {
+fn contradictory_outcomes_are_not_recorded() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     let outcomes = vec![("a", succeeded("\"one\"")), ("b", succeeded("\"two\""))];
@@ -267,21 +267,21 @@ fn a_result_that_cannot_be_saved_leaves_the_others() {
 }
 
 #[test]
-fn what_is_not_ours_stays_where_it_is() {
+fn rescue_files_of_other_runs_are_left_in_place() {
     let fixture = Fixture::new(&["a"]);
     let mut store = fixture.start();
     let file = only(&save(&fixture, &mut store, vec![("a", succeeded("1"))]));
     drop(store);
     let whole = fs::read(&file).unwrap();
     let before = fixture.contents();
-    // Another run's, of whatever version.
+    // A file of another run, with any version.
     alter(
         &file,
         "UPDATE run SET uuid = zeroblob(16); PRAGMA user_version = 1000",
     );
     assert_eq!(fixture.open().import_rescues().unwrap().0, []);
     assert!(fixture.open().import_rescues().unwrap().1.is_empty());
-    // The run's, which others may write to, alone or by a journal; a link.
+    // A file of this run that others can write to, directly or by a journal; a link.
     fs::write(&file, &whole).unwrap();
     let refused = || {
         let (imported, refused) = fixture.open().import_rescues().unwrap();
@@ -306,13 +306,13 @@ fn what_is_not_ours_stays_where_it_is() {
 }
 
 #[test]
-fn a_kill_while_results_are_saved_takes_nothing_from_those_before() {
+fn a_kill_during_a_rescue_keeps_the_results_saved_before() {
     let fixture = Fixture::new(&["a"]);
     let mut store = fixture.start();
     let file = only(&save(&fixture, &mut store, vec![("a", succeeded("1"))]));
     drop(store);
     let names = ["", "-journal"].map(|suffix| PathBuf::from(format!("{}{suffix}", file.display())));
-    // The state of the files in the middle of a transaction that has outgrown its cache.
+    // The state of the files during a transaction that exceeds its cache.
     let other = rusqlite::Connection::open(&file).unwrap();
     other
         .execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE result SET body = zeroblob(1000000);")
@@ -347,7 +347,7 @@ fn a_folder_that_cannot_be_written_is_passed_over() {
     store.rescue_into(vec![fixture.at("file/below")]);
     let rescued = save(&fixture, &mut store, vec![("b", succeeded("1"))]);
     assert_eq!((rescued.saved, &rescued.lost[..]), (0, &["b".into()][..]));
-    // The folders are those in which it is looked for, too.
+    // Imports look in the same folders.
     store.rescue_into(vec![good]);
     drop(store);
 }

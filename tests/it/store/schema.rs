@@ -1,11 +1,11 @@
-//! What the schema itself does not let happen, whoever writes.
+//! Invariants that the schema enforces for every writer.
 
 use stride::job::Class;
 
 use crate::support::{Fixture, attempt, claim, failed, succeeded};
 
 #[test]
-fn the_schema_states_the_invariants() {
+fn the_schema_enforces_the_invariants() {
     let fixture = Fixture::new(&["done", "failed", "running", "pending"]);
     let mut store = fixture.start();
     attempt(&mut store, fixture.id("done"), succeeded("1"));
@@ -21,7 +21,7 @@ fn the_schema_states_the_invariants() {
     sql.execute_batch("PRAGMA foreign_keys = ON").unwrap();
     let before = fixture.contents();
     for statement in [
-        // One result for each job, of an attempt that there was, with a checksum.
+        // One result for each job, of an existing attempt, with a checksum.
         format!("INSERT INTO result SELECT * FROM result WHERE job = {done}"),
         format!("INSERT INTO result VALUES ({done}, 1, NULL, x'00', zeroblob(32))"),
         format!("INSERT INTO result VALUES ({pending}, 1, NULL, x'00', zeroblob(32))"),
@@ -52,7 +52,7 @@ fn the_schema_states_the_invariants() {
         format!("UPDATE job SET path = 7 WHERE id = {pending}"),
         format!("UPDATE job SET path = NULL WHERE id = {pending}"),
         "INSERT INTO job (id, path) VALUES (-1, 'before')".into(),
-        // One run, one row of counts; counts are counts.
+        // One run, one row of counts; counts are not negative.
         "INSERT INTO run (id, uuid, created, base, call, settings) VALUES (2, zeroblob(16), 0, x'2e', '{}', '{}')".into(),
         "UPDATE run SET settings = 'not json'".into(),
         "INSERT INTO counts (id) VALUES (2)".into(),

@@ -1,4 +1,4 @@
-//! A whole run from above.
+//! The history of a whole run.
 
 use stride::event::Ending;
 use stride::job::Class;
@@ -18,7 +18,7 @@ fn attempts(fixture: &Fixture) -> Vec<AttemptSummary> {
 }
 
 #[test]
-fn every_attempt_is_there_with_what_it_came_to() {
+fn every_attempt_is_listed_with_its_outcome() {
     let fixture = Fixture::new(&["a", "b"]);
     let mut store = fixture.start();
     let [a, b] = ["a", "b"].map(|name| fixture.id(name));
@@ -74,7 +74,7 @@ fn a_runner_that_died_was_last_seen_at_its_last_attempt_and_not_when_it_was_foun
         .iter()
         .find(|tried| tried.outcome == Some(AttemptOutcome::InDoubt));
     assert_eq!(doubt.unwrap().ended(), 4000);
-    // The runner that has begun is none that died, but nobody has noted its end either, and it has called nobody yet.
+    // The present runner did not crash. It has no recorded end and no attempt either.
     assert_eq!(fixture.reader().last_seen().unwrap(), [(2, 5007)].into());
     store.finish(&Ending::Stopped).unwrap();
     let runners = fixture.reader().runners().unwrap();

@@ -1,4 +1,4 @@
-//! Proving a database sound, and finding what is not.
+//! Verifies sound databases, and finds damage.
 
 use std::fs;
 
@@ -32,7 +32,7 @@ fn rich() -> Fixture {
     fixture
 }
 
-/// Damages a run by SQL and expects these words in a problem, which is the first.
+/// Damages a run by SQL and expects these words in the first problem.
 fn expect(sql: &str, words: &[&str]) {
     let fixture = rich();
     assert_eq!(fixture.problems(), [""; 0]);
@@ -115,7 +115,7 @@ fn a_result_of_a_job_that_is_not_done_is_found() {
 }
 
 #[test]
-fn a_result_of_an_attempt_that_did_not_succeed_is_found() {
+fn a_result_of_a_failed_attempt_is_found() {
     expect(
         "UPDATE result SET attempt = 1 WHERE job = (SELECT id FROM job WHERE path = 'done')",
         &["done has a result of an attempt that did not succeed"],
@@ -163,7 +163,7 @@ fn a_row_that_refers_to_nothing_is_found() {
 #[test]
 fn row_28_a_scribbled_page_is_found() {
     let mut fixture = rich();
-    // Of pages that are free nothing can be damaged.
+    // Free pages cannot be damaged.
     fixture.sql().execute_batch("VACUUM").unwrap();
     let size = fs::metadata(&fixture.database).unwrap().len() as usize;
     let whole = fs::read(&fixture.database).unwrap();

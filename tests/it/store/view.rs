@@ -1,4 +1,4 @@
-//! The view `results`: stable, a row for each job.
+//! The view `results`: stable, with one row for each job.
 
 use rusqlite::types::Value;
 use stride::job::{Answer, Checksum, Class, FileName, Outcome};
@@ -6,7 +6,7 @@ use stride::settings::{Call, Expect, Judging, Request};
 
 use crate::support::{BYSTANDER, Fixture, answered, attempt, claim, failed, succeeded};
 
-/// What the view says of a job.
+/// The row of a job in the view.
 fn row(fixture: &Fixture, name: &str, columns: &str) -> Vec<Value> {
     let sql = fixture.sql();
     let statement = format!("SELECT {columns} FROM results WHERE CAST(path AS BLOB) = ?1");
@@ -128,7 +128,7 @@ fn each_job_has_a_row_with_its_latest_attempt_and_its_result() {
             null
         ]
     );
-    // The same moments as those of the view of attempts.
+    // The timestamps are those of the view of attempts.
     let same = "SELECT count(*) FROM results JOIN attempts USING (path)
                 WHERE number = results.attempts AND results.started = attempts.started AND results.ended IS attempts.ended";
     let same: i64 = fixture.sql().query_row(same, [], |row| row.get(0)).unwrap();
@@ -156,7 +156,7 @@ fn each_job_has_a_row_with_its_latest_attempt_and_its_result() {
 
 /// Which bodies are text, by their media types, in a run that takes anything.
 #[test]
-fn a_result_is_text_where_it_says_so_and_a_blob_elsewhere() {
+fn a_result_is_text_if_its_media_type_is_and_otherwise_a_blob() {
     let kinds: [(Option<&str>, &str); 19] = [
         (Some("application/json"), "text"),
         (Some("Application/JSON; charset=UTF-8"), "text"),
@@ -202,7 +202,7 @@ fn a_result_is_text_where_it_says_so_and_a_blob_elsewhere() {
     for (name, (media_type, expected)) in names.iter().zip(kinds) {
         assert_eq!(type_of(name), text(expected), "{media_type:?}");
     }
-    // A run that takes JSON alone, whatever it is called, or text alone.
+    // A run that accepts only JSON under any media type, or only text.
     for expect in [Expect::Json, Expect::Text] {
         let judging = Judging {
             expect,
@@ -219,9 +219,9 @@ fn a_result_is_text_where_it_says_so_and_a_blob_elsewhere() {
     }
 }
 
-/// An answer from the time when a run took anything does not become text that is none.
+/// An answer from a time when the run accepted anything does not become text without being text.
 #[test]
-fn what_is_no_json_stays_a_blob_in_a_run_of_json() {
+fn a_body_that_is_not_json_stays_a_blob_in_a_run_of_json() {
     let fixture = Fixture::new(&["a"]);
     let mut store = fixture.start();
     attempt(

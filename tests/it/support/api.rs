@@ -25,7 +25,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// The first value of a header, whatever the case of its name.
+    /// The first value of a header; names ignore case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
@@ -41,7 +41,7 @@ impl Request {
     }
 }
 
-/// A request, and what became of it.
+/// A request and its outcome.
 #[derive(Debug, Clone)]
 pub(crate) struct Logged {
     pub(crate) request: Arc<Request>,
@@ -49,9 +49,9 @@ pub(crate) struct Logged {
     /// Its idempotency key.
     pub(crate) key: Option<String>,
     pub(crate) body: Arc<[u8]>,
-    /// The status that was answered; none as long as, or if, there was no answer.
+    /// The status of the answer; `None` without an answer or before it.
     pub(crate) status: Option<u16>,
-    /// When it had arrived.
+    /// The time of its arrival.
     pub(crate) at: Instant,
 }
 
@@ -142,7 +142,7 @@ impl FakeApi {
         lock(&self.shared.state).accepted
     }
 
-    /// The most requests that were there at once, unanswered.
+    /// The maximum number of unanswered requests at once.
     pub(crate) fn most_in_flight(&self) -> usize {
         lock(&self.shared.state).most_in_flight
     }
@@ -156,7 +156,7 @@ impl FakeApi {
         self.wait(&format!("{n} requests"), |state| state.log.len() >= n);
     }
 
-    /// Blocks until the log of requests is such.
+    /// Blocks until the log of requests satisfies `such`.
     pub(crate) fn wait_until(&self, such: impl Fn(&[Logged]) -> bool) {
         self.wait("the requests", |state| such(&state.log));
     }
@@ -219,7 +219,7 @@ impl Drop for FakeApi {
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for stream in listener.incoming() {
-        // A client that was gone before it was accepted, or no descriptor left for the moment.
+        // The client left before it was accepted, or no descriptor is left for the moment.
         let Ok(stream) = stream else { continue };
         let _ = stream.set_nodelay(true);
         let stream = Arc::new(stream);
@@ -242,7 +242,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             .name(format!("fake api {number}"))
             .stack_size(512 << 10)
             .spawn(move || {
-                // Whatever fails here is the client's end of the connection.
+                // Every failure here is the client's end of the connection.
                 let _ = connection.serve();
             })
             .unwrap();
@@ -338,7 +338,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Lets time pass, or the server end.
+    /// Waits for a time, or for the server's end.
     fn pause(&self, time: Duration) {
         if time.is_zero() {
             return;
@@ -350,14 +350,14 @@ impl Connection {
             .wait_timeout_while(state, time, |state| !state.closing);
     }
 
-    /// Waits for the gate to open, or the server to end.
+    /// Waits for the gate to open, or for the server's end.
     fn pass(&self, gate: &Gate) {
         lock(&self.shared.state).gates.push(gate.clone());
         gate.wait_unless(&|| lock(&self.shared.state).closing);
     }
 }
 
-/// Counts a request as answered, whatever becomes of it.
+/// Counts a request as answered, even if the connection fails.
 struct Landing<'s>(&'s Shared);
 
 impl Drop for Landing<'_> {

@@ -91,7 +91,7 @@ impl Reply {
         }
     }
 
-    /// 200 with fewer bytes than are announced, then stands still.
+    /// 200 with fewer bytes than are announced, then stalls.
     pub(crate) fn stalled(body: impl Into<Vec<u8>>, announced: u64) -> Self {
         Self {
             then: Then::Hang,

@@ -1,4 +1,4 @@
-//! Runs on real files, each with a bystander: a job that is done and that nothing may touch.
+//! Runs on real files, each with a bystander: a done job that nothing may change.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::LIMIT;
 
-/// The bystander's name: one that careless SQL would trip over.
+/// The bystander's name, which breaks careless SQL.
 pub(crate) const BYSTANDER: &str = "by'stander\" % _ ? ;--.txt";
 
 /// Repeats at once.

@@ -33,7 +33,7 @@ pub(crate) fn has_tool(name: &str) -> bool {
     there
 }
 
-/// Makes a terminal. Returns this side of it, and what opens the other side, which a program gets.
+/// Makes a terminal. Returns this side of it, and a function that opens the other side for a program.
 pub(crate) fn terminal() -> (OwnedFd, impl Fn() -> File) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let near = openpt(flags).unwrap();
@@ -93,7 +93,7 @@ impl Typist {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Reads until each of these has been shown, whatever is shown between them.
+    /// Reads until each of these texts has been shown, with any text in between.
     #[track_caller]
     pub(crate) fn sees(&mut self, texts: &[&str]) {
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Waits for a state that only a look at files can show.
+//! Waits for a state that is visible only in files.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use super::page::check_whole;
 use super::{Place, SCRIPT, page_of};
 use crate::support::{FakeApi, Reply, has_tool, within_limit};
 
-/// A page as a browser has it, and what the browser says about it.
+/// Returns a page as the browser has it, and the browser's messages about it.
 fn browsed(place: &Place, file: &str) -> (String, String) {
     let mut command = Command::new("chromium");
     command
@@ -57,7 +57,7 @@ pub(super) fn looked_at(place: &Place, html: &str) -> Option<String> {
 }
 
 #[test]
-fn a_browser_has_nothing_to_say_about_the_page() {
+fn a_browser_reports_nothing_about_the_page() {
     let api = FakeApi::start(|request| match request.target.as_str() {
         "/3" => Reply::status(422).body("text/html", "<script>alert(2)</script>"),
         _ => Reply::json("{}"),
@@ -75,7 +75,7 @@ fn a_browser_has_nothing_to_say_about_the_page() {
     assert!(dom.contains("&lt;script&gt;alert(1)&lt;/script&gt;/3"));
     assert_eq!(dom.matches("<path class=\"bar ok\"").count(), 1);
     assert!(dom.matches("<rect class=\"hint\"").count() > 1);
-    // The browser does say something where the policy is not kept.
+    // The browser reports a page that breaks the policy.
     place.write("other.html", html.replace("<style>", "<style>p{}"));
     let (_, said) = browsed(&place, "other.html");
     assert!(said.contains("Content Security Policy"), "{said}");

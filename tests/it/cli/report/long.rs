@@ -1,4 +1,4 @@
-//! A page about a run that is long in every way.
+//! A page about a run with the longest texts and lists.
 
 use rusqlite::params;
 
@@ -7,7 +7,8 @@ use super::page::check_whole;
 use super::{Place, page_of};
 use crate::support::{FakeApi, Reply};
 
-/// A run of so many files, written as if five hundred runners had worked on it in as many days. All that can be long is.
+/// A run of `jobs` files, written as if five hundred runners had worked on it in as many days, with long texts
+/// everywhere.
 fn long_run(place: &Place, jobs: u32) {
     let api = FakeApi::start(|_| Reply::json("1"));
     let value = format!("X-A: {}", "\"'<&>".repeat(100));

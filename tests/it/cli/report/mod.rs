@@ -147,7 +147,7 @@ fn row_95_names_and_answers_stay_text() {
 }
 
 #[test]
-fn a_run_that_goes_on_and_one_whose_process_died_are_told_apart() {
+fn a_running_run_is_distinguished_from_one_whose_process_died() {
     let gate = Gate::default();
     let closed = gate.clone();
     let api = FakeApi::start(move |request| match request.target.as_str() {

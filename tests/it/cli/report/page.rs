@@ -14,7 +14,7 @@ fn between<'t>(text: &'t str, begin: &str, end: &str) -> Vec<&'t str> {
     pieces.map(|rest| rest.split(end).next().unwrap()).collect()
 }
 
-/// The elements of a page, and their attributes: nothing that runs, and nothing that is taken from elsewhere.
+/// The elements of a page, and their attributes. None of them runs a program or loads anything.
 const ELEMENTS: &str = "html head body header nav main section footer h1 h2 h3 p a ul ol li dl dt dd div span b strong q \
      code table thead tbody tr th td figure figcaption details summary svg g path rect line text \
      title";
@@ -63,7 +63,7 @@ pub(super) fn check_whole(html: &str) {
     for link in links {
         assert!(html.contains(&format!(" id=\"{}\"", &link[1..])), "{link}");
     }
-    // Names are given once, and each is there.
+    // Each referenced name exists, and once.
     for name in between(html, " aria-labelledby=\"", "\"")
         .iter()
         .flat_map(|names| names.split(' '))
