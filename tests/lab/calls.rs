@@ -1,4 +1,4 @@
-//! `kill -9` at every call of the system that changes something, one after the other.
+//! `kill -9` at every system call that changes something, one after the other.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::service::Manner;
 use crate::strace::Point;
 use crate::{Outcome, points};
 
-/// The calls that change what others can see. Which of two is used differs between systems.
+/// System calls with visible effects. Which of two equivalent ones is used depends on the system.
 const CALLS: [&str; 15] = [
     "pwrite64",
     "fsync",
@@ -27,7 +27,7 @@ const CALLS: [&str; 15] = [
     "openat",
     "flock",
 ];
-/// Few, so that every point is met in a moment; and one more than the threads, so that each goes on to another.
+/// Few, so that every point is reached quickly; and one more than the threads, so that one thread makes a second call.
 pub(crate) const FILES: usize = 6;
 pub(crate) const THREADS: usize = 2;
 pub(crate) const MANNER: Manner = Manner {
@@ -60,7 +60,7 @@ pub(crate) fn perform(
     Ok(())
 }
 
-/// Says whether the run died of it.
+/// Tests one point. Returns whether the run died at it.
 fn one_point(lab: &Lab, report: &mut Report, point: Point<'_>) -> Outcome<bool> {
     let mut list = lab.list(&report.folder(), FILES, THREADS, MANNER, None)?;
     let status = point.give(&list, &list.run())?.status;

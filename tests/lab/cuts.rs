@@ -10,9 +10,9 @@ use crate::service::Manner;
 use crate::{Outcome, is_stopped};
 
 const THREADS: usize = 8;
-/// When the power is cut, in milliseconds from a runner's beginning.
+/// The time from a runner's start to the power cut, in milliseconds.
 const MOMENT: std::ops::Range<u64> = 30..500;
-/// The smallest that both file systems take.
+/// The smallest size that both file systems accept.
 const MEBIBYTES: u64 = 400;
 
 pub(crate) fn perform(
@@ -64,7 +64,7 @@ fn one_list(
         let ended = run.during(Duration::from_millis(random.u64(MOMENT)))?;
         *left -= 1;
         report.figure("cuts", 1);
-        // A run that has just ended has promised the most of all.
+        // A run that has just ended has promised the most.
         let down = device.cut(ended.is_none().then(|| run.pid()))?;
         list.cut_off(down, ended.is_none());
         cuts += 1;

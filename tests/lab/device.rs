@@ -1,4 +1,4 @@
-//! A disk of one's own: a file system on a loop device, which can be cut off.
+//! A disk for one experiment: a file system on a loop device, which can be cut off.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -37,7 +37,7 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Makes a file system of so many MiB on a new image, and mounts it in `folder`.
+    /// Makes a file system of this many MiB on a new image, and mounts it in `folder`.
     pub(crate) fn make(folder: &Path, kind: Kind, mebibytes: u64, more: &[&str]) -> Outcome<Self> {
         fs::create_dir_all(folder)?;
         let image = folder.join("image");
@@ -79,13 +79,13 @@ impl Device {
         Ok(())
     }
 
-    /// Everything so far reaches the disk.
+    /// Syncs the file system.
     pub(crate) fn sync(&self) -> Outcome {
         command("sync", &["-f", &self.mount.display().to_string()])
     }
 
-    /// A power cut, during which a process is using it or none is: what was not synced is gone, the process is
-    /// dead, and the machine is up again. Returns from when to when it was down.
+    /// Cuts the power, during use by a process or without one: unsynced data is lost, the process is dead, and the
+    /// machine is up again. Returns the beginning and the end of the cut.
     pub(crate) fn cut(&mut self, process: Option<u32>) -> Outcome<(i64, i64)> {
         let process = process.unwrap_or(0).to_string();
         let mount = self.mount.display().to_string();
@@ -110,7 +110,7 @@ impl Drop for Device {
     }
 }
 
-/// Unmounts; a process that has just been ended may hold the file system for a moment longer.
+/// Unmounts. A process that has just ended may hold the file system for a moment longer.
 pub(crate) fn unmount(mount: &Path) -> Outcome {
     let mount = mount.display().to_string();
     let mut tries = 0;
@@ -123,7 +123,7 @@ pub(crate) fn unmount(mount: &Path) -> Outcome {
     }
 }
 
-/// Gives a command of the system.
+/// Runs a command of the system.
 pub(crate) fn command(program: &str, words: &[&str]) -> Outcome {
     let output = Command::new(program).args(words).output()?;
     if output.status.success() {
@@ -137,7 +137,7 @@ pub(crate) fn command(program: &str, words: &[&str]) -> Outcome {
     .into())
 }
 
-/// Nanoseconds on the clock by which the runners tell what happened.
+/// Returns nanoseconds on the clock of the runners' events.
 pub(crate) fn monotonic() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec * 1_000_000_000 + now.tv_nsec

@@ -1,4 +1,4 @@
-//! Errors of the disk at every call, once and from then on; and writes that lie.
+//! Disk errors at every system call, once or from then on, and writes that lie.
 
 use crate::calls::{FILES, MANNER, THREADS};
 use crate::list::{Lab, List};
@@ -6,21 +6,21 @@ use crate::report::Report;
 use crate::strace::{Point, Tampered};
 use crate::{Outcome, points};
 
-/// Which call fails, how, and whether also from then on.
+/// The call that fails, its fault, and whether later calls fail too.
 const FAULTS: [(&str, &str, bool); 12] = [
     ("pwrite64", "error=EIO", true),
     ("pwrite64", "error=ENOSPC", true),
     ("fsync", "error=EIO", true),
     ("fsync", "error=ENOSPC", true),
     ("fdatasync", "error=EIO", true),
-    // A failing sync that takes its time: whatever does not wait for it runs ahead.
+    // A failing sync that takes time: code that does not wait for it runs ahead.
     ("fsync", "error=EIO:delay_enter=20000", false),
     ("fdatasync", "error=EIO:delay_enter=20000", false),
     ("ftruncate", "error=EIO", true),
     ("ftruncate", "error=ENOSPC", true),
     ("fallocate", "error=ENOSPC", true),
     ("openat", "error=EMFILE", true),
-    // A write that says it wrote a hundred bytes, and did nothing.
+    // A write that reports a hundred bytes and writes none.
     ("pwrite64", LIE, false),
 ];
 const LIE: &str = "retval=100";
@@ -29,7 +29,7 @@ const LIE: &str = "retval=100";
 const STORAGE: [i32; 2] = [7, 6];
 /// Exit codes that no system error may cause: a bug, and an uncaught panic.
 const PANICS: [i32; 2] = [70, 101];
-/// The system could not even begin the program.
+/// The system could not start the program.
 const NO_PROGRAM: i32 = 127;
 
 pub(crate) fn perform(
@@ -61,7 +61,7 @@ pub(crate) fn perform(
     Ok(())
 }
 
-/// Says whether there was such a call.
+/// Tests one point. Returns whether there was such a call.
 fn one_point(lab: &Lab, report: &mut Report, point: Point<'_>) -> Outcome<bool> {
     let mut list = lab.list(&report.folder(), FILES, THREADS, MANNER, None)?;
     let tampered = point.give(&list, &list.run())?;

@@ -1,4 +1,4 @@
-//! Reading what a crash has left: the events file and the database.
+//! Reads the remains of a crash: the events file and the database.
 
 use std::fs;
 use std::io;
@@ -28,7 +28,7 @@ struct Answer {
     nonce: String,
 }
 
-/// The events that were told. A line that a crash has cut short was not.
+/// Reads the complete events. A crash may have truncated a line.
 pub(crate) fn events(path: &Path) -> Outcome<Vec<Event>> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -36,7 +36,7 @@ pub(crate) fn events(path: &Path) -> Outcome<Vec<Event>> {
         Err(error) => return Err(error.into()),
     };
     let text = String::from_utf8_lossy(&text);
-    // The next runner appends to what the last one left, so behind half a line there may be a whole one.
+    // The next runner appends to the last one's file, so a complete line may follow a truncated one.
     let lines = text.lines().filter_map(|line| {
         let start = line.rfind(r#"{"event":"#)?;
         serde_json::from_str::<Line>(&line[start..]).ok()
@@ -129,7 +129,7 @@ fn rows<T>(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The last part of a path: what the service knows a file by.
+/// Returns the last part of a path, by which the service knows a file.
 fn name(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }

@@ -1,4 +1,4 @@
-//! Exports: the old file or the new one, whatever happens, and the new one as soon as it was said to be written.
+//! Exports: after every fault the target is the old file or the new one, and the new one once stride has reported it.
 
 use std::fs;
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(crate) fn perform(
         // A different format each time, so that the new file differs from the old one.
         let new = round % FORMATS.len();
         let words = export(&list, FORMATS[new], &device.path().join("results"));
-        // By turns, so that there is some of each however few rounds there are.
+        // In turns, so that few rounds have both kinds, too.
         let cut_in_the_middle = round % 2 == 1;
         let mut run = list.begin(&words)?;
         let ended = if cut_in_the_middle {
@@ -98,7 +98,7 @@ pub(crate) fn perform(
     list.remove()
 }
 
-/// The same with `kill -9`: whatever is left beside the target goes with the next export.
+/// The same with `kill -9`: the next export removes the leftovers beside the target.
 fn kills(
     list: &List,
     report: &mut Report,

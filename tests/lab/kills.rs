@@ -10,15 +10,15 @@ use crate::{Outcome, is_stopped};
 /// The shape of a list's calls, and the lifetime of its runners.
 struct Shape {
     threads: usize,
-    /// The shortest and the longest that a call takes, in milliseconds.
+    /// The shortest and the longest call, in milliseconds.
     call: (u64, u64),
-    /// The most files in the list.
+    /// The maximum number of files in the list.
     files: usize,
-    /// The longest that a runner lives, in milliseconds.
+    /// The longest life of a runner, in milliseconds.
     life: u64,
 }
 
-/// Lists take these by turns.
+/// Lists use these in turn.
 const SHAPES: [Shape; 5] = [
     Shape {
         threads: 8,
@@ -38,7 +38,7 @@ const SHAPES: [Shape; 5] = [
         files: 2500,
         life: 600,
     },
-    // Calls of a second, which most lives end in.
+    // With calls of a second, most kills hit a call in flight.
     Shape {
         threads: 8,
         call: (1000, 1000),
@@ -52,9 +52,9 @@ const SHAPES: [Shape; 5] = [
         life: 300,
     },
 ];
-/// The most kills of one list, so that each shape has its turn.
+/// The maximum number of kills of one list, so that every shape is used.
 const KILLS_OF_A_LIST: usize = 40;
-/// After so many kills the oracle is asked, not only at a list's end.
+/// The oracle judges a list each time after this many kills, and at its end.
 const ASK_EVERY: usize = 25;
 
 pub(crate) fn perform(
@@ -87,7 +87,7 @@ pub(crate) fn perform(
     Ok(())
 }
 
-/// Kills the runners of a list at most so often, and returns how often it did.
+/// Kills runners of a list at most `most` times, and returns the number of kills.
 fn one_list(
     list: &mut List,
     shape: &Shape,
@@ -97,7 +97,7 @@ fn one_list(
 ) -> Outcome<usize> {
     let mut killed = 0_usize;
     while killed < most && !is_stopped() {
-        // Once there is a run, going on with it is either command.
+        // Either command continues an existing run.
         let words = if list.database.exists() && random.bool() {
             list.resume()
         } else {

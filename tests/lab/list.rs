@@ -1,4 +1,4 @@
-//! A list of files, the run over it, and what is found of it afterwards.
+//! A list of files, the run over it, and the evidence of it afterwards.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -15,7 +15,7 @@ use crate::evidence;
 use crate::oracle::{Broken, Disk, Evidence, judge};
 use crate::service::{Account, Manner, Service};
 
-/// Longer than any command here can take; one that takes longer hangs.
+/// Longer than any command here can take. A command that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Shared by all experiments.
@@ -36,9 +36,9 @@ pub(crate) struct List {
     pub(crate) threads: usize,
     /// Crashes so far.
     crashes: usize,
-    /// When the last one was, on the monotonic clock.
+    /// The time of the last one, on the monotonic clock.
     last_crash: i64,
-    /// When the disk was cut off.
+    /// The spans in which the disk was cut off.
     void: Vec<(i64, i64)>,
     /// Repeats that count against a file.
     pub(crate) retries: usize,
@@ -48,7 +48,7 @@ pub(crate) struct List {
 }
 
 impl Lab {
-    /// A new list of so many files, with its database beside it, or in the folder `disk`.
+    /// Makes a new list of this many files, with its database beside it, or in the folder `disk`.
     pub(crate) fn list(
         &self,
         name: &str,
@@ -81,7 +81,7 @@ impl Lab {
 }
 
 impl List {
-    /// The words of a run over the whole list.
+    /// The arguments of a run over the whole list.
     pub(crate) fn run(&self) -> Vec<String> {
         let mut words = vec!["run".to_owned()];
         words.extend(self.way());
@@ -91,7 +91,7 @@ impl List {
                 "0s",
                 "--retries",
                 &self.retries.to_string(),
-                // A disk that is full is what is wanted here.
+                // The experiments fill the disk on purpose.
                 "--min-free",
                 "none",
                 "--url",
@@ -103,7 +103,7 @@ impl List {
         words
     }
 
-    /// The words of going on with it.
+    /// The arguments that resume the run.
     pub(crate) fn resume(&self) -> Vec<String> {
         let mut words = vec!["resume".to_owned()];
         words.extend(self.way());
@@ -126,25 +126,25 @@ impl List {
         words.map(str::to_owned).into()
     }
 
-    /// A runner has just ended in a way that may leave calls in doubt.
+    /// Records that a runner has just ended in a way that may leave calls in doubt.
     pub(crate) fn crashed(&mut self) {
         self.crashes += 1;
         self.last_crash = monotonic();
     }
 
-    /// The disk was cut off from when to when, while a runner was at work or after its end.
+    /// Records a span in which the disk was cut off, while a runner was at work or after its end.
     pub(crate) fn cut_off(&mut self, down: (i64, i64), at_work: bool) {
         self.void.push(down);
         self.last_crash = down.0;
         self.crashes += usize::from(at_work);
     }
 
-    /// A command of stride, in the list's folder.
+    /// Returns a command of stride in the list's folder.
     pub(crate) fn command(&self, words: &[String]) -> Outcome<Command> {
         self.wrapped(&[], words)
     }
 
-    /// A command of stride, begun by another program.
+    /// Returns a command of stride that another program starts.
     pub(crate) fn wrapped(&self, wrapper: &[String], words: &[String]) -> Outcome<Command> {
         let stride = self.stride.display().to_string();
         let mut all = wrapper.iter().chain([&stride]).chain(words);
@@ -169,7 +169,7 @@ impl List {
             )
             // The state folder of the user must not be used.
             .env("HOME", self.folder.join("home"))
-            // A Ctrl-C is for the laboratory, which ends what it has begun.
+            // Ctrl-C is for the laboratory, which ends its processes.
             .process_group(0);
         Ok(command)
     }
@@ -179,7 +179,7 @@ impl List {
         Running::begin(&mut self.command(words)?)
     }
 
-    /// Gives a command and waits for its end.
+    /// Runs a command to its end.
     pub(crate) fn give(&self, words: &[String]) -> Outcome<ExitStatus> {
         self.begin(words)?.end()
     }
@@ -188,7 +188,7 @@ impl List {
     ///
     /// Reads a copy of the database, and so leaves its recovery to stride.
     pub(crate) fn evidence(&self, finished: Option<ExitStatus>) -> Outcome<Evidence> {
-        // One copy to look at, and one that stays as it was found.
+        // One copy for reading, and one that stays unchanged.
         let (found, copy) = (self.folder.join("found"), self.folder.join("looked-at"));
         let database = copy.join("q.db");
         let mut evidence = Evidence {
@@ -235,7 +235,7 @@ impl List {
         Ok(judge(&self.evidence(finished)?))
     }
 
-    /// Takes everything away: for a list that has nothing more to tell.
+    /// Removes everything of a list that is no longer needed.
     pub(crate) fn remove(self) -> Outcome {
         for suffix in ["", "-wal", "-shm", ".lock"] {
             let mut path = self.database.clone().into_os_string();
@@ -247,7 +247,7 @@ impl List {
     }
 }
 
-/// A command that is going on. Dropping it ends it.
+/// A running command. Dropping it ends the command.
 pub(crate) struct Running {
     child: Child,
 }
@@ -262,7 +262,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits for so long, or until it has ended.
+    /// Waits this long, or until the command has ended.
     pub(crate) fn during(&mut self, time: Duration) -> Outcome<Option<ExitStatus>> {
         let until = Instant::now() + time;
         loop {
@@ -275,7 +275,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the command.
     pub(crate) fn end(mut self) -> Outcome<ExitStatus> {
         match self.during(PATIENCE)? {
             Some(status) => Ok(status),
@@ -283,7 +283,7 @@ impl Running {
         }
     }
 
-    /// `kill -9`. Says whether it was in time.
+    /// Sends `kill -9`. Returns whether the command was still running.
     pub(crate) fn kill(mut self) -> Outcome<bool> {
         self.child.kill()?;
         Ok(self.child.wait()?.signal() == Some(9))
@@ -292,7 +292,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Its own group, so that what it has begun itself ends too.
+        // The command has its own group, so that its children end too.
         if matches!(self.child.try_wait(), Ok(None)) {
             let group = i32::try_from(self.child.id())
                 .ok()

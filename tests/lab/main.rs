@@ -1,5 +1,5 @@
-//! The crash laboratory: the real program, killed, cut off from its disk and lied to at every point, and an oracle
-//! that compares what is left with what was said and seen. The README beside this file says how it is run.
+//! The crash laboratory: the real program, killed, cut off from its disk and deceived at every point, and an oracle
+//! that compares the remains with the events and the service's log. The README beside this file describes its use.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -206,11 +206,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does what is asked for. Says whether everything held.
+/// Performs the chosen experiments. Returns whether everything held.
 fn work(options: &Options) -> Outcome<bool> {
     ctrlc::set_handler(|| {
         if STOPPED.swap(true, Ordering::Relaxed) {
-            // The second time nothing is waited for; what is mounted stays so.
+            // The second Ctrl-C waits for nothing, and leaves file systems mounted.
             std::process::exit(130);
         }
         println!("stopping after this round; what is mounted is taken away then");

@@ -1,10 +1,10 @@
-//! A test of the oracle: each of its rules can fail, and by itself.
+//! A test of the oracle: each of its rules can fail alone.
 
 use std::collections::BTreeSet;
 
 use crate::oracle::{Attempt, Broken, Call, Disk, Event, Evidence, Job, Stored, What, judge};
 
-/// Checks the oracle. Returns how many lies it was told, and which of them it did not see.
+/// Checks the oracle. Returns the number of lies, and those that it did not detect.
 pub(crate) fn check() -> (usize, Vec<String>) {
     let mut missed = Vec::new();
     let truth = judge(&truth());
@@ -38,7 +38,7 @@ pub(crate) fn check() -> (usize, Vec<String>) {
 
 type Lie = Box<dyn Fn(&mut Evidence)>;
 
-/// A rule, what it has to see, and how the truth is bent.
+/// A rule, the finding that it must report, and the change of the evidence.
 fn lies() -> Vec<(u8, &'static str, Lie)> {
     fn lie(
         rule: u8,
@@ -125,7 +125,7 @@ fn disk(evidence: &mut Evidence) -> &mut Disk {
     evidence.disk.get_or_insert_default()
 }
 
-/// One file that was done at once, one that was cut off and done by a second runner, and one to come.
+/// One file that was done at once, one that was cut off and done by a second runner, and one that is pending.
 fn truth() -> Evidence {
     Evidence {
         names: BTreeSet::from(["a", "b", "c"].map(str::to_owned)),

@@ -73,12 +73,12 @@ pub(crate) struct Attempt {
     pub(crate) number: i64,
     pub(crate) runner: i64,
     pub(crate) key: String,
-    /// None while it is in flight.
+    /// `None` during the call.
     pub(crate) outcome: Option<String>,
 }
 
 impl Attempt {
-    /// Returns true unless the record says that it was not sent.
+    /// Returns true unless the record rules out that it was sent.
     fn may_have_been_sent(&self) -> bool {
         !matches!(self.outcome.as_deref(), Some("not_sent" | "interrupted"))
     }
@@ -87,11 +87,11 @@ impl Attempt {
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) name: String,
-    /// The number of the attempt that brought it.
+    /// The number of the attempt with this result.
     pub(crate) attempt: i64,
-    /// The checksum that was computed of the body just now.
+    /// The checksum of the body, computed now.
     pub(crate) sha256: String,
-    /// The file and the nonce that the body names; none where it is no answer of the service.
+    /// The file and the nonce in the body; `None` if it is not an answer of the service.
     pub(crate) says: Option<(String, String)>,
 }
 
@@ -121,7 +121,7 @@ pub(crate) struct Call {
     pub(crate) nonce: String,
 }
 
-/// A rule that does not hold, and why.
+/// A violated rule, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken {
     /// Its number in the README.
@@ -135,13 +135,13 @@ impl std::fmt::Display for Broken {
     }
 }
 
-/// Judges. Nothing is returned where everything holds.
+/// Judges the evidence. Returns the violated rules.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Broken> {
     let nothing = Disk::default();
     let disk = evidence.disk.as_ref().unwrap_or(&nothing);
     let mut court = Court::new(evidence, disk);
     court.the_file_is_sound();
-    court.what_was_said_is_there();
+    court.reported_outcomes_are_there();
     court.no_call_is_untraced();
     court.results_are_the_services_own();
     court.every_repeat_has_a_reason();
@@ -189,8 +189,8 @@ impl<'e> Court<'e> {
         }
     }
 
-    /// Rules 2 and 3: whatever was told after its commit is there, and nothing was recorded twice.
-    fn what_was_said_is_there(&mut self) {
+    /// Rules 2 and 3: every event that follows a commit is in the database, and nothing is recorded twice.
+    fn reported_outcomes_are_there(&mut self) {
         let evidence = self.evidence;
         let is_void = |event: &&Event| {
             let within = |(from, to): &(i64, i64)| (*from..=*to).contains(&event.t);
@@ -231,7 +231,7 @@ impl<'e> Court<'e> {
         }
     }
 
-    /// Rule 4: every call is an attempt of its job, and a key comes again only after an unknown outcome.
+    /// Rule 4: every call is an attempt of its job, and a key is reused only after an unknown outcome.
     fn no_call_is_untraced(&mut self) {
         let mut calls: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for call in &self.evidence.calls {
@@ -259,7 +259,7 @@ impl<'e> Court<'e> {
                 );
                 self.find(4, why);
             }
-            // The service gives every call a definite answer, so whatever comes before a repeat was cut off.
+            // The service gives every call a definite answer, so a call before a repeat was cut off.
             let last = same.iter().map(|attempt| attempt.number).max();
             for before in same.iter().filter(|each| Some(each.number) != last) {
                 if !matches!(
@@ -276,7 +276,7 @@ impl<'e> Court<'e> {
         }
     }
 
-    /// Rule 5: a result is what the service answered to a call of this very attempt's key.
+    /// Rule 5: a result is the service's answer to a call with the key of this attempt.
     fn results_are_the_services_own(&mut self) {
         let calls = self.evidence.calls.iter();
         let calls: HashMap<&str, &Call> = calls.map(|call| (call.nonce.as_str(), call)).collect();
@@ -302,7 +302,7 @@ impl<'e> Court<'e> {
         }
     }
 
-    /// Rule 6: a job is called once more only for an attempt that did not succeed.
+    /// Rule 6: a job is called again only after an attempt that did not succeed.
     fn every_repeat_has_a_reason(&mut self) {
         let mut reasons: HashMap<&str, usize> = HashMap::new();
         for attempt in &self.disk.attempts {
@@ -366,7 +366,7 @@ impl<'e> Court<'e> {
         }
     }
 
-    /// Rule 9: in the end everything on the list is done, and the last run says so.
+    /// Rule 9: in the end everything on the list is done, and the exit code of the last run agrees.
     fn everything_is_finished(&mut self) {
         let Some(code) = self.evidence.finished else {
             return;

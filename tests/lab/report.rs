@@ -30,7 +30,7 @@ impl Report {
         }
     }
 
-    /// Adds to a figure, which begins at nothing.
+    /// Adds to a figure, which begins at zero.
     pub(crate) fn figure(&mut self, name: &'static str, more: usize) {
         match self.figures.iter_mut().find(|(other, _)| *other == name) {
             Some((_, sum)) => *sum += more,
@@ -65,7 +65,7 @@ impl Report {
         !self.failures.is_empty()
     }
 
-    /// A name for one more folder.
+    /// Returns the name of a new folder.
     pub(crate) fn folder(&mut self) -> String {
         self.lists += 1;
         format!(
@@ -106,7 +106,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// All reports, as the README has them.
+/// Formats all reports as in the README.
 pub(crate) fn table(reports: &[Report]) -> String {
     let mut table =
         "| experiment | seed | figures | seconds | verdict |\n| --- | --- | --- | --- | --- |"

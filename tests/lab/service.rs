@@ -1,5 +1,5 @@
-//! The service that is called: on this machine, in this process, so that what it saw survives every crash of the
-//! runner and of the disk.
+//! The called service. It runs in this process on this machine, so that its log survives every crash of the runner and
+//! of the disk.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -35,11 +35,11 @@ pub(crate) struct Account {
 /// The latency of answers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Manner {
-    /// The longest that a call takes; the shortest is nothing.
+    /// The longest call.
     pub(crate) longest: Duration,
-    /// The shortest.
+    /// The shortest call.
     pub(crate) shortest: Duration,
-    /// The most bytes of padding in an answer.
+    /// The maximum padding of an answer, in bytes.
     pub(crate) padding: usize,
 }
 
@@ -51,7 +51,7 @@ impl Account {
 }
 
 impl Service {
-    /// A service on a port of its own.
+    /// Starts a service on a port of its own.
     pub(crate) fn start() -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
@@ -70,7 +70,7 @@ impl Service {
         Ok(service)
     }
 
-    /// A new list: the URL to call for each of its files, and what will be seen of it.
+    /// Adds a list. Returns the URL for its files, and the account of their calls.
     pub(crate) fn list(&self, manner: Manner) -> (String, Arc<Account>) {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let calls = Mutex::default();
@@ -117,7 +117,7 @@ impl Service {
                 return (&*stream)
                     .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
             };
-            // A call counts when it can be known whose it is: it may have had an effect, whatever comes of it.
+            // A call counts once its file is known, because it may have an effect even if its answer is lost.
             let nonce = self.shared.nonces.fetch_add(1, Ordering::Relaxed);
             let nonce = format!("{nonce:x}-{:08x}", random.u32(..));
             let (call_key, call_nonce) = (key, nonce.clone());

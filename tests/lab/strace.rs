@@ -1,4 +1,4 @@
-//! strace as the hand that tampers with a system call.
+//! Injects faults into system calls with strace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::ExitStatus;
 use crate::Outcome;
 use crate::list::{List, Running};
 
-/// A fault, and the call of its kind that it hits. strace counts the calls of each thread separately.
+/// A fault, and the system call that it hits. strace counts the calls of each thread separately.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Point<'p> {
     pub(crate) call: &'p str,
-    /// As strace has it: `error=EIO`, `signal=KILL`.
+    /// In strace's notation: `error=EIO`, `signal=KILL`.
     pub(crate) fault: &'p str,
     pub(crate) n: usize,
-    /// All from then on.
+    /// Hits all later calls, too.
     pub(crate) for_good: bool,
 }
 
@@ -29,18 +29,17 @@ impl std::fmt::Display for Point<'_> {
 /// The consequences of a fault.
 pub(crate) struct Tampered {
     pub(crate) status: ExitStatus,
-    /// The calls that were tampered with, as strace shows them, with the names of the files.
+    /// The affected calls in strace's notation, with the names of the files.
     pub(crate) calls: Vec<String>,
 }
 
 impl Point<'_> {
-    /// Gives a command of stride, and does it.
+    /// Runs a command of stride with the fault.
     pub(crate) fn give(&self, list: &List, words: &[String]) -> Outcome<Tampered> {
         let log = list.folder.join("strace.log");
         let Self { call, fault, n, .. } = self;
         let more = if self.for_good { "+" } else { "" };
-        // The question mark is for systems that do not have a call of this name. An `openat` fails only where it
-        // is given a path that strace can read, which is always.
+        // The question mark allows systems without a call of this name.
         let wrapper = [
             "strace",
             "-f",

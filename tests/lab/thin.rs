@@ -1,4 +1,4 @@
-//! A disk that fails: it says that it has more room than there is, and the block layer gives the error.
+//! A disk that fails: it claims more room than it has, and the block layer returns the error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ fn one_round(lab: &Lab, report: &mut Report, random: &mut fastrand::Rng) -> Outc
     if !code.is_some_and(|code| STORAGE.contains(&code)) {
         report.fail(format!("the disk failed, and the run ended with {code:?}"));
     }
-    // The disk is mended: there is room, and the file system replays its journal.
+    // The disk is repaired: there is room, and the file system replays its journal.
     device.unmount()?;
     memory.grow()?;
     device.mount()?;
@@ -64,7 +64,7 @@ fn one_round(lab: &Lab, report: &mut Report, random: &mut fastrand::Rng) -> Outc
     Ok(())
 }
 
-/// A folder in memory, with so much room and no more.
+/// A folder in memory with limited room.
 struct Memory(PathBuf);
 
 impl Memory {

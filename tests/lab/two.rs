@@ -20,7 +20,7 @@ pub(crate) fn perform(
     random: &mut fastrand::Rng,
 ) -> Outcome {
     crate::rounds(report, rounds, |report, _| {
-        // Slow enough that a lock which is only believed for a while would have been given up.
+        // Slow enough that a lock with an expiry time would have expired.
         let manner = Manner {
             shortest: Duration::from_millis(300),
             longest: Duration::from_millis(500),
@@ -50,7 +50,7 @@ pub(crate) fn perform(
             }
         }
         let last = first.end()?;
-        // No crash, so no call may be in doubt, and none may have been made twice.
+        // There was no crash, so no call may be in doubt or repeated.
         report.note(&list.judge(Some(last))?, "with a second runner");
         if !report.has_failed() {
             list.remove()?;
@@ -59,7 +59,7 @@ pub(crate) fn perform(
     })
 }
 
-/// A command that wants the database, by its name or by another one.
+/// A command that needs the database, by its name or another one.
 fn second(list: &crate::list::List, random: &mut fastrand::Rng) -> Outcome<Vec<String>> {
     let mut words = if random.bool() {
         list.run()
