@@ -1,4 +1,4 @@
-//! A job for the targets that fill something in.
+//! A job for the targets that fill in templates.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use serde_json::Value;
 use stride::job::{Columns, FileName, Job, JobId, Position};
 
-/// What a job is made of.
+/// The parts of a job.
 #[derive(Debug, Arbitrary)]
 pub struct Given {
     pub name: Vec<u8>,
@@ -23,7 +23,7 @@ pub fn job(given: &Given) -> Job {
         std::fs::write(&path, "\"},\r\n\\\u{1}'&#/?=+% {name}").expect("a place for a file");
         path
     });
-    // A column may be any JSON, and is in most lists text.
+    // A column may be any JSON; in most lists it is text.
     let value = |text: &str| match stride::job::json_text(text.as_bytes()) {
         Ok(json) if given.position % 2 == 0 => json.to_owned(),
         _ => Value::from(text).to_string(),

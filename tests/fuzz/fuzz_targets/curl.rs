@@ -1,11 +1,11 @@
-//! Whatever is pasted, as a command or as a configuration file.
+//! Parses any pasted text, as a command or as a configuration file.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use stride::curl::{self, ParsedOption, config};
 
-/// What is known of every option, however it was given.
+/// Checks the rules that hold for every option.
 fn check(given: &[ParsedOption]) {
     for each in given {
         assert_eq!(each.value.is_some(), each.option.value.is_some());
@@ -14,7 +14,7 @@ fn check(given: &[ParsedOption]) {
 
 fuzz_target!(|text: &str| {
     if let Ok(words) = curl::words(text) {
-        // The most that a character can become is the reference to a variable: `$A` is `{env:A}`.
+        // The reference to a variable expands a character the most: `$A` becomes `{env:A}`.
         let length: usize = words.iter().map(String::len).sum();
         assert!(length <= 7 * text.len());
         assert_eq!(curl::command(text), curl::read(words));

@@ -1,4 +1,4 @@
-//! Whatever a service says about waiting, it is understood or not, and is never less than nothing nor more than a year.
+//! Parses any answer about waiting. The wait is neither negative nor longer than a year.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use stride::caller::fuzzing::said;
 
 const MOST: Duration = Duration::from_secs(366 * 86_400);
 
-/// The names that are looked for, so that a header is told by a byte.
+/// The known names, so that a byte can choose a header.
 const NAMES: [&str; 26] = [
     "retry-after",
     "retry-after-ms",
@@ -41,7 +41,7 @@ const NAMES: [&str; 26] = [
 
 fuzz_target!(|input: (u32, &str)| {
     let (after_1970, text) = input;
-    // A line a header, of which the first letter says which.
+    // One header on each line, whose first letter chooses the name.
     let headers: Vec<(&str, &str)> = text
         .lines()
         .filter_map(|line| {

@@ -1,4 +1,4 @@
-//! Any text is an expression or is not, and any answer goes through one unchanged.
+//! Parses any text as an expression, and passes any answer through one unchanged.
 
 #![no_main]
 
@@ -20,7 +20,7 @@ fn input(body: Body<'_>) -> Input<'_> {
 }
 
 fuzz_target!(|text: &str| {
-    // What is no expression is an error; what one comes to is not asked, for it may come to no end.
+    // An invalid expression is an error. A valid one is not evaluated, because it may not end.
     let _ = Expression::new(text);
     let once = SAME.value(&input(Body::Json(text)));
     let read = READ.value(&input(Body::Text(text)));

@@ -1,4 +1,4 @@
-//! Lists in all their layouts: every name is one that a file can have, and reading is reading, however the list comes.
+//! Parses lists in all layouts: every name is valid, and the size of the reads makes no difference.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use stride::input::{Layout, list};
 use stride::job::Columns;
 
-/// Gives a list in small pieces.
+/// Reads a list in small pieces.
 struct Pieces<'a>(&'a [u8], usize);
 
 impl Read for Pieces<'_> {
@@ -57,12 +57,12 @@ fuzz_target!(|input: (u8, &[u8])| {
                     None => columns.text("path").or_else(|| columns.text("file")),
                 };
                 let own = own.expect("the column with the names");
-                // What is not UTF-8 is in the object in another form.
+                // A name that is not UTF-8 has another form in the object.
                 assert!(item.name.as_str().is_none_or(|name| name == own));
             }
         }
     }
-    // What has one name an entry is the same list again when it is put together.
+    // A list with one name for each entry survives a round trip.
     let end = match layout {
         Layout::Lines => b'\n',
         Layout::Nul => 0,

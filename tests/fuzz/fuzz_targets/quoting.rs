@@ -1,4 +1,4 @@
-//! Words that were quoted as a shell's user would do it, or as curl's configuration files have it, come back.
+//! Quotes words for a shell or for curl's configuration files, and parses them back.
 
 #![no_main]
 
@@ -42,7 +42,7 @@ fn quoted(word: &str, quotes: Quotes) -> String {
             out.push('\'');
             out
         }
-        // A newline behind a backslash is nothing.
+        // A newline after a backslash disappears.
         Quotes::Backslash => {
             let escaped = before(word, |char| char != '\n').replace('\n', "'\n'");
             format!("''{escaped}")

@@ -1,5 +1,4 @@
-//! Whatever a file is called and its row says, its request goes where all others go, and its headers are those that
-//! were asked for.
+//! Builds requests for files with any names and rows. All go to the same place, with the requested headers.
 
 #![no_main]
 
@@ -77,7 +76,7 @@ fuzz_target!(|input: Input| {
         key: IdempotencyKey([7; 16]),
         repeat: false,
     };
-    // What no header can carry, for example, makes no request at all; in the URL alone it does.
+    // A value that is invalid in a header prevents the request; in the URL alone it does not.
     let alone = Request {
         headers: Vec::new(),
         body: Body::Nothing,
@@ -96,7 +95,7 @@ fuzz_target!(|input: Input| {
         let (path, query) = rest.split_once('?').expect("its query");
         assert!(!query.contains('?'), "{}", sent.url);
         let mut segments: Vec<&str> = path.split('/').collect();
-        // The folder of a name that has none is a dot, which leads nowhere.
+        // The folder of a name without one is a dot, which changes no path.
         if matches!(input.place, Place::Dir) && segments.len() == 2 {
             segments.insert(0, ".");
         }

@@ -1,4 +1,4 @@
-//! Templates are read without a loss, and whatever is inserted stays in its place.
+//! Parses templates without loss, and keeps each inserted value in its place.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ struct Input {
     given: Given,
 }
 
-/// A JSON text without white space and what is in its strings.
+/// Returns a JSON text without white space and without the contents of its strings.
 fn shape(json: &str) -> String {
     let (mut out, mut quoted, mut escaped) = (String::new(), false, false);
     for char in json.chars() {
