@@ -1,5 +1,5 @@
-//! stride beside what people use instead, and its sizes: everything in one run, on one machine, in turns. Run by
-//! hand, as the README beside this file says; `tests/bench/run` installs what it needs.
+//! Compares stride with the alternatives, and measures its sizes: everything in one run, on one machine, in turns. It
+//! is run by hand, as the README beside this file describes; `tests/bench/run` installs the requirements.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -144,13 +144,13 @@ impl Scenario {
     }
 }
 
-/// Where the README and the plot are.
+/// The folder of the README and the plot.
 fn folder_of_this() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench")
 }
 
 fn measure(options: &Options, stopped: &Arc<AtomicBool>) -> io::Result<()> {
-    // A disk's folder: the system's own for temporary files is often in memory.
+    // A folder on a disk: the system's folder for temporary files is often in memory.
     let temporary = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let target = temporary.parent().unwrap_or(temporary);
     let stride = options
@@ -176,7 +176,7 @@ fn measure(options: &Options, stopped: &Arc<AtomicBool>) -> io::Result<()> {
             scenario.measure(&bench, options.write)?;
         }
     }
-    // A disk that has become another meanwhile explains much.
+    // A disk whose speed has changed meanwhile explains many differences.
     let limits = machine::disk_limits(bench.place())?;
     bench.table.line(&format!("\nAt the end: {limits}"));
     if options.write {
@@ -185,7 +185,7 @@ fn measure(options: &Options, stopped: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-/// What this program is to itself: the service, the process between it and what it measures, or a bare client.
+/// The roles of this program in its own processes: the service, the process in between, or a bare client.
 fn inner(words: &[OsString]) -> Option<io::Result<()>> {
     let text = |index: usize| {
         words
@@ -211,11 +211,11 @@ fn inner(words: &[OsString]) -> Option<io::Result<()>> {
 fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let done = inner(&words).unwrap_or_else(|| {
-        // Cargo's own word to every benchmark, after whatever else was given.
+        // Cargo appends this argument for every benchmark.
         words.pop_if(|last| last == "--bench");
         let options = Options::parse_from(words);
         if options.scenarios.is_empty() && !options.all {
-            // Nobody who runs all benchmarks, or all targets, wants to wait for hours.
+            // A run of all benchmarks, or of all targets, must not take hours.
             println!("{}", Options::command().render_long_help());
             return Ok(());
         }

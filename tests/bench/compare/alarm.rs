@@ -1,5 +1,5 @@
-//! Sleep that is as exact as the system can wake: the runtime's own timer has a grain of a millisecond and rounds up, which
-//! makes of 50 ms nearly 52, and a service that is slower than it says would hide how fast its callers are.
+//! Sleep as exact as the system allows. The runtime's timer rounds up to milliseconds, so 50 ms become nearly 52, and a
+//! service that is slower than stated would hide the speed of its callers.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,10 +16,10 @@ use tokio::sync::oneshot;
 
 use super::measure::clock;
 
-/// One timer of the system's, for all who sleep.
+/// One timer of the system, for all sleepers.
 pub(crate) struct Alarm {
     timer: AsyncFd<OwnedFd>,
-    /// Who sleeps until when; the number tells those apart who sleep until the same moment.
+    /// The sleepers by their time; the number distinguishes those with the same time.
     sleepers: RefCell<BTreeMap<(Duration, u64), oneshot::Sender<()>>>,
     count: Cell<u64>,
 }
@@ -35,7 +35,7 @@ fn exact(moment: Duration) -> Itimerspec {
 }
 
 impl Alarm {
-    /// One at the runtime that is entered.
+    /// Creates one at the current runtime.
     #[allow(
         deprecated,
         reason = "what is unsound is a thing that says of itself another descriptor each time, and this one is its own"
@@ -50,7 +50,7 @@ impl Alarm {
         })
     }
 
-    /// Sets the system's timer to whoever is to be woken first.
+    /// Sets the system's timer to the first time.
     fn set(&self) -> io::Result<()> {
         if let Some((&(moment, _), _)) = self.sleepers.borrow().first_key_value() {
             let flags = TimerfdTimerFlags::ABSTIME;
@@ -76,7 +76,7 @@ impl Alarm {
         woken.await.map_err(io::Error::other)
     }
 
-    /// Wakes those whose time has come, for ever.
+    /// Wakes the sleepers whose time has come, forever.
     pub(crate) async fn ring(&self) -> io::Result<()> {
         loop {
             let mut ready = self.timer.readable().await?;
@@ -94,7 +94,7 @@ impl Alarm {
             let later = self.sleepers.borrow_mut().split_off(&(now, u64::MAX));
             let due = self.sleepers.replace(later);
             for wake in due.into_values() {
-                // One whose caller went away sleeps no longer.
+                // A sleeper whose caller is gone has left.
                 let _ = wake.send(());
             }
             self.set()?;

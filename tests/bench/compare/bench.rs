@@ -1,4 +1,4 @@
-//! What all scenarios share: the place, the programs, and the rounds in which they take turns.
+//! The common parts of all scenarios: the folder, the programs, and the rounds in which they take turns.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,21 +17,21 @@ use super::table::Table;
 
 const MIB: f64 = (1 << 20) as f64;
 
-/// What was measured in one round.
+/// The figures of one round.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sample {
     pub(crate) figure: f64,
-    /// Microseconds of the processor for each.
+    /// Microseconds of processor time for each.
     pub(crate) cpu: Option<f64>,
     /// In bytes.
     pub(crate) peak: Option<u64>,
-    /// What the contestant's own words are about.
+    /// The figure for the contestant's own remark.
     pub(crate) beside: Option<f64>,
     pub(crate) note: String,
 }
 
 impl Sample {
-    /// So many in the time that a program took.
+    /// Figures of `count` items in the time of a program.
     pub(crate) fn of(usage: Usage, count: u64) -> Self {
         Self {
             figure: count as f64 / usage.wall.as_secs_f64(),
@@ -57,16 +57,16 @@ impl Sample {
     }
 }
 
-/// How a contestant is measured once; nothing where the program is not to be had.
+/// Measures a contestant once; `None` without the program.
 pub(crate) type Turn<'b> = Box<dyn FnMut() -> io::Result<Option<Sample>> + 'b>;
 
-/// Who takes part in a scenario.
+/// A participant in a scenario.
 pub(crate) struct Contestant<'b> {
     pub(crate) title: String,
-    /// How many it does; 0 where that is not what it is about.
+    /// The number of items; 0 where it does not matter.
     pub(crate) of: u64,
     pub(crate) turn: Turn<'b>,
-    /// What is said of the median of the figures beside.
+    /// Formats the median of the figures for the remark.
     words: Box<dyn Fn(f64) -> String + 'b>,
 }
 
@@ -84,7 +84,7 @@ impl<'b> Contestant<'b> {
         }
     }
 
-    /// With other words on the figure beside; they are for seconds.
+    /// Sets another remark; the default is for seconds.
     pub(crate) fn saying(self, words: impl Fn(f64) -> String + 'b) -> Self {
         Self {
             words: Box::new(words),
@@ -99,7 +99,7 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     pub(crate) scale: f64,
     place: TempDir,
-    /// All services have it, one after the other: a run remembers what it calls.
+    /// The port of all services, one after the other, because a run remembers its URL.
     port: u16,
     stopped: Arc<AtomicBool>,
 }
@@ -124,12 +124,12 @@ impl Bench {
         })
     }
 
-    /// The folder of all that is made.
+    /// The folder of all files.
     pub(crate) fn place(&self) -> &Path {
         self.place.path()
     }
 
-    /// A part of what a scenario has when it is not made smaller.
+    /// Returns a number of the scenario, scaled down in a trial.
     pub(crate) fn scaled(&self, whole: usize, least: usize) -> usize {
         ((whole as f64 * self.scale).round() as usize).max(least)
     }
@@ -150,14 +150,14 @@ impl Bench {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Where a database is, which is not there yet.
+    /// Returns the path of a database that does not exist yet.
     pub(crate) fn fresh(&self, name: &str) -> PathBuf {
         let database = self.place().join(name);
         super::folder::remove_database(&database);
         database
     }
 
-    /// A command of stride's on a database.
+    /// Returns a command of stride on a database.
     pub(crate) fn stride(&self, command: &str, database: &Path) -> Program {
         let program = Program::new(&self.peers.stride, self.place());
         program.with([command, "--db"]).with([database])
@@ -178,8 +178,8 @@ impl Bench {
         Ok(())
     }
 
-    /// Lets all take their turns in each round, and makes a row of each. The first one is stride, with which the
-    /// others are compared; what is more is better.
+    /// Runs all contestants in turns in each round, and makes a row of each. The first one is stride, with which the
+    /// others are compared; more is better.
     pub(crate) fn rounds(
         &self,
         scenario: &str,
@@ -196,7 +196,7 @@ impl Bench {
                     "{scenario}, round {round} of {rounds}: {}",
                     contestant.title
                 );
-                // What others have left to be written is not for this one to wait for.
+                // Pending writes of the others must not delay this one.
                 rustix::fs::sync();
                 samples[index].push((contestant.turn)());
                 self.go_on()?;
@@ -229,7 +229,7 @@ impl Bench {
         let (middle, spread) = all(|sample| Some(sample.figure));
         let (cpu, _) = all(|sample| sample.cpu);
         let (peak, _) = all(|sample| sample.peak.map(|peak| peak as f64 / MIB));
-        // Of several of stride's own the first one is compared.
+        // Of several variants of stride, only the first is compared.
         let ratio = (!contestant.title.starts_with("stride"))
             .then(|| ratio(&figures(ours), &figures(theirs)));
         let mut notes: Vec<String> = measured
@@ -282,7 +282,7 @@ impl Bench {
     }
 }
 
-/// That a program made all its calls, as the service has it, and each was answered.
+/// Checks that a program made all its calls, according to the service, and that each was answered.
 pub(crate) fn check(seen: &Seen, calls: usize) -> io::Result<()> {
     if (seen.calls, seen.answered) == (calls as u64, calls as u64) {
         return Ok(());

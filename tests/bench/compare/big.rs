@@ -1,4 +1,4 @@
-//! Many jobs: loaded, resumed, called, looked at and written.
+//! Many jobs: loaded, resumed, called, inspected and exported.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::serve::Latency;
 
 /// The exit code of a run that was stopped by Ctrl-C.
 const STOPPED: i32 = 130;
-/// An answer of 200 bytes, as a service's JSON is.
+/// An answer of 200 bytes, a typical size of JSON.
 fn answer() -> Vec<u8> {
     let text = "a label and why. ".repeat(12);
     format!(
@@ -25,7 +25,7 @@ fn answer() -> Vec<u8> {
     .into_bytes()
 }
 
-/// Names into a database.
+/// Loads names into a database.
 pub(crate) fn load(bench: &Bench) -> io::Result<()> {
     let jobs = bench.scaled(MANY, 1000);
     for sorted in [true, false] {
@@ -44,7 +44,7 @@ pub(crate) fn load(bench: &Bench) -> io::Result<()> {
         bench.rounds("load", "names/s", bench.rounds, contestants)?;
         let made = bench.place().join("load.db");
         if sorted && made.exists() {
-            // The other scenarios have it as it is.
+            // The other scenarios use it unchanged.
             std::fs::rename(&made, bench.place().join(format!("loaded-{jobs}.db")))?;
         }
         remove_database(&made);
@@ -55,7 +55,7 @@ pub(crate) fn load(bench: &Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// How soon a run goes on.
+/// Measures the time until a run resumes.
 pub(crate) fn resume(bench: &Bench) -> io::Result<()> {
     let jobs = bench.scaled(MANY, 10_000);
     // Each round makes some calls before it is stopped.
@@ -88,13 +88,13 @@ pub(crate) fn resume(bench: &Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// What a call costs in a list of any size.
+/// Measures the cost of a call for lists of any size.
 pub(crate) fn flat(bench: &Bench, svg: Option<PathBuf>) -> io::Result<()> {
     const CALLS: usize = 5000;
     let most = bench.scaled(MANY, 1000);
     let sizes = [1000, 10_000, 100_000, 1_000_000, MANY].into_iter();
     let sizes: Vec<usize> = sizes.filter(|size| *size <= most).collect();
-    // Threads that are ahead in their strides are farther in the list than all calls together.
+    // Threads that are ahead in their strides are farther in the list than the number of calls.
     files(&bench.place().join(FILES), 0..(2 * CALLS).min(most))?;
     let points = std::cell::RefCell::new(Vec::new());
     let mut contestants = Vec::new();
@@ -174,7 +174,7 @@ fn starts(bench: &Bench, words: &[&std::ffi::OsStr]) -> io::Result<Sample> {
     )))
 }
 
-/// How long a look takes.
+/// Measures the time of `status`.
 pub(crate) fn status(bench: &Bench) -> io::Result<()> {
     const SMALL: usize = 1000;
     let jobs = bench.scaled(MANY, 10_000);
@@ -204,7 +204,7 @@ pub(crate) fn status(bench: &Bench) -> io::Result<()> {
         let mut running = program.start()?;
         service.first_call(&mut running)?;
         let seen = look(&large)?;
-        // One that has ended before is an error here: a look at it is another thing.
+        // A run that has ended is an error here, because its `status` is cheaper.
         running.interrupt();
         running.wait(&[STOPPED])?;
         Ok(seen)
@@ -214,7 +214,7 @@ pub(crate) fn status(bench: &Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// All results of a large run.
+/// Exports all results of a large run.
 pub(crate) fn export(bench: &Bench) -> io::Result<()> {
     const SELECT: &str = "SELECT json_quote(job.path), result.body FROM job JOIN result ON result.job = job.id ORDER BY job.id";
     let jobs = bench.scaled(MANY, 1000);

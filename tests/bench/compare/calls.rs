@@ -12,10 +12,10 @@ use super::peers::Peer;
 use super::serve::{Latency, Seen};
 use super::tail::{self, CUT};
 
-/// The folder of the files, in the place of everything.
+/// The folder of the files, inside the benchmark's folder.
 const FILES: &str = "files";
 
-/// `stride run` over a list, from nothing to its end.
+/// A complete `stride run` over a list.
 fn stride(
     bench: &Bench,
     list: &Path,
@@ -32,7 +32,7 @@ fn stride(
     Ok((sample, seen.steady(), usage.wall))
 }
 
-/// What a call's time is made of, as the service sees it.
+/// Describes the parts of a call's time, as the service sees them.
 fn means(seen: &Seen) -> String {
     let ms = |time: Duration| 1000.0 * time.as_secs_f64();
     let (worked, idle) = seen.means();
@@ -43,7 +43,7 @@ fn means(seen: &Seen) -> String {
     )
 }
 
-/// What curl says of files that it could not send is in its messages, and their number in the service's.
+/// curl's messages name files that it could not send, and the service counts them.
 fn peer(bench: &Bench, peer: Peer, place: &Path, calls: usize) -> io::Result<Option<Sample>> {
     let mut service = bench.prompt()?;
     let Some(program) = bench.peers.program(peer, place, calls, &bench.url())? else {
@@ -60,10 +60,10 @@ fn peer(bench: &Bench, peer: Peer, place: &Path, calls: usize) -> io::Result<Opt
     Ok(Some(Sample::of(usage, calls as u64).with_note(peer.note())))
 }
 
-/// Small texts as fast as they go.
+/// Small texts at full speed.
 pub(crate) fn small(bench: &Bench) -> io::Result<()> {
     let calls = bench.scaled(20_000, 200);
-    // A folder of its own: some programs take all that is in it.
+    // A folder of its own, because some programs take all its files.
     let place = bench.place().join("small");
     files(&place.join(FILES), 0..calls)?;
     let list = list(bench.place(), "small/files", calls, true)?;
@@ -83,7 +83,7 @@ pub(crate) fn small(bench: &Bench) -> io::Result<()> {
     std::fs::remove_file(&list)
 }
 
-/// A service that takes a while for each.
+/// A service that takes some time for each call.
 pub(crate) fn latency(
     bench: &Bench,
     scenario: &str,
@@ -136,7 +136,7 @@ pub(crate) fn latency(
     std::fs::remove_file(&list)
 }
 
-/// A service that is quick with most and slow with some.
+/// A service that is fast for most calls and slow for some.
 pub(crate) fn tail(bench: &Bench) -> io::Result<()> {
     const THREADS: usize = 32;
     let calls = bench.scaled(20_000, 1000);

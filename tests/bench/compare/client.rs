@@ -1,5 +1,5 @@
-//! stride's HTTP client without anything around it: the same library with the same settings (`caller::http`), as
-//! tasks on a thread for each core. It reads each file and looks at each answer to its end, and keeps nothing.
+//! stride's HTTP client alone: the same library with the same settings (`caller::http`), as tasks on a thread for each
+//! core. It reads each file and each whole answer, and stores nothing.
 
 use std::io;
 use std::path::Path;
@@ -15,11 +15,11 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime;
 use tokio::task::LocalSet;
 
-/// As stride gives idle connections up, and as long as it lets a connection take.
+/// stride's timeouts for idle connections and for connecting.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the tasks share.
+/// The shared state of the tasks.
 struct Work {
     names: Vec<String>,
     next: AtomicUsize,
@@ -51,7 +51,7 @@ async fn call(client: &Client, work: &Work, name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// So many tasks, one call at a time each, until nothing is left.
+/// Runs this many tasks, each with one call at a time, until no file is left.
 fn crew(work: &Arc<Work>, tls: &ClientConfig, tasks: usize) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,7 +80,7 @@ fn crew(work: &Arc<Work>, tls: &ClientConfig, tasks: usize) -> io::Result<()> {
     })
 }
 
-/// Calls `url` once for each file of the list, so many at a time.
+/// Calls `url` once for each file of the list, with this many calls at once.
 pub(crate) fn run(url: &str, list: &str, threads: usize) -> io::Result<()> {
     let list = std::fs::read_to_string(list)?;
     let work = Arc::new(Work {

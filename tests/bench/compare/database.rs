@@ -1,4 +1,4 @@
-//! Databases of many jobs: loaded by stride, and brought by SQL to where calling would take hours.
+//! Databases of many jobs: loaded by stride, and changed by SQL where calls would take hours.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,10 +13,10 @@ use super::measure::Usage;
 
 /// The folder of the names.
 pub(crate) const FILES: &str = "files";
-/// Done jobs of a run are so many.
+/// The number of done jobs in a run.
 pub(crate) const MANY: usize = 10_000_000;
 
-/// The exit code of a run that has made all calls that it may make.
+/// The exit code of a run that has used up its allowed calls.
 pub(crate) const LIMITED: i32 = 4;
 
 /// Loads a list, and calls nothing.
@@ -27,7 +27,7 @@ pub(crate) fn load(bench: &Bench, database: &Path, list: &Path) -> io::Result<Us
         .run_to(&[LIMITED])
 }
 
-/// A database of so many jobs, none of which has been called. Made once: whoever works on it takes a copy.
+/// Returns a database of this many pending jobs. It is made once, and each user works on a copy.
 pub(crate) fn loaded(bench: &Bench, jobs: usize) -> io::Result<PathBuf> {
     let database = bench.place().join(format!("loaded-{jobs}.db"));
     if !database.exists() {
@@ -42,12 +42,12 @@ pub(crate) fn loaded(bench: &Bench, jobs: usize) -> io::Result<PathBuf> {
 pub(crate) fn copy(bench: &Bench, database: &Path, name: &str) -> io::Result<PathBuf> {
     let fresh = bench.fresh(name);
     fs::copy(database, &fresh)?;
-    // Else its first commits would wait for all of it.
+    // Otherwise its first commits would wait for all of it.
     File::open(&fresh)?.sync_all()?;
     Ok(fresh)
 }
 
-/// As if the first so many had been called and had this answer.
+/// Marks the first `jobs` jobs as called, with this answer.
 pub(crate) fn settle(database: &Path, jobs: usize, answer: &[u8]) -> io::Result<()> {
     eprintln!("settling {jobs} jobs");
     settled(database, jobs, answer).map_err(io::Error::other)
@@ -55,7 +55,7 @@ pub(crate) fn settle(database: &Path, jobs: usize, answer: &[u8]) -> io::Result<
 
 fn settled(database: &Path, jobs: usize, answer: &[u8]) -> rusqlite::Result<()> {
     let mut database = Connection::open(database)?;
-    // Nobody loses anything by it: what a crash leaves is thrown away.
+    // A crash discards the database anyway.
     database.pragma_update(None, "journal_mode", "off")?;
     database.pragma_update(None, "synchronous", "off")?;
     database.pragma_update(None, "cache_size", -(256 << 10))?;

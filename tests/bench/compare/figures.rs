@@ -1,6 +1,6 @@
-//! The figures: medians, and numbers as they are read. Pure.
+//! Figures: medians and formatted numbers. Pure.
 
-/// The one in the middle, or the mean of the two there.
+/// Returns the middle number, or the mean of the two in the middle.
 pub(crate) fn median(numbers: &[f64]) -> Option<f64> {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -12,23 +12,23 @@ pub(crate) fn median(numbers: &[f64]) -> Option<f64> {
     Some(f64::midpoint(sorted[middle - 1], upper))
 }
 
-/// The least and the greatest.
+/// Returns the minimum and the maximum.
 pub(crate) fn range(numbers: &[f64]) -> Option<(f64, f64)> {
     let least = numbers.iter().copied().min_by(f64::total_cmp)?;
     let greatest = numbers.iter().copied().max_by(f64::total_cmp)?;
     Some((least, greatest))
 }
 
-/// The median of the ratios of what was measured in the same round. A round in which one of the two has no figure
-/// has no ratio: the machine was another in each round, so only neighbours are compared.
+/// Returns the median of the ratios of figures in the same round. A round without one of the figures has no ratio: the
+/// machine's speed changes from round to round, so only neighbours are compared.
 pub(crate) fn ratio(ours: &[Option<f64>], theirs: &[Option<f64>]) -> Option<f64> {
     let pairs = ours.iter().zip(theirs);
     let ratios = pairs.filter_map(|(ours, theirs)| Some((*ours)? / (*theirs)?));
     median(&ratios.filter(|ratio| ratio.is_finite()).collect::<Vec<_>>())
 }
 
-/// Calls a second over the middle half of what was counted, in whole seconds where there are some: no crew that is
-/// still connecting is in it, and no end at which threads find nothing more to do. A second has so many counts.
+/// Returns calls a second over the middle half of the counts, in whole seconds if there are some. That excludes the
+/// start, when threads connect, and the end, when they run out of calls. A second has `second` counts.
 pub(crate) fn steady(counts: &[u64], second: usize) -> f64 {
     let middle = match counts.len() / 2 {
         half if half >= second => half / second * second,
@@ -52,7 +52,7 @@ pub(crate) fn thousands(number: u64) -> String {
     text
 }
 
-/// With as many digits as are of use: three, or all of a whole number.
+/// Formats a number with three digits, or all of a whole number.
 pub(crate) fn figure(number: f64) -> String {
     match number.abs() {
         size if size >= 100.0 => thousands(number.round() as u64),

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 pub(crate) const SMALL: usize = 1026;
 /// A sentence that fills a small file.
 const SENTENCE: &str = "a small text, of which there are many. ";
-/// So many files have contents of their own, the others are further names of them.
+/// The number of files with contents of their own; the others are further names of them.
 const REAL: usize = 20_000;
 
-/// The name of a file without its folder; in order, as a sort would have them.
+/// Returns the name of a file without its folder. Names sort in the order of the numbers.
 pub(crate) fn name(number: usize) -> String {
     format!("{number:08}.txt")
 }
@@ -39,7 +39,7 @@ pub(crate) fn files(folder: &Path, numbers: impl Iterator<Item = usize>) -> io::
     Ok(())
 }
 
-/// A list of the names of so many files, each with its folder before it; sorted, or in an order of chance.
+/// Makes a list of file names, each with its folder, sorted or in random order.
 pub(crate) fn list(place: &Path, folder: &str, count: usize, sorted: bool) -> io::Result<PathBuf> {
     let order = if sorted { "sorted" } else { "random" };
     let of = folder.replace('/', "-");
@@ -64,7 +64,7 @@ pub(crate) fn size(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |data| data.len())
 }
 
-/// Removes a database with what SQLite and stride have beside it.
+/// Removes a database with the files beside it.
 pub(crate) fn remove_database(database: &Path) {
     for end in ["", "-wal", "-shm", ".lock"] {
         let mut name = database.as_os_str().to_owned();

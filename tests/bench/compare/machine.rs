@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! A description of the measuring machine.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -13,13 +13,13 @@ use rusqlite::Connection;
 use super::figures::figure;
 use super::peers::Peers;
 
-/// How long the disk is looked at.
+/// The duration of the disk's measurement.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The first line that a program says.
+/// The first line of a program's output.
 pub(crate) fn first_line(file: &Path, words: &[&str]) -> Option<String> {
     let said = Command::new(file).args(words).output().ok()?;
-    // wrk tells its version and calls that a failure.
+    // wrk prints its version and fails.
     let text = [said.stdout, said.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|line| !line.trim().is_empty())?;
@@ -33,7 +33,7 @@ fn value(file: &str, name: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// Commits a second, one row each, as a database does them that loses nothing.
+/// Measures commits a second, one row each, with full durability.
 fn commits(folder: &Path) -> io::Result<f64> {
     let commits = || -> rusqlite::Result<f64> {
         let database = Connection::open(folder.join("commits.db"))?;
@@ -65,7 +65,7 @@ fn appends(folder: &Path) -> io::Result<f64> {
     Ok(f64::from(count) / begun.elapsed().as_secs_f64())
 }
 
-/// What the disk can do at best.
+/// Measures the limits of the disk.
 pub(crate) fn disk_limits(folder: &Path) -> io::Result<String> {
     let (commits, appends) = (figure(commits(folder)?), figure(appends(folder)?));
     Ok(format!(
@@ -73,7 +73,7 @@ pub(crate) fn disk_limits(folder: &Path) -> io::Result<String> {
     ))
 }
 
-/// The kind of the file system of a folder: that of the last mount among those whose places are nearest above it.
+/// Returns the kind of a folder's file system: that of the last mount among the nearest ones above it.
 fn file_system(folder: &Path) -> Option<String> {
     let (folder, mounts) = (
         folder.canonicalize().ok()?,
@@ -104,7 +104,7 @@ pub(crate) fn describe(
         .unwrap_or_default();
     let system = rustix::system::uname();
     let disk = file_system(folder);
-    // Nothing of a `fmt::Write` into text can fail.
+    // Formatting into text cannot fail.
     let _ = writeln!(
         text,
         "- {cores} cores, {model}; {:.1} GiB",

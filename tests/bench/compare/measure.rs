@@ -1,5 +1,5 @@
-//! A program that is measured. It is started by a process between it and the benchmark, whose only child it is:
-//! what the system counts of "the children" is then this program with its own children, and nobody else.
+//! A measured program. A process between it and the benchmark starts it as its only child, so the system's figures for
+//! "the children" cover this program and its own children only.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// How much of a failed program's messages is shown.
+/// The number of shown lines of a failed program's messages.
 const SHOWN: usize = 6;
 
 /// The clock that all processes of this machine share.
@@ -29,14 +29,14 @@ pub(crate) fn pause(time: Duration) {
     thread::sleep(time);
 }
 
-/// Lets this process and its children have as many descriptors as they may: the widest run needs some 16,000.
+/// Allows this process and its children the maximum number of descriptors: the widest run needs some 16,000.
 pub(crate) fn raise_descriptors() {
     const WANTED: u64 = 65_536;
     let limit = |number| Rlimit {
         current: Some(number),
         maximum: Some(number),
     };
-    // Only some may raise the bound itself; for the others what is refused then is seen in the figures.
+    // Only some users may raise the limit itself; for the others, refused connections show in the figures.
     if setrlimit(Resource::Nofile, limit(WANTED)).is_err()
         && let Some(most) = getrlimit(Resource::Nofile).maximum
     {
@@ -49,7 +49,7 @@ pub(crate) fn raise_descriptors() {
 pub(crate) struct Program {
     pub(crate) file: PathBuf,
     pub(crate) words: Vec<OsString>,
-    /// The folder in which it is started, and in which its messages are kept.
+    /// The working folder, which also gets the program's messages.
     pub(crate) folder: PathBuf,
 }
 
@@ -62,7 +62,7 @@ impl Program {
         }
     }
 
-    /// With these arguments too.
+    /// Adds arguments.
     pub(crate) fn with<W: Into<OsString>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.words.extend(words.into_iter().map(Into::into));
         self
@@ -72,7 +72,7 @@ impl Program {
         self.folder.join("messages")
     }
 
-    /// Its last messages in one line.
+    /// Returns its last messages in one line.
     fn said(&self) -> String {
         let text = std::fs::read(self.messages()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).replace('|', "/");
@@ -80,12 +80,12 @@ impl Program {
         lines[lines.len().saturating_sub(SHOWN)..].join("; ")
     }
 
-    /// Lets it run to its end, which has to be a success.
+    /// Runs it to its end, which must be a success.
     pub(crate) fn run(&self) -> io::Result<Usage> {
         self.run_to(&[0])
     }
 
-    /// Lets it run to its end, which has to be one of these.
+    /// Runs it to its end, which must be one of these exit codes.
     pub(crate) fn run_to(&self, ends: &[i32]) -> io::Result<Usage> {
         self.start()?.wait(ends)
     }
@@ -96,7 +96,7 @@ impl Program {
             .arg(&self.file)
             .args(&self.words)
             .current_dir(&self.folder)
-            // No proxy stands between the two.
+            // No proxy lies between the two.
             .env("NO_PROXY", "127.0.0.1")
             .env("no_proxy", "127.0.0.1")
             .stdin(Stdio::piped())
@@ -123,22 +123,22 @@ impl Program {
     }
 }
 
-/// What a program took.
+/// The resources that a program used.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Usage {
     pub(crate) wall: Duration,
-    /// Of the processor, user and system, with its children.
+    /// Processor time, user and system, including its children.
     pub(crate) cpu: Duration,
     /// The resident memory of the largest of them at its peak, in bytes.
     pub(crate) peak: u64,
-    /// How it ended: an exit code, or 128 and a signal.
+    /// The exit code, or 128 plus a signal.
     code: i32,
 }
 
-/// A program that runs. Dropped, it is killed.
+/// A running program. Dropping it kills the program.
 pub(crate) struct Running {
     program: Program,
-    /// When it had just been started, by [`clock`].
+    /// The time just after its start, by [`clock`].
     pub(crate) begun: Duration,
     pid: Pid,
     helper: Child,
@@ -148,23 +148,23 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Asks it to stop, as Ctrl-C does.
+    /// Interrupts it like Ctrl-C.
     pub(crate) fn interrupt(&self) {
-        // One that has ended tells so when it is waited for.
+        // `wait` reports one that has ended.
         let _ = kill_process(self.pid, Signal::INT);
     }
 
-    /// Whether it has not ended.
+    /// Returns whether it is still running.
     pub(crate) fn goes_on(&mut self) -> io::Result<bool> {
         Ok(self.helper.try_wait()?.is_none())
     }
 
-    /// Its last messages.
+    /// Returns its last messages.
     pub(crate) fn said(&self) -> String {
         self.program.said()
     }
 
-    /// Waits for its end, which has to be one of these.
+    /// Waits for its end, which must be one of these exit codes.
     pub(crate) fn wait(mut self, ends: &[i32]) -> io::Result<Usage> {
         let mut line = String::new();
         self.told.read_line(&mut line)?;
@@ -185,12 +185,12 @@ impl Drop for Running {
     }
 }
 
-/// The process in between: starts the program, says which process it is, and in the end what it took.
+/// The process in between: starts the program, reports its process number, and in the end its usage.
 pub(crate) fn measure(words: &[OsString]) -> io::Result<()> {
     use std::os::unix::process::ExitStatusExt as _;
     let (file, words) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     raise_descriptors();
-    // Ctrl-C at a terminal is for the program, and how that ends is still to be seen.
+    // Ctrl-C at a terminal is for the program, whose end must still be measured.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::default())?;
     }
@@ -205,7 +205,7 @@ pub(crate) fn measure(words: &[OsString]) -> io::Result<()> {
     println!("{}", pid.as_raw_nonzero());
     io::stdout().flush()?;
     thread::spawn(move || {
-        // Whoever asked for it is gone when this ends; once the child has been waited for, so is this process.
+        // The end of stdin means that the benchmark is gone; once the child has ended, so is this process.
         let _ = io::stdin().read_to_end(&mut Vec::new());
         let _ = kill_process(pid, Signal::KILL);
     });

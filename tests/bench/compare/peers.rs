@@ -1,4 +1,4 @@
-//! What stride is compared with: what people use today, and raw limits.
+//! The programs that stride is compared with: common alternatives, and raw limits.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -8,9 +8,9 @@ use super::folder;
 use super::machine::first_line;
 use super::measure::Program;
 
-/// The calls at the same time of whatever is compared.
+/// The number of concurrent calls of all programs.
 pub(crate) const WIDTH: &str = "64";
-/// How long wrk goes on.
+/// The duration of wrk.
 const WRK: &str = "5s";
 
 /// A program that stride is compared with.
@@ -36,7 +36,7 @@ impl Peer {
         Self::Wrk,
     ];
 
-    /// As it is called in the table.
+    /// Returns its name in the table.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Threads => "threads.py (requests)",
@@ -49,7 +49,7 @@ impl Peer {
         }
     }
 
-    /// What has to be known of it to read its figures.
+    /// Returns a note that its figures need.
     pub(crate) fn note(self) -> &'static str {
         match self {
             Self::Threads | Self::Aiohttp => "answers in memory until the end",
@@ -60,7 +60,7 @@ impl Peer {
         }
     }
 
-    /// How many times fewer files it gets, so that a round does not take minutes.
+    /// Returns the factor by which it gets fewer files, so that a round does not take minutes.
     pub(crate) fn fewer(self) -> usize {
         match self {
             Self::Threads => 5,
@@ -69,13 +69,13 @@ impl Peer {
         }
     }
 
-    /// Whether it goes on for a fixed time, whatever there is.
+    /// Returns whether it runs for a fixed time.
     pub(crate) fn is_timed(self) -> bool {
         self == Self::Wrk
     }
 }
 
-/// Where the programs are, if they are.
+/// The paths of the programs that exist.
 pub(crate) struct Peers {
     pub(crate) stride: PathBuf,
     /// Those that `tests/bench/run` installs.
@@ -84,7 +84,7 @@ pub(crate) struct Peers {
     scripts: PathBuf,
 }
 
-/// A program of the system's.
+/// Returns a program of the system.
 fn of_system(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let mut folders = std::env::split_paths(&path);
@@ -92,7 +92,7 @@ fn of_system(name: &str) -> Option<PathBuf> {
 }
 
 impl Peers {
-    /// `target` is the folder of all that Cargo builds.
+    /// Finds the programs. `target` is Cargo's build folder.
     pub(crate) fn find(stride: PathBuf, target: &Path) -> Self {
         Self {
             stride,
@@ -105,7 +105,7 @@ impl Peers {
         Some(self.installed.join("venv/bin/python")).filter(|file| file.is_file())
     }
 
-    /// The program itself, or the one that runs it.
+    /// Returns the program itself, or its interpreter.
     fn file(&self, peer: Peer) -> Option<PathBuf> {
         match peer {
             Peer::Threads | Peer::Aiohttp => self.python(),
@@ -119,12 +119,12 @@ impl Peers {
         }
     }
 
-    /// A program of the system's that is no peer.
+    /// Returns a program of the system that is not a peer.
     pub(crate) fn other(&self, name: &str) -> Option<PathBuf> {
         of_system(name)
     }
 
-    /// What each says of its version.
+    /// Returns the versions that the programs report.
     pub(crate) fn versions(&self) -> Vec<String> {
         let of = |file: Option<PathBuf>, name: &str, words: &[&str]| {
             let said = file.and_then(|file| first_line(&file, words));
@@ -153,8 +153,8 @@ impl Peers {
         ]
     }
 
-    /// The program that calls `url` for the first so many files of `place`, or none if it is not to be had. What it
-    /// leaves behind is in the folder `out`, which is made anew.
+    /// Returns the program that calls `url` for the first `files` files of `place`, or `None` if it is missing. Its
+    /// output goes into the folder `out`, which is made anew.
     pub(crate) fn program(
         &self,
         peer: Peer,
@@ -191,7 +191,7 @@ impl Peers {
                 let taken = if fs::read_dir(&all)?.count() == files {
                     all
                 } else {
-                    // It takes a folder for what it is.
+                    // It takes every file of a folder.
                     let fewer = place.join(format!("files-{files}"));
                     folder::files(&fewer, 0..files)?;
                     fewer
@@ -241,7 +241,7 @@ fn names(file: &Path, files: usize) -> io::Result<()> {
     list.flush()
 }
 
-/// What curl is to do, an entry a file.
+/// Writes curl's configuration, one entry for each file.
 fn entries(file: &Path, files: usize, url: &str) -> io::Result<()> {
     let mut config = BufWriter::new(File::create(file)?);
     for number in 0..files {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// What was measured with a list of so many names.
+/// The figures of a list of one length.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Point {
     pub(crate) names: f64,
@@ -14,7 +14,7 @@ pub(crate) struct Point {
 
 const WIDTH: f64 = 784.0;
 const HEIGHT: f64 = 300.0;
-/// A panel's drawing, and how far apart the two begin.
+/// The size of a panel, and the distance of the two.
 const PANEL: (f64, f64) = (290.0, 190.0);
 const LEFT: f64 = 60.0;
 const TOP: f64 = 50.0;
@@ -38,7 +38,7 @@ const STYLE: &str = "\
   </style>
 ";
 
-/// The least of 1, 2 and 5 times a power of ten that is not below a number: axes end there.
+/// Returns the least of 1, 2 and 5 times a power of ten that is not below a number. Axes end there.
 pub(crate) fn ceiling(number: f64) -> f64 {
     let power = 10_f64.powf(number.max(1e-9).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
@@ -48,7 +48,7 @@ pub(crate) fn ceiling(number: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-/// A power of ten as it is written on an axis.
+/// Formats a power of ten for an axis.
 fn power(exponent: f64) -> String {
     match exponent as i32 {
         3 => "1,000".to_owned(),
@@ -71,7 +71,7 @@ fn panel(svg: &mut String, points: &[Point], index: usize, head: &str, of: fn(&P
     );
     let x = |names: f64| left + width * (names.log10() - first) / (last - first).max(1.0);
     let y = |value: f64| TOP + height * (1.0 - value / greatest);
-    // Nothing of a `fmt::Write` into text can fail.
+    // Formatting into text cannot fail.
     let _ = writeln!(
         svg,
         r#"  <text class="head" x="{left}" y="28">{head}</text>"#
@@ -122,7 +122,7 @@ fn panel(svg: &mut String, points: &[Point], index: usize, head: &str, of: fn(&P
     }
 }
 
-/// The whole picture, with its figures in words for whoever cannot see it.
+/// Draws the plot, with its figures in words for people who cannot see it.
 pub(crate) fn svg(points: &[Point]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"title desc\">\n",

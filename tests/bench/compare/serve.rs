@@ -1,5 +1,5 @@
-//! The service, a process of its own: as little work a call as can be, so that what is measured is the caller.
-//! It says its port on standard output, answers each line of standard input with what it has seen, and ends with it.
+//! The service, in a process of its own. It does as little as possible for each call, so that the caller is measured.
+//! It prints its port, answers each line of standard input with its figures, and ends with standard input.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead as _, Write as _};
@@ -24,35 +24,35 @@ use super::tail;
 const BACKLOG: u32 = 8192;
 /// The largest head of a request.
 const HEAD: usize = 8 << 10;
-/// How much of a body is read at once.
+/// The bytes of a body that are read at once.
 const SCRATCH: usize = 256 << 10;
-/// How long to accept no connections when one could not be accepted.
+/// The pause after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-/// What is answered where no size is asked for.
+/// The answer without a requested size.
 const ANSWER: &str = r#"{"ok":true,"label":"positive","score":0.75}"#;
-/// The grain of what is counted.
+/// The resolution of the counts.
 const GRAIN: Duration = Duration::from_millis(100);
 
-/// How long the service works on a call.
+/// The time that the service takes for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Latency {
-    /// As long for each.
+    /// The same for each call.
     Fixed(Duration),
-    /// As the file's name says.
+    /// According to the file's name.
     Tail,
 }
 
-/// What the service does.
+/// The behaviour of the service.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// Where it listens; 0 is wherever there is room.
+    /// The port; 0 for any free one.
     pub(crate) port: u16,
     pub(crate) latency: Latency,
     /// The bytes of an answer; 0 are those of the usual small one.
     pub(crate) answer: usize,
 }
 
-/// What the service has seen. Times are the monotonic clock's, which all processes share.
+/// The figures of the service. Times are on the monotonic clock, which all processes share.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
     /// Calls that have arrived whole.
@@ -61,16 +61,16 @@ pub(crate) struct Seen {
     pub(crate) answered: u64,
     /// The bytes of all their bodies.
     pub(crate) bytes: u64,
-    /// Connections ever.
+    /// All connections so far.
     pub(crate) connections: u64,
-    /// The most calls at the same time.
+    /// The maximum number of concurrent calls.
     pub(crate) most: u64,
-    /// When the first call had arrived, and when the last answer went.
+    /// The arrival of the first call, and the time of the last answer.
     pub(crate) first: Option<Duration>,
     pub(crate) last: Option<Duration>,
-    /// How long calls were at the service, all together.
+    /// The total time of calls at the service.
     pub(crate) worked: Duration,
-    /// How long connections were idle between an answer and the next call, all together, and how often.
+    /// The total idle time of connections between an answer and the next call, and the number of such times.
     pub(crate) idle: Duration,
     pub(crate) again: u64,
     /// The calls that arrived in each tenth of a second after the first.
@@ -78,7 +78,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// A call of so many bytes, and when its connection had the answer to the one before.
+    /// Records a call of this many bytes, and the time of the previous answer on its connection.
     fn arrived(&mut self, bytes: u64, before: Option<Duration>) -> Duration {
         let now = clock();
         if let Some(before) = before {
@@ -106,7 +106,7 @@ impl Seen {
         now
     }
 
-    /// How long a call was at the service, and a connection idle before it, in the mean.
+    /// Returns the mean time of a call at the service, and the mean idle time of a connection before it.
     pub(crate) fn means(&self) -> (Duration, Duration) {
         let mean = |sum: Duration, of: u64| sum.div_f64(of.max(1) as f64);
         (
@@ -130,20 +130,20 @@ impl Seen {
     }
 }
 
-/// A head, as far as it matters.
+/// The relevant parts of a request's head.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
-    /// Where it ends in what was read.
+    /// Its length in the buffer.
     end: usize,
     length: u64,
-    /// Whether the caller waits to be told to send the body.
+    /// The caller waits for `100 Continue` before it sends the body.
     expects: bool,
     closes: bool,
-    /// How long the service works on it.
+    /// The time that the service takes.
     work: Duration,
 }
 
-/// Reads a head; none when it is not there whole.
+/// Reads a head; `None` if it is incomplete.
 fn head(bytes: &[u8], latency: Latency) -> io::Result<Option<Head>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
@@ -185,7 +185,7 @@ fn head(bytes: &[u8], latency: Latency) -> io::Result<Option<Head>> {
         } else if name.eq_ignore_ascii_case(b"connection") {
             head.closes = value.eq_ignore_ascii_case(b"close");
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            // Nobody who is measured sends a file of unknown length.
+            // No measured program sends a file of unknown length.
             return Err(io::ErrorKind::Unsupported.into());
         }
     }
@@ -196,7 +196,7 @@ struct Service {
     plan: Plan,
     answer: Vec<u8>,
     seen: Arc<Mutex<Seen>>,
-    /// Where bodies go.
+    /// A buffer for discarded bodies.
     scratch: RefCell<Vec<u8>>,
     alarm: Rc<Alarm>,
 }
@@ -216,7 +216,7 @@ async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what there is, with something that is taken at the moment only.
+/// Reads the available bytes into a buffer that is borrowed only for a moment.
 async fn read(
     stream: &TcpStream,
     mut take: impl FnMut(&TcpStream) -> io::Result<usize>,
@@ -278,7 +278,7 @@ impl Service {
 
     async fn listen(self) -> io::Result<()> {
         let socket = TcpSocket::new_v4()?;
-        // One service after the other has the same port, since runs remember it.
+        // Each service uses the same port, because runs remember it.
         socket.set_reuseaddr(true)?;
         socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, self.plan.port)))?;
         let listener = socket.listen(BACKLOG)?;
@@ -294,14 +294,14 @@ impl Service {
             lock(&service.seen).connections += 1;
             let service = Rc::clone(&service);
             tokio::task::spawn_local(async move {
-                // A caller that went away is none of the service's troubles.
+                // A caller that disconnects is not an error of the service.
                 let _ = service.connection(stream).await;
             });
         }
     }
 }
 
-/// Answers each line of standard input with what has been seen, and says when there are no more.
+/// Answers each line of standard input with the figures, and ends with it.
 fn report(seen: &Mutex<Seen>) {
     for _ in io::stdin().lock().lines().map_while(Result::ok) {
         let Ok(text) = serde_json::to_string(&*lock(seen)) else {

@@ -1,4 +1,4 @@
-//! The service's process, as the benchmark sees it.
+//! The service's process, from the benchmark's side.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use super::measure::{Running, pause};
 use super::serve::{Latency, Plan, Seen};
 
-/// How long a first call may be waited for.
+/// The time limit for a first call.
 const FIRST_CALL: Duration = Duration::from_secs(900);
-/// How long the last answers may take to be counted.
+/// The time limit for counting the last answers.
 const SETTLING: Duration = Duration::from_secs(2);
-/// How often it is looked whether it has come.
+/// The interval of checks for a call.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A running service. Dropped, it is ended.
+/// A running service. Dropping it ends the process.
 pub(crate) struct Service {
     process: Child,
-    /// Ends the service when it is closed, even if this process does not come to do it.
+    /// Ends the service when it closes, even if this process is killed.
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
     port: u16,
@@ -48,7 +48,7 @@ impl Service {
         Ok(service)
     }
 
-    /// One that works on each call for as long.
+    /// Starts one that takes this long for each call.
     pub(crate) fn with_latency(port: u16, latency: Duration) -> io::Result<Self> {
         Self::start(Plan {
             port,
@@ -69,13 +69,13 @@ impl Service {
         Ok(line)
     }
 
-    /// What it has seen up to now.
+    /// Returns its figures so far.
     pub(crate) fn seen(&mut self) -> io::Result<Seen> {
         self.questions.write_all(b"\n")?;
         Ok(serde_json::from_str(&self.line()?)?)
     }
 
-    /// What it has seen when all that came was answered; a caller may have its answer before the service knows.
+    /// Returns its figures once it has answered all calls; a caller may have its answer before the service counts it.
     pub(crate) fn settled(&mut self) -> io::Result<Seen> {
         let asked = Instant::now();
         loop {
@@ -87,11 +87,11 @@ impl Service {
         }
     }
 
-    /// Waits for the first call, and says how long after its start the caller made it.
+    /// Waits for the first call, and returns the time from the caller's start to it.
     pub(crate) fn first_call(&mut self, caller: &mut Running) -> io::Result<Duration> {
         let asked = Instant::now();
         while asked.elapsed() < FIRST_CALL {
-            // Asked for before the look: a call may come and its caller end in between.
+            // Checked before the figures: a call may arrive and its caller end in between.
             let goes_on = caller.goes_on()?;
             if let Some(first) = self.seen()?.first {
                 return Ok(first.saturating_sub(caller.begun));

@@ -10,15 +10,15 @@ use super::folder::{files, list, size as bytes};
 use super::measure::Program;
 use super::serve::Latency;
 
-/// Bytes for each of so many, beyond what was given. Nothing is left in a log after a clean end, and if it were, it
-/// would count.
+/// Returns the bytes for each of `of` items beyond the given ones. After a clean end the WAL is empty; otherwise it
+/// counts.
 fn beyond(database: &Path, given: u64, of: usize) -> Sample {
     let whole = bytes(database) + bytes(&database.with_extension("db-wal"));
     let each = (whole as f64 - given as f64) / of as f64;
     Sample::default().with_figure(each)
 }
 
-/// What a job takes in the database.
+/// Measures the size of a job in the database.
 pub(crate) fn size(bench: &Bench) -> io::Result<()> {
     const ANSWER: usize = 1024;
     let jobs = bench.scaled(MANY / 10, 10_000);
@@ -26,7 +26,7 @@ pub(crate) fn size(bench: &Bench) -> io::Result<()> {
         let names = list(bench.place(), FILES, jobs, true)?;
         let database = bench.fresh("size.db");
         load(bench, &database, &names)?;
-        // A line feed a name is the list's own.
+        // The line feed after each name belongs to the list.
         let sample = beyond(&database, bytes(&names) - jobs as u64, jobs);
         Ok(Some(sample.with_note("beyond its name")))
     };
@@ -57,11 +57,11 @@ pub(crate) fn size(bench: &Bench) -> io::Result<()> {
     Ok(())
 }
 
-/// One large file.
+/// Measures the upload of one large file.
 pub(crate) fn upload(bench: &Bench) -> io::Result<()> {
     const WHOLE: usize = 5 << 30;
     let large = bench.scaled(WHOLE, 1 << 20) as u64;
-    // Of holes: it is not the disk that is measured.
+    // A sparse file, because the disk is not measured.
     let path = bench.place().join("large");
     File::create(&path)?.set_len(large)?;
     let whole = |program: Program| {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Between these the README has its table.
+/// The marks around the table in the README.
 const BEGIN: &str = "<!-- table -->";
 const END: &str = "<!-- /table -->";
 
@@ -30,7 +30,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Prints what was found out of the machine, and the head.
+    /// Prints the description of the machine, and the header.
     pub(crate) fn start(head: &str) -> Self {
         let table = Self {
             text: RefCell::default(),
@@ -42,7 +42,7 @@ impl Table {
         table
     }
 
-    /// Prints a line that is no row.
+    /// Prints a line outside of the table.
     pub(crate) fn line(&self, line: &str) {
         println!("{line}");
         let mut text = self.text.borrow_mut();
@@ -55,7 +55,7 @@ impl Table {
         self.line(&format!("| {} |", cells.join(" | ")).replace("  ", " "));
     }
 
-    /// Puts all of it between the marks of a file.
+    /// Writes the table between the marks of a file.
     pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
         let text = fs::read_to_string(file)?;
         let whole = put(&text, &self.text.borrow());
@@ -67,7 +67,7 @@ impl Table {
     }
 }
 
-/// The text with a table between its marks, instead of what was there.
+/// Returns the text with a table between its marks, instead of the old one.
 pub(crate) fn put(text: &str, table: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;

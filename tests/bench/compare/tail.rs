@@ -1,20 +1,20 @@
-//! How long a service with a heavy tail works on each file, and the least time in which that can be done. Pure: a
-//! file's name says it all, so that the service and the benchmark agree without a word.
+//! The times that a service with a heavy tail takes for each file, and the minimum total time. Pure: the file's name
+//! determines its time, so that the service and the benchmark agree without communication.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-/// The least that a call takes, and the shape of the rest: a Pareto distribution, whose mean is three times this.
+/// The minimum time of a call, and the shape of a Pareto distribution, whose mean is three times the minimum.
 const LEAST: Duration = Duration::from_millis(5);
 const ALPHA: f64 = 1.5;
-/// One file of so many is slower by this.
+/// One file in this many is slower, by the factor below.
 const RARE: u64 = 100;
 const SLOWER: f64 = 100.0;
-/// No call takes longer: with no bound the longest would decide everything.
+/// The maximum time of a call. Without it, the longest call would decide everything.
 pub(crate) const CUT: Duration = Duration::from_secs(5);
 
-/// Well mixed bits of a name (FNV-1a, and the finish of SplitMix64).
+/// Returns well mixed bits of a name (FNV-1a, and the finish of SplitMix64).
 fn mixed(name: &[u8]) -> u64 {
     let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let mut bits = name.iter().fold(0xcbf2_9ce4_8422_2325, fnv);
@@ -23,7 +23,7 @@ fn mixed(name: &[u8]) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// How long the service works on the file of this name.
+/// Returns the time that the service takes for the file of this name.
 pub(crate) fn latency(name: &[u8]) -> Duration {
     let bits = mixed(name);
     // In (0, 1], of the upper 40 bits; the lower ones say whether it is a rare one.
@@ -33,17 +33,17 @@ pub(crate) fn latency(name: &[u8]) -> Duration {
     LEAST.mul_f64(factor).min(CUT)
 }
 
-/// The least time that calls can take.
+/// The minimum time of a set of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bound {
-    /// In whatever order: neither the work divided by the threads nor the longest call can be gone below.
+    /// In any order: at least the work divided by the threads, and at least the longest call.
     pub(crate) lower: Duration,
-    /// In the order of strides, by threads of which none knows how long a call will take, and none is ever idle: a long
-    /// call may be the last to start.
+    /// In the order of strides, by threads that do not know the calls' times and are never idle: a long call may be the
+    /// last to start.
     pub(crate) strided: Duration,
 }
 
-/// The least time that calls of these latencies can take with so many threads.
+/// Returns the minimum time of calls of these latencies with this many threads.
 pub(crate) fn bound(latencies: &[Duration], threads: usize) -> Bound {
     let threads = threads.max(1);
     let total: Duration = latencies.iter().sum();
@@ -64,7 +64,7 @@ pub(crate) fn bound(latencies: &[Duration], threads: usize) -> Bound {
         .collect();
     let mut strided = lower;
     while let Some(Reverse((begin, thread))) = free.pop() {
-        // A thread whose chunk is at its end helps the one that has most left.
+        // A thread at the end of its chunk helps the chunk with the most jobs left.
         let own = chunks[thread].pop_front();
         let fullest = || {
             chunks
