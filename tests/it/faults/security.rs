@@ -341,7 +341,7 @@ fn row_119_a_credential_in_any_flag_is_used_and_not_stored() {
             .expect(2)
             .says(name)
             .says("not stored")
-            .says("again with");
+            .says(" again");
         let resume = ["resume", "--max-calls", "none", &again[0], &again[1]];
         place.stride_with(&[("AGAIN", SECRET)], &resume).expect(0);
         counts(&place, &[("done", 3)]);
