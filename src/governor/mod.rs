@@ -78,6 +78,8 @@ pub struct Governor {
     /// Number of the next call.
     next: u64,
     stated: StatedLimits,
+    /// Rate and concurrency learned before the first throttle of the only throttled file.
+    before_throttles: Option<(Option<f64>, Option<usize>)>,
     /// Latest moment seen.
     clock: Duration,
     limited_by: LimitedBy,
@@ -104,6 +106,7 @@ impl Governor {
             in_flight: 0,
             next: 0,
             stated: StatedLimits::default(),
+            before_throttles: None,
             clock: now,
             limited_by: LimitedBy::NoWork,
             halt: None,
@@ -494,9 +497,17 @@ impl Governor {
             assessment = self.suspect_outage(permit, call, false, now).1;
         }
         let outage = self.guard.outage().is_some_and(|outage| outage.established);
+        if !self.guard.throttled_files.is_one() {
+            self.before_throttles = None;
+        } else if throttles.count == 1 {
+            self.before_throttles = Some(self.controller.learned());
+        }
         if throttles.are_own() && !outage {
-            // Throttles of one file delay no other.
+            // Throttles of one file delay no other, and are no evidence for a limit.
             self.controller.lost(permit.stamp);
+            if let Some((rate, at_once)) = self.before_throttles.take() {
+                self.controller.restore(rate, at_once);
+            }
         } else {
             let took = call.took.as_secs_f64();
             let asked = wait.map(|wait| wait.as_secs_f64());

@@ -221,6 +221,12 @@ impl RateController {
         ((limit < UNLIMITED).then_some(limit), self.concurrency.most)
     }
 
+    /// Returns to limits that were learned earlier, because the refusals since say nothing about the service.
+    pub(super) fn restore(&mut self, rate: Option<f64>, at_once: Option<usize>) {
+        self.estimate = Estimate::new(rate.unwrap_or(UNLIMITED));
+        self.concurrency.most = at_once;
+    }
+
     /// Returns the expected rate, if it is limited.
     pub(super) fn rate(&self) -> Option<f64> {
         Some(self.goal()).filter(|rate| *rate < UNLIMITED)

@@ -77,6 +77,10 @@ impl ThrottledFiles {
         self.files.remove(&file);
     }
 
+    pub(super) fn is_one(&self) -> bool {
+        self.files.len() == 1
+    }
+
     pub(super) fn are_many(&self) -> bool {
         self.files.len() >= Self::MANY
     }
