@@ -60,7 +60,7 @@
 //!
 //! To resume after a crash, a kill or a stop, start the same program again: [`Builder::open`] finds the run,
 //! [`Run::add`] skips files that it has, and [`Run::process`] calls only files without a result.
-//! [`Outline::ending`](engine::Outline::ending) says why `process` returned: it may be a guard, with files pending.
+//! [`RunOutcome::ending`](engine::RunOutcome::ending) says why `process` returned: it may be a guard, with files pending.
 //! [`Failure::throttled`](job::Failure::throttled) makes all threads wait. [`Run::process_callers`] takes a
 //! [`Stop`](engine::Stop), for Ctrl-C, and passes on events. `stride status`, `failures`, `export` and `verify` read
 //! the same database.

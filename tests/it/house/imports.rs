@@ -374,7 +374,7 @@ mod checker {
             .find(|(file, _)| file == "src/job/mod.rs");
         job.unwrap()
             .1
-            .push_str("\nuse crate::engine::{\n    RunOutcome as _Outline,\n};\n");
+            .push_str("\nuse crate::engine::{\n    RunOutcome as _Unused,\n};\n");
         let after = read("src/lib.rs", &sources);
         assert_eq!(
             upward(&after),
