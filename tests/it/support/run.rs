@@ -364,7 +364,7 @@ pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
 }
 
 /// Acquires a database's lock. A program that another test starts holds this process's locks between its fork and its
-/// exec, so a lock of this process's own, or of nobody who is known, is waited for.
+/// exec, so this waits for a lock of the own process, and for one without a recorded holder.
 pub(crate) fn take_lock(database: &Path) -> Lock {
     let began = Instant::now();
     let is_own = |holder: &Option<Holder>| {
