@@ -1,0 +1,146 @@
+//! Decodes the settlements of a rescue file.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Row, Transaction};
+
+use super::error::{Result, StoreError, doing};
+use super::page::{self, RECORD, TABLES};
+use super::record::Record;
+use super::settle::{Ended, Settler};
+use super::system::now;
+use super::values::path_from_sql;
+use crate::job::{Answer, AttemptId, Class, FileName, JobId, JobState, Refused};
+use crate::retry::{self, Next};
+
+/// Returns the statement for the settlements of a rescue file.
+pub(super) fn sql() -> String {
+    format!(
+        "{RECORD}, work.job, attempt.key, attempt.ended, not_before, charged, crashes, generation,
+                rejected.media_type, rejected.headers, rejected.body
+         {TABLES} LEFT JOIN rejected_response AS rejected
+                      ON rejected.job = work.job AND rejected.attempt = work.attempts
+         ORDER BY work.job"
+    )
+}
+
+/// A settlement, or the name of a job whose settlement cannot be decoded, if that can be.
+pub(super) type Decoded = std::result::Result<Saved, Option<FileName>>;
+
+/// Hands over the settlements of a rescue file. Returns false if it cannot be read to its end.
+pub(super) fn each(
+    rescue: &Connection,
+    each: &mut dyn FnMut(Decoded) -> Result<()>,
+) -> Result<bool> {
+    let mut statement = rescue
+        .prepare(&sql())
+        .map_err(doing("reading a rescue file"))?;
+    let mut rows = statement
+        .query([])
+        .map_err(doing("reading a rescue file"))?;
+    loop {
+        match rows.next() {
+            Ok(None) => return Ok(true),
+            Ok(Some(row)) => each(Saved::read(row).map_err(|_| path_from_sql(row, 0).ok()))?,
+            Err(_) => return Ok(false),
+        }
+    }
+}
+
+/// The longest duration of a call, in milliseconds.
+const LONGEST: i64 = u32::MAX as i64;
+
+/// A saved settlement.
+pub(super) struct Saved {
+    pub(super) attempt: AttemptId,
+    pub(super) key: [u8; 16],
+    pub(super) record: Record,
+    refused: Option<Refused>,
+    pub(super) ended: i64,
+    next: Next,
+    counted: retry::Record,
+}
+
+impl Saved {
+    fn read(row: &Row<'_>) -> Result<Self> {
+        let record = page::record(row)?;
+        let read = || -> rusqlite::Result<Self> {
+            let attempt = AttemptId {
+                job: JobId(row.get(17)?),
+                number: record.attempts,
+            };
+            let ended: i64 = row.get(19)?;
+            let wait = row
+                .get::<_, Option<i64>>(20)?
+                .unwrap_or(ended)
+                .saturating_sub(ended);
+            let (media_type, headers) = (row.get(24)?, row.get(25)?);
+            let body: Option<Vec<u8>> = row.get(26)?;
+            Ok(Self {
+                attempt,
+                key: row.get(18)?,
+                refused: body.map(|body| Refused {
+                    media_type,
+                    headers,
+                    body: body.into(),
+                }),
+                // Other times than the past would spoil the run's sums.
+                ended: ended.clamp(0, now()),
+                next: match record.state {
+                    JobState::Done => Next::Done,
+                    JobState::Failed => Next::Fail,
+                    JobState::Held => Next::Hold,
+                    JobState::Pending | JobState::Running => {
+                        Next::Again(Duration::from_millis(wait.max(0).unsigned_abs()))
+                    }
+                },
+                counted: retry::Record {
+                    charged: row.get(21)?,
+                    crashes: row.get(22)?,
+                    generation: row.get(23)?,
+                    ..retry::Record::default()
+                },
+                record,
+            })
+        };
+        read().map_err(doing("reading a rescue file"))
+    }
+
+    /// Returns true if state, outcome and result fit each other.
+    pub(super) fn is_whole(&self) -> bool {
+        let is_done = self.record.state == JobState::Done;
+        is_done == self.record.result.is_some()
+            && is_done == (self.record.outcome.as_deref() == Some("succeeded"))
+            && self.record.state != JobState::Running
+    }
+
+    pub(super) fn settle(&self, transaction: &Transaction<'_>) -> Result<JobState> {
+        let result = self.record.result.as_ref().map(|stored| {
+            Ok::<_, StoreError>(Answer {
+                status: self.record.status,
+                media_type: stored.media_type.clone(),
+                headers: stored.headers.clone(),
+                body: stored.open(&self.record.path)?,
+                hint: None,
+            })
+        });
+        let result = result.transpose()?;
+        let took = self.record.took.unwrap_or(0).clamp(0, LONGEST);
+        let ended = Ended {
+            attempt: self.attempt,
+            outcome: self.record.outcome.as_deref().unwrap_or_default(),
+            class: self.record.class.map(Class::as_str),
+            kind: self.record.kind.as_deref(),
+            status: self.record.status,
+            message: self.record.message.as_deref(),
+            body: self.record.error_body.as_deref(),
+            took: Duration::from_millis(took.unsigned_abs()),
+            result: result.as_ref(),
+            checksum: None,
+            refused: self.refused.as_ref(),
+            next: self.next,
+            record: self.counted,
+        };
+        Settler::new(transaction).settle(&ended, self.ended)
+    }
+}
