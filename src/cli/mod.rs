@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use stride::jq::with_room;
+use stride::store::Location;
 
 use args::{Args, Command};
 use commands::{demo, export, failures, recheck, report, run, status, try_one, verify, watch};
@@ -59,7 +60,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, CliError> {
-    let db = args.db;
+    let db = Location::parse(args.db).map_err(|error| {
+        CliError::usage(error.to_string()).hint("use the path of a file with --db FILE")
+    })?;
     match args.command {
         Command::Run(mut args) => {
             let config = Config::load(&mut args.invocation, Some(&mut args.outputs), terminal)?;

@@ -1,27 +1,26 @@
 //! Opens or creates a run for a program.
 
 use std::fs;
-use std::path::PathBuf;
 
 use super::Run;
 use super::error::Error;
 use crate::settings::{Call, Settings, Threads};
-use crate::store::{Lock, NewRun, RefusedRescue, Store};
+use crate::store::{Location, Lock, NewRun, RefusedRescue, Store};
 
 /// Opens a [`Run`]. Made by [`Run::builder`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
-    database: PathBuf,
+    location: Location,
     workload: String,
     settings: Settings,
 }
 
 impl Run {
-    /// Returns a builder that opens the run in a database, or creates it.
-    pub fn builder(database: impl Into<PathBuf>) -> Builder {
+    /// Returns a builder that opens the run at a location, usually the path of a SQLite database, or creates it.
+    pub fn builder(location: impl Into<Location>) -> Builder {
         Builder {
-            database: database.into(),
+            location: location.into(),
             workload: String::new(),
             settings: Settings::default(),
         }
@@ -63,11 +62,11 @@ impl Builder {
     /// earlier process cannot be imported.
     pub fn open(self) -> Result<Run, Error> {
         let Self {
-            database,
+            location,
             workload,
             settings,
         } = self;
-        let lock = Lock::acquire(&database)?;
+        let lock = Lock::acquire(location)?;
         let call = Call::Program {
             name: workload.clone(),
         };

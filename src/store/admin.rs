@@ -13,6 +13,7 @@ use super::error::{Result, StoreError, doing};
 use super::files::{self, with_suffix};
 use super::fresh::Fresh;
 use super::load::{Loaded, Loader};
+use super::location::Location;
 use super::lock::Lock;
 use super::owner::{self, Owner};
 use super::place;
@@ -306,8 +307,8 @@ impl Store {
 
 /// Notes a file that stride wrote for a run, so that a later walk skips it. Ignores failure, because the file itself is
 /// written.
-pub fn note_artifact(database: &Path, file: &Path) {
-    let _ = files::resolve(database).and_then(|path| {
+pub fn note_artifact(location: impl Into<Location>, file: &Path) {
+    let _ = files::resolve(&location.into()).and_then(|path| {
         let sql = "INSERT OR IGNORE INTO artifact (path) VALUES (?1)";
         let connection = connection::open(&path, Mode::Note)?;
         execute(
@@ -325,10 +326,10 @@ pub fn note_artifact(database: &Path, file: &Path) {
 ///
 /// The database cannot be read or written, or `change` fails; then nothing was changed.
 pub fn change_settings<E: From<StoreError>>(
-    database: &Path,
+    location: impl Into<Location>,
     change: impl FnOnce(Settings) -> std::result::Result<Settings, E>,
 ) -> std::result::Result<Settings, E> {
-    let path = files::resolve(database)?;
+    let path = files::resolve(&location.into())?;
     let connection = connection::open(&path, Mode::Note)?;
     let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)
         .map_err(doing("beginning"))?;

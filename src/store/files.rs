@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{Result, unusable};
+use super::location::Location;
 use crate::paths;
 
 /// Separates the database's name from random letters in a rescue file's name.
@@ -13,8 +14,9 @@ pub(super) const RESCUE_INFIX: &str = ".rescue-";
 pub(super) const RESCUE_SUFFIX: &str = "db";
 
 /// Resolves the database's path, whether or not there is a file.
-pub(super) fn resolve(database: &Path) -> Result<PathBuf> {
-    paths::resolve(database).map_err(unusable(database))
+pub(super) fn resolve(location: &Location) -> Result<PathBuf> {
+    let file = location.file();
+    paths::resolve(file).map_err(unusable(file))
 }
 
 /// Returns the files that belong to a database and are not input of any run.

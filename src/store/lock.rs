@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use super::error::{Result, StoreError};
 use super::files::{self, lock_file, resolve};
 use super::holder::Holder;
+use super::location::Location;
 use super::place;
 use super::system::{host, now};
 use super::values::to_json;
@@ -31,8 +32,8 @@ impl Lock {
     ///
     /// Another process holds it ([`StoreError::Busy`]), the lock file cannot be written, or the database is on a network
     /// file system ([`StoreError::Network`]) or has several hard links.
-    pub fn acquire(database: &Path) -> Result<Self> {
-        let lock = Self::acquire_anywhere(database)?;
+    pub fn acquire(location: impl Into<Location>) -> Result<Self> {
+        let lock = Self::acquire_anywhere(location)?;
         match lock.network.clone() {
             None => Ok(lock),
             Some(filesystem) => {
@@ -51,8 +52,8 @@ impl Lock {
     /// # Errors
     ///
     /// As [`Lock::acquire`], but for the file system.
-    pub fn acquire_anywhere(database: &Path) -> Result<Self> {
-        let database = resolve(database)?;
+    pub fn acquire_anywhere(location: impl Into<Location>) -> Result<Self> {
+        let database = resolve(&location.into())?;
         place::check_mounts(&database)?;
         // Each hard link would have a WAL of its own.
         if let Ok(meta) = fs::symlink_metadata(&database)
@@ -123,11 +124,11 @@ impl Lock {
 
     /// Returns the process that holds the lock on a database, if it is alive. For people only: another process may have
     /// its number by now.
-    pub fn holder(database: &Path) -> Option<Holder> {
+    pub fn holder(location: impl Into<Location>) -> Option<Holder> {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32)
-            .open(lock_file(&resolve(database).ok()?))
+            .open(lock_file(&resolve(&location.into()).ok()?))
             .ok()?;
         let holder = holder_in(&file)?;
         let pid = rustix::process::Pid::from_raw(i32::try_from(holder.pid).ok()?)?;

@@ -24,9 +24,9 @@ mod flights;
 mod fresh;
 mod holder;
 mod import;
-
 mod limit;
 mod load;
+mod location;
 mod lock;
 mod owner;
 mod pace;
@@ -60,6 +60,7 @@ pub use find_rescues::RefusedRescue;
 pub use holder::Holder;
 pub use import::ImportedRescue;
 pub use load::{Loaded, Loader};
+pub use location::{Location, UnsupportedLocation};
 pub use lock::Lock;
 pub use pace::RunnerStatus;
 pub use page::{Batch, Page, Projection};

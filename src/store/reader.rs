@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row};
 use super::connection::{self, Mode};
 use super::error::{Result, StoreError, doing};
 use super::files::resolve;
+use super::location::Location;
 
 /// Reads a run in one snapshot, while others may write.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ impl Reader {
     /// # Errors
     ///
     /// The database is missing, not a run's, newer or damaged.
-    pub fn open(database: &Path) -> Result<Self> {
-        let path = resolve(database)?;
+    pub fn open(location: impl Into<Location>) -> Result<Self> {
+        let path = resolve(&location.into())?;
         let connection = connection::open(&path, Mode::Read)?;
         // The first read in a transaction begins the snapshot.
         connection

@@ -10,7 +10,7 @@ use stride::extract::Extraction;
 use stride::job::FileName;
 use stride::jq::Expression;
 use stride::settings::{Call, Judging};
-use stride::store::{Reader, StoreError};
+use stride::store::{Location, Reader, StoreError};
 use stride::validate::WrongExpression;
 
 use crate::cli::args::export::{Export, FormatArg};
@@ -23,7 +23,7 @@ use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
 use crate::cli::session::summary::standing;
 
-pub(crate) fn export(db: &Path, args: &Export, terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Result<u8, CliError> {
     let output = named_output(args.output.as_deref());
     check(args, output)?;
     let reader = Reader::open(db)?;
@@ -132,7 +132,7 @@ fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, Wrong
         })
 }
 
-fn cli_error(db: &Path, args: &Export, error: ExportError) -> CliError {
+fn cli_error(db: &Location, args: &Export, error: ExportError) -> CliError {
     match error {
         ExportError::Incomplete { counts } => {
             let standing = standing(&counts);
@@ -166,7 +166,7 @@ fn cli_error(db: &Path, args: &Export, error: ExportError) -> CliError {
 }
 
 /// Returns the command that completes the run.
-fn completion(db: &Path, counts: &Counts) -> String {
+fn completion(db: &Location, counts: &Counts) -> String {
     if counts.pending + counts.running > 0 {
         format!("{} resumes the run", command(db, "resume"))
     } else if counts.failed > 0 {

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde::Serialize;
 
 use stride::export::timestamp;
 use stride::job::{CauseKey, Class, JobState};
-use stride::store::{Cause, Filter, Reader, Record, StoreError};
+use stride::store::{Cause, Filter, Location, Reader, Record, StoreError};
 
 use crate::cli::args::failures::Failures;
 use crate::cli::output::error::{CliError, command, printed};
@@ -16,7 +15,7 @@ use crate::cli::output::exit;
 use crate::cli::output::shown::{self, data};
 use crate::cli::session::summary::{describe, standing};
 
-pub(crate) fn failures(db: &Path, args: &Failures) -> Result<u8, CliError> {
+pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let filter = args.filter.with_classes(args.class.clone());
     let filter = Some(&filter).filter(|filter| **filter != Filter::default());

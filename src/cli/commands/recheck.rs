@@ -1,10 +1,8 @@
 //! `stride recheck`.
 
-use std::path::Path;
-
 use stride::recheck::{Changes, RecheckError, Rechecked, apply, preview};
 use stride::settings::{Call, Request};
-use stride::store::Reader;
+use stride::store::{Location, Reader};
 
 use crate::cli::args::export::Recheck;
 use crate::cli::args::{InvocationArgs, typed_with};
@@ -17,7 +15,7 @@ use crate::cli::request::consent::{self, Scope};
 use crate::cli::session::storage;
 use crate::cli::session::summary::standing;
 
-pub(crate) fn recheck(db: &Path, args: &Recheck, terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let info = reader.info()?;
     let request = self::request(args, info.call)?;

@@ -1,11 +1,10 @@
 //! `stride report`.
 
 use std::io::Write;
-use std::path::Path;
 
 use stride::job::FileName;
 use stride::report::Report;
-use stride::store::{Lock, Reader, wall_clock};
+use stride::store::{Location, Lock, Reader, wall_clock};
 
 use crate::cli::args::export::ReportArgs;
 use crate::cli::output::error::{CliError, printed};
@@ -14,7 +13,11 @@ use crate::cli::output::shown::data;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
 
-pub(crate) fn report(db: &Path, args: &ReportArgs, terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn report(
+    db: &Location,
+    args: &ReportArgs,
+    terminal: &Terminal,
+) -> Result<u8, CliError> {
     let output = named_output(args.output.as_deref());
     let reader = Reader::open(db)?;
     let database = reader.path().to_owned();

@@ -1,11 +1,11 @@
 //! `stride run`, `resume`, `retry` and `set`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use stride::input::{self, Skipped, Source};
 use stride::job::FileName;
 use stride::settings::{Call, Request, Settings};
-use stride::store::{Lock, NewRun, Reader, Store, change_settings};
+use stride::store::{Location, Lock, NewRun, Reader, Store, change_settings};
 
 use crate::cli::args::failures::ClassOrRule;
 use crate::cli::args::settings::LimitArgs;
@@ -28,7 +28,7 @@ use crate::cli::session::work::{Calls, has_work, keep_settings, prepare, work};
 
 /// `stride run`: starts the run, or resumes it.
 pub(crate) fn run(
-    db: &Path,
+    db: &Location,
     mut args: Run,
     config: &Config,
     terminal: &Terminal,
@@ -37,7 +37,7 @@ pub(crate) fn run(
     parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
     if args.list_format == ListFormat::Lines
-        && db.symlink_metadata().is_err()
+        && db.file().symlink_metadata().is_err()
         && let Some(column) = column(&parsed.request)
     {
         return Err(CliError::usage(format!(
@@ -94,7 +94,7 @@ pub(crate) fn run(
             bold("note:")
         ));
     }
-    if db.symlink_metadata().is_ok() {
+    if db.file().symlink_metadata().is_ok() {
         // Refuse the file of another program before creating a lock file beside it.
         Reader::open(db)?;
     }
@@ -164,7 +164,7 @@ pub(crate) fn run(
 
 /// `stride resume`: continues with the stored request and settings.
 pub(crate) fn resume(
-    db: &Path,
+    db: &Location,
     args: &ResumeArgs,
     config: &Config,
     terminal: &Terminal,
@@ -178,7 +178,7 @@ pub(crate) fn resume(
 }
 
 /// `stride set`: changes pace and limits, also of a running run.
-pub(crate) fn set(db: &Path, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, CliError> {
     let before = Reader::open(db)?.info()?.settings;
     raise_descriptors(config::change_limits(limits, &before)?.threads)?;
     let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
@@ -195,7 +195,7 @@ pub(crate) fn set(db: &Path, limits: &LimitArgs, terminal: &Terminal) -> Result<
 
 /// `stride retry`: makes failed or held jobs pending, and resumes the run.
 pub(crate) fn retry(
-    db: &Path,
+    db: &Location,
     args: &Retry,
     config: &Config,
     terminal: &Terminal,
@@ -229,12 +229,12 @@ pub(crate) fn retry(
 }
 
 /// Names the parts of a request that every reader of the database can see.
-fn report_stored(request: &Request, db: &Path, terminal: &Terminal) {
+fn report_stored(request: &Request, db: &Location, terminal: &Terminal) {
     if let Some(parts) = stored(request) {
         terminal.say(&format!(
             "{} stored in {}, as typed: {parts}; a reference such as {{env:NAME}} keeps a value out of it",
             bold("note:"),
-            FileName::from(db)
+            FileName::from(db.file())
         ));
     }
 }

@@ -1,7 +1,6 @@
 //! `stride status`, which also works while another process runs.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use stride::event::Counts;
 use stride::export::timestamp;
 use stride::job::{FileName, escaped};
 use stride::settings::{Call, Threads, show_duration};
-use stride::store::{Holder, Lock, Reader, RunInfo, RunnerStatus, wall_clock};
+use stride::store::{Holder, Location, Lock, Reader, RunInfo, RunnerStatus, wall_clock};
 
 use crate::cli::args::Status;
 use crate::cli::output::error::{CliError, printed};
@@ -36,7 +35,7 @@ struct StatusJson {
     other: Value,
 }
 
-pub(crate) fn status(db: &Path, args: &Status) -> Result<u8, CliError> {
+pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let (counts, info, noted) = (reader.counts()?, reader.info()?, reader.noted()?);
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());

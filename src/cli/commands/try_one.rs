@@ -16,7 +16,7 @@ use stride::job::{
 };
 use stride::limits::Measure;
 use stride::settings::{Call, Request, Settings, show_duration};
-use stride::store::Reader;
+use stride::store::{Location, Reader};
 
 use crate::cli::args::Try;
 use crate::cli::config::Config;
@@ -111,7 +111,7 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Durati
 
 /// `stride try`: calls one file and shows everything about it.
 pub(crate) fn try_one(
-    db: &Path,
+    db: &Location,
     args: &Try,
     config: &Config,
     terminal: &Terminal,
@@ -159,7 +159,7 @@ pub(crate) fn try_one(
 }
 
 /// Returns the request of the command line, or else the run's, with its credentials and settings.
-fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings), CliError> {
+fn subject(db: &Location, args: &Try) -> Result<(Request, Vec<Credential>, Settings), CliError> {
     if args.request.url.is_some() || args.request.curl.is_some() {
         if !args.credential.is_empty() {
             return Err(
@@ -170,7 +170,7 @@ fn subject(db: &Path, args: &Try) -> Result<(Request, Vec<Credential>, Settings)
         let parsed = parse(&args.request)?;
         return Ok((parsed.request, parsed.credentials, Settings::default()));
     }
-    if db.symlink_metadata().is_err() {
+    if db.file().symlink_metadata().is_err() {
         return Err(CliError::usage("no request and no run to try")
             .hint("use --url or --curl, or --db with the database of a run"));
     }

@@ -1,9 +1,7 @@
 //! `stride verify`.
 
-use std::path::Path;
-
 use stride::job::{FileName, escaped};
-use stride::store::Reader;
+use stride::store::{Location, Reader};
 
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
@@ -13,7 +11,7 @@ use crate::cli::output::shown::red;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::summary::standing;
 
-pub(crate) fn verify(db: &Path, terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn verify(db: &Location, terminal: &Terminal) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
     let verdict = reader.verify()?;

@@ -1,13 +1,12 @@
 //! `stride status --watch`: shows the progress of a run in another process, read from its database.
 
-use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use stride::event::Counts;
 use stride::governor::LimitedBy;
 use stride::job::FileName;
-use stride::store::{Lock, Reader, StoreError, wall_clock};
+use stride::store::{Location, Lock, Reader, StoreError, wall_clock};
 
 use crate::cli::args::Status;
 use crate::cli::commands::status::status;
@@ -24,7 +23,7 @@ use crate::cli::progress::{LINE_EVERY, NAMED, Throughput, View};
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// Shows the progress of a run until no process works on it, and then its status.
-pub(crate) fn watch(db: &Path, terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn watch(db: &Location, terminal: &Terminal) -> Result<u8, CliError> {
     let signals = signals::channel().map_err(|error| CliError::of(exit::ERROR, &error))?;
     // A file or pipe on stdout gets plain lines instead of the view.
     let shows = terminal.animate && is_terminal();
@@ -80,7 +79,7 @@ struct Snapshot {
 }
 
 /// Reads the state of the run, or `None` if no process works on it.
-fn read(db: &Path, now: i64) -> Result<Option<Snapshot>, StoreError> {
+fn read(db: &Location, now: i64) -> Result<Option<Snapshot>, StoreError> {
     let reader = Reader::open(db)?;
     let info = reader.info()?;
     let holder = Lock::holder(db).filter(|_| info.ended.is_none());

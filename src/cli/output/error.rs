@@ -11,7 +11,7 @@ use stride::export::{ExportError, FileError};
 use stride::input::{InputError, RowFault};
 use stride::job::FileName;
 use stride::paths::folder_of;
-use stride::store::StoreError;
+use stride::store::{Location, StoreError};
 use stride::validate::WrongExpression;
 
 use crate::cli::output::exit;
@@ -123,7 +123,7 @@ impl From<StoreError> for CliError {
                 .hint("export its results with the build that made it, and start a new run with another --db FILE"),
             StoreError::Busy { path, .. } => {
                 let folder = std::env::current_dir().unwrap_or_default();
-                let status = command(path.strip_prefix(folder).unwrap_or(path), "status");
+                let status = command(&path.strip_prefix(folder).unwrap_or(path).into(), "status");
                 Self::of(exit::BUSY, &error).note("nothing was changed").hint(format!(
                     "wait for it to end, look at it with `{status}`, or use another database with --db FILE"
                 ))
@@ -344,11 +344,11 @@ impl From<FileError> for CliError {
 }
 
 /// Returns a command to paste, for this database. `--db FILE` is left out if it is the default.
-pub(crate) fn command(db: &Path, words: &str) -> String {
-    if db == Path::new("stride.db") {
+pub(crate) fn command(db: &Location, words: &str) -> String {
+    if db.file() == Path::new("stride.db") {
         format!("stride {words}")
     } else {
-        format!("stride {words} --db {}", quoted(db))
+        format!("stride {words} --db {}", quoted(db.file()))
     }
 }
 
@@ -393,9 +393,9 @@ mod tests {
 
     #[test]
     fn commands_can_be_pasted() {
-        assert_eq!(command(Path::new("stride.db"), "retry"), "stride retry");
+        assert_eq!(command(&"stride.db".into(), "retry"), "stride retry");
         assert_eq!(
-            command(Path::new("my runs/a.db"), "retry"),
+            command(&"my runs/a.db".into(), "retry"),
             "stride retry --db 'my runs/a.db'"
         );
         assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");

@@ -1,7 +1,5 @@
 //! Messages about a run that a guard, a limit or the service itself ended early.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use stride::event::{Counts, Halt};
@@ -11,7 +9,7 @@ use stride::job::{FileName, escaped};
 use stride::limits::Budget;
 use stride::report::stop_reason;
 use stride::settings::show_duration;
-use stride::store::Stopped;
+use stride::store::{Location, Stopped};
 
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
@@ -19,7 +17,7 @@ use crate::cli::output::format::{counted, short};
 use crate::cli::output::time::{clock, utc_in};
 
 /// Returns the error of a run that a guard, a limit or the service ended.
-pub(crate) fn cli_error(db: &Path, halt: &Halt, counts: &Counts) -> CliError {
+pub(crate) fn cli_error(db: &Location, halt: &Halt, counts: &Counts) -> CliError {
     let cli_error = CliError::new(code(&halt.reason), reason(&halt.reason));
     let cli_error = match halt.words.as_str() {
         "" => cli_error,
@@ -44,7 +42,7 @@ fn code(reason: &StopReason) -> u8 {
 }
 
 /// Returns hints about a stop, from the word for its reason and the service's own words.
-fn hints(db: &Path, reason: &str, words: &str) -> Vec<String> {
+fn hints(db: &Location, reason: &str, words: &str) -> Vec<String> {
     let resume = |flags: &str| command(db, format!("resume {flags}").trim());
     let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
     let without = |flag: &str| {
@@ -107,7 +105,7 @@ fn hints(db: &Path, reason: &str, words: &str) -> Vec<String> {
 }
 
 /// Returns the error of a run whose caller panicked.
-pub(crate) fn panicked(db: &Path, path: &FileName) -> CliError {
+pub(crate) fn panicked(db: &Location, path: &FileName) -> CliError {
     CliError::new(exit::INTERNAL, format!("a call panicked: {path}"))
         .note("all other calls are recorded; this one is in doubt")
         .hint(format!("to go on: {}", command(db, "resume")))
@@ -168,7 +166,7 @@ impl<'s> From<&'s Stopped> for StoppedJson<'s> {
 }
 
 /// Describes the stop of the last session in a line: the reason, the service's own words, and the next command.
-pub(crate) fn describe(db: &Path, stopped: &Stopped) -> String {
+pub(crate) fn describe(db: &Location, stopped: &Stopped) -> String {
     let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
     let words = stopped.words.as_deref().unwrap_or_default();
     if !words.is_empty() {
@@ -189,7 +187,7 @@ mod tests {
 
     #[test]
     fn row_4_a_panic_is_an_internal_error_that_names_the_file() {
-        let cli_error = panicked(Path::new("stride.db"), &FileName::from("a.txt"));
+        let cli_error = panicked(&"stride.db".into(), &FileName::from("a.txt"));
         assert_eq!(cli_error.code, 70);
         let told = format!("{cli_error:?}");
         assert!(told.contains("a call panicked: a.txt"), "{told}");
@@ -219,7 +217,7 @@ mod tests {
             reason: StopReason::Fault(Fault::Forbidden),
             words: "HTTP 403: not \x1b yours".to_owned(),
         };
-        let cli_error = cli_error(Path::new("stride.db"), &halt, &Counts::default());
+        let cli_error = cli_error(&"stride.db".into(), &halt, &Counts::default());
         let told = format!("{cli_error:?}");
         for words in [
             "stopped: the service forbids the calls",

@@ -15,7 +15,7 @@ use stride::caller::{Reference, Template};
 use stride::job::{Checksum, FileName, escaped};
 use stride::paths::folder_of;
 use stride::settings::{Body, Content, Field, Judging, Piece, Request};
-use stride::store::{Reader, Store};
+use stride::store::{Location, Reader, Store};
 
 use crate::cli::output::environment::state_folder;
 use crate::cli::output::error::{CliError, command, quoted};
@@ -172,7 +172,7 @@ fn listed(reader: &Reader) -> Result<Option<Use>, CliError> {
 ///
 /// There are such files, and no option confirms them.
 pub(crate) fn check_list(
-    db: &Path,
+    db: &Location,
     store: &Store,
     request: &Request,
     references: bool,
@@ -240,7 +240,7 @@ pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<()
 ///
 /// One of `uses` is not confirmed.
 pub(crate) fn check(
-    db: &Path,
+    db: &Location,
     request: &Request,
     base: &Path,
     scope: Scope,

@@ -9,7 +9,7 @@ use rustix::fs::Access;
 use stride::input::Source;
 use stride::job::FileName;
 use stride::settings::Request;
-use stride::store::{Reader, note_artifact};
+use stride::store::{Location, Reader, note_artifact};
 
 use crate::cli::args::Outputs;
 use crate::cli::output::error::CliError;
@@ -17,10 +17,10 @@ use crate::cli::output::exit;
 use crate::cli::progress::events;
 
 /// Returns the files of a run whose database is closed.
-pub(crate) fn own_files(db: &Path) -> Vec<PathBuf> {
-    let mut own: Vec<PathBuf> = resolved(db).into_iter().collect();
+pub(crate) fn own_files(db: &Location) -> Vec<PathBuf> {
+    let mut own: Vec<PathBuf> = resolved(db.file()).into_iter().collect();
     for end in ["-wal", "-shm", ".lock"] {
-        let mut name = db.as_os_str().to_owned();
+        let mut name = db.file().as_os_str().to_owned();
         name.push(end);
         own.extend(resolved(Path::new(&name)));
     }

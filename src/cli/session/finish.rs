@@ -1,7 +1,6 @@
 //! Runs the command of `--on-finish` with a summary of the run as JSON.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use stride::event::Counts;
 use stride::export::timestamp;
 use stride::job::Class;
-use stride::store::{Cause, Reader};
+use stride::store::{Cause, Location, Reader};
 
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
@@ -48,7 +47,7 @@ pub(crate) struct Outcome<'o> {
 /// Runs the command, if any. Its failure is a warning and does not change the exit code.
 pub(crate) fn run_command(
     command: Option<&str>,
-    db: &Path,
+    db: &Location,
     outcome: &Outcome<'_>,
     terminal: &Terminal,
 ) {
@@ -70,7 +69,7 @@ pub(crate) fn run_command(
     }
 }
 
-fn summary(db: &Path, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, CliError> {
+fn summary(db: &Location, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, CliError> {
     let reader = Reader::open(db)?;
     let (counts, info) = (reader.counts()?, reader.info()?);
     let causes = match counts.failed + counts.held {
@@ -127,11 +126,14 @@ fn cause_json(cause: &Cause) -> Value {
 }
 
 /// Runs a command with the summary as its standard input. Its output goes to stderr, because stdout is for data.
-fn run(words: &str, db: &Path, exit: u8, json: &[u8]) -> Result<(), String> {
+fn run(words: &str, db: &Location, exit: u8, json: &[u8]) -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot be run: {error}");
     let mut child = Command::new("sh")
         .args(["-c", words])
-        .env("STRIDE_DB", db.canonicalize().as_deref().unwrap_or(db))
+        .env(
+            "STRIDE_DB",
+            db.file().canonicalize().as_deref().unwrap_or(db.file()),
+        )
         .env("STRIDE_EXIT", exit.to_string())
         // A command that resumes the run must not start itself again.
         .env("STRIDE_ON_FINISH", "")
@@ -156,6 +158,6 @@ mod tests {
 
     #[test]
     fn a_command_need_not_read_the_summary() {
-        run("true", Path::new("stride.db"), 0, &vec![b'x'; 1 << 20]).unwrap();
+        run("true", &"stride.db".into(), 0, &vec![b'x'; 1 << 20]).unwrap();
     }
 }

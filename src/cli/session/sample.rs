@@ -1,10 +1,9 @@
 //! Reports on the files that `stride run --sample` called.
 
 use std::io::Write;
-use std::path::Path;
 
 use stride::job::{FileName, JobState, shortened};
-use stride::store::Reader;
+use stride::store::{Location, Reader};
 
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
@@ -16,7 +15,11 @@ use crate::cli::output::terminal::Terminal;
 const SHOWN: usize = 500;
 
 /// Prints the outcomes of the drawn files, and returns the exit code.
-pub(crate) fn report(db: &Path, drawn: &[FileName], terminal: &Terminal) -> Result<u8, CliError> {
+pub(crate) fn report(
+    db: &Location,
+    drawn: &[FileName],
+    terminal: &Terminal,
+) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let (mut lines, mut times, mut done) = (Vec::new(), Vec::new(), 0);
     for name in drawn {

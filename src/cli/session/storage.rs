@@ -11,7 +11,7 @@ use stride::engine::RunError;
 use stride::job::{FileName, escaped};
 use stride::settings::show_duration;
 use stride::store::{
-    ImportedRescue, Lock, Reader, RefusedRescue, Rescued, Store, StoreError, Watch,
+    ImportedRescue, Location, Lock, Reader, RefusedRescue, Rescued, Store, StoreError, Watch,
 };
 
 use crate::cli::args::InvocationArgs;
@@ -26,7 +26,11 @@ use crate::cli::output::terminal::Terminal;
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// Takes the lock on a database.
-pub(crate) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Result<Lock, CliError> {
+pub(crate) fn lock(
+    db: &Location,
+    allow_network: bool,
+    terminal: &Terminal,
+) -> Result<Lock, CliError> {
     let lock = match allow_network {
         true => Lock::acquire_anywhere(db)?,
         false => Lock::acquire(db)?,
@@ -38,7 +42,7 @@ pub(crate) fn lock(db: &Path, allow_network: bool, terminal: &Terminal) -> Resul
             escaped(filesystem.as_bytes())
         ));
     }
-    if db.is_symlink() {
+    if db.file().is_symlink() {
         let name = FileName::from(lock.database());
         terminal.say(&format!("database: {name}"));
     }
@@ -62,7 +66,7 @@ pub(crate) fn warn_of_permissions(db: &Path, terminal: &Terminal) {
 
 /// Opens an existing run.
 pub(crate) fn open(
-    db: &Path,
+    db: &Location,
     invocation: InvocationArgs,
     terminal: &Terminal,
 ) -> Result<Store, CliError> {
@@ -184,7 +188,7 @@ fn report_imported(imported: &ImportedRescue, terminal: &Terminal) {
 }
 
 /// Reports a storage error that has ended a run.
-pub(crate) fn cli_error(db: &Path, error: RunError) -> CliError {
+pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
     let RunError::Store {
         source,
         rescued,

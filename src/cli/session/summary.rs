@@ -1,12 +1,11 @@
 //! Describes a run at its end: the counts, the causes of failures, and the commands to type next.
 
-use std::path::Path;
 use std::time::Duration;
 
 use stride::event::Counts;
 use stride::job::{FileName, JobState, said};
 use stride::settings::show_duration;
-use stride::store::{Cause, Reader};
+use stride::store::{Cause, Location, Reader};
 
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::format::{counted, grouped, names, short};
@@ -50,7 +49,7 @@ pub(crate) struct Work<'w> {
 }
 
 /// Prints the outcome of a run, the causes of failures, and the next commands.
-pub(crate) fn print(db: &Path, terminal: &Terminal, work: &Work<'_>) -> Result<(), CliError> {
+pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Result<(), CliError> {
     let Work {
         calls_before,
         took,

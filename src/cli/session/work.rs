@@ -1,6 +1,5 @@
 //! Makes the calls of a run.
 
-use std::path::Path;
 use std::time::Instant;
 
 use stride::caller::{HttpPlan, SlotCaller};
@@ -10,7 +9,7 @@ use stride::failure_class::ClassRule;
 use stride::job::{FileName, escaped};
 use stride::paths::folder_of;
 use stride::settings::{Call, Settings};
-use stride::store::{Reader, Store, note_artifact};
+use stride::store::{Location, Reader, Store, note_artifact};
 
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::args::{Outputs, Resume};
@@ -43,7 +42,7 @@ pub(crate) struct Calls {
 
 /// Checks that the run can continue with these flags on this machine. Changes nothing.
 pub(crate) fn prepare(
-    db: &Path,
+    db: &Location,
     store: &Store,
     args: &Resume,
     config: &Config,
@@ -118,7 +117,7 @@ pub(crate) fn keep_settings(
 
 /// Makes the calls, prints the summary, and runs the command of `--on-finish`.
 pub(crate) fn work(
-    db: &Path,
+    db: &Location,
     store: Store,
     calls: Calls,
     outputs: &Outputs,
@@ -139,7 +138,7 @@ pub(crate) fn work(
 
 /// Makes the calls, and prints the summary.
 fn make_calls(
-    db: &Path,
+    db: &Location,
     mut store: Store,
     calls: Calls,
     calls_before: u64,

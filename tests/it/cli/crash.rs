@@ -212,7 +212,7 @@ fn row_46_a_killed_list_leaves_all_or_nothing() {
     // The list never ends: stdin stays open, and the names stay uncommitted.
     let mut command = place.command(&["run", "--url", &api.url(), "texts", "--files-from", "-"]);
     let run = place.begin_command(command.stdin(std::process::Stdio::piped()));
-    let holder = || stride::store::Lock::holder(&place.at("stride.db"));
+    let holder = || stride::store::Lock::holder(place.at("stride.db"));
     place.until(|| holder().is_some_and(|holder| holder.pid == run.pid()));
     run.kill();
     assert_eq!(place.status()["total"], json!(1));

@@ -225,10 +225,7 @@ fn row_132_set_changes_nothing_else_of_a_programs_run() {
     };
     assert_eq!(*changes[0], after);
     drop(run);
-    let stored = Reader::open(&place.at("stride.db"))
-        .unwrap()
-        .info()
-        .unwrap();
+    let stored = Reader::open(place.at("stride.db")).unwrap().info().unwrap();
     assert_eq!(stored.settings, after);
     assert_eq!(place.bystander(), bystander);
 }

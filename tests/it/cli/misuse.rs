@@ -17,6 +17,17 @@ const LOOKS: [&[&str]; 7] = [
 ];
 
 #[test]
+fn the_url_of_a_database_server_is_refused_without_its_password() {
+    let place = Place::new();
+    for look in LOOKS {
+        let words = [look, &["--db", "postgres://me:a-password@host/runs"]].concat();
+        let said = "a run cannot be stored at postgres://…";
+        let ran = place.stride(&words).expect(2).says(said);
+        assert!(!ran.stderr.contains("a-password"), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn row_25_a_file_that_is_not_a_run_is_not_changed() {
     let place = Place::new();
     place.write("text", "this is no database, but it is long enough to have a header of a hundred bytes, or so one would think");

@@ -344,7 +344,7 @@ fn a_run_moves_with_its_folder_and_keeps_paths_outside_of_it() {
         ("old/far.db", elsewhere.path().to_owned()),
     ] {
         fs::create_dir_all(fixture.at("old/files")).unwrap();
-        let lock = Lock::acquire(&fixture.at(database)).unwrap();
+        let lock = Lock::acquire(fixture.at(database)).unwrap();
         let run = NewRun {
             base: base.clone(),
             ..fixture.new_run()
@@ -355,7 +355,7 @@ fn a_run_moves_with_its_folder_and_keeps_paths_outside_of_it() {
     }
     fs::rename(fixture.at("old"), fixture.at("new")).unwrap();
     let base = |database: &str| {
-        Reader::open(&fixture.at(database))
+        Reader::open(fixture.at(database))
             .unwrap()
             .info()
             .unwrap()

@@ -89,7 +89,7 @@ fn a_database_that_is_complete_only_with_its_wal_is_recognized() {
     assert!(bytes.len() / PAGE < pages as usize);
     bytes[28..32].copy_from_slice(&u32::try_from(pages).unwrap().to_be_bytes());
     fs::write(fixture.at("cut.db"), bytes).unwrap();
-    let reader = Reader::open(&fixture.at("cut.db")).unwrap();
+    let reader = Reader::open(fixture.at("cut.db")).unwrap();
     assert_eq!(reader.counts().unwrap().total, 4001);
 }
 

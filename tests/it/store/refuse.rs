@@ -148,7 +148,7 @@ fn row_28_a_damaged_database_is_an_error_without_a_panic() {
     ];
     for (file, bytes) in damage {
         fs::write(fixture.at(file), bytes).unwrap();
-        let looked = Reader::open(&fixture.at(file)).and_then(|reader| reader.verify());
+        let looked = Reader::open(fixture.at(file)).and_then(|reader| reader.verify());
         assert!(
             looked
                 .as_ref()
@@ -156,7 +156,7 @@ fn row_28_a_damaged_database_is_an_error_without_a_panic() {
             "{file}: {looked:?}"
         );
         // It may open, because the needed page may be intact; later reads must find the damage.
-        let worked = Lock::acquire(&fixture.at(file))
+        let worked = Lock::acquire(fixture.at(file))
             .and_then(Store::open)
             .and_then(|mut store| {
                 store.load(|loader| {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::ColorChoice;
 use stride::limits::Rate;
 use stride::settings::Call;
-use stride::store::Reader;
+use stride::store::{Location, Reader};
 
 use crate::cli::args::{Args, Demo};
 use crate::cli::help;
@@ -83,7 +83,11 @@ fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, CliError> {
         })
     };
     // With the port of an earlier demo, the request stays the same.
-    let before = db.exists().then(|| port_of(&db)).transpose()?.flatten();
+    let before = db
+        .exists()
+        .then(|| port_of(&(&db).into()))
+        .transpose()?
+        .flatten();
     let api = bind(before.unwrap_or(0))
         .or_else(|_| bind(0))
         .map_err(|error| cannot_serve(0, &error))?;
@@ -130,7 +134,7 @@ fn show(terminal: &Terminal, dispatch: Dispatch) -> Result<u8, CliError> {
 }
 
 /// Returns the port that an earlier demo called.
-fn port_of(db: &Path) -> Result<Option<u16>, CliError> {
+fn port_of(db: &Location) -> Result<Option<u16>, CliError> {
     let Call::Http(request) = Reader::open(db)?.info()?.call else {
         return Ok(None);
     };
