@@ -40,11 +40,21 @@ enum PartKind {
 pub(super) struct FormField {
     name: String,
     content: BodyPart,
-    /// Sends the file's name and media type, also where none is set.
-    is_upload: bool,
+    kind: FieldKind,
     media_type: Option<String>,
     file_name: Option<BodyPart>,
     headers: Vec<String>,
+}
+
+/// The kind of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FieldKind {
+    /// A text of the request.
+    Text,
+    /// The text of a file, whose name is not sent.
+    TextOfFile,
+    /// A file, sent with its name and a media type.
+    File,
 }
 
 impl BodyPart {
@@ -198,12 +208,13 @@ impl Content {
         parts.any(|part| part.template.is_private())
     }
 
-    /// Puts the body together.
+    /// Puts the body together, under the media type that the request states for it.
     pub(super) fn fill(
         &self,
         job: &Job,
         source: &Source,
         key: &IdempotencyKey,
+        media_type: Option<&str>,
     ) -> Result<Segments, Outcome> {
         let mut body = Segments::default();
         match self {
@@ -216,8 +227,11 @@ impl Content {
             }
             Self::Form(fields) => {
                 let boundary = boundary(key);
+                let disposition = disposition(media_type);
                 for field in fields {
-                    field.fill(job, source, &boundary, &mut body)?;
+                    let out = body.bytes();
+                    out.extend(format!("--{boundary}\r\n").bytes());
+                    field.fill(job, source, disposition, &mut body)?;
                 }
                 body.bytes().extend(format!("--{boundary}--\r\n").bytes());
             }
@@ -230,6 +244,20 @@ impl Content {
 /// same key is the same request, byte for byte. The author of a file cannot predict it.
 pub(super) fn boundary(key: &IdempotencyKey) -> String {
     format!("------------------------{}", hex(&key.0[8..]))
+}
+
+/// The disposition of a form's fields (RFC 7578, section 4.2).
+const FORM_DATA: &str = "form-data";
+
+/// Returns the disposition of the fields of a multipart body. Fields of a form are form data; the parts of other bodies
+/// with names are attachments, as with curl.
+fn disposition(media_type: Option<&str>) -> &'static str {
+    const FORM: &str = "multipart/form-data";
+    let essence = media_type.map_or(FORM, |value| value.split(';').next().unwrap_or(value));
+    match essence.trim().eq_ignore_ascii_case(FORM) {
+        true => FORM_DATA,
+        false => "attachment",
+    }
 }
 
 impl FormField {
@@ -255,7 +283,11 @@ impl FormField {
         Ok(Self {
             name: field.name.clone(),
             content,
-            is_upload: matches!(field.content, FieldContent::File(_)),
+            kind: match field.content {
+                FieldContent::Text(_) => FieldKind::Text,
+                FieldContent::TextOf(_) => FieldKind::TextOfFile,
+                FieldContent::File(_) => FieldKind::File,
+            },
             media_type: field.media_type.clone(),
             file_name: file_name.transpose()?,
             headers: field.headers.clone(),
@@ -266,7 +298,7 @@ impl FormField {
         &self,
         job: &Job,
         source: &Source,
-        boundary: &str,
+        disposition: &str,
         body: &mut Segments,
     ) -> Result<(), Outcome> {
         let set_name = self
@@ -274,27 +306,26 @@ impl FormField {
             .as_ref()
             .map(|name| name.template.fill(Encoding::Plain, job, source))
             .transpose()?;
-        let own_name = if self.is_upload {
-            let path = self.content.path(job, source)?;
-            Some(path.file_name().unwrap_or_default().as_bytes().to_vec())
-        } else {
-            None
+        let own_name = match self.kind {
+            FieldKind::Text => None,
+            FieldKind::TextOfFile | FieldKind::File => {
+                let path = self.content.path(job, source)?;
+                Some(path.file_name().unwrap_or_default().as_bytes().to_vec())
+            }
         };
-        let names = [&set_name, &own_name];
-        let mut by_name = names
-            .iter()
-            .filter_map(|name| by_extension(name.as_deref()?));
-        let default = self.is_upload.then_some("application/octet-stream");
-        let media_type = self.media_type.as_deref().or(by_name.next()).or(default);
+        let sent_name = set_name.as_deref().or(match self.kind {
+            FieldKind::File => own_name.as_deref(),
+            FieldKind::Text | FieldKind::TextOfFile => None,
+        });
+        let names = [set_name.as_deref(), own_name.as_deref()];
+        let derived = names.into_iter().flatten().find_map(by_extension);
         let out = body.bytes();
-        out.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"").bytes());
-        out.extend(quoted(self.name.as_bytes()));
-        if let Some(name) = set_name.as_ref().or(own_name.as_ref()) {
-            out.extend(b"\"; filename=\"");
-            out.extend(quoted(name));
+        if !self.has_header("content-disposition") {
+            out.extend(self.disposition(disposition, sent_name));
         }
-        out.extend(b"\"\r\n");
-        if let Some(media_type) = media_type {
+        if let Some(media_type) = self.media_type(derived, sent_name.is_some())
+            && !self.has_header("content-type")
+        {
             out.extend(format!("Content-Type: {media_type}\r\n").bytes());
         }
         for header in &self.headers {
@@ -304,6 +335,44 @@ impl FormField {
         self.content.fill(job, source, body)?;
         body.bytes().extend_from_slice(b"\r\n");
         Ok(())
+    }
+
+    /// Returns the line that names the field and its file. The part of an attachment without names has none.
+    fn disposition(&self, disposition: &str, file_name: Option<&[u8]>) -> Vec<u8> {
+        let name = Some(self.name.as_bytes()).filter(|name| !name.is_empty());
+        let names = [("name", name), ("filename", file_name)];
+        if disposition != FORM_DATA && names.iter().all(|(_, name)| name.is_none()) {
+            return Vec::new();
+        }
+        let mut line = format!("Content-Disposition: {disposition}").into_bytes();
+        for (key, name) in names {
+            if let Some(name) = name {
+                line.extend(format!("; {key}=\"").bytes());
+                line.extend(quoted(name));
+                line.push(b'"');
+            }
+        }
+        line.extend(b"\r\n");
+        line
+    }
+
+    /// Returns the media type to state. `derived` follows from the names. Like curl, a part without a file name does not
+    /// state that it is plain text.
+    fn media_type<'m>(&'m self, derived: Option<&'m str>, has_name: bool) -> Option<&'m str> {
+        let derived = derived.filter(|derived| has_name || *derived != "text/plain");
+        let default = (self.kind == FieldKind::File).then_some("application/octet-stream");
+        self.media_type.as_deref().or(derived).or(default)
+    }
+
+    /// Returns whether the user gives this header of the part.
+    fn has_header(&self, name: &str) -> bool {
+        let names = self
+            .headers
+            .iter()
+            .filter_map(|line| line.split(':').next());
+        names
+            .map(str::trim_end)
+            .any(|given| given.eq_ignore_ascii_case(name))
     }
 }
 

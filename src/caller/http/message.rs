@@ -305,7 +305,9 @@ impl Message {
             Content::Nothing => None,
             Content::File if !self.sends_file() => None,
             content => {
-                let body = content.fill(job, &source, &attempt.key)?;
+                let media_type = headers.get(CONTENT_TYPE);
+                let media_type = media_type.and_then(|value| value.to_str().ok());
+                let body = content.fill(job, &source, &attempt.key, media_type)?;
                 if body.length() == 0 {
                     // The client omits it, and some services require it (RFC 9110, section 8.6).
                     headers.insert(CONTENT_LENGTH, Value::from_static("0"));
@@ -470,6 +472,7 @@ fn sendable(header: &settings::Header) -> Result<HeaderName, PlanError> {
         ("accept", HeaderValue::Absent) => {
             Err(refused("it cannot be removed; `*/*` means the same"))
         }
+        ("host", HeaderValue::Absent) => Err(refused("it cannot be removed; HTTP/1.1 requires it")),
         _ => Ok(name),
     }
 }

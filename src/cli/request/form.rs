@@ -27,7 +27,7 @@ fn with_parameters(name: &str, value: &str) -> Result<Field, CliError> {
     };
     let (content, mut rest) = word(rest.trim_start(), marker.is_some());
     if rest.starts_with(',') {
-        return Err(wrong("has several files").hint("use a field for each file"));
+        return Err(several(&wrong));
     }
     if content == "-" && marker.is_some() {
         return Err(wrong("cannot be read from standard input"));
@@ -46,11 +46,23 @@ fn with_parameters(name: &str, value: &str) -> Result<Field, CliError> {
         match key {
             "type" => {
                 let end = media_type_end(value);
+                // A comma begins the next file, as it does after a file without parameters.
+                let comma = value[..end].find(',').filter(|_| marker.is_some());
+                if comma.is_some() {
+                    return Err(several(&wrong));
+                }
                 field.media_type = Some(value[..end].trim_end().to_owned());
                 rest = &value[end..];
             }
             "filename" => {
-                let (file_name, after) = word(value, false);
+                let (file_name, after) = word(value, marker.is_some());
+                if after.starts_with(',') {
+                    return Err(several(&wrong));
+                }
+                if marker == Some('<') {
+                    return Err(wrong("has a filename, which curl does not send with `<`")
+                        .hint("use NAME=@FILE;filename=… to send a file with a name"));
+                }
                 (field.file_name, rest) = (Some(file_name), after);
             }
             "headers" if !value.starts_with(['@', '<']) => {
@@ -68,6 +80,10 @@ fn with_parameters(name: &str, value: &str) -> Result<Field, CliError> {
         }
     }
     Ok(field)
+}
+
+fn several(wrong: &dyn Fn(&str) -> CliError) -> CliError {
+    wrong("has several files").hint("use a field for each file")
 }
 
 fn plain(name: &str, content: Content) -> Field {
@@ -142,6 +158,9 @@ mod tests {
     fn an_unsupported_field_is_an_error_that_names_it() {
         for (text, named) in [
             ("f=@a,b", "several files"),
+            ("f=@a;type=a/b,c", "several files"),
+            ("f=@a;filename=x,c", "several files"),
+            ("f=<a;filename=x", "filename"),
             ("f=@-", "standard input"),
             ("f=a;b", "b"),
             ("f=@a;encoder=base64", "encoder"),
