@@ -96,7 +96,8 @@ impl HttpPlan {
         if let Some(status) = FOLLOWED.iter().find(is_both) {
             return Err(PlanError::Followed(*status));
         }
-        let no_proxy = network.no_proxy && transport.proxy.is_none();
+        let no_proxy = transport.proxy.is_none()
+            && (network.no_proxy || transport.no_proxy.as_deref() == Some("*"));
         let (tls, certificate_requests) =
             tls::configuration(&transport, target.scheme() == "https")?;
         let mut plan = Plan {

@@ -137,6 +137,14 @@ pub(super) fn basic(pair: &str, braces: Braces) -> Result<ParsedHeader, CliError
     Ok((Header { name, value }, None))
 }
 
+/// Returns a range of bytes. As with curl, a number alone begins a range to the end.
+pub(super) fn range(range: &str) -> String {
+    match range.is_empty() || range.contains(['-', '{']) {
+        true => range.to_owned(),
+        false => format!("{range}-"),
+    }
+}
+
 /// Takes the user information out of a URL. It becomes a header, as with every client.
 pub(super) fn without_user(url: &str) -> Result<(String, Option<ParsedHeader>), CliError> {
     let Some((scheme, rest)) = url.split_once("://") else {

@@ -6,6 +6,7 @@ mod credentials;
 mod data;
 mod form;
 mod header;
+mod numbers;
 pub(crate) mod plan;
 mod proxy;
 mod stored;
@@ -30,6 +31,7 @@ use crate::cli::output::named;
 pub(crate) use credentials::{CredentialArgs, changed_request, parse_credentials};
 use data::{Data, Kind};
 use header::ParsedHeader;
+use numbers::{bytes, redirects, seconds};
 pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
 use withheld::withhold;
@@ -186,8 +188,7 @@ impl Options {
             .chain(credentials.into_iter().flatten());
         let mut credentials: Vec<Credential> = credentials.collect();
         credentials.extend(withhold(&mut request));
-        let number = |name| self.last(&[name]).map(number).transpose();
-        let seconds = |name| self.last(&[name]).map(seconds).transpose();
+        let seconds = |name| self.last(&[name]).map_or(Ok(None), seconds);
         let outputs = self
             .list
             .iter()
@@ -198,7 +199,7 @@ impl Options {
             limits: CurlLimits {
                 timeout: seconds("max-time")?,
                 connect_timeout: seconds("connect-timeout")?,
-                max_response: number("max-filesize")?,
+                max_response: self.last(&["max-filesize"]).map_or(Ok(None), bytes)?,
             },
             without_effect: outputs.map(|given| given.written.clone()).collect(),
         })
@@ -215,11 +216,23 @@ impl Options {
                 "use one URL, with a placeholder for the part that differs from file to file",
             ));
         }
-        // As curl guesses.
-        Ok(match self.is_pasted() && !url.contains("://") {
-            true => format!("http://{url}"),
+        Ok(match self.is_pasted() {
+            true => url::with_scheme(url),
             false => url.to_owned(),
         })
+    }
+
+    /// Returns the value of `-e`. `;auto` at its end is about redirects.
+    fn referer<'g>(&self, given: &'g ParsedOption) -> Result<&'g str, CliError> {
+        match given.value().strip_suffix(";auto") {
+            Some(_) if self.has("location") => Err(CliError::usage(format!(
+                "`;auto` of {} is not supported with -L",
+                given.written
+            ))
+            .hint("leave out `;auto`: redirects are followed with the same Referer")),
+            Some(referer) => Ok(referer),
+            None => Ok(given.value()),
+        }
     }
 
     /// Returns the headers. Those of -H take precedence over options for one header, and these over `user`, the user
@@ -231,10 +244,18 @@ impl Options {
     ) -> Result<Vec<ParsedHeader>, CliError> {
         let mut headers = Vec::new();
         for given in self.all(&["header"]) {
-            headers.extend(header::headers(given.value(), self.braces)?);
+            for parsed in header::headers(given.value(), self.braces)? {
+                // As with curl, the first Host counts.
+                match is_named(&parsed.0, "host") {
+                    true => add(&mut headers, parsed),
+                    false => headers.push(parsed),
+                }
+            }
         }
         let mut cookies = Vec::new();
-        for given in self.all(&["cookie"]) {
+        // An empty value turns on curl's cookies for later requests, and sends none.
+        let given = self.all(&["cookie"]);
+        for given in given.filter(|given| !given.value().is_empty()) {
             if !given.value().contains('=') {
                 return Err(CliError::usage("cookies cannot be read from a file")
                     .hint("use -b 'NAME=VALUE'"));
@@ -242,10 +263,13 @@ impl Options {
             cookies.push(given.value());
         }
         let cookies = cookies.join("; ");
+        let referer = self.last(&["referer"]);
+        let referer = referer.map(|given| self.referer(given)).transpose()?;
+        let range = self.value("range").map(header::range);
         for (name, scheme, value) in [
             ("User-Agent", "", self.value("user-agent")),
-            ("Referer", "", self.value("referer")),
-            ("Range", "bytes=", self.value("range")),
+            ("Referer", "", referer),
+            ("Range", "bytes=", range.as_deref()),
             (
                 "Cookie",
                 "",
@@ -259,11 +283,11 @@ impl Options {
                 add(&mut headers, header::header(&line, self.braces)?);
             }
         }
-        if let Some(user) = user {
-            add(&mut headers, user);
-        }
         if let Some(pair) = self.value("user") {
             add(&mut headers, header::basic(pair, self.braces)?);
+        }
+        if let Some(user) = user {
+            add(&mut headers, user);
         }
         if self.has("netrc") {
             let value = format!("{{netrc:{}}}", url::host(url)?);
@@ -276,10 +300,16 @@ impl Options {
         let text = |name| self.value(name).map(str::to_owned);
         let path = |name| self.value(name).map(absolute).transpose();
         let redirects = match self.last(&["max-redirs"]) {
-            Some(given) => number(given)?,
+            Some(given) => redirects(given)?,
             None => MOST_REDIRECTS,
         };
         let proxy = self.last(&["proxy", "socks5", "socks5-hostname"]);
+        // An empty proxy is none, also where the environment names one.
+        let no_proxy = match proxy.is_some_and(|given| given.value().is_empty()) {
+            true => Some("*".to_owned()),
+            false => text("noproxy"),
+        };
+        let proxy = proxy.filter(|given| !given.value().is_empty());
         let proxy = proxy.map(|given| match given.option.long {
             "socks5" => format!("socks5://{}", given.value()),
             "socks5-hostname" => format!("socks5h://{}", given.value()),
@@ -290,7 +320,7 @@ impl Options {
         let transport = Transport {
             proxy,
             proxy_withheld: credential.is_some(),
-            no_proxy: text("noproxy"),
+            no_proxy,
             ca_file: path("cacert")?,
             certificate: path("cert")?,
             key: path("key")?,
@@ -438,17 +468,4 @@ fn absolute(path: &str) -> Result<PathBuf, CliError> {
         let name = FileName::from(Path::new(path));
         CliError::usage(format!("`{name}` is not a file name")).cause(error.to_string())
     })
-}
-
-fn number<T: std::str::FromStr>(given: &ParsedOption) -> Result<T, CliError> {
-    let wrong = |_| CliError::usage(format!("{} needs a whole number", given.written));
-    given.value().parse().map_err(wrong)
-}
-
-fn seconds(given: &ParsedOption) -> Result<Duration, CliError> {
-    let seconds = given.value().parse().ok();
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| CliError::usage(format!("{} needs a number of seconds", given.written)))
 }

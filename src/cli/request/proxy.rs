@@ -30,7 +30,14 @@ pub(super) fn parse(
         Some((user, host)) => (Some(user), host),
         None => (None, rest),
     };
-    let decoded = user.map(|user| percent_decode_str(user).decode_utf8_lossy().into_owned());
+    let decoded = user.map(|user| {
+        let user = percent_decode_str(user).decode_utf8_lossy();
+        match user.contains(':') {
+            true => user.into_owned(),
+            // As with curl, a name alone has an empty password.
+            false => format!("{user}:"),
+        }
+    });
     let port = host.rsplit_once(':').map(|(_, port)| port);
     let url = match port.is_some_and(|port| port.parse::<u16>().is_ok()) {
         true => format!("{scheme}://{host}"),
@@ -39,6 +46,10 @@ pub(super) fn parse(
     let Some(pair) = pair.or(decoded) else {
         return Ok((Some(url), None));
     };
+    if !pair.contains(':') {
+        return Err(CliError::usage("-U has a name and no password")
+            .hint("use -U NAME:PASSWORD, or -U NAME: for an empty password"));
+    }
     if scheme.starts_with("socks") {
         return Err(CliError::usage(
             "a SOCKS proxy cannot have a name and a password",

@@ -1,8 +1,29 @@
 //! Reads the URL of a request as curl does.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use stride::caller::{Braces, Template};
 
 use crate::cli::output::error::CliError;
+
+/// The characters that curl encodes in the name of an uploaded file.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Completes the scheme of a pasted URL as curl guesses it: one to three slashes may follow `http:`.
+pub(super) fn with_scheme(url: &str) -> String {
+    let (scheme, rest) = url.split_once(":/").unwrap_or(("", url));
+    let is_known = ["http", "https"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known));
+    match is_known {
+        true => format!("{scheme}://{}", rest.trim_start_matches('/')),
+        false if url.contains("://") => url.to_owned(),
+        false => format!("http://{url}"),
+    }
+}
 
 /// Adds the file's name to a URL that ends with a slash, as curl does for `-T`.
 pub(super) fn complete(url: &mut String, path: &str) {
@@ -10,9 +31,13 @@ pub(super) fn complete(url: &mut String, path: &str) {
     let end = url[start..]
         .find(['?', '#'])
         .map_or(url.len(), |at| start + at);
+    let is_for_each =
+        Template::read(path, Braces::Pasted).is_ok_and(|template| template.has_placeholder());
+    let last = path.rsplit('/').next().unwrap_or(path);
     let name = match path {
-        "{}" | "{path}" => "{name}",
-        path => path.rsplit('/').next().unwrap_or(path),
+        "{}" | "{path}" => "{name}".to_owned(),
+        _ if is_for_each => last.to_owned(),
+        _ => utf8_percent_encode(last, RESERVED).to_string(),
     };
     let (before, after) = url.split_at(end);
     *url = if before.ends_with('/') {
