@@ -64,6 +64,17 @@ impl<'g> Data<'g> {
     }
 }
 
+/// Returns whether the data is one text that has no fields, such as `-d '{text}'`. Despite its media type, it is no form.
+pub(super) fn is_bare(data: &[Data<'_>]) -> bool {
+    match data {
+        [data] => {
+            let is_text = matches!(data.kind, Kind::Plain | Kind::Raw | Kind::Binary);
+            is_text && !data.text.contains(['=', '&'])
+        }
+        _ => false,
+    }
+}
+
 /// Joins data into the pieces of a body or a query.
 pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<Piece>, CliError> {
     let mut pieces = Vec::new();

@@ -399,7 +399,8 @@ impl Options {
             }
             _ => None,
         });
-        let pieces = data::pieces(&data, media_type)?;
+        let is_bare = data::is_bare(&data) && media_type.is_some_and(|text| text == FORM);
+        let pieces = data::pieces(&data, media_type.filter(|_| !is_bare))?;
         Ok((Body::Pieces { pieces }, query))
     }
 

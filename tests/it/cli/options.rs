@@ -58,7 +58,8 @@ fn a_body_equals_the_body_of_curl() {
             "t=some+text%2C%0Ain+%22two%22+lines",
             form,
         ),
-        (&["--data-raw", "@{stem}"], "@a+b", form),
+        (&["--data-raw", "@{stem}"], "@a b", form),
+        (&["--data-raw", "s={stem}"], "s=a+b", form),
         (
             &["--json", "{\"t\": \"{text}\", \"n\": {size}}"],
             "{\"t\": \"some text,\\nin \\\"two\\\" lines\", \"n\": 25}",
