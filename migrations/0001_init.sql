@@ -48,8 +48,8 @@ CREATE UNIQUE INDEX job_path ON job (path);
 -- The queue: one narrow row for each job, which claims and settlements update.
 CREATE TABLE work (
     job        INTEGER PRIMARY KEY REFERENCES job (id),
-    -- 0 pending, 1 running, 2 done, 3 failed, 4 held.
-    state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 4),
+    -- 0 pending, 1 running, 2 done, 3 failed, 4 held, 5 forgotten: taken off the run.
+    state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 5),
     -- The earliest moment of the next call.
     not_before INTEGER CHECK (not_before IS NULL OR state = 0),
     -- The number of the last attempt.
@@ -61,13 +61,20 @@ CREATE TABLE work (
     generation INTEGER NOT NULL DEFAULT 0,
     -- The job failed for good before `stride retry` made it pending, so its failures say nothing about the service.
     failed_before INTEGER NOT NULL DEFAULT 0,
-    CHECK (attempts > 0 OR state = 0)
+    CHECK (attempts > 0 OR state = 0 OR state = 5)
 ) STRICT;
 
 -- Jobs that are not done, in list order within each state, because an index ends with the row's key.
 CREATE INDEX work_open ON work (state) WHERE state <> 2;
 -- Jobs that may kill their process. It has few rows.
 CREATE INDEX work_may_kill ON work (job) WHERE crashes >= 2;
+
+-- Forgotten jobs and what `stride forget --undo` restores. Their results stay in `result`.
+CREATE TABLE forgotten (
+    job        INTEGER PRIMARY KEY REFERENCES job (id),
+    state      INTEGER NOT NULL CHECK (state = 0 OR state BETWEEN 2 AND 4),
+    not_before INTEGER CHECK (not_before IS NULL OR state = 0)
+) STRICT;
 
 -- Further columns of a list that is a table, as a JSON object from column to value.
 CREATE TABLE columns (
@@ -113,6 +120,7 @@ CREATE TABLE result (
     -- Path and size in bytes of the file with the body. `body` is empty then.
     file       ANY CHECK (file IS NULL OR typeof(file) = 'text' OR typeof(file) = 'blob'),
     size       INTEGER CHECK (size >= 0),
+    PRIMARY KEY (job, attempt),
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
 ) STRICT;
 
@@ -134,6 +142,7 @@ CREATE TABLE counts (
     done               INTEGER NOT NULL DEFAULT 0 CHECK (done >= 0),
     failed             INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
     held               INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),
+    forgotten          INTEGER NOT NULL DEFAULT 0 CHECK (forgotten >= 0),
     attempts           INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     in_doubt           INTEGER NOT NULL DEFAULT 0 CHECK (in_doubt >= 0),
     in_doubt_recovered INTEGER NOT NULL DEFAULT 0 CHECK (in_doubt_recovered >= 0)
@@ -193,7 +202,7 @@ FROM attempt JOIN job ON job.id = attempt.job;
 --
 --   path        the name: text if it is UTF-8, else a blob
 --   position    the place in the list, from 0
---   state       pending, running, done, failed or held
+--   state       pending, running, done, failed, held or forgotten
 --   attempts    number of attempts
 --   status      of the latest attempt: the HTTP status,
 --   class         the failure's class
@@ -204,7 +213,7 @@ FROM attempt JOIN job ON job.id = attempt.job;
 --   duration      and its duration, in seconds
 --   media_type  the result's Content-Type as received
 --   result      the result's body as received: text or a blob; NULL if it is in a file
---   file        that file's path
+--   file        that file's path; if it is relative, it resolves as `path` does
 --   sha256      the checksum of the result's body, in hexadecimal digits
 --
 -- A body is text if its media type is JSON or text and its charset, if any, is UTF-8, or if the run accepts only text. SQL
@@ -213,7 +222,8 @@ FROM attempt JOIN job ON job.id = attempt.job;
 CREATE VIEW results (path, position, state, attempts, status, class, kind, error, started, ended, duration, media_type,
                      result, file, sha256) AS
 SELECT job.path, work.job,
-       CASE work.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'failed' ELSE 'held' END,
+       CASE work.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'failed'
+                       WHEN 4 THEN 'held' ELSE 'forgotten' END,
        work.attempts, attempt.status, attempt.class, attempt.kind, attempt.message,
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch'),

@@ -11,7 +11,7 @@ use crate::settings::Settings;
 /// The number of jobs in each state, and of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
-    /// All jobs.
+    /// All jobs except the forgotten ones.
     pub total: u64,
     /// Jobs that are still to be called.
     pub pending: u64,
@@ -29,6 +29,8 @@ pub struct Counts {
     pub in_doubt: u64,
     /// Attempts in doubt because their process died.
     pub in_doubt_recovered: u64,
+    /// Jobs that were taken off the run.
+    pub forgotten: u64,
 }
 
 impl Counts {
@@ -40,7 +42,13 @@ impl Counts {
             JobState::Done => self.done,
             JobState::Failed => self.failed,
             JobState::Held => self.held,
+            JobState::Forgotten => self.forgotten,
         }
+    }
+
+    /// Returns the length of the list, forgotten jobs included.
+    pub fn listed(&self) -> u64 {
+        self.total.saturating_add(self.forgotten)
     }
 
     /// Returns the number of jobs in a state, for a change.
@@ -51,6 +59,7 @@ impl Counts {
             JobState::Done => &mut self.done,
             JobState::Failed => &mut self.failed,
             JobState::Held => &mut self.held,
+            JobState::Forgotten => &mut self.forgotten,
         }
     }
 
@@ -60,6 +69,12 @@ impl Counts {
         let mut after = *self;
         *after.of_mut(from) = after.of(from).checked_sub(jobs)?;
         *after.of_mut(to) = after.of(to).checked_add(jobs)?;
+        after.total = match (from, to) {
+            (JobState::Forgotten, JobState::Forgotten) => after.total,
+            (JobState::Forgotten, _) => after.total.checked_add(jobs)?,
+            (_, JobState::Forgotten) => after.total.checked_sub(jobs)?,
+            _ => after.total,
+        };
         *self = after;
         Some(())
     }
@@ -112,7 +127,7 @@ impl Ending {
 /// An event of a run in progress.
 ///
 /// It serializes to one JSON object with its kind in the field `event`, as `stride run --events` writes it. The variants
-/// for people alone (`Gate`, `Flow`, `PutLast`, `Storage`, `Changed`, `Stopping`, `Tick`) do not serialize.
+/// for people alone (`Gate`, `Flow`, `PutLast`, `Storage`, `Changed`, `Recounted`, `Stopping`, `Tick`) do not serialize.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -170,6 +185,12 @@ pub enum Event {
     /// Another process has changed the settings. These apply now.
     #[serde(skip)]
     Changed(Box<Settings>),
+    /// Another process has forgotten files of the run, or brought some back.
+    #[serde(skip)]
+    Recounted {
+        /// The state of the run.
+        counts: Counts,
+    },
     /// The user or the governor stops the run. Calls in flight are awaited.
     #[serde(skip)]
     Stopping {
@@ -303,7 +324,7 @@ mod tests {
     #[test]
     fn events_serialize_to_one_object_each() {
         let counts = Counts::default();
-        let all = r#"{"total":0,"pending":0,"running":0,"done":0,"failed":0,"held":0,"attempts":0,"in_doubt":0,"in_doubt_recovered":0}"#;
+        let all = r#"{"total":0,"pending":0,"running":0,"done":0,"failed":0,"held":0,"attempts":0,"in_doubt":0,"in_doubt_recovered":0,"forgotten":0}"#;
         let attempt = AttemptId {
             job: JobId(7),
             number: 2,

@@ -18,7 +18,9 @@ use stride::jq::with_room;
 use stride::store::Location;
 
 use args::{Args, Command};
-use commands::{demo, export, failures, recheck, report, run, status, try_one, verify, watch};
+use commands::{
+    demo, export, failures, forget, recheck, report, run, status, try_one, verify, watch,
+};
 use config::Config;
 use help::suggestions;
 use output::error::CliError;
@@ -86,6 +88,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, CliError> {
         Command::Status(args) if args.watch => watch::watch(&db, terminal),
         Command::Status(args) => status::status(&db, &args),
         Command::Failures(failures) => failures::failures(&db, &failures),
+        Command::Forget(args) => forget::forget(&db, &args, terminal),
         Command::Export(export) => with_large_stack(|| export::export(&db, &export, terminal)),
         Command::Report(args) => report::report(&db, &args, terminal),
         Command::Recheck(recheck) => with_large_stack(|| recheck::recheck(&db, &recheck, terminal)),

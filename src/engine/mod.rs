@@ -97,7 +97,7 @@ pub fn run<'c>(
     });
     let past = store.past().map_err(failed)?;
     let governor = Governor::new(settings.rules(), &past, clock::now());
-    let schedule = Schedule::new(settings, governor, store.counts().total);
+    let schedule = Schedule::new(settings, governor, store.counts().listed());
     stop.connect(to_writer);
     let sink = EventSink::new(to_listener);
     let writer = Writer::new(store, settings, cancel, inbox, slots, schedule, sink);

@@ -106,10 +106,17 @@ impl Schedule {
         self.longest_wait = settings.retry_max_delay;
         self.jobs = jobs;
         if self.queue.slots() != most {
-            // Another number of slots needs another queue, filled from the start of the list.
+            // Another number of slots needs another queue.
             self.queue = StridedQueue::new(most, jobs);
             self.next_up = None;
         }
+    }
+
+    /// Fills the queue anew from the start of a list of `jobs` jobs.
+    pub(super) fn reload(&mut self, jobs: u64) {
+        self.jobs = jobs;
+        self.queue = StridedQueue::new(self.queue.slots(), jobs);
+        self.next_up = None;
     }
 
     /// Adds a free slot.

@@ -119,6 +119,8 @@ pub enum JobState {
     Failed,
     /// In doubt, in a run that holds such jobs.
     Held,
+    /// Taken off the run: neither called nor exported, and not in the total.
+    Forgotten,
 }
 
 impl JobState {

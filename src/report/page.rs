@@ -102,6 +102,9 @@ fn standing(shown: &Snapshot) -> Markup {
         p.standing { strong { (grouped(counts.done)) } " of " (counted(counts.total, "file")) " done" }
         div.whole { (bar(&STATES.map(|(state, class)| (class, counts.of(state) as f64 / whole)))) }
         (legend(seen.map(|(state, class)| (class, format!("{} {}", grouped(counts.of(state)), state.as_str())))))
+        @if counts.forgotten > 0 {
+            p.last { "Forgotten: " (counted(counts.forgotten, "file")) ", which are not called, exported or counted here." }
+        }
         p.last { (text(last_session(shown), LAST)) }
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn tries(shown: &Snapshot) -> Markup {
         return empty("No calls yet.");
     }
     let total: u64 = tries.values().map(|jobs| jobs.all).sum();
-    let uncalled = shown.counts.total.saturating_sub(total);
+    let uncalled = shown.counts.listed().saturating_sub(total);
     let mut first = 1;
     let rows = TOGETHER.into_iter().filter_map(|last| {
         let name = match last {

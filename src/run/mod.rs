@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::export::{self, Format, Selection};
 use crate::job::{Answer, Failure, FileName, Job};
 use crate::settings::Settings;
-use crate::store::{Filter, Loaded, Reader, Store};
+use crate::store::{Chosen, Filter, Forgotten, Loaded, Reader, Store};
 
 pub use builder::Builder;
 pub use error::Error;
@@ -150,6 +150,33 @@ impl Run {
     /// The database cannot be written.
     pub fn retry(&mut self, filter: &Filter) -> Result<u64, Error> {
         Ok(self.store.requeue(filter)?)
+    }
+
+    /// Takes files off the run: they are neither called nor exported nor counted, and adding them again changes nothing.
+    /// Their results are kept. Changes nothing if one is unknown ([`Forgotten::is_refused`]).
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn forget(
+        &mut self,
+        files: impl IntoIterator<Item = impl Into<FileName>>,
+    ) -> Result<Forgotten, Error> {
+        let files: Vec<FileName> = files.into_iter().map(Into::into).collect();
+        Ok(self.store.forget(Chosen::Names(&files))?)
+    }
+
+    /// Brings forgotten files back, in the state that they had. Changes nothing if one is unknown.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn bring_back(
+        &mut self,
+        files: impl IntoIterator<Item = impl Into<FileName>>,
+    ) -> Result<Forgotten, Error> {
+        let files: Vec<FileName> = files.into_iter().map(Into::into).collect();
+        Ok(self.store.bring_back(Chosen::Names(&files))?)
     }
 
     /// Writes the results to a file, whole or not at all. Returns the number of files whose results were written.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::connection::{self, Mode};
-use super::counts::{check_total, counts};
+use super::counts::{check_total, read_counts};
 use super::crash_check::{self, Watch};
 use super::error::{Result, StoreError, doing};
 use super::files::{self, with_suffix};
@@ -69,7 +69,7 @@ impl Store {
         };
         let mut connection = connection::open(&path, mode)?;
         crash_check::check_after_crash(&mut connection, &path, watch)?;
-        let counts = counts(&connection)?;
+        let counts = read_counts(&connection)?;
         check_total(&connection, &counts)?;
         let owner = Owner::take(&connection, &path)?;
         connection::be_patient(&connection)?;
@@ -85,6 +85,7 @@ impl Store {
             path,
             owner,
             counts,
+            is_recounted: false,
             runner: None,
             lock,
         })
@@ -132,8 +133,8 @@ impl Store {
         &mut self,
         fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Loaded, E> {
-        let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
+        let mut counts = read_counts(&transaction)?;
         let loaded = Loader::fill(&self.connection, &mut counts, fill)?;
         let has_columns = read::has_columns(&self.connection)?;
         owner::commit(transaction, "committing")?;
@@ -182,6 +183,24 @@ impl Store {
     /// Returns the number of jobs in each state.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Reads the counts again, because another process may have forgotten jobs or brought some back. Returns true if one
+    /// has since the last call.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub(crate) fn recount(&mut self) -> Result<bool> {
+        let counts = read_counts(&self.connection)?;
+        let is_changed = std::mem::take(&mut self.is_recounted) || counts != self.counts;
+        self.counts = counts;
+        Ok(is_changed)
+    }
+
+    /// Returns true if [`Store::recount`] has a change to report.
+    pub(crate) fn is_recounted(&self) -> bool {
+        self.is_recounted
     }
 
     /// Reads the run's call.

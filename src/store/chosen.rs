@@ -8,11 +8,12 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
+use super::counts::total;
 use super::error::{Result, StoreError, doing};
 use super::page::{self, Batch, Page, Projection};
 use super::reader::Reader;
 use super::statement::all;
-use super::values::{state_from_sql, state_to_sql};
+use super::values::{miscounted, state_from_sql, state_to_sql};
 use crate::event::Counts;
 use crate::filter::{Number, Operand, Relation, Term};
 use crate::job::{FileName, JobState};
@@ -31,20 +32,19 @@ impl Reader {
         if chosen.is_empty() {
             return self.counts();
         }
-        let chosen = Conditions::new(chosen);
+        let chosen = Conditions::listed(chosen);
         let sql = format!("{STATES} WHERE {} GROUP BY +work.state", chosen.sql);
         let values = params_from_iter(chosen.values);
         let read = |row: &Row<'_>| Ok((state_from_sql(row.get(0)?)?, row.get(1)?));
         let mut counts = Counts::default();
         for (state, jobs) in all(self.connection(), &sql, values, "counting jobs", read)? {
             *counts.of_mut(state) = jobs;
-            counts.total += jobs;
         }
-        Ok(counts)
+        total(counts).ok_or_else(miscounted)
     }
 
     /// Passes on the jobs that meet all terms, in list order and undecoded, for another thread to decode. Terms on
-    /// attempts need a projection with attempts.
+    /// attempts need a projection with attempts. Leaves out forgotten jobs, unless a term selects their state.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Reader {
         chosen: &[Term],
         each: &mut dyn FnMut(Batch) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let chosen = Conditions::new(chosen);
+        let chosen = Conditions::listed(chosen);
         let sql = projection.sql(&chosen.sql);
         let mut page = Page::default();
         self.rows(&sql, params_from_iter(chosen.values), &mut |row| {
@@ -83,13 +83,36 @@ pub(super) struct Conditions {
     /// `1` if there are none.
     pub(super) sql: String,
     pub(super) values: Vec<Value>,
+    /// The column of states.
+    state: &'static str,
 }
 
 impl Conditions {
     pub(super) fn new(terms: &[Term]) -> Self {
+        Self::with_state(terms, "work.state")
+    }
+
+    /// Returns conditions that forgotten jobs meet only if a term selects their state.
+    fn listed(terms: &[Term]) -> Self {
+        let mut all = Self::new(terms);
+        let selects = |term: &Term| match &term.operand {
+            Operand::State(states) => {
+                term.relation == Relation::Equal && states.contains(&JobState::Forgotten)
+            }
+            _ => false,
+        };
+        if !terms.iter().any(selects) {
+            all.sql.push_str(" AND work.state <> 5");
+        }
+        all
+    }
+
+    /// Returns conditions that compare states with another column than that of the queue.
+    pub(super) fn with_state(terms: &[Term], state: &'static str) -> Self {
         let mut all = Self {
             sql: "1".to_owned(),
             values: Vec::new(),
+            state,
         };
         for term in terms {
             all.sql.push_str(" AND ");
@@ -104,11 +127,12 @@ impl Conditions {
             Operand::State(states) => {
                 let codes = states.iter().map(|state| state_to_sql(*state).to_string());
                 let codes = codes.collect::<Vec<_>>().join(", ");
+                let state = self.state;
                 match (relation, &states[..]) {
-                    (Relation::Equal, [state]) if *state != JobState::Done => {
-                        format!("work.state = {codes} AND work.state <> 2")
+                    (Relation::Equal, [one]) if *one != JobState::Done => {
+                        format!("{state} = {codes} AND {state} <> 2")
                     }
-                    _ => format!("+work.state {}IN ({codes})", not(relation)),
+                    _ => format!("+{state} {}IN ({codes})", not(relation)),
                 }
             }
             Operand::Class(classes) => {

@@ -23,7 +23,8 @@ impl Reader {
         let base = read::base(self.connection(), self.path())?;
         let folder = folder_of(self.path());
         let mut inside = Inside::new(folder);
-        let sql = "SELECT path FROM work JOIN job ON job.id = work.job WHERE state <> 2";
+        let sql =
+            "SELECT path FROM work JOIN job ON job.id = work.job WHERE state <> 2 AND state <> 5";
         self.find(sql, [], &mut |name| {
             let path = base.join(name.as_path());
             let is_inside = leads_into(&path, folder) && inside.has(&path);

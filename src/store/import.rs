@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::counts::add_counts;
+use super::counts::{add_counts, read_counts};
 use super::error::{Result, StoreError, doing};
 use super::find_rescues::{RefusedRescue, find};
+use super::forget;
 use super::owner;
 use super::recover::CRASHED;
 use super::saved::{self, Saved};
@@ -52,8 +53,9 @@ impl Store {
 
     fn import_file(&mut self, file: PathBuf, rescue: Connection) -> Result<ImportedRescue> {
         let (mut recorded, mut left, mut unknown) = (0, Vec::new(), Vec::new());
-        let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
+        let before = read_counts(&transaction)?;
+        let mut counts = before;
         let is_read = saved::each(&rescue, &mut |saved| {
             let saved = match saved {
                 Ok(saved) => saved,
@@ -62,7 +64,7 @@ impl Store {
                     return Ok(());
                 }
             };
-            match import(&transaction, &mut counts, &saved, &self.uuid)? {
+            match import_listed(&transaction, &mut counts, &saved, &self.uuid)? {
                 Import::Recorded => recorded += 1,
                 Import::Known => {}
                 Import::Left => left.push(saved.record.path),
@@ -73,7 +75,7 @@ impl Store {
         if !is_read {
             left.push(FileName::from(file.as_path()));
         }
-        add_counts(&transaction, &self.counts, &counts)?;
+        add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, "importing a rescue file")?;
         self.counts = counts;
         drop(rescue);
@@ -115,6 +117,22 @@ struct RunJob {
     key: Option<[u8; 16]>,
     outcome: Option<String>,
     kind: Option<String>,
+}
+
+/// Imports a settlement. A job that was forgotten stays so, with its new state and result.
+fn import_listed(
+    transaction: &Transaction<'_>,
+    counts: &mut Counts,
+    saved: &Saved,
+    run: &[u8; 16],
+) -> Result<Import> {
+    let job = saved.attempt.job;
+    let is_forgotten = forget::lift(transaction, counts, job)?;
+    let imported = import(transaction, counts, saved, run)?;
+    if is_forgotten {
+        forget::forget_again(transaction, counts, job)?;
+    }
+    Ok(imported)
 }
 
 fn import(

@@ -6,12 +6,16 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::bits::Bits;
 use super::bulk::Bulk;
-use super::counts::job_count;
+use super::counts::{add_counts, job_count};
 use super::error::{Result, StoreError, doing};
-use super::statement::execute;
+use super::forget;
+use super::statement::{all, execute};
 use super::values::{path_from_sql, path_to_sql};
 use crate::event::Counts;
 use crate::job::FileName;
+
+/// Most names that are given as examples.
+const EXAMPLES: usize = 3;
 
 /// Adds the names of a list, in order.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ struct Extension<'c> {
     /// The run had jobs before, so most names are looked up before an insert.
     extends: bool,
     seen: Bits,
+    forgotten: Bits,
+    counts: Counts,
     loaded: Loaded,
 }
 
@@ -47,6 +53,21 @@ pub struct Loaded {
     pub left: u64,
     /// The first few of them.
     pub left_examples: Vec<FileName>,
+    /// The first of them that failed, at most [`Loaded::MOST_FAILED`].
+    pub left_failed: Vec<FileName>,
+    /// Number of names that the list lacks and that [`Loader::forget_unlisted`] has forgotten.
+    pub unlisted: u64,
+    /// The first few of them.
+    pub unlisted_examples: Vec<FileName>,
+    /// Number of names in the list that were forgotten before, and stay so.
+    pub forgotten: u64,
+    /// The first few of them.
+    pub forgotten_examples: Vec<FileName>,
+}
+
+impl Loaded {
+    /// Most names in `left_failed`.
+    pub const MOST_FAILED: usize = 20;
 }
 
 impl<'c> Loader<'c> {
@@ -77,15 +98,17 @@ impl<'c> Loader<'c> {
         let mut loader = Self(Target::Existing(Extension {
             connection,
             next: job_count(connection)?,
-            extends: counts.total > 0,
+            extends: counts.listed() > 0,
             seen: Bits::default(),
+            forgotten: forgotten(connection)?,
+            counts: *counts,
             loaded: Loaded::default(),
         }));
         fill(&mut loader)?;
         let mut loaded = Loaded::default();
         if let Self(Target::Existing(mut extension)) = loader {
-            extension.find_left(counts.total)?;
-            loaded = extension.loaded;
+            extension.find_left()?;
+            (loaded, *counts) = (extension.loaded, extension.counts);
         }
         counts.total += loaded.added;
         counts.pending += loaded.added;
@@ -102,6 +125,19 @@ impl<'c> Loader<'c> {
         self.add_with(name, None)
     }
 
+    /// Forgets the jobs of the run that the names added so far lack, so that the list is that of the run. Jobs whose call is
+    /// in flight stay.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn forget_unlisted(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Target::New(_) => Ok(()),
+            Target::Existing(extension) => extension.forget_unlisted(),
+        }
+    }
+
     /// Adds a name with its columns, a JSON object from column to value. A known job that is not done gets these columns
     /// instead of its own. If the list repeats a name, its first row counts.
     ///
@@ -114,6 +150,39 @@ impl<'c> Loader<'c> {
             Target::Existing(extension) => extension.add(name, columns),
         }
     }
+}
+
+/// Returns the forgotten jobs.
+fn forgotten(connection: &Connection) -> Result<Bits> {
+    let (sql, what) = ("SELECT job FROM forgotten", "reading the forgotten files");
+    let mut forgotten = Bits::default();
+    for job in all(connection, sql, [], what, |row| row.get(0))? {
+        forgotten.insert(job);
+    }
+    Ok(forgotten)
+}
+
+/// Reads names of jobs that `wanted` accepts, at most `most`, in list order.
+fn names(
+    connection: &Connection,
+    sql: &str,
+    most: usize,
+    wanted: impl Fn(i64) -> bool,
+) -> Result<Vec<FileName>> {
+    let read = || -> rusqlite::Result<Vec<FileName>> {
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut names = Vec::new();
+        while names.len() < most
+            && let Some(row) = rows.next()?
+        {
+            if wanted(row.get(0)?) {
+                names.push(path_from_sql(row, 1)?);
+            }
+        }
+        Ok(names)
+    };
+    read().map_err(doing("comparing the list"))
 }
 
 fn count(connection: &Connection, added: u64) -> Result<()> {
@@ -133,6 +202,17 @@ impl Extension<'_> {
             None => self.find(name)?,
         };
         match job {
+            Some(job) if self.forgotten.contains(job) => {
+                if self.seen.insert(job) {
+                    self.loaded.forgotten += 1;
+                    if self.loaded.forgotten_examples.len() < EXAMPLES {
+                        self.loaded.forgotten_examples.push(name.clone());
+                    }
+                } else {
+                    self.loaded.duplicates += 1;
+                }
+                return Ok(());
+            }
             _ if added.is_some() => self.loaded.added += 1,
             Some(job) if self.seen.insert(job) => self.loaded.known += 1,
             _ => {
@@ -177,27 +257,29 @@ impl Extension<'_> {
         Ok(Some(job))
     }
 
+    /// Forgets the run's names that the list lacks, except those whose call is in flight.
+    fn forget_unlisted(&mut self) -> Result<()> {
+        let before = self.counts;
+        let seen = &self.seen;
+        let forgotten =
+            forget::forget_where(self.connection, &mut self.counts, |job| !seen.contains(job))?;
+        (self.loaded.unlisted, self.loaded.unlisted_examples) = forgotten;
+        self.forgotten = self::forgotten(self.connection)?;
+        add_counts(self.connection, &before, &self.counts)
+    }
+
     /// Counts the run's earlier names that the list lacks, and finds examples.
-    fn find_left(&mut self, before: u64) -> Result<()> {
-        self.loaded.left = before - self.loaded.known;
+    fn find_left(&mut self) -> Result<()> {
+        self.loaded.left = self.counts.total - self.loaded.known;
         if self.loaded.left == 0 {
             return Ok(());
         }
-        let examples = || -> rusqlite::Result<Vec<FileName>> {
-            let mut statement =
-                (self.connection).prepare("SELECT id, path FROM job ORDER BY id")?;
-            let mut rows = statement.query([])?;
-            let mut examples = Vec::new();
-            while let Some(row) = rows.next()?
-                && examples.len() < 3
-            {
-                if !self.seen.contains(row.get(0)?) {
-                    examples.push(path_from_sql(row, 1)?);
-                }
-            }
-            Ok(examples)
-        };
-        self.loaded.left_examples = examples().map_err(doing("comparing the list"))?;
+        let is_left = |job| !self.seen.contains(job) && !self.forgotten.contains(job);
+        let all = "SELECT id, path FROM job ORDER BY id";
+        self.loaded.left_examples = names(self.connection, all, EXAMPLES, is_left)?;
+        let failed = "SELECT work.job, path FROM work JOIN job ON job.id = work.job
+                      WHERE state = 3 AND state <> 2 ORDER BY work.job";
+        self.loaded.left_failed = names(self.connection, failed, Loaded::MOST_FAILED, is_left)?;
         Ok(())
     }
 }

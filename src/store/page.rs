@@ -7,7 +7,7 @@ use super::body::Filed;
 use super::error::{Result, StoreError, doing};
 use super::record::{Record, Stored};
 use super::values::{path_of, state_from_sql};
-use crate::job::{Checksum, Class};
+use crate::job::{Checksum, Class, JobState};
 
 /// Number of columns of a [`Record`].
 const WIDTH: usize = 17;
@@ -201,8 +201,11 @@ fn unchecked(row: &impl Columns) -> rusqlite::Result<(Record, Option<Checksum>)>
         ValueRef::Null => None,
         word => Class::from_word(word.as_str()?),
     };
+    let state = state_from_sql(row.get(1)?)?;
     let result = match row.value(12)? {
         ValueRef::Null => None,
+        // It is kept, and comes back with the job.
+        _ if state == JobState::Forgotten => None,
         ValueRef::Blob(body) => Some(Stored {
             media_type: row.get(11)?,
             headers: row.get(14)?,
@@ -220,7 +223,7 @@ fn unchecked(row: &impl Columns) -> rusqlite::Result<(Record, Option<Checksum>)>
     };
     let record = Record {
         path: path_of(row.value(0)?, 0)?,
-        state: state_from_sql(row.get(1)?)?,
+        state,
         attempts: row.get(2)?,
         outcome: row.get(3)?,
         class,

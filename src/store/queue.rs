@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::counts::add_counts;
+use super::counts::{add_counts, read_counts};
 use super::error::{Result, StoreError, doing, failed};
 use super::owner;
 use super::pace;
@@ -40,6 +40,11 @@ impl Store {
     pub fn group_patiently(&mut self, waiting: &mut dyn FnMut(Duration)) -> Result<Group<'_>> {
         let runner = self.runner.ok_or(StoreError::Usurped)?;
         let connection = &self.connection;
+        let transaction = self.owner.begin_patiently(&self.connection, waiting)?;
+        // Another process may have forgotten jobs, or brought some back.
+        let counts = read_counts(&transaction)?;
+        self.is_recounted |= counts != self.counts;
+        self.counts = counts;
         Ok(Group {
             settler: Settler::new(connection),
             peek: LazyStatement::new(
@@ -55,8 +60,8 @@ impl Store {
                 connection,
                 "INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             ),
-            transaction: self.owner.begin_patiently(&self.connection, waiting)?,
-            after: self.counts,
+            transaction,
+            after: counts,
             counts: &mut self.counts,
             runner,
             uuid: self.uuid,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use serde::de::DeserializeOwned;
 
 use super::causes;
-use super::counts::counts;
+use super::counts::read_counts;
 use super::error::{Result, StoreError, doing, failed};
 use super::filter::Filter;
 use super::pace::{self, RunnerStatus};
@@ -28,7 +28,7 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn counts(&self) -> Result<Counts> {
-        counts(self.connection())
+        read_counts(self.connection())
     }
 
     /// Returns the run's properties and its latest runner.
@@ -83,7 +83,7 @@ impl Reader {
         pace::noted(self.connection())
     }
 
-    /// Passes on the done jobs, or all of them, with their results, in list order.
+    /// Passes on the done jobs, or all but the forgotten ones, with their results, in list order.
     ///
     /// # Errors
     ///
@@ -93,8 +93,12 @@ impl Reader {
         all: bool,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        let chosen = if all { "" } else { "WHERE work.state = 2" };
-        let sql = format!("{RECORD} {TABLES} {chosen} ORDER BY work.job");
+        let chosen = if all {
+            "work.state <> 5"
+        } else {
+            "work.state = 2"
+        };
+        let sql = format!("{RECORD} {TABLES} WHERE {chosen} ORDER BY work.job");
         self.stream(&sql, [], each)
     }
 
@@ -111,6 +115,19 @@ impl Reader {
             Ok::<_, StoreError>(())
         })?;
         Ok(found)
+    }
+
+    /// Returns true if the list has this name, forgotten or not.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn has(&self, name: &FileName) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM job WHERE path = ?1)";
+        self.connection()
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row([path_to_sql(name)], |row| row.get(0)))
+            .map_err(doing("finding a name"))
     }
 
     /// Passes on the failed and held jobs, or those that `filter` selects, in list order within each state.

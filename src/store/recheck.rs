@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::body::{Filed, Inserted, Table, fill};
-use super::counts::add_counts;
+use super::counts::{add_counts, read_counts};
 use super::error::{Result, StoreError, doing, failed};
 use super::owner;
 use super::reader::Reader;
@@ -77,8 +77,9 @@ impl Store {
         call: &Call,
         validate: &mut dyn FnMut(&StoredResponse) -> std::result::Result<Option<Failure>, E>,
     ) -> std::result::Result<(), E> {
-        let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
+        let before = read_counts(&transaction)?;
+        let mut counts = before;
         let mut last = -1;
         while let Some(response) = next(&transaction, last)? {
             match (response.is_result, validate(&response)?) {
@@ -97,7 +98,7 @@ impl Store {
         transaction
             .execute("UPDATE run SET call = ?1", [to_json(call)])
             .map_err(doing("changing the settings"))?;
-        add_counts(&transaction, &self.counts, &counts)?;
+        add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, "committing")?;
         self.counts = counts;
         Ok(())

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use super::counts::add_counts;
+use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
 use super::owner;
 use super::pace::forget_usage;
 use super::settle::Settler;
-use super::statement::all;
+use super::statement::{all, execute};
 use super::system::host;
 use super::system::now;
 use super::types::Settlement;
@@ -36,9 +36,23 @@ impl Store {
     ///
     /// The database cannot be written; then no runner has begun.
     pub fn start(&mut self, threads: usize, policy: &RetryPolicy) -> Result<Recovered> {
+        self.begin_runner(Some(threads), policy)
+    }
+
+    /// Settles the attempts that dead runners left in flight, as [`Store::start`] does, without beginning a runner.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::start`].
+    pub fn recover(&mut self, policy: &RetryPolicy) -> Result<Recovered> {
+        self.begin_runner(None, policy)
+    }
+
+    fn begin_runner(&mut self, threads: Option<usize>, policy: &RetryPolicy) -> Result<Recovered> {
         let now = now();
-        let mut counts = self.counts;
         let transaction = self.owner.begin(&self.connection)?;
+        let before = read_counts(&transaction)?;
+        let mut counts = before;
         let mut recovered = Recovered::default();
         transaction
             .execute(
@@ -67,18 +81,18 @@ impl Store {
             recovered.in_doubt.push(path);
         }
         drop(settler);
-        transaction
-            .execute(
-                "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)",
-                params![std::process::id(), host(), threads, now],
-            )
-            .map_err(doing("beginning a runner"))?;
-        let runner = transaction.last_insert_rowid();
-        forget_usage(&transaction, now)?;
-        add_counts(&transaction, &self.counts, &counts)?;
+        let mut runner = None;
+        if let Some(threads) = threads {
+            let sql = "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)";
+            let values = params![std::process::id(), host(), threads, now];
+            execute(&transaction, sql, values, "beginning a runner")?;
+            runner = Some(transaction.last_insert_rowid());
+            forget_usage(&transaction, now)?;
+        }
+        add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, "beginning a runner")?;
         self.counts = counts;
-        self.runner = Some(runner);
+        self.runner = runner;
         Ok(recovered)
     }
 

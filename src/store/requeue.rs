@@ -3,7 +3,7 @@
 use rusqlite::params_from_iter;
 
 use super::causes;
-use super::counts::add_counts;
+use super::counts::{add_counts, read_counts};
 use super::error::Result;
 use super::filter::Filter;
 use super::owner;
@@ -20,10 +20,11 @@ impl Store {
     ///
     /// The database cannot be written; then nothing was changed.
     pub fn requeue(&mut self, filter: &Filter) -> Result<u64> {
-        let mut counts = self.counts;
         let from = filter.from();
         causes::define(&self.connection)?;
         let transaction = self.owner.begin(&self.connection)?;
+        let before = read_counts(&transaction)?;
+        let mut counts = before;
         let selected = filter.conditions();
         let sql = format!(
             "UPDATE work SET state = 0, charged = 0, crashes = 0, failed_before = failed_before OR state = 3 AND EXISTS (
@@ -37,7 +38,7 @@ impl Store {
         let values = params_from_iter(selected.values);
         let moved = execute(&transaction, &sql, values, "making jobs pending")? as u64;
         shift(&mut counts, from, JobState::Pending, moved)?;
-        add_counts(&transaction, &self.counts, &counts)?;
+        add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, "making jobs pending")?;
         self.counts = counts;
         Ok(moved)

@@ -90,7 +90,7 @@ impl Saved {
                     JobState::Done => Next::Done,
                     JobState::Failed => Next::Fail,
                     JobState::Held => Next::Hold,
-                    JobState::Pending | JobState::Running => {
+                    JobState::Pending | JobState::Running | JobState::Forgotten => {
                         Next::Again(Duration::from_millis(wait.max(0).unsigned_abs()))
                     }
                 },
@@ -111,7 +111,7 @@ impl Saved {
         let is_done = self.record.state == JobState::Done;
         is_done == self.record.result.is_some()
             && is_done == (self.record.outcome.as_deref() == Some("succeeded"))
-            && self.record.state != JobState::Running
+            && !matches!(self.record.state, JobState::Running | JobState::Forgotten)
     }
 
     pub(super) fn settle(&self, transaction: &Transaction<'_>) -> Result<JobState> {

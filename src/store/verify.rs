@@ -1,7 +1,7 @@
 //! Verifies a database: SQLite's own checks, the invariants of the queue, and the checksum of every result.
 
 use super::body::Filed;
-use super::counts::counts;
+use super::counts::{read_counts, total};
 use super::error::Result;
 use super::reader::Reader;
 use super::values::{path_from_sql, state_from_sql};
@@ -40,16 +40,24 @@ impl Verification {
 const CHECKING: &str = "checking the database";
 
 /// Statements that return the names of jobs that break an invariant, and what they break.
-const INVARIANTS: [(&str, &str); 9] = [
+const INVARIANTS: [(&str, &str); 10] = [
     ("SELECT path FROM job WHERE NOT EXISTS (SELECT 1 FROM work WHERE work.job = job.id)", "is not in the queue"),
     (
         "SELECT path FROM work JOIN job ON job.id = work.job
-         WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM result WHERE result.job = work.job)",
+         WHERE (state = 2 OR EXISTS (SELECT 1 FROM forgotten WHERE forgotten.job = work.job AND forgotten.state = 2))
+               AND NOT EXISTS (SELECT 1 FROM result WHERE result.job = work.job)",
         "is done without a result",
     ),
     (
-        "SELECT path FROM result JOIN job ON job.id = result.job JOIN work ON work.job = result.job WHERE state <> 2",
+        "SELECT path FROM result JOIN job ON job.id = result.job JOIN work ON work.job = result.job
+         LEFT JOIN forgotten ON forgotten.job = work.job
+         WHERE CASE work.state WHEN 5 THEN forgotten.state ELSE work.state END IS NOT 2",
         "has a result without being done",
+    ),
+    (
+        "SELECT path FROM work JOIN job ON job.id = work.job
+         WHERE (state = 5) <> EXISTS (SELECT 1 FROM forgotten WHERE forgotten.job = work.job)",
+        "is forgotten without its earlier state, or has one without being forgotten",
     ),
     (
         "SELECT path FROM work JOIN job ON job.id = work.job
@@ -136,7 +144,7 @@ impl Reader {
             found.results += 1;
             Ok(())
         })?;
-        let (kept, counted) = (counts(self.connection())?, self.count()?);
+        let (kept, counted) = (read_counts(self.connection())?, self.count()?);
         if kept != counted {
             found.note(|| format!("the counts say {kept:?}, the jobs {counted:?}"));
         }
@@ -145,7 +153,7 @@ impl Reader {
 
     /// Counts the rows that the stored counts describe.
     fn count(&self) -> Result<Counts> {
-        let kept = counts(self.connection())?;
+        let kept = read_counts(self.connection())?;
         // Only the stored counts know how many doubts were recovered, but not more than there are.
         let mut counts = Counts {
             in_doubt_recovered: kept.in_doubt_recovered,
@@ -156,7 +164,7 @@ impl Reader {
             *counts.of_mut(state_from_sql(row.get(0)?)?) = row.get(1)?;
             Ok(())
         })?;
-        counts.total = counts.pending + counts.running + counts.done + counts.failed + counts.held;
+        counts = total(counts).unwrap_or(counts);
         let sql = "SELECT count(*), count(*) FILTER (WHERE outcome = 'in_doubt') FROM attempt";
         self.each_row(sql, CHECKING, |row| {
             (counts.attempts, counts.in_doubt) = (row.get(0)?, row.get(1)?);

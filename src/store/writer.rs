@@ -19,6 +19,8 @@ pub struct Store {
     pub(super) uuid: [u8; 16],
     pub(super) owner: Owner,
     pub(super) counts: Counts,
+    /// Another process has changed the counts since [`Store::recount`].
+    pub(super) is_recounted: bool,
     /// Some jobs have columns. If none has, claims skip the lookup.
     pub(super) has_columns: bool,
     /// Only drawn jobs are offered.

@@ -7,7 +7,7 @@ use stride::event::Counts;
 use stride::job::{Class, JobState, Outcome, Position};
 use stride::limits::Cost;
 use stride::retry::{Next, Record};
-use stride::store::{Claim, Filter, Store, StoreError};
+use stride::store::{Chosen, Claim, Filter, Store, StoreError, bring_back, forget};
 
 use crate::support::{
     BYSTANDER, Fixture, POLICY, failed, in_doubt, settlement, settlement_under, succeeded,
@@ -30,6 +30,12 @@ enum Operation {
     /// Saves the outcomes of claims in flight, and crashes. The next runner imports them, or another one recovers first.
     Rescue(usize, bool),
     Requeue(bool),
+    /// Forgets a job, or brings it back: in the run's process, or in another one.
+    Forget {
+        job: usize,
+        back: bool,
+        beside: bool,
+    },
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -42,6 +48,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0usize..8, 0usize..OUTCOMES).prop_map(|(i, outcome)| Operation::Late(i, outcome)),
         1 => (0usize..OUTCOMES, any::<bool>()).prop_map(|(outcome, late)| Operation::Rescue(outcome, late)),
         1 => any::<bool>().prop_map(Operation::Requeue),
+        2 => (0usize..8, any::<bool>(), any::<bool>()).prop_map(|(job, back, beside)| Operation::Forget { job, back, beside }),
     ]
 }
 
@@ -73,6 +80,8 @@ struct Model {
 struct Job {
     name: String,
     state: JobState,
+    /// Its state before it was forgotten.
+    was: JobState,
     attempts: u32,
     record: Record,
     has_result: bool,
@@ -87,6 +96,7 @@ impl Model {
             self.jobs.push(Job {
                 name,
                 state: JobState::Pending,
+                was: JobState::Pending,
                 attempts: 0,
                 record,
                 has_result: false,
@@ -142,14 +152,12 @@ impl Model {
     }
 
     fn counts(&self) -> Counts {
-        let mut counts = Counts {
-            total: self.jobs.len() as u64,
-            ..Counts::default()
-        };
+        let mut counts = Counts::default();
         self.jobs
             .iter()
             .for_each(|job| *counts.of_mut(job.state) += 1);
         Counts {
+            total: self.jobs.len() as u64 - counts.forgotten,
             attempts: self.attempts,
             in_doubt: self.in_doubt,
             in_doubt_recovered: self.recovered,
@@ -322,6 +330,38 @@ impl Run {
                     .unwrap();
                 assert_eq!(moved, self.model.requeue(from));
             }
+            Operation::Forget { job, back, beside } => self.forget(job, back, beside),
+        }
+    }
+
+    fn forget(&mut self, job: usize, back: bool, beside: bool) {
+        let job = job % self.model.jobs.len();
+        let job = &mut self.model.jobs[job];
+        if job.name == BYSTANDER {
+            return;
+        }
+        let names = [job.name.as_str().into()];
+        let (chosen, database) = (Chosen::Names(&names), self.fixture.database.clone());
+        let store = self.store.as_mut().unwrap();
+        let made = match (back, beside) {
+            (false, false) => store.forget(chosen),
+            (true, false) => store.bring_back(chosen),
+            (false, true) => forget(&database, chosen),
+            (true, true) => bring_back(&database, chosen),
+        }
+        .unwrap();
+        // The next transaction takes in what another process has changed.
+        drop(store.group().unwrap());
+        let is_running = job.state == JobState::Running;
+        let changes = !is_running && (job.state == JobState::Forgotten) == back;
+        assert_eq!(
+            (made.changed, made.is_refused()),
+            (u64::from(changes), is_running && !back)
+        );
+        if changes && back {
+            job.state = job.was;
+        } else if changes {
+            (job.was, job.state) = (job.state, JobState::Forgotten);
         }
     }
 
@@ -330,7 +370,8 @@ impl Run {
         assert_eq!(self.store().counts(), counts);
         let reader = self.fixture.reader();
         assert_eq!(reader.counts().unwrap(), counts);
-        let mut jobs = self.model.jobs.iter();
+        let jobs = self.model.jobs.iter();
+        let mut jobs = jobs.filter(|job| job.state != JobState::Forgotten);
         let each = &mut |record: stride::store::Record| {
             let job = jobs.next().unwrap();
             assert_eq!(record.path.as_str(), Some(job.name.as_str()));

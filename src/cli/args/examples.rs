@@ -87,6 +87,16 @@ stride failures --json > failures.json
 stride failures -0 | xargs -0 ls -l",
     ),
     (
+        "forget",
+        "\
+# Take two files off the run
+stride forget texts/1.txt texts/2.txt
+# Files that cannot be read
+stride forget --where class=input
+# Bring all of them back
+stride forget --undo",
+    ),
+    (
         "export",
         "\
 # One JSON object from name to result, if every file has one

@@ -5,6 +5,7 @@ pub(crate) mod curl;
 pub(crate) mod examples;
 pub(crate) mod export;
 pub(crate) mod failures;
+pub(crate) mod forget;
 pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use curl::CurlArgs;
 use examples::EXAMPLES;
 use export::{Export, Recheck, ReportArgs};
 use failures::{ClassOrRule, FailureFilter, Failures, parse_class_or_rule};
+use forget::Forget;
 use settings::{KEPT, LimitArgs, SettingsArgs};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
@@ -80,6 +82,14 @@ pub(crate) enum Command {
     /// List what failed, and why
     #[command(alias = "errors")]
     Failures(Failures),
+    /// Take files off a run, such as wrong names, or bring them back
+    ///
+    /// A forgotten file is neither called nor exported nor counted, and the same list does not add it again. Its answers
+    /// are kept, and --undo brings it back in the state that it had. This works while a process works on the run.
+    ///
+    /// A whole run of no use needs no command: delete its database.
+    #[command(aliases = ["remove", "delete", "drop", "rm", "skip"])]
+    Forget(Forget),
     /// Write the results
     #[command(aliases = ["results", "dump"])]
     Export(Export),
@@ -127,6 +137,9 @@ pub(crate) struct Run {
         help_heading = "List"
     )]
     pub(crate) key_column: Option<String>,
+    /// Forget the files of the run that this list lacks, as `stride forget` does
+    #[arg(long, help_heading = "List")]
+    pub(crate) forget_unlisted: bool,
 
     #[command(flatten)]
     pub(crate) request: RequestArgs,

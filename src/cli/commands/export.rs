@@ -141,11 +141,18 @@ fn cli_error(db: &Location, args: &Export, error: ExportError) -> CliError {
                 false => format!("of the files that --where selects: {standing}"),
             };
             let (partial, all) = (typed_with("--partial"), typed_with("--all"));
-            CliError::from(error)
+            let cli_error = CliError::from(error)
                 .note(note)
                 .hint(completion(db, &counts))
                 .hint(format!("{partial} writes the results so far"))
-                .hint(format!("{all} writes the failures too"))
+                .hint(format!("{all} writes the failures too"));
+            match counts.failed + counts.held {
+                0 => cli_error,
+                _ => {
+                    let forget = command(db, "forget --where state=failed,held");
+                    cli_error.hint(format!("{forget} takes those files off the run"))
+                }
+            }
         }
         ExportError::Extract { .. } => CliError::from(error).hint(format!(
             "in the expression, `?` skips a missing value and `//` replaces it, as in '.a.b? // null'; {} writes the whole answers",

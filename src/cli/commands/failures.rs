@@ -51,6 +51,12 @@ pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
             lines.push(format!("{retry} calls all {word} files again"));
         }
     }
+    if !causes.is_empty() {
+        let forget = command(db, "forget --where state=failed,held");
+        lines.push(format!(
+            "{forget} takes all of them off the run, so that its export is whole"
+        ));
+    }
     printed(shown::lines(lines))
 }
 

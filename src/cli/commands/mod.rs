@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod export;
 pub(crate) mod failures;
+pub(crate) mod forget;
 pub(crate) mod recheck;
 pub(crate) mod report;
 pub(crate) mod run;

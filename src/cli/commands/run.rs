@@ -22,7 +22,9 @@ use crate::cli::request::plan::plan;
 use crate::cli::request::{changed_request, column, parse, stored};
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
-use crate::cli::session::list::{self, report_loaded, sources, wrong_folder};
+use crate::cli::session::list::{
+    self, listed_names, not_listed, report_loaded, sources, wrong_folder,
+};
 use crate::cli::session::storage;
 use crate::cli::session::work::{Calls, has_work, keep_settings, prepare, work};
 
@@ -33,7 +35,7 @@ pub(crate) fn run(
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
-    let parsed = parse(&args.request)?;
+    let mut parsed = parse(&args.request)?;
     parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
     if args.list_format == ListFormat::Lines
@@ -116,7 +118,7 @@ pub(crate) fn run(
             settings,
             base: here,
         };
-        let store = create(lock, &new, &sources, &own, terminal)?;
+        let store = create(db, lock, &new, &sources, &own, terminal)?;
         report_stored(&parsed.request, db, terminal);
         (store, new.settings)
     } else {
@@ -132,9 +134,12 @@ pub(crate) fn run(
                 }
                 _ => list::add(loader, &item),
             })?;
+            if args.forget_unlisted {
+                loader.forget_unlisted()?;
+            }
             Ok::<_, CliError>(())
         })?;
-        report_loaded(&loaded, &skipped, terminal);
+        report_loaded(db, &loaded, &skipped, terminal);
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.invocation.allow_references;
@@ -240,6 +245,7 @@ fn report_stored(request: &Request, db: &Location, terminal: &Terminal) {
 }
 
 fn create(
+    db: &Location,
     lock: Lock,
     run: &NewRun,
     sources: &[Source],
@@ -252,7 +258,7 @@ fn create(
         Ok::<_, CliError>(())
     })?;
     storage::set_rescue_folders(&mut store);
-    report_loaded(&loaded, &skipped, terminal);
+    report_loaded(db, &loaded, &skipped, terminal);
     Ok(store)
 }
 

@@ -93,6 +93,7 @@ impl Progress {
                 "settings changed; now threads {}, rate {}",
                 settings.threads, settings.rates
             )),
+            Event::Recounted { counts } => self.recounted(counts),
             Event::Stopping { in_flight, halt } => {
                 self.view.stopping = true;
                 let waiting = format!("waiting for {}", counted(*in_flight as u64, "call"));
@@ -118,6 +119,17 @@ impl Progress {
             self.say(&self.view.line(now));
         }
         self.show(now);
+    }
+
+    /// Says how many files another process has forgotten or brought back.
+    fn recounted(&mut self, counts: &Counts) {
+        let before = self.view.counts.forgotten;
+        self.view.counts = *counts;
+        let (files, what) = match counts.forgotten.checked_sub(before) {
+            Some(files) => (files, "forgotten"),
+            None => (before - counts.forgotten, "brought back"),
+        };
+        self.say(&format!("{} {what}", counted(files, "file")));
     }
 
     fn start(&mut self, recovered: &[FileName], counts: &Counts) {

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use stride::input::{Item, Layout, Skipped, Source};
 use stride::job::FileName;
-use stride::store::{Loaded, Loader};
+use stride::store::{Loaded, Loader, Location, Reader};
 
-use crate::cli::args::{ListFormat, Run};
-use crate::cli::output::error::{CliError, quoted};
+use crate::cli::args::{ListFormat, Run, typed_with};
+use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::format::{counted, grouped, names};
-use crate::cli::output::shown::bold;
+use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
+use crate::cli::session::files::current_folder;
 
 /// Returns the sources of names. Announces a named pipe, because it blocks until a program writes to it.
 pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, CliError> {
@@ -75,13 +76,26 @@ pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> CliError {
 }
 
 /// Reports the loaded names.
-pub(crate) fn report_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Terminal) {
+pub(crate) fn report_loaded(
+    db: &Location,
+    loaded: &Loaded,
+    skipped: &Skipped,
+    terminal: &Terminal,
+) {
+    let hint = |command: &str, what: &str| {
+        terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
+    };
     let Loaded {
         added,
         known,
         duplicates,
         left,
         left_examples,
+        left_failed,
+        unlisted,
+        unlisted_examples,
+        forgotten,
+        forgotten_examples,
     } = loaded;
     let mut line = format!("list: {}", counted(added + known, "file"));
     if *known > 0 {
@@ -117,7 +131,107 @@ pub(crate) fn report_loaded(loaded: &Loaded, skipped: &Skipped, terminal: &Termi
             "{} {} of this run missing from the list and kept: {}",
             bold("note:"),
             counted(*left, "file"),
-            names(left_examples)
+            some(left_examples, *left)
         ));
+        if !left_failed.is_empty() {
+            let forget = match left_failed.len() < Loaded::MOST_FAILED {
+                true => forget(db, "forget", left_failed),
+                false => typed_with("--forget-unlisted"),
+            };
+            hint(&forget, "takes wrong names off the run");
+        }
     }
+    if *unlisted > 0 {
+        terminal.say(&format!(
+            "forgot {} missing from the list: {}",
+            counted(*unlisted, "file"),
+            some(unlisted_examples, *unlisted)
+        ));
+        let undo = undo(db, unlisted_examples, *unlisted);
+        hint(&undo, "brings them back");
+    }
+    if *forgotten > 0 {
+        terminal.say(&format!(
+            "{} {} of this list forgotten and not called: {}",
+            bold("note:"),
+            counted(*forgotten, "file"),
+            some(forgotten_examples, *forgotten)
+        ));
+        let undo = undo(db, forgotten_examples, *forgotten);
+        hint(&undo, "brings them back");
+    }
+}
+
+/// Returns the command that brings back files of which these are the first; all forgotten files if there are more.
+pub(crate) fn undo(db: &Location, first: &[FileName], number: u64) -> String {
+    match first.len() as u64 == number {
+        true => forget(db, "forget --undo", first),
+        false => command(db, "forget --undo"),
+    }
+}
+
+/// Returns a command for these files.
+fn forget(db: &Location, words: &str, files: &[FileName]) -> String {
+    let files = files.iter().map(|name| match name.as_bytes() {
+        // Not a flag.
+        [b'-', ..] => format!("./{}", quoted(name.as_path())),
+        _ => quoted(name.as_path()),
+    });
+    let files = files.collect::<Vec<_>>().join(" ");
+    command(db, &format!("{words} {files}"))
+}
+
+/// Formats the first names of several.
+pub(crate) fn some(first: &[FileName], number: u64) -> String {
+    let more = number.saturating_sub(first.len() as u64);
+    match more {
+        0 => names(first),
+        more => format!("{} and {} more", names(first), grouped(more)),
+    }
+}
+
+/// Returns the names as the list has them. A name that the list lacks is taken as a path, from here.
+pub(crate) fn listed_names(db: &Location, typed: &[PathBuf]) -> Result<Vec<FileName>, CliError> {
+    let reader = Reader::open(db)?;
+    let base = reader.info()?.base;
+    let here = current_folder().unwrap_or_else(|_| base.clone());
+    let name = |typed: &PathBuf| -> Result<FileName, CliError> {
+        let name = FileName::from(typed.as_path());
+        let whole = plain(&here.join(typed));
+        let below = whole.strip_prefix(&base).ok().map(Path::to_owned);
+        for path in [Some(plain(typed)), below, Some(whole)]
+            .into_iter()
+            .flatten()
+        {
+            let other = FileName::from(path.as_path());
+            if !reader.has(&name)? && reader.has(&other)? {
+                return Ok(other);
+            }
+        }
+        Ok(name)
+    };
+    typed.iter().map(name).collect()
+}
+
+/// Returns a path without `.` and doubled slashes.
+fn plain(path: &Path) -> PathBuf {
+    let parts = path.components();
+    parts.filter(|part| *part != Component::CurDir).collect()
+}
+
+/// Refuses names that the run does not have.
+pub(crate) fn not_listed(db: &Location, unknown: &[FileName]) -> CliError {
+    let number = counted(unknown.len() as u64, "name");
+    let like = unknown.first().map(|name| format!("name~*{name}*"));
+    let like = quoted(Path::new(&like.unwrap_or_default()));
+    let export = format!("export --all --format csv --columns file,state --where {like}");
+    CliError::usage(format!(
+        "the run does not have {number}: {}",
+        names(unknown)
+    ))
+    .note("nothing was changed")
+    .hint(format!(
+        "use the names of the list; {} shows those like it",
+        command(db, &export)
+    ))
 }

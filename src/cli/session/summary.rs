@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stride::event::Counts;
-use stride::job::{FileName, JobState, said};
+use stride::job::{Class, FileName, JobState, said};
 use stride::settings::show_duration;
 use stride::store::{Cause, Location, Reader};
 
@@ -27,6 +27,7 @@ pub(crate) fn standing(counts: &Counts) -> String {
         (counts.held, "held"),
         (counts.running, "running"),
         (counts.pending, "pending"),
+        (counts.forgotten, "forgotten"),
     ] {
         if number > 0 {
             line.push_str(&format!(", {} {word}", grouped(number)));
@@ -87,9 +88,14 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
         let failures = command(db, "failures");
         terminal.say(&format!("and {more}: {failures} lists all"));
     }
-    if !with_hints {
-        return Ok(());
+    if with_hints {
+        next_steps(db, terminal, &counts, &causes);
     }
+    Ok(())
+}
+
+/// Prints the commands that come next for a run with these counts and causes of failures.
+pub(crate) fn next_steps(db: &Location, terminal: &Terminal, counts: &Counts, causes: &[Cause]) {
     let hint = |words: &str, what: &str| {
         let command = command(db, words);
         terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
@@ -99,6 +105,16 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
     }
     if counts.failed > 0 {
         hint("retry", "calls the failed files again");
+    }
+    // Names that lead nowhere stay so.
+    if causes
+        .iter()
+        .any(|cause| cause.key.class == Some(Class::Input))
+    {
+        hint(
+            "forget --where class=input",
+            "takes the files that cannot be read off the run",
+        );
     }
     if counts.held > 0 {
         hint("retry --held", "calls the held files again");
@@ -111,7 +127,6 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
             "writes the results and the failures",
         );
     }
-    Ok(())
 }
 
 /// Formats a cause and its examples, a line each.

@@ -356,7 +356,12 @@ impl<'s> Writer<'s> {
         // After the last job, a closed gate delays no call.
         let nothing_left = matches!(decision, Decision::Nothing) || pending == 0;
         if self.slots.in_flight() == 0 && (self.phase != Phase::Running || nothing_left) {
-            return Idle::End;
+            if self.phase != Phase::Running || pending == 0 || !self.store.is_recounted() {
+                return Idle::End;
+            }
+            // Another process has brought files back: take them in now.
+            self.checked = Duration::ZERO;
+            return Idle::Until(Some(now));
         }
         match (self.phase, decision) {
             (Phase::Draining(end), _) => Idle::Until(end),

@@ -68,7 +68,8 @@ impl Writer<'_> {
             self.large_log = 2 * log;
             self.sink.storage(Storage::LogGrows(log));
         }
-        self.reload_settings()
+        self.reload_settings()?;
+        self.recount()
     }
 
     /// Estimates the bytes of answers on their way: four of the largest so far for each slot.
@@ -110,6 +111,17 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Takes in which files another process has forgotten or brought back.
+    fn recount(&mut self) -> Result<(), StoreError> {
+        if self.store.recount()? {
+            let counts = self.store.counts();
+            self.schedule.reload(counts.listed());
+            self.sink.set_counts(counts);
+            self.sink.emit(Event::Recounted { counts });
+        }
+        Ok(())
+    }
+
     /// Applies settings that another process has changed.
     fn reload_settings(&mut self) -> Result<(), StoreError> {
         let now = self.checked;
@@ -117,7 +129,7 @@ impl Writer<'_> {
             return Ok(());
         };
         let spent = self.store.spent()?;
-        let jobs = self.store.counts().total;
+        let jobs = self.store.counts().listed();
         self.schedule
             .change(&settings, settings.rules(), &spent, now, jobs);
         let (more, fewer) = self.slots.resize(settings.threads.most());

@@ -9,6 +9,7 @@ mod examples;
 mod export;
 mod failures;
 mod finish;
+mod forget;
 mod judging;
 mod list;
 mod live;

@@ -158,6 +158,7 @@ fn row_48_a_later_list_adds_new_names_and_reports_missing_ones() {
             duplicates: 3,
             left: 3,
             left_examples: names(&["b", "d", BYSTANDER]),
+            ..Loaded::default()
         }
     );
     assert_eq!(store.counts().pending, counts.pending + 2);

@@ -43,7 +43,7 @@ fn the_schema_enforces_the_invariants() {
         format!("UPDATE attempt SET runner = 99 WHERE job = {running}"),
         // Jobs and their work.
         format!("DELETE FROM job WHERE id = {pending}"),
-        format!("UPDATE work SET state = 5 WHERE job = {done}"),
+        format!("UPDATE work SET state = 6 WHERE job = {done}"),
         format!("UPDATE work SET state = 1 WHERE job = {pending}"),
         format!("UPDATE work SET not_before = 1 WHERE job = {done}"),
         "INSERT INTO work (job) VALUES (99)".into(),

@@ -197,6 +197,7 @@ impl Fixture {
             "SELECT * FROM result WHERE job = ?1",
             "SELECT * FROM columns WHERE job = ?1",
             "SELECT * FROM rejected_response WHERE job = ?1",
+            "SELECT * FROM forgotten WHERE job = ?1",
         ] {
             let mut statement = connection.prepare(sql).unwrap();
             let columns = statement.column_count();
@@ -222,6 +223,7 @@ impl Fixture {
             "* FROM result",
             "* FROM columns",
             "* FROM rejected_response",
+            "* FROM forgotten",
             "* FROM counts",
             "* FROM artifact",
         ];

@@ -1,0 +1,110 @@
+//! `stride forget`, which also works while another process runs.
+
+use stride::store::{Chosen, Forgotten, Location, Lock, Reader, bring_back, forget as take_off};
+
+use crate::cli::args::InvocationArgs;
+use crate::cli::args::forget::Forget;
+use crate::cli::output::error::{CliError, quoted};
+use crate::cli::output::exit;
+use crate::cli::output::format::{counted, names};
+use crate::cli::output::shown::cyan;
+use crate::cli::output::terminal::Terminal;
+use crate::cli::session::list::{listed_names, not_listed, some, undo};
+use crate::cli::session::storage;
+use crate::cli::session::summary::{next_steps, standing};
+
+pub(crate) fn forget(db: &Location, args: &Forget, terminal: &Terminal) -> Result<u8, CliError> {
+    let chosen_names = listed_names(db, &args.names)?;
+    let chosen = match chosen_names.is_empty() {
+        true => Chosen::Terms(&args.terms),
+        false => Chosen::Names(&chosen_names),
+    };
+    let change = |chosen| match args.undo {
+        true => bring_back(db, chosen),
+        false => take_off(db, chosen),
+    };
+    let mut made = change(chosen)?;
+    if !made.running.is_empty() && Lock::holder(db).is_none() {
+        settle_crashed(db, terminal)?;
+        made = change(chosen)?;
+    }
+    if made.is_refused() {
+        return Err(refused(db, &made));
+    }
+    report(db, args, &made, terminal)?;
+    Ok(exit::DONE)
+}
+
+/// Settles the calls that were in flight when the last process died, as the next run would.
+fn settle_crashed(db: &Location, terminal: &Terminal) -> Result<(), CliError> {
+    // An unusable rescue file does not matter here, because this makes no calls.
+    let invocation = InvocationArgs {
+        ignore_rescue: true,
+        ..InvocationArgs::default()
+    };
+    let mut store = storage::open(db, invocation, terminal)?;
+    let policy = store.settings()?.retry_policy();
+    let recovered = store.recover(&policy)?;
+    store.close()?;
+    if !recovered.in_doubt.is_empty() {
+        let calls = counted(recovered.in_doubt.len() as u64, "call");
+        let names = names(&recovered.in_doubt);
+        terminal.say(&format!(
+            "recovered: {calls} in flight when the last run died: {names}"
+        ));
+    }
+    Ok(())
+}
+
+fn refused(db: &Location, made: &Forgotten) -> CliError {
+    if !made.unknown.is_empty() {
+        return not_listed(db, &made.unknown);
+    }
+    CliError::new(
+        exit::BUSY,
+        format!(
+            "calls in flight cannot be forgotten: {}",
+            names(&made.running)
+        ),
+    )
+    .note("nothing was changed")
+    .hint("repeat the command when they have ended")
+}
+
+fn report(
+    db: &Location,
+    args: &Forget,
+    made: &Forgotten,
+    terminal: &Terminal,
+) -> Result<(), CliError> {
+    let verb = if args.undo { "brought back" } else { "forgot" };
+    let mut line = format!("{verb} {}", counted(made.changed, "file"));
+    if made.changed > 0 {
+        line.push_str(": ");
+        line.push_str(&some(&made.examples, made.changed));
+    }
+    terminal.say(&line);
+    terminal.say(&standing(&made.counts));
+    let hint = |command: &str, what: &str| {
+        terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
+    };
+    if !args.undo && made.changed > 0 {
+        let undo = undo(db, &made.examples, made.changed);
+        hint(&undo, "brings back what was forgotten");
+    }
+    if made.counts.total == 0 {
+        hint(
+            &format!("rm {}", quoted(db.file())),
+            "deletes the run and its answers, if it is of no use",
+        );
+        return Ok(());
+    }
+    let causes = match made.counts.failed {
+        0 => Vec::new(),
+        _ => Reader::open(db)?.causes()?,
+    };
+    if Lock::holder(db).is_none() {
+        next_steps(db, terminal, &made.counts, &causes);
+    }
+    Ok(())
+}
