@@ -117,7 +117,20 @@ CREATE TABLE result (
     sha256     BLOB NOT NULL CHECK (length(sha256) = 32),
     -- The answer's headers as a JSON object, if the run's expressions use them.
     headers    TEXT CHECK (headers IS NULL OR json_valid(headers)),
-    -- Path and size in bytes of the file with the body. `body` is empty then.
+    -- Path and size in bytes of the file with the body. `body` is empty then. A relative path resolves as names do.
+    file       ANY CHECK (file IS NULL OR typeof(file) = 'text' OR typeof(file) = 'blob'),
+    size       INTEGER CHECK (size >= 0),
+    FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
+) STRICT;
+
+-- Results that `stride retry --done` and `--lost` have set aside before they called a file again.
+CREATE TABLE earlier_result (
+    job        INTEGER NOT NULL,
+    attempt    INTEGER NOT NULL,
+    media_type TEXT,
+    body       BLOB NOT NULL,
+    sha256     BLOB NOT NULL CHECK (length(sha256) = 32),
+    headers    TEXT CHECK (headers IS NULL OR json_valid(headers)),
     file       ANY CHECK (file IS NULL OR typeof(file) = 'text' OR typeof(file) = 'blob'),
     size       INTEGER CHECK (size >= 0),
     PRIMARY KEY (job, attempt),

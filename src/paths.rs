@@ -12,6 +12,14 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// Makes an absolute path relative to a folder if it is below it, so that both can be moved together.
+pub fn below<'p>(folder: &Path, path: &'p Path) -> &'p Path {
+    match path.strip_prefix(folder) {
+        Ok(rest) if rest != Path::new("") => rest,
+        _ => path,
+    }
+}
+
 /// Makes a path absolute and resolves links. The file itself need not exist.
 ///
 /// # Errors

@@ -10,6 +10,8 @@
 //!      └─────────────────┘  transient, throttled, not sent, in doubt, interrupted
 //!
 //!   failed ──► pending   by `retry`          held ──► pending   by `retry --held`
+//!   done ──► pending     by `retry --done`
+//!   all but running ──► forgotten, and back to the same state, by `forget`
 //! ```
 
 mod body;

@@ -41,8 +41,8 @@ pub struct Request {
     /// The rules for results.
     #[serde(default)]
     pub judging: Judging,
-    /// The absolute path of the folder for the bodies of results, each in its own file. By default the database stores
-    /// them.
+    /// The folder for the bodies of results, each in its own file: an absolute path, or one below the run's base. By default
+    /// the database stores them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_dir: Option<String>,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::base::base;
 use super::connection::{self, Mode};
 use super::counts::{check_total, read_counts};
 use super::crash_check::{self, Watch};
@@ -79,7 +80,7 @@ impl Store {
             has_columns: read::has_columns(&connection)?,
             has_drawn: false,
             rescue_folders: path.parent().map(Path::to_owned).into_iter().collect(),
-            base: read::base(&connection, &path)?,
+            base: base(&connection, &path)?,
             uuid: value(&connection, "SELECT uuid FROM run", "reading the run")?,
             connection,
             path,

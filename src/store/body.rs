@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::types::{FromSql, ToSql, ToSqlOutput, ValueRef};
@@ -96,15 +97,17 @@ impl Filed {
         })
     }
 
-    /// Reads these columns of a row: file, size and checksum. Returns `None` if the body is in the database.
+    /// Reads these columns of a row: file, size and checksum. A relative path is below `base`. Returns `None` if the body is
+    /// in the database.
     pub(super) fn from_columns(
         [path, size, sha256]: [ValueRef<'_>; 3],
+        base: &Path,
     ) -> rusqlite::Result<Option<Self>> {
         if path == ValueRef::Null {
             return Ok(None);
         }
         Ok(Some(Self {
-            path: path_of(path, 0)?,
+            path: FileName::from(&*base.join(path_of(path, 0)?.as_path())),
             size: u64::column_result(size)?,
             sha256: Checksum(<[u8; 32]>::column_result(sha256)?),
         }))

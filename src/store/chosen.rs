@@ -57,16 +57,16 @@ impl Reader {
     ) -> std::result::Result<(), E> {
         let chosen = Conditions::listed(chosen);
         let sql = projection.sql(&chosen.sql);
-        let mut page = Page::default();
+        let mut page = Page::new(self.base());
         self.rows(&sql, params_from_iter(chosen.values), &mut |row| {
             if !page.push(row).map_err(doing("reading jobs"))? {
                 if !page.is_empty() {
-                    each(Batch::Page(std::mem::take(&mut page)))?;
+                    each(Batch::Page(page.take()))?;
                 }
-                return each(Batch::Large(Box::new(page::record(row)?)));
+                return each(Batch::Large(Box::new(page::record(row, self.base())?)));
             }
             match page.is_full() {
-                true => each(Batch::Page(std::mem::take(&mut page))),
+                true => each(Batch::Page(page.take())),
                 false => Ok(()),
             }
         })?;

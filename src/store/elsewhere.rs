@@ -7,7 +7,6 @@ use std::path::{Component, Path, PathBuf};
 use rusqlite::Params;
 
 use super::error::{Result, doing};
-use super::read;
 use super::reader::Reader;
 use super::values::path_from_sql;
 use crate::job::FileName;
@@ -20,7 +19,7 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn listed_elsewhere(&self) -> Result<Option<FileName>> {
-        let base = read::base(self.connection(), self.path())?;
+        let base = self.base();
         let folder = folder_of(self.path());
         let mut inside = Inside::new(folder);
         let sql =
@@ -48,7 +47,7 @@ impl Reader {
         let (Some(wanted), Some(name)) = (identity(&path), path.file_name()) else {
             return Ok(false);
         };
-        let base = read::base(self.connection(), self.path())?;
+        let base = self.base();
         let sql = "SELECT path FROM job WHERE substr(CAST(path AS BLOB), -length(?1)) = ?1";
         let found = self.find(sql, [name.as_bytes()], &mut |name| {
             (identity(&base.join(name.as_path())) == Some(wanted)).then_some(name)

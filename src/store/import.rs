@@ -1,7 +1,7 @@
 //! Imports the rescue files of earlier runs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -64,7 +64,7 @@ impl Store {
                     return Ok(());
                 }
             };
-            match import_listed(&transaction, &mut counts, &saved, &self.uuid)? {
+            match import_listed(&transaction, &mut counts, &saved, (&self.uuid, &self.base))? {
                 Import::Recorded => recorded += 1,
                 Import::Known => {}
                 Import::Left => left.push(saved.record.path),
@@ -124,11 +124,11 @@ fn import_listed(
     transaction: &Transaction<'_>,
     counts: &mut Counts,
     saved: &Saved,
-    run: &[u8; 16],
+    (run, base): (&[u8; 16], &Path),
 ) -> Result<Import> {
     let job = saved.attempt.job;
     let is_forgotten = forget::lift(transaction, counts, job)?;
-    let imported = import(transaction, counts, saved, run)?;
+    let imported = import(transaction, counts, saved, (run, base))?;
     if is_forgotten {
         forget::forget_again(transaction, counts, job)?;
     }
@@ -139,7 +139,7 @@ fn import(
     transaction: &Transaction<'_>,
     counts: &mut Counts,
     saved: &Saved,
-    run: &[u8; 16],
+    (run, base): (&[u8; 16], &Path),
 ) -> Result<Import> {
     let AttemptId { job, number } = saved.attempt;
     let found = transaction
@@ -194,7 +194,7 @@ fn import(
     save("SAVEPOINT saved")?;
     let mut after = *counts;
     let reopened = reopen(transaction, &mut after, saved, &found);
-    match reopened.and_then(|()| saved.settle(transaction)) {
+    match reopened.and_then(|()| saved.settle(transaction, base)) {
         Ok(state) => {
             shift(&mut after, JobState::Running, state, 1)?;
             after.in_doubt += u64::from(outcome == Some("in_doubt"));

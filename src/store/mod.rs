@@ -6,6 +6,7 @@
 //! module reads the wall clock; the modules below get time as an argument.
 
 mod admin;
+mod base;
 mod bits;
 mod body;
 mod bulk;
@@ -39,6 +40,7 @@ mod reader;
 mod recheck;
 mod record;
 mod recover;
+mod redo;
 mod requeue;
 mod rescue;
 mod saved;
@@ -71,6 +73,7 @@ pub use reader::Reader;
 pub use recheck::StoredResponse;
 pub use record::{Record, RunInfo, Stopped, Stored};
 pub use recover::Recovered;
+pub use redo::{Redo, Redone};
 pub use rescue::{Rescue, Rescued};
 pub use survey::{AttemptOutcome, AttemptSummary, Runner};
 pub use system::wall_clock;

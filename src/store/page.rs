@@ -1,5 +1,8 @@
 //! Carries undecoded rows from SQLite to another thread, which decodes them.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
 
@@ -84,8 +87,10 @@ impl Columns for Row<'_> {
 }
 
 /// Undecoded jobs with their results. [`Page::each`] decodes them and checks the checksums.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Page {
+    /// The folder against which the paths of results in files resolve.
+    base: Arc<Path>,
     bytes: Vec<u8>,
     cells: Vec<Cell>,
 }
@@ -100,6 +105,14 @@ enum Cell {
 }
 
 impl Page {
+    pub(super) fn new(base: &Arc<Path>) -> Self {
+        Self {
+            base: Arc::clone(base),
+            bytes: Vec::new(),
+            cells: Vec::new(),
+        }
+    }
+
     /// Decodes the jobs and passes them on.
     ///
     /// # Errors
@@ -111,9 +124,15 @@ impl Page {
     ) -> std::result::Result<(), E> {
         for cells in self.cells.chunks_exact(WIDTH) {
             let bytes = &self.bytes;
-            each(record(&PageRow { bytes, cells })?)?;
+            each(record(&PageRow { bytes, cells }, &self.base)?)?;
         }
         Ok(())
+    }
+
+    /// Returns the jobs and leaves an empty page.
+    pub(super) fn take(&mut self) -> Self {
+        let empty = Self::new(&self.base);
+        std::mem::replace(self, empty)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -184,8 +203,8 @@ impl Columns for PageRow<'_> {
 }
 
 /// Decodes a row. Drops a result whose checksum does not match and marks the record damaged.
-pub(super) fn record(row: &impl Columns) -> Result<Record> {
-    let (mut record, checksum) = unchecked(row).map_err(doing("reading jobs"))?;
+pub(super) fn record(row: &impl Columns, base: &Path) -> Result<Record> {
+    let (mut record, checksum) = unchecked(row, base).map_err(doing("reading jobs"))?;
     if let (Some(result), Some(checksum)) = (&record.result, checksum)
         && result.file.is_none()
         && Checksum::of(result.body.in_memory().unwrap_or_default()) != checksum
@@ -196,7 +215,7 @@ pub(super) fn record(row: &impl Columns) -> Result<Record> {
     Ok(record)
 }
 
-fn unchecked(row: &impl Columns) -> rusqlite::Result<(Record, Option<Checksum>)> {
+fn unchecked(row: &impl Columns, base: &Path) -> rusqlite::Result<(Record, Option<Checksum>)> {
     let class = match row.value(4)? {
         ValueRef::Null => None,
         word => Class::from_word(word.as_str()?),
@@ -210,7 +229,7 @@ fn unchecked(row: &impl Columns) -> rusqlite::Result<(Record, Option<Checksum>)>
             media_type: row.get(11)?,
             headers: row.get(14)?,
             body: body.into(),
-            file: Filed::from_columns([row.value(15)?, row.value(16)?, row.value(13)?])?,
+            file: Filed::from_columns([row.value(15)?, row.value(16)?, row.value(13)?], base)?,
         }),
         other => {
             let name = "body".to_owned();

@@ -46,7 +46,7 @@ impl Store {
         self.is_recounted |= counts != self.counts;
         self.counts = counts;
         Ok(Group {
-            settler: Settler::new(connection),
+            settler: Settler::new(connection, &self.base),
             peek: LazyStatement::new(
                 connection,
                 "SELECT attempts + 1, path, charged, crashes, generation, failed_before

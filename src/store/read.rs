@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use serde::de::DeserializeOwned;
@@ -19,7 +19,6 @@ use super::statement::{all, value};
 use super::values::path_to_sql;
 use crate::event::Counts;
 use crate::job::FileName;
-use crate::paths::folder_of;
 
 impl Reader {
     /// Returns the number of jobs in each state.
@@ -40,7 +39,7 @@ impl Reader {
         let connection = self.connection();
         let mut info = RunInfo {
             created: value(connection, "SELECT created FROM run", "reading the run")?,
-            base: base(connection, self.path())?,
+            base: self.base().to_path_buf(),
             call: json(connection, "SELECT call FROM run")?,
             settings: json(connection, "SELECT settings FROM run")?,
             runners: value(
@@ -157,7 +156,9 @@ impl Reader {
         params: impl rusqlite::Params,
         each: &mut dyn FnMut(Record) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
-        self.rows(sql, params, &mut |row| each(page::record(row)?))
+        self.rows(sql, params, &mut |row| {
+            each(page::record(row, self.base())?)
+        })
     }
 
     /// Returns the exports and events files that stride wrote for this run.
@@ -178,15 +179,6 @@ impl Reader {
 pub(super) fn has_columns(connection: &Connection) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM columns)";
     value(connection, sql, "reading the columns")
-}
-
-/// Returns the folder against which names resolve.
-pub(super) fn base(connection: &Connection, database: &Path) -> Result<PathBuf> {
-    let base: Vec<u8> = value(connection, "SELECT base FROM run", "reading the run")?;
-    let base = Path::new(OsStr::from_bytes(&base));
-    let folder = folder_of(database);
-    // Drops the `.` of a base that is the database's own folder.
-    Ok(folder.join(base).components().collect())
 }
 
 pub(super) fn json<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<T> {

@@ -1,9 +1,11 @@
 //! Reads a run in one snapshot, while others may write.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
 
+use super::base::base;
 use super::connection::{self, Mode};
 use super::error::{Result, StoreError, doing};
 use super::files::resolve;
@@ -14,6 +16,7 @@ use super::location::Location;
 pub struct Reader {
     connection: Connection,
     path: PathBuf,
+    base: Arc<Path>,
 }
 
 impl Reader {
@@ -30,12 +33,22 @@ impl Reader {
             .execute_batch("BEGIN")
             .and_then(|()| connection.query_row("SELECT 1 FROM run", [], |_| Ok(())))
             .map_err(doing("reading the run"))?;
-        Ok(Self { connection, path })
+        let base = base(&connection, &path)?.into();
+        Ok(Self {
+            connection,
+            path,
+            base,
+        })
     }
 
     /// Returns the database's path, absolute and resolved.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the folder against which names resolve.
+    pub(super) fn base(&self) -> &Arc<Path> {
+        &self.base
     }
 
     pub(super) fn connection(&self) -> &Connection {

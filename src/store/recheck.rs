@@ -1,5 +1,7 @@
 //! Reads stored responses to validate them again, and changes the jobs whose verdict changed.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::body::{Filed, Inserted, Table, fill};
@@ -56,7 +58,7 @@ impl Reader {
         each: &mut dyn FnMut(&StoredResponse) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let mut last = -1;
-        while let Some(response) = next(self.connection(), last)? {
+        while let Some(response) = next(self.connection(), self.base(), last)? {
             each(&response)?;
             last = response.job;
         }
@@ -81,7 +83,7 @@ impl Store {
         let before = read_counts(&transaction)?;
         let mut counts = before;
         let mut last = -1;
-        while let Some(response) = next(&transaction, last)? {
+        while let Some(response) = next(&transaction, &self.base, last)? {
             match (response.is_result, validate(&response)?) {
                 (true, Some(failure)) => {
                     reject(&transaction, &response, &failure)?;
@@ -105,10 +107,14 @@ impl Store {
     }
 }
 
-fn next(connection: &Connection, last: i64) -> Result<Option<StoredResponse>> {
+fn next(connection: &Connection, base: &Path, last: i64) -> Result<Option<StoredResponse>> {
     let found = connection
         .prepare_cached(NEXT)
-        .and_then(|mut statement| statement.query_row([last], read).optional())
+        .and_then(|mut statement| {
+            statement
+                .query_row([last], |row| read(row, base))
+                .optional()
+        })
         .map_err(doing("reading the responses"))?;
     let Some((mut response, file)) = found else {
         return Ok(None);
@@ -120,7 +126,7 @@ fn next(connection: &Connection, last: i64) -> Result<Option<StoredResponse>> {
 }
 
 /// Reads a response, and its body's own file.
-fn read(row: &Row<'_>) -> rusqlite::Result<(StoredResponse, Option<Filed>)> {
+fn read(row: &Row<'_>, base: &Path) -> rusqlite::Result<(StoredResponse, Option<Filed>)> {
     let state = state_from_sql(row.get(3)?)?;
     let response = StoredResponse {
         job: row.get(0)?,
@@ -136,7 +142,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(StoredResponse, Option<Filed>)> {
     };
     Ok((
         response,
-        Filed::from_columns([row.get_ref(9)?, row.get_ref(10)?, row.get_ref(11)?])?,
+        Filed::from_columns([row.get_ref(9)?, row.get_ref(10)?, row.get_ref(11)?], base)?,
     ))
 }
 

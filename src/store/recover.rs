@@ -60,7 +60,7 @@ impl Store {
                 [now],
             )
             .map_err(doing("beginning a runner"))?;
-        let mut settler = Settler::new(&transaction);
+        let mut settler = Settler::new(&transaction, &self.base);
         let running = left_running(&transaction)?;
         let alone = running.len() == 1;
         for (attempt, record, path) in running {

@@ -177,7 +177,8 @@ fn append(file: &Connection, settlements: &[(&Claim, &Settlement)]) -> Result<()
 
 fn insert(file: &Connection, settlements: &[(&Claim, &Settlement)]) -> Result<(), Box<dyn Error>> {
     let now = now();
-    let mut settler = Settler::new(file);
+    // The import makes paths relative.
+    let mut settler = Settler::new(file, Path::new(""));
     for (claim, settlement) in settlements {
         let (job, number) = (claim.job.id.0, claim.attempt.id.number);
         file.prepare_cached("INSERT INTO job (id, path) VALUES (?1, ?2)")?

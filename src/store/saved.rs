@@ -1,5 +1,6 @@
 //! Decodes the settlements of a rescue file.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, Row, Transaction};
@@ -63,7 +64,7 @@ pub(super) struct Saved {
 
 impl Saved {
     fn read(row: &Row<'_>) -> Result<Self> {
-        let record = page::record(row)?;
+        let record = page::record(row, Path::new(""))?;
         let read = || -> rusqlite::Result<Self> {
             let attempt = AttemptId {
                 job: JobId(row.get(17)?),
@@ -114,7 +115,7 @@ impl Saved {
             && !matches!(self.record.state, JobState::Running | JobState::Forgotten)
     }
 
-    pub(super) fn settle(&self, transaction: &Transaction<'_>) -> Result<JobState> {
+    pub(super) fn settle(&self, transaction: &Transaction<'_>, base: &Path) -> Result<JobState> {
         let result = self.record.result.as_ref().map(|stored| {
             Ok::<_, StoreError>(Answer {
                 status: self.record.status,
@@ -141,6 +142,6 @@ impl Saved {
             next: self.next,
             record: self.counted,
         };
-        Settler::new(transaction).settle(&ended, self.ended)
+        Settler::new(transaction, base).settle(&ended, self.ended)
     }
 }

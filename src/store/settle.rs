@@ -1,5 +1,6 @@
 //! Settles ended attempts: records the outcome, the job's next state and the answer.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, params};
@@ -10,6 +11,7 @@ use super::statement::{LazyStatement, execute};
 use super::types::Settlement;
 use super::values::{path_to_sql, state_to_sql};
 use crate::job::{Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused};
+use crate::paths;
 use crate::retry::{Next, Record};
 
 /// An ended attempt and its job's next state, in the words of the schema.
@@ -64,15 +66,18 @@ impl<'s> From<&'s Settlement> for Ended<'s> {
 #[derive(Debug)]
 pub(super) struct Settler<'c> {
     connection: &'c Connection,
+    /// The folder against which names resolve.
+    base: &'c Path,
     job: LazyStatement<'c>,
     attempt: LazyStatement<'c>,
     result: LazyStatement<'c>,
 }
 
 impl<'c> Settler<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
+    pub(super) fn new(connection: &'c Connection, base: &'c Path) -> Self {
         Self {
             connection,
+            base,
             job: LazyStatement::new(
                 connection,
                 "UPDATE work SET state = ?3, not_before = ?4, charged = ?5, crashes = ?6, generation = ?7
@@ -148,7 +153,9 @@ impl<'c> Settler<'c> {
         let checksum = checksum.map_or_else(|| answer.body.checksum(), Ok);
         let checksum = checksum.map_err(failed("reading a large answer"))?;
         // A body in a permanent file stays there; its path is recorded.
-        let (file, nothing) = (answer.body.path().map(FileName::from), Body::default());
+        let file = answer.body.path();
+        let file = file.map(|file| FileName::from(paths::below(self.base, file)));
+        let nothing = Body::default();
         let here = match &file {
             Some(_) => &nothing,
             None => &answer.body,

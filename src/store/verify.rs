@@ -130,9 +130,10 @@ impl Reader {
         self.each_row(results, CHECKING, |row| {
             let body = row.get_ref(1)?.as_blob()?;
             let path = path_from_sql(row, 0)?;
-            if let Some(filed) =
-                Filed::from_columns([row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?])?
-            {
+            if let Some(filed) = Filed::from_columns(
+                [row.get_ref(3)?, row.get_ref(4)?, row.get_ref(2)?],
+                self.base(),
+            )? {
                 let (file, opened) = (&filed.path, filed.open());
                 if let Err(error) = opened {
                     found.files += 1;

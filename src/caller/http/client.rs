@@ -110,7 +110,7 @@ impl HttpPlan {
             rules: settings.classes.clone(),
             validator,
             retry_after,
-            output_dir: request.output_dir.as_ref().map(PathBuf::from),
+            output_dir: request.output_dir.as_ref().map(|folder| base.join(folder)),
             connect_timeout: settings.connect_timeout,
             tls,
             certificate_requests,

@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use stride::failure_class::Statuses;
-use stride::job::FileName;
 use stride::settings::{Expect, Judging};
-
-use crate::cli::output::error::CliError;
 
 /// The rules by which answers are judged, and what exports write of them.
 #[derive(Debug, Default, ClapArgs)]
@@ -43,23 +40,5 @@ impl AnswerArgs {
             success: self.success.clone(),
             extract: self.extract.clone(),
         }
-    }
-
-    /// Returns the folder for results as a run remembers it.
-    pub(crate) fn output_dir(&self) -> Result<Option<String>, CliError> {
-        let Some(folder) = &self.output_dir else {
-            return Ok(None);
-        };
-        let shown = FileName::from(folder.as_path());
-        let absolute = std::path::absolute(folder).map_err(|error| {
-            CliError::usage(format!("`{shown}` is not a folder for answers"))
-                .cause(error.to_string())
-                .hint("use --output-dir with a folder")
-        })?;
-        let text = absolute.into_os_string().into_string().map_err(|_| {
-            CliError::usage(format!("the path of the folder {shown} is not UTF-8"))
-                .hint("use --output-dir with another folder")
-        })?;
-        Ok(Some(text))
     }
 }

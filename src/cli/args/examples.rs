@@ -56,7 +56,9 @@ stride retry --class transient
 # Only files that the service refused for one reason
 stride retry --status 422 --match 'too short'
 # Files that are held because their calls are in doubt
-stride retry --held",
+stride retry --held
+# A done file, whose answer is set aside
+stride retry --done texts/0.txt",
     ),
     (
         "set",

@@ -1,5 +1,7 @@
 //! Flags that choose failures.
 
+use std::path::PathBuf;
+
 use clap::Args as ClapArgs;
 
 use stride::failure_class::ClassRule;
@@ -53,6 +55,18 @@ impl FailureFilter {
             held: self.held,
         }
     }
+}
+
+/// Chooses done files instead of failures.
+#[derive(Debug, ClapArgs)]
+#[group(conflicts_with_all = ["status", "text", "cause", "held"])]
+pub(crate) struct DoneArgs {
+    /// Instead: these done files, by their names in the list; their results are set aside
+    #[arg(long, value_name = "NAME", num_args = 1.., conflicts_with = "lost")]
+    pub(crate) done: Vec<PathBuf>,
+    /// Instead: done files whose result in --output-dir is missing or changed
+    #[arg(long)]
+    pub(crate) lost: bool,
 }
 
 /// A value of `retry --class`: a class to choose failures by, or a rule for later answers.

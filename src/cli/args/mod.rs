@@ -23,7 +23,7 @@ use answers::AnswerArgs;
 use curl::CurlArgs;
 use examples::EXAMPLES;
 use export::{Export, Recheck, ReportArgs};
-use failures::{ClassOrRule, FailureFilter, Failures, parse_class_or_rule};
+use failures::{ClassOrRule, DoneArgs, FailureFilter, Failures, parse_class_or_rule};
 use forget::Forget;
 use settings::{KEPT, LimitArgs, SettingsArgs};
 
@@ -72,7 +72,7 @@ pub(crate) enum Command {
     /// Resume a run with its stored settings
     #[command(aliases = ["continue", "restart"])]
     Resume(Box<ResumeArgs>),
-    /// Call failed or held files again
+    /// Call failed or held files again, or done ones by name
     Retry(Box<Retry>),
     /// Change a run's pace and limits, even while it is running
     Set(Box<LimitArgs>),
@@ -232,6 +232,8 @@ pub(crate) struct Retry {
     pub(crate) class: Vec<ClassOrRule>,
     #[command(flatten)]
     pub(crate) filter: FailureFilter,
+    #[command(flatten)]
+    pub(crate) done: DoneArgs,
     /// Mark the files as pending without calling them
     #[arg(long)]
     pub(crate) queue_only: bool,
@@ -264,7 +266,8 @@ pub(crate) struct Resume {
         help_heading = "Request"
     )]
     pub(crate) proxy_user: Option<String>,
-    /// Folder for results, to confirm it for a request that was not given on this machine
+    /// Folder for results from now on, also for those that were moved there; confirms the folder of a request that was not
+    /// given on this machine
     #[arg(long, value_name = "DIR", help_heading = "Request")]
     pub(crate) output_dir: Option<PathBuf>,
     #[command(flatten)]

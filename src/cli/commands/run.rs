@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use stride::input::{self, Skipped, Source};
 use stride::job::FileName;
 use stride::settings::{Call, Request, Settings};
-use stride::store::{Location, Lock, NewRun, Reader, Store, change_settings};
+use stride::store::{Location, Lock, NewRun, Reader, Redo, Store, change_settings};
 
 use crate::cli::args::failures::ClassOrRule;
 use crate::cli::args::settings::LimitArgs;
@@ -19,6 +19,7 @@ use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent;
 use crate::cli::request::plan::plan;
+use crate::cli::request::results_folder;
 use crate::cli::request::{changed_request, column, parse, stored};
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
@@ -55,6 +56,9 @@ pub(crate) fn run(
             |_| (here.clone(), Settings::default()),
             |info| (info.base, info.settings),
         );
+    if let Some(folder) = &mut parsed.request.output_dir {
+        *folder = results_folder::stored(folder.as_ref(), &base)?;
+    }
     // Check the whole request before the list is loaded.
     let settings = config.resolve(&args.settings, &args.class, &kept)?;
     let settings = settings.announce(terminal);
@@ -66,7 +70,7 @@ pub(crate) fn run(
         args.invocation,
         &base,
     )?;
-    let results = output_dir(&parsed.request, &sources)?;
+    let results = output_dir(&parsed.request, &base, &sources)?;
     if !parsed.without_effect.is_empty() {
         terminal.say(&format!(
             "{} curl's options for answers have no effect here ({}): stride stores the answers, and `stride export` writes them",
@@ -163,6 +167,7 @@ pub(crate) fn run(
         settings,
         ignore_wait: args.invocation.ignore_wait,
         drawn,
+        moved: None,
     };
     work(db, store, calls, &args.outputs, terminal)
 }
@@ -178,6 +183,7 @@ pub(crate) fn resume(
     let mut store = storage::open(db, resume.invocation, terminal)?;
     let makes_calls = has_work(&store);
     let mut calls = prepare(db, &store, resume, config, class, makes_calls, terminal)?;
+    calls.keep_folder(&mut store, terminal)?;
     calls.settings = keep_settings(&mut store, config, &resume.settings, class)?;
     work(db, store, calls, &resume.outputs, terminal)
 }
@@ -220,8 +226,16 @@ pub(crate) fn retry(
         false => Some(prepare(db, &store, resume, config, &rules, true, terminal)?),
     };
     let filter = args.filter.with_classes(classes);
-    let moved = store.requeue(&filter)?;
-    let word = if filter.held { "held" } else { "failed" };
+    let done = listed_names(db, &args.done.done)?;
+    let (word, moved) = if args.done.lost {
+        ("done", redo(db, &mut store, Redo::Lost, terminal)?)
+    } else if !done.is_empty() {
+        ("done", redo(db, &mut store, Redo::Names(&done), terminal)?)
+    } else if filter.held {
+        ("held", store.requeue(&filter)?)
+    } else {
+        ("failed", store.requeue(&filter)?)
+    };
     let moved = counted(moved, &format!("{word} file"));
     terminal.say(&format!("{moved} pending again"));
     let settings = keep_settings(&mut store, config, &resume.settings, &rules)?;
@@ -229,8 +243,27 @@ pub(crate) fn retry(
         store.close()?;
         return Ok(exit::DONE);
     };
+    calls.keep_folder(&mut store, terminal)?;
     let calls = Calls { settings, ..calls };
     work(db, store, calls, &resume.outputs, terminal)
+}
+
+/// Makes done files pending and returns their number.
+fn redo(
+    db: &Location,
+    store: &mut Store,
+    chosen: Redo<'_>,
+    terminal: &Terminal,
+) -> Result<u64, CliError> {
+    let redone = store.redo(chosen)?;
+    if !redone.unknown.is_empty() {
+        return Err(not_listed(db, &redone.unknown));
+    }
+    for (name, state) in &redone.others {
+        let note = bold("note:");
+        terminal.say(&format!("{note} {name} is {}, not done", state.as_str()));
+    }
+    Ok(redone.changed)
 }
 
 /// Names the parts of a request that every reader of the database can see.

@@ -205,7 +205,7 @@ fn subject(db: &Location, args: &Try) -> Result<(Request, Vec<Credential>, Setti
         folder: None,
     };
     // The command line names the file, and `try` writes no results.
-    let mut uses = consent::uses(&request);
+    let mut uses = consent::uses(&request, &info.base);
     uses.retain(|used| !matches!(used, Use::Folder(_)));
     let scope = Scope::OneCall;
     consent::check(db, &request, &info.base, scope, || Ok(uses), confirmed)?;

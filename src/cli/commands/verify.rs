@@ -40,8 +40,12 @@ pub(crate) fn verify(db: &Location, terminal: &Terminal) -> Result<u8, CliError>
         )
         .note("nothing was changed; the database itself is sound")
         .hint(format!(
-            "restore them; {} writes the other results",
-            command(db, "export --partial")
+            "restore them; if their folder was moved, {} finds them",
+            command(db, "resume --output-dir DIR")
+        ))
+        .hint(format!(
+            "{} calls their files again",
+            command(db, "retry --lost")
         )),
     };
     Err(cli_error)

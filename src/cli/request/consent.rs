@@ -12,14 +12,14 @@ use rustix::fs::OFlags;
 use serde::Serialize;
 
 use stride::caller::{Reference, Template};
-use stride::job::{Checksum, FileName, escaped};
+use stride::job::{Checksum, escaped};
 use stride::paths::folder_of;
 use stride::settings::{Body, Content, Field, Judging, Piece, Request};
 use stride::store::{Location, Reader, Store};
 
 use crate::cli::output::environment::state_folder;
 use crate::cli::output::error::{CliError, command, quoted};
-use crate::cli::request::templates;
+use crate::cli::request::{results_folder, templates};
 
 /// A secret, file, command or folder that a request uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,7 +80,9 @@ impl Confirmed<'_> {
         match used {
             Use::Command(_) => (!self.commands).then(|| "--allow-commands".to_owned()),
             Use::Folder(path) => {
-                let given = self.folder.is_some_and(|folder| is_same(folder, path));
+                let given = self
+                    .folder
+                    .is_some_and(|folder| results_folder::is_same(folder, Path::new(path)));
                 (!given).then(|| format!("--output-dir {}", quoted(Path::new(path))))
             }
             _ => (!self.references).then(|| "--allow-references".to_owned()),
@@ -88,14 +90,8 @@ impl Confirmed<'_> {
     }
 }
 
-/// Returns whether a folder is the stored one.
-fn is_same(given: &Path, stored: &str) -> bool {
-    std::path::absolute(given)
-        .is_ok_and(|given| given.components().eq(Path::new(stored).components()))
-}
-
 /// Returns all uses of a request, except files of the list.
-pub(crate) fn uses(request: &Request) -> Vec<Use> {
+pub(crate) fn uses(request: &Request, base: &Path) -> Vec<Use> {
     let mut found = Vec::new();
     let mut note = |used: Use| {
         if !found.contains(&used) {
@@ -127,10 +123,9 @@ pub(crate) fn uses(request: &Request) -> Vec<Use> {
     for path in transport.certificate.iter().chain(&transport.key) {
         note(Use::Certificate(path.to_string_lossy().into_owned()));
     }
-    request
-        .output_dir
-        .iter()
-        .for_each(|folder| note(Use::Folder(folder.clone())));
+    if let Some(folder) = results_folder::of(request, base) {
+        note(Use::Folder(folder.to_string_lossy().into_owned()));
+    }
     found
 }
 
@@ -155,7 +150,7 @@ fn files(request: &Request) -> impl Iterator<Item = &String> {
 
 /// Returns all uses of a run, including files of its list outside of the database's folder.
 pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>, CliError> {
-    let mut found = uses(request);
+    let mut found = uses(request, &reader.info()?.base);
     found.extend(listed(reader)?);
     Ok(found)
 }
@@ -207,31 +202,6 @@ pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
             .lines()
             .any(|line| ours.iter().any(|fingerprint| fingerprint == line))
     })
-}
-
-/// Refuses a folder for results other than the request's.
-///
-/// # Errors
-///
-/// `given` is another folder.
-pub(crate) fn check_folder(request: &Request, given: Option<&Path>) -> Result<(), CliError> {
-    let Some(given) = given else {
-        return Ok(());
-    };
-    let stored = request.output_dir.as_deref();
-    if stored.is_some_and(|stored| is_same(given, stored)) {
-        return Ok(());
-    }
-    let place = stored.map_or_else(
-        || "its database".to_owned(),
-        |stored| escaped(stored.as_bytes()),
-    );
-    Err(CliError::usage(format!(
-        "the run's results go into {place}, not into {}",
-        FileName::from(given)
-    ))
-    .note("nothing was changed")
-    .hint("to change the folder, repeat the whole `stride run …` with --accept-change"))
 }
 
 /// Refuses the uses of a request that was not given on this machine, unless options confirm them.

@@ -9,6 +9,7 @@ mod header;
 mod numbers;
 pub(crate) mod plan;
 mod proxy;
+pub(crate) mod results_folder;
 mod stored;
 mod templates;
 mod url;
@@ -96,7 +97,10 @@ pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, CliError> {
     options.read(given, 0)?;
     let mut parsed = options.parse()?;
     parsed.request.judging = args.answers.judging();
-    parsed.request.output_dir = args.answers.output_dir()?;
+    let folder = args.answers.output_dir.as_deref();
+    // The run's base is not known here.
+    let folder = folder.map(|folder| results_folder::stored(folder, Path::new("")));
+    parsed.request.output_dir = folder.transpose()?;
     Ok(parsed)
 }
 

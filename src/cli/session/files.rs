@@ -15,6 +15,7 @@ use crate::cli::args::Outputs;
 use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::progress::events;
+use crate::cli::request::results_folder;
 
 /// Returns the files of a run whose database is closed.
 pub(crate) fn own_files(db: &Location) -> Vec<PathBuf> {
@@ -39,12 +40,13 @@ pub(crate) fn current_folder() -> Result<PathBuf, CliError> {
 /// results.
 pub(crate) fn output_dir(
     request: &Request,
+    base: &Path,
     sources: &[Source],
 ) -> Result<Option<PathBuf>, CliError> {
-    let Some(folder) = request.output_dir.as_deref() else {
+    let Some(folder) = results_folder::of(request, base) else {
         return Ok(None);
     };
-    let folder = resolved(Path::new(folder)).unwrap_or_else(|| folder.into());
+    let folder = resolved(&folder).unwrap_or(folder);
     for source in sources {
         if let Source::Path(path) = source
             && path.canonicalize().is_ok_and(|path| path == folder)

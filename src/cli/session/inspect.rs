@@ -40,7 +40,7 @@ impl RequestView {
         };
         let is_known = consent::is_known(request, &info.base, Scope::Run);
         let uses = match is_known && !whole {
-            true => consent::uses(request),
+            true => consent::uses(request, &info.base),
             false => consent::uses_of_run(reader, request)?,
         };
         let lines = info.call.lines().into_iter();

@@ -1,5 +1,6 @@
 //! Makes the calls of a run.
 
+use std::path::Path;
 use std::time::Instant;
 
 use stride::caller::{HttpPlan, SlotCaller};
@@ -15,14 +16,15 @@ use crate::cli::args::settings::SettingsArgs;
 use crate::cli::args::{Outputs, Resume};
 use crate::cli::config::Config;
 use crate::cli::output::error::CliError;
+use crate::cli::output::format::counted;
 use crate::cli::output::signals::Caught;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::{exit, halt, screen};
 use crate::cli::progress::Progress;
 use crate::cli::progress::events::Events;
 use crate::cli::request::consent::{self, Confirmed, Scope};
-use crate::cli::request::parse_credentials;
 use crate::cli::request::plan::plan;
+use crate::cli::request::{parse_credentials, results_folder};
 use crate::cli::secrets::references::references;
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, resolved};
@@ -38,6 +40,31 @@ pub(crate) struct Calls {
     pub(crate) ignore_wait: bool,
     /// The files that `--sample` drew, if only those are called.
     pub(crate) drawn: Option<Vec<FileName>>,
+    /// The call with another folder for results.
+    pub(crate) moved: Option<Call>,
+}
+
+impl Calls {
+    /// Stores another folder for results, if the command line has one. Looks there for results whose files are missing.
+    pub(crate) fn keep_folder(
+        &self,
+        store: &mut Store,
+        terminal: &Terminal,
+    ) -> Result<(), CliError> {
+        let Some(call @ Call::Http(request)) = &self.moved else {
+            return Ok(());
+        };
+        store.set_call(call)?;
+        if let Some(folder) = results_folder::of(request, store.base()) {
+            let found = store.find_results(&folder)?;
+            if found > 0 {
+                let found = counted(found, "earlier result");
+                let name = FileName::from(folder.as_path());
+                terminal.say(&format!("results: {found} found in {name}"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Checks that the run can continue with these flags on this machine. Changes nothing.
@@ -50,14 +77,13 @@ pub(crate) fn prepare(
     makes_calls: bool,
     terminal: &Terminal,
 ) -> Result<Calls, CliError> {
-    let call = store.call()?;
+    let mut call = store.call()?;
+    let moved = move_results(&mut call, store.base(), args.output_dir.as_deref())?;
+    let moved = moved.then(|| call.clone());
     let lookup = references(store.base());
     let credentials = parse_credentials(&args.into(), &call, &lookup)?;
     let settings = config.resolve(&args.settings, classes, &store.settings()?)?;
     let settings = settings.announce(terminal);
-    if let Call::Http(request) = &call {
-        consent::check_folder(request, args.output_dir.as_deref())?;
-    }
     let plan = match call {
         Call::Http(request) if makes_calls => {
             let base = store.base();
@@ -92,7 +118,24 @@ pub(crate) fn prepare(
         settings,
         ignore_wait: args.invocation.ignore_wait,
         drawn: None,
+        moved,
     })
+}
+
+/// Replaces the folder for results, and returns true if another one is given.
+fn move_results(call: &mut Call, base: &Path, given: Option<&Path>) -> Result<bool, CliError> {
+    let Call::Http(request) = call else {
+        return Ok(false);
+    };
+    let Some(replaced) = results_folder::replaced(request, base, given)? else {
+        return Ok(false);
+    };
+    // The user names the folder on this machine.
+    if consent::is_known(request, base, Scope::Run) {
+        consent::remember(&replaced, base);
+    }
+    **request = replaced;
+    Ok(true)
 }
 
 /// Returns true if a file is left to call.

@@ -205,3 +205,60 @@ fn messages_that_all_differ_are_many_causes_of_which_the_summary_shows_some() {
     );
     assert_eq!(said.matches("again: ").count(), 1001);
 }
+
+#[test]
+fn a_done_file_is_called_again_by_name_and_its_result_is_set_aside() {
+    let api = FakeApi::start(|request| match (&*request.target, request.attempt) {
+        ("/bad", _) => Reply::json(1).with_status(422),
+        ("/worse", 1) => Reply::json(1).with_status(422),
+        (_, attempt) => Reply::json(attempt),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    for name in ["a", "b", "bad", "worse"] {
+        place.write(name, name);
+    }
+    place
+        .stride(&["run", "--url", &url, "a", "b", "bad", "worse"])
+        .expect(3);
+    place
+        .stride(&["retry", "--done", "a", "bad", "./worse"])
+        .expect(3)
+        .says("note: bad is failed, not done")
+        .says("2 done files pending again");
+    let results = place.sql(
+        "SELECT path, state, result FROM results WHERE path <> 'bystander.txt' ORDER BY position",
+    );
+    assert_eq!(
+        results,
+        [
+            ["a", "done", "1"],
+            ["b", "done", "0"],
+            ["bad", "failed", ""],
+            ["worse", "failed", ""]
+        ]
+    );
+    let aside =
+        "SELECT path, attempt, body FROM earlier_result JOIN job ON job.id = job ORDER BY job.id";
+    assert_eq!(place.sql(aside), [["a", "1", "0"], ["worse", "1", "0"]]);
+    // A service that knows the key would answer from memory.
+    let of_a: Vec<_> = api
+        .log()
+        .into_iter()
+        .filter(|logged| logged.target == "/a")
+        .collect();
+    assert_eq!(of_a.len(), 2);
+    assert_ne!(of_a[0].key, of_a[1].key);
+    let before = place.sql("SELECT * FROM work");
+    place
+        .stride(&["retry", "--done", "b", "nope"])
+        .expect(2)
+        .says("the run does not have 1 name: nope");
+    assert_eq!(place.sql("SELECT * FROM work"), before);
+    place
+        .stride(&["retry", "--done", "b", "--status", "422"])
+        .expect(2);
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
