@@ -207,7 +207,7 @@ pub enum Event {
         /// The state of the run.
         counts: Counts,
     },
-    /// Events before this one were dropped, because a run does not wait for a slow listener.
+    /// Events before this one were lost: a run neither waits for a slow listener nor repeats a failed write.
     Missed {
         /// The number of dropped events.
         events: u64,

@@ -35,7 +35,8 @@ struct State {
     unwritten: usize,
     /// The lines of unwritten batches.
     lines: usize,
-    error: Option<io::Error>,
+    /// The error of the last write that failed, and the lines of all failed batches, until they are taken.
+    failure: Option<(io::Error, usize)>,
     closed: bool,
     /// Set when `drain` has timed out. Later calls do not wait.
     gave_up: bool,
@@ -82,13 +83,14 @@ impl BackgroundWriter {
         self.shared.state().unwritten > 0
     }
 
-    /// Takes the error of the last write that failed.
-    pub(crate) fn take_error(&self) -> Option<io::Error> {
-        self.shared.state().error.take()
+    /// Takes the error of the last write that failed, and the number of lines that failed writes have lost since the last
+    /// call.
+    pub(crate) fn take_failure(&self) -> Option<(io::Error, usize)> {
+        self.shared.state().failure.take()
     }
 
-    /// Waits until everything is written, unless the reader is stuck or too slow. Returns the number of lines that are
-    /// not written.
+    /// Waits until everything is written, unless the reader is stuck or too slow. Returns the number of lines that still
+    /// wait.
     pub(crate) fn drain(&self) -> usize {
         let mut state = self.shared.state();
         let end = Instant::now() + SLOW;
@@ -133,10 +135,12 @@ fn write_all(mut to: impl Write, shared: &Shared) {
         drop(state);
         let result = to.write_all(&batch);
         let mut state = shared.state();
+        let lines = count(&batch);
         state.unwritten -= 1;
-        state.lines -= count(&batch);
+        state.lines -= lines;
         if let Err(error) = result {
-            state.error = Some(error);
+            let before = state.failure.take().map_or(0, |(_, lost)| lost);
+            state.failure = Some((error, before + lines));
         }
         shared.changed.notify_all();
     }
@@ -182,7 +186,7 @@ mod tests {
         drop(reader);
         background.shared.state().gave_up = false;
         assert_eq!(background.drain(), 0);
-        let error = background.take_error().unwrap();
-        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        let (error, lost) = background.take_failure().unwrap();
+        assert_eq!((error.kind(), lost), (io::ErrorKind::BrokenPipe, taken));
     }
 }

@@ -1,4 +1,4 @@
-//! Writes the events file: a JSON line for each event, after its commit.
+//! Writes the events file: a JSON line for each event that programs can use, after its commit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -16,7 +16,7 @@ use crate::cli::output::format::counted;
 use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::Terminal;
 
-/// The longest time that a line may wait for more lines.
+/// The interval after which the next event flushes the lines. Without one, the next `Tick` flushes.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
 /// The maximum number of bytes that may wait for a slow reader: about 200,000 lines.
@@ -32,9 +32,9 @@ pub(crate) struct Events {
     flushed: Instant,
     /// Set by the first failed write. It is reported once, and the run continues, because the store has everything.
     failed: bool,
-    /// Lines dropped since the last one that was written.
+    /// Lines lost since the last `Missed` event was queued.
     missed: usize,
-    /// Lines dropped in total.
+    /// Lines lost in total.
     missed_in_total: usize,
 }
 
@@ -96,14 +96,7 @@ impl Events {
     /// Queues the lines for the background thread. If the queue is full, drops them, and a later line counts them.
     fn flush(&mut self) {
         self.flushed = Instant::now();
-        if let Some(error) = self.to.take_error()
-            && !std::mem::replace(&mut self.failed, true)
-        {
-            self.warn(&format!(
-                "cannot write the events to {}: {error}; the run continues",
-                self.name
-            ));
-        }
+        self.take_failure();
         if self.lines.is_empty() {
             return;
         }
@@ -117,21 +110,43 @@ impl Events {
         }
         let events = count(&lines);
         if !self.to.push(lines) {
-            self.missed += events;
-            self.missed_in_total += events;
+            self.count_lost(events);
         }
     }
 
-    /// Waits until all lines are written, unless the reader is stuck or too slow. Reports the number of lost lines.
-    pub(crate) fn finish(mut self) {
-        self.flush();
-        let missed = self.missed_in_total + self.to.drain();
-        if missed > 0 {
-            let missed = counted(missed as u64, "event");
+    /// Counts the lines of failed writes, and reports the first error.
+    fn take_failure(&mut self) {
+        let Some((error, lost)) = self.to.take_failure() else {
+            return;
+        };
+        self.count_lost(lost);
+        if !std::mem::replace(&mut self.failed, true) {
             self.warn(&format!(
-                "{missed} not written to {}: its reader is too slow",
+                "cannot write the events to {}: {error}; the run itself is not affected",
                 self.name
             ));
+        }
+    }
+
+    fn count_lost(&mut self, events: usize) {
+        self.missed += events;
+        self.missed_in_total += events;
+    }
+
+    /// Waits until all lines are written, unless the reader is stuck or too slow. Reports the number of lines that were lost
+    /// or not written in time.
+    pub(crate) fn finish(mut self) {
+        self.flush();
+        let unwritten = self.to.drain();
+        self.take_failure();
+        let missed = self.missed_in_total + unwritten;
+        if missed > 0 {
+            let missed = counted(missed as u64, "event");
+            let why = match self.failed {
+                true => "",
+                false => ": it, or its reader, is too slow",
+            };
+            self.warn(&format!("{missed} not written to {}{why}", self.name));
         }
     }
 

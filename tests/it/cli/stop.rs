@@ -207,7 +207,23 @@ fn row_138_events_that_a_pipe_does_not_take_are_counted() {
     place
         .stride(&["run", "--events", "events", "--url", &url, "texts"])
         .expect(0)
-        .says("events not written to events: its reader is too slow");
+        .says("events not written to events: it, or its reader, is too slow");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn events_that_a_full_disk_does_not_take_are_counted() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(1);
+    // The only batch of lines fails after the last event.
+    place
+        .stride(&["run", "--events", "/dev/full", "--url", &url, "texts"])
+        .expect(0)
+        .says("cannot write the events to /dev/full: No space left on device")
+        .says("events not written to /dev/full");
     assert_eq!(place.bystander(), bystander);
 }
 
