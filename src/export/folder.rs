@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +21,7 @@ use crate::atomic_file::{FileError, Target, Temporary, remove};
 use crate::job::{Body, Checksum, Class, FileName, JobState, ending};
 use crate::store::{Reader, Record};
 
-/// The name of the manifest. It has a JSON object on a line for each job.
+/// The name of the manifest: one JSON object per line, one line per job.
 const MANIFEST: &str = "manifest.jsonl";
 
 /// A line of the manifest. A name that is not UTF-8 is followed by its bytes in base64.
@@ -51,7 +52,7 @@ struct AnswerFile {
     sha256: Checksum,
 }
 
-/// The fields that identify a line of a manifest.
+/// The fields of a manifest's line that identify a file of an earlier export.
 #[derive(Deserialize)]
 struct ManifestFields {
     #[serde(rename = "file")]
@@ -60,19 +61,20 @@ struct ManifestFields {
     _state: String,
     answer: Option<String>,
     answer_bytes: Option<String>,
-    #[serde(rename = "sha256")]
-    _sha256: Option<String>,
+    size: Option<u64>,
+    sha256: Option<String>,
 }
 
-/// Writes each result as received into a file of its own below a folder. The file's name is the job's name with an
-/// extension for the media type, and `manifest.jsonl` maps jobs to files.
+/// Writes each result, or its extracted value, into a file of its own. The file has the job's name and an extension for its
+/// content. `manifest.jsonl` maps jobs to files.
 ///
 /// The folder may be missing, empty, or an unchanged earlier export, which is replaced. The new folder is built beside
 /// it, synced and renamed. The format and columns of `form` are ignored.
 ///
 /// # Errors
 ///
-/// As [`to_file`](super::to_file), and if the folder has other contents. The folder is then unchanged.
+/// As [`to_file`](super::to_file), and if the target is a file, the current folder, or a folder with other contents. The
+/// target is then unchanged, unless only the final sync failed.
 pub fn to_folder<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,
@@ -126,11 +128,12 @@ fn check(target: &Target<'_>) -> Result<(), FileError> {
     }
     match is_replaceable(&target.path).map_err(|error| target.failed(error))? {
         true => Ok(()),
-        false => Err(target.refused("it has contents that are not from an earlier export")),
+        false => Err(target.refused("it is neither empty nor a complete earlier export")),
     }
 }
 
-/// Returns whether a folder is empty or an unchanged export: it has every file that its manifest names, and no others.
+/// Returns whether a folder is empty or an unchanged export: it has every file that its manifest names, unchanged, and no
+/// others.
 fn is_replaceable(folder: &Path) -> io::Result<bool> {
     if fs::read_dir(folder)?.next().is_none() {
         return Ok(true);
@@ -141,6 +144,7 @@ fn is_replaceable(folder: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
+    let exported = manifest.metadata()?.modified()?;
     let mut listed = 1;
     for line in BufReader::new(manifest).lines() {
         let Ok(Ok(line)) = line.map(|line| serde_json::from_str::<ManifestFields>(&line)) else {
@@ -151,8 +155,9 @@ fn is_replaceable(folder: &Path) -> io::Result<bool> {
             (Some(answer), None) => answer.into_bytes(),
             (None, None) => continue,
         };
-        let answer = Path::new(OsStr::from_bytes(&bytes));
-        if bytes.starts_with(b"/") || !is_file(&folder.join(answer)) {
+        let answer = folder.join(OsStr::from_bytes(&bytes));
+        let is_below = !bytes.starts_with(b"/");
+        if !is_below || !is_unchanged(&answer, line.size, line.sha256.as_deref(), exported)? {
             return Ok(false);
         }
         listed += 1;
@@ -160,8 +165,23 @@ fn is_replaceable(folder: &Path) -> io::Result<bool> {
     Ok(count(folder)? == listed)
 }
 
-fn is_file(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+/// Returns whether an answer's file is as it was exported. Reads it only if it was modified after the manifest, as after a
+/// copy.
+fn is_unchanged(
+    path: &Path,
+    size: Option<u64>,
+    sha256: Option<&str>,
+    exported: SystemTime,
+) -> io::Result<bool> {
+    let meta = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() && Some(meta.len()) == size => meta,
+        _ => return Ok(false),
+    };
+    if meta.modified()? <= exported {
+        return Ok(true);
+    }
+    let sum = Checksum::of_all(&mut File::open(path)?)?;
+    Ok(sha256.and_then(Checksum::from_hex) == Some(sum))
 }
 
 /// Counts everything below a folder except folders.
@@ -177,7 +197,7 @@ fn count(folder: &Path) -> io::Result<u64> {
     Ok(count)
 }
 
-/// Renames a folder to `place`. Exchanges it with an earlier folder and then removes that, so that `place` always exists.
+/// Renames `new` to `place`. An earlier folder there is exchanged with `new` and then removed, so `place` never disappears.
 /// On a file system that cannot exchange names, `place` is missing for a moment.
 fn replace(new: &Path, place: &Path) -> io::Result<()> {
     match renameat_with(CWD, new, CWD, place, RenameFlags::EXCHANGE) {
@@ -189,7 +209,7 @@ fn replace(new: &Path, place: &Path) -> io::Result<()> {
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {}
         Err(error) => return Err(error.into()),
     }
-    // `remove_stale` ignores this name. Between the two renames it is the only export.
+    // `remove_stale` does not match this name, so a crash between the two renames keeps the earlier export.
     let mut old = new.as_os_str().to_owned();
     old.push("-old");
     fs::rename(place, &old)?;
@@ -307,7 +327,7 @@ impl Folder {
     }
 }
 
-/// Creates a folder below another, unless it exists. If an answer has its name, it gets a number.
+/// Creates a folder below another, unless it exists. If an answer's file has that name, the folder's name gets a number.
 fn create_folder(folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
     let (path, ()) = create_numbered(folder, name, "", |path| {
         match DirBuilder::new().mode(0o700).create(path) {

@@ -82,7 +82,7 @@ fn a_folder_of_answers_is_written_replaced_and_known() {
     place
         .stride(&words)
         .expect(2)
-        .says("it has contents that are not from an earlier export");
+        .says("it is neither empty nor a complete earlier export");
     assert_eq!(fs::read(place.at("answers/mine")).unwrap(), b"mine");
     fs::remove_file(place.at("answers/mine")).unwrap();
     // A later walk ignores it.

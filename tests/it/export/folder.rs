@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use stride::export::{ExportError, FileError, Form, Format, Selection, to_folder};
@@ -245,6 +246,22 @@ fn a_folder_that_is_not_an_export_is_not_changed() {
     fs::rename(at("elsewhere"), at("out/a.json")).unwrap();
     write(&fixture, Selection::Whole, "out").unwrap();
     assert!(!at("out/mine").exists());
+    // An export with an edited answer, also of the same size.
+    let answer = fs::read(at("out/a.json")).unwrap();
+    fs::write(at("out/a.json"), "longer and mine").unwrap();
+    refused("out");
+    let mut edited = answer.clone();
+    edited[0] ^= 1;
+    let later = SystemTime::now() + Duration::from_secs(60);
+    for (bytes, is_refused) in [(&edited, true), (&answer, false)] {
+        fs::write(at("out/a.json"), bytes).unwrap();
+        let file = fs::File::options().append(true).open(at("out/a.json"));
+        file.unwrap().set_modified(later).unwrap();
+        match is_refused {
+            true => refused("out"),
+            false => drop(write(&fixture, Selection::Whole, "out").unwrap()),
+        }
+    }
     // A regular file, and the run's own files.
     fs::write(at("file"), "").unwrap();
     for own in ["file", "stride.db", "stride.db.lock"] {
