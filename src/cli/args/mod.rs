@@ -43,10 +43,16 @@ pub(crate) struct Args {
         display_order = 900
     )]
     pub(crate) db: PathBuf,
-    /// When to use colours
-    #[arg(long, alias = "colour", global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN",
-        display_order = 900)]
-    pub(crate) color: Color,
+    /// When to use colours [default: auto]
+    #[arg(
+        long,
+        alias = "colour",
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        display_order = 900
+    )]
+    pub(crate) color: Option<Color>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

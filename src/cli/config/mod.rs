@@ -1,18 +1,18 @@
-//! Resolves the settings of a run. Flags take precedence over flags that the run remembers, these over `STRIDE_` variables,
-//! these over the user's `stride.toml`, and that over the stored values.
+//! Resolves the settings of a run. Highest precedence first: this command's flags, earlier commands' flags, `STRIDE_`
+//! variables, the user's `stride.toml`, stored values.
 //!
 //! A forgotten variable or file must not change a setting that a flag has set. So a run remembers which settings flags have
 //! set ([`Settings::given`]), and the others are configured anew each time.
 //!
-//! The parser of the flags also reads variables and files, under the flags' names. A struct for `serde` would repeat
-//! each of the 28 settings together with its format.
+//! The flags' parser also parses values of variables and the file, under the flags' names. A struct for `serde` would
+//! repeat each setting together with its format.
 
 mod sources;
 
 use std::error::Error as _;
 
 use clap::builder::BoolishValueParser;
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args as ClapArgs, Command, FromArgMatches as _};
 
 use stride::failure_class::ClassRule;
@@ -54,12 +54,12 @@ pub(crate) struct Config(Vec<Entry>);
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) settings: Settings,
-    /// Names the configured settings and their places.
+    /// A message that lists the configured settings with their origins.
     note: Option<String>,
 }
 
 impl Resolved {
-    /// Prints which settings are configured, and returns all of them.
+    /// Prints the settings that come from variables or the file, and returns all settings of the run.
     pub(crate) fn announce(self, terminal: &Terminal) -> Settings {
         if let Some(note) = self.note {
             terminal.say(&note);
@@ -73,7 +73,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// A name or a value is unknown: a misspelt budget must not be ignored.
+    /// A name in the file is unknown, or a value is invalid. A misspelt variable only causes a warning, in `load`.
     fn read() -> Result<Self, CliError> {
         let flags = flags();
         let mut entries: Vec<Entry> = Vec::new();
@@ -89,7 +89,8 @@ impl Config {
         Ok(Self(entries))
     }
 
-    /// Reads the configuration of a command that makes calls, and fills in the flags for one invocation that were not typed.
+    /// Reads the configuration of a command that makes calls. Warns about misspelt variables, and sets `--no-proxy`,
+    /// `--events` and `--on-finish` where they were not typed.
     ///
     /// # Errors
     ///
@@ -156,16 +157,17 @@ pub(crate) fn change_limits(limits: &LimitArgs, kept: &Settings) -> Result<Setti
     check(apply_limits(limits, kept.clone())?)
 }
 
-/// Returns the user's choice of colours, unless a flag makes one. Commands that make calls report an invalid configuration.
-pub(crate) fn color(flag: Color) -> Color {
-    if flag != Color::Auto {
-        return flag;
-    }
-    let configured = Config::read().and_then(|config| parse(&config.0));
-    configured.ok().and_then(|args| args.color).unwrap_or(flag)
+/// Returns the flag's choice of colours, or else the configured one. Ignores an invalid configuration, which commands that
+/// make calls report.
+pub(crate) fn color(flag: Option<Color>) -> Color {
+    let configured = || {
+        let args = Config::read().and_then(|config| parse(&config.0));
+        args.ok().and_then(|args| args.color)
+    };
+    flag.or_else(configured).unwrap_or(Color::Auto)
 }
 
-/// Returns the events file and the command that the configuration adds to every run, unless it is invalid.
+/// Returns the configured events file and command, for display. The list is empty if the configuration is invalid.
 pub(crate) fn outputs() -> Vec<String> {
     let entries = Config::read().map_or_else(|_| Vec::new(), |config| config.0);
     let outputs = entries
@@ -194,8 +196,11 @@ fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs,
     args.map_err(|error| {
         let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
             (Some(source), _) => escaped(source.to_string().as_bytes()).to_string(),
+            (None, Some(ContextValue::Strings(values))) if values.is_empty() => {
+                "the value is empty".to_owned()
+            }
             (None, Some(values)) => format!("the values are {values}"),
-            (None, None) => "it has several values".to_owned(),
+            (None, None) => "has several values; use one".to_owned(),
         };
         match last {
             Some(entry) => wrong(format!("{entry}: {reason}")),
@@ -204,7 +209,8 @@ fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs,
     })
 }
 
-/// Replaces each setting that has a flag, and records that. Takes the flags apart, so that the compiler finds a forgotten one.
+/// Replaces each setting that has a flag, and records that. Destructures the flags, so that the compiler reports a
+/// forgotten one.
 macro_rules! replace {
     ($args:ident: $type:ident, but $other:ident => $settings:ident: $($name:ident)+) => {
         let $type { $other: _, $($name),+ } = $args;

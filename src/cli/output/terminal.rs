@@ -69,17 +69,16 @@ pub(crate) fn resolve(color: Color) -> Color {
 }
 
 /// Finds `--color` in an unparsed command line, for the parser's own errors and help.
-pub(crate) fn find_color(words: &[OsString]) -> Color {
+pub(crate) fn find_color(words: &[OsString]) -> Option<Color> {
     let words = words.iter().skip(1).map(|word| word.to_string_lossy());
     let words: Vec<_> = words.take_while(|word| word != "--").collect();
-    let asked = words.iter().enumerate().find_map(|(at, word)| {
+    words.iter().enumerate().find_map(|(at, word)| {
         let value = match word.strip_prefix("--color")? {
             "" => words.get(at + 1)?,
             rest => rest.strip_prefix('=')?,
         };
         Color::from_str(value, false).ok()
-    });
-    asked.unwrap_or(Color::Auto)
+    })
 }
 
 /// Returns the colors of the parser's help, which goes to stdout.

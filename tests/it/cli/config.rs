@@ -191,6 +191,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("rate = [['1/s']]", &["neither a value nor a list"]),
     ("rate = ['none', '1/s']", &["`none` stands alone"]),
     ("in-doubt = 'keep'", &["the values are retry, hold"]),
+    ("events = ''", &["events =  (", "the value is empty"]),
     ("no-proxy = 3", &["no-proxy = 3 (", "not a boolean"]),
     ("threads 4", &["stride.toml, line 1: "]),
     (
@@ -298,6 +299,7 @@ fn colours_follow_the_flag_the_configuration_and_the_terminal() {
             false,
         ),
         (&[("STRIDE_COLOR", "never")], always, true),
+        (&[("STRIDE_COLOR", "always")], &["--color", "auto"], false),
         (&[("STRIDE_COLOR", "blue")], &[], false),
     ] {
         // Errors of the parser and of a command.
