@@ -61,7 +61,7 @@ impl FromStr for ClassRule {
         let wrong = || {
             let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
             format!(
-                "`{text}` is not a rule: write a condition and a class, such as status=409:transient or body~overloaded:throttled; the classes are {}",
+                "`{text}` is not a rule: use a condition and a class, such as status=409:transient or body~overloaded:throttled; the classes are {}",
                 words.join(", ")
             )
         };

@@ -130,9 +130,9 @@ impl Term {
         else {
             let examples = FIELDS.map(|(.., example)| example);
             let examples = examples.join(", or ");
-            return Err(format!("invalid term `{text}`: write {examples}"));
+            return Err(format!("invalid term `{text}`: use {examples}"));
         };
-        let wrong = || format!("invalid term `{text}`: write {example}");
+        let wrong = || format!("invalid term `{text}`: use {example}");
         let written = Relation::VARIANTS.iter().find_map(|relation| {
             Some((*relation, rest.strip_prefix(relation.as_str().as_bytes())?))
         });
@@ -145,11 +145,11 @@ impl Term {
         let one_or_more = |number| {
             let is_number = |word: &str| {
                 let number = word.parse::<u32>().map(i64::from);
-                number.map_err(|_| format!("invalid number `{word}`: write {example}"))
+                number.map_err(|_| format!("invalid number `{word}`: use {example}"))
             };
             let values = each().map(is_number).collect::<Result<Vec<_>, _>>()?;
             match values.len() > 1 && ORDERING.contains(&relation) {
-                true => Err(format!("several numbers need = or !=: write {example}")),
+                true => Err(format!("several numbers need = or !=: use {example}")),
                 false => Ok(Operand::Number(number, values)),
             }
         };
@@ -185,7 +185,7 @@ fn known<'w, T: Copy>(
             found.copied().ok_or_else(|| {
                 let all: Vec<&str> = all.iter().map(|each| as_str(*each)).collect();
                 let all = all.join(", ");
-                format!("unknown {what} `{word}`: write one of {all}")
+                format!("unknown {what} `{word}`: use one of {all}")
             })
         })
         .collect()
@@ -302,7 +302,7 @@ mod tests {
         ] {
             let message = Term::read(wrong.as_bytes(), NOW).unwrap_err();
             assert!(message.contains(says), "{wrong}: {message}");
-            assert!(message.contains(": write "), "{wrong}: {message}");
+            assert!(message.contains(": use "), "{wrong}: {message}");
         }
     }
 }

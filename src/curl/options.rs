@@ -76,7 +76,7 @@ pub const OPTIONS: &[Spec] = &[
     spec("url", None, Some("URL"), Request),
     spec("request", Some('X'), Some("METHOD"), Native("The method [default: POST]")),
     spec("header", Some('H'), Some("HEADER"), Native("A header, `Name: value`; may hold placeholders. `Name:` removes a default header; `@FILE` reads one per line")),
-    spec("form", Some('F'), Some("NAME=VALUE"), Native("A field of a form: NAME=VALUE, NAME=@{path} for the file with its name, NAME=<{path} for its text; with ;type= and ;filename=")),
+    spec("form", Some('F'), Some("NAME=VALUE"), Native("A form field: NAME=VALUE; NAME=@{path} uploads the file under its name; NAME=<{path} sends its text. `;type=` and `;filename=` may follow")),
     spec("form-string", None, Some("NAME=VALUE"), Native("A field of a form; the value is sent unchanged")),
     spec("data", Some('d'), Some("DATA"), Native("Data to send; @FILE sends a file without its line breaks")),
     spec("data-ascii", None, Some("DATA"), Request),

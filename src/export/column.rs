@@ -79,7 +79,7 @@ impl FromStr for ColumnList {
         for word in text.split(',').map(str::trim) {
             let column = word.parse().map_err(|_| unknown(word))?;
             if columns.contains(&column) {
-                return Err(format!("column `{word}` is repeated: write it once"));
+                return Err(format!("column `{word}` is repeated: use it once"));
             }
             columns.push(column);
         }
@@ -96,7 +96,7 @@ fn unknown(word: &str) -> String {
         _ => String::new(),
     };
     format!(
-        "unknown column `{word}`{similar}: write some of {}",
+        "unknown column `{word}`{similar}: use some of {}",
         names.join(",")
     )
 }
@@ -110,10 +110,10 @@ mod tests {
         let columns: ColumnList = "result, file".parse().unwrap();
         assert_eq!(columns.as_slice(), [Column::Result, Column::File]);
         for (wrong, says) in [
-            ("stat", "(did you mean `state`?): write some of file,state,"),
+            ("stat", "(did you mean `state`?): use some of file,state,"),
             ("fil", "`file`?"),
             ("results", "`result`?"),
-            ("nothing-like-it", "unknown column `nothing-like-it`: write"),
+            ("nothing-like-it", "unknown column `nothing-like-it`: use"),
             ("", "unknown column ``"),
             ("file,", "unknown column ``"),
             ("file,file", "repeated"),

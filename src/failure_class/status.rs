@@ -67,7 +67,7 @@ impl FromStr for Statuses {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = |part: &str| {
-            format!("`{part}` is not a status: write statuses with commas between, such as 2xx,404")
+            format!("`{part}` is not a status: use statuses separated by commas, such as 2xx,404")
         };
         let read = |part: &str| StatusPattern::read(part.trim()).ok_or_else(|| wrong(part));
         let mut patterns: Vec<_> = text.split(',').map(read).collect::<Result<_, _>>()?;

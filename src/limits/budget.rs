@@ -17,7 +17,7 @@ impl FromStr for Money {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not an amount: write a number such as 25 or 0.0015");
+        let wrong = || format!("`{text}` is not an amount: use a number such as 25 or 0.0015");
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let digits =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -95,7 +95,7 @@ impl FromStr for Rate {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text).ok_or_else(|| {
             format!(
-                "`{text}` is not a rate: write an amount and a unit of time, such as 10/s, 600/m, 5000/h or 100000/d, 20MB/s for bytes, or 90000w/m for weights"
+                "`{text}` is not a rate: use an amount and a unit of time, such as 10/s, 600/m, 5000/h or 100000/d, 20MB/s for bytes, or 90000w/m for weights"
             )
         })
     }

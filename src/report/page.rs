@@ -131,9 +131,11 @@ fn last_session(shown: &Snapshot) -> String {
         ),
         SessionState::Failed => format!("The last session failed at {end} UTC."),
         SessionState::Died if session.runner.ended.is_none() => format!(
-            "The last session died after {end} UTC, with {in_flight} in flight. The next session marks the calls in flight as in doubt."
+            "The last session was killed or crashed, with {in_flight} in flight; its last sign of life was at {end} UTC. The next session marks these calls as in doubt."
         ),
-        SessionState::Died => format!("The last session died after {end} UTC."),
+        SessionState::Died => format!(
+            "The last session was killed or crashed; its last sign of life was at {end} UTC."
+        ),
     }
 }
 

@@ -83,8 +83,8 @@ pub(super) fn chunks(shown: &Snapshot) -> Markup {
     });
     html! {
         p.note {
-            "Latency of answered calls. Chunk i of N has the files i, i + N, i + 2N and so on of the list; a thread that \
-             is done with its chunk helps with the others. The bar shows p50, p90 and p99."
+            "Latency of answered calls. Chunk i of N has the files i, i + N, i + 2N and so on of the list, counted from 0. A \
+             thread that has finished its chunk helps with others. The bar shows p50, p90 and p99."
             @if chunks.len() > MOST_LISTED {
                 " These are the " (MOST_LISTED) " slowest of " (grouped(chunks.len() as u64)) ", by p90."
             }

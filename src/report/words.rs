@@ -56,7 +56,7 @@ pub fn stop_reason(reason: &str) -> &str {
         "certificate" => "the connection to the service cannot be trusted",
         "name" => "the service's name cannot be resolved",
         "proxy" => "the proxy rejects the calls",
-        "redirect" => "the service answers with redirects, and they are not followed",
+        "redirect" => "the service redirects the calls, and stride does not follow without -L",
         "missing_files" => "many files in a row are missing",
         "rejected" => "the first files were all rejected for one cause",
         "failures" => "more files failed than --max-failures allows",

@@ -94,7 +94,7 @@ impl FromStr for Weight {
             .filter(|divisor: &f64| divisor.is_finite() && *divisor > 0.0)
             .map(|divisor| Self { divisor })
             .ok_or_else(|| {
-                format!("`{text}` is not a weight: write size, or a part of it such as size/4")
+                format!("`{text}` is not a weight: use size, or a part of it such as size/4")
             })
     }
 }

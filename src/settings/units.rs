@@ -24,7 +24,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .and_then(|number: f64| Duration::try_from_secs_f64(number * seconds).ok())
         // The bound is short enough to be added to any clock.
         .filter(|duration| *duration <= Duration::from_secs(366 * 86_400))
-        .ok_or_else(|| format!("`{text}` is not a duration: write a number and a unit, such as 250ms, 30s, 10m or 2h"))
+        .ok_or_else(|| {
+            format!(
+                "`{text}` is not a duration: use a number and a unit, such as 250ms, 30s, 10m or 2h"
+            )
+        })
 }
 
 /// Parses a size with its unit: `512B`, `64KiB`, `16MiB`, `1GiB`, or in powers of ten `10KB`, `10MB`, `1GB`.
@@ -49,7 +53,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok()
         .and_then(|number: u64| number.checked_mul(bytes))
         .filter(|size| *size > 0)
-        .ok_or_else(|| format!("`{text}` is not a size: write a whole number and a unit, such as 64KiB, 16MiB or 10MB"))
+        .ok_or_else(|| format!("`{text}` is not a size: use a whole number and a unit, such as 64KiB, 16MiB or 10MB"))
 }
 
 fn split_unit(text: &str) -> (&str, &str) {

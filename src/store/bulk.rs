@@ -62,7 +62,7 @@ impl<'c> Bulk<'c> {
             self.has_columns = true;
             self.describe
                 .execute(params![job, columns])
-                .map_err(doing("adding a job's columns"))?;
+                .map_err(doing("adding a file's columns"))?;
         }
         Ok(())
     }

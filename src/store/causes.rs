@@ -134,7 +134,7 @@ impl Reader {
         );
         self.rows(&sql, [], &mut |row| {
             let found = read(&|column| row.get_ref(column));
-            let (bare, failure) = found.map_err(doing("reading jobs"))?;
+            let (bare, failure) = found.map_err(doing("reading the list of files"))?;
             let key = bare
                 .clone()
                 .with_words(&failure.path, &failure.message, &failure.body);

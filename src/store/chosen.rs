@@ -37,7 +37,7 @@ impl Reader {
         let values = params_from_iter(chosen.values);
         let read = |row: &Row<'_>| Ok((state_from_sql(row.get(0)?)?, row.get(1)?));
         let mut counts = Counts::default();
-        for (state, jobs) in all(self.connection(), &sql, values, "counting jobs", read)? {
+        for (state, jobs) in all(self.connection(), &sql, values, "counting files", read)? {
             *counts.of_mut(state) = jobs;
         }
         total(counts).ok_or_else(miscounted)
@@ -59,7 +59,7 @@ impl Reader {
         let sql = projection.sql(&chosen.sql);
         let mut page = Page::new(self.base());
         self.rows(&sql, params_from_iter(chosen.values), &mut |row| {
-            if !page.push(row).map_err(doing("reading jobs"))? {
+            if !page.push(row).map_err(doing("reading the list of files"))? {
                 if !page.is_empty() {
                     each(Batch::Page(page.take()))?;
                 }

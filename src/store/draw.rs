@@ -27,7 +27,7 @@ impl Store {
             let names = statement.query_map([], |row| path_from_sql(row, 0))?;
             names.collect()
         };
-        let names = draw().map_err(doing("drawing jobs"))?;
+        let names = draw().map_err(doing("drawing files"))?;
         self.has_drawn = true;
         Ok(names)
     }

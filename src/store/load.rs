@@ -229,7 +229,7 @@ impl Extension<'_> {
         let sql = "INSERT INTO columns (job, fields) SELECT job, ?2 FROM work WHERE job = ?1 AND state <> 2
                    ON CONFLICT (job) DO UPDATE SET fields = excluded.fields WHERE fields <> excluded.fields";
         let values = params![job, columns];
-        execute(self.connection, sql, values, "adding a job's columns").map(drop)
+        execute(self.connection, sql, values, "adding a file's columns").map(drop)
     }
 
     fn find(&self, name: &FileName) -> Result<Option<i64>> {

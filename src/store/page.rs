@@ -204,7 +204,8 @@ impl Columns for PageRow<'_> {
 
 /// Decodes a row. Drops a result whose checksum does not match and marks the record damaged.
 pub(super) fn record(row: &impl Columns, base: &Path) -> Result<Record> {
-    let (mut record, checksum) = unchecked(row, base).map_err(doing("reading jobs"))?;
+    let (mut record, checksum) =
+        unchecked(row, base).map_err(doing("reading the list of files"))?;
     if let (Some(result), Some(checksum)) = (&record.result, checksum)
         && result.file.is_none()
         && Checksum::of(result.body.in_memory().unwrap_or_default()) != checksum

@@ -124,7 +124,13 @@ impl Group<'_> {
             })
         };
         let values = params![from.0, limit];
-        all(&self.transaction, sql, values, "reading pending jobs", read)
+        all(
+            &self.transaction,
+            sql,
+            values,
+            "reading pending files",
+            read,
+        )
     }
 
     /// Returns up to a thousand pending jobs from a place in the list on, or from its end: first those that were never
@@ -150,7 +156,13 @@ impl Group<'_> {
         };
         let values = params![from.map_or(0, |from| from.0), MAY_KILL];
         let read = |row: &Row<'_>| Ok((JobId(row.get(0)?), row.get::<_, u32>(1)? > 0));
-        let mut found = all(&self.transaction, sql, values, "reading pending jobs", read)?;
+        let mut found = all(
+            &self.transaction,
+            sql,
+            values,
+            "reading pending files",
+            read,
+        )?;
         found.sort_by_key(|(_, was_called)| *was_called);
         Ok(found.into_iter().map(|(job, _)| job).collect())
     }
@@ -189,7 +201,7 @@ impl Group<'_> {
                     Ok(self.base.join(path_from_sql(row, 0)?.as_path()))
                 })
             })
-            .map_err(doing("looking for a job's file"))
+            .map_err(doing("looking up a file's path"))
     }
 
     /// Claims a job if it is pending: records an attempt that is about to be sent, and its usage.
@@ -230,11 +242,11 @@ impl Group<'_> {
             });
             claim.optional()
         });
-        let pending = pending.map_err(doing("looking at a job"))?;
+        let pending = pending.map_err(doing("looking up a file"))?;
         let Some(mut claim) = pending else {
             return Ok(None);
         };
-        self.claim.execute([job.0], "claiming a job")?;
+        self.claim.execute([job.0], "claiming a file")?;
         claim.attempt.repeat = self.is_repeat(&claim.attempt)?;
         if self.has_columns {
             claim.job.columns = self.columns(job)?;
@@ -260,11 +272,11 @@ impl Group<'_> {
                 let fields = statement.query_row([job.0], |row| row.get::<_, String>(0));
                 fields.optional()
             })
-            .map_err(doing("looking for a job's columns"))?;
+            .map_err(doing("looking up a file's columns"))?;
         let Some(fields) = fields else {
             return Ok(Columns::default());
         };
-        Columns::read(&fields).map_err(failed("reading a job's columns"))
+        Columns::read(&fields).map_err(failed("reading a file's columns"))
     }
 
     /// Returns true if the service may know the key from an earlier attempt: one in doubt, or one that it called
@@ -305,7 +317,7 @@ impl Group<'_> {
     pub fn give_up(&mut self, attempt: AttemptId) -> Result<bool> {
         let sql = "UPDATE work SET state = 3, not_before = NULL WHERE job = ?1 AND attempts = ?2 AND state = 0";
         let values = params![attempt.job.0, attempt.number];
-        let moved = execute(&self.transaction, sql, values, "giving a job up")?;
+        let moved = execute(&self.transaction, sql, values, "giving a file up")?;
         if moved == 1 {
             shift(&mut self.after, JobState::Pending, JobState::Failed, 1)?;
         }

@@ -83,9 +83,11 @@ impl Reader {
         let mut statement = self
             .connection
             .prepare(sql)
-            .map_err(doing("reading jobs"))?;
-        let mut rows = statement.query(params).map_err(doing("reading jobs"))?;
-        while let Some(row) = rows.next().map_err(doing("reading jobs"))? {
+            .map_err(doing("reading the list of files"))?;
+        let mut rows = statement
+            .query(params)
+            .map_err(doing("reading the list of files"))?;
+        while let Some(row) = rows.next().map_err(doing("reading the list of files"))? {
             each(row)?;
         }
         Ok(())

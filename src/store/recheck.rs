@@ -36,7 +36,7 @@ pub struct StoredResponse {
     pub body: Body,
 }
 
-/// Selects the first response after a job. Jobs can be changed between two of these reads.
+/// Selects the first response after a job. One row a query, so that the caller can change jobs between reads.
 const NEXT: &str = "SELECT work.job, attempt.number, job.path, work.state, attempt.message, attempt.status,
             coalesce(result.media_type, rejected.media_type), coalesce(result.headers, rejected.headers),
             coalesce(result.body, rejected.body), result.file, result.size, result.sha256
@@ -48,7 +48,7 @@ const NEXT: &str = "SELECT work.job, attempt.number, job.path, work.state, attem
      ORDER BY work.job LIMIT 1";
 
 impl Reader {
-    /// Passes on the stored responses, in list order.
+    /// Calls `each` with every stored response, in list order.
     ///
     /// # Errors
     ///
@@ -67,9 +67,9 @@ impl Reader {
 }
 
 impl Store {
-    /// Validates the stored responses again, in list order and in one transaction. `validate` returns why a response is no
-    /// result. Jobs whose verdict changes become done or fail, pending and held ones too. Makes no call. `call`, which
-    /// includes the rules, replaces the run's.
+    /// Validates the stored responses again, in list order and in one transaction. `validate` returns why a response is
+    /// rejected. A done job whose response is now rejected fails. A pending, failed or held job whose response is now
+    /// accepted becomes done. Sends nothing. `call`, with the criteria that `validate` applies, replaces the run's `call`.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Store {
         }
         transaction
             .execute("UPDATE run SET call = ?1", [to_json(call)])
-            .map_err(doing("changing the settings"))?;
+            .map_err(doing("storing the request"))?;
         add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, "committing")?;
         self.counts = counts;
@@ -125,7 +125,7 @@ fn next(connection: &Connection, base: &Path, last: i64) -> Result<Option<Stored
     Ok(Some(response))
 }
 
-/// Reads a response, and its body's own file.
+/// Decodes a row: the response, and the reference to the file of its body, if it has one.
 fn read(row: &Row<'_>, base: &Path) -> rusqlite::Result<(StoredResponse, Option<Filed>)> {
     let state = state_from_sql(row.get(3)?)?;
     let response = StoredResponse {

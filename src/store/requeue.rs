@@ -13,8 +13,8 @@ use super::writer::Store;
 use crate::job::JobState;
 
 impl Store {
-    /// Makes the jobs that `filter` selects pending, with all their retries, and returns their number. Their attempts stay
-    /// recorded.
+    /// Makes the jobs that `filter` selects pending and resets their retry and crash counts. Returns the number of jobs.
+    /// Recorded attempts are kept.
     ///
     /// # Errors
     ///
@@ -36,10 +36,10 @@ impl Store {
             selected.sql
         );
         let values = params_from_iter(selected.values);
-        let moved = execute(&transaction, &sql, values, "making jobs pending")? as u64;
+        let moved = execute(&transaction, &sql, values, "making files pending")? as u64;
         shift(&mut counts, from, JobState::Pending, moved)?;
         add_counts(&transaction, &before, &counts)?;
-        owner::commit(transaction, "making jobs pending")?;
+        owner::commit(transaction, "making files pending")?;
         self.counts = counts;
         Ok(moved)
     }

@@ -118,7 +118,7 @@ impl<'c> Settler<'c> {
             ended.record.crashes,
             ended.record.generation
         ];
-        let jobs = self.job.execute(values, "settling a job")?;
+        let jobs = self.job.execute(values, "settling a file")?;
         let values = params![
             job.0,
             number,

@@ -60,13 +60,13 @@ pub enum PlanError {
     #[error("invalid proxy `{0}`")]
     Proxy(String),
     /// Invalid `HOST:PORT:ADDRESS`.
-    #[error("`{0}` is not a fixed address: write HOST:PORT:ADDRESS")]
+    #[error("`{0}` is not a fixed address: use HOST:PORT:ADDRESS")]
     Address(String),
     /// Invalid `--success` or `--extract` expression.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
     /// `--location` and `--expect-status` name the same status.
-    #[error("HTTP {0} cannot be the status of a result where redirects are followed")]
+    #[error("--expect-status {0} conflicts with -L: a followed redirect is never a result")]
     Followed(u16),
     /// The folder for results cannot be used.
     #[error("answers cannot go into {}: {reason}", FileName::from(.path.as_path()))]

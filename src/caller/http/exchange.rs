@@ -204,7 +204,7 @@ impl Exchange<'_> {
         let cause = root_cause(error);
         match unreachable::sent_back(error) {
             Some(SentBack::Unprocessed) => {
-                let message = format!("the service sent the request back unprocessed: {cause}");
+                let message = format!("the service refused the request unprocessed: {cause}");
                 unreachable(FailureKind::SentBack, &message)
             }
             Some(SentBack::TooMuch) => {

@@ -72,7 +72,8 @@ impl Source {
             return Err(unsendable(
                 FailureKind::TooLarge,
                 format!(
-                    "the file is larger than {} MiB, the limit for text and percent-encoding",
+                    "the file has {} MiB; text and percent-encoding allow {} MiB; --data-binary @{{path}} streams it",
+                    input.size.div_ceil(1 << 20),
                     LARGEST_IN_MEMORY >> 20
                 ),
             ));
@@ -105,7 +106,7 @@ impl Source {
 
 /// Returns the error of a file that was truncated after it was opened.
 pub(super) fn shorter() -> io::Error {
-    let message = "the file became shorter while it was being sent";
+    let message = "the file became shorter while it was being read";
     io::Error::new(ErrorKind::UnexpectedEof, message)
 }
 
@@ -115,14 +116,16 @@ impl OpenFile {
         let look = || file.metadata().map_err(|error| refusal(&error));
         let mut meta = look()?;
         if !meta.is_file() {
-            return Err(not_a_file());
+            return Err(not_regular(NOT_REGULAR));
         }
-        // Files of /proc report no size, because they are generated while they are read.
+        // A file with size 0 and contents is generated (as in /proc), unless it has grown since the first look.
         let first = || reading.read_at(&file, &mut [0], 0);
         if meta.len() == 0 && first().map_err(|error| refusal(&error))? > 0 {
             meta = look()?;
             if meta.len() == 0 {
-                return Err(not_a_file());
+                return Err(not_regular(
+                    "the file reports no size but has contents, as files of /proc do",
+                ));
             }
         }
         Ok(Self {
@@ -146,14 +149,16 @@ pub(super) fn refusal(error: &io::Error) -> Outcome {
         return Outcome::Unreachable(Failure::new(
             Class::Local,
             FailureKind::NoDescriptors,
-            format!("cannot open a file: {error}"),
+            format!("no file descriptor or memory is left: {error}"),
         ));
     }
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             unsendable(FailureKind::InputMissing, "the file is missing".to_owned())
         }
-        _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => not_a_file(),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            not_regular(NOT_REGULAR)
+        }
         _ => unsendable(
             FailureKind::InputUnreadable,
             format!("the file cannot be read: {error}"),
@@ -161,11 +166,10 @@ pub(super) fn refusal(error: &io::Error) -> Outcome {
     }
 }
 
-fn not_a_file() -> Outcome {
-    unsendable(
-        FailureKind::NotARegularFile,
-        "not a regular file".to_owned(),
-    )
+const NOT_REGULAR: &str = "not a regular file";
+
+fn not_regular(message: &str) -> Outcome {
+    unsendable(FailureKind::NotARegularFile, message.to_owned())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Describes failures to connect by the types of their causes, because a client's messages are not stable.
+//! Classifies connection and HTTP/2 failures. Uses the causes' types where there are any, and otherwise known phrases.
 
 use std::error::Error;
 use std::io;
@@ -67,8 +67,8 @@ pub(super) fn describe(
     (FailureKind::Unreachable, format!("cannot connect: {cause}"))
 }
 
-/// Returns the message if a service has rejected the client's certificate. In TLS 1.3 it does so after the client has
-/// finished the handshake.
+/// Returns the message if the service rejected the client certificate or requires one. With TLS 1.3 this alert can arrive
+/// after the client's handshake has finished.
 pub(super) fn rejected_certificate(
     error: &(dyn Error + 'static),
     own: ClientCertificate,
@@ -97,7 +97,7 @@ fn alert(error: &rustls::Error, own: ClientCertificate) -> Option<String> {
             | Alert::AccessDenied
             | Alert::NoCertificate,
             ClientCertificate::Missing,
-        ) => Some("the service asks for a client certificate (--cert)".to_owned()),
+        ) => Some("the service requires a client certificate; use --cert".to_owned()),
         (
             Alert::CertificateRequired
             | Alert::BadCertificate
@@ -110,22 +110,23 @@ fn alert(error: &rustls::Error, own: ClientCertificate) -> Option<String> {
             | Alert::AccessDenied,
             ClientCertificate::Given,
         ) => Some(format!(
-            "the service does not accept the client certificate (--cert): {error}"
+            "the service rejects the certificate of --cert: {error}"
         )),
         _ => None,
     }
 }
 
-/// A request that a service has sent back over HTTP/2.
+/// A service's refusal of a request over HTTP/2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SentBack {
-    /// Refused, or after the last stream of a GOAWAY (RFC 9113, section 8.7).
+    /// `REFUSED_STREAM`, or a stream above the GOAWAY's last stream id: not processed, safe to repeat (RFC 9113, section
+    /// 8.7).
     Unprocessed,
-    /// With ENHANCE_YOUR_CALM.
+    /// `ENHANCE_YOUR_CALM`: too many requests.
     TooMuch,
 }
 
-/// Returns how a service has sent a request back, if it did so before its answer.
+/// Returns how the service refused the request, if it did so before answering.
 pub(super) fn sent_back(error: &(dyn Error + 'static)) -> Option<SentBack> {
     let causes = causes(error);
     let mut errors = causes
@@ -134,8 +135,8 @@ pub(super) fn sent_back(error: &(dyn Error + 'static)) -> Option<SentBack> {
     let error = errors.find(|error| error.is_remote())?;
     match error.reason()? {
         h2::Reason::ENHANCE_YOUR_CALM => Some(SentBack::TooMuch),
-        // With a GOAWAY, the h2 crate fails only streams after the last one that the service counts.
         h2::Reason::REFUSED_STREAM => Some(SentBack::Unprocessed),
+        // On a GOAWAY, h2 fails only streams above its last stream id, which the service did not process.
         _ => error.is_go_away().then_some(SentBack::Unprocessed),
     }
 }
@@ -160,14 +161,14 @@ const NO_SUCH_NAME: [&str; 4] = [
     "no address",
     "no usable address",
 ];
-/// Their phrases for a temporary error.
+/// Phrases of C libraries for a temporary resolver error.
 const TRY_AGAIN: [&str; 2] = ["temporary failure", "try again"];
 
 fn unresolved(name: &str, error: &io::Error) -> (FailureKind, String) {
     let text = error.to_string();
     let lower = text.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    // Errors with a number are the system's, such as having no descriptor left.
+    // An errno means that a system call failed (such as EMFILE), not the look-up.
     let kind = if error.raw_os_error().is_some() {
         FailureKind::Unreachable
     } else if says(&TRY_AGAIN) {
@@ -185,7 +186,7 @@ fn unresolved(name: &str, error: &io::Error) -> (FailureKind, String) {
     (kind, message)
 }
 
-/// Returns whether a certificate was rejected as a service's only because it is marked as an authority's.
+/// Returns whether the server certificate was rejected because it is a CA certificate (`CaUsedAsEndEntity`).
 pub(super) fn is_authority(error: &rustls::Error) -> bool {
     match error {
         // rustls has no name for this error of its verifier.
@@ -199,11 +200,14 @@ pub(super) fn is_authority(error: &rustls::Error) -> bool {
 fn handshake(error: &rustls::Error) -> String {
     match error {
         error if is_authority(error) => {
-            "certificate is self-signed, or that of an authority".to_owned()
+            "certificate is a CA certificate, possibly self-signed; if you trust it, use --cacert"
+                .to_owned()
         }
         rustls::Error::InvalidCertificate(error) => certificate(error),
         rustls::Error::InvalidMessage(_) => {
-            format!("the server does not speak TLS at this port: {error}")
+            format!(
+                "the service does not use TLS on this port: {error}; use its TLS port or http://"
+            )
         }
         error => error.to_string(),
     }
@@ -232,9 +236,9 @@ fn certificate(error: &CertificateError) -> String {
             }
             message
         }
-        CertificateError::NotValidForName => "certificate is for another host".to_owned(),
+        CertificateError::NotValidForName => "certificate is not for the URL's host".to_owned(),
         CertificateError::UnknownIssuer => {
-            "certificate is self-signed, or its issuer is not one that this system trusts"
+            "certificate is self-signed or from an untrusted issuer; if you trust it, use --cacert"
                 .to_owned()
         }
         CertificateError::Revoked => "certificate was revoked".to_owned(),
@@ -323,8 +327,8 @@ mod tests {
     fn alerts_are_about_the_clients_certificate_if_it_was_requested() {
         use AlertDescription as Alert;
         use ClientCertificate::{Given, Missing, NotRequested};
-        let asks = "TLS: the service asks for a client certificate (--cert)";
-        let rejects = "TLS: the service does not accept the client certificate (--cert): ";
+        let asks = "TLS: the service requires a client certificate; use --cert";
+        let rejects = "TLS: the service rejects the certificate of --cert: ";
         for (alert, own, message) in [
             (Alert::CertificateRequired, Missing, asks),
             (Alert::BadCertificate, Missing, asks),

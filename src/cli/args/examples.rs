@@ -179,7 +179,7 @@ pub(crate) const EXITS: &[(&str, &str)] = &[
     ),
     (
         "4",
-        "A guard, a limit or a budget stopped the run, and you have to act.",
+        "A guard, a limit or a budget stopped the run. Follow the printed hint, then resume.",
     ),
     ("5", "Another process works on this run."),
     (
@@ -223,7 +223,10 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
         "The proxy, unless --no-proxy is given.",
     ),
     ("NETRC", "The file that --netrc reads instead of ~/.netrc."),
-    ("TZ", "The time zone of --until and of printed times."),
+    (
+        "TZ",
+        "The time zone of --until, and of printed times without Z or UTC.",
+    ),
 ];
 
 /// The files, for the manual pages.

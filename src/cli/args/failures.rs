@@ -14,10 +14,10 @@ const CHOSEN: &str = "Selection, with --json or -0";
 /// `stride failures`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Failures {
-    /// Print every failed and held file, as a JSON array
+    /// Print failed and held files as a JSON array; with a selection, only failed ones
     #[arg(long, conflicts_with = "null")]
     pub(crate) json: bool,
-    /// Print only the names, each with a NUL byte after it, as `xargs -0` reads them
+    /// Print only the names of these files, each followed by a NUL byte, for `xargs -0`
     #[arg(short = '0', long)]
     pub(crate) null: bool,
     /// Only failures of this class
@@ -33,13 +33,13 @@ pub(crate) struct FailureFilter {
     /// Only failures with this HTTP status
     #[arg(long, value_name = "STATUS", value_parser = parse_status)]
     status: Vec<u16>,
-    /// Only failures with this text in the file's name, the message or the answer
+    /// Only failures with this text in the file's name, the message or the beginning of the answer
     #[arg(long = "match", value_name = "TEXT")]
     text: Option<String>,
-    /// Only failures with this cause, as `stride failures` names it
+    /// Only failures with this cause: the value of `cause` in `stride failures --json`
     #[arg(long, value_name = "ID", value_parser = parse_cause)]
     cause: Vec<String>,
-    /// Select held files instead of failed ones
+    /// Select held files; without it, a selection covers only failed files
     #[arg(long)]
     pub(crate) held: bool,
 }
@@ -86,10 +86,7 @@ pub(super) fn parse_class_or_rule(word: &str) -> Result<ClassOrRule, String> {
 fn parse_class(word: &str) -> Result<Class, String> {
     Class::from_word(word).ok_or_else(|| {
         let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
-        format!(
-            "there is no class `{word}`; the classes are {}",
-            words.join(", ")
-        )
+        format!("unknown class `{word}`: use one of {}", words.join(", "))
     })
 }
 
@@ -97,7 +94,7 @@ fn parse_status(word: &str) -> Result<u16, String> {
     let number = word.parse().ok();
     number
         .filter(|status| (100..=999).contains(status))
-        .ok_or_else(|| format!("`{word}` is not an HTTP status, such as 404"))
+        .ok_or_else(|| format!("invalid HTTP status `{word}`: use a number from 100 to 999"))
 }
 
 /// Parses the id of a cause ([`stride::job::CauseKey::id`]).
@@ -105,7 +102,7 @@ fn parse_cause(word: &str) -> Result<String, String> {
     match word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         true => Ok(word.to_ascii_lowercase()),
         false => Err(format!(
-            "`{word}` is not a cause, which has eight digits: write one that `stride failures` shows"
+            "invalid cause `{word}`: use an id of eight hexadecimal digits from `stride failures --json`"
         )),
     }
 }

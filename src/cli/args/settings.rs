@@ -199,6 +199,6 @@ fn parse_response_size(text: &str) -> Result<u64, String> {
 fn parse_until(text: &str) -> Result<i64, String> {
     let moment = until(text, &ZonedDateTime::now()).map(Timestamp::as_millisecond);
     moment.ok_or_else(|| {
-        format!("`{text}` is not a future time: write a time of day such as 06:00, or a moment such as 2030-01-31T06:00")
+        format!("`{text}` is not a future time: use a time of day such as 06:00, or a moment such as 2030-01-31T06:00")
     })
 }

@@ -6,7 +6,7 @@ use stride::store::{Location, Reader};
 
 use crate::cli::args::export::Recheck;
 use crate::cli::args::{InvocationArgs, typed_with};
-use crate::cli::output::error::CliError;
+use crate::cli::output::error::{CliError, made_by};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped, short};
 use crate::cli::output::shown::cyan;
@@ -59,11 +59,11 @@ pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Res
 
 /// Returns the run's request with the rules of the command line.
 fn request(args: &Recheck, call: Call) -> Result<Request, CliError> {
-    let Call::Http(mut request) = call else {
-        return Err(
-            CliError::usage("a program of its own makes this run's calls")
-                .hint("judge the answers in that program"),
-        );
+    let mut request = match call {
+        Call::Http(request) => request,
+        Call::Program { name } => {
+            return Err(made_by(&name).hint("validate the answers in that program"));
+        }
     };
     if let Some(statuses) = &args.expect_status {
         request.judging.statuses = statuses.clone();

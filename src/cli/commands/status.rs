@@ -1,4 +1,4 @@
-//! `stride status`, which also works while another process runs.
+//! `stride status`, which also works while another process works on the run.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use stride::settings::{Call, Threads, show_duration};
 use stride::store::{Holder, Location, Lock, Reader, RunInfo, RunnerStatus, wall_clock};
 
 use crate::cli::args::Status;
-use crate::cli::output::error::{CliError, printed};
+use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::halt::{self, StoppedJson};
 use crate::cli::output::shown::{self, data};
@@ -22,7 +22,7 @@ use crate::cli::session::inspect::RequestView;
 use crate::cli::session::storage::{describe_refused, rescue_folders};
 use crate::cli::session::summary::standing;
 
-/// The number of files that `status` names of those that may crash the process.
+/// The maximum number of files to name that may crash the process.
 const CRASHED_NAMED: usize = 5;
 
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
                 Threads::Fixed(threads) => json!(threads),
                 Threads::Auto => json!("auto"),
             },
-            // As the flag takes it; `auto` if it was not set.
+            // The rates, joined with `and`, or `auto` or `none`.
             "rate": info.settings.rates.to_string(),
             // Why the run goes no faster, as its runner recorded it.
             "limit": limit,
@@ -73,7 +73,8 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "closed_until": closed.map(timestamp),
             // The file that the service refused most often while it accepted others.
             "refused": noted.refused.as_ref().map(times),
-            // The first files that were alone in flight at two or more crashes.
+            // The first files with two or more crashes: panics of their call, or deaths of the process with no other call in
+            // flight.
             "crashed": crashed.iter().map(times).collect::<Vec<_>>(),
             // The earliest time at which the last file can be called.
             "earliest_end": noted.finish.filter(|_| holder.is_some()).map(timestamp),
@@ -135,8 +136,9 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
         (
             "stuck",
             not_empty(&refused).map(|files| {
+                let ignore = command(db, "resume --ignore-rescue");
                 format!(
-                    "rescue files that cannot be imported, so no run starts: {}",
+                    "no run starts, because these rescue files cannot be imported: {}; correct their owner or mode, or call their files again with: {ignore}",
                     files.join("; ")
                 )
             }),
@@ -151,7 +153,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "refused",
             noted.refused.as_ref().map(|(file, times)| {
                 let times = counted(u64::from(*times), "time");
-                format!("{file}: {times} while others were accepted; it is called last")
+                format!("{file}: {times} while other files were accepted; stride retries it last")
             }),
         ),
         ("crashed", not_empty(&crashed).map(may_kill)),
@@ -173,34 +175,29 @@ fn not_empty<T>(list: &[T]) -> Option<&[T]> {
 fn may_kill(files: &[(FileName, u32)]) -> String {
     let named = files
         .iter()
-        .map(|(file, times)| format!("{file} ({})", counted(u64::from(*times), "time")));
+        .map(|(file, times)| format!("{file} ({times} crashes)"));
     let named: Vec<String> = named.collect();
-    match &named[..] {
-        [one] => {
-            format!("stride died with only {one} in flight; it will be called last and alone")
-        }
-        named => format!(
-            "stride died with only one of these files in flight; they will be called last and alone: {}",
-            named.join(", ")
-        ),
-    }
+    format!(
+        "these files may crash stride; pending ones are called last and alone: {}",
+        named.join(", ")
+    )
 }
 
 fn call(call: &Call) -> String {
     match call {
         Call::Http(request) => escaped(format!("{} {}", request.method, request.url).as_bytes()),
-        Call::Program { name } => escaped(format!("the program's own: {name}").as_bytes()),
+        Call::Program { name } => escaped(format!("caller {name} of a program").as_bytes()),
     }
 }
 
 fn calls(counts: &Counts) -> String {
-    let mut line = counted(counts.attempts, "attempt");
+    let mut line = counted(counts.attempts, "call");
     if counts.in_doubt > 0 {
         line.push_str(&format!(", {} in doubt", grouped(counts.in_doubt)));
     }
     if counts.in_doubt_recovered > 0 {
         let recovered = grouped(counts.in_doubt_recovered);
-        line.push_str(&format!(" ({recovered} left by crashes)"));
+        line.push_str(&format!(" ({recovered} of them because of a crash)"));
     }
     line
 }
@@ -216,7 +213,7 @@ fn used(noted: &RunnerStatus, info: &RunInfo) -> Option<String> {
     let cost = cost.map(|most| format!("{} of {most} in cost", noted.used.cost));
     let duration = settings.max_duration.map(|most| {
         let worked = show_duration(noted.used.worked);
-        format!("{worked} of {} of work", show_duration(most))
+        format!("worked {worked} of {}", show_duration(most))
     });
     let until = settings.until;
     let until = until.map(|until| format!("until {}", clock(until)));
@@ -235,10 +232,10 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
         (Some((ended, ending)), _) => format!("the last one {ending} at {}", timestamp(*ended)),
         (None, Some(holder)) => format!("process {}, at work since {started}", holder.pid),
         (None, None) if counts.running == 0 => {
-            format!("the one started at {started} crashed with no call in flight")
+            format!("the runner started at {started} crashed with no call in flight")
         }
         (None, None) => format!(
-            "the one started at {started} died with {} in flight; the next one will mark them as in doubt",
+            "the runner started at {started} crashed with {} in flight; the next run will mark these as in doubt",
             counted(counts.running, "call")
         ),
     }

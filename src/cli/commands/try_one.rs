@@ -20,7 +20,7 @@ use stride::store::{Location, Reader};
 
 use crate::cli::args::Try;
 use crate::cli::config::Config;
-use crate::cli::output::error::{CliError, printed};
+use crate::cli::output::error::{CliError, made_by, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::shown::{data, lines};
@@ -33,6 +33,8 @@ use crate::cli::session::files::current_folder;
 
 /// The part of a request's body that is shown, in bytes.
 const SHOWN: usize = 4096;
+/// Stands for the idempotency key of a call that is not made.
+const KEY: &str = "(derived for each file; a repeat after an unknown outcome keeps it)";
 
 /// A run before its start.
 pub(crate) struct PlannedRun<'p> {
@@ -68,7 +70,10 @@ pub(crate) fn dry_run(planned: &PlannedRun<'_>, terminal: &Terminal) -> Result<u
         format!("total size: {}", counted(bytes, "byte")),
     ];
     if missing > 0 {
-        out.push(format!("not found: {}", counted(missing, "file")));
+        out.push(format!(
+            "missing or inaccessible: {}",
+            counted(missing, "file")
+        ));
     }
     out.push(format!("threads: {}", planned.settings.threads));
     out.push(format!("rate: {}", planned.settings.rates));
@@ -83,8 +88,8 @@ pub(crate) fn dry_run(planned: &PlannedRun<'_>, terminal: &Terminal) -> Result<u
         let job = job(item, planned.base)?;
         out.push(format!("first request, for {}:", job.path));
         match planned.plan.preview(&job, &attempt(), SHOWN) {
-            Ok(preview) => out.extend(request_lines(&preview, "unique for each call")),
-            Err(outcome) => out.push(format!("  none: {}", message(&outcome))),
+            Ok(preview) => out.extend(request_lines(&preview, KEY)),
+            Err(outcome) => out.push(format!("  cannot be built: {}", message(&outcome))),
         }
     }
     terminal.say("dry run: nothing was called or written");
@@ -109,7 +114,8 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Durati
     others.chain([governor.finish(files, Duration::ZERO)]).max()
 }
 
-/// `stride try`: calls one file and shows everything about it.
+/// `stride try`: makes the call for one file. Prints the request, the response head, the duration, the body and the
+/// verdict.
 pub(crate) fn try_one(
     db: &Location,
     args: &Try,
@@ -131,8 +137,8 @@ pub(crate) fn try_one(
     let preview = plan.preview(&job, &attempt, SHOWN).map_err(|outcome| {
         let reason = escaped(message(&outcome).as_bytes());
         CliError::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
-            .note("nothing was called")
-            .hint("correct it, or use another file")
+            .note("no call was made")
+            .hint("correct the request or the file, or use another file")
     })?;
     for line in request_lines(&preview, &attempt.key.to_string()) {
         terminal.say(&line);
@@ -163,15 +169,16 @@ fn subject(db: &Location, args: &Try) -> Result<(Request, Vec<Credential>, Setti
     if args.request.url.is_some() || args.request.curl.is_some() {
         if !args.credential.is_empty() {
             return Err(
-                CliError::usage("--credential needs a request that a run has stored")
-                    .hint("write the value into the request"),
+                CliError::usage("--credential cannot be combined with --url or --curl")
+                    .hint("use the value in the request itself, such as in -H"),
             );
         }
         let parsed = parse(&args.request)?;
         return Ok((parsed.request, parsed.credentials, Settings::default()));
     }
     if db.file().symlink_metadata().is_err() {
-        return Err(CliError::usage("no request and no run to try")
+        let message = format!("there is no run at {}", FileName::from(db.file()));
+        return Err(CliError::usage(message)
             .hint("use --url or --curl, or --db with the database of a run"));
     }
     let info = Reader::open(db)?.info()?;
@@ -194,17 +201,18 @@ fn subject(db: &Location, args: &Try) -> Result<(Request, Vec<Credential>, Setti
         proxy_user: proxy_users.last(),
     };
     let credentials = parse_credentials(&again, &info.call, &references(&info.base))?;
-    let Call::Http(request) = info.call else {
-        return Err(CliError::usage(
-            "a program of its own makes this run's calls",
-        ));
+    let request = match info.call {
+        Call::Http(request) => request,
+        Call::Program { name } => {
+            return Err(made_by(&name).hint("use --url or --curl with a request"));
+        }
     };
     let confirmed = Confirmed {
         commands: args.invocation.allow_commands,
         references: args.invocation.allow_references,
         folder: None,
     };
-    // The command line names the file, and `try` writes no results.
+    // `try` writes no results, so the output folder needs no consent.
     let mut uses = consent::uses(&request, &info.base);
     uses.retain(|used| !matches!(used, Use::Folder(_)));
     let scope = Scope::OneCall;
@@ -228,7 +236,7 @@ fn job(item: Item, base: &Path) -> Result<Job, CliError> {
 /// Creates an attempt outside of any run, with a random idempotency key.
 fn attempt() -> Attempt {
     let mut run = [0; 16];
-    // Ignore failure: then another trial may have used the same key.
+    // Ignore failure: the key is then the same for every `stride try`.
     let _ = getrandom::fill(&mut run);
     let job = JobId(1);
     Attempt {
@@ -260,7 +268,7 @@ fn request_lines(preview: &Preview, key: &str) -> Vec<String> {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let body = text.split('\n');
     lines.extend(body.map(|text| line(text.strip_suffix('\r').unwrap_or(text))));
-    // Masked secrets can make the shown part shorter than the whole.
+    // Compare with `SHOWN`, not with the shown length: masks make even a complete body differ from `length`.
     if length > SHOWN as u64 {
         lines.push(format!("> … ({length} bytes in all)"));
     }

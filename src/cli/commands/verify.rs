@@ -40,11 +40,11 @@ pub(crate) fn verify(db: &Location, terminal: &Terminal) -> Result<u8, CliError>
         )
         .note("nothing was changed; the database itself is sound")
         .hint(format!(
-            "restore them; if their folder was moved, {} finds them",
+            "restore the files; if their folder was moved, use {}",
             command(db, "resume --output-dir DIR")
         ))
         .hint(format!(
-            "{} calls their files again",
+            "to call their files again, use {}",
             command(db, "retry --lost")
         )),
     };

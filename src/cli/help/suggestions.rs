@@ -60,8 +60,8 @@ fn cli_error(error: &clap::Error, words: &[String]) -> CliError {
     let text = text.trim_start_matches("error: ");
     let text = text.replace("invalid digit found in string", "it is not a whole number");
     // stride's own parsers append the form of a value.
-    let (text, form) = match text.split_once(": write ") {
-        Some((text, form)) => (text, Some(format!("write {form}"))),
+    let (text, form) = match text.split_once(": use ") {
+        Some((text, form)) => (text, Some(format!("use {form}"))),
         None => (&*text, None),
     };
     let top = help::command(ColorChoice::Never);

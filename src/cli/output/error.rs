@@ -9,7 +9,7 @@ use stride::caller::{PROXY_AUTHORIZATION, PlanError, Reference, TemplateError};
 use stride::engine::RunError;
 use stride::export::{ExportError, FileError};
 use stride::input::{InputError, RowFault};
-use stride::job::FileName;
+use stride::job::{FileName, escaped};
 use stride::paths::folder_of;
 use stride::store::{Location, StoreError};
 use stride::validate::WrongExpression;
@@ -235,7 +235,7 @@ impl From<PlanError> for CliError {
                 )),
             },
             PlanError::Template { .. } => cli_error.hint(
-                "the placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}, {env:NAME} {file:PATH} {cmd:COMMAND}; {{ and }} are braces",
+                "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {env:NAME} {file:PATH} {cmd:COMMAND}; for a literal brace use {{ or }}",
             ),
             PlanError::Missing(name) if name == PROXY_AUTHORIZATION => {
                 cli_error.hint("use -U NAME:PASSWORD again")
@@ -284,7 +284,9 @@ impl From<InputError> for CliError {
             }
             InputError::Row { fault, .. } => cli_error.hint(row_hint(fault)),
             InputError::List { source, .. } => cli_error.hint(match source.kind() {
-                ErrorKind::IsADirectory => "name the folder without --files-from to call its files",
+                ErrorKind::IsADirectory => {
+                    "use the folder without --files-from to process its files"
+                }
                 ErrorKind::NotFound => "use a file with a list of names, or `-` for standard input",
                 _ => "check that you may read it",
             }),
@@ -380,10 +382,18 @@ impl From<WrongExpression> for CliError {
     }
 }
 
+/// Creates the error of a command that can only handle HTTP calls.
+pub(crate) fn made_by(program: &str) -> CliError {
+    let name = escaped(program.as_bytes());
+    CliError::usage(format!(
+        "this run's calls are made by another program, with its caller {name}"
+    ))
+}
+
 /// Creates the error of an invalid expression.
 pub(crate) fn wrong_expression(error: &WrongExpression) -> CliError {
     CliError::of(exit::USAGE, error).hint(
-        "use a jq expression (https://jqlang.org/manual) in single quotes, without files, environment and clock",
+        "use a jq expression (https://jqlang.org/manual) in single quotes; it cannot read files, the environment or the clock",
     )
 }
 

@@ -219,7 +219,7 @@ impl Progress {
             // Without calls to wait for, the error itself follows at once.
             Storage::Failed { in_flight: 0, .. } => return,
             Storage::Failed { message, in_flight } => format!(
-                "{} {}; waiting for {} to save the results; press Ctrl-C twice to give them up",
+                "{} {}; waiting for {} in flight, to save their results; press Ctrl-C twice to abort them",
                 red("failing:"),
                 escaped(message.as_bytes()),
                 counted(*in_flight as u64, "call")

@@ -30,7 +30,7 @@ fn with_parameters(name: &str, value: &str) -> Result<Field, CliError> {
         return Err(several(&wrong));
     }
     if content == "-" && marker.is_some() {
-        return Err(wrong("cannot be read from standard input"));
+        return Err(wrong("cannot be read from standard input").hint("use a file: -F NAME=@FILE"));
     }
     let mut field = plain(
         name,

@@ -70,9 +70,13 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
     ));
     if !cut_off.is_empty() {
         let files = counted(cut_off.len() as u64, "file");
+        let their = match cut_off.len() {
+            1 => "its call was",
+            _ => "their calls were",
+        };
         let names = names(cut_off);
         terminal.say(&format!(
-            "in doubt: {files} whose call was cut off: {names}"
+            "{files} in doubt, because {their} cut off: {names}"
         ));
     }
     let causes = if with_causes && counts.failed + counts.held > 0 {

@@ -15,7 +15,7 @@ use stride::store::{Location, Reader, Store, note_artifact};
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::args::{Outputs, Resume};
 use crate::cli::config::Config;
-use crate::cli::output::error::CliError;
+use crate::cli::output::error::{CliError, made_by};
 use crate::cli::output::format::counted;
 use crate::cli::output::signals::Caught;
 use crate::cli::output::terminal::Terminal;
@@ -104,11 +104,7 @@ pub(crate) fn prepare(
         }
         Call::Http(_) => None,
         Call::Program { name } => {
-            return Err(CliError::usage(format!(
-                "a program of its own makes this run's calls: {}",
-                escaped(name.as_bytes())
-            ))
-            .hint("resume the run with that program"));
+            return Err(made_by(&name).hint("resume the run with that program"));
         }
     };
     raise_descriptors(settings.threads)?;

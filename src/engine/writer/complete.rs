@@ -180,7 +180,7 @@ fn reject(outcome: &mut Outcome) {
             class: Class::Rejected,
             kind: FailureKind::RefusedAgainAndAgain,
             message: format!(
-                "{}, again and again while other files were accepted",
+                "{}; the service refused this file repeatedly while it accepted others",
                 failure.message
             ),
             ..failure.clone()

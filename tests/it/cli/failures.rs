@@ -154,7 +154,7 @@ fn failures_can_be_chosen_for_pipes() {
     place
         .stride(&["failures", "--cause", "no"])
         .expect(2)
-        .says("has eight digits");
+        .says("an id of eight hexadecimal digits");
     place
         .stride(&["failures", "--match", "x"])
         .expect(2)
@@ -162,7 +162,7 @@ fn failures_can_be_chosen_for_pipes() {
     place
         .stride(&["failures", "--json", "--class", "bad"])
         .expect(2)
-        .says("there is no class `bad`");
+        .says("unknown class `bad`");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn a_status_that_is_named_is_that_of_a_result() {
     };
     run("200,302,404", &["-L"])
         .expect(2)
-        .says("HTTP 302 cannot be the status of a result")
+        .says("--expect-status 302 conflicts with -L")
         .says("hint: ");
     run("2xx,nope", &[]).expect(2).says("is not a status");
     run("404,200,302", &[]).expect(3);

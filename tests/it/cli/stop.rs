@@ -106,7 +106,7 @@ fn row_6_the_second_signal_does_not_wait() {
     run.signal(Signal::INT);
     run.until_says("stopping");
     run.signal(Signal::TERM);
-    run.end().expect(130).says("in doubt: 3 files");
+    run.end().expect(130).says("3 files in doubt, because");
     let status = place.status();
     assert_eq!(
         (&status["in_doubt"], &status["in_doubt_recovered"]),
@@ -139,7 +139,7 @@ fn row_5_the_end_of_the_grace_acts_as_a_second_signal() {
     ]);
     api.wait_for(4);
     run.signal(Signal::INT);
-    run.end().expect(130).says("in doubt: 2 files");
+    run.end().expect(130).says("2 files in doubt, because");
     assert_eq!(place.bystander(), bystander);
 }
 

@@ -142,7 +142,7 @@ fn masked(rows: &str) -> String {
 fn mask(word: &str) -> String {
     // The first aborted call is random.
     if let Some((before, names)) = word.rsplit_once(": ")
-        && before.starts_with("in doubt: ")
+        && before.contains(" in doubt, because ")
     {
         let mut names: Vec<&str> = names.split(", ").collect();
         names.sort_unstable();

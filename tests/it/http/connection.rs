@@ -218,10 +218,7 @@ fn a_service_without_tls_is_unreachable_by_https() {
         matches!(outcome, Outcome::Unreachable(_)) && failure.kind.as_str() == "tls",
         "{outcome:?}"
     );
-    assert!(
-        failure.message.contains("does not speak TLS"),
-        "{outcome:?}"
-    );
+    assert!(failure.message.contains("does not use TLS"), "{outcome:?}");
 }
 
 /// A late timeout notice for the idle connection, or unsolicited bytes, are not the next answer.

@@ -138,7 +138,7 @@ fn a_request_without_the_requested_certificate_is_not_processed() {
         assert!(is_tls(&outcome), "{version:?}: {outcome:?}");
         assert_eq!(
             outcome.failure().unwrap().message,
-            "TLS: the service asks for a client certificate (--cert)",
+            "TLS: the service requires a client certificate; use --cert",
             "{version:?}"
         );
         // The client shows another certificate than the requested one.
@@ -152,7 +152,7 @@ fn a_request_without_the_requested_certificate_is_not_processed() {
         assert!(is_tls(&outcome), "{version:?}: {outcome:?}");
         let message = &outcome.failure().unwrap().message;
         assert!(
-            message.contains("does not accept the client certificate"),
+            message.contains("rejects the certificate of --cert"),
             "{version:?}: {message}"
         );
     }
@@ -166,7 +166,7 @@ fn a_run_without_the_requested_certificate_stops_with_the_reason() {
     let place = Place::new();
     place.texts(20);
     let url = format!("https://localhost:{}/", server.port());
-    let words = "the service asks for a client certificate (--cert)";
+    let words = "the service requires a client certificate; use --cert";
     place
         .stride(&["run", "-k", "--url", &url, "texts"])
         .expect(4)

@@ -122,6 +122,6 @@ fn damaged_columns_are_an_error() {
         spoilt
             .unwrap_err()
             .to_string()
-            .contains("reading a job's columns")
+            .contains("reading a file's columns")
     );
 }

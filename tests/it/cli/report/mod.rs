@@ -167,10 +167,8 @@ fn a_running_run_is_distinguished_from_one_whose_process_died() {
     assert!(html.contains("<g class=\"now\">") && html.contains("with 1 call in flight."));
     running.kill();
     let html = page_of(&place);
-    assert!(html.contains("The last session died after "));
-    assert!(html.contains(
-        "with 1 call in flight. The next session marks the calls in flight as in doubt."
-    ));
+    assert!(html.contains("The last session was killed or crashed, with 1 call in flight; "));
+    assert!(html.contains("The next session marks these calls as in doubt."));
     gate.open();
     place.stride(&["resume"]).expect(0);
     let html = page_of(&place);
