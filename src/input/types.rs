@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::job::FileName;
 
-/// The default columns of the names, in order of precedence.
+/// The default names of the column with the file names, in order of precedence.
 pub(super) const KEYS: [&str; 2] = ["path", "file"];
-/// The length in bytes from which a row is probably an unclosed quote, or not a table.
+/// The maximum length of a row in bytes. A longer row probably has an unclosed quote, or the file is not a table.
 pub(super) const LONGEST: usize = 16 << 20;
 /// The depth that SQLite accepts in a JSON text.
 pub(super) const DEEPEST: usize = 1000;
@@ -30,7 +30,7 @@ pub enum Layout {
     },
 }
 
-/// A job from a list.
+/// A job from a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its name.
@@ -59,7 +59,7 @@ pub enum Source {
     Stdin(Layout),
 }
 
-/// Everything that was skipped.
+/// Entries that reading the sources skipped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Skipped {
     /// Hidden files and folders in walked folders.

@@ -63,7 +63,7 @@ pub enum FailureKind {
     RefusedAgainAndAgain,
     /// The answer exceeds `--max-response`.
     ResponseTooLarge,
-    /// The service sent the request back unprocessed.
+    /// The service refused the request over HTTP/2 before processing it.
     SentBack,
     /// A stop aborted the call.
     Stopped,

@@ -4,9 +4,9 @@
 /// The time axis of a run, cut into steps of equal length. Moments are in milliseconds since 1970.
 #[derive(Debug)]
 pub(super) struct Timeline {
-    /// The length of a step in milliseconds, a round number.
+    /// The length of a step in milliseconds: a round number, except for runs too long for `ROUND`.
     pub(super) width: i64,
-    /// The number of steps: zero before the first session.
+    /// The number of steps; zero if no session has begun.
     pub(super) steps: usize,
     periods: Vec<Period>,
 }
@@ -20,8 +20,9 @@ struct Period {
     before: i64,
 }
 
-/// More steps than this are too narrow to tell apart.
+/// The maximum number of steps; more would be too narrow to tell apart.
 const MOST_STEPS: i64 = 240;
+/// The smallest limit on the number of steps; a short run may have fewer.
 const FEWEST_STEPS: i64 = 12;
 /// The average number of calls wanted in a step, so that a short run has few steps.
 const CALLS_PER_STEP: u64 = 5;
@@ -56,7 +57,7 @@ impl Timeline {
         }
     }
 
-    /// Returns the step of a moment. A moment in a pause gets the step of the pause.
+    /// Returns the step of a moment. A moment in a pause gets the step in which the next session begins.
     pub(super) fn step(&self, moment: i64) -> Option<usize> {
         let last = self.steps.checked_sub(1)?;
         Some((self.position(moment) as usize).min(last))
@@ -91,7 +92,7 @@ impl Timeline {
     }
 }
 
-/// Sorts and merges periods that overlap, as they do if the clock was set back. Each has a length.
+/// Sorts sessions and merges those that overlap (after the clock was set back) or touch. Each period lasts at least 1 ms.
 fn merged(sessions: impl IntoIterator<Item = (i64, i64)>) -> Vec<Period> {
     let mut sorted: Vec<(i64, i64)> = sessions.into_iter().collect();
     sorted.sort_unstable();

@@ -26,8 +26,8 @@ impl Reader {
         })
     }
 
-    /// Returns jobs that may kill their process, in list order, at most `most`, and how often each was alone in flight
-    /// when its process died. Omits done and failed jobs.
+    /// Returns at most `most` jobs that may kill their process, in list order, each with its number of crashes. Omits done
+    /// and failed jobs.
     ///
     /// # Errors
     ///

@@ -29,10 +29,10 @@ const NETWORK: [(u64, &str); 16] = [
     (0x786f_4256, "a shared folder of VirtualBox"),
 ];
 
-/// The magic number of all FUSE file systems. Only `fuseblk` is a local disk.
+/// The magic number of all FUSE file systems. Only `fuseblk` is surely local; every other type counts as a network.
 const FUSE: u64 = 0x6573_5546;
 
-/// Returns the network file system of a folder, or `None` if it is on a local one.
+/// Returns the network file system of a folder, or `None` if it is local or unknown.
 pub(super) fn network(folder: &Path) -> Option<String> {
     let magic = magic(folder)?;
     let mount = || {
@@ -85,8 +85,8 @@ fn magic(_: &Path) -> Option<u64> {
     None
 }
 
-/// Refuses a database that is a mount of its own, as in some containers: its WAL and lock would be beside the mount and
-/// not beside the file.
+/// Refuses a database, or a WAL, `-shm` or lock file of it, that is a mount of its own. With a mounted file, as in some
+/// containers, the WAL and the lock would lie beside the mount, not beside the real file.
 pub(super) fn check_mounts(database: &Path) -> Result<()> {
     let beside = ["-wal", "-shm", ".lock"].map(|suffix| with_suffix(database, suffix));
     let mounted = std::iter::once(database.to_owned())

@@ -14,7 +14,7 @@ pub struct Offer {
     pub position: Position,
     /// Time until it may be called.
     pub wait: Duration,
-    /// Times that the process died while this job's call was the only one in flight.
+    /// Panics of the job's call, and deaths of the process with no other call in flight.
     pub crashes: u32,
 }
 

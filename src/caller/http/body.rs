@@ -1,4 +1,5 @@
-//! The body of a request: a sequence of bytes and files, streamed in constant memory.
+//! The body of a request: a sequence of bytes and files. Files are streamed in pieces, except in a body of at most `WHOLE`
+//! bytes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -82,7 +83,7 @@ impl Segment {
 }
 
 impl Segments {
-    /// Returns the bytes at the end, to append to.
+    /// Returns the last segment's bytes, to append to. Adds an empty segment if the last one is a file.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         if !matches!(self.0.back(), Some(Segment::Bytes(_))) {
             self.0.push_back(Segment::Bytes(Vec::new()));
@@ -111,7 +112,7 @@ impl Segments {
     /// Reads the first `most` bytes.
     pub(super) fn beginning(&self, most: usize, reading: Reading) -> io::Result<Vec<u8>> {
         let length = usize::try_from(self.length()).unwrap_or(most).min(most);
-        // A file's claimed size must not allocate more than a piece. A piece in base64 takes at least four bytes.
+        // Allocate at most one piece up front, whatever size the file claims. A base64 group needs four bytes.
         let mut out = Vec::with_capacity(length.min(PIECE) + 4);
         for segment in &self.0 {
             let mut at = 0;
@@ -131,7 +132,8 @@ impl Segments {
         Ok(out)
     }
 
-    /// Converts it for the client. The length is fixed from here on.
+    /// Converts the segments into the client's body. Reads a body of at most `WHOLE` bytes now; a larger one is streamed
+    /// with the length computed here.
     pub(super) fn into_body(
         self,
         progress: &Progress,

@@ -104,7 +104,7 @@ fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
     })
 }
 
-/// Returns the request's own proxy, if it takes unencrypted requests.
+/// Returns the request's own proxy, if its URL is `http://`.
 pub(super) fn plain_proxy(proxy: &str, credential: Option<&[u8]>) -> Option<PlainProxy> {
     let url = Url::parse(proxy)
         .ok()

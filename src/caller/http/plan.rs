@@ -45,9 +45,9 @@ pub(super) struct Plan {
     pub(super) no_proxy: bool,
     /// The request's own proxy, and the credential for it.
     pub(super) own_proxy: Option<(String, Option<Value>)>,
-    /// The proxy's URL, without credentials.
+    /// The URL of the proxy in use, the request's own or the system's, for messages. Credentials are shown as `***`.
     pub(super) proxy: Option<String>,
-    /// The same proxy, if it takes unencrypted requests.
+    /// The proxy in use, if its own URL is `http://`: it then receives unencrypted requests.
     pub(super) plain_proxy: Option<PlainProxy>,
     /// Records if the service requested a client certificate that the plan does not have.
     pub(super) certificate_requests: CertificateRequests,
@@ -60,7 +60,7 @@ impl Plan {
         tls: &rustls::ClientConfig,
     ) -> Result<Client, PlanError> {
         let mut builder = Client::builder()
-            // `coding` decodes, even if another crate enables these features of the client.
+            // The module `coding` decodes. Another crate may enable these features, so turn them off.
             .no_gzip()
             .no_deflate()
             .no_brotli()

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest status line, in bytes.
 const LONGEST: u64 = 256;
 
-/// An HTTP proxy that takes unencrypted requests.
+/// A proxy whose own URL is `http://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlainProxy {
     pub(super) host: String,

@@ -29,7 +29,7 @@ pub(in crate::caller::http) enum Encoding {
     Url,
     /// Percent-encoding for `application/x-www-form-urlencoded`, with `+` for a space.
     Form,
-    /// The same, with slashes encoded too.
+    /// As `Form`, but slashes and credentials typed in their final form are encoded too.
     All,
     /// Escaping for JSON: inside a string as a part of it, elsewhere as a value.
     Json,
@@ -73,7 +73,7 @@ impl Template {
         Ok(out)
     }
 
-    /// Fills the template into a body. Streams a file in base64.
+    /// Fills the template into a body. Streams `{base64}` if the encoding is `Plain` or `Json`.
     pub(in crate::caller::http) fn fill_into(
         &self,
         encoding: Encoding,
@@ -122,7 +122,7 @@ fn write(
             out.extend_from_slice(text.as_bytes());
             return Ok(());
         }
-        // `Encoding::All` encodes the typed text too.
+        // A credential typed in its final form is not escaped, except by `Encoding::All`.
         Part::Inserted(Inserted::Secret(SecretText(value)), JsonContext::Verbatim)
             if encoding != Encoding::All =>
         {
@@ -165,13 +165,13 @@ fn write(
     Ok(())
 }
 
-/// Writes a field where JSON expects a value. Numbers and columns that hold JSON are written unquoted, and all others as
-/// strings.
+/// Writes a field where JSON expects a value: a column or a number unquoted, any other field as a string.
 fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> Result<(), Outcome> {
     if let Field::Column(name) = field {
         let json = job.columns.json(name).ok_or_else(|| no_column(name))?;
         let text = job.columns.text(name).unwrap_or_default();
-        // The cells of a CSV file are strings. One that parses as JSON is inserted as JSON.
+        // A string that is itself JSON is inserted as JSON, because all cells of a CSV file are strings. This also applies to
+        // strings of a JSON list.
         let value = json_text(text.as_bytes()).unwrap_or(json);
         out.extend_from_slice(value.as_bytes());
         return Ok(());

@@ -9,8 +9,8 @@ use crate::caller::http::reference::Reference;
 pub enum Braces {
     /// An opening brace begins a known placeholder, or is doubled to stand for itself.
     Ours,
-    /// Braces that begin no known placeholder stand for themselves, so that pasted text stays as it is. A placeholder in
-    /// double braces stands for itself in single ones.
+    /// Braces that begin no known placeholder stand for themselves, so that pasted text stays as it is. `{{name}}` stands
+    /// for the text `{name}`.
     Pasted,
     /// Like [`Braces::Pasted`], in a JSON text: `{}` is a placeholder within strings and an empty object elsewhere.
     Json,
@@ -18,7 +18,7 @@ pub enum Braces {
 
 impl Template {
     /// Parses a template with [`Braces::Ours`]: `{{` and `}}` stand for single braces. A placeholder ends at the first
-    /// `}`, so a command with a brace belongs in a script.
+    /// `}`, so put a command that contains `}` in a script.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Template {
 struct Parts {
     parts: Vec<Part>,
     literal: String,
-    /// The quote of the current string, outside of strings `None`.
+    /// The quote of the current string; `None` outside of strings.
     quote: Option<u8>,
     escaped: bool,
 }
@@ -144,10 +144,10 @@ fn pasted(text: &str, json: bool) -> Template {
     parts.end()
 }
 
-/// Splits a known placeholder's name off the beginning of a text, with its closing brace.
+/// Returns the name of a known placeholder at the beginning of a text, and the text after its closing brace.
 fn known(text: &str) -> Option<(&str, &str)> {
     let (name, after) = text.split_once('}')?;
-    // A text with one of these is JSON or a program, not a reference.
+    // Text with one of these is JSON or a program, not a placeholder.
     let foreign = name.contains(['"', '\n', '{']);
     (!foreign && placeholder(name).is_some()).then_some((name, after))
 }
