@@ -17,7 +17,7 @@ pub use wait::RetryAfter;
 const NO_CONTENT: u16 = 204;
 
 /// The hint for answers that are not JSON and may still be wanted.
-const OTHER_EXPECTATIONS: &str = "`--expect text` or `--expect any` takes such answers, and `stride recheck` those that are there";
+const OTHER_EXPECTATIONS: &str = "to accept such answers, use `--expect text` or `--expect any`; `stride recheck` does so for stored ones";
 
 /// Validates answers by a run's rules. All threads share it.
 #[derive(Debug, Default)]
@@ -189,11 +189,13 @@ impl Validator {
             Expect::Json => json("the answer is not JSON"),
             Expect::Text => Ok(check_text(reply.body)?.map_err(|error| {
                 let message = format!(
-                    "the answer is not UTF-8 text: {error}; `--expect any` takes such answers"
+                    "the answer is not UTF-8 text: {error}; to accept such answers, use `--expect any`"
                 );
                 Invalid::new(FailureKind::NotText, message)
             })),
-            Expect::AsStated if states_json() => json("the answer says it is JSON and is not"),
+            Expect::AsStated if states_json() => {
+                json("the answer is not JSON, although its media type says so")
+            }
             Expect::AsStated if self.success.is_some() => {
                 json("the answer is not JSON, which --success needs")
             }

@@ -56,7 +56,8 @@ fn outcome(returned: Result<Answer, Failure>) -> Outcome {
     match check_json(&answer.body) {
         Ok(Ok(())) => Outcome::Succeeded(answer),
         Ok(Err(error)) => {
-            let message = format!("the answer says it is JSON and is not: {error}");
+            let message =
+                format!("the answer is not JSON, although its media type says so: {error}");
             Outcome::Failed(Failure {
                 answer: Some(Box::new(Refused {
                     media_type: answer.media_type,
