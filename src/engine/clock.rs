@@ -20,7 +20,7 @@ pub(super) fn now() -> Duration {
     use std::time::Instant;
 
     static BEGAN: OnceLock<Instant> = OnceLock::new();
-    // A run's clock starts here, so that usage from before the run has a time, too.
+    // The clock starts at one day, so that usage from before the run has a time, too.
     const DAY: Duration = Duration::from_secs(86_400);
     DAY + BEGAN.get_or_init(Instant::now).elapsed()
 }

@@ -1,7 +1,7 @@
 //! Drivers: one thread for each processor, which polls the calls of many slots. A slot stays at its driver.
 //!
-//! A completed call switches no threads, and one poll of the sockets serves many calls. With a thread and a runtime
-//! for each slot, falling asleep and waking up took more than half of a call's processor time.
+//! One poll of the sockets serves many calls. With a thread and a runtime for each slot, falling asleep and waking up
+//! took more than half of a call's processor time.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -138,7 +138,7 @@ fn drive(runtime: Runtime, mut commands: UnboundedReceiver<Command>, writer: Sen
             }
         }
     });
-    // A thread that reads from a dead disk, or resolves a name, cannot be stopped.
+    // Do not wait: a thread that reads from a dead disk, or resolves a name, cannot be stopped.
     runtime.shutdown_background();
 }
 

@@ -126,7 +126,7 @@ impl EventSink {
 
     /// Emits [`Event::Gate`] on a change, and [`Event::Flow`] at intervals.
     pub(super) fn emit_flow(&mut self, schedule: &Schedule, pending: u64, now: Duration) {
-        // A run that stops waits for no gate.
+        // A stopping run does not wait for a gate.
         let stops = schedule.governor.halt().is_some();
         let closed = schedule.governor.closed(now).filter(|_| !stops);
         if closed != self.last_gate.replace(closed) {

@@ -1,6 +1,5 @@
-//! Runs a run: one writer thread, N chunk threads, and the caller's own thread, which receives the events. No SQL and
-//! no HTTP here. A chunk thread is a *slot* in code: a blocking caller has a thread of its own, async callers share
-//! drivers.
+//! Executes a run: one writer thread, N chunk threads, and the thread that called `run`, which receives the events. A
+//! chunk thread is a *slot* in code: a blocking caller has a thread of its own, async callers share drivers.
 //!
 //! ```text
 //!   chunk thread 0 ─┐ report                                  ┌─► claims ─► chunk thread 0
@@ -9,8 +8,8 @@
 //!                             stop │                   └─► events ─► the thread that called `run`
 //! ```
 //!
-//! The run ends by dropping: the writer returns, its claim channels close, and each slot ends. A slot whose call
-//! cannot be dropped is left behind. It owns nothing that anything waits for, and its report is ignored.
+//! When the writer returns, its claim channels close and the slots end. A slot whose call cannot be dropped stays
+//! behind: nothing waits for it, and its report is ignored.
 
 mod clock;
 mod driver;
@@ -53,16 +52,16 @@ const TICK: Duration = Duration::from_millis(200);
 /// Capacity of the channel to the listener, in groups of events.
 const GROUPS_WAITING: usize = 16;
 
-/// Runs until no job is left, `stop` is asked for, or a guard or budget ends the run. `settings` says how many chunk
-/// threads there are, each of which gets a caller from `make`. Of *N* threads the *i*-th has the jobs at the
-/// positions ≡ *i* (mod N). Calls `on_event` in this thread for each event, after its commit, and with
-/// [`Event::Tick`] while nothing happens. The run does not wait for a slow listener: it drops events, and
-/// [`Event::Missed`] says how many.
+/// Runs until no job is left, `stop` is asked for, or a guard or budget ends the run. Each of the chunk threads of
+/// `settings` gets a caller from `make`. Thread *i* of *N* first calls the jobs at the positions ≡ *i* (mod N), then
+/// helps others. Calls `on_event` in this thread for each event, after its commit, and with [`Event::Tick`] while
+/// nothing happens. The run does not wait for a slow listener: it drops events, and [`Event::Missed`] says how many.
 ///
 /// # Errors
 ///
-/// The store fails, which is final: nothing is committed after it. Recorded results are safe. Calls in flight that
-/// end within the grace are saved in a file, which [`Store::import_rescues`] imports.
+/// A chunk thread cannot be set up; then no call was made. Or the store fails, which is final: nothing is committed
+/// after it. Recorded results are safe. Calls in flight that end within the grace are saved in a file, which
+/// [`Store::import_rescues`] imports.
 pub fn run<'c>(
     store: &'c mut Store,
     make: &'c mut MakeCaller<'c>,
@@ -115,7 +114,7 @@ pub fn run<'c>(
     })
 }
 
-/// Ends the run if its listener panics: otherwise the writer would work on, and this thread wait for it.
+/// Ends the run if its listener panics: otherwise the writer would continue, and this thread would wait for it.
 struct EndsRun<'s>(&'s Stop);
 
 impl Drop for EndsRun<'_> {

@@ -1,5 +1,5 @@
-//! Quarantine: failed jobs that stay pending until it is known whether they or the service are at fault, and charges that
-//! an outage may have caused.
+//! Quarantine: failed jobs that stay pending until the governor knows whether they or the service are at fault. Also
+//! keeps charges that an outage may have caused.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,7 +52,7 @@ impl Quarantine {
         self.jobs.push(held);
     }
 
-    /// Removes the jobs with cleared causes: they are at fault themselves.
+    /// Removes and returns the jobs with cleared causes: they are at fault themselves.
     pub(super) fn release_at_fault(
         &mut self,
         cleared: impl Fn(SharedCause) -> bool,

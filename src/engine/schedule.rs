@@ -15,13 +15,13 @@ use crate::limits::{Cost, PastCharge};
 use crate::settings::{Settings, Threads, Weight};
 use crate::store::{Claim, Group, StoreError, wall_clock};
 
-/// Decides about claims. Time is an argument.
+/// Decides about claims.
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) governor: Governor,
     pub(super) queue: StridedQueue,
     pub(super) quarantine: Quarantine,
-    /// Slots without a call, the longest waiting first.
+    /// Slots without a call, in the order of their next use.
     free_slots: VecDeque<usize>,
     /// Number of slots.
     slots: usize,
@@ -29,7 +29,7 @@ pub(super) struct Schedule {
     grows: bool,
     /// A permit without a claim.
     permit: Option<Permit>,
-    /// A job whose cost exceeds the permit, to call next.
+    /// The job to call next, once the rates allow its cost.
     next_up: Option<(JobId, Cost)>,
     /// A file that was readable in this run, to check that its disk is there.
     readable: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub(super) struct Schedule {
 /// The next step of the writer.
 #[derive(Debug)]
 pub(super) enum Decision {
-    /// This slot makes this call.
+    /// Send the claim to the slot.
     Call(usize, Box<Claim>, Permit),
     /// Spawn one more slot.
     SpawnSlot,
@@ -184,8 +184,8 @@ impl Schedule {
         charged
     }
 
-    /// Decides when only quarantined jobs are left, and returns those that fail now. Returns none if the run stops
-    /// because no call was ever accepted.
+    /// Decides when only quarantined jobs are left, and returns those that fail now. If the run stops because no call was
+    /// ever accepted, the jobs with the cause [`SharedCause::Service`] stay pending.
     pub(super) fn resolve_quarantine(&mut self) -> Vec<Quarantined> {
         let Some(message) = self.quarantine.last_message() else {
             return Vec::new();
@@ -384,7 +384,7 @@ impl Schedule {
         Decision::Call(slot, Box::new(claim), permit)
     }
 
-    /// Returns the next job for a slot that is not quarantined, reading pages as needed.
+    /// Returns a slot's next job, skipping quarantined ones and reading pages as needed.
     fn next_job(
         &mut self,
         group: &Group<'_>,
@@ -429,7 +429,7 @@ impl Schedule {
     /// report the error.
     ///
     /// Only runs with a rate in bytes or weights look at files here, in the writer's transaction. A file system that hangs
-    /// keeps such a run from recording until it answers. Its calls hang as well, since each reads its file first.
+    /// delays the recording of such a run. Its calls hang as well, since each reads its file first.
     fn cost(&self, group: &Group<'_>, job: JobId) -> Result<Cost, StoreError> {
         if !self.governor.needs_size() {
             return Ok(Cost::default());

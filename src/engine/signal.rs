@@ -37,7 +37,7 @@ fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
         (Class::Auth, Some(403)) => Signal::Fault(Fault::Forbidden),
         (Class::Auth, _) => Signal::Fault(Fault::Auth),
         (Class::Quota, _) => Signal::Fault(Fault::Quota),
-        // The operation under this key is still running, or came too early: the service works.
+        // 409: the operation under this key is still running. 425: the request came too early. The service works.
         (Class::Transient, Some(409 | 425)) => Signal::Answered,
         (Class::Transient | Class::Throttled, Some(UNAVAILABLE)) => Signal::Throttled {
             wait: None,

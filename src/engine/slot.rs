@@ -20,7 +20,7 @@ pub(super) const STACK: usize = 1 << 20;
 /// Answers up to this size, in bytes, are hashed on the driver thread.
 const HASHED_INLINE: u64 = 64 << 10;
 
-/// Runs calls one at a time. Slots share nothing.
+/// Runs calls one at a time.
 pub(super) struct Slot<C> {
     pub(super) index: usize,
     pub(super) caller: C,

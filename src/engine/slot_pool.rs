@@ -121,8 +121,8 @@ impl<'c> SlotPool<'c> {
         self.slots.iter().filter(|slot| slot.is_active()).count()
     }
 
-    /// Keeps the first `most` slots and retires the others, each after its current call. Returns how many slots were
-    /// added and removed.
+    /// Keeps the first `most` slots and retires the others, each after its current call. Returns how many slots became
+    /// active again, and how many stopped being active.
     pub(super) fn resize(&mut self, most: usize) -> (usize, usize) {
         let (mut added, mut removed) = (0, 0);
         for (index, slot) in self.slots.iter_mut().enumerate() {
@@ -150,7 +150,7 @@ impl<'c> SlotPool<'c> {
             permit,
         });
         match &slot.claims {
-            // A thread ends only after a panic, and then asks for no claim.
+            // A thread ends only after a panic, and its slot then gets no claim.
             Some(Channel::Thread(claims)) => drop(claims.send(claim)),
             Some(Channel::Driver(handle)) => self.drivers.call(handle, claim),
             None => {}

@@ -1,4 +1,4 @@
-//! Asking a run to stop, from any thread.
+//! Requests to stop a run, from any thread.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};

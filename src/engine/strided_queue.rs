@@ -17,7 +17,7 @@ use crate::store::Offer;
 /// The answer to a slot that asks for a job.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NextJob {
-    /// This job.
+    /// The job to call.
     Job(JobId),
     /// Read a page from this position on, pass it to [`StridedQueue::add_page`] and ask again.
     NeedPage(Position),

@@ -54,7 +54,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Ends an aborting stop: settles all calls still in flight as in doubt, in one transaction.
+    /// Ends an aborting stop: settles the reports, and all calls still in flight as in doubt, in one transaction.
     pub(super) fn abandon(&mut self, reports: &mut Vec<Report>) -> Result<Idle, StoreError> {
         let now = clock::now();
         for report in &mut *reports {

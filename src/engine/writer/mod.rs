@@ -28,8 +28,8 @@ use crate::store::{Group, Store, StoreError};
 /// Time for aborted calls to report their own outcome.
 const ABORT_PATIENCE: Duration = Duration::from_millis(300);
 
-/// Most settlements, and most claims, in one transaction: enough to share a sync, few enough that one group's calls
-/// run while the next group is recorded.
+/// Most settlements, and most claims, in one transaction. Many share a sync; few enough let one group's calls run while
+/// the next group is recorded.
 const MOST_IN_GROUP: usize = 128;
 
 /// Longest wait between checks of the clock, the disk and the settings. The machine may have slept, or another
@@ -128,7 +128,7 @@ impl<'s> Writer<'s> {
     /// claim channels, which ends the slots.
     pub(super) fn run(mut self) -> Result<RunOutcome, RunError> {
         let mut reports: Vec<Report> = Vec::new();
-        // A stop that was asked for before the run comes before its first claim.
+        // Handle a stop that was asked for before the run before its first claim.
         self.gather(Some(Duration::ZERO), &mut reports);
         loop {
             let idle = self
@@ -143,7 +143,7 @@ impl<'s> Writer<'s> {
         if matches!(self.ending, Ending::Halted(_)) && self.store.counts().pending == 0 {
             self.ending = Ending::Finished;
         }
-        // The time of a last wait counts as well.
+        // The usage includes the time of the last wait.
         let remembered = self.remember(clock::now());
         if let Err(source) = remembered.and_then(|()| self.store.finish(&self.ending)) {
             return Err(self.rescue(source, Vec::new()));
@@ -160,7 +160,7 @@ impl<'s> Writer<'s> {
         })
     }
 
-    /// Waits for something to happen and takes in all that has.
+    /// Waits for a message, at most until `wake` or the next check, and handles all that have arrived.
     fn gather(&mut self, wake: Option<Duration>, reports: &mut Vec<Report>) {
         self.sink.flush();
         let wait = wake.map_or(CHECK_EVERY, |wake| {
@@ -267,7 +267,7 @@ impl<'s> Writer<'s> {
         for (attempt, cost) in consequences.unsent {
             group.give_back_usage(attempt, cost)?;
         }
-        // Before any claim, or a job that just left quarantine would be called again.
+        // Do this before any claim, or a job that just left quarantine would be called again.
         let mut is_refunded = !consequences.excused.is_empty();
         (schedule.quarantine).refund(&mut group, consequences.excused)?;
         let mut failed = Vec::new();
@@ -278,7 +278,7 @@ impl<'s> Writer<'s> {
                 break Decision::Wait(None);
             }
             if calls.len() >= MOST_IN_GROUP {
-                // There may be more to claim, and at once.
+                // More jobs may be claimable at once.
                 break Decision::Wait(Some(now));
             }
             let in_flight = self.slots.in_flight() + calls.len();
@@ -348,7 +348,7 @@ impl<'s> Writer<'s> {
     /// Returns what to wait for until the next turn.
     fn rest(&mut self, decision: Decision, now: Duration) -> Idle {
         let pending = self.store.counts().pending;
-        // A budget that is used up by the last file stops nothing.
+        // A budget that the last file used up stops nothing.
         if pending > 0 {
             self.halt();
         }

@@ -1,4 +1,4 @@
-//! Periodic checks of the settings, the disk and the WAL, which others change.
+//! Periodic checks of the settings, the disk and the WAL, which other processes change.
 
 use std::time::Duration;
 
@@ -23,14 +23,15 @@ const USAGE: Duration = Duration::from_secs(10);
 /// Returns true if a reason differs from the stored one.
 fn has_changed(noted: LimitedBy, why: LimitedBy) -> bool {
     match (noted, why) {
-        // The time between probes grows all the time.
+        // Only the time between probes has grown.
         (LimitedBy::Outage { .. }, LimitedBy::Outage { .. }) => false,
         _ => noted != why,
     }
 }
 
 impl Writer<'_> {
-    /// Stores why no call is made, if that has changed, for other processes to read.
+    /// Stores what limits the run, if that has changed, for other processes to read. If the run's duration is bounded,
+    /// also stores the usage at intervals.
     pub(super) fn note_reason(&mut self, now: Duration) -> Result<(), StoreError> {
         let pending = self.store.counts().pending;
         if self.phase != Phase::Running || pending == 0 {
@@ -44,7 +45,7 @@ impl Writer<'_> {
         if due { self.remember(now) } else { Ok(()) }
     }
 
-    /// Stores the limiter's state and the usage on their own.
+    /// Stores the governor's state and the usage in a transaction of their own.
     pub(super) fn remember(&mut self, now: Duration) -> Result<(), StoreError> {
         let flow = flow(&self.schedule, self.store.counts().pending, now);
         let group = begin(self.store, &self.sink)?;
@@ -77,10 +78,10 @@ impl Writer<'_> {
         self.largest.saturating_mul(4 * self.slots.active() as u64)
     }
 
-    /// Pauses calls while the disk may have no room for their answers. The room needed grows with the answers: four
-    /// of the largest from each slot, once in the WAL and once in the database, and twice that for other programs.
+    /// Pauses calls while the disk may have no room for their answers, and fails if that lasts too long. Each slot needs
+    /// room for the largest answer so far, in the WAL and in the database, and as much again for other programs.
     fn check_room(&mut self, now: Duration) -> Result<(), StoreError> {
-        // A file system that reports no free space will report when it is full.
+        // If the free space is unknown, a failed write shows that the disk is full.
         let Some(free) = self.store.free_space() else {
             return Ok(());
         };
