@@ -36,9 +36,9 @@ pub struct Record {
     pub charged: u32,
     /// Panics of its call, and deaths of the process while no other call was in flight.
     pub crashes: u32,
-    /// Definite answers ever. Each changes the `Idempotency-Key`.
+    /// Definite answers ever, without 409 and throttles. Each changes the `Idempotency-Key`.
     pub generation: u32,
-    /// It had failed when a person made it pending.
+    /// It had failed, transiently or throttled, when a person made it pending.
     pub failed_before: bool,
 }
 

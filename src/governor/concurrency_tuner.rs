@@ -13,7 +13,7 @@ pub(super) struct ConcurrencyTuner {
     most: usize,
     /// Concurrency before the last step up, and its throughput.
     before: Option<(usize, f64)>,
-    /// The concurrency delayed a call since the last adjustment.
+    /// The concurrency has delayed a call since the last adjustment.
     limiting: bool,
     /// Moment of the last adjustment.
     adjusted: Duration,
@@ -21,11 +21,11 @@ pub(super) struct ConcurrencyTuner {
     paused_until: Duration,
     /// Completed calls since the last adjustment.
     calls: u64,
-    /// Those that the service refused or failed.
+    /// Completed calls that the service refused or failed.
     failures: u64,
-    /// Sum of their durations.
+    /// Sum of the durations of completed calls.
     latency: Duration,
-    /// Each step doubles, until one does not help.
+    /// Double the concurrency in each step. Ends with the first step back.
     doubling: bool,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Estimate {
     /// Time at the limit before a higher rate is tried.
     pub(super) hold: f64,
     step: f64,
-    /// Trying a higher rate led to the present limit.
+    /// The present limit was found by trying a higher rate.
     raised: bool,
 }
 
@@ -111,7 +111,7 @@ impl Estimate {
         self.limit = limit;
     }
 
-    /// Takes the calls of one whole window of the service for the limit. The period ends with the window.
+    /// Sets the limit to the rate of a period that ends with a window of the service.
     pub(super) fn set_from_window(&mut self, period: Period) {
         let limit = period.accepted / (period.length - period.late).max(1e-3);
         self.hold = HOLD;

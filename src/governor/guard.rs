@@ -17,7 +17,7 @@ use crate::limits::MaxFailures;
 #[derive(Debug, Default)]
 struct Streak {
     files: Vec<JobId>,
-    /// Those of them that were not throttled. A throttled file is never suspect.
+    /// The files that were not throttled. A throttled file is never suspect.
     failed: Vec<JobId>,
     /// Further failures of the same files.
     repeats: usize,
@@ -117,7 +117,8 @@ impl Guard {
     const CAUTION: usize = 40;
     /// Remaining files up to which all are called before a decision.
     const FEW_LEFT: u64 = 50;
-    /// Different files that have to fail in a row for an outage if no spot check is possible.
+    /// Different files that have to fail in a row for an outage if no spot check is possible. If fewer files are left, no
+    /// outage is detected.
     const MANY: usize = 6;
 
     pub(super) fn new(rules: &Rules, history: &History) -> Self {
@@ -156,7 +157,7 @@ impl Guard {
         self.succeeded
     }
 
-    /// Stops suspecting the request.
+    /// Stops the check for requests that are invalid for all files.
     pub(super) fn allow_bad_requests(&mut self) {
         self.rejected_for = None;
     }
@@ -177,7 +178,7 @@ impl Guard {
         self.rejected_for.is_some() && rejected > 0 && rejected + in_flight >= Self::CAUTION
     }
 
-    /// Returns the length of a streak that calls for a spot check.
+    /// Returns the length of a streak that requires a spot check.
     fn threshold(&self, cause: SharedCause, concurrency: usize) -> usize {
         let streak = &self.streaks[cause as usize];
         match cause {
@@ -228,7 +229,7 @@ impl Guard {
         Ok(checks.then_some(SpotCheck { cause, spot }))
     }
 
-    /// Records that a spot check starts or ends.
+    /// Records that a spot check starts or ends. The one that follows a stop by a guard is then done.
     pub(super) fn set_spot_check(&mut self, in_flight: bool) {
         self.checking = in_flight;
         self.starts_with_check = false;
@@ -262,7 +263,7 @@ impl Guard {
         if !fault.is_before_connection() {
             return self.decide(cause, reason);
         }
-        // No file can cause these, so a spot check is pointless. A bad certificate stays bad.
+        // No file can cause these, so a spot check is pointless. One bad certificate suffices before the first success.
         streak.certain += 1;
         let most = match fault {
             Fault::Tls if !self.succeeded => 1,
@@ -362,7 +363,7 @@ impl Guard {
         self.streaks[SharedCause::Outage as usize].ignored
     }
 
-    /// Records a call that reached the service or its file. Returns the causes that this clears.
+    /// Records a call that reached the service. Returns the causes that this clears.
     pub(super) fn reached(&mut self, call: u64) -> [bool; 4] {
         self.reached = true;
         let mut cleared = [false; 4];
@@ -415,7 +416,8 @@ impl Guard {
         (self.throttled_files).record(file, now, all_count, few_left)
     }
 
-    /// Decides when only quarantined files are left. Returns the reason to stop if no call was ever accepted.
+    /// Decides when only quarantined files are left. Returns the reason to stop if the service refused them and no call was
+    /// ever accepted.
     pub(super) fn resolve_quarantine(&mut self) -> Option<StopReason> {
         let fault = self.streaks[SharedCause::Service as usize].fault;
         let reason = fault.filter(|_| !self.succeeded).map(StopReason::Fault);

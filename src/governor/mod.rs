@@ -2,14 +2,14 @@
 //!
 //! It handles four situations:
 //!
-//! - **A wait.** A throttled call (429, 503, or a 403 that mentions a limit) closes the gate for all calls, for as long as
-//!   the service asks or for a short time that grows. Then one call goes alone: the probe. If the service accepts it, the
-//!   gate opens, and the rate is back within a second or two. A wait says nothing about the rate limit.
-//! - **A limit.** It lies between the rate that was accepted and the rate that was refused. stride calls evenly just below
-//!   it, tries a slightly higher rate from time to time, and remembers the limit. If refusals come only with many calls
+//! - **A wait.** A throttled call (429, 503, or a 403 that mentions a limit) closes the gate for all calls. It stays closed
+//!   as long as the service asks, or for a short time that grows. Then one call goes alone: the probe. If the service
+//!   accepts it, the gate opens, and the rate is back within a second or two. A wait says nothing about the rate limit.
+//! - **A limit.** It lies between the accepted and the refused rate. The governor spaces calls evenly just below it, tries a
+//!   slightly higher rate from time to time, and remembers the limit. If refusals come only with many calls
 //!   in flight, the limit is on those. `--rate` and the limits that the service states only ever lower the rate.
-//! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and a file from elsewhere in
-//!   the list fails too. Then no attempt is charged, a probe goes every few seconds, and the run stops after `--max-outage`.
+//! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and so does a file from elsewhere
+//!   in the list. Then no attempt is charged. A probe goes every few seconds, and the run stops after `--max-outage`.
 //!   One bad file among good ones is not an outage.
 //! - **A bad request.** The first thirty files are all rejected for one cause: the run stops. It also stops if credentials,
 //!   quota or address are refused for five files in a row and for files elsewhere in the list too.
@@ -17,8 +17,8 @@
 //! Everything here is pure: time and randomness are arguments. Time is a [`Duration`] since a moment before the run, on a
 //! clock that includes sleep. If that clock goes back, the governor's own stands still.
 //!
-//! This file is one noun, [`Governor`]: it takes each call through the parts below, from its permit to its assessment, and
-//! a split would separate the start of a call from its end.
+//! [`Governor`] takes each call through the parts below, from its permit to its assessment. A split of this file would
+//! separate the start of a call from its end.
 //!
 //! | module | purpose |
 //! | --- | --- |
@@ -78,7 +78,7 @@ pub struct Governor {
     /// Number of the next call.
     next: u64,
     stated: StatedLimits,
-    /// Rate and concurrency learned before the first throttle of the only throttled file.
+    /// Rate and concurrency learned before the first throttle, while only one file is throttled.
     before_throttles: Option<(Option<f64>, Option<usize>)>,
     /// Latest moment seen.
     clock: Duration,
@@ -138,7 +138,7 @@ impl Governor {
 
     fn advance(&mut self, now: Duration) -> Duration {
         let passed = now.saturating_sub(self.clock);
-        // Requests come several times a second. After a longer time the machine has slept.
+        // Requests come several times a second. During a longer gap the machine has slept.
         let awake = passed.min(LONGEST_GAP);
         self.used.worked += awake;
         self.guard.add_awake(awake);
@@ -146,7 +146,7 @@ impl Governor {
         self.clock
     }
 
-    /// Returns the number of concurrent calls at present.
+    /// Returns the maximum number of concurrent calls at present.
     pub fn concurrency(&self) -> usize {
         match self.rules.concurrency {
             Concurrency::Fixed(calls) => calls,
@@ -303,7 +303,7 @@ impl Governor {
         self.limited_by = LimitedBy::NoWork;
     }
 
-    /// Takes back a permit whose call is not made, and refunds its charges.
+    /// Cancels a permit whose call is not made, and refunds its charges.
     pub fn cancel(&mut self, permit: Permit) {
         self.refund(&permit);
         self.controller.lost(permit.stamp);
@@ -334,7 +334,7 @@ impl Governor {
         }
     }
 
-    /// Learns from a completed call.
+    /// Learns from a completed call, and assesses its consequences.
     pub fn complete(
         &mut self,
         permit: Permit,
@@ -585,8 +585,8 @@ impl Governor {
         }
     }
 
-    /// Decides about quarantined files when no others are left. Returns true if they fail. Otherwise the service has never
-    /// accepted a call, and the run stops and leaves them pending.
+    /// Decides about quarantined files when no others are left. Returns true if all of them fail. Otherwise the service has
+    /// never accepted a call: the run stops, and files with [`SharedCause::Service`] stay pending.
     pub fn resolve_quarantine(&mut self) -> bool {
         let reason = self.guard.resolve_quarantine();
         if let Some(reason) = reason {
@@ -605,8 +605,8 @@ impl Governor {
         self.limited_by
     }
 
-    /// Returns what closed the gate, and when it opens for a probe. Returns `None` also if a probe may go
-    /// and no file is left for it.
+    /// Returns what closed the gate, and when it opens for a probe. Also returns `None` if a probe may go but no file is
+    /// left for it.
     pub fn closed(&self, now: Duration) -> Option<(LimitedBy, Duration)> {
         let until = self.opens_at()?;
         let waits_for_file = self.limited_by == LimitedBy::NoWork && until <= now;

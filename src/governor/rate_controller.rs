@@ -14,8 +14,7 @@
 //!
 //! Latency is not evidence: answers take longer for many reasons, and a service that counts calls answers fast.
 //!
-//! This file is one noun, the controller: a limit is measured from one opening of the gate to the next, so gate and rate
-//! share their state.
+//! Gate and rate share their state, because a limit is measured from one opening of the gate to the next.
 //!
 //! Moments and times are in seconds, rates in calls per second.
 
@@ -99,13 +98,13 @@ pub(super) struct RateController {
     epoch: u32,
     /// Closings and failed probes since the limit was last measured.
     refusals: u32,
-    /// Moment of the first of them.
+    /// Moment of the first refusal since the service last accepted calls.
     first_refusal: f64,
     /// Moment at which the gate last opened.
     opened: f64,
     /// Calls accepted since `measured_from`.
     accepted: u64,
-    /// Those of them before the gate last opened.
+    /// Calls accepted from `measured_from` to the latest opening of the gate.
     accepted_before: u64,
     measured_from: f64,
     /// Time since `measured_from` for which the gate was closed longer than the service needed.
@@ -161,7 +160,7 @@ const LEAST_MEASURED: u64 = 10;
 const LONG_WAIT: f64 = 2.0;
 /// Time without a refusal after which a probe counts as accepted, because refusals come fast.
 const PROBE_PATIENCE: f64 = 1.0;
-/// The same in an outage, where a probe may hang.
+/// Time after which a probe counts as accepted in an outage, where it may hang.
 const OUTAGE_PROBE_PATIENCE: f64 = 10.0;
 /// Longest window over which calls are spread evenly. In a longer one, calls go until it is full, and then wait for its end.
 pub(super) const LONGEST_SPREAD: f64 = 60.0;

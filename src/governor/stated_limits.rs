@@ -56,8 +56,8 @@ impl StatedLimits {
             .infer_window(call, left, reset.as_secs_f64())
             .map(|window| (left as f64 + 1.0, window));
         let rate = stated.or(inferred).and_then(rate);
-        // Ignore a short reset if it is in whole seconds, if the stated limit sets the rate anyway, or if a bucket of a few
-        // calls is empty after each of them.
+        // Ignore a short reset in whole seconds, or if the stated limit sets the rate anyway. Also ignore it if fewer than ten
+        // calls were ever left: such a small bucket is often empty.
         let is_long = reset > Duration::from_secs(2);
         let is_rounded = reset.subsec_nanos() == 0;
         if !is_long && (is_rounded || self.most < 10 || hint.policy.is_some()) {
@@ -67,8 +67,8 @@ impl StatedLimits {
         (rate, (left <= sent_later).then_some(reset))
     }
 
-    /// Returns the length of the window once two of them have begun: more calls are left than before, and the time between
-    /// the two beginnings equals the stated time until the next.
+    /// Returns the length of the window once two windows have begun, if it equals the stated time until the next. A window
+    /// begins when more calls are left than before.
     fn infer_window(&mut self, call: AnsweredCall, left: u64, reset: f64) -> Option<f64> {
         if call.number < self.call {
             return None;

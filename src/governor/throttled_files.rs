@@ -14,18 +14,18 @@ pub(super) struct ThrottledFiles {
     successes: u64,
 }
 
-/// Throttled calls of one file, with accepted calls of other files in between.
+/// The throttled calls of one file that count. [`ThrottledFiles::record`] says which.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FileThrottles {
     pub(super) count: u32,
     /// Moment of the first.
     since: Duration,
-    /// Successful calls at the latest.
+    /// Successful calls of all files when the latest was recorded.
     successes: u64,
 }
 
 impl FileThrottles {
-    /// Throttles from which on they are the file's own.
+    /// The least number of throttles that are the file's own fault.
     pub(super) const OWN: u32 = 3;
     /// Throttles, and time since the first, after which the file fails.
     const MOST: u32 = 10;
@@ -42,11 +42,12 @@ impl FileThrottles {
 }
 
 impl ThrottledFiles {
-    /// Files from which on they count as many.
+    /// The least number of throttled files that counts as many.
     const MANY: usize = 6;
 
-    /// Records a throttled call. Each counts if `all_count`. Otherwise only the first counts, and each after a success of
-    /// another file; with `few_left` also each after the second, because soon no other file is left that could succeed.
+    /// Records a throttled call. Each counts if `all_count`, or after the third. Otherwise only the first counts, and
+    /// each after a success of another file. With `few_left` each after the second counts, because soon no other file is
+    /// left that could succeed.
     pub(super) fn record(
         &mut self,
         file: JobId,

@@ -116,7 +116,7 @@ pub enum LimitedBy {
         /// Time between two probes.
         every: Duration,
     },
-    /// The first call is in flight alone.
+    /// The first call is in flight alone, or the calls in flight have to show whether the request is valid.
     Canary,
     /// A spot check is in flight: it decides whether the files or the service are at fault.
     SpotCheck,
@@ -328,13 +328,13 @@ pub enum Signal {
     },
     /// A transient failure of the service: 5xx, a lost connection, a timeout.
     Failed,
-    /// No connection was made.
+    /// The call was not processed, for example because no connection was made.
     Unreachable,
     /// A failure with a cause outside the file.
     Fault(Fault),
     /// The answer says nothing about the service, for example because the credentials have changed since.
     Stale,
-    /// The call was never tried.
+    /// Nothing was sent, because no request could be built or a stop came first.
     Unsent,
 }
 
@@ -397,7 +397,7 @@ pub enum Disposition {
     QuarantineIfFailed(SharedCause),
     /// Pending from this moment on, without a charge.
     Requeue(Duration),
-    /// The same, after all other files. True for the first time.
+    /// As [`Disposition::Requeue`], but after all other files. True for the first time.
     RequeueLast(Duration, bool),
     /// Charged as a transient failure, and pending from this moment on. If true, a file that would fail is quarantined.
     Charge(Duration, bool),

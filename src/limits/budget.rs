@@ -1,7 +1,7 @@
 //! Budgets of calls, time and money, over all sessions of a run.
 //!
 //! A call reserves its cost when it is claimed, so that no budget is exceeded. If nothing was sent, the reservation is
-//! released.
+//! released. A throttled call counts but is free.
 
 use std::fmt;
 use std::str::FromStr;
@@ -65,7 +65,7 @@ pub struct Budgets {
 pub struct Usage {
     /// Calls that may have been sent.
     pub calls: u64,
-    /// Their price.
+    /// Price of these calls, without throttled ones.
     pub cost: Money,
     /// Working time, without sleep of the machine.
     pub worked: Duration,

@@ -1,4 +1,4 @@
-//! Rates as people write them: `10/s`, `5000/d`, `20MB/s`, `90000w/m`, `auto`.
+//! Rates as people write them: `10/s`, `5000/d`, `20MB/s`, `90000w/m`, `auto`, `none`.
 
 use std::fmt;
 use std::str::FromStr;

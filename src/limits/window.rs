@@ -53,7 +53,7 @@ impl Gcra {
     /// Delay for which later calls catch up: longer than a commit.
     const CATCH_UP: Duration = Duration::from_millis(20);
     /// Fraction by which calls are slower than the rate. At exactly a service's limit, catching up and network jitter would
-    /// put an extra call into a window now and then, and each refusal costs a pause.
+    /// sometimes put an extra call into a window. Each refusal costs a pause.
     const MARGIN: f64 = 0.01;
 
     /// Creates a limiter of this rate, in units per second. The first `burst` calls may go in a row.
