@@ -86,7 +86,7 @@ pub struct Halt {
     /// The reason.
     #[serde(serialize_with = "word")]
     pub reason: StopReason,
-    /// The failure behind the stop in one line, or nothing.
+    /// The failure behind the stop in one line, or empty.
     pub words: String,
 }
 
@@ -162,18 +162,18 @@ pub enum Event {
     /// No call may start, or calls may start again (`None`).
     #[serde(skip)]
     Gate(Option<Shut>),
-    /// The limit of the run's speed has changed.
+    /// The limit of the run's speed, at intervals.
     #[serde(skip)]
     Flow(Flow),
     /// A job was refused repeatedly while others were accepted. It is called after them.
     #[serde(skip)]
     PutLast(FileName),
-    /// A job that was left pending after a refusal has failed, because the service accepted others.
+    /// A job that was kept pending after a failure has failed after all, because the service is not at fault.
     GaveUp {
         /// The job's name.
         #[serde(flatten)]
         path: FileName,
-        /// The attempt that was refused. Serializes to its number.
+        /// The failed attempt. Serializes to its number.
         #[serde(serialize_with = "attempt_number")]
         attempt: AttemptId,
         /// The job's state now.
@@ -209,7 +209,7 @@ pub enum Event {
     },
     /// Events before this one were lost: a run neither waits for a slow listener nor repeats a failed write.
     Missed {
-        /// The number of dropped events.
+        /// The number of lost events.
         events: u64,
         /// The state of the run.
         #[serde(skip)]

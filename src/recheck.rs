@@ -24,7 +24,7 @@ pub struct Rechecked {
 /// Jobs that change their state.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// Their number.
+    /// The number of jobs.
     pub count: u64,
     /// The first [`Changes::EXAMPLES`] in list order, each with the reason of its failure, now or before.
     pub examples: Vec<(FileName, String)>,

@@ -71,8 +71,8 @@ pub fn said(body: &[u8]) -> String {
     text.chars().take(LOOKED_AT).collect()
 }
 
-/// Returns the message in an error: `{"error": {"message": …}}`, `{"error": …}`, `{"message": …}`, `{"detail": …}`
-/// and `{"title": …}` (RFC 9457), `{"errors": [{"message": …}]}`.
+/// Returns the first message under a usual name, at any depth: `{"error": {"message": …}}`, `{"errors": [{"message": …}]}`,
+/// or `{"detail": …}` and `{"title": …}` (RFC 9457).
 fn message_in(error: &Value) -> Option<&str> {
     match error {
         Value::String(text) => Some(text.trim()),

@@ -41,9 +41,9 @@ pub enum FailureKind {
     KeyReused,
     /// The list has no such column.
     NoColumn,
-    /// The process has no file descriptor left.
+    /// The process has no file descriptor or memory left.
     NoDescriptors,
-    /// The input is not a regular file.
+    /// The input is not a regular file, or the system generates its contents.
     NotARegularFile,
     /// The answer is not JSON.
     NotJson,

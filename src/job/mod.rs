@@ -1,13 +1,14 @@
-//! The nouns: jobs, attempts and their outcomes. Plain data without I/O, except that a body may lie in a file.
+//! Jobs, attempts and their outcomes. Plain data without I/O, except that a body may lie in a file.
 //!
 //! ```text
 //!             claim                    settle: succeeded
 //!   pending ────────► running ───────────────────────────► done
 //!      ▲                 │
 //!      │                 ├── permanent, or no retries left ──────► failed
-//!      │                 ├── in doubt, with --in-doubt hold ─────► held
+//!      │                 ├── in doubt, with --in-doubt hold,
+//!      │                 │   or after many crashes ──────────────► held
 //!      │                 │
-//!      └─────────────────┘  transient, throttled, not sent, in doubt, interrupted
+//!      └─────────────────┘  transient, throttled, no connection, in doubt, interrupted
 //!
 //!   failed ──► pending   by `retry`          held ──► pending   by `retry --held`
 //!   done ──► pending     by `retry --done`
@@ -69,9 +70,9 @@ pub struct AttemptId {
     pub number: u32,
 }
 
-/// The value of an attempt's `Idempotency-Key` header: a UUID (version 8, RFC 9562), derived from the run,
-/// the job and the number of the job's definite answers. A repeat after an unknown outcome therefore carries the
-/// same key in any process. A repeat after a definite answer carries a new one.
+/// The value of an attempt's `Idempotency-Key` header: a UUID (version 8, RFC 9562). It is derived from the run, the
+/// job and the number of the job's definite answers. A repeat after an unknown outcome, a throttle or a 409
+/// therefore carries the same key in any process. A repeat after another answer carries a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(pub [u8; 16]);
 
@@ -119,7 +120,7 @@ pub enum JobState {
     Done,
     /// Is called again only by `retry`.
     Failed,
-    /// In doubt, in a run that holds such jobs.
+    /// Is in doubt and waits for a person, with `--in-doubt hold` or after many crashes.
     Held,
     /// Taken off the run: neither called nor exported, and not in the total.
     Forgotten,
@@ -358,7 +359,8 @@ impl<E: std::error::Error> From<E> for Failure {
 pub enum Outcome {
     /// A complete and successful answer.
     Succeeded(Answer),
-    /// A definite failure: the service answered, or the answer is unusable.
+    /// A definite failure: the service rejected the call, its answer is unusable, or the file became shorter while it
+    /// was sent.
     Failed(Failure),
     /// The service asks every caller to wait.
     Throttled {
@@ -367,9 +369,10 @@ pub enum Outcome {
         /// The wait that the service asks for, if it states one.
         wait: Option<Duration>,
     },
-    /// Certainly not sent, because no connection was made. The job is not the cause.
+    /// Certainly not processed: no connection was made, the service refused the request over HTTP/2, or no file
+    /// descriptor was left. The job is not the cause.
     Unreachable(Failure),
-    /// Certainly not sent, because the file does not fit into a request. The job is the cause.
+    /// Certainly not sent, because no request could be built. The job is the cause; its file may be missing.
     Unsendable(Failure),
     /// Possibly sent, without an answer.
     InDoubt(Failure),

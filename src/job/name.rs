@@ -91,8 +91,9 @@ impl From<&str> for FileName {
     }
 }
 
-/// Escapes untrusted text for terminals. Control characters (C0, C1, DEL), bidirectional controls and noncharacters
-/// become `\u{..}`; invalid UTF-8 becomes `\x..`.
+/// Escapes untrusted text for terminals. Newline, carriage return and tab become `\n`, `\r` and `\t`. Other control
+/// characters (C0, C1, DEL), bidirectional controls, line separators and U+FDD0 to U+FDEF become `\u{..}`. Invalid UTF-8
+/// becomes `\x..`.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -119,8 +120,8 @@ pub fn shortened(text: &[u8], most: usize) -> String {
     cut(escaped(text), most)
 }
 
-/// Formats bytes as a JSON string. A byte that is not UTF-8 becomes the lone surrogate U+DC00 + byte, which Python's
-/// `os.fsencode` turns back into the byte (PEP 383), so different names stay different.
+/// Formats bytes as a JSON string. A byte that is not UTF-8 becomes the lone surrogate U+DC00 + byte, so different names
+/// stay different. Python's `os.fsencode` restores the byte (PEP 383).
 pub fn json_string(bytes: &[u8]) -> String {
     let mut out = "\"".to_owned();
     for chunk in bytes.utf8_chunks() {

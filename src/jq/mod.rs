@@ -56,7 +56,7 @@ pub enum Body<'a> {
     Json(&'a str),
     /// Text, converted to a string.
     Text(&'a str),
-    /// No JSON and no text: null.
+    /// Neither JSON nor text: null.
     Nothing,
 }
 

@@ -1,4 +1,4 @@
-//! Parsing of JSON text to values, with limits that keep an answer from overflowing the stack or stalling a thread.
+//! Parses JSON text to values, with limits that keep an answer from overflowing the stack or stalling a thread.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use jaq_json::{Map, Val};
 use super::error::EvalError;
 use crate::job::{json_text, nesting};
 
-/// The maximum nesting of an answer. Evaluation is recursive, and the stack of a chunk thread is small.
+/// The maximum nesting of an answer. Evaluation is recursive, with frames of tens of kilobytes.
 pub const DEEPEST: usize = 512;
 
 /// The maximum length of a number, in digits. The time to parse it grows with the square.

@@ -1,4 +1,5 @@
-//! Writing of values as JSON text. A value that JSON lacks is an error and is never replaced by another.
+//! Writes values as JSON text. A value that JSON lacks is an error and is not replaced by another, except that invalid UTF-8
+//! in a string becomes U+FFFD.
 
 use jaq_json::{Num, Val};
 

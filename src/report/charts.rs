@@ -1,7 +1,7 @@
 //! Draws a run over time: sessions, attempts and latency, above one time axis.
 //!
-//! A drawing stretches with the page and its text does not: bars are in a nested SVG without a fixed aspect ratio, one unit
-//! wide for each step and a hundred high; labels are placed in percent.
+//! A drawing stretches with the page and its text does not. Bars are in a nested SVG without a fixed aspect ratio, one unit
+//! wide for each step and a hundred high. Labels are placed in percent.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use super::sums::{OUTCOMES, Totals};
 use super::timeline::Timeline;
 use super::{tables, words};
 
-/// A narrower session would be invisible, in steps.
+/// The least width of a session, in steps. A narrower one would be invisible.
 const NARROWEST: f64 = 0.5;
 
 /// Returns all charts.

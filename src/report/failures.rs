@@ -11,7 +11,7 @@ use super::words::{counted, grouped};
 
 /// The maximum number of listed causes.
 const MOST_CAUSES: usize = 20;
-/// The number of failed files that are visible. The others are folded.
+/// The number of failed or held files that are visible at first. The others are folded.
 const FAILED_SHOWN: usize = 20;
 /// The maximum number of shown characters of a message and of a kind.
 const MESSAGE: usize = 200;

@@ -64,7 +64,7 @@ pub(super) fn bar(parts: &[(&'static str, f64)]) -> Markup {
             @for (class, part) in parts.iter().filter(|(_, part)| *part > 0.0) {
                 @let begin = end;
                 ({ end += part * 100.0; "" })
-                // The smallest part is visible too.
+                // Keep the smallest part visible.
                 rect class=(class) x=(percent(begin)) width=(percent((end - begin).max(0.7))) height="100%" {}
             }
         }

@@ -124,7 +124,7 @@ fn is_answered(how: AttemptOutcome) -> bool {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Jobs {
     pub(super) all: u64,
-    /// Those whose last attempt succeeded.
+    /// Files whose last attempt succeeded.
     pub(super) succeeded: u64,
 }
 

@@ -58,7 +58,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The database cannot be used, another process works on it, its workload has another name, or a rescue file of an
+    /// The database cannot be used, another process works on it, or its workload has another name. Or a rescue file of an
     /// earlier process cannot be imported.
     pub fn open(self) -> Result<Run, Error> {
         let Self {

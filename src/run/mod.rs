@@ -42,20 +42,20 @@ impl Run {
             }
             Ok::<_, Error>(())
         })?;
-        // A rescue file may hold results of files that the list had lost.
+        // A rescue file may hold results of the files that were just added.
         self.store.import_rescues()?;
         Ok(loaded)
     }
 
     /// Calls `call` for each file that has no result yet and records what it returns. An error that becomes a
-    /// [`Failure`] by `?` is transient: the file is called again as often as the settings say. Returns when every file
-    /// is done or failed, or a guard has stopped the run.
+    /// [`Failure`] by `?` is transient: the file is called again as often as the settings say. Returns when no file is
+    /// left to call, or a guard or a limit has stopped the run.
     ///
     /// A `call` that does not return after a stop outlives this method, so it must own all that it uses.
     ///
     /// # Errors
     ///
-    /// The database fails. Everything recorded until then is safe.
+    /// The database fails, or a thread cannot be started. Everything recorded until then is safe.
     pub fn process<F>(&mut self, call: F) -> Result<RunOutcome, Error>
     where
         F: Fn(&Job) -> Result<Answer, Failure> + Send + Sync + 'static,
@@ -142,8 +142,8 @@ impl Run {
         Ok(results::failed(self.store.path().to_owned())?)
     }
 
-    /// Makes failed files pending again, those that `filter` selects; [`Filter::default`] selects all. The next
-    /// [`process`](Self::process) calls them. Returns their number.
+    /// Makes the failed or held files that `filter` selects pending again, and returns their number.
+    /// [`Filter::default`] selects all failed ones. The next [`process`](Self::process) calls them.
     ///
     /// # Errors
     ///

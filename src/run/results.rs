@@ -29,7 +29,7 @@ pub struct Failed {
     pub path: FileName,
     /// The file is held instead of failed.
     pub is_held: bool,
-    /// The number of calls that were made.
+    /// The number of attempts.
     pub attempts: u32,
     /// The class of the last failure.
     pub class: Option<Class>,

@@ -109,8 +109,8 @@ pub fn is_credential(name: &str) -> bool {
     }
 }
 
-/// Returns the same for a text such as JSON. `key` and `token` name other things there, so the value must look like a key
-/// too.
+/// Returns whether a name in a text such as JSON is that of a credential. `key`, `token`, `pass` and `auth` alone also name
+/// other things there, so their value must look like a key.
 pub fn is_credential_in_text(name: &str, value: &str) -> bool {
     let is_bare = ["key", "token", "pass", "auth"].contains(&name.to_ascii_lowercase().as_str());
     let looks_like_one = value.len() >= LEAST
@@ -119,7 +119,8 @@ pub fn is_credential_in_text(name: &str, value: &str) -> bool {
     is_credential(name) && (!is_bare || looks_like_one)
 }
 
-/// Splits a name at punctuation and before capital letters into words in lower case. Trailing numbers are dropped.
+/// Splits a name into words in lower case: at punctuation, and before a capital letter that follows a small one. Drops
+/// trailing numbers.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut was_lower = false;

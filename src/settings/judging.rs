@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure_class::Statuses;
 
-/// Rules that decide which answers are results, and what to export of them.
+/// Rules that decide which answers are results, and which value of them to export.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Judging {
@@ -32,7 +32,7 @@ pub enum Expect {
     Json,
     /// UTF-8 text.
     Text,
-    /// JSON if its media type says so, otherwise anything.
+    /// JSON if its media type says so or `--success` is set, otherwise anything.
     #[default]
     AsStated,
     /// Anything.

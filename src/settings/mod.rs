@@ -1,4 +1,4 @@
-//! The request, which decides a run's results, and the settings, which do not. Pure.
+//! The request, which defines a run's results, and the settings of its calls. Pure.
 
 mod as_stored;
 mod body;
@@ -166,7 +166,7 @@ pub struct Settings {
     pub cost: Option<Money>,
     /// The time after which no call starts, in milliseconds since 1970.
     pub until: Option<i64>,
-    /// Make the first call of a session alone, until the service has accepted it.
+    /// Make the first call of a session alone, until the service has answered it, or for two seconds.
     pub canary: bool,
     /// The names of settings given as flags. The command line reads all others from variables and files each time.
     pub given: BTreeSet<String>,
@@ -243,7 +243,7 @@ impl Settings {
             max_failures: self.max_failures,
             stops_bad_requests: match self.max_failures {
                 None => !self.given.contains("max-failures"),
-                // The user's own limit stops the run sooner.
+                // A lower limit of the user stops the run sooner.
                 Some(MaxFailures::Count(most)) => most >= Rules::BAD_REQUEST,
                 Some(MaxFailures::Percent(_)) => true,
             },

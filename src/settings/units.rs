@@ -63,7 +63,7 @@ fn split_unit(text: &str) -> (&str, &str) {
     )
 }
 
-/// Formats a duration for people: `0.4 s`, `12 s`, `3 m 20 s`, `5 h 02 m`.
+/// Formats a duration for people: `0.4 s`, `12 s`, `3 m 20 s`, `5 h 02 m`, `2 d 04 h`.
 pub fn show_duration(duration: Duration) -> impl fmt::Display {
     let seconds = duration.as_secs();
     match seconds {

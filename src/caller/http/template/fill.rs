@@ -1,4 +1,4 @@
-//! Filling of templates. Each value is escaped for its surroundings.
+//! Fills templates. Each value is escaped for its surroundings.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// The same set without the slash, which needs no escape in a form.
+/// [`RESERVED`] without the slash, which needs no escape in a form.
 const IN_FORM: &AsciiSet = &RESERVED.remove(b'/');
 
 /// The escaping of inserted values.

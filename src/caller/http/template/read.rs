@@ -1,4 +1,4 @@
-//! Parsing of templates.
+//! Parses templates.
 
 use super::field::Field;
 use super::{Inserted, JsonContext, Part, Template, TemplateError};
