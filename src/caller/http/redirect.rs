@@ -2,14 +2,16 @@
 //!
 //! Credentials are for the first request's origin. A chain that has left this origin carries none of them on its later
 //! hops, not even back at the first origin: another service chooses those URLs. A body that one hop has dropped stays
-//! dropped.
+//! dropped. As with curl, a name and password in the URL of a redirect are for the first origin alone, too.
 
+use percent_encoding::percent_decode_str;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_TYPE, HOST,
-    HeaderMap, LOCATION,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
+    CONTENT_TYPE, HOST, HeaderMap, HeaderValue as Value, LOCATION,
 };
 use reqwest::{Method, StatusCode, Url};
 
+use super::credential::Credential;
 use super::keys::Filled;
 use super::message::Built;
 
@@ -42,6 +44,8 @@ pub(super) struct Hop {
     keeps_body: bool,
     /// Some hop so far has led to another origin than the first request's.
     pub(super) strayed: bool,
+    /// The latest name and password in a URL of the first origin, encoded for Basic authentication.
+    user: Option<Value>,
 }
 
 impl Redirects {
@@ -52,6 +56,7 @@ impl Redirects {
             target: first.clone(),
             keeps_body: true,
             strayed: false,
+            user: None,
         };
         Self { left, latest }
     }
@@ -69,14 +74,21 @@ impl Redirects {
         }
         let location = std::str::from_utf8(headers.get(LOCATION)?.as_bytes()).ok()?;
         // A blank one would lead to the same URL forever.
-        if location.trim().is_empty() {
+        let location = location.trim();
+        if location.is_empty() {
             return None;
         }
+        let location = match location.split_once('?') {
+            // Like curl.
+            Some((path, query)) => format!("{path}?{}", query.replace(' ', "+")),
+            None => location.to_owned(),
+        };
         let latest = &self.latest;
-        let mut target = latest.target.join(location).ok()?;
+        let mut target = latest.target.join(&location).ok()?;
         if !matches!(target.scheme(), "http" | "https") {
             return None;
         }
+        let user = user(&target).or_else(|| latest.user.clone());
         // A name and password in a URL would become part of the host in HTTP/2.
         target.set_username("").ok()?;
         target.set_password(None).ok()?;
@@ -95,6 +107,7 @@ impl Redirects {
             target,
             keeps_body,
             strayed,
+            user,
         };
         Some(self.latest.clone())
     }
@@ -115,6 +128,9 @@ impl Hop {
             for name in filled.message.private_headers() {
                 built.headers.remove(name);
             }
+        } else if let Some(user) = self.user {
+            // Like curl, the request's own credential takes precedence.
+            built.headers.entry(AUTHORIZATION).or_insert(user);
         }
         Built {
             method: self.method,
@@ -122,6 +138,19 @@ impl Hop {
             ..built
         }
     }
+}
+
+/// Returns the name and the password in a URL, encoded for Basic authentication.
+fn user(url: &Url) -> Option<Value> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let parts = [url.username(), url.password().unwrap_or_default()];
+    let [name, password] = parts.map(percent_decode_str);
+    let pair: Vec<u8> = name.chain([b':']).chain(password).collect();
+    let mut value = Value::from_str(&Credential::basic(&pair)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Returns the method after a redirect. On 301 and 302, browsers change POST to GET, and standards now allow it.
