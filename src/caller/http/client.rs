@@ -9,6 +9,7 @@ use reqwest::header::HeaderValue as Value;
 use reqwest::{Client, Method};
 use tokio::runtime::Runtime;
 
+use super::addresses::Addresses;
 use super::aside::aside;
 use super::credential::{Credential, PROXY_AUTHORIZATION, with_given};
 use super::error::{PlanError, root_cause};
@@ -114,7 +115,7 @@ impl HttpPlan {
             connect_timeout: settings.connect_timeout,
             tls,
             certificate_requests,
-            resolve: network::addresses(&transport.resolve)?,
+            addresses: Addresses::parse(&transport.resolve)?,
             own_proxy: own_proxy(&transport, credentials)?,
             transport,
             no_proxy,

@@ -107,6 +107,7 @@ impl Exchange<'_> {
         let mut client = self.client;
         loop {
             self.reuse.prepare(&mut request);
+            self.aim_at(request.url());
             let response = match client.execute(request).await {
                 Ok(response) => response,
                 Err(error) => return Err(self.transport_error(&error).await),
@@ -123,6 +124,14 @@ impl Exchange<'_> {
                 client = self.foreign_client;
             }
             request = self.request(Some(hop)).await?;
+        }
+    }
+
+    /// Records the host and the port for the resolver, if some of them have given addresses.
+    fn aim_at(&self, url: &Url) {
+        if !self.judge.plan.addresses.is_empty() {
+            let host = url.host_str().unwrap_or_default().to_owned();
+            *self.progress.target() = (host, url.port_or_known_default().unwrap_or_default());
         }
     }
 

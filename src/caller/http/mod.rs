@@ -1,5 +1,6 @@
 //! Calls over HTTP.
 
+mod addresses;
 mod aside;
 mod body;
 mod classify;

@@ -1,6 +1,6 @@
 //! The network between stride and the service: unencrypted credentials, fixed addresses, the proxy.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -47,23 +47,6 @@ fn refers(url: &str) -> bool {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let path = Template::read(&rest[end..], Braces::Pasted);
     path.is_ok_and(|template| template.has_reference())
-}
-
-/// Parses `HOST:PORT:ADDRESS`.
-pub(super) fn addresses(words: &[String]) -> Result<Vec<(String, SocketAddr)>, PlanError> {
-    let read = |word: &String| {
-        let (host, rest) = word.split_once(':')?;
-        let (port, address) = rest.split_once(':')?;
-        let address = address.trim_matches(['[', ']']).parse().ok()?;
-        Some((
-            host.to_owned(),
-            SocketAddr::new(address, port.parse().ok()?),
-        ))
-    };
-    words
-        .iter()
-        .map(|word| read(word).ok_or_else(|| PlanError::Address(word.clone())))
-        .collect()
 }
 
 /// A proxy from the environment.

@@ -1,12 +1,12 @@
 //! A checked request and the settings of its calls, shared by all callers of a run.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue as Value;
 use reqwest::{Client, ClientBuilder, NoProxy, Proxy};
 
+use super::addresses::{Addresses, Known};
 use super::error::{PlanError, root_cause};
 use super::keys::Keys;
 use super::progress::Progress;
@@ -41,7 +41,7 @@ pub(super) struct Plan {
     pub(super) connect_timeout: Duration,
     pub(super) tls: rustls::ClientConfig,
     pub(super) transport: Transport,
-    pub(super) resolve: Vec<(String, SocketAddr)>,
+    pub(super) addresses: Addresses,
     pub(super) no_proxy: bool,
     /// The request's own proxy, and the credential for it.
     pub(super) own_proxy: Option<(String, Option<Value>)>,
@@ -70,7 +70,11 @@ impl Plan {
             // The store would not record a retry by the client.
             .retry(reqwest::retry::never())
             .connect_timeout(self.connect_timeout)
-            .dns_resolver(Resolver)
+            .dns_resolver(Known {
+                addresses: self.addresses.clone(),
+                progress: progress.clone(),
+                others: Resolver,
+            })
             .connector_layer(progress.clone())
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE_CONNECTION);
@@ -79,9 +83,6 @@ impl Plan {
             Http::Http2 => builder,
             Http::Http2Only => builder.http2_prior_knowledge(),
         };
-        for (host, address) in &self.resolve {
-            builder = builder.resolve(host, *address);
-        }
         self.with_proxy(builder)?
             .build()
             .map_err(|error| PlanError::Client(root_cause(&error)))

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -20,6 +20,8 @@ struct CallState {
     connecting: AtomicBool,
     /// The call has a new connection.
     fresh: AtomicBool,
+    /// The host and the port of the current request.
+    target: Mutex<(String, u16)>,
     upload: Mutex<Upload>,
 }
 
@@ -50,6 +52,11 @@ impl Progress {
     /// Returns whether the call has a new connection.
     pub(super) fn is_fresh(&self) -> bool {
         self.0.fresh.load(Ordering::SeqCst)
+    }
+
+    /// Returns the host and the port of the current request.
+    pub(super) fn target(&self) -> MutexGuard<'_, (String, u16)> {
+        self.0.target.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn upload<T>(&self, look: impl FnOnce(&mut Upload) -> T) -> T {
