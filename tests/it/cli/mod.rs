@@ -29,6 +29,7 @@ mod tables;
 mod tmux;
 mod trial;
 mod whole;
+mod wire;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -11,19 +11,19 @@ use super::{Client, answer_to, failed, is_in_doubt, succeeded};
 use crate::cli::Place;
 use crate::support::{FakeApi, Reply};
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn zlib(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn bare_deflate(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn bare_deflate(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -45,7 +45,7 @@ fn brotli(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// An encoder, and an encoder of the text around it.
-type Encode = fn(&[u8]) -> Vec<u8>;
+pub(crate) type Encode = fn(&[u8]) -> Vec<u8>;
 
 /// The names of each coding in `Content-Encoding`, and its encoder.
 const CODINGS: [(&str, Encode); 8] = [

@@ -2,7 +2,7 @@
 
 mod answers;
 mod classes;
-mod coding;
+pub(crate) mod coding;
 mod connection;
 mod files;
 mod headers;
