@@ -40,7 +40,7 @@ impl EventSink {
             counts: Cell::default(),
             last_gate: Cell::default(),
             last_flow: Duration::ZERO,
-            last_refusal: "the service has asked for it".to_owned(),
+            last_refusal: "the service asked for a wait".to_owned(),
         }
     }
 

@@ -107,7 +107,7 @@ fn compile_here(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError> {
     let loaded = Loader::new(definitions())
         .load(&arena, program)
         .and_then(|modules| {
-            import(&modules, |_| Err("nothing can be imported".to_owned()))?;
+            import(&modules, |_| Err("modules cannot be imported".to_owned()))?;
             Ok(modules)
         });
     let loaded = loaded.map_err(|errors| {

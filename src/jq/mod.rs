@@ -126,7 +126,7 @@ impl Expression {
         }
         // The interpreter and the user's definitions recurse into values, with frames of tens of kilobytes.
         with_room(|| self.evaluate_here(input, take))
-            .map_err(|_| EvalError::new("no thread could be started to evaluate it"))?
+            .map_err(|_| EvalError::new("no thread could be started for the evaluation"))?
     }
 
     fn evaluate_here<T>(

@@ -22,11 +22,11 @@ pub(super) fn checked(bytes: &[u8]) -> Result<&str, EvalError> {
 /// Parses a JSON text.
 pub(super) fn value(text: &str) -> Result<Val, EvalError> {
     if nesting(text.as_bytes(), DEEPEST).is_err() {
-        let message = format!("it is nested more than {DEEPEST} levels deep");
+        let message = format!("the JSON text is nested more than {DEEPEST} levels deep");
         return Err(EvalError::new(&message));
     }
     if has_long_number(text.as_bytes()) {
-        let message = format!("it has a number of more than {MOST_DIGITS} digits");
+        let message = format!("the JSON text has a number of more than {MOST_DIGITS} digits");
         return Err(EvalError::new(&message));
     }
     let text = with_lone_surrogates(text);
@@ -34,7 +34,7 @@ pub(super) fn value(text: &str) -> Result<Val, EvalError> {
     let value = builder.value()?;
     match builder.text.get(builder.at..) {
         None | Some([]) => Ok(value),
-        Some(_) => Err(EvalError::new("something follows the JSON value")),
+        Some(_) => Err(EvalError::new("unexpected text after the JSON value")),
     }
 }
 

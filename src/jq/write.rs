@@ -18,7 +18,7 @@ pub(super) fn compact(value: &Val) -> Result<String, EvalError> {
 
 fn write(value: &Val, depth: usize, out: &mut String) -> Result<(), EvalError> {
     if depth > DEEPEST {
-        let message = format!("its value is nested more than {DEEPEST} levels deep");
+        let message = format!("the value is nested more than {DEEPEST} levels deep");
         return Err(EvalError::new(&message));
     }
     match value {

@@ -40,7 +40,9 @@ impl FromStr for MaxFailures {
             None => text.parse().ok().map(Self::Count),
         };
         parsed.ok_or_else(|| {
-            format!("`{text}` is neither a number of files, such as 100, nor a share, such as 5%")
+            format!(
+                "`{text}` is not a limit: use a number of files such as 100, or a share such as 5%"
+            )
         })
     }
 }

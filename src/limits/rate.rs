@@ -151,7 +151,7 @@ impl Rates {
         }
         if !rates.adaptive && (auto || !rates.windows.is_empty()) {
             return Err(
-                "`none` stands alone: it turns off all rates, also the one that stride finds"
+                "`none` cannot be combined with other rates, because it turns off all of them"
                     .to_owned(),
             );
         }

@@ -47,7 +47,7 @@ impl FromStr for Expect {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
             "any" => Ok(Self::Any),
-            _ => Err(format!("`{word}` is not json, text or any")),
+            _ => Err(format!("unknown form `{word}`: use json, text or any")),
         }
     }
 }

@@ -189,7 +189,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("timeout = 30", &["timeout = 30 (", "is not a duration"]),
     ("threads = [4, 5]", &["threads = 4, 5 (", "several values"]),
     ("rate = [['1/s']]", &["neither a value nor a list"]),
-    ("rate = ['none', '1/s']", &["`none` stands alone"]),
+    ("rate = ['none', '1/s']", &["`none` cannot be combined"]),
     ("in-doubt = 'keep'", &["the values are retry, hold"]),
     ("events = ''", &["events =  (", "the value is empty"]),
     ("no-proxy = 3", &["no-proxy = 3 (", "not a boolean"]),

@@ -103,7 +103,7 @@ fn contradictory_settings_are_refused_before_anything_is_created() {
         (&["--weight", "size"], "--rate 90000w/m"),
         (&["--max-cost", "1"], "--cost"),
         (&["--rate", "10"], "10/s"),
-        (&["--rate", "none", "--rate", "1/s"], "stands alone"),
+        (&["--rate", "none", "--rate", "1/s"], "cannot be combined"),
         (&["--until", "yesterday"], "06:00"),
         (&["--max-failures", "101%"], "5%"),
         (&["--class", "status=409"], "status=409:transient"),
