@@ -41,7 +41,7 @@ pub enum FileError {
 ///
 /// # Errors
 ///
-/// The file cannot be written, or `fill` fails. The target is then unchanged.
+/// The file cannot be written, or `fill` fails. A target file is then unchanged, unless only the final sync failed.
 pub(crate) fn write<T, E: From<FileError>>(
     database: &Path,
     path: &Path,
@@ -190,7 +190,7 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    /// Creates one beside `target`, and removes stale ones. `make` creates and opens it.
+    /// Creates a temporary file or folder beside `target` with `make`, which also opens it. Removes stale ones.
     pub(crate) fn beside(
         target: &Path,
         make: impl Fn(&Path) -> io::Result<File>,

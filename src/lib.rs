@@ -70,8 +70,8 @@
 //!
 //! [`Run`] is the short way. It combines three parts that you can use alone: [`store::Store`] is the queue,
 //! a [`caller::Caller`] makes the calls of one thread ([`caller::HttpPlan`] creates HTTP callers), and
-//! [`engine::run`] drives both and passes on each [`event::Event`]. The library prints nothing, reads no
-//! environment variables and installs no signal handlers.
+//! [`engine::run`] drives both and passes on each [`event::Event`]. The library prints nothing and installs no signal
+//! handlers. It reads no environment variables, except that the HTTP client reads the usual ones for proxies.
 
 mod atomic_file;
 #[cfg(feature = "http")]

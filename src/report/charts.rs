@@ -130,7 +130,7 @@ fn sessions(shown: &Snapshot) -> Markup {
         @for session in &shown.sessions {
             @let from = shown.timeline.position(session.begin);
             @let to = shown.timeline.position(session.end).max(from + NARROWEST);
-            // Skips sessions that would cover an earlier one.
+            // Skip a session that would cover an earlier one.
             @if to >= drawn + NARROWEST {
                 ({ drawn = to; "" })
                 g class=(session.state.color()) {
@@ -184,7 +184,7 @@ fn latency(shown: &Snapshot) -> Markup {
     };
     let drawing = html! { (bars("p95", heights(1))) (bars("p50", heights(0))) (hints(shown)) };
     let note = html! {
-        p { "of answered calls: half of them, and 95 %, took no longer" }
+        p { "the times within which half and 95 % of the calls were answered" }
         (legend([("p50", "half (p50)"), ("p95", "95 % (p95)")]))
     };
     chart(shown, "Latency", note, "plot", &words::took(top), drawing)

@@ -47,7 +47,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// The file cannot be written. Then an old file stays as it was.
+    /// The file cannot be written. An old file is then unchanged, unless only the final sync failed.
     pub fn to_file(&self, path: &Path) -> Result<(), FileError> {
         atomic_file::write(&self.0.database, path, |file| {
             file.write_all(self.html().as_bytes())

@@ -41,7 +41,7 @@ pub(super) struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SessionState {
     AtWork,
-    /// All files were called.
+    /// No file was left to call.
     Finished,
     /// A signal stopped it.
     Stopped,
