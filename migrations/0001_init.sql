@@ -103,6 +103,9 @@ CREATE TABLE attempt (
     message  TEXT,
     -- The beginning of an error's body.
     body     BLOB,
+    -- The job's file as a successful call found it: its size in bytes, and its time in nanoseconds since 1970.
+    source_size     INTEGER,
+    source_modified INTEGER,
     PRIMARY KEY (job, number),
     CHECK ((ended IS NULL) = (outcome IS NULL)),
     CHECK (class IS NULL OR outcome <> 'succeeded')
@@ -123,7 +126,7 @@ CREATE TABLE result (
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
 ) STRICT;
 
--- Results that `stride retry --done` and `--lost` have set aside before they called a file again.
+-- Results that `stride retry --done`, `--lost` and `--changed` have set aside before they called a file again.
 CREATE TABLE earlier_result (
     job        INTEGER NOT NULL,
     attempt    INTEGER NOT NULL,

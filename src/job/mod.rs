@@ -24,6 +24,7 @@ mod hint;
 mod kind;
 mod media;
 mod name;
+mod stamp;
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -43,6 +44,7 @@ pub use hint::{Hint, Policy};
 pub use kind::FailureKind;
 pub use media::{check_json, check_text, is_json, json_text, nesting};
 pub use name::{FileName, escaped, json_string, shortened};
+pub use stamp::FileStamp;
 
 use crate::text::hex;
 
@@ -226,6 +228,8 @@ pub struct Answer {
     pub body: Body,
     /// The limits that the service stated, if any.
     pub hint: Option<Box<Hint>>,
+    /// The job's file as the call found it, if the call read it.
+    pub source: Option<FileStamp>,
 }
 
 /// A complete answer with a successful status that the run's rules rejected. It is stored whole, so that `recheck` can
@@ -262,6 +266,7 @@ impl Answer {
             headers: None,
             body: text.into().into(),
             hint: None,
+            source: None,
         }
     }
 

@@ -8,12 +8,11 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
-use super::counts::total;
 use super::error::{Result, StoreError, doing};
 use super::page::{self, Batch, Page, Projection};
 use super::reader::Reader;
 use super::statement::all;
-use super::values::{miscounted, state_from_sql, state_to_sql};
+use super::values::{state_from_sql, state_to_sql};
 use crate::event::Counts;
 use crate::filter::{Number, Operand, Relation, Term};
 use crate::job::{FileName, JobState};
@@ -23,7 +22,8 @@ const STATES: &str = "SELECT work.state, count(*) FROM work JOIN job ON job.id =
      LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts";
 
 impl Reader {
-    /// Counts the selected jobs in each state, but not their attempts. Reads all jobs, unless `chosen` is empty.
+    /// Counts the selected jobs in each state, but not their attempts. The total has the forgotten ones only if a term selects
+    /// their state. Reads all jobs, unless `chosen` is empty.
     ///
     /// # Errors
     ///
@@ -39,8 +39,9 @@ impl Reader {
         let mut counts = Counts::default();
         for (state, jobs) in all(self.connection(), &sql, values, "counting files", read)? {
             *counts.of_mut(state) = jobs;
+            counts.total += jobs;
         }
-        total(counts).ok_or_else(miscounted)
+        Ok(counts)
     }
 
     /// Passes on the jobs that meet all terms, in list order and undecoded, for another thread to decode. Terms on

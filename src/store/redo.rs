@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row, params};
 
 use super::body::Filed;
+use super::changed::changed;
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
 use super::owner;
@@ -23,6 +24,8 @@ pub enum Redo<'r> {
     Names(&'r [FileName]),
     /// Those whose result is in a file that is missing or changed.
     Lost,
+    /// Those whose own file has changed since the call.
+    Changed,
 }
 
 /// The outcome of [`Store::redo`]. Nothing was changed if there are unknown names.
@@ -55,6 +58,7 @@ impl Store {
         let jobs = match chosen {
             Redo::Names(names) => named(&transaction, names, &mut redone)?,
             Redo::Lost => lost(&transaction, &self.base)?,
+            Redo::Changed => changed(&transaction, &self.base)?,
         };
         if !redone.unknown.is_empty() {
             return Ok(redone);

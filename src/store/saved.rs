@@ -11,14 +11,14 @@ use super::record::Record;
 use super::settle::{Ended, Settler};
 use super::system::now;
 use super::values::path_from_sql;
-use crate::job::{Answer, AttemptId, Class, FileName, JobId, JobState, Refused};
+use crate::job::{Answer, AttemptId, Class, FileName, FileStamp, JobId, JobState, Refused};
 use crate::retry::{self, Next};
 
 /// Returns the statement for the settlements of a rescue file.
 pub(super) fn sql() -> String {
     format!(
         "{RECORD}, work.job, attempt.key, attempt.ended, not_before, charged, crashes, generation,
-                rejected.media_type, rejected.headers, rejected.body
+                rejected.media_type, rejected.headers, rejected.body, attempt.source_size, attempt.source_modified
          {TABLES} LEFT JOIN rejected_response AS rejected
                       ON rejected.job = work.job AND rejected.attempt = work.attempts
          ORDER BY work.job"
@@ -57,6 +57,7 @@ pub(super) struct Saved {
     pub(super) key: [u8; 16],
     pub(super) record: Record,
     refused: Option<Refused>,
+    source: Option<FileStamp>,
     pub(super) ended: i64,
     next: Next,
     counted: retry::Record,
@@ -77,6 +78,7 @@ impl Saved {
                 .saturating_sub(ended);
             let (media_type, headers) = (row.get(24)?, row.get(25)?);
             let body: Option<Vec<u8>> = row.get(26)?;
+            let (size, modified): (Option<u64>, Option<i64>) = (row.get(27)?, row.get(28)?);
             Ok(Self {
                 attempt,
                 key: row.get(18)?,
@@ -85,6 +87,9 @@ impl Saved {
                     headers,
                     body: body.into(),
                 }),
+                source: size
+                    .zip(modified)
+                    .map(|(size, modified)| FileStamp { size, modified }),
                 // Other times than the past would spoil the run's sums.
                 ended: ended.clamp(0, now()),
                 next: match record.state {
@@ -123,6 +128,7 @@ impl Saved {
                 headers: stored.headers.clone(),
                 body: stored.open(&self.record.path)?,
                 hint: None,
+                source: self.source,
             })
         });
         let result = result.transpose()?;

@@ -85,7 +85,8 @@ impl<'c> Settler<'c> {
             ),
             attempt: LazyStatement::new(
                 connection,
-                "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10
+                "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10,
+                                    source_size = ?11, source_modified = ?12
                  WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
             ),
             result: LazyStatement::new(
@@ -119,6 +120,7 @@ impl<'c> Settler<'c> {
             ended.record.generation
         ];
         let jobs = self.job.execute(values, "settling a file")?;
+        let source = ended.result.and_then(|answer| answer.source);
         let values = params![
             job.0,
             number,
@@ -130,6 +132,8 @@ impl<'c> Settler<'c> {
             ended.status,
             ended.message,
             ended.body,
+            source.map(|source| source.size),
+            source.map(|source| source.modified),
         ];
         let attempts = self.attempt.execute(values, "settling an attempt")?;
         if (jobs, attempts) != (1, 1) {

@@ -298,6 +298,7 @@ mod tests {
 
     use super::super::source::Source;
     use super::*;
+    use crate::job::FileStamp;
 
     #[tokio::test]
     async fn segments_of_any_size_are_sent_in_order() {
@@ -336,6 +337,7 @@ mod tests {
         let input = OpenFile {
             file: Arc::new(file),
             size: expected.len() as u64,
+            stamp: FileStamp::of(&std::fs::metadata("/proc/self/environ").unwrap()),
         };
         let mut segments = Segments::default();
         segments.file(input);

@@ -20,7 +20,7 @@ use super::timer::{Timer, patience};
 use super::tunnel::{self, TunnelRefused};
 use super::unreachable::{self, ClientCertificate, SentBack};
 use crate::caller::Cancel;
-use crate::job::{Attempt, Class, Failure, FailureKind, Job, Outcome};
+use crate::job::{Answer, Attempt, Class, Failure, FailureKind, Job, Outcome};
 
 /// The interval of checks on an upload that has not begun, or has ended.
 const UPLOAD_CHECK: Duration = Duration::from_secs(1);
@@ -55,8 +55,17 @@ impl Exchange<'_> {
         self.reuse.ended(received.is_ok());
         // No limit and no stop interrupts the judging of a complete answer, because the service was paid for it.
         match received {
-            Ok(received) => self.judge.judge(received).await,
+            Ok(received) => self.with_source(self.judge.judge(received).await),
             Err(outcome) => self.after_redirects(outcome),
+        }
+    }
+
+    /// Adds the stamp of the file to a result, so that a later change is noticed.
+    fn with_source(&self, outcome: Outcome) -> Outcome {
+        let source = self.progress.upload(|upload| upload.source);
+        match outcome {
+            Outcome::Succeeded(answer) => Outcome::Succeeded(Answer { source, ..answer }),
+            outcome => outcome,
         }
     }
 
@@ -269,6 +278,7 @@ fn request(
     reading: Reading,
 ) -> Result<reqwest::Request, Outcome> {
     let built = filled.message.build(job, attempt, reading)?;
+    progress.upload(|upload| upload.source = built.source);
     let built = match hop {
         Some(hop) => hop.change(built, filled),
         None => built,

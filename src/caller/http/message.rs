@@ -17,7 +17,9 @@ use super::reading::Reading;
 use super::reference::Reference;
 use super::source::Source;
 use super::template::{Braces, Encoding, Template, TemplateError, lower_case_triplets, media_type};
-use crate::job::{Attempt, Columns, FailureKind, FileName, Job, JobId, Outcome, Position};
+use crate::job::{
+    Attempt, Columns, FailureKind, FileName, FileStamp, Job, JobId, Outcome, Position,
+};
 use crate::settings::{self, HeaderValue, Request};
 
 /// The header that carries an attempt's key
@@ -60,6 +62,8 @@ pub(super) struct Built {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Segments>,
+    /// The job's file, if it was opened.
+    pub(super) source: Option<FileStamp>,
 }
 
 impl Built {
@@ -320,6 +324,7 @@ impl Message {
             url,
             headers,
             body,
+            source: source.stamp(),
         })
     }
 

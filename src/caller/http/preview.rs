@@ -39,6 +39,7 @@ impl HttpPlan {
             url,
             mut headers,
             body,
+            ..
         } = build(&filled.message.masked())?;
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, length.into());

@@ -11,6 +11,8 @@ use std::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::job::FileStamp;
+
 /// The progress of the current call, shared by a caller, its connector and the body it sends.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress(Arc<CallState>);
@@ -33,6 +35,8 @@ pub(super) struct Upload {
     pub(super) moved: Option<Instant>,
     /// The error that ended the upload.
     pub(super) error: Option<String>,
+    /// The job's file, if the request reads it.
+    pub(super) source: Option<FileStamp>,
 }
 
 impl Progress {

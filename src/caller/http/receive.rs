@@ -216,6 +216,7 @@ impl AnswerHead<'_> {
                 headers: keeps.then(|| as_json(&self.headers, &masked)),
                 body: body.finish(),
                 hint: self.signs.hint,
+                source: None,
             },
         })
     }

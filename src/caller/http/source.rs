@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::unsendable;
 use super::reading::{Reading, is_away};
-use crate::job::{Checksum, Class, Failure, FailureKind, Outcome};
+use crate::job::{Checksum, Class, Failure, FailureKind, FileStamp, Outcome};
 
 /// The largest file that a request may hold in memory, as text or percent-encoded, in bytes.
 const LARGEST_IN_MEMORY: u64 = 64 << 20;
@@ -30,6 +30,7 @@ pub(super) struct Source {
 pub(super) struct OpenFile {
     pub(super) file: Arc<File>,
     pub(super) size: u64,
+    pub(super) stamp: FileStamp,
 }
 
 impl Source {
@@ -55,6 +56,11 @@ impl Source {
                 Ok(self.opened.get_or_init(|| input))
             }
         }
+    }
+
+    /// Returns the file's stamp, if it was opened.
+    pub(super) fn stamp(&self) -> Option<FileStamp> {
+        Some(self.opened.get()?.stamp)
     }
 
     pub(super) fn share(&self) -> Result<OpenFile, Outcome> {
@@ -131,6 +137,7 @@ impl OpenFile {
         Ok(Self {
             file: Arc::new(file),
             size: meta.len(),
+            stamp: FileStamp::of(&meta),
         })
     }
 }

@@ -58,7 +58,9 @@ stride retry --status 422 --match 'too short'
 # Files that are held because their calls are in doubt
 stride retry --held
 # A done file, whose answer is set aside
-stride retry --done texts/0.txt",
+stride retry --done texts/0.txt
+# Done files that have changed since their calls
+stride retry --changed",
     ),
     (
         "set",

@@ -67,6 +67,9 @@ pub(crate) struct DoneArgs {
     /// Instead: done files whose result in --output-dir is missing or changed
     #[arg(long)]
     pub(crate) lost: bool,
+    /// Instead: done files that have changed since their calls, by their size or modification time
+    #[arg(long, conflicts_with_all = ["lost", "done"])]
+    pub(crate) changed: bool,
 }
 
 /// A value of `retry --class`: a class to choose failures by, or a rule for later answers.

@@ -144,6 +144,7 @@ pub(crate) fn run(
             Ok::<_, CliError>(())
         })?;
         report_loaded(db, &loaded, &skipped, terminal);
+        list::report_changed(db, &store, terminal)?;
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.invocation.allow_references;
@@ -229,6 +230,8 @@ pub(crate) fn retry(
     let done = listed_names(db, &args.done.done)?;
     let (word, moved) = if args.done.lost {
         ("done", redo(db, &mut store, Redo::Lost, terminal)?)
+    } else if args.done.changed {
+        ("done", redo(db, &mut store, Redo::Changed, terminal)?)
     } else if !done.is_empty() {
         ("done", redo(db, &mut store, Redo::Names(&done), terminal)?)
     } else if filter.held {

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use stride::input::{Item, Layout, Skipped, Source};
 use stride::job::FileName;
-use stride::store::{Loaded, Loader, Location, Reader};
+use stride::store::{Loaded, Loader, Location, Reader, Store};
 
 use crate::cli::args::{ListFormat, Run, typed_with};
 use crate::cli::output::error::{CliError, command, quoted};
@@ -14,6 +15,9 @@ use crate::cli::output::format::{counted, grouped, names};
 use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::current_folder;
+
+/// The longest time for looking at done files.
+const LOOKING: Duration = Duration::from_secs(1);
 
 /// Returns the sources of names. Announces a named pipe, because it blocks until a program writes to it.
 pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, CliError> {
@@ -162,6 +166,27 @@ pub(crate) fn report_loaded(
     }
 }
 
+/// Reports done files that have changed since their calls.
+pub(crate) fn report_changed(
+    db: &Location,
+    store: &Store,
+    terminal: &Terminal,
+) -> Result<(), CliError> {
+    let changed = store.changed_files(LOOKING)?;
+    if changed.files > 0 {
+        let least = if changed.is_whole { "" } else { "at least " };
+        terminal.say(&format!(
+            "{} {least}{} changed since the call: {}",
+            bold("note:"),
+            counted(changed.files, "done file"),
+            some(&changed.examples, changed.files)
+        ));
+        let retry = command(db, "retry --changed");
+        terminal.say(&format!("{} {retry}   calls them again", cyan("hint:")));
+    }
+    Ok(())
+}
+
 /// Returns the command that brings back files of which these are the first; all forgotten files if there are more.
 pub(crate) fn undo(db: &Location, first: &[FileName], number: u64) -> String {
     match first.len() as u64 == number {
@@ -222,8 +247,10 @@ fn plain(path: &Path) -> PathBuf {
 /// Refuses names that the run does not have.
 pub(crate) fn not_listed(db: &Location, unknown: &[FileName]) -> CliError {
     let number = counted(unknown.len() as u64, "name");
-    let like = unknown.first().map(|name| format!("name~*{name}*"));
-    let like = quoted(Path::new(&like.unwrap_or_default()));
+    // A wrong folder is likelier than a wrong name.
+    let last = unknown.first().and_then(|name| name.as_path().file_name());
+    let last = FileName::from(last.map_or(Path::new(""), Path::new));
+    let like = quoted(Path::new(&format!("name~*{last}*")));
     let export = format!("export --all --format csv --columns file,state --where {like}");
     CliError::usage(format!(
         "the run does not have {number}: {}",

@@ -262,3 +262,71 @@ fn a_done_file_is_called_again_by_name_and_its_result_is_set_aside() {
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn a_done_file_that_has_changed_is_told_of_and_called_again() {
+    let api = FakeApi::start(|request| Reply::json(json!(String::from_utf8_lossy(&request.body))));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    let names = place.texts(8);
+    let run = ["run", "--url", &url, "texts"];
+    place.stride(&run).expect(0);
+    let quiet = place.stride(&run).expect(0);
+    assert!(!quiet.stderr.contains("changed"), "{}", quiet.stderr);
+    // Another content, another time alone, another size under the old time, no file.
+    let time = |name: &str| place.at(name).metadata().unwrap().modified().unwrap();
+    let set_time = |name: &str, time| {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(place.at(name))
+            .unwrap();
+        file.set_modified(time).unwrap();
+    };
+    place.write(&names[1], "mended");
+    set_time(
+        &names[1],
+        time(&names[0]) + std::time::Duration::from_secs(60),
+    );
+    set_time(
+        &names[3],
+        time(&names[3]) - std::time::Duration::from_secs(3600),
+    );
+    let before = time(&names[5]);
+    place.write(&names[5], "longer than before");
+    set_time(&names[5], before);
+    std::fs::remove_file(place.at(&names[7])).unwrap();
+    place
+        .stride(&run)
+        .expect(0)
+        .says("note: 3 done files changed since the call: texts/0001, texts/0003, texts/0005")
+        .says("hint: stride retry --changed   calls them again");
+    let requests = api.requests();
+    place
+        .stride(&["retry", "--changed"])
+        .expect(0)
+        .says("3 done files pending again");
+    assert_eq!(api.requests(), requests + 3);
+    let exported = place.stride(&["export"]).expect(0).json();
+    let answers: Vec<&Value> = names.iter().map(|name| &exported[name]).collect();
+    let expected: Vec<String> = ["mended", "texts/0003", "longer than before"]
+        .map(str::to_owned)
+        .into();
+    assert_eq!(
+        [answers[1], answers[3], answers[5]],
+        [
+            &json!(expected[0]),
+            &json!(expected[1]),
+            &json!(expected[2])
+        ]
+    );
+    assert_eq!(answers[7], &json!("texts/0007"));
+    place
+        .stride(&["retry", "--changed"])
+        .expect(0)
+        .says("0 done files");
+    let quiet = place.stride(&run).expect(0);
+    assert!(!quiet.stderr.contains("changed"), "{}", quiet.stderr);
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}

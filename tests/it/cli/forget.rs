@@ -231,6 +231,10 @@ fn no_command_takes_a_forgotten_file_for_one_of_the_run() {
             (&json!("rejected"), &json!("forgotten"))
         ]
     );
+    place
+        .stride(&[&chosen[..], &["-o", "forgotten.jsonl"]].concat())
+        .expect(0)
+        .says("wrote 0 results and the state of 2 other files");
     assert_eq!(place.stride(&["failures", "--json"]).json(), json!([]));
     let failures = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
     assert!(
@@ -378,7 +382,7 @@ fn names_are_those_of_the_list_or_paths_to_them() {
         .expect(2)
         .says("the run does not have 2 names: texts/9999, texts")
         .says("nothing was changed")
-        .says("name~");
+        .says("'name~*9999*'");
     assert_eq!(counts(&place), [3, 0, 0, 3, 0, 0, 3]);
     place.stride(&["forget"]).expect(2);
     place

@@ -14,6 +14,7 @@ mod judging;
 mod list;
 mod live;
 mod misuse;
+mod moved;
 mod options;
 mod outputs;
 mod readme;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use stride::job::{Answer, Body, Class, JobState, Outcome};
-use stride::store::{ImportedRescue, Rescued, Store};
+use stride::store::{Chosen, ImportedRescue, Rescued, Store};
 
 use crate::support::{
     Fixture, POLICY, answered, claim, failed, in_doubt, settle, settlement, succeeded,
@@ -350,4 +350,30 @@ fn a_folder_that_cannot_be_written_is_passed_over() {
     // Imports look in the same folders.
     store.rescue_into(vec![good]);
     drop(store);
+}
+
+#[test]
+fn an_answer_of_a_forgotten_job_is_recorded_and_the_job_stays_forgotten() {
+    let fixture = Fixture::new(&["a", "b"]);
+    let mut store = fixture.start();
+    let outcomes = vec![
+        ("a", succeeded("{}")),
+        ("b", failed(Class::Rejected, Some(422), "no")),
+    ];
+    save(&fixture, &mut store, outcomes);
+    drop(store);
+    // A runner finds the calls cut off, and they are forgotten before their outcomes come.
+    let mut store = fixture.start();
+    let names = ["a", "b"].map(Into::into);
+    store.forget(Chosen::Names(&names)).unwrap();
+    drop(store);
+    let mut store = fixture.open();
+    let imported = import(&mut store);
+    assert_eq!((imported[0].recorded, &imported[0].left[..]), (2, &[][..]));
+    assert_eq!(store.counts().forgotten, 2);
+    store.bring_back(Chosen::Names(&names)).unwrap();
+    let states = ["a", "b"].map(|name| fixture.state(name));
+    assert_eq!(states, [JobState::Done, JobState::Failed]);
+    assert!(fixture.record("a").result.is_some());
+    assert_eq!(fixture.problems(), [""; 0]);
 }

@@ -362,6 +362,7 @@ pub(crate) fn answered(media_type: &str, body: impl Into<Vec<u8>>) -> Outcome {
         headers: None,
         body: body.into().into(),
         hint: None,
+        source: None,
     })
 }
 
