@@ -115,7 +115,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
         ),
         ("call", Some(call(&info.call))),
         ("files", Some(standing(&counts))),
-        ("calls", Some(calls(&counts))),
+        ("calls", Some(calls(noted.used.calls, &counts))),
         ("used", used(&noted, &info)),
         ("runner", Some(runner(&info, holder.as_ref(), &counts))),
         (
@@ -190,8 +190,9 @@ fn call(call: &Call) -> String {
     }
 }
 
-fn calls(counts: &Counts) -> String {
-    let mut line = counted(counts.attempts, "call");
+/// Formats the number of calls that may have been sent, and of those in doubt.
+fn calls(sent: u64, counts: &Counts) -> String {
+    let mut line = counted(sent, "call");
     if counts.in_doubt > 0 {
         line.push_str(&format!(", {} in doubt", grouped(counts.in_doubt)));
     }

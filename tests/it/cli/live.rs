@@ -229,3 +229,19 @@ fn row_132_set_changes_nothing_else_of_a_programs_run() {
     assert_eq!(stored.settings, after);
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn status_counts_the_calls_that_were_sent() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.write("here", "here");
+    place.write("list", "here\nmissing\n");
+    let words = ["run", "--url", &url, "--files-from", "list"];
+    place.stride(&words).expect(3);
+    let told = String::from_utf8(place.stride(&["status"]).expect(0).stdout).unwrap();
+    // The bystander's call, and one more.
+    assert!(told.contains("\ncalls   2 calls\n"), "{told}");
+    assert_eq!(place.bystander(), bystander);
+}
