@@ -9,7 +9,7 @@ pub(super) struct ConcurrencyLimit {
     pub(super) least_refused: usize,
     /// Accepted calls since the gate opened, by the number in flight.
     accepted: Vec<u32>,
-    /// Accepted calls above the limit.
+    /// Accepted calls that exceeded the limit by more than one.
     above: u32,
     /// Limits that turned out wrong.
     mistakes: u32,
@@ -32,7 +32,7 @@ impl ConcurrencyLimit {
     const MOST_MISTAKES: u32 = 2;
     /// At most one in this many accepted calls may have been above the limit.
     const EXCEPTIONS: u32 = 20;
-    /// Accepted calls above the limit that disprove it.
+    /// The value of `above` that disproves the limit.
     const DISPROOF: u32 = 3;
 
     /// Starts anew when the gate opens.

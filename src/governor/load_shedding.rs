@@ -39,7 +39,7 @@ impl LoadShedding {
         }
     }
 
-    /// Records an answer. Returns true if two of three are refused, which disproves load shedding.
+    /// Records an answer. Returns true if more than two of three in a trial are refused, which disproves load shedding.
     pub(super) fn ends(&mut self, accepted: bool, in_flight: usize) -> bool {
         if accepted {
             self.accepted += 1;

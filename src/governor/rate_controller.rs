@@ -158,9 +158,9 @@ const INCREASE_DOUBLING: f64 = 0.7;
 const LEAST_MEASURED: u64 = 10;
 /// A longer wait at a known limit counts as an accident.
 const LONG_WAIT: f64 = 2.0;
-/// Time without a refusal after which a probe counts as accepted, because refusals come fast.
+/// Least time without a refusal after which a probe counts as accepted, because refusals come fast.
 const PROBE_PATIENCE: f64 = 1.0;
-/// Time after which a probe counts as accepted in an outage, where it may hang.
+/// Least time after which a probe counts as accepted in an outage, where it may hang.
 const OUTAGE_PROBE_PATIENCE: f64 = 10.0;
 /// Longest window over which calls are spread evenly. In a longer one, calls go until it is full, and then wait for its end.
 pub(super) const LONGEST_SPREAD: f64 = 60.0;

@@ -359,7 +359,7 @@ impl<'s> Writer<'s> {
             if self.phase != Phase::Running || pending == 0 || !self.store.is_recounted() {
                 return Idle::End;
             }
-            // Another process has brought files back: take them in now.
+            // Another process has brought files back: load them now.
             self.checked = Duration::ZERO;
             return Idle::Until(Some(now));
         }

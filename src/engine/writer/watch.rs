@@ -112,7 +112,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Takes in which files another process has forgotten or brought back.
+    /// Reloads the counts and the queue if another process has forgotten files or brought some back.
     fn recount(&mut self) -> Result<(), StoreError> {
         if self.store.recount()? {
             let counts = self.store.counts();
