@@ -2,10 +2,10 @@
 //! synced.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -35,8 +35,8 @@ pub enum FileError {
     },
 }
 
-/// Writes a file: `fill` fills a temporary file in the same folder, which replaces the target once it is synced. Only
-/// its owner can read the new file. `fill` writes directly to a device or a pipe. The files of the run in `database`
+/// Writes a file: `fill` fills a temporary file in the same folder, which replaces the target once it is synced. The new
+/// file has the permissions of the old one, or those that the process gives to new files. `fill` writes directly to a device or a pipe. The files of the run in `database`
 /// are never replaced.
 ///
 /// # Errors
@@ -60,18 +60,21 @@ pub(crate) fn write<T, E: From<FileError>>(
             .map_err(failed)?;
         return fill(&mut device);
     }
+    let replaced = target.permissions();
+    // Until it has the permissions of the old file, only its owner can read it.
+    let mode = replaced.as_ref().map_or(0o666, |_| 0o600);
     let mut temporary = Temporary::beside(&target.path, |path| {
         OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(mode)
             .open(path)
     })
     .map_err(failed)?;
     let filled = fill(&mut temporary.file)?;
-    temporary
-        .file
-        .sync_all()
+    replaced
+        .map_or(Ok(()), |mode| temporary.file.set_permissions(mode))
+        .and_then(|()| temporary.file.sync_all())
         .and_then(|()| fs::rename(&temporary.path, &target.path))
         .map_err(failed)?;
     target.sync().map_err(failed)?;
@@ -101,6 +104,12 @@ impl<'p> Target<'p> {
             true => Err(target.refused("it belongs to the run's database")),
             false => Ok(target),
         }
+    }
+
+    /// Returns the permissions of the file or folder to be replaced, if there is one.
+    pub(crate) fn permissions(&self) -> Option<Permissions> {
+        let meta = fs::metadata(&self.path).ok()?;
+        Some(Permissions::from_mode(meta.permissions().mode() & 0o777))
     }
 
     pub(crate) fn refused(&self, reason: &'static str) -> FileError {

@@ -16,6 +16,10 @@ pub struct Extraction {
 }
 
 impl Extract for Extraction {
+    fn needs_columns(&self) -> bool {
+        self.expression.needs_columns()
+    }
+
     fn extract(
         &self,
         record: &Record,
@@ -27,6 +31,7 @@ impl Extract for Extraction {
             status: record.status,
             media_type: result.media_type.as_deref(),
             headers: result.headers.as_deref(),
+            columns: &record.columns,
             body,
             has_body: self.has_body,
         };

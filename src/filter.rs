@@ -10,10 +10,12 @@
 //! | `started` | `<` `<=` `>` `>=` | `2026-01-31`, `2026-01-31T10:00` (UTC, or with an offset), `2h ago` |
 //! | `duration` | `<` `<=` `>` `>=` | `250ms`, `10s`, `2m` |
 //! | `name` | `=` `!=`, and `~` `!~` for a pattern | a name; in a pattern `*` is anything, `?` a character, `[a-z]` one of them |
+//! | `col.NAME` | all | a column of a list that is a table; numbers are ordered as numbers, any other text by its characters |
 //!
 //! `=` and `!=` accept several values separated by commas, except for names: `state=failed,held` is either state,
 //! `status!=404,410` neither status. Class, status, started and duration are those of the latest attempt. A job without
-//! an attempt matches only `!=`.
+//! an attempt, or without a value in the column, matches only `!=` and `!~`. The name and the values of a column may be
+//! quoted: `col."a b"="x,y",z`. As in expressions, `$col.NAME == "x"` is the same as `col.NAME=x`.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -44,6 +46,8 @@ pub enum Operand {
     Number(Number, Vec<i64>),
     /// Its name, or a pattern for it.
     Name(FileName),
+    /// A column of the list, and values or a pattern for it.
+    Column(String, Vec<String>),
 }
 
 /// A number that a job has.
@@ -99,11 +103,11 @@ impl Relation {
 type FieldRule = (&'static str, &'static [Relation], &'static str);
 
 /// Every field.
-const FIELDS: [FieldRule; 7] = [
+const FIELDS: [FieldRule; 8] = [
     ("state", &[Equal, NotEqual], "state=failed,held"),
     ("class", &[Equal, NotEqual], "class=rejected"),
-    ("status", NUMERIC, "status>=500"),
-    ("attempts", NUMERIC, "attempts>1"),
+    ("status", NUMERIC, "'status>=500'"),
+    ("attempts", NUMERIC, "'attempts>1'"),
     (
         "started",
         ORDERING,
@@ -111,6 +115,7 @@ const FIELDS: [FieldRule; 7] = [
     ),
     ("duration", ORDERING, "'duration>10s'"),
     ("name", &[Equal, NotEqual, Like, Unlike], "'name~*.txt'"),
+    ("col", Relation::VARIANTS, "col.NAME=VALUE"),
 ];
 const NUMERIC: &[Relation] = &[Equal, NotEqual, Less, AtMost, More, AtLeast];
 const ORDERING: &[Relation] = &[Less, AtMost, More, AtLeast];
@@ -123,6 +128,10 @@ impl Term {
     /// Returns a message with the fault, and an example of a valid term.
     pub fn read(words: &[u8], now: i64) -> Result<Self, String> {
         let text = String::from_utf8_lossy(words);
+        let words = words
+            .strip_prefix(b"$")
+            .filter(|rest| rest.starts_with(b"col"))
+            .unwrap_or(words);
         let is_of_field = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
         let (field, rest) = words.split_at(words.iter().take_while(is_of_field).count());
         let Some((field, relations, example)) =
@@ -132,44 +141,127 @@ impl Term {
             let examples = examples.join(", or ");
             return Err(format!("invalid term `{text}`: use {examples}"));
         };
-        let wrong = || format!("invalid term `{text}`: use {example}");
+        let wrong = || match relations
+            .iter()
+            .any(|relation| matches!(relation, Less | More))
+        {
+            // A shell takes `>` and what follows for a file.
+            true if rest.is_empty() => {
+                format!("invalid term `{text}`: use {example}, with the quotes")
+            }
+            _ => format!("invalid term `{text}`: use {example}"),
+        };
+        let (column, rest) = match *field {
+            "col" => column_name(rest).ok_or_else(wrong)?,
+            _ => (String::new(), rest),
+        };
+        let rest = rest.trim_ascii_start();
         let written = Relation::VARIANTS.iter().find_map(|relation| {
             Some((*relation, rest.strip_prefix(relation.as_str().as_bytes())?))
         });
         let (relation, value) = written
             .filter(|(relation, value)| relations.contains(relation) && !value.is_empty())
             .ok_or_else(wrong)?;
-        let value_text = String::from_utf8_lossy(value);
-        let value_text = value_text.trim();
-        let each = || value_text.split(',').map(str::trim);
-        let one_or_more = |number| {
-            let is_number = |word: &str| {
-                let number = word.parse::<u32>().map(i64::from);
-                number.map_err(|_| format!("invalid number `{word}`: use {example}"))
-            };
-            let values = each().map(is_number).collect::<Result<Vec<_>, _>>()?;
-            match values.len() > 1 && ORDERING.contains(&relation) {
-                true => Err(format!("several numbers need = or !=: use {example}")),
-                false => Ok(Operand::Number(number, values)),
-            }
-        };
+        if *field == "name" {
+            let operand = Operand::Name(FileName::new(value));
+            return Ok(Self { relation, operand });
+        }
+        // `==` is jq's word for `=`.
+        let value = value
+            .strip_prefix(b"=")
+            .filter(|_| relation == Equal)
+            .unwrap_or(value);
+        let value = String::from_utf8_lossy(value);
         let operand = match *field {
-            "state" => Operand::State(known(each(), "state", JobState::ALL, JobState::as_str)?),
-            "class" => Operand::Class(known(each(), "class", Class::ALL, Class::as_str)?),
-            "status" => one_or_more(Number::Status)?,
-            "attempts" => one_or_more(Number::Attempts)?,
-            "started" => {
-                let time = parse_time(value_text, now).ok_or_else(wrong)?;
-                Operand::Number(Number::Started, vec![time])
+            "col" => {
+                let values = split_words(value.trim()).ok_or_else(wrong)?;
+                let is_single = values.len() == 1 || matches!(relation, Equal | NotEqual);
+                match is_single {
+                    true => Operand::Column(column, values),
+                    false => return Err(format!("several values need = or !=: use {example}")),
+                }
             }
-            "duration" => {
-                let duration = parse_duration(value_text)?.as_millis() as i64;
-                Operand::Number(Number::Duration, vec![duration])
-            }
-            _ => Operand::Name(FileName::new(value)),
+            field => operand(field, relation, value.trim(), now, example).ok_or_else(wrong)??,
         };
         Ok(Self { relation, operand })
     }
+
+    /// Returns the column of the list that the term compares, if it is one.
+    pub fn column(&self) -> Option<&str> {
+        match &self.operand {
+            Operand::Column(name, _) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// Parses the value of a field that every job has. Returns `None` if the whole term is invalid.
+fn operand(
+    field: &str,
+    relation: Relation,
+    value: &str,
+    now: i64,
+    example: &str,
+) -> Option<Result<Operand, String>> {
+    let each = || value.split(',').map(str::trim);
+    let one_or_more = |number| {
+        let is_number = |word: &str| {
+            let number = word.parse::<u32>().map(i64::from);
+            number.map_err(|_| format!("invalid number `{word}`: use {example}"))
+        };
+        let values = each().map(is_number).collect::<Result<Vec<_>, _>>()?;
+        match values.len() > 1 && ORDERING.contains(&relation) {
+            true => Err(format!("several numbers need = or !=: use {example}")),
+            false => Ok(Operand::Number(number, values)),
+        }
+    };
+    Some(match field {
+        "state" => known(each(), "state", JobState::ALL, JobState::as_str).map(Operand::State),
+        "class" => known(each(), "class", Class::ALL, Class::as_str).map(Operand::Class),
+        "status" => one_or_more(Number::Status),
+        "attempts" => one_or_more(Number::Attempts),
+        "started" => Ok(Operand::Number(
+            Number::Started,
+            vec![parse_time(value, now)?],
+        )),
+        _ => parse_duration(value)
+            .map(|duration| Operand::Number(Number::Duration, vec![duration.as_millis() as i64])),
+    })
+}
+
+/// Splits `.NAME`, `."NAME"` or `["NAME"]` from the beginning of a text. A bare name ends at the relation.
+fn column_name(text: &[u8]) -> Option<(String, &[u8])> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (name, rest) = match text.strip_prefix('.') {
+        Some(quoted) if quoted.starts_with('"') => quoted_name(quoted)?,
+        Some(bare) => {
+            let (name, rest) = bare.split_at(bare.find(['=', '!', '<', '>', '~'])?);
+            (name.trim().to_owned(), rest)
+        }
+        None => {
+            let (name, rest) = quoted_name(text.strip_prefix('[')?)?;
+            (name, rest.strip_prefix(']')?)
+        }
+    };
+    Some((name, rest.as_bytes()))
+}
+
+/// Splits a JSON string from the beginning of a text.
+fn quoted_name(text: &str) -> Option<(String, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let first = values.next()?.ok()?;
+    Some((first, &text[values.byte_offset()..]))
+}
+
+/// Splits words at commas, as a line of CSV: a word with a comma is between double quotes.
+pub(crate) fn split_words(text: &str) -> Option<Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new();
+    let mut reader = reader
+        .has_headers(false)
+        .trim(csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let words = reader.records().next()?.ok()?;
+    Some(words.iter().map(str::to_owned).collect())
 }
 
 /// Parses words that each name one of `all`.
@@ -249,6 +341,42 @@ mod tests {
                 (Like, Operand::Name("glob*,=~.txt".into())),
             ),
             (
+                b"$col.lang == \"de\"",
+                (
+                    Equal,
+                    Operand::Column("lang".to_owned(), vec!["de".to_owned()]),
+                ),
+            ),
+            (
+                br#"col."a=b"!="x,y", z"#,
+                (
+                    NotEqual,
+                    Operand::Column("a=b".to_owned(), vec!["x,y".to_owned(), "z".to_owned()]),
+                ),
+            ),
+            (
+                br#"col["n"] >= 5"#,
+                (
+                    AtLeast,
+                    Operand::Column("n".to_owned(), vec!["5".to_owned()]),
+                ),
+            ),
+            (
+                b"col.two words~*=*",
+                (
+                    Like,
+                    Operand::Column("two words".to_owned(), vec!["*=*".to_owned()]),
+                ),
+            ),
+            (
+                br#"col.empty="""#,
+                (
+                    Equal,
+                    Operand::Column("empty".to_owned(), vec![String::new()]),
+                ),
+            ),
+            (b"status == 200", (Equal, number(Number::Status, vec![200]))),
+            (
                 b"name!=caf\xe9",
                 (NotEqual, Operand::Name(FileName::new(&b"caf\xe9"[..]))),
             ),
@@ -297,6 +425,12 @@ mod tests {
             ("duration>10", "a number and a unit"),
             ("duration=10s", "duration>10s"),
             ("name>a", "name~"),
+            ("status", "'status>=500', with the quotes"),
+            ("col", "col.NAME=VALUE"),
+            ("col.lang", "col.NAME=VALUE"),
+            ("col.lang=", "col.NAME=VALUE"),
+            ("col.n>1,2", "several values"),
+            ("column=1", "col.NAME=VALUE"),
             ("size>1", "state=failed"),
             ("1=1; DROP TABLE job", "state=failed"),
         ] {

@@ -128,6 +128,7 @@ impl<'r> Rechecker<'r> {
             status: answer.status,
             media_type: answer.media_type.as_deref(),
             headers: answer.headers.as_deref(),
+            columns: &answer.columns,
             body: &answer.body,
             has_body: self.has_body,
         });

@@ -8,7 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use thiserror::Error;
 
 use crate::failure_class::{ClassRule, Statuses};
-use crate::job::{Body, Class, Failure, FailureKind, check_json, check_text, is_json, json_text};
+use crate::job::{
+    Body, Class, Columns, Failure, FailureKind, check_json, check_text, is_json, json_text,
+};
 use crate::jq::{self, Expression, Input, SyntaxError};
 use crate::settings::{Expect, Judging};
 pub use wait::RetryAfter;
@@ -49,6 +51,8 @@ pub struct Reply<'r> {
     pub media_type: Option<&'r str>,
     /// The headers as a JSON object from lower-case name to value, if they are needed.
     pub headers: Option<&'r str>,
+    /// The job's row, if the list is a table.
+    pub columns: &'r Columns,
     /// The body.
     pub body: &'r Body,
     /// An answer to this method has a body.
@@ -216,6 +220,7 @@ impl Reply<'_> {
             body,
             status: self.status,
             headers: self.headers,
+            columns: self.columns.row(),
         }
     }
 }
@@ -229,6 +234,7 @@ mod tests {
             status: Some(status),
             media_type: None,
             headers: None,
+            columns: Columns::NONE,
             body,
             has_body: true,
         }

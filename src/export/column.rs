@@ -4,6 +4,10 @@ use std::str::FromStr;
 
 use strsim::levenshtein;
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use thiserror::Error;
+
+use crate::filter::split_words;
+use crate::job::escaped;
 
 /// A column of a table with a row for each job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
@@ -51,54 +55,112 @@ impl Column {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+}
 
-    /// Returns whether every job has a value in this column.
-    #[cfg(feature = "parquet")]
-    pub(super) fn is_required(self) -> bool {
-        matches!(self, Self::File | Self::State | Self::Attempts)
+/// A column of a table, as `--columns` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnName {
+    /// One of stride's own.
+    Own(Column),
+    /// `col.NAME`: a column of the list.
+    List(String),
+    /// `result.NAME`: a field of the result, if that is a JSON object.
+    Field(String),
+}
+
+impl ColumnName {
+    pub(super) fn list(&self) -> Option<String> {
+        match self {
+            Self::List(name) => Some(name.clone()),
+            Self::Own(_) | Self::Field(_) => None,
+        }
+    }
+
+    pub(super) fn field(&self) -> Option<String> {
+        match self {
+            Self::Field(name) => Some(name.clone()),
+            Self::Own(_) | Self::List(_) => None,
+        }
     }
 }
 
+impl From<Column> for ColumnName {
+    fn from(column: Column) -> Self {
+        Self::Own(column)
+    }
+}
+
+/// An error of a list of columns.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ColumnError {
+    /// No column has this name.
+    #[error("there is no column `{}`{}", escaped(.name.as_bytes()), similar(.name))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// A column is named twice.
+    #[error("the column `{}` is repeated", escaped(.0.as_bytes()))]
+    Repeated(String),
+}
+
+/// Suggests the most similar of stride's own columns.
+fn similar(word: &str) -> String {
+    let names = Column::ALL.iter().map(|column| column.as_str());
+    let distances = names.map(|name| (levenshtein(name, word), name));
+    match distances.min() {
+        Some((..=2, name)) => format!(" (did you mean `{name}`?)"),
+        _ => String::new(),
+    }
+}
+
+impl FromStr for ColumnName {
+    type Err = ColumnError;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        if let Some(name) = word.strip_prefix(LIST_PREFIX) {
+            Ok(Self::List(name.to_owned()))
+        } else if let Some(name) = word.strip_prefix(FIELD_PREFIX) {
+            Ok(Self::Field(name.to_owned()))
+        } else {
+            let name = word.to_owned();
+            let own = word.parse().map(Self::Own);
+            own.map_err(|_| ColumnError::Unknown { name })
+        }
+    }
+}
+
+/// Distinguishes a column of the list from stride's own.
+pub(super) const LIST_PREFIX: &str = "col.";
+/// Distinguishes a field of the result from other columns.
+pub(super) const FIELD_PREFIX: &str = "result.";
+
 /// Columns of a table, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnList(Vec<Column>);
+pub struct ColumnList(Vec<ColumnName>);
 
 impl ColumnList {
     /// Returns the columns.
-    pub fn as_slice(&self) -> &[Column] {
+    pub fn as_slice(&self) -> &[ColumnName] {
         &self.0
     }
 }
 
 impl FromStr for ColumnList {
-    type Err = String;
+    type Err = ColumnError;
 
-    /// Parses names separated by commas.
+    /// Parses names separated by commas. A name with a comma is between double quotes, as in CSV.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut columns = Vec::new();
-        for word in text.split(',').map(str::trim) {
-            let column = word.parse().map_err(|_| unknown(word))?;
+        for word in split_words(text).unwrap_or_else(|| vec![text.to_owned()]) {
+            let column = word.parse()?;
             if columns.contains(&column) {
-                return Err(format!("column `{word}` is repeated: use it once"));
+                return Err(ColumnError::Repeated(word));
             }
             columns.push(column);
         }
         Ok(Self(columns))
     }
-}
-
-/// Returns the message for an unknown column, with the most similar one.
-fn unknown(word: &str) -> String {
-    let names: Vec<&str> = Column::ALL.iter().map(|column| column.as_str()).collect();
-    let distances = names.iter().map(|name| (levenshtein(name, word), name));
-    let similar = match distances.min() {
-        Some((..=2, name)) => format!(" (did you mean `{name}`?)"),
-        _ => String::new(),
-    };
-    format!(
-        "unknown column `{word}`{similar}: use some of {}",
-        names.join(",")
-    )
 }
 
 #[cfg(test)]
@@ -107,19 +169,30 @@ mod tests {
 
     #[test]
     fn columns_are_parsed_in_their_order() {
-        let columns: ColumnList = "result, file".parse().unwrap();
-        assert_eq!(columns.as_slice(), [Column::Result, Column::File]);
+        let columns: ColumnList = r#"result, file,col.lang,"col.a, b",result.x.y"#.parse().unwrap();
+        let expected = [
+            Column::Result.into(),
+            Column::File.into(),
+            ColumnName::List("lang".to_owned()),
+            ColumnName::List("a, b".to_owned()),
+            ColumnName::Field("x.y".to_owned()),
+        ];
+        assert_eq!(columns.as_slice(), expected);
         for (wrong, says) in [
-            ("stat", "(did you mean `state`?): use some of file,state,"),
-            ("fil", "`file`?"),
-            ("results", "`result`?"),
-            ("nothing-like-it", "unknown column `nothing-like-it`: use"),
-            ("", "unknown column ``"),
-            ("file,", "unknown column ``"),
-            ("file,file", "repeated"),
+            ("stat", "there is no column `stat` (did you mean `state`?)"),
+            ("fil", "there is no column `fil` (did you mean `file`?)"),
+            (
+                "results",
+                "there is no column `results` (did you mean `result`?)",
+            ),
+            ("nothing-like-it", "there is no column `nothing-like-it`"),
+            ("", "there is no column ``"),
+            ("file,", "there is no column ``"),
+            ("file,file", "the column `file` is repeated"),
+            ("col.a,col.a", "the column `col.a` is repeated"),
         ] {
-            let message = wrong.parse::<ColumnList>().unwrap_err();
-            assert!(message.contains(says), "{wrong}: {message}");
+            let error = wrong.parse::<ColumnList>().unwrap_err();
+            assert_eq!(error.to_string(), says);
         }
     }
 }

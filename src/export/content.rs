@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 
 use super::error::ExportError;
 use super::form::Form;
-use crate::job::{Class, JobState, is_json};
+use crate::job::{Class, JobState, Members, is_json, without_lone_surrogates};
 use crate::settings::Expect;
 use crate::store::{Record, Stored};
 
 /// A result in the form in which an export writes it.
 pub(super) enum ResultContent<'r> {
     /// JSON text, written unchanged.
-    Json(&'r RawValue),
+    Json(Cow<'r, str>),
     Text(&'r str),
     /// Bytes that are neither JSON nor text.
     Bytes(Base64Bytes<'r>),
@@ -29,6 +29,31 @@ pub(super) enum ResultContent<'r> {
 impl<'r> ResultContent<'r> {
     /// Returns the content of a job's result, if it has one.
     pub(super) fn new(record: &'r Record, form: &Form<'_>) -> Result<Option<Self>, ExportError> {
+        let content = Self::as_received(record, form)?;
+        Ok(match content {
+            Some(Self::Json(json)) if form.replace_surrogates => {
+                Some(Self::Json(match without_lone_surrogates(&json) {
+                    Cow::Owned(replaced) => replaced.into(),
+                    Cow::Borrowed(_) => json,
+                }))
+            }
+            Some(Self::Extracted(json)) if form.replace_surrogates => {
+                Some(Self::Extracted(without_lone_surrogates(&json).into_owned()))
+            }
+            content => content,
+        })
+    }
+
+    /// Returns the members of a JSON object.
+    pub(super) fn members(&self) -> Option<Members<'_>> {
+        match self {
+            Self::Json(json) => Members::read(json),
+            Self::Extracted(json) => Members::read(json),
+            Self::Text(_) | Self::Bytes(_) | Self::File(_) => None,
+        }
+    }
+
+    fn as_received(record: &'r Record, form: &Form<'_>) -> Result<Option<Self>, ExportError> {
         let Some(result) = &record.result else {
             return Ok(None);
         };
@@ -76,7 +101,7 @@ impl Stored {
         if (media_type.is_some_and(is_json) || expect == Expect::Json)
             && let Ok(text) = serde_json::from_slice(bytes)
         {
-            return ResultContent::Json(text);
+            return ResultContent::Json(RawValue::get(text).into());
         }
         match std::str::from_utf8(bytes) {
             Ok(text) if media_type.is_none_or(is_text) => ResultContent::Text(text),

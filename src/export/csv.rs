@@ -6,13 +6,14 @@ use std::io::Write;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::cells::{TableCell, cell};
+use super::cells::{TableCell, TableRow};
 use super::column::Column;
 use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
 use super::form::Form;
+use super::heading::{Heading, Source};
 use super::timestamp::timestamp;
-use crate::store::Record;
+use crate::job::text_of;
 
 /// Returns a writer that ends lines with CRLF (RFC 4180).
 pub(super) fn writer<W: Write>(to: W) -> csv::Writer<W> {
@@ -26,52 +27,79 @@ fn failed(error: csv::Error) -> ExportError {
 }
 
 /// Writes the header row.
-pub(super) fn head(form: &Form<'_>, to: &mut impl Write) -> Result<(), ExportError> {
+pub(super) fn head(
+    form: &Form<'_>,
+    headings: &[Heading],
+    to: &mut impl Write,
+) -> Result<(), ExportError> {
+    if form.bom {
+        to.write_all("\u{feff}".as_bytes()).map_err(write_failed)?;
+    }
     let mut to = writer(to);
-    let names = form.columns.unwrap_or(Column::PLAIN).iter();
-    to.write_record(names.map(|column| column.as_str()))
+    // A field of an answer can have any name.
+    let names = headings.iter().map(|heading| match form.raw_csv {
+        true => Cow::from(heading.name.as_str()),
+        false => inert(heading.name.as_str().into()),
+    });
+    to.write_record(names.map(|name| name.as_bytes().to_owned()))
         .map_err(failed)?;
     to.flush().map_err(write_failed)
 }
 
 /// Writes a job's row.
 pub(super) fn row(
-    record: &Record,
-    content: Option<&ResultContent<'_>>,
+    row: &TableRow<'_>,
     form: &Form<'_>,
+    headings: &[Heading],
     to: &mut csv::Writer<impl Write>,
 ) -> Result<(), ExportError> {
-    for column in form.columns.unwrap_or(Column::PLAIN) {
-        let text = text(*column, record, content, form.raw_csv);
+    for heading in headings {
+        let text = text(&heading.source, row);
+        let text = match form.raw_csv {
+            true => text,
+            false => inert(text),
+        };
         to.write_field(text.as_bytes()).map_err(failed)?;
     }
     to.write_record(None::<&[u8]>).map_err(failed)
 }
 
 /// Returns the text of a cell. Bytes in the result column become a `data:` URL (RFC 2397).
-fn text<'r>(
-    column: Column,
-    record: &'r Record,
-    content: Option<&'r ResultContent<'_>>,
-    raw: bool,
-) -> Cow<'r, str> {
-    let cell = match (column, content) {
-        (Column::Result, Some(ResultContent::File(file))) => TableCell::Text((*file.file).into()),
-        (Column::Result, Some(ResultContent::Bytes(encoded))) => {
+fn text<'r>(source: &Source, row: &TableRow<'r>) -> Cow<'r, str> {
+    match row.result(source) {
+        Some(ResultContent::File(file)) => return (*file.file).into(),
+        Some(ResultContent::Bytes(encoded)) => {
             let media_type = encoded.media_type.unwrap_or("application/octet-stream");
             let base64 = STANDARD.encode(encoded.bytes);
-            TableCell::Text(format!("data:{media_type};base64,{base64}").into())
+            return format!("data:{media_type};base64,{base64}").into();
         }
-        _ => cell(column, record, content),
-    };
-    match cell {
+        _ => {}
+    }
+    // A number keeps its digits.
+    if let Some(json) = row.json(source) {
+        return match json {
+            "null" => Cow::default(),
+            json => text_of(json),
+        };
+    }
+    match row.cell(source) {
         TableCell::Null => Cow::default(),
-        TableCell::Integer(started) if column == Column::Started => timestamp(started).into(),
+        TableCell::Boolean(value) => value.to_string().into(),
+        TableCell::Integer(started) if *source == Source::Own(Column::Started) => {
+            timestamp(started).into()
+        }
         TableCell::Integer(number) => number.to_string().into(),
         TableCell::Real(number) => format!("{number:.3}").into(),
-        TableCell::Text(text) if !raw && is_formula(&text) => format!("'{text}").into(),
         TableCell::Text(text) => text,
         TableCell::Bytes(bytes) => STANDARD.encode(bytes).into(),
+    }
+}
+
+/// Puts an apostrophe in front of a text that a spreadsheet would evaluate.
+fn inert(text: Cow<'_, str>) -> Cow<'_, str> {
+    match is_formula(&text) {
+        true => format!("'{text}").into(),
+        false => text,
     }
 }
 

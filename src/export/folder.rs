@@ -1,10 +1,11 @@
 //! A folder with a file for each answer, and a manifest that maps jobs to files.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -42,7 +43,7 @@ struct ManifestEntry<'l> {
     sha256: Option<Checksum>,
     class: Option<Class>,
     status: Option<u16>,
-    error: Option<&'l str>,
+    error: Option<Cow<'l, str>>,
 }
 
 /// An answer in the folder.
@@ -88,20 +89,25 @@ pub fn to_folder<'e>(
     let target = Target::new(reader.path(), path)?;
     check(&target)?;
     form.check(reader, selection)?;
+    let replaced = target.permissions();
+    // Until it has the permissions of the old folder, only its owner can read it.
+    let mode = replaced.as_ref().map_or(0o777, |_| 0o700);
     let made = Temporary::beside(&target.path, |path| {
-        DirBuilder::new().mode(0o700).create(path)?;
+        DirBuilder::new().mode(mode).create(path)?;
         File::open(path)
     });
     let temporary = made.map_err(|error| target.failed(error))?;
     let write = || -> Result<ExportSummary, ExportError> {
         let mut folder = Folder::new(&temporary.path).map_err(write_failed)?;
-        let written = rows::each(reader, &form, selection, |record, content| {
+        let written = rows::each(reader, &form, selection, &[], |record, content| {
             folder.add(record, content)
         })?;
         folder.finish().map_err(write_failed)?;
         // Another program may have changed the target meanwhile.
         check(&target)?;
-        replace(&temporary.path, &target.path)
+        replaced
+            .map_or(Ok(()), |mode| temporary.file.set_permissions(mode))
+            .and_then(|()| replace(&temporary.path, &target.path))
             .and_then(|()| target.sync())
             .map_err(write_failed)?;
         Ok(written)
@@ -276,7 +282,7 @@ impl Folder {
             sha256: answer.as_ref().map(|answer| answer.sha256),
             class: record.class,
             status: record.status,
-            error: record.message.as_deref(),
+            error: record.reason(),
         };
         serde_json::to_writer(&mut self.manifest, &line)
             .map_err(io::Error::from)
@@ -329,11 +335,9 @@ impl Folder {
 
 /// Creates a folder below another, unless it exists. If an answer's file has that name, the folder's name gets a number.
 fn create_folder(folder: &Path, name: &[u8]) -> io::Result<PathBuf> {
-    let (path, ()) = create_numbered(folder, name, "", |path| {
-        match DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-            created => created,
-        }
+    let (path, ()) = create_numbered(folder, name, "", |path| match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        created => created,
     })?;
     Ok(path)
 }
@@ -355,11 +359,6 @@ fn create_numbered<T>(
     }
 }
 
-/// Creates a new file that only its owner can read.
 fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().write(true).create_new(true).open(path)
 }

@@ -1,11 +1,12 @@
 //! The form and the selection of an export.
 
-use super::column::Column;
+use super::column::ColumnName;
 use super::error::ExportError;
+use super::heading::{Heading, Source};
 use crate::filter::Term;
-use crate::job::{Body, FileName};
+use crate::job::{Body, FileName, JobState};
 use crate::settings::Expect;
-use crate::store::{Projection, Reader, Record, Stored};
+use crate::store::{Projection, Reader, Record, Stored, Wanted};
 
 /// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub enum Format {
 
 /// Extracts from each result the value that is written in its place.
 pub trait Extract: std::fmt::Debug + Sync {
+    /// Returns whether it reads [`Record::columns`].
+    fn needs_columns(&self) -> bool;
+
     /// Returns the value as JSON text on one line. `bytes` are the bytes of `body`.
     ///
     /// # Errors
@@ -49,8 +53,15 @@ pub struct Form<'e> {
     pub extract: Option<&'e dyn Extract>,
     /// Leaves CSV cells unchanged that a spreadsheet would evaluate as formulas.
     pub raw_csv: bool,
-    /// The columns, instead of the format's default ones. JSON has none.
-    pub columns: Option<&'e [Column]>,
+    /// Begins CSV with a byte order mark, by which Excel recognizes UTF-8.
+    pub bom: bool,
+    /// Replaces half surrogate pairs in JSON by U+FFFD. They are valid in JSON but no Unicode, and strict readers refuse
+    /// the whole file. In the names of a JSON object, the two digits of the invalid byte follow.
+    pub replace_surrogates: bool,
+    /// The columns, instead of the format's default ones: stride's own, and those of the list. JSON has none.
+    pub columns: Option<&'e [ColumnName]>,
+    /// Writes the fields of results that are JSON objects as columns, in place of the results.
+    pub flatten: bool,
     /// The conditions on the jobs. Other jobs are ignored, even if they are not done.
     pub chosen: &'e [Term],
 }
@@ -63,7 +74,10 @@ impl From<Format> for Form<'_> {
             expect: Expect::AsStated,
             extract: None,
             raw_csv: false,
+            bom: false,
+            replace_surrogates: false,
             columns: None,
+            flatten: false,
             chosen: &[],
         }
     }
@@ -82,14 +96,19 @@ impl Form<'_> {
         }
     }
 
-    /// Returns the columns to load.
-    pub(super) fn wanted(&self, selection: Selection) -> Projection {
+    /// Returns what to load of each job.
+    pub(super) fn wanted(&self, selection: Selection, headings: &[Heading]) -> Wanted {
         // An expression may use the status and the headers, and a condition the latest attempt.
         let plain = self.extract.is_none() && self.chosen.is_empty();
-        match selection {
-            Selection::All => Projection::Everything,
-            _ if self.format == Format::Json && plain => Projection::Results,
-            _ => Projection::Done,
+        let is_list = |heading: &Heading| matches!(heading.source, Source::List(..));
+        Wanted {
+            projection: match selection {
+                Selection::All => Projection::Everything,
+                _ if self.format == Format::Json && plain => Projection::Results,
+                _ => Projection::Done,
+            },
+            columns: self.extract.is_some_and(Extract::needs_columns)
+                || headings.iter().any(is_list),
         }
     }
 }
@@ -110,6 +129,28 @@ pub enum Selection {
 pub struct ExportSummary {
     /// The number of jobs.
     pub jobs: u64,
+    /// The number of those with a result.
+    pub results: u64,
+    /// The number of those that failed or are held.
+    pub failures: u64,
     /// The jobs that were left out because their stored results are damaged (checksum mismatch).
     pub damaged: Vec<FileName>,
+}
+
+impl ExportSummary {
+    /// Adds the counts of other jobs.
+    pub(super) fn add(&mut self, other: Self) {
+        self.jobs += other.jobs;
+        self.results += other.results;
+        self.failures += other.failures;
+        self.damaged.extend(other.damaged);
+    }
+
+    /// Counts a written job.
+    pub(super) fn count(&mut self, record: &Record) {
+        self.jobs += 1;
+        self.results += u64::from(record.result.is_some());
+        let is_failure = matches!(record.state, JobState::Failed | JobState::Held);
+        self.failures += u64::from(is_failure);
+    }
 }

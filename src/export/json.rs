@@ -7,20 +7,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::cells::{TableCell, cell};
+use super::cells::{TableCell, TableRow};
 use super::column::Column;
 use super::content::{FailureEntry, ResultContent};
+use super::form::Form;
+use super::heading::{Heading, Source};
 use super::timestamp::timestamp;
-use crate::job::json_string;
+use crate::job::{json_string, json_string_of_unicode};
 use crate::store::Record;
 
 /// Writes a job as a member of an object: its name, and its result or failure.
 pub(super) fn member(
     record: &Record,
     content: Option<&ResultContent<'_>>,
+    form: &Form<'_>,
     to: &mut impl Write,
 ) -> io::Result<()> {
-    to.write_all(json_string(record.path.as_bytes()).as_bytes())?;
+    let name = match form.replace_surrogates {
+        true => json_string_of_unicode(record.path.as_bytes()),
+        false => json_string(record.path.as_bytes()),
+    };
+    to.write_all(name.as_bytes())?;
     to.write_all(b": ")?;
     match content {
         Some(content) => value(content, to),
@@ -34,7 +41,7 @@ pub(super) fn member(
 
 fn value(content: &ResultContent<'_>, to: &mut impl Write) -> io::Result<()> {
     match content {
-        ResultContent::Json(text) => to.write_all(text.get().as_bytes()),
+        ResultContent::Json(text) => to.write_all(text.as_bytes()),
         ResultContent::Text(text) => json(*text, to),
         ResultContent::Bytes(encoded) => json(encoded, to),
         ResultContent::Extracted(text) => to.write_all(text.as_bytes()),
@@ -47,7 +54,7 @@ fn json(value: &(impl Serialize + ?Sized), to: &mut impl Write) -> io::Result<()
 }
 
 /// The default columns of a line. [`Column::PathBytes`] is left out if the name is UTF-8.
-const DEFAULT: [Column; 10] = [
+pub(super) const DEFAULT: &[Column] = &[
     Column::File,
     Column::PathBytes,
     Column::State,
@@ -60,41 +67,52 @@ const DEFAULT: [Column; 10] = [
     Column::Result,
 ];
 
-/// Writes a job as a line, with all of `columns` or the default ones.
+/// Writes a job as a line. Without `columns` of its own, the form leaves out the bytes of a name that is UTF-8.
 pub(super) fn line(
-    record: &Record,
-    content: Option<&ResultContent<'_>>,
-    columns: Option<&[Column]>,
+    row: &TableRow<'_>,
+    form: &Form<'_>,
+    headings: &[Heading],
     to: &mut impl Write,
 ) -> io::Result<()> {
-    let is_left_out = |column: &&Column| {
-        columns.is_none() && **column == Column::PathBytes && record.path.as_str().is_some()
+    let is_left_out = |heading: &Heading| {
+        form.columns.is_none()
+            && heading.source == Source::Own(Column::PathBytes)
+            && row.record.path.as_str().is_some()
     };
     let mut separator = b"{";
-    let all = columns.unwrap_or(&DEFAULT).iter();
-    for column in all.filter(|column| !is_left_out(column)) {
+    for heading in headings.iter().filter(|heading| !is_left_out(heading)) {
         to.write_all(separator)?;
         separator = b",";
-        json(column.as_str(), to)?;
+        json(heading.name.as_str(), to)?;
         to.write_all(b":")?;
-        match (column, content) {
-            (Column::Result, Some(ResultContent::Json(text))) => {
-                to.write_all(on_one_line(text.get()).as_bytes())?;
-            }
-            (Column::Result, Some(content)) => value(content, to)?,
-            _ => match cell(*column, record, content) {
-                TableCell::Null => to.write_all(b"null")?,
-                TableCell::Integer(started) if *column == Column::Started => {
-                    json(&timestamp(started), to)?;
-                }
-                TableCell::Integer(number) => json(&number, to)?,
-                TableCell::Real(number) => json(&number, to)?,
-                TableCell::Text(text) => json(&*text, to)?,
-                TableCell::Bytes(bytes) => json(&STANDARD.encode(bytes), to)?,
-            },
+        let source = &heading.source;
+        if let Some(value) = row.json(source) {
+            to.write_all(on_one_line(value).as_bytes())?;
+            continue;
+        }
+        match row.result(source) {
+            Some(ResultContent::Json(text)) => to.write_all(on_one_line(text).as_bytes())?,
+            Some(content) => value(content, to)?,
+            None => cell(
+                row.cell(source),
+                *source == Source::Own(Column::Started),
+                to,
+            )?,
         }
     }
     to.write_all(b"}\n")
+}
+
+fn cell(cell: TableCell<'_>, is_time: bool, to: &mut impl Write) -> io::Result<()> {
+    match cell {
+        TableCell::Null => to.write_all(b"null"),
+        TableCell::Boolean(value) => json(&value, to),
+        TableCell::Integer(time) if is_time => json(&timestamp(time), to),
+        TableCell::Integer(number) => json(&number, to),
+        TableCell::Real(number) => json(&number, to),
+        TableCell::Text(text) => json(&*text, to),
+        TableCell::Bytes(bytes) => json(&STANDARD.encode(bytes), to),
+    }
 }
 
 /// Replaces line breaks in JSON text by spaces. Strings contain none (RFC 8259, section 7), so the value is the same.

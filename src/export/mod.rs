@@ -5,8 +5,11 @@ mod column;
 mod content;
 mod csv;
 mod error;
+mod fields;
 mod folder;
 mod form;
+mod heading;
+mod headings;
 mod json;
 mod names;
 #[cfg(feature = "parquet")]
@@ -18,10 +21,11 @@ mod timestamp;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-pub use column::{Column, ColumnList};
+pub use column::{Column, ColumnError, ColumnList, ColumnName};
 pub use error::ExportError;
 pub use folder::to_folder;
 pub use form::{ExportSummary, Extract, Form, Format, Selection};
+pub use headings::check_list_columns;
 pub use timestamp::timestamp;
 
 use crate::atomic_file;
@@ -44,20 +48,21 @@ pub fn to_stream<'e>(
 ) -> Result<ExportSummary, ExportError> {
     let form = form.into();
     form.check(reader, selection)?;
+    let headings = headings::headings(reader, &form, selection)?;
     let mut to = BufWriter::with_capacity(1 << 16, to);
     let written = match form.format {
         Format::Json | Format::Jsonl | Format::Csv => {
-            pipeline::write(reader, &form, selection, &mut to)
+            pipeline::write(reader, &form, selection, &headings, &mut to)
         }
         #[cfg(feature = "parquet")]
-        Format::Parquet => parquet::write(reader, &form, selection, &mut to),
+        Format::Parquet => parquet::write(reader, &form, selection, &headings, &mut to),
     }?;
     to.flush().map_err(write_failed)?;
     Ok(written)
 }
 
 /// Writes results to a file, through a temporary file in the same folder that replaces it once it is whole and synced.
-/// Only its owner can read the new file.
+/// The new file has the permissions of the old one, or those that the process gives to new files.
 ///
 /// # Errors
 ///

@@ -6,19 +6,22 @@ use std::mem::{replace, take};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type,
+};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
-use super::cells::{TableCell, cell};
+use super::cells::{TableCell, TableRow};
 use super::column::Column;
-use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
+use super::fields::Kind;
 use super::form::{ExportSummary, Form, Selection};
+use super::heading::{Heading, Source};
 use super::rows;
-use crate::store::{Reader, Record};
+use crate::store::Reader;
 
 /// The maximum number of jobs in a row group.
 const ROWS: usize = 1 << 17;
@@ -31,11 +34,12 @@ pub(super) fn write(
     reader: &Reader,
     form: &Form<'_>,
     selection: Selection,
+    headings: &[Heading],
     to: &mut impl Write,
 ) -> Result<ExportSummary, ExportError> {
-    let mut file = ParquetFile::new(form.columns.unwrap_or(Column::TYPED)).map_err(failed)?;
-    let written = rows::each(reader, form, selection, |record, content| {
-        file.add(record, content);
+    let mut file = ParquetFile::new(headings).map_err(failed)?;
+    let written = rows::each(reader, form, selection, headings, |record, content| {
+        file.add(&TableRow::new(record, content, headings));
         match file.is_full() {
             true => file.write_group(to),
             false => Ok(()),
@@ -50,9 +54,9 @@ fn failed(error: ParquetError) -> ExportError {
 }
 
 /// A file that is being written, with the bytes that are not passed on yet.
-struct ParquetFile {
+struct ParquetFile<'h> {
     writer: SerializedFileWriter<Vec<u8>>,
-    columns: Vec<(Column, ColumnValues)>,
+    columns: Vec<(&'h Source, ColumnValues)>,
     rows: usize,
     bytes: usize,
 }
@@ -64,17 +68,18 @@ struct ColumnValues {
 }
 
 enum TypedValues {
+    Boolean(Vec<bool>),
     Int32(Vec<i32>),
     Int64(Vec<i64>),
     Real(Vec<f64>),
     Bytes(Vec<ByteArray>),
 }
 
-impl ParquetFile {
-    fn new(columns: &[Column]) -> Result<Self, ParquetError> {
-        let fields = columns
+impl<'h> ParquetFile<'h> {
+    fn new(headings: &'h [Heading]) -> Result<Self, ParquetError> {
+        let fields = headings
             .iter()
-            .map(|column| Ok(Arc::new(schema_type(*column)?)));
+            .map(|heading| Ok(Arc::new(schema_type(heading)?)));
         let schema = Type::group_type_builder("results")
             .with_fields(fields.collect::<Result<_, ParquetError>>()?)
             .build()?;
@@ -82,32 +87,28 @@ impl ParquetFile {
             .set_created_by(concat!("stride ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_dictionary_enabled(false);
-        // Columns with few distinct values.
-        for column in [
-            Column::State,
-            Column::Class,
-            Column::Kind,
-            Column::MediaType,
-            Column::ResultType,
-        ] {
-            let path = ColumnPath::from(column.as_str());
+        for heading in headings
+            .iter()
+            .filter(|heading| is_repetitive(&heading.source))
+        {
+            let path = ColumnPath::from(heading.name.as_str());
             properties = properties.set_column_dictionary_enabled(path, true);
         }
         let schema = Arc::new(schema);
         Ok(Self {
             writer: SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?,
-            columns: columns
+            columns: headings
                 .iter()
-                .map(|column| (*column, ColumnValues::new(*column)))
+                .map(|heading| (&heading.source, ColumnValues::new(&heading.source)))
                 .collect(),
             rows: 0,
             bytes: 0,
         })
     }
 
-    fn add(&mut self, record: &Record, content: Option<&ResultContent<'_>>) {
-        for (column, values) in &mut self.columns {
-            self.bytes += values.push(cell(*column, record, content));
+    fn add(&mut self, row: &TableRow<'_>) {
+        for (source, values) in &mut self.columns {
+            self.bytes += values.push(row.cell(source));
         }
         self.bytes += ROW;
         self.rows += 1;
@@ -121,14 +122,14 @@ impl ParquetFile {
     fn write_group(&mut self, to: &mut impl Write) -> Result<(), ExportError> {
         let write = |file: &mut Self| -> Result<(), ParquetError> {
             let mut group = file.writer.next_row_group()?;
-            for (column, values) in &mut file.columns {
-                let values = replace(values, ColumnValues::new(*column));
+            for (source, values) in &mut file.columns {
+                let values = replace(values, ColumnValues::new(source));
                 let Some(mut writer) = group.next_column()? else {
                     return Err(ParquetError::General(
                         "the schema has fewer columns".to_owned(),
                     ));
                 };
-                values.write(&mut writer, column.is_required())?;
+                values.write(&mut writer, is_required(source))?;
                 writer.close()?;
             }
             group.close()?;
@@ -151,9 +152,10 @@ impl ParquetFile {
 }
 
 impl ColumnValues {
-    fn new(column: Column) -> Self {
+    fn new(source: &Source) -> Self {
         Self {
-            typed: match physical(column) {
+            typed: match physical(source) {
+                Physical::BOOLEAN => TypedValues::Boolean(Vec::new()),
                 Physical::INT32 => TypedValues::Int32(Vec::new()),
                 Physical::INT64 => TypedValues::Int64(Vec::new()),
                 Physical::DOUBLE => TypedValues::Real(Vec::new()),
@@ -171,6 +173,7 @@ impl ColumnValues {
             (TypedValues::Int32(values), TableCell::Integer(number)) => {
                 values.push(i32::try_from(number).unwrap_or(i32::MAX));
             }
+            (TypedValues::Boolean(values), TableCell::Boolean(value)) => values.push(value),
             (TypedValues::Int64(values), TableCell::Integer(number)) => values.push(number),
             (TypedValues::Real(values), TableCell::Real(number)) => values.push(number),
             (TypedValues::Bytes(values), TableCell::Text(text)) => {
@@ -190,6 +193,7 @@ impl ColumnValues {
     /// Returns the number of values.
     fn len(&self) -> usize {
         match &self.typed {
+            TypedValues::Boolean(values) => values.len(),
             TypedValues::Int32(values) => values.len(),
             TypedValues::Int64(values) => values.len(),
             TypedValues::Real(values) => values.len(),
@@ -204,6 +208,7 @@ impl ColumnValues {
     ) -> Result<(), ParquetError> {
         let levels = (!is_required).then_some(self.definition_levels.as_slice());
         match &self.typed {
+            TypedValues::Boolean(values) => write_batch::<BoolType>(to, values, levels),
             TypedValues::Int32(values) => write_batch::<Int32Type>(to, values, levels),
             TypedValues::Int64(values) => write_batch::<Int64Type>(to, values, levels),
             TypedValues::Real(values) => write_batch::<DoubleType>(to, values, levels),
@@ -220,25 +225,53 @@ fn write_batch<T: DataType>(
     to.typed::<T>().write_batch(values, levels, None).map(drop)
 }
 
-fn physical(column: Column) -> Physical {
-    match column {
-        Column::Attempts | Column::Status => Physical::INT32,
-        Column::Started => Physical::INT64,
-        Column::Duration => Physical::DOUBLE,
-        _ => Physical::BYTE_ARRAY,
+/// Returns whether a column has few distinct values.
+fn is_repetitive(source: &Source) -> bool {
+    match source {
+        Source::Own(column) => matches!(
+            column,
+            Column::State | Column::Class | Column::Kind | Column::MediaType | Column::ResultType
+        ),
+        Source::Rest => false,
+        // The writer falls back to plain values where it does not pay.
+        Source::List(..) | Source::Field(..) => physical(source) != Physical::BOOLEAN,
+    }
+}
+
+/// Returns whether every job has a value in a column.
+fn is_required(source: &Source) -> bool {
+    matches!(
+        source,
+        Source::Own(Column::File | Column::State | Column::Attempts)
+    )
+}
+
+fn physical(source: &Source) -> Physical {
+    match source {
+        Source::Own(Column::Attempts | Column::Status) => Physical::INT32,
+        Source::Own(Column::Started) => Physical::INT64,
+        Source::Own(Column::Duration) => Physical::DOUBLE,
+        Source::Own(_) | Source::Rest => Physical::BYTE_ARRAY,
+        Source::List(_, kind) | Source::Field(_, kind) => match kind {
+            Kind::Integer => Physical::INT64,
+            Kind::Real => Physical::DOUBLE,
+            Kind::Boolean => Physical::BOOLEAN,
+            Kind::Text => Physical::BYTE_ARRAY,
+        },
     }
 }
 
 /// Returns a column's type in the schema.
-fn schema_type(column: Column) -> Result<Type, ParquetError> {
-    let logical = match column {
-        Column::Attempts | Column::Status | Column::Duration => None,
-        Column::PathBytes | Column::ResultBytes => None,
-        Column::Started => Some(LogicalType::timestamp(true, TimeUnit::MILLIS)),
-        _ => Some(LogicalType::String),
+fn schema_type(heading: &Heading) -> Result<Type, ParquetError> {
+    let source = &heading.source;
+    let logical = match source {
+        Source::Own(Column::PathBytes | Column::ResultBytes) => None,
+        Source::Own(Column::Started) => Some(LogicalType::timestamp(true, TimeUnit::MILLIS)),
+        _ if physical(source) == Physical::BYTE_ARRAY => Some(LogicalType::String),
+        _ => None,
     };
-    Type::primitive_type_builder(column.as_str(), physical(column))
-        .with_repetition(match column.is_required() {
+    Type::primitive_type_builder(&heading.name, physical(source))
+        .with_repetition(match is_required(source) {
             true => Repetition::REQUIRED,
             false => Repetition::OPTIONAL,
         })

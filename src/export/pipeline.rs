@@ -4,12 +4,13 @@ use std::io::Write;
 use std::sync::mpsc::{Receiver, SendError, channel, sync_channel};
 use std::thread;
 
+use super::cells::TableRow;
 use super::content::ResultContent;
 use super::error::{ExportError, write_failed};
 use super::form::{ExportSummary, Form, Format, Selection};
+use super::heading::Heading;
 use super::rows::check_result;
 use super::{csv, json};
-use crate::job::FileName;
 use crate::store::{Batch, Page, Reader, Record};
 
 /// The maximum number of pages in the pipeline.
@@ -33,16 +34,18 @@ impl<W: Write> Formatter<W> {
         }
     }
 
-    fn write(&mut self, record: &Record, form: &Form<'_>) -> Result<(), ExportError> {
+    fn write(&mut self, record: &Record, plan: Plan<'_>) -> Result<(), ExportError> {
+        let Plan { form, headings, .. } = plan;
         let content = ResultContent::new(record, form)?;
         let content = content.as_ref();
+        let row = TableRow::new(record, content, headings);
         match self {
             Self::Json(to, separator) => to
                 .write_all(std::mem::replace(separator, b",\n"))
-                .and_then(|()| json::member(record, content, to))
+                .and_then(|()| json::member(record, content, form, to))
                 .map_err(write_failed),
-            Self::Jsonl(to) => json::line(record, content, form.columns, to).map_err(write_failed),
-            Self::Csv(to) => csv::row(record, content, form, to),
+            Self::Jsonl(to) => json::line(&row, form, headings, to).map_err(write_failed),
+            Self::Csv(to) => csv::row(&row, form, headings, to),
         }
     }
 
@@ -54,22 +57,33 @@ impl<W: Write> Formatter<W> {
     }
 }
 
+/// What to write of which jobs.
+#[derive(Clone, Copy)]
+struct Plan<'p> {
+    form: &'p Form<'p>,
+    selection: Selection,
+    headings: &'p [Heading],
+}
+
 /// A formatted page.
 #[derive(Default)]
 struct Formatted {
     text: Vec<u8>,
-    jobs: u64,
-    damaged: Vec<FileName>,
+    written: ExportSummary,
     error: Option<ExportError>,
 }
 
-fn format_page(page: &Page, form: &Form<'_>, selection: Selection) -> Formatted {
+fn format_page(page: &Page, plan: Plan<'_>) -> Formatted {
+    let Plan {
+        form, selection, ..
+    } = plan;
     let mut formatted = Formatted::default();
     let mut formatter = Formatter::new(form.format, &mut formatted.text);
     let written = page.each(&mut |mut record| {
-        if check_result(&mut record, selection, &mut formatted.damaged)? {
-            formatter.write(&record, form)?;
-            formatted.jobs += 1;
+        let summary = &mut formatted.written;
+        if check_result(&mut record, form, selection, &mut summary.damaged)? {
+            formatter.write(&record, plan)?;
+            summary.count(&record);
         }
         Ok::<_, ExportError>(())
     });
@@ -80,8 +94,7 @@ fn format_page(page: &Page, form: &Form<'_>, selection: Selection) -> Formatted 
 /// The end of the pipeline, which writes in list order.
 struct Output<'o, W> {
     to: &'o mut W,
-    form: &'o Form<'o>,
-    selection: Selection,
+    plan: Plan<'o>,
     written: ExportSummary,
     pages: Receiver<Formatted>,
     in_flight: usize,
@@ -90,7 +103,7 @@ struct Output<'o, W> {
 impl<W: Write> Output<'_, W> {
     /// Writes the brace or comma in front of the next members of a JSON object.
     fn separate(&mut self) -> Result<(), ExportError> {
-        let separator: &[u8] = match (self.form.format, self.written.jobs) {
+        let separator: &[u8] = match (self.plan.form.format, self.written.jobs) {
             (Format::Json, 0) => b"{\n",
             (Format::Json, _) => b",\n",
             _ => b"",
@@ -103,8 +116,7 @@ impl<W: Write> Output<'_, W> {
             self.separate()?;
             self.to.write_all(&page.text).map_err(write_failed)?;
         }
-        self.written.jobs += page.jobs;
-        self.written.damaged.extend(page.damaged);
+        self.written.add(page.written);
         page.error.map_or(Ok(()), Err)
     }
 
@@ -121,14 +133,17 @@ impl<W: Write> Output<'_, W> {
 
     /// Writes a large result directly, so that memory holds it only once.
     fn write_large(&mut self, record: &mut Record) -> Result<(), ExportError> {
-        if !check_result(record, self.selection, &mut self.written.damaged)? {
+        let Plan {
+            form, selection, ..
+        } = self.plan;
+        if !check_result(record, form, selection, &mut self.written.damaged)? {
             return Ok(());
         }
         self.separate()?;
-        let mut formatter = Formatter::new(self.form.format, &mut *self.to);
-        formatter.write(record, self.form)?;
+        let mut formatter = Formatter::new(form.format, &mut *self.to);
+        formatter.write(record, self.plan)?;
         formatter.end()?;
-        self.written.jobs += 1;
+        self.written.count(record);
         Ok(())
     }
 }
@@ -138,16 +153,21 @@ pub(super) fn write(
     reader: &Reader,
     form: &Form<'_>,
     selection: Selection,
+    headings: &[Heading],
     to: &mut impl Write,
 ) -> Result<ExportSummary, ExportError> {
     if form.format == Format::Csv {
-        csv::head(form, to)?;
+        csv::head(form, headings, to)?;
     }
+    let plan = Plan {
+        form,
+        selection,
+        headings,
+    };
     let (formatted, pages) = channel();
     let mut output = Output {
         to,
-        form,
-        selection,
+        plan,
         written: ExportSummary::default(),
         pages,
         in_flight: 0,
@@ -156,7 +176,7 @@ pub(super) fn write(
         let (read, todo) = sync_channel::<Page>(IN_FLIGHT);
         let format_all = move || {
             for page in todo {
-                if formatted.send(format_page(&page, form, selection)).is_err() {
+                if formatted.send(format_page(&page, plan)).is_err() {
                     return;
                 }
             }
@@ -165,13 +185,13 @@ pub(super) fn write(
         let _ = thread::Builder::new()
             .name("export".to_owned())
             .spawn_scoped(scope, format_all);
-        let wanted = form.wanted(selection);
+        let wanted = form.wanted(selection, headings);
         reader.pages(wanted, form.chosen, &mut |found| match found {
             Batch::Page(page) => {
                 output.drain(IN_FLIGHT - 1)?;
                 match read.send(page) {
                     Ok(()) => output.in_flight += 1,
-                    Err(SendError(page)) => output.write(format_page(&page, form, selection))?,
+                    Err(SendError(page)) => output.write(format_page(&page, plan))?,
                 }
                 Ok(())
             }

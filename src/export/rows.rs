@@ -3,6 +3,7 @@
 use super::content::ResultContent;
 use super::error::ExportError;
 use super::form::{ExportSummary, Form, Selection};
+use super::heading::Heading;
 use crate::job::FileName;
 use crate::store::{Batch, Reader, Record, StoreError};
 
@@ -10,9 +11,13 @@ use crate::store::{Batch, Reader, Record, StoreError};
 /// Otherwise the job is left out, and added to `damaged`.
 pub(super) fn check_result(
     record: &mut Record,
+    form: &Form<'_>,
     selection: Selection,
     damaged: &mut Vec<FileName>,
 ) -> Result<bool, ExportError> {
+    if form.replace_surrogates {
+        record.columns = record.columns.without_lone_surrogates();
+    }
     let path = &record.path;
     let checked = match (record.is_damaged, &mut record.result) {
         (true, _) => Err(StoreError::DamagedResult { path: path.clone() }),
@@ -32,17 +37,18 @@ pub(super) fn each(
     reader: &Reader,
     form: &Form<'_>,
     selection: Selection,
+    headings: &[Heading],
     mut row: impl FnMut(&Record, Option<&ResultContent<'_>>) -> Result<(), ExportError>,
 ) -> Result<ExportSummary, ExportError> {
     let mut written = ExportSummary::default();
     let mut one = |record: &mut Record| -> Result<(), ExportError> {
-        if check_result(record, selection, &mut written.damaged)? {
+        if check_result(record, form, selection, &mut written.damaged)? {
             row(record, ResultContent::new(record, form)?.as_ref())?;
-            written.jobs += 1;
+            written.count(record);
         }
         Ok(())
     };
-    let wanted = form.wanted(selection);
+    let wanted = form.wanted(selection, headings);
     reader.pages(wanted, form.chosen, &mut |found| match found {
         Batch::Page(page) => page.each(&mut |mut record| one(&mut record)),
         Batch::Large(mut record) => one(&mut record),

@@ -1,15 +1,11 @@
 //! Lists that are JSON objects, one per line.
 
-use std::fmt::{self, Formatter};
 use std::io::Read;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::error::{InputError, RowFault};
 use super::table::{Lines, key, name};
 use super::types::{DEEPEST, Item};
-use crate::job::nesting;
+use crate::job::{Members, nesting};
 
 /// Passes the rows of a JSONL list to `add`. Returns the number of blank lines.
 pub(super) fn rows<E: From<InputError>>(
@@ -39,7 +35,7 @@ fn item(text: &str, asked: &mut Option<String>) -> Result<Item, RowFault> {
     if !text.starts_with('{') {
         return Err(RowFault::NotObject);
     }
-    let Object(members) =
+    let Members(members) =
         serde_json::from_str(text).map_err(|error| RowFault::NotJson { at: error.column() })?;
     if nesting(text.as_bytes(), DEEPEST).is_err() {
         return Err(RowFault::TooDeep);
@@ -56,31 +52,6 @@ fn item(text: &str, asked: &mut Option<String>) -> Result<Item, RowFault> {
         // Unchanged, so that no number loses digits.
         columns: Some(text.to_owned()),
     })
-}
-
-/// The members of a JSON object in their order, repeated ones included.
-struct Object<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Object(members))
-            }
-        }
-        from.deserialize_map(Members)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Checks of a body against its media type.
 
+use std::borrow::Cow;
 use std::io::{self, BufReader, ErrorKind, Read};
 
 use serde::de::IgnoredAny;
@@ -143,6 +144,54 @@ pub fn nesting(text: &[u8], deepest: usize) -> Result<(), usize> {
     Ok(())
 }
 
+/// Replaces each escape of a lone surrogate in JSON text. `replace` appends the bytes for one. Returns `None` if there is
+/// no such escape.
+pub(crate) fn replace_lone_surrogates(
+    text: &str,
+    replace: impl Fn(u16, &mut Vec<u8>),
+) -> Option<Vec<u8>> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::new();
+    let (mut at, mut copied) = (0, 0);
+    // JSON has backslashes only in strings.
+    while let Some(rest) = bytes.get(at..)
+        && let Some(found) = rest.iter().position(|byte| *byte == b'\\')
+    {
+        at += found;
+        match half(&bytes[at..]) {
+            None => at += 2,
+            Some(0xd800..=0xdbff) if matches!(half(&bytes[at + 6..]), Some(0xdc00..)) => at += 12,
+            Some(half) => {
+                out.extend_from_slice(&bytes[copied..at]);
+                replace(half, &mut out);
+                at += 6;
+                copied = at;
+            }
+        }
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.extend_from_slice(&bytes[copied..]);
+    Some(out)
+}
+
+/// Returns the surrogate whose escape begins these bytes.
+fn half(bytes: &[u8]) -> Option<u16> {
+    let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
+    let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    (0xd800..=0xdfff).contains(&code).then_some(code)
+}
+
+/// Replaces each escape of a lone surrogate in JSON text by U+FFFD.
+pub(crate) fn without_lone_surrogates(text: &str) -> Cow<'_, str> {
+    let replaced = replace_lone_surrogates(text, |_, out| {
+        out.extend_from_slice("\u{fffd}".as_bytes());
+    });
+    let replaced = replaced.and_then(|bytes| String::from_utf8(bytes).ok());
+    replaced.map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::body::tests::spilled;
@@ -247,5 +296,22 @@ mod tests {
     fn brackets_in_strings_are_not_counted() {
         let text = r#"{"[{\"[[":[{}],"b":"\\","c":[[]]}"#.as_bytes();
         assert!(nesting(text, 3).is_ok() && nesting(text, 2).is_err());
+    }
+
+    #[test]
+    fn only_half_pairs_are_replaced() {
+        for (text, expected) in [
+            (
+                r#""\ud83d\ude00 \u00e9 \\ud800""#,
+                r#""\ud83d\ude00 \u00e9 \\ud800""#,
+            ),
+            (
+                r#"{"\udce9":"\ud800\ud83d\ude00\uDFFF"}"#,
+                "{\"\u{fffd}\":\"\u{fffd}\\ud83d\\ude00\u{fffd}\"}",
+            ),
+            (r#""\ud800""#, "\"\u{fffd}\""),
+        ] {
+            assert_eq!(without_lone_surrogates(text), expected);
+        }
     }
 }

@@ -39,10 +39,13 @@ pub use body::{Body, BodyReader};
 pub use cause::{CauseKey, folded, said};
 pub use checksum::Checksum;
 pub use columns::Columns;
+pub(crate) use columns::{Members, text_of};
 pub use ending::ending;
 pub use hint::{Hint, Policy};
 pub use kind::FailureKind;
 pub use media::{check_json, check_text, is_json, json_text, nesting};
+pub(crate) use media::{replace_lone_surrogates, without_lone_surrogates};
+pub(crate) use name::json_string_of_unicode;
 pub use name::{FileName, escaped, json_string, shortened};
 pub use stamp::FileStamp;
 

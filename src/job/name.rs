@@ -135,6 +135,19 @@ pub fn json_string(bytes: &[u8]) -> String {
     out
 }
 
+/// Formats bytes as a JSON string of valid Unicode. A byte that is not UTF-8 becomes U+FFFD and its two hexadecimal
+/// digits, so that different names stay different.
+pub(crate) fn json_string_of_unicode(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\u{fffd}{byte:02x}"));
+        }
+    }
+    serde_json::to_string(&text).unwrap_or_default()
+}
+
 /// Returns whether a character is one of U+FDD0 to U+FDEF, which programs use as internal marks.
 fn is_noncharacter(c: char) -> bool {
     matches!(c, '\u{fdd0}'..='\u{fdef}')

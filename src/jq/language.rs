@@ -18,7 +18,7 @@ use crate::text::cut;
 pub(super) type Data = JustLut<Val>;
 
 /// The variables, in the order of their values.
-const VARIABLES: [&str; 2] = ["$status", "$headers"];
+const VARIABLES: [&str; 3] = ["$status", "$headers", "$col"];
 
 /// Excluded filters of the standard library. They use more than their input: the environment, the clock, the time zone
 /// and its files, the log, the process. `fromjson` is replaced, because it reads JSON of any depth.

@@ -47,6 +47,8 @@ pub struct Input<'a> {
     pub status: Option<u16>,
     /// `$headers`, as a JSON object from lower-case name to string. `None` if they were not stored.
     pub headers: Option<&'a str>,
+    /// `$col`, the row of a list that is a table, as a JSON object. Without one, `$col` is an empty object.
+    pub columns: Option<&'a str>,
 }
 
 /// The body of an answer as input.
@@ -83,6 +85,17 @@ impl Expression {
     /// Returns whether the expression uses headers, which have to be stored for it.
     pub fn needs_headers(&self) -> bool {
         self.text.contains("$headers")
+    }
+
+    /// Returns whether the expression uses the columns of the list.
+    pub fn needs_columns(&self) -> bool {
+        self.text.contains("$col")
+    }
+
+    /// Returns the columns that the expression names literally, as in `$col.lang` or `$col["lang"]`. An expression that
+    /// binds `$col` itself names none.
+    pub fn columns(&self) -> Vec<String> {
+        named_columns(&self.text)
     }
 
     /// Returns whether the first output is neither null nor false. Without any output, returns false.
@@ -153,9 +166,13 @@ impl Expression {
             }
             _ => Val::obj(Map::default()),
         };
+        let columns = match input.columns {
+            Some(text) if self.needs_columns() => read::value(text)?,
+            _ => Val::obj(Map::default()),
+        };
         // A panic of the interpreter must not let an answer end the run.
         catch_unwind(AssertUnwindSafe(|| {
-            let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([status, headers]));
+            let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([status, headers, columns]));
             let mut outputs = self
                 .filter
                 .id
@@ -178,6 +195,38 @@ impl Input<'_> {
             Body::Text(_) | Body::Nothing => false,
         }
     }
+}
+
+/// Finds `$col.NAME`, `$col."NAME"` and `$col["NAME"]` in an expression.
+fn named_columns(text: &str) -> Vec<String> {
+    let is_in_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut names: Vec<String> = Vec::new();
+    for (at, found) in text.match_indices("$col") {
+        if text[..at].trim_end().ends_with("as") {
+            return Vec::new();
+        }
+        let rest = &text[at + found.len()..];
+        let name = if let Some(name) = rest.strip_prefix('.') {
+            let length = name.find(|c| !is_in_word(c)).unwrap_or(name.len());
+            match &name[..length] {
+                "" => first_string(name).map(|(name, _)| name),
+                word => Some(word.to_owned()),
+            }
+        } else {
+            let indexed = rest.strip_prefix('[').and_then(first_string);
+            // A longer index is computed.
+            indexed.and_then(|(name, rest)| rest.trim_start().starts_with(']').then_some(name))
+        };
+        names.extend(name.filter(|name| !names.contains(name)));
+    }
+    names
+}
+
+/// Returns the JSON string at the beginning of a text, and the text behind it.
+fn first_string(text: &str) -> Option<(String, &str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let first = values.next()?.ok()?;
+    Some((first, &text[values.byte_offset()..]))
 }
 
 impl fmt::Debug for Expression {

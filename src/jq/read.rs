@@ -6,7 +6,7 @@ use jaq_json::read::parse_single;
 use jaq_json::{Map, Val};
 
 use super::error::EvalError;
-use crate::job::{json_text, nesting};
+use crate::job::{json_text, nesting, replace_lone_surrogates};
 
 /// The maximum nesting of an answer. Evaluation is recursive, with frames of tens of kilobytes.
 pub const DEEPEST: usize = 512;
@@ -149,38 +149,11 @@ fn has_long_number(text: &[u8]) -> bool {
 /// Replaces each escape of a lone surrogate by its three bytes in generalized UTF-8. The parser refuses the escape and
 /// passes the bytes through, and [`super::write`] writes the escape again.
 fn with_lone_surrogates(text: &str) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::new();
-    let (mut at, mut copied) = (0, 0);
-    // JSON has backslashes only in strings.
-    while let Some(rest) = bytes.get(at..)
-        && let Some(found) = rest.iter().position(|byte| *byte == b'\\')
-    {
-        at += found;
-        match half(&bytes[at..]) {
-            None => at += 2,
-            Some(0xd800..=0xdbff) if matches!(half(&bytes[at + 6..]), Some(0xdc00..)) => at += 12,
-            Some(half) => {
-                out.extend_from_slice(&bytes[copied..at]);
-                let continued = |bits: u16| 0x80 | (bits & 0x3f) as u8;
-                out.extend([0xed, continued(half >> 6), continued(half)]);
-                at += 6;
-                copied = at;
-            }
-        }
-    }
-    if copied == 0 {
-        return Cow::Borrowed(bytes);
-    }
-    out.extend_from_slice(&bytes[copied..]);
-    Cow::Owned(out)
-}
-
-/// Returns the surrogate whose escape begins these bytes.
-fn half(bytes: &[u8]) -> Option<u16> {
-    let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
-    let code = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    (0xd800..=0xdfff).contains(&code).then_some(code)
+    let replaced = replace_lone_surrogates(text, |half, out| {
+        let continued = |bits: u16| 0x80 | (bits & 0x3f) as u8;
+        out.extend([0xed, continued(half >> 6), continued(half)]);
+    });
+    replaced.map_or(Cow::Borrowed(text.as_bytes()), Cow::Owned)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ fn input(json: &str) -> Input<'_> {
         body: Body::Json(json),
         status: Some(200),
         headers: Some(r#"{"content-type":"text/html","x-a":"1, 2"}"#),
+        columns: Some(r#"{"lang":"de","n":1.50,"a b":null}"#),
     }
 }
 
@@ -365,6 +366,41 @@ fn headers_are_needed_only_by_expressions_that_use_them() {
             .as_deref(),
         Ok("[null,null]")
     );
+}
+
+#[test]
+fn the_columns_of_the_list_are_a_variable() {
+    let joined = value(
+        "{l: $col.lang, n: $col.n, b: $col[\"a b\"], no: $col.no}",
+        "1",
+    );
+    assert_eq!(
+        joined.as_deref(),
+        Ok(r#"{"l":"de","n":1.50,"b":null,"no":null}"#)
+    );
+    assert_eq!(holds(".lang == $col.lang", r#"{"lang":"de"}"#), Ok(true));
+    let without = Input {
+        columns: None,
+        ..input("1")
+    };
+    let expression = Expression::new("$col").unwrap();
+    assert_eq!(expression.value(&without).as_deref(), Ok("{}"));
+    for (text, names) in [
+        (".a, $status", &[][..]),
+        (
+            r#"$col.lang | $col.lang, $col["größe"]"#,
+            &["lang", "größe"],
+        ),
+        (
+            r#"$col."a b", $col["c\u0064"], $col[ "e" ]?"#,
+            &["a b", "cd", "e"],
+        ),
+        (r#"$col["a" + "b"], $col[.x], $col, $colour.x"#, &[]),
+        (". as $col | $col.x", &[]),
+    ] {
+        let text = text.replace("$colour.x", "1");
+        assert_eq!(Expression::new(&text).unwrap().columns(), names, "{text}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
 use super::error::{Result, StoreError, doing};
-use super::page::{self, Batch, Page, Projection};
+use super::page::{self, Batch, Page, Wanted};
 use super::reader::Reader;
 use super::statement::all;
 use super::values::{state_from_sql, state_to_sql};
@@ -52,19 +52,22 @@ impl Reader {
     /// The database cannot be read, or `each` fails.
     pub fn pages<E: From<StoreError>>(
         &self,
-        projection: Projection,
+        wanted: Wanted,
         chosen: &[Term],
         each: &mut dyn FnMut(Batch) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let chosen = Conditions::listed(chosen);
-        let sql = projection.sql(&chosen.sql);
+        let sql = wanted.sql(&chosen.sql);
         let mut page = Page::new(self.base());
         self.rows(&sql, params_from_iter(chosen.values), &mut |row| {
             if !page.push(row).map_err(doing("reading the list of files"))? {
                 if !page.is_empty() {
                     each(Batch::Page(page.take()))?;
                 }
-                return each(Batch::Large(Box::new(page::record(row, self.base())?)));
+                return each(Batch::Large(Box::new(page::with_columns(
+                    row,
+                    self.base(),
+                )?)));
             }
             match page.is_full() {
                 true => each(Batch::Page(page.take())),
@@ -155,12 +158,37 @@ impl Conditions {
                 let pattern = self.mark(pattern.to_string_lossy().into_owned().into());
                 format!("CAST(job.path AS TEXT) {}GLOB {pattern}", not(relation))
             }
+            Operand::Column(name, values) => self.on_column(relation, name, values),
             Operand::Name(name) => {
                 let name = self.mark(value(name));
                 format!("job.path {} {name}", relation.as_str())
             }
         };
         self.sql.push_str(&condition);
+    }
+
+    /// Returns a condition on a column of the list. A job without a value matches only a negation.
+    fn on_column(&mut self, relation: Relation, name: &str, values: &[String]) -> String {
+        let name = self.mark(name.to_owned().into());
+        let row = "(SELECT fields FROM columns WHERE columns.job = work.job)";
+        let text = format!("column_text({row}, {name})");
+        let mut values = values.iter().map(|value| value.clone().into());
+        match relation {
+            Relation::Equal | Relation::NotEqual => self.among(&text, relation, values),
+            Relation::Like | Relation::Unlike => {
+                let pattern = self.mark(values.next().unwrap_or(Value::Null));
+                let otherwise = i32::from(relation == Relation::Unlike);
+                format!(
+                    "ifnull({text} {}GLOB {pattern}, {otherwise})",
+                    not(relation)
+                )
+            }
+            Relation::Less | Relation::AtMost | Relation::More | Relation::AtLeast => {
+                let value = self.mark(values.next().unwrap_or(Value::Null));
+                let order = format!("column_order({row}, {name}, {value})");
+                format!("ifnull({order} {} 0, 0)", relation.as_str())
+            }
+        }
     }
 
     /// Returns a condition on a column. NULL differs from all `values`.
@@ -213,16 +241,18 @@ fn value(name: &FileName) -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::connection::MIGRATIONS;
+    use super::super::page::Projection;
     use super::*;
 
     /// Sorting would collect all results in memory before it returns the first one.
     #[test]
     fn no_selection_is_sorted() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
+        super::super::column_text::define(&connection).unwrap();
         for migration in MIGRATIONS {
             connection.execute_batch(migration).unwrap();
         }
-        let choices: [&[&str]; 9] = [
+        let choices: [&[&str]; 10] = [
             &[],
             &["state=failed"],
             &["state=failed,held"],
@@ -232,13 +262,19 @@ mod tests {
             &["started>=2026-01-31", "duration>1s", "attempts>1"],
             &["name=a", "name!=b"],
             &["name~*.txt", "class!=auth"],
+            &["col.lang=de,en", "col.n>5", "col.lang!~d*"],
         ];
         for words in choices {
             let read = |word: &&str| Term::read(word.as_bytes(), 0).unwrap();
             let terms: Vec<Term> = words.iter().map(read).collect();
             let conditions = Conditions::new(&terms);
-            for projection in [Projection::Everything, Projection::Done] {
-                let sql = format!("EXPLAIN QUERY PLAN {}", projection.sql(&conditions.sql));
+            for (projection, columns) in [(Projection::Everything, true), (Projection::Done, false)]
+            {
+                let wanted = Wanted {
+                    projection,
+                    columns,
+                };
+                let sql = format!("EXPLAIN QUERY PLAN {}", wanted.sql(&conditions.sql));
                 let mut statement = connection.prepare(&sql).unwrap();
                 let values = params_from_iter(conditions.values.clone());
                 let rows = statement.query_map(values, |row| row.get::<_, String>(3));

@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::column_text;
 use super::error::{Result, StoreError, doing, unusable};
 use super::files::with_suffix;
 use super::place;
@@ -224,7 +225,7 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
         "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;",
     )?;
     connection.set_prepared_statement_cache_capacity(32);
-    Ok(())
+    column_text::define(connection)
 }
 
 /// Changes a setting and reads it back, because SQLite silently ignores an unknown one.

@@ -9,11 +9,11 @@ use rusqlite::types::{FromSql, ValueRef};
 use super::body::Filed;
 use super::error::{Result, StoreError, doing};
 use super::record::{Record, Stored};
-use super::values::{path_of, state_from_sql};
+use super::values::{columns_of, path_of, state_from_sql};
 use crate::job::{Checksum, Class, JobState};
 
-/// Number of columns of a [`Record`].
-const WIDTH: usize = 17;
+/// Number of columns of a page: those of a [`Record`], and the row of a list that is a table.
+const WIDTH: usize = 18;
 /// Columns of a [`Record`] from these tables.
 pub(super) const RECORD: &str = "SELECT job.path, work.state, work.attempts, attempt.outcome, attempt.class, attempt.kind, attempt.status,
      attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
@@ -31,6 +31,15 @@ const RESULTS: &str = "SELECT job.path, work.state, work.attempts, NULL, NULL, N
      NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
      NULL, result.file, result.size";
 
+/// What to load of jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The jobs, and the columns of their attempts and results.
+    pub projection: Projection,
+    /// Their rows, if the list is a table.
+    pub columns: bool,
+}
+
 /// The columns to load. Skipping unused ones halves the cost of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Projection {
@@ -42,15 +51,19 @@ pub enum Projection {
     Results,
 }
 
-impl Projection {
+impl Wanted {
     /// Returns the statement for the jobs that meet these conditions, in list order.
     pub(super) fn sql(self, conditions: &str) -> String {
-        let (columns, only) = match self {
-            Self::Everything => (RECORD, ""),
-            Self::Done => (DONE, "work.state = 2 AND "),
-            Self::Results => (RESULTS, "work.state = 2 AND "),
+        let (columns, only) = match self.projection {
+            Projection::Everything => (RECORD, ""),
+            Projection::Done => (DONE, "work.state = 2 AND "),
+            Projection::Results => (RESULTS, "work.state = 2 AND "),
         };
-        format!("{columns} {TABLES} WHERE {only}{conditions} ORDER BY work.job")
+        let row = match self.columns {
+            true => "(SELECT fields FROM columns WHERE columns.job = work.job)",
+            false => "NULL",
+        };
+        format!("{columns}, {row} {TABLES} WHERE {only}{conditions} ORDER BY work.job")
     }
 }
 
@@ -124,7 +137,7 @@ impl Page {
     ) -> std::result::Result<(), E> {
         for cells in self.cells.chunks_exact(WIDTH) {
             let bytes = &self.bytes;
-            each(record(&PageRow { bytes, cells }, &self.base)?)?;
+            each(with_columns(&PageRow { bytes, cells }, &self.base)?)?;
         }
         Ok(())
     }
@@ -202,6 +215,17 @@ impl Columns for PageRow<'_> {
     }
 }
 
+/// Decodes a row of a page.
+pub(super) fn with_columns(row: &impl Columns, base: &Path) -> Result<Record> {
+    let columns = row.value(WIDTH - 1);
+    let columns = columns.and_then(|value| columns_of(value, WIDTH - 1));
+    let columns = columns.map_err(doing("reading jobs"))?;
+    Ok(Record {
+        columns,
+        ..record(row, base)?
+    })
+}
+
 /// Decodes a row. Drops a result whose checksum does not match and marks the record damaged.
 pub(super) fn record(row: &impl Columns, base: &Path) -> Result<Record> {
     let (mut record, checksum) =
@@ -253,6 +277,7 @@ fn unchecked(row: &impl Columns, base: &Path) -> rusqlite::Result<(Record, Optio
         error_body: row.get(8)?,
         started: row.get(9)?,
         took: row.get(10)?,
+        columns: Default::default(),
         result,
         is_damaged: false,
     };

@@ -175,6 +175,32 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Returns whether the list is a table.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn is_table(&self) -> Result<bool> {
+        has_columns(self.connection())
+    }
+
+    /// Passes on the rows of a list that is a table, as JSON objects in list order.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read, or `each` fails.
+    pub fn list_rows<E: From<StoreError>>(
+        &self,
+        each: &mut dyn FnMut(&str) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        self.rows("SELECT fields FROM columns ORDER BY job", [], &mut |row| {
+            let fields = row.get_ref(0).and_then(|fields| Ok(fields.as_str()?));
+            each(fields.map_err(doing("reading the columns"))?)
+        })
+    }
+}
+
 /// Returns true if a job has columns.
 pub(super) fn has_columns(connection: &Connection) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM columns)";

@@ -9,9 +9,9 @@ use super::counts::{add_counts, read_counts};
 use super::error::{Result, StoreError, doing, failed};
 use super::owner;
 use super::reader::Reader;
-use super::values::{path_from_sql, shift, state_from_sql, to_json};
+use super::values::{columns_of, path_from_sql, shift, state_from_sql, to_json};
 use super::writer::Store;
-use crate::job::{Body, Failure, FileName, JobState};
+use crate::job::{Body, Columns, Failure, FileName, JobState};
 use crate::settings::Call;
 
 /// The stored response of a job's latest attempt: a result or a rejected response.
@@ -32,6 +32,8 @@ pub struct StoredResponse {
     pub media_type: Option<String>,
     /// The headers, as a JSON object from lower-case name to value, if they were kept.
     pub headers: Option<String>,
+    /// The job's row, if the list is a table.
+    pub columns: Columns,
     /// The body.
     pub body: Body,
 }
@@ -39,7 +41,8 @@ pub struct StoredResponse {
 /// Selects the first response after a job. One row a query, so that the caller can change jobs between reads.
 const NEXT: &str = "SELECT work.job, attempt.number, job.path, work.state, attempt.message, attempt.status,
             coalesce(result.media_type, rejected.media_type), coalesce(result.headers, rejected.headers),
-            coalesce(result.body, rejected.body), result.file, result.size, result.sha256
+            coalesce(result.body, rejected.body), result.file, result.size, result.sha256,
+            (SELECT fields FROM columns WHERE columns.job = work.job)
      FROM work JOIN job ON job.id = work.job JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
                LEFT JOIN result ON work.state = 2 AND result.job = work.job AND result.attempt = attempt.number
                LEFT JOIN rejected_response AS rejected
@@ -138,6 +141,7 @@ fn read(row: &Row<'_>, base: &Path) -> rusqlite::Result<(StoredResponse, Option<
         status: row.get(5)?,
         media_type: row.get(6)?,
         headers: row.get(7)?,
+        columns: columns_of(row.get_ref(12)?, 12)?,
         body: row.get::<_, Vec<u8>>(8)?.into(),
     };
     Ok((

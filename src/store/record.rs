@@ -1,10 +1,11 @@
 //! Records that a reader returns: a run and its jobs.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::body::Filed;
 use super::error::Result;
-use crate::job::{Body, Class, FileName, JobState};
+use crate::job::{Body, Class, Columns, FileName, JobState, said};
 use crate::settings::{Call, Settings};
 
 /// A run's properties and its latest runner. Times are milliseconds since 1970.
@@ -66,10 +67,25 @@ pub struct Record {
     pub started: Option<i64>,
     /// Its duration, in milliseconds.
     pub took: Option<i64>,
+    /// The job's row, if the list is a table and the row was asked for.
+    pub columns: Columns,
     /// The result, if its checksum matches.
     pub result: Option<Stored>,
     /// The job has a result whose checksum does not match.
     pub is_damaged: bool,
+}
+
+impl Record {
+    /// Returns the failure in one line: its message, and the service's own words.
+    pub fn reason(&self) -> Option<Cow<'_, str>> {
+        let message = self.message.as_deref()?;
+        let said = said(self.error_body.as_deref().unwrap_or_default());
+        let words: Vec<&str> = said.split_whitespace().collect();
+        Some(match words.is_empty() {
+            true => message.into(),
+            false => format!("{message}: {}", words.join(" ")).into(),
+        })
+    }
 }
 
 /// A stored result.

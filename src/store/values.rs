@@ -7,7 +7,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::error::{Result, StoreError};
 use crate::event::Counts;
-use crate::job::{FileName, JobId, JobState, Position};
+use crate::job::{Columns, FileName, JobId, JobState, Position};
 
 /// Stores a name as text if it is UTF-8, so that people can read it, and as a blob otherwise.
 pub(super) fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
@@ -30,6 +30,16 @@ pub(super) fn path_of(value: ValueRef<'_>, column: usize) -> rusqlite::Result<Fi
             other.data_type(),
         )),
     }
+}
+
+/// Reads the row that a table gave a job: JSON, or NULL.
+pub(super) fn columns_of(value: ValueRef<'_>, column: usize) -> rusqlite::Result<Columns> {
+    let Some(fields) = value.as_str_or_null()? else {
+        return Ok(Columns::default());
+    };
+    Columns::read(fields).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, value.data_type(), error.into())
+    })
 }
 
 pub(super) fn state_to_sql(state: JobState) -> i64 {

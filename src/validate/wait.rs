@@ -39,12 +39,14 @@ impl RetryAfter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Columns;
 
     fn seconds(expression: &str, body: &str) -> Option<f64> {
         let reply = Reply {
             status: Some(429),
             media_type: None,
             headers: Some(r#"{"x-wait":"7"}"#),
+            columns: &Columns::read(r#"{"wait":"8"}"#).unwrap(),
             body: &body.as_bytes().into(),
             has_body: true,
         };
@@ -60,6 +62,7 @@ mod tests {
             (".text | tonumber", Some(9.0)),
             (r#"$headers["x-wait"] | tonumber"#, Some(7.0)),
             ("if $status == 429 then 0 else 1 end", Some(0.0)),
+            ("$col.wait | tonumber", Some(8.0)),
             (".none", None),
             (".absent", None),
             (".less", None),

@@ -323,6 +323,7 @@ impl AsyncHttpCaller {
                 plan: Arc::clone(plan),
                 filled: Arc::clone(&filled),
                 memory: Arc::clone(&self.shared.memory),
+                columns: job.columns.clone(),
                 has_body,
             },
             seen: self.seen.as_ref(),

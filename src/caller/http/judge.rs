@@ -9,7 +9,7 @@ use super::keys::Filled;
 use super::plan::Plan;
 use super::signs;
 use super::spill::{Growing, MemoryBudget};
-use crate::job::{Answer, Body, Class, Failure, FailureKind, Outcome, Refused};
+use crate::job::{Answer, Body, Class, Columns, Failure, FailureKind, Outcome, Refused};
 use crate::validate::Reply;
 
 /// Answers up to this size are judged on the calling thread, in bytes: moving them to another one costs more.
@@ -22,6 +22,8 @@ pub(super) struct Judge {
     pub(super) filled: Arc<Filled>,
     /// The memory budget of answers.
     pub(super) memory: Arc<MemoryBudget>,
+    /// The job's row, if the list is a table.
+    pub(super) columns: Columns,
     /// An answer to this method has a body.
     pub(super) has_body: bool,
 }
@@ -66,6 +68,7 @@ impl Judge {
             status: answer.status,
             media_type: answer.media_type.as_deref(),
             headers: headers.as_deref(),
+            columns: &self.columns,
             body: &answer.body,
             has_body: self.has_body,
         };

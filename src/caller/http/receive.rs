@@ -136,6 +136,7 @@ impl AnswerHead<'_> {
                 status: Some(status.as_u16()),
                 media_type: None,
                 headers: headers.as_deref(),
+                columns: &judge.columns,
                 body: &body.into(),
                 has_body: judge.has_body,
             };

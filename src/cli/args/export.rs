@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args as ClapArgs, ValueEnum};
 
-use stride::export::{ColumnList, Format};
+use stride::export::Format;
 use stride::failure_class::Statuses;
 use stride::filter::Term;
 use stride::settings::Expect;
@@ -18,18 +18,24 @@ pub(crate) struct Export {
     /// File or folder to write, replaced only by a complete export [default: stdout]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Format of the export
-    #[arg(long, value_enum, default_value_t = FormatArg::Json)]
-    pub(crate) format: FormatArg,
+    /// Format of the export [default: by the ending of -o FILE, or json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatArg>,
     /// jq expression for what to write of each result, instead of the run's own
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) extract: Option<String>,
     /// Write whole answers, without any --extract expression
     #[arg(long, overrides_with = "extract")]
     pub(crate) raw: bool,
-    /// With --format csv: leave cells unchanged, even those that a spreadsheet would evaluate as formulas
+    /// With CSV: leave cells unchanged, even those that a spreadsheet would evaluate as formulas
     #[arg(long)]
     pub(crate) raw_csv: bool,
+    /// With CSV: begin with a byte order mark, by which Excel recognizes UTF-8
+    #[arg(long)]
+    pub(crate) bom: bool,
+    /// Replace half surrogate pairs such as \\ud800 by U+FFFD; they are valid in JSON, but pandas and DuckDB refuse them
+    #[arg(long)]
+    pub(crate) replace_surrogates: bool,
     /// Write the results so far, even if the run is incomplete
     #[arg(long, conflicts_with = "all")]
     pub(crate) partial: bool,
@@ -37,11 +43,14 @@ pub(crate) struct Export {
     #[arg(long)]
     pub(crate) all: bool,
     /// Columns of a table, in this order: some of file, state, attempts, status, class, error, started, duration,
-    /// result, path_bytes, kind, media_type, result_type, result_bytes
+    /// result, path_bytes, kind, media_type, result_type, result_bytes, col.NAME (of the list), result.NAME (a field)
     #[arg(long, value_name = "A,B,C")]
-    pub(crate) columns: Option<ColumnList>,
+    pub(crate) columns: Option<String>,
+    /// Write the fields of results that are JSON objects as columns of the table
+    #[arg(long)]
+    pub(crate) flatten: bool,
     /// Only files that match, such as state=failed, class=rejected,auth, 'status>=500', 'attempts>1',
-    /// 'started>2h ago', 'duration>10s' or 'name~*.txt'; with several terms, all must match
+    /// 'started>2h ago', 'duration>10s', 'name~*.txt' or col.lang=de; with several terms, all must match
     #[arg(long = "where", value_name = "TERM",
         value_parser = OsStringValueParser::new().try_map(|words| Term::read(words.as_bytes(), wall_clock())))]
     pub(crate) terms: Vec<Term>,

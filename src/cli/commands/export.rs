@@ -1,13 +1,17 @@
 //! `stride export`.
 
+use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::path::Path;
 
 use stride::event::Counts;
 use stride::export::{
-    ColumnList, ExportError, Extract, FileError, Form, Selection, to_file, to_folder, to_stream,
+    Column, ColumnError, ColumnList, ExportError, ExportSummary, Extract, FileError, Form,
+    Selection, check_list_columns, to_file, to_folder, to_stream,
 };
 use stride::extract::Extraction;
-use stride::job::FileName;
+use stride::filter::Term;
+use stride::job::{FileName, escaped};
 use stride::jq::Expression;
 use stride::settings::{Call, Judging};
 use stride::store::{Location, Reader, StoreError};
@@ -25,8 +29,10 @@ use crate::cli::session::summary::standing;
 
 pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Result<u8, CliError> {
     let output = named_output(args.output.as_deref());
-    check(args, output)?;
+    let format = format(db, args, output)?;
+    check(args, format, output)?;
     let reader = Reader::open(db)?;
+    let columns = columns(&reader, args)?;
     let database = reader.path().to_owned();
     let selection = match (args.partial, args.all) {
         (true, _) => Selection::Partial,
@@ -41,18 +47,22 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         expression,
         has_body,
     });
+    check_columns(&reader, args, extract.as_ref())?;
     let form = Form {
-        format: args.format.into(),
+        format: format.into(),
         expect: judging.expect,
         extract: extract.as_ref().map(|extract| extract as &dyn Extract),
         raw_csv: args.raw_csv,
-        columns: args.columns.as_ref().map(ColumnList::as_slice),
+        bom: args.bom,
+        replace_surrogates: args.replace_surrogates,
+        columns: columns.as_ref().map(ColumnList::as_slice),
+        flatten: args.flatten,
         chosen: &args.terms,
     };
     let written = match output {
         Some(path) => {
             not_listed(&reader, path)?;
-            let write = match args.format {
+            let write = match format {
                 FormatArg::Dir => to_folder,
                 _ => to_file,
             };
@@ -65,25 +75,12 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         Err(ExportError::File(FileError::Write { source, .. })) if output.is_none() => {
             return printed(Err(source));
         }
-        Err(error) => return Err(cli_error(db, args, error)),
-    };
-    let lacking = match selection {
-        Selection::All => {
-            let counts = reader.counts_of(&args.terms)?;
-            counts.total - counts.done
-        }
-        Selection::Whole | Selection::Partial => 0,
+        Err(error) => return Err(cli_error(db, args, format, error)),
     };
     drop(reader);
     remember_output(&database, output);
     if let Some(path) = output {
-        let mut what = counted(written.jobs.saturating_sub(lacking), "result");
-        if lacking > 0 {
-            what.push_str(&format!(
-                " and the state of {}",
-                counted(lacking, "other file")
-            ));
-        }
+        let what = describe(&written);
         terminal.say(&format!("wrote {what} to {}", FileName::from(path)));
     }
     if written.damaged.is_empty() {
@@ -98,26 +95,148 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
     Ok(exit::INCOMPLETE)
 }
 
-/// Refuses flags that do not fit the format.
-fn check(args: &Export, output: Option<&Path>) -> Result<(), CliError> {
-    let cli_error = match args.format {
-        FormatArg::Dir if output.is_none() => {
-            CliError::usage("--format dir needs an output folder").hint("use -o FOLDER")
-        }
-        FormatArg::Parquet if output.is_none() && is_terminal() => {
-            CliError::usage("--format parquet cannot write to a terminal").hint("use -o FILE")
-        }
-        FormatArg::Json | FormatArg::Dir if args.columns.is_some() => {
-            CliError::usage("--columns needs a table format")
-                .hint("add --format csv, jsonl or parquet")
-        }
-        FormatArg::Csv => return Ok(()),
-        _ if args.raw_csv => {
-            CliError::usage("--raw-csv needs --format csv").hint("add --format csv")
-        }
-        _ => return Ok(()),
+/// Counts what was written: results, failures, and files that are neither.
+fn describe(written: &ExportSummary) -> String {
+    let mut parts = vec![counted(written.results, "result")];
+    if written.failures > 0 {
+        parts.push(counted(written.failures, "failure"));
+    }
+    let rest = written.jobs - written.results - written.failures;
+    if rest > 0 {
+        parts.push(counted(rest, "unfinished file"));
+    }
+    match parts.pop() {
+        Some(last) if !parts.is_empty() => format!("{} and {last}", parts.join(", ")),
+        last => last.unwrap_or_default(),
+    }
+}
+
+/// Returns the format that was asked for, or else that of the ending of the file's name.
+fn format(db: &Location, args: &Export, output: Option<&Path>) -> Result<FormatArg, CliError> {
+    let (None, Some(path)) = (args.format, output) else {
+        return Ok(args.format.unwrap_or(FormatArg::Json));
     };
-    Err(cli_error)
+    let name = FileName::from(path);
+    let meta = path.metadata();
+    let is_folder = meta.as_ref().is_ok_and(Metadata::is_dir);
+    if is_folder || name.as_bytes().ends_with(b"/") {
+        let dir = typed_with("--format dir");
+        return Err(CliError::usage(format!("{name} is a folder")).hint(format!(
+            "use -o with a file; {dir} writes a file for each answer"
+        )));
+    }
+    let ending = path.extension().map(OsStr::to_ascii_lowercase);
+    let is_device = meta.is_ok_and(|meta| !meta.is_file());
+    // That the database cannot be the output is said later.
+    let is_usual = !is_device && path != db.file();
+    let Some(ending) = ending.filter(|_| is_usual) else {
+        return Ok(FormatArg::Json);
+    };
+    let with_ending = |ending| FileName::from(path.with_extension(ending));
+    Ok(match ending.as_encoded_bytes() {
+        b"json" => FormatArg::Json,
+        b"jsonl" | b"ndjson" => FormatArg::Jsonl,
+        b"csv" => FormatArg::Csv,
+        b"parquet" => FormatArg::Parquet,
+        ending => {
+            let error = CliError::usage(format!(
+                "no format has the ending .{} of {name}",
+                escaped(ending)
+            ));
+            return Err(match ending {
+                b"xls" | b"xlsx" | b"ods" | b"tsv" => error.hint(format!(
+                    "use -o {}, which spreadsheets open; --bom helps Excel",
+                    with_ending("csv")
+                )),
+                b"gz" | b"zst" | b"xz" | b"bz2" | b"zip" => error.hint(
+                    "use a pipe to compress: stride export --format json | gzip > results.json.gz",
+                ),
+                b"db" | b"sqlite" | b"sqlite3" => error.hint(
+                    "the run's own database has the view `results`, which any SQLite program reads",
+                ),
+                _ => error.hint(format!(
+                    "use the ending .json, .jsonl, .csv or .parquet, or name the format: {}",
+                    typed_with("--format json")
+                )),
+            });
+        }
+    })
+}
+
+/// Refuses flags that do not fit the format.
+fn check(args: &Export, format: FormatArg, output: Option<&Path>) -> Result<(), CliError> {
+    let is_table = !matches!(format, FormatArg::Json | FormatArg::Dir);
+    let needs_table = |flag: &str| {
+        CliError::usage(format!("{flag} needs a table format"))
+            .hint("add --format csv, jsonl or parquet")
+    };
+    let needs_csv =
+        |flag: &str| CliError::usage(format!("{flag} needs --format csv")).hint("add --format csv");
+    Err(if format == FormatArg::Dir && output.is_none() {
+        CliError::usage("--format dir needs an output folder").hint("use -o FOLDER")
+    } else if format == FormatArg::Parquet && output.is_none() && is_terminal() {
+        CliError::usage("--format parquet cannot write to a terminal").hint("use -o FILE")
+    } else if !is_table && args.columns.is_some() {
+        needs_table("--columns")
+    } else if !is_table && args.flatten {
+        needs_table("--flatten")
+    } else if format != FormatArg::Csv && args.raw_csv {
+        needs_csv("--raw-csv")
+    } else if format != FormatArg::Csv && args.bom {
+        needs_csv("--bom")
+    } else if format == FormatArg::Dir && args.replace_surrogates {
+        CliError::usage("--format dir writes each answer as received")
+            .hint("leave out --replace-surrogates")
+    } else {
+        return Ok(());
+    })
+}
+
+/// Parses the columns of the table. A column of the list is not one without its prefix.
+fn columns(reader: &Reader, args: &Export) -> Result<Option<ColumnList>, CliError> {
+    let Some(text) = &args.columns else {
+        return Ok(None);
+    };
+    let columns: ColumnList = text.parse().map_err(|error: ColumnError| {
+        let cli_error = CliError::of(exit::USAGE, &error);
+        match &error {
+            ColumnError::Repeated(_) => cli_error.hint("use it once"),
+            ColumnError::Unknown { name, .. }
+                if check_list_columns(reader, std::slice::from_ref(name)).is_ok() =>
+            {
+                cli_error.hint(format!("use col.{name} for the column of the list"))
+            }
+            ColumnError::Unknown { .. } => cli_error.hint(format!(
+                "use some of {}, col.NAME for a column of the list, result.NAME for a field of the results",
+                Column::ALL.iter().map(|column| column.as_str()).collect::<Vec<_>>().join(", ")
+            )),
+        }
+    })?;
+    if args.flatten && !columns.as_slice().contains(&Column::Result.into()) {
+        return Err(CliError::usage(
+            "--flatten replaces the column result, which --columns leaves out",
+        )
+        .hint("add result to --columns, or name the fields: --columns file,result.NAME"));
+    }
+    Ok(Some(columns))
+}
+
+/// Refuses terms and expressions with a column that the list does not have.
+fn check_columns(
+    reader: &Reader,
+    args: &Export,
+    extract: Option<&Extraction>,
+) -> Result<(), CliError> {
+    let mut asked: Vec<String> = args
+        .terms
+        .iter()
+        .filter_map(Term::column)
+        .map(str::to_owned)
+        .collect();
+    if let Some(extract) = extract.filter(|_| args.extract.is_some()) {
+        asked.extend(extract.expression.columns());
+    }
+    Ok(check_list_columns(reader, &asked)?)
 }
 
 /// Parses the expression to apply to each result: that of the command line, or else the run's.
@@ -132,8 +251,14 @@ fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, Wrong
         })
 }
 
-fn cli_error(db: &Location, args: &Export, error: ExportError) -> CliError {
+fn cli_error(db: &Location, args: &Export, format: FormatArg, error: ExportError) -> CliError {
     match error {
+        ExportError::Incomplete { counts } if counts.done == 0 && !args.terms.is_empty() => {
+            let all = typed_with("--all");
+            CliError::of(exit::INCOMPLETE, &error)
+                .note(format!("--where selects no file with a result: {}", standing(&counts)))
+                .hint(format!("{all} writes their failures and states"))
+        }
         ExportError::Incomplete { counts } => {
             let standing = standing(&counts);
             let note = match args.terms.is_empty() {
@@ -164,7 +289,7 @@ fn cli_error(db: &Location, args: &Export, error: ExportError) -> CliError {
                 typed_with("--partial")
             ))
         }
-        ExportError::File(FileError::Target { .. }) if args.format == FormatArg::Dir => {
+        ExportError::File(FileError::Target { .. }) if format == FormatArg::Dir => {
             CliError::of(exit::USAGE, &error)
                 .hint("use -o with a new folder, an empty one, or an earlier export")
         }

@@ -327,6 +327,16 @@ impl From<ExportError> for CliError {
             ExportError::Store(error) => error.into(),
             ExportError::File(error) => error.into(),
             ExportError::Incomplete { .. } => Self::of(exit::INCOMPLETE, &error),
+            ExportError::NoColumn { ref known, .. } => {
+                let cli_error = Self::of(exit::USAGE, &error).note("nothing was written");
+                cli_error.hint(match known.is_empty() {
+                    true => "leave it out: neither the list nor the results have such columns",
+                    false => "use one of the columns that there are",
+                })
+            }
+            ExportError::ManyColumns { .. } => Self::of(exit::USAGE, &error)
+                .note("nothing was written")
+                .hint("name the columns that you want: --columns file,col.NAME,result.NAME"),
             ExportError::Extract { .. } | ExportError::Read { .. } => Self::of(exit::ERROR, &error),
         }
     }

@@ -51,8 +51,9 @@ def check(reader, rows, expected):
             error = expected[name]["error"]
             assert row["result_type"] is None and row["result"] is None, (reader, row)
             told = {"state": row["state"], "class": row["class"], "status": row["status"],
-                    "message": row["error"], "attempts": row["attempts"]}
+                    "attempts": row["attempts"]}
             assert told == {key: error[key] for key in told}, (reader, row)
+            assert row["error"] == error["message"] + ": " + json.loads(error["body"])["error"], (reader, row)
         assert row["started"] is not None and row["duration"] >= 0, (reader, row)
     print(reader, len(rows), "rows")
     return rows
@@ -83,7 +84,7 @@ view = run.execute("SELECT * FROM results ORDER BY position").fetchall()
 assert [os.fsdecode(row["path"]) if isinstance(row["path"], bytes) else row["path"] for row in view] == list(expected)
 assert [row["started"] for row in view] == [line["started"] for line in lines]
 for row, other in zip(view, rows, strict=True):
-    for name in ["state", "attempts", "status", "class", "error", "duration", "media_type"]:
+    for name in ["state", "attempts", "status", "class", "duration", "media_type"]:
         assert row[name] == other[name], (name, dict(row))
     if other["result_type"] == "bytes":
         assert row["result"] == other["result_bytes"]

@@ -121,7 +121,7 @@ fn words_that_extract_and_choose_go_with_every_format() {
                 .stride(&[&words[..], &extract].concat())
                 .expect(0)
                 .says(match selection {
-                    "--all" => "wrote 3 results and the state of 2 other files",
+                    "--all" => "wrote 3 results and 2 failures",
                     _ => "wrote 3",
                 });
             place.stride(&[&words[..], &["--raw"]].concat()).expect(0);

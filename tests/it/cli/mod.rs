@@ -1,6 +1,7 @@
 //! The whole program against a fake API.
 
 mod choosing;
+mod columns;
 mod config;
 mod crash;
 mod curl;
@@ -10,6 +11,7 @@ mod export;
 mod failures;
 mod finish;
 mod forget;
+mod formats;
 mod judging;
 mod list;
 mod live;

@@ -109,7 +109,7 @@ fn other_programs_read_the_contents_of_the_json_export() {
         place
             .stride(&words)
             .expect(0)
-            .says("wrote 13 results and the state of 1 other file");
+            .says("wrote 13 results and 1 failure");
     }
     let words = [
         "export",

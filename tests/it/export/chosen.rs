@@ -1,6 +1,8 @@
 //! Filtered exports: the jobs that each term selects, and that an export is complete if it has all of those.
 
-use stride::export::{ExportError, Form, Format, Selection, to_file, to_stream};
+use stride::export::{
+    Column, ColumnName, ExportError, Form, Format, Selection, to_file, to_stream,
+};
 use stride::filter::Term;
 use stride::job::{Class, FileName};
 use stride::store::Reader;
@@ -18,7 +20,7 @@ fn terms(words: &[&str]) -> Vec<Term> {
 fn chosen(reader: &Reader, chosen: &[Term]) -> Vec<String> {
     let form = Form {
         chosen,
-        columns: Some(&[stride::export::Column::File]),
+        columns: Some(&[ColumnName::Own(Column::File)]),
         ..Format::Csv.into()
     };
     let mut out = Vec::new();

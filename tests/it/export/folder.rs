@@ -78,7 +78,11 @@ fn each_answer_is_a_file_byte_for_byte_and_in_the_manifest() {
         assert_eq!(line["sha256"], Checksum::of(&bytes).to_string());
     }
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&out), mode(&out.join("a.json"))), (0o700, 0o600));
+    let (folder, file) = (fixture.at("usual"), fixture.at("usual/file"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(&file, "").unwrap();
+    assert_eq!(mode(&out), mode(&folder));
+    assert_eq!(mode(&out.join("a.json")), mode(&file));
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn row_94_a_spreadsheet_runs_no_formula_of_a_table() {
             "done", "failed", "done", "held", "pending", "running", "done"
         ]
     );
-    assert_eq!(rows[1][5], "'-2+3 \"quoted\",\nand more");
+    assert_eq!(rows[1][5], "'-2+3 \"quoted\",\nand more: why \u{fffd}");
     assert_eq!(
         column(8),
         [

@@ -8,7 +8,9 @@ use parquet::basic::{LogicalType, Repetition, TimeUnit};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::{Map, Value, json};
-use stride::export::{Column, ExportError, FileError, Form, Format, Selection, to_file, to_stream};
+use stride::export::{
+    Column, ColumnName, ExportError, FileError, Form, Format, Selection, to_file, to_stream,
+};
 use stride::extract::Extraction;
 use stride::job::Class;
 use stride::jq::Expression;
@@ -162,7 +164,10 @@ fn the_columns_have_their_types_and_missing_values_are_null() {
         ]
     );
     assert_eq!(column("path_bytes")[1], &json!("ZmFpbOlk"));
-    assert_eq!(column("error")[1], &json!("-2+3 \"quoted\",\nand more"));
+    assert_eq!(
+        column("error")[1],
+        &json!("-2+3 \"quoted\",\nand more: why \u{fffd}")
+    );
 }
 
 #[test]
@@ -244,6 +249,7 @@ fn columns_are_chosen_and_ordered_in_every_table() {
         Column::PathBytes,
     ];
     let names = columns.map(Column::as_str);
+    let columns = columns.map(ColumnName::Own);
     let form = Form {
         columns: Some(&columns),
         ..Format::Json.into()
@@ -277,8 +283,9 @@ fn columns_are_chosen_and_ordered_in_every_table() {
         ]
     );
     // All of them, in both kinds of lines.
+    let all: Vec<ColumnName> = Column::ALL.iter().map(|own| (*own).into()).collect();
     let form = Form {
-        columns: Some(Column::ALL),
+        columns: Some(&all),
         format: Format::Jsonl,
         ..form
     };
