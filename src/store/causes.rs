@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, params_from_iter};
 
 use super::error::{Result, StoreError, doing};
 use super::reader::Reader;
@@ -126,13 +126,18 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn causes(&self) -> Result<Vec<Cause>> {
+        self.causes_where("1", &[])
+    }
+
+    /// Returns the causes of the failed and held jobs that meet a condition.
+    pub(super) fn causes_where(&self, condition: &str, values: &[Value]) -> Result<Vec<Cause>> {
         let mut causes: HashMap<CauseKey, Cause> = HashMap::new();
         let sql = format!(
             "SELECT {FAILURE} FROM work JOIN job ON job.id = work.job
              LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-             WHERE work.state IN (3, 4) AND work.state <> 2 ORDER BY work.state, work.job"
+             WHERE work.state IN (3, 4) AND work.state <> 2 AND {condition} ORDER BY work.state, work.job"
         );
-        self.rows(&sql, [], &mut |row| {
+        self.rows(&sql, params_from_iter(values), &mut |row| {
             let found = read(&|column| row.get_ref(column));
             let (bare, failure) = found.map_err(doing("reading the list of files"))?;
             let key = bare

@@ -1,7 +1,9 @@
 //! Selects failed or held jobs.
 
-use super::causes::FAILURE;
+use super::causes::{self, Cause, FAILURE};
 use super::chosen::Conditions;
+use super::error::Result;
+use super::reader::Reader;
 use crate::filter::{Number, Operand, Relation, Term};
 use crate::job::{Class, JobState};
 
@@ -58,5 +60,18 @@ impl Filter {
             true => JobState::Held,
             false => JobState::Failed,
         }
+    }
+}
+
+impl Reader {
+    /// Returns the causes of the jobs that `filter` selects, the most frequent first.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn causes_of(&self, filter: &Filter) -> Result<Vec<Cause>> {
+        causes::define(self.connection())?;
+        let selected = filter.conditions();
+        self.causes_where(&selected.sql, &selected.values)
     }
 }

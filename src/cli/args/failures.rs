@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use stride::failure_class::ClassRule;
 use stride::job::Class;
 use stride::store::Filter;
 
 /// The heading of flags that choose failures.
-const CHOSEN: &str = "Selection, with --json or -0";
+const CHOSEN: &str = "Selection";
 
 /// `stride failures`.
 #[derive(Debug, ClapArgs)]
@@ -37,7 +38,7 @@ pub(crate) struct FailureFilter {
     #[arg(long = "match", value_name = "TEXT")]
     text: Option<String>,
     /// Only failures with this cause: the value of `cause` in `stride failures --json`
-    #[arg(long, value_name = "ID", value_parser = parse_cause)]
+    #[arg(long, value_name = "ID", value_parser = OsStringValueParser::new().map(|id| id.to_string_lossy().to_ascii_lowercase()))]
     cause: Vec<String>,
     /// Select held files; without it, a selection covers only failed files
     #[arg(long)]
@@ -98,14 +99,4 @@ fn parse_status(word: &str) -> Result<u16, String> {
     number
         .filter(|status| (100..=999).contains(status))
         .ok_or_else(|| format!("invalid HTTP status `{word}`: use a number from 100 to 999"))
-}
-
-/// Parses the id of a cause ([`stride::job::CauseKey::id`]).
-fn parse_cause(word: &str) -> Result<String, String> {
-    match word.len() == 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        true => Ok(word.to_ascii_lowercase()),
-        false => Err(format!(
-            "invalid cause `{word}`: use an id of eight hexadecimal digits from `stride failures --json`"
-        )),
-    }
 }

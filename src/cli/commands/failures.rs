@@ -2,63 +2,109 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use stride::export::timestamp;
-use stride::job::{CauseKey, Class, JobState};
+use stride::job::{CauseKey, Class, FileName, JobState, escaped};
 use stride::store::{Cause, Filter, Location, Reader, Record, StoreError};
 
 use crate::cli::args::failures::Failures;
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
+use crate::cli::output::format::{grouped, short};
 use crate::cli::output::shown::{self, data};
 use crate::cli::session::summary::{describe, standing};
 
 pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let filter = args.filter.with_classes(args.class.clone());
+    check_causes(db, &reader, &filter)?;
     let filter = Some(&filter).filter(|filter| **filter != Filter::default());
+    let names = Names::new(&reader)?;
     if args.null || args.json {
-        return match print_files(&reader, filter, args.json) {
+        return match print_files(&reader, filter, args.json, &names) {
             Ok(()) => Ok(exit::DONE),
             Err(PrintError::Store(error)) => Err(error.into()),
             Err(PrintError::Write(error)) => printed(Err(error)),
         };
     }
-    if filter.is_some() {
-        return Err(
-            CliError::usage("only --json and -0 can select failures").hint("add --json or -0")
-        );
-    }
-    let causes = reader.causes()?;
+    let all = reader.causes()?;
+    let causes = match filter {
+        Some(filter) => &reader.causes_of(filter)?,
+        None => &all,
+    };
     let counts = reader.counts()?;
     let mut lines: Vec<String> = Vec::new();
-    for cause in &causes {
+    for cause in causes {
         lines.extend(describe(cause));
-        let again = command(db, &retry(cause, &causes));
+        let again = command(db, &retry(cause, &all));
         lines.push(format!("    again: {again}"));
     }
-    if lines.is_empty() {
-        lines.push(format!("nothing failed: {}", standing(&counts)));
+    match filter {
+        None if lines.is_empty() => lines.push(format!("nothing failed: {}", standing(&counts))),
+        Some(_) if lines.is_empty() => {
+            lines.push(format!("no failure matches: {}", standing(&counts)));
+        }
+        _ => {}
     }
     for (number, word, words) in [
         (counts.failed, "failed", "retry"),
         (counts.held, "held", "retry --held"),
     ] {
-        if causes.len() > 1 && number > 0 {
+        if causes.len() > 1 && number > 0 && filter.is_none() {
             let retry = command(db, words);
             lines.push(format!("{retry} calls all {word} files again"));
         }
     }
-    if !causes.is_empty() {
+    if !causes.is_empty() && filter.is_none() {
         let forget = command(db, "forget --where state=failed,held");
         lines.push(format!(
             "{forget} takes all of them off the run, so that its export is whole"
         ));
     }
+    if let Some(base) = names.elsewhere
+        && !causes.is_empty()
+    {
+        lines.push(format!("names are relative to {}", FileName::from(base)));
+    }
     printed(shown::lines(lines))
 }
+
+/// Refuses ids that no cause has, and names those that there are.
+pub(crate) fn check_causes(
+    db: &Location,
+    reader: &Reader,
+    filter: &Filter,
+) -> Result<(), CliError> {
+    if filter.causes.is_empty() {
+        return Ok(());
+    }
+    let causes = reader.causes()?;
+    let is_known = |id: &&String| causes.iter().any(|cause| cause.key.id() == **id);
+    let Some(unknown) = filter.causes.iter().find(|id| !is_known(id)) else {
+        return Ok(());
+    };
+    let unknown = escaped(unknown.as_bytes());
+    let mut error = CliError::usage(format!("no failure has the cause `{unknown}`"));
+    for cause in causes.iter().take(SHOWN) {
+        let words = short(cause.words().as_bytes());
+        let count = grouped(cause.count);
+        error = error.line(format!("    {}   {count} × {words}", cause.key.id()));
+    }
+    let failures = command(db, "failures");
+    Err(error
+        .note("nothing was changed")
+        .hint(match causes.is_empty() {
+            true => "leave out --cause: nothing failed".to_owned(),
+            false => format!("use the id of a cause; {failures} shows the files of each"),
+        }))
+}
+
+/// The maximum number of causes that an error names.
+const SHOWN: usize = 10;
 
 /// Returns the command that calls the files of just this cause again, with readable flags if they suffice.
 fn retry(cause: &Cause, all: &[Cause]) -> String {
@@ -109,16 +155,21 @@ impl From<io::Error> for PrintError {
 }
 
 /// Prints the failed files: as a JSON array, or as names that end with NUL bytes.
-fn print_files(reader: &Reader, filter: Option<&Filter>, is_json: bool) -> Result<(), PrintError> {
+fn print_files(
+    reader: &Reader,
+    filter: Option<&Filter>,
+    is_json: bool,
+    names: &Names,
+) -> Result<(), PrintError> {
     let mut out = data();
     let mut is_first = true;
     reader.failures(filter, &mut |record| {
         if is_json {
             out.write_all(if is_first { b"[\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut out, &FailureJson::from(&record))
-                .map_err(io::Error::from)?;
+            let failure = FailureJson::new(&record, &names.base);
+            serde_json::to_writer(&mut out, &failure).map_err(io::Error::from)?;
         } else {
-            out.write_all(record.path.as_bytes())?;
+            out.write_all(&names.usable(&record.path))?;
             out.write_all(b"\0")?;
         }
         is_first = false;
@@ -130,11 +181,52 @@ fn print_files(reader: &Reader, filter: Option<&Filter>, is_json: bool) -> Resul
     Ok(out.flush()?)
 }
 
+/// The names of a run as commands in the current folder can use them.
+struct Names {
+    base: PathBuf,
+    /// The base, if it is not the current folder.
+    elsewhere: Option<PathBuf>,
+    /// The names of a table may be no files.
+    is_table: bool,
+}
+
+impl Names {
+    fn new(reader: &Reader) -> Result<Self, CliError> {
+        let base = std::path::absolute(reader.info()?.base)
+            .map_err(|error| CliError::of(exit::ERROR, &error))?;
+        let here = std::env::current_dir().ok();
+        let is_here =
+            |here: &PathBuf| *here == base || here.canonicalize().ok() == base.canonicalize().ok();
+        let elsewhere = (!here.is_some_and(|here| is_here(&here))).then(|| base.clone());
+        Ok(Self {
+            is_table: reader.is_table()?,
+            base,
+            elsewhere,
+        })
+    }
+
+    /// Returns a name that leads to the job's file from the current folder, and that no command takes for a flag. Names
+    /// that are no files stay as they are.
+    fn usable<'n>(&self, name: &'n FileName) -> Cow<'n, [u8]> {
+        let path = name.as_path();
+        if path.is_absolute() || self.is_table && !self.base.join(path).exists() {
+            return name.as_bytes().into();
+        }
+        match &self.elsewhere {
+            Some(base) => base.join(path).into_os_string().into_vec().into(),
+            None if name.as_bytes().starts_with(b"-") => [b"./", name.as_bytes()].concat().into(),
+            None => name.as_bytes().into(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct FailureJson<'r> {
     path: Cow<'r, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
+    /// The folder against which a relative name resolves.
+    base: Cow<'r, str>,
     state: JobState,
     outcome: Option<&'r str>,
     class: Option<Class>,
@@ -148,12 +240,13 @@ struct FailureJson<'r> {
     cause: String,
 }
 
-impl<'r> From<&'r Record> for FailureJson<'r> {
-    fn from(record: &'r Record) -> Self {
+impl<'r> FailureJson<'r> {
+    fn new(record: &'r Record, base: &'r Path) -> Self {
         let body = record.error_body.as_deref();
         Self {
             path: record.path.to_string_lossy(),
             path_bytes: record.path.non_utf8_bytes(),
+            base: base.to_string_lossy(),
             state: record.state,
             outcome: record.outcome.as_deref(),
             class: record.class,

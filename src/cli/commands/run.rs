@@ -10,6 +10,7 @@ use stride::store::{Location, Lock, NewRun, Reader, Redo, Store, change_settings
 use crate::cli::args::failures::ClassOrRule;
 use crate::cli::args::settings::LimitArgs;
 use crate::cli::args::{ListFormat, ResumeArgs, Retry, Run};
+use crate::cli::commands::failures::check_causes;
 use crate::cli::commands::try_one::{PlannedRun, dry_run};
 use crate::cli::config::{self, Config};
 use crate::cli::output::error::CliError;
@@ -227,6 +228,7 @@ pub(crate) fn retry(
         false => Some(prepare(db, &store, resume, config, &rules, true, terminal)?),
     };
     let filter = args.filter.with_classes(classes);
+    check_causes(db, &Reader::open(db)?, &filter)?;
     let done = listed_names(db, &args.done.done)?;
     let (word, moved) = if args.done.lost {
         ("done", redo(db, &mut store, Redo::Lost, terminal)?)

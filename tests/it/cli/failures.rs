@@ -1,6 +1,9 @@
 //! `failures`: causes, and the command for each.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -154,11 +157,7 @@ fn failures_can_be_chosen_for_pipes() {
     place
         .stride(&["failures", "--cause", "no"])
         .expect(2)
-        .says("an id of eight hexadecimal digits");
-    place
-        .stride(&["failures", "--match", "x"])
-        .expect(2)
-        .says("add --json or -0");
+        .says("no failure has the cause `no`");
     place
         .stride(&["failures", "--json", "--class", "bad"])
         .expect(2)
@@ -329,4 +328,141 @@ fn a_done_file_that_has_changed_is_told_of_and_called_again() {
     assert!(!quiet.stderr.contains("changed"), "{}", quiet.stderr);
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.bystander(), bystander);
+}
+
+/// A run of three files of which two are refused, one of them named like a flag.
+fn two_failures() -> (FakeApi, Place) {
+    let api = FakeApi::start(|request| match &*request.body {
+        b"fine" | b"bystander" => Reply::json(r#"{"ok":true}"#),
+        b"long" => Reply::json(json!({"error": "too long"})).with_status(413),
+        _ => Reply::json(json!({"error": "too short"})).with_status(422),
+    });
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("in/fine", "fine");
+    place.write("-n", "long");
+    place.write("in/two\nlines", "short");
+    let words = ["run", "--url", &api.url(), "in", "--", "-n"];
+    place.stride(&words).expect(3);
+    assert_eq!(place.bystander(), bystander);
+    (api, place)
+}
+
+#[test]
+fn bare_names_lead_to_the_files_from_any_folder() {
+    let (_api, place) = two_failures();
+    fs::create_dir(place.at("elsewhere")).unwrap();
+    place.write("elsewhere/-n", "another folder's");
+    for (folder, db) in [
+        ("", "stride.db"),
+        ("elsewhere", "../stride.db"),
+        ("in", "../stride.db"),
+    ] {
+        let bin = env!("CARGO_BIN_EXE_stride");
+        let command = format!("'{bin}' failures -0 --db {db} | xargs -0 cat");
+        let mut shell = Command::new("/bin/sh");
+        let output = shell
+            .args(["-c", &command])
+            .current_dir(place.at(folder))
+            .output();
+        let output = output.unwrap();
+        let read = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            read,
+            "shortlong",
+            "{folder}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let names = place
+            .command(&["failures", "--json", "--db", db])
+            .current_dir(place.at(folder))
+            .output()
+            .unwrap();
+        let names: Value = serde_json::from_slice(&names.stdout).unwrap();
+        let base = place.at("").canonicalize().unwrap();
+        assert_eq!(Path::new(names[0]["base"].as_str().unwrap()), base);
+        assert!(Path::new(names[1]["path"].as_str().unwrap()).is_relative());
+    }
+    // A list of the bare names has the run's own names.
+    let names = place.stride(&["failures", "-0"]).expect(0).stdout;
+    let names = String::from_utf8(names).unwrap();
+    assert!(
+        names.contains("in/two\nlines\0") && names.contains("./-n\0"),
+        "{names:?}"
+    );
+    let said = place
+        .command(&["failures", "--db", "../stride.db"])
+        .current_dir(place.at("in"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("names are relative to /"), "{said}");
+}
+
+#[test]
+fn the_names_of_a_table_that_are_no_files_stay_as_they_are() {
+    let api = FakeApi::start(|_| Reply::json(json!({"error": "no"})).with_status(422));
+    let place = Place::new();
+    place.write("list.csv", "path,text\nid-1,x\nfile,y\n");
+    place.write("file", "f");
+    let words = [
+        "run",
+        "--url",
+        &api.url(),
+        "--data",
+        "{col.text}",
+        "--files-from",
+        "list.csv",
+        "--list-format",
+        "csv",
+    ];
+    place.stride(&words).expect(3);
+    fs::create_dir(place.at("elsewhere")).unwrap();
+    let output = place
+        .command(&["failures", "-0", "--db", "../stride.db"])
+        .current_dir(place.at("elsewhere"))
+        .output()
+        .unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    let file = place.at("file").canonicalize().unwrap();
+    assert_eq!(names, format!("id-1\0{}\0", file.display()));
+}
+
+#[test]
+fn an_unknown_cause_is_answered_with_those_that_there_are() {
+    let (api, place) = two_failures();
+    let causes = place.stride(&["failures", "--json"]).expect(0).json();
+    let ids: Vec<&str> = (0..2)
+        .map(|at| causes[at]["cause"].as_str().unwrap())
+        .collect();
+    let calls = api.requests();
+    for command in ["retry", "failures"] {
+        for wrong in ["nope", "0000000", "too short"] {
+            let ran = place.stride(&[command, "--cause", wrong]).expect(2);
+            let words = "1 × HTTP 422 Unprocessable Entity: too short";
+            assert!(
+                ran.stderr.contains(words) && ran.stderr.contains(ids[0]),
+                "{}",
+                ran.stderr
+            );
+            ran.says(&format!("no failure has the cause `{wrong}`"));
+        }
+    }
+    assert_eq!(api.requests(), calls);
+    let said = |words: &[&str]| {
+        let ran = place.stride(&[&["failures"], words].concat()).expect(0);
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    let one = said(&["--cause", ids[1]]);
+    assert_eq!(one.matches("failed: ").count(), 1, "{one}");
+    let short = said(&["--status", "422"]);
+    assert!(
+        short.contains("too short") && !short.contains("too long"),
+        "{short}"
+    );
+    assert!(said(&["--status", "500"]).starts_with("no failure matches: 2 of 4 files done"));
+    place
+        .stride(&["retry", "--cause", &ids[0].to_uppercase()])
+        .expect(3);
+    assert_eq!(api.requests(), calls + 1);
 }
