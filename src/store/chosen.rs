@@ -99,13 +99,7 @@ impl Conditions {
     /// Returns conditions that forgotten jobs meet only if a term selects their state.
     fn listed(terms: &[Term]) -> Self {
         let mut all = Self::new(terms);
-        let selects = |term: &Term| match &term.operand {
-            Operand::State(states) => {
-                term.relation == Relation::Equal && states.contains(&JobState::Forgotten)
-            }
-            _ => false,
-        };
-        if !terms.iter().any(selects) {
+        if !terms.iter().any(selects_forgotten) {
             all.sql.push_str(" AND work.state <> 5");
         }
         all
@@ -211,6 +205,16 @@ impl Conditions {
     pub(super) fn mark(&mut self, value: Value) -> String {
         self.values.push(value);
         format!("?{}", self.values.len())
+    }
+}
+
+/// Returns true if a term selects forgotten jobs by their state.
+pub(super) fn selects_forgotten(term: &Term) -> bool {
+    match &term.operand {
+        Operand::State(states) => {
+            term.relation == Relation::Equal && states.contains(&JobState::Forgotten)
+        }
+        _ => false,
     }
 }
 

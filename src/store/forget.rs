@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params_from_iter};
 
-use super::chosen::Conditions;
+use super::chosen::{Conditions, selects_forgotten};
 use super::connection::{self, Mode};
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
@@ -247,6 +247,13 @@ fn choose(connection: &Connection, chosen: Chosen<'_>, change: Change) -> Result
             }
         }
         Chosen::Terms(terms) => {
+            // All that can be brought back is forgotten.
+            let is_given = |term: &&Term| change == Change::BringBack && selects_forgotten(term);
+            let terms: Vec<Term> = terms
+                .iter()
+                .filter(|term| !is_given(term))
+                .cloned()
+                .collect();
             let (state, table) = match change {
                 Change::Forget => ("work.state", "work"),
                 Change::BringBack => (
@@ -254,7 +261,7 @@ fn choose(connection: &Connection, chosen: Chosen<'_>, change: Change) -> Result
                     "forgotten JOIN work ON work.job = forgotten.job",
                 ),
             };
-            let conditions = Conditions::with_state(terms, state);
+            let conditions = Conditions::with_state(&terms, state);
             let sql = format!(
                 "INSERT INTO chosen SELECT work.job FROM {table} JOIN job ON job.id = work.job
                  LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts WHERE {}",

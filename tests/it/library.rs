@@ -205,3 +205,26 @@ fn a_damaged_result_is_one_without_an_answer() {
     let all = [done(BYSTANDER, "\"bystander\""), ("a".to_owned(), None)];
     assert_eq!(results(&run), all);
 }
+
+#[test]
+fn forgotten_files_are_not_called_and_have_no_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path());
+    run.add(["a", "b", "c"]).unwrap();
+    assert_eq!(run.forget(["b"]).unwrap().changed, 1);
+    let outline = run.process(|_| Answer::json(&1)).unwrap();
+    let counts = outline.counts;
+    assert_eq!((counts.done, counts.total, counts.forgotten), (3, 3, 1));
+    run.forget(["a"]).unwrap();
+    let [by, a, c] = [
+        done(BYSTANDER, "\"bystander\""),
+        done("a", "1"),
+        done("c", "1"),
+    ];
+    assert_eq!(results(&run), [by.clone(), c.clone()]);
+    assert!(run.forget(["c", "nope"]).unwrap().is_refused());
+    assert_eq!(run.add(["a"]).unwrap().forgotten, 1);
+    assert_eq!(results(&run), [by.clone(), c.clone()]);
+    run.bring_back(["a"]).unwrap();
+    assert_eq!(results(&run), [by, a, c]);
+}

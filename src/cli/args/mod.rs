@@ -31,7 +31,7 @@ use settings::{KEPT, LimitArgs, SettingsArgs};
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The run's database
+    /// The run's database; to delete the run, delete this file
     #[arg(
         long,
         alias = "database",

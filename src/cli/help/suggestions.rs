@@ -122,6 +122,9 @@ fn hint(
                 None => format!("use {similar}"),
             })
         }
+        ErrorKind::MissingRequiredArgument if arg == "<NAMES>..." => {
+            Some("name files of the run, or choose some, as with --where class=input".to_owned())
+        }
         ErrorKind::MissingRequiredArgument => Some(format!("add {arg}")),
         ErrorKind::ArgumentConflict => Some("leave out one of them".to_owned()),
         _ => None,

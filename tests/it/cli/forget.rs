@@ -174,7 +174,7 @@ fn every_state_comes_back_as_it_was() {
         .expect(0)
         .says("brought back 1 file: rejected");
     place
-        .stride(&["forget", "--undo"])
+        .stride(&["forget", "--undo", "--where", "state=forgotten"])
         .expect(0)
         .says("brought back 2 files: held, pending");
     assert_eq!(place.sql(tables), before);
