@@ -1,7 +1,7 @@
 //! Addresses that the user gives for hosts (`--resolve`).
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -11,6 +11,18 @@ use super::unreachable::Resolver;
 
 /// The host that stands for all hosts without addresses of their own.
 const ANY: &str = "*";
+
+/// The addresses of names below `localhost` (RFC 6761, section 6.3), which not every system resolves.
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
+
+/// Returns whether a name is that of this machine on every system.
+pub(super) fn is_local(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host == "localhost" || host.ends_with(".localhost")
+}
 
 /// The given addresses of hosts at ports.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +74,7 @@ fn key(host: &str, port: &str) -> Option<(String, u16)> {
     Some((host.to_ascii_lowercase(), port.parse().ok()?))
 }
 
-/// Resolves names to the given addresses, and other names as the system does.
+/// Resolves names to the given addresses, names below `localhost` to this machine, and other names as the system does.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) addresses: Addresses,
@@ -77,8 +89,10 @@ impl Resolve for Known {
             (host, port) if host == name.as_str() => self.addresses.of(host, *port),
             _ => self.addresses.of_proxy(name.as_str()),
         };
-        let Some(given) = given else {
-            return self.others.resolve(name);
+        let given = match given {
+            Some(given) => given.as_slice(),
+            None if is_local(name.as_str()) && name.as_str() != "localhost" => &LOOPBACK,
+            None => return self.others.resolve(name),
         };
         // The connector replaces this port by the URL's.
         let given = given.iter().map(|address| SocketAddr::new(*address, 0));

@@ -6,6 +6,7 @@ use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
+use super::addresses::is_local;
 use super::error::PlanError;
 use super::message::Message;
 use super::template::{Braces, Template};
@@ -38,7 +39,7 @@ pub(super) fn keep_private(target: &Url, url: &str, message: &Message) -> Result
 
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    is_local(host) || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Returns whether a URL refers to a secret after its host. A host from the environment is not a secret.
@@ -139,6 +140,8 @@ mod tests {
             ("https://example.com/", false),
             ("http://localhost:80/", false),
             ("http://LOCALHOST/", false),
+            ("http://api.localhost:8000/", false),
+            ("http://notlocalhost/", true),
             ("http://127.9.9.9/", false),
             ("http://[::1]:8080/", false),
         ] {
