@@ -38,6 +38,8 @@ pub(super) struct Received {
     pub(super) wait: Option<Duration>,
     /// The service's time.
     pub(super) clock: SystemTime,
+    /// The content coding that its body still has.
+    pub(super) coding: Option<String>,
 }
 
 impl Judge {
@@ -63,6 +65,7 @@ impl Judge {
             headers,
             wait,
             clock,
+            coding,
         } = received;
         let reply = Reply {
             status: answer.status,
@@ -81,6 +84,14 @@ impl Judge {
             Class::Throttled => self.ruled_wait(&reply, clock).or(wait),
             _ => None,
         };
+        let message = match coding {
+            Some(coding) if matches!(invalid.kind, FailureKind::NotJson | FailureKind::NotText) => {
+                format!(
+                    "the answer is encoded with {coding}: stride decodes gzip, deflate, br and zstd if the request has --compressed"
+                )
+            }
+            _ => invalid.message,
+        };
         let mask = |text: String| self.filled.secrets.mask_text(&text);
         let failure = Failure {
             status: answer.status,
@@ -91,7 +102,7 @@ impl Judge {
                 body: self.masked(answer.body)?,
             })),
             hint: answer.hint,
-            ..self.failure(class, invalid.kind, &invalid.message)
+            ..self.failure(class, invalid.kind, &message)
         };
         Ok(match class {
             Class::Throttled => Outcome::Throttled { failure, wait },

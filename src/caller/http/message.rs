@@ -172,10 +172,11 @@ impl Message {
         basic.filter_map(|header| header.value.as_ref()?.constant().ok())
     }
 
-    /// Returns whether the request accepts compressed answers.
+    /// Returns whether the request accepts compressed answers. A header that asks for them takes precedence.
     pub(super) fn takes_compressed(&self) -> bool {
-        let refused = |header: &Header| header.name == ACCEPT_ENCODING && header.value.is_none();
-        self.compressed && !self.headers.iter().any(refused)
+        let mut headers = self.headers.iter();
+        let given = headers.find(|header| header.name == ACCEPT_ENCODING);
+        given.map_or(self.compressed, |header| header.value.is_some())
     }
 
     /// Returns the headers that hold credentials, which redirects to other origins must not carry.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION};
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
@@ -209,6 +209,8 @@ impl AnswerHead<'_> {
         let masked = |value: &_| secrets.mask_text(&lossy(value));
         Ok(Received {
             headers: needs.then(|| as_json(&self.headers, &lossy)),
+            coding: text(&self.headers, &CONTENT_ENCODING)
+                .filter(|coding| !coding.eq_ignore_ascii_case("identity")),
             wait: self.signs.wait,
             clock: self.signs.clock,
             answer: Answer {
