@@ -12,6 +12,7 @@ use std::thread;
 use base64::Engine as _;
 
 use super::Place;
+use crate::http::tls::{authority, pem};
 use crate::support::{FakeApi, Logged, Reply};
 
 const FILES: [&str; 8] = [
@@ -110,7 +111,7 @@ impl Case {
         let (place, sample) = (Place::new(), self.sample());
         place.write(sample.name, sample.content);
         place.write("options.txt", "header = \"X-From: a file\"\n--compressed\n");
-        place.write("http_ca.crt", "");
+        place.write("http_ca.crt", pem(authority().as_ref().der()));
         let variables = self.variables(&server, &place);
         let command = at(&server, &self.command);
         let stride = place
@@ -142,13 +143,10 @@ impl Case {
         if !stride.status.success() || !curl.status.success() {
             return Err(format!("{by_hand}\ncurl: {curl:?}\nstride: {said}"));
         }
-        let names_agent = ["user-agent", "-a "]
-            .iter()
-            .any(|name| command.to_ascii_lowercase().contains(name));
         let [ours, theirs] = &api.log()[..] else {
             return Err(format!("{} calls", api.requests()));
         };
-        let [ours, theirs] = [ours, theirs].map(|logged| seen(logged, names_agent));
+        let [ours, theirs] = [ours, theirs].map(|logged| self.seen(logged));
         match ours == theirs {
             true => Ok(()),
             false => Err(format!("curl:   {theirs:?}\nstride: {ours:?}")),
@@ -226,34 +224,50 @@ fn by_hand(command: &str, sample: &Sample) -> String {
 /// What a server has seen, with the boundary of a form replaced.
 type Seen = (String, String, Vec<(String, String)>, String);
 
-fn seen(logged: &Logged, names_agent: bool) -> Seen {
-    let request = &logged.request;
-    let boundary = request
-        .header("content-type")
-        .and_then(|value| value.rsplit_once("boundary="))
-        .map(|(_, boundary)| boundary.to_owned())
-        .filter(|boundary| boundary.starts_with("-----"));
-    let plain = |text: &str| match &boundary {
-        Some(boundary) => text.replace(boundary, "BOUNDARY"),
-        None => text.to_owned(),
-    };
-    let is_own = |name: &str| match name {
-        "idempotency-key" | "expect" => true,
-        "user-agent" => !names_agent,
-        // Boundaries of later versions of curl are longer.
-        "content-length" => boundary.is_some(),
-        _ => false,
-    };
-    let headers = request.headers.iter();
-    let mut headers: Vec<_> = headers
-        .map(|(name, value)| (name.to_ascii_lowercase(), plain(&in_order(value))))
-        .filter(|(name, _)| !is_own(name))
-        .collect();
-    headers.sort();
-    // Bytes that are not text stay different.
-    let body: String = logged.body.iter().map(|byte| char::from(*byte)).collect();
-    let target = request.target.clone();
-    (request.method.clone(), target, headers, plain(&body))
+impl Case {
+    /// Returns what the server has seen, without the headers that curl or stride adds on its own.
+    fn seen(&self, logged: &Logged) -> Seen {
+        let request = &logged.request;
+        let boundary = request
+            .header("content-type")
+            .and_then(|value| value.rsplit_once("boundary="))
+            .map(|(_, boundary)| boundary.to_owned())
+            .filter(|boundary| boundary.starts_with("-----"));
+        let plain = |text: &str| match &boundary {
+            Some(boundary) => text.replace(boundary, "BOUNDARY"),
+            None => text.to_owned(),
+        };
+        let is_own = |name: &str| match name {
+            "idempotency-key" | "expect" => true,
+            "user-agent" => !self.names_agent(),
+            // Boundaries of later versions of curl are longer.
+            "content-length" => boundary.is_some() || self.notes("Transfer-Encoding"),
+            name => self.notes(name),
+        };
+        let headers = request.headers.iter();
+        let mut headers: Vec<_> = headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), plain(&in_order(value))))
+            .filter(|(name, _)| !is_own(name))
+            .collect();
+        headers.sort();
+        // Bytes that are not text stay different.
+        let body: String = logged.body.iter().map(|byte| char::from(*byte)).collect();
+        let target = request.target.clone();
+        (request.method.clone(), target, headers, plain(&body))
+    }
+
+    fn names_agent(&self) -> bool {
+        let command = self.command.to_ascii_lowercase();
+        ["user-agent", "-a "]
+            .iter()
+            .any(|name| command.contains(name))
+    }
+
+    /// Returns whether a note names this header, which stride sets itself.
+    fn notes(&self, header: &str) -> bool {
+        let mut notes = self.notes.iter();
+        notes.any(|note| note.eq_ignore_ascii_case(header))
+    }
 }
 
 /// The value of a header, whose codings curl lists in another order. Versions of curl separate cookies differently.

@@ -165,6 +165,38 @@ fn an_answer_is_decoded_whatever_name_and_form_its_coding_has() {
 }
 
 #[test]
+fn names_below_localhost_are_this_machine() {
+    let (api, place) = (FakeApi::start(|_| Reply::json(1)), Place::new());
+    let url = format!("http://api.v1.localhost:{}/{{}}", api.port());
+    pasted(&place, &format!("curl -u me:sesame {url}"), &[]).expect(0);
+    let host = format!("api.v1.localhost:{}", api.port());
+    assert_eq!(sent(&api, "host"), [Some(host)]);
+}
+
+#[test]
+fn a_pasted_header_that_asks_for_codings_is_enough_to_decode_them() {
+    let place = Place::new();
+    let reply = Reply::status(200).body("application/json", gzip(b"{\"label\":\"good\"}"));
+    let reply = reply.header("Content-Encoding", "gzip");
+    let api = FakeApi::start(move |_| reply.clone());
+    place.write("a.txt", "hello");
+    let header = "-H 'Accept-Encoding: gzip, deflate, br'";
+    let command = format!("curl {} -d @{{}}", api.url());
+    let words = ["run", "--db", "plain.db", "--curl", &command, "a.txt"];
+    place
+        .stride(&words)
+        .expect(3)
+        .says("encoded with gzip")
+        .says("--compressed");
+    let command = format!("{command} {header}");
+    place
+        .stride(&["run", "--curl", &command, "a.txt"])
+        .expect(0);
+    let exported = place.stride(&["export"]).expect(0).json();
+    assert_eq!(exported["a.txt"]["label"], "good");
+}
+
+#[test]
 fn given_addresses_are_for_a_host_and_a_port_and_a_star_is_any_host() {
     let (api, place) = (FakeApi::start(|_| Reply::json(1)), Place::new());
     let port = api.port();
