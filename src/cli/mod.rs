@@ -72,7 +72,7 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, CliError> {
         }
         Command::Try(mut one) => {
             let config = Config::load(&mut one.invocation, None, terminal)?;
-            try_one::try_one(&db, &one, &config, terminal)
+            try_one::try_one(&db, *one, &config, terminal)
         }
         Command::Resume(mut all) => {
             let resume = &mut all.resume;

@@ -17,9 +17,23 @@ pub enum CurlError {
         /// A suggestion for the user.
         hint: &'static str,
     },
+    /// A command in the syntax of another shell.
+    #[error("{what} is a command for {shell}")]
+    OtherShell {
+        /// The first word, or `this`.
+        what: String,
+        /// The shell.
+        shell: &'static str,
+    },
     /// Another command.
     #[error("`{0}` is not curl")]
     Program(String),
+    /// Another command, whose output curl reads.
+    #[error("`|` after `{0}` needs a shell, which stride does not run")]
+    Before(String),
+    /// A quote, dash or space of typography, which no shell knows.
+    #[error("`{0}` is typographic, and no shell understands it")]
+    Typographic(String),
     /// An option that stride does not support.
     #[error("the option {written} is not supported")]
     Option {
@@ -28,6 +42,9 @@ pub enum CurlError {
         /// A suggestion for the user.
         hint: &'static str,
     },
+    /// A word that is not an option of curl.
+    #[error("curl has no option {0}")]
+    Unknown(String),
     /// An option without its value.
     #[error("the option {0} needs a value")]
     Value(String),
@@ -39,7 +56,20 @@ impl CurlError {
         match self {
             Self::Open(_) => "paste the command in single quotes, each ' within it as '\\''",
             Self::Shell { hint, .. } | Self::Option { hint, .. } => hint,
+            Self::OtherShell { .. } => {
+                "copy it for bash: in a browser by `Copy as cURL (bash)`, in Postman by the code for `cURL`"
+            }
             Self::Program(_) => "paste a command that begins with curl",
+            Self::Before(_) => {
+                "leave out the commands before curl, and use @{} for the file in place of @-"
+            }
+            Self::Typographic(_) => {
+                "a page or an editor has changed the command: type \", ', - and spaces anew"
+            }
+            Self::Unknown(word) if word.contains('=') => {
+                "write the value of a long option as a word of its own: --data VALUE"
+            }
+            Self::Unknown(_) => "leave it out, or see `curl --help all`",
             Self::Value(_) => "see `curl --help all`",
         }
     }

@@ -3,11 +3,14 @@
 pub mod config;
 mod error;
 mod options;
+mod paste;
 mod shell;
+mod table;
 
 pub use error::CurlError;
-pub use options::{OPTIONS, ParsedOption, Role, Spec, read};
+pub use options::{ParsedOption, read};
 pub use shell::words;
+pub use table::{OPTIONS, Role, Spec};
 
 /// Parses a pasted command.
 ///
@@ -15,5 +18,5 @@ pub use shell::words;
 ///
 /// The text is not a command of curl, or has an option that stride does not support.
 pub fn command(text: &str) -> Result<Vec<ParsedOption>, CurlError> {
-    read(words(text)?)
+    read(words(paste::command(text)?)?)
 }

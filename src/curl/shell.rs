@@ -1,5 +1,5 @@
 //! Splits a pasted command into words like a shell (POSIX.1-2024, Shell Command Language, sections 2.2 and 2.3):
-//! quotes, escapes, continued lines, comments, variables and command substitutions.
+//! quotes, escapes, continued lines, comments, variables, home folders and command substitutions.
 
 use super::error::CurlError;
 
@@ -58,8 +58,12 @@ impl Splitter<'_> {
                 }
                 '$' => self.variable()?,
                 '`' => self.backquoted()?,
+                '~' if self.word.is_none() && self.is_home() => self.push_str("{env:HOME}"),
                 '|' | '&' | ';' | '<' | '>' | '(' | ')' => return Err(operator(char, self.rest)),
-                char => self.push(char),
+                char => match typographic(char) {
+                    Some(error) => return Err(error),
+                    None => self.push(char),
+                },
             }
         }
         self.end();
@@ -82,6 +86,12 @@ impl Splitter<'_> {
 
     fn end(&mut self) {
         self.words.extend(self.word.take());
+    }
+
+    /// Returns whether the `~` before the rest stands for the home folder (section 2.6.1).
+    fn is_home(&self) -> bool {
+        let next = self.rest.chars().next();
+        next.is_none_or(|char| char == '/' || char.is_ascii_whitespace())
     }
 
     fn single(&mut self) -> Result<(), CurlError> {
@@ -226,6 +236,18 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
+/// Returns the error about a quote or a space that word processors and web pages put in place of a plain one.
+pub(super) fn typographic(char: char) -> Option<CurlError> {
+    match char {
+        '“' | '”' | '„' | '‘' | '’' => Some(CurlError::Typographic(char.to_string())),
+        '\u{a0}' | '\u{2007}' | '\u{202f}' | '\u{200b}' => {
+            let code = format!("U+{:04X}", u32::from(char));
+            Some(CurlError::Typographic(code))
+        }
+        _ => None,
+    }
+}
+
 fn substitution() -> CurlError {
     CurlError::Shell {
         what: "a command substitution that uses the file or contains quotes".to_owned(),
@@ -249,7 +271,7 @@ fn operator(char: char, rest: &str) -> CurlError {
     };
     let hint = match char {
         '|' => "leave out the commands after curl, and use --extract with a jq expression",
-        '<' => "use -d TEXT, or -d @FILE",
+        '<' => "use -d @{} for the file, or -d TEXT",
         '>' => "leave it out, and use `stride export` to write the answers",
         '(' | ')' | '&' | ';' => "leave it out, or quote it if it belongs to a value",
         _ => "leave it out",
@@ -304,6 +326,11 @@ mod tests {
             ),
             ("x$(a 'b)' (c) )y", "x{cmd:a 'b)' (c)}y"),
             ("`cat key`", "{cmd:cat key}"),
+            ("~/ca.pem", "{env:HOME}/ca.pem"),
+            ("~", "{env:HOME}"),
+            ("x~/a", "x~/a"),
+            ("\"~/a\"", "~/a"),
+            ("~me/a", "~me/a"),
             ("\"\\$KEY 5$ $9\"", "$KEY 5$ $9"),
         ] {
             assert_eq!(read(text), [expected], "{text}");
@@ -326,6 +353,9 @@ mod tests {
             ("curl ${A:-b}", "expansion"),
             ("curl \"a", "not closed"),
             ("curl a\ncurl b", "second line"),
+            ("curl -H “a”", "`“` is typographic"),
+            ("curl\u{a0}-d", "`U+00A0` is typographic"),
+            ("curl -d a=‘b’", "`‘` is typographic"),
         ] {
             let error = words(text).unwrap_err().to_string();
             assert!(error.contains(named), "{text}: {error}");

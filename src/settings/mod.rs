@@ -24,7 +24,7 @@ pub use body::{Body, Content, Escape, Field, Piece, Treatment};
 pub use credential::{is_credential, is_credential_in_text, is_sensitive};
 pub use judging::{Expect, Judging};
 pub use request::{Call, Difference, Header, HeaderValue, Request};
-pub use transport::{Http, Transport};
+pub use transport::{Http, Ip, Tls, Transport};
 pub use units::{parse_duration, parse_size, show_duration};
 
 /// The number of chunk threads.

@@ -1,5 +1,6 @@
 //! The connection to the service.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -32,12 +33,30 @@ pub struct Transport {
     /// The version of HTTP.
     #[serde(skip_serializing_if = "is_default")]
     pub http: Http,
+    /// The versions of TLS.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tls: Tls,
+    /// The only version of IP to use, if one was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip: Option<Ip>,
+    /// The address of this machine from which to connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<IpAddr>,
     /// Request answers without content coding.
     #[serde(skip_serializing_if = "is_default")]
     pub uncompressed: bool,
+    /// The schemes of URLs that may be called. Empty stands for `http` and `https`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schemes: Vec<String>,
     /// The maximum number of redirects to follow.
     #[serde(skip_serializing_if = "is_default")]
     pub redirects: u32,
+    /// The schemes of redirects that may be followed. Empty stands for `http` and `https`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redirect_schemes: Vec<String>,
+    /// The statuses of redirects that keep the method POST and its body, although others change it to GET.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keep_post: Vec<u16>,
     /// Addresses of hosts, as `HOST:PORT:ADDRESS`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resolve: Vec<String>,
@@ -54,6 +73,55 @@ pub enum Http {
     Http2,
     /// HTTP/2 without negotiation.
     Http2Only,
+}
+
+/// The versions of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tls {
+    /// TLS 1.2 or TLS 1.3.
+    #[default]
+    Any,
+    /// TLS 1.2.
+    Only12,
+    /// TLS 1.3.
+    Only13,
+}
+
+/// A version of IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ip {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Ip {
+    /// Returns its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    /// Returns whether an address is of this version.
+    pub fn has(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
+impl Transport {
+    /// Returns the version of IP that connections use, if there is only one.
+    pub fn only_ip(&self) -> Option<Ip> {
+        let bound = self.interface.map(|address| match address {
+            IpAddr::V4(_) => Ip::V4,
+            IpAddr::V6(_) => Ip::V6,
+        });
+        self.ip.or(bound)
+    }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -18,7 +18,7 @@ use super::headers::ResponseHead;
 use super::judge::Judge;
 use super::keys::Keys;
 use super::message::Message;
-use super::network::{self, Network};
+use super::network::{self, Network, Proxies};
 use super::outputs::{self, Outputs};
 use super::plan::{Limits, Plan};
 use super::progress::Progress;
@@ -87,9 +87,10 @@ impl HttpPlan {
         let keys = Keys::new(message, secrets, with_given(credentials, lookup))?;
         let target = keys.current().message.check(&request.url)?;
         if !network.allow_plain_http {
-            network::keep_private(&target, &request.url, &keys.current().message)?;
+            network::keep_private(&target, &keys.current().message)?;
         }
         let transport = request.transport.clone();
+        network::allow(&target, &request.url, &transport)?;
         let validator = Validator::new(&request.judging)?;
         let retry_after = settings.retry_after.as_deref().map(RetryAfter::new);
         let retry_after = retry_after.transpose()?;
@@ -97,8 +98,7 @@ impl HttpPlan {
         if let Some(status) = FOLLOWED.iter().find(is_both) {
             return Err(PlanError::Followed(*status));
         }
-        let no_proxy = transport.proxy.is_none()
-            && (network.no_proxy || transport.no_proxy.as_deref() == Some("*"));
+        let own_proxy = own_proxy(&transport, credentials)?;
         let (tls, certificate_requests) =
             tls::configuration(&transport, target.scheme() == "https")?;
         let mut plan = Plan {
@@ -116,20 +116,15 @@ impl HttpPlan {
             tls,
             certificate_requests,
             addresses: Addresses::parse(&transport.resolve)?,
-            own_proxy: own_proxy(&transport, credentials)?,
+            proxies: Proxies::new(&transport, own_proxy, network.no_proxy),
             transport,
-            no_proxy,
             proxy: None,
             plain_proxy: None,
         };
         plan.output_dir.as_deref().map_or(Ok(()), outputs::check)?;
         // Fail now if the client cannot be built.
         plan.client(&Progress::default(), &plan.tls)?;
-        if let Some((proxy, credential)) = &plan.own_proxy {
-            plan.proxy = Some(proxy.clone());
-            let credential = credential.as_ref().map(Value::as_bytes);
-            plan.plain_proxy = network::plain_proxy(proxy, credential);
-        } else if !no_proxy && let Some(proxy) = network::proxy(&target) {
+        if let Some(proxy) = plan.proxies.of(&target) {
             for credential in proxy.credentials {
                 plan.keys.hide(&credential);
             }

@@ -20,6 +20,15 @@ pub(super) enum Content {
     Form(Vec<FormField>),
 }
 
+/// The command that a body comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'b> {
+    /// The folder for relative names of files other than the job's own.
+    pub(super) base: &'b Path,
+    /// The request was pasted.
+    pub(super) is_pasted: bool,
+}
+
 /// A piece of a body, or of a URL's query.
 #[derive(Debug, Clone)]
 pub(super) struct BodyPart {
@@ -58,24 +67,24 @@ enum FieldKind {
 }
 
 impl BodyPart {
-    fn compile(piece: &Piece, base: &Path) -> Result<Self, TemplateError> {
+    fn compile(piece: &Piece, given: Given<'_>) -> Result<Self, TemplateError> {
         match piece {
-            Piece::Text { template, escape } => Self::text(template, *escape),
-            Piece::Bytes { path, treatment } => Self::file(path, base, *treatment),
+            Piece::Text { template, escape } => Self::text(template, *escape, given),
+            Piece::Bytes { path, treatment } => Self::file(path, given, *treatment),
         }
     }
 
-    pub(super) fn compile_all(pieces: &[Piece], base: &Path) -> Result<Vec<Self>, TemplateError> {
-        let parts = pieces.iter().map(|piece| Self::compile(piece, base));
+    pub(super) fn compile_all(
+        pieces: &[Piece],
+        given: Given<'_>,
+    ) -> Result<Vec<Self>, TemplateError> {
+        let parts = pieces.iter().map(|piece| Self::compile(piece, given));
         parts.collect()
     }
 
     /// Compiles text in which braces that begin no known placeholder stand for themselves.
-    fn text(text: &str, escape: Escape) -> Result<Self, TemplateError> {
-        let braces = match escape {
-            Escape::Json => Braces::Json,
-            Escape::Nothing | Escape::Form | Escape::All => Braces::Pasted,
-        };
+    fn text(text: &str, escape: Escape, given: Given<'_>) -> Result<Self, TemplateError> {
+        let braces = Braces::of_body(given.is_pasted, escape == Escape::Json);
         let template = Template::read(text, braces)?;
         let (template, encoding) = match escape {
             Escape::Nothing => (template, Encoding::Plain),
@@ -90,10 +99,10 @@ impl BodyPart {
         Ok(Self { template, kind })
     }
 
-    fn file(path: &str, base: &Path, treatment: Treatment) -> Result<Self, TemplateError> {
+    fn file(path: &str, given: Given<'_>, treatment: Treatment) -> Result<Self, TemplateError> {
         Ok(Self {
-            template: Template::read(path, Braces::Pasted)?,
-            kind: PartKind::Bytes(base.to_owned(), treatment),
+            template: Template::read(path, Braces::of_body(given.is_pasted, false))?,
+            kind: PartKind::Bytes(given.base.to_owned(), treatment),
         })
     }
 
@@ -159,14 +168,14 @@ impl BodyPart {
 }
 
 impl Content {
-    /// Compiles the content of a request. Files other than the job's own resolve against `base`.
-    pub(super) fn compile(body: &Body, base: &Path) -> Result<Self, TemplateError> {
+    /// Compiles the content of a request.
+    pub(super) fn compile(body: &Body, given: Given<'_>) -> Result<Self, TemplateError> {
         Ok(match body {
             Body::File => Self::File,
             Body::Nothing => Self::Nothing,
-            Body::Pieces { pieces } => Self::Pieces(BodyPart::compile_all(pieces, base)?),
+            Body::Pieces { pieces } => Self::Pieces(BodyPart::compile_all(pieces, given)?),
             Body::Multipart { fields } => {
-                let fields = fields.iter().map(|field| FormField::compile(field, base));
+                let fields = fields.iter().map(|field| FormField::compile(field, given));
                 Self::Form(fields.collect::<Result<_, _>>()?)
             }
         })
@@ -261,7 +270,7 @@ fn disposition(media_type: Option<&str>) -> &'static str {
 }
 
 impl FormField {
-    fn compile(field: &Field, base: &Path) -> Result<Self, TemplateError> {
+    fn compile(field: &Field, given: Given<'_>) -> Result<Self, TemplateError> {
         let content = match &field.content {
             FieldContent::Text(text) => {
                 let begins_json = text.trim_start().starts_with(['{', '['])
@@ -272,14 +281,14 @@ impl FormField {
                 } else {
                     Escape::Nothing
                 };
-                BodyPart::text(text, escape)?
+                BodyPart::text(text, escape, given)?
             }
             FieldContent::File(path) | FieldContent::TextOf(path) => {
-                BodyPart::file(path, base, Treatment::AsIs)?
+                BodyPart::file(path, given, Treatment::AsIs)?
             }
         };
         let file_name = field.file_name.as_deref();
-        let file_name = file_name.map(|name| BodyPart::text(name, Escape::Nothing));
+        let file_name = file_name.map(|name| BodyPart::text(name, Escape::Nothing, given));
         Ok(Self {
             name: field.name.clone(),
             content,

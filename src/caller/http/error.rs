@@ -26,6 +26,14 @@ pub enum PlanError {
         /// Why.
         reason: String,
     },
+    /// The transport's options do not allow the URL.
+    #[error("cannot call `{url}` as the options ask: {reason}")]
+    NotAllowed {
+        /// The URL, without user information.
+        url: String,
+        /// Why.
+        reason: String,
+    },
     /// Invalid method.
     #[error("`{0}` is not an HTTP method")]
     Method(String),

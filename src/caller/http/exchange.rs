@@ -111,8 +111,8 @@ impl Exchange<'_> {
     /// Sends the request and follows redirects.
     async fn exchange(&self, mut request: reqwest::Request) -> Result<Received, Outcome> {
         let filled = &self.judge.filled;
-        let most = self.judge.plan.transport.redirects;
-        let mut redirects = Redirects::new(request.method(), request.url(), most);
+        let transport = &self.judge.plan.transport;
+        let mut redirects = Redirects::new(request.method(), request.url(), transport);
         let mut client = self.client;
         loop {
             self.reuse.prepare(&mut request);

@@ -11,6 +11,7 @@ use super::error::PlanError;
 use super::message::Message;
 use super::reference::{Lookup, Reference};
 use super::secrets::Secrets;
+use super::template::secrets_of_service;
 use crate::job::{Class, Failure, FailureKind, JobId, Outcome};
 
 /// The minimum interval between two readings. A file that the service always forbids would otherwise run a command at
@@ -208,7 +209,7 @@ fn fill(
     mut values: Values,
     lookup: &Lookup,
 ) -> Result<Filled, PlanError> {
-    let message = message.resolve(&mut |reference| {
+    let resolved = message.resolve(&mut |reference| {
         Ok(match values.entry(reference.clone()) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(unknown) => {
@@ -217,15 +218,21 @@ fn fill(
             }
         })
     })?;
-    for value in values.values() {
-        secrets.add(value);
+    for (reference, value) in &values {
+        if message.names_service(reference) {
+            for secret in secrets_of_service(value) {
+                secrets.add(secret.as_bytes());
+            }
+        } else {
+            secrets.add(value);
+        }
     }
-    for pair in message.basic() {
+    for pair in resolved.basic() {
         secrets.add(&pair);
     }
     Ok(Filled {
         version,
-        message,
+        message: resolved,
         secrets,
         values,
     })

@@ -2,21 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue as Value, USER_AGENT,
 };
 use reqwest::{Method, Url};
 
 use super::body::Segments;
-use super::content::{self, BodyPart, Content};
+use super::content::{self, BodyPart, Content, Given};
 use super::credential::Credential;
 use super::error::{PlanError, unsendable};
 use super::progress::Progress;
 use super::reading::Reading;
 use super::reference::Reference;
 use super::source::Source;
-use super::template::{Braces, Encoding, Template, TemplateError, lower_case_triplets, media_type};
+use super::template::{
+    Braces, Encoding, Template, TemplateError, leads_away, lower_case_triplets, media_type,
+};
 use crate::job::{
     Attempt, Columns, FailureKind, FileName, FileStamp, Job, JobId, Outcome, Position,
 };
@@ -40,6 +43,8 @@ pub(super) struct Message {
     content: Content,
     /// Accepts compressed answers.
     compressed: bool,
+    /// The URL was pasted.
+    pasted: bool,
 }
 
 /// A header of the request. Without a value it is not sent.
@@ -129,15 +134,20 @@ impl Message {
                 private,
             });
         }
-        let query = BodyPart::compile_all(&request.query, base).map_err(wrong(BODY))?;
+        let given = Given {
+            base,
+            is_pasted: request.pasted,
+        };
+        let query = BodyPart::compile_all(&request.query, given).map_err(wrong(BODY))?;
         Ok(Self {
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| PlanError::Method(request.method.clone()))?,
             url: template(URL, &request.url)?,
             query: query.into_iter().map(BodyPart::in_query).collect(),
             headers,
-            content: Content::compile(&request.body, base).map_err(wrong(BODY))?,
+            content: Content::compile(&request.body, given).map_err(wrong(BODY))?,
             compressed: !request.transport.uncompressed,
+            pasted: request.pasted,
         })
     }
 
@@ -154,11 +164,38 @@ impl Message {
                 );
             }
         }
-        message.url = message.url.resolve(value).map_err(wrong(URL))?;
+        let (url, user) = (self.url.resolve_url(self.pasted, value)).map_err(wrong(URL))?;
+        message.url = url;
+        if let Some(user) = user {
+            message.add_user(&user);
+        }
         for part in message.parts_mut() {
             part.template = part.template.resolve(value).map_err(wrong(BODY))?;
         }
         Ok(message)
+    }
+
+    /// Adds the user information of the URL, unless another credential takes precedence.
+    fn add_user(&mut self, user: &str) {
+        if self.headers.iter().any(|known| known.name == AUTHORIZATION) {
+            return;
+        }
+        let (name, password) = user.split_once(':').unwrap_or((user, ""));
+        let [name, password] = [name, password].map(percent_decode_str);
+        let pair: Vec<u8> = name.chain([b':']).chain(password).collect();
+        let value = Template::secret(Credential::basic(&pair).as_bytes());
+        self.headers.push(Header {
+            name: AUTHORIZATION,
+            label: "the password in the URL".to_owned(),
+            value: Some(value),
+            basic: true,
+            private: true,
+        });
+    }
+
+    /// Returns whether a reference stands before the path of the URL.
+    pub(super) fn names_service(&self, reference: &Reference) -> bool {
+        self.url.names_service(reference)
     }
 
     /// Returns the parts of the query and the body.
@@ -185,7 +222,7 @@ impl Message {
         private.map(|header| &header.name)
     }
 
-    /// Describes the credential that this request carries, if any. The URL's template is checked separately.
+    /// Describes the credential that this request carries, if any.
     pub(super) fn credential(&self) -> Option<String> {
         let sent = |header: &Header| header.value.as_ref().is_some_and(|value| !value.is_empty());
         let mut headers = self.headers.iter();
@@ -196,7 +233,7 @@ impl Message {
             return Some("what the body refers to".to_owned());
         }
         let mut query = self.query.iter();
-        let private = query.any(|part| part.template.is_private());
+        let private = self.url.is_private() || query.any(|part| part.template.is_private());
         private.then(|| "what the URL refers to".to_owned())
     }
 
@@ -404,25 +441,6 @@ impl Message {
     }
 }
 
-/// Returns whether inserted values make a dot segment in a URL's path. Servers follow those to another resource,
-/// however they are encoded (RFC 3986, section 5.2.4). The folder `.` of a name is harmless.
-fn leads_away(template: &Template, filled: &str) -> bool {
-    fn segments(url: &str) -> std::str::Split<'_, [char; 2]> {
-        let path = &url[..url.find(['?', '#']).unwrap_or(url.len())];
-        path.split(['/', '\\'])
-    }
-    let outline = template.outline();
-    // Slashes in values are encoded, so both have the same number of segments.
-    std::iter::zip(segments(filled), segments(&outline)).any(|(segment, before)| {
-        segment != before
-            && match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-                ".." => true,
-                "." => !template.has_folder(),
-                _ => false,
-            }
-    })
-}
-
 /// The reason why a value cannot be sent in a header.
 const UNSENDABLE: &str = "its value has a character that no header can carry, such as a newline";
 
@@ -454,7 +472,11 @@ fn resolve_header(
         }
     })?;
     if basic {
-        let pair = resolved.constant()?;
+        let mut pair = resolved.constant()?;
+        if !pair.contains(&b':') {
+            // A name without a password.
+            pair.push(b':');
+        }
         return Ok(Template::secret(Credential::basic(&pair).as_bytes()));
     }
     Ok(resolved)

@@ -1,16 +1,19 @@
 //! The network between stride and the service: unencrypted credentials, fixed addresses, the proxy.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, UdpSocket};
 
 use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Url;
+use reqwest::header::HeaderValue as Value;
+use reqwest::{ClientBuilder, NoProxy, Url};
 
 use super::addresses::is_local;
 use super::error::PlanError;
 use super::message::Message;
-use super::template::{Braces, Template};
+use super::redirect::is_allowed;
 use super::tunnel::PlainProxy;
+use crate::settings::Transport;
 
 /// Options of the network that no run remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,13 +25,12 @@ pub struct Network {
 }
 
 /// Rejects a request that would send a credential unencrypted to another machine.
-pub(super) fn keep_private(target: &Url, url: &str, message: &Message) -> Result<(), PlanError> {
+pub(super) fn keep_private(target: &Url, message: &Message) -> Result<(), PlanError> {
     let host = target.host_str().unwrap_or_default();
     if target.scheme() != "http" || is_loopback(host) {
         return Ok(());
     }
-    let in_url = || refers(url).then(|| "what the URL refers to".to_owned());
-    match message.credential().or_else(in_url) {
+    match message.credential() {
         None => Ok(()),
         Some(what) => Err(PlanError::Plain {
             what,
@@ -42,26 +44,157 @@ fn is_loopback(host: &str) -> bool {
     is_local(host) || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// Returns whether a URL refers to a secret after its host. A host from the environment is not a secret.
-fn refers(url: &str) -> bool {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let path = Template::read(&rest[end..], Braces::Pasted);
-    path.is_ok_and(|template| template.has_reference())
+/// Rejects a URL that the transport does not allow, and an address of another machine to connect from.
+pub(super) fn allow(target: &Url, url: &str, transport: &Transport) -> Result<(), PlanError> {
+    let refused = |reason: String| PlanError::NotAllowed {
+        url: url.to_owned(),
+        reason,
+    };
+    if !is_allowed(target.scheme(), &transport.schemes) {
+        let allowed = transport.schemes.join(" and ");
+        return Err(refused(format!("only {allowed} may be called")));
+    }
+    let host = target.host_str().unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    if let Some(ip) = transport.only_ip()
+        && address.is_some_and(|address| !ip.has(address))
+    {
+        return Err(refused(format!("only {} may be used", ip.name())));
+    }
+    match transport.interface {
+        Some(address) => match UdpSocket::bind((address, 0)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refused(format!("cannot connect from {address}: {error}"))),
+        },
+        None => Ok(()),
+    }
 }
 
-/// A proxy from the environment.
+/// The choice of a proxy.
+pub(super) enum Proxies {
+    /// No proxy for any URL.
+    None,
+    /// The proxies of the environment, as the client finds them.
+    System,
+    /// These proxies, except for some hosts.
+    Named {
+        http: Option<String>,
+        https: Option<String>,
+        /// The hosts to call without a proxy, separated by commas.
+        except: String,
+        credential: Option<Value>,
+    },
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // URLs of the environment may have passwords.
+        f.write_str("Proxies")
+    }
+}
+
+impl Proxies {
+    /// Chooses `own`, the request's proxy and its credential, or else those of the environment, unless `no_environment`.
+    /// As with curl, the request's list of hosts takes precedence over that of the environment, for both.
+    pub(super) fn new(
+        transport: &Transport,
+        own: Option<(String, Option<Value>)>,
+        no_environment: bool,
+    ) -> Self {
+        let given = transport.no_proxy.clone();
+        let except = given.or_else(|| variable(&["no_proxy", "NO_PROXY"]));
+        let except = except.unwrap_or_default().replace(' ', ",");
+        // The client takes a `*` for all names, and not for all addresses.
+        if except.trim_matches(',') == "*" || own.is_none() && no_environment {
+            return Self::None;
+        }
+        match own {
+            Some((proxy, credential)) => Self::Named {
+                http: Some(proxy.clone()),
+                https: Some(proxy),
+                except,
+                credential,
+            },
+            None if transport.no_proxy.is_some() => Self::Named {
+                http: environment(&["http_proxy", "HTTP_PROXY"]),
+                https: environment(&["https_proxy", "HTTPS_PROXY"]),
+                except,
+                credential: None,
+            },
+            None => Self::System,
+        }
+    }
+
+    pub(super) fn add_to(&self, mut builder: ClientBuilder) -> Result<ClientBuilder, PlanError> {
+        let (http, https, except, credential) = match self {
+            Self::None => return Ok(builder.no_proxy()),
+            Self::System => return Ok(builder),
+            Self::Named {
+                http,
+                https,
+                except,
+                credential,
+            } => (http, https, except, credential),
+        };
+        builder = builder.no_proxy();
+        let http = http.iter().map(|url| (url, reqwest::Proxy::http(url)));
+        let https = https.iter().map(|url| (url, reqwest::Proxy::https(url)));
+        for (url, proxy) in http.chain(https) {
+            let proxy = proxy.map_err(|_| PlanError::Proxy(url.clone()))?;
+            let proxy = proxy.no_proxy(NoProxy::from_string(except));
+            builder = builder.proxy(match credential {
+                Some(credential) => proxy.custom_http_auth(credential.clone()),
+                None => proxy,
+            });
+        }
+        Ok(builder)
+    }
+
+    /// Returns the proxy that the client uses for this URL.
+    pub(super) fn of(&self, target: &Url) -> Option<Proxy> {
+        match self {
+            Self::None => None,
+            Self::System => through(&Matcher::from_system(), target),
+            Self::Named {
+                http,
+                https,
+                except,
+                credential,
+            } => {
+                let [http, https] = [http, https].map(|url| url.clone().unwrap_or_default());
+                let matcher = Matcher::builder().http(http).https(https);
+                let mut found = through(&matcher.no(except.as_str()).build(), target)?;
+                if let (Some(plain), Some(credential)) = (&mut found.plain, credential) {
+                    plain.credential = Some(credential.as_bytes().to_vec());
+                }
+                Some(found)
+            }
+        }
+    }
+}
+
+/// Returns the proxy that a variable of the environment names, if the client can use it.
+fn environment(names: &[&str]) -> Option<String> {
+    let found = variable(names).or_else(|| variable(&["all_proxy", "ALL_PROXY"]))?;
+    reqwest::Proxy::all(&found).is_ok().then_some(found)
+}
+
+/// Returns the value of the first variable that is set.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the HTTP client itself reads these variables, and cannot leave out hosts of a list"
+)]
+fn variable(names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| std::env::var(name).ok())
+}
+
+/// A proxy for a URL.
 pub(super) struct Proxy {
     /// Its address, with `***` instead of a name and password.
     pub(super) shown: String,
     /// Its name and password, and the value of its header.
     pub(super) credentials: Vec<Vec<u8>>,
     pub(super) plain: Option<PlainProxy>,
-}
-
-/// Returns the proxy that the HTTP client uses for this URL, as the client finds it.
-pub(super) fn proxy(target: &Url) -> Option<Proxy> {
-    through(&Matcher::from_system(), target)
 }
 
 fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
@@ -85,18 +218,6 @@ fn through(matcher: &Matcher, target: &Url) -> Option<Proxy> {
         shown: format!("{scheme}://{user}{host}"),
         plain: (scheme == "http").then_some(plain),
         credentials,
-    })
-}
-
-/// Returns the request's own proxy, if its URL is `http://`.
-pub(super) fn plain_proxy(proxy: &str, credential: Option<&[u8]>) -> Option<PlainProxy> {
-    let url = Url::parse(proxy)
-        .ok()
-        .filter(|url| url.scheme() == "http")?;
-    Some(PlainProxy {
-        host: url.host_str()?.to_owned(),
-        port: url.port_or_known_default()?,
-        credential: credential.map(<[u8]>::to_vec),
     })
 }
 
@@ -126,7 +247,8 @@ mod tests {
             value: "sesame".to_owned(),
         };
         let message = Message::compile(request, &[given], std::path::Path::new("/")).unwrap();
-        keep_private(&Url::parse(&target).unwrap(), &request.url, &message).is_err()
+        let message = message.resolve(&mut |_| Ok(b"x".to_vec())).unwrap();
+        keep_private(&Url::parse(&target).unwrap(), &message).is_err()
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue as Value;
-use reqwest::{Client, ClientBuilder, NoProxy, Proxy};
+use reqwest::Client;
 
 use super::addresses::{Addresses, Known};
 use super::error::{PlanError, root_cause};
 use super::keys::Keys;
+use super::network::Proxies;
 use super::progress::Progress;
 use super::tls::CertificateRequests;
 use super::tunnel::PlainProxy;
@@ -42,9 +42,7 @@ pub(super) struct Plan {
     pub(super) tls: rustls::ClientConfig,
     pub(super) transport: Transport,
     pub(super) addresses: Addresses,
-    pub(super) no_proxy: bool,
-    /// The request's own proxy, and the credential for it.
-    pub(super) own_proxy: Option<(String, Option<Value>)>,
+    pub(super) proxies: Proxies,
     /// The URL of the proxy in use, the request's own or the system's, for messages. Credentials are shown as `***`.
     pub(super) proxy: Option<String>,
     /// The proxy in use, if its own URL is `http://`: it then receives unencrypted requests.
@@ -73,8 +71,11 @@ impl Plan {
             .dns_resolver(Known {
                 addresses: self.addresses.clone(),
                 progress: progress.clone(),
-                others: Resolver,
+                others: Resolver {
+                    ip: self.transport.only_ip(),
+                },
             })
+            .local_address(self.transport.interface)
             .connector_layer(progress.clone())
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE_CONNECTION);
@@ -83,30 +84,7 @@ impl Plan {
             Http::Http2 => builder,
             Http::Http2Only => builder.http2_prior_knowledge(),
         };
-        self.with_proxy(builder)?
-            .build()
-            .map_err(|error| PlanError::Client(root_cause(&error)))
-    }
-
-    fn with_proxy(&self, builder: ClientBuilder) -> Result<ClientBuilder, PlanError> {
-        let Some((url, credential)) = &self.own_proxy else {
-            return Ok(if self.no_proxy {
-                builder.no_proxy()
-            } else {
-                builder
-            });
-        };
-        let mut proxy = Proxy::all(url)
-            .map_err(|_| PlanError::Proxy(url.clone()))?
-            .no_proxy(
-                self.transport
-                    .no_proxy
-                    .as_deref()
-                    .and_then(NoProxy::from_string),
-            );
-        if let Some(credential) = credential {
-            proxy = proxy.custom_http_auth(credential.clone());
-        }
-        Ok(builder.proxy(proxy))
+        let built = self.proxies.add_to(builder)?.build();
+        built.map_err(|error| PlanError::Client(root_cause(&error)))
     }
 }

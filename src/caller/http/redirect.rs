@@ -14,6 +14,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::credential::Credential;
 use super::keys::Filled;
 use super::message::Built;
+use crate::settings::Transport;
 
 /// The statuses of redirects that can be followed.
 pub(super) const FOLLOWED: [u16; 5] = [301, 302, 303, 307, 308];
@@ -29,7 +30,8 @@ const OF_A_BODY: [reqwest::header::HeaderName; 5] = [
 
 /// The redirects of one call.
 #[derive(Debug)]
-pub(super) struct Redirects {
+pub(super) struct Redirects<'t> {
+    transport: &'t Transport,
     left: u32,
     /// The request of the latest hop.
     latest: Hop,
@@ -48,9 +50,9 @@ pub(super) struct Hop {
     user: Option<Value>,
 }
 
-impl Redirects {
-    /// Begins a chain with the first request, of which at most `left` redirects are followed.
-    pub(super) fn new(method: &Method, first: &Url, left: u32) -> Self {
+impl<'t> Redirects<'t> {
+    /// Begins a chain with the first request.
+    pub(super) fn new(method: &Method, first: &Url, transport: &'t Transport) -> Self {
         let latest = Hop {
             method: method.clone(),
             target: first.clone(),
@@ -58,7 +60,11 @@ impl Redirects {
             strayed: false,
             user: None,
         };
-        Self { left, latest }
+        Self {
+            transport,
+            left: transport.redirects,
+            latest,
+        }
     }
 
     /// Returns the request that a redirect asks for (RFC 9110, section 15.4), or `None` if the answer must not be
@@ -85,14 +91,17 @@ impl Redirects {
         };
         let latest = &self.latest;
         let mut target = latest.target.join(&location).ok()?;
-        if !matches!(target.scheme(), "http" | "https") {
+        if !is_allowed(target.scheme(), &self.transport.redirect_schemes) {
             return None;
         }
         let user = user(&target).or_else(|| latest.user.clone());
         // A name and password in a URL would become part of the host in HTTP/2.
         target.set_username("").ok()?;
         target.set_password(None).ok()?;
-        let method = method(&latest.method, status);
+        let method = match self.transport.keep_post.contains(&status.as_u16()) {
+            true if latest.method == Method::POST => Method::POST,
+            _ => method(&latest.method, status),
+        };
         let keeps_body = latest.keeps_body && method == latest.method;
         let strayed = latest.strayed || latest.target.origin() != target.origin();
         if strayed
@@ -151,6 +160,12 @@ fn user(url: &Url) -> Option<Value> {
     let mut value = Value::from_str(&Credential::basic(&pair)).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// Returns whether a URL's scheme is one of these, or of HTTP if there are none.
+pub(super) fn is_allowed(scheme: &str, schemes: &[String]) -> bool {
+    matches!(scheme, "http" | "https")
+        && (schemes.is_empty() || schemes.iter().any(|allowed| allowed == scheme))
 }
 
 /// Returns the method after a redirect. On 301 and 302, browsers change POST to GET, and standards now allow it.

@@ -13,13 +13,15 @@ use rustls::pki_types::pem::{Error, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::error::PlanError;
 use super::unreachable::is_authority;
 use crate::bounded::{self, Patience, Wait};
-use crate::settings::{Http, Transport};
+use crate::settings::{Http, Tls, Transport};
 
 /// Returns the TLS configuration that all threads share, because loading the system's certificates is slow. They are not
 /// loaded if nothing is `encrypted`.
@@ -30,8 +32,13 @@ pub(super) fn configuration(
     let requests = CertificateRequests::default();
     let client = |error: &dyn std::error::Error| PlanError::Client(super::error::root_cause(error));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let versions: &[&SupportedProtocolVersion] = match transport.tls {
+        Tls::Any => rustls::DEFAULT_VERSIONS,
+        Tls::Only12 => &[&rustls::version::TLS12],
+        Tls::Only13 => &[&rustls::version::TLS13],
+    };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|error| client(&error))?;
     let named = match &transport.ca_file {
         Some(path) if !transport.insecure => Some(Named::read(path, &provider)?),

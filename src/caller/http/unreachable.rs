@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::io;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use jiff::Timestamp;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -10,11 +10,15 @@ use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 
 use crate::job::FailureKind;
+use crate::settings::Ip;
 
 /// Resolves names as the system does, on a thread that may block. The HTTP client's own resolver reports errors without
 /// a type.
 #[derive(Debug)]
-pub(super) struct Resolver;
+pub(super) struct Resolver {
+    /// The only version of IP to use.
+    pub(super) ip: Option<Ip>,
+}
 
 /// An error of the system's resolver.
 #[derive(Debug, Error)]
@@ -26,17 +30,34 @@ struct Unresolved {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let ip = self.ip;
         Box::pin(async move {
             let name = name.as_str().to_owned();
             let found = tokio::task::spawn_blocking(move || {
                 // The connector replaces this port by the URL's.
-                match (name.as_str(), 0).to_socket_addrs() {
-                    Ok(found) => Ok(found),
-                    Err(error) => Err(Unresolved { name, error }),
-                }
+                let found = (name.as_str(), 0).to_socket_addrs();
+                found
+                    .and_then(|found| of_version(ip, found))
+                    .map_err(|error| Unresolved { name, error })
             });
             Ok(Box::new(found.await??) as Addrs)
         })
+    }
+}
+
+/// Returns the addresses of a version of IP, or all of them.
+fn of_version(
+    ip: Option<Ip>,
+    found: impl Iterator<Item = SocketAddr>,
+) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    let found = found.filter(|address| ip.is_none_or(|ip| ip.has(address.ip())));
+    let found: Vec<_> = found.collect();
+    match ip {
+        Some(ip) if found.is_empty() => {
+            let message = format!("no address of {}", ip.name());
+            Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message))
+        }
+        _ => Ok(found.into_iter()),
     }
 }
 

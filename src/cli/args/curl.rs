@@ -52,6 +52,7 @@ impl FromArgMatches for CurlArgs {
                 option: spec,
                 value,
                 written: format!("--{}", spec.long),
+                is_off: false,
             };
             if spec.value.is_some() {
                 let values = matches.get_many::<String>(spec.long).into_iter().flatten();

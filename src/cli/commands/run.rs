@@ -72,12 +72,8 @@ pub(crate) fn run(
         &base,
     )?;
     let results = output_dir(&parsed.request, &base, &sources)?;
-    if !parsed.without_effect.is_empty() {
-        terminal.say(&format!(
-            "{} curl's options for answers have no effect here ({}): stride stores the answers, and `stride export` writes them",
-            bold("note:"),
-            parsed.without_effect.join(" ")
-        ));
+    for note in &parsed.notes {
+        terminal.say(&format!("{} {note}", bold("note:")));
     }
     if args.dry_run {
         let mut own = own_files(db);

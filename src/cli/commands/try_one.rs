@@ -23,7 +23,7 @@ use crate::cli::config::Config;
 use crate::cli::output::error::{CliError, made_by, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped};
-use crate::cli::output::shown::{data, lines};
+use crate::cli::output::shown::{bold, data, lines};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent::{self, Confirmed, Scope, Use};
 use crate::cli::request::plan::plan;
@@ -118,11 +118,11 @@ fn earliest_finish(settings: &Settings, files: u64, bytes: u64) -> Option<Durati
 /// verdict.
 pub(crate) fn try_one(
     db: &Location,
-    args: &Try,
+    mut args: Try,
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
-    let (request, credentials, settings) = subject(db, args)?;
+    let (request, credentials, settings) = subject(db, &mut args, terminal)?;
     let base = current_folder()?;
     let settings = config.resolve(&args.settings, &[], &settings)?;
     let settings = settings.announce(terminal);
@@ -165,7 +165,11 @@ pub(crate) fn try_one(
 }
 
 /// Returns the request of the command line, or else the run's, with its credentials and settings.
-fn subject(db: &Location, args: &Try) -> Result<(Request, Vec<Credential>, Settings), CliError> {
+fn subject(
+    db: &Location,
+    args: &mut Try,
+    terminal: &Terminal,
+) -> Result<(Request, Vec<Credential>, Settings), CliError> {
     if args.request.url.is_some() || args.request.curl.is_some() {
         if !args.credential.is_empty() {
             return Err(
@@ -174,6 +178,10 @@ fn subject(db: &Location, args: &Try) -> Result<(Request, Vec<Credential>, Setti
             );
         }
         let parsed = parse(&args.request)?;
+        parsed.limits.fill(&mut args.settings);
+        for note in &parsed.notes {
+            terminal.say(&format!("{} {note}", bold("note:")));
+        }
         return Ok((parsed.request, parsed.credentials, Settings::default()));
     }
     if db.file().symlink_metadata().is_err() {

@@ -266,6 +266,8 @@ impl From<PlanError> for CliError {
             PlanError::Url { .. } => {
                 cli_error.hint("use a whole URL, such as https://api.example.com/v1/things")
             }
+            PlanError::NotAllowed { .. } => cli_error
+                .hint("correct or leave out the option: --proto, -4, -6 or --interface"),
             PlanError::Method(_) => cli_error.hint("use a method such as -X PUT"),
             PlanError::Header { .. } => cli_error.hint("use -H 'Name: value', in one line"),
             PlanError::Address(_) => {

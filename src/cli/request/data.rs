@@ -7,6 +7,7 @@ use stride::settings::{Escape, Piece, Treatment};
 
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
+use crate::cli::request::file::name;
 
 /// The largest file of data, in bytes: it becomes a part of the request.
 const LARGEST: u64 = 64 << 20;
@@ -183,11 +184,12 @@ fn file(path: &str) -> Result<Option<String>, CliError> {
         );
     }
     let is_for_each =
-        Template::read(path, Braces::Pasted).is_ok_and(|template| template.has_placeholder());
+        Template::read(path, Braces::Pasted).is_ok_and(|template| template.has_field());
     if is_for_each {
         return Ok(None);
     }
-    let bytes = named::read(path, LARGEST).map_err(|error| {
+    let path = name(path)?;
+    let bytes = named::read(&path, LARGEST).map_err(|error| {
         CliError::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
             .cause(error.to_string())
             .hint("use @{path} for the files of the run")

@@ -7,6 +7,7 @@ use stride::settings::{Header, HeaderValue, is_sensitive};
 
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
+use crate::cli::request::file;
 
 /// The largest file of headers, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -14,12 +15,13 @@ const LARGEST: u64 = 1 << 20;
 /// A header as it is stored, and its credential, which is not stored.
 pub(super) type ParsedHeader = (Header, Option<Credential>);
 
-/// Parses the headers of `-H`; `@FILE` has one in each line.
-pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<ParsedHeader>, CliError> {
+/// Returns the headers of `-H`; `@FILE` has one in each line.
+pub(super) fn lines(text: &str) -> Result<Vec<String>, CliError> {
     let Some(path) = text.strip_prefix('@') else {
-        return Ok(vec![header(text, braces)?]);
+        return Ok(vec![text.to_owned()]);
     };
-    let lines = named::read_text(path, LARGEST).map_err(|error| {
+    let path = file::name(path)?;
+    let lines = named::read_text(&path, LARGEST).map_err(|error| {
         CliError::usage(format!(
             "cannot read the headers in {}",
             quoted(path.as_ref())
@@ -27,7 +29,34 @@ pub(super) fn headers(text: &str, braces: Braces) -> Result<Vec<ParsedHeader>, C
         .cause(error.to_string())
     })?;
     let lines = lines.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| header(line, braces)).collect()
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// Returns the name of a header that belongs to the connection or describes the body of one call, if the line is one.
+/// Browsers copy such headers, and documentation has them.
+pub(super) fn set_by_stride(line: &str) -> Option<String> {
+    // HTTP/2 has headers with a colon before their names.
+    let (colon, rest) = match line.strip_prefix(':') {
+        Some(rest) => (":", rest),
+        None => ("", line),
+    };
+    let (name, value) = rest
+        .split_once(':')
+        .unwrap_or((rest.trim_end_matches(';'), ""));
+    let lower = name.trim().to_ascii_lowercase();
+    let keeps_alive = |value: &str| {
+        let mut words = value
+            .split(',')
+            .map(|word| word.trim().to_ascii_lowercase());
+        words.all(|word| matches!(word.as_str(), "" | "keep-alive" | "te"))
+    };
+    let is_own = match (colon, lower.as_str()) {
+        (":", name) => matches!(name, "authority" | "method" | "path" | "scheme"),
+        (_, "content-length" | "transfer-encoding" | "keep-alive" | "proxy-connection") => true,
+        (_, "connection") => keeps_alive(value),
+        _ => false,
+    };
+    is_own.then(|| format!("{colon}{}", name.trim()))
 }
 
 /// Parses `Name: value`, `Name:` or `Name;` as curl does. Takes out the literal value of a sensitive header.
@@ -146,7 +175,10 @@ pub(super) fn range(range: &str) -> String {
 }
 
 /// Takes the user information out of a URL. It becomes a header, as with every client.
-pub(super) fn without_user(url: &str) -> Result<(String, Option<ParsedHeader>), CliError> {
+pub(super) fn without_user(
+    url: &str,
+    braces: Braces,
+) -> Result<(String, Option<ParsedHeader>), CliError> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Ok((url.to_owned(), None));
     };
@@ -155,17 +187,15 @@ pub(super) fn without_user(url: &str) -> Result<(String, Option<ParsedHeader>), 
         return Ok((url.to_owned(), None));
     };
     let (user, host) = (&rest[..at], &rest[at + 1..]);
+    let url = format!("{scheme}://{host}");
     if user.contains('{') {
-        return Err(
-            CliError::usage("the user information of a URL cannot hold a placeholder")
-                .hint("use a header: -H 'Authorization: Bearer {env:NAME}'"),
-        );
+        return Ok((url, Some(basic(user, braces)?)));
     }
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let decode = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pair = format!("{}:{}", decode(name), decode(password));
     let header = withheld("Authorization", Credential::basic(pair.as_bytes()));
-    Ok((format!("{scheme}://{host}"), Some(header)))
+    Ok((url, Some(header)))
 }
 
 #[cfg(test)]
@@ -224,16 +254,17 @@ mod tests {
 
     #[test]
     fn user_information_becomes_a_header_that_is_not_stored() {
-        let (url, user) = without_user("https://me:p%40ss@host/x@y").unwrap();
+        let without_user = |url| without_user(url, Braces::Ours).unwrap();
+        let (url, user) = without_user("https://me:p%40ss@host/x@y");
         assert_eq!(url, "https://host/x@y");
         let (header, credential) = user.unwrap();
         assert_eq!(header.value, HeaderValue::Withheld);
         // me:p@ss
         assert_eq!(credential.unwrap().value, "Basic bWU6cEBzcw==");
-        assert_eq!(
-            without_user("https://host/x@y").unwrap().0,
-            "https://host/x@y"
-        );
-        assert!(without_user("https://{env:USER}@host/").is_err());
+        assert_eq!(without_user("https://host/x@y").0, "https://host/x@y");
+        let (url, user) = without_user("https://{env:ME}:{env:KEY}@host/");
+        assert_eq!(url, "https://host/");
+        let stored = HeaderValue::Basic("{env:ME}:{env:KEY}".to_owned());
+        assert_eq!(user.unwrap().0.value, stored);
     }
 }

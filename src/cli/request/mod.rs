@@ -4,6 +4,7 @@
 pub(crate) mod consent;
 mod credentials;
 mod data;
+mod file;
 mod form;
 mod header;
 mod numbers;
@@ -12,17 +13,17 @@ mod proxy;
 pub(crate) mod results_folder;
 mod stored;
 mod templates;
+mod transport;
 mod url;
 mod withheld;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use stride::caller::{Braces, Credential, Template};
 use stride::curl::{self, CurlError, ParsedOption, Role, Spec};
-use stride::job::FileName;
 use stride::settings::{
-    Body, Content, Escape, Field, Header, HeaderValue, Http, Piece, Request, Transport, Treatment,
+    Body, Content, Escape, Field, Header, HeaderValue, Piece, Request, Treatment,
 };
 
 use crate::cli::args::RequestArgs;
@@ -32,7 +33,7 @@ use crate::cli::output::named;
 pub(crate) use credentials::{CredentialArgs, changed_request, parse_credentials};
 use data::{Data, Kind};
 use header::ParsedHeader;
-use numbers::{bytes, redirects, seconds};
+use numbers::{bytes, seconds};
 pub(crate) use stored::stored;
 pub(crate) use templates::{column, templates};
 use withheld::withhold;
@@ -44,8 +45,8 @@ pub(crate) struct ParsedRequest {
     /// Values that are used now and not stored.
     pub(crate) credentials: Vec<Credential>,
     pub(crate) limits: CurlLimits,
-    /// Options of a pasted command that have no effect.
-    pub(crate) without_effect: Vec<String>,
+    /// The parts of a pasted command that have no effect.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Options of curl that are settings of stride.
@@ -66,8 +67,6 @@ impl CurlLimits {
     }
 }
 
-/// The number of redirects that curl follows by default.
-const MOST_REDIRECTS: u32 = 50;
 /// The largest configuration file, in bytes: it may have data in it.
 const LARGEST_CONFIG: u64 = 64 << 20;
 /// The depth to which configuration files may refer to each other.
@@ -84,6 +83,7 @@ pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, CliError> {
             option: Spec::long("url")?,
             value: Some(url.clone()),
             written: "--url".to_owned(),
+            is_off: false,
         });
     }
     given.extend(args.words.0.iter().cloned());
@@ -120,7 +120,8 @@ impl Options {
     fn read(&mut self, given: Vec<ParsedOption>, depth: usize) -> Result<(), CliError> {
         for each in given {
             match each.option.long {
-                "config" => self.read_file(each.value(), depth)?,
+                "config" => self.read_file(&file::name(each.value())?, depth)?,
+                name if each.is_off => self.list.retain(|given| given.option.long != name),
                 _ => self.list.push(each),
             }
         }
@@ -165,8 +166,15 @@ impl Options {
     }
 
     fn parse(self) -> Result<ParsedRequest, CliError> {
-        let (mut url, user) = header::without_user(&self.url()?)?;
-        let mut headers = self.headers(&url, user)?;
+        let (mut url, user) = header::without_user(&self.url()?, self.braces)?;
+        if user.is_some() && self.has("disallow-username-in-url") {
+            return Err(
+                CliError::usage("the URL has a name, against --disallow-username-in-url")
+                    .hint("leave out the name, or the option"),
+            );
+        }
+        let mut notes = self.without_effect();
+        let mut headers = self.headers(&url, user, &mut notes)?;
         let (transport, proxy_credential) = self.transport()?;
         let (body, query) = self.body(&mut url, &mut headers)?;
         if self.is_pasted() && !self.has("globoff") {
@@ -193,10 +201,6 @@ impl Options {
         let mut credentials: Vec<Credential> = credentials.collect();
         credentials.extend(withhold(&mut request));
         let seconds = |name| self.last(&[name]).map_or(Ok(None), seconds);
-        let outputs = self
-            .list
-            .iter()
-            .filter(|given| given.option.role == Role::Output);
         Ok(ParsedRequest {
             request,
             credentials,
@@ -205,7 +209,7 @@ impl Options {
                 connect_timeout: seconds("connect-timeout")?,
                 max_response: self.last(&["max-filesize"]).map_or(Ok(None), bytes)?,
             },
-            without_effect: outputs.map(|given| given.written.clone()).collect(),
+            notes,
         })
     }
 
@@ -220,16 +224,44 @@ impl Options {
                 "use one URL, with a placeholder for the part that differs from file to file",
             ));
         }
+        if self.is_pasted() && url.starts_with('@') {
+            return Err(CliError::usage("--url cannot read URLs from a file").hint(
+                "use one URL, with a placeholder for the part that differs from file to file",
+            ));
+        }
+        // A variable at the beginning may have a scheme.
+        let scheme = self.value("proto-default");
+        let has_variable =
+            || Template::read(url, self.braces).is_ok_and(|template| !template.begins_with_text());
         Ok(match self.is_pasted() {
-            true => url::with_scheme(url),
-            false => url.to_owned(),
+            true if scheme.is_some() || !has_variable() => {
+                url::with_scheme(url, scheme.unwrap_or("http"))
+            }
+            _ => url.to_owned(),
         })
+    }
+
+    /// Describes the options that have no effect.
+    fn without_effect(&self) -> Vec<String> {
+        let named = |role: Role| {
+            let given = self.list.iter().filter(|given| given.option.role == role);
+            let mut names: Vec<&str> = given.map(|given| given.written.as_str()).collect();
+            let mut seen = std::collections::HashSet::new();
+            names.retain(|name| seen.insert(*name));
+            (!names.is_empty()).then(|| names.join(" "))
+        };
+        let outputs = named(Role::Output).map(|names| {
+            format!("curl's options for answers have no effect here ({names}): stride stores the answers, and `stride export` writes them")
+        });
+        let dropped = named(Role::Dropped)
+            .map(|names| format!("these options of curl have no effect here: {names}"));
+        outputs.into_iter().chain(dropped).collect()
     }
 
     /// Returns the value of `-e`. `;auto` at its end is about redirects.
     fn referer<'g>(&self, given: &'g ParsedOption) -> Result<&'g str, CliError> {
         match given.value().strip_suffix(";auto") {
-            Some(_) if self.has("location") => Err(CliError::usage(format!(
+            Some(_) if self.follows() => Err(CliError::usage(format!(
                 "`;auto` of {} is not supported with -L",
                 given.written
             ))
@@ -245,16 +277,28 @@ impl Options {
         &self,
         url: &str,
         user: Option<ParsedHeader>,
+        notes: &mut Vec<String>,
     ) -> Result<Vec<ParsedHeader>, CliError> {
-        let mut headers = Vec::new();
+        let (mut headers, mut dropped) = (Vec::new(), Vec::new());
         for given in self.all(&["header"]) {
-            for parsed in header::headers(given.value(), self.braces)? {
+            for line in header::lines(given.value())? {
+                if let Some(name) = header::set_by_stride(&line).filter(|_| self.is_pasted()) {
+                    dropped.push(name);
+                    continue;
+                }
+                let parsed = header::header(&line, self.braces)?;
                 // As with curl, the first Host counts.
                 match is_named(&parsed.0, "host") {
                     true => add(&mut headers, parsed),
                     false => headers.push(parsed),
                 }
             }
+        }
+        if !dropped.is_empty() {
+            notes.push(format!(
+                "stride sets these headers itself: {}",
+                dropped.join(", ")
+            ));
         }
         let mut cookies = Vec::new();
         // An empty value turns on curl's cookies for later requests, and sends none.
@@ -300,50 +344,6 @@ impl Options {
         Ok(headers)
     }
 
-    fn transport(&self) -> Result<(Transport, Option<Credential>), CliError> {
-        let text = |name| self.value(name).map(str::to_owned);
-        let path = |name| self.value(name).map(absolute).transpose();
-        let redirects = match self.last(&["max-redirs"]) {
-            Some(given) => redirects(given)?,
-            None => MOST_REDIRECTS,
-        };
-        let proxy = self.last(&["proxy", "socks5", "socks5-hostname"]);
-        // An empty proxy is none, also where the environment names one.
-        let no_proxy = match proxy.is_some_and(|given| given.value().is_empty()) {
-            true => Some("*".to_owned()),
-            false => text("noproxy"),
-        };
-        let proxy = proxy.filter(|given| !given.value().is_empty());
-        let proxy = proxy.map(|given| match given.option.long {
-            "socks5" => format!("socks5://{}", given.value()),
-            "socks5-hostname" => format!("socks5h://{}", given.value()),
-            _ => given.value().to_owned(),
-        });
-        let (proxy, credential) = proxy::parse(proxy, text("proxy-user"))?;
-        let http = self.last(&["http1.1", "http2", "http2-prior-knowledge"]);
-        let transport = Transport {
-            proxy,
-            proxy_withheld: credential.is_some(),
-            no_proxy,
-            ca_file: path("cacert")?,
-            certificate: path("cert")?,
-            key: path("key")?,
-            insecure: self.has("insecure"),
-            http: match http.map(|given| given.option.long) {
-                Some("http2") => Http::Http2,
-                Some("http2-prior-knowledge") => Http::Http2Only,
-                _ => Http::Http1,
-            },
-            uncompressed: self.is_pasted() && !self.has("compressed"),
-            redirects: if self.has("location") { redirects } else { 0 },
-            resolve: self
-                .all(&["resolve"])
-                .map(|given| given.value().to_owned())
-                .collect(),
-        };
-        Ok((transport, credential))
-    }
-
     /// Returns the body, and the pieces that go into the URL's query. Adds the headers that follow from the body.
     fn body(
         &self,
@@ -364,6 +364,7 @@ impl Options {
             ));
         }
         if let Some(path) = upload {
+            url::check_upload(path, self.has("globoff"))?;
             url::complete(url, path);
             let treatment = Treatment::AsIs;
             let path = path.to_owned();
@@ -465,12 +466,4 @@ fn mentions_file(request: &Request) -> bool {
         _ => false,
     });
     in_body || in_headers || has(&request.url) || request.query.iter().any(in_piece)
-}
-
-/// Returns an absolute path, because a later command may run in another folder.
-fn absolute(path: &str) -> Result<PathBuf, CliError> {
-    std::path::absolute(Path::new(path)).map_err(|error| {
-        let name = FileName::from(Path::new(path));
-        CliError::usage(format!("`{name}` is not a file name")).cause(error.to_string())
-    })
 }

@@ -60,6 +60,7 @@ mod tests {
             option: Spec::long(option).unwrap(),
             value: Some(value.to_owned()),
             written: format!("--{option}"),
+            is_off: false,
         }
     }
 

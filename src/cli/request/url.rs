@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use stride::caller::{Braces, Template};
 
+use crate::cli::output::environment::variable;
 use crate::cli::output::error::CliError;
 
 /// The characters that curl encodes in the name of an uploaded file.
@@ -13,7 +14,7 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Completes the scheme of a pasted URL as curl guesses it: one to three slashes may follow `http:`.
-pub(super) fn with_scheme(url: &str) -> String {
+pub(super) fn with_scheme(url: &str, default: &str) -> String {
     let (scheme, rest) = url.split_once(":/").unwrap_or(("", url));
     let is_known = ["http", "https"]
         .iter()
@@ -21,7 +22,7 @@ pub(super) fn with_scheme(url: &str) -> String {
     match is_known {
         true => format!("{scheme}://{}", rest.trim_start_matches('/')),
         false if url.contains("://") => url.to_owned(),
-        false => format!("http://{url}"),
+        false => format!("{default}://{url}"),
     }
 }
 
@@ -40,6 +41,20 @@ pub(super) fn complete(url: &mut String, path: &str) {
         _ => utf8_percent_encode(last, RESERVED).to_string(),
     };
     let (before, after) = url.split_at(end);
+    // The value of a variable at the beginning can have a path.
+    let value = leading_variable(before).and_then(variable);
+    if let Some(value) = value.map(|value| String::from_utf8_lossy(&value).into_owned())
+        && before.ends_with('}')
+    {
+        let from = value.find("://").map_or(0, |at| at + 3);
+        let is_whole = value[from..].contains(['/', '?', '#']) && !value.ends_with('/');
+        if is_whole {
+            return;
+        }
+        let slash = if value.ends_with('/') { "" } else { "/" };
+        *url = format!("{before}{slash}{name}{after}");
+        return;
+    }
     *url = if before.ends_with('/') {
         format!("{before}{name}{after}")
     } else if !before[start..].contains('/') {
@@ -47,6 +62,30 @@ pub(super) fn complete(url: &mut String, path: &str) {
     } else {
         return;
     };
+}
+
+/// Returns the name of the variable that is the whole beginning of a URL.
+fn leading_variable(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("{env:")?;
+    rest.strip_suffix('}').filter(|name| !name.contains('}'))
+}
+
+/// Refuses a file of `-T` that is none.
+pub(super) fn check_upload(path: &str, is_literal: bool) -> Result<(), CliError> {
+    let refused = |what: &str| Err(CliError::usage(what).hint("name the files of the run: -T {}"));
+    match path {
+        "" => return refused("-T names no file"),
+        "-" | "." => return refused("-T cannot read standard input"),
+        _ => {}
+    }
+    let has_pattern = Template::read(path, Braces::Pasted).is_ok_and(|template| {
+        let mut literals = template.literals();
+        literals.any(|text| text.contains(['{', '[', ']', '}']))
+    });
+    match has_pattern && !is_literal {
+        true => refused("braces and brackets make the file of -T a pattern of several files"),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a URL that curl would expand into several.

@@ -16,14 +16,14 @@ pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
         true => Braces::Pasted,
         false => Braces::Ours,
     };
-    let mut taken = Taken::default();
+    let mut taken = Taken::new(Braces::of_body(request.pasted, false));
     for header in &mut request.headers {
         if let HeaderValue::Template(value) = &header.value
             && is_sensitive(&header.name)
             && let Some(value) = literal(value, braces)
         {
             let name = header.name.clone();
-            taken.0.push(Credential { name, value });
+            taken.found.push(Credential { name, value });
             header.value = HeaderValue::Withheld;
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
         Body::Multipart { fields } => {
             for field in fields {
                 if let Content::Text(text) = &mut field.content
-                    && let Some(value) = literal(text, Braces::Pasted)
+                    && let Some(value) = literal(text, taken.body)
                     && is_credential_in_text(&field.name, &value)
                 {
                     *text = taken.take(&field.name, value);
@@ -43,14 +43,22 @@ pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
         }
         Body::File | Body::Nothing => {}
     }
-    taken.0
+    taken.found
 }
 
 /// The credentials that have been taken out.
-#[derive(Default)]
-struct Taken(Vec<Credential>);
+struct Taken {
+    found: Vec<Credential>,
+    /// The meaning of braces in a body.
+    body: Braces,
+}
 
 impl Taken {
+    fn new(body: Braces) -> Self {
+        let found = Vec::new();
+        Self { found, body }
+    }
+
     /// Takes a value and returns its placeholder. Two values have different placeholders.
     fn take(&mut self, name: &str, value: String) -> String {
         let harmless = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
@@ -64,10 +72,13 @@ impl Taken {
         });
         for name in names {
             let credential = Credential::given(&name, value.clone());
-            let known = self.0.iter().find(|known| known.name == credential.name);
+            let known = self
+                .found
+                .iter()
+                .find(|known| known.name == credential.name);
             if known.is_none_or(|known| known.value == value) {
                 if known.is_none() {
-                    self.0.push(credential);
+                    self.found.push(credential);
                 }
                 return Reference::Given(name).to_string();
             }
@@ -117,11 +128,11 @@ impl Taken {
                 Escape::Form => {
                     let last = template.rsplit('&').next();
                     before = last.and_then(|pair| pair.strip_suffix('=')).map(decoded);
-                    *template = self.pairs(template, Braces::Pasted, in_url);
+                    *template = self.pairs(template, self.body, in_url);
                 }
                 Escape::All => {
                     if let Some(name) = name
-                        && let Some(value) = literal(template, Braces::Pasted)
+                        && let Some(value) = literal(template, self.body)
                         && is_named(&name, &value, in_url)
                     {
                         *template = self.take(&name, value);
@@ -142,7 +153,7 @@ impl Taken {
             let inner = &text[string.clone()];
             if between == ":"
                 && let Some(name) = name
-                && let Some(value) = literal(inner, Braces::Pasted)
+                && let Some(value) = literal(inner, self.body)
                 && is_credential_in_text(name, &value)
             {
                 left.push_str(&text[copied..string.start]);
@@ -258,9 +269,9 @@ mod tests {
     fn only_members_with_the_name_of_a_credential_are_taken_out_of_json() {
         let json =
             r#"{"text": "{text}", "max_tokens": 5, "auth": {"api_key": "a\"b", "key": "title"}}"#;
-        let mut taken = Taken::default();
+        let mut taken = Taken::new(Braces::Body);
         assert_eq!(taken.json(json), json.replace(r#"a\"b"#, "{given:api_key}"));
-        assert_eq!(taken.0[0].value, r#"a\"b"#);
+        assert_eq!(taken.found[0].value, r#"a\"b"#);
         assert_eq!(
             taken.pairs("token=word", Braces::Pasted, false),
             "token=word"

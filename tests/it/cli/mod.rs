@@ -19,6 +19,7 @@ mod misuse;
 mod moved;
 mod options;
 mod outputs;
+mod pasted;
 mod readme;
 mod report;
 mod request;

@@ -16,7 +16,7 @@ mod secrets;
 mod spill;
 mod streams;
 pub(crate) mod tls;
-mod transport;
+pub(crate) mod transport;
 mod unasked;
 
 use std::fs;

@@ -26,7 +26,7 @@ fn answering(identity: Identity, clients: Option<CertificateDer<'static>>) -> Ra
 }
 
 /// The same, with these versions of TLS.
-fn speaking(
+pub(crate) fn speaking(
     versions: &[&'static rustls::SupportedProtocolVersion],
     identity: Identity,
     clients: Option<CertificateDer<'static>>,

@@ -4,6 +4,7 @@ mod error;
 mod field;
 mod fill;
 mod read;
+mod url;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ pub use error::TemplateError;
 pub(super) use field::media_type;
 pub(super) use fill::{Encoding, lower_case_triplets, plus_encoded};
 pub use read::Braces;
+pub(super) use url::{leads_away, secrets as secrets_of_service};
 
 use super::reference::Reference;
 use field::Field;

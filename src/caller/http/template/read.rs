@@ -9,11 +9,35 @@ use crate::caller::http::reference::Reference;
 pub enum Braces {
     /// An opening brace begins a known placeholder, or is doubled to stand for itself.
     Ours,
-    /// Braces that begin no known placeholder stand for themselves, so that pasted text stays as it is. `{{name}}` stands
-    /// for the text `{name}`.
-    Pasted,
-    /// Like [`Braces::Pasted`], in a JSON text: `{}` is a placeholder within strings and an empty object elsewhere.
+    /// Braces that begin no known placeholder stand for themselves. `{{name}}` stands for the text `{name}`.
+    Body,
+    /// Like [`Braces::Body`], in a JSON text: `{}` is a placeholder within strings and an empty object elsewhere.
     Json,
+    /// Like [`Braces::Body`], and double braces stand for themselves, so that pasted templates of other programs stay as
+    /// they are.
+    Pasted,
+    /// Like [`Braces::Pasted`], in a JSON text.
+    PastedJson,
+}
+
+impl Braces {
+    /// Returns the meaning of braces in a body.
+    pub fn of_body(is_pasted: bool, is_json: bool) -> Self {
+        match (is_pasted, is_json) {
+            (false, false) => Self::Body,
+            (false, true) => Self::Json,
+            (true, false) => Self::Pasted,
+            (true, true) => Self::PastedJson,
+        }
+    }
+
+    fn is_pasted(self) -> bool {
+        matches!(self, Self::Pasted | Self::PastedJson)
+    }
+
+    fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::PastedJson)
+    }
 }
 
 impl Template {
@@ -35,8 +59,7 @@ impl Template {
     pub fn read(text: &str, braces: Braces) -> Result<Self, TemplateError> {
         match braces {
             Braces::Ours => ours(text),
-            Braces::Pasted => Ok(pasted(text, false)),
-            Braces::Json => Ok(pasted(text, true)),
+            _ => Ok(lenient(text, braces)),
         }
     }
 }
@@ -111,7 +134,12 @@ fn ours(text: &str) -> Result<Template, TemplateError> {
     Ok(parts.end())
 }
 
-fn pasted(text: &str, json: bool) -> Template {
+fn lenient(text: &str, braces: Braces) -> Template {
+    let around = if braces.is_pasted() {
+        ["{{", "}}"]
+    } else {
+        ["{", "}"]
+    };
     let (mut parts, mut rest) = (Parts::default(), text);
     while let Some(at) = rest.find('{') {
         parts.text(&rest[..at]);
@@ -119,15 +147,15 @@ fn pasted(text: &str, json: bool) -> Template {
         if let Some((name, after)) = known(rest.strip_prefix('{').unwrap_or_default())
             && let Some(after) = after.strip_prefix('}')
         {
-            parts.text("{");
+            parts.text(around[0]);
             parts.text(name);
-            parts.text("}");
+            parts.text(around[1]);
             rest = after;
             continue;
         }
         match known(rest) {
             // An empty object.
-            Some(("", after)) if json && parts.quote.is_none() => {
+            Some(("", after)) if braces.is_json() && parts.quote.is_none() => {
                 parts.text("{}");
                 rest = after;
             }
@@ -243,8 +271,23 @@ mod tests {
 
     #[test]
     fn empty_braces_are_the_path_outside_of_json() {
-        let shown = |text| shown(&Template::read(text, Braces::Pasted).unwrap());
+        let shown = |text| shown(&Template::read(text, Braces::Body).unwrap());
         assert_eq!(shown("x={}&y={a}&z={stem}"), "x=<<Path>>&y={a}&z=<<Stem>>");
         assert_eq!(shown("{{stem}}{{}}{{"), "{stem}{}{{");
+    }
+
+    #[test]
+    fn double_braces_of_pasted_text_stand_for_themselves() {
+        for braces in [Braces::Pasted, Braces::PastedJson] {
+            for text in [
+                r#"{"a":"{{name}} {{{text}}} {{ name }} {{#each}}"}"#,
+                "{{}}",
+                "a{{base64}}b}}",
+            ] {
+                assert_eq!(shown(&Template::read(text, braces).unwrap()), text);
+            }
+        }
+        let mixed = Template::read("{{name}}/{name}", Braces::Pasted).unwrap();
+        assert_eq!(shown(&mixed), "{{name}}/<<Name>>");
     }
 }
