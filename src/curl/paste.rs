@@ -29,7 +29,11 @@ pub(super) fn command(text: &str) -> Result<&str, CurlError> {
         if POWERSHELL.iter().any(|word| lower.starts_with(word)) {
             return Err(other_shell(&format!("`{first}`"), "PowerShell"));
         }
-        let first = first.to_owned();
+        // The value of a variable before the command may be a secret.
+        let first = match first.split_once('=') {
+            Some((name, _)) => format!("{name}=…"),
+            None => first.to_owned(),
+        };
         return Err(
             match command.contains("| curl") || command.contains("|curl") {
                 true => CurlError::Before(first),
@@ -85,6 +89,7 @@ mod tests {
     fn other_programs_and_shells_are_named() {
         for (text, named) in [
             ("wget http://a/", "`wget` is not curl"),
+            ("KEY=sesame curl http://a/", "`KEY=…` is not curl"),
             ("fetch(\"http://a/\", {})", "`fetch` is not curl"),
             ("cat f | curl -d @- http://a/", "`|` after `cat`"),
             ("Invoke-WebRequest -Uri \"http://a/\"", "PowerShell"),

@@ -32,6 +32,7 @@ mod table;
 mod tables;
 mod tmux;
 mod trial;
+mod variables;
 mod whole;
 mod wire;
 

@@ -6,6 +6,7 @@ mod fill;
 mod read;
 mod url;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use error::TemplateError;
@@ -45,7 +46,7 @@ enum JsonContext {
     SingleQuoted,
     /// A place where a value is expected.
     Value,
-    /// Any place, for a credential that was typed in its final form.
+    /// Any place, for a value that is inserted as it is.
     Verbatim,
 }
 
@@ -123,11 +124,14 @@ impl Template {
         self.fields().any(|field| *field == Field::Dir)
     }
 
-    /// Returns the text, with an `x` for each inserted value.
+    /// Returns the text, with an `x` for each inserted value that is encoded. Other values can have slashes.
     pub(super) fn outline(&self) -> String {
         let parts = self.0.iter().map(|part| match part {
-            Part::Text(text) => text.as_str(),
-            Part::Inserted(..) => "x",
+            Part::Text(text) => Cow::from(text),
+            Part::Inserted(Inserted::Secret(SecretText(value)), JsonContext::Verbatim) => {
+                String::from_utf8_lossy(value)
+            }
+            Part::Inserted(..) => Cow::from("x"),
         });
         parts.collect()
     }

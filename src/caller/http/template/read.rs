@@ -72,6 +72,8 @@ struct Parts {
     /// The quote of the current string; `None` outside of strings.
     quote: Option<u8>,
     escaped: bool,
+    /// The text was pasted.
+    is_pasted: bool,
 }
 
 impl Parts {
@@ -95,6 +97,10 @@ impl Parts {
         }
         let place = match self.quote {
             _ if matches!(inserted, Inserted::Reference(Reference::Given(_))) => {
+                JsonContext::Verbatim
+            }
+            // A shell inserts the values of variables as they are.
+            _ if self.is_pasted && matches!(inserted, Inserted::Reference(_)) => {
                 JsonContext::Verbatim
             }
             None => JsonContext::Value,
@@ -141,6 +147,7 @@ fn lenient(text: &str, braces: Braces) -> Template {
         ["{", "}"]
     };
     let (mut parts, mut rest) = (Parts::default(), text);
+    parts.is_pasted = braces.is_pasted();
     while let Some(at) = rest.find('{') {
         parts.text(&rest[..at]);
         rest = &rest[at + 1..];
