@@ -17,7 +17,7 @@ pub(crate) struct AnswerArgs {
     /// Required form of a result: json, text or any [default: json]
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,
-    /// jq expression that must be true of a result, such as '.status == "ok"'; may use $status and $headers
+    /// jq expression that must be true of a result, such as '.status == "ok"'; may use $status, $headers and $col
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) success: Option<String>,
     /// jq expression for what exports write of a result, such as '.choices[0].message.content'

@@ -105,8 +105,10 @@ stride forget --undo",
         "\
 # One JSON object from name to result, if every file has one
 stride export -o results.json
-# The results so far, as a table
-stride export --partial --format csv -o results.csv
+# The results so far, as a table; the ending chooses the format
+stride export --partial -o results.csv
+# A column for each field of the answers, failures too
+stride export --all --flatten -o results.parquet
 # One field of each answer, one file per line, failures too
 stride export --all --format jsonl --extract .label > labels.jsonl",
     ),

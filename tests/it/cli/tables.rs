@@ -145,7 +145,78 @@ fn the_recipes_of_the_guide_work() {
         assert!(said.contains("positive") || said.contains("done"), "{said}");
         recipes += 1;
     }
-    assert_eq!(recipes, 3);
+    assert_eq!(recipes, 6);
+}
+
+/// Names that are not UTF-8, half a surrogate pair, formulas, quotes, line breaks, NUL, and an answer that is no object.
+#[test]
+fn the_recipes_of_the_guide_survive_hostile_rows() {
+    let Some(python) = python() else {
+        return;
+    };
+    let api = FakeApi::start(|request| match request.target.trim_start_matches('/') {
+        "half" => Reply::json(r#"{"label": "\ud800", "n": 1e400}"#),
+        "formula" => {
+            Reply::json(r#"{"label": "=cmd|' /C calc'!A0", "n": 12345678901234567890123}"#)
+        }
+        "lines" => Reply::json(r#"{"label": "a\n\"b\",\r\nc", "\"=x\"": "\t"}"#),
+        "nul" => Reply::json(r#"{"label": "a\u0000b", "label\u0000": {"a": [1]}}"#),
+        "list" => Reply::json("[1, 2]"),
+        "refused" => Reply::json(json!({"error": "=page \"3\"\nhas no text"})).with_status(422),
+        _ => Reply::json(r#"{"label": "positive", "n": 1}"#),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    let names = ["half", "formula", "lines", "nul", "list", "refused"].map(str::as_bytes);
+    for name in names
+        .into_iter()
+        .chain([&b"caf\xe9"[..], b"=1+1", b"two\nlines"])
+    {
+        place.write([b"t/", name].concat(), name);
+    }
+    let words = ["run", "--accept-change", "--url", &url, "t"];
+    place.stride(&words).expect(3);
+    assert_eq!(place.bystander(), bystander);
+    let page = include_str!("../../../src/guide/results.md");
+    let exports = page
+        .lines()
+        .filter(|line| line.starts_with("stride export --all "));
+    for export in exports {
+        let bin = env!("CARGO_BIN_EXE_stride");
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &export.replacen("stride", bin, 1)]);
+        let output = shell.current_dir(place.at("")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{export}: {said}");
+    }
+    for block in page.split("```python\n").skip(1) {
+        let script = block.split("```").next().unwrap();
+        let said = run(&python, script, &place);
+        assert!(
+            said.contains("positive") || said.contains("done"),
+            "{script}: {said}"
+        );
+    }
+    let script = r#"
+import csv, json, pandas, duckdb
+rows = list(csv.DictReader(open("results.csv", encoding="utf-8-sig", newline="")))
+assert len(rows) == 10 and list(rows[0])[0] == "file", rows
+labels = {row["file"]: row["label"] for row in rows}
+assert labels["t/formula"] == "'=cmd|' /C calc'!A0" and labels["t/lines"] == 'a\n"b",\r\nc', labels
+assert labels["t/nul"] == "a\0b" and labels["t/half"] == '"\\ud800"', labels
+flat = pandas.read_parquet("flat.parquet").set_index("file")
+assert flat.label["t/half"] == "\ufffd" and flat.label["t/nul"] == "a\0b", flat.label
+assert flat.n["t/formula"] == "12345678901234567890123" and flat.result["t/list"] == "[1, 2]", flat.n
+assert duckdb.sql("SELECT count(*) FROM 'flat.parquet' WHERE label = 'positive'").fetchall() == [(4,)]
+assert len(duckdb.sql("SELECT * FROM read_csv('results.csv', all_varchar = true, quote = '\"')").fetchall()) == 10
+whole = json.load(open("results.json"))
+assert whole["t/caf\ufffde9"]["label"] == "positive", whole
+lines = pandas.DataFrame(map(json.loads, open("results.jsonl", encoding="utf-8")))
+assert lines.error.dropna().iloc[0].endswith(': =page "3" has no text')
+print("read")
+"#;
+    assert_eq!(run(&python, script, &place).trim(), "read");
 }
 
 /// The SQLite of the machine, which is not stride's.
