@@ -1,5 +1,7 @@
 //! `stride recheck`.
 
+use stride::export::check_list_columns;
+use stride::jq::Expression;
 use stride::recheck::{Changes, RecheckError, Rechecked, apply, preview};
 use stride::settings::{Call, Request};
 use stride::store::{Location, Reader};
@@ -19,6 +21,11 @@ pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Res
     let reader = Reader::open(db)?;
     let info = reader.info()?;
     let request = self::request(args, info.call)?;
+    if let Some(success) = &args.success {
+        // An invalid expression is reported later.
+        let columns = Expression::new(success).map(|success| success.columns());
+        check_list_columns(&reader, &columns.unwrap_or_default())?;
+    }
     if !args.apply {
         let report = preview(&reader, &request, &info.settings.classes)?;
         print(&report, terminal);

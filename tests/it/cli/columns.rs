@@ -240,6 +240,10 @@ fn expressions_and_terms_see_the_columns_of_the_list() {
         assert!(!place.at("out.json").exists());
     }
     place
+        .stride(&["recheck", "--success", "$col.nope"])
+        .expect(2)
+        .says("there is no column `col.nope`, only `col.id`");
+    place
         .stride(&["recheck", "--success", "$col.lang != \"de\""])
         .expect(0)
         .says("done -> failed: 2 files");
