@@ -15,8 +15,8 @@ pub(crate) struct Forget {
     /// Files of the run, by their names in its list
     #[arg(value_name = "NAMES", required_unless_present_any = ["terms", "undo"])]
     pub(crate) names: Vec<PathBuf>,
-    /// Instead of names: files that match, such as class=input, state=failed,held or 'name~tmp/*'; with several terms, all
-    /// must match
+    /// Instead of names: files that match, such as class=input, state=failed,held, 'name~tmp/*' or col.lang=de; with several
+    /// terms, all must match
     #[arg(long = "where", value_name = "TERM", conflicts_with = "names",
         value_parser = OsStringValueParser::new().try_map(|words| Term::read(words.as_bytes(), wall_clock())))]
     pub(crate) terms: Vec<Term>,

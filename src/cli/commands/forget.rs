@@ -1,5 +1,7 @@
 //! `stride forget`, which also works while another process runs.
 
+use stride::export::check_list_columns;
+use stride::filter::Term;
 use stride::store::{Chosen, Forgotten, Location, Lock, Reader, bring_back, forget as take_off};
 
 use crate::cli::args::InvocationArgs;
@@ -15,6 +17,9 @@ use crate::cli::session::summary::{next_steps, standing};
 
 pub(crate) fn forget(db: &Location, args: &Forget, terminal: &Terminal) -> Result<u8, CliError> {
     let chosen_names = listed_names(db, &args.names)?;
+    let columns = args.terms.iter().filter_map(Term::column);
+    let columns: Vec<String> = columns.map(str::to_owned).collect();
+    check_list_columns(&Reader::open(db)?, &columns)?;
     let chosen = match chosen_names.is_empty() {
         true => Chosen::Terms(&args.terms),
         false => Chosen::Names(&chosen_names),

@@ -234,7 +234,7 @@ fn no_command_takes_a_forgotten_file_for_one_of_the_run() {
     place
         .stride(&[&chosen[..], &["-o", "forgotten.jsonl"]].concat())
         .expect(0)
-        .says("wrote 0 results and the state of 2 other files");
+        .says("wrote 0 results and 2 ");
     assert_eq!(place.stride(&["failures", "--json"]).json(), json!([]));
     let failures = String::from_utf8(place.stride(&["failures"]).expect(0).stdout).unwrap();
     assert!(
@@ -438,4 +438,42 @@ fn a_mended_list_can_replace_that_of_the_run() {
     assert_eq!(counts(&place), [121, 0, 0, 61, 60, 0, 0]);
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn rows_of_a_table_are_chosen_by_their_columns() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.write("list.csv", "id,lang\na,de\nb,en\nc,de\n");
+    let list = [
+        "--files-from",
+        "list.csv",
+        "--list-format",
+        "csv",
+        "--key-column",
+        "id",
+    ];
+    let data = ["run", "--url", &api.url(), "--data", "{col.lang}"];
+    place.stride(&[&data[..], &list].concat()).expect(0);
+    place
+        .stride(&["forget", "--where", "col.lang=de"])
+        .expect(0)
+        .says("forgot 2 files: a, c");
+    assert_eq!(exported(&place), json!({"b": 1}));
+    place
+        .stride(&[
+            "forget",
+            "--undo",
+            "--where",
+            "col.lang=de",
+            "--where",
+            "name=a",
+        ])
+        .expect(0)
+        .says("brought back 1 file: a");
+    place
+        .stride(&["forget", "--where", "col.langue=de"])
+        .expect(2)
+        .says("langue");
+    place.stride(&["verify"]).expect(0);
 }
