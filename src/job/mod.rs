@@ -43,8 +43,10 @@ pub(crate) use columns::{Members, text_of};
 pub use ending::ending;
 pub use hint::{Hint, Policy};
 pub use kind::FailureKind;
+#[cfg(feature = "jq")]
+pub(crate) use media::replace_lone_surrogates;
+pub(crate) use media::without_lone_surrogates;
 pub use media::{check_json, check_text, is_json, json_text, nesting};
-pub(crate) use media::{replace_lone_surrogates, without_lone_surrogates};
 pub(crate) use name::json_string_of_unicode;
 pub use name::{FileName, escaped, json_string, shortened};
 pub use stamp::FileStamp;
