@@ -57,7 +57,7 @@ pub enum StoreError {
     #[error("{} was cut short by another program, and what was recorded last is lost", FileName::from(.0.as_path()))]
     Cut(PathBuf),
     /// The lock was lost and another runner has taken over.
-    #[error("another runner has taken this run over")]
+    #[error("another process has taken over this run")]
     Usurped,
     /// The settled attempt is not the job's running one.
     #[error("attempt {number} of job {} is not running", .job.0)]

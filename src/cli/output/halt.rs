@@ -25,7 +25,7 @@ pub(crate) fn cli_error(db: &Location, halt: &Halt, counts: &Counts) -> CliError
     };
     let mut note = format!("{} pending", counted(counts.pending, "file"));
     if halt.reason.is_guards() {
-        note.push_str("; no file was charged with it");
+        note.push_str("; no file failed because of it");
     }
     let cli_error = cli_error.note(note);
     hints(db, halt.reason.as_str(), &halt.words)
@@ -48,7 +48,7 @@ fn hints(db: &Location, reason: &str, words: &str) -> Vec<String> {
     let without = |flag: &str| {
         let flags = format!("{flag} none");
         format!(
-            "to go on without a limit, or with a higher one: {}",
+            "to continue without a limit, or with a higher one: {}",
             resume(&flags)
         )
     };
@@ -99,7 +99,7 @@ fn hints(db: &Location, reason: &str, words: &str) -> Vec<String> {
         "max_calls" => without("--max-calls"),
         "max_duration" => without("--max-duration"),
         "max_cost" => without("--max-cost"),
-        _ => format!("to go on: {}", resume("")),
+        _ => format!("to continue: {}", resume("")),
     };
     vec![hint]
 }
@@ -108,7 +108,7 @@ fn hints(db: &Location, reason: &str, words: &str) -> Vec<String> {
 pub(crate) fn panicked(db: &Location, path: &FileName) -> CliError {
     CliError::new(exit::INTERNAL, format!("a call panicked: {path}"))
         .note("all other calls are recorded; this one is in doubt")
-        .hint(format!("to go on: {}", command(db, "resume")))
+        .hint(format!("to continue: {}", command(db, "resume")))
 }
 
 /// Describes why a run stops.
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(cli_error.code, 70);
         let told = format!("{cli_error:?}");
         assert!(told.contains("a call panicked: a.txt"), "{told}");
-        assert!(told.contains("to go on: stride resume"), "{told}");
+        assert!(told.contains("to continue: stride resume"), "{told}");
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         for words in [
             "stopped: the service forbids the calls",
             r"HTTP 403: not \\u{1b} yours",
-            "0 files pending; no file was charged with it",
+            "0 files pending; no file failed because of it",
             "stride resume --class status=403:rejected",
         ] {
             assert!(told.contains(words), "{told}");

@@ -110,5 +110,5 @@ pub(crate) fn changed_request(differences: &[Difference], done: u64) -> CliError
     }
     cli_error
         .note("nothing was changed")
-        .hint("use the old request, add --accept-change to go on with the new one, or start another run with --db FILE")
+        .hint("use the old request, add --accept-change to continue with the new one, or start another run with --db FILE")
 }

@@ -217,7 +217,7 @@ impl Options {
         let mut urls = self.all(&["url"]).map(ParsedOption::value);
         let Some(url) = urls.next() else {
             return Err(CliError::usage("no URL to call")
-                .hint("name the service with --url, or paste a command with --curl"));
+                .hint("name the service with --url, or paste a command with --curl; `stride resume` continues a run"));
         };
         if urls.next().is_some() {
             return Err(CliError::usage("more than one URL to call").hint(

@@ -249,7 +249,7 @@ fn row_23_a_second_runner_takes_over_and_the_answers_of_the_first_are_not_lost()
     running
         .end()
         .expect(5)
-        .says("another runner has taken this run over");
+        .says("another process has taken over this run");
     scene.expect_saved(3);
     let ran = scene.place.stride(&["resume", "--max-calls", "none"]);
     scene.expect_complete(ran.says("recorded 3 results"));
