@@ -25,7 +25,7 @@ use config::Config;
 use help::suggestions;
 use output::error::CliError;
 use output::terminal::{self, Terminal};
-use output::{exit, screen, signals};
+use output::{exit, lacking, screen, signals};
 
 /// Parses the command line, runs the command, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
@@ -65,6 +65,15 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, CliError> {
     let db = Location::parse(args.db).map_err(|error| {
         CliError::usage(error.to_string()).hint("use the path of a file with --db FILE")
     })?;
+    if needs_folder(&args.command)
+        && db.file().is_relative()
+        && let Err(error) = std::env::current_dir()
+    {
+        return Err(lacking::current_folder(exit::UNUSABLE, &error));
+    }
+    if makes_calls(&args.command) {
+        demo::revive(&db, terminal);
+    }
     match args.command {
         Command::Run(mut args) => {
             let config = Config::load(&mut args.invocation, Some(&mut args.outputs), terminal)?;
@@ -99,7 +108,26 @@ fn dispatch(args: Args, terminal: &Terminal) -> Result<u8, CliError> {
     }
 }
 
+/// Returns true for a command that uses the current folder even without a path.
+fn needs_folder(command: &Command) -> bool {
+    match command {
+        Command::Completions(_) | Command::Man(_) => false,
+        Command::Demo(demo) => demo.serve.is_none(),
+        _ => true,
+    }
+}
+
+/// Returns true for a command that calls the service of a run.
+fn makes_calls(command: &Command) -> bool {
+    match command {
+        Command::Run(run) => !run.dry_run,
+        Command::Retry(retry) => !retry.queue_only,
+        Command::Try(_) | Command::Resume(_) => true,
+        _ => false,
+    }
+}
+
 /// Runs `work` on a thread with a large stack, which jq expressions need.
 fn with_large_stack(work: impl FnOnce() -> Result<u8, CliError> + Send) -> Result<u8, CliError> {
-    with_room(work).map_err(|error| CliError::of(exit::ERROR, &error))?
+    with_room(work).map_err(|error| lacking::thread(&error))?
 }

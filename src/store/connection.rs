@@ -1,7 +1,7 @@
 //! Opens databases. Before it changes anything it checks that a file is ours, and it reads each setting back.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::Access;
 
 use super::column_text;
 use super::error::{Result, StoreError, doing, unusable};
@@ -54,6 +55,11 @@ pub(super) enum Mode {
 /// Opens a run's database at an absolute path.
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Connection> {
     check(path)?;
+    if mode != Mode::Read {
+        for path in [path, folder_of(path)] {
+            may(path, Access::WRITE_OK)?;
+        }
+    }
     place::check_mounts(path)?;
     // A reader, too, opens for writing if it can, because the last connection to leave checkpoints and removes the WAL.
     // Without SQLITE_OPEN_URI, a name may begin with `file:`.
@@ -165,6 +171,7 @@ fn check(path: &Path) -> Result<()> {
         }
         Err(error) => return Err(unusable(error.into())),
     }
+    may(path, Access::READ_OK)?;
     let look = || open_immutable(path).and_then(|connection| identify(&connection));
     let is_cut =
         |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
@@ -182,6 +189,11 @@ fn check(path: &Path) -> Result<()> {
         }
         Err(error) => Err(unusable(error.into())),
     }
+}
+
+/// Checks a permission. SQLite's own error does not say that one is lacking.
+fn may(path: &Path, access: Access) -> Result<()> {
+    rustix::fs::access(path, access).map_err(|error| unusable(path)(io::Error::from(error)))
 }
 
 /// Reads the application id and the schema version.

@@ -11,12 +11,12 @@ use stride::store::{Location, Lock, Reader, StoreError, wall_clock};
 use crate::cli::args::Status;
 use crate::cli::commands::status::status;
 use crate::cli::output::error::{CliError, printed};
-use crate::cli::output::exit;
 use crate::cli::output::shown::{self, is_terminal};
 use crate::cli::output::signals;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::time::clock;
 use crate::cli::output::why::{self, Limit};
+use crate::cli::output::{exit, lacking};
 use crate::cli::progress::{LINE_EVERY, NAMED, Throughput, View};
 
 /// The time between two reads of the database.
@@ -24,7 +24,7 @@ const READ_EVERY: Duration = Duration::from_secs(1);
 
 /// Shows the progress of a run until no process works on it, and then its status.
 pub(crate) fn watch(db: &Location, terminal: &Terminal) -> Result<u8, CliError> {
-    let signals = signals::channel().map_err(|error| CliError::of(exit::ERROR, &error))?;
+    let signals = signals::channel().map_err(|error| lacking::thread(&error))?;
     // A file or pipe on stdout gets plain lines instead of the view.
     let shows = terminal.animate && is_terminal();
     let clear = ClearOnDrop(terminal);

@@ -30,8 +30,12 @@ impl Caught {
     pub(crate) fn install(stop: &Stop) -> io::Result<Self> {
         let caught = Self::default();
         let on_interrupt = (caught.clone(), stop.clone());
-        ctrlc::set_handler(move || on_interrupt.0.record(SIGINT, &on_interrupt.1))
-            .map_err(io::Error::other)?;
+        ctrlc::set_handler(move || on_interrupt.0.record(SIGINT, &on_interrupt.1)).map_err(
+            |error| match error {
+                ctrlc::Error::System(error) => error,
+                error => io::Error::other(error),
+            },
+        )?;
         let mut signals = Signals::new(ending_signals())?;
         let (on_signal, stop) = (caught.clone(), stop.clone());
         thread::Builder::new()

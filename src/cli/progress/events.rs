@@ -11,10 +11,10 @@ use stride::job::FileName;
 
 use crate::cli::output::background::{BackgroundWriter, count};
 use crate::cli::output::error::CliError;
-use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::Terminal;
+use crate::cli::output::{exit, lacking};
 
 /// The interval after which the next event flushes the lines. Without one, the next `Tick` flushes.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -68,6 +68,8 @@ impl Events {
                 .cause(error.to_string())
                 .hint("use another file with --events")
         })?;
+        let to = BackgroundWriter::new(file, MOST_WAITING);
+        let to = to.map_err(|error| lacking::thread(&error))?;
         Ok(Self {
             to,
             lines: Vec::new(),

@@ -13,7 +13,7 @@ use stride::store::{Location, Reader, note_artifact};
 
 use crate::cli::args::Outputs;
 use crate::cli::output::error::CliError;
-use crate::cli::output::exit;
+use crate::cli::output::{exit, lacking};
 use crate::cli::progress::events;
 use crate::cli::request::results_folder;
 
@@ -33,7 +33,7 @@ pub(crate) fn own_files(db: &Location) -> Vec<PathBuf> {
 
 /// Returns the current folder.
 pub(crate) fn current_folder() -> Result<PathBuf, CliError> {
-    std::env::current_dir().map_err(|error| CliError::of(exit::ERROR, &error))
+    std::env::current_dir().map_err(|error| lacking::current_folder(exit::ERROR, &error))
 }
 
 /// Returns the folder for results, with links resolved. Refuses a folder that is input: the next walk would list the

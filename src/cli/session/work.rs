@@ -19,7 +19,7 @@ use crate::cli::output::error::{CliError, made_by};
 use crate::cli::output::format::counted;
 use crate::cli::output::signals::Caught;
 use crate::cli::output::terminal::Terminal;
-use crate::cli::output::{exit, halt, screen};
+use crate::cli::output::{exit, halt, lacking, screen};
 use crate::cli::progress::Progress;
 use crate::cli::progress::events::Events;
 use crate::cli::request::consent::{self, Confirmed, Scope};
@@ -195,7 +195,7 @@ fn make_calls(
         note_artifact(store.path(), &path);
     }
     let stop = Stop::new();
-    let caught = Caught::install(&stop).map_err(|error| CliError::of(exit::ERROR, &error))?;
+    let caught = Caught::install(&stop).map_err(|error| lacking::thread(&error))?;
     let mut progress = Progress::new(terminal);
     let run_outcome = match calls.plan {
         Some(plan) if has_work(&store) => {

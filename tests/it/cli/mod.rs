@@ -13,6 +13,7 @@ mod finish;
 mod forget;
 mod formats;
 mod judging;
+mod lacking;
 mod list;
 mod live;
 mod misuse;

@@ -1,0 +1,131 @@
+//! Errors of a run's storage and of its threads, for people.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use rustix::io::Errno;
+use stride::engine::RunError;
+use stride::paths::folder_of;
+use stride::store::StoreError;
+
+use crate::cli::output::error::{CliError, command, quoted};
+use crate::cli::output::{exit, lacking};
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Missing { .. } => Self::of(exit::UNUSABLE, &error)
+                .hint("use --db FILE with the run's database, or start a run with `stride run --url URL FILES`"),
+            StoreError::Foreign { .. } => {
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("use another file with --db FILE")
+            }
+            StoreError::Newer { .. } => {
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("update stride")
+            }
+            StoreError::Older { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was changed")
+                .hint("export its results with the build that made it, and start a new run with another --db FILE"),
+            StoreError::Busy { path, .. } => {
+                let folder = std::env::current_dir().unwrap_or_default();
+                let status = command(&path.strip_prefix(folder).unwrap_or(path).into(), "status");
+                Self::of(exit::BUSY, &error).note("nothing was changed").hint(format!(
+                    "look at it with `{status}`, wait for its end with --wait-lock 1h, or use another database with --db FILE"
+                ))
+            }
+            StoreError::Usurped => Self::of(exit::BUSY, &error)
+                .note("the recorded results are safe; the calls in flight here become in doubt")
+                .hint("leave the run to the other process; `stride status` shows its progress"),
+            StoreError::Gone { .. } => Self::of(exit::UNUSABLE, &error)
+                .hint("move the database and the files beside it back, then repeat the command"),
+            StoreError::Cut { .. } => Self::of(exit::UNUSABLE, &error)
+                .hint("stop the program that writes to the files beside the database, then repeat the command: it repeats the lost calls"),
+            StoreError::Full { .. } | StoreError::NoRoom { .. } => Self::of(exit::STORAGE, &error)
+                .note("the recorded results are safe")
+                .hint("free disk space, then repeat the command"),
+            StoreError::Locked { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was changed")
+                .hint("end the program that holds the lock, perhaps a shell with an open transaction; then repeat the command"),
+            StoreError::Damaged { .. } => Self::from_damage(&error, Vec::new()),
+            StoreError::Network { .. } => Self::of(exit::UNUSABLE, &error)
+                .cause("locks and syncs are unreliable there, and the database can be lost")
+                .hint("use a disk of this machine with --db FILE, or add --allow-network-fs"),
+            StoreError::ManyNames { path, .. } => Self::of(exit::UNUSABLE, &error)
+                .cause("each name would have a WAL of its own, and results would be lost")
+                .hint(format!(
+                    "remove the other names; this command finds them: find {} -xdev -samefile {}",
+                    quoted(folder_of(path)),
+                    quoted(path)
+                )),
+            StoreError::Mounted { .. } => Self::of(exit::UNUSABLE, &error)
+                .cause("its WAL and its lock would lie beside the mount, hidden from other processes, and results would be lost")
+                .hint("mount the database's folder, and use --db with the path in it"),
+            StoreError::Unchecked { .. } => Self::of(exit::ERROR, &error).note("nothing was changed"),
+            StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error)
+                .note("nothing was changed")
+                .hint("repeat the command to continue the existing run"),
+            StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("the recorded results are safe"),
+            StoreError::DamagedResult { .. } => {
+                Self::of(exit::UNUSABLE, &error).hint("use `stride verify` to find all damage")
+            }
+            StoreError::File { .. } => Self::of(exit::ERROR, &error)
+                .hint("restore the file; `stride verify` lists all that are missing or changed"),
+            StoreError::Lock { path, .. } if path.is_symlink() => {
+                Self::of(exit::UNUSABLE, &error).note("nothing was changed")
+            }
+            StoreError::Lock { path, source } if source.kind() == ErrorKind::PermissionDenied => {
+                lacking::permission(Self::of(exit::UNUSABLE, &error).note("nothing was changed"), path)
+            }
+            StoreError::Lock { .. } => {
+                Self::of(exit::UNUSABLE, &error).hint("use a database in a writable folder with --db FILE")
+            }
+            StoreError::Unusable { path, source } if is_forbidden(source.as_ref()) => {
+                lacking::permission(Self::of(exit::UNUSABLE, &error), path)
+            }
+            StoreError::Unusable { source, .. } if leads_nowhere(source.as_ref()) => Self::of(exit::UNUSABLE, &error)
+                .hint("use --db FILE with a file in an existing folder"),
+            StoreError::Unusable { .. } | StoreError::Failed { .. } => Self::of(exit::UNUSABLE, &error)
+                .hint("check that its disk is mounted, writable and not full; `stride verify` looks for damage"),
+        }
+    }
+}
+
+/// Returns whether a permission is lacking.
+fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
+/// Returns whether a path leads nowhere.
+fn leads_nowhere(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        error.kind() == ErrorKind::InvalidFilename
+            || matches!(
+                Errno::from_io_error(error),
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+            )
+    })
+}
+
+impl CliError {
+    /// Creates the error of a damaged database.
+    pub(crate) fn from_damage(error: &StoreError, notes: Vec<String>) -> Self {
+        let cli_error = Self::of(exit::UNUSABLE, error).note("stride no longer writes to it");
+        let cli_error = notes.into_iter().fold(cli_error, Self::note);
+        cli_error.hint(
+            "copy the database and the files beside it to another folder; there SQLite's shell can save the readable part: sqlite3 COPY .recover | sqlite3 NEW",
+        )
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store { source, .. } => source.into(),
+            RunError::NoThreads => Self::of(exit::INTERNAL, &error),
+            RunError::Caller { .. } => Self::of(exit::ERROR, &error)
+                .hint("use fewer threads (-j), or raise the limits of the system"),
+            RunError::Thread { source, .. } => lacking::thread(&source),
+        }
+    }
+}
