@@ -35,7 +35,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return ExitCode::from(suggestions::print(&error, &words, early)),
     };
-    let terminal = Terminal::new(config::color(args.color));
+    let terminal = Terminal::new(config::color(args.color), config::quiet(args.quiet));
     signals::survive_size_limit();
     signals::watch_requests();
     signals::watch_pauses();

@@ -9,6 +9,7 @@ pub(crate) mod forget;
 pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 
 use stride::failure_class::ClassRule;
 use stride::limits::Rate;
+use stride::settings::parse_duration;
 
 use crate::cli::output::error::quoted;
 use crate::cli::output::terminal::Color;
@@ -53,6 +55,9 @@ pub(crate) struct Args {
         display_order = 900
     )]
     pub(crate) color: Option<Color>,
+    /// Print only warnings and errors, and failures at the end of a run
+    #[arg(short, long, global = true, aliases = ["silent", "no-progress"], display_order = 900)]
+    pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -314,13 +319,35 @@ pub(crate) struct InvocationArgs {
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Outputs {
-    /// Append events to this file, as JSON lines
+    /// Append events to this file, as JSON lines with their times
     #[arg(long, alias = "joblog", value_name = "FILE")]
     pub(crate) events: Option<PathBuf>,
+    /// If another process works on the run, wait this long for its end [default: do not wait]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "This time only")]
+    pub(crate) wait_lock: Option<Duration>,
     /// Run this command with `sh` when the run ends for any reason. It gets a JSON summary on standard input, and
-    /// STRIDE_DB and STRIDE_EXIT in its environment
+    /// STRIDE_DB and STRIDE_EXIT in its environment. The run does not remember it: repeat it with `stride resume`, or write
+    /// on-finish = "COMMAND" into stride.toml
     #[arg(long, value_name = "COMMAND", help_heading = "At the end")]
     pub(crate) on_finish: Option<String>,
+    /// The flags of these that were typed, for the command that continues the work.
+    #[arg(skip)]
+    pub(crate) typed: String,
+}
+
+impl Outputs {
+    /// Returns the flags that the command's successor needs too, as they are typed.
+    pub(crate) fn flags(&self) -> String {
+        let command = self.on_finish.as_deref().map(Path::new);
+        let flags = [
+            ("--events", self.events.as_deref()),
+            ("--on-finish", command),
+        ];
+        let flags = flags
+            .into_iter()
+            .filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(value?))));
+        flags.collect()
+    }
 }
 
 /// `stride status`.

@@ -22,7 +22,7 @@ use crate::cli::args::typed_with;
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
-use crate::cli::output::shown::{bold, data, is_terminal};
+use crate::cli::output::shown::{data, is_terminal};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
 use crate::cli::session::summary::standing;
@@ -86,9 +86,8 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
     if written.damaged.is_empty() {
         return Ok(exit::DONE);
     }
-    terminal.say(&format!(
-        "{} skipped {} (checksum mismatch): {}",
-        bold("warning:"),
+    terminal.warn(&format!(
+        "skipped {} (checksum mismatch): {}",
         counted(written.damaged.len() as u64, "damaged result"),
         names(&written.damaged)
     ));

@@ -47,7 +47,7 @@ fn settle_crashed(db: &Location, terminal: &Terminal) -> Result<(), CliError> {
         ignore_rescue: true,
         ..InvocationArgs::default()
     };
-    let mut store = storage::open(db, invocation, terminal)?;
+    let mut store = storage::open(db, invocation, None, terminal)?;
     let policy = store.settings()?.retry_policy();
     let recovered = store.recover(&policy)?;
     store.close()?;
@@ -109,7 +109,7 @@ fn report(
         _ => Reader::open(db)?.causes()?,
     };
     if Lock::holder(db).is_none() {
-        next_steps(db, terminal, &made.counts, &causes);
+        next_steps(db, terminal, &made.counts, &causes, "");
     }
     Ok(())
 }

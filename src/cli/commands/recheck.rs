@@ -45,7 +45,7 @@ pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Res
         ignore_rescue: true,
         ..InvocationArgs::default()
     };
-    let mut store = storage::open(db, invocation, terminal)?;
+    let mut store = storage::open(db, invocation, None, terminal)?;
     // Another process may have changed the request before the lock was taken.
     let call = store.call()?;
     let request = self::request(args, call.clone())?;

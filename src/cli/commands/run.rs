@@ -50,6 +50,11 @@ pub(crate) fn run(
         .hint("use a table with --files-from LIST --list-format csv, or jsonl"));
     }
     let here = current_folder()?;
+    let (network, patience) = (args.invocation.allow_network_fs, args.outputs.wait_lock);
+    let early = match args.dry_run {
+        true => None,
+        false => storage::wait_in_line(db, network, patience, terminal)?,
+    };
     // An existing run has its own folder and settings. The store reports later why it cannot be read.
     let (base, kept) = Reader::open(db)
         .and_then(|reader| reader.info())
@@ -101,7 +106,10 @@ pub(crate) fn run(
         // Refuse the file of another program before creating a lock file beside it.
         Reader::open(db)?;
     }
-    let lock = storage::lock(db, args.invocation.allow_network_fs, terminal)?;
+    let lock = match early {
+        Some(lock) => lock,
+        None => storage::lock(db, network, patience, terminal)?,
+    };
     let mut own = lock.own_files();
     let is_new = lock.database().symlink_metadata().is_err();
     if let Err(cli_error) = check_events(&args.outputs, &own) {
@@ -178,7 +186,7 @@ pub(crate) fn resume(
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     let ResumeArgs { class, resume } = args;
-    let mut store = storage::open(db, resume.invocation, terminal)?;
+    let mut store = storage::open(db, resume.invocation, resume.outputs.wait_lock, terminal)?;
     let makes_calls = has_work(&store);
     let mut calls = prepare(db, &store, resume, config, class, makes_calls, terminal)?;
     calls.keep_folder(&mut store, terminal)?;
@@ -210,7 +218,7 @@ pub(crate) fn retry(
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     let resume = &args.resume;
-    let mut store = storage::open(db, resume.invocation, terminal)?;
+    let mut store = storage::open(db, resume.invocation, resume.outputs.wait_lock, terminal)?;
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
     for each in &args.class {
         match each {

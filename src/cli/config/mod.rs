@@ -24,7 +24,6 @@ use stride::store::wall_clock;
 use crate::cli::args::settings::{LimitArgs, SettingsArgs};
 use crate::cli::args::{InvocationArgs, Outputs};
 use crate::cli::output::error::CliError;
-use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::{Color, Terminal};
 use sources::{Entry, wrong};
 
@@ -41,10 +40,19 @@ struct ConfigArgs {
     no_proxy: Option<bool>,
     #[arg(long, value_enum)]
     color: Option<Color>,
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    quiet: Option<bool>,
 }
 
 /// The names of flags that hold for one invocation and are not settings of a run.
-const NOT_REMEMBERED: [&str; 4] = ["events", "on-finish", "no-proxy", "color"];
+const NOT_REMEMBERED: [&str; 6] = [
+    "events",
+    "wait-lock",
+    "on-finish",
+    "no-proxy",
+    "color",
+    "quiet",
+];
 
 /// The entries of variables and the user's file: for each setting, the one that takes precedence.
 #[derive(Debug)]
@@ -101,13 +109,15 @@ impl Config {
         terminal: &Terminal,
     ) -> Result<Self, CliError> {
         for warning in sources::misspelt(&flags()) {
-            terminal.say(&format!("{} {warning}", bold("warning:")));
+            terminal.warn(&warning);
         }
         let config = Self::read()?;
         let args = parse(&config.0)?;
         invocation.no_proxy |= args.no_proxy == Some(true);
         if let Some(outputs) = outputs {
+            outputs.typed = outputs.flags();
             outputs.events = outputs.events.take().or(args.outputs.events);
+            outputs.wait_lock = outputs.wait_lock.or(args.outputs.wait_lock);
             outputs.on_finish = outputs.on_finish.take().or(args.outputs.on_finish);
         }
         Ok(config)
@@ -160,11 +170,18 @@ pub(crate) fn change_limits(limits: &LimitArgs, kept: &Settings) -> Result<Setti
 /// Returns the flag's choice of colours, or else the configured one. Ignores an invalid configuration, which commands that
 /// make calls report.
 pub(crate) fn color(flag: Option<Color>) -> Color {
-    let configured = || {
-        let args = Config::read().and_then(|config| parse(&config.0));
-        args.ok().and_then(|args| args.color)
-    };
+    let configured = || preferences().and_then(|args| args.color);
     flag.or_else(configured).unwrap_or(Color::Auto)
+}
+
+/// Returns whether a flag or the configuration asks for quiet.
+pub(crate) fn quiet(flag: bool) -> bool {
+    flag || preferences().and_then(|args| args.quiet) == Some(true)
+}
+
+/// Returns the configuration, unless it is invalid.
+fn preferences() -> Option<ConfigArgs> {
+    Config::read().and_then(|config| parse(&config.0)).ok()
 }
 
 /// Returns the configured events file and command, for display. The list is empty if the configuration is invalid.

@@ -48,7 +48,7 @@ pub(crate) fn print(error: &clap::Error, words: &[OsString], color: Color) -> u8
     let words = words.iter().skip(1);
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into()).collect();
     let cli_error = cli_error(error, &words);
-    cli_error.print(&Terminal::new(color));
+    cli_error.print(&Terminal::new(color, false));
     cli_error.code
 }
 

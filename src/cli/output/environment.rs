@@ -1,8 +1,11 @@
 //! Reads the environment. No other module does.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+
+use crate::cli::output::shown::stderr;
 
 /// Returns the value of a variable, as bytes.
 pub(crate) fn variable(name: &str) -> Option<Vec<u8>> {

@@ -89,7 +89,7 @@ impl CliError {
     }
 
     pub(crate) fn print(&self, terminal: &Terminal) {
-        terminal.say(&format!("{} {}", red("error:"), self.error));
+        terminal.insist(&format!("{} {}", red("error:"), self.error));
         let mut below: Vec<&(Label, String)> = self.below.iter().collect();
         below.sort_by_key(|(label, _)| *label);
         for (label, text) in below {
@@ -99,7 +99,7 @@ impl CliError {
                 Label::Note => format!("{} ", bold("note:")),
                 Label::Hint => format!("{} ", cyan("hint:")),
             };
-            terminal.say(&format!("{label}{text}"));
+            terminal.insist(&format!("{label}{text}"));
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::cli::output::exit;
 use crate::cli::output::format::{counted, short};
 use crate::cli::output::time::{clock, utc_in};
 
-/// Returns the error of a run that a guard, a limit or the service ended.
-pub(crate) fn cli_error(db: &Location, halt: &Halt, counts: &Counts) -> CliError {
+/// Returns the error of a run that a guard, a limit or the service ended. `typed` are the flags that `resume` needs too.
+pub(crate) fn cli_error(db: &Location, halt: &Halt, counts: &Counts, typed: &str) -> CliError {
     let cli_error = CliError::new(code(&halt.reason), reason(&halt.reason));
     let cli_error = match halt.words.as_str() {
         "" => cli_error,
@@ -28,7 +28,7 @@ pub(crate) fn cli_error(db: &Location, halt: &Halt, counts: &Counts) -> CliError
         note.push_str("; no file failed because of it");
     }
     let cli_error = cli_error.note(note);
-    hints(db, halt.reason.as_str(), &halt.words)
+    hints(db, halt.reason.as_str(), &halt.words, typed)
         .into_iter()
         .fold(cli_error, CliError::hint)
 }
@@ -42,8 +42,8 @@ fn code(reason: &StopReason) -> u8 {
 }
 
 /// Returns hints about a stop, from the word for its reason and the service's own words.
-fn hints(db: &Location, reason: &str, words: &str) -> Vec<String> {
-    let resume = |flags: &str| command(db, format!("resume {flags}").trim());
+fn hints(db: &Location, reason: &str, words: &str, typed: &str) -> Vec<String> {
+    let resume = |flags: &str| command(db, &format!("{}{typed}", format!("resume {flags}").trim()));
     let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
     let without = |flag: &str| {
         let flags = format!("{flag} none");
@@ -174,7 +174,7 @@ pub(crate) fn describe(db: &Location, stopped: &Stopped) -> String {
     }
     let hint = match stopped.until {
         Some(until) => format!("after {}: {}", clock(until), command(db, "resume")),
-        None => hints(db, &stopped.reason, words).swap_remove(0),
+        None => hints(db, &stopped.reason, words, "").swap_remove(0),
     };
     format!("{line}; {hint}")
 }
@@ -217,7 +217,7 @@ mod tests {
             reason: StopReason::Fault(Fault::Forbidden),
             words: "HTTP 403: not \x1b yours".to_owned(),
         };
-        let cli_error = cli_error(&"stride.db".into(), &halt, &Counts::default());
+        let cli_error = cli_error(&"stride.db".into(), &halt, &Counts::default(), "");
         let told = format!("{cli_error:?}");
         for words in [
             "stopped: the service forbids the calls",

@@ -4,21 +4,27 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
 
 use clap::{ColorChoice, ValueEnum};
+use stride::store::wall_clock;
 
 use super::{environment, screen};
-use crate::cli::output::shown::{Line, is_terminal as stdout_is_terminal, stderr};
+use crate::cli::output::shown::{Line, bold, is_terminal as stdout_is_terminal, stderr};
+use crate::cli::output::time::moment;
 
 /// Settings for output to stderr. Its lines belong to the process-wide `screen`, because code without a `Terminal`, such as
 /// the lookup of a secret, writes there too.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terminal {
     color: bool,
-    /// Set if the terminal can redraw lines.
+    /// Set by --quiet.
+    quiet: bool,
+    /// Set if the terminal can redraw lines, and should.
     pub(crate) animate: bool,
+    /// Set if the lines of a run get the time, because no person watches them appear.
+    dates: bool,
 }
 
 impl Terminal {
-    pub(crate) fn new(color: Color) -> Self {
+    pub(crate) fn new(color: Color, quiet: bool) -> Self {
         let is_terminal = stderr().is_terminal();
         let dumb = is_dumb();
         let color = match resolve(color) {
@@ -28,13 +34,35 @@ impl Terminal {
         };
         Self {
             color,
-            animate: is_terminal && !dumb,
+            quiet,
+            animate: is_terminal && !dumb && !quiet,
+            dates: !is_terminal && !environment::stderr_is_journal(),
         }
     }
 
-    /// Writes a message to stderr, above the lines that are shown.
+    /// Writes a message to stderr, above the lines that are shown. --quiet drops it.
     pub(crate) fn say(&self, line: &str) {
+        if !self.quiet {
+            self.insist(line);
+        }
+    }
+
+    /// Writes a message to stderr, also with --quiet.
+    pub(crate) fn insist(&self, line: &str) {
         screen::say(&Line::new(line, self.color));
+    }
+
+    /// Writes a warning, also with --quiet.
+    pub(crate) fn warn(&self, words: &str) {
+        self.insist(&format!("{} {words}", bold("warning:")));
+    }
+
+    /// Returns a line of a run for a log: elsewhere than on a terminal, the local time precedes it.
+    pub(crate) fn dated(&self, line: &str) -> String {
+        match self.dates {
+            true => format!("{} {line}", moment(wall_clock())),
+            false => line.to_owned(),
+        }
     }
 
     /// Replaces the lines at the bottom. `compose` makes the new ones for the terminal's width in columns.

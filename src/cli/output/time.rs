@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
 /// Parses a future moment: a time of day, which is the next one, or a date and time with or without a time zone.
@@ -41,6 +42,17 @@ pub(crate) fn clock(ms: i64) -> String {
     show(ms, &ZonedDateTime::now())
 }
 
+/// Formats a moment, in milliseconds since 1970, as a local date and time with its offset (RFC 3339).
+pub(crate) fn moment(ms: i64) -> String {
+    rfc3339(ms, &TimeZone::system())
+}
+
+fn rfc3339(ms: i64, zone: &TimeZone) -> String {
+    let moment = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
+    let moment = moment.to_zoned_datetime(zone.clone());
+    moment.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
 fn show(ms: i64, now: &ZonedDateTime) -> String {
     let Ok(moment) = Timestamp::from_millisecond(ms) else {
         return "the end of time".to_owned();
@@ -63,8 +75,6 @@ pub(crate) fn utc_in(wait: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
-
     use super::*;
 
     fn at(text: &str) -> ZonedDateTime {
@@ -102,6 +112,13 @@ mod tests {
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_time_in_a_log_has_its_date_and_offset() {
+        let ms = at("2026-03-01T23:02:11.9Z").timestamp().as_millisecond();
+        let zone = TimeZone::fixed(jiff::tz::offset(1));
+        assert_eq!(rfc3339(ms, &zone), "2026-03-02T00:02:11+01:00");
     }
 
     #[test]

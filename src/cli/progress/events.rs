@@ -7,12 +7,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stride::event::{Counts, Event};
+use stride::export::timestamp;
 use stride::job::FileName;
+use stride::store::wall_clock;
 
 use crate::cli::output::background::{BackgroundWriter, count};
 use crate::cli::output::error::CliError;
 use crate::cli::output::format::counted;
-use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::{exit, lacking};
 
@@ -61,9 +62,8 @@ impl Events {
             .create(true)
             .mode(0o600)
             .open(path);
-        let opened = opened.and_then(|file| BackgroundWriter::new(file, MOST_WAITING));
         let name = FileName::from(path);
-        let to = opened.map_err(|error| {
+        let file = opened.map_err(|error| {
             CliError::new(exit::USAGE, format!("cannot write the events to {name}"))
                 .cause(error.to_string())
                 .hint("use another file with --events")
@@ -123,7 +123,7 @@ impl Events {
         };
         self.count_lost(lost);
         if !std::mem::replace(&mut self.failed, true) {
-            self.warn(&format!(
+            self.terminal.warn(&format!(
                 "cannot write the events to {}: {error}; the run itself is not affected",
                 self.name
             ));
@@ -148,25 +148,25 @@ impl Events {
                 true => "",
                 false => ": it, or its reader, is too slow",
             };
-            self.warn(&format!("{missed} not written to {}{why}", self.name));
+            self.terminal
+                .warn(&format!("{missed} not written to {}{why}", self.name));
         }
-    }
-
-    fn warn(&self, words: &str) {
-        let label = bold("warning:");
-        self.terminal.say(&format!("{label} {words}"));
     }
 }
 
-/// Returns an event's line, or `None` for an event that does not serialize because it is for people alone. The second
-/// field is the time, in nanoseconds of CLOCK_MONOTONIC, which other processes can read too.
+/// Returns an event's line, or `None` for an event that does not serialize because it is for people alone. `t` is the time in
+/// nanoseconds of CLOCK_MONOTONIC, which other processes can read too and which never goes back. `time` is the date.
 fn line(event: &Event) -> Option<Vec<u8>> {
     let mut line = serde_json::to_vec(event).ok()?;
     let kind = line.get(BEGINNING.len()..)?.iter();
     let after = BEGINNING.len() + kind.take_while(|byte| **byte != b'"').count() + 1;
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let now = now.tv_sec * 1_000_000_000 + now.tv_nsec;
-    line.splice(after..after, format!(",\"t\":{now}").into_bytes());
+    let date = timestamp(wall_clock());
+    line.splice(
+        after..after,
+        format!(",\"t\":{now},\"time\":\"{date}\"").into_bytes(),
+    );
     line.push(b'\n');
     Some(line)
 }

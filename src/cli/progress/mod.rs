@@ -1,4 +1,5 @@
-//! Shows the progress of a run: on a terminal a view of a few lines, elsewhere a plain line every ten seconds.
+//! Shows the progress of a run: on a terminal a view of a few lines, elsewhere a plain line every ten seconds, and after ten
+//! minutes every minute.
 
 pub(crate) mod events;
 mod in_flight;
@@ -27,6 +28,8 @@ use in_flight::InFlight;
 
 /// The time between two plain lines, in milliseconds.
 pub(crate) const LINE_EVERY: i64 = 10_000;
+/// The time after which a log gets fewer plain lines, and the time between two of them then, in milliseconds.
+const SETTLED: (i64, i64) = (600_000, 60_000);
 /// The shortest time between two updates of the view, in milliseconds.
 const SHOWN_EVERY: i64 = 100;
 /// The shortest time between two messages about the same reason to wait, in milliseconds.
@@ -41,6 +44,7 @@ pub(crate) struct Progress {
     in_flight: InFlight,
     /// Set while the view is shown. Otherwise plain lines are written.
     shows: bool,
+    began: i64,
     /// The moment of the last update of the view, or of the last plain line.
     shown: i64,
     /// The last message about the gate, and its moment.
@@ -58,6 +62,7 @@ impl Progress {
             },
             in_flight: InFlight::default(),
             shows: false,
+            began: now,
             shown: now,
             last_gate: None,
         }
@@ -185,7 +190,7 @@ impl Progress {
         let message = escaped(message.as_bytes());
         self.say(&match why {
             LimitedBy::Outage { .. } => format!(
-                "service unavailable: {message}; probing every few seconds, no file is charged"
+                "service unavailable: {message}; trying again every few seconds, and no file fails because of it"
             ),
             LimitedBy::QuotaReset(_) => format!(
                 "waiting: no calls left by the service's own count; next try in {}",
@@ -200,31 +205,35 @@ impl Progress {
             self.view.stopping = true;
             self.end();
         }
-        let warning = bold("warning:");
-        self.say(&match storage {
+        let warning = match storage {
             Storage::Busy(waited) => format!(
-                "{warning} another program has held the lock on the database for {}; stride can record nothing until it releases the lock",
+                "another program has held the lock on the database for {}; stride can record nothing until it releases the lock",
                 show_duration(*waited)
             ),
             Storage::NoRoom { free, kept } => format!(
-                "{warning} little disk space: {} free, less than the {} of --min-free; no call starts until there is more",
+                "little disk space: {} free, less than the {} of --min-free; no call starts until there is more",
                 size(*free),
                 size(*kept)
             ),
-            Storage::Room => "enough disk space again: calls go on".to_owned(),
             Storage::LogGrows(bytes) => format!(
-                "{warning} the WAL beside the database has {}: a program that reads without a pause prevents a checkpoint",
+                "the WAL beside the database has {}: a program that reads without a pause prevents a checkpoint",
                 size(*bytes)
             ),
+            Storage::Room => return self.say("enough disk space again: calls continue"),
             // Without calls to wait for, the error itself follows at once.
             Storage::Failed { in_flight: 0, .. } => return,
-            Storage::Failed { message, in_flight } => format!(
-                "{} {}; waiting for {} in flight, to save their results; press Ctrl-C twice to abort them",
-                red("failing:"),
-                escaped(message.as_bytes()),
-                counted(*in_flight as u64, "call")
-            ),
-        });
+            Storage::Failed { message, in_flight } => {
+                let failing = format!(
+                    "{} {}; waiting for {} in flight, to save their results; press Ctrl-C twice to abort them",
+                    red("failing:"),
+                    escaped(message.as_bytes()),
+                    counted(*in_flight as u64, "call")
+                );
+                return self.terminal.insist(&self.terminal.dated(&failing));
+            }
+        };
+        let warning = format!("{} {warning}", bold("warning:"));
+        self.terminal.insist(&self.terminal.dated(&warning));
     }
 
     fn flow(&mut self, flow: &Flow, now: i64) {
@@ -234,7 +243,11 @@ impl Progress {
     }
 
     fn show(&mut self, now: i64) {
-        let every = if self.shows { SHOWN_EVERY } else { LINE_EVERY };
+        let every = match now - self.began {
+            _ if self.shows => SHOWN_EVERY,
+            lasted if lasted > SETTLED.0 => SETTLED.1,
+            _ => LINE_EVERY,
+        };
         // The system clock may be set back.
         if (0..every).contains(&(now - self.shown)) {
             return;
@@ -253,7 +266,7 @@ impl Progress {
 
     /// Writes a line, above the view where there is one.
     pub(crate) fn say(&self, line: &str) {
-        self.terminal.say(line);
+        self.terminal.say(&self.terminal.dated(line));
     }
 }
 

@@ -15,7 +15,7 @@ use stride::store::{Cause, Location, Reader};
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
 use crate::cli::output::halt::StoppedJson;
-use crate::cli::output::shown::{bold, stderr_of_child};
+use crate::cli::output::shown::stderr_of_child;
 use crate::cli::output::terminal::Terminal;
 
 /// The largest number of causes in the summary.
@@ -65,7 +65,7 @@ pub(crate) fn run_command(
         Err(cli_error) => Err(format!("no summary for --on-finish: {}", cli_error.words())),
     };
     if let Err(warning) = ran {
-        terminal.say(&format!("{} {warning}", bold("warning:")));
+        terminal.warn(&warning);
     }
 }
 

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use stride::engine::RunError;
 use stride::job::{FileName, escaped};
@@ -19,26 +20,28 @@ use crate::cli::output::environment::state_folder;
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
-use crate::cli::output::shown::bold;
 use crate::cli::output::terminal::Terminal;
 
 /// The time between two messages about a long check.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
-/// Takes the lock on a database.
+/// The time between two tries to take a lock that another process holds.
+const TRY_EVERY: Duration = Duration::from_millis(200);
+
+/// Takes the lock on a database, for which `patience` waits if another process holds it.
 pub(crate) fn lock(
     db: &Location,
     allow_network: bool,
+    patience: Option<Duration>,
     terminal: &Terminal,
 ) -> Result<Lock, CliError> {
-    let lock = match allow_network {
-        true => Lock::acquire_anywhere(db)?,
-        false => Lock::acquire(db)?,
-    };
+    let lock = wait_for(patience, terminal, || match allow_network {
+        true => Lock::acquire_anywhere(db),
+        false => Lock::acquire(db),
+    })?;
     if let Some(filesystem) = lock.network() {
-        terminal.say(&format!(
-            "{} the database is on {}, where its lock may not stop other machines: use it from this machine only",
-            bold("warning:"),
+        terminal.warn(&format!(
+            "the database is on {}, where its lock may not stop other machines: use it from this machine only",
             escaped(filesystem.as_bytes())
         ));
     }
@@ -49,6 +52,55 @@ pub(crate) fn lock(
     Ok(lock)
 }
 
+/// Waits for the end of another process before the settings of its run are read. Returns the lock if there is a run then.
+pub(crate) fn wait_in_line(
+    db: &Location,
+    allow_network: bool,
+    patience: Option<Duration>,
+    terminal: &Terminal,
+) -> Result<Option<Lock>, CliError> {
+    if patience.is_none() {
+        return Ok(None);
+    }
+    if db.file().symlink_metadata().is_ok() {
+        Reader::open(db)?;
+    }
+    let lock = lock(db, allow_network, patience, terminal)?;
+    if lock.database().symlink_metadata().is_ok() {
+        return Ok(Some(lock));
+    }
+    // The command may still fail, and must leave nothing behind then.
+    lock.discard();
+    Ok(None)
+}
+
+/// Tries to take a lock until no other process holds it, or `patience` is over.
+fn wait_for(
+    patience: Option<Duration>,
+    terminal: &Terminal,
+    acquire: impl Fn() -> Result<Lock, StoreError>,
+) -> Result<Lock, StoreError> {
+    let (began, patience) = (Instant::now(), patience.unwrap_or_default());
+    let mut has_said = false;
+    loop {
+        match acquire() {
+            Err(error @ StoreError::Busy { .. }) if began.elapsed() < patience => {
+                if !std::mem::replace(&mut has_said, true) {
+                    let longest = show_duration(patience);
+                    let words = format!("waiting for at most {longest}: {error}");
+                    terminal.say(&terminal.dated(&words));
+                }
+            }
+            result => return result,
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a lock that can be waited for has no time-out"
+        )]
+        thread::sleep(TRY_EVERY);
+    }
+}
+
 /// The permissions of a file's group and of all others.
 const OTHERS: u32 = 0o077;
 
@@ -56,9 +108,8 @@ const OTHERS: u32 = 0o077;
 pub(crate) fn warn_of_permissions(db: &Path, terminal: &Terminal) {
     let Ok(meta) = fs::metadata(db) else { return };
     if meta.permissions().mode() & OTHERS != 0 {
-        terminal.say(&format!(
-            "{} other users can read the database and its answers: chmod 600 {}",
-            bold("warning:"),
+        terminal.warn(&format!(
+            "other users can read the database and its answers: chmod 600 {}",
             quoted(db)
         ));
     }
@@ -68,11 +119,12 @@ pub(crate) fn warn_of_permissions(db: &Path, terminal: &Terminal) {
 pub(crate) fn open(
     db: &Location,
     invocation: InvocationArgs,
+    patience: Option<Duration>,
     terminal: &Terminal,
 ) -> Result<Store, CliError> {
     // Refuse the file of another program before creating a lock file beside it.
     Reader::open(db)?;
-    let lock = lock(db, invocation.allow_network_fs, terminal)?;
+    let lock = lock(db, invocation.allow_network_fs, patience, terminal)?;
     let mut store = open_locked(lock, terminal)?;
     import_rescues(&mut store, invocation.ignore_rescue, terminal)?;
     Ok(store)
@@ -99,9 +151,8 @@ pub(crate) fn import_rescues(
         return Err(not_imported(&refused));
     }
     for each in &refused {
-        terminal.say(&format!(
-            "{} saved results are not recorded: {}",
-            bold("warning:"),
+        terminal.warn(&format!(
+            "saved results are not recorded: {}",
             describe_refused(each)
         ));
     }
@@ -146,7 +197,7 @@ fn watch(terminal: Terminal) -> Watch {
         let number = passed.as_secs() / SAY_EVERY.as_secs();
         if said.swap(number, Ordering::Relaxed) < number {
             terminal.say(&format!(
-                "checking the database because its last runner died: {} so far",
+                "checking the database, because the last process died: {} so far",
                 show_duration(Duration::from_secs(passed.as_secs()))
             ));
         }
@@ -170,17 +221,16 @@ fn report_imported(imported: &ImportedRescue, terminal: &Terminal) {
         ));
     }
     let kept = kept.as_deref().map_or(file, FileName::from);
-    let warning = bold("warning:");
     if !left.is_empty() {
-        terminal.say(&format!(
-            "{warning} {} could not be used, because the files were called again since or the rescue file is damaged: {}; kept in {kept}",
+        terminal.warn(&format!(
+            "{} could not be used, because the files were called again since or the rescue file is damaged: {}; kept in {kept}",
             counted(left.len() as u64, "saved result"),
             names(left),
         ));
     }
     if !unknown.is_empty() {
-        terminal.say(&format!(
-            "{warning} {} in {kept} not recorded, because these files are missing from the list: {}; give `stride run` with the whole list again",
+        terminal.warn(&format!(
+            "{} in {kept} not recorded, because these files are missing from the list: {}; give `stride run` with the whole list again",
             counted(unknown.len() as u64, "saved answer"),
             names(unknown),
         ));
@@ -198,7 +248,7 @@ pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
         return error.into();
     };
     let (code, remedy) = match source {
-        StoreError::Usurped => (exit::BUSY, "wait until the other runner has ended"),
+        StoreError::Usurped => (exit::BUSY, "wait until the other process has ended"),
         StoreError::Gone { .. } => (
             exit::UNUSABLE,
             "move the database and the files beside it back to their place",

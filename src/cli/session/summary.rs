@@ -47,6 +47,8 @@ pub(crate) struct Work<'w> {
     pub(crate) with_causes: bool,
     /// Prints the commands that come next.
     pub(crate) with_hints: bool,
+    /// Flags that the run does not remember, for the next command.
+    pub(crate) flags: &'w str,
 }
 
 /// Prints the outcome of a run, the causes of failures, and the next commands.
@@ -57,17 +59,23 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
         cut_off,
         with_causes,
         with_hints,
+        flags,
     } = *work;
     let reader = Reader::open(db)?;
     let counts = reader.counts()?;
     // This leaves out calls that were not sent.
     let calls = reader.noted()?.used.calls.saturating_sub(calls_before);
-    terminal.say(&format!(
+    let has_failures = counts.failed + counts.held > 0;
+    let say = |line: &str| match has_failures {
+        true => terminal.insist(line),
+        false => terminal.say(line),
+    };
+    say(&terminal.dated(&format!(
         "{}; {} in {}",
         standing(&counts),
         counted(calls, "call"),
         show_duration(took)
-    ));
+    )));
     if !cut_off.is_empty() {
         let files = counted(cut_off.len() as u64, "file");
         let their = match cut_off.len() {
@@ -75,40 +83,47 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
             _ => "their calls were",
         };
         let names = names(cut_off);
-        terminal.say(&format!(
+        terminal.insist(&format!(
             "{files} in doubt, because {their} cut off: {names}"
         ));
     }
-    let causes = if with_causes && counts.failed + counts.held > 0 {
-        reader.causes()?
-    } else {
-        Vec::new()
+    let causes = match with_causes && has_failures {
+        true => reader.causes()?,
+        false => Vec::new(),
     };
     for line in causes.iter().take(CAUSES).flat_map(describe) {
-        terminal.say(&line);
+        say(&line);
     }
     if let Some(more) = causes.len().checked_sub(CAUSES).filter(|more| *more > 0) {
         let more = counted(more as u64, "other cause");
         let failures = command(db, "failures");
-        terminal.say(&format!("and {more}: {failures} lists all"));
+        say(&format!("and {more}: {failures} lists all"));
     }
     if with_hints {
-        next_steps(db, terminal, &counts, &causes);
+        next_steps(db, terminal, &counts, &causes, flags);
     }
     Ok(())
 }
 
-/// Prints the commands that come next for a run with these counts and causes of failures.
-pub(crate) fn next_steps(db: &Location, terminal: &Terminal, counts: &Counts, causes: &[Cause]) {
+/// Prints the commands that come next for a run with these counts and causes of failures. `flags` are those that the run does
+/// not remember.
+pub(crate) fn next_steps(
+    db: &Location,
+    terminal: &Terminal,
+    counts: &Counts,
+    causes: &[Cause],
+    flags: &str,
+) {
     let hint = |words: &str, what: &str| {
         let command = command(db, words);
         terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
     };
+    let again = |words: &str, what: &str| hint(&format!("{words}{flags}"), what);
     if counts.pending + counts.running > 0 {
-        hint("resume", "continues where this stopped");
+        again("resume", "continues where this stopped");
     }
     if counts.failed > 0 {
-        hint("retry", "calls the failed files again");
+        again("retry", "calls the failed files again");
     }
     // Names that lead nowhere stay so.
     if causes
@@ -121,7 +136,7 @@ pub(crate) fn next_steps(db: &Location, terminal: &Terminal, counts: &Counts, ca
         );
     }
     if counts.held > 0 {
-        hint("retry --held", "calls the held files again");
+        again("retry --held", "calls the held files again");
     }
     if counts.done == counts.total {
         hint("export -o results.json", "writes the results");

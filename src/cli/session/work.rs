@@ -266,12 +266,18 @@ fn make_calls(
             // After a signal, the summary stays short.
             with_causes: signal.is_none(),
             with_hints: !is_halted,
+            flags: &outputs.typed,
         },
     )?;
     match (&run_outcome.ending, signal) {
         (Ending::Panicked(path), _) => Err(halt::panicked(db, path)),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
-        (Ending::Halted(halt), None) => Err(halt::cli_error(db, halt, &run_outcome.counts)),
+        (Ending::Halted(halt), None) => Err(halt::cli_error(
+            db,
+            halt,
+            &run_outcome.counts,
+            &outputs.typed,
+        )),
         (Ending::Stopped, None) => Ok(exit::ERROR),
         (Ending::Finished, None) if run_outcome.counts.done == run_outcome.counts.total => {
             Ok(exit::DONE)

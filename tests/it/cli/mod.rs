@@ -33,6 +33,7 @@ mod table;
 mod tables;
 mod tmux;
 mod trial;
+mod unattended;
 mod variables;
 mod whole;
 mod wire;
@@ -146,7 +147,12 @@ impl Place {
     }
 
     pub(crate) fn begin_command(&self, command: &mut Command) -> Running {
-        let stderr = self.at(".stderr");
+        self.begin_command_into(command, ".stderr")
+    }
+
+    /// Begins a command whose stderr is this file.
+    pub(crate) fn begin_command_into(&self, command: &mut Command, stderr: &str) -> Running {
+        let stderr = self.at(stderr);
         let child = command
             .stdout(Stdio::null())
             .stderr(File::create(&stderr).unwrap())
