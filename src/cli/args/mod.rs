@@ -19,7 +19,7 @@ use stride::failure_class::ClassRule;
 use stride::limits::Rate;
 use stride::settings::parse_duration;
 
-use crate::cli::output::error::quoted;
+use crate::cli::output::error::{program, quoted};
 use crate::cli::output::terminal::Color;
 use answers::AnswerArgs;
 use curl::CurlArgs;
@@ -66,7 +66,7 @@ pub(crate) struct Args {
 pub(crate) fn typed_with(flag: &str) -> String {
     let words = std::env::args_os().skip(1);
     let words: Vec<String> = words.map(|word| quoted(Path::new(&word))).collect();
-    format!("stride {} {flag}", words.join(" "))
+    format!("{} {} {flag}", program(), words.join(" "))
 }
 
 #[derive(Debug, Subcommand)]

@@ -43,3 +43,36 @@ fn folder(variable_name: &str, default: &str) -> Option<PathBuf> {
     };
     Some(folder.join("stride"))
 }
+
+/// Returns the word that starts this program in the user's shell: `stride` if the PATH leads to this program, otherwise the
+/// word that the user typed, such as `target/debug/stride`.
+pub(crate) fn program() -> PathBuf {
+    let typed = std::env::args_os().next().map(PathBuf::from);
+    let typed = typed.filter(|typed| typed.components().count() > 1);
+    match typed {
+        Some(typed) if !is_in_path() => typed,
+        _ => PathBuf::from(NAME),
+    }
+}
+
+/// The name of the program.
+const NAME: &str = "stride";
+
+/// Returns whether the first program of this name in the PATH is this one.
+fn is_in_path() -> bool {
+    let path = variable("PATH").map(OsString::from_vec).unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join(NAME));
+    let own = std::env::current_exe().and_then(|own| own.canonicalize());
+    found
+        .find_map(|program| program.canonicalize().ok())
+        .zip(own.ok())
+        .is_some_and(|(found, own)| found == own)
+}
+
+/// Returns whether stderr is the journal of systemd, which adds the time to each line (systemd.exec(5)).
+pub(crate) fn stderr_is_journal() -> bool {
+    let journal = variable("JOURNAL_STREAM");
+    let own = rustix::fs::fstat(stderr().as_fd());
+    let own = own.map(|file| format!("{}:{}", file.st_dev, file.st_ino));
+    own.is_ok_and(|own| journal.is_some_and(|journal| journal == own.as_bytes()))
+}

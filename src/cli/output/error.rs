@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use stride::caller::{PROXY_AUTHORIZATION, PlanError, Reference, TemplateError};
 use stride::export::{ExportError, FileError};
@@ -11,9 +12,9 @@ use stride::job::{FileName, escaped};
 use stride::store::Location;
 use stride::validate::WrongExpression;
 
-use crate::cli::output::exit;
 use crate::cli::output::shown::{bold, cyan, red};
 use crate::cli::output::terminal::{Terminal, ignore_closed_pipe};
+use crate::cli::output::{environment, exit};
 
 /// An error with its exit code, causes, notes and hints.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl CliError {
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
-        self.with(Label::Hint, hint)
+        self.with(Label::Hint, pasteable(hint.into()))
     }
 
     fn with(mut self, label: Label, text: impl Into<String>) -> Self {
@@ -251,10 +252,29 @@ impl From<FileError> for CliError {
 
 /// Returns a command to paste, for this database. `--db FILE` is left out if it is the default.
 pub(crate) fn command(db: &Location, words: &str) -> String {
+    let program = program();
     if db.file() == Path::new("stride.db") {
-        format!("stride {words}")
+        format!("{program} {words}")
     } else {
-        format!("stride {words} --db {}", quoted(db.file()))
+        format!("{program} {words} --db {}", quoted(db.file()))
+    }
+}
+
+/// Returns the word that starts this program, as a shell reads it.
+pub(crate) fn program() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| match cfg!(test) {
+        // The program of the unit tests has another name.
+        true => "stride".to_owned(),
+        false => quoted(&environment::program()),
+    });
+    &PROGRAM
+}
+
+/// Makes the commands in a text pasteable where `stride` alone does not start this program.
+fn pasteable(text: String) -> String {
+    match program() {
+        "stride" => text,
+        program => text.replace("`stride ", &format!("`{program} ")),
     }
 }
 

@@ -116,7 +116,8 @@ impl Place {
             .args(all)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
-        command.env_clear().env("PATH", "/usr/bin:/bin");
+        // Messages name the program `stride` if the PATH leads to it.
+        command.env_clear().env("PATH", path());
         // The state folder of the user must not be used.
         command.env("HOME", self.at(".home"));
         command
@@ -198,6 +199,12 @@ impl Place {
              WHERE path = 'bystander.txt'",
         )
     }
+}
+
+/// The PATH of an installed stride.
+pub(crate) fn path() -> String {
+    let bin = Path::new(env!("CARGO_BIN_EXE_stride")).parent().unwrap();
+    format!("{}:/usr/bin:/bin", bin.display())
 }
 
 fn text(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<String> {

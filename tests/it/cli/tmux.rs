@@ -50,7 +50,7 @@ impl<'p> Terminal<'p> {
         // Times are in the time zone of the place.
         let output = tmux
             .envs([
-                ("PATH", "/usr/bin:/bin"),
+                ("PATH", super::path().as_str()),
                 ("LC_ALL", "C.UTF-8"),
                 ("TZ", "UTC"),
             ])
