@@ -162,7 +162,7 @@ stride completions fish > ~/.config/fish/completions/stride.fish",
 # Install the pages for `man stride` and `man stride-run`
 stride man -o ~/.local/share/man/man1
 # Read one page now
-stride man run | man -l -",
+stride man run",
     ),
 ];
 
@@ -211,7 +211,8 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     (
         "STRIDE_THREADS, STRIDE_RATE, …",
         "Settings that no flag of the run has set: the flag's name in capitals, with _ for -. Commas separate several rates. \
-         STRIDE_EVENTS, STRIDE_ON_FINISH, STRIDE_NO_PROXY and STRIDE_COLOR replace flags that the run does not store.",
+         STRIDE_EVENTS, STRIDE_ON_FINISH, STRIDE_WAIT_LOCK, STRIDE_NO_PROXY, STRIDE_COLOR and STRIDE_QUIET replace flags that \
+         the run does not store.",
     ),
     (
         "NO_COLOR, CLICOLOR_FORCE, CLICOLOR, TERM",

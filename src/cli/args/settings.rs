@@ -24,14 +24,16 @@ const MOST_THREADS: usize = 10_000;
 #[command(next_help_heading = KEPT)]
 pub(crate) struct LimitArgs {
     /// Chunk threads: concurrent calls, or `auto` to find the best number [default: 8]
-    #[arg(short = 'j', long, visible_alias = "concurrency", value_name = "N", value_parser = parse_threads,
-        aliases = ["jobs", "parallel", "parallelism", "max-procs"])]
+    ///
+    /// Other names are --concurrency, --jobs and --parallel.
+    #[arg(short = 'j', long, value_name = "N", value_parser = parse_threads, aliases = ["concurrency", "jobs", "parallel", "parallelism", "max-procs"])]
     pub(crate) threads: Option<Threads>,
     /// Limit of all threads together, such as 10/s or 20MB/s [default: auto]
     ///
     /// Calls: 10/s, 600/m, 5000/h, 100000/d; bytes: 20MB/s; weights: 90000w/m. With several rates, a call waits until
-    /// all of them allow it. `auto` finds the pace that the service accepts; `none` turns that off.
-    #[arg(long, visible_alias = "qps", aliases = ["rps", "rate-limit", "tpslimit"], value_parser = parse_rate)]
+    /// all of them allow it. `auto` finds the pace that the service accepts; `none` turns that off. Other names are --qps
+    /// and --rps.
+    #[arg(long, aliases = ["qps", "rps", "rate-limit", "tpslimit"], value_parser = parse_rate)]
     pub(crate) rate: Vec<String>,
     /// Calls that the shortest rate lets through at once [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -72,7 +74,9 @@ pub(crate) struct SettingsArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     /// Retries after a transient failure [default: 4]
-    #[arg(long, visible_alias = "max-retries", aliases = ["retry", "retry-max"], value_name = "N")]
+    ///
+    /// Another name is --max-retries.
+    #[arg(long, aliases = ["max-retries", "retry", "retry-max"], value_name = "N")]
     pub(crate) retries: Option<u32>,
     /// Longest wait before the first retry; it doubles each time [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

@@ -1,21 +1,59 @@
 //! The help, the manual pages and the completions, which are all generated from the parser and the examples.
 
 mod completions;
+mod meant;
 mod pages;
 pub(crate) mod suggestions;
 
 use std::ffi::OsString;
 
-use clap::{ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ColorChoice, Command, CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::args::Args;
 use crate::cli::args::examples::{EXAMPLES, PREFERENCES};
 pub(crate) use completions::completions;
 pub(crate) use pages::man;
 
-/// The flags that `-h` shows for the commands that have all the settings of a run.
-const USUAL: &str = "file files files_from url curl header json dry_run sample extract threads rate retries max_calls \
-    until class status text held queue_only";
+/// The flags that `-h` shows for the commands that have all the settings of a run, each with a text that fits into a line.
+const USUAL: [(&str, &str); 20] = [
+    ("file", ""),
+    ("files", ""),
+    (
+        "files_from",
+        "Read file names from this list; `-` is standard input",
+    ),
+    ("url", "URL to call; may have placeholders such as {name}"),
+    ("curl", "A pasted curl command, with @{} for the file"),
+    (
+        "header",
+        "A header, such as 'Authorization: Bearer {env:KEY}'",
+    ),
+    ("json", "JSON to send, such as '{\"input\": \"{text}\"}'"),
+    ("extract", "What exports write of a result, such as .label"),
+    (
+        "dry_run",
+        "Show the plan and the first request; call nothing",
+    ),
+    ("sample", "Call only this many files, drawn at random"),
+    ("threads", "Concurrent calls, or `auto` [default: 8]"),
+    ("rate", "Limit, such as 10/s, or `auto` [default: auto]"),
+    ("retries", "Retries after a transient failure [default: 4]"),
+    (
+        "max_calls",
+        "Stop after this many calls of the run in total",
+    ),
+    ("until", "Stop at this time of day, such as 06:00"),
+    ("class", "Only failures of this class"),
+    ("status", ""),
+    ("text", "Only failures with this text"),
+    ("held", ""),
+    ("queue_only", ""),
+];
+
+/// The commands without a run of their own.
+const WITHOUT_RUN: [&str; 3] = ["demo", "completions", "man"];
 
 /// Returns the parser of the command line.
 pub(crate) fn command(color: ColorChoice) -> Command {
@@ -28,8 +66,28 @@ pub(crate) fn parse(
     words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     color: ColorChoice,
 ) -> Result<Args, clap::Error> {
-    let matches = command(color).try_get_matches_from(words)?;
-    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command(color)))
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let mut command = command(color);
+    if words.iter().any(|word| word == "-h") {
+        command = ["color", "quiet"]
+            .into_iter()
+            .fold(command, |command, name| {
+                command.mut_arg(name, |arg| arg.hide_short_help(true))
+            })
+            .mut_arg("db", |arg| arg.hide_env(true))
+            .mut_subcommands(shortened);
+    }
+    let matches = command.try_get_matches_from_mut(words)?;
+    if let Some((name, given)) = matches.subcommand()
+        && WITHOUT_RUN.contains(&name)
+        && [&matches, given]
+            .map(|matches| matches.value_source("db"))
+            .contains(&Some(ValueSource::CommandLine))
+    {
+        let message = format!("`stride {name}` uses no --db\n\n");
+        return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+    }
+    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
 fn with_examples(command: Command) -> Command {
@@ -37,15 +95,35 @@ fn with_examples(command: Command) -> Command {
     for line in examples(command.get_name()).lines() {
         text.push_str(&format!("\n  {line}"));
     }
+    let command = match WITHOUT_RUN.contains(&command.get_name()) {
+        true => command.arg(Arg::new("db").long("db").hide(true)),
+        false => command,
+    };
     if !has_settings(&command) {
         return command.after_help(text);
     }
-    let command = command.mut_args(|arg| {
-        let is_usual = USUAL.split(' ').any(|usual| usual == arg.get_id().as_str());
-        arg.hide_short_help(!is_usual)
-    });
     let long = format!("{text}\n\n{PREFERENCES}");
     command.after_help(text).after_long_help(long)
+}
+
+/// Reduces the help of a command with all the settings of a run to one screen: the usual flags, a line each.
+fn shortened(command: Command) -> Command {
+    if !has_settings(&command) {
+        return command;
+    }
+    // Elsewhere, --class is a rule.
+    let chooses = command.get_name() == "retry";
+    command.disable_version_flag(true).mut_args(|arg| {
+        let id = arg.get_id().as_str();
+        let usual = USUAL.iter().find(|(usual, _)| *usual == id);
+        let usual = usual.filter(|(usual, _)| *usual != "class" || chooses);
+        let arg = match usual {
+            Some((_, "")) | None => arg,
+            Some((_, text)) => arg.help(*text),
+        };
+        arg.hide_short_help(usual.is_none())
+            .help_heading(None::<&str>)
+    })
 }
 
 /// Returns true for a command that has all the settings of a run.

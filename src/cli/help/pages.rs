@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::{self, ExitStatus, Stdio};
 
 use clap::{ColorChoice, Command};
 use clap_mangen::roff::{Roff, bold, roman};
@@ -12,7 +13,7 @@ use crate::cli::args::Man;
 use crate::cli::args::examples::{EXAMPLES, EXITS, FILES, PREFERENCES, VARIABLES};
 use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::exit;
-use crate::cli::output::shown::data;
+use crate::cli::output::shown::{self, data, is_terminal};
 
 /// The name of the page about stride itself.
 const STRIDE: &str = "stride";
@@ -24,6 +25,9 @@ pub(crate) fn man(args: &Man) -> Result<u8, CliError> {
     let Some(folder) = &args.output else {
         let name = args.command.as_deref().unwrap_or(STRIDE);
         let page = page(&top, name).map_err(|error| CliError::of(exit::ERROR, &error))?;
+        if is_terminal() {
+            return read(&top, name, &page);
+        }
         let mut out = data();
         return printed(out.write_all(&page).and_then(|()| out.flush()));
     };
@@ -35,6 +39,28 @@ pub(crate) fn man(args: &Man) -> Result<u8, CliError> {
             .hint("use a folder that you can write to, with -o DIR")
     })?;
     Ok(exit::DONE)
+}
+
+/// Shows a page on a terminal: as `man` formats it, or, without `man`, the text of the long help.
+fn read(top: &Command, name: &str, page: &[u8]) -> Result<u8, CliError> {
+    if format_page(page).is_ok_and(|status| status.success()) {
+        return Ok(exit::DONE);
+    }
+    let mut command = top.find_subcommand(name).unwrap_or(top).clone();
+    printed(shown::lines(command.render_long_help().to_string().lines()))
+}
+
+fn format_page(page: &[u8]) -> io::Result<ExitStatus> {
+    let mut man = process::Command::new("man")
+        .args(["-l", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(mut stdin) = man.stdin.take() {
+        // A reader may quit at the first screen.
+        let _ = stdin.write_all(page);
+    }
+    man.wait()
 }
 
 fn write_all(top: &Command, folder: &Path) -> io::Result<()> {

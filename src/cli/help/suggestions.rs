@@ -11,44 +11,42 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command};
 use stride::job::escaped;
 
-use crate::cli::help;
-use crate::cli::output::error::{CliError, quoted};
+use crate::cli::help::meant::{self, MEANT};
+use crate::cli::help::{self, has_settings};
+use crate::cli::output::error::{CliError, program, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::terminal::{Color, Terminal};
 
-/// Words that stride does not have, each with a hint.
-const MEANT: &str = "\
-stop: press Ctrl-C where it runs; `stride status` names its process
-pause: press Ctrl-C where it runs; `stride resume` continues
-list: use `stride status`, or `stride failures` for failed files
-check: use `stride verify`, or `stride recheck` to judge the answers again
-config: use `stride set` for a run, or a stride.toml for all
-serve: use `stride demo --serve 8080`
-version: use `stride --version`
---workers: use --threads
---limit: use --max-calls, or --sample for a few random files
---log: use --events
---log-file: use --events
---input: name the files as arguments, or a list of them with --files-from
---resume: use `stride resume`, or repeat the same `stride run`
---force: leave it out; an error names the flag that allows what was refused
---no-color: use --color never";
+/// The answer to `stride` alone.
+const FIRST_COMMANDS: &str = "\
+The four commands that you need, with an API's URL in place of URL:
+
+  stride demo                        see it work, on this machine
+  stride run --url URL FOLDER        call the API for each file; again after a stop, it continues
+  stride failures                    see what failed, and why
+  stride export -o results.json      write the results
+
+More: `stride run -h` has examples, `stride --help` lists all commands.";
 
 /// Prints the error, or the help or version that the command line asks for, and returns the exit code.
 pub(crate) fn print(error: &clap::Error, words: &[OsString], color: Color) -> u8 {
-    let is_requested = !error.use_stderr();
-    if is_requested || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+    if !error.use_stderr() {
         // If stdout fails, the failure cannot be reported.
         let _ = error.print();
-        return match is_requested {
-            true => exit::DONE,
-            false => exit::USAGE,
-        };
+        return exit::DONE;
+    }
+    let terminal = Terminal::new(color, false);
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let program = format!("{} ", program());
+        for line in FIRST_COMMANDS.lines() {
+            terminal.insist(&line.replace("stride ", &program));
+        }
+        return exit::USAGE;
     }
     let words = words.iter().skip(1);
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into()).collect();
     let cli_error = cli_error(error, &words);
-    cli_error.print(&Terminal::new(color, false));
+    cli_error.print(&terminal);
     cli_error.code
 }
 
@@ -94,38 +92,51 @@ fn hint(
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let word = context(error, ContextKind::InvalidSubcommand)?;
-            let names = top.get_subcommands().map(Command::get_name);
+            let names = top.get_subcommands().flat_map(|command| {
+                let names = std::iter::once(command.get_name()).chain(command.get_all_aliases());
+                names.map(move |name| (name, command.get_name()))
+            });
             let similar = names
-                .filter(|name| is_near(word, name))
-                .min_by_key(|name| strsim::damerau_levenshtein(word, name))
-                .or_else(|| context(error, ContextKind::SuggestedSubcommand));
+                .filter(|(name, _)| is_near(word, name))
+                .min_by_key(|(name, _)| strsim::damerau_levenshtein(word, name));
             meant(word)
                 .or_else(|| input(word))
-                .or_else(|| similar.map(|name| format!("use `stride {name}`")))
+                .or_else(|| similar.map(|(_, name)| format!("use `stride {name}`")))
         }
         ErrorKind::UnknownArgument if arg.starts_with('-') => {
             let similar = context(error, ContextKind::SuggestedArg);
             let similar = similar.filter(|flag| is_near(arg, flag));
-            meant(arg)
+            let meant = match command {
+                Some(command) if !has_settings(command) => format_of(arg, command),
+                _ => meant(arg),
+            };
+            meant
                 .or_else(|| misplaced(arg, words, top, command))
                 .or_else(|| similar.map(|flag| format!("use {flag}")))
         }
         ErrorKind::UnknownArgument => superfluous(arg, command?.get_name()),
-        ErrorKind::ValueValidation => unit(arg, value),
-        ErrorKind::InvalidValue if value.is_empty() => Some("add a value".to_owned()),
+        // The parser's own hint follows, if it has one.
+        ErrorKind::ValueValidation if error.to_string().contains(": use ") => unit(arg, value),
+        ErrorKind::ValueValidation => unit(arg, value).or_else(|| example(arg, None)),
+        ErrorKind::InvalidValue if arg == "<SHELL>" => {
+            Some("use one of these shells; stride completes in no other".to_owned())
+        }
         ErrorKind::InvalidValue => {
-            let Some(similar) = context(error, ContextKind::SuggestedValue) else {
-                return Some("use one of the possible values".to_owned());
+            let values = match error.get(ContextKind::ValidValue) {
+                Some(ContextValue::Strings(values)) => &values[..],
+                _ => &[],
             };
-            Some(match arg.split_once(" <") {
-                Some((flag, _)) => format!("use {flag} {similar}"),
-                None => format!("use {similar}"),
-            })
+            let near = values
+                .iter()
+                .filter(|known| !value.is_empty() && is_near(value, known))
+                .min_by_key(|known| strsim::damerau_levenshtein(value, known));
+            match near {
+                Some(near) => Some(corrected(arg, near)),
+                None => example(arg, values.first().map(String::as_str)),
+            }
         }
-        ErrorKind::MissingRequiredArgument if arg == "<NAMES>..." => {
-            Some("name files of the run, or choose some, as with --where class=input".to_owned())
-        }
-        ErrorKind::MissingRequiredArgument => Some(format!("add {arg}")),
+        ErrorKind::MissingRequiredArgument => missing(arg),
+        ErrorKind::ArgumentConflict if arg.is_empty() => Some("leave it out".to_owned()),
         ErrorKind::ArgumentConflict => Some("leave out one of them".to_owned()),
         _ => None,
     }
@@ -140,8 +151,50 @@ fn is_near(word: &str, known: &str) -> bool {
 
 fn meant(word: &str) -> Option<String> {
     let mut entries = MEANT.lines().filter_map(|line| line.split_once(": "));
-    let (_, hint) = entries.find(|(meant, _)| *meant == word)?;
+    let (_, hint) = entries.find(|(words, _)| words.split(' ').any(|meant| meant == word))?;
     Some(hint.to_owned())
+}
+
+/// Returns the hint for a format that was written as a flag, such as `--csv`.
+fn format_of(flag: &str, command: &Command) -> Option<String> {
+    let format = flag.strip_prefix("--")?;
+    let mut args = command.get_arguments();
+    let values = args
+        .find(|arg| arg.get_long() == Some("format"))?
+        .get_possible_values();
+    let is_format = values.iter().any(|value| value.get_name() == format);
+    is_format.then(|| format!("use --format {format}"))
+}
+
+/// Returns the hint for a misspelt value.
+fn corrected(arg: &str, value: &str) -> String {
+    match arg.split_once(" <") {
+        Some((flag, _)) => format!("use {flag} {value}"),
+        None => format!("use {value}"),
+    }
+}
+
+/// Returns the hint that shows a flag with a value: `known`, or else one that it accepts.
+fn example(arg: &str, known: Option<&str>) -> Option<String> {
+    let Some((flag, form)) = arg.split_once(" <") else {
+        return known.map(|known| format!("use {known}, for example"));
+    };
+    let form = form.trim_end_matches(['>', '.']);
+    let value = known.or_else(|| meant::value(flag.trim_start_matches("--"), form));
+    let value = quoted(Path::new(value.unwrap_or(form)));
+    Some(format!("use {flag} {value}, for example"))
+}
+
+/// Returns the hint for an argument that has to be there.
+fn missing(arg: &str) -> Option<String> {
+    match arg {
+        "<SHELL>" => Some("name your shell, as in `stride completions bash`".to_owned()),
+        "<FILE>" => Some("name a file, as in `stride try texts/0.txt`".to_owned()),
+        "<NAMES>..." => {
+            Some("name files of the run, or choose some, as with --where class=input".to_owned())
+        }
+        arg => example(arg, None).map(|hint| hint.replacen("use", "add", 1)),
+    }
 }
 
 /// Returns the hint for a file or a URL in place of a command.
@@ -176,7 +229,13 @@ fn misplaced(
             names.join(", ")
         )),
         (_, []) => {
-            let long = |word: &&String| has(command.unwrap_or(top), &format!("-{word}"));
+            // Clap reads `-threads` as letters.
+            let long = |word: &&String| {
+                word.len() > 2
+                    && word.starts_with(flag)
+                    && !word.starts_with("--")
+                    && has(command.unwrap_or(top), &format!("-{word}"))
+            };
             let word = words.iter().find(long)?;
             Some(format!("use -{word}"))
         }
@@ -185,12 +244,10 @@ fn misplaced(
 
 fn has(command: &Command, flag: &str) -> bool {
     command.get_arguments().any(|arg| {
-        let longs = arg.get_long_and_visible_aliases().unwrap_or_default();
+        let others = arg.get_all_aliases().unwrap_or_default();
+        let mut longs = arg.get_long().into_iter().chain(others);
         let short = arg.get_short().map(|letter| format!("-{letter}"));
-        short.as_deref() == Some(flag)
-            || longs
-                .iter()
-                .any(|long| flag.strip_prefix("--") == Some(long))
+        short.as_deref() == Some(flag) || longs.any(|long| flag.strip_prefix("--") == Some(long))
     })
 }
 
@@ -230,8 +287,13 @@ mod tests {
     #[test]
     fn hints_name_commands_and_flags_that_exist() {
         let top = help::command(ColorChoice::Never);
-        for (word, hint) in MEANT.lines().filter_map(|line| line.split_once(": ")) {
-            assert!(top.find_subcommand(word).is_none(), "{word}");
+        let run = top.find_subcommand("run").unwrap();
+        for line in MEANT.lines() {
+            let (words, hint) = line.split_once(": ").unwrap();
+            for word in words.split(' ') {
+                assert!(top.find_subcommand(word).is_none(), "{word}");
+                assert!(!has(run, word), "{word}");
+            }
             for word in hint.split([' ', ',', ';', '`']) {
                 let mut commands = std::iter::once(&top).chain(top.get_subcommands());
                 let known = commands.any(|command| has(command, word));
@@ -240,6 +302,46 @@ mod tests {
                     "{hint}"
                 );
             }
+            for named in hint.split("`stride ").skip(1) {
+                let word = named.split([' ', '`']).next().unwrap();
+                let is_flag = word.starts_with('-');
+                assert!(is_flag || top.find_subcommand(word).is_some(), "{hint}");
+            }
         }
+    }
+
+    /// Returns the error of a command line.
+    fn refused(words: &[&str]) -> Option<clap::Error> {
+        let words = ["stride"].iter().chain(words);
+        help::parse(words, ColorChoice::Never).err()
+    }
+
+    #[test]
+    fn a_flag_without_its_value_gets_an_example_that_it_accepts() {
+        let mut top = help::command(ColorChoice::Never);
+        top.build();
+        let mut flags = 0;
+        for command in top.get_subcommands() {
+            let takes = |arg: &&clap::Arg| arg.get_action().takes_values() && !arg.is_hide_set();
+            let longs = command.get_arguments().filter(takes);
+            for long in longs.filter_map(clap::Arg::get_long) {
+                let (name, flag) = (command.get_name(), format!("--{long}"));
+                let words = [name, &flag].map(str::to_owned);
+                let error = refused(&[name, &flag]).unwrap();
+                let hint = hint(&error, &words, &top, Some(command)).unwrap_or_default();
+                let value = hint.strip_prefix(&format!("use {flag} "));
+                let value = value.and_then(|rest| rest.strip_suffix(", for example"));
+                let value = value.unwrap_or_else(|| panic!("{name} {flag}: {hint}"));
+                let kind =
+                    refused(&[name, &flag, value.trim_matches('\'')]).map(|error| error.kind());
+                let is_refused = matches!(
+                    kind,
+                    Some(ErrorKind::ValueValidation | ErrorKind::InvalidValue)
+                );
+                assert!(!is_refused, "{name} {flag} {value}");
+                flags += 1;
+            }
+        }
+        assert!(flags > 100, "{flags}");
     }
 }

@@ -185,6 +185,27 @@ fn manual_pages_are_valid_for_real_readers() {
 }
 
 #[test]
+fn a_manual_page_on_a_terminal_is_readable() {
+    let place = Place::new();
+    for (folders, expected) in [("/usr/bin:/bin", "EXIT STATUS"), ("/nowhere", "Usage: ")] {
+        if expected == "EXIT STATUS" && !has_tool("man") {
+            continue;
+        }
+        let path = format!("PATH={folders}");
+        let mut typist = Typist::begin(&["env", &path, BIN, "man", "run"], |command| {
+            command.current_dir(place.at("")).env_clear();
+            let variables = [
+                ("PATH", "/usr/bin:/bin"),
+                ("TERM", "xterm"),
+                ("PAGER", "cat"),
+            ];
+            command.envs(variables);
+        });
+        typist.sees(&[expected]);
+    }
+}
+
+#[test]
 fn a_folder_for_manual_pages_that_cannot_be_is_an_error() {
     let place = Place::new();
     place.write("file", "");
