@@ -26,3 +26,5 @@ pub mod request {}
 pub mod results {}
 #[doc = include_str!("ten_million.md")]
 pub mod ten_million {}
+#[doc = include_str!("unattended.md")]
+pub mod unattended {}
