@@ -110,7 +110,9 @@ impl Case {
         let server = format!("127.0.0.1:{}", api.port());
         let (place, sample) = (Place::new(), self.sample());
         place.write(sample.name, sample.content);
-        place.write("options.txt", "header = \"X-From: a file\"\n--compressed\n");
+        for name in ["options.txt", ".home/options.txt"] {
+            place.write(name, "header = \"X-From: a file\"\n--compressed\n");
+        }
         place.write("http_ca.crt", pem(authority().as_ref().der()));
         let variables = self.variables(&server, &place);
         let command = at(&server, &self.command);
@@ -137,7 +139,7 @@ impl Case {
             .args(["-c", &by_hand])
             .current_dir(place.at(""))
             .envs(&variables)
-            .env("HOME", place.at(""))
+            .env("HOME", place.at(".home"))
             .output()
             .unwrap();
         if !stride.status.success() || !curl.status.success() {
@@ -204,7 +206,7 @@ fn by_hand(command: &str, sample: &Sample) -> String {
     for literal in [": {}", ":{}", "\":{}"] {
         command = command.replace(literal, &literal.replace("{}", "{\0}"));
     }
-    command = command.replace("{{name}}", "{{na\0me}}");
+    command = command.replace("{{", "{{\0");
     for (placeholder, value) in [
         ("{}", sample.name),
         ("{name}", name),
@@ -241,7 +243,8 @@ impl Case {
             "idempotency-key" | "expect" => true,
             "user-agent" => !self.names_agent(),
             // Boundaries of later versions of curl are longer.
-            "content-length" => boundary.is_some() || self.notes("Transfer-Encoding"),
+            "content-length" if boundary.is_some() => true,
+            "content-length" if self.notes("Transfer-Encoding") => true,
             name => self.notes(name),
         };
         let headers = request.headers.iter();
