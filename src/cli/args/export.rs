@@ -33,7 +33,7 @@ pub(crate) struct Export {
     /// With CSV: begin with a byte order mark, by which Excel recognizes UTF-8
     #[arg(long)]
     pub(crate) bom: bool,
-    /// Replace half surrogate pairs such as \\ud800 by U+FFFD; they are valid in JSON, but pandas and DuckDB refuse them
+    /// Replace half surrogate pairs such as \ud800 by U+FFFD; they are valid in JSON, but pandas and DuckDB refuse them
     #[arg(long)]
     pub(crate) replace_surrogates: bool,
     /// Write the results so far, even if the run is incomplete
