@@ -178,7 +178,7 @@ fn manual_pages_are_valid_for_real_readers() {
             String::from_utf8(output.stdout).unwrap()
         };
         let text = read("stride-export.1");
-        assert!(text.contains("stride export --partial --format csv -o results.csv"));
+        assert!(text.contains("stride export --partial -o results.csv"));
         assert!(read("stride.1").contains("stride-export(1)"));
         read("stride-run.1");
     }
