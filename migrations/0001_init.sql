@@ -40,10 +40,13 @@ CREATE TABLE runner (
 -- is its name: text if it is UTF-8, so that any SQL shell can show and compare it, else a blob.
 CREATE TABLE job (
     id   INTEGER PRIMARY KEY CHECK (id >= 0),
-    path ANY NOT NULL CHECK (typeof(path) IN ('text', 'blob') AND length(path) > 0)
+    path ANY NOT NULL CHECK (typeof(path) IN ('text', 'blob') AND length(path) > 0),
+    -- The shortest spelling of the name, without `./` and `//`, if it is another and the call reads the file. It is the
+    -- identity then, so that a file has one job.
+    plain ANY CHECK (plain IS NULL OR typeof(plain) IN ('text', 'blob') AND length(plain) > 0)
 ) STRICT;
 
-CREATE UNIQUE INDEX job_path ON job (path);
+CREATE UNIQUE INDEX job_path ON job (coalesce(plain, path));
 
 -- The queue: one narrow row for each job, which claims and settlements update.
 CREATE TABLE work (
@@ -79,7 +82,9 @@ CREATE TABLE forgotten (
 -- Further columns of a list that is a table, as a JSON object from column to value.
 CREATE TABLE columns (
     job    INTEGER PRIMARY KEY REFERENCES job (id),
-    fields TEXT NOT NULL CHECK (json_valid(fields))
+    fields TEXT NOT NULL CHECK (json_valid(fields)),
+    -- The name of the job's file, if it is not the job's name.
+    input  ANY CHECK (input IS NULL OR typeof(input) IN ('text', 'blob') AND length(input) > 0)
 ) STRICT;
 
 -- Every call that was about to be sent. The row is durable before the first byte leaves. The checks avoid IN: for more

@@ -22,7 +22,7 @@ use commands::{
     demo, export, failures, forget, recheck, report, run, status, try_one, verify, watch,
 };
 use config::Config;
-use help::suggestions;
+use help::{dashes, suggestions};
 use output::error::CliError;
 use output::terminal::{self, Terminal};
 use output::{exit, lacking, screen, signals};
@@ -31,6 +31,10 @@ use output::{exit, lacking, screen, signals};
 pub(crate) fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let early = config::color(terminal::find_color(&words));
+    if let Err(cli_error) = dashes::check(&words) {
+        cli_error.print(&Terminal::new(early, false));
+        return ExitCode::from(cli_error.code);
+    }
     let args = match help::parse(&words, terminal::help_colors(early)) {
         Ok(args) => args,
         Err(error) => return ExitCode::from(suggestions::print(&error, &words, early)),

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::{mem, panic, thread};
 
 use super::error::InputError;
-use super::types::{Item, Skipped};
+use super::types::{Item, Survey};
 
 /// The bytes of a full batch.
 const BYTES: usize = 64 << 10;
@@ -54,9 +54,9 @@ impl Ahead {
 /// Runs `read` in a thread, and passes the jobs that it finds to `add` in this one. Returns `None` if the thread cannot
 /// be spawned. If `add` fails, the thread is not joined, because it may be waiting for standard input.
 pub(super) fn read<E: From<InputError>>(
-    read: impl FnOnce(&mut Ahead) -> Result<Skipped, ReadError> + Send + 'static,
+    read: impl FnOnce(&mut Ahead) -> Result<Survey, ReadError> + Send + 'static,
     add: &mut dyn FnMut(Item) -> Result<(), E>,
-) -> Option<Result<Skipped, E>> {
+) -> Option<Result<Survey, E>> {
     let (to, from): (_, Receiver<Vec<Item>>) = sync_channel(BATCHES);
     let reading = move || {
         let mut ahead = Ahead {
@@ -78,10 +78,10 @@ pub(super) fn read<E: From<InputError>>(
         }
     }
     match thread.join() {
-        Ok(Ok(skipped)) => Some(Ok(skipped)),
+        Ok(Ok(survey)) => Some(Ok(survey)),
         Ok(Err(ReadError::Input(error))) => Some(Err(error.into())),
         // This thread accepted every batch.
-        Ok(Err(ReadError::Unwanted)) => Some(Ok(Skipped::default())),
+        Ok(Err(ReadError::Unwanted)) => Some(Ok(Survey::default())),
         Err(panicked) => panic::resume_unwind(panicked),
     }
 }

@@ -3,29 +3,34 @@
 //! The `csv` crate does not bound a row, counts no blank lines, and takes the rest of the list for a cell after an
 //! unclosed quote. A test with random input checks that this parser finds the same cells as the crate.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use csv::ByteRecord;
 
 use super::error::{InputError, RowFault};
-use super::table::{Lines, key, name};
-use super::types::{Item, LONGEST};
+use super::table::{Lines, Naming};
+use super::types::{Item, Key, LONGEST, SeenColumns};
 use crate::job::json_string;
 
 /// Passes the rows of a CSV list to `add`. Returns the number of blank lines.
 pub(super) fn rows<E: From<InputError>>(
     list: &str,
     from: impl Read,
-    asked: Option<&str>,
+    key: &Key,
+    seen: &mut SeenColumns,
     add: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Result<u64, E> {
     let mut rows = Rows::new(list, from);
     if let Some(line) = rows.read()? {
-        let header = CsvHeader::new(&rows.record, asked).map_err(|fault| fault.at(list, line))?;
+        let header = CsvHeader::new(&rows.record, key).map_err(|fault| fault.at(list, line))?;
+        let mut count = 0;
         while let Some(line) = rows.read()? {
-            let item = header.item(&rows.record);
+            let item = header.item(&rows.record, line);
             add(item.map_err(|fault| fault.at(list, line))?)?;
+            count += 1;
         }
+        seen.record(header.columns.iter().map(String::as_str), count);
     }
     Ok(rows.blank)
 }
@@ -35,36 +40,38 @@ struct CsvHeader {
     columns: Vec<String>,
     /// Each column as the key of a member: `"name":`.
     labels: Vec<String>,
-    key: usize,
+    naming: Naming,
 }
 
 impl CsvHeader {
-    fn new(record: &ByteRecord, asked: Option<&str>) -> Result<Self, RowFault> {
+    fn new(record: &ByteRecord, key: &Key) -> Result<Self, RowFault> {
         let texts: Result<Vec<&str>, _> = record.iter().map(std::str::from_utf8).collect();
         let texts = texts.map_err(|_| RowFault::NotText { column: None })?;
-        let key = key(asked, texts.iter().copied())?;
+        let naming = key.find(texts.iter().copied())?;
         let columns: Vec<String> = texts.into_iter().map(str::to_owned).collect();
         let label = |name: &String| format!("{}:", json_string(name.as_bytes()));
         Ok(Self {
             labels: columns.iter().map(label).collect(),
             columns,
-            key,
+            naming,
         })
     }
 
-    fn item(&self, record: &ByteRecord) -> Result<Item, RowFault> {
+    fn item(&self, record: &ByteRecord, line: u64) -> Result<Item, RowFault> {
         if record.len() != self.columns.len() {
             return Err(RowFault::Cells {
                 found: record.len(),
                 expected: self.columns.len(),
             });
         }
-        let name = name(&self.columns[self.key], &record[self.key])?;
+        let column = |index: usize| self.columns[index].clone();
+        let cell = |index| Ok(Cow::from(&record[index]));
+        let item = self.naming.item(line, &column, &cell)?;
         let mut object = String::with_capacity(2 * record.as_slice().len());
         for (index, (label, cell)) in self.labels.iter().zip(record).enumerate() {
             object.push(if index == 0 { '{' } else { ',' });
             object.push_str(label);
-            if index != self.key && std::str::from_utf8(cell).is_err() {
+            if !self.naming.has(index) && std::str::from_utf8(cell).is_err() {
                 return Err(RowFault::NotText {
                     column: Some(self.columns[index].clone()),
                 });
@@ -73,8 +80,8 @@ impl CsvHeader {
         }
         object.push('}');
         Ok(Item {
-            name,
             columns: Some(object),
+            ..item
         })
     }
 }
@@ -189,8 +196,12 @@ mod tests {
     use super::*;
     use crate::job::FileName;
 
+    fn key(asked: Option<&str>) -> Key {
+        asked.map_or(Key::Usual, |names| Key::Columns(names.to_owned()))
+    }
+
     /// Reads a list in small pieces.
-    fn read(list: &[u8], asked: Option<&str>) -> Result<(Vec<Item>, u64), InputError> {
+    fn read(list: &[u8], key: &Key) -> Result<(Vec<Item>, u64), InputError> {
         struct Pieces<'a>(&'a [u8]);
         impl Read for Pieces<'_> {
             fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -199,44 +210,72 @@ mod tests {
             }
         }
         let mut items = Vec::new();
-        let blank = rows("list", Pieces(list), asked, &mut |item| -> Result<
-            (),
-            InputError,
-        > {
+        let mut add = |item| -> Result<(), InputError> {
             items.push(item);
             Ok(())
-        })?;
+        };
+        let seen = &mut SeenColumns::default();
+        let blank = rows("list", Pieces(list), key, seen, &mut add)?;
         Ok((items, blank))
     }
 
     #[test]
     fn a_row_is_a_job_with_all_its_columns() {
         let list = b"\xef\xbb\xbfid,\"path\",\"no \"\"te\"\r\n1,a.txt,\"two\r\nlines, \"\"quoted\"\"\"\r\n\r\n,caf\xe9, x;y \xf0\x9f\x91\x8d";
-        let (items, blank) = read(list, None).unwrap();
-        let name = |name: &[u8], columns: &str| Item {
-            name: FileName::new(name),
+        let (items, blank) = read(list, &Key::Usual).unwrap();
+        let name = |name: &[u8], columns: &str, line| Item {
             columns: Some(columns.to_owned()),
+            line,
+            ..FileName::new(name).into()
         };
         let expected = [
             name(
                 b"a.txt",
                 r#"{"id":"1","path":"a.txt","no \"te":"two\r\nlines, \"quoted\""}"#,
+                2,
             ),
             name(
                 b"caf\xe9",
                 r#"{"id":"","path":"caf\udce9","no \"te":" x;y 👍"}"#,
+                5,
             ),
         ];
         assert_eq!((items.as_slice(), blank), (&expected[..], 1));
-        assert_eq!(read(b"file,path\na,b", None).unwrap().0[0].name, "b".into());
-        assert_eq!(read(b"x,file\na,b", None).unwrap().0[0].name, "b".into());
-        assert_eq!(
-            read(b"path,id\na,b", Some("id")).unwrap().0[0].name,
-            "b".into()
-        );
         for empty in [&b""[..], b"\xef\xbb\xbf", b"path", b"path\r\n"] {
-            assert_eq!(read(empty, None).unwrap().0, [], "{empty:?}");
+            assert_eq!(read(empty, &Key::Usual).unwrap().0, [], "{empty:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_a_column_or_several_or_the_line() {
+        let columns = |names: &str| Key::Columns(names.to_owned());
+        for (list, key, name, file) in [
+            ("file,path\na,b", Key::Usual, "b", None),
+            ("x,file\na,b", Key::Usual, "b", None),
+            ("path,id\na,b", columns("id"), "b", None),
+            ("x,\"a,b\",b\n1,2,3", columns("a,b"), "2", None),
+            ("x,@line\na,b", columns("@line"), "b", None),
+            ("path,b\na,c", columns("path,b"), "a,c", Some("a")),
+            ("b,path\n,a", columns("path,b"), "a,", Some("a")),
+            (
+                "p,q\n\"a,b\",\"c\"\"\"",
+                columns("q,p"),
+                "\"c\"\"\",\"a,b\"",
+                Some("c\""),
+            ),
+            ("x,y\n\n1,2", Key::Line, "3", None),
+            ("x,path\n1,2", Key::Line, "2", Some("2")),
+            ("x,path\n1,", Key::Line, "2", None),
+        ] {
+            let (items, _) = read(list.as_bytes(), &key).unwrap();
+            let found = (items[0].name.clone(), items[0].file.clone());
+            assert_eq!(found, (name.into(), file.map(Into::into)), "{list}");
+        }
+        let list = b"path,b\n\"./a,b\",.//c\n";
+        let (items, _) = read(list, &columns("path,b")).unwrap();
+        assert_eq!(items[0].key, Some("\"a,b\",.//c".into()));
+        let (items, _) = read(list, &columns("b")).unwrap();
+        assert_eq!(items[0].key, Some("c".into()));
     }
 
     #[test]
@@ -273,6 +312,16 @@ mod tests {
                 "line 3 of the list list has an empty name in the column `path`",
             ),
             (
+                b"path,a\n1,2\n,2\n",
+                Some("a,path,c"),
+                "line 1 of the list list has no column `c`, only `path`, `a`",
+            ),
+            (
+                b"path,a\n1,2\n1,\n",
+                Some("a,path"),
+                "line 3 of the list list has an empty name in the column `a`",
+            ),
+            (
                 b"path,a\n1\0,2\n",
                 None,
                 "line 2 of the list list has a NUL byte in the column `path`",
@@ -293,7 +342,7 @@ mod tests {
                 "line 2 of the list list begins a row with an unclosed quote",
             ),
         ] {
-            let error = read(list, asked).unwrap_err();
+            let error = read(list, &key(asked)).unwrap_err();
             assert_eq!(error.to_string(), said, "{list:?}");
         }
     }
@@ -302,13 +351,15 @@ mod tests {
     fn the_length_of_a_row_is_bounded() {
         let list = io::repeat(b'x');
         let add = &mut |_| Ok::<(), InputError>(());
-        let error = rows("list", list, None, add).unwrap_err();
+        let seen = &mut SeenColumns::default();
+        let error = rows("list", list, &Key::Usual, seen, add).unwrap_err();
         assert_eq!(
             error.to_string(),
             "line 1 of the list list begins a row of more than 16 MiB"
         );
         let list = io::Cursor::new("path\n\"x\n").chain(io::repeat(b'\n'));
-        let error = rows("list", list, None, add).unwrap_err();
+        let seen = &mut SeenColumns::default();
+        let error = rows("list", list, &Key::Usual, seen, add).unwrap_err();
         assert_eq!(
             error.to_string(),
             "line 2 of the list list begins a row of more than 16 MiB"
@@ -340,7 +391,7 @@ mod tests {
             for (name, a, b) in &table {
                 writer.write_record([a.as_bytes(), name, b.as_bytes()]).unwrap();
             }
-            let (items, _) = read(&writer.into_inner().unwrap(), None).unwrap();
+            let (items, _) = read(&writer.into_inner().unwrap(), &Key::Usual).unwrap();
             prop_assert_eq!(items.len(), table.len());
             for (item, (name, a, b)) in items.iter().zip(&table) {
                 prop_assert_eq!(item.name.as_bytes(), name);

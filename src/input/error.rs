@@ -35,6 +35,12 @@ pub enum InputError {
         /// The line, counted from 1.
         line: u64,
     },
+    /// A list is in UTF-16, as some programs of Windows write it.
+    #[error("the list {list} is in UTF-16, not in UTF-8")]
+    Utf16 {
+        /// The list.
+        list: String,
+    },
     /// A row of a table cannot be a job.
     #[error("line {line} of the list {list} {fault}")]
     Row {
@@ -99,9 +105,9 @@ pub enum RowFault {
         /// The position of the error in the line, counted from 1.
         at: usize,
     },
-    /// A name in a JSONL list is not a string.
-    #[error("has a value that is not text in the column {}", shown(.column))]
-    NotString {
+    /// A name in a JSONL list is neither a string nor a number.
+    #[error("has a value that is neither text nor a number in the column {}", shown(.column))]
+    NotScalar {
         /// The column.
         column: String,
     },

@@ -1,21 +1,23 @@
 //! Lists that are JSON objects, one per line.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use super::error::{InputError, RowFault};
-use super::table::{Lines, key, name};
-use super::types::{DEEPEST, Item};
+use super::table::Lines;
+use super::types::{DEEPEST, Item, Key, SeenColumns};
 use crate::job::{Members, nesting};
 
 /// Passes the rows of a JSONL list to `add`. Returns the number of blank lines.
 pub(super) fn rows<E: From<InputError>>(
     list: &str,
     from: impl Read,
-    asked: Option<&str>,
+    key: &Key,
+    seen: &mut SeenColumns,
     add: &mut dyn FnMut(Item) -> Result<(), E>,
 ) -> Result<u64, E> {
     let mut lines = Lines::new(list, from, b'\n');
-    let mut asked = asked.map(str::to_owned);
+    let mut key = key.clone();
     let (mut line, mut blank) = (Vec::new(), 0);
     while lines.read_text(&mut line)? {
         let text = std::str::from_utf8(&line);
@@ -24,14 +26,15 @@ pub(super) fn rows<E: From<InputError>>(
         if text.is_empty() {
             blank += 1;
         } else {
-            add(item(text, &mut asked).map_err(|fault| lines.fault(fault))?)?;
+            let item = item(text, lines.number, &mut key, seen);
+            add(item.map_err(|fault| lines.fault(fault))?)?;
         }
     }
     Ok(blank)
 }
 
-/// Parses a line. The first one determines the column with the names.
-fn item(text: &str, asked: &mut Option<String>) -> Result<Item, RowFault> {
+/// Parses a line. The first one determines the usual column of the names.
+fn item(text: &str, line: u64, key: &mut Key, seen: &mut SeenColumns) -> Result<Item, RowFault> {
     if !text.starts_with('{') {
         return Err(RowFault::NotObject);
     }
@@ -40,31 +43,60 @@ fn item(text: &str, asked: &mut Option<String>) -> Result<Item, RowFault> {
     if nesting(text.as_bytes(), DEEPEST).is_err() {
         return Err(RowFault::TooDeep);
     }
-    let names = members.iter().map(|(name, _)| name.as_str());
-    let (column, value) = &members[key(asked.as_deref(), names)?];
-    let value: String = serde_json::from_str(value.get()).map_err(|_| RowFault::NotString {
-        column: column.clone(),
-    })?;
-    let name = name(column, value.as_bytes())?;
-    asked.get_or_insert_with(|| column.clone());
+    let columns = members.iter().map(|(name, _)| name.as_str());
+    let naming = key.find(columns.clone())?;
+    let column = |index: usize| members[index].0.clone();
+    let cell = |index: usize| {
+        let (column, value) = &members[index];
+        scalar(value.get()).ok_or_else(|| RowFault::NotScalar {
+            column: column.clone(),
+        })
+    };
+    let item = naming.item(line, &column, &cell)?;
+    seen.record(columns, 1);
+    if let (Key::Usual, [index]) = (&*key, naming.key()) {
+        *key = Key::Columns(column(*index));
+    }
     Ok(Item {
-        name,
         // Unchanged, so that no number loses digits.
         columns: Some(text.to_owned()),
+        ..item
     })
+}
+
+/// Returns the characters of a string, or a number, true or false as written.
+fn scalar(json: &str) -> Option<Cow<'_, [u8]>> {
+    match json.as_bytes().first()? {
+        b'"' => {
+            let text: String = serde_json::from_str(json).ok()?;
+            Some(text.into_bytes().into())
+        }
+        b'n' | b'[' | b'{' => None,
+        _ => Some(json.as_bytes().into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::FileName;
 
     fn read(list: &[u8], asked: Option<&str>) -> Result<(Vec<Item>, u64), InputError> {
+        let key = asked.map_or(Key::Usual, |names| Key::Columns(names.to_owned()));
+        read_by(list, &key, &mut SeenColumns::default())
+    }
+
+    fn read_by(
+        list: &[u8],
+        key: &Key,
+        seen: &mut SeenColumns,
+    ) -> Result<(Vec<Item>, u64), InputError> {
         let mut items = Vec::new();
         let add = &mut |item| -> Result<(), InputError> {
             items.push(item);
             Ok(())
         };
-        let blank = rows("list", list, asked, add)?;
+        let blank = rows("list", list, key, seen, add)?;
         Ok((items, blank))
     }
 
@@ -78,9 +110,11 @@ mod tests {
         let (items, blank) = read(list.as_bytes(), None).unwrap();
         let names = ["a.txt", "two\nlinés 👍 \" "];
         let expected: Vec<Item> = std::iter::zip(names, rows)
-            .map(|(name, row)| Item {
-                name: name.into(),
+            .zip([1, 4])
+            .map(|((name, row), line)| Item {
                 columns: Some(row.to_owned()),
+                line,
+                ..FileName::from(name).into()
             })
             .collect();
         assert_eq!((items, blank), (expected, 2));
@@ -88,7 +122,29 @@ mod tests {
         assert_eq!(one(r#"{"file":"a","path":"b"}"#, None), "b".into());
         assert_eq!(one(r#"{"x":"a","file":"b"}"#, None), "b".into());
         assert_eq!(one(r#"{"path":"a","i d":"b"}"#, Some("i d")), "b".into());
+        assert_eq!(one(r#"{"id":1.50e3}"#, Some("id")), "1.50e3".into());
+        assert_eq!(one(r#"{"b":"x","a":true}"#, Some("b,a")), "x,true".into());
         assert_eq!(read(b"", None).unwrap(), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_line_may_be_the_name_and_wanted_columns_are_counted() {
+        let list = br#"{"a":1}
+
+{"path":"x","b":{}}
+{"path":[],"a":""}"#;
+        let mut seen = SeenColumns::wanting(&["a".to_owned(), "none".to_owned()]);
+        let (items, _) = read_by(list, &Key::Line, &mut seen).unwrap();
+        let names: Vec<_> = items.iter().map(|item| item.name.to_string()).collect();
+        assert_eq!(names, ["1", "3", "4"]);
+        let files: Vec<_> = items.into_iter().map(|item| item.file).collect();
+        assert_eq!(files, [None, Some("x".into()), None]);
+        assert_eq!(
+            (seen.rows, seen.names),
+            (3, ["a", "path", "b"].map(str::to_owned).to_vec())
+        );
+        let wanted = [("a".to_owned(), 2), ("none".to_owned(), 0)];
+        assert_eq!(seen.wanted, wanted);
     }
 
     #[test]
@@ -119,19 +175,19 @@ mod tests {
                 "has the column `b` twice",
             ),
             (
-                br#"{"path":1}"#,
+                br#"{"path":["a"]}"#,
                 None,
-                "has a value that is not text in the column `path`",
+                "has a value that is neither text nor a number in the column `path`",
             ),
             (
                 br#"{"path":null}"#,
                 None,
-                "has a value that is not text in the column `path`",
+                "has a value that is neither text nor a number in the column `path`",
             ),
             (
                 br#"{"path":"\ud800"}"#,
                 None,
-                "has a value that is not text in the column `path`",
+                "has a value that is neither text nor a number in the column `path`",
             ),
             (
                 br#"{"path":""}"#,

@@ -1,56 +1,54 @@
 //! Sources of jobs: files, folders, lists of names, lists that are tables. They are streamed: memory holds the entries
 //! of the folders on one path, and a few batches that are read ahead.
-//!
-//! The walk uses no library: with `walkdir` it is as long, because most of it decides what to skip.
 
 mod ahead;
 mod csv;
 mod error;
 mod jsonl;
+mod reader;
 mod table;
 mod types;
+mod walk;
 
-use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::io;
+#[cfg(fuzzing)]
+use std::io::Read;
 
 pub use error::{InputError, RowFault};
-pub use types::{Item, Layout, Skipped, Source};
+pub use types::{Entries, Item, Key, Layout, Options, SeenColumns, Source, Survey};
 
 use crate::job::FileName;
-use crate::paths;
-use table::Lines;
+use reader::JobReader;
 
 /// Passes every job of the sources to `add`, in their order. Folders are walked in the byte order of their names. Links
-/// to files are followed, links to folders are not. Hidden entries and the files and folders at the paths in `own` are
-/// skipped, also under other names. A named file need not exist: its job then fails.
+/// to files are followed, links to folders only if `options` say so. Hidden entries and stride's own files and folders
+/// are skipped, also under other names. A named file need not exist: its job then fails.
 ///
 /// # Errors
 ///
 /// A source cannot be read, or `add` fails.
 pub fn names<E: From<InputError>>(
     sources: &[Source],
-    own: &[PathBuf],
+    options: &Options,
     add: &mut dyn FnMut(Item) -> Result<(), E>,
-) -> Result<Skipped, E> {
-    let (their_sources, their_own) = (sources.to_owned(), own.to_owned());
+) -> Result<Survey, E> {
+    let (their_sources, their_options) = (sources.to_owned(), options.clone());
     let ahead = ahead::read(
-        move |ahead| read(&their_sources, &their_own, &mut |item| ahead.add(item)),
+        move |ahead| read(&their_sources, &their_options, &mut |item| ahead.add(item)),
         add,
     );
-    ahead.unwrap_or_else(|| read(sources, own, add))
+    ahead.unwrap_or_else(|| read(sources, options, add))
 }
 
 fn read<E: From<InputError>>(
     sources: &[Source],
-    own: &[PathBuf],
+    options: &Options,
     add: &mut dyn FnMut(Item) -> Result<(), E>,
-) -> Result<Skipped, E> {
-    let mut reader = JobReader::new(own, add);
-    for source in sources {
+) -> Result<Survey, E> {
+    let mut reader = JobReader::new(options, add);
+    for (index, source) in sources.iter().enumerate() {
+        reader.source = index;
         match source {
             Source::Path(path) => reader.path(path)?,
             Source::List(path, layout) => {
@@ -64,7 +62,7 @@ fn read<E: From<InputError>>(
             }
         }
     }
-    Ok(reader.skipped)
+    Ok(reader.survey)
 }
 
 /// Reads a list, for the fuzzers (`tests/fuzz`).
@@ -80,151 +78,35 @@ pub fn list(from: impl Read, layout: &Layout) -> Result<(Vec<Item>, u64), InputE
         items.push(item);
         Ok(())
     };
-    let mut reader = JobReader::new(&[], &mut add);
+    let options = Options::default();
+    let mut reader = JobReader::new(&options, &mut add);
     reader.list("list", from, layout)?;
-    let blank = reader.skipped.blank;
+    let blank = reader.survey.blank;
     Ok((items, blank))
-}
-
-/// Returns the device and inode of a file.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-struct JobReader<'a, E> {
-    /// The names and folders of stride's own files, which need not exist yet.
-    own: Vec<(&'a OsStr, Option<&'a Path>)>,
-    /// The devices and inodes of those that exist.
-    own_files: Vec<(u64, u64)>,
-    skipped: Skipped,
-    add: &'a mut dyn FnMut(Item) -> Result<(), E>,
-}
-
-impl<'a, E: From<InputError>> JobReader<'a, E> {
-    fn new(own: &'a [PathBuf], add: &'a mut dyn FnMut(Item) -> Result<(), E>) -> Self {
-        let named = own
-            .iter()
-            .filter_map(|own| Some((own.file_name()?, own.parent())));
-        Self {
-            own: named.collect(),
-            own_files: own.iter().filter_map(|path| identity(path)).collect(),
-            skipped: Skipped::default(),
-            add,
-        }
-    }
-
-    fn path(&mut self, path: &Path) -> Result<(), E> {
-        // A missing file is a job too, which fails.
-        if fs::metadata(path).is_ok_and(|meta| meta.is_dir()) {
-            self.walk(path)
-        } else {
-            self.item(FileName::from(path).into())
-        }
-    }
-
-    fn item(&mut self, item: Item) -> Result<(), E> {
-        if self.is_own(item.name.as_path()) {
-            self.skipped.own.push(item.name);
-            return Ok(());
-        }
-        (self.add)(item)
-    }
-
-    /// Returns whether a path leads to one of stride's own files. Opening the database as a file and closing it would
-    /// also release the locks of SQLite.
-    fn is_own(&self, path: &Path) -> bool {
-        if identity(path).is_some_and(|file| self.own_files.contains(&file)) {
-            return true;
-        }
-        // The database of a new run does not exist yet.
-        let Some(name) = path.file_name() else {
-            return false;
-        };
-        let named = self.own.iter().filter(|(own, _)| *own == name);
-        named.into_iter().any(|(_, own)| {
-            let folder = fs::canonicalize(paths::folder_of(path));
-            folder.is_ok_and(|folder| Some(folder.as_path()) == *own)
-        })
-    }
-
-    fn walk(&mut self, folder: &Path) -> Result<(), E> {
-        let unreadable = |source| InputError::Unreadable {
-            path: folder.to_owned(),
-            source,
-        };
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(folder).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            if entry.file_name().as_bytes().starts_with(b".") {
-                self.skipped.hidden += 1;
-            } else {
-                entries.push((entry.file_name(), entry.file_type().map_err(unreadable)?));
-            }
-        }
-        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (name, kind) in entries {
-            let path = folder.join(name);
-            if kind.is_dir() && self.is_own(&path) {
-                self.skipped.own.push(FileName::from(path));
-            } else if kind.is_dir() {
-                self.walk(&path)?;
-            } else if kind.is_file()
-                || kind.is_symlink() && fs::metadata(&path).is_ok_and(|meta| meta.is_file())
-            {
-                self.item(FileName::from(path).into())?;
-            } else {
-                self.skipped.other += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn list(&mut self, list: &str, from: impl Read, layout: &Layout) -> Result<(), E> {
-        let blank = match layout {
-            Layout::Lines => return self.names(list, from, b'\n'),
-            Layout::Nul => return self.names(list, from, 0),
-            Layout::Csv { key } => {
-                csv::rows(list, from, key.as_deref(), &mut |item| self.item(item))?
-            }
-            Layout::Jsonl { key } => {
-                jsonl::rows(list, from, key.as_deref(), &mut |item| self.item(item))?
-            }
-        };
-        self.skipped.blank += blank;
-        Ok(())
-    }
-
-    fn names(&mut self, list: &str, from: impl Read, end: u8) -> Result<(), E> {
-        let mut lines = Lines::new(list, from, end);
-        let mut name = Vec::new();
-        while lines.read(&mut name)? {
-            if name.last() == Some(&end) {
-                name.pop();
-            }
-            if name.is_empty() {
-                self.skipped.blank += 1;
-            } else if name.contains(&0) {
-                let (list, line) = (list.to_owned(), lines.number);
-                return Err(InputError::Nul { list, line }.into());
-            } else {
-                self.item(FileName::new(name.as_slice()).into())?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+    use std::path::Path;
+
     use super::*;
 
-    fn collect(sources: &[Source], own: &[PathBuf]) -> (Vec<FileName>, Skipped) {
+    fn collect(sources: &[Source], options: &Options) -> (Vec<FileName>, Survey) {
         let mut found = Vec::new();
-        let skipped = names::<InputError>(sources, own, &mut |item| {
+        let survey = names::<InputError>(sources, options, &mut |item| {
             found.push(item.name);
             Ok(())
         });
-        (found, skipped.unwrap())
+        (found, survey.unwrap())
+    }
+
+    /// Returns the names that a list of lines has.
+    fn lines(list: &[u8]) -> (Vec<FileName>, Survey) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), list).unwrap();
+        let source = Source::List(file.path().to_owned(), Layout::Lines);
+        collect(&[source], &Options::default())
     }
 
     #[test]
@@ -247,30 +129,123 @@ mod tests {
         std::os::unix::fs::symlink("a", root.join("link")).unwrap();
         std::os::unix::fs::symlink("b", root.join("folder-link")).unwrap();
         std::os::unix::fs::symlink("loop", root.join("loop")).unwrap();
-        let own = root.canonicalize().unwrap().join("stride.db");
-        let (found, skipped) = collect(&[Source::Path(root.to_owned())], &[own]);
-        let names: Vec<_> = found
-            .iter()
-            .map(|n| n.as_path().strip_prefix(root).unwrap().to_str().unwrap())
-            .collect();
+        std::os::unix::fs::symlink("../..", root.join("b/deep/up")).unwrap();
+        let options = |follow| Options {
+            own: vec![root.canonicalize().unwrap().join("stride.db")],
+            follow,
+            ..Options::default()
+        };
+        let walk = |follow| {
+            let (found, survey) = collect(&[Source::Path(root.to_owned())], &options(follow));
+            let names = found
+                .iter()
+                .map(|name| below(root, name))
+                .collect::<Vec<_>>();
+            (names, survey)
+        };
+        let entries = |entries: &Entries| -> Vec<(String, &str)> {
+            let examples = entries.examples.iter();
+            examples
+                .map(|(name, kind)| (below(root, name), *kind))
+                .collect()
+        };
+        let (names, survey) = walk(false);
         assert_eq!(names, ["a", "b/deep/x", "b/z", "c", "link"]);
+        assert_eq!((survey.hidden, survey.own.len()), (2, 1));
+        let folder = "a link to a folder";
+        let links = [("b/deep/up", folder), ("folder-link", folder)];
         assert_eq!(
-            (skipped.hidden, skipped.own.len(), skipped.other),
-            (2, 1, 2)
+            entries(&survey.links),
+            links.map(|(name, kind)| (name.to_owned(), kind))
         );
+        let broken = ("loop".to_owned(), "a link that cannot be followed");
+        assert_eq!(entries(&survey.other), std::slice::from_ref(&broken));
+        let (names, survey) = walk(true);
+        let expected = [
+            "a",
+            "b/deep/x",
+            "b/z",
+            "c",
+            "folder-link/deep/x",
+            "folder-link/z",
+            "link",
+        ];
+        assert_eq!(names, expected);
+        let up = |name: &str| (name.to_owned(), "a link to a folder above it");
+        assert_eq!(
+            entries(&survey.other),
+            [up("b/deep/up"), up("folder-link/deep/up"), broken]
+        );
+        assert_eq!(survey.links, Entries::default());
+    }
+
+    fn below(root: &Path, name: &FileName) -> String {
+        let name = name.as_path().strip_prefix(root).unwrap();
+        name.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_first_line_decides_about_line_ends() {
+        let names = |list: &[u8]| {
+            let (found, survey) = lines(list);
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            (found.join(" "), survey.crlf.len(), survey.blank)
+        };
+        assert_eq!(
+            names(b"a\r\nb\r\n\r\nc\r\r\nd\r"),
+            ("a b c\\r d".to_owned(), 1, 1)
+        );
+        assert_eq!(names(b"\xef\xbb\xbfa\nb\r\n"), ("a b\\r".to_owned(), 0, 0));
+        assert_eq!(names(b"\xff\xfe\n"), ("\\xff\\xfe".to_owned(), 0, 0));
+    }
+
+    #[test]
+    fn a_list_in_another_encoding_is_named() {
+        let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(bytes).collect()
+        };
+        let text = "a.txt\r\nb.txt\r\n";
+        let lists = [
+            "\u{feff}a.txt\n",
+            "\u{feff}\u{6587}\n",
+            text,
+            "path,a\nx,1\n",
+        ];
+        for list in lists {
+            for list in [
+                utf_16(list, u16::to_le_bytes),
+                utf_16(list, u16::to_be_bytes),
+            ] {
+                for layout in [Layout::Lines, Layout::Csv { key: Key::Usual }] {
+                    let mut add = |_| Ok::<(), InputError>(());
+                    let options = Options::default();
+                    let mut reader = JobReader::new(&options, &mut add);
+                    let error = reader.list("list", &*list, &layout).unwrap_err();
+                    assert!(
+                        matches!(error, InputError::Utf16 { .. }),
+                        "{list:?} {error}"
+                    );
+                }
+            }
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"a\0b\0c\0").unwrap();
+        let source = [Source::List(file.path().to_owned(), Layout::Lines)];
+        let read = names::<InputError>(&source, &Options::default(), &mut |_| Ok(()));
+        assert!(matches!(read, Err(InputError::Nul { line: 1, .. })));
     }
 
     #[test]
     fn rows_45_and_49_a_list_keeps_every_byte_of_a_name() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), b" a \n\n-b\nc\xff\r\nlast").unwrap();
-        let (found, skipped) = collect(&[Source::List(file.path().to_owned(), Layout::Lines)], &[]);
+        let (found, survey) = lines(b" a \n\n-b\nc\xff\r\nlast");
         let found: Vec<_> = found.iter().map(FileName::as_bytes).collect();
         assert_eq!(found, [&b" a "[..], b"-b", b"c\xff\r", b"last"]);
-        assert_eq!(skipped.blank, 1);
+        assert_eq!(survey.blank, 1);
 
+        let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"new\nline\0\0tail").unwrap();
-        let (found, _) = collect(&[Source::List(file.path().to_owned(), Layout::Nul)], &[]);
+        let source = Source::List(file.path().to_owned(), Layout::Nul);
+        let (found, _) = collect(&[source], &Options::default());
         assert_eq!(found, [FileName::from("new\nline"), FileName::from("tail")]);
     }
 
@@ -281,7 +256,7 @@ mod tests {
         fs::write(file.path(), expected.join("\n") + "\n\0\n").unwrap();
         let source = [Source::List(file.path().to_owned(), Layout::Lines)];
         let mut found = Vec::new();
-        let error = names::<InputError>(&source, &[], &mut |item| {
+        let error = names::<InputError>(&source, &Options::default(), &mut |item| {
             found.push(item.name.to_string());
             Ok(())
         });
@@ -300,7 +275,7 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &silent, rustix::fs::Mode::RWXU).unwrap();
         let lists = [file.path(), &silent].map(|list| Source::List(list.to_owned(), Layout::Lines));
         let mut left = 10;
-        let refused = names::<InputError>(&lists, &[], &mut |item| {
+        let refused = names::<InputError>(&lists, &Options::default(), &mut |item| {
             left -= 1;
             match left {
                 0 => Err(RowFault::TooLong.at(&item.name.to_string(), 0)),
@@ -316,10 +291,11 @@ mod tests {
         for (layout, list) in [
             (Layout::Lines, &b"a\n"[..]),
             (Layout::Nul, b"a\0"),
-            (Layout::Jsonl { key: None }, b"\n"),
+            (Layout::Jsonl { key: Key::Usual }, b"\n"),
         ] {
             let mut add = |_| Ok::<(), InputError>(());
-            let mut reader = JobReader::new(&[], &mut add);
+            let options = Options::default();
+            let mut reader = JobReader::new(&options, &mut add);
             let list = list.chain(io::repeat(b'x').take(20 << 20));
             let error = reader.list("list", list, &layout).unwrap_err();
             assert_eq!(

@@ -42,6 +42,29 @@ impl FileName {
         Path::new(OsStr::from_bytes(&self.0))
     }
 
+    /// Returns the shortest spelling of the same path, or `None` if the name has it already: `./` and `//` change
+    /// nothing. A `..` stays, because it can lead through a link, and so does the end of a folder's name.
+    pub fn cleaned(&self) -> Option<Self> {
+        let bytes = &self.0;
+        let is_clean = !bytes.starts_with(b"./")
+            && !bytes.windows(2).any(|pair| pair == b"//" || pair == b"/.");
+        if is_clean {
+            return None;
+        }
+        let (folders, last) = bytes.split_at(bytes.iter().rposition(|byte| *byte == b'/')?);
+        let mut out = Vec::with_capacity(bytes.len());
+        if bytes.starts_with(b"/") {
+            out.push(b'/');
+        }
+        let parts = folders.split(|byte| *byte == b'/');
+        for part in parts.filter(|part| !matches!(*part, b"" | b".")) {
+            out.extend_from_slice(part);
+            out.push(b'/');
+        }
+        out.extend_from_slice(&last[1..]);
+        (!out.is_empty() && *out != **bytes).then(|| Self::new(out))
+    }
+
     /// Returns the name as text, with U+FFFD for invalid UTF-8. It is not reversible.
     pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
@@ -171,6 +194,40 @@ mod tests {
         );
         assert_eq!(escaped(b"caf\xe9"), "caf\\xe9");
         assert_eq!(escaped("größe 文 👍".as_bytes()), "größe 文 👍");
+    }
+
+    #[test]
+    fn a_path_has_one_shortest_spelling() {
+        for (name, cleaned) in [
+            ("a", None),
+            ("a/b", None),
+            ("/a", None),
+            ("../a", None),
+            ("a/../b", None),
+            ("a/.b", None),
+            ("a/..b/c", None),
+            (".a", None),
+            (".", None),
+            ("./", None),
+            ("a/", None),
+            ("a/.", None),
+            ("./a", Some("a")),
+            (".//././a", Some("a")),
+            ("a//b", Some("a/b")),
+            ("a/./b", Some("a/b")),
+            ("//a", Some("/a")),
+            ("/./a", Some("/a")),
+            ("./../a", Some("../a")),
+            ("a//.b", Some("a/.b")),
+            ("./a/", Some("a/")),
+            ("a//", Some("a/")),
+            ("https://a", Some("https:/a")),
+        ] {
+            let found = FileName::from(name).cleaned();
+            assert_eq!(found, cleaned.map(FileName::from), "{name}");
+        }
+        let odd = FileName::new(&b".//\xff/./x"[..]).cleaned();
+        assert_eq!(odd, Some(FileName::new(&b"\xff/x"[..])));
     }
 
     #[test]

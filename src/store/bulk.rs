@@ -7,9 +7,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement, params};
 
 use super::bits::Bits;
-use super::error::{Result, doing};
-use super::values::path_to_sql;
-use crate::job::FileName;
+use super::error::{Result, StoreError, doing};
+use super::loaded::NewJob;
+use super::values::{path_from_sql, path_to_sql};
 
 /// Memory for SQLite's sorter and for its cache, in KiB. With it, ten million usual names are sorted in at most sixteen
 /// runs, which SQLite merges in one pass.
@@ -43,25 +43,27 @@ impl<'c> Bulk<'c> {
         Ok(Self {
             connection,
             folder,
-            insert: connection.prepare("INSERT INTO job (id, path) VALUES (?1, ?2)")?,
-            describe: connection.prepare("INSERT INTO columns (job, fields) VALUES (?1, ?2)")?,
+            insert: connection.prepare("INSERT INTO job (id, path, plain) VALUES (?1, ?2, ?3)")?,
+            describe: connection
+                .prepare("INSERT INTO columns (job, fields, input) VALUES (?1, ?2, ?3)")?,
             indexes,
             rows: 0,
             has_columns: false,
         })
     }
 
-    /// Adds a name, even a duplicate.
-    pub(super) fn add(&mut self, name: &FileName, columns: Option<&str>) -> Result<()> {
-        let job = self.rows;
+    /// Adds a job, even a duplicate.
+    pub(super) fn add(&mut self, job: &NewJob<'_>) -> Result<()> {
+        let id = self.rows;
+        let values = params![id, path_to_sql(job.name), job.key.map(path_to_sql)];
         self.insert
-            .execute(params![job, path_to_sql(name)])
+            .execute(values)
             .map_err(doing("adding a name"))?;
         self.rows += 1;
-        if let Some(columns) = columns {
+        if let Some(columns) = job.columns {
             self.has_columns = true;
             self.describe
-                .execute(params![job, columns])
+                .execute(params![id, columns, job.file.map(path_to_sql)])
                 .map_err(doing("adding a file's columns"))?;
         }
         Ok(())
@@ -88,7 +90,7 @@ impl<'c> Bulk<'c> {
             match connection.execute_batch(index) {
                 // Only a list with duplicates is searched for them.
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                    let found = find_duplicates(connection).map_err(doing("finding duplicates"))?;
+                    let found = find_duplicates(connection, has_columns)?;
                     duplicates = remove(connection, &found, rows, has_columns)
                         .map_err(doing("removing duplicates"))?;
                     connection.execute_batch(index)
@@ -109,24 +111,90 @@ impl<'c> Bulk<'c> {
 }
 
 /// Returns the rows whose name an earlier row has.
-fn find_duplicates(connection: &Connection) -> rusqlite::Result<Bits> {
-    let mut found = Bits::default();
-    let mut statement = connection.prepare("SELECT path, id FROM job ORDER BY path, id")?;
-    let mut rows = statement.query([])?;
+///
+/// # Errors
+///
+/// The columns of such a row differ from those of the earlier one.
+fn find_duplicates(connection: &Connection, has_columns: bool) -> Result<Bits> {
+    let (mut found, mut columns) = (Bits::default(), EqualColumns::new(connection)?);
+    let what = "finding duplicates";
+    let sql = "SELECT coalesce(plain, path), id FROM job ORDER BY 1, 2";
+    let mut statement = connection.prepare(sql).map_err(doing(what))?;
+    let mut rows = statement.query([]).map_err(doing(what))?;
     // Equal bytes have the same type: a name is text if and only if it is UTF-8.
-    let mut last = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (ValueRef::Text(name) | ValueRef::Blob(name)) = row.get_ref(0)? else {
+    let (mut last, mut first) = (Vec::new(), 0);
+    while let Some(row) = rows.next().map_err(doing(what))? {
+        let id = row.get(1).map_err(doing(what))?;
+        let Ok(ValueRef::Text(name) | ValueRef::Blob(name)) = row.get_ref(0) else {
             continue;
         };
         if name == last {
-            found.insert(row.get(1)?);
+            if has_columns {
+                columns.check(first, id)?;
+            }
+            found.insert(id);
         } else {
             last.clear();
             last.extend_from_slice(name);
+            first = id;
         }
     }
     Ok(found)
+}
+
+/// Compares the columns of rows with one name.
+struct EqualColumns<'c> {
+    connection: &'c Connection,
+    /// Returns the columns of the second row and whether those of the first are the same, or nothing if it has none.
+    compare: Statement<'c>,
+    /// Gives the columns of the second row to the first.
+    pass: Statement<'c>,
+}
+
+impl<'c> EqualColumns<'c> {
+    fn new(connection: &'c Connection) -> Result<Self> {
+        let prepare = |sql| connection.prepare(sql).map_err(doing("comparing columns"));
+        Ok(Self {
+            connection,
+            compare: prepare(
+                "SELECT CASE WHEN first.job IS NOT NULL
+                        THEN first.fields = second.fields AND first.input IS second.input END
+                 FROM columns second LEFT JOIN columns first ON first.job = ?1 WHERE second.job = ?2",
+            )?,
+            pass: prepare("UPDATE columns SET job = ?1 WHERE job = ?2")?,
+        })
+    }
+
+    /// Checks a row against the first of its name. A first one without columns gets those of the other.
+    fn check(&mut self, first: i64, second: i64) -> Result<()> {
+        let same: Option<Option<bool>> = self
+            .compare
+            .query_row([first, second], |row| row.get(0))
+            .optional()
+            .map_err(doing("comparing columns"))?;
+        match same {
+            None | Some(Some(true)) => Ok(()),
+            Some(None) => {
+                let passed = self.pass.execute([first, second]);
+                passed.map(drop).map_err(doing("comparing columns"))
+            }
+            Some(Some(false)) => Err(self.conflict(first, second)),
+        }
+    }
+
+    fn conflict(&self, first: i64, second: i64) -> StoreError {
+        let sql = "SELECT path FROM job WHERE id = ?1";
+        let path = self
+            .connection
+            .query_row(sql, [second], |row| path_from_sql(row, 0));
+        match path {
+            Ok(path) => StoreError::Conflict {
+                path,
+                rows: (first.unsigned_abs(), second.unsigned_abs()),
+            },
+            Err(error) => doing("comparing columns")(error),
+        }
+    }
 }
 
 /// Deletes these rows and closes the gaps in the ids of the others.

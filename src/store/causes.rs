@@ -37,7 +37,7 @@ pub struct Example {
 
 impl Cause {
     /// Most examples of each cause.
-    pub const EXAMPLES: usize = 3;
+    pub const EXAMPLES: usize = 5;
     /// Most causes that differ in their words. Later ones differ in class, kind and status only, with an empty
     /// [`CauseKey::gist`], so that a service with ever new messages cannot fill the memory.
     pub const MOST: usize = 1000;

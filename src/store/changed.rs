@@ -69,9 +69,10 @@ fn each(
 ) -> Result<bool> {
     let mut read = || -> rusqlite::Result<bool> {
         let mut statement = connection.prepare(
-            "SELECT result.job, path, source_size, source_modified
+            "SELECT result.job, path, source_size, source_modified, coalesce(input, path)
              FROM result JOIN work ON work.job = result.job JOIN job ON job.id = result.job
                          JOIN attempt ON attempt.job = result.job AND attempt.number = result.attempt
+                         LEFT JOIN columns ON columns.job = result.job
              WHERE state = 2 AND source_size IS NOT NULL ORDER BY result.job",
         )?;
         let mut rows = statement.query([])?;
@@ -82,7 +83,8 @@ fn each(
             let name = path_from_sql(row, 1)?;
             let (size, modified) = (row.get(2)?, row.get(3)?);
             let sent = FileStamp { size, modified };
-            let now = fs::metadata(base.join(name.as_path()));
+            let file = path_from_sql(row, 4)?;
+            let now = fs::metadata(base.join(file.as_path()));
             if now.is_ok_and(|meta| !FileStamp::of(&meta).is_same(&sent)) {
                 found(row.get(0)?, name);
             }

@@ -154,8 +154,17 @@ impl Conditions {
             }
             Operand::Column(name, values) => self.on_column(relation, name, values),
             Operand::Name(name) => {
-                let name = self.mark(value(name));
-                format!("job.path {} {name}", relation.as_str())
+                let spellings = [Some(name.clone()), name.cleaned()];
+                let names = spellings
+                    .iter()
+                    .flatten()
+                    .map(|name| self.mark(value(name)));
+                let names = names.collect::<Vec<_>>().join(", ");
+                // The index on names has this expression.
+                format!(
+                    "coalesce(job.plain, job.path) {}IN ({names})",
+                    not(relation)
+                )
             }
         };
         self.sql.push_str(&condition);

@@ -22,8 +22,8 @@ impl Reader {
         let base = self.base();
         let folder = folder_of(self.path());
         let mut inside = Inside::new(folder);
-        let sql =
-            "SELECT path FROM work JOIN job ON job.id = work.job WHERE state <> 2 AND state <> 5";
+        let sql = "SELECT coalesce(input, path) FROM work JOIN job ON job.id = work.job
+                   LEFT JOIN columns ON columns.job = job.id WHERE state <> 2 AND state <> 5";
         self.find(sql, [], &mut |name| {
             let path = base.join(name.as_path());
             let is_inside = leads_into(&path, folder) && inside.has(&path);
@@ -48,7 +48,9 @@ impl Reader {
             return Ok(false);
         };
         let base = self.base();
-        let sql = "SELECT path FROM job WHERE substr(CAST(path AS BLOB), -length(?1)) = ?1";
+        let sql =
+            "SELECT coalesce(input, path) AS name FROM job LEFT JOIN columns ON columns.job = job.id
+                   WHERE substr(CAST(name AS BLOB), -length(?1)) = ?1";
         let found = self.find(sql, [name.as_bytes()], &mut |name| {
             (identity(&base.join(name.as_path())) == Some(wanted)).then_some(name)
         })?;

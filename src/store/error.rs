@@ -67,6 +67,14 @@ pub enum StoreError {
         /// The attempt's number.
         number: u32,
     },
+    /// A list has a name twice, with different columns.
+    #[error("{path} is in the list twice, with different columns")]
+    Conflict {
+        /// The name.
+        path: FileName,
+        /// The numbers of both rows among the jobs that were added, counted from 0.
+        rows: (u64, u64),
+    },
     /// A stored result does not match its checksum.
     #[error("the stored result of {path} is damaged")]
     DamagedResult {

@@ -10,10 +10,11 @@ use super::connection::{self, Mode};
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
 use super::files;
+use super::identity;
 use super::location::Location;
 use super::owner;
 use super::statement::{all, execute};
-use super::values::{path_from_sql, path_to_sql, shift, state_from_sql};
+use super::values::{path_from_sql, shift, state_from_sql};
 use super::writer::Store;
 use crate::event::Counts;
 use crate::filter::Term;
@@ -240,9 +241,10 @@ fn choose(connection: &Connection, chosen: Chosen<'_>, change: Change) -> Result
     match chosen {
         Chosen::Names(names) => {
             for name in names {
-                let sql = "INSERT OR REPLACE INTO chosen SELECT id FROM job WHERE path = ?1";
-                if execute(connection, sql, [path_to_sql(name)], FORGETTING)? == 0 {
-                    unknown.push(name.clone());
+                let sql = "INSERT OR REPLACE INTO chosen VALUES (?1)";
+                match identity::named(connection, name)? {
+                    Some(job) => execute(connection, sql, [job], FORGETTING).map(drop)?,
+                    None => unknown.push(name.clone()),
                 }
             }
         }

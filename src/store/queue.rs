@@ -5,7 +5,8 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::counts::{add_counts, read_counts};
-use super::error::{Result, StoreError, doing, failed};
+use super::error::{Result, StoreError, doing};
+use super::identity;
 use super::owner;
 use super::pace;
 use super::settle::Settler;
@@ -195,7 +196,9 @@ impl Group<'_> {
     /// The database cannot be read.
     pub fn file(&self, job: JobId) -> Result<std::path::PathBuf> {
         self.transaction
-            .prepare_cached("SELECT path FROM job WHERE id = ?1")
+            .prepare_cached(
+                "SELECT coalesce(input, path) FROM job LEFT JOIN columns ON columns.job = job.id WHERE id = ?1",
+            )
             .and_then(|mut statement| {
                 statement.query_row([job.0], |row| {
                     Ok(self.base.join(path_from_sql(row, 0)?.as_path()))
@@ -249,7 +252,11 @@ impl Group<'_> {
         self.claim.execute([job.0], "claiming a file")?;
         claim.attempt.repeat = self.is_repeat(&claim.attempt)?;
         if self.has_columns {
-            claim.job.columns = self.columns(job)?;
+            let (columns, file) = identity::row(&self.transaction, job)?;
+            claim.job.columns = columns;
+            if let Some(file) = file {
+                claim.job.file = base.join(file.as_path());
+            }
         }
         let AttemptId { number, .. } = claim.attempt.id;
         let key = claim.attempt.key.0;
@@ -261,22 +268,6 @@ impl Group<'_> {
         self.spent.bytes = self.spent.bytes.saturating_add(cost.bytes);
         self.spent.weight = self.spent.weight.saturating_add(cost.weight);
         Ok(Some(claim))
-    }
-
-    /// Reads the columns that a table gave a job.
-    fn columns(&self, job: JobId) -> Result<Columns> {
-        let fields = self
-            .transaction
-            .prepare_cached("SELECT fields FROM columns WHERE job = ?1")
-            .and_then(|mut statement| {
-                let fields = statement.query_row([job.0], |row| row.get::<_, String>(0));
-                fields.optional()
-            })
-            .map_err(doing("looking up a file's columns"))?;
-        let Some(fields) = fields else {
-            return Ok(Columns::default());
-        };
-        Columns::read(&fields).map_err(failed("reading a file's columns"))
     }
 
     /// Returns true if the service may know the key from an earlier attempt: one in doubt, or one that it called

@@ -16,7 +16,6 @@ use super::page::{self, RECORD, TABLES};
 use super::reader::Reader;
 use super::record::{Record, RunInfo, Stopped};
 use super::statement::{all, value};
-use super::values::path_to_sql;
 use crate::event::Counts;
 use crate::job::FileName;
 
@@ -107,9 +106,12 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn record(&self, name: &FileName) -> Result<Option<Record>> {
+        let Some(job) = self.job_named(name)? else {
+            return Ok(None);
+        };
         let mut found = None;
-        let sql = format!("{RECORD} {TABLES} WHERE job.path = ?1");
-        self.stream(&sql, [path_to_sql(name)], &mut |record| {
+        let sql = format!("{RECORD} {TABLES} WHERE work.job = ?1");
+        self.stream(&sql, [job.0], &mut |record| {
             found = Some(record);
             Ok::<_, StoreError>(())
         })?;
@@ -122,11 +124,7 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn has(&self, name: &FileName) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM job WHERE path = ?1)";
-        self.connection()
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.query_row([path_to_sql(name)], |row| row.get(0)))
-            .map_err(doing("finding a name"))
+        Ok(self.job_named(name)?.is_some())
     }
 
     /// Passes on the failed and held jobs, or those that `filter` selects, in list order within each state.

@@ -8,6 +8,7 @@ use super::body::Filed;
 use super::changed::changed;
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
+use super::identity;
 use super::owner;
 use super::statement::{all, execute};
 use super::values::{path_to_sql, shift, state_from_sql};
@@ -114,11 +115,12 @@ fn moved(result: &Filed, folder: &Path) -> Option<PathBuf> {
 
 /// Finds done jobs by their names.
 fn named(connection: &Connection, names: &[FileName], redone: &mut Redone) -> Result<Vec<i64>> {
-    let sql = "SELECT id, state FROM job JOIN work ON work.job = job.id WHERE path = ?1";
+    let sql = "SELECT job, state FROM work WHERE job = ?1";
     let mut jobs = Vec::new();
     for name in names {
         let read = |row: &Row<'_>| Ok((row.get(0)?, state_from_sql(row.get(1)?)?));
-        let found = all(connection, sql, [path_to_sql(name)], REDOING, read)?;
+        let job = identity::named(connection, name)?;
+        let found = all(connection, sql, [job], REDOING, read)?;
         match found.first() {
             None => redone.unknown.push(name.clone()),
             Some((job, JobState::Done)) => jobs.push(*job),

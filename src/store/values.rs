@@ -17,6 +17,14 @@ pub(super) fn path_to_sql(name: &FileName) -> ToSqlOutput<'_> {
     }
 }
 
+/// Reads a name that may be absent.
+pub(super) fn optional_path(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<FileName>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        value => path_of(value, column).map(Some),
+    }
+}
+
 pub(super) fn path_from_sql(row: &Row<'_>, column: usize) -> rusqlite::Result<FileName> {
     path_of(row.get_ref(column)?, column)
 }

@@ -183,6 +183,11 @@ impl HttpPlan {
         }
     }
 
+    /// Returns whether a call reads the job's own file. A name need not be that of a file otherwise.
+    pub fn reads_file(&self) -> bool {
+        self.plan.keys.current().message.reads_file()
+    }
+
     /// Returns the proxy that calls use, with `***` instead of a name or password.
     pub fn proxy(&self) -> Option<String> {
         self.plan.proxy.clone()

@@ -94,6 +94,17 @@ pub(super) fn unsendable(kind: FailureKind, message: String) -> Outcome {
     Outcome::Unsendable(Failure::new(Class::Input, kind, message))
 }
 
+/// Adds the way out to the outcome of a row that names no file.
+pub(super) fn row_without_file(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Unsendable(failure) if failure.kind == FailureKind::InputMissing => {
+            let message = "the row names no file; --json '{row}' or --data 'x={col.NAME}' sends the row itself";
+            unsendable(FailureKind::InputMissing, message.to_owned())
+        }
+        outcome => outcome,
+    }
+}
+
 /// Returns the message of the innermost error, which says what happened. The outer ones say where.
 pub(super) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;

@@ -12,7 +12,7 @@ use reqwest::{Method, Url};
 use super::body::Segments;
 use super::content::{self, BodyPart, Content, Given};
 use super::credential::Credential;
-use super::error::{PlanError, unsendable};
+use super::error::{PlanError, row_without_file, unsendable};
 use super::progress::Progress;
 use super::reading::Reading;
 use super::reference::Reference;
@@ -316,17 +316,16 @@ impl Message {
             )
     }
 
-    /// Returns whether the job's own file has to exist. The rows of a table need not be about files.
-    fn needs_file(&self, job: &Job) -> bool {
-        let templates = self
+    /// Returns whether a call reads the job's own file. A name need not be that of a file otherwise.
+    pub(super) fn reads_file(&self) -> bool {
+        let values = self
             .headers
             .iter()
             .filter_map(|header| header.value.as_ref());
-        job.columns.is_empty()
-            || self.sends_file()
+        self.sends_file()
             || !matches!(self.content, Content::File) && self.content.needs_file()
             || self.query.iter().any(BodyPart::needs_file)
-            || templates.chain([&self.url]).any(Template::needs_file)
+            || values.chain([&self.url]).any(Template::needs_file)
     }
 
     /// Builds the request for one job. An error is the attempt's outcome: nothing was sent. With [`Reading::AtHand`],
@@ -338,8 +337,13 @@ impl Message {
         reading: Reading,
     ) -> Result<Built, Outcome> {
         let source = Source::new(&job.file, reading);
-        if self.needs_file(job) {
-            source.open()?;
+        if self.reads_file() {
+            source
+                .open()
+                .map_err(|outcome| match job.columns.is_empty() {
+                    true => outcome,
+                    false => row_without_file(outcome),
+                })?;
         }
         let url = self.url(job, &source)?;
         let mut headers = self.headers(job, attempt, &source)?;

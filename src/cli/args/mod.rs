@@ -130,17 +130,20 @@ pub(crate) struct Run {
     /// Names in the lists end with a NUL byte, as `find -print0` writes them
     #[arg(short = '0', long, requires = "files_from", help_heading = "List")]
     pub(crate) null: bool,
-    /// Format of the lists; each row of a table is a job and keeps all its columns
+    /// Format of the lists; each row of a table is a job and keeps all its columns [default: by the name's ending, .csv or
+    /// .jsonl, or else lines]
     #[arg(
         long,
         value_enum,
-        default_value_t = ListFormat::Lines,
         value_name = "FORMAT",
         requires = "files_from",
         help_heading = "List"
     )]
-    pub(crate) list_format: ListFormat,
-    /// Column of a table that holds the names [default: path, or else file]
+    pub(crate) list_format: Option<ListFormat>,
+    /// Column of a table that names each row, several such as path,lang, or @line for the row's line [default: path, or
+    /// else file]
+    ///
+    /// The first of several columns names the file. With @line that is the column path or else file, if there is one.
     #[arg(
         long,
         value_name = "NAME",
@@ -151,6 +154,9 @@ pub(crate) struct Run {
     /// Forget the files of the run that this list lacks, as `stride forget` does
     #[arg(long, help_heading = "List")]
     pub(crate) forget_unlisted: bool,
+    /// Walk through links to folders, too
+    #[arg(long, help_heading = "List")]
+    pub(crate) follow: bool,
 
     #[command(flatten)]
     pub(crate) request: RequestArgs,
@@ -195,8 +201,8 @@ pub(crate) enum ListFormat {
 pub(crate) struct RequestArgs {
     /// URL to call, which may have placeholders such as {name}
     ///
-    /// The placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME},
-    /// and for secrets {env:NAME} {file:PATH} {cmd:COMMAND}.
+    /// The placeholders are {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME}
+    /// {row}, and for secrets {env:NAME} {file:PATH} {cmd:COMMAND}.
     #[arg(long, help_heading = "Request", conflicts_with = "curl")]
     pub(crate) url: Option<String>,
     /// Request as a pasted curl command, with {} or @{} for the file

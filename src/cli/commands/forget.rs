@@ -11,7 +11,8 @@ use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
 use crate::cli::output::shown::cyan;
 use crate::cli::output::terminal::Terminal;
-use crate::cli::session::list::{listed_names, not_listed, some, undo};
+use crate::cli::session::list::{listed_names, not_listed};
+use crate::cli::session::loaded::{some, undo};
 use crate::cli::session::storage;
 use crate::cli::session::summary::{next_steps, standing};
 

@@ -1,32 +1,32 @@
 //! `stride run`, `resume`, `retry` and `set`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use stride::input::{self, Skipped, Source};
+use stride::input::{Options, Survey};
 use stride::job::FileName;
 use stride::settings::{Call, Request, Settings};
 use stride::store::{Location, Lock, NewRun, Reader, Redo, Store, change_settings};
 
 use crate::cli::args::failures::ClassOrRule;
 use crate::cli::args::settings::LimitArgs;
-use crate::cli::args::{ListFormat, ResumeArgs, Retry, Run};
+use crate::cli::args::{ResumeArgs, Retry, Run};
 use crate::cli::commands::failures::check_causes;
 use crate::cli::commands::try_one::{PlannedRun, dry_run};
 use crate::cli::config::{self, Config};
 use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
-use crate::cli::output::shown::bold;
+use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent;
 use crate::cli::request::plan::plan;
 use crate::cli::request::results_folder;
-use crate::cli::request::{changed_request, column, parse, stored};
+use crate::cli::request::{RowUse, changed_request, parse, stored};
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
-use crate::cli::session::list::{
-    self, listed_names, not_listed, report_loaded, sources, wrong_folder,
-};
+use crate::cli::session::intake::Intake;
+use crate::cli::session::list::{is_table, listed_names, not_listed, refuse_missing, sources};
+use crate::cli::session::loaded::{report_changed, report_loaded};
 use crate::cli::session::storage;
 use crate::cli::session::work::{Calls, has_work, keep_settings, prepare, work};
 
@@ -40,12 +40,14 @@ pub(crate) fn run(
     let mut parsed = parse(&args.request)?;
     parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
-    if args.list_format == ListFormat::Lines
-        && db.file().symlink_metadata().is_err()
-        && let Some(column) = column(&parsed.request)
+    let row_use = RowUse::new(&parsed.request);
+    let is_missing = db.file().symlink_metadata().is_err();
+    if is_missing
+        && !sources.iter().any(is_table)
+        && let Some(used) = row_use.describe()
     {
         return Err(CliError::usage(format!(
-            "the request uses the column `{column}`, but the list is not a table"
+            "the request uses {used}, but the list is not a table"
         ))
         .hint("use a table with --files-from LIST --list-format csv, or jsonl"));
     }
@@ -56,12 +58,11 @@ pub(crate) fn run(
         false => storage::wait_in_line(db, network, patience, terminal)?,
     };
     // An existing run has its own folder and settings. The store reports later why it cannot be read.
-    let (base, kept) = Reader::open(db)
-        .and_then(|reader| reader.info())
-        .map_or_else(
-            |_| (here.clone(), Settings::default()),
-            |info| (info.base, info.settings),
-        );
+    let run = Reader::open(db).and_then(|run| Ok((run.info()?, run))).ok();
+    let (base, kept) = match &run {
+        Some((info, _)) => (info.base.clone(), info.settings.clone()),
+        None => (here.clone(), Settings::default()),
+    };
     if let Some(folder) = &mut parsed.request.output_dir {
         *folder = results_folder::stored(folder.as_ref(), &base)?;
     }
@@ -77,20 +78,27 @@ pub(crate) fn run(
         &base,
     )?;
     let results = output_dir(&parsed.request, &base, &sources)?;
+    let reads_file = plan.reads_file();
+    if reads_file && base == here && (run.is_some() || is_missing) {
+        refuse_missing(&sources, run.as_ref().map(|(_, reader)| reader))?;
+    }
+    drop(run);
+    let options = Options {
+        follow: args.follow,
+        ..Options::default()
+    };
+    let mut intake = Intake::new(&sources, options, row_use, reads_file);
     for note in &parsed.notes {
         terminal.say(&format!("{} {note}", bold("note:")));
     }
     if args.dry_run {
-        let mut own = own_files(db);
-        own.extend(results);
+        intake.skip(own_files(db).into_iter().chain(results));
         let planned = PlannedRun {
             plan: &plan,
             settings: &settings,
-            sources: &sources,
-            own: &own,
             base: &base,
         };
-        return dry_run(&planned, terminal);
+        return dry_run(&planned, &mut intake, terminal);
     }
     for credential in &parsed.credentials {
         let value = credential.reference().map_or_else(
@@ -110,7 +118,7 @@ pub(crate) fn run(
         Some(lock) => lock,
         None => storage::lock(db, network, patience, terminal)?,
     };
-    let mut own = lock.own_files();
+    let own = lock.own_files();
     let is_new = lock.database().symlink_metadata().is_err();
     if let Err(cli_error) = check_events(&args.outputs, &own) {
         if is_new {
@@ -118,8 +126,8 @@ pub(crate) fn run(
         }
         return Err(cli_error);
     }
-    own.extend(args.outputs.events.as_deref().and_then(resolved));
-    own.extend(results);
+    let events = args.outputs.events.as_deref().and_then(resolved);
+    intake.skip(own.into_iter().chain(events).chain(results));
     let call = Call::Http(Box::new(parsed.request.clone()));
     let (mut store, settings) = if is_new {
         let new = NewRun {
@@ -127,29 +135,27 @@ pub(crate) fn run(
             settings,
             base: here,
         };
-        let store = create(db, lock, &new, &sources, &own, terminal)?;
+        let store = create(db, lock, &new, &mut intake, terminal)?;
         report_stored(&parsed.request, db, terminal);
         (store, new.settings)
     } else {
-        own.extend(Reader::open(lock.database())?.artifacts()?);
+        intake.skip(Reader::open(lock.database())?.artifacts()?);
         let mut store = storage::open_locked(lock, terminal)?;
         let is_changed = is_changed(&store, &call, args.accept_change)?;
-        let elsewhere = (store.base() != here).then(|| store.base().to_owned());
-        let mut skipped = Skipped::default();
+        if store.base() != here {
+            intake.made_in(store.base().to_owned());
+        }
+        let mut survey = Survey::default();
         let loaded = store.load(|loader| {
-            skipped = input::names(&sources, &own, &mut |item| match &elsewhere {
-                Some(base) if item.name.as_path().is_relative() => {
-                    Err(wrong_folder(&item.name, base))
-                }
-                _ => list::add(loader, &item),
-            })?;
+            survey = intake.load(loader)?;
             if args.forget_unlisted {
                 loader.forget_unlisted()?;
             }
-            Ok::<_, CliError>(())
-        })?;
-        report_loaded(db, &loaded, &skipped, terminal);
-        list::report_changed(db, &store, terminal)?;
+            Ok(())
+        });
+        let loaded = loaded.map_err(|error| intake.cli_error(error))?;
+        report_loaded(db, &loaded, &survey, &intake, terminal);
+        report_changed(db, &store, terminal)?;
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.invocation.allow_references;
@@ -175,7 +181,34 @@ pub(crate) fn run(
         drawn,
         moved: None,
     };
-    work(db, store, calls, &args.outputs, terminal)
+    let base = store.base().to_owned();
+    let worked = work(db, store, calls, &args.outputs, terminal);
+    explained(worked, &intake, &base, terminal)
+}
+
+/// Adds the reason why no file of a list was found, if its names are relative to the list's own folder.
+fn explained(
+    worked: Result<u8, CliError>,
+    intake: &Intake<'_>,
+    base: &Path,
+    terminal: &Terminal,
+) -> Result<u8, CliError> {
+    match worked {
+        Ok(exit::DONE) => Ok(exit::DONE),
+        Ok(code) => {
+            if let Some(hint) = intake.explain_missing(base) {
+                terminal.say(&format!("{} {hint}", cyan("hint:")));
+            }
+            Ok(code)
+        }
+        Err(cli_error) if cli_error.code == exit::HALTED => {
+            Err(match intake.explain_missing(base) {
+                Some(hint) => cli_error.only_hint(hint),
+                None => cli_error,
+            })
+        }
+        Err(cli_error) => Err(cli_error),
+    }
 }
 
 /// `stride resume`: continues with the stored request and settings.
@@ -290,17 +323,17 @@ fn create(
     db: &Location,
     lock: Lock,
     run: &NewRun,
-    sources: &[Source],
-    own: &[PathBuf],
+    intake: &mut Intake<'_>,
     terminal: &Terminal,
 ) -> Result<Store, CliError> {
-    let mut skipped = Skipped::default();
-    let (mut store, loaded) = Store::create(lock, run, |loader| {
-        skipped = input::names(sources, own, &mut |item| list::add(loader, &item))?;
-        Ok::<_, CliError>(())
-    })?;
+    let mut survey = Survey::default();
+    let created = Store::create(lock, run, |loader| {
+        survey = intake.load(loader)?;
+        Ok(())
+    });
+    let (mut store, loaded) = created.map_err(|error| intake.cli_error(error))?;
     storage::set_rescue_folders(&mut store);
-    report_loaded(db, &loaded, &skipped, terminal);
+    report_loaded(db, &loaded, &survey, intake, terminal);
     Ok(store)
 }
 

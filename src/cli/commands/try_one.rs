@@ -1,15 +1,16 @@
 //! `stride try` and `stride run --dry-run`, which show requests and record nothing.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, ResponseHead};
 use stride::governor::{Governor, History};
-use stride::input::{self, Item, Source};
+use stride::input::Item;
 use stride::job::{
     Answer, Attempt, AttemptId, Columns, FileName, IdempotencyKey, Job, JobId, Outcome, Position,
     escaped,
@@ -30,6 +31,7 @@ use crate::cli::request::plan::plan;
 use crate::cli::request::{CredentialArgs, parse, parse_credentials};
 use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
+use crate::cli::session::intake::{Intake, LoadError};
 
 /// The part of a request's body that is shown, in bytes.
 const SHOWN: usize = 4096;
@@ -40,30 +42,44 @@ const KEY: &str = "(derived for each file; a repeat after an unknown outcome kee
 pub(crate) struct PlannedRun<'p> {
     pub(crate) plan: &'p HttpPlan,
     pub(crate) settings: &'p Settings,
-    pub(crate) sources: &'p [Source],
-    /// stride's own files, which are not input.
-    pub(crate) own: &'p [PathBuf],
     /// The folder against which names resolve.
     pub(crate) base: &'p Path,
 }
 
 /// Prints the number of files, the pace and the first request of a run. Calls and writes nothing.
-pub(crate) fn dry_run(planned: &PlannedRun<'_>, terminal: &Terminal) -> Result<u8, CliError> {
-    let (mut names, mut first) = (HashSet::new(), None);
-    let (mut bytes, mut missing) = (0, 0);
-    input::names(planned.sources, planned.own, &mut |item: Item| {
-        let mut hash = DefaultHasher::new();
-        item.name.hash(&mut hash);
-        if !names.insert(hash.finish()) {
-            return Ok::<_, CliError>(());
-        }
-        match std::fs::metadata(planned.base.join(item.name.as_path())) {
+pub(crate) fn dry_run(
+    planned: &PlannedRun<'_>,
+    intake: &mut Intake<'_>,
+    terminal: &Terminal,
+) -> Result<u8, CliError> {
+    let (mut names, mut first) = (HashMap::new(), None);
+    let (mut bytes, mut missing, mut jobs) = (0, 0, 0);
+    let reads_file = planned.plan.reads_file();
+    let read = intake.read(&mut |item: &Item| {
+        let key = item.key.as_ref().filter(|_| reads_file);
+        let columns = item.columns.as_ref().map(hash);
+        let row = jobs;
+        jobs += 1;
+        match names.entry(hash(key.unwrap_or(&item.name))) {
+            Entry::Vacant(entry) => entry.insert((row, columns)),
+            Entry::Occupied(entry) => {
+                let (first, known) = *entry.get();
+                let differs = columns.is_some() && known.is_some() && columns != known;
+                return match differs {
+                    true => Err(LoadError::Conflict(item.name.clone(), (first, row))),
+                    false => Ok(()),
+                };
+            }
+        };
+        let file = item.file.as_ref().unwrap_or(&item.name);
+        match std::fs::metadata(planned.base.join(file.as_path())) {
             Ok(meta) => bytes += meta.len(),
-            Err(_) => missing += 1,
+            Err(_) => missing += u64::from(reads_file),
         }
-        first.get_or_insert(item);
+        first.get_or_insert_with(|| item.clone());
         Ok(())
-    })?;
+    });
+    read.map_err(|error| intake.cli_error(error))?;
     let files = names.len() as u64;
     let mut out = vec![
         format!("files: {}", grouped(files)),
@@ -94,6 +110,12 @@ pub(crate) fn dry_run(planned: &PlannedRun<'_>, terminal: &Terminal) -> Result<u
     }
     terminal.say("dry run: nothing was called or written");
     printed(lines(out))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hash = DefaultHasher::new();
+    value.hash(&mut hash);
+    hash.finish()
 }
 
 /// Returns the shortest duration of a run under its rates, or `None` without rates.
@@ -127,9 +149,7 @@ pub(crate) fn try_one(
     let settings = config.resolve(&args.settings, &[], &settings)?;
     let settings = settings.announce(terminal);
     let plan = plan(&request, &settings, &credentials, args.invocation, &base)?;
-    let name = FileName::from(args.file.as_path());
-    let columns = None;
-    let job = job(Item { name, columns }, &base)?;
+    let job = job_of_run(db, &args.file, &base)?;
     let attempt = attempt();
     if let Some(proxy) = plan.proxy() {
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
@@ -228,12 +248,30 @@ fn subject(
     Ok((*request, credentials, info.settings))
 }
 
+/// Returns the job of a file, with its row if the run has one for it.
+fn job_of_run(db: &Location, file: &Path, base: &Path) -> Result<Job, CliError> {
+    let name = FileName::from(file);
+    let mut job = job(name.clone().into(), base)?;
+    // The request may be given without a run.
+    if let Ok(run) = Reader::open(db)
+        && let Some(known) = run.job_named(&name)?
+    {
+        let (columns, file) = run.row(known)?;
+        job.columns = columns;
+        if let Some(file) = file {
+            job.file = run.info()?.base.join(file.as_path());
+        }
+    }
+    Ok(job)
+}
+
 fn job(item: Item, base: &Path) -> Result<Job, CliError> {
     let columns = item.columns.as_deref().map(Columns::read).transpose();
+    let file = item.file.as_ref().unwrap_or(&item.name);
     Ok(Job {
         id: JobId(1),
         position: Position(0),
-        file: base.join(item.name.as_path()),
+        file: base.join(file.as_path()),
         path: item.name,
         columns: columns
             .map_err(|error| CliError::of(exit::INTERNAL, &error))?

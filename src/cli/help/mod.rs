@@ -1,6 +1,7 @@
 //! The help, the manual pages and the completions, which are all generated from the parser and the examples.
 
 mod completions;
+pub(crate) mod dashes;
 mod meant;
 mod pages;
 pub(crate) mod suggestions;

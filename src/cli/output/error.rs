@@ -79,6 +79,12 @@ impl CliError {
         self.with(Label::Hint, pasteable(hint.into()))
     }
 
+    /// Replaces all hints.
+    pub(crate) fn only_hint(mut self, hint: impl Into<String>) -> Self {
+        self.below.retain(|(label, _)| *label != Label::Hint);
+        self.hint(hint)
+    }
+
     fn with(mut self, label: Label, text: impl Into<String>) -> Self {
         self.below.push((label, text.into()));
         self
@@ -128,7 +134,7 @@ impl From<PlanError> for CliError {
                 )),
             },
             PlanError::Template { .. } => cli_error.hint(
-                "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {env:NAME} {file:PATH} {cmd:COMMAND}; for a literal brace use {{ or }}",
+                "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {row} {env:NAME} {file:PATH} {cmd:COMMAND}; for a literal brace use {{ or }}",
             ),
             PlanError::Missing(name) if name == PROXY_AUTHORIZATION => {
                 cli_error.hint("use -U NAME:PASSWORD again")
@@ -177,6 +183,12 @@ impl From<InputError> for CliError {
             InputError::Nul { .. } => {
                 cli_error.hint("if names end with NUL bytes, as `find -print0` writes them, add -0")
             }
+            InputError::Utf16 { list } => {
+                let path = quoted(Path::new(list));
+                cli_error.hint(format!(
+                    "convert it, and use the copy: iconv -f UTF-16 -t UTF-8 {path} > list.txt"
+                ))
+            }
             InputError::Row { fault, .. } => cli_error.hint(row_hint(fault)),
             InputError::List { source, .. } => cli_error.hint(match source.kind() {
                 ErrorKind::IsADirectory => {
@@ -185,7 +197,10 @@ impl From<InputError> for CliError {
                 ErrorKind::NotFound => "use a file with a list of names, or `-` for standard input",
                 _ => "check that you may read it",
             }),
-            InputError::Unreadable { .. } => cli_error.hint("make it readable, or leave it out"),
+            InputError::Unreadable { path, .. } => {
+                let path = quoted(path);
+                cli_error.hint(format!("make it readable: chmod u+rx {path}; or list the other files: find … -print0 | stride run --files-from - -0 …"))
+            }
         }
     }
 }
@@ -193,21 +208,29 @@ impl From<InputError> for CliError {
 /// Returns the hint for an invalid row of a table.
 fn row_hint(fault: &RowFault) -> &'static str {
     match fault {
-        RowFault::NoKey { columns, .. } if columns.len() == 1 => {
+        RowFault::NoKey { columns, .. }
+            if columns.len() == 1 && columns[0].contains([';', '\t', '|']) =>
+        {
             "use --key-column with the column of the names; the cells of a CSV list are separated by commas"
         }
-        RowFault::NoKey { .. } => "use --key-column with the column of the names",
+        RowFault::NoKey { .. } => {
+            "use --key-column with the column of the names, or --key-column @line to name each row by its line"
+        }
         RowFault::Twice { .. } => "use a different name for each column",
         RowFault::Cells { .. } => {
             "put a cell with a comma, a quote or a line break between quotes, and double each quote in it"
         }
-        RowFault::Empty { .. } => "add a name to each row, or use another column with --key-column",
+        RowFault::Empty { .. } => {
+            "add a name to each row, or use another column with --key-column, or @line for the row's line"
+        }
         RowFault::Nul { .. } => "no file has such a name; use another column with --key-column",
         RowFault::NotText { .. } => "use UTF-8; in a CSV list only the names may have other bytes",
         RowFault::NotObject | RowFault::NotJson { .. } => {
             "use one whole object in each line, such as {\"path\": \"a.txt\"}; `jq -c '.[]'` makes such lines from an array"
         }
-        RowFault::NotString { .. } => "use strings for the names: put them between quotes",
+        RowFault::NotScalar { .. } => {
+            "use a string or a number for each name, or name each row by its line with --key-column @line"
+        }
         RowFault::Unclosed => {
             "close it; in a cell, double the quote and put the cell between quotes"
         }

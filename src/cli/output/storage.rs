@@ -63,6 +63,7 @@ impl From<StoreError> for CliError {
             StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error)
                 .note("nothing was changed")
                 .hint("repeat the command to continue the existing run"),
+            StoreError::Conflict { .. } => Self::of(exit::USAGE, &error).note("nothing was changed"),
             StoreError::Stale { .. } => Self::of(exit::INTERNAL, &error).note("the recorded results are safe"),
             StoreError::DamagedResult { .. } => {
                 Self::of(exit::UNUSABLE, &error).hint("use `stride verify` to find all damage")

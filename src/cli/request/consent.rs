@@ -14,12 +14,12 @@ use serde::Serialize;
 use stride::caller::{Reference, Template};
 use stride::job::{Checksum, escaped};
 use stride::paths::folder_of;
-use stride::settings::{Body, Content, Field, Judging, Piece, Request};
+use stride::settings::{Body, Content, Field, Piece, Request};
 use stride::store::{Location, Reader, Store};
 
 use crate::cli::output::environment::state_folder;
 use crate::cli::output::error::{CliError, command, quoted};
-use crate::cli::request::{results_folder, templates};
+use crate::cli::request::{results_folder, sent, templates};
 
 /// A secret, file, command or folder that a request uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,13 +98,7 @@ pub(crate) fn uses(request: &Request, base: &Path) -> Vec<Use> {
             found.push(used);
         }
     };
-    // Expressions and the folder are not templates, although they may contain braces.
-    let sent = Request {
-        judging: Judging::default(),
-        output_dir: None,
-        ..request.clone()
-    };
-    for template in templates(&sent) {
+    for template in templates(&sent(request)) {
         template.references().for_each(|reference| {
             note(match reference {
                 Reference::Cmd(command) => Use::Command(command.clone()),

@@ -35,7 +35,7 @@ use data::{Data, Kind};
 use header::ParsedHeader;
 use numbers::{bytes, seconds};
 pub(crate) use stored::stored;
-pub(crate) use templates::{column, templates};
+pub(crate) use templates::{RowUse, sent, templates};
 use withheld::withhold;
 
 /// A request as the command line describes it.

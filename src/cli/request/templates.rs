@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use stride::caller::{Braces, Template};
-use stride::settings::Request;
+use stride::job::escaped;
+use stride::settings::{Judging, Request};
 
 /// Returns all templates of a request, in both readings of braces, so that no placeholder is missed.
 pub(crate) fn templates(request: &Request) -> Vec<Template> {
@@ -27,9 +28,43 @@ fn collect(value: &Value, found: &mut Vec<Template>) {
     }
 }
 
-/// Returns the first column of the list that a request uses.
-pub(crate) fn column(request: &Request) -> Option<String> {
-    let templates = templates(request);
-    let mut columns = templates.iter().flat_map(Template::columns);
-    columns.next().map(str::to_owned)
+/// The use that a request makes of rows of a list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RowUse {
+    /// The columns that it needs.
+    pub(crate) columns: Vec<String>,
+    /// It has the placeholder `{row}`.
+    whole: bool,
+}
+
+impl RowUse {
+    pub(crate) fn new(request: &Request) -> Self {
+        let mut found = Self::default();
+        // Expressions and the folder are not templates, although they may contain braces.
+        for template in templates(&sent(request)) {
+            for column in template.columns() {
+                if !found.columns.iter().any(|known| known == column) {
+                    found.columns.push(column.to_owned());
+                }
+            }
+            found.whole |= template.needs_row() && template.columns().next().is_none();
+        }
+        found
+    }
+
+    /// Names a part of the row that the request uses, if it uses any.
+    pub(crate) fn describe(&self) -> Option<String> {
+        let column = self.columns.first();
+        let column = column.map(|name| format!("the column `{}`", escaped(name.as_bytes())));
+        column.or_else(|| self.whole.then(|| "{row}".to_owned()))
+    }
+}
+
+/// Returns the part of a request whose texts are templates.
+pub(crate) fn sent(request: &Request) -> Request {
+    Request {
+        judging: Judging::default(),
+        output_dir: None,
+        ..request.clone()
+    }
 }

@@ -1,41 +1,41 @@
-//! The list of a run: the sources of its names, and messages about it.
+//! The sources of a run's list.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
 
-use stride::input::{Item, Layout, Skipped, Source};
+use stride::input::{Key, Layout, Source};
 use stride::job::FileName;
-use stride::store::{Loaded, Loader, Location, Reader, Store};
+use stride::paths::folder_of;
+use stride::store::{Location, Reader};
 
-use crate::cli::args::{ListFormat, Run, typed_with};
+use crate::cli::args::{ListFormat, Run};
 use crate::cli::output::error::{CliError, command, quoted};
-use crate::cli::output::format::{counted, grouped, names};
-use crate::cli::output::shown::{bold, cyan};
+use crate::cli::output::format::{counted, names};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::current_folder;
 
-/// The longest time for looking at done files.
-const LOOKING: Duration = Duration::from_secs(1);
+/// The word for the line of a row as its name.
+const LINE: &str = "@line";
 
 /// Returns the sources of names. Announces a named pipe, because it blocks until a program writes to it.
 pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, CliError> {
-    let layout = layout(args)?;
+    let mut sources: Vec<Source> = args.files.iter().cloned().map(Source::Path).collect();
     for list in &args.files_from {
+        let layout = layout(args, list)?;
         // A pipe of the shell has a writer.
         let is_shells = list.starts_with("/dev/") || list.starts_with("/proc/");
         if !is_shells && fs::metadata(list).is_ok_and(|meta| meta.file_type().is_fifo()) {
             let list = FileName::from(list.as_path());
             terminal.say(&format!("waiting for a list from the pipe {list}"));
         }
+        sources.push(match list == Path::new("-") {
+            true => Source::Stdin(layout),
+            false => Source::List(list.clone(), layout),
+        });
     }
-    let lists = args.files_from.iter().map(|list| match list.as_path() {
-        list if list == Path::new("-") => Source::Stdin(layout.clone()),
-        list => Source::List(list.to_owned(), layout.clone()),
-    });
-    let paths = args.files.iter().cloned().map(Source::Path);
-    let sources: Vec<Source> = paths.chain(lists).collect();
     if sources.is_empty() {
         return Err(CliError::usage("no files were named").hint(
             "name files or folders, or a list with --files-from; `stride resume` resumes a run",
@@ -44,11 +44,16 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Cl
     Ok(sources)
 }
 
-/// Returns the layout of the lists.
-fn layout(args: &Run) -> Result<Layout, CliError> {
-    let key = args.key_column.clone();
-    match args.list_format {
-        ListFormat::Lines if key.is_some() => {
+/// Returns the layout of a list.
+fn layout(args: &Run, list: &Path) -> Result<Layout, CliError> {
+    let format = args.list_format.unwrap_or_else(|| format_of(args, list));
+    let key = match args.key_column.as_deref() {
+        None => Key::Usual,
+        Some(LINE) => Key::Line,
+        Some(columns) => Key::Columns(columns.to_owned()),
+    };
+    match format {
+        ListFormat::Lines if key != Key::Usual => {
             Err(CliError::usage("--key-column needs a table format")
                 .hint("add --list-format csv or jsonl, or leave out --key-column"))
         }
@@ -61,158 +66,94 @@ fn layout(args: &Run) -> Result<Layout, CliError> {
     }
 }
 
-/// Adds a job to the run.
-pub(crate) fn add(loader: &mut Loader<'_>, item: &Item) -> Result<(), CliError> {
-    Ok(loader.add_with(&item.name, item.columns.as_deref())?)
+/// Returns the format that the ending of a list's name states.
+fn format_of(args: &Run, list: &Path) -> ListFormat {
+    let ending = list.extension().map(OsStr::to_ascii_lowercase);
+    match ending.as_deref().and_then(|ending| ending.to_str()) {
+        // `-0` asks for names.
+        _ if args.null => ListFormat::Lines,
+        Some("csv") => ListFormat::Csv,
+        Some("jsonl" | "ndjson") => ListFormat::Jsonl,
+        _ => ListFormat::Lines,
+    }
 }
 
-/// Refuses relative names for a run that was made in another folder.
-pub(crate) fn wrong_folder(name: &FileName, base: &Path) -> CliError {
-    CliError::usage(format!(
-        "`{name}` is relative, and this run was made in another folder"
-    ))
-    .cause(format!("names resolve against {}", FileName::from(base)))
-    .note("nothing was changed")
-    .hint(format!(
-        "cd {}, or use absolute names; `stride resume` works from anywhere",
-        quoted(base)
-    ))
+/// Returns whether a source is a table.
+pub(crate) fn is_table(source: &Source) -> bool {
+    match source {
+        Source::Path(_) => false,
+        Source::List(_, layout) | Source::Stdin(layout) => {
+            matches!(layout, Layout::Csv { .. } | Layout::Jsonl { .. })
+        }
+    }
 }
 
-/// Reports the loaded names.
-pub(crate) fn report_loaded(
-    db: &Location,
-    loaded: &Loaded,
-    skipped: &Skipped,
-    terminal: &Terminal,
-) {
-    let hint = |command: &str, what: &str| {
-        terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
+/// Describes a list in messages.
+pub(crate) fn label(source: &Source) -> String {
+    match source {
+        Source::Path(path) => FileName::from(path.as_path()).to_string(),
+        Source::List(path, _) => format!("the list {}", FileName::from(path.as_path())),
+        Source::Stdin(_) => "the list on standard input".to_owned(),
+    }
+}
+
+/// Refuses names on the command line that are neither there nor in the run, before anything is made. Names in lists are
+/// not looked up: their files may come later.
+pub(crate) fn refuse_missing(sources: &[Source], run: Option<&Reader>) -> Result<(), CliError> {
+    let mut missing: Vec<(FileName, io::Error)> = Vec::new();
+    for source in sources {
+        if let Source::Path(path) = source
+            && let Err(error) = fs::metadata(path)
+        {
+            let name = FileName::from(path.as_path());
+            let job = run.map(|run| run.job_named(&name)).transpose()?.flatten();
+            if job.is_none() {
+                missing.push((name, error));
+            }
+        }
+    }
+    let Some((first, error)) = missing.first() else {
+        return Ok(());
     };
-    let Loaded {
-        added,
-        known,
-        duplicates,
-        left,
-        left_examples,
-        left_failed,
-        unlisted,
-        unlisted_examples,
-        forgotten,
-        forgotten_examples,
-    } = loaded;
-    let mut line = format!("list: {}", counted(added + known, "file"));
-    if *known > 0 {
-        let new = match added {
-            0 => "none".to_owned(),
-            added => grouped(*added),
-        };
-        line.push_str(&format!(", {new} of them new"));
+    let hint = meant(first.as_path(), run.is_some());
+    let error = error.to_string();
+    let all: Vec<FileName> = missing.into_iter().map(|(name, _)| name).collect();
+    let message = match all.as_slice() {
+        [name] => format!("cannot find {name}"),
+        all => format!("cannot find {} files: {}", all.len(), names(all)),
+    };
+    Err(CliError::usage(message)
+        .cause(error)
+        .note("nothing was changed")
+        .hint(hint))
+}
+
+/// Returns the hint for a name that leads nowhere.
+fn meant(path: &Path, has_run: bool) -> String {
+    if path.to_string_lossy().contains(['*', '?', '[']) {
+        return "correct the pattern: the shell has found no file for it".to_owned();
     }
-    if *duplicates > 0 {
-        let duplicates = counted(*duplicates, "duplicate");
-        line.push_str(&format!("; {duplicates} collapsed"));
+    if path.is_symlink() {
+        return "correct the link, which leads nowhere".to_owned();
     }
-    for (number, reason) in [
-        (skipped.hidden, "hidden"),
-        (skipped.blank, "blank line"),
-        (skipped.other, "not a file"),
-    ] {
-        if number > 0 {
-            line.push_str(&format!("; {number} skipped ({reason})"));
-        }
+    if let Some(similar) = similar(path) {
+        return format!("use {}", quoted(&similar));
     }
-    terminal.say(&line);
-    if !skipped.own.is_empty() {
-        terminal.say(&format!(
-            "{} skipped stride's own files: {}",
-            bold("note:"),
-            names(&skipped.own)
-        ));
-    }
-    if *left > 0 {
-        terminal.say(&format!(
-            "{} {} of this run missing from the list and kept: {}",
-            bold("note:"),
-            counted(*left, "file"),
-            some(left_examples, *left)
-        ));
-        if !left_failed.is_empty() {
-            let forget = match left_failed.len() < Loaded::MOST_FAILED {
-                true => forget(db, "forget", left_failed),
-                false => typed_with("--forget-unlisted"),
-            };
-            hint(&forget, "takes wrong names off the run");
-        }
-    }
-    if *unlisted > 0 {
-        terminal.say(&format!(
-            "forgot {} missing from the list: {}",
-            counted(*unlisted, "file"),
-            some(unlisted_examples, *unlisted)
-        ));
-        let undo = undo(db, unlisted_examples, *unlisted);
-        hint(&undo, "brings them back");
-    }
-    if *forgotten > 0 {
-        terminal.say(&format!(
-            "{} {} of this list forgotten and not called: {}",
-            bold("note:"),
-            counted(*forgotten, "file"),
-            some(forgotten_examples, *forgotten)
-        ));
-        let undo = undo(db, forgotten_examples, *forgotten);
-        hint(&undo, "brings them back");
+    match has_run {
+        true => "correct the name; `stride resume` continues with the files of the run".to_owned(),
+        false => "correct the name, or leave it out".to_owned(),
     }
 }
 
-/// Reports done files that have changed since their calls.
-pub(crate) fn report_changed(
-    db: &Location,
-    store: &Store,
-    terminal: &Terminal,
-) -> Result<(), CliError> {
-    let changed = store.changed_files(LOOKING)?;
-    if changed.files > 0 {
-        let least = if changed.is_whole { "" } else { "at least " };
-        terminal.say(&format!(
-            "{} {least}{} changed since the call: {}",
-            bold("note:"),
-            counted(changed.files, "done file"),
-            some(&changed.examples, changed.files)
-        ));
-        let retry = command(db, "retry --changed");
-        terminal.say(&format!("{} {retry}   calls them again", cyan("hint:")));
-    }
-    Ok(())
-}
-
-/// Returns the command that brings back files of which these are the first; all forgotten files if there are more.
-pub(crate) fn undo(db: &Location, first: &[FileName], number: u64) -> String {
-    match first.len() as u64 == number {
-        true => forget(db, "forget --undo", first),
-        false => command(db, "forget --undo"),
-    }
-}
-
-/// Returns a command for these files.
-fn forget(db: &Location, words: &str, files: &[FileName]) -> String {
-    let files = files.iter().map(|name| match name.as_bytes() {
-        // Not a flag.
-        [b'-', ..] => format!("./{}", quoted(name.as_path())),
-        _ => quoted(name.as_path()),
-    });
-    let files = files.collect::<Vec<_>>().join(" ");
-    command(db, &format!("{words} {files}"))
-}
-
-/// Formats the first names of several.
-pub(crate) fn some(first: &[FileName], number: u64) -> String {
-    let more = number.saturating_sub(first.len() as u64);
-    match more {
-        0 => names(first),
-        more => format!("{} and {} more", names(first), grouped(more)),
-    }
+/// Returns the entry of the same folder whose name is nearest, if one is near.
+fn similar(path: &Path) -> Option<PathBuf> {
+    let wanted = path.file_name()?.to_str()?;
+    let entries = fs::read_dir(folder_of(path)).ok()?.flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let distance = |name: &str| strsim::damerau_levenshtein(wanted, name);
+    let near = names.filter(|name| distance(name) <= 1.max(wanted.len() / 4));
+    let nearest = near.min_by_key(|name| (distance(name), name.clone()))?;
+    Some(path.with_file_name(nearest))
 }
 
 /// Returns the names as the list has them. A name that the list lacks is taken as a path, from here.

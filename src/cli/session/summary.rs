@@ -65,6 +65,12 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
     let counts = reader.counts()?;
     // This leaves out calls that were not sent.
     let calls = reader.noted()?.used.calls.saturating_sub(calls_before);
+    if counts.total == 0 {
+        terminal.say("nothing to do: the run has no files");
+        let hint = "repeat the run command with files, or with folders that have some";
+        terminal.say(&format!("{} {hint}", cyan("hint:")));
+        return Ok(());
+    }
     let has_failures = counts.failed + counts.held > 0;
     let say = |line: &str| match has_failures {
         true => terminal.insist(line),

@@ -252,7 +252,9 @@ fn make_calls(
         events.finish();
     }
     let signal = caught.first();
-    if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &run_outcome.ending, signal) {
+    if let (Some(drawn), Ending::Finished, None) = (&calls.drawn, &run_outcome.ending, signal)
+        && run_outcome.counts.total > 0
+    {
         return sample::report(db, drawn, terminal);
     }
     let is_halted = matches!(run_outcome.ending, Ending::Halted(_)) && signal.is_none();

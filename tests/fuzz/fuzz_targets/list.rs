@@ -5,7 +5,7 @@
 use std::io::Read;
 
 use libfuzzer_sys::fuzz_target;
-use stride::input::{Layout, list};
+use stride::input::{Key, Layout, list};
 use stride::job::Columns;
 
 /// Reads a list in small pieces.
@@ -20,7 +20,10 @@ impl Read for Pieces<'_> {
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (choice, bytes) = input;
-    let key = (choice & 4 != 0).then(|| "k".to_owned());
+    let key = match choice & 4 {
+        0 => Key::Usual,
+        _ => Key::Columns("k".to_owned()),
+    };
     let layout = match choice % 4 {
         0 => Layout::Lines,
         1 => Layout::Nul,
@@ -53,8 +56,8 @@ fuzz_target!(|input: (u8, &[u8])| {
                 let text = item.columns.as_ref().expect("a table has columns");
                 let columns = Columns::read(text).expect("an object");
                 let own = match &key {
-                    Some(key) => columns.text(key),
-                    None => columns.text("path").or_else(|| columns.text("file")),
+                    Key::Columns(key) => columns.text(key),
+                    _ => columns.text("path").or_else(|| columns.text("file")),
                 };
                 let own = own.expect("the column with the names");
                 // A name that is not UTF-8 has another form in the object.

@@ -82,7 +82,7 @@ fn failures_whose_words_differ_in_numbers_have_one_cause() {
     // A common message is shown once.
     assert!(
         said.contains(
-            "(rejected)\n    texts/0004\n    texts/0005\n    texts/0014\n    and 7 more\n"
+            "(rejected)\n    texts/0004\n    texts/0005\n    texts/0014\n    texts/0015\n    texts/0024\n    and 5 more\n"
         ),
         "{said}"
     );

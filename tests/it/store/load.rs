@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, thread};
 
 use stride::job::FileName;
-use stride::store::{Loaded, Store, StoreError};
+use stride::store::{Loaded, Loader, NewJob, Store, StoreError};
 
 use crate::support::{BYSTANDER, Fixture, numbers};
 
@@ -41,8 +41,9 @@ fn a_new_run_has_the_schema_of_the_migrations_in_order() {
 #[test]
 fn row_47_duplicates_leave_no_gap_at_any_position() {
     let mut fixture = Fixture::empty();
-    let row = |name: &str, number: usize| (FileName::from(name), format!(r#"{{"row":{number}}}"#));
+    let columns = |name: &FileName| format!(r#"{{"name":"{}"}}"#, name.as_bytes().len());
     let mut rows = Vec::new();
+    // Equal names have equal rows.
     for name in [
         "b",
         "b",
@@ -56,16 +57,20 @@ fn row_47_duplicates_leave_no_gap_at_any_position() {
         "d",
         "d",
     ] {
-        rows.push(row(name, rows.len()));
+        rows.push(FileName::from(name));
     }
     // The same bytes as text and as a blob are different names, and each is found again.
     for name in [&b"\xff"[..], b"caf\xe9", b"\xff"] {
-        rows.push((FileName::new(name), format!(r#"{{"row":{}}}"#, rows.len())));
+        rows.push(FileName::new(name));
     }
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|name| (columns(&name), name))
+        .collect();
     let lock = fixture.lock();
     let (mut store, loaded) = Store::create(lock, &fixture.new_run(), |loader| {
         rows.iter()
-            .try_for_each(|(name, columns)| loader.add_with(name, Some(columns)))
+            .try_for_each(|(columns, name)| loader.add_with(name, Some(columns)))
     })
     .unwrap();
     let expected = Loaded {
@@ -76,7 +81,7 @@ fn row_47_duplicates_leave_no_gap_at_any_position() {
     assert_eq!((loaded, store.counts().pending), (expected, 9));
     let (mut first, mut position) = (Vec::<&FileName>::new(), 0);
     let sql = fixture.sql();
-    for (name, columns) in &rows {
+    for (columns, name) in &rows {
         if first.contains(&name) {
             continue;
         }
@@ -104,6 +109,89 @@ fn row_47_duplicates_leave_no_gap_at_any_position() {
     assert_eq!((again.added, again.known, again.duplicates), (1, 1, 1));
     let last = "SELECT id FROM job WHERE path = 'new'";
     assert_eq!(sql.query_row(last, [], |row| row.get(0)), Ok(9));
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn rows_of_one_name_must_be_equal() {
+    let name = FileName::from("x");
+    let plain = |columns| NewJob {
+        name: &name,
+        key: None,
+        columns,
+        file: None,
+    };
+    let file = FileName::from("f");
+    let other = Some(r#"{"a":2}"#);
+    let one = plain(Some(r#"{"a":1}"#));
+    let with_file = NewJob {
+        file: Some(&file),
+        ..one
+    };
+    for (second, third, is_refused) in [
+        (one, one, false),
+        (one, plain(None), false),
+        (plain(None), one, false),
+        (one, plain(other), true),
+        (plain(None), plain(other), true),
+        (with_file, one, true),
+    ] {
+        let fill = |loader: &mut Loader<'_>| {
+            loader.add(&"before".into())?;
+            for job in [&one, &second, &third] {
+                loader.add_job(job)?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        let new = Fixture::empty();
+        let created = Store::create(new.lock(), &new.new_run(), fill);
+        let existing = Fixture::numbered(2);
+        let loaded = existing.start().load(fill);
+        for loaded in [created.map(|(_, loaded)| loaded), loaded] {
+            match loaded {
+                Err(StoreError::Conflict { path, rows }) => {
+                    assert!(is_refused);
+                    assert_eq!((path, rows.0), (name.clone(), 1));
+                }
+                loaded => assert_eq!((is_refused, loaded.unwrap().duplicates), (false, 2)),
+            }
+        }
+        assert_eq!(existing.problems(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_first_name_without_columns_gets_those_of_its_row() {
+    let mut fixture = Fixture::empty();
+    let columns = r#"{"a":1}"#;
+    let lock = fixture.lock();
+    let created = Store::create(lock, &fixture.new_run(), |loader| {
+        loader.add(&"x".into())?;
+        loader.add(&BYSTANDER.into())?;
+        loader.add_with(&"x".into(), Some(columns))?;
+        loader.add_with(&"y".into(), Some(columns))
+    });
+    let (mut store, loaded): (_, Loaded) = created.unwrap();
+    assert_eq!((loaded.added, loaded.duplicates), (3, 1));
+    fixture.watch_bystander();
+    let fields = |name: &str| {
+        let sql = "SELECT fields FROM columns WHERE job = ?1";
+        let id = fixture.id(name).0;
+        fixture
+            .sql()
+            .query_row(sql, [id], |row| row.get::<_, String>(0))
+    };
+    assert_eq!(
+        (fields("x"), fields("y")),
+        (Ok(columns.to_owned()), Ok(columns.to_owned()))
+    );
+    let again = store.load(|loader| {
+        loader.add(&"z".into())?;
+        loader.add_with(&"z".into(), Some(columns))
+    });
+    let again: Loaded = again.unwrap();
+    assert_eq!((again.added, again.duplicates), (1, 1));
+    assert_eq!(fields("z"), Ok(columns.to_owned()));
     assert_eq!(fixture.problems(), [""; 0]);
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Field {
     Base64,
     /// A column of the list.
     Column(String),
+    /// The whole row of the list.
+    Row,
 }
 
 impl Field {
@@ -56,6 +58,7 @@ impl Field {
             "sha256" => Self::Sha256,
             "text" => Self::Text,
             "base64" => Self::Base64,
+            "row" => Self::Row,
             name => match name.strip_prefix("col.") {
                 Some(column) if !column.is_empty() => Self::Column(column.to_owned()),
                 _ => return None,
@@ -69,6 +72,11 @@ impl Field {
             Self::Column(name) => Some(name),
             _ => None,
         }
+    }
+
+    /// Returns whether the field needs a row of the list.
+    pub(super) fn needs_row(&self) -> bool {
+        matches!(self, Self::Column(_) | Self::Row)
     }
 
     /// Returns whether the field needs the file, and not only its name.
@@ -113,6 +121,7 @@ impl Field {
                 let text = job.columns.text(name).ok_or_else(|| no_column(name))?;
                 text.into_owned().into_bytes().into()
             }
+            Self::Row => job.columns.row().ok_or_else(no_row)?.as_bytes().into(),
         })
     }
 }
@@ -120,6 +129,12 @@ impl Field {
 /// Returns the outcome of an attempt that needs a column which the list lacks for its file.
 pub(super) fn no_column(name: &str) -> Outcome {
     let message = format!("the list has no column `{name}` for this file");
+    unsendable(FailureKind::NoColumn, message)
+}
+
+/// Returns the outcome of an attempt that needs a row which the list lacks for its file.
+pub(super) fn no_row() -> Outcome {
+    let message = "the list has no row for this file".to_owned();
     unsendable(FailureKind::NoColumn, message)
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use super::field::{Field, no_column};
+use super::field::{Field, no_column, no_row};
 use super::{Inserted, JsonContext, Part, SecretText, Template};
 use crate::caller::http::body::Segments;
 use crate::caller::http::source::Source;
@@ -176,6 +176,11 @@ fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> R
         out.extend_from_slice(value.as_bytes());
         return Ok(());
     }
+    if let Field::Row = field {
+        let row = job.columns.row().ok_or_else(no_row)?;
+        out.extend_from_slice(row.as_bytes());
+        return Ok(());
+    }
     let value = field.value(job, source)?;
     if field.is_number() {
         out.extend_from_slice(&value);
@@ -238,6 +243,8 @@ mod tests {
             r#"{"a": "<\"}\n\\\u0001.txt>", "b": "\"}\n\\\u0001.txt", "n": 7, "m": "text/plain"}"#;
         let columns = r#"[{col.n}, {col.s}, {col.z}, {col.o}, "{col.s}", "{col.n}"]"#;
         let in_columns = r#"[12, "a \"b\"", "012", {"p": 1}, "a \"b\"", "12"]"#;
+        let row = r#"{"n": "12", "s": "a \"b\"", "z": "012", "o": {"p": 1}}"#;
+        let in_string = format!("[{row}, {}]", serde_json::Value::from(row));
         for (text, encoding, name, expected) in [
             (url, Url, odd, in_url),
             ("{stem}", Plain, odd, "ü&?.tar"),
@@ -248,6 +255,9 @@ mod tests {
             ("['{name}']", Json, b"it's", r"['it\u0027s']"),
             (json, Json, b"\"}\n\\\x01.txt", in_json),
             (columns, Json, b"x", in_columns),
+            (r#"[{row}, "{row}"]"#, Json, b"x", &in_string),
+            ("<{row}>", Plain, b"x", &format!("<{row}>")),
+            ("{row}", Form, b"x", &for_form(row.as_bytes())),
         ] {
             assert_eq!(filled(text, encoding, name), expected, "{text}");
         }

@@ -86,6 +86,11 @@ impl Template {
         self.fields().filter_map(Field::column)
     }
 
+    /// Returns whether the template uses the row of a list, whole or a column of it.
+    pub fn needs_row(&self) -> bool {
+        self.fields().any(Field::needs_row)
+    }
+
     /// Returns whether the template begins with text, and not with a placeholder.
     pub fn begins_with_text(&self) -> bool {
         matches!(self.0.first(), Some(Part::Text(_)))

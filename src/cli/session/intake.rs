@@ -1,0 +1,295 @@
+//! Reads the sources of a run, and checks each job before anything is made.
+
+use std::path::{Path, PathBuf};
+
+use stride::input::{self, InputError, Item, Key, Layout, Options, Source, Survey};
+use stride::job::{FileName, shortened};
+use stride::paths::folder_of;
+use stride::store::{Loader, NewJob, StoreError};
+
+use crate::cli::output::error::{CliError, quoted};
+use crate::cli::request::RowUse;
+use crate::cli::session::line_index::LineIndex;
+use crate::cli::session::list::label;
+
+/// The number of a list's first names that are looked up after a run whose files were missing.
+const LOOKED_UP: usize = 5;
+/// The maximum number of columns that a hint lists.
+const COLUMNS: usize = 20;
+
+/// The jobs of a run's sources, on their way into the run.
+pub(crate) struct Intake<'s> {
+    sources: &'s [Source],
+    options: Options,
+    row_use: RowUse,
+    /// Calls read the file.
+    reads_file: bool,
+    /// The folder of a run that was made in another one.
+    elsewhere: Option<PathBuf>,
+    lines: LineIndex,
+    /// The number of jobs of each source.
+    found: Vec<u64>,
+    /// The first relative names of the first list that has some, by the index of that list.
+    first: Option<(usize, Vec<FileName>)>,
+}
+
+/// An error of a load.
+pub(crate) enum LoadError {
+    /// A name has two rows: their numbers among the jobs, counted from 0.
+    Conflict(FileName, (u64, u64)),
+    Other(CliError),
+}
+
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { path, rows } => Self::Conflict(path, rows),
+            error => Self::Other(error.into()),
+        }
+    }
+}
+
+impl From<InputError> for LoadError {
+    fn from(error: InputError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<CliError> for LoadError {
+    fn from(error: CliError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl<'s> Intake<'s> {
+    /// Prepares the intake of `sources` for calls that use rows as `row_use` says.
+    pub(crate) fn new(
+        sources: &'s [Source],
+        options: Options,
+        row_use: RowUse,
+        reads_file: bool,
+    ) -> Self {
+        Self {
+            options: Options {
+                columns: row_use.columns.clone(),
+                ..options
+            },
+            row_use,
+            reads_file,
+            elsewhere: None,
+            lines: LineIndex::default(),
+            found: vec![0; sources.len()],
+            first: None,
+            sources,
+        }
+    }
+
+    /// Refuses relative names, because the run was made in `base`.
+    pub(crate) fn made_in(&mut self, base: PathBuf) {
+        self.elsewhere = Some(base);
+    }
+
+    /// Adds files that are not input.
+    pub(crate) fn skip(&mut self, own: impl IntoIterator<Item = PathBuf>) {
+        self.options.own.extend(own);
+    }
+
+    /// Adds all jobs to the run.
+    pub(crate) fn load(&mut self, loader: &mut Loader<'_>) -> Result<Survey, LoadError> {
+        if self.reads_file {
+            loader.merge_spellings();
+        }
+        let row_use = self.row_use.describe();
+        self.read(&mut |item| {
+            let is_new = loader.add_job(&NewJob {
+                name: &item.name,
+                key: item.key.as_ref(),
+                columns: item.columns.as_deref(),
+                file: item.file.as_ref(),
+            })?;
+            match &row_use {
+                Some(used) if is_new && item.columns.is_none() => {
+                    Err(without_row(&item.name, used).into())
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Passes on each job, in order.
+    pub(crate) fn read<E: From<CliError> + From<InputError>>(
+        &mut self,
+        each: &mut dyn FnMut(&Item) -> Result<(), E>,
+    ) -> Result<Survey, E> {
+        let options = self.options.clone();
+        let survey = input::names(self.sources, &options, &mut |item| {
+            self.check(&item)?;
+            each(&item)
+        })?;
+        self.check_columns(&survey)?;
+        Ok(survey)
+    }
+
+    fn check(&mut self, item: &Item) -> Result<(), CliError> {
+        let file = item.file.as_ref().unwrap_or(&item.name);
+        if self.reads_file {
+            if !self.names_file(item) {
+                return Err(self.no_file(item));
+            }
+            if let Some(base) = &self.elsewhere
+                && file.as_path().is_relative()
+            {
+                return Err(wrong_folder(file, base));
+            }
+        }
+        self.found[item.source] += 1;
+        self.lines.add(item);
+        self.remember(item);
+        Ok(())
+    }
+
+    /// Returns whether an item has the name of a file. A line's number is none.
+    fn names_file(&self, item: &Item) -> bool {
+        item.file.is_some()
+            || !matches!(
+                &self.sources[item.source],
+                Source::List(_, layout) | Source::Stdin(layout)
+                    if matches!(layout, Layout::Csv { key: Key::Line } | Layout::Jsonl { key: Key::Line })
+            )
+    }
+
+    /// Remembers a list's first names, for [`Intake::explain_missing`].
+    fn remember(&mut self, item: &Item) {
+        let Source::List(list, _) = &self.sources[item.source] else {
+            return;
+        };
+        let file = item.file.as_ref().unwrap_or(&item.name);
+        if folder_of(list) == Path::new(".") || file.as_path().is_absolute() {
+            return;
+        }
+        let (source, names) = self.first.get_or_insert_with(|| (item.source, Vec::new()));
+        if *source == item.source && names.len() < LOOKED_UP {
+            names.push(file.clone());
+        }
+    }
+
+    /// Refuses a table without a column that the calls need.
+    fn check_columns(&self, survey: &Survey) -> Result<(), CliError> {
+        let seen = &survey.columns;
+        let unknown = seen.wanted.iter().find(|(_, rows)| *rows == 0);
+        let Some((name, _)) = unknown.filter(|_| seen.rows > 0) else {
+            return Ok(());
+        };
+        let shown = |name: &String| format!("`{}`", shortened(name.as_bytes(), 60));
+        let mut columns: Vec<String> = seen.names.iter().take(COLUMNS).map(shown).collect();
+        if seen.names.len() > COLUMNS {
+            columns.push("…".to_owned());
+        }
+        Err(CliError::usage(format!(
+            "the request uses the column {}, which the list does not have",
+            shown(name)
+        ))
+        .cause(format!("its columns are {}", columns.join(", ")))
+        .note("nothing was changed")
+        .hint(match nearest(name, &seen.names) {
+            Some(column) => format!("use {{col.{column}}}"),
+            None => "use {col.NAME} with one of them, or {row} for all".to_owned(),
+        }))
+    }
+
+    fn no_file(&self, item: &Item) -> CliError {
+        CliError::usage(format!(
+            "line {} of {} names no file, and the request sends one",
+            item.line,
+            label(&self.sources[item.source])
+        ))
+        .note("nothing was changed")
+        .hint("send the row itself with --json '{row}' or --data 'x={col.NAME}', or name the file in a column `path`")
+    }
+
+    /// Converts the error of a load.
+    pub(crate) fn cli_error(&self, error: LoadError) -> CliError {
+        let (name, (first, second)) = match error {
+            LoadError::Conflict(name, rows) => (name, rows),
+            LoadError::Other(cli_error) => return cli_error,
+        };
+        let [first, second] = [first, second].map(|row| self.lines.find(row));
+        let place = match (first, second) {
+            (Some((a, first)), Some((b, second))) if a == b => {
+                format!("lines {first} and {second} of {}", label(&self.sources[a]))
+            }
+            (Some((a, first)), Some((b, second))) => format!(
+                "line {first} of {} and line {second} of {}",
+                label(&self.sources[a]),
+                label(&self.sources[b])
+            ),
+            _ => "two lines of the list".to_owned(),
+        };
+        CliError::usage(format!(
+            "{place} have the name {name}, with different columns"
+        ))
+        .note("nothing was changed")
+        .hint("use --key-column with several columns, such as path,lang, or with @line to name each row by its line")
+    }
+
+    /// Describes each source that has no files.
+    pub(crate) fn empty_sources(&self) -> impl Iterator<Item = String> {
+        let sources = self.sources.iter().zip(&self.found);
+        let empty = sources.filter(|(_, found)| **found == 0);
+        empty.map(|(source, _)| match source {
+            Source::Path(_) => format!("the folder {} has no files to call", label(source)),
+            Source::List(..) | Source::Stdin(_) => format!("{} has no names", label(source)),
+        })
+    }
+
+    /// Returns a hint if the first names of a list lead nowhere, but would lead to files from the list's own folder.
+    pub(crate) fn explain_missing(&self, base: &Path) -> Option<String> {
+        let (source, names) = self.first.as_ref()?;
+        let Source::List(list, _) = &self.sources[*source] else {
+            return None;
+        };
+        let folder = folder_of(list);
+        let beside = |name: &FileName| {
+            let name = name.as_path();
+            !base.join(name).exists() && base.join(folder).join(name).exists()
+        };
+        let list_name = quoted(Path::new(list.file_name()?));
+        names.iter().all(beside).then(|| {
+            format!(
+                "the names in {} are relative to its folder: cd {}, and repeat the command there with --files-from {list_name}",
+                label(&self.sources[*source]),
+                quoted(folder)
+            )
+        })
+    }
+}
+
+/// Returns the column that a wrong name probably means.
+fn nearest<'c>(wrong: &str, columns: &'c [String]) -> Option<&'c String> {
+    let distance = |column: &&String| match column.eq_ignore_ascii_case(wrong) {
+        true => 0,
+        false => strsim::damerau_levenshtein(column, wrong),
+    };
+    let near = columns.iter().min_by_key(distance)?;
+    (distance(&near) <= 1.max(wrong.len() / 4)).then_some(near)
+}
+
+/// Returns the error of a job without a row, for calls that use one.
+fn without_row(name: &FileName, used: &str) -> CliError {
+    CliError::usage(format!("{name} has no row, and the request uses {used}"))
+        .note("nothing was changed")
+        .hint("use a table with --files-from LIST --list-format csv, or jsonl")
+}
+
+/// Refuses relative names for a run that was made in another folder.
+fn wrong_folder(name: &FileName, base: &Path) -> CliError {
+    CliError::usage(format!(
+        "`{name}` is relative, and this run was made in another folder"
+    ))
+    .cause(format!("names resolve against {}", FileName::from(base)))
+    .note("nothing was changed")
+    .hint(format!(
+        "cd {}, or use absolute names; `stride resume` works from anywhere",
+        quoted(base)
+    ))
+}

@@ -1,0 +1,48 @@
+//! Jobs to load, and the counts of a loaded list.
+
+use crate::job::FileName;
+
+/// A job to add.
+#[derive(Debug, Clone, Copy)]
+pub struct NewJob<'j> {
+    /// Its name.
+    pub name: &'j FileName,
+    /// The shortest spelling of its name, if that is another. See [`Loader::merge_spellings`](super::Loader::merge_spellings).
+    pub key: Option<&'j FileName>,
+    /// Its row, if the list is a table: a JSON object from column to value.
+    pub columns: Option<&'j str>,
+    /// The name of its file, if that is another. Only a row has one.
+    pub file: Option<&'j FileName>,
+}
+
+/// The counts of a loaded list.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Number of names that are new in the run.
+    pub added: u64,
+    /// Number of names that the run had already.
+    pub known: u64,
+    /// Number of repeated names in the list, which make no further jobs.
+    pub duplicates: u64,
+    /// Number of names that the run has and the list lacks; they are kept.
+    pub left: u64,
+    /// The first few of them.
+    pub left_examples: Vec<FileName>,
+    /// The first of them that failed, at most [`Loaded::MOST_FAILED`].
+    pub left_failed: Vec<FileName>,
+    /// Number of names that the list lacks and that [`Loader::forget_unlisted`](super::Loader::forget_unlisted) has forgotten.
+    pub unlisted: u64,
+    /// The first few of them.
+    pub unlisted_examples: Vec<FileName>,
+    /// Number of names in the list that were forgotten before, and stay so.
+    pub forgotten: u64,
+    /// The first few of them.
+    pub forgotten_examples: Vec<FileName>,
+    /// Number of done jobs that keep their row although the list has another for them.
+    pub outdated: u64,
+}
+
+impl Loaded {
+    /// Most names in `left_failed`.
+    pub const MOST_FAILED: usize = 20;
+}
