@@ -164,6 +164,7 @@ impl Message {
                 );
             }
         }
+        self.url.check_parameters(value).map_err(wrong(URL))?;
         let (url, user) = (self.url.resolve_url(self.pasted, value)).map_err(wrong(URL))?;
         message.url = url;
         if let Some(user) = user {
@@ -381,6 +382,9 @@ impl Message {
         }
         if !self.query.is_empty() {
             // Drop the fragment, which is never sent.
+            Some(body)
+        } else {
+            None
             text.truncate(
                 text.iter()
                     .position(|byte| *byte == b'#')

@@ -38,6 +38,11 @@ impl Reference {
         }
     }
 
+    /// Returns whether the value can be inserted as it is, with `:raw` behind the reference.
+    pub(super) fn can_be_raw(&self) -> bool {
+        matches!(self, Self::Env(_) | Self::File(_) | Self::Cmd(_))
+    }
+
     /// Returns whether the value may change while the process runs.
     pub(super) fn can_change(&self) -> bool {
         !matches!(self, Self::Env(_) | Self::Given(_))

@@ -133,6 +133,10 @@ impl From<PlanError> for CliError {
                     "use --credential '{name}=…' again, or a reference: run … {{env:VARIABLE}} … --accept-change"
                 )),
             },
+            PlanError::Template { error: TemplateError::Encoded(reference), .. } => {
+                let raw = reference.to_string().replace('}', ":raw}");
+                cli_error.hint(format!("use {raw}, whose value is sent as it is"))
+            }
             PlanError::Template { .. } => cli_error.hint(
                 "use one of {path} {name} {stem} {ext} {dir} {index} {size} {mime} {sha256} {text} {base64} {col.NAME} {row} {env:NAME} {file:PATH} {cmd:COMMAND}; for a literal brace use {{ or }}",
             ),

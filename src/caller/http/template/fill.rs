@@ -122,7 +122,7 @@ fn write(
             out.extend_from_slice(text.as_bytes());
             return Ok(());
         }
-        // A credential typed in its final form is not escaped, except by `Encoding::All`.
+        // A value to insert as it is is not escaped, except by `Encoding::All`.
         Part::Inserted(Inserted::Secret(SecretText(value)), JsonContext::Verbatim)
             if encoding != Encoding::All =>
         {

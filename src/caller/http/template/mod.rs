@@ -189,6 +189,26 @@ impl Template {
                 Part::Inserted(..) => return Err(TemplateError::NoFile),
             }
         }
+    /// Refuses a reference in place of a URL's parameters whose value would be encoded as one word.
+    pub(super) fn check_parameters(
+        &self,
+        value: &mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>,
+    ) -> Result<(), TemplateError> {
+        for parts in self.0.windows(2) {
+            if let [
+                Part::Text(before),
+                Part::Inserted(Inserted::Reference(reference), context),
+            ] = parts
+                && before.ends_with(['?', '&'])
+                && *context != JsonContext::Verbatim
+                && value(reference)?.contains(&b'=')
+            {
+                return Err(TemplateError::Encoded(reference.clone()));
+            }
+        }
+        Ok(())
+    }
+
         Ok(out)
     }
 

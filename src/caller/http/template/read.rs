@@ -90,15 +90,13 @@ impl Parts {
         self.literal.push_str(text);
     }
 
-    fn insert(&mut self, inserted: Inserted) {
+    fn insert(&mut self, Placeholder { inserted, is_raw }: Placeholder) {
         if !self.literal.is_empty() {
             self.parts
                 .push(Part::Text(std::mem::take(&mut self.literal)));
         }
         let place = match self.quote {
-            _ if matches!(inserted, Inserted::Reference(Reference::Given(_))) => {
-                JsonContext::Verbatim
-            }
+            _ if is_raw => JsonContext::Verbatim,
             // A shell inserts the values of variables as they are.
             _ if self.is_pasted && matches!(inserted, Inserted::Reference(_)) => {
                 JsonContext::Verbatim
@@ -131,8 +129,8 @@ fn ours(text: &str) -> Result<Template, TemplateError> {
             parts.text(brace);
         } else {
             let (name, after) = rest.split_once('}').ok_or(TemplateError::Open)?;
-            let inserted = placeholder(name);
-            parts.insert(inserted.ok_or_else(|| TemplateError::Unknown(name.to_owned()))?);
+            let found = placeholder(name);
+            parts.insert(found.ok_or_else(|| TemplateError::Unknown(name.to_owned()))?);
             rest = after;
         }
     }
@@ -167,8 +165,8 @@ fn lenient(text: &str, braces: Braces) -> Template {
                 rest = after;
             }
             Some((name, after)) => {
-                if let Some(inserted) = placeholder(name) {
-                    parts.insert(inserted);
+                if let Some(placeholder) = placeholder(name) {
+                    parts.insert(placeholder);
                 }
                 rest = after;
             }
@@ -187,12 +185,33 @@ fn known(text: &str) -> Option<(&str, &str)> {
     (!foreign && placeholder(name).is_some()).then_some((name, after))
 }
 
+/// A placeholder of a template.
+struct Placeholder {
+    inserted: Inserted,
+    /// Its value is inserted as it is, whatever the surroundings.
+    is_raw: bool,
+}
+
+/// The end of a reference whose value is inserted as it is.
+const RAW: &str = ":raw";
+
 /// Parses the text between braces.
-fn placeholder(name: &str) -> Option<Inserted> {
+fn placeholder(name: &str) -> Option<Placeholder> {
     if let Some(field) = Field::named(name) {
-        return Some(Inserted::Field(field));
+        return Some(Placeholder {
+            inserted: Inserted::Field(field),
+            is_raw: false,
+        });
     }
-    Reference::parse(name).map(Inserted::Reference)
+    let raw = name.strip_suffix(RAW);
+    let raw = raw.and_then(|name| Reference::parse(name).filter(Reference::can_be_raw));
+    let is_raw = raw.is_some();
+    let reference = raw.or_else(|| Reference::parse(name))?;
+    Some(Placeholder {
+        // A credential was typed in its final form.
+        is_raw: is_raw || matches!(reference, Reference::Given(_)),
+        inserted: Inserted::Reference(reference),
+    })
 }
 
 #[cfg(test)]
@@ -240,6 +259,21 @@ mod tests {
         let template = Template::parse("{cmd:echo {a}b}").unwrap();
         assert_eq!(shown(&template), "<<{cmd:echo {a}>>b}");
         assert_eq!(template.literals().collect::<Vec<_>>(), ["b}"]);
+    }
+
+    #[test]
+    fn a_raw_reference_has_the_name_without_the_word() {
+        for (text, references) in [
+            ("{env:SAS:raw}", &["{env:SAS}"][..]),
+            ("{file:a:b:raw}{cmd:c d:raw}", &["{file:a:b}", "{cmd:c d}"]),
+            // Neither of these can be raw.
+            ("{env:raw}", &["{env:raw}"]),
+            ("{netrc:host:raw}", &["{netrc:host:raw}"]),
+        ] {
+            let template = Template::parse(text).unwrap();
+            let found: Vec<String> = template.references().map(ToString::to_string).collect();
+            assert_eq!(found, references, "{text}");
+        }
     }
 
     #[test]
