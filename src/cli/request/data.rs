@@ -12,6 +12,9 @@ use crate::cli::request::file::name;
 /// The largest file of data, in bytes: it becomes a part of the request.
 const LARGEST: u64 = 64 << 20;
 
+/// The default media type of data (HTML, section 4.10.21.7).
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// An option with data.
 #[derive(Debug)]
 pub(super) struct Data<'g> {
@@ -148,7 +151,6 @@ fn bytes(path: &str, treatment: Treatment) -> Piece {
 
 /// Returns the escaping of values in a text: as its media type requires, and as JSON if a form's text is JSON.
 fn escape(text: &str, media_type: Option<&str>) -> Escape {
-    const FORM: &str = "application/x-www-form-urlencoded";
     let Some(media_type) = media_type else {
         return if begins_json(text) {
             Escape::Json
@@ -156,16 +158,21 @@ fn escape(text: &str, media_type: Option<&str>) -> Escape {
             Escape::Nothing
         };
     };
-    let media_type = media_type.to_ascii_lowercase();
-    let lines = ["ndjson", "jsonl", "json-lines"];
-    if is_json(&media_type) || lines.iter().any(|name| media_type.contains(name)) {
+    if is_json_text(media_type) {
         return Escape::Json;
     }
-    match media_type.starts_with(FORM) {
+    match media_type.to_ascii_lowercase().starts_with(FORM) {
         true if begins_json(text) => Escape::Json,
         true => Escape::Form,
         false => Escape::Nothing,
     }
+}
+
+/// Returns whether a media type is that of JSON, or of several JSON texts.
+pub(super) fn is_json_text(media_type: &str) -> bool {
+    let media_type = media_type.to_ascii_lowercase();
+    let lines = ["ndjson", "jsonl", "json-lines"];
+    is_json(&media_type) || lines.iter().any(|name| media_type.contains(name))
 }
 
 fn begins_json(text: &str) -> bool {

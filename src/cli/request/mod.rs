@@ -7,6 +7,7 @@ mod data;
 mod file;
 mod form;
 mod header;
+mod json;
 mod numbers;
 pub(crate) mod plan;
 mod proxy;
@@ -195,6 +196,7 @@ impl Options {
             return Err(CliError::usage("the request is the same for every file")
                 .hint("put the file into it, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
+        json::check(&request, media_type(&request.headers))?;
         let credentials = proxy_credential
             .into_iter()
             .chain(credentials.into_iter().flatten());
@@ -398,12 +400,7 @@ impl Options {
             }
         }
         add(headers, plain("Content-Type", FORM.to_owned()));
-        let media_type = headers.iter().find_map(|(header, _)| match &header.value {
-            HeaderValue::Template(value) if is_named(header, "content-type") => {
-                Some(value.as_str())
-            }
-            _ => None,
-        });
+        let media_type = media_type(headers.iter().map(|(header, _)| header));
         let is_bare = data::is_bare(&data) && media_type.is_some_and(|text| text == FORM);
         let pieces = data::pieces(&data, media_type.filter(|_| !is_bare))?;
         Ok((Body::Pieces { pieces }, query))
@@ -431,6 +428,15 @@ fn add(headers: &mut Vec<ParsedHeader>, added: ParsedHeader) {
     if !headers
         .iter()
         .any(|(header, _)| is_named(header, &added.0.name))
+/// Returns the value of the `Content-Type`.
+fn media_type<'h>(headers: impl IntoIterator<Item = &'h Header>) -> Option<&'h str> {
+    let mut headers = headers.into_iter();
+    headers.find_map(|header| match &header.value {
+        HeaderValue::Template(value) if is_named(header, "content-type") => Some(value.as_str()),
+        _ => None,
+    })
+}
+
     {
         headers.push(added);
     }
@@ -439,9 +445,6 @@ fn add(headers: &mut Vec<ParsedHeader>, added: ParsedHeader) {
 fn is_named(header: &Header, name: &str) -> bool {
     header.name.eq_ignore_ascii_case(name)
 }
-
-/// The default media type of data (HTML, section 4.10.21.7).
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Returns whether a request differs from file to file.
 fn mentions_file(request: &Request) -> bool {

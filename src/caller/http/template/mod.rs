@@ -141,6 +141,18 @@ impl Template {
         parts.collect()
     }
 
+    /// Returns a JSON text as it is for some file, if the template is one.
+    pub fn json_sample(&self) -> String {
+        let parts = self.0.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Inserted(_, JsonContext::Value) => "\"x\"",
+            Part::Inserted(_, JsonContext::String | JsonContext::SingleQuoted) => "x",
+            // A digit fits into a string, too.
+            Part::Inserted(_, JsonContext::Verbatim) => "0",
+        });
+        parts.collect()
+    }
+
     /// Returns whether the template is the path of the job's own file.
     pub fn is_path(&self) -> bool {
         matches!(
@@ -177,18 +189,6 @@ impl Template {
         parts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Returns the bytes of a resolved template that belongs to no file.
-    pub(super) fn constant(&self) -> Result<Vec<u8>, TemplateError> {
-        let mut out = Vec::new();
-        for part in &self.0 {
-            match part {
-                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
-                Part::Inserted(Inserted::Secret(SecretText(value)), _) => {
-                    out.extend_from_slice(value);
-                }
-                Part::Inserted(..) => return Err(TemplateError::NoFile),
-            }
-        }
     /// Refuses a reference in place of a URL's parameters whose value would be encoded as one word.
     pub(super) fn check_parameters(
         &self,
@@ -209,6 +209,18 @@ impl Template {
         Ok(())
     }
 
+    /// Returns the bytes of a resolved template that belongs to no file.
+    pub(super) fn constant(&self) -> Result<Vec<u8>, TemplateError> {
+        let mut out = Vec::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Inserted(Inserted::Secret(SecretText(value)), _) => {
+                    out.extend_from_slice(value);
+                }
+                Part::Inserted(..) => return Err(TemplateError::NoFile),
+            }
+        }
         Ok(out)
     }
 
