@@ -8,6 +8,7 @@ use stride::settings::{Header, HeaderValue, is_sensitive};
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
 use crate::cli::request::file;
+use crate::cli::request::slips::{self, Part};
 
 /// The largest file of headers, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -72,6 +73,11 @@ pub(super) fn header(text: &str, braces: Braces) -> Result<ParsedHeader, CliErro
         let value = HeaderValue::Absent;
         return Ok((Header { name, value }, None));
     }
+    let part = match is_sensitive(&name) {
+        true => Part::Credential,
+        false => Part::Other,
+    };
+    slips::check(&place(&name), value, part)?;
     let template = Template::read(value, braces).map_err(|error| wrong_template(&name, error))?;
     if is_sensitive(&name) && !template.has_placeholder() {
         return Ok(withheld(&name, value.to_owned()));
@@ -99,8 +105,13 @@ fn withheld(name: &str, value: String) -> ParsedHeader {
     (Header { name, value }, Some(credential))
 }
 
-pub(super) fn wrong_template(header: &str, error: TemplateError) -> CliError {
-    let place = format!("the header `{header}`");
+/// Names a header in messages.
+pub(super) fn place(header: &str) -> String {
+    format!("the header `{header}`")
+}
+
+fn wrong_template(header: &str, error: TemplateError) -> CliError {
+    let place = place(header);
     PlanError::Template { place, error }.into()
 }
 
@@ -143,6 +154,7 @@ pub(super) fn split(text: &str) -> Result<(&str, &str), CliError> {
 /// Parses the name and the password of `-u`. Takes out a literal password; a reference is stored.
 pub(super) fn basic(pair: &str, braces: Braces) -> Result<ParsedHeader, CliError> {
     const NAME: &str = "Authorization";
+    slips::check("-u", pair, Part::Credential)?;
     let template = Template::read(pair, braces).map_err(|error| wrong_template(NAME, error))?;
     if !template.has_placeholder() {
         if !pair.contains(':') {

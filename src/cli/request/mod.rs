@@ -12,6 +12,7 @@ mod numbers;
 pub(crate) mod plan;
 mod proxy;
 pub(crate) mod results_folder;
+mod slips;
 mod stored;
 mod templates;
 mod transport;
@@ -35,6 +36,7 @@ pub(crate) use credentials::{CredentialArgs, changed_request, parse_credentials}
 use data::{Data, Kind};
 use header::ParsedHeader;
 use numbers::{bytes, seconds};
+use slips::Part;
 pub(crate) use stored::stored;
 pub(crate) use templates::{RowUse, sent, templates};
 use withheld::withhold;
@@ -194,14 +196,20 @@ impl Options {
         };
         if !mentions_file(&request) {
             return Err(CliError::usage("the request is the same for every file")
+        json::check(&request, media_type(&request.headers))?;
                 .hint("put the file into it, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
-        json::check(&request, media_type(&request.headers))?;
         let credentials = proxy_credential
             .into_iter()
             .chain(credentials.into_iter().flatten());
         let mut credentials: Vec<Credential> = credentials.collect();
-        credentials.extend(withhold(&mut request));
+        let withheld = withhold(&mut request);
+        for credential in &withheld {
+            let name = credential.reference().unwrap_or(&credential.name);
+            let place = format!("`{name}` in the request");
+            slips::check(&place, &credential.value, Part::Credential)?;
+        }
+        credentials.extend(withheld);
         let seconds = |name| self.last(&[name]).map_or(Ok(None), seconds);
         Ok(ParsedRequest {
             request,
@@ -228,6 +236,7 @@ impl Options {
         }
         if self.is_pasted() && url.starts_with('@') {
             return Err(CliError::usage("--url cannot read URLs from a file").hint(
+        slips::check("the URL", url, Part::Other)?;
                 "use one URL, with a placeholder for the part that differs from file to file",
             ));
         }
@@ -419,15 +428,6 @@ impl Options {
 
 fn plain(name: &str, value: String) -> ParsedHeader {
     let name = name.to_owned();
-    let value = HeaderValue::Template(value);
-    (Header { name, value }, None)
-}
-
-/// Adds a header unless there is one of its name.
-fn add(headers: &mut Vec<ParsedHeader>, added: ParsedHeader) {
-    if !headers
-        .iter()
-        .any(|(header, _)| is_named(header, &added.0.name))
 /// Returns the value of the `Content-Type`.
 fn media_type<'h>(headers: impl IntoIterator<Item = &'h Header>) -> Option<&'h str> {
     let mut headers = headers.into_iter();
@@ -437,6 +437,15 @@ fn media_type<'h>(headers: impl IntoIterator<Item = &'h Header>) -> Option<&'h s
     })
 }
 
+    let value = HeaderValue::Template(value);
+    (Header { name, value }, None)
+}
+
+/// Adds a header unless there is one of its name.
+fn add(headers: &mut Vec<ParsedHeader>, added: ParsedHeader) {
+    if !headers
+        .iter()
+        .any(|(header, _)| is_named(header, &added.0.name))
     {
         headers.push(added);
     }
