@@ -87,6 +87,7 @@ impl HttpPlan {
         let keys = Keys::new(message, secrets, with_given(credentials, lookup))?;
         let target = keys.current().message.check(&request.url)?;
         if !network.allow_plain_http {
+        keys.current().message.check_files()?;
             network::keep_private(&target, &keys.current().message)?;
         }
         let transport = request.transport.clone();

@@ -160,6 +160,15 @@ impl BodyPart {
         Ok(())
     }
 
+    /// Returns the path of a file that is the same for every job, if this is one.
+    pub(super) fn fixed_file(&self) -> Option<PathBuf> {
+        let PartKind::Bytes(base, _) = &self.kind else {
+            return None;
+        };
+        let path = self.template.constant().ok()?;
+        Some(base.join(std::ffi::OsStr::from_bytes(&path)))
+    }
+
     /// Returns the path of a file as the list or the user names it.
     fn path(&self, job: &Job, source: &Source) -> Result<PathBuf, Outcome> {
         let path = self.template.fill(Encoding::Plain, job, source)?;
@@ -182,7 +191,7 @@ impl Content {
     }
 
     /// Returns all parts, file names of form fields among them.
-    fn parts(&self) -> Vec<&BodyPart> {
+    pub(super) fn parts(&self) -> Vec<&BodyPart> {
         match self {
             Self::File | Self::Nothing => Vec::new(),
             Self::Pieces(parts) => parts.iter().collect(),

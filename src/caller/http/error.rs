@@ -56,6 +56,14 @@ pub enum PlanError {
         /// The recipient.
         host: String,
     },
+    /// A file that every request carries cannot be read.
+    #[error("the request cannot be made with {}: {reason}", FileName::from(.path.as_path()))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not, such as "the file is missing".
+        reason: String,
+    },
     /// A certificate or a key cannot be used.
     #[error("{} cannot be used: {reason}", FileName::from(.path.as_path()))]
     Certificate {

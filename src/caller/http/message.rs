@@ -308,6 +308,23 @@ impl Message {
         Ok(parsed)
     }
 
+    /// Checks the files that are the same for every job.
+    pub(super) fn check_files(&self) -> Result<(), PlanError> {
+        let parts = self.query.iter().chain(self.content.parts());
+        for path in parts.filter_map(BodyPart::fixed_file) {
+            let opened = Source::new(&path, Reading::Patient).open().map(drop);
+            if let Err(outcome) = opened {
+                let failure = outcome.failure();
+                let reason = failure.map_or("it cannot be read", |failure| &failure.message);
+                return Err(PlanError::File {
+                    reason: reason.to_owned(),
+                    path,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Returns whether the file is the body. Some methods give a body no meaning (RFC 9110, section 9.3).
     fn sends_file(&self) -> bool {
         matches!(self.content, Content::File)
@@ -365,6 +382,9 @@ impl Message {
         Ok(Built {
             method: self.method.clone(),
             url,
+            Some(body)
+        } else {
+            None
             headers,
             body,
             source: source.stamp(),
@@ -382,9 +402,6 @@ impl Message {
         }
         if !self.query.is_empty() {
             // Drop the fragment, which is never sent.
-            Some(body)
-        } else {
-            None
             text.truncate(
                 text.iter()
                     .position(|byte| *byte == b'#')

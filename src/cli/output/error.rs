@@ -157,6 +157,9 @@ impl From<PlanError> for CliError {
                 cli_error.hint("leave out -L, or the statuses of redirects from --expect-status")
             }
             PlanError::Client(_) => Self { code: exit::ERROR, ..cli_error },
+            PlanError::File { .. } => {
+                cli_error.hint("correct its name; {path} or {} stands for each file of the run")
+            }
             PlanError::Certificate { .. } => {
                 cli_error.hint("use a PEM file: text with -----BEGIN …----- lines")
             }
