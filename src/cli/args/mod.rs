@@ -160,7 +160,7 @@ pub(crate) struct Run {
 
     #[command(flatten)]
     pub(crate) request: RequestArgs,
-    /// Continue although the request differs from the run's own; results are kept
+    /// Continue although the request differs from the run's own, with which files are done; results are kept
     #[arg(long, help_heading = "Request")]
     pub(crate) accept_change: bool,
     /// Show the plan and the first request, with secrets masked, without a call or a write
@@ -261,7 +261,7 @@ pub(crate) struct Retry {
 /// The flags that `stride resume` and `stride retry` share.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Resume {
-    /// Header whose value is not stored
+    /// Header whose value is not stored, or one that the request lacks, if no file is done yet
     #[arg(short = 'H', long, value_name = "HEADER", help_heading = "Request")]
     pub(crate) header: Vec<String>,
     /// Credential that was typed into the run's request and not stored, as NAME=VALUE

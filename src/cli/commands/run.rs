@@ -21,14 +21,18 @@ use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent;
 use crate::cli::request::plan::plan;
 use crate::cli::request::results_folder;
-use crate::cli::request::{RowUse, changed_request, parse, stored};
+use crate::cli::request::{RowUse, parse, stored};
+use crate::cli::session::change::Change;
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
 use crate::cli::session::intake::Intake;
 use crate::cli::session::list::{is_table, listed_names, not_listed, refuse_missing, sources};
 use crate::cli::session::loaded::{report_changed, report_loaded};
 use crate::cli::session::storage;
-use crate::cli::session::work::{Calls, has_work, keep_settings, prepare, work};
+use crate::cli::session::work::{Calls, keep_settings, prepare, work};
+
+/// The ways out for a `run` command with another request than the run's.
+const ACCEPT: &str = "use the old request, add --accept-change to continue with the new one, or start another run with --db FILE";
 
 /// `stride run`: starts the run, or resumes it.
 pub(crate) fn run(
@@ -141,7 +145,7 @@ pub(crate) fn run(
     } else {
         intake.skip(Reader::open(lock.database())?.artifacts()?);
         let mut store = storage::open_locked(lock, terminal)?;
-        let is_changed = is_changed(&store, &call, args.accept_change)?;
+        let change = Change::check(&store, call, args.accept_change, ACCEPT)?;
         if store.base() != here {
             intake.made_in(store.base().to_owned());
         }
@@ -161,13 +165,10 @@ pub(crate) fn run(
             let references = args.invocation.allow_references;
             consent::check_list(db, &store, &parsed.request, references)?;
         }
-        if is_changed {
-            store.set_call(&call)?;
+        if let Some(change) = change {
+            change.take(&mut store, terminal)?;
+            change.requeue(db, &mut store, terminal)?;
             report_stored(&parsed.request, db, terminal);
-            let kept = counted(store.counts().done, "result");
-            terminal.say(&format!(
-                "the request was changed; {kept} of the old one will stay"
-            ));
         }
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
         (store, settings)
@@ -220,8 +221,7 @@ pub(crate) fn resume(
 ) -> Result<u8, CliError> {
     let ResumeArgs { class, resume } = args;
     let mut store = storage::open(db, resume.invocation, resume.outputs.wait_lock, terminal)?;
-    let makes_calls = has_work(&store);
-    let mut calls = prepare(db, &store, resume, config, class, makes_calls, terminal)?;
+    let mut calls = prepare(db, &mut store, resume, config, class, false, terminal)?;
     calls.keep_folder(&mut store, terminal)?;
     calls.settings = keep_settings(&mut store, config, &resume.settings, class)?;
     work(db, store, calls, &resume.outputs, terminal)
@@ -262,7 +262,9 @@ pub(crate) fn retry(
     // Report an obstacle to the calls before anything is changed.
     let calls = match args.queue_only {
         true => None,
-        false => Some(prepare(db, &store, resume, config, &rules, true, terminal)?),
+        false => Some(prepare(
+            db, &mut store, resume, config, &rules, true, terminal,
+        )?),
     };
     let filter = args.filter.with_classes(classes);
     check_causes(db, &Reader::open(db)?, &filter)?;
@@ -335,13 +337,4 @@ fn create(
     storage::set_rescue_folders(&mut store);
     report_loaded(db, &loaded, &survey, intake, terminal);
     Ok(store)
-}
-
-/// Returns true if the request differs from the run's own. Refuses a difference that is not accepted.
-fn is_changed(store: &Store, call: &Call, accept_change: bool) -> Result<bool, CliError> {
-    let differences = store.call()?.differences(call);
-    if !differences.is_empty() && !accept_change {
-        return Err(changed_request(&differences, store.counts().done));
-    }
-    Ok(!differences.is_empty())
 }

@@ -28,7 +28,7 @@ use crate::cli::output::shown::{bold, data, lines};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent::{self, Confirmed, Scope, Use};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{CredentialArgs, parse, parse_credentials};
+use crate::cli::request::{CredentialArgs, GivenAgain, parse, parse_credentials};
 use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
 use crate::cli::session::intake::{Intake, LoadError};
@@ -228,7 +228,10 @@ fn subject(
         user: users.last(),
         proxy_user: proxy_users.last(),
     };
-    let credentials = parse_credentials(&again, &info.call, &references(&info.base))?;
+    let GivenAgain {
+        credentials,
+        changed,
+    } = parse_credentials(&again, &info.call, &references(&info.base))?;
     let request = match info.call {
         Call::Http(request) => request,
         Call::Program { name } => {
@@ -245,7 +248,8 @@ fn subject(
     uses.retain(|used| !matches!(used, Use::Folder(_)));
     let scope = Scope::OneCall;
     consent::check(db, &request, &info.base, scope, || Ok(uses), confirmed)?;
-    Ok((*request, credentials, info.settings))
+    // Nothing is recorded, so other headers need no consent.
+    Ok((*changed.unwrap_or(request), credentials, info.settings))
 }
 
 /// Returns the job of a file, with its row if the run has one for it.

@@ -1,12 +1,17 @@
-//! Parses credentials that are given again because they are not stored, and refuses a request that has changed.
+//! Parses headers and credentials that are given to a run which has its request already, and refuses a request that has
+//! changed.
 
-use stride::caller::{Credential, Lookup, PROXY_AUTHORIZATION, PlanError, Reference, Template};
-use stride::settings::{Call, Difference, HeaderValue};
+use stride::caller::{
+    Braces, Credential, Lookup, PROXY_AUTHORIZATION, PlanError, Reference, Template,
+};
+use stride::job::escaped;
+use stride::settings::{Call, Difference, HeaderValue, Request};
 
 use crate::cli::args::Resume;
 use crate::cli::output::error::CliError;
 use crate::cli::output::format::counted;
-use crate::cli::request::header::{split, wrong_template};
+use crate::cli::request::header::{self, ParsedHeader, split};
+use crate::cli::request::slips::{self, Part};
 use crate::cli::request::templates::templates;
 
 /// The flags that give credentials again.
@@ -30,85 +35,135 @@ impl<'g> From<&'g Resume> for CredentialArgs<'g> {
     }
 }
 
-/// Parses the credentials that are given again. Each must be one that the request needs.
+/// The meaning of these flags for a run's request.
+#[derive(Debug, Default)]
+pub(crate) struct GivenAgain {
+    /// Values that the request needs and a run does not store.
+    pub(crate) credentials: Vec<Credential>,
+    /// The request with headers that the run's own lacks, if some were given.
+    pub(crate) changed: Option<Box<Request>>,
+}
+
+/// Parses headers and credentials for a run's request. A header with a value that is not stored takes the value; any other
+/// one changes the request.
 pub(crate) fn parse_credentials(
     given: &CredentialArgs<'_>,
     call: &Call,
     lookup: &Lookup,
-) -> Result<Vec<Credential>, CliError> {
+) -> Result<GivenAgain, CliError> {
     let Call::Http(request) = call else {
-        return Ok(Vec::new());
+        return Ok(GivenAgain::default());
     };
-    let mut credentials = Vec::new();
+    let mut found = GivenAgain::default();
+    let mut added = Vec::new();
     // A reference is resolved at once, because the calls need the value.
-    let resolve =
-        |text: &str| Template::parse(text).and_then(|template| template.resolve_text(&**lookup));
-    let mut values = Vec::new();
+    let resolve = |place: &str, text: &str| {
+        slips::check(place, text, Part::Credential)?;
+        let template = Template::parse(text);
+        let value = template.and_then(|template| template.resolve_text(&**lookup));
+        let place = place.to_owned();
+        value.map_err(|error| CliError::from(PlanError::Template { place, error }))
+    };
     for text in given.headers {
-        let (name, value) = split(text)?;
-        let value = resolve(value).map_err(|error| wrong_template(name, error))?;
-        values.push((name.to_owned(), value));
+        let withheld = split(text)
+            .ok()
+            .filter(|(name, _)| is_withheld(request, name));
+        let Some((name, value)) = withheld else {
+            for line in header::lines(text)? {
+                added.push(header::header(&line, Braces::Ours)?);
+            }
+            continue;
+        };
+        let value = resolve(&header::place(name), value)?;
+        let name = name.to_owned();
+        found.credentials.push(Credential { name, value });
     }
     for (name, pair) in [
         ("Authorization", given.user),
         (PROXY_AUTHORIZATION, given.proxy_user),
     ] {
-        if let Some(pair) = pair {
-            let pair = resolve(pair).map_err(|error| wrong_template(name, error))?;
-            values.push((name.to_owned(), Credential::basic(pair.as_bytes())));
+        let Some(pair) = pair else { continue };
+        if is_withheld(request, name) {
+            let pair = resolve(&header::place(name), pair)?;
+            let (name, value) = (name.to_owned(), Credential::basic(pair.as_bytes()));
+            found.credentials.push(Credential { name, value });
+        } else if name == PROXY_AUTHORIZATION {
+            return Err(
+                CliError::usage("the run's request has no proxy that needs -U")
+                    .hint("repeat the whole `stride run …` with -x and -U"),
+            );
+        } else {
+            added.push(header::basic(pair, Braces::Ours)?);
         }
     }
-    for (name, value) in values {
-        let is_proxys = name.eq_ignore_ascii_case(PROXY_AUTHORIZATION);
-        let withheld = request.headers.iter().any(|header| {
-            header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(&name)
-        }) || is_proxys && request.transport.proxy_withheld;
-        if !withheld {
-            return Err(CliError::usage(format!(
-                "the header `{name}` has no value that has to be given again"
-            ))
-            .hint("use `stride run … --accept-change` to change the run's request"));
-        }
-        credentials.push(Credential { name, value });
-    }
-    let templates = templates(request);
     for text in given.credentials {
-        let (name, value) = text.split_once('=').ok_or_else(|| {
-            CliError::usage("--credential has no value")
-                .hint("use --credential NAME=VALUE, or NAME={env:VARIABLE}")
-        })?;
-        let asked = Reference::Given(name.to_owned());
-        if !templates
-            .iter()
-            .any(|template| template.references().any(|known| *known == asked))
-        {
-            return Err(CliError::usage(format!(
-                "`{}` is not a credential that has to be given again",
-                stride::job::escaped(name.as_bytes())
-            ))
-            .hint("use `stride run … --accept-change` to change the run's request"));
-        }
-        let value = resolve(value).map_err(|error| PlanError::Template {
-            place: format!("--credential {name}"),
-            error,
-        })?;
-        credentials.push(Credential::given(name, value));
+        let (name, value) = credential(text, request)?;
+        let value = resolve(&format!("--credential {name}"), value)?;
+        found.credentials.push(Credential::given(name, value));
     }
-    Ok(credentials)
+    found.changed = with_headers(request, added, &mut found.credentials);
+    Ok(found)
 }
 
-/// Returns the error about a request that differs from the run's, with the old and the new line of each difference.
+/// Returns whether a run's request has a header of this name whose value is not stored.
+fn is_withheld(request: &Request, name: &str) -> bool {
+    let in_headers = request.headers.iter().any(|header| {
+        header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(name)
+    });
+    in_headers || name.eq_ignore_ascii_case(PROXY_AUTHORIZATION) && request.transport.proxy_withheld
+}
+
+/// Splits a value of --credential, whose name must be one that the request needs.
+fn credential<'t>(text: &'t str, request: &Request) -> Result<(&'t str, &'t str), CliError> {
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        CliError::usage("--credential has no value")
+            .hint("use --credential NAME=VALUE, or NAME={env:VARIABLE}")
+    })?;
+    let asked = Reference::Given(name.to_owned());
+    let mut templates = templates(request).into_iter();
+    if templates.any(|template| template.references().any(|known| *known == asked)) {
+        return Ok((name, value));
+    }
+    Err(CliError::usage(format!(
+        "`{}` is not a credential that has to be given again",
+        escaped(name.as_bytes())
+    ))
+    .hint("use `stride run … --accept-change` to change the run's request"))
+}
+
+/// Returns the request with these headers in place of its own ones of the same names, or `None` if that is no change.
+fn with_headers(
+    request: &Request,
+    added: Vec<ParsedHeader>,
+    credentials: &mut Vec<Credential>,
+) -> Option<Box<Request>> {
+    let mut changed = request.clone();
+    let names = added.iter().map(|(header, _)| header.name.clone());
+    let names: Vec<String> = names.collect();
+    let is_added = |name: &str| names.iter().any(|added| added.eq_ignore_ascii_case(name));
+    changed.headers.retain(|header| !is_added(&header.name));
+    for (header, credential) in added {
+        changed.headers.push(header);
+        credentials.extend(credential);
+    }
+    (changed != *request).then(|| Box::new(changed))
+}
+
+/// Returns the error about a request that differs from the run's, with the old and the new line of each difference. It has no
+/// hint yet.
 pub(crate) fn changed_request(differences: &[Difference], done: u64) -> CliError {
-    let mut cli_error = CliError::usage(format!(
+    let cli_error = CliError::usage(format!(
         "the request differs from the run's ({} done with the old one)",
         counted(done, "file")
     ));
-    for Difference { old, new } in differences {
-        cli_error = cli_error
-            .line(format!("  - {old}"))
-            .line(format!("  + {new}"));
-    }
-    cli_error
+    lines(differences)
+        .fold(cli_error, CliError::line)
         .note("nothing was changed")
-        .hint("use the old request, add --accept-change to continue with the new one, or start another run with --db FILE")
+}
+
+/// Describes differences, a line for the old request and one for the new one.
+pub(crate) fn lines(differences: &[Difference]) -> impl Iterator<Item = String> {
+    differences
+        .iter()
+        .flat_map(|Difference { old, new }| [format!("  - {old}"), format!("  + {new}")])
 }

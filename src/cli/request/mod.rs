@@ -32,8 +32,10 @@ use crate::cli::args::RequestArgs;
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::named;
-pub(crate) use credentials::{CredentialArgs, changed_request, parse_credentials};
-use data::{Data, Kind};
+pub(crate) use credentials::{
+    CredentialArgs, GivenAgain, changed_request, lines, parse_credentials,
+};
+use data::{Data, FORM, Kind};
 use header::ParsedHeader;
 use numbers::{bytes, seconds};
 use slips::Part;
@@ -194,9 +196,9 @@ impl Options {
             transport,
             ..Request::default()
         };
+        json::check(&request, media_type(&request.headers))?;
         if !mentions_file(&request) {
             return Err(CliError::usage("the request is the same for every file")
-        json::check(&request, media_type(&request.headers))?;
                 .hint("put the file into it, such as -F file=@{} or --data-binary @{}; {} is its name, {text} its text, {base64} the file in base64"));
         }
         let credentials = proxy_credential
@@ -234,9 +236,9 @@ impl Options {
                 "use one URL, with a placeholder for the part that differs from file to file",
             ));
         }
+        slips::check("the URL", url, Part::Other)?;
         if self.is_pasted() && url.starts_with('@') {
             return Err(CliError::usage("--url cannot read URLs from a file").hint(
-        slips::check("the URL", url, Part::Other)?;
                 "use one URL, with a placeholder for the part that differs from file to file",
             ));
         }
@@ -426,8 +428,6 @@ impl Options {
     }
 }
 
-fn plain(name: &str, value: String) -> ParsedHeader {
-    let name = name.to_owned();
 /// Returns the value of the `Content-Type`.
 fn media_type<'h>(headers: impl IntoIterator<Item = &'h Header>) -> Option<&'h str> {
     let mut headers = headers.into_iter();
@@ -437,6 +437,8 @@ fn media_type<'h>(headers: impl IntoIterator<Item = &'h Header>) -> Option<&'h s
     })
 }
 
+fn plain(name: &str, value: String) -> ParsedHeader {
+    let name = name.to_owned();
     let value = HeaderValue::Template(value);
     (Header { name, value }, None)
 }

@@ -1,5 +1,6 @@
 //! Work on a run: its store, its list, its calls and its summary.
 
+pub(crate) mod change;
 pub(crate) mod descriptors;
 pub(crate) mod files;
 pub(crate) mod finish;

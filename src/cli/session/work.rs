@@ -24,14 +24,18 @@ use crate::cli::progress::Progress;
 use crate::cli::progress::events::Events;
 use crate::cli::request::consent::{self, Confirmed, Scope};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{parse_credentials, results_folder};
+use crate::cli::request::{GivenAgain, parse_credentials, results_folder};
 use crate::cli::secrets::references::references;
 use crate::cli::session::descriptors::raise_descriptors;
+use crate::cli::session::change::Change;
 use crate::cli::session::files::{check_events, resolved};
 use crate::cli::session::finish::{self, Outcome};
 use crate::cli::session::{sample, storage, summary};
 
 /// The calls that a command makes.
+/// The ways out for headers that change the request of a run.
+const REPEAT: &str = "leave them out, repeat the whole `stride run …` with them and --accept-change, or start another run with --db FILE";
+
 pub(crate) struct Calls {
     /// `None` if the command makes no calls.
     pub(crate) plan: Option<HttpPlan>,
@@ -67,49 +71,67 @@ impl Calls {
     }
 }
 
-/// Checks that the run can continue with these flags on this machine. Changes nothing.
+/// Checks that the run can continue with these flags on this machine, and then takes over headers that change its request.
+/// `retries` says that files which are not pending will be called.
 pub(crate) fn prepare(
     db: &Location,
-    store: &Store,
+    store: &mut Store,
     args: &Resume,
     config: &Config,
     classes: &[ClassRule],
-    makes_calls: bool,
+    retries: bool,
     terminal: &Terminal,
 ) -> Result<Calls, CliError> {
     let mut call = store.call()?;
     let moved = move_results(&mut call, store.base(), args.output_dir.as_deref())?;
     let moved = moved.then(|| call.clone());
     let lookup = references(store.base());
-    let credentials = parse_credentials(&args.into(), &call, &lookup)?;
+    let GivenAgain {
+        credentials,
+        changed,
+    } = parse_credentials(&args.into(), &call, &lookup)?;
+    // Another folder for results is stored with the other headers.
+    let moved = moved.map(|moved| changed.clone().map_or(moved, Call::Http));
     let settings = config.resolve(&args.settings, classes, &store.settings()?)?;
     let settings = settings.announce(terminal);
-    let plan = match call {
-        Call::Http(request) if makes_calls => {
-            let base = store.base();
-            let confirmed = Confirmed {
-                commands: args.invocation.allow_commands,
-                references: args.invocation.allow_references,
-                folder: args.output_dir.as_deref(),
-            };
-            let uses = || consent::uses_of_run(&Reader::open(store.path())?, &request);
-            consent::check(db, &request, base, Scope::Run, uses, confirmed)?;
-            Some(plan(
-                &request,
-                &settings,
-                &credentials,
-                args.invocation,
-                base,
-            )?)
-        }
-        Call::Http(_) => None,
+    let request = match call {
+        Call::Http(request) => request,
         Call::Program { name } => {
             return Err(made_by(&name).hint("resume the run with that program"));
         }
     };
     raise_descriptors(settings.threads)?;
+    let change = changed.as_ref().map_or(Ok(None), |changed| {
+        Change::check(store, Call::Http(changed.clone()), false, REPEAT)
+    })?;
+    let mut plan = None;
+    if retries || change.is_some() || has_work(store) {
+        let base = store.base();
+        let confirmed = Confirmed {
+            commands: args.invocation.allow_commands,
+            references: args.invocation.allow_references,
+            folder: args.output_dir.as_deref(),
+        };
+        let uses = || consent::uses_of_run(&Reader::open(store.path())?, &request);
+        consent::check(db, &request, base, Scope::Run, uses, confirmed)?;
+        let request = changed.as_ref().unwrap_or(&request);
+        plan = Some(self::plan(
+            request,
+            &settings,
+            &credentials,
+            args.invocation,
+            base,
+        )?);
+    }
     check_events(&args.outputs, &store.own_files())?;
     Ok(Calls {
+    if let (Some(change), Some(request)) = (change, changed) {
+        change.take(store, terminal)?;
+        if !retries {
+            change.requeue(db, store, terminal)?;
+        }
+        consent::remember(&request, store.base());
+    }
         plan,
         settings,
         ignore_wait: args.invocation.ignore_wait,
