@@ -19,6 +19,7 @@ use stride::validate::WrongExpression;
 
 use crate::cli::args::export::{Export, FormatArg};
 use crate::cli::args::typed_with;
+use crate::cli::output::again::again_for;
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
@@ -299,10 +300,13 @@ fn cli_error(db: &Location, args: &Export, format: FormatArg, error: ExportError
 /// Returns the command that completes the run.
 fn completion(db: &Location, counts: &Counts) -> String {
     if counts.pending + counts.running > 0 {
-        format!("{} resumes the run", command(db, "resume"))
+        format!("{} resumes the run", again_for(db, "resume"))
     } else if counts.failed > 0 {
-        format!("{} calls the failed files again", command(db, "retry"))
+        format!("{} calls the failed files again", again_for(db, "retry"))
     } else {
-        format!("{} calls the held files again", command(db, "retry --held"))
+        format!(
+            "{} calls the held files again",
+            again_for(db, "retry --held")
+        )
     }
 }

@@ -12,6 +12,7 @@ use stride::job::{CauseKey, Class, FileName, JobState, escaped};
 use stride::store::{Cause, Filter, Location, Reader, Record, StoreError};
 
 use crate::cli::args::failures::Failures;
+use crate::cli::output::again::again;
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{grouped, short};
@@ -36,11 +37,11 @@ pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
         Some(filter) => &reader.causes_of(filter)?,
         None => &all,
     };
-    let counts = reader.counts()?;
+    let (counts, call) = (reader.counts()?, reader.info()?.call);
     let mut lines: Vec<String> = Vec::new();
     for cause in causes {
         lines.extend(describe(cause));
-        let again = command(db, &retry(cause, &all));
+        let again = again(db, &call, &retry(cause, &all));
         lines.push(format!("    again: {again}"));
     }
     match filter {
@@ -55,7 +56,7 @@ pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
         (counts.held, "held", "retry --held"),
     ] {
         if causes.len() > 1 && number > 0 && filter.is_none() {
-            let retry = command(db, words);
+            let retry = again(db, &call, words);
             lines.push(format!("{retry} calls all {word} files again"));
         }
     }

@@ -1,6 +1,7 @@
 //! Output for people: errors and exit codes, the terminal, and formats that several commands share. Imports nothing else of
 //! the command line.
 
+pub(crate) mod again;
 pub(crate) mod background;
 pub(crate) mod environment;
 pub(crate) mod error;

@@ -12,7 +12,8 @@ use stride::export::timestamp;
 use stride::job::Class;
 use stride::store::{Cause, Location, Reader};
 
-use crate::cli::output::error::{CliError, command};
+use crate::cli::output::again::again;
+use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::output::halt::StoppedJson;
 use crate::cli::output::shown::stderr_of_child;
@@ -99,7 +100,7 @@ fn summary(db: &Location, exit: u8, outcome: &Outcome<'_>) -> Result<Vec<u8>, Cl
         // The most frequent first.
         "causes": causes.iter().take(CAUSES).map(cause_json).collect::<Vec<_>>(),
         // The command to type next.
-        "next": command(db, next),
+        "next": again(db, &info.call, next),
     });
     let summary = Summary {
         exit,

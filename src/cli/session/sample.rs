@@ -5,7 +5,8 @@ use std::io::Write;
 use stride::job::{FileName, JobState, shortened};
 use stride::store::{Location, Reader};
 
-use crate::cli::output::error::{CliError, command, printed};
+use crate::cli::output::again::again;
+use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::data;
@@ -59,7 +60,7 @@ pub(crate) fn report(
     terminal.say(&format!(
         "sample: {done} of {} done; they stay in the run, and {} calls the rest",
         counted(drawn.len() as u64, "file"),
-        command(db, "resume")
+        again(db, &reader.info()?.call, "resume")
     ));
     Ok(match done < drawn.len() {
         true => exit::INCOMPLETE,

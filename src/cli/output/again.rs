@@ -1,0 +1,86 @@
+//! Commands to paste that make calls, with the credentials of the run's request that are not stored.
+
+use stride::settings::{Call, HeaderValue, Request};
+use stride::store::{Location, Reader};
+
+use crate::cli::output::error::command;
+
+/// The beginning of the placeholder of a credential that is not stored.
+const GIVEN: &str = "{given:";
+
+/// Returns a command to paste, for the run of this call.
+pub(crate) fn again(db: &Location, call: &Call, words: &str) -> String {
+    let makes_calls = ["resume", "retry"]
+        .iter()
+        .any(|verb| words.starts_with(verb));
+    let mut words = words.to_owned();
+    if makes_calls && let Call::Http(request) = call {
+        words.extend(flags(request));
+    }
+    command(db, &words)
+}
+
+/// The same for the run of a database, which is read for it.
+pub(crate) fn again_for(db: &Location, words: &str) -> String {
+    let info = Reader::open(db).and_then(|reader| reader.info());
+    match info {
+        Ok(info) => again(db, &info.call, words),
+        Err(_) => command(db, words),
+    }
+}
+
+/// Returns the flags for credentials that have to be given again. An ellipsis stands for each value.
+fn flags(request: &Request) -> Vec<String> {
+    let withheld = request
+        .headers
+        .iter()
+        .filter(|header| header.value == HeaderValue::Withheld);
+    let mut flags: Vec<String> = withheld
+        .map(|header| format!(" -H '{}: …'", header.name))
+        .collect();
+    if request.transport.proxy_withheld {
+        flags.push(" -U NAME:…".to_owned());
+    }
+    // The stored form has no other text of this kind: such a placeholder cannot be typed.
+    let stored = serde_json::to_string(request).unwrap_or_default();
+    for rest in stored.split(GIVEN).skip(1) {
+        let name = rest.split('}').next().unwrap_or_default();
+        let flag = format!(" --credential '{name}=…'");
+        if !flags.contains(&flag) {
+            flags.push(flag);
+        }
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use stride::settings::{Header, Transport};
+
+    use super::*;
+
+    #[test]
+    fn a_command_has_the_credentials_that_are_not_stored() {
+        let header = |name: &str, value| Header {
+            name: name.to_owned(),
+            value,
+        };
+        let request = Request {
+            url: "https://a/?sig={given:sig}&again={given:sig}".to_owned(),
+            headers: vec![
+                header("X-Api-Key", HeaderValue::Withheld),
+                header("Accept", HeaderValue::Absent),
+            ],
+            transport: Transport {
+                proxy_withheld: true,
+                ..Transport::default()
+            },
+            ..Request::default()
+        };
+        let call = Call::Http(Box::new(request));
+        let again = |words| again(&"a.db".into(), &call, words);
+        let resume = "stride resume -H 'X-Api-Key: …' -U NAME:… --credential 'sig=…' --db a.db";
+        assert_eq!(again("resume"), resume);
+        assert_eq!(again("failures"), "stride failures --db a.db");
+    }
+}
