@@ -11,7 +11,7 @@ pub use http::fuzzing;
 pub use http::{
     AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, Network,
     PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, ResponseHead, Template,
-    TemplateError,
+    TemplateError, UNSUPPORTED, UNTRUSTED,
 };
 pub use program::{AsyncFnCaller, FnCaller};
 

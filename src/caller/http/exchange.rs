@@ -207,10 +207,11 @@ impl Exchange<'_> {
             let (kind, message) = if let Some(refused) = tunnel::refused(error) {
                 tunnel::describe(self.tunnel_status(refused, error.url()).await)
             } else if error.is_timeout() {
-                let message = format!("no connection within {:?}", plan.connect_timeout);
+                let (place, limit) = (self.place(error.url()), plan.connect_timeout);
+                let message = format!("no connection to {place} within {limit:?}");
                 (FailureKind::Unreachable, message)
             } else {
-                unreachable::describe(error, own)
+                unreachable::describe(error, own, &self.place(error.url()))
             };
             return unreachable(kind, &message);
         }
@@ -257,6 +258,16 @@ impl Exchange<'_> {
         let limit = self.judge.plan.limits.idle_timeout;
         loop {
             match self.progress.upload(|upload| upload.moved) {
+    /// Names the service of a URL, and the proxy that leads there.
+    fn place(&self, url: Option<&Url>) -> String {
+        let host = url.and_then(Url::host_str).unwrap_or("the service");
+        let port = url.and_then(Url::port_or_known_default);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        let proxy = self.judge.plan.proxy.as_deref();
+        let proxy = proxy.map_or_else(String::new, |proxy| format!(" through {proxy}"));
+        format!("{host}{port}{proxy}")
+    }
+
                 Some(moved) if moved.elapsed() >= limit => return,
                 Some(moved) => patience(limit.saturating_sub(moved.elapsed())).await,
                 None => patience(UPLOAD_CHECK.min(limit)).await,

@@ -7,6 +7,7 @@ use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
 use super::aside::aside;
+use super::challenge;
 use super::classify::{self, ErrorAnswer};
 use super::coding::{Broken, Reader};
 use super::headers::{as_json, lossy, text};
@@ -73,6 +74,9 @@ impl AnswerHead<'_> {
         let mut message = format!("HTTP {}", self.status);
         if let (300..400, Some(location)) = (status, text(&self.headers, &LOCATION)) {
             message = format!("{message}: this redirect is not followed; it leads to {location}");
+        }
+        if let (401, Some(asked)) = (status, challenge::describe(&self.headers)) {
+            message = format!("{message}: {asked}");
         }
         let read = self.error_body(body).await;
         let body = self.judge.keep(&read);

@@ -70,10 +70,11 @@ pub(super) enum ClientCertificate {
     Given,
 }
 
-/// Returns the kind of a failure to connect, and a message.
+/// Returns the kind of a failure to connect to a place, and a message.
 pub(super) fn describe(
     error: &(dyn Error + 'static),
     own: ClientCertificate,
+    place: &str,
 ) -> (FailureKind, String) {
     for cause in causes(error) {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
@@ -85,7 +86,10 @@ pub(super) fn describe(
         }
     }
     let cause = super::error::root_cause(error);
-    (FailureKind::Unreachable, format!("cannot connect: {cause}"))
+    // The number of a system's error says nothing more.
+    let cause = cause.split(" (os error").next().unwrap_or_default();
+    let message = format!("cannot connect to {place}: {cause}");
+    (FailureKind::Unreachable, message)
 }
 
 /// Returns the message if the service rejected the client certificate or requires one. With TLS 1.3 this alert can arrive
@@ -218,11 +222,13 @@ pub(super) fn is_authority(error: &rustls::Error) -> bool {
     }
 }
 
+/// The end of messages about a certificate that this system does not trust.
+pub const UNTRUSTED: &str = "if you trust it, use --cacert";
+
 fn handshake(error: &rustls::Error) -> String {
     match error {
         error if is_authority(error) => {
-            "certificate is a CA certificate, possibly self-signed; if you trust it, use --cacert"
-                .to_owned()
+            format!("certificate is a CA certificate, possibly self-signed; {UNTRUSTED}")
         }
         rustls::Error::InvalidCertificate(error) => certificate(error),
         rustls::Error::InvalidMessage(_) => {
@@ -259,8 +265,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "certificate is not for the URL's host".to_owned(),
         CertificateError::UnknownIssuer => {
-            "certificate is self-signed or from an untrusted issuer; if you trust it, use --cacert"
-                .to_owned()
+            format!("certificate is self-signed or from an untrusted issuer; {UNTRUSTED}")
         }
         CertificateError::Revoked => "certificate was revoked".to_owned(),
         CertificateError::BadSignature => {
@@ -333,14 +338,14 @@ mod tests {
         };
         // As deep as clients wrap it.
         let error = io::Error::other(io::Error::other(rustls::Error::from(expired)));
-        let (kind, message) = describe(&error, ClientCertificate::NotRequested);
+        let (kind, message) = describe(&error, ClientCertificate::NotRequested, "a");
         assert_eq!(kind, FailureKind::Tls);
         assert_eq!(
             message,
             "TLS: certificate expired on 2026-01-02 03:04:05 UTC"
         );
         let cut_off = io::Error::other(io::Error::from(io::ErrorKind::UnexpectedEof));
-        let (kind, _) = describe(&cut_off, ClientCertificate::NotRequested);
+        let (kind, _) = describe(&cut_off, ClientCertificate::NotRequested, "a");
         assert_eq!(kind, FailureKind::Unreachable);
     }
 

@@ -122,7 +122,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "stopped",
             info.stopped
                 .as_ref()
-                .map(|stopped| halt::describe(db, stopped)),
+                .map(|stopped| halt::describe(db, &info.call, stopped)),
         ),
         (
             "saved",

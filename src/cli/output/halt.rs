@@ -2,22 +2,31 @@
 
 use serde::Serialize;
 
+use stride::caller::{UNSUPPORTED, UNTRUSTED};
 use stride::event::{Counts, Halt};
 use stride::export::timestamp;
 use stride::governor::{Action, Fault, StopReason};
 use stride::job::{FileName, escaped};
 use stride::limits::Budget;
 use stride::report::stop_reason;
-use stride::settings::show_duration;
+use stride::settings::{Call, HeaderValue, Request, is_sensitive, show_duration};
 use stride::store::{Location, Stopped};
 
+use crate::cli::output::again::again;
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, short};
 use crate::cli::output::time::{clock, utc_in};
 
-/// Returns the error of a run that a guard, a limit or the service ended. `typed` are the flags that `resume` needs too.
-pub(crate) fn cli_error(db: &Location, halt: &Halt, counts: &Counts, typed: &str) -> CliError {
+/// Returns the error of a run of this call that a guard, a limit or the service ended. `typed` are the flags that `resume`
+/// needs too.
+pub(crate) fn cli_error(
+    db: &Location,
+    call: &Call,
+    halt: &Halt,
+    counts: &Counts,
+    typed: &str,
+) -> CliError {
     let cli_error = CliError::new(code(&halt.reason), reason(&halt.reason));
     let cli_error = match halt.words.as_str() {
         "" => cli_error,
@@ -28,7 +37,7 @@ pub(crate) fn cli_error(db: &Location, halt: &Halt, counts: &Counts, typed: &str
         note.push_str("; no file failed because of it");
     }
     let cli_error = cli_error.note(note);
-    hints(db, halt.reason.as_str(), &halt.words, typed)
+    hints(db, call, halt.reason.as_str(), &halt.words, typed)
         .into_iter()
         .fold(cli_error, CliError::hint)
 }
@@ -42,8 +51,11 @@ fn code(reason: &StopReason) -> u8 {
 }
 
 /// Returns hints about a stop, from the word for its reason and the service's own words.
-fn hints(db: &Location, reason: &str, words: &str, typed: &str) -> Vec<String> {
-    let resume = |flags: &str| command(db, &format!("{}{typed}", format!("resume {flags}").trim()));
+fn hints(db: &Location, call: &Call, reason: &str, words: &str, typed: &str) -> Vec<String> {
+    let resume = |flags: &str| {
+        let words = format!("resume {flags}");
+        again(db, call, &format!("{}{typed}", words.trim()))
+    };
     let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
     let without = |flag: &str| {
         let flags = format!("{flag} none");
@@ -56,11 +68,15 @@ fn hints(db: &Location, reason: &str, words: &str, typed: &str) -> Vec<String> {
         "credentials" => {
             let class = format!("--class status={}:rejected", status.unwrap_or("403"));
             return vec![
-                format!("use a key that the service accepts, then: {}", resume("")),
+                key(call, words, &resume(""), &|header| resume(header)),
                 format!("if the files themselves are refused, let them fail: {}", resume(&class)),
             ];
         }
         "quota" => format!("when the service allows more calls again: {}", resume("")),
+        "certificate" if words.contains(UNTRUSTED) => format!(
+            "if you trust it, name a file with its certificate, or with that of its issuer: SSL_CERT_FILE=FILE.pem {}; or repeat the run command with --cacert FILE.pem",
+            resume("")
+        ),
         "certificate" => format!("correct the certificate, or the URL; then: {}", resume("")),
         "name" => format!("check the network and the name in the URL; then: {}", resume("")),
         "proxy" => format!(
@@ -74,6 +90,7 @@ fn hints(db: &Location, reason: &str, words: &str, typed: &str) -> Vec<String> {
         "missing_files" => format!("check that the files' disk is mounted, then: {}", resume("")),
         "rejected" => {
             let expected = match status {
+                Some(status) if status.starts_with('2') => "--expect any".to_owned(),
                 Some(status) => format!("--expect-status 2xx,{status}"),
                 None => "--expect text".to_owned(),
             };
@@ -102,6 +119,45 @@ fn hints(db: &Location, reason: &str, words: &str, typed: &str) -> Vec<String> {
         _ => format!("to continue: {}", resume("")),
     };
     vec![hint]
+}
+
+/// Returns the hint about a key that the service refuses. `resume` is the command that continues, and `with` the one that adds
+/// a header.
+fn key(call: &Call, words: &str, resume: &str, with: &dyn Fn(&str) -> String) -> String {
+    let Call::Http(request) = call else {
+        return format!("use a key that the service accepts, then: {resume}");
+    };
+    if words.contains(UNSUPPORTED) {
+        return format!(
+            "stride has no Digest, NTLM or Kerberos: use a key that the service takes in a header (-H), or a password for Basic authentication (-u); then: {resume}"
+        );
+    }
+    if has_credential(request) {
+        return format!("use a key that the service accepts, then: {resume}");
+    }
+    let header = match words.contains("Basic authentication") {
+        true => "-u '{env:NAME}:{env:PASSWORD}'",
+        false => "-H 'Authorization: Bearer {env:API_KEY}'",
+    };
+    format!(
+        "the request has no key; if the service wants one, put it into a variable and give it: {}",
+        with(header)
+    )
+}
+
+/// Returns whether a request carries something that may be a credential.
+fn has_credential(request: &Request) -> bool {
+    let in_header = request.headers.iter().any(|header| {
+        header.value != HeaderValue::Absent && is_sensitive(&header.name)
+            || matches!(header.value, HeaderValue::Basic(_) | HeaderValue::Withheld)
+    });
+    let stored = serde_json::to_string(request).unwrap_or_default();
+    let references = ["{env:", "{file:", "{cmd:", "{netrc:", "{given:"];
+    in_header
+        || request.transport.certificate.is_some()
+        || references
+            .iter()
+            .any(|reference| stored.contains(reference))
 }
 
 /// Returns the error of a run whose caller panicked.
@@ -166,15 +222,15 @@ impl<'s> From<&'s Stopped> for StoppedJson<'s> {
 }
 
 /// Describes the stop of the last session in a line: the reason, the service's own words, and the next command.
-pub(crate) fn describe(db: &Location, stopped: &Stopped) -> String {
+pub(crate) fn describe(db: &Location, call: &Call, stopped: &Stopped) -> String {
     let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
     let words = stopped.words.as_deref().unwrap_or_default();
     if !words.is_empty() {
         line.push_str(&format!(" ({})", short(words.as_bytes())));
     }
     let hint = match stopped.until {
-        Some(until) => format!("after {}: {}", clock(until), command(db, "resume")),
-        None => hints(db, &stopped.reason, words, "").swap_remove(0),
+        Some(until) => format!("after {}: {}", clock(until), again(db, call, "resume")),
+        None => hints(db, call, &stopped.reason, words, "").swap_remove(0),
     };
     format!("{line}; {hint}")
 }
@@ -217,7 +273,8 @@ mod tests {
             reason: StopReason::Fault(Fault::Forbidden),
             words: "HTTP 403: not \x1b yours".to_owned(),
         };
-        let cli_error = cli_error(&"stride.db".into(), &halt, &Counts::default(), "");
+        let call = Call::Http(Box::default());
+        let cli_error = cli_error(&"stride.db".into(), &call, &halt, &Counts::default(), "");
         let told = format!("{cli_error:?}");
         for words in [
             "stopped: the service forbids the calls",

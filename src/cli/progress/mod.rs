@@ -12,7 +12,7 @@ use std::time::Duration;
 use stride::event::{Counts, Event, Flow, Settled, Shut, Storage};
 use stride::governor::LimitedBy;
 use stride::job::{FileName, JobState, escaped};
-use stride::settings::show_duration;
+use stride::settings::{Settings, show_duration};
 use stride::store::wall_clock;
 
 pub(crate) use throughput::Throughput;
@@ -49,10 +49,12 @@ pub(crate) struct Progress {
     shown: i64,
     /// The last message about the gate, and its moment.
     last_gate: Option<(LimitedBy, i64)>,
+    /// The longest outage to wait out.
+    max_outage: Duration,
 }
 
 impl Progress {
-    pub(crate) fn new(terminal: &Terminal) -> Self {
+    pub(crate) fn new(terminal: &Terminal, settings: &Settings) -> Self {
         let now = wall_clock();
         Self {
             terminal: *terminal,
@@ -65,6 +67,7 @@ impl Progress {
             began: now,
             shown: now,
             last_gate: None,
+            max_outage: settings.max_outage,
         }
     }
 
@@ -94,10 +97,13 @@ impl Progress {
                 "{path} is refused repeatedly while other files are accepted; stride calls it last"
             )),
             Event::Storage(storage) => self.storage(storage),
-            Event::Changed(settings) => self.say(&format!(
-                "settings changed; now threads {}, rate {}",
-                settings.threads, settings.rates
-            )),
+            Event::Changed(settings) => {
+                self.max_outage = settings.max_outage;
+                self.say(&format!(
+                    "settings changed; now threads {}, rate {}",
+                    settings.threads, settings.rates
+                ));
+            }
             Event::Recounted { counts } => self.recounted(counts),
             Event::Stopping { in_flight, halt } => {
                 self.view.stopping = true;
@@ -189,15 +195,25 @@ impl Progress {
         self.last_gate = Some((*why, now));
         let message = escaped(message.as_bytes());
         self.say(&match why {
-            LimitedBy::Outage { .. } => format!(
-                "service unavailable: {message}; trying again every few seconds, and no file fails because of it"
-            ),
+            LimitedBy::Outage { .. } => self.outage(&message),
             LimitedBy::QuotaReset(_) => format!(
                 "waiting: no calls left by the service's own count; next try in {}",
                 show_duration(*wait)
             ),
             _ => format!("waiting: {message}; next try in {}", show_duration(*wait)),
         });
+    }
+
+    /// Describes an outage, and what the run waits for.
+    fn outage(&self, cause: &str) -> String {
+        let most = show_duration(self.max_outage);
+        let doubt = match self.view.counts.done {
+            0 => "; no file is done yet, so check the URL too",
+            _ => "",
+        };
+        format!(
+            "service unavailable: {cause}; trying again every few seconds for at most {most} (--max-outage), and no file fails because of it{doubt}"
+        )
     }
 
     fn storage(&mut self, storage: &Storage) {

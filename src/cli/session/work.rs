@@ -218,7 +218,7 @@ fn make_calls(
     }
     let stop = Stop::new();
     let caught = Caught::install(&stop).map_err(|error| lacking::thread(&error))?;
-    let mut progress = Progress::new(terminal);
+    let mut progress = Progress::new(terminal, &calls.settings);
     let run_outcome = match calls.plan {
         Some(plan) if has_work(&store) => {
             let folder = folder_of(store.path());
@@ -296,12 +296,10 @@ fn make_calls(
     match (&run_outcome.ending, signal) {
         (Ending::Panicked(path), _) => Err(halt::panicked(db, path)),
         (_, Some(signal)) => Ok(exit::signalled(signal)),
-        (Ending::Halted(halt), None) => Err(halt::cli_error(
-            db,
-            halt,
-            &run_outcome.counts,
-            &outputs.typed,
-        )),
+        (Ending::Halted(halt), None) => {
+            let (call, counts) = (Reader::open(db)?.info()?.call, &run_outcome.counts);
+            Err(halt::cli_error(db, &call, halt, counts, &outputs.typed))
+        }
         (Ending::Stopped, None) => Ok(exit::ERROR),
         (Ending::Finished, None) if run_outcome.counts.done == run_outcome.counts.total => {
             Ok(exit::DONE)
