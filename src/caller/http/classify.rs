@@ -17,6 +17,15 @@ const ALLOWANCE_EXHAUSTED: [&str; 7] = [
     "insufficient balance",
 ];
 
+/// Words of widely used services for a 409 that calling again does not change: what the call would create is there.
+const ALREADY_THERE: [&str; 5] = [
+    "alreadyexists",
+    "already exists",
+    "already_exists",
+    "duplicatekey",
+    "duplicate key",
+];
+
 /// Google's services add this to such a phrase when the quota is per minute, for which waiting helps.
 const QUOTA_PER_MINUTE: &str = "RESOURCE_EXHAUSTED";
 
@@ -46,10 +55,9 @@ pub(super) fn classify(rules: &[ClassRule], answer: &ErrorAnswer<'_>) -> (Class,
     if let Some(class) = ruled(rules, status, body) {
         return (class, FailureKind::HttpStatus);
     }
-    let allowance_exhausted = || {
-        let said = |text: &&str| contains(body, text);
-        ALLOWANCE_EXHAUSTED.iter().any(said) && !contains(body, QUOTA_PER_MINUTE)
-    };
+    let says_one = |texts: &[&str]| texts.iter().any(|text| contains(body, text));
+    let allowance_exhausted =
+        || says_one(&ALLOWANCE_EXHAUSTED) && !contains(body, QUOTA_PER_MINUTE);
     // Services send headers about limits with every answer, so on a 403 the body has to name the limit as its reason.
     let is_limit = || answer.asks_to_wait || signs::blames_limit(body, answer.limit_exhausted);
     match status {
@@ -59,8 +67,11 @@ pub(super) fn classify(rules: &[ClassRule], answer: &ErrorAnswer<'_>) -> (Class,
         429 => (Class::Throttled, FailureKind::HttpStatus),
         403 if is_limit() => (Class::Throttled, FailureKind::HttpStatus),
         503 if answer.asks_to_wait => (Class::Throttled, FailureKind::HttpStatus),
+        409 if says_one(&ALREADY_THERE) => (Class::Rejected, FailureKind::HttpStatus),
         // The operation under this key is still running.
         409 => (Class::Transient, FailureKind::Conflict),
+        // The service lacks what the request needs (RFC 9110, section 15.6; RFC 2295, section 8.1; RFC 2774, section 7).
+        501 | 505 | 506 | 510 => (Class::Rejected, FailureKind::HttpStatus),
         408 | 425 | 500..=599 => (Class::Transient, FailureKind::HttpStatus),
         401 | 403 | 407 => (Class::Auth, FailureKind::HttpStatus),
         // The service has seen the key with a different request (draft-ietf-httpapi-idempotency-key-header, section
@@ -107,6 +118,14 @@ mod tests {
             (waiting(403), Class::Throttled),
             (waiting(401), Class::Auth),
             (waiting(502), Class::Transient),
+            (answer(409, ""), Class::Transient),
+            (
+                answer(409, "<Code>BlobAlreadyExists</Code>"),
+                Class::Rejected,
+            ),
+            (answer(500, "it already exists"), Class::Transient),
+            (answer(501, ""), Class::Rejected),
+            (answer(505, ""), Class::Rejected),
             (exhausted(403, github), Class::Throttled),
             (exhausted(401, github), Class::Auth),
             (exhausted(403, ""), Class::Auth),

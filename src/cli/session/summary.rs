@@ -7,6 +7,7 @@ use stride::job::{Class, FileName, JobState, said};
 use stride::settings::show_duration;
 use stride::store::{Cause, Location, Reader};
 
+use crate::cli::output::again::again_for;
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::format::{counted, grouped, names, short};
 use crate::cli::output::shown::cyan;
@@ -14,6 +15,11 @@ use crate::cli::output::terminal::Terminal;
 
 /// The maximum number of causes that the summary names; `stride failures` lists all.
 const CAUSES: usize = 8;
+
+/// The status of a service that has taken a file and not finished with it.
+const ACCEPTED: u16 = 202;
+/// The status of a conflict with what the service has.
+const CONFLICT: u16 = 409;
 
 /// Formats the number of files in each state.
 pub(crate) fn standing(counts: &Counts) -> String {
@@ -121,12 +127,26 @@ pub(crate) fn next_steps(
     flags: &str,
 ) {
     let hint = |words: &str, what: &str| {
-        let command = command(db, words);
+        let command = again_for(db, words);
         terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
     };
     let again = |words: &str, what: &str| hint(&format!("{words}{flags}"), what);
     if counts.pending + counts.running > 0 {
         again("resume", "continues where this stopped");
+    }
+    let statuses: Vec<Option<u16>> = causes.iter().map(|cause| cause.key.status).collect();
+    if statuses.contains(&Some(ACCEPTED)) {
+        let recheck = command(db, "recheck --expect any --apply");
+        terminal.say(&format!(
+            "{} {recheck}   takes the answers with status 202 as results, without calls",
+            cyan("hint:")
+        ));
+    }
+    if statuses.contains(&Some(CONFLICT)) {
+        terminal.say(&format!(
+            "{} for a 409 that says that the work is done already: --expect-status 2xx,409 takes it as a result, --class status=409:rejected calls once",
+            cyan("hint:")
+        ));
     }
     if counts.failed > 0 {
         again("retry", "calls the failed files again");
