@@ -24,6 +24,7 @@ use super::plan::{Limits, Plan};
 use super::progress::Progress;
 use super::redirect::FOLLOWED;
 use super::reference::Lookup;
+use super::remarks::Remarks;
 use super::reuse::{Reuse, Suspension};
 use super::secrets::Secrets;
 use super::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, MemoryBudget};
@@ -86,8 +87,8 @@ impl HttpPlan {
         let message = Message::compile(request, credentials, base)?;
         let keys = Keys::new(message, secrets, with_given(credentials, lookup))?;
         let target = keys.current().message.check(&request.url)?;
-        if !network.allow_plain_http {
         keys.current().message.check_files()?;
+        if !network.allow_plain_http {
             network::keep_private(&target, &keys.current().message)?;
         }
         let transport = request.transport.clone();
@@ -119,6 +120,7 @@ impl HttpPlan {
             addresses: Addresses::parse(&transport.resolve)?,
             proxies: Proxies::new(&transport, own_proxy, network.no_proxy),
             transport,
+            remarks: Remarks::default(),
             proxy: None,
             plain_proxy: None,
         };
@@ -163,6 +165,11 @@ impl HttpPlan {
     /// Returns once why results could not be written into their folder. Such results stay in the answers.
     pub fn output_trouble(&self) -> Option<String> {
         self.outputs.as_ref()?.trouble()
+    }
+
+    /// Returns remarks about the service's answers that change no outcome, each once.
+    pub fn remarks(&self) -> Vec<String> {
+        self.plan.remarks.take()
     }
 
     /// Sets the folder for temporary files of answers that exceed the memory budget. It should be on a disk: the system's

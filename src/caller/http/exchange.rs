@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 
 use super::aside::aside;
 use super::error::root_cause;
@@ -15,6 +15,7 @@ use super::progress::Progress;
 use super::reading::Reading;
 use super::receive::receive;
 use super::redirect::{Hop, Redirects};
+use super::remarks::Kind;
 use super::reuse::Reuse;
 use super::timer::{Timer, patience};
 use super::tunnel::{self, TunnelRefused};
@@ -129,6 +130,9 @@ impl Exchange<'_> {
                 return receive(&self.judge, response, self.attempt.repeat).await;
             };
             self.redirected.set(true);
+            if !hop.keeps_body {
+                self.remark_on_body(response.status(), &hop);
+            }
             if hop.strayed {
                 client = self.foreign_client;
             }
@@ -142,6 +146,20 @@ impl Exchange<'_> {
             let host = url.host_str().unwrap_or_default().to_owned();
             *self.progress.target() = (host, url.port_or_known_default().unwrap_or_default());
         }
+    }
+
+    /// Says that a redirect is followed without the body. A 303 is meant so.
+    fn remark_on_body(&self, status: StatusCode, hop: &Hop) {
+        let filled = &self.judge.filled;
+        if status == StatusCode::SEE_OTHER || !filled.message.has_body() {
+            return;
+        }
+        self.judge.plan.remarks.add(Kind::BodyDropped, || {
+            let target = filled.secrets.mask_text(hop.target.as_str());
+            format!(
+                "HTTP {status} led to {target}, which was called with GET and without the file, as curl -L does; if such answers are no results, use that URL"
+            )
+        });
     }
 
     /// Builds the request, or the one that a redirect asks for: on this thread if the file is in memory.
@@ -240,6 +258,16 @@ impl Exchange<'_> {
         }
     }
 
+    /// Names the service of a URL, and the proxy that leads there.
+    fn place(&self, url: Option<&Url>) -> String {
+        let host = url.and_then(Url::host_str).unwrap_or("the service");
+        let port = url.and_then(Url::port_or_known_default);
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        let proxy = self.judge.plan.proxy.as_deref();
+        let proxy = proxy.map_or_else(String::new, |proxy| format!(" through {proxy}"));
+        format!("{host}{port}{proxy}")
+    }
+
     /// Returns the status with which the proxy has refused a tunnel, asking it again if the client does not report it.
     async fn tunnel_status(&self, refused: TunnelRefused, url: Option<&Url>) -> Option<u16> {
         if let TunnelRefused::With(status) = refused {
@@ -258,16 +286,6 @@ impl Exchange<'_> {
         let limit = self.judge.plan.limits.idle_timeout;
         loop {
             match self.progress.upload(|upload| upload.moved) {
-    /// Names the service of a URL, and the proxy that leads there.
-    fn place(&self, url: Option<&Url>) -> String {
-        let host = url.and_then(Url::host_str).unwrap_or("the service");
-        let port = url.and_then(Url::port_or_known_default);
-        let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        let proxy = self.judge.plan.proxy.as_deref();
-        let proxy = proxy.map_or_else(String::new, |proxy| format!(" through {proxy}"));
-        format!("{host}{port}{proxy}")
-    }
-
                 Some(moved) if moved.elapsed() >= limit => return,
                 Some(moved) => patience(limit.saturating_sub(moved.elapsed())).await,
                 None => patience(UPLOAD_CHECK.min(limit)).await,

@@ -4,9 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::accepted;
 use super::aside::aside;
 use super::keys::Filled;
 use super::plan::Plan;
+use super::remarks::Kind;
 use super::signs;
 use super::spill::{Growing, MemoryBudget};
 use crate::job::{Answer, Body, Class, Columns, Failure, FailureKind, Outcome, Refused};
@@ -75,9 +77,18 @@ impl Judge {
             body: &answer.body,
             has_body: self.has_body,
         };
-        let Err(invalid) = self.plan.validator.validate(&reply)? else {
+        let validated = self.plan.validator.validate(&reply)?;
+        let accepted = accepted::describe(&answer);
+        if let Some(accepted) = &accepted {
+            let remark = || accepted.remark(validated.is_ok());
+            self.plan.remarks.add(Kind::Accepted, remark);
+        }
+        let Err(mut invalid) = validated else {
             return Ok(Outcome::Succeeded(answer));
         };
+        if let Some(accepted) = accepted.filter(|_| invalid.kind == FailureKind::NotJson) {
+            invalid.message = accepted.message();
+        }
         let beginning = self.beginning(&answer.body)?;
         let class = invalid.class(&self.plan.rules, answer.status, &beginning);
         let wait = match class {

@@ -334,6 +334,15 @@ impl Message {
             )
     }
 
+    /// Returns whether the request has a body.
+    pub(super) fn has_body(&self) -> bool {
+        match self.content {
+            Content::Nothing => false,
+            Content::File => self.sends_file(),
+            Content::Pieces(_) | Content::Form(_) => true,
+        }
+    }
+
     /// Returns whether a call reads the job's own file. A name need not be that of a file otherwise.
     pub(super) fn reads_file(&self) -> bool {
         let values = self
@@ -365,26 +374,21 @@ impl Message {
         }
         let url = self.url(job, &source)?;
         let mut headers = self.headers(job, attempt, &source)?;
-        let body = match &self.content {
-            Content::Nothing => None,
-            Content::File if !self.sends_file() => None,
-            content => {
-                let media_type = headers.get(CONTENT_TYPE);
-                let media_type = media_type.and_then(|value| value.to_str().ok());
-                let body = content.fill(job, &source, &attempt.key, media_type)?;
-                if body.length() == 0 {
-                    // The client omits it, and some services require it (RFC 9110, section 8.6).
-                    headers.insert(CONTENT_LENGTH, Value::from_static("0"));
-                }
-                Some(body)
+        let body = if self.has_body() {
+            let media_type = headers.get(CONTENT_TYPE);
+            let media_type = media_type.and_then(|value| value.to_str().ok());
+            let body = (self.content).fill(job, &source, &attempt.key, media_type)?;
+            if body.length() == 0 {
+                // The client omits it, and some services require it (RFC 9110, section 8.6).
+                headers.insert(CONTENT_LENGTH, Value::from_static("0"));
             }
+            Some(body)
+        } else {
+            None
         };
         Ok(Built {
             method: self.method.clone(),
             url,
-            Some(body)
-        } else {
-            None
             headers,
             body,
             source: source.stamp(),

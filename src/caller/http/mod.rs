@@ -1,10 +1,11 @@
 //! Calls over HTTP.
 
+mod accepted;
 mod addresses;
 mod aside;
 mod body;
-mod classify;
 mod challenge;
+mod classify;
 mod client;
 mod coding;
 mod content;
@@ -27,6 +28,7 @@ mod reading;
 mod receive;
 mod redirect;
 mod reference;
+mod remarks;
 mod reuse;
 mod secrets;
 mod signs;
@@ -38,9 +40,9 @@ mod tls;
 mod tunnel;
 mod unreachable;
 
+pub use challenge::UNSUPPORTED;
 pub use client::{AsyncHttpCaller, HttpCaller, HttpPlan, PlanContext};
 pub use credential::{Credential, PROXY_AUTHORIZATION};
-pub use challenge::UNSUPPORTED;
 pub use error::PlanError;
 pub use headers::ResponseHead;
 pub use network::Network;

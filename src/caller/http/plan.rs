@@ -10,6 +10,7 @@ use super::error::{PlanError, root_cause};
 use super::keys::Keys;
 use super::network::Proxies;
 use super::progress::Progress;
+use super::remarks::Remarks;
 use super::tls::CertificateRequests;
 use super::tunnel::PlainProxy;
 use super::unreachable::Resolver;
@@ -47,6 +48,7 @@ pub(super) struct Plan {
     pub(super) proxy: Option<String>,
     /// The proxy in use, if its own URL is `http://`: it then receives unencrypted requests.
     pub(super) plain_proxy: Option<PlainProxy>,
+    pub(super) remarks: Remarks,
     /// Records if the service requested a client certificate that the plan does not have.
     pub(super) certificate_requests: CertificateRequests,
 }

@@ -207,7 +207,8 @@ impl AnswerHead<'_> {
                 }
             }
         }
-        let keeps = plan.validator.keeps_headers();
+        // The headers of such an answer say where the result will be.
+        let keeps = plan.validator.keeps_headers() || self.status == StatusCode::ACCEPTED;
         let retry_after = plan.retry_after.as_ref();
         let needs = keeps || retry_after.is_some_and(RetryAfter::needs_headers);
         let masked = |value: &_| secrets.mask_text(&lossy(value));

@@ -41,9 +41,9 @@ pub(super) struct Redirects<'t> {
 #[derive(Debug, Clone)]
 pub(super) struct Hop {
     method: Method,
-    target: Url,
+    pub(super) target: Url,
     /// Every hop so far has kept the body.
-    keeps_body: bool,
+    pub(super) keeps_body: bool,
     /// Some hop so far has led to another origin than the first request's.
     pub(super) strayed: bool,
     /// The latest name and password in a URL of the first origin, encoded for Basic authentication.

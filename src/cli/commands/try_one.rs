@@ -179,6 +179,9 @@ pub(crate) fn try_one(
         }
         terminal.say("<");
     }
+    for remark in plan.remarks() {
+        terminal.say(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
+    }
     let took = took.as_millis();
     terminal.say(&format!("took {took} ms; nothing was recorded"));
     show(&outcome, terminal)

@@ -17,6 +17,7 @@ use crate::cli::args::{Outputs, Resume};
 use crate::cli::config::Config;
 use crate::cli::output::error::{CliError, made_by};
 use crate::cli::output::format::counted;
+use crate::cli::output::shown::bold;
 use crate::cli::output::signals::Caught;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::{exit, halt, lacking, screen};
@@ -26,16 +27,16 @@ use crate::cli::request::consent::{self, Confirmed, Scope};
 use crate::cli::request::plan::plan;
 use crate::cli::request::{GivenAgain, parse_credentials, results_folder};
 use crate::cli::secrets::references::references;
-use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::change::Change;
+use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, resolved};
 use crate::cli::session::finish::{self, Outcome};
 use crate::cli::session::{sample, storage, summary};
 
-/// The calls that a command makes.
 /// The ways out for headers that change the request of a run.
 const REPEAT: &str = "leave them out, repeat the whole `stride run …` with them and --accept-change, or start another run with --db FILE";
 
+/// The calls that a command makes.
 pub(crate) struct Calls {
     /// `None` if the command makes no calls.
     pub(crate) plan: Option<HttpPlan>,
@@ -100,7 +101,6 @@ pub(crate) fn prepare(
             return Err(made_by(&name).hint("resume the run with that program"));
         }
     };
-    raise_descriptors(settings.threads)?;
     let change = changed.as_ref().map_or(Ok(None), |changed| {
         Change::check(store, Call::Http(changed.clone()), false, REPEAT)
     })?;
@@ -123,8 +123,8 @@ pub(crate) fn prepare(
             base,
         )?);
     }
+    raise_descriptors(settings.threads)?;
     check_events(&args.outputs, &store.own_files())?;
-    Ok(Calls {
     if let (Some(change), Some(request)) = (change, changed) {
         change.take(store, terminal)?;
         if !retries {
@@ -132,6 +132,7 @@ pub(crate) fn prepare(
         }
         consent::remember(&request, store.base());
     }
+    Ok(Calls {
         plan,
         settings,
         ignore_wait: args.invocation.ignore_wait,
@@ -253,6 +254,9 @@ fn make_calls(
                         progress.say(&format!(
                             "{trouble}; such results are stored in the database instead"
                         ));
+                    }
+                    for remark in plan.remarks() {
+                        progress.say(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
                     }
                 },
             );

@@ -1,0 +1,53 @@
+//! Answers with status 202: the service has taken the file, and perhaps not finished with it (RFC 9110, section 15.3.3).
+
+use crate::job::Answer;
+
+/// Headers that say where the result will be.
+const MONITORS: [&str; 3] = ["operation-location", "azure-asyncoperation", "location"];
+
+/// An answer that is no result of the service's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accepted {
+    monitor: Option<&'static str>,
+}
+
+/// Returns what an answer says about work that has not ended, if it says so.
+pub(super) fn describe(answer: &Answer) -> Option<Accepted> {
+    if answer.status != Some(202) {
+        return None;
+    }
+    let headers = answer.headers.as_deref().unwrap_or_default();
+    let monitor = MONITORS
+        .into_iter()
+        .find(|name| headers.contains(&format!("\"{name}\":")));
+    Some(Accepted { monitor })
+}
+
+impl Accepted {
+    /// Describes the failure of an answer that has no body to be a result.
+    pub(super) fn message(self) -> String {
+        let place = self.place();
+        format!("HTTP 202 Accepted: the service has taken the file and gives no result yet{place}")
+    }
+
+    /// Describes such answers, and the way to the results.
+    pub(super) fn remark(self, is_result: bool) -> String {
+        let recorded = match is_result {
+            true => "its answer is recorded as the result",
+            false => "its answer is kept",
+        };
+        let place = self.place();
+        let way = self.monitor.map_or_else(String::new, |name| {
+            format!("; `stride recheck --expect any --apply`, then `stride export --extract '$headers[\"{name}\"]'` lists these places")
+        });
+        format!(
+            "HTTP 202 Accepted: the service may still work on the file, and {recorded}{place}{way}"
+        )
+    }
+
+    fn place(self) -> String {
+        self.monitor.map_or_else(String::new, |name| {
+            format!("; its header {name} says where the result will be")
+        })
+    }
+}
