@@ -114,7 +114,7 @@ fn the_summary_names_the_guard_that_stopped_the_run() {
         "{status}"
     );
     assert!(
-        status.contains("; use a key that the service accepts, then: stride resume\n"),
+        status.contains(": stride resume -H 'Authorization: Bearer {env:API_KEY}'\n"),
         "{status}"
     );
     let report = text(&["report"]);

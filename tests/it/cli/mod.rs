@@ -10,6 +10,7 @@ mod examples;
 mod export;
 mod failures;
 mod finish;
+mod first;
 mod forget;
 mod formats;
 mod judging;

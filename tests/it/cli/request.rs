@@ -143,7 +143,7 @@ fn a_literal_credential_is_used_and_must_be_repeated() {
     place
         .stride(&["resume", "-H", "X-Other: 1"])
         .expect(2)
-        .says("X-Other");
+        .says("X-Api-Key");
     assert_no_secret(&place);
     assert_eq!(api.requests(), 2);
 }
