@@ -74,13 +74,7 @@ fn every_command_of_the_readme_works_in_its_order() {
         given += 1;
     }
     assert!(given >= 9, "{given} commands were found");
-    assert!(
-        !exported,
-        "the file that was refused is missing from the first export"
-    );
-    place
-        .stride(&["export", "-o", "api_call_results.json"])
-        .expect(0);
+    assert!(exported, "after `retry`, the export has a result for every file");
     let query = commands()
         .into_iter()
         .find(|command| command.starts_with("sqlite3 "))
@@ -98,8 +92,8 @@ fn the_commands_that_ci_gives_are_in_the_readme() {
     assert_eq!(
         cargo,
         [
-            "cargo run --locked -- demo",
             "cargo install --path . --locked",
+            "cargo run --locked -- demo",
             "cargo test --locked"
         ]
     );
