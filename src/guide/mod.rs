@@ -1,3 +1,19 @@
+// On a code host these links lead to files, in the documentation to modules: of two definitions the first one counts.
+#![doc = "[request]: request"]
+#![doc = "[keys]: keys"]
+#![doc = "[limits]: limits"]
+#![doc = "[answers]: answers"]
+#![doc = "[daily_limit]: daily_limit"]
+#![doc = "[going_home]: going_home"]
+#![doc = "[unattended]: unattended"]
+#![doc = "[half_failed]: half_failed"]
+#![doc = "[ten_million]: ten_million"]
+#![doc = "[one_field]: one_field"]
+#![doc = "[results]: results"]
+#![doc = "[another_key]: another_key"]
+#![doc = "[another_machine]: another_machine"]
+#![doc = "[database]: database"]
+#![doc = ""]
 #![doc = include_str!("mod.md")]
 
 #[doc = include_str!("another_key.md")]
@@ -8,10 +24,16 @@ pub mod another_machine {}
 pub mod answers {}
 #[doc = include_str!("daily_limit.md")]
 pub mod daily_limit {}
+#[doc = "[results]: results"]
+#[doc = ""]
 #[doc = include_str!("database.md")]
 pub mod database {}
+#[doc = "[another_machine]: another_machine"]
+#[doc = ""]
 #[doc = include_str!("going_home.md")]
 pub mod going_home {}
+#[doc = "[results]: results"]
+#[doc = ""]
 #[doc = include_str!("half_failed.md")]
 pub mod half_failed {}
 #[doc = include_str!("keys.md")]
@@ -26,5 +48,7 @@ pub mod request {}
 pub mod results {}
 #[doc = include_str!("ten_million.md")]
 pub mod ten_million {}
+#[doc = "[going_home]: going_home"]
+#[doc = ""]
 #[doc = include_str!("unattended.md")]
 pub mod unattended {}

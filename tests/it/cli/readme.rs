@@ -74,7 +74,10 @@ fn every_command_of_the_readme_works_in_its_order() {
         given += 1;
     }
     assert!(given >= 9, "{given} commands were found");
-    assert!(exported, "after `retry`, the export has a result for every file");
+    assert!(
+        exported,
+        "after `retry`, the export has a result for every file"
+    );
     let query = commands()
         .into_iter()
         .find(|command| command.starts_with("sqlite3 "))
@@ -162,7 +165,7 @@ fn every_command_of_the_guide_works_in_its_order() {
             let name = path.file_stem().unwrap().to_str().unwrap();
             let list = include_str!("../../../src/guide/mod.md");
             assert!(
-                list.contains(&format!("({name})")),
+                list.contains(&format!("[{name}]: {name}.md")),
                 "{name} is not in the list"
             );
             give(&std::fs::read_to_string(&path).unwrap());
