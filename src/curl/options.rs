@@ -3,6 +3,16 @@
 use super::error::CurlError;
 use super::table::{EXPAND, OPTIONS, Role, Spec};
 
+/// Options of PowerShell's own `curl`, which is another program.
+const POWERSHELL_OPTIONS: [&str; 6] = [
+    "-uri",
+    "-method",
+    "-headers",
+    "-body",
+    "-contenttype",
+    "-usebasicparsing",
+];
+
 /// A parsed option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedOption {
@@ -116,6 +126,9 @@ pub fn read(words: Vec<String>) -> Result<Vec<ParsedOption>, CurlError> {
                 return Err(CurlError::Typographic(dash.to_string()));
             }
             options.push(long("url", || Some(word))?);
+        } else if POWERSHELL_OPTIONS.contains(&word.to_ascii_lowercase().as_str()) {
+            let (what, shell) = (word, "PowerShell");
+            return Err(CurlError::OtherShell { what, shell });
         } else if word == "--" {
             only_urls = true;
         } else if let Some(name) = word.strip_prefix("--") {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 
 use super::reference::{Lookup, Reference};
 
@@ -45,6 +46,14 @@ impl Credential {
     /// Encodes `NAME:PASSWORD` as a value of Basic authentication (RFC 7617).
     pub fn basic(pair: &[u8]) -> String {
         format!("Basic {}", STANDARD.encode(pair))
+    }
+
+    /// Encodes the user information of a URL in the same way.
+    pub(super) fn of_user(user: &str) -> String {
+        let (name, password) = user.split_once(':').unwrap_or((user, ""));
+        let [name, password] = [name, password].map(percent_decode_str);
+        let pair: Vec<u8> = name.chain([b':']).chain(password).collect();
+        Self::basic(&pair)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use percent_encoding::percent_decode_str;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue as Value, USER_AGENT,
@@ -167,9 +166,7 @@ impl Message {
         self.url.check_parameters(value).map_err(wrong(URL))?;
         let (url, user) = (self.url.resolve_url(self.pasted, value)).map_err(wrong(URL))?;
         message.url = url;
-        if let Some(user) = user {
-            message.add_user(&user);
-        }
+        user.iter().for_each(|user| message.add_user(user));
         for part in message.parts_mut() {
             part.template = part.template.resolve(value).map_err(wrong(BODY))?;
         }
@@ -181,10 +178,7 @@ impl Message {
         if self.headers.iter().any(|known| known.name == AUTHORIZATION) {
             return;
         }
-        let (name, password) = user.split_once(':').unwrap_or((user, ""));
-        let [name, password] = [name, password].map(percent_decode_str);
-        let pair: Vec<u8> = name.chain([b':']).chain(password).collect();
-        let value = Template::secret(Credential::basic(&pair).as_bytes());
+        let value = Template::secret(Credential::of_user(user).as_bytes());
         self.headers.push(Header {
             name: AUTHORIZATION,
             label: "the password in the URL".to_owned(),

@@ -4,7 +4,6 @@
 //! hops, not even back at the first origin: another service chooses those URLs. A body that one hop has dropped stays
 //! dropped. As with curl, a name and password in the URL of a redirect are for the first origin alone, too.
 
-use percent_encoding::percent_decode_str;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
     CONTENT_TYPE, HOST, HeaderMap, HeaderValue as Value, LOCATION,
@@ -154,10 +153,8 @@ fn user(url: &Url) -> Option<Value> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
-    let parts = [url.username(), url.password().unwrap_or_default()];
-    let [name, password] = parts.map(percent_decode_str);
-    let pair: Vec<u8> = name.chain([b':']).chain(password).collect();
-    let mut value = Value::from_str(&Credential::basic(&pair)).ok()?;
+    let user = format!("{}:{}", url.username(), url.password().unwrap_or_default());
+    let mut value = Value::from_str(&Credential::of_user(&user)).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
