@@ -140,7 +140,7 @@ fn row_90_a_folder_that_is_not_writable_is_an_error_that_names_it() {
             .says("hint: ");
     }
     place
-        .stride(&["export", "-o", "stride.db-wal"])
+        .stride(&["export", "--format", "json", "-o", "stride.db-wal"])
         .expect(2)
         .says("belongs to the run's database")
         .says("hint: ");

@@ -81,7 +81,8 @@ fn row_130_rescue_files_of_a_run_are_refused_as_targets() {
     }
     // A file with a similar name is like any other file.
     for name in ["stride.db.bak", "x.rescue-a.db"] {
-        place.stride(&["export", "--partial", "-o", name]).expect(0);
+        let words = ["export", "--partial", "--format", "json", "-o", name];
+        place.stride(&words).expect(0);
     }
     fs::remove_file(beside).unwrap();
     let ran = place.stride(&["resume"]);

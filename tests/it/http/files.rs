@@ -92,7 +92,7 @@ fn every_other_method_sends_the_file() {
 #[test]
 fn a_missing_or_irregular_file_is_not_sent() {
     let api = FakeApi::start(|_| Reply::json(1));
-    for method in ["POST", "GET"] {
+    for method in ["POST", "PUT"] {
         let client = Client::post(&api.url()).method(method);
         fs::create_dir(client.folder.path().join("folder")).unwrap();
         symlink("loop", client.folder.path().join("loop")).unwrap();
