@@ -10,6 +10,8 @@ CREATE TABLE run (
     -- The call and the free settings, as JSON. Neither contains a secret.
     call     TEXT NOT NULL CHECK (json_valid(call)),
     settings TEXT NOT NULL CHECK (json_valid(settings)),
+    -- The first runner that called with the present call.
+    call_since INTEGER NOT NULL DEFAULT 0,
     -- The token of the runner that may write. Each of its transactions checks it.
     owner    BLOB
 ) STRICT;

@@ -223,6 +223,30 @@ impl Store {
         read::json(&self.connection, "SELECT settings FROM run")
     }
 
+    /// Returns true if a result was received under the run's present call.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn has_results_of_call(&self) -> Result<bool> {
+        let sql = "SELECT proven OR EXISTS (SELECT 1 FROM result JOIN attempt USING (job)
+                          WHERE attempt.number = result.attempt AND attempt.runner >= (SELECT call_since FROM run))
+                   FROM limiter_state";
+        value(&self.connection, sql, "looking for results of the request")
+    }
+
+    /// Stores another folder for results, which changes nothing of what is sent.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn set_results_folder(&mut self, call: &Call) -> Result<()> {
+        self.change("changing the folder of results", |connection| {
+            let changed = connection.execute("UPDATE run SET call = ?1", [to_json(call)]);
+            changed.map(drop)
+        })
+    }
+
     /// Changes the run's call. Keeps every result.
     ///
     /// # Errors
@@ -230,7 +254,8 @@ impl Store {
     /// The database cannot be written.
     pub fn set_call(&mut self, call: &Call) -> Result<()> {
         self.change("changing the request", |connection| {
-            connection.execute("UPDATE run SET call = ?1", [to_json(call)])?;
+            let sql = "UPDATE run SET call = ?1, call_since = (SELECT coalesce(max(id), 0) + 1 FROM runner)";
+            connection.execute(sql, [to_json(call)])?;
             // Successes under the old request say nothing about the new one.
             connection.execute_batch("UPDATE limiter_state SET proven = 0")
         })

@@ -15,7 +15,7 @@ pub(crate) struct Change {
     new: Call,
     differences: Vec<Difference>,
     /// A file is done under the run's present request.
-    is_proven: bool,
+    has_results: bool,
 }
 
 impl Change {
@@ -35,22 +35,22 @@ impl Change {
         if differences.is_empty() {
             return Ok(None);
         }
-        let is_proven = store.past()?.proven;
-        if is_proven && !accepted {
+        let has_results = store.has_results_of_call()?;
+        if has_results && !accepted {
             return Err(changed_request(&differences, store.counts().done).hint(hint));
         }
         Ok(Some(Self {
             old,
             new,
             differences,
-            is_proven,
+            has_results,
         }))
     }
 
     /// Makes this the run's request.
     pub(crate) fn take(&self, store: &mut Store, terminal: &Terminal) -> Result<(), CliError> {
         store.set_call(&self.new)?;
-        if self.is_proven {
+        if self.has_results {
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(
                 "the request was changed; {kept} of the old one will stay"

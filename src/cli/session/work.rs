@@ -59,7 +59,7 @@ impl Calls {
         let Some(call @ Call::Http(request)) = &self.moved else {
             return Ok(());
         };
-        store.set_call(call)?;
+        store.set_results_folder(call)?;
         if let Some(folder) = results_folder::of(request, store.base()) {
             let found = store.find_results(&folder)?;
             if found > 0 {

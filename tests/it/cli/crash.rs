@@ -11,6 +11,49 @@ const THREADS: u64 = 8;
 const FILES: usize = 400;
 const KILLS: usize = 20;
 
+/// The limiter's state is stored now and then, so a kill can come before it says that a call has succeeded.
+#[test]
+fn a_killed_run_with_results_keeps_its_request() {
+    let api = FakeApi::start(|_| Reply::json("1"));
+    let place = Place::new();
+    let url = api.url();
+    let bystander = place.with_bystander(&url);
+    place.texts(FILES);
+    let other = format!("{url}/other");
+    let words = |url| {
+        [
+            "run",
+            "-j1",
+            "--output-dir",
+            "answers",
+            "--url",
+            url,
+            "texts",
+        ]
+    };
+    let (run, other) = (words(url.as_str()), words(other.as_str()));
+    let running = place.begin(&[&run[..], &["--accept-change"]].concat());
+    api.wait_for(20);
+    running.kill();
+    place.sql("UPDATE limiter_state SET proven = 0");
+    place
+        .stride(&other)
+        .expect(2)
+        .says("nothing was changed")
+        .says("--accept-change");
+    // Another folder for results is no other request.
+    let moved = [
+        "resume",
+        "--output-dir",
+        "other-answers",
+        "--max-calls",
+        "1",
+    ];
+    place.stride(&moved).expect(4);
+    place.stride(&other).expect(2);
+    assert_eq!(place.bystander(), bystander);
+}
+
 #[test]
 fn row_1_a_run_that_is_killed_again_and_again_ends_complete() {
     let seed = fastrand::u64(..);
