@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// The database exists already or cannot be written, or `fill` fails.
+    /// The database exists already or cannot be written, a deleted one has left its WAL there, or `fill` fails.
     pub fn create<E: From<StoreError>>(
         lock: Lock,
         run: &NewRun,
@@ -107,6 +107,10 @@ impl Store {
         let path = lock.database().to_owned();
         if path.symlink_metadata().is_ok() {
             return Err(StoreError::Exists(path).into());
+        }
+        if let Err(error) = files::refuse_left(&path) {
+            lock.discard();
+            return Err(error.into());
         }
         let build = || {
             let fresh = Fresh::create(&path, PAGE_SIZE)?;

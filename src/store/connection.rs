@@ -14,7 +14,7 @@ use rustix::fs::Access;
 
 use super::column_text;
 use super::error::{Result, StoreError, doing, unusable};
-use super::files::with_suffix;
+use super::files::has_log;
 use super::place;
 use crate::paths::folder_of;
 
@@ -214,13 +214,6 @@ fn accept(found: (i64, i64), path: &Path) -> Result<()> {
         }),
         _ => Err(StoreError::Foreign(path)),
     }
-}
-
-/// Returns true if a WAL or a rollback journal beside the database is not empty.
-fn has_log(path: &Path) -> bool {
-    let is_in_use =
-        |suffix| fs::metadata(with_suffix(path, suffix)).is_ok_and(|meta| meta.len() > 0);
-    ["-wal", "-journal"].into_iter().any(is_in_use)
 }
 
 /// Disables everything through which a database file, which may come from anyone, could act.

@@ -21,6 +21,9 @@ pub enum StoreError {
     /// A new run would replace this file.
     #[error("{} exists already", FileName::from(.0.as_path()))]
     Exists(PathBuf),
+    /// The database is missing, and SQLite would take these files beside its path for those of a new one.
+    #[error("{} is left of a deleted or moved database", FileName::from(.0[0].as_path()))]
+    Left(Vec<PathBuf>),
     /// The file is not a run's database.
     #[error("{} is not a run's database", FileName::from(.0.as_path()))]
     Foreign(PathBuf),

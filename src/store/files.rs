@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::error::{Result, unusable};
+use super::error::{Result, StoreError, unusable};
 use super::location::Location;
 use crate::paths;
 
@@ -30,6 +30,40 @@ pub(super) fn own_files(database: &Path) -> Vec<PathBuf> {
     let folder = paths::folder_of(database);
     files.extend(rescue_files(folder, database));
     files
+}
+
+/// Returns the files of a database that exist: itself, and those that SQLite and stride keep beside it. To delete the run,
+/// delete all of them.
+pub fn database_files(location: impl Into<Location>) -> Vec<PathBuf> {
+    let Ok(database) = resolve(&location.into()) else {
+        return Vec::new();
+    };
+    let beside = ["", "-wal", "-shm", "-journal", ".lock"];
+    let mut files: Vec<PathBuf> = beside.map(|end| with_suffix(&database, end)).into();
+    files.retain(|file| file.symlink_metadata().is_ok());
+    files
+}
+
+/// Returns true if a WAL or a rollback journal beside the database is not empty.
+pub(super) fn has_log(database: &Path) -> bool {
+    let is_in_use = |end| fs::metadata(with_suffix(database, end)).is_ok_and(|meta| meta.len() > 0);
+    ["-wal", "-journal"].into_iter().any(is_in_use)
+}
+
+/// Refuses a path for a new database beside which an earlier one has left its log. SQLite would write the old pages into
+/// the new database.
+pub(super) fn refuse_left(database: &Path) -> Result<()> {
+    if !has_log(database) {
+        return Ok(());
+    }
+    let mut left: Vec<PathBuf> = ["-wal", "-journal", "-shm"]
+        .map(|end| with_suffix(database, end))
+        .into();
+    left.retain(|file| file.symlink_metadata().is_ok());
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(StoreError::Left(left)),
+    }
 }
 
 pub(super) fn lock_file(database: &Path) -> PathBuf {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{APPLICATION_ID, MIGRATIONS, VERSION};
 use super::error::{Result, doing, unusable};
-use super::files::fresh_file;
+use super::files::{fresh_file, refuse_left};
 use crate::paths::folder_of;
 
 /// A database under construction beside its final path. A kill leaves only this file, which the next attempt removes.
@@ -96,8 +96,9 @@ impl Fresh {
         if let Some(thread) = self.syncing.take() {
             let _ = thread.join();
         }
+        self.handle.sync_all().map_err(unusable(path))?;
+        refuse_left(path)?;
         let rename = || -> std::io::Result<()> {
-            self.handle.sync_all()?;
             fs::rename(&self.file, path)?;
             File::open(folder_of(path))?.sync_all()
         };

@@ -33,7 +33,7 @@ use settings::{KEPT, LimitArgs, SettingsArgs};
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The run's database; to delete the run, delete this file
+    /// The run's database; to delete the run, delete FILE, FILE-wal and FILE-shm
     #[arg(
         long,
         alias = "database",
@@ -98,7 +98,7 @@ pub(crate) enum Command {
     /// A forgotten file is neither called nor exported nor counted, and the same list does not add it again. Its answers
     /// are kept, and --undo brings it back in the state that it had. This works while a process works on the run.
     ///
-    /// A whole run of no use needs no command: delete its database.
+    /// A whole run of no use needs no command: delete its files, as in rm -f stride.db stride.db-wal stride.db-shm.
     #[command(aliases = ["remove", "delete", "drop", "rm", "skip"])]
     Forget(Forget),
     /// Write the results

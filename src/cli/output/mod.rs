@@ -13,7 +13,7 @@ pub(crate) mod named;
 pub(crate) mod screen;
 pub(crate) mod shown;
 pub(crate) mod signals;
-mod storage;
+pub(crate) mod storage;
 pub(crate) mod terminal;
 pub(crate) mod time;
 pub(crate) mod why;

@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 use stride::engine::RunError;
-use stride::paths::folder_of;
+use stride::job::FileName;
+use stride::paths::{below, folder_of};
 use stride::store::StoreError;
 
 use crate::cli::output::error::{CliError, command, quoted};
@@ -16,6 +18,12 @@ impl From<StoreError> for CliError {
         match &error {
             StoreError::Missing { .. } => Self::of(exit::UNUSABLE, &error)
                 .hint("use --db FILE with the run's database, or start a run with `stride run --url URL FILES`"),
+            StoreError::Left(files) => Self::of(exit::UNUSABLE, &error)
+                .note(format!(
+                    "nothing was made; if the database was moved, move {} after it",
+                    FileName::from(files[0].as_path())
+                ))
+                .hint(format!("if the database was deleted: {}", removal(files))),
             StoreError::Foreign { .. } => {
                 Self::of(exit::UNUSABLE, &error).note("nothing was changed").hint("use another file with --db FILE")
             }
@@ -88,6 +96,13 @@ impl From<StoreError> for CliError {
                 .hint("check that its disk is mounted, writable and not full; `stride verify` looks for damage"),
         }
     }
+}
+
+/// Returns the command that removes files.
+pub(crate) fn removal(files: &[PathBuf]) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let names = files.iter().map(|file| quoted(below(&here, file)));
+    format!("rm {}", names.collect::<Vec<_>>().join(" "))
 }
 
 /// Returns whether a permission is lacking.

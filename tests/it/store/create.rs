@@ -63,6 +63,21 @@ fn a_creation_that_fails_leaves_no_database_and_no_temporary_file() {
 }
 
 #[test]
+fn a_log_that_appears_during_a_creation_prevents_the_database() {
+    let fixture = Fixture::numbered(1);
+    let database = fixture.at("other.db");
+    let log = fixture.at("other.db-wal");
+    let refused = Store::create(take_lock(&database), &fixture.new_run(), |loader| {
+        fs::write(&log, "pages").unwrap();
+        loader.add(&"a".into())
+    });
+    let is_left =
+        matches!(refused, Err(StoreError::Left(files)) if files == [log.canonicalize().unwrap()]);
+    assert!(is_left);
+    assert_eq!(files_of(&database), ["other.db-wal"]);
+}
+
+#[test]
 fn row_46_the_leftovers_of_a_killed_creation_are_replaced() {
     let fixture = Fixture::numbered(1);
     let database = fixture.at("other.db");
