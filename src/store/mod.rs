@@ -50,6 +50,7 @@ mod requeue;
 mod rescue;
 mod saved;
 mod settle;
+mod some_names;
 mod statement;
 mod survey;
 mod system;

@@ -1,10 +1,10 @@
 //! Errors of requests that cannot be built.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::template::TemplateError;
-use crate::job::{Class, Failure, FailureKind, FileName, Outcome};
+use crate::job::{Class, Failure, FailureKind, FileName, Job, Outcome};
 use crate::validate::WrongExpression;
 
 /// The reason why a request cannot be built.
@@ -102,15 +102,32 @@ pub(super) fn unsendable(kind: FailureKind, message: String) -> Outcome {
     Outcome::Unsendable(Failure::new(Class::Input, kind, message))
 }
 
-/// Adds the way out to the outcome of a row that names no file.
-pub(super) fn row_without_file(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Unsendable(failure) if failure.kind == FailureKind::InputMissing => {
-            let message = "the row names no file; --json '{row}' or --data 'x={col.NAME}' sends the row itself";
-            unsendable(FailureKind::InputMissing, message.to_owned())
-        }
-        outcome => outcome,
+/// Adds the way out to the outcome of a row whose file is missing, unless the row's usual column names that file.
+pub(super) fn missing_of_row(job: &Job, outcome: Outcome) -> Outcome {
+    let Outcome::Unsendable(failure) = &outcome else {
+        return outcome;
+    };
+    if failure.kind != FailureKind::InputMissing {
+        return outcome;
     }
+    let usual = ["path", "file"]
+        .into_iter()
+        .find_map(|column| Some((column, job.columns.text(column)?)));
+    let message = match usual {
+        Some((_, name)) if job.file.ends_with(plain(Path::new(&*name))) => return outcome,
+        Some((column, _)) => format!(
+            "the file is missing; the column `{column}` names another one: --key-column {column}"
+        ),
+        None => "the file is missing; if the row names none, --json '{row}' or --data 'x={col.NAME}' sends the row itself"
+            .to_owned(),
+    };
+    unsendable(FailureKind::InputMissing, message)
+}
+
+/// Returns a path without `.`.
+fn plain(path: &Path) -> PathBuf {
+    let parts = path.components();
+    parts.filter(|part| *part != Component::CurDir).collect()
 }
 
 /// Returns the message of the innermost error, which says what happened. The outer ones say where.

@@ -11,7 +11,7 @@ use reqwest::{Method, Url};
 use super::body::Segments;
 use super::content::{self, BodyPart, Content, Given};
 use super::credential::Credential;
-use super::error::{PlanError, row_without_file, unsendable};
+use super::error::{PlanError, missing_of_row, unsendable};
 use super::progress::Progress;
 use super::reading::Reading;
 use super::reference::Reference;
@@ -363,7 +363,7 @@ impl Message {
                 .open()
                 .map_err(|outcome| match job.columns.is_empty() {
                     true => outcome,
-                    false => row_without_file(outcome),
+                    false => missing_of_row(job, outcome),
                 })?;
         }
         let url = self.url(job, &source)?;

@@ -1,22 +1,30 @@
 //! `stride forget`, which also works while another process runs.
 
+use std::path::PathBuf;
+
 use stride::export::check_list_columns;
 use stride::filter::Term;
-use stride::store::{Chosen, Forgotten, Location, Lock, Reader, bring_back, forget as take_off};
+use stride::job::FileName;
+use stride::store::{
+    Chosen, Forgotten, Location, Lock, Reader, bring_back, database_files, forget as take_off,
+};
 
 use crate::cli::args::InvocationArgs;
 use crate::cli::args::forget::Forget;
-use crate::cli::output::error::{CliError, quoted};
+use crate::cli::output::error::CliError;
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
 use crate::cli::output::shown::cyan;
+use crate::cli::output::storage::removal;
 use crate::cli::output::terminal::Terminal;
-use crate::cli::session::list::{listed_names, not_listed};
+use crate::cli::session::list::listed_names;
 use crate::cli::session::loaded::{some, undo};
+use crate::cli::session::not_listed::not_listed;
 use crate::cli::session::storage;
 use crate::cli::session::summary::{next_steps, standing};
 
 pub(crate) fn forget(db: &Location, args: &Forget, terminal: &Terminal) -> Result<u8, CliError> {
+    refuse_database(db, &args.names)?;
     let chosen_names = listed_names(db, &args.names)?;
     let columns = args.terms.iter().filter_map(Term::column);
     let columns: Vec<String> = columns.map(str::to_owned).collect();
@@ -39,6 +47,26 @@ pub(crate) fn forget(db: &Location, args: &Forget, terminal: &Terminal) -> Resul
     }
     report(db, args, &made, terminal)?;
     Ok(exit::DONE)
+}
+
+/// Refuses the database of a run in place of a file's name, and says how that run is deleted.
+fn refuse_database(db: &Location, names: &[PathBuf]) -> Result<(), CliError> {
+    for path in names {
+        let name = FileName::from(path.as_path());
+        let is_listed = Reader::open(db).and_then(|run| run.has(&name));
+        if is_listed.unwrap_or(false) || !path.is_file() || Reader::open(path.as_path()).is_err() {
+            continue;
+        }
+        return Err(CliError::usage(format!(
+            "{name} is the database of a run, not one of its files"
+        ))
+        .note("nothing was changed")
+        .hint(format!(
+            "to delete the run and its answers: {}",
+            removal(&database_files(path.as_path()))
+        )));
+    }
+    Ok(())
 }
 
 /// Settles the calls that were in flight when the last process died, as the next run would.
@@ -64,7 +92,7 @@ fn settle_crashed(db: &Location, terminal: &Terminal) -> Result<(), CliError> {
 
 fn refused(db: &Location, made: &Forgotten) -> CliError {
     if !made.unknown.is_empty() {
-        return not_listed(db, &made.unknown);
+        return not_listed(db, &made.unknown, true);
     }
     CliError::new(
         exit::BUSY,
@@ -100,7 +128,7 @@ fn report(
     }
     if made.counts.total == 0 {
         hint(
-            &format!("rm {}", quoted(db.file())),
+            &removal(&database_files(db)),
             "deletes the run and its answers, if it is of no use",
         );
         return Ok(());

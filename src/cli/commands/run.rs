@@ -26,8 +26,9 @@ use crate::cli::session::change::Change;
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
 use crate::cli::session::intake::Intake;
-use crate::cli::session::list::{is_table, listed_names, not_listed, refuse_missing, sources};
+use crate::cli::session::list::{is_table, listed_names, note_table, refuse_missing, sources};
 use crate::cli::session::loaded::{report_changed, report_loaded};
+use crate::cli::session::not_listed::not_listed;
 use crate::cli::session::storage;
 use crate::cli::session::work::{Calls, keep_settings, prepare, work};
 
@@ -92,7 +93,11 @@ pub(crate) fn run(
         ..Options::default()
     };
     let mut intake = Intake::new(&sources, options, row_use, reads_file);
-    for note in &parsed.notes {
+    if args.list_format.is_none() {
+        intake.refuse_tables();
+    }
+    let table = note_table(&args).filter(|_| is_missing);
+    for note in parsed.notes.iter().chain(&table) {
         terminal.say(&format!("{} {note}", bold("note:")));
     }
     if args.dry_run {
@@ -187,7 +192,7 @@ pub(crate) fn run(
     explained(worked, &intake, &base, terminal)
 }
 
-/// Adds the reason why no file of a list was found, if its names are relative to the list's own folder.
+/// Adds the reason why no file of a list was found.
 fn explained(
     worked: Result<u8, CliError>,
     intake: &Intake<'_>,
@@ -199,15 +204,18 @@ fn explained(
         Ok(code) => {
             if let Some(hint) = intake.explain_missing(base) {
                 terminal.say(&format!("{} {hint}", cyan("hint:")));
+            } else if let Some(note) = intake.searched(base) {
+                terminal.say(&format!("{} {note}", bold("note:")));
             }
             Ok(code)
         }
-        Err(cli_error) if cli_error.code == exit::HALTED => {
-            Err(match intake.explain_missing(base) {
-                Some(hint) => cli_error.only_hint(hint),
-                None => cli_error,
-            })
-        }
+        Err(cli_error) if cli_error.code == exit::HALTED => Err(
+            match (intake.explain_missing(base), intake.searched(base)) {
+                (Some(hint), _) => cli_error.only_hint(hint),
+                (None, Some(note)) => cli_error.note(note),
+                (None, None) => cli_error,
+            },
+        ),
         Err(cli_error) => Err(cli_error),
     }
 }
@@ -301,7 +309,7 @@ fn redo(
 ) -> Result<u64, CliError> {
     let redone = store.redo(chosen)?;
     if !redone.unknown.is_empty() {
-        return Err(not_listed(db, &redone.unknown));
+        return Err(not_listed(db, &redone.unknown, false));
     }
     for (name, state) in &redone.others {
         let note = bold("note:");

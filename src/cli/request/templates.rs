@@ -35,11 +35,21 @@ pub(crate) struct RowUse {
     pub(crate) columns: Vec<String>,
     /// It has the placeholder `{row}`.
     whole: bool,
+    /// Its placeholders that read the job's file.
+    pub(crate) of_file: Vec<&'static str>,
 }
+
+/// The placeholders that read a file.
+const OF_FILE: [&str; 4] = ["text", "base64", "size", "sha256"];
 
 impl RowUse {
     pub(crate) fn new(request: &Request) -> Self {
-        let mut found = Self::default();
+        let stored = serde_json::to_string(&sent(request)).unwrap_or_default();
+        let is_used = |field: &&str| stored.contains(&format!("{{{field}}}"));
+        let mut found = Self {
+            of_file: OF_FILE.into_iter().filter(is_used).collect(),
+            ..Self::default()
+        };
         // Expressions and the folder are not templates, although they may contain braces.
         for template in templates(&sent(request)) {
             for column in template.columns() {

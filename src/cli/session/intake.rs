@@ -4,16 +4,14 @@ use std::path::{Path, PathBuf};
 
 use stride::input::{self, InputError, Item, Key, Layout, Options, Source, Survey};
 use stride::job::{FileName, shortened};
-use stride::paths::folder_of;
 use stride::store::{Loader, NewJob, StoreError};
 
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::request::RowUse;
 use crate::cli::session::line_index::LineIndex;
 use crate::cli::session::list::label;
+use crate::cli::session::missing::{FirstFiles, refuse_table};
 
-/// The number of a list's first names that are looked up after a run whose files were missing.
-const LOOKED_UP: usize = 5;
 /// The maximum number of columns that a hint lists.
 const COLUMNS: usize = 20;
 
@@ -29,8 +27,10 @@ pub(crate) struct Intake<'s> {
     lines: LineIndex,
     /// The number of jobs of each source.
     found: Vec<u64>,
-    /// The first relative names of the first list that has some, by the index of that list.
-    first: Option<(usize, Vec<FileName>)>,
+    /// The first files of the first list.
+    first: Option<FirstFiles>,
+    /// A list of lines may be a table whose format was not given.
+    refuses_tables: bool,
 }
 
 /// An error of a load.
@@ -80,6 +80,7 @@ impl<'s> Intake<'s> {
             lines: LineIndex::default(),
             found: vec![0; sources.len()],
             first: None,
+            refuses_tables: false,
             sources,
         }
     }
@@ -87,6 +88,11 @@ impl<'s> Intake<'s> {
     /// Refuses relative names, because the run was made in `base`.
     pub(crate) fn made_in(&mut self, base: PathBuf) {
         self.elsewhere = Some(base);
+    }
+
+    /// Refuses lists of lines that are tables.
+    pub(crate) fn refuse_tables(&mut self) {
+        self.refuses_tables = true;
     }
 
     /// Adds files that are not input.
@@ -132,7 +138,11 @@ impl<'s> Intake<'s> {
 
     fn check(&mut self, item: &Item) -> Result<(), CliError> {
         let file = item.file.as_ref().unwrap_or(&item.name);
+        let source = &self.sources[item.source];
         if self.reads_file {
+            if self.refuses_tables && item.line == 1 {
+                refuse_table(item, source)?;
+            }
             if !self.names_file(item) {
                 return Err(self.no_file(item));
             }
@@ -144,7 +154,9 @@ impl<'s> Intake<'s> {
         }
         self.found[item.source] += 1;
         self.lines.add(item);
-        self.remember(item);
+        if !matches!(source, Source::Path(_)) {
+            FirstFiles::remember(&mut self.first, item);
+        }
         Ok(())
     }
 
@@ -156,21 +168,6 @@ impl<'s> Intake<'s> {
                 Source::List(_, layout) | Source::Stdin(layout)
                     if matches!(layout, Layout::Csv { key: Key::Line } | Layout::Jsonl { key: Key::Line })
             )
-    }
-
-    /// Remembers a list's first names, for [`Intake::explain_missing`].
-    fn remember(&mut self, item: &Item) {
-        let Source::List(list, _) = &self.sources[item.source] else {
-            return;
-        };
-        let file = item.file.as_ref().unwrap_or(&item.name);
-        if folder_of(list) == Path::new(".") || file.as_path().is_absolute() {
-            return;
-        }
-        let (source, names) = self.first.get_or_insert_with(|| (item.source, Vec::new()));
-        if *source == item.source && names.len() < LOOKED_UP {
-            names.push(file.clone());
-        }
     }
 
     /// Refuses a table without a column that the calls need.
@@ -232,6 +229,12 @@ impl<'s> Intake<'s> {
         .hint("use --key-column with several columns, such as path,lang, or with @line to name each row by its line")
     }
 
+    /// Returns whether a name is that of one of the lists.
+    pub(crate) fn is_list(&self, name: &FileName) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|source| matches!(source, Source::List(list, _) if list == name.as_path()))
+    }
+
     /// Describes each source that has no files.
     pub(crate) fn empty_sources(&self) -> impl Iterator<Item = String> {
         let sources = self.sources.iter().zip(&self.found);
@@ -242,25 +245,16 @@ impl<'s> Intake<'s> {
         })
     }
 
-    /// Returns a hint if the first names of a list lead nowhere, but would lead to files from the list's own folder.
+    /// Returns a hint if the first files of a list are missing, and something tells where they are.
     pub(crate) fn explain_missing(&self, base: &Path) -> Option<String> {
-        let (source, names) = self.first.as_ref()?;
-        let Source::List(list, _) = &self.sources[*source] else {
-            return None;
-        };
-        let folder = folder_of(list);
-        let beside = |name: &FileName| {
-            let name = name.as_path();
-            !base.join(name).exists() && base.join(folder).join(name).exists()
-        };
-        let list_name = quoted(Path::new(list.file_name()?));
-        names.iter().all(beside).then(|| {
-            format!(
-                "the names in {} are relative to its folder: cd {}, and repeat the command there with --files-from {list_name}",
-                label(&self.sources[*source]),
-                quoted(folder)
-            )
-        })
+        let first = self.first.as_ref().filter(|_| self.reads_file)?;
+        first.explain(base, self.sources, &self.row_use.of_file)
+    }
+
+    /// Returns the folder in which the first files of a list were searched, if none is there.
+    pub(crate) fn searched(&self, base: &Path) -> Option<String> {
+        let first = self.first.as_ref().filter(|_| self.reads_file)?;
+        first.searched(base)
     }
 }
 

@@ -12,8 +12,8 @@ use stride::paths::folder_of;
 use stride::store::{Location, Reader};
 
 use crate::cli::args::{ListFormat, Run};
-use crate::cli::output::error::{CliError, command, quoted};
-use crate::cli::output::format::{counted, names};
+use crate::cli::output::error::{CliError, quoted};
+use crate::cli::output::format::names;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::current_folder;
 
@@ -37,11 +37,42 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Cl
         });
     }
     if sources.is_empty() {
-        return Err(CliError::usage("no files were named").hint(
-            "name files or folders, or a list with --files-from; `stride resume` resumes a run",
-        ));
+        let hint = match has_input() {
+            true => "to read the names from standard input, add --files-from -",
+            false => {
+                "name files or folders, or a list with --files-from; `stride resume` resumes a run"
+            }
+        };
+        return Err(CliError::usage("no files were named").hint(hint));
+    }
+    let dash = Path::new("-");
+    if args.files.iter().any(|file| file == dash) && !dash.exists() {
+        return Err(CliError::usage("cannot find -")
+            .note("nothing was changed")
+            .hint("to read the names from standard input, use --files-from - in its place"));
     }
     Ok(sources)
+}
+
+/// Returns whether standard input is a pipe or a file.
+fn has_input() -> bool {
+    let meta = fs::metadata("/dev/stdin");
+    meta.is_ok_and(|meta| meta.is_file() || meta.file_type().is_fifo())
+}
+
+/// Returns a note for a table that is named as a file to call, which is probably meant as a list.
+pub(crate) fn note_table(args: &Run) -> Option<String> {
+    let ([file], []) = (args.files.as_slice(), args.files_from.as_slice()) else {
+        return None;
+    };
+    let is_table = !matches!(format_of(args, file), ListFormat::Lines) && file.is_file();
+    is_table.then(|| {
+        format!(
+            "{} is sent as one file; for a call for each of its rows, use --files-from {}",
+            FileName::from(file.as_path()),
+            quoted(file)
+        )
+    })
 }
 
 /// Returns the layout of a list.
@@ -183,23 +214,4 @@ pub(crate) fn listed_names(db: &Location, typed: &[PathBuf]) -> Result<Vec<FileN
 fn plain(path: &Path) -> PathBuf {
     let parts = path.components();
     parts.filter(|part| *part != Component::CurDir).collect()
-}
-
-/// Refuses names that the run does not have.
-pub(crate) fn not_listed(db: &Location, unknown: &[FileName]) -> CliError {
-    let number = counted(unknown.len() as u64, "name");
-    // A wrong folder is likelier than a wrong name.
-    let last = unknown.first().and_then(|name| name.as_path().file_name());
-    let last = FileName::from(last.map_or(Path::new(""), Path::new));
-    let like = quoted(Path::new(&format!("name~*{last}*")));
-    let export = format!("export --all --format csv --columns file,state --where {like}");
-    CliError::usage(format!(
-        "the run does not have {number}: {}",
-        names(unknown)
-    ))
-    .note("nothing was changed")
-    .hint(format!(
-        "use the names of the list; {} shows those like it",
-        command(db, &export)
-    ))
 }

@@ -65,11 +65,11 @@ pub(crate) fn report_loaded(
             "{files} kept the columns of their call, which differ from the list's"
         ));
     }
-    report_others(db, loaded, terminal);
+    report_others(db, loaded, intake, terminal);
 }
 
 /// Reports the names that only the run or only the list has, and those that were forgotten.
-fn report_others(db: &Location, loaded: &Loaded, terminal: &Terminal) {
+fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: &Terminal) {
     let hint = |command: &str, what: &str| {
         terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
     };
@@ -96,6 +96,12 @@ fn report_others(db: &Location, loaded: &Loaded, terminal: &Terminal) {
                 false => typed_with("--forget-unlisted"),
             };
             hint(&forget, "takes wrong names off the run");
+        }
+        // An earlier command has called the list itself.
+        let mut lists = left_examples.iter().filter(|name| intake.is_list(name));
+        if let Some(list) = lists.next() {
+            let forget = forget(db, "forget", std::slice::from_ref(list));
+            hint(&forget, "takes the list itself off the run");
         }
     }
     if *unlisted > 0 {

@@ -9,6 +9,8 @@ pub(crate) mod intake;
 mod line_index;
 pub(crate) mod list;
 pub(crate) mod loaded;
+mod missing;
+pub(crate) mod not_listed;
 pub(crate) mod sample;
 pub(crate) mod storage;
 pub(crate) mod summary;

@@ -253,7 +253,7 @@ fn a_done_file_is_called_again_by_name_and_its_result_is_set_aside() {
     place
         .stride(&["retry", "--done", "b", "nope"])
         .expect(2)
-        .says("the run does not have 1 name: nope");
+        .says("the run has no file nope");
     assert_eq!(place.sql("SELECT * FROM work"), before);
     place
         .stride(&["retry", "--done", "b", "--status", "422"])

@@ -380,7 +380,7 @@ fn names_are_those_of_the_list_or_paths_to_them() {
     place
         .stride(&["forget", "texts/0000", "texts/9999", "texts"])
         .expect(2)
-        .says("the run does not have 2 names: texts/9999, texts")
+        .says("the run does not have 2 files: texts/9999, texts")
         .says("nothing was changed")
         .says("'name~*9999*'");
     assert_eq!(counts(&place), [3, 0, 0, 3, 0, 0, 3]);

@@ -388,7 +388,11 @@ fn names_that_are_relative_to_the_folder_of_their_list_are_explained() {
             "texts/list",
         ];
         let ran = place.stride(&words).expect(3);
-        assert!(!ran.stderr.contains("relative"), "{}", ran.stderr);
+        assert!(
+            !ran.stderr.contains("relative to its folder"),
+            "{}",
+            ran.stderr
+        );
     }
     assert_eq!(api.requests(), 0);
 }

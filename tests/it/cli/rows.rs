@@ -221,9 +221,7 @@ fn rows_need_no_path_and_ids_may_be_numbers() {
         .says("--json '{row}'");
     run(&["--db", "id.db", "--key-column", "id"])
         .expect(3)
-        .says(
-            "the row names no file; --json '{row}' or --data 'x={col.NAME}' sends the row itself",
-        );
+        .says("the file is missing; if the row names none, --json '{row}' or --data 'x={col.NAME}' sends the row itself");
     assert!(!place.at("no.db").exists());
     assert_eq!(api.requests(), 6);
 }

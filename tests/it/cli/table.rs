@@ -331,6 +331,9 @@ fn columns_are_put_into_the_request_and_rows_need_no_files() {
         &list,
     ]
     .concat();
-    place.stride(&words).expect(3).says("the row names no file");
+    place
+        .stride(&words)
+        .expect(3)
+        .says("1 × the file is missing (input)");
     assert_eq!(api.requests(), 5);
 }
