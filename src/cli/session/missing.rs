@@ -116,15 +116,24 @@ impl FirstFiles {
         let by_column = USUAL
             .into_iter()
             .find(|column| self.rows.iter().any(|row| has_file(row, column)));
-        if let Some(column) = by_column {
-            return Some(format!(
-                "the column `{column}` names the files: repeat the command with --key-column {column} --forget-unlisted"
-            ));
-        }
-        if let Some(field) = fields.iter().find(|field| row.json(field).is_some()) {
-            return Some(format!(
-                "{{{field}}} is of the file; for the column, repeat the command with {{col.{field}}}"
-            ));
+        let field = fields.iter().find(|field| row.json(field).is_some());
+        match (field, by_column) {
+            (Some(field), None) => {
+                return Some(format!(
+                    "{{{field}}} is of the file; for the column, repeat the command with {{col.{field}}}"
+                ));
+            }
+            (None, Some(column)) => {
+                return Some(format!(
+                    "the column `{column}` names the files: repeat the command with --key-column {column} --forget-unlisted"
+                ));
+            }
+            (Some(field), Some(column)) => {
+                return Some(format!(
+                    "repeat the command with {{col.{field}}} for the column, or with --key-column {column} --forget-unlisted for {{{field}}} of the file"
+                ));
+            }
+            (None, None) => {}
         }
         let Key::Columns(column) = key else {
             return None;

@@ -60,6 +60,18 @@ fn a_row_whose_file_is_missing_has_the_true_cause() {
         .expect(3)
         .says("forgot 3 files")
         .says("2 of 3 files done");
+    // The request may mean the column or the file.
+    let text = [
+        "--db",
+        "e.db",
+        "--key-column",
+        "id",
+        "--json",
+        "[\"{text}\"]",
+    ];
+    run(&[&text[..], &list].concat()).expect(3).says(
+        "repeat the command with {col.text} for the column, or with --key-column path --forget-unlisted for {text} of the file",
+    );
     // No column names a file, and the request means a column.
     place.write("rows.csv", "id,text\nx,hallo\ny,hello\n");
     let rows = ["--files-from", "rows.csv", "--key-column", "id", "--db"];
