@@ -137,9 +137,7 @@ impl Term {
         let Some((field, relations, example)) =
             FIELDS.iter().find(|(known, ..)| known.as_bytes() == field)
         else {
-            let examples = FIELDS.map(|(.., example)| example);
-            let examples = examples.join(", or ");
-            return Err(format!("invalid term `{text}`: use {examples}"));
+            return Err(unknown_field(&text));
         };
         let wrong = || match relations
             .iter()
@@ -192,6 +190,29 @@ impl Term {
             Operand::Column(name, _) => Some(name),
             _ => None,
         }
+    }
+}
+
+/// Returns the message for a term that begins with no field. Most such terms mean a column of the list.
+fn unknown_field(text: &str) -> String {
+    let end = text.find(['=', '!', '<', '>', '~']).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    let name = name.trim();
+    let lower = name.to_ascii_lowercase();
+    let mut fields = FIELDS.iter();
+    let near = fields.find(|(known, ..)| strsim::damerau_levenshtein(known, &lower) <= 1);
+    if let Some((.., example)) = near {
+        return format!("invalid term `{text}`: use {example}");
+    }
+    let examples = FIELDS.map(|(.., example)| example);
+    let examples = examples.join(", or ");
+    match lower.as_str() {
+        "file" | "path" => format!("invalid term `{text}`: use 'name{rest}' for the file's name"),
+        "" => format!("invalid term `{text}`: use {examples}"),
+        _ if rest.is_empty() => format!("invalid term `{text}`: use {examples}"),
+        _ => format!(
+            "invalid term `{text}`: use 'col.{name}{rest}' for a column of the list; other terms are {examples}"
+        ),
     }
 }
 
