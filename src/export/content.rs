@@ -44,6 +44,14 @@ impl<'r> ResultContent<'r> {
         })
     }
 
+    /// Returns the extracted value.
+    pub(super) fn extracted(&self) -> Option<&str> {
+        match self {
+            Self::Extracted(json) => Some(json),
+            _ => None,
+        }
+    }
+
     /// Returns the members of a JSON object.
     pub(super) fn members(&self) -> Option<Members<'_>> {
         match self {

@@ -3,6 +3,7 @@
 use super::column::ColumnName;
 use super::error::ExportError;
 use super::heading::{Heading, Source};
+use super::nulls::Nulls;
 use crate::filter::Term;
 use crate::job::{Body, FileName, JobState};
 use crate::settings::Expect;
@@ -133,6 +134,8 @@ pub struct ExportSummary {
     pub results: u64,
     /// The number of those that failed or are held.
     pub failures: u64,
+    /// The nulls among the extracted values.
+    pub nulls: Nulls,
     /// The jobs that were left out because their stored results are damaged (checksum mismatch).
     pub damaged: Vec<FileName>,
 }
@@ -143,11 +146,15 @@ impl ExportSummary {
         self.jobs += other.jobs;
         self.results += other.results;
         self.failures += other.failures;
+        self.nulls.add(other.nulls);
         self.damaged.extend(other.damaged);
     }
 
-    /// Counts a written job.
-    pub(super) fn count(&mut self, record: &Record) {
+    /// Counts a written job, and the value extracted from its result.
+    pub(super) fn count(&mut self, record: &Record, extracted: Option<&str>) {
+        if let Some(json) = extracted {
+            self.nulls.count(json);
+        }
         self.jobs += 1;
         self.results += u64::from(record.result.is_some());
         let is_failure = matches!(record.state, JobState::Failed | JobState::Held);

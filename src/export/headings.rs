@@ -107,6 +107,17 @@ pub fn check_list_columns(reader: &Reader, asked: &[String]) -> Result<(), Expor
         .try_for_each(|name| list.check(LIST_PREFIX, name))
 }
 
+/// Returns whether a result has this field.
+///
+/// # Errors
+///
+/// The results cannot be read, or no value can be extracted from one.
+pub fn has_result_field(reader: &Reader, form: &Form<'_>, name: &str) -> Result<bool, ExportError> {
+    let asked = vec![name.to_owned()];
+    let (fields, _) = result_fields(reader, form, Selection::Partial, asked)?;
+    Ok(fields.check(FIELD_PREFIX, name).is_ok())
+}
+
 /// Reads the fields of the results, and whether a result is no object.
 fn result_fields(
     reader: &Reader,

@@ -12,6 +12,7 @@ mod heading;
 mod headings;
 mod json;
 mod names;
+mod nulls;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod pipeline;
@@ -25,7 +26,8 @@ pub use column::{Column, ColumnError, ColumnList, ColumnName};
 pub use error::ExportError;
 pub use folder::to_folder;
 pub use form::{ExportSummary, Extract, Form, Format, Selection};
-pub use headings::check_list_columns;
+pub use headings::{check_list_columns, has_result_field};
+pub use nulls::Nulls;
 pub use timestamp::timestamp;
 
 use crate::atomic_file;

@@ -34,10 +34,17 @@ impl<W: Write> Formatter<W> {
         }
     }
 
-    fn write(&mut self, record: &Record, plan: Plan<'_>) -> Result<(), ExportError> {
+    /// Writes a job and counts it.
+    fn write(
+        &mut self,
+        record: &Record,
+        plan: Plan<'_>,
+        written: &mut ExportSummary,
+    ) -> Result<(), ExportError> {
         let Plan { form, headings, .. } = plan;
         let content = ResultContent::new(record, form)?;
         let content = content.as_ref();
+        written.count(record, content.and_then(ResultContent::extracted));
         let row = TableRow::new(record, content, headings);
         match self {
             Self::Json(to, separator) => to
@@ -82,8 +89,7 @@ fn format_page(page: &Page, plan: Plan<'_>) -> Formatted {
     let written = page.each(&mut |mut record| {
         let summary = &mut formatted.written;
         if check_result(&mut record, form, selection, &mut summary.damaged)? {
-            formatter.write(&record, plan)?;
-            summary.count(&record);
+            formatter.write(&record, plan, summary)?;
         }
         Ok::<_, ExportError>(())
     });
@@ -141,10 +147,8 @@ impl<W: Write> Output<'_, W> {
         }
         self.separate()?;
         let mut formatter = Formatter::new(form.format, &mut *self.to);
-        formatter.write(record, self.plan)?;
-        formatter.end()?;
-        self.written.count(record);
-        Ok(())
+        formatter.write(record, self.plan, &mut self.written)?;
+        formatter.end()
     }
 }
 

@@ -43,8 +43,10 @@ pub(super) fn each(
     let mut written = ExportSummary::default();
     let mut one = |record: &mut Record| -> Result<(), ExportError> {
         if check_result(record, form, selection, &mut written.damaged)? {
-            row(record, ResultContent::new(record, form)?.as_ref())?;
-            written.count(record);
+            let content = ResultContent::new(record, form)?;
+            row(record, content.as_ref())?;
+            let extracted = content.as_ref().and_then(ResultContent::extracted);
+            written.count(record, extracted);
         }
         Ok(())
     };

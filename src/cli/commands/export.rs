@@ -6,8 +6,8 @@ use std::path::Path;
 
 use stride::event::Counts;
 use stride::export::{
-    Column, ColumnError, ColumnList, ExportError, ExportSummary, Extract, FileError, Form,
-    Selection, check_list_columns, to_file, to_folder, to_stream,
+    Column, ColumnError, ColumnList, ColumnName, ExportError, ExportSummary, Extract, FileError,
+    Form, Nulls, Selection, check_list_columns, has_result_field, to_file, to_folder, to_stream,
 };
 use stride::extract::Extraction;
 use stride::filter::Term;
@@ -20,10 +20,10 @@ use stride::validate::WrongExpression;
 use crate::cli::args::export::{Export, FormatArg};
 use crate::cli::args::typed_with;
 use crate::cli::output::again::again_for;
-use crate::cli::output::error::{CliError, command, printed};
+use crate::cli::output::error::{CliError, command, printed, quoted};
 use crate::cli::output::exit;
-use crate::cli::output::format::{counted, names};
-use crate::cli::output::shown::{data, is_terminal};
+use crate::cli::output::format::{counted, grouped, names};
+use crate::cli::output::shown::{bold, cyan, data, is_terminal};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
 use crate::cli::session::summary::standing;
@@ -33,7 +33,6 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
     let format = format(db, args, output)?;
     check(args, format, output)?;
     let reader = Reader::open(db)?;
-    let columns = columns(&reader, args)?;
     let database = reader.path().to_owned();
     let selection = match (args.partial, args.all) {
         (true, _) => Selection::Partial,
@@ -56,9 +55,14 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         raw_csv: args.raw_csv,
         bom: args.bom,
         replace_surrogates: args.replace_surrogates,
-        columns: columns.as_ref().map(ColumnList::as_slice),
+        columns: None,
         flatten: args.flatten,
         chosen: &args.terms,
+    };
+    let columns = columns(&reader, args, &form)?;
+    let form = Form {
+        columns: columns.as_ref().map(ColumnList::as_slice),
+        ..form
     };
     let written = match output {
         Some(path) => {
@@ -84,6 +88,9 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         let what = describe(&written);
         terminal.say(&format!("wrote {what} to {}", FileName::from(path)));
     }
+    if let Some(extract) = &extract {
+        report_nulls(&written.nulls, extract.expression.as_str(), terminal);
+    }
     if written.damaged.is_empty() {
         return Ok(exit::DONE);
     }
@@ -93,6 +100,42 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         names(&written.damaged)
     ));
     Ok(exit::INCOMPLETE)
+}
+
+/// Reports nulls, which a wrong name in the expression gives.
+fn report_nulls(nulls: &Nulls, expression: &str, terminal: &Terminal) {
+    let Nulls {
+        values,
+        whole,
+        members,
+    } = nulls;
+    if *whole > 0 && whole < values {
+        let (whole, values) = (grouped(*whole), counted(*values, "value"));
+        terminal.say(&format!(
+            "{} {whole} of {values} of --extract are null",
+            bold("note:")
+        ));
+    }
+    let subject = match (*whole > 0 && whole == values, members.is_empty()) {
+        (true, _) if *values == 1 => "the value is null".to_owned(),
+        (true, _) => format!("all {} values are null", grouped(*values)),
+        (false, false) => {
+            let members = members.iter().map(|name| FileName::from(name.as_str()));
+            let members = names(&members.collect::<Vec<_>>());
+            format!(
+                "null in {} of --extract: {members}",
+                counted(*values, "value")
+            )
+        }
+        (false, true) => return,
+    };
+    let expression = quoted(Path::new(expression));
+    terminal.warn(&format!("{subject}; is --extract {expression} right?"));
+    let raw = typed_with("--raw");
+    terminal.say(&format!(
+        "{} {raw}   writes the whole answers, with the names of their fields",
+        cyan("hint:")
+    ));
 }
 
 /// Counts what was written: results, failures, and files that are neither.
@@ -193,7 +236,11 @@ fn check(args: &Export, format: FormatArg, output: Option<&Path>) -> Result<(), 
 }
 
 /// Parses the columns of the table. A column of the list is not one without its prefix.
-fn columns(reader: &Reader, args: &Export) -> Result<Option<ColumnList>, CliError> {
+fn columns(
+    reader: &Reader,
+    args: &Export,
+    form: &Form<'_>,
+) -> Result<Option<ColumnList>, CliError> {
     let Some(text) = &args.columns else {
         return Ok(None);
     };
@@ -204,7 +251,16 @@ fn columns(reader: &Reader, args: &Export) -> Result<Option<ColumnList>, CliErro
             ColumnError::Unknown { name, .. }
                 if check_list_columns(reader, std::slice::from_ref(name)).is_ok() =>
             {
-                cli_error.hint(format!("use col.{name} for the column of the list"))
+                let name = escaped(name.as_bytes());
+                CliError::usage(format!("`{name}` is a column of the list"))
+                    .hint(format!("use col.{name} for it"))
+            }
+            ColumnError::Unknown { name, .. }
+                if has_result_field(reader, form, name).unwrap_or(false) =>
+            {
+                let name = escaped(name.as_bytes());
+                CliError::usage(format!("`{name}` is a field of the results"))
+                    .hint(format!("use result.{name} for it"))
             }
             ColumnError::Unknown { .. } => cli_error.hint(format!(
                 "use some of {}, col.NAME for a column of the list, result.NAME for a field of the results",
@@ -213,10 +269,15 @@ fn columns(reader: &Reader, args: &Export) -> Result<Option<ColumnList>, CliErro
         }
     })?;
     if args.flatten && !columns.as_slice().contains(&Column::Result.into()) {
-        return Err(CliError::usage(
-            "--flatten replaces the column result, which --columns leaves out",
-        )
-        .hint("add result to --columns, or name the fields: --columns file,result.NAME"));
+        let is_field = |column: &ColumnName| matches!(column, ColumnName::Field(_));
+        let refused =
+            CliError::usage("--flatten replaces the column result, which --columns leaves out");
+        return Err(match columns.as_slice().iter().any(is_field) {
+            true => refused.hint("leave out --flatten: --columns names the fields itself"),
+            false => {
+                refused.hint("add result to --columns, or leave out --flatten and name the fields: --columns file,result.NAME")
+            }
+        });
     }
     Ok(Some(columns))
 }

@@ -190,7 +190,10 @@ fn columns_are_named_with_their_prefix() {
             .says(says);
         assert!(!place.at("out.csv").exists());
     };
-    refused("file,lang", "hint: use col.lang for the column of the list");
+    refused("file,lang", "error: `lang` is a column of the list\n");
+    refused("id", "hint: use col.id for it\n");
+    refused("file,label", "error: `label` is a field of the results\n");
+    refused("file,label", "hint: use result.label for it\n");
     refused(
         "file,col.nope",
         "there is no column `col.nope`, only `col.id`, `col.path`, `col.lang`, `col.=x`",
@@ -201,6 +204,34 @@ fn columns_are_named_with_their_prefix() {
     );
     refused("file,sate", "(did you mean `state`?)");
     refused("file,file", "the column `file` is repeated");
+    for (columns, hint) in [
+        ("col.id,result.label", "hint: leave out --flatten"),
+        (
+            "file",
+            "hint: add result to --columns, or leave out --flatten",
+        ),
+    ] {
+        let words = [
+            "export",
+            "--format",
+            "csv",
+            "--flatten",
+            "--columns",
+            columns,
+        ];
+        place.stride(&words).expect(2).says(hint);
+    }
+    for (term, hint) in [
+        ("lang=de", "use 'col.lang=de' for a column of the list"),
+        ("score > 3", "use 'col.score> 3' for a column of the list"),
+        ("file~a*", "use 'name~a*' for the file's name"),
+        ("Stat=done", "hint: use state=failed,held\n"),
+    ] {
+        place
+            .stride(&["export", "--where", term])
+            .expect(2)
+            .says(hint);
+    }
 }
 
 #[test]
