@@ -11,7 +11,7 @@ pub use http::fuzzing;
 pub use http::{
     AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, Network,
     PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, ResponseHead, Template,
-    TemplateError, UNSUPPORTED, UNTRUSTED,
+    TemplateError, UNSUPPORTED, UNTRUSTED, meant_placeholder,
 };
 pub use program::{AsyncFnCaller, FnCaller};
 

@@ -38,6 +38,13 @@ impl Columns {
         self.0.as_deref()
     }
 
+    /// Returns the names of the columns.
+    pub fn names(&self) -> Vec<String> {
+        let members = self.row().and_then(Members::read);
+        let members = members.into_iter().flat_map(|members| members.0);
+        members.map(|(name, _)| name).collect()
+    }
+
     /// Returns the row with U+FFFD for half surrogate pairs.
     pub(crate) fn without_lone_surrogates(&self) -> Self {
         let row = self.row().map(without_lone_surrogates);

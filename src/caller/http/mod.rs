@@ -48,5 +48,5 @@ pub use headers::ResponseHead;
 pub use network::Network;
 pub use preview::Preview;
 pub use reference::{Lookup, Reference};
-pub use template::{Braces, Template, TemplateError};
+pub use template::{Braces, Template, TemplateError, meant_placeholder};
 pub use unreachable::UNTRUSTED;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use stride::export::check_list_columns;
 use stride::input::{Options, Survey};
 use stride::job::FileName;
 use stride::settings::{Call, Request, Settings};
@@ -49,12 +50,12 @@ pub(crate) fn run(
     let is_missing = db.file().symlink_metadata().is_err();
     if is_missing
         && !sources.iter().any(is_table)
-        && let Some(used) = row_use.describe()
+        && let Some(used) = row_use.describe().or_else(|| row_use.describe_judged())
     {
-        return Err(CliError::usage(format!(
-            "the request uses {used}, but the list is not a table"
-        ))
-        .hint("use a table with --files-from LIST --list-format csv, or jsonl"));
+        return Err(
+            CliError::usage(format!("{used}, but the list is not a table"))
+                .hint("use a table with --files-from LIST --list-format csv, or jsonl"),
+        );
     }
     let here = current_folder()?;
     let (network, patience) = (args.invocation.allow_network_fs, args.outputs.wait_lock);
@@ -86,6 +87,11 @@ pub(crate) fn run(
     let reads_file = plan.reads_file();
     if reads_file && base == here && (run.is_some() || is_missing) {
         refuse_missing(&sources, run.as_ref().map(|(_, reader)| reader))?;
+    }
+    if let Some((_, reader)) = &run
+        && !sources.iter().any(is_table)
+    {
+        check_list_columns(reader, &row_use.judged())?;
     }
     drop(run);
     let options = Options {

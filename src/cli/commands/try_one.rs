@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, ResponseHead};
+use stride::export::check_list_columns;
 use stride::governor::{Governor, History};
 use stride::input::Item;
 use stride::job::{
@@ -28,10 +29,10 @@ use crate::cli::output::shown::{bold, data, lines};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::consent::{self, Confirmed, Scope, Use};
 use crate::cli::request::plan::plan;
-use crate::cli::request::{CredentialArgs, GivenAgain, parse, parse_credentials};
+use crate::cli::request::{CredentialArgs, GivenAgain, RowUse, parse, parse_credentials};
 use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
-use crate::cli::session::intake::{Intake, LoadError};
+use crate::cli::session::intake::{Intake, LoadError, without_row};
 
 /// The part of a request's body that is shown, in bytes.
 const SHOWN: usize = 4096;
@@ -79,7 +80,10 @@ pub(crate) fn dry_run(
         first.get_or_insert_with(|| item.clone());
         Ok(())
     });
-    read.map_err(|error| intake.cli_error(error))?;
+    let survey = read.map_err(|error| intake.cli_error(error))?;
+    for slip in intake.slips(&survey) {
+        terminal.say(&format!("{} {slip}", bold("note:")));
+    }
     let files = names.len() as u64;
     let mut out = vec![
         format!("files: {}", grouped(files)),
@@ -144,12 +148,17 @@ pub(crate) fn try_one(
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
+    let is_given = args.request.url.is_some() || args.request.curl.is_some();
     let (request, credentials, settings) = subject(db, &mut args, terminal)?;
     let base = current_folder()?;
     let settings = config.resolve(&args.settings, &[], &settings)?;
     let settings = settings.announce(terminal);
     let plan = plan(&request, &settings, &credentials, args.invocation, &base)?;
     let job = job_of_run(db, &args.file, &base)?;
+    let row_use = RowUse::new(&request);
+    if is_given {
+        check_judged(db, &row_use, &job)?;
+    }
     let attempt = attempt();
     if let Some(proxy) = plan.proxy() {
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
@@ -162,6 +171,9 @@ pub(crate) fn try_one(
     })?;
     for line in request_lines(&preview, &attempt.key.to_string()) {
         terminal.say(&line);
+    }
+    for slip in row_use.slips(&job.columns.names()) {
+        terminal.say(&format!("{} {slip}", bold("note:")));
     }
     let mut caller = plan.caller()?.watched();
     let began = Instant::now();
@@ -185,6 +197,17 @@ pub(crate) fn try_one(
     let took = took.as_millis();
     terminal.say(&format!("took {took} ms; nothing was recorded"));
     show(&outcome, terminal)
+}
+
+/// Refuses expressions with a column that the list does not have.
+fn check_judged(db: &Location, row_use: &RowUse, job: &Job) -> Result<(), CliError> {
+    let Some(used) = row_use.describe_judged() else {
+        return Ok(());
+    };
+    match Reader::open(db) {
+        Ok(run) if !job.columns.is_empty() => Ok(check_list_columns(&run, &row_use.judged())?),
+        _ => Err(without_row(&job.path, &used)),
+    }
 }
 
 /// Returns the request of the command line, or else the run's, with its credentials and settings.

@@ -2,37 +2,50 @@
 
 use serde_json::Value;
 
-use stride::caller::{Braces, Template};
+use stride::caller::{Braces, Template, meant_placeholder};
 use stride::job::escaped;
+use stride::jq::Expression;
 use stride::settings::{Judging, Request};
 
 /// Returns all templates of a request, in both readings of braces, so that no placeholder is missed.
 pub(crate) fn templates(request: &Request) -> Vec<Template> {
-    // Each string of the stored form may be a template.
+    let both = |text: String| {
+        let braces = [Braces::Ours, Braces::Pasted];
+        braces.map(|braces| Template::read(&text, braces))
+    };
+    let texts = texts(request).into_iter();
+    texts.flat_map(both).flatten().collect()
+}
+
+/// Returns each string of the stored form, which may be a template.
+fn texts(request: &Request) -> Vec<String> {
     let stored = serde_json::to_value(request).unwrap_or_default();
     let mut found = Vec::new();
-    collect(&stored, &mut found);
+    collect(stored, &mut found);
     found
 }
 
-fn collect(value: &Value, found: &mut Vec<Template>) {
+fn collect(value: Value, found: &mut Vec<String>) {
     match value {
-        Value::String(text) => {
-            let both = [Braces::Ours, Braces::Pasted];
-            let read = |braces| Template::read(text, braces);
-            found.extend(both.into_iter().flat_map(read));
-        }
-        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
-        Value::Object(values) => values.values().for_each(|value| collect(value, found)),
+        Value::String(text) => found.push(text),
+        Value::Array(values) => values.into_iter().for_each(|value| collect(value, found)),
+        Value::Object(values) => values.into_values().for_each(|value| collect(value, found)),
         _ => {}
     }
 }
 
+/// The maximum number of words in braces that are compared with the columns of a list.
+const MOST_WORDS: usize = 50;
+
 /// The use that a request makes of rows of a list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RowUse {
-    /// The columns that it needs.
-    pub(crate) columns: Vec<String>,
+    /// The columns that its templates need.
+    columns: Vec<String>,
+    /// The columns that its expressions name, each after the flag of the expression.
+    judged: Vec<(&'static str, String)>,
+    /// Words in braces that are sent as they are, because they are no placeholders.
+    words: Vec<String>,
     /// It has the placeholder `{row}`.
     whole: bool,
     /// Its placeholders that read the job's file.
@@ -59,15 +72,126 @@ impl RowUse {
             }
             found.whole |= template.needs_row() && template.columns().next().is_none();
         }
+        let Judging {
+            success, extract, ..
+        } = &request.judging;
+        for (flag, text) in [("--success", success), ("--extract", extract)] {
+            // An invalid expression is reported later.
+            let expression = text.as_ref().and_then(|text| Expression::new(text).ok());
+            let columns = expression.map(|expression| expression.columns());
+            let columns = columns.into_iter().flatten();
+            found.judged.extend(columns.map(|column| (flag, column)));
+        }
+        for text in texts(&sent(request)) {
+            found.add_words(&text);
+        }
         found
     }
 
-    /// Names a part of the row that the request uses, if it uses any.
+    /// Adds the words in single braces that are no placeholders.
+    fn add_words(&mut self, text: &str) {
+        let template = Template::read(text, Braces::Pasted).unwrap_or_default();
+        for word in template.literals().flat_map(words_in_braces) {
+            if self.words.len() < MOST_WORDS && !self.words.iter().any(|known| known == word) {
+                self.words.push(word.to_owned());
+            }
+        }
+    }
+
+    /// Returns all columns that a list is searched for.
+    pub(crate) fn wanted(&self) -> Vec<String> {
+        let judged = self.judged.iter().map(|(_, column)| column);
+        let all = self.columns.iter().chain(judged).chain(&self.words);
+        let mut wanted: Vec<String> = Vec::new();
+        for column in all {
+            if !wanted.contains(column) {
+                wanted.push(column.clone());
+            }
+        }
+        wanted
+    }
+
+    /// Returns the columns that expressions name.
+    pub(crate) fn judged(&self) -> Vec<String> {
+        self.judged.iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Returns whether the templates need a column.
+    pub(crate) fn needs(&self, column: &str) -> bool {
+        self.columns.iter().any(|known| known == column)
+    }
+
+    /// Returns the flag of an expression that names a column.
+    pub(crate) fn judges(&self, column: &str) -> Option<&'static str> {
+        let mut judged = self.judged.iter();
+        judged
+            .find(|(_, known)| known == column)
+            .map(|(flag, _)| *flag)
+    }
+
+    /// Says which part of the row the calls use, if they use any.
     pub(crate) fn describe(&self) -> Option<String> {
         let column = self.columns.first();
-        let column = column.map(|name| format!("the column `{}`", escaped(name.as_bytes())));
-        column.or_else(|| self.whole.then(|| "{row}".to_owned()))
+        let column = column.map(|name| {
+            let name = escaped(name.as_bytes());
+            format!("the request uses the column `{name}`")
+        });
+        column.or_else(|| self.whole.then(|| "the request uses {row}".to_owned()))
     }
+
+    /// Says which column an expression names, if one does.
+    pub(crate) fn describe_judged(&self) -> Option<String> {
+        let (flag, name) = self.judged.first()?;
+        Some(format!(
+            "{flag} uses the column `{}`",
+            escaped(name.as_bytes())
+        ))
+    }
+
+    /// Describes the words in braces that probably stand for a column of the list, or for a placeholder.
+    pub(crate) fn slips(&self, columns: &[String]) -> Vec<String> {
+        let words = self.words.iter().filter_map(|word| {
+            let shown = escaped(word.as_bytes());
+            if let Some(column) = meant_column(word, columns) {
+                let column = escaped(column.as_bytes());
+                return Some(format!(
+                    "`{{{shown}}}` is sent as it is; the list's column is {{col.{column}}}"
+                ));
+            }
+            let placeholder = meant_placeholder(word)?;
+            Some(format!(
+                "`{{{shown}}}` is sent as it is; did you mean {{{placeholder}}}?"
+            ))
+        });
+        words.collect()
+    }
+}
+
+/// Returns the words in single braces. Double braces, `${` and `\{` belong to other languages.
+fn words_in_braces(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('{').filter_map(|(at, _)| {
+        let rest = &text[at + 1..];
+        let end = rest.find(['{', '}', '"', '\\', '\n'])?;
+        let is_apart = !text[..at].ends_with(['{', '$', '\\']);
+        let word = &rest[..end];
+        let is_word = is_apart && rest[end..].starts_with('}') && !word.trim().is_empty();
+        is_word.then_some(word)
+    })
+}
+
+/// Returns the column that a word in braces names.
+fn meant_column<'c>(word: &str, columns: &'c [String]) -> Option<&'c String> {
+    const PREFIXES: [&str; 6] = ["$col.", "row.", "column.", "columns.", "cols.", "list."];
+    let mut prefixes = PREFIXES.iter();
+    let name = prefixes.find_map(|prefix| word.strip_prefix(prefix));
+    let name = name.or_else(|| word.strip_prefix("col")?.strip_prefix([':', '_', '-', ' ']));
+    [Some(word), name].into_iter().flatten().find_map(|name| {
+        let exact = columns.iter().find(|column| *column == name);
+        exact.or_else(|| {
+            let mut columns = columns.iter();
+            columns.find(|column| column.eq_ignore_ascii_case(name))
+        })
+    })
 }
 
 /// Returns the part of a request whose texts are templates.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use stride::input::{self, InputError, Item, Key, Layout, Options, Source, Survey};
-use stride::job::{FileName, shortened};
+use stride::job::{FileName, json_string, shortened};
 use stride::store::{Loader, NewJob, StoreError};
 
 use crate::cli::output::error::{CliError, quoted};
@@ -71,7 +71,7 @@ impl<'s> Intake<'s> {
     ) -> Self {
         Self {
             options: Options {
-                columns: row_use.columns.clone(),
+                columns: row_use.wanted(),
                 ..options
             },
             row_use,
@@ -173,25 +173,50 @@ impl<'s> Intake<'s> {
     /// Refuses a table without a column that the calls need.
     fn check_columns(&self, survey: &Survey) -> Result<(), CliError> {
         let seen = &survey.columns;
-        let unknown = seen.wanted.iter().find(|(_, rows)| *rows == 0);
-        let Some((name, _)) = unknown.filter(|_| seen.rows > 0) else {
+        let used = |name: &str| match self.row_use.needs(name) {
+            true => Some("the request"),
+            false => self.row_use.judges(name),
+        };
+        let lacking = seen.wanted.iter().filter(|(_, rows)| *rows == 0);
+        let mut lacking = lacking.filter_map(|(name, _)| Some((name, used(name)?)));
+        let Some((name, user)) = lacking.next().filter(|_| seen.rows > 0) else {
             return Ok(());
         };
+        let is_judged = user != "the request";
         let shown = |name: &String| format!("`{}`", shortened(name.as_bytes(), 60));
         let mut columns: Vec<String> = seen.names.iter().take(COLUMNS).map(shown).collect();
         if seen.names.len() > COLUMNS {
             columns.push("…".to_owned());
         }
         Err(CliError::usage(format!(
-            "the request uses the column {}, which the list does not have",
+            "{user} uses the column {}, which the list does not have",
             shown(name)
         ))
         .cause(format!("its columns are {}", columns.join(", ")))
         .note("nothing was changed")
         .hint(match nearest(name, &seen.names) {
+            Some(column) if is_judged => format!("use {}", in_expression(column)),
             Some(column) => format!("use {{col.{column}}}"),
+            None if is_judged => "use $col.NAME with one of them, or $col for all".to_owned(),
             None => "use {col.NAME} with one of them, or {row} for all".to_owned(),
         }))
+    }
+
+    /// Returns the columns that some rows lack although the calls need them, with the number of those rows.
+    pub(crate) fn lacking<'v>(
+        &self,
+        survey: &'v Survey,
+    ) -> impl Iterator<Item = (&'v String, u64)> {
+        let seen = &survey.columns;
+        let wanted = seen.wanted.iter();
+        let needed = wanted.filter(|(name, _)| self.row_use.needs(name));
+        let lacking = needed.map(|(name, rows)| (name, seen.rows - rows));
+        lacking.filter(|(_, without)| *without > 0)
+    }
+
+    /// Describes the words in braces that are sent as they are, and probably are not meant so.
+    pub(crate) fn slips(&self, survey: &Survey) -> Vec<String> {
+        self.row_use.slips(&survey.columns.names)
     }
 
     fn no_file(&self, item: &Item) -> CliError {
@@ -268,9 +293,21 @@ fn nearest<'c>(wrong: &str, columns: &'c [String]) -> Option<&'c String> {
     (distance(&near) <= 1.max(wrong.len() / 4)).then_some(near)
 }
 
-/// Returns the error of a job without a row, for calls that use one.
-fn without_row(name: &FileName, used: &str) -> CliError {
-    CliError::usage(format!("{name} has no row, and the request uses {used}"))
+/// Returns a column as an expression names it.
+fn in_expression(column: &str) -> String {
+    let is_word = column
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !column.starts_with(|c: char| c.is_ascii_digit());
+    match is_word {
+        true => format!("$col.{column}"),
+        false => format!("$col[{}]", json_string(column.as_bytes())),
+    }
+}
+
+/// Returns the error of a job without a row, for calls or expressions that use one.
+pub(crate) fn without_row(name: &FileName, used: &str) -> CliError {
+    CliError::usage(format!("{name} has no row, and {used}"))
         .note("nothing was changed")
         .hint("use a table with --files-from LIST --list-format csv, or jsonl")
 }

@@ -49,16 +49,14 @@ pub(crate) fn report_loaded(
     if survey.other.count > 0 {
         note(format!("not files: {}", entries(&survey.other, true)));
     }
-    for (column, rows) in &survey.columns.wanted {
-        let without = survey.columns.rows - rows;
-        if without > 0 {
-            let column = shortened(column.as_bytes(), 60);
-            let rows = counted(without, "row");
-            note(format!(
-                "{rows} without the column `{column}`, which the calls need, will fail"
-            ));
-        }
+    for (column, without) in intake.lacking(survey) {
+        let column = shortened(column.as_bytes(), 60);
+        let rows = counted(without, "row");
+        note(format!(
+            "{rows} without the column `{column}`, which the calls need, will fail"
+        ));
     }
+    intake.slips(survey).into_iter().for_each(note);
     if loaded.outdated > 0 {
         let files = counted(loaded.outdated, "done file");
         note(format!(

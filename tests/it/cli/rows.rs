@@ -268,6 +268,29 @@ fn an_unknown_column_is_refused_in_every_part_of_a_request() {
             place.stride(&dry).expect(2).says("the column `lng`");
         }
     }
+    // So are those of expressions.
+    for (flag, expression) in [
+        ("--success", ".a == $col.lng"),
+        ("--extract", "{a: $col[\"lng\"]}"),
+    ] {
+        let rows = ["--files-from", "list.csv", "--key-column", "@line"];
+        let words = [&["run", "--url", &url, flag, expression], &rows[..]].concat();
+        place
+            .stride(&words)
+            .expect(2)
+            .says(&format!(
+                "{flag} uses the column `lng`, which the list does not have"
+            ))
+            .says("hint: use $col.lang\n");
+        let dry = [&words[..], &["--dry-run"]].concat();
+        place.stride(&dry).expect(2).says("the column `lng`");
+        for words in [&["run", "in"][..], &["try", "in/a"]] {
+            let words = [words, &["--url", &url, flag, expression]].concat();
+            let ran = place.stride(&words).expect(2);
+            ran.says(&format!("{flag} uses the column `lng`"));
+        }
+        assert_eq!(listed(&place.at("")), before);
+    }
     // A list that is no table has no rows at all.
     for (part, used) in [("{col.lang}", "the column `lang`"), ("{row}", "{row}")] {
         let words = ["run", "--url", &url, "-d", part, "in"];
@@ -299,6 +322,11 @@ fn an_unknown_column_is_refused_in_every_part_of_a_request() {
     // The run exists: the same request on another list, and a name without a row.
     let words = [&json[..5], &extract, &["--files-from", "list.csv", "in/b"]].concat();
     place.stride(&words).expect(2).says("lines 2 and 3");
+    let judged = ["--success", ".a == $col.lng", "in/a"];
+    let words = [&["run", "--url", &url], &judged[..]].concat();
+    place.stride(&words).expect(2).says("no column `col.lng`");
+    let words = [&["try", "--url", &url], &judged[..]].concat();
+    place.stride(&words).expect(2).says("no column `col.lng`");
     let words = [&json[..5], &extract, &["in/c"]].concat();
     place.write("in/c", "c");
     place
@@ -315,6 +343,56 @@ fn an_unknown_column_is_refused_in_every_part_of_a_request() {
     let words = [&json[..5], &extract, &["in/a", "in/b"]].concat();
     place.stride(&words).expect(3).says("none of them new");
     assert_eq!(place.status()["total"], json!(2));
+}
+
+#[test]
+fn words_in_braces_that_are_sent_as_they_are_are_told_if_a_column_or_placeholder_is_near() {
+    let api = echo();
+    let place = place();
+    let url = api.url();
+    let body = r#"{"a": "{path} {lang} {Lang} {{lang}} ${lang} {row.lang} {txt} {other}", "b": {"id": 1}}"#;
+    let given = format!("curl {url} -d '{body}'");
+    let form = "f={path} {lang} {Lang} {row.lang} {txt}";
+    let requests: [&[&str]; 4] = [
+        &["--url", &url, "--json", body],
+        &["--url", &url, "-d", body],
+        &["--url", &url, "-F", form],
+        &["--curl", &given],
+    ];
+    for (number, request) in requests.into_iter().enumerate() {
+        let db = format!("{number}.db");
+        let rows = [
+            "--files-from",
+            "list.csv",
+            "--key-column",
+            "@line",
+            "--db",
+            &db,
+        ];
+        let run = [&["run"], request, &rows].concat();
+        let dry = [&run[..], &["--dry-run"]].concat();
+        let one = [&["try", "2", "--db", &db], request].concat();
+        for words in [&dry, &run, &one] {
+            let ran = place.stride(words).expect(0);
+            let column = "is sent as it is; the list's column is {col.lang}";
+            let ran = ["lang", "Lang", "row.lang"].iter().fold(ran, |ran, word| {
+                ran.says(&format!("note: `{{{word}}}` {column}\n"))
+            });
+            let told = ran.stderr.matches("is sent as it is").count();
+            assert_eq!(told, 4, "{words:?}: {}", ran.stderr);
+            ran.says("note: `{txt}` is sent as it is; did you mean {text}?\n");
+        }
+    }
+    // Without a table, a word is no column.
+    let ran = place.stride(&[
+        "run",
+        "--url",
+        &url,
+        "--json",
+        r#"["{lang}", "{path}"]"#,
+        "in",
+    ]);
+    assert!(!ran.expect(0).stderr.contains("as it is"));
 }
 
 #[test]

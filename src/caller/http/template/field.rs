@@ -126,6 +126,38 @@ impl Field {
     }
 }
 
+/// Returns the placeholder that a word in braces probably stands for: another word for it, or a slip that leaves out,
+/// adds or swaps letters. A word with another letter is likelier to be meant as it is.
+pub fn meant_placeholder(word: &str) -> Option<&'static str> {
+    const NAMES: [&str; 9] = [
+        "path", "name", "stem", "index", "size", "mime", "sha256", "text", "base64",
+    ];
+    const SYNONYMS: [(&str, &str); 8] = [
+        ("filename", "name"),
+        ("file_name", "name"),
+        ("basename", "name"),
+        ("filepath", "path"),
+        ("file_path", "path"),
+        ("content", "text"),
+        ("contents", "text"),
+        ("b64", "base64"),
+    ];
+    let word = word.trim().to_ascii_lowercase();
+    let sorted = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let is_slip = |name: &str| match name.len() == word.len() {
+        true => sorted(name) == sorted(&word),
+        false => strsim::levenshtein(name, &word) == 1,
+    };
+    let mut synonyms = SYNONYMS.into_iter();
+    synonyms
+        .find_map(|(known, name)| (known == word).then_some(name))
+        .or_else(|| NAMES.into_iter().find(|name| is_slip(name)))
+}
+
 /// Returns the outcome of an attempt that needs a column which the list lacks for its file.
 pub(super) fn no_column(name: &str) -> Outcome {
     let message = format!("the list has no column `{name}` for this file");

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use error::TemplateError;
+pub use field::meant_placeholder;
 pub(super) use field::media_type;
 pub(super) use fill::{Encoding, lower_case_triplets, plus_encoded};
 pub use read::Braces;
