@@ -81,6 +81,22 @@ const NO_TOKENS: [&str; 14] = [
 /// The minimum length of a value that looks like a key, in bytes.
 const LEAST: usize = 16;
 
+/// The maximum length of such a value. A longer one is data, such as an image in base64.
+const MOST: usize = 512;
+
+/// The minimum number of changes between letters and digits in such a value. A name with a version has fewer.
+const CHANGES: usize = 3;
+
+/// Returns whether a text has a word that looks like a key: many letters and digits, mixed, without any punctuation.
+pub fn has_key(text: &str) -> bool {
+    let mut words = text.split(|char: char| !char.is_ascii_alphanumeric());
+    words.any(|word| {
+        let pairs = word.as_bytes().windows(2);
+        let changes = pairs.filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit());
+        (LEAST..=MOST).contains(&word.len()) && changes.count() >= CHANGES
+    })
+}
+
 /// Returns whether a header of this name carries a credential.
 pub fn is_sensitive(header: &str) -> bool {
     let name = header.to_ascii_lowercase();
@@ -149,6 +165,27 @@ fn words(name: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_recognized_by_their_mixed_characters() {
+        for text in [
+            "sk-proj-a1B2c3D4e5F6g7H8i9",
+            "Bearer 0f9c1d2e3b4a59687786950413220ef1",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl1x2y3z",
+        ] {
+            assert!(has_key(text), "{text}");
+        }
+        for text in [
+            "2",
+            "application/json",
+            "gpt-4o-mini-2024-07-18",
+            "whisperlargev3turbo",
+            "123e4567-e89b-12d3-a456-426614174000",
+            "Classify this text as positive or negative: 1, 2 or 3.",
+        ] {
+            assert!(!has_key(text), "{text}");
+        }
+    }
 
     #[test]
     fn credentials_are_recognized_by_their_names() {

@@ -21,7 +21,7 @@ use crate::governor::{Concurrency, Rules};
 use crate::limits::{Budgets, MaxFailures, Money, Rates};
 use crate::retry::{DoubtPolicy, RetryPolicy};
 pub use body::{Body, Content, Escape, Field, Piece, Treatment};
-pub use credential::{is_credential, is_credential_in_text, is_sensitive};
+pub use credential::{has_key, is_credential, is_credential_in_text, is_sensitive};
 pub use judging::{Expect, Judging};
 pub use request::{Call, Difference, Header, HeaderValue, Request};
 pub use transport::{Http, Ip, Tls, Transport};

@@ -239,13 +239,13 @@ impl Store {
         value(&self.connection, sql, "looking for results of the request")
     }
 
-    /// Stores another folder for results, which changes nothing of what is sent.
+    /// Stores another folder for results or expression for exports, which changes nothing of what is sent.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn set_results_folder(&mut self, call: &Call) -> Result<()> {
-        self.change("changing the folder of results", |connection| {
+    pub fn amend_call(&mut self, call: &Call) -> Result<()> {
+        self.change("changing what is done with results", |connection| {
             let changed = connection.execute("UPDATE run SET call = ?1", [to_json(call)]);
             changed.map(drop)
         })

@@ -156,7 +156,7 @@ pub(crate) fn run(
     } else {
         intake.skip(Reader::open(lock.database())?.artifacts()?);
         let mut store = storage::open_locked(lock, terminal)?;
-        let change = Change::check(&store, call, args.accept_change, ACCEPT)?;
+        let change = Change::check(db, &store, call, args.accept_change, ACCEPT)?;
         if store.base() != here {
             intake.made_in(store.base().to_owned());
         }
@@ -179,7 +179,9 @@ pub(crate) fn run(
         if let Some(change) = change {
             change.take(&mut store, terminal)?;
             change.requeue(db, &mut store, terminal)?;
-            report_stored(&parsed.request, db, terminal);
+            if stored(&parsed.request) != change.replaced().and_then(stored) {
+                report_stored(&parsed.request, db, terminal);
+            }
         }
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
         (store, settings)
@@ -324,11 +326,11 @@ fn redo(
     Ok(redone.changed)
 }
 
-/// Names the parts of a request that every reader of the database can see.
+/// Names the parts of a request that look like keys, and that every reader of the database can see.
 fn report_stored(request: &Request, db: &Location, terminal: &Terminal) {
     if let Some(parts) = stored(request) {
         terminal.say(&format!(
-            "{} stored in {}, as typed: {parts}; a reference such as {{env:NAME}} keeps a value out of it",
+            "{} {parts} may hold a key, which {} keeps readable; {{env:NAME}} in its place keeps it out",
             bold("note:"),
             FileName::from(db.file())
         ));

@@ -1,9 +1,12 @@
 //! Takes over a changed request.
 
-use stride::settings::{Call, Difference, Judging, Request};
-use stride::store::{Filter, Location, Store};
+use std::path::Path;
 
-use crate::cli::output::error::{CliError, command};
+use stride::settings::{Call, Difference, Expect, Judging, Request};
+use stride::store::{Filter, Location, Store};
+use stride::validate::Validator;
+
+use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::cyan;
 use crate::cli::output::terminal::Terminal;
@@ -24,7 +27,9 @@ impl Change {
     /// # Errors
     ///
     /// Files are done under the run's present request, and the user has not accepted the change. `hint` names the ways out.
+    /// A change of only what is exported needs no consent.
     pub(crate) fn check(
+        db: &Location,
         store: &Store,
         new: Call,
         accepted: bool,
@@ -35,20 +40,40 @@ impl Change {
         if differences.is_empty() {
             return Ok(None);
         }
-        let has_results = store.has_results_of_call()?;
-        if has_results && !accepted {
-            return Err(changed_request(&differences, store.counts().done).hint(hint));
-        }
-        Ok(Some(Self {
+        let change = Self {
+            has_results: store.has_results_of_call()?,
             old,
             new,
             differences,
-            has_results,
-        }))
+        };
+        if change.has_results && !accepted && !change.exports_only() {
+            let refused = changed_request(&change.differences, store.counts().done);
+            return Err(match change.recheck(db) {
+                Some(recheck) => refused.hint(format!(
+                    "{recheck} judges the stored answers by the new rules, without calls; then repeat this command, or only add --accept-change to keep all results"
+                )),
+                None => refused.hint(hint),
+            });
+        }
+        Ok(Some(change))
+    }
+
+    /// Returns the request that is replaced.
+    pub(crate) fn replaced(&self) -> Option<&Request> {
+        match &self.old {
+            Call::Http(old) => Some(old),
+            Call::Program { .. } => None,
+        }
     }
 
     /// Makes this the run's request.
     pub(crate) fn take(&self, store: &mut Store, terminal: &Terminal) -> Result<(), CliError> {
+        if self.exports_only() {
+            store.amend_call(&self.new)?;
+            terminal.say("exports will write another value of each result:");
+            lines(&self.differences).for_each(|line| terminal.say(&line));
+            return Ok(());
+        }
         store.set_call(&self.new)?;
         if self.has_results {
             let kept = counted(store.counts().done, "result");
@@ -70,7 +95,7 @@ impl Change {
         terminal: &Terminal,
     ) -> Result<(), CliError> {
         let counts = store.counts();
-        if counts.done > 0 || counts.failed == 0 {
+        if counts.done > 0 || counts.failed == 0 || self.exports_only() {
             return Ok(());
         }
         if self.judges_only() {
@@ -88,18 +113,67 @@ impl Change {
 
     /// Returns true if the old calls would get the same answers, and these are stored.
     fn judges_only(&self) -> bool {
+        // Answers with another status are not stored whole.
+        self.differs_only_in(|old, new| Judging {
+            statuses: old.statuses.clone(),
+            ..new.clone()
+        })
+    }
+
+    /// Returns whether only the exported value differs, and every stored answer has what the new expression needs.
+    fn exports_only(&self) -> bool {
+        let keeps_headers = |judging: &Judging| {
+            let validator = Validator::new(judging);
+            validator.is_ok_and(|validator| validator.keeps_headers())
+        };
+        self.differs_only_in(|old, new| Judging {
+            extract: new.extract.clone(),
+            ..old.clone()
+        }) && self
+            .judging()
+            .is_some_and(|(old, new)| keeps_headers(old) || !keeps_headers(new))
+    }
+
+    /// Returns the command that judges the stored answers by the new rules, if only these differ and it can express them.
+    fn recheck(&self, db: &Location) -> Option<String> {
+        if !self.differs_only_in(|_, new| new.clone()) {
+            return None;
+        }
+        let (old, new) = self.judging()?;
+        let mut words = "recheck".to_owned();
+        if old.statuses != new.statuses {
+            words.push_str(&format!(" --expect-status {}", new.statuses));
+        }
+        if old.expect != new.expect {
+            // No word asks for the default.
+            let expect = Some(new.expect).filter(|expect| *expect != Expect::AsStated)?;
+            words.push_str(&format!(" --expect {expect}"));
+        }
+        if old.success != new.success {
+            let success = new.success.as_deref().unwrap_or_default();
+            words.push_str(&format!(" --success {}", quoted(Path::new(success))));
+        }
+        words.push_str(" --apply");
+        Some(command(db, &words))
+    }
+
+    /// Returns whether the requests differ in nothing but the rules of `taken`, which takes some of the new ones over.
+    fn differs_only_in(&self, taken: impl Fn(&Judging, &Judging) -> Judging) -> bool {
         let (Call::Http(old), Call::Http(new)) = (&self.old, &self.new) else {
             return false;
         };
-        let judging = Judging {
-            // Answers with another status are not stored whole.
-            statuses: old.judging.statuses.clone(),
-            ..new.judging.clone()
-        };
         let same = Request {
-            judging,
+            judging: taken(&old.judging, &new.judging),
             ..(**old).clone()
         };
         same == **new
+    }
+
+    /// Returns the old and the new rules.
+    fn judging(&self) -> Option<(&Judging, &Judging)> {
+        match (&self.old, &self.new) {
+            (Call::Http(old), Call::Http(new)) => Some((&old.judging, &new.judging)),
+            _ => None,
+        }
     }
 }

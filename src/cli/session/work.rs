@@ -59,7 +59,7 @@ impl Calls {
         let Some(call @ Call::Http(request)) = &self.moved else {
             return Ok(());
         };
-        store.set_results_folder(call)?;
+        store.amend_call(call)?;
         if let Some(folder) = results_folder::of(request, store.base()) {
             let found = store.find_results(&folder)?;
             if found > 0 {
@@ -102,7 +102,7 @@ pub(crate) fn prepare(
         }
     };
     let change = changed.as_ref().map_or(Ok(None), |changed| {
-        Change::check(store, Call::Http(changed.clone()), false, REPEAT)
+        Change::check(db, store, Call::Http(changed.clone()), false, REPEAT)
     })?;
     let mut plan = None;
     if retries || change.is_some() || has_work(store) {

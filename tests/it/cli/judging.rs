@@ -334,6 +334,88 @@ fn an_export_has_the_extracted_values() {
 }
 
 #[test]
+fn an_export_tells_of_nulls_that_a_wrong_name_gives() {
+    let (_api, place, _) = run(&["x", "digits"], &[], 0);
+    let export = |expression: &str| {
+        let words = [
+            "export",
+            "--partial",
+            "-o",
+            "out.json",
+            "--where",
+            "name!=bystander.txt",
+        ];
+        let words = [&words[..], &["--extract", expression]].concat();
+        place.stride(&words).expect(0).stderr
+    };
+    for (expression, told) in [
+        (
+            ".nn",
+            "warning: all 2 values are null; is --extract .nn right?\nhint: ",
+        ),
+        (
+            "{n, o: .okk}",
+            "warning: null in 2 values of --extract: o; is --extract '{n, o: .okk}' right?\nhint: ",
+        ),
+        (
+            "if .n == 0 then null else .n end",
+            "note: 1 of 2 values of --extract are null\n",
+        ),
+    ] {
+        let said = export(expression);
+        assert!(said.contains(told), "{said}");
+    }
+    for expression in [".n", "{n, o: (if .n == 0 then null else .n end)}"] {
+        let said = export(expression);
+        assert!(!said.contains("null"), "{said}");
+    }
+}
+
+#[test]
+fn another_exported_value_is_taken_and_other_rules_name_recheck() {
+    let (api, place, _) = run(&["x", "digits"], &[], 0);
+    let url = format!("{}/{{name}}", api.url());
+    let request = ["run", "--url", &url, "x", "digits"];
+    let run = |words: &[&str], code| place.stride(&[&request[..], words].concat()).expect(code);
+    let calls = api.requests();
+    run(&["--extract", ".n"], 0)
+        .says("exports will write another value of each result:")
+        .says("  + extract: .n\n");
+    assert_eq!(exported(&place, &[])["x"], json!(0));
+    // Results still belong to the request.
+    let refused = "the request differs from the run's (3 files done with the old one)";
+    run(&["--extract", ".n", "-H", "X-A: b"], 2)
+        .says(refused)
+        .says("--accept-change");
+    // Their headers are not stored.
+    run(&["--extract", "$headers"], 2).says(refused);
+    let success = [
+        "--extract",
+        ".n",
+        "--success",
+        ".ok // true",
+        "--expect-status",
+        "200",
+    ];
+    run(&success, 2)
+        .says(refused)
+        .says("hint: stride recheck --expect-status 200 --success '.ok // true' --apply judges the stored answers");
+    let recheck = [
+        "recheck",
+        "--expect-status",
+        "200",
+        "--success",
+        ".ok // true",
+        "--apply",
+    ];
+    place.stride(&recheck).expect(0);
+    run(&success, 0);
+    run(&success[2..], 0).says("  - extract: .n\n");
+    assert_eq!(api.requests(), calls);
+    assert_eq!(exported(&place, &[])["x"]["n"], json!(0));
+}
+
+#[test]
 fn an_export_without_an_extracted_value_for_each_result_fails() {
     let (_api, place, _) = run(&["typed", "deep"], &[], 0);
     place.write("out.json", "what was there before");
