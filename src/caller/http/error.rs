@@ -97,6 +97,16 @@ pub enum PlanError {
     Client(String),
 }
 
+impl PlanError {
+    /// Names the part of the request that a template's error is in.
+    pub(super) fn in_template(place: &str) -> impl Fn(TemplateError) -> Self {
+        move |error| Self::Template {
+            place: place.to_owned(),
+            error,
+        }
+    }
+}
+
 /// Returns the outcome of a job whose request cannot be built.
 pub(super) fn unsendable(kind: FailureKind, message: String) -> Outcome {
     Outcome::Unsendable(Failure::new(Class::Input, kind, message))

@@ -12,6 +12,7 @@ use super::body::Segments;
 use super::content::{self, BodyPart, Content, Given};
 use super::credential::Credential;
 use super::error::{PlanError, missing_of_row, unsendable};
+use super::header::Header;
 use super::progress::Progress;
 use super::reading::Reading;
 use super::reference::Reference;
@@ -22,7 +23,7 @@ use super::template::{
 use crate::job::{
     Attempt, Columns, FailureKind, FileName, FileStamp, Job, JobId, Outcome, Position,
 };
-use crate::settings::{self, HeaderValue, Request};
+use crate::settings::Request;
 
 /// The header that carries an attempt's key
 /// (<https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>).
@@ -44,19 +45,6 @@ pub(super) struct Message {
     compressed: bool,
     /// The URL was pasted.
     pasted: bool,
-}
-
-/// A header of the request. Without a value it is not sent.
-#[derive(Debug, Clone)]
-struct Header {
-    name: HeaderName,
-    /// Names the header in messages.
-    label: String,
-    value: Option<Template>,
-    /// Marks a name and a password, which are encoded for Basic authentication.
-    basic: bool,
-    /// Marks a credential, which redirects to other origins must not carry.
-    private: bool,
 }
 
 /// A request for one file.
@@ -99,52 +87,21 @@ impl Message {
         } else {
             Braces::Ours
         };
-        let template = |label: &str, text: &str| Template::read(text, braces).map_err(wrong(label));
-        let mut headers = Vec::new();
-        let mut withheld: Vec<&str> = Vec::new();
-        for header in &request.headers {
-            let name = sendable(header)?;
-            let label = format!("the header `{}`", header.name);
-            let value = match &header.value {
-                HeaderValue::Absent => None,
-                HeaderValue::Template(text) | HeaderValue::Basic(text) => {
-                    Some(template(&label, text)?)
-                }
-                HeaderValue::Withheld => {
-                    // The n-th header of a name takes the n-th credential of that name.
-                    let same = |name: &str| name.eq_ignore_ascii_case(&header.name);
-                    let before = withheld.iter().filter(|name| same(name)).count();
-                    withheld.push(&header.name);
-                    let mut given = credentials.iter().filter(|given| same(&given.name));
-                    let credential = given
-                        .nth(before)
-                        .ok_or_else(|| PlanError::Missing(header.name.clone()))?;
-                    Some(Template::secret(credential.value.as_bytes()))
-                }
-            };
-            let private = settings::is_sensitive(&header.name)
-                || !matches!(header.value, HeaderValue::Template(_) | HeaderValue::Absent)
-                || value.as_ref().is_some_and(Template::has_reference);
-            headers.push(Header {
-                name,
-                label,
-                value,
-                basic: matches!(header.value, HeaderValue::Basic(_)),
-                private,
-            });
-        }
+        let headers = Header::compile_all(&request.headers, credentials, braces)?;
         let given = Given {
             base,
             is_pasted: request.pasted,
         };
-        let query = BodyPart::compile_all(&request.query, given).map_err(wrong(BODY))?;
+        let query =
+            BodyPart::compile_all(&request.query, given).map_err(PlanError::in_template(BODY))?;
         Ok(Self {
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| PlanError::Method(request.method.clone()))?,
-            url: template(URL, &request.url)?,
+            url: Template::read(&request.url, braces).map_err(PlanError::in_template(URL))?,
             query: query.into_iter().map(BodyPart::in_query).collect(),
             headers,
-            content: Content::compile(&request.body, given).map_err(wrong(BODY))?,
+            content: Content::compile(&request.body, given)
+                .map_err(PlanError::in_template(BODY))?,
             compressed: !request.transport.uncompressed,
             pasted: request.pasted,
         })
@@ -157,18 +114,20 @@ impl Message {
     ) -> Result<Self, PlanError> {
         let mut message = self.clone();
         for header in &mut message.headers {
-            if let Some(template) = &mut header.value {
-                header.value = Some(
-                    resolve_header(template, header.basic, value).map_err(wrong(&header.label))?,
-                );
-            }
+            header.resolve(value)?;
         }
-        self.url.check_parameters(value).map_err(wrong(URL))?;
-        let (url, user) = (self.url.resolve_url(self.pasted, value)).map_err(wrong(URL))?;
+        self.url
+            .check_parameters(value)
+            .map_err(PlanError::in_template(URL))?;
+        let (url, user) =
+            (self.url.resolve_url(self.pasted, value)).map_err(PlanError::in_template(URL))?;
         message.url = url;
         user.iter().for_each(|user| message.add_user(user));
         for part in message.parts_mut() {
-            part.template = part.template.resolve(value).map_err(wrong(BODY))?;
+            part.template = part
+                .template
+                .resolve(value)
+                .map_err(PlanError::in_template(BODY))?;
         }
         Ok(message)
     }
@@ -178,14 +137,7 @@ impl Message {
         if self.headers.iter().any(|known| known.name == AUTHORIZATION) {
             return;
         }
-        let value = Template::secret(Credential::of_user(user).as_bytes());
-        self.headers.push(Header {
-            name: AUTHORIZATION,
-            label: "the password in the URL".to_owned(),
-            value: Some(value),
-            basic: true,
-            private: true,
-        });
+        self.headers.push(Header::of_user(user));
     }
 
     /// Returns whether a reference stands before the path of the URL.
@@ -289,15 +241,7 @@ impl Message {
             return Err(refused("only http and https can be called"));
         }
         for header in &self.headers {
-            if let Some(value) = &header.value
-                && let Ok(filled) = value.fill(Encoding::Plain, &job, &source)
-                && Value::from_bytes(&filled).is_err()
-            {
-                return Err(PlanError::Header {
-                    name: header.name.to_string(),
-                    reason: UNSENDABLE,
-                });
-            }
+            header.check(&job, &source)?;
         }
         Ok(parsed)
     }
@@ -437,18 +381,9 @@ impl Message {
             headers.remove(&header.name);
         }
         for header in &self.headers {
-            let Some(value) = &header.value else { continue };
-            let value = value.fill(Encoding::Plain, job, source)?;
-            let value = Value::from_bytes(&value).map_err(|_| {
-                unsendable(
-                    FailureKind::BadHeader,
-                    format!(
-                        "the file's values cannot be put into the header `{}`",
-                        header.name
-                    ),
-                )
-            })?;
-            headers.append(&header.name, value);
+            if let Some(value) = header.fill(job, source)? {
+                headers.append(&header.name, value);
+            }
         }
         if let Content::Form(_) = &self.content {
             let given = headers
@@ -464,66 +399,6 @@ impl Message {
     }
 }
 
-/// The reason why a value cannot be sent in a header.
-const UNSENDABLE: &str = "its value has a character that no header can carry, such as a newline";
-
 /// The names of these parts in messages.
 const URL: &str = "the URL";
 const BODY: &str = "the body";
-
-fn wrong(place: &str) -> impl Fn(TemplateError) -> PlanError {
-    move |error| PlanError::Template {
-        place: place.to_owned(),
-        error,
-    }
-}
-
-/// Replaces references in a header by their values, which must be sendable.
-fn resolve_header(
-    template: &Template,
-    basic: bool,
-    value: &mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>,
-) -> Result<Template, TemplateError> {
-    let resolved = template.resolve(&mut |reference| {
-        let value = value(reference)?;
-        match Value::from_bytes(&value) {
-            Ok(_) => Ok(value),
-            Err(_) => Err(TemplateError::Value {
-                reference: reference.clone(),
-                reason: UNSENDABLE.to_owned(),
-            }),
-        }
-    })?;
-    if basic {
-        let mut pair = resolved.constant()?;
-        if !pair.contains(&b':') {
-            // A name without a password.
-            pair.push(b':');
-        }
-        return Ok(Template::secret(Credential::basic(&pair).as_bytes()));
-    }
-    Ok(resolved)
-}
-
-/// Returns a header's name, unless the connection or the client decides its value.
-fn sendable(header: &settings::Header) -> Result<HeaderName, PlanError> {
-    let refused = |reason| PlanError::Header {
-        name: header.name.clone(),
-        reason,
-    };
-    let name = HeaderName::from_bytes(header.name.as_bytes())
-        .map_err(|_| refused("not a header's name"))?;
-    match (name.as_str(), &header.value) {
-        // Each call opens a connection of its own then.
-        ("connection", HeaderValue::Template(value)) if value.eq_ignore_ascii_case("close") => {
-            Ok(name)
-        }
-        ("connection", _) => Err(refused("only `close` can be sent")),
-        ("content-length" | "transfer-encoding", _) => Err(refused("it follows from the file")),
-        ("accept", HeaderValue::Absent) => {
-            Err(refused("it cannot be removed; `*/*` means the same"))
-        }
-        ("host", HeaderValue::Absent) => Err(refused("it cannot be removed; HTTP/1.1 requires it")),
-        _ => Ok(name),
-    }
-}

@@ -15,6 +15,7 @@ mod exchange;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod header;
 mod headers;
 mod judge;
 mod keys;
