@@ -244,6 +244,10 @@ fn columns(
     let Some(text) = &args.columns else {
         return Ok(None);
     };
+    let whole = Form {
+        extract: None,
+        ..*form
+    };
     let columns: ColumnList = text.parse().map_err(|error: ColumnError| {
         let cli_error = CliError::of(exit::USAGE, &error);
         match &error {
@@ -261,6 +265,15 @@ fn columns(
                 let name = escaped(name.as_bytes());
                 CliError::usage(format!("`{name}` is a field of the results"))
                     .hint(format!("use result.{name} for it"))
+            }
+            ColumnError::Unknown { name, .. }
+                if has_result_field(reader, &whole, name).unwrap_or(false) =>
+            {
+                let name = escaped(name.as_bytes());
+                CliError::usage(format!(
+                    "`{name}` is a field of the answers, of which --extract exports another part"
+                ))
+                .hint(format!("use result.{name} with --raw, or the column result"))
             }
             ColumnError::Unknown { .. } => cli_error.hint(format!(
                 "use some of {}, col.NAME for a column of the list, result.NAME for a field of the results",

@@ -202,6 +202,12 @@ fn columns_are_named_with_their_prefix() {
         "file,result.nope",
         "no column `result.nope`, only `result.label`, `result.score`",
     );
+    let extract = ["--columns", "label", "--extract", ".score?"];
+    place
+        .stride(&[&["export", "--format", "csv"], &extract[..]].concat())
+        .expect(2)
+        .says("error: `label` is a field of the answers, of which --extract exports another part\n")
+        .says("hint: use result.label with --raw, or the column result\n");
     refused("file,sate", "(did you mean `state`?)");
     refused("file,file", "the column `file` is repeated");
     for (columns, hint) in [
