@@ -25,6 +25,7 @@ fn the_demo_survives_a_kill_and_exports() {
         .says("$ stride export --all")
         .says("recovered: ");
     assert!(ran.stderr.contains("fails now and then"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("--changed"), "{}", ran.stderr);
     let results: Value = serde_json::from_slice(
         &std::fs::read(place.at("stride-demo/api_call_results.json")).unwrap(),
     )

@@ -35,12 +35,17 @@ Agent: {I need the new address, NAME.|It takes ten days, NAME.} {An engineer com
 Customer: {It is on the corner.|I am at home from nine.} And {the cable|the old box}, {do I bring it|does it stay}?",
 ];
 
-/// Writes the first `count` transcripts into a folder.
+/// Writes the first `count` transcripts into a folder. A file that has its text already keeps its modification time:
+/// the run would take another one for a change.
 pub(super) fn write(folder: &Path, count: usize) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     (1..=count).try_for_each(|number| {
         let path = folder.join(format!("call-{number:04}.txt"));
-        fs::write(path, transcript(number))
+        let text = transcript(number);
+        match fs::read(&path) {
+            Ok(present) if present == text.as_bytes() => Ok(()),
+            _ => fs::write(path, text),
+        }
     })
 }
 
