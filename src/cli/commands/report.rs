@@ -7,9 +7,9 @@ use stride::report::Report;
 use stride::store::{Location, Lock, Reader, wall_clock};
 
 use crate::cli::args::export::ReportArgs;
-use crate::cli::output::error::{CliError, printed};
+use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
-use crate::cli::output::shown::data;
+use crate::cli::output::shown::{data, is_terminal};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
 
@@ -19,6 +19,12 @@ pub(crate) fn report(
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     let output = named_output(args.output.as_deref());
+    if output.is_none() && is_terminal() {
+        return Err(
+            CliError::usage("a report is an HTML page, not for a terminal")
+                .hint(format!("use {}", command(db, "report -o report.html"))),
+        );
+    }
     let reader = Reader::open(db)?;
     let database = reader.path().to_owned();
     if let Some(path) = output {

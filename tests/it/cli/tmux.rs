@@ -251,6 +251,21 @@ fn bar(columns: usize) -> String {
 }
 
 #[test]
+fn a_report_is_not_printed_to_a_terminal() {
+    if !has_tool("tmux") {
+        return;
+    }
+    let place = Place::new();
+    let terminal = Terminal::new(&place, 80, &["report"]);
+    terminal.until_shows("=> 2");
+    let rows = terminal.rows();
+    assert!(
+        rows.contains("\nhint: use stride report -o report.html\n"),
+        "{rows}"
+    );
+}
+
+#[test]
 fn the_view_is_as_wide_as_the_terminal() {
     if !has_tool("tmux") {
         return;
