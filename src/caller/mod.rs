@@ -9,7 +9,7 @@ mod program;
 pub use http::fuzzing;
 #[cfg(feature = "http")]
 pub use http::{
-    AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, Network,
+    AsyncHttpCaller, Braces, Credential, HttpCaller, HttpPlan, Lookup, NO_TLS, Network,
     PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, ResponseHead, Template,
     TemplateError, UNSUPPORTED, UNTRUSTED, meant_placeholder,
 };

@@ -85,7 +85,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Returns all rescue files of databases of this name in a folder, unfinished and partly imported ones too.
-pub(super) fn rescue_files(folder: &Path, database: &Path) -> Vec<PathBuf> {
+pub fn rescue_files(folder: &Path, database: &Path) -> Vec<PathBuf> {
     let mut prefix = database.file_name().unwrap_or_default().to_owned();
     prefix.push(RESCUE_INFIX);
     let is_one = |name: &OsString| {

@@ -65,7 +65,7 @@ pub use causes::{Cause, Example};
 pub use changed::Changed;
 pub use crash_check::Watch;
 pub use error::StoreError;
-pub use files::database_files;
+pub use files::{database_files, rescue_files};
 pub use filter::Filter;
 pub use find_rescues::RefusedRescue;
 pub use forget::{Chosen, Forgotten, bring_back, forget};

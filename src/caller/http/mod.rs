@@ -50,4 +50,4 @@ pub use network::Network;
 pub use preview::Preview;
 pub use reference::{Lookup, Reference};
 pub use template::{Braces, Template, TemplateError, meant_placeholder};
-pub use unreachable::UNTRUSTED;
+pub use unreachable::{NO_TLS, UNTRUSTED};

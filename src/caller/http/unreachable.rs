@@ -222,6 +222,9 @@ pub(super) fn is_authority(error: &rustls::Error) -> bool {
     }
 }
 
+/// The beginning of the message about a port without TLS.
+pub const NO_TLS: &str = "the service does not use TLS on this port";
+
 /// The end of messages about a certificate that this system does not trust.
 pub const UNTRUSTED: &str = "if you trust it, use --cacert";
 
@@ -232,9 +235,7 @@ fn handshake(error: &rustls::Error) -> String {
         }
         rustls::Error::InvalidCertificate(error) => certificate(error),
         rustls::Error::InvalidMessage(_) => {
-            format!(
-                "the service does not use TLS on this port: {error}; use its TLS port or http://"
-            )
+            format!("{NO_TLS}: {error}; use its TLS port or http://")
         }
         error => error.to_string(),
     }

@@ -16,10 +16,11 @@ use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::halt::{self, StoppedJson};
 use crate::cli::output::shown::{self, data};
+use crate::cli::output::storage::rescue_folders;
 use crate::cli::output::time::clock;
 use crate::cli::output::why;
 use crate::cli::session::inspect::RequestView;
-use crate::cli::session::storage::{describe_refused, rescue_folders};
+use crate::cli::session::storage::describe_refused;
 use crate::cli::session::summary::standing;
 
 /// The maximum number of files to name that may crash the process.
@@ -122,7 +123,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "stopped",
             info.stopped
                 .as_ref()
-                .map(|stopped| halt::describe(db, &info.call, stopped)),
+                .map(|stopped| halt::describe(db, &info.call, stopped, counts.done > 0)),
         ),
         (
             "saved",
@@ -197,8 +198,13 @@ fn calls(sent: u64, counts: &Counts) -> String {
         line.push_str(&format!(", {} in doubt", grouped(counts.in_doubt)));
     }
     if counts.in_doubt_recovered > 0 {
-        let recovered = grouped(counts.in_doubt_recovered);
-        line.push_str(&format!(" ({recovered} of them because of a crash)"));
+        match counts.in_doubt_recovered == counts.in_doubt {
+            true => line.push_str(" because of a crash"),
+            false => {
+                let recovered = grouped(counts.in_doubt_recovered);
+                line.push_str(&format!(" ({recovered} of them because of a crash)"));
+            }
+        }
     }
     line
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use stride::caller::{UNSUPPORTED, UNTRUSTED};
+use stride::caller::{NO_TLS, UNSUPPORTED, UNTRUSTED};
 use stride::event::{Counts, Halt};
 use stride::export::timestamp;
 use stride::governor::{Action, Fault, StopReason};
@@ -37,9 +37,16 @@ pub(crate) fn cli_error(
         note.push_str("; no file failed because of it");
     }
     let cli_error = cli_error.note(note);
-    hints(db, call, halt.reason.as_str(), &halt.words, typed)
-        .into_iter()
-        .fold(cli_error, CliError::hint)
+    hints(
+        db,
+        call,
+        halt.reason.as_str(),
+        &halt.words,
+        typed,
+        counts.done > 0,
+    )
+    .into_iter()
+    .fold(cli_error, CliError::hint)
 }
 
 /// Returns the exit code of a stop.
@@ -50,8 +57,20 @@ fn code(reason: &StopReason) -> u8 {
     }
 }
 
-/// Returns hints about a stop, from the word for its reason and the service's own words.
-fn hints(db: &Location, call: &Call, reason: &str, words: &str, typed: &str) -> Vec<String> {
+/// Returns hints about a stop, from the word for its reason and the service's own words. A run without results takes
+/// another request as it is.
+fn hints(
+    db: &Location,
+    call: &Call,
+    reason: &str,
+    words: &str,
+    typed: &str,
+    has_results: bool,
+) -> Vec<String> {
+    let (accept, with_accept) = match has_results {
+        true => (" and --accept-change", " with --accept-change"),
+        false => ("", ""),
+    };
     let resume = |flags: &str| {
         let words = format!("resume {flags}");
         again(db, call, &format!("{}{typed}", words.trim()))
@@ -69,7 +88,10 @@ fn hints(db: &Location, call: &Call, reason: &str, words: &str, typed: &str) -> 
             let class = format!("--class status={}:rejected", status.unwrap_or("403"));
             return vec![
                 key(call, words, &resume(""), &|header| resume(header)),
-                format!("if the files themselves are refused, let them fail: {}", resume(&class)),
+                format!(
+                    "if the files themselves are refused, let them fail: {}",
+                    resume(&class)
+                ),
             ];
         }
         "quota" => format!("when the service allows more calls again: {}", resume("")),
@@ -77,26 +99,43 @@ fn hints(db: &Location, call: &Call, reason: &str, words: &str, typed: &str) -> 
             "if you trust it, name a file with its certificate, or with that of its issuer: SSL_CERT_FILE=FILE.pem {}; or repeat the run command with --cacert FILE.pem",
             resume("")
         ),
-        "certificate" => format!("correct the certificate, or the URL; then: {}", resume("")),
-        "name" => format!("check the network and the name in the URL; then: {}", resume("")),
+        "certificate" if words.contains(NO_TLS) => {
+            format!("repeat the run command with the port of TLS, or http://, in the URL{accept}")
+        }
+        "certificate" => format!(
+            "if the URL is wrong, repeat the run command with the right one{accept}; when the certificate is corrected: {}",
+            resume("")
+        ),
+        "name" => format!(
+            "check the network, then: {}; if the name in the URL is wrong, repeat the run command with the right one{accept}",
+            resume("")
+        ),
         "proxy" => format!(
             "check the proxy and its credentials (-x, -U), or use --no-proxy; then: {}",
             resume("")
         ),
-        "redirect" => {
-            "repeat the run command with the URL that it leads to and --accept-change; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
-                .to_owned()
-        }
-        "missing_files" => format!("check that the files' disk is mounted, then: {}", resume("")),
+        "redirect" => format!(
+            "repeat the run command with the URL that it leads to{accept}; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
+        ),
+        "missing_files" => format!(
+            "check that the files' disk is mounted, then: {}",
+            resume("")
+        ),
         "rejected" => {
             let expected = match status {
                 Some(status) if status.starts_with('2') => "--expect any".to_owned(),
                 Some(status) => format!("--expect-status 2xx,{status}"),
                 None => "--expect text".to_owned(),
             };
+            let correct = match status {
+                Some("404" | "410") => "the URL or the request",
+                Some("405") => "the method (-X) or the URL",
+                _ => "the request",
+            };
+            let accepting = if has_results { " --accept-change" } else { "" };
             return vec![
-                "correct the request and repeat the run command with --accept-change".to_owned(),
-                format!("if such answers are results, add {expected} --accept-change to that command"),
+                format!("correct {correct} and repeat the run command{with_accept}"),
+                format!("if such answers are results, add {expected}{accepting} to that command"),
                 format!("to continue anyway: {}", resume("--max-failures none")),
             ];
         }
@@ -222,7 +261,7 @@ impl<'s> From<&'s Stopped> for StoppedJson<'s> {
 }
 
 /// Describes the stop of the last session in a line: the reason, the service's own words, and the next command.
-pub(crate) fn describe(db: &Location, call: &Call, stopped: &Stopped) -> String {
+pub(crate) fn describe(db: &Location, call: &Call, stopped: &Stopped, has_results: bool) -> String {
     let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
     let words = stopped.words.as_deref().unwrap_or_default();
     if !words.is_empty() {
@@ -230,7 +269,7 @@ pub(crate) fn describe(db: &Location, call: &Call, stopped: &Stopped) -> String 
     }
     let hint = match stopped.until {
         Some(until) => format!("after {}: {}", clock(until), again(db, call, "resume")),
-        None => hints(db, call, &stopped.reason, words, "").swap_remove(0),
+        None => hints(db, call, &stopped.reason, words, "", has_results).swap_remove(0),
     };
     format!("{line}; {hint}")
 }

@@ -2,22 +2,26 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use stride::engine::RunError;
 use stride::job::FileName;
 use stride::paths::{below, folder_of};
-use stride::store::StoreError;
+use stride::store::{StoreError, rescue_files};
 
+use crate::cli::output::environment::state_folder;
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::{exit, lacking};
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Missing { .. } => Self::of(exit::UNUSABLE, &error)
-                .hint("use --db FILE with the run's database, or start a run with `stride run --url URL FILES`"),
+            StoreError::Missing(path) => {
+                let cli_error = saved_of(path).into_iter().fold(Self::of(exit::UNUSABLE, &error), Self::note);
+                cli_error
+                    .hint("use --db FILE with the run's database, or start a run with `stride run --url URL FILES`")
+            }
             StoreError::Left(files) => Self::of(exit::UNUSABLE, &error)
                 .note(format!(
                     "nothing was made; if the database was moved, move {} after it",
@@ -103,6 +107,25 @@ pub(crate) fn removal(files: &[PathBuf]) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let names = files.iter().map(|file| quoted(below(&here, file)));
     format!("rm {}", names.collect::<Vec<_>>().join(" "))
+}
+
+/// Returns the folders for results that cannot be recorded; the first is likely to be on another disk.
+pub(crate) fn rescue_folders(database: &Path) -> Vec<PathBuf> {
+    let state = state_folder().map(|folder| folder.join("rescue"));
+    let beside = database.parent().map(Path::to_owned);
+    let folders = [state, beside, Some(std::env::temp_dir())];
+    folders.into_iter().flatten().collect()
+}
+
+/// Names the results that a run saved when its database went missing.
+fn saved_of(database: &Path) -> Option<String> {
+    let folders = rescue_folders(database).into_iter();
+    let mut files = folders.flat_map(|folder| rescue_files(&folder, database));
+    let file = files.find(|file| file.extension() == Some("db".as_ref()))?;
+    let file = FileName::from(file.as_path());
+    Some(format!(
+        "a run with a database of this name has saved results in {file}; it records them when its database is back"
+    ))
 }
 
 /// Returns whether a permission is lacking.

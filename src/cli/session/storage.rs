@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -16,11 +16,12 @@ use stride::store::{
 };
 
 use crate::cli::args::InvocationArgs;
-use crate::cli::output::environment::state_folder;
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
+use crate::cli::output::storage::rescue_folders;
 use crate::cli::output::terminal::Terminal;
+use crate::cli::session::files::resolved;
 
 /// The time between two messages about a long check.
 const SAY_EVERY: Duration = Duration::from_secs(2);
@@ -183,14 +184,6 @@ pub(crate) fn set_rescue_folders(store: &mut Store) {
     store.rescue_into(rescue_folders(store.path()));
 }
 
-/// Returns the folders for results that cannot be recorded; the first is likely to be on another disk.
-pub(crate) fn rescue_folders(database: &Path) -> Vec<PathBuf> {
-    let state = state_folder().map(|folder| folder.join("rescue"));
-    let beside = database.parent().map(Path::to_owned);
-    let folders = [state, beside, Some(std::env::temp_dir())];
-    folders.into_iter().flatten().collect()
-}
-
 fn watch(terminal: Terminal) -> Watch {
     let said = AtomicU64::new(0);
     Arc::new(move |passed| {
@@ -264,9 +257,13 @@ pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
         _ => (exit::STORAGE, "repair the storage"),
     };
     let mut cli_error = CliError::of(code, source);
-    if !matches!(source, StoreError::Cut { .. }) {
-        cli_error = cli_error.note("the recorded results are safe");
-    }
+    cli_error = match source {
+        StoreError::Cut { .. } => cli_error,
+        StoreError::Gone(path) if resolved(db.file()).as_ref() == Some(path) => cli_error.note(
+            "the recorded results are where the database was moved; if it was deleted, they are lost",
+        ),
+        _ => cli_error.note("the recorded results are safe"),
+    };
     cli_error = rescue_notes(rescued)
         .into_iter()
         .fold(cli_error, CliError::note);
@@ -286,7 +283,7 @@ fn rescue_notes(rescued: &Rescued) -> Vec<String> {
             .map(|file| FileName::from(file.as_path()).to_string())
             .collect();
         notes.push(format!(
-            "{} saved in {}; the next run will record them",
+            "{} saved in {}; the run records them when it continues",
             counted(rescued.saved, "result"),
             files.join(" and ")
         ));

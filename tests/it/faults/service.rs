@@ -77,8 +77,8 @@ fn row_72_a_request_that_is_wrong_for_every_file_stops_the_run() {
     ran.says("error: stopped: the first files were all rejected for one cause")
         .says("caused by: HTTP 404")
         .says("200 files pending; no file failed because of it")
-        .says("--accept-change")
-        .says("add --expect-status 2xx,404 --accept-change")
+        .says("hint: correct the URL or the request and repeat the run command\n")
+        .says("add --expect-status 2xx,404 to that command")
         .says("stride resume --max-failures none");
     counts(&place, &[("pending", 200), ("failed", 0)]);
     let stopped = &place.status()["stopped"];

@@ -44,7 +44,7 @@ fn stopped(place: &Place, ran: &Ran, reason: &str, action: &str, words: &str) {
     let line = line.unwrap_or_default();
     assert!(line.contains(sentence) && line.contains(words), "{told}");
     let way_out = match reason {
-        "rejected" | "redirect" => "--accept-change",
+        "rejected" | "redirect" => "repeat the run command",
         _ => "stride resume",
     };
     assert!(line.contains(way_out), "{told}");

@@ -168,8 +168,13 @@ fn row_20_a_database_that_is_deleted_ends_the_run_and_the_answers_are_kept() {
         .end()
         .expect(6)
         .says("was removed or replaced")
+        .says("if it was deleted, they are lost")
         .says("hint: move the database and the files beside it back");
     scene.expect_saved(3);
+    let status = scene.place.stride(&["status"]).expect(6);
+    status
+        .says("has saved results in ")
+        .says("/rescue/stride.db.rescue-");
     assert_eq!(scene.api.requests(), 5, "no call was made after it");
     assert!(!scene.place.at("stride.db").exists());
     let events = fs::read_to_string(scene.place.at("events")).unwrap();
