@@ -55,6 +55,8 @@ stride retry
 stride retry --class transient
 # Only files that the service refused for one reason
 stride retry --status 422 --match 'too short'
+# One failed file
+stride retry texts/3.txt
 # Files that are held because their calls are in doubt
 stride retry --held
 # A done file, whose answer is set aside

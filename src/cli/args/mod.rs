@@ -83,7 +83,7 @@ pub(crate) enum Command {
     /// Resume a run with its stored settings
     #[command(aliases = ["continue", "restart"])]
     Resume(Box<ResumeArgs>),
-    /// Call failed or held files again, or done ones by name
+    /// Call failed or held files again: all, some or by name; or done ones
     Retry(Box<Retry>),
     /// Change a run's pace and limits, even while it is running
     Set(Box<LimitArgs>),
@@ -244,6 +244,9 @@ pub(crate) struct ResumeArgs {
 /// `stride retry`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Retry {
+    /// Only these failed or held files, by their names in the list
+    #[arg(value_name = "NAMES", conflicts_with_all = ["status", "text", "cause", "held", "done", "lost", "changed"])]
+    pub(crate) names: Vec<PathBuf>,
     /// Only failures of this class; a rule such as status=409:transient puts answers into another class
     #[arg(long, value_name = "CLASS", value_parser = parse_class_or_rule)]
     pub(crate) class: Vec<ClassOrRule>,

@@ -17,7 +17,7 @@ use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{grouped, short};
 use crate::cli::output::shown::{self, data};
-use crate::cli::session::summary::{describe, standing};
+use crate::cli::session::summary::{describe, look, more_names, standing};
 
 pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
@@ -43,7 +43,11 @@ pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
         lines.extend(describe(cause));
         let again = again(db, &call, &retry(cause, &all));
         lines.push(format!("    again: {again}"));
+        if let Some(look) = look(db, cause) {
+            lines.push(format!("    the whole call: {look}"));
+        }
     }
+    lines.extend(more_names(db, causes));
     match filter {
         None if lines.is_empty() => lines.push(format!("nothing failed: {}", standing(&counts))),
         Some(_) if lines.is_empty() => {

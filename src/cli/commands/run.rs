@@ -4,8 +4,8 @@ use std::path::Path;
 
 use stride::export::check_list_columns;
 use stride::input::{Options, Survey};
-use stride::job::FileName;
-use stride::settings::{Call, Request, Settings};
+use stride::job::{Class, FileName, JobState};
+use stride::settings::{Call, Request, Settings, show_duration};
 use stride::store::{Location, Lock, NewRun, Reader, Redo, Store, change_settings};
 
 use crate::cli::args::failures::ClassOrRule;
@@ -14,11 +14,13 @@ use crate::cli::args::{ResumeArgs, Retry, Run};
 use crate::cli::commands::failures::check_causes;
 use crate::cli::commands::try_one::{PlannedRun, dry_run};
 use crate::cli::config::{self, Config};
-use crate::cli::output::error::CliError;
+use crate::cli::output::again::again;
+use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
+use crate::cli::output::time::clock;
 use crate::cli::request::consent;
 use crate::cli::request::plan::plan;
 use crate::cli::request::results_folder;
@@ -27,7 +29,9 @@ use crate::cli::session::change::Change;
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
 use crate::cli::session::intake::Intake;
-use crate::cli::session::list::{is_table, listed_names, note_table, refuse_missing, sources};
+use crate::cli::session::list::{
+    is_table, listed_names, note_table, refuse_missing, refuse_urls, sources,
+};
 use crate::cli::session::loaded::{report_changed, report_loaded};
 use crate::cli::session::not_listed::not_listed;
 use crate::cli::session::storage;
@@ -43,6 +47,7 @@ pub(crate) fn run(
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
+    refuse_urls(&args.files, &args.request)?;
     let mut parsed = parse(&args.request)?;
     parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
@@ -240,7 +245,21 @@ pub(crate) fn resume(
     let mut calls = prepare(db, &mut store, resume, config, class, false, terminal)?;
     calls.keep_folder(&mut store, terminal)?;
     calls.settings = keep_settings(&mut store, config, &resume.settings, class)?;
-    work(db, store, calls, &resume.outputs, terminal)
+    let code = work(db, store, calls, &resume.outputs, terminal)?;
+    if code == exit::INCOMPLETE {
+        let causes = Reader::open(db)?.causes()?;
+        if causes
+            .iter()
+            .any(|cause| cause.key.class == Some(Class::Input))
+        {
+            terminal.say(&format!(
+                "{} if you have mended the list, repeat the run command; {} does not read it again",
+                cyan("hint:"),
+                command(db, "resume")
+            ));
+        }
+    }
+    Ok(code)
 }
 
 /// `stride set`: changes pace and limits, also of a running run.
@@ -249,7 +268,11 @@ pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Res
     raise_descriptors(config::change_limits(limits, &before)?.threads)?;
     let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
     let words = if settings == before {
-        "nothing was changed"
+        terminal.say("nothing was changed; the run has:");
+        limit_lines(&settings)
+            .iter()
+            .for_each(|line| terminal.say(line));
+        return Ok(exit::DONE);
     } else if Lock::holder(db).is_some() {
         "saved; the running process picks it up within a second"
     } else {
@@ -257,6 +280,55 @@ pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Res
     };
     terminal.say(words);
     Ok(exit::DONE)
+}
+
+/// Formats the pace and limits that `stride set` changes, a line each.
+fn limit_lines(settings: &Settings) -> Vec<String> {
+    let none = || "none".to_owned();
+    let values = [
+        ("threads", settings.threads.to_string()),
+        ("rate", settings.rates.to_string()),
+        ("burst", settings.burst.to_string()),
+        (
+            "weight",
+            settings
+                .weight
+                .map_or_else(none, |weight| weight.to_string()),
+        ),
+        ("max-wait", show_duration(settings.max_wait).to_string()),
+        ("max-outage", show_duration(settings.max_outage).to_string()),
+        (
+            "max-failures",
+            settings
+                .max_failures
+                .map_or_else(none, |most| most.to_string()),
+        ),
+        (
+            "max-calls",
+            settings
+                .max_calls
+                .map_or_else(none, |most| most.to_string()),
+        ),
+        (
+            "max-duration",
+            settings
+                .max_duration
+                .map_or_else(none, |most| show_duration(most).to_string()),
+        ),
+        (
+            "max-cost",
+            settings.max_cost.map_or_else(none, |most| most.to_string()),
+        ),
+        (
+            "cost",
+            settings.cost.map_or_else(none, |cost| cost.to_string()),
+        ),
+        ("until", settings.until.map_or_else(none, clock)),
+    ];
+    values
+        .iter()
+        .map(|(name, value)| format!("  {name:12} {value}"))
+        .collect()
 }
 
 /// `stride retry`: makes failed or held jobs pending, and resumes the run.
@@ -284,8 +356,16 @@ pub(crate) fn retry(
     };
     let filter = args.filter.with_classes(classes);
     check_causes(db, &Reader::open(db)?, &filter)?;
+    if !args.names.is_empty() && !filter.classes.is_empty() {
+        return Err(
+            CliError::usage("--class cannot be combined with names").hint("leave out one of them")
+        );
+    }
+    let named = listed_names(db, &args.names)?;
     let done = listed_names(db, &args.done.done)?;
-    let (word, moved) = if args.done.lost {
+    let (word, moved) = if !named.is_empty() {
+        ("named", requeue_named(db, &mut store, &named, terminal)?)
+    } else if args.done.lost {
         ("done", redo(db, &mut store, Redo::Lost, terminal)?)
     } else if args.done.changed {
         ("done", redo(db, &mut store, Redo::Changed, terminal)?)
@@ -306,6 +386,52 @@ pub(crate) fn retry(
     calls.keep_folder(&mut store, terminal)?;
     let calls = Calls { settings, ..calls };
     work(db, store, calls, &resume.outputs, terminal)
+}
+
+/// Makes failed and held files with these names pending, and returns their number.
+///
+/// # Errors
+///
+/// Some names are unknown, or there is nothing to call again.
+fn requeue_named(
+    db: &Location,
+    store: &mut Store,
+    names: &[FileName],
+    terminal: &Terminal,
+) -> Result<u64, CliError> {
+    let requeued = store.requeue_named(names)?;
+    if !requeued.unknown.is_empty() {
+        return Err(not_listed(db, &requeued.unknown, false));
+    }
+    let open = |state| matches!(state, JobState::Pending | JobState::Running);
+    let settled = requeued.others.iter().find(|(_, state)| !open(*state));
+    if let (Some((name, state)), 0) = (settled, requeued.changed) {
+        let path = quoted(name.as_path());
+        let call = Reader::open(db)?.info()?.call;
+        let hint = match state {
+            JobState::Done => format!(
+                "to call it again and set its result aside: {}",
+                again(db, &call, &format!("retry --done {path}"))
+            ),
+            _ => format!(
+                "to bring it back: {}",
+                command(db, &format!("forget --undo {path}"))
+            ),
+        };
+        return Err(
+            CliError::usage(format!("{name} has not failed: it is {}", state.as_str()))
+                .note("nothing was changed")
+                .hint(hint),
+        );
+    }
+    for (name, state) in &requeued.others {
+        let note = bold("note:");
+        terminal.say(&format!(
+            "{note} {name} has not failed: it is {}",
+            state.as_str()
+        ));
+    }
+    Ok(requeued.changed)
 }
 
 /// Makes done files pending and returns their number.

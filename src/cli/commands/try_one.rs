@@ -33,6 +33,7 @@ use crate::cli::request::{CredentialArgs, GivenAgain, RowUse, parse, parse_crede
 use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
 use crate::cli::session::intake::{Intake, LoadError, without_row};
+use crate::cli::session::list::{listed_names, refuse_urls};
 
 /// The part of a request's body that is shown, in bytes.
 const SHOWN: usize = 4096;
@@ -149,6 +150,7 @@ pub(crate) fn try_one(
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     let is_given = args.request.url.is_some() || args.request.curl.is_some();
+    refuse_urls(std::slice::from_ref(&args.file), &args.request)?;
     let (request, credentials, settings) = subject(db, &mut args, terminal)?;
     let base = current_folder()?;
     let settings = config.resolve(&args.settings, &[], &settings)?;
@@ -280,19 +282,23 @@ fn subject(
 
 /// Returns the job of a file, with its row if the run has one for it.
 fn job_of_run(db: &Location, file: &Path, base: &Path) -> Result<Job, CliError> {
-    let name = FileName::from(file);
-    let mut job = job(name.clone().into(), base)?;
     // The request may be given without a run.
     if let Ok(run) = Reader::open(db)
-        && let Some(known) = run.job_named(&name)?
+        && let [name] = listed_names(db, &[file.to_owned()])?.as_slice()
+        && let Some(known) = run.job_named(name)?
     {
-        let (columns, file) = run.row(known)?;
+        let run_base = run.info()?.base;
+        let mut job = job(name.clone().into(), &run_base)?;
+        let (columns, own) = run.row(known)?;
         job.columns = columns;
-        if let Some(file) = file {
-            job.file = run.info()?.base.join(file.as_path());
+        if let Some(own) = own {
+            job.file = run_base.join(own.as_path());
+        } else if base.join(file).exists() {
+            job.file = base.join(file);
         }
+        return Ok(job);
     }
-    Ok(job)
+    job(FileName::from(file).into(), base)
 }
 
 fn job(item: Item, base: &Path) -> Result<Job, CliError> {

@@ -10,7 +10,7 @@ const GIVEN: &str = "{given:";
 
 /// Returns a command to paste, for the run of this call.
 pub(crate) fn again(db: &Location, call: &Call, words: &str) -> String {
-    let makes_calls = ["resume", "retry"]
+    let makes_calls = ["resume", "retry", "try"]
         .iter()
         .any(|verb| words.starts_with(verb));
     let mut words = words.to_owned();

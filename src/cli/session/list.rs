@@ -11,7 +11,7 @@ use stride::job::FileName;
 use stride::paths::folder_of;
 use stride::store::{Location, Reader};
 
-use crate::cli::args::{ListFormat, Run};
+use crate::cli::args::{ListFormat, RequestArgs, Run};
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::format::names;
 use crate::cli::output::terminal::Terminal;
@@ -73,6 +73,23 @@ pub(crate) fn note_table(args: &Run) -> Option<String> {
             quoted(file)
         )
     })
+}
+
+/// Refuses a URL in the place of a file.
+pub(crate) fn refuse_urls(files: &[PathBuf], request: &RequestArgs) -> Result<(), CliError> {
+    let is_url = |file: &&PathBuf| {
+        let text = file.to_string_lossy();
+        (text.starts_with("http://") || text.starts_with("https://")) && !file.exists()
+    };
+    let Some(url) = files.iter().find(is_url) else {
+        return Ok(());
+    };
+    let hint = match request.url.is_some() || request.curl.is_some() {
+        true => "leave it out, or name a file on this machine".to_owned(),
+        false => format!("use --url {}", quoted(url)),
+    };
+    let url = FileName::from(url.as_path());
+    Err(CliError::usage(format!("{url} is a URL, not a file")).hint(hint))
 }
 
 /// Returns the layout of a list.
@@ -208,6 +225,18 @@ pub(crate) fn listed_names(db: &Location, typed: &[PathBuf]) -> Result<Vec<FileN
         Ok(name)
     };
     typed.iter().map(name).collect()
+}
+
+/// Returns a job's name as a command in the current folder can name it, for a shell. Returns `None` if no shell can write
+/// it.
+pub(crate) fn typed(base: &Path, name: &FileName) -> Option<String> {
+    let path = Path::new(name.as_str()?);
+    let is_here = current_folder().is_ok_and(|here| here == base);
+    Some(match is_here || path.is_absolute() {
+        true if path.to_string_lossy().starts_with('-') => quoted(&Path::new(".").join(path)),
+        true => quoted(path),
+        false => quoted(&base.join(path)),
+    })
 }
 
 /// Returns a path without `.` and doubled slashes.

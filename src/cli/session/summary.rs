@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use stride::event::Counts;
 use stride::job::{Class, FileName, JobState, said};
-use stride::settings::show_duration;
+use stride::settings::{Call, show_duration};
 use stride::store::{Cause, Location, Reader};
 
-use crate::cli::output::again::again_for;
+use crate::cli::output::again::{again, again_for};
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::format::{counted, grouped, names, short};
 use crate::cli::output::shown::cyan;
 use crate::cli::output::terminal::Terminal;
+use crate::cli::session::list::typed;
 
 /// The maximum number of causes that the summary names; `stride failures` lists all.
 const CAUSES: usize = 8;
@@ -111,6 +112,9 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
         let failures = command(db, "failures");
         say(&format!("and {more}: {failures} lists all"));
     }
+    if let Some(line) = more_names(db, causes.iter().take(CAUSES)) {
+        say(&line);
+    }
     if with_hints {
         next_steps(db, terminal, &counts, &causes, flags);
     }
@@ -130,9 +134,9 @@ pub(crate) fn next_steps(
         let command = again_for(db, words);
         terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
     };
-    let again = |words: &str, what: &str| hint(&format!("{words}{flags}"), what);
+    let with_flags = |words: &str, what: &str| hint(&format!("{words}{flags}"), what);
     if counts.pending + counts.running > 0 {
-        again("resume", "continues where this stopped");
+        with_flags("resume", "continues where this stopped");
     }
     let statuses: Vec<Option<u16>> = causes.iter().map(|cause| cause.key.status).collect();
     if statuses.contains(&Some(ACCEPTED)) {
@@ -149,7 +153,10 @@ pub(crate) fn next_steps(
         ));
     }
     if counts.failed > 0 {
-        again("retry", "calls the failed files again");
+        with_flags("retry", "calls the failed files again");
+    }
+    if let Some(look) = causes.iter().find_map(|cause| look(db, cause)) {
+        terminal.say(&format!("{} {look}   shows its whole call", cyan("hint:")));
     }
     // Names that lead nowhere stay so.
     if causes
@@ -162,7 +169,7 @@ pub(crate) fn next_steps(
         );
     }
     if counts.held > 0 {
-        again("retry --held", "calls the held files again");
+        with_flags("retry --held", "calls the held files again");
     }
     if counts.done == counts.total {
         hint("export -o results.json", "writes the results");
@@ -172,6 +179,34 @@ pub(crate) fn next_steps(
             "writes the results and the failures",
         );
     }
+}
+
+/// Returns the command that shows the call of an answer that was refused, or that was no result. Other causes have no
+/// answer, or pass by themselves.
+pub(crate) fn look(db: &Location, cause: &Cause) -> Option<String> {
+    if !matches!(cause.key.class, Some(Class::Rejected | Class::BadResponse)) {
+        return None;
+    }
+    let info = Reader::open(db).and_then(|reader| reader.info()).ok()?;
+    let Call::Http(_) = &info.call else {
+        return None;
+    };
+    let mut examples = cause.examples.iter();
+    let name = examples.find_map(|example| typed(&info.base, &example.path))?;
+    Some(again(db, &info.call, &format!("try {name}")))
+}
+
+/// Returns the line that says how to list the names that [`describe`] leaves out.
+pub(crate) fn more_names<'c>(
+    db: &Location,
+    causes: impl IntoIterator<Item = &'c Cause>,
+) -> Option<String> {
+    let is_cut = |cause: &Cause| cause.count > cause.examples.len() as u64;
+    let json = command(db, "failures --json");
+    let mut causes = causes.into_iter();
+    causes
+        .any(is_cut)
+        .then(|| format!("{json} lists every file"))
 }
 
 /// Formats a cause and its examples, a line each.

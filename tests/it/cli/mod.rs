@@ -1,5 +1,6 @@
 //! The whole program against a fake API.
 
+mod again;
 mod choosing;
 mod columns;
 mod config;
