@@ -18,9 +18,10 @@ version: use `stride --version`
 init new create begin go call exec execute launch process batch submit send post upload curl: \
 use `stride run --url URL FILES`; it creates the run
 get fetch download save output json csv write: use `stride export -o results.json`
+undo unforget restore: use `stride forget --undo`, which brings forgotten files back
 query sql db database: use `sqlite3 stride.db 'SELECT * FROM results'`, or `stride export`
 add queue import: use `stride run --url URL FILES` with the new files; it keeps the others
-again redo rerun replay reprocess requeue undo reset: use `stride retry` for failed files; done files have their results
+again redo rerun replay reprocess requeue reset: use `stride retry` for failed files; done files have their results
 clean clear destroy purge wipe erase: to delete the run, delete its files, as in rm -f stride.db stride.db-wal stride.db-shm
 exclude ignore unlist: use `stride forget NAME`, which takes a file off the run
 worker daemon service: use `stride run` or `stride resume`; it works until all files are called
@@ -70,6 +71,55 @@ for a file per result
 --csv --jsonl: use --files-from FILE --list-format for a list, or `stride export --format` for the results
 --env: write {env:NAME} in the request
 --json-output --json-lines: use `stride export --format jsonl`";
+
+/// Flags that one command does not have, with the command and a hint.
+pub(super) const MEANT_OF: &[(&str, &str, &str)] = &[
+    (
+        "failures",
+        "--limit --head --max -n -N",
+        "use `stride failures | head`, or choose some with --class, --status or --match",
+    ),
+    (
+        "failures",
+        "--file --name --names",
+        "use --match, as in `stride failures --match texts/0.txt`",
+    ),
+    (
+        "failures",
+        "--csv --format",
+        "use --json, or `stride export --all -o results.csv`",
+    ),
+    (
+        "retry",
+        "--failed --all --failures",
+        "leave it out: `stride retry` calls all failed files again",
+    ),
+    (
+        "retry",
+        "--name --file --files",
+        "leave it out, and name the files, as in `stride retry texts/0.txt`",
+    ),
+    (
+        "forget",
+        "--list --show",
+        "use `stride export --all --format csv --columns file --where state=forgotten`",
+    ),
+    (
+        "forget",
+        "--all --failed",
+        "use `stride forget --where state=failed,held`",
+    ),
+    (
+        "report",
+        "--open --browser --html",
+        "use `stride report -o report.html`, and open that file",
+    ),
+    (
+        "set",
+        "--list --show --get",
+        "use `stride set` alone, which shows the values",
+    ),
+];
 
 /// Values that flags accept.
 const VALUES: &[(&str, &str)] = &[

@@ -5,13 +5,15 @@
 //! its unit.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command};
 use stride::job::escaped;
 
-use crate::cli::help::meant::{self, MEANT};
+use crate::cli::help::meant::{self, MEANT, MEANT_OF};
 use crate::cli::help::{self, has_settings};
 use crate::cli::output::error::{CliError, program, quoted};
 use crate::cli::output::exit;
@@ -106,13 +108,15 @@ fn hint(
         ErrorKind::UnknownArgument if arg.starts_with('-') => {
             let similar = context(error, ContextKind::SuggestedArg);
             let similar = similar.filter(|flag| is_near(arg, flag));
-            let meant = match command {
+            let own = command.and_then(|command| meant_of(arg, command, words));
+            let meant = own.or_else(|| match command {
                 Some(command) if !has_settings(command) => format_of(arg, command),
                 _ => meant(arg),
-            };
+            });
             meant
                 .or_else(|| misplaced(arg, words, top, command))
                 .or_else(|| similar.map(|flag| format!("use {flag}")))
+                .or_else(|| Some(format!("use {}", nearest(arg, command?)?)))
         }
         ErrorKind::UnknownArgument => superfluous(arg, command?.get_name()),
         // The parser's own hint follows, if it has one.
@@ -153,6 +157,35 @@ fn meant(word: &str) -> Option<String> {
     let mut entries = MEANT.lines().filter_map(|line| line.split_once(": "));
     let (_, hint) = entries.find(|(words, _)| words.split(' ').any(|meant| meant == word))?;
     Some(hint.to_owned())
+}
+
+/// Returns the hint for a flag that only this command lacks.
+fn meant_of(flag: &str, command: &Command, words: &[String]) -> Option<String> {
+    let name = command.get_name();
+    let mut entries = MEANT_OF.iter().filter(|(command, ..)| *command == name);
+    if let Some((_, _, hint)) =
+        entries.find(|(_, flags, _)| flags.split(' ').any(|each| each == flag))
+    {
+        return Some((*hint).to_owned());
+    }
+    let writes = ["-o", "--output", "--out"].contains(&flag);
+    let prints = ["failures", "status", "verify"].contains(&name);
+    if !(writes && prints) {
+        return None;
+    }
+    let mut after = words.iter().skip_while(|word| *word != flag).skip(1);
+    let file = after
+        .next()
+        .map_or("FILE".to_owned(), |file| quoted(Path::new(file)));
+    Some(format!("use `stride {name} > {file}`"))
+}
+
+/// Returns the flag of a command of which another is probably a misspelling. clap suggests none for some short ones.
+fn nearest(flag: &str, command: &Command) -> Option<String> {
+    let longs = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let flags = longs.filter_map(|arg| Some(format!("--{}", arg.get_long()?)));
+    let near = flags.filter(|known| flag.len() > 3 && is_near(flag, known));
+    near.min_by_key(|known| strsim::damerau_levenshtein(flag, known))
 }
 
 /// Returns the hint for a format that was written as a flag, such as `--csv`.
@@ -224,6 +257,13 @@ fn misplaced(
             Some(format!("write it after the command: stride {name} {flag}"))
         }
         (None, [name, ..]) => Some(format!("write the command first: stride {name} {flag}")),
+        (Some(name @ ("resume" | "retry")), names)
+            if names.contains(&"run") && is_request(top, flag) =>
+        {
+            Some(format!(
+                "`stride {name}` repeats the run's request; to change it, repeat the run command with {flag}"
+            ))
+        }
         (Some(_), [_, ..]) => Some(format!(
             "leave it out: it is a flag of stride {}",
             names.join(", ")
@@ -242,22 +282,41 @@ fn misplaced(
     }
 }
 
+/// Returns whether a flag of `run` is a part of the request.
+fn is_request(top: &Command, flag: &str) -> bool {
+    let run = top.find_subcommand("run");
+    let mut args = run.into_iter().flat_map(Command::get_arguments);
+    args.any(|arg| arg.get_help_heading() == Some("Request") && is_flag(arg, flag))
+}
+
 fn has(command: &Command, flag: &str) -> bool {
-    command.get_arguments().any(|arg| {
-        let others = arg.get_all_aliases().unwrap_or_default();
-        let mut longs = arg.get_long().into_iter().chain(others);
-        let short = arg.get_short().map(|letter| format!("-{letter}"));
-        short.as_deref() == Some(flag) || longs.any(|long| flag.strip_prefix("--") == Some(long))
-    })
+    command.get_arguments().any(|arg| is_flag(arg, flag))
+}
+
+fn is_flag(arg: &clap::Arg, flag: &str) -> bool {
+    let others = arg.get_all_aliases().unwrap_or_default();
+    let mut longs = arg.get_long().into_iter().chain(others);
+    let short = arg.get_short().map(|letter| format!("-{letter}"));
+    short.as_deref() == Some(flag) || longs.any(|long| flag.strip_prefix("--") == Some(long))
 }
 
 /// Returns the hint for a word that a command does not accept.
 fn superfluous(word: &str, command: &str) -> Option<String> {
+    let ending = Path::new(word)
+        .extension()
+        .is_some_and(|ending| ending == "db");
+    let is_database = ending || is_sqlite(Path::new(word));
     let word = quoted(Path::new(word));
     match command {
         "export" | "report" => Some(format!("use -o {word} to write to it")),
-        "resume" | "retry" => Some(format!(
+        "resume" => Some(format!(
             "leave it out; to add files, use `stride run --url URL {word}`"
+        )),
+        "failures" if !is_database => {
+            Some(format!("use --match {word} to choose failures by name"))
+        }
+        "status" if !is_database => Some(format!(
+            "leave it out; `stride failures --match {word}` shows files that failed"
         )),
         "status" | "failures" | "verify" | "recheck" | "set" => {
             Some(format!("use --db {word} to name a database"))
@@ -265,6 +324,13 @@ fn superfluous(word: &str, command: &str) -> Option<String> {
         "try" => Some("name one file, or use `stride run --sample 2` for several".to_owned()),
         _ => None,
     }
+}
+
+/// Returns whether a file is an SQLite database.
+fn is_sqlite(path: &Path) -> bool {
+    let mut head = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head == *b"SQLite format 3\0"
 }
 
 /// Returns the hint for a number without its unit.

@@ -9,6 +9,7 @@ use stride::caller::{PROXY_AUTHORIZATION, PlanError, Reference, TemplateError};
 use stride::export::{ExportError, FileError};
 use stride::input::{InputError, RowFault};
 use stride::job::{FileName, escaped};
+use stride::paths::folder_of;
 use stride::store::Location;
 use stride::validate::WrongExpression;
 
@@ -273,9 +274,22 @@ impl From<FileError> for CliError {
             FileError::Target { .. } => {
                 Self::of(exit::USAGE, &error).hint("use another file with -o FILE")
             }
-            FileError::Write { .. } => Self::of(exit::ERROR, &error)
-                .note("an older file is unchanged")
-                .hint("use -o FILE in a writable folder on a disk with free space"),
+            FileError::Write { ref target, .. } => {
+                let folder = folder_of(Path::new(target));
+                let cli_error = Self::of(exit::ERROR, &error);
+                match folder.try_exists() {
+                    Ok(false) => {
+                        cli_error.hint(format!("make its folder: mkdir -p {}", quoted(folder)))
+                    }
+                    Ok(true) if !folder.is_dir() => cli_error.hint(format!(
+                        "use -o FILE in a folder: {} is a file",
+                        FileName::from(folder)
+                    )),
+                    _ => cli_error
+                        .note("an older file is unchanged")
+                        .hint("use -o FILE in a writable folder on a disk with free space"),
+                }
+            }
         }
     }
 }

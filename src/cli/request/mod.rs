@@ -228,8 +228,15 @@ impl Options {
     fn url(&self) -> Result<String, CliError> {
         let mut urls = self.all(&["url"]).map(ParsedOption::value);
         let Some(url) = urls.next() else {
-            return Err(CliError::usage("no URL to call")
-                .hint("name the service with --url, or paste a command with --curl; `stride resume` continues a run"));
+            let no_url = CliError::usage("no URL to call");
+            let user = self.value("user").unwrap_or_default();
+            if user.starts_with("http://") || user.starts_with("https://") {
+                let url = quoted(Path::new(user));
+                return Err(no_url
+                    .note("-u is a name and a password, as with curl")
+                    .hint(format!("use --url {url}")));
+            }
+            return Err(no_url.hint("name the service with --url, or paste a command with --curl; `stride resume` continues a run"));
         };
         if urls.next().is_some() {
             return Err(CliError::usage("more than one URL to call").hint(
