@@ -100,7 +100,7 @@ impl<'c> Bulk<'c> {
             .map_err(doing("sorting the list"))?;
             if !is_queued {
                 connection
-                    .execute("INSERT INTO work (job) SELECT id FROM job", [])
+                    .execute("INSERT INTO work (job) SELECT id FROM job ORDER BY id", [])
                     .map_err(doing("queueing the list"))?;
                 is_queued = true;
             }
