@@ -42,9 +42,13 @@ impl Quarantine {
         self.contains(job) || self.charged.contains(&job)
     }
 
-    /// Returns the failure message of the job added last.
+    /// Returns the failure message of the job that was added last, if possible of one with the cause
+    /// [`SharedCause::Service`], for which a run stops.
     pub(super) fn last_message(&self) -> Option<String> {
-        self.jobs.last().map(|held| held.message.clone())
+        let mut latest = self.jobs.iter().rev();
+        let of_service = |held: &&Quarantined| held.cause == SharedCause::Service;
+        let held = latest.find(of_service).or(self.jobs.last());
+        held.map(|held| held.message.clone())
     }
 
     pub(super) fn add(&mut self, held: Quarantined) {

@@ -240,6 +240,9 @@ impl Message {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused("only http and https can be called"));
         }
+        if !is_sendable(&parsed) {
+            return Err(refused(UNSENDABLE_HOST));
+        }
         for header in &self.headers {
             header.check(&job, &source)?;
         }
@@ -358,7 +361,11 @@ impl Message {
             text.push(if text.contains(&b'?') { b'&' } else { b'?' });
             text.extend(lower_case_triplets(query));
         }
-        Url::parse(&String::from_utf8_lossy(&text)).map_err(|error| refused(&error.to_string()))
+        match Url::parse(&String::from_utf8_lossy(&text)) {
+            Ok(url) if is_sendable(&url) => Ok(url),
+            Ok(_) => Err(refused(UNSENDABLE_HOST)),
+            Err(error) => Err(refused(&error.to_string())),
+        }
     }
 
     fn headers(&self, job: &Job, attempt: &Attempt, source: &Source) -> Result<HeaderMap, Outcome> {
@@ -397,6 +404,16 @@ impl Message {
         }
         Ok(headers)
     }
+}
+
+/// The reason for which a URL is refused that the URL standard allows and HTTP does not.
+const UNSENDABLE_HOST: &str =
+    "its host has a character that no host has; a placeholder has one pair of braces, as {col.host}";
+
+/// Returns true if HTTP can carry the host (RFC 3986, section 3.2.2). The URL standard allows more characters in it.
+fn is_sendable(url: &Url) -> bool {
+    !url.host_str()
+        .is_some_and(|host| host.contains(['{', '}', '"', '`']))
 }
 
 /// The names of these parts in messages.

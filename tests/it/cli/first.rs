@@ -508,3 +508,31 @@ fn a_port_where_nothing_answers_is_named_at_once() {
     run.signal(rustix::process::Signal::INT);
     run.end().expect(130);
 }
+
+/// The words of the stop are those of its cause, whichever answer came last.
+#[test]
+fn refused_credentials_are_told_in_their_own_words() {
+    let api = FakeApi::start(|request| match &*request.body {
+        b"bad" => Reply::text("the text is bad").with_status(422),
+        _ => Reply::text("who are you?").with_status(401),
+    });
+    let place = Place::new();
+    ["a", "b"].map(|name| place.write(name, "good"));
+    place.write("c", "bad");
+    let run = ["run", "-j1", "--url", &api.url(), "a", "b", "c"];
+    let cause = "caused by: HTTP 401 Unauthorized: who are you?";
+    place.stride(&run).expect(4).says(cause);
+}
+
+#[test]
+fn a_host_that_no_request_can_carry_is_refused() {
+    let place = Place::new();
+    place.write("a", "a");
+    for url in ["http://{{host}}/echo", "http://a`b/"] {
+        place
+            .stride(&["run", "--url", url, "a"])
+            .expect(2)
+            .says("no host has");
+        assert!(!place.at("stride.db").exists());
+    }
+}
