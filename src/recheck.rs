@@ -148,7 +148,7 @@ impl<'r> Rechecker<'r> {
         }
         let beginning = answer.body.beginning(Failure::BODY_KEPT);
         let beginning = beginning.map_err(unreadable)?;
-        let class = invalid.class(self.rules, answer.status, &beginning);
+        let class = (self.validator).class(&invalid, self.rules, answer.status, &beginning);
         Ok(Some(Failure {
             status: answer.status,
             body: beginning,

@@ -95,6 +95,19 @@ impl Invalid {
 }
 
 impl Validator {
+    /// Returns the class of a failure as [`Invalid::class`] does, except that no rule applies to a status that the user has
+    /// named as one of results.
+    pub fn class(
+        &self,
+        invalid: &Invalid,
+        rules: &[ClassRule],
+        status: Option<u16>,
+        beginning: &[u8],
+    ) -> Class {
+        let named = status.is_some_and(|status| self.names(status));
+        invalid.class(if named { &[] } else { rules }, status, beginning)
+    }
+
     /// Parses the expressions of a run.
     ///
     /// # Errors

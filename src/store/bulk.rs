@@ -52,6 +52,10 @@ impl<'c> Bulk<'c> {
         })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
     /// Adds a job, even a duplicate.
     pub(super) fn add(&mut self, job: &NewJob<'_>) -> Result<()> {
         let id = self.rows;

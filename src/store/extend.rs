@@ -64,6 +64,10 @@ impl<'c> Extension<'c> {
         })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.loaded.added + self.loaded.known + self.loaded.duplicates == 0
+    }
+
     /// Adds a job. Returns whether its name is new.
     pub(super) fn add(&mut self, job: &NewJob<'_>, merges: bool) -> Result<bool> {
         let find = || {

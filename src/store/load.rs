@@ -72,6 +72,14 @@ impl<'c> Loader<'c> {
         }
     }
 
+    /// Returns true if no name was added yet.
+    pub fn is_empty(&self) -> bool {
+        match &self.target {
+            Target::New(bulk) => bulk.is_empty(),
+            Target::Existing(extension) => extension.is_empty(),
+        }
+    }
+
     /// Lets spellings of one path be one job, for calls that read the file. The first spelling is the job's name.
     pub fn merge_spellings(&mut self) {
         self.merges = true;

@@ -140,7 +140,7 @@ fn lost(connection: &Connection, base: &Path) -> Result<Vec<i64>> {
 /// Reads the results of done jobs that are in files.
 fn in_files(connection: &Connection, base: &Path) -> Result<Vec<InFile>> {
     let sql = "SELECT result.job, file, size, sha256 FROM result JOIN work ON work.job = result.job
-               WHERE file IS NOT NULL AND state = 2";
+               WHERE file IS NOT NULL AND state IN (2, 5)";
     let read = |row: &Row<'_>| {
         let columns = [row.get_ref(1)?, row.get_ref(2)?, row.get_ref(3)?];
         let result = Filed::from_columns(columns, base)?;

@@ -90,7 +90,8 @@ impl Judge {
             invalid.message = accepted.message();
         }
         let beginning = self.beginning(&answer.body)?;
-        let class = invalid.class(&self.plan.rules, answer.status, &beginning);
+        let class =
+            (self.plan.validator).class(&invalid, &self.plan.rules, answer.status, &beginning);
         let wait = match class {
             Class::Throttled => self.ruled_wait(&reply, clock).or(wait),
             _ => None,

@@ -407,8 +407,7 @@ impl Message {
 }
 
 /// The reason for which a URL is refused that the URL standard allows and HTTP does not.
-const UNSENDABLE_HOST: &str =
-    "its host has a character that no host has; a placeholder has one pair of braces, as {col.host}";
+const UNSENDABLE_HOST: &str = "its host has a character that no host has; a placeholder has one pair of braces, as {col.host}";
 
 /// Returns true if HTTP can carry the host (RFC 3986, section 3.2.2). The URL standard allows more characters in it.
 fn is_sendable(url: &Url) -> bool {

@@ -169,6 +169,9 @@ pub(crate) fn run(
         let loaded = store.load(|loader| {
             survey = intake.load(loader)?;
             if args.forget_unlisted {
+                if loader.is_empty() {
+                    return Err(nothing_listed().into());
+                }
                 loader.forget_unlisted()?;
             }
             Ok(())
@@ -363,6 +366,10 @@ pub(crate) fn retry(
     }
     let named = listed_names(db, &args.names)?;
     let done = listed_names(db, &args.done.done)?;
+    // Results that are found in another folder are not lost.
+    if let Some(calls) = &calls {
+        calls.keep_folder(&mut store, terminal)?;
+    }
     let (word, moved) = if !named.is_empty() {
         ("named", requeue_named(db, &mut store, &named, terminal)?)
     } else if args.done.lost {
@@ -383,7 +390,6 @@ pub(crate) fn retry(
         store.close()?;
         return Ok(exit::DONE);
     };
-    calls.keep_folder(&mut store, terminal)?;
     let calls = Calls { settings, ..calls };
     work(db, store, calls, &resume.outputs, terminal)
 }
@@ -479,4 +485,11 @@ fn create(
     storage::set_rescue_folders(&mut store);
     report_loaded(db, &loaded, &survey, intake, terminal);
     Ok(store)
+}
+
+/// Refuses an empty list with `--forget-unlisted`: the command that makes the list has probably failed.
+fn nothing_listed() -> CliError {
+    CliError::usage("--forget-unlisted would forget every file, because the list is empty")
+        .note("nothing was changed")
+        .hint("check the command or the folder that the list comes from")
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -322,13 +323,29 @@ fn pasteable(text: String) -> String {
     }
 }
 
-/// Quotes a path for a shell.
+/// Quotes a path for a shell. What a terminal must not see is escaped as bash, zsh and ksh read it: `$'…'`.
 pub(crate) fn quoted(path: &Path) -> String {
     let name = FileName::from(path);
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./+,:@%".contains(byte);
     match name.as_str() {
         Some(text) if !text.is_empty() && text.as_bytes().iter().all(plain) => text.to_owned(),
-        _ => format!("'{}'", name.to_string().replace('\'', r"'\''")),
+        Some(text) if name.to_string() == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => format!(
+            "$'{}'",
+            path.as_os_str()
+                .as_bytes()
+                .iter()
+                .map(byte_escaped)
+                .collect::<String>()
+        ),
+    }
+}
+
+fn byte_escaped(byte: &u8) -> String {
+    match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
     }
 }
 
@@ -377,5 +394,8 @@ mod tests {
             "stride retry --db 'my runs/a.db'"
         );
         assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
+        assert_eq!(quoted(Path::new("new\nline's")), r"$'new\x0aline\'s'");
+        let name = std::ffi::OsStr::from_bytes(b"\xff\xfe.txt");
+        assert_eq!(quoted(Path::new(name)), r"$'\xff\xfe.txt'");
     }
 }

@@ -517,7 +517,7 @@ fn refused_credentials_are_told_in_their_own_words() {
         _ => Reply::text("who are you?").with_status(401),
     });
     let place = Place::new();
-    ["a", "b"].map(|name| place.write(name, "good"));
+    ["a", "b"].iter().for_each(|name| place.write(name, "good"));
     place.write("c", "bad");
     let run = ["run", "-j1", "--url", &api.url(), "a", "b", "c"];
     let cause = "caused by: HTTP 401 Unauthorized: who are you?";

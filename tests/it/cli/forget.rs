@@ -477,3 +477,26 @@ fn rows_of_a_table_are_chosen_by_their_columns() {
         .says("langue");
     place.stride(&["verify"]).expect(0);
 }
+
+/// The command that makes the list has failed.
+#[test]
+fn an_empty_list_does_not_forget_the_run() {
+    let api = FakeApi::start(|_| Reply::json("1"));
+    let place = Place::new();
+    let url = api.url();
+    let bystander = place.with_bystander(&url);
+    place.texts(3);
+    place.stride(&["run", "--url", &url, "texts"]).expect(0);
+    place.write("empty", "");
+    std::fs::create_dir(place.at("nothing")).unwrap();
+    for list in [&["--files-from", "empty"][..], &["nothing"]] {
+        let run = ["run", "--quiet", "--forget-unlisted", "--url", &url];
+        place
+            .stride(&[&run[..], list].concat())
+            .expect(2)
+            .says("the list is empty")
+            .says("nothing was changed");
+    }
+    assert_eq!(place.status()["forgotten"], 0);
+    assert_eq!(place.bystander(), bystander);
+}

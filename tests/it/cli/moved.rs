@@ -127,3 +127,38 @@ fn a_lost_result_is_called_again() {
         .says("0 done files");
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn results_that_are_found_in_another_folder_are_not_lost() {
+    let api = FakeApi::start(answer);
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&api.url());
+    ["speech", "image"]
+        .iter()
+        .for_each(|name| place.write(name, name));
+    let run = [
+        "run",
+        "--url",
+        &url,
+        "--output-dir",
+        "out",
+        "--accept-change",
+    ];
+    place
+        .stride(&[&run[..], &["speech", "image"]].concat())
+        .expect(0);
+    let calls = api.requests();
+    place.stride(&["forget", "image"]).expect(0);
+    fs::rename(place.at("out"), place.at("moved")).unwrap();
+    place
+        .stride(&["retry", "--lost", "--output-dir", "moved"])
+        .expect(0)
+        .says("2 earlier results found")
+        .says("0 done files pending again");
+    assert_eq!(api.requests(), calls);
+    // The result of a forgotten file has moved with the others.
+    place.stride(&["forget", "--undo"]).expect(0);
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}

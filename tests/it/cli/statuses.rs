@@ -147,3 +147,29 @@ fn the_expression_for_waits_is_a_setting_of_the_run() {
         .says("stride.toml, line 1")
         .says("a term is missing");
 }
+
+/// `--expect-status` decides before `--class`.
+#[test]
+fn no_rule_applies_to_a_status_that_is_named() {
+    let api = FakeApi::start(|request| match &*request.target {
+        "/gone" => Reply::json(r#"{"found":false}"#).with_status(404),
+        _ => Reply::json("1"),
+    });
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("a", "a");
+    let url = format!("{}/gone", api.url());
+    let run = ["run", "--db", "x.db", "--url", &url, "a"];
+    let flags = [
+        "--expect-status",
+        "404",
+        "--class",
+        "status=404:auth",
+        "--success",
+        ".found",
+    ];
+    place.stride(&[&run[..], &flags].concat()).expect(3);
+    let failures = place.stride(&["failures", "--json", "--db", "x.db"]).json();
+    assert_eq!(failures[0]["class"], "bad_response");
+    assert_eq!(place.bystander(), bystander);
+}
