@@ -100,10 +100,13 @@ impl<'p> Target<'p> {
             return Err(target.refused("it has no name"));
         }
         target.path = paths::resolve(named).map_err(|error| target.failed(error))?;
-        match is_of_run(&target.path, database) {
-            true => Err(target.refused("it belongs to the run's database")),
-            false => Ok(target),
+        if is_of_run(&target.path, database) {
+            return Err(target.refused("it belongs to the run's database"));
         }
+        if paths::is_database(&target.path) {
+            return Err(target.refused("it is a database"));
+        }
+        Ok(target)
     }
 
     /// Returns the permissions of the file or folder to be replaced, if there is one.

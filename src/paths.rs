@@ -1,7 +1,7 @@
 //! Paths of files that need not exist.
 
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Returns the folder of a path: `.` for a bare name.
@@ -18,6 +18,17 @@ pub fn below<'p>(folder: &Path, path: &'p Path) -> &'p Path {
         Ok(rest) if rest != Path::new("") => rest,
         _ => path,
     }
+}
+
+/// Returns true if a file is a SQLite database, by its first bytes (<https://www.sqlite.org/fileformat.html>).
+pub fn is_database(path: &Path) -> bool {
+    let mut head = [0; 16];
+    // Opening a pipe would block.
+    path.is_file()
+        && File::open(path)
+            .and_then(|mut file| file.read_exact(&mut head))
+            .is_ok()
+        && head == *b"SQLite format 3\0"
 }
 
 /// Makes a path absolute and resolves links. The file itself need not exist.

@@ -5,13 +5,12 @@
 //! its unit.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command};
 use stride::job::escaped;
+use stride::paths::is_database;
 
 use crate::cli::help::meant::{self, MEANT, MEANT_OF};
 use crate::cli::help::{self, has_settings};
@@ -305,32 +304,25 @@ fn superfluous(word: &str, command: &str) -> Option<String> {
     let ending = Path::new(word)
         .extension()
         .is_some_and(|ending| ending == "db");
-    let is_database = ending || is_sqlite(Path::new(word));
+    let names_database = ending || is_database(Path::new(word));
     let word = quoted(Path::new(word));
     match command {
-        "export" | "report" => Some(format!("use -o {word} to write to it")),
+        "export" | "report" if !names_database => Some(format!("use -o {word} to write to it")),
         "resume" => Some(format!(
             "leave it out; to add files, use `stride run --url URL {word}`"
         )),
-        "failures" if !is_database => {
+        "failures" if !names_database => {
             Some(format!("use --match {word} to choose failures by name"))
         }
-        "status" if !is_database => Some(format!(
+        "status" if !names_database => Some(format!(
             "leave it out; `stride failures --match {word}` shows files that failed"
         )),
-        "status" | "failures" | "verify" | "recheck" | "set" => {
+        "export" | "report" | "status" | "failures" | "verify" | "recheck" | "set" => {
             Some(format!("use --db {word} to name a database"))
         }
         "try" => Some("name one file, or use `stride run --sample 2` for several".to_owned()),
         _ => None,
     }
-}
-
-/// Returns whether a file is an SQLite database.
-fn is_sqlite(path: &Path) -> bool {
-    let mut head = [0; 16];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
-    read.is_ok() && head == *b"SQLite format 3\0"
 }
 
 /// Returns the hint for a number without its unit.

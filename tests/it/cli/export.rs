@@ -289,3 +289,34 @@ fn row_89_the_leftovers_of_a_killed_export_are_removed() {
         .expect(0);
     assert!(!place.at(".out.json.stride-0123456789abcdef").exists());
 }
+
+#[test]
+fn another_database_is_not_replaced() {
+    let api = FakeApi::start(|_| Reply::json("1"));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("a", "a");
+    let run = ["run", "--db", "other.db", "--url", &api.url(), "a"];
+    place.stride(&run).expect(0);
+    let before = std::fs::read(place.at("other.db")).unwrap();
+    let hint = "use --db other.db to name a database";
+    for command in [
+        &["export"][..],
+        &["export", "--format", "json"],
+        &["report"],
+    ] {
+        place
+            .stride(&[command, &["other.db"]].concat())
+            .expect(2)
+            .says(hint);
+        place
+            .stride(&[command, &["-o", "other.db"]].concat())
+            .expect(2);
+        assert_eq!(std::fs::read(place.at("other.db")).unwrap(), before);
+    }
+    place
+        .stride(&["report", "-o", "other.db"])
+        .expect(2)
+        .says("it is a database");
+    assert_eq!(place.bystander(), bystander);
+}
