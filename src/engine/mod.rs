@@ -1,11 +1,11 @@
-//! Executes a run: one writer thread, N chunk threads, and the thread that called `run`, which receives the events. A
-//! chunk thread is a *slot* in code: a blocking caller has a thread of its own, async callers share drivers.
+//! Executes a run: one writer thread, N slots, and the thread that called `run`, which receives the events. A slot runs
+//! the calls of one chunk: a blocking slot has a thread of its own, async slots share driver threads.
 //!
 //! ```text
-//!   chunk thread 0 ─┐ report                                  ┌─► claims ─► chunk thread 0
-//!   chunk thread 1 ─┼────────► writer: settle + claim, commit ┼─► claims ─► chunk thread 1
-//!   chunk thread 2 ─┘              ▲                   │      └─► claims ─► chunk thread 2
-//!                             stop │                   └─► events ─► the thread that called `run`
+//!   slot 0 ─┐ report                                  ┌─► claims ─► slot 0
+//!   slot 1 ─┼────────► writer: settle + claim, commit ┼─► claims ─► slot 1
+//!   slot 2 ─┘              ▲                   │      └─► claims ─► slot 2
+//!                     stop │                   └─► events ─► the thread that called `run`
 //! ```
 //!
 //! When the writer returns, its claim channels close and the slots end. A slot whose call cannot be dropped stays
@@ -52,16 +52,16 @@ const TICK: Duration = Duration::from_millis(200);
 /// Capacity of the channel to the listener, in groups of events.
 const GROUPS_WAITING: usize = 16;
 
-/// Runs until no job is left, `stop` is asked for, or a guard or budget ends the run. Each of the chunk threads of
-/// `settings` gets a caller from `make`. Thread *i* of *N* first calls the jobs at the positions ≡ *i* (mod N), then
-/// helps others. Calls `on_event` in this thread for each event, after its commit, and with [`Event::Tick`] while
+/// Runs until no job is left, `stop` requests the end, or a guard or budget ends the run. Each slot gets a caller from
+/// `make`; `settings` sets the number of slots. Slot *i* of *N* first calls the jobs at the positions ≡ *i* (mod N),
+/// then helps others. Calls `on_event` in this thread for each event, after its commit, and with [`Event::Tick`] while
 /// nothing happens. The run does not wait for a slow listener: it drops events, and [`Event::Missed`] says how many.
 ///
 /// # Errors
 ///
-/// A chunk thread cannot be set up; then no call was made. Or the store fails, which is final: nothing is committed
-/// after it. Recorded results are safe. Calls in flight that end within the grace are saved in a file, which
-/// [`Store::import_rescues`] imports.
+/// The number of slots is 0, or the writer thread or one of a fixed number of slots cannot be set up; then no call was
+/// made. Or the store fails, which is final: nothing is committed after it. Recorded results are safe. Calls in flight
+/// that end within the grace are saved in a file, which [`Store::import_rescues`] imports.
 pub fn run<'c>(
     store: &'c mut Store,
     make: &'c mut MakeCaller<'c>,

@@ -56,10 +56,11 @@ pub struct Form<'e> {
     pub raw_csv: bool,
     /// Begins CSV with a byte order mark, by which Excel recognizes UTF-8.
     pub bom: bool,
-    /// Replaces half surrogate pairs in JSON by U+FFFD. They are valid in JSON but no Unicode, and strict readers refuse
-    /// the whole file. In the names of a JSON object, the two digits of the invalid byte follow.
+    /// Replaces half surrogate pairs in JSON by U+FFFD, because strict readers refuse a file that has one. With
+    /// [`Format::Json`], a byte of a name that is not UTF-8 becomes U+FFFD and its two hexadecimal digits.
     pub replace_surrogates: bool,
-    /// The columns, instead of the format's default ones: stride's own, and those of the list. JSON has none.
+    /// The columns, instead of the format's default ones: stride's own, those of the list, and fields of results. JSON
+    /// has none.
     pub columns: Option<&'e [ColumnName]>,
     /// Writes the fields of results that are JSON objects as columns, in place of the results.
     pub flatten: bool,
@@ -68,7 +69,7 @@ pub struct Form<'e> {
 }
 
 impl From<Format> for Form<'_> {
-    /// Creates the default form: whole results, written by their media types.
+    /// Creates the default form: whole results, each written according to its media type.
     fn from(format: Format) -> Self {
         Self {
             format,
@@ -128,7 +129,7 @@ pub enum Selection {
 /// The counts of a finished export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportSummary {
-    /// The number of jobs.
+    /// The number of jobs that were written.
     pub jobs: u64,
     /// The number of those with a result.
     pub results: u64,

@@ -1,4 +1,5 @@
-// On a code host these links lead to files, in the documentation to modules: of two definitions the first one counts.
+// mod.md defines its links as files, for code hosts. Markdown uses the first definition, so these make them modules in
+// the documentation.
 #![doc = "[request]: request"]
 #![doc = "[keys]: keys"]
 #![doc = "[limits]: limits"]

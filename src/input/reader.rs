@@ -1,4 +1,4 @@
-//! Passes on the jobs of sources.
+//! Reads sources, and passes each job to a callback.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -23,7 +23,7 @@ fn identity_at(path: &Path) -> Option<(u64, u64)> {
 }
 
 pub(super) struct JobReader<'a, E> {
-    /// The names and folders of stride's own files, which need not exist yet.
+    /// The names and parent folders of stride's own files and folders, which need not exist yet.
     own: Vec<(&'a OsStr, Option<&'a Path>)>,
     /// The devices and inodes of those that exist.
     own_files: Vec<(u64, u64)>,
@@ -72,8 +72,8 @@ impl<'a, E: From<InputError>> JobReader<'a, E> {
         (self.add)(item)
     }
 
-    /// Returns whether a path leads to one of stride's own files. Opening the database as a file and closing it would
-    /// also release the locks of SQLite.
+    /// Returns whether a path leads to one of stride's own files or folders. They are no input. A call must not open
+    /// the database either: closing it would release SQLite's locks.
     pub(super) fn is_own(&self, path: &Path) -> bool {
         if identity_at(path).is_some_and(|file| self.own_files.contains(&file)) {
             return true;

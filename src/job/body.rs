@@ -1,4 +1,4 @@
-//! Bodies of answers: in memory, or in a file if they are large.
+//! Bodies of answers: in memory, in a temporary file if they are large, or in a permanent file.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -116,11 +116,11 @@ impl Body {
         BodyReader { body: self, at: 0 }
     }
 
-    /// Returns the checksum.
+    /// Returns the checksum: the recorded one for a permanent file, otherwise computed.
     ///
     /// # Errors
     ///
-    /// The body's file cannot be read.
+    /// The body's temporary file cannot be read.
     pub fn checksum(&self) -> io::Result<Checksum> {
         match &self.0 {
             BodyStorage::Memory { bytes, .. } => Ok(Checksum::of(bytes)),

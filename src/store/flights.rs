@@ -1,4 +1,4 @@
-//! Reads calls in flight, and jobs whose calls may kill the process.
+//! Reads calls in flight, and jobs whose calls may crash stride.
 
 use super::error::Result;
 use super::reader::Reader;
@@ -7,7 +7,8 @@ use super::values::path_from_sql;
 use crate::job::FileName;
 use crate::retry::MAY_KILL;
 
-// SQLite uses the index on crashes only if a query has the same number as the index.
+// The query of `may_kill` repeats the condition of the partial index `work_may_kill`, because SQLite uses the index
+// only then.
 const _: () = assert!(MAY_KILL == 2);
 
 impl Reader {
@@ -17,6 +18,7 @@ impl Reader {
     ///
     /// The database cannot be read.
     pub fn in_flight(&self, most: usize) -> Result<Vec<(FileName, i64)>> {
+        // The second condition is that of the partial index `work_open`, which SQLite uses only if it is repeated.
         let sql = "SELECT job.path, attempt.started FROM work JOIN job ON job.id = work.job
                    JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
                    WHERE work.state = 1 AND work.state <> 2 ORDER BY attempt.started, work.job LIMIT ?1";
@@ -26,8 +28,8 @@ impl Reader {
         })
     }
 
-    /// Returns at most `most` jobs that may kill their process, in list order, each with its number of crashes. Omits done
-    /// and failed jobs.
+    /// Returns at most `most` jobs whose calls may crash stride, in list order, each with its number of crashes.
+    /// Returns only pending, running and held jobs.
     ///
     /// # Errors
     ///

@@ -226,7 +226,7 @@ pub(super) fn with_columns(row: &impl Columns, base: &Path) -> Result<Record> {
     })
 }
 
-/// Decodes a row. Drops a result whose checksum does not match and marks the record damaged.
+/// Decodes a row. Drops a result in the database whose checksum does not match, and marks the record damaged.
 pub(super) fn record(row: &impl Columns, base: &Path) -> Result<Record> {
     let (mut record, checksum) =
         unchecked(row, base).map_err(doing("reading the list of files"))?;

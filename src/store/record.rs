@@ -23,7 +23,7 @@ pub struct RunInfo {
     pub runners: u64,
     /// Start of the latest one.
     pub started: Option<i64>,
-    /// End of the latest one and its kind, if it was noted.
+    /// End of the latest one and the kind of end, if they were recorded.
     pub ended: Option<(i64, String)>,
     /// Why the latest one stopped early, if a guard or a limit stopped it.
     pub stopped: Option<Stopped>,
@@ -32,9 +32,9 @@ pub struct RunInfo {
 /// The stop of a runner by a guard or a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stopped {
-    /// The reason, as [`crate::governor::StopReason::as_str`] has it.
+    /// The reason, as [`crate::governor::StopReason::as_str`] names it.
     pub reason: String,
-    /// The way out, as [`crate::governor::Action::as_str`] has it.
+    /// The user's way to continue, as [`crate::governor::Action::as_str`] names it.
     pub action: String,
     /// The moment until which the service asked to wait, in milliseconds since 1970.
     pub until: Option<i64>,
@@ -69,9 +69,9 @@ pub struct Record {
     pub took: Option<i64>,
     /// The job's row, if the list is a table and the row was asked for.
     pub columns: Columns,
-    /// The result, if its checksum matches.
+    /// The result. One in the database is left out if its checksum does not match; one in a file is not checked yet.
     pub result: Option<Stored>,
-    /// The job has a result whose checksum does not match.
+    /// The job has a result in the database whose checksum does not match.
     pub is_damaged: bool,
 }
 
@@ -102,7 +102,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Returns the body of this job's result. Opens and checks its file, unless `body` was replaced.
+    /// Returns the body of this job's result. Opens and checks its file, unless `body` is that file already.
     ///
     /// # Errors
     ///

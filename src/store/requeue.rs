@@ -51,7 +51,8 @@ impl Store {
         Ok(moved)
     }
 
-    /// Does the same for the failed and held jobs with these names. Changes nothing if none of them has failed or is held.
+    /// Does the same for the failed and held jobs with these names. Changes nothing if a name is unknown, or if none of
+    /// the jobs has failed or is held.
     ///
     /// # Errors
     ///

@@ -19,7 +19,7 @@ pub struct Runner {
     pub pid: u32,
     /// The machine.
     pub host: String,
-    /// Number of chunk threads at its start.
+    /// Maximum number of chunk threads, as set at its start.
     pub threads: u64,
     /// Its start, in milliseconds since 1970.
     pub started: i64,
@@ -95,14 +95,14 @@ pub struct AttemptSummary {
     pub chunk: i64,
     /// Its start, in milliseconds since 1970.
     pub started: i64,
-    /// Its duration, in milliseconds; 0 if a dead runner left it behind.
+    /// Its duration, in milliseconds; 0 while it is in flight, or if its end was not seen.
     pub took: i64,
     /// Its outcome; `None` while it is in flight.
     pub outcome: Option<AttemptOutcome>,
 }
 
 impl AttemptSummary {
-    /// Returns its end, in milliseconds since 1970.
+    /// Returns its end, in milliseconds since 1970; its start while it is in flight.
     pub fn ended(&self) -> i64 {
         self.started.saturating_add(self.took)
     }
@@ -129,8 +129,8 @@ impl Reader {
         })
     }
 
-    /// Returns the last sign of life of each runner that did not note its end: the latest end or start of its attempts,
-    /// in milliseconds since 1970.
+    /// Returns the last sign of life of each runner with attempts that did not note its end: the latest end or start of
+    /// its attempts, in milliseconds since 1970.
     ///
     /// # Errors
     ///

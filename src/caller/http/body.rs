@@ -19,7 +19,7 @@ use super::reading::{Reading, is_away};
 use super::source::{OpenFile, refusal, shorter};
 use crate::job::Outcome;
 
-/// The largest body that is assembled before the call, in bytes. It fits a socket's buffer.
+/// The largest body that is assembled before the call, in bytes. Larger ones are read in pieces during it.
 const WHOLE: u64 = 64 << 10;
 /// The size of a piece of a larger body, in bytes.
 const PIECE: usize = 64 << 10;
@@ -47,7 +47,7 @@ impl Segment {
         }
     }
 
-    /// Reads from offset `at` of the source into `buffer`. Returns the bytes filled and the bytes consumed.
+    /// Reads from offset `at` of the source into `buffer`. Returns the numbers of bytes filled and consumed.
     fn read(&self, reading: Reading, at: u64, buffer: &mut [u8]) -> io::Result<(usize, u64)> {
         let (input, most) = match self {
             Self::Bytes(bytes) => {
@@ -83,7 +83,7 @@ impl Segment {
 }
 
 impl Segments {
-    /// Returns the last segment's bytes, to append to. Adds an empty segment if the last one is a file.
+    /// Returns the last segment's bytes, to append to. Adds an empty segment unless the last one holds bytes.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
         if !matches!(self.0.back(), Some(Segment::Bytes(_))) {
             self.0.push_back(Segment::Bytes(Vec::new()));
@@ -109,7 +109,7 @@ impl Segments {
         self.0.iter().map(Segment::length).sum()
     }
 
-    /// Reads the first `most` bytes.
+    /// Reads the first bytes, at most `most`.
     pub(super) fn beginning(&self, most: usize, reading: Reading) -> io::Result<Vec<u8>> {
         let length = usize::try_from(self.length()).unwrap_or(most).min(most);
         // Allocate at most one piece up front, whatever size the file claims. A base64 group needs four bytes.

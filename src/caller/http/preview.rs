@@ -15,7 +15,8 @@ pub struct Preview {
     pub method: String,
     /// The URL.
     pub url: String,
-    /// The headers, in the order in which they are sent.
+    /// The headers, `host` first unless it was given. The client sends `content-length`, and a `host` that was not
+    /// given, last.
     pub headers: Vec<(String, String)>,
     /// The beginning of the body.
     pub body: Vec<u8>,

@@ -1,5 +1,5 @@
-//! HTTP proxies that refuse a tunnel. The HTTP client reports the refusal without its status, so the proxy is asked
-//! again.
+//! HTTP proxies that refuse a tunnel. The HTTP client reports the status of a refusal only if it is 407. For others,
+//! stride asks the proxy again.
 
 use std::error::Error;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -31,7 +31,7 @@ pub(super) enum TunnelRefused {
     WithUnknown,
 }
 
-/// Returns whether the proxy has refused a tunnel, which the client reports only in its message.
+/// Returns the proxy's refusal of a tunnel, if that is the error. The client reports it only in a message.
 pub(super) fn refused(error: &(dyn Error + 'static)) -> Option<TunnelRefused> {
     let mut texts = causes(error).into_iter().map(ToString::to_string);
     texts.find_map(|text| match text.strip_prefix("tunnel error: ")? {

@@ -1,4 +1,4 @@
-//! Flags that decide which answers are results.
+//! Flags that judge answers, and say what is kept and exported of them.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use stride::failure_class::Statuses;
 use stride::settings::{Expect, Judging};
 
-/// The rules by which answers are judged, and what exports write of them.
+/// The rules by which answers are judged, and what is kept and exported of them.
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Answers")]
 pub(crate) struct AnswerArgs {

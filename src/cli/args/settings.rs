@@ -199,7 +199,7 @@ fn parse_response_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Parses a time of day (the next one), or a moment with or without a time zone.
+/// Parses a time of day (the next one), or a moment, either local or with a UTC offset.
 fn parse_until(text: &str) -> Result<i64, String> {
     let moment = until(text, &ZonedDateTime::now()).map(Timestamp::as_millisecond);
     moment.ok_or_else(|| {

@@ -37,7 +37,7 @@ use crate::cli::session::not_listed::not_listed;
 use crate::cli::session::storage;
 use crate::cli::session::work::{Calls, keep_settings, prepare, work};
 
-/// The ways out for a `run` command with another request than the run's.
+/// The hint for a `run` command whose request differs from the stored one.
 const ACCEPT: &str = "use the old request, add --accept-change to continue with the new one, or start another run with --db FILE";
 
 /// `stride run`: starts the run, or resumes it.
@@ -68,7 +68,8 @@ pub(crate) fn run(
         true => None,
         false => storage::wait_in_line(db, network, patience, terminal)?,
     };
-    // An existing run has its own folder and settings. The store reports later why it cannot be read.
+    // An existing run has its own folder and settings. If it cannot be read, opening it below reports why; a dry run
+    // does not open it.
     let run = Reader::open(db).and_then(|run| Ok((run.info()?, run))).ok();
     let (base, kept) = match &run {
         Some((info, _)) => (info.base.clone(), info.settings.clone()),
@@ -334,7 +335,7 @@ fn limit_lines(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-/// `stride retry`: makes failed or held jobs pending, and resumes the run.
+/// `stride retry`: makes failed, held or done jobs pending, and resumes the run without `--queue-only`.
 pub(crate) fn retry(
     db: &Location,
     args: &Retry,
@@ -398,7 +399,7 @@ pub(crate) fn retry(
 ///
 /// # Errors
 ///
-/// Some names are unknown, or there is nothing to call again.
+/// Some names are unknown, or no file was made pending and one of them is done or forgotten.
 fn requeue_named(
     db: &Location,
     store: &mut Store,

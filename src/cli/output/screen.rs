@@ -28,7 +28,7 @@ static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 /// The maximum number of bytes that may wait for a blocked stderr.
 const MOST_WAITING: usize = 256 << 10;
 
-/// The lines that are shown.
+/// The progress lines on the terminal.
 #[derive(Debug)]
 struct Screen {
     lines: Vec<String>,
@@ -40,7 +40,7 @@ struct Screen {
     missed: u64,
 }
 
-/// Writes a message above the lines that are shown. Errors are ignored: the work continues when stderr is closed or full.
+/// Writes a message above the progress lines. Errors are ignored: the work continues when stderr is closed or full.
 pub(crate) fn say(line: &Line) {
     let mut screen = screen();
     if screen
@@ -65,7 +65,7 @@ pub(crate) fn say(line: &Line) {
     }
 }
 
-/// Replaces the lines that are shown. `compose` makes the new ones for the terminal's width in columns.
+/// Replaces the progress lines. `compose` makes the new ones for the terminal's width in columns.
 pub(crate) fn show(compose: impl FnOnce(usize) -> Vec<Line>) {
     let (rows, columns) = size();
     // A line that ends in the last column would leave the cursor in it.

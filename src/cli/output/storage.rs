@@ -109,7 +109,8 @@ pub(crate) fn removal(files: &[PathBuf]) -> String {
     format!("rm {}", names.collect::<Vec<_>>().join(" "))
 }
 
-/// Returns the folders for results that cannot be recorded; the first is likely to be on another disk.
+/// Returns the folders to try, in order, for results that cannot be recorded: the state folder, which may be on another
+/// disk, the database's, and the temporary one.
 pub(crate) fn rescue_folders(database: &Path) -> Vec<PathBuf> {
     let state = state_folder().map(|folder| folder.join("rescue"));
     let beside = database.parent().map(Path::to_owned);
@@ -135,7 +136,7 @@ fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
         .is_some_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
-/// Returns whether a path leads nowhere.
+/// Returns whether an error says that the path cannot exist: a missing folder, a symlink loop, or an invalid name.
 fn leads_nowhere(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| {
         error.kind() == ErrorKind::InvalidFilename

@@ -19,7 +19,8 @@ pub(crate) struct Terminal {
     quiet: bool,
     /// Set if the terminal can redraw lines, and should.
     pub(crate) animate: bool,
-    /// Set if the lines of a run get the time, because no person watches them appear.
+    /// Set if the time precedes the lines of a run: stderr is neither a terminal nor the journal, which adds the time
+    /// itself.
     dates: bool,
 }
 
@@ -40,7 +41,7 @@ impl Terminal {
         }
     }
 
-    /// Writes a message to stderr, above the lines that are shown. --quiet drops it.
+    /// Writes a message to stderr, above the progress lines. --quiet drops it.
     pub(crate) fn say(&self, line: &str) {
         if !self.quiet {
             self.insist(line);
@@ -57,7 +58,7 @@ impl Terminal {
         self.insist(&format!("{} {words}", bold("warning:")));
     }
 
-    /// Returns a line of a run for a log: elsewhere than on a terminal, the local time precedes it.
+    /// Returns a line of a run, preceded by the local time unless stderr is a terminal or the journal.
     pub(crate) fn dated(&self, line: &str) -> String {
         match self.dates {
             true => format!("{} {line}", moment(wall_clock())),
@@ -65,7 +66,7 @@ impl Terminal {
         }
     }
 
-    /// Replaces the lines at the bottom. `compose` makes the new ones for the terminal's width in columns.
+    /// Replaces the progress lines. `compose` makes the new ones for the terminal's width in columns.
     pub(crate) fn show(&self, compose: impl FnOnce(usize) -> Vec<String>) {
         if self.animate {
             screen::show(|columns| {
@@ -75,7 +76,7 @@ impl Terminal {
         }
     }
 
-    /// Removes the lines at the bottom.
+    /// Removes the progress lines.
     pub(crate) fn clear(&self) {
         if self.animate {
             screen::clear();

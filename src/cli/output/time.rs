@@ -6,7 +6,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
-/// Parses a future moment: a time of day, which is the next one, or a date and time with or without a time zone.
+/// Parses a future moment: a time of day, today or tomorrow, or a date and time, either local or with a UTC offset.
 pub(crate) fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<Time>()
         && text.contains(':')
@@ -37,7 +37,8 @@ pub(crate) fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     (moment > now.timestamp()).then_some(moment)
 }
 
-/// Formats a moment, in milliseconds since 1970, as a local time. Adds the date if it is another day.
+/// Formats a moment, in milliseconds since 1970, as a local time with seconds, or on another day as a date and a
+/// time without.
 pub(crate) fn clock(ms: i64) -> String {
     show(ms, &ZonedDateTime::now())
 }

@@ -14,7 +14,8 @@ pub(super) fn redirects(given: &ParsedOption) -> Result<u32, CliError> {
     }
 }
 
-/// Parses a size in bytes, with `k`, `M`, `G`, `T` or `P` for multiples of 1024; 0 is no limit.
+/// Parses a size in bytes, with `b`, or with `k`, `M`, `G`, `T` or `P` for powers of 1024, in either case; 0 is no
+/// limit.
 pub(super) fn bytes(given: &ParsedOption) -> Result<Option<u64>, CliError> {
     let value = given.value();
     let digits = value.trim_end_matches(|char: char| char.is_ascii_alphabetic());
@@ -35,7 +36,7 @@ pub(super) fn bytes(given: &ParsedOption) -> Result<Option<u64>, CliError> {
     }
 }
 
-/// Parses a number of seconds; 0 is no limit of the command's own.
+/// Parses a number of seconds. Returns `None` for 0: the pasted command sets no limit, and stride's default applies.
 pub(super) fn seconds(given: &ParsedOption) -> Result<Option<Duration>, CliError> {
     let seconds = given.value().parse().ok();
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());

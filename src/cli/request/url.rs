@@ -70,7 +70,7 @@ fn leading_variable(url: &str) -> Option<&str> {
     rest.strip_suffix('}').filter(|name| !name.contains('}'))
 }
 
-/// Refuses a file of `-T` that is none.
+/// Refuses a value of `-T` that does not name a single file.
 pub(super) fn check_upload(path: &str, is_literal: bool) -> Result<(), CliError> {
     let refused = |what: &str| Err(CliError::usage(what).hint("name the files of the run: -T {}"));
     match path {

@@ -38,7 +38,7 @@ enum Inserted {
     Secret(SecretText),
 }
 
-/// The surroundings of a placeholder in a JSON text. It has no meaning in other texts.
+/// The place of a placeholder in a JSON text. In other texts, only [`JsonContext::Verbatim`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JsonContext {
     /// A string.
@@ -77,7 +77,7 @@ impl Template {
         self.0.iter().any(|part| !matches!(part, Part::Text(_)))
     }
 
-    /// Returns whether a file or its row provides a value.
+    /// Returns whether any placeholder takes its value from a file or its row.
     pub fn has_field(&self) -> bool {
         self.fields().next().is_some()
     }
@@ -130,7 +130,8 @@ impl Template {
         self.fields().any(|field| *field == Field::Dir)
     }
 
-    /// Returns the text, with an `x` for each inserted value that is encoded. Other values can have slashes.
+    /// Returns the text with `x` in place of each encoded value. Keeps secrets that are inserted as they are, because
+    /// their slashes make segments.
     pub(super) fn outline(&self) -> String {
         let parts = self.0.iter().map(|part| match part {
             Part::Text(text) => Cow::from(text),
@@ -142,7 +143,7 @@ impl Template {
         parts.collect()
     }
 
-    /// Returns a JSON text as it is for some file, if the template is one.
+    /// Returns the text with sample values, which keep a JSON text valid.
     pub fn json_sample(&self) -> String {
         let parts = self.0.iter().map(|part| match part {
             Part::Text(text) => text.as_str(),
@@ -190,7 +191,8 @@ impl Template {
         parts.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Refuses a reference in place of a URL's parameters whose value would be encoded as one word.
+    /// Refuses a reference after `?` or `&` whose value has a `=`: it holds whole parameters, and would be encoded as
+    /// one word.
     pub(super) fn check_parameters(
         &self,
         value: &mut dyn FnMut(&Reference) -> Result<Vec<u8>, TemplateError>,

@@ -13,8 +13,8 @@ pub enum Braces {
     Body,
     /// Like [`Braces::Body`], in a JSON text: `{}` is a placeholder within strings and an empty object elsewhere.
     Json,
-    /// Like [`Braces::Body`], and double braces stand for themselves, so that pasted templates of other programs stay as
-    /// they are.
+    /// For the text of a pasted curl command: like [`Braces::Body`], but double braces stand for themselves, because
+    /// they belong to templates of other programs.
     Pasted,
     /// Like [`Braces::Pasted`], in a JSON text.
     PastedJson,
