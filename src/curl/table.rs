@@ -61,10 +61,10 @@ const AUTHENTICATION: &str =
 const SIGNATURE: &str = "stride does not sign requests: call a gateway that does, or use a key";
 const RETRY: &str = "leave it out: stride retries by its own rules, see --retries";
 const THREADS: &str = "set the number of concurrent calls with stride's own -j";
-const VERSIONS: &str = "stride supports HTTP/1.1 and HTTP/2";
+const VERSIONS: &str = "leave it out: stride supports HTTP/1.1 and HTTP/2";
 const RESOLVER: &str =
     "leave it out: stride asks the system's resolver, or use --resolve HOST:PORT:ADDRESS";
-const SOCKET: &str = "forward a port to it, such as with socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:SOCKET, and call http://127.0.0.1:8080";
+const SOCKET: &str = "forward a port to the socket, such as with socat TCP-LISTEN:8080,bind=127.0.0.1,fork UNIX-CONNECT:SOCKET (ABSTRACT-CONNECT:NAME for an abstract one), and call http://127.0.0.1:8080";
 const CIPHERS: &str = "leave it out: stride offers the strong ciphers of TLS 1.2 and 1.3";
 const REVOCATION: &str =
     "leave it out: stride trusts the system's certificates, or those of --cacert";

@@ -85,7 +85,7 @@ pub(super) fn describe(status: Option<u16>) -> (FailureKind, String) {
     };
     let message = match status {
         Some(status) => format!("the proxy answered CONNECT with HTTP {status}"),
-        None => "the proxy refused to CONNECT".to_owned(),
+        None => "the proxy refused CONNECT".to_owned(),
     };
     (kind, message)
 }

@@ -354,7 +354,7 @@ fn cli_error(db: &Location, args: &Export, format: FormatArg, error: ExportError
             }
         }
         ExportError::Extract { .. } => CliError::from(error).hint(format!(
-            "in the expression, `?` skips a missing value and `//` replaces it, as in '.a.b? // null'; {} writes the whole answers",
+            "in the expression, `?` ignores an error and `//` replaces null, as in '.a.b? // null'; {} writes the whole answers",
             typed_with("--raw")
         )),
         ExportError::Store(StoreError::DamagedResult { .. } | StoreError::File { .. }) => {

@@ -248,7 +248,7 @@ pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
         ),
         StoreError::Cut { .. } => (
             exit::UNUSABLE,
-            "find the program that writes to the files beside the database",
+            "stop the program that writes to the files beside the database",
         ),
         StoreError::Locked { .. } => (exit::UNUSABLE, "end the program that locks the database"),
         StoreError::Damaged { .. } => return CliError::from_damage(source, rescue_notes(rescued)),
