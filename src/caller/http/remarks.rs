@@ -18,7 +18,7 @@ pub(super) struct Remarks(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     made: Vec<Kind>,
-    /// Remarks that nobody has taken yet.
+    /// Remarks that were not taken yet.
     texts: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use stride::settings::{Body, Content, Escape, Piece, Request};
 use crate::cli::output::error::CliError;
 use crate::cli::request::data::{FORM, is_json_text};
 
-/// Refuses data that is meant to be JSON and is none.
+/// Refuses invalid JSON in data that claims to be JSON.
 ///
 /// Data counts as JSON by its media type, or because it begins as only JSON does and has the media type of a form, which is
 /// the default.

@@ -17,7 +17,8 @@ pub(super) enum Part {
     Other,
 }
 
-/// Refuses a text that goes out as nobody means it. `place` names it in the error, which shows nothing else of a credential.
+/// Refuses text with a variable that no shell has replaced, or with an elided key. The error names its `place` and shows
+/// nothing else of a credential.
 pub(super) fn check(place: &str, text: &str, part: Part) -> Result<(), CliError> {
     if part == Part::Credential && text.trim_end().ends_with(ELLIPSIS) {
         return Err(CliError::usage(format!(

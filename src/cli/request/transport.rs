@@ -26,7 +26,7 @@ impl Options {
             None => MOST_REDIRECTS,
         };
         let proxy = self.last(&["proxy", "socks4", "socks4a", "socks5", "socks5-hostname"]);
-        // An empty proxy is none, also where the environment names one.
+        // An empty value means no proxy, even if the environment names one.
         let no_proxy = match proxy.is_some_and(|given| given.value().is_empty()) {
             true => Some("*".to_owned()),
             false => text("noproxy"),

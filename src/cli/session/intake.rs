@@ -160,7 +160,7 @@ impl<'s> Intake<'s> {
         Ok(())
     }
 
-    /// Returns whether an item has the name of a file. A line's number is none.
+    /// Returns whether an item has the name of a file. The number of a line is not one.
     fn names_file(&self, item: &Item) -> bool {
         item.file.is_some()
             || !matches!(
