@@ -5,8 +5,9 @@ use crate::job::{
     Answer, Attempt, Class, Failure, FailureKind, Job, Outcome, Refused, check_json, is_json,
 };
 
-/// A caller from a function. `Ok` is the job's result, and `Err` a definite failure. It is retried if its class is
-/// [`Class::Transient`], and delays all calls if it is [`Class::Throttled`].
+/// A caller from a function. `Ok` is the job's result, or a failure if its media type is JSON and its body is not. `Err` is
+/// a definite failure. It is retried if its class is [`Class::Transient`], and delays all calls if it is
+/// [`Class::Throttled`].
 #[derive(Debug, Clone)]
 pub struct FnCaller<F>(pub F);
 
@@ -17,6 +18,7 @@ impl<F: FnMut(&Job) -> Result<Answer, Failure> + Send> Caller for FnCaller<F> {
 }
 
 /// A caller from a function that returns a future for tokio. The future stays on its thread and must not block it.
+/// A stop drops it, and the call is in doubt.
 #[derive(Debug, Clone)]
 pub struct AsyncFnCaller<F>(pub F);
 

@@ -5,13 +5,13 @@ use crate::job::Answer;
 /// Headers that say where the result will be.
 const MONITORS: [&str; 3] = ["operation-location", "azure-asyncoperation", "location"];
 
-/// An answer that is no result of the service's work.
+/// An answer with status 202.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Accepted {
     monitor: Option<&'static str>,
 }
 
-/// Returns what an answer says about work that has not ended, if it says so.
+/// Reads an answer, or returns `None` if it has another status.
 pub(super) fn describe(answer: &Answer) -> Option<Accepted> {
     if answer.status != Some(202) {
         return None;
@@ -24,13 +24,13 @@ pub(super) fn describe(answer: &Answer) -> Option<Accepted> {
 }
 
 impl Accepted {
-    /// Describes the failure of an answer that has no body to be a result.
+    /// Returns the failure message of an answer that is not JSON.
     pub(super) fn message(self) -> String {
         let place = self.place();
         format!("HTTP 202 Accepted: the service has taken the file and gives no result yet{place}")
     }
 
-    /// Describes such answers, and the way to the results.
+    /// Returns the remark on such answers: how they are recorded, and where the results will be.
     pub(super) fn remark(self, is_result: bool) -> String {
         let recorded = match is_result {
             true => "its answer is recorded as the result",

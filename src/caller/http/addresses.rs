@@ -9,7 +9,7 @@ use super::error::PlanError;
 use super::progress::Progress;
 use super::unreachable::Resolver;
 
-/// The host that stands for all hosts without addresses of their own.
+/// The host that stands for all hosts without addresses of their own at a port.
 const ANY: &str = "*";
 
 /// The addresses of names below `localhost` (RFC 6761, section 6.3), which not every system resolves.

@@ -35,7 +35,7 @@ use crate::job::{Attempt, Job, Outcome};
 use crate::settings::{Request, Settings, Transport};
 use crate::validate::{RetryAfter, Validator};
 
-/// After an idle time longer than this, the client is given time to notice closed connections.
+/// After an idle time longer than this, a caller yields until the client has noticed closed connections.
 const IDLE: Duration = Duration::from_millis(50);
 
 /// The largest answer that can be stored, in bytes: SQLite's limit for a row, less some room for the other columns.
@@ -43,7 +43,7 @@ const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
 
 /// The runtime inputs of a request, which are never stored.
 pub struct PlanContext<'m> {
-    /// The values of the headers whose values are not stored.
+    /// The literal credentials, which are never stored: values of headers and of [`Reference::Given`].
     pub credentials: &'m [Credential],
     /// Options of the network.
     pub network: Network,
@@ -68,7 +68,7 @@ impl HttpPlan {
     ///
     /// # Errors
     ///
-    /// The request cannot be made for any file.
+    /// The request is invalid, one of its secrets or files cannot be read, or the HTTP client cannot be built.
     pub fn new(
         request: &Request,
         settings: &Settings,
@@ -173,7 +173,7 @@ impl HttpPlan {
     }
 
     /// Sets the folder for temporary files of answers that exceed the memory budget. It should be on a disk: the system's
-    /// own is often in memory too. The default is the folder for relative names.
+    /// temporary folder is often in memory, too. The default is the folder for relative names.
     #[must_use]
     pub fn spilling_into(self, folder: PathBuf) -> Self {
         Self {
@@ -276,9 +276,7 @@ fn own_proxy(
     Ok(Some((proxy, value)))
 }
 
-/// Makes HTTP calls, one at a time, on a connection of its own.
-///
-/// Its client is not shared, and makes one call at a time. Therefore "still connecting" proves that nothing was sent.
+/// Makes HTTP calls, one at a time, with a client of its own. Therefore "still connecting" proves that nothing was sent.
 #[derive(Debug)]
 pub struct AsyncHttpCaller {
     shared: HttpPlan,

@@ -90,7 +90,7 @@ impl Reader {
         (headers, Self::Coded(raw, codings))
     }
 
-    /// Returns the stated length of the body, in bytes.
+    /// Returns the stated length of a body without codings, in bytes.
     pub(super) fn length(&self) -> Option<u64> {
         match self {
             Self::Plain(raw) => raw.body.size_hint().exact(),
@@ -140,7 +140,8 @@ fn broken(error: io::Error, ended: &Cell<bool>) -> Broken {
     }
 }
 
-/// Returns the codings of an answer, the outermost first. Returns `None` if one is unknown: nothing is decoded then.
+/// Returns the codings of an answer, the outermost first. Returns `None`, so that nothing is decoded, if one is unknown or
+/// there are more than [`MOST`].
 fn codings(headers: &HeaderMap) -> Option<Vec<Coding>> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {

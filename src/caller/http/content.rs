@@ -20,7 +20,7 @@ pub(super) enum Content {
     Form(Vec<FormField>),
 }
 
-/// The command that a body comes from.
+/// The surroundings of a body's templates.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Given<'b> {
     /// The folder for relative names of files other than the job's own.

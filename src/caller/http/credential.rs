@@ -30,7 +30,7 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
-    /// Creates the value of the reference of this name.
+    /// Creates the credential of the [`Reference::Given`] with this name.
     pub fn given(name: &str, value: String) -> Self {
         Self {
             name: format!("{GIVEN}{name}"),

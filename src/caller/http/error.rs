@@ -81,7 +81,7 @@ pub enum PlanError {
     /// Invalid `--success` or `--extract` expression.
     #[error(transparent)]
     Expression(#[from] WrongExpression),
-    /// `--location` and `--expect-status` name the same status.
+    /// `--expect-status` names a redirect that `--location` would follow.
     #[error("--expect-status {0} conflicts with -L: a followed redirect is never a result")]
     Followed(u16),
     /// The folder for results cannot be used.

@@ -148,7 +148,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Says that a redirect is followed without the body. A 303 is meant so.
+    /// Adds a remark that a redirect was followed without the body, unless it is a 303, which asks for that.
     fn remark_on_body(&self, status: StatusCode, hop: &Hop) {
         let filled = &self.judge.filled;
         if status == StatusCode::SEE_OTHER || !filled.message.has_body() {

@@ -54,7 +54,7 @@ pub(super) struct Filled {
     values: Values,
 }
 
-/// The values of references. Each is looked up once.
+/// The values of references. A reading looks up each once.
 type Values = HashMap<Reference, Vec<u8>>;
 
 impl fmt::Debug for Filled {

@@ -43,7 +43,7 @@ pub(super) struct Message {
     content: Content,
     /// Accepts compressed answers.
     compressed: bool,
-    /// The URL was pasted.
+    /// The request was pasted.
     pasted: bool,
 }
 
@@ -156,7 +156,7 @@ impl Message {
         basic.filter_map(|header| header.value.as_ref()?.constant().ok())
     }
 
-    /// Returns whether the request accepts compressed answers. A header that asks for them takes precedence.
+    /// Returns whether the request accepts compressed answers. An `Accept-Encoding` header takes precedence.
     pub(super) fn takes_compressed(&self) -> bool {
         let mut headers = self.headers.iter();
         let given = headers.find(|header| header.name == ACCEPT_ENCODING);

@@ -73,8 +73,8 @@ impl Outputs {
     }
 
     /// Moves an answer's body into a file and syncs it, before the answer is recorded. If the process dies between, the
-    /// file is left unused, and the next attempt has another name. If no file can be written, the body stays in memory
-    /// and goes into the database.
+    /// file is left unused, and the next attempt has another name. If no file can be written, the answer stays as it
+    /// is, and its body goes into the database.
     pub(super) fn keep(&self, attempt: AttemptId, answer: Answer) -> Answer {
         let ending = ending(answer.media_type.as_deref());
         match self.write(&name(attempt), ending, &answer.body) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// A wait that ends this late shows that the process was suspended. It is extended by the same time.
+/// A wait that ends this late shows that the process was suspended. It is extended by this time.
 const SUSPENDED: Duration = Duration::from_secs(1);
 
 /// Waits. If the process was suspended meanwhile (Ctrl-Z, a debugger, a virtual machine), waits a moment more, because an

@@ -1,4 +1,4 @@
-//! Parses the values of such headers: lists, numbers, durations, times.
+//! Parses the values in headers and bodies about limits: lists, numbers, durations, times.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

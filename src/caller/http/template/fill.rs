@@ -122,7 +122,7 @@ fn write(
             out.extend_from_slice(text.as_bytes());
             return Ok(());
         }
-        // A value to insert as it is is not escaped, except by `Encoding::All`.
+        // Only `Encoding::All` escapes a verbatim value.
         Part::Inserted(Inserted::Secret(SecretText(value)), JsonContext::Verbatim)
             if encoding != Encoding::All =>
         {

@@ -100,7 +100,7 @@ impl Part {
     }
 }
 
-/// Returns the parts of a variable that names the service which are secrets.
+/// Returns the secrets in the value of a variable that names the service: its password and its query.
 pub(in crate::caller::http) fn secrets(value: &[u8]) -> Vec<String> {
     let value = String::from_utf8_lossy(value);
     let (address, query) = value.split_at(query(&value));
