@@ -29,7 +29,7 @@ pub struct RetryPolicy {
     pub in_doubt: DoubtPolicy,
 }
 
-/// A job's history since a person last made it pending.
+/// A job's history. Charges and crashes count from the time when a person last made it pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Record {
     /// Charged attempts.

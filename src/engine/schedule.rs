@@ -125,7 +125,7 @@ impl Schedule {
         self.slot_freed(slot);
     }
 
-    /// Stops spawning, because the system has no more threads.
+    /// Stops spawning, because a slot could not be set up.
     pub(super) fn stop_growing(&mut self) {
         self.grows = false;
     }
@@ -429,7 +429,7 @@ impl Schedule {
     /// report the error.
     ///
     /// Only runs with a rate in bytes or weights look at files here, in the writer's transaction. A file system that hangs
-    /// delays the recording of such a run. Its calls hang as well, since each reads its file first.
+    /// delays the recording of such a run. Its calls that read the file hang as well.
     fn cost(&self, group: &Group<'_>, job: JobId) -> Result<Cost, StoreError> {
         if !self.governor.needs_size() {
             return Ok(Cost::default());

@@ -377,7 +377,7 @@ fn begin<'s>(store: &'s mut Store, sink: &EventSink) -> Result<Group<'s>, StoreE
     store.group_patiently(&mut |waited| sink.storage(Storage::Busy(waited)))
 }
 
-/// Spawns one more slot. If the system has no thread left, returns false, and the run continues with those there are.
+/// Spawns one more slot. Returns false if it cannot be set up: the run continues with the others.
 fn spawn_slot(slots: &mut SlotPool<'_>, schedule: &mut Schedule) -> bool {
     let slot = slots.spawn().ok();
     match slot {
