@@ -57,8 +57,8 @@ impl Store {
         Self::open_watched(lock, &unseen)
     }
 
-    /// Opens the run as [`Store::open`] does. If the last runner died, the database is checked first; `watch` sees the
-    /// progress of that check and can end it.
+    /// Opens the run as [`Store::open`] does. After the death of a runner, this checks the database first; `watch` sees
+    /// the progress of that check and can end it.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! Sets of job ids.
 
-/// A set of job ids, one bit each. Ten million need about a mebibyte.
+/// A set of job ids, one bit each. Ten million need two mebibytes.
 #[derive(Debug, Default)]
 pub(super) struct Bits(Vec<u64>);
 

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::values::{path_of, state_from_sql};
 use crate::job::{CauseKey, Class, FileName, folded, said};
 
-/// A cause with its jobs' number and the first few of them.
+/// A cause with the number of its jobs and the first few of them.
 #[derive(Debug, Clone)]
 pub struct Cause {
     /// The cause.

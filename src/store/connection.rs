@@ -37,7 +37,7 @@ const SQLITE_OLDEST: i32 = 3_051_003;
 const WRITER_PATIENCE: Duration = Duration::from_secs(30);
 /// Busy timeout of a runner, which reports that it waits and tries again.
 const RUNNER_PATIENCE: Duration = Duration::from_secs(1);
-/// Busy timeout of a reader, which only a recovery of the WAL blocks.
+/// Busy timeout of a reader. A recovery of the WAL blocks it; without a WAL, each commit does.
 const READER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The use of a connection.

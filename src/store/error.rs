@@ -102,7 +102,7 @@ pub enum StoreError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The database cannot be opened or is damaged.
+    /// The database cannot be opened or created.
     #[error("cannot use {}", FileName::from(.path.as_path()))]
     Unusable {
         /// The database.

@@ -63,7 +63,7 @@ enum Change {
     BringBack,
 }
 
-/// Takes jobs off a run. A runner of another process takes that in within a second.
+/// Takes jobs off a run. A runner of another process picks that up within a second.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub fn forget(location: impl Into<Location>, chosen: Chosen<'_>) -> Result<Forgo
     beside(&location.into(), chosen, Change::Forget)
 }
 
-/// Brings forgotten jobs back, in the state that they had. A runner of another process takes that in within a second.
+/// Brings forgotten jobs back, in the state that they had. A runner of another process picks that up within a second.
 ///
 /// # Errors
 ///
@@ -138,7 +138,7 @@ fn make(transaction: Transaction<'_>, chosen: Chosen<'_>, change: Change) -> Res
     Ok(made)
 }
 
-/// Forgets the jobs in `chosen`, or brings them back. Leaves those that are so already, and removes them from `chosen`.
+/// Forgets the jobs in `chosen`, or brings them back. Removes jobs that need no change from `chosen`.
 fn apply(connection: &Connection, counts: &mut Counts, change: Change) -> Result<u64> {
     let [leave, first, second] = match change {
         Change::Forget => FORGET,

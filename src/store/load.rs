@@ -1,4 +1,4 @@
-//! Loads names in one transaction, with one bit of memory for each job.
+//! Loads names in one transaction. Takes a few bits of memory for each job, and some bytes for each row of a table.
 
 use std::path::Path;
 
@@ -94,8 +94,7 @@ impl<'c> Loader<'c> {
         self.add_with(name, None)
     }
 
-    /// Forgets the jobs of the run that the names added so far lack, so that the list is that of the run. Jobs whose call is
-    /// in flight stay.
+    /// Forgets the jobs of the run that were not added so far, except those whose call is in flight.
     ///
     /// # Errors
     ///

@@ -73,7 +73,7 @@ impl Store {
         spent(&self.connection, now())
     }
 
-    /// Forgets the wait that the service asked for.
+    /// Forgets the wait that the service asked for, and the waits of pending jobs.
     ///
     /// # Errors
     ///
@@ -197,7 +197,7 @@ pub(super) fn give_back(
     execute(transaction, sql, values, "taking usage back").map(drop)
 }
 
-/// Returns true if a guard stopped the last runner because every file seemed to be refused.
+/// Returns true if a guard stopped the last runner because every file would fail the same way.
 fn stopped_by_guard(connection: &Connection) -> Result<bool> {
     let last = connection.query_row(
         "SELECT stopped_action = ?1 OR stopped = ?2 FROM runner WHERE ended IS NOT NULL ORDER BY id DESC LIMIT 1",

@@ -31,7 +31,7 @@ const RESULTS: &str = "SELECT job.path, work.state, work.attempts, NULL, NULL, N
      NULL, NULL, NULL, NULL, result.media_type, result.body, result.sha256,
      NULL, result.file, result.size";
 
-/// What to load of jobs.
+/// The parts of jobs to load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
     /// The jobs, and the columns of their attempts and results.
@@ -45,7 +45,7 @@ pub struct Wanted {
 pub enum Projection {
     /// All columns of all jobs.
     Everything,
-    /// Done jobs with results and attempts, without outcome, kind and error.
+    /// Done jobs with results and attempts, without outcome, kind and the error's body.
     Done,
     /// Done jobs with results, without headers and attempts.
     Results,

@@ -168,7 +168,7 @@ impl Group<'_> {
         Ok(found.into_iter().map(|(job, _)| job).collect())
     }
 
-    /// Takes back one charge of a job, and returns true, if the job is pending.
+    /// Takes back one charge of a job, and returns true, if the job is pending and has one.
     ///
     /// # Errors
     ///
@@ -300,7 +300,7 @@ impl Group<'_> {
         Ok(state)
     }
 
-    /// Fails a job that a rejected attempt left pending, and returns true, if the job was not called since.
+    /// Fails a job that a failed attempt left pending, and returns true, if the job was not called since.
     ///
     /// # Errors
     ///

@@ -137,7 +137,7 @@ fn lost(connection: &Connection, base: &Path) -> Result<Vec<i64>> {
     Ok(lost.map(|each| each.job).collect())
 }
 
-/// Reads the results of done jobs that are in files.
+/// Reads the results in files, those of forgotten jobs too.
 fn in_files(connection: &Connection, base: &Path) -> Result<Vec<InFile>> {
     let sql = "SELECT result.job, file, size, sha256 FROM result JOIN work ON work.job = result.job
                WHERE file IS NOT NULL AND state IN (2, 5)";
@@ -154,7 +154,7 @@ fn in_files(connection: &Connection, base: &Path) -> Result<Vec<InFile>> {
         .map_err(doing("reading the results"))
 }
 
-/// Makes a done job pending, and returns false if it is pending already.
+/// Makes a job pending. Returns false if it is not done.
 fn redo(connection: &Connection, job: i64) -> Result<bool> {
     let aside = "INSERT INTO earlier_result (job, attempt, media_type, body, sha256, headers, file, size)
                  SELECT job, attempt, media_type, body, sha256, headers, file, size FROM result WHERE job = ?1";

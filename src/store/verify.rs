@@ -11,7 +11,7 @@ use crate::job::{Checksum, FileName};
 /// The findings of a verification.
 #[derive(Debug, Default, Clone)]
 pub struct Verification {
-    /// Number of results whose checksum was computed.
+    /// Number of results.
     pub results: u64,
     /// Descriptions of problems, at most [`Verification::MOST`].
     pub problems: Vec<String>,
