@@ -9,10 +9,11 @@
 //!   slightly higher rate from time to time, and remembers the limit. If refusals come only with many calls
 //!   in flight, the limit is on those. `--rate` and the limits that the service states only ever lower the rate.
 //! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and so does a file from elsewhere
-//!   in the list. Then no attempt is charged. A probe goes every few seconds, and the run stops after `--max-outage`.
+//!   in the list. Then no attempt is charged. Probes go at intervals of up to thirty seconds, and the run stops after
+//!   `--max-outage`.
 //!   One bad file among good ones is not an outage.
-//! - **A bad request.** The first thirty files are all rejected for one cause: the run stops. It also stops if credentials,
-//!   quota or address are refused for five files in a row and for files elsewhere in the list too.
+//! - **A bad request.** The first thirty files are all rejected for one cause, and so are files elsewhere in the list: the
+//!   run stops. It also stops if credentials, quota or address are refused for five files in a row and elsewhere.
 //!
 //! Everything here is pure: time and randomness are arguments. Time is a [`Duration`] since a moment before the run, on a
 //! clock that includes sleep. If that clock goes back, the governor's own stands still.

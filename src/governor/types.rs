@@ -36,7 +36,7 @@ pub struct Rules {
     pub stops_bad_requests: bool,
     /// Budgets.
     pub budgets: Budgets,
-    /// No call starts after this moment, in milliseconds since 1970.
+    /// No call starts from this moment on, in milliseconds since 1970.
     pub until: Option<i64>,
     /// Send the first call alone, for two seconds at most.
     pub canary: bool,
