@@ -36,8 +36,8 @@ pub enum FileError {
 }
 
 /// Writes a file: `fill` fills a temporary file in the same folder, which replaces the target once it is synced. The new
-/// file has the permissions of the old one, or those that the process gives to new files. `fill` writes directly to a device or a pipe. The files of the run in `database`
-/// are never replaced.
+/// file has the permissions of the old one, or those that the process gives to new files. `fill` writes directly to a
+/// device or a pipe. The files of the run in `database` are never replaced.
 ///
 /// # Errors
 ///

@@ -22,7 +22,7 @@
 //!     .open()?;
 //! run.add([at("a.txt"), at("b.txt"), at("empty.txt"), at("missing.txt")])?;
 //!
-//! let outline = run.process(|job| {
+//! let outcome = run.process(|job| {
 //!     // This is your `api_call(file)`. stride retries after an error that `?` returns.
 //!     let text = std::fs::read_to_string(&job.file)?;
 //!     if text.is_empty() {
@@ -31,7 +31,7 @@
 //!     }
 //!     Answer::json(&text.split_whitespace().count())
 //! })?;
-//! assert_eq!((outline.counts.done, outline.counts.failed), (2, 2));
+//! assert_eq!((outcome.counts.done, outcome.counts.failed), (2, 2));
 //!
 //! for done in run.results()? {
 //!     let done = done?;
@@ -47,10 +47,10 @@
 //! # std::fs::write(at("missing.txt"), "here")?;
 //! # std::fs::write(at("empty.txt"), "no more")?;
 //! run.retry(&Filter::default())?;
-//! let outline = run.process(|job| {
+//! let outcome = run.process(|job| {
 //!     Answer::json(&std::fs::read_to_string(&job.file)?.split_whitespace().count())
 //! })?;
-//! # assert_eq!(outline.counts.done, 4);
+//! # assert_eq!(outcome.counts.done, 4);
 //! run.export(Format::Json, Selection::Partial, at("api_call_results.json"))?;
 //! # let exported = std::fs::read_to_string(at("api_call_results.json"))?;
 //! # assert!(exported.contains("b.txt\": 2"), "{exported}");

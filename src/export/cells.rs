@@ -55,7 +55,7 @@ impl<'r> TableRow<'r> {
         }
     }
 
-    /// Returns the result, if its own column has it: with columns for the fields of objects, only other results.
+    /// Returns the result, if this column shows it whole. [`Source::Rest`] leaves out objects, whose fields have columns.
     pub(super) fn result(&self, source: &Source) -> Option<&'r ResultContent<'r>> {
         match source {
             Source::Own(Column::Result) => self.content,

@@ -23,7 +23,7 @@ pub enum Column {
     Status,
     /// The class of its failure.
     Class,
-    /// The message of its failure.
+    /// The message of its failure, with what the service says.
     Error,
     /// The time at which it began.
     Started,

@@ -37,7 +37,7 @@ pub enum ExportError {
         /// The columns that there are.
         known: Vec<String>,
     },
-    /// A table would have a column for each id.
+    /// A table has too many columns, perhaps because its objects have ids as keys.
     #[error("{whose} more than 10,000 different columns")]
     ManyColumns {
         /// The owner of the columns, with its verb.

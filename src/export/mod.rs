@@ -40,8 +40,8 @@ use error::write_failed;
 ///
 /// # Errors
 ///
-/// `selection` is [`Selection::Whole`] and a job is not done or a result is damaged; no value can be extracted from a
-/// result; reading or writing fails. The stream then keeps the results that were already written.
+/// A column does not exist; `selection` is [`Selection::Whole`] and a job is not done or a result is damaged; no value
+/// can be extracted from a result; reading or writing fails. The stream then keeps what was already written.
 pub fn to_stream<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,
@@ -68,7 +68,7 @@ pub fn to_stream<'e>(
 ///
 /// # Errors
 ///
-/// As [`to_stream`]. The target is then unchanged.
+/// As [`to_stream`]. The target is then unchanged, unless only the final sync failed.
 pub fn to_file<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,

@@ -64,7 +64,7 @@ impl<W: Write> Formatter<W> {
     }
 }
 
-/// What to write of which jobs.
+/// The form, jobs and columns of an export.
 #[derive(Clone, Copy)]
 struct Plan<'p> {
     form: &'p Form<'p>,

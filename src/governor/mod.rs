@@ -10,8 +10,7 @@
 //!   in flight, the limit is on those. `--rate` and the limits that the service states only ever lower the rate.
 //! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and so does a file from elsewhere
 //!   in the list. Then no attempt is charged. Probes go at intervals of up to thirty seconds, and the run stops after
-//!   `--max-outage`.
-//!   One bad file among good ones is not an outage.
+//!   `--max-outage`. One bad file among good ones is not an outage.
 //! - **A bad request.** The first thirty files are all rejected for one cause, and so are files elsewhere in the list: the
 //!   run stops. It also stops if credentials, quota or address are refused for five files in a row and elsewhere.
 //!

@@ -11,7 +11,7 @@ use crate::job::{FileName, shortened};
 /// An error of a source.
 #[derive(Debug, Error)]
 pub enum InputError {
-    /// A named file or folder does not exist or cannot be read.
+    /// A folder cannot be read.
     #[error("cannot read {}", FileName::from(.path.as_path()))]
     Unreadable {
         /// The path.

@@ -22,8 +22,8 @@ use crate::job::FileName;
 use reader::JobReader;
 
 /// Passes every job of the sources to `add`, in their order. Folders are walked in the byte order of their names. Links
-/// to files are followed, links to folders only if `options` say so. Hidden entries and stride's own files and folders
-/// are skipped, also under other names. A named file need not exist: its job then fails.
+/// to files are followed, links to folders only if `options` say so. Hidden entries of folders, and stride's own files
+/// and folders, are skipped, the latter also under other names. A named file need not exist: its job then fails.
 ///
 /// # Errors
 ///

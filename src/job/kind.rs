@@ -31,7 +31,7 @@ pub enum FailureKind {
     HttpStatus,
     /// No byte moved within the idle timeout.
     IdleTimeout,
-    /// The file changed during the call.
+    /// The file changed, or could not be read, during the call.
     InputChanged,
     /// The file is missing.
     InputMissing,
@@ -39,7 +39,7 @@ pub enum FailureKind {
     InputUnreadable,
     /// The service knows the idempotency key from another request.
     KeyReused,
-    /// The list has no such column.
+    /// The list gives the file no such column.
     NoColumn,
     /// The process has no file descriptor or memory left.
     NoDescriptors,

@@ -43,7 +43,7 @@ impl FileName {
     }
 
     /// Returns the shortest spelling of the same path, or `None` if the name has it already: `./` and `//` change
-    /// nothing. A `..` stays, because it can lead through a link, and so does the end of a folder's name.
+    /// nothing. A `..` stays, because it can lead through a link, and so does a final `/` or `/.`.
     pub fn cleaned(&self) -> Option<Self> {
         let bytes = &self.0;
         let is_clean = !bytes.starts_with(b"./")

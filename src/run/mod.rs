@@ -153,7 +153,8 @@ impl Run {
     }
 
     /// Takes files off the run: they are neither called nor exported nor counted, and adding them again changes nothing.
-    /// Their results are kept. Changes nothing if one is unknown ([`Forgotten::is_refused`]).
+    /// Their results are kept. Changes nothing if one is unknown or running
+    /// ([`Forgotten::is_refused`]).
     ///
     /// # Errors
     ///

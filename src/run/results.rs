@@ -17,7 +17,7 @@ const AHEAD: usize = 64;
 pub struct Done {
     /// The file's name, as it was added.
     pub path: FileName,
-    /// Its answer; `None` if the stored bytes do not match their checksum.
+    /// Its answer; `None` if the bytes in the database do not match their checksum.
     pub answer: Option<Stored>,
 }
 

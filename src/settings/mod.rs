@@ -164,7 +164,7 @@ pub struct Settings {
     /// The cost of a call.
     #[serde(with = "as_stored::text")]
     pub cost: Option<Money>,
-    /// The time after which no call starts, in milliseconds since 1970.
+    /// The time from which on no call starts, in milliseconds since 1970.
     pub until: Option<i64>,
     /// Make the first call of a session alone, until the service has answered it, or for two seconds.
     pub canary: bool,

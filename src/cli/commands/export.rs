@@ -170,7 +170,7 @@ fn format(db: &Location, args: &Export, output: Option<&Path>) -> Result<FormatA
     }
     let ending = path.extension().map(OsStr::to_ascii_lowercase);
     let is_device = meta.is_ok_and(|meta| !meta.is_file());
-    // That the database cannot be the output is said later.
+    // Writing refuses the database as the output.
     let is_usual = !is_device && path != db.file();
     let Some(ending) = ending.filter(|_| is_usual) else {
         return Ok(FormatArg::Json);

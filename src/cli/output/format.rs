@@ -1,4 +1,4 @@
-//! Formats numbers, sizes and lists of names for people.
+//! Formats lists of names for people.
 
 use stride::job::{FileName, shortened};
 pub(crate) use stride::text::{counted, grouped, size};
