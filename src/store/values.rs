@@ -84,7 +84,7 @@ pub(super) fn shift(counts: &mut Counts, from: JobState, to: JobState, jobs: u64
 pub(super) fn miscounted() -> StoreError {
     StoreError::Damaged {
         doing: "changing the counts",
-        source: "they are not those of the jobs there are".into(),
+        source: "they do not match the jobs".into(),
     }
 }
 

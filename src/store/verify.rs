@@ -137,7 +137,9 @@ impl Reader {
                 let (file, opened) = (&filed.path, filed.open());
                 if let Err(error) = opened {
                     found.files += 1;
-                    found.list(|| format!("the result of {path} is in the file {file}: {error}"));
+                    found.list(|| {
+                        format!("the file {file}, the result of {path}, cannot be used: {error}")
+                    });
                 }
             } else if Checksum::of(body) != Checksum(row.get(2)?) {
                 found.note(|| format!("the result of {path} does not match its checksum"));

@@ -177,11 +177,11 @@ impl Message {
             return Some(header.label.clone());
         }
         if self.has_private_body() {
-            return Some("what the body refers to".to_owned());
+            return Some("the secret in the body".to_owned());
         }
         let mut query = self.query.iter();
         let private = self.url.is_private() || query.any(|part| part.template.is_private());
-        private.then(|| "what the URL refers to".to_owned())
+        private.then(|| "the secret in the URL".to_owned())
     }
 
     /// Returns whether the body holds a credential.

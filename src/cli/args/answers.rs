@@ -1,4 +1,4 @@
-//! Flags that judge answers, and say what is kept and exported of them.
+//! Flags for the answers.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use stride::settings::{Expect, Judging};
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "Answers")]
 pub(crate) struct AnswerArgs {
-    /// Statuses of results, such as 2xx,404; --expect and --success apply to all of them [default: 2xx]
+    /// Statuses of results, such as 2xx,404; their answers must also meet --expect and --success [default: 2xx]
     #[arg(long, value_name = "STATUSES")]
     pub(crate) expect_status: Option<Statuses>,
     /// Required form of a result: json, text or any [default: json]
@@ -23,7 +23,7 @@ pub(crate) struct AnswerArgs {
     /// jq expression for what exports write of a result, such as '.choices[0].message.content'
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) extract: Option<String>,
-    /// Write the body of each result to its own file in this folder, such as audio or images; implies --expect any
+    /// Write the body of each result, such as audio, to its own file in this folder; sets --expect any by default
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
 }

@@ -117,12 +117,14 @@ impl From<RecheckError> for CliError {
             RecheckError::Expression(error) => error.into(),
             RecheckError::Store(error) => error.into(),
             RecheckError::Unreadable { .. } => {
-                Self::of(exit::ERROR, &error).note("nothing was changed")
+                Self::of(exit::ERROR, &error)
+                    .note("nothing was changed")
+                    .hint("restore its file; `stride verify` lists all that are missing or changed")
             }
             RecheckError::NoHeaders { .. } => Self::of(exit::USAGE, &error)
                 .note("nothing was changed")
                 .note("a run stores headers only if its own expressions use $headers")
-                .hint("use `stride run … --success EXPR --accept-change` to store those of later answers"),
+                .hint("leave $headers out; or repeat the whole `stride run` command with the expression and --accept-change: later answers then have them"),
         }
     }
 }

@@ -463,9 +463,13 @@ fn redo(
 fn report_stored(request: &Request, db: &Location, terminal: &Terminal) {
     if let Some(parts) = stored(request) {
         terminal.say(&format!(
-            "{} {parts} may hold a key, which {} keeps readable; {{env:NAME}} in its place keeps it out",
+            "{} {parts} may hold a key, which {} keeps readable",
             bold("note:"),
             FileName::from(db.file())
+        ));
+        terminal.say(&format!(
+            "{} put the key into a variable, and use {{env:NAME}} in its place, with --accept-change",
+            cyan("hint:")
         ));
     }
 }

@@ -242,7 +242,7 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
             format!("the runner started at {started} crashed with no call in flight")
         }
         (None, None) => format!(
-            "the runner started at {started} crashed with {} in flight; the next run will mark these as in doubt",
+            "the runner started at {started} crashed with {} in flight; the next session marks these as in doubt",
             counted(counts.running, "call")
         ),
     }

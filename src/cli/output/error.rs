@@ -166,7 +166,7 @@ impl From<PlanError> for CliError {
                 cli_error.hint("use a PEM file: text with -----BEGIN …----- lines")
             }
             PlanError::Outputs { .. } => {
-                cli_error.hint("use --output-dir with a folder; stride creates a missing one")
+                cli_error.hint("use --output-dir with a folder in which you can write; stride makes a missing one")
             }
             PlanError::Proxy(_) => {
                 cli_error.hint("use http://HOST:PORT, or socks5h://HOST:PORT")
@@ -257,7 +257,7 @@ impl From<ExportError> for CliError {
             ExportError::NoColumn { ref known, .. } => {
                 let cli_error = Self::of(exit::USAGE, &error).note("nothing was written");
                 cli_error.hint(match known.is_empty() {
-                    true => "leave it out: neither the list nor the results have such columns",
+                    true => "leave it out: there are no such columns",
                     false => "use one of the columns that there are",
                 })
             }

@@ -24,8 +24,8 @@ impl From<StoreError> for CliError {
             }
             StoreError::Left(files) => Self::of(exit::UNUSABLE, &error)
                 .note(format!(
-                    "nothing was made; if the database was moved, move {} after it",
-                    FileName::from(files[0].as_path())
+                    "nothing was made; if the database was moved, move to the same place: {}",
+                    listed(files)
                 ))
                 .hint(format!("if the database was deleted: {}", removal(files))),
             StoreError::Foreign { .. } => {
@@ -41,12 +41,12 @@ impl From<StoreError> for CliError {
                 let folder = std::env::current_dir().unwrap_or_default();
                 let status = command(&path.strip_prefix(folder).unwrap_or(path).into(), "status");
                 Self::of(exit::BUSY, &error).note("nothing was changed").hint(format!(
-                    "look at it with `{status}`, wait for its end with --wait-lock 1h, or use another database with --db FILE"
+                    "look at it with `{status}`; run, resume and retry wait for its end with --wait-lock 1h; for another run use another --db FILE"
                 ))
             }
             StoreError::Usurped => Self::of(exit::BUSY, &error)
-                .note("the recorded results are safe; the calls in flight here become in doubt")
-                .hint("leave the run to the other process; `stride status` shows its progress"),
+                .note("the recorded results are safe")
+                .hint("let the other process continue the run, or repeat the command after its end"),
             StoreError::Gone { .. } => Self::of(exit::UNUSABLE, &error)
                 .hint("move the database and the files beside it back, then repeat the command"),
             StoreError::Cut { .. } => Self::of(exit::UNUSABLE, &error)
@@ -69,7 +69,7 @@ impl From<StoreError> for CliError {
                     quoted(path)
                 )),
             StoreError::Mounted { .. } => Self::of(exit::UNUSABLE, &error)
-                .cause("its WAL and its lock would lie beside the mount, hidden from other processes, and results would be lost")
+                .cause("processes outside would use another database, WAL or lock, and results would be lost")
                 .hint("mount the database's folder, and use --db with the path in it"),
             StoreError::Unchecked { .. } => Self::of(exit::ERROR, &error).note("nothing was changed"),
             StoreError::Exists { .. } => Self::of(exit::UNUSABLE, &error)
@@ -94,8 +94,13 @@ impl From<StoreError> for CliError {
             StoreError::Unusable { path, source } if is_forbidden(source.as_ref()) => {
                 lacking::permission(Self::of(exit::UNUSABLE, &error), path)
             }
-            StoreError::Unusable { source, .. } if leads_nowhere(source.as_ref()) => Self::of(exit::UNUSABLE, &error)
-                .hint("use --db FILE with a file in an existing folder"),
+            StoreError::Unusable { path, source } if leads_nowhere(source.as_ref()) => {
+                let folder = folder_of(path);
+                Self::of(exit::UNUSABLE, &error).hint(match folder.try_exists() {
+                    Ok(false) => format!("make its folder: mkdir -p {}", quoted(folder)),
+                    _ => "use --db FILE with another path".to_owned(),
+                })
+            }
             StoreError::Unusable { .. } | StoreError::Failed { .. } => Self::of(exit::UNUSABLE, &error)
                 .hint("check that its disk is mounted, writable and not full; `stride verify` looks for damage"),
         }
@@ -104,9 +109,14 @@ impl From<StoreError> for CliError {
 
 /// Returns the command that removes files.
 pub(crate) fn removal(files: &[PathBuf]) -> String {
+    format!("rm {}", listed(files))
+}
+
+/// Lists files as arguments of a command.
+fn listed(files: &[PathBuf]) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     let names = files.iter().map(|file| quoted(below(&here, file)));
-    format!("rm {}", names.collect::<Vec<_>>().join(" "))
+    names.collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the folders to try, in order, for results that cannot be recorded: the state folder, which may be on another

@@ -212,7 +212,7 @@ impl Progress {
             _ => "",
         };
         format!(
-            "service unavailable: {cause}; trying again every few seconds for at most {most} (--max-outage), and no file fails because of it{doubt}"
+            "service unavailable: {cause}; trying again at intervals for at most {most} (--max-outage), and no file fails because of it{doubt}"
         )
     }
 
@@ -232,7 +232,7 @@ impl Progress {
                 size(*kept)
             ),
             Storage::LogGrows(bytes) => format!(
-                "the WAL beside the database has {}: a program that reads without a pause prevents a checkpoint",
+                "the WAL beside the database has {}: a program that reads without a pause prevents a checkpoint; end it before the disk is full",
                 size(*bytes)
             ),
             Storage::Room => return self.say("enough disk space again: calls continue"),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stride::curl::ParsedOption;
+use stride::job::shortened;
 
 use crate::cli::output::error::CliError;
 
@@ -10,7 +11,9 @@ use crate::cli::output::error::CliError;
 pub(super) fn redirects(given: &ParsedOption) -> Result<u32, CliError> {
     match given.value() {
         "-1" => Ok(u32::MAX),
-        value => value.parse().map_err(|_| wrong(given, "a whole number")),
+        value => value
+            .parse()
+            .map_err(|_| wrong(given, "a whole number, such as 3")),
     }
 }
 
@@ -32,7 +35,7 @@ pub(super) fn bytes(given: &ParsedOption) -> Result<Option<u64>, CliError> {
     let size = size.and_then(|(number, exponent)| number.checked_mul(1 << (10 * exponent)));
     match size {
         Some(size) => Ok(Some(size).filter(|size| *size > 0)),
-        None => Err(wrong(given, "a number of bytes, such as 500k or 10M")),
+        None => Err(wrong(given, "a number of bytes, such as 10M")),
     }
 }
 
@@ -42,12 +45,13 @@ pub(super) fn seconds(given: &ParsedOption) -> Result<Option<Duration>, CliError
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match duration {
         Some(duration) => Ok(Some(duration).filter(|duration| !duration.is_zero())),
-        None => Err(wrong(given, "a number of seconds")),
+        None => Err(wrong(given, "a number of seconds, such as 2.5")),
     }
 }
 
 fn wrong(given: &ParsedOption, needed: &str) -> CliError {
-    CliError::usage(format!("{} needs {needed}", given.written))
+    let value = shortened(given.value().as_bytes(), 60);
+    CliError::usage(format!("{} needs {needed}, not `{value}`", given.written))
 }
 
 #[cfg(test)]

@@ -83,7 +83,10 @@ pub(super) fn check_upload(path: &str, is_literal: bool) -> Result<(), CliError>
         literals.any(|text| text.contains(['{', '[', ']', '}']))
     });
     match has_pattern && !is_literal {
-        true => refused("braces and brackets make the file of -T a pattern of several files"),
+        true => Err(CliError::usage(
+            "braces and brackets make the file of -T a pattern of several files",
+        )
+        .hint("name the files of the run: -T {}; or add -g if they belong to the name")),
         false => Ok(()),
     }
 }

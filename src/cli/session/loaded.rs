@@ -35,7 +35,7 @@ pub(crate) fn report_loaded(
     }
     for list in &survey.crlf {
         note(format!(
-            "the lines of {list} end with CR LF, as on Windows; the CR is not part of the names (-0 keeps all bytes)"
+            "the lines of {list} end with CR LF, as on Windows; the CR is not part of the names"
         ));
     }
     if survey.links.count > 0 {

@@ -269,7 +269,9 @@ pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
         .fold(cli_error, CliError::note);
     if *in_flight > 0 {
         let calls = counted(*in_flight as u64, "call");
-        cli_error = cli_error.note(format!("{calls} in flight will be in doubt"));
+        cli_error = cli_error.note(format!(
+            "the next session marks {calls} in flight as in doubt"
+        ));
     }
     cli_error.hint(format!("{remedy}; then {}", command(db, "resume")))
 }

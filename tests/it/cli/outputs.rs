@@ -292,12 +292,12 @@ fn a_file_that_is_missing_or_changed_is_named() {
     count("- 1");
     for words in [
         format!(
-            "the result of data is in the file {}: No such file",
+            "the file {}, the result of data, cannot be used: No such file",
             data.display()
         ),
         "it has 12 bytes, and 5 were recorded".to_owned(),
         format!(
-            "the result of speech is in the file {}: its bytes are not those",
+            "the file {}, the result of speech, cannot be used: its bytes are not those",
             speech.display()
         ),
     ] {

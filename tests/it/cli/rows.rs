@@ -317,7 +317,7 @@ fn an_unknown_column_is_refused_in_every_part_of_a_request() {
         .stride(&[&json[..], &extract].concat())
         .expect(3)
         .says("1 row without the column `lang`, which the calls need, will fail")
-        .says("the list has no column `lang` for this file");
+        .says("the list gives this file no column `lang`");
     assert_eq!(api.requests(), 1);
     // The run exists: the same request on another list, and a name without a row.
     let words = [&json[..5], &extract, &["--files-from", "list.csv", "in/b"]].concat();

@@ -160,7 +160,7 @@ pub fn meant_placeholder(word: &str) -> Option<&'static str> {
 
 /// Returns the outcome of an attempt that needs a column which the list lacks for its file.
 pub(super) fn no_column(name: &str) -> Outcome {
-    let message = format!("the list has no column `{name}` for this file");
+    let message = format!("the list gives this file no column `{name}`");
     unsendable(FailureKind::NoColumn, message)
 }
 

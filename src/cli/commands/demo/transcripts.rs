@@ -28,7 +28,7 @@ Customer: {With pleasure.|Yes, please.} The {breakfast|garden} was {superb|amazi
 Agent: {The system is wrong, NAME.|I am sorry, NAME.} {It may take six weeks to correct.|It cannot be stopped today.}
 Customer: {That is unacceptable.|What a disgrace.} {I will complain.|I hate calling this line.} {It is useless.|Bye.}",
     " Your app {crashes|fails} {when I try to pay|each time I open it}. {It has lost my tickets.|It is a nightmare.}
-Agent: It is a known cli_error, NAME. {There is no solution yet, I am afraid.|The last version is bad, I am sorry.}
+Agent: It is a known error, NAME. {There is no solution yet, I am afraid.|The last version is bad, I am sorry.}
 Customer: {I missed my train because of it.|I paid a fine of 60 euros.} {I am annoyed.|That is terrible.}",
     " I am moving to {the next town|the second floor} in {May|June}. {What do you need|How long does it take}?
 Agent: {I need the new address, NAME.|It takes ten days, NAME.} {An engineer comes at eight.|The box comes by post.}
