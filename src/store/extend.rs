@@ -6,14 +6,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::bits::Bits;
 use super::counts::add_counts;
-use super::error::{Result, StoreError, doing};
+use super::error::{Result, StoreError, doing, failed};
 use super::forget;
 use super::identity;
-use super::loaded::{Loaded, NewJob};
+use super::loaded::{Loaded, NewJob, RowUse};
+use super::redo::redo;
 use super::statement::{all, execute};
-use super::values::{optional_path, path_from_sql, path_to_sql};
+use super::values::{optional_path, path_from_sql, path_to_sql, shift};
 use crate::event::Counts;
-use crate::job::{Checksum, FileName};
+use crate::job::{Checksum, Columns, FileName, JobState};
 
 /// Most names that are given as examples.
 const EXAMPLES: usize = 3;
@@ -29,6 +30,8 @@ pub(super) struct Extension<'c> {
     forgotten: Bits,
     counts: Counts,
     rows: Rows,
+    row_use: RowUse,
+    calls_again: bool,
     loaded: Loaded,
 }
 
@@ -60,8 +63,18 @@ impl<'c> Extension<'c> {
             forgotten: forgotten(connection)?,
             counts,
             rows: Rows::default(),
+            row_use: RowUse::default(),
+            calls_again: false,
             loaded: Loaded::default(),
         })
+    }
+
+    pub(super) fn row_use(&mut self, row_use: RowUse) {
+        self.row_use = row_use;
+    }
+
+    pub(super) fn call_again(&mut self) {
+        self.calls_again = true;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -86,10 +99,7 @@ impl<'c> Extension<'c> {
         };
         self.rows.named += 1;
         match id {
-            Some(id) if self.forgotten.contains(id) => {
-                self.count_forgotten(id, job.name);
-                return Ok(false);
-            }
+            Some(id) if self.forgotten.contains(id) => self.count_forgotten(id, job.name),
             _ if added.is_some() => self.loaded.added += 1,
             Some(id) if self.seen.insert(id) => self.loaded.known += 1,
             _ => self.loaded.duplicates += 1,
@@ -106,12 +116,11 @@ impl<'c> Extension<'c> {
             return;
         }
         self.loaded.forgotten += 1;
-        if self.loaded.forgotten_examples.len() < EXAMPLES {
-            self.loaded.forgotten_examples.push(name.clone());
-        }
+        add_example(&mut self.loaded.forgotten_examples, name);
     }
 
-    /// Sets a job's row. A done job keeps that of its call. A list has one row for each job.
+    /// Sets a job's row. A list has one row for each job. A done job keeps that of its call if its result depends on the
+    /// difference, unless it is to be called again.
     fn describe(&mut self, id: i64, columns: &str, job: &NewJob<'_>) -> Result<()> {
         let row = StoredRow {
             fields: columns.to_owned(),
@@ -135,10 +144,21 @@ impl<'c> Extension<'c> {
         if stored.as_ref() == Some(&row) {
             return Ok(());
         }
-        if is_done {
-            self.loaded.outdated += 1;
-            self.rows.refused.insert(id, row.checksum());
-            return Ok(());
+        if is_done && self.decides(stored.as_ref(), &row)? {
+            let is_forgotten = self.forgotten.contains(id);
+            if is_forgotten || !self.calls_again {
+                if !is_forgotten {
+                    self.loaded.outdated += 1;
+                    add_example(&mut self.loaded.outdated_examples, job.name);
+                }
+                self.rows.refused.insert(id, row.checksum());
+                return Ok(());
+            }
+            let before = self.counts;
+            redo(self.connection, id)?;
+            shift(&mut self.counts, JobState::Done, JobState::Pending, 1)?;
+            add_counts(self.connection, &before, &self.counts)?;
+            self.loaded.again += 1;
         }
         let sql = "INSERT INTO columns (job, fields, input) VALUES (?1, ?2, ?3)
                    ON CONFLICT (job) DO UPDATE SET fields = excluded.fields, input = excluded.input";
@@ -146,9 +166,22 @@ impl<'c> Extension<'c> {
         execute(self.connection, sql, values, "adding a file's columns").map(drop)
     }
 
-    /// Returns whether a job is done, and its row.
+    /// Returns true if a call's result can depend on the difference of two rows.
+    fn decides(&self, stored: Option<&StoredRow>, row: &StoredRow) -> Result<bool> {
+        if stored.and_then(|stored| stored.file.as_ref()) != row.file.as_ref() {
+            return Ok(true);
+        }
+        let read = |row: Option<&StoredRow>| {
+            let fields = row.map_or("{}", |row| row.fields.as_str());
+            Columns::read(fields).map_err(failed("comparing a file's columns"))
+        };
+        Ok(!self.row_use.is_same(&read(stored)?, &read(Some(row))?))
+    }
+
+    /// Returns whether a job is done, also if it was forgotten then, and its row.
     fn row(&self, id: i64) -> Result<(bool, Option<StoredRow>)> {
-        let sql = "SELECT state = 2, fields, input FROM work LEFT JOIN columns USING (job) WHERE job = ?1";
+        let sql = "SELECT 2 = CASE work.state WHEN 5 THEN forgotten.state ELSE work.state END, fields, input
+                   FROM work LEFT JOIN columns USING (job) LEFT JOIN forgotten USING (job) WHERE work.job = ?1";
         let read = |row: &rusqlite::Row<'_>| {
             let file = optional_path(row, 2)?;
             let fields: Option<String> = row.get(1)?;
@@ -200,6 +233,12 @@ impl<'c> Extension<'c> {
             self.loaded.left_failed = names(self.connection, failed, Loaded::MOST_FAILED, is_left)?;
         }
         Ok((self.loaded, self.counts))
+    }
+}
+
+fn add_example(examples: &mut Vec<FileName>, name: &FileName) {
+    if examples.len() < EXAMPLES {
+        examples.push(name.clone());
     }
 }
 

@@ -8,7 +8,7 @@ use super::bulk::Bulk;
 use super::counts::job_count;
 use super::error::{Result, StoreError, doing};
 use super::extend::Extension;
-use super::loaded::{Loaded, NewJob};
+use super::loaded::{Loaded, NewJob, RowUse};
 use super::statement::execute;
 use crate::event::Counts;
 use crate::job::FileName;
@@ -106,8 +106,23 @@ impl<'c> Loader<'c> {
         }
     }
 
-    /// Adds a name with its columns, a JSON object from column to value. A known job that is not done gets these columns
-    /// instead of its own.
+    /// Tells on which parts of a row the result of its call depends, so that done jobs get a row that differs elsewhere.
+    pub fn row_use(&mut self, row_use: RowUse) {
+        if let Target::Existing(extension) = &mut self.target {
+            extension.row_use(row_use);
+        }
+    }
+
+    /// Makes done jobs pending if their result depends on a row of which the list has another. Their results are set aside,
+    /// as by [`Store::redo`](super::Store::redo).
+    pub fn call_again(&mut self) {
+        if let Target::Existing(extension) = &mut self.target {
+            extension.call_again();
+        }
+    }
+
+    /// Adds a name with its columns, a JSON object from column to value. A known job gets these columns instead of its own,
+    /// unless it is done and its result depends on them.
     ///
     /// # Errors
     ///

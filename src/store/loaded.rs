@@ -1,6 +1,6 @@
 //! Jobs to load, and the counts of a loaded list.
 
-use crate::job::FileName;
+use crate::job::{Columns, FileName};
 
 /// A job to add.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,26 @@ pub struct NewJob<'j> {
     pub columns: Option<&'j str>,
     /// The name of its file, if that is another. Only a row has one.
     pub file: Option<&'j FileName>,
+}
+
+/// The parts of a row on which the result of its call depends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RowUse {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The file and these columns.
+    Columns(Vec<String>),
+}
+
+impl RowUse {
+    /// Returns true if a call would use the same parts of both rows.
+    pub(super) fn is_same(&self, one: &Columns, other: &Columns) -> bool {
+        match self {
+            Self::Whole => false,
+            Self::Columns(names) => names.iter().all(|name| one.json(name) == other.json(name)),
+        }
+    }
 }
 
 /// The counts of a loaded list.
@@ -38,8 +58,12 @@ pub struct Loaded {
     pub forgotten: u64,
     /// The first few of them.
     pub forgotten_examples: Vec<FileName>,
-    /// Number of done jobs that keep their row although the list has another for them.
+    /// Number of done jobs that keep the row of their call, because their result depends on it and the list has another.
     pub outdated: u64,
+    /// The first few of them.
+    pub outdated_examples: Vec<FileName>,
+    /// Number of such jobs that [`Loader::call_again`](super::Loader::call_again) has made pending with the list's row.
+    pub again: u64,
 }
 
 impl Loaded {

@@ -72,7 +72,7 @@ pub use forget::{Chosen, Forgotten, bring_back, forget};
 pub use holder::Holder;
 pub use import::ImportedRescue;
 pub use load::Loader;
-pub use loaded::{Loaded, NewJob};
+pub use loaded::{Loaded, NewJob, RowUse};
 pub use location::{Location, UnsupportedLocation};
 pub use lock::Lock;
 pub use pace::RunnerStatus;

@@ -155,7 +155,7 @@ fn in_files(connection: &Connection, base: &Path) -> Result<Vec<InFile>> {
 }
 
 /// Makes a job pending. Returns false if it is not done.
-fn redo(connection: &Connection, job: i64) -> Result<bool> {
+pub(super) fn redo(connection: &Connection, job: i64) -> Result<bool> {
     let aside = "INSERT INTO earlier_result (job, attempt, media_type, body, sha256, headers, file, size)
                  SELECT job, attempt, media_type, body, sha256, headers, file, size FROM result WHERE job = ?1";
     let delete = "DELETE FROM result WHERE job = ?1";

@@ -154,6 +154,9 @@ pub(crate) struct Run {
     /// Forget the files of the run that this list lacks, as `stride forget` does
     #[arg(long, help_heading = "List")]
     pub(crate) forget_unlisted: bool,
+    /// Call done files again that have changed since their call: the file, or columns of the list that the call uses
+    #[arg(long, help_heading = "List", conflicts_with = "dry_run")]
+    pub(crate) retry_changed: bool,
     /// Walk through links to folders, too
     #[arg(long, help_heading = "List")]
     pub(crate) follow: bool,

@@ -168,6 +168,9 @@ pub(crate) fn run(
         }
         let mut survey = Survey::default();
         let loaded = store.load(|loader| {
+            if args.retry_changed {
+                loader.call_again();
+            }
             survey = intake.load(loader)?;
             if args.forget_unlisted {
                 if loader.is_empty() {
@@ -179,6 +182,11 @@ pub(crate) fn run(
         });
         let loaded = loaded.map_err(|error| intake.cli_error(error))?;
         report_loaded(db, &loaded, &survey, &intake, terminal);
+        if args.retry_changed {
+            let changed = loaded.again + store.redo(Redo::Changed)?.changed;
+            let changed = counted(changed, "changed file");
+            terminal.say(&format!("{changed} pending again"));
+        }
         report_changed(db, &store, terminal)?;
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
         if loaded.left > 0 {

@@ -6,6 +6,7 @@ use stride::caller::{Braces, Template, meant_placeholder};
 use stride::job::escaped;
 use stride::jq::Expression;
 use stride::settings::{Judging, Request};
+use stride::store;
 
 /// Returns all templates of a request, in both readings of braces, so that no placeholder is missed.
 pub(crate) fn templates(request: &Request) -> Vec<Template> {
@@ -48,6 +49,8 @@ pub(crate) struct RowUse {
     words: Vec<String>,
     /// It has the placeholder `{row}`.
     whole: bool,
+    /// Its `--success` uses the row.
+    judges_row: bool,
     /// Its placeholders that read the job's file.
     pub(crate) of_file: Vec<&'static str>,
 }
@@ -70,7 +73,7 @@ impl RowUse {
                     found.columns.push(column.to_owned());
                 }
             }
-            found.whole |= template.needs_row() && template.columns().next().is_none();
+            found.whole |= template.needs_whole_row();
         }
         let Judging {
             success, extract, ..
@@ -82,6 +85,7 @@ impl RowUse {
             let columns = columns.into_iter().flatten();
             found.judged.extend(columns.map(|column| (flag, column)));
         }
+        found.judges_row = success.as_ref().is_some_and(|text| text.contains("$col"));
         for text in texts(&sent(request)) {
             found.add_words(&text);
         }
@@ -109,6 +113,14 @@ impl RowUse {
             }
         }
         wanted
+    }
+
+    /// Returns the parts of a row on which a call's result depends. `--extract` is evaluated at each export.
+    pub(crate) fn decisive(&self) -> store::RowUse {
+        match self.whole || self.judges_row {
+            true => store::RowUse::Whole,
+            false => store::RowUse::Columns(self.columns.clone()),
+        }
     }
 
     /// Returns the columns that expressions name.

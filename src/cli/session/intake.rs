@@ -105,6 +105,7 @@ impl<'s> Intake<'s> {
         if self.reads_file {
             loader.merge_spellings();
         }
+        loader.row_use(self.row_use.decisive());
         let row_use = self.row_use.describe();
         self.read(&mut |item| {
             let is_new = loader.add_job(&NewJob {

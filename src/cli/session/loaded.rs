@@ -60,7 +60,13 @@ pub(crate) fn report_loaded(
     if loaded.outdated > 0 {
         let files = counted(loaded.outdated, "done file");
         note(format!(
-            "{files} kept the columns of their call, which differ from the list's"
+            "{files} kept the columns of their call, which differ from the list's: {}",
+            some(&loaded.outdated_examples, loaded.outdated)
+        ));
+        let again = typed_with("--retry-changed");
+        terminal.say(&format!(
+            "{} {again}   calls them again with the list's columns",
+            cyan("hint:")
         ));
     }
     report_others(db, loaded, intake, terminal);

@@ -4,6 +4,7 @@ mod again;
 mod choosing;
 mod columns;
 mod config;
+mod corrected;
 mod crash;
 mod curl;
 mod deleted;

@@ -74,11 +74,6 @@ impl Field {
         }
     }
 
-    /// Returns whether the field needs a row of the list.
-    pub(super) fn needs_row(&self) -> bool {
-        matches!(self, Self::Column(_) | Self::Row)
-    }
-
     /// Returns whether the field needs the file, and not only its name.
     pub(super) fn needs_file(&self) -> bool {
         matches!(self, Self::Size | Self::Sha256 | Self::Text | Self::Base64)

@@ -87,9 +87,9 @@ impl Template {
         self.fields().filter_map(Field::column)
     }
 
-    /// Returns whether the template uses the row of a list, whole or a column of it.
-    pub fn needs_row(&self) -> bool {
-        self.fields().any(Field::needs_row)
+    /// Returns whether the template uses the whole row of a list.
+    pub fn needs_whole_row(&self) -> bool {
+        self.fields().any(|field| matches!(field, Field::Row))
     }
 
     /// Returns whether the template begins with text, and not with a placeholder.

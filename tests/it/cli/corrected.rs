@@ -1,0 +1,108 @@
+//! Lists that were corrected after some of their files were called.
+
+use serde_json::json;
+
+use super::Place;
+use crate::support::{FakeApi, Reply};
+
+/// Answers with the path of the request.
+fn echo() -> FakeApi {
+    FakeApi::start(|request| match request.target.ends_with("/bad") {
+        true => Reply::status(422),
+        false => Reply::json(json!(request.target)),
+    })
+}
+
+#[test]
+fn a_corrected_column_reaches_done_files_if_the_calls_use_it() {
+    let api = echo();
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    ["a", "b", "c", "d"]
+        .iter()
+        .for_each(|name| place.write(name, name));
+    let url = format!("{}/{{col.lang}}", api.url());
+    let words = ["run", "--db", "new.db", "--url", &url];
+    let words = [&words[..], &["--files-from", "list.csv"]].concat();
+    let run = |list: &str, more: &[&str]| {
+        place.write("list.csv", list);
+        place.stride(&[&words[..], more].concat())
+    };
+    let exported = || {
+        let export = ["export", "--db", "new.db", "--all", "--format", "csv"];
+        let export = [&export[..], &["--columns", "file,col.lang,col.note,result"]];
+        let table = place.stride(&export.concat()).expect(0).stdout;
+        String::from_utf8(table).unwrap().replace("\r\n", "\n")
+    };
+    run("path,lang,note\na,xx,1\nb,en,1\nc,fr,1\nd,bad,1\n", &[]).expect(3);
+    place.stride(&["forget", "--db", "new.db", "c"]).expect(0);
+    // Calls use the column `lang`, and no call uses `note`.
+    let corrected = "path,lang,note\na,de,2\nb,en,2\nc,es,2\nd,it,2\n";
+    let ran = run(corrected, &[]).expect(3);
+    let calls_again =
+        "--files-from list.csv --retry-changed   calls them again with the list's columns";
+    let ran = ran
+        .says("1 done file kept the columns of their call, which differ from the list's: a\n")
+        .says(calls_again);
+    assert!(!ran.stderr.contains("pending again"), "{}", ran.stderr);
+    assert_eq!(
+        exported(),
+        "file,lang,note,result\na,xx,1,\"\"\"/xx\"\"\"\nb,en,2,\"\"\"/en\"\"\"\nd,it,2,\n"
+    );
+    // The other states: a failed file is called with the new row, and a forgotten one keeps its result.
+    place.stride(&["retry", "--db", "new.db"]).expect(0);
+    run(corrected, &["--retry-changed"])
+        .expect(0)
+        .says("1 changed file pending again");
+    assert_eq!(
+        exported(),
+        "file,lang,note,result\na,de,2,\"\"\"/de\"\"\"\nb,en,2,\"\"\"/en\"\"\"\nd,it,2,\"\"\"/it\"\"\"\n"
+    );
+    let called = api.requests();
+    let ran = run(corrected, &["--retry-changed"])
+        .expect(0)
+        .says("0 changed files pending again");
+    assert!(!ran.stderr.contains("kept the columns"), "{}", ran.stderr);
+    place
+        .stride(&["forget", "--db", "new.db", "--undo", "c"])
+        .expect(0);
+    run(corrected, &[])
+        .expect(0)
+        .says("1 done file kept the columns of their call, which differ from the list's: c\n");
+    assert_eq!(api.requests(), called);
+    // The file itself has changed.
+    place.write("b", "longer");
+    run(corrected, &["--retry-changed"])
+        .expect(0)
+        .says("2 changed files pending again");
+    assert_eq!(api.requests(), called + 2);
+    place.stride(&["verify", "--db", "new.db"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_forgotten_file_gets_its_new_row() {
+    let api = echo();
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    ["a", "b"].iter().for_each(|name| place.write(name, name));
+    let url = format!("{}/{{col.lang}}", api.url());
+    let words = ["run", "--db", "new.db", "--url", &url];
+    let words = [&words[..], &["--files-from", "list.csv"]].concat();
+    place.write("list.csv", "path,lang\na,de\nb,bad\n");
+    place.stride(&words).expect(3);
+    place.stride(&["forget", "--db", "new.db", "b"]).expect(0);
+    place.write("list.csv", "path,lang\na,de\nb,en\n");
+    place
+        .stride(&words)
+        .expect(0)
+        .says("1 file of this list forgotten and not called: b");
+    place
+        .stride(&["forget", "--db", "new.db", "--undo", "b"])
+        .expect(0);
+    place
+        .stride(&["retry", "--db", "new.db"])
+        .expect(0)
+        .says("2 of 2 files done");
+    assert_eq!(place.bystander(), bystander);
+}
