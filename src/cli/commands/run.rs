@@ -214,11 +214,12 @@ pub(crate) fn run(
     };
     let base = store.base().to_owned();
     let worked = work(db, store, calls, &args.outputs, terminal);
-    explained(worked, &intake, &base, terminal)
+    explained(db, worked, &intake, &base, terminal)
 }
 
-/// Adds the reason why no file of a list was found.
+/// Adds the reason why files of a list were not found, or where to correct their names.
 fn explained(
+    db: &Location,
     worked: Result<u8, CliError>,
     intake: &Intake<'_>,
     base: &Path,
@@ -231,6 +232,13 @@ fn explained(
                 terminal.say(&format!("{} {hint}", cyan("hint:")));
             } else if let Some(note) = intake.searched(base) {
                 terminal.say(&format!("{} {note}", bold("note:")));
+            } else if let Some(list) = intake.first_list()
+                && has_unreadable(db)?
+            {
+                terminal.say(&format!(
+                    "{} if names are wrong, correct them in {list}, and repeat the command",
+                    cyan("hint:")
+                ));
             }
             Ok(code)
         }
@@ -258,20 +266,21 @@ pub(crate) fn resume(
     calls.keep_folder(&mut store, terminal)?;
     calls.settings = keep_settings(&mut store, config, &resume.settings, class)?;
     let code = work(db, store, calls, &resume.outputs, terminal)?;
-    if code == exit::INCOMPLETE {
-        let causes = Reader::open(db)?.causes()?;
-        if causes
-            .iter()
-            .any(|cause| cause.key.class == Some(Class::Input))
-        {
-            terminal.say(&format!(
-                "{} if you have mended the list, repeat the run command; {} does not read it again",
-                cyan("hint:"),
-                command(db, "resume")
-            ));
-        }
+    if code == exit::INCOMPLETE && has_unreadable(db)? {
+        terminal.say(&format!(
+            "{} if you have corrected the list, repeat the run command; {} does not read it again",
+            cyan("hint:"),
+            command(db, "resume")
+        ));
     }
     Ok(code)
+}
+
+/// Returns whether files of a run failed because they cannot be read.
+fn has_unreadable(db: &Location) -> Result<bool, CliError> {
+    let causes = Reader::open(db)?.causes()?;
+    let mut classes = causes.iter().map(|cause| cause.key.class);
+    Ok(classes.any(|class| class == Some(Class::Input)))
 }
 
 /// `stride set`: changes pace and limits, also of a running run.

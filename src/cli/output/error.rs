@@ -298,11 +298,16 @@ impl From<FileError> for CliError {
 /// Returns a command to paste, for this database. `--db FILE` is left out if it is the default.
 pub(crate) fn command(db: &Location, words: &str) -> String {
     let program = program();
-    if db.file() == Path::new("stride.db") {
+    if is_default(db) {
         format!("{program} {words}")
     } else {
         format!("{program} {words} --db {}", quoted(db.file()))
     }
+}
+
+/// Returns whether a database is the one that commands use without `--db`.
+pub(crate) fn is_default(db: &Location) -> bool {
+    db.file() == Path::new("stride.db")
 }
 
 /// Returns the word that starts this program, as a shell reads it.

@@ -118,7 +118,7 @@ fn hints(
             "repeat the run command with the URL that it leads to{accept}; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
         ),
         "missing_files" => format!(
-            "check that the files' disk is mounted, then: {}",
+            "check that the files' disk is mounted, then: {}; if the list has wrong names, correct them and repeat the run command",
             resume("")
         ),
         "rejected" => {

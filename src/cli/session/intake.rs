@@ -271,6 +271,13 @@ impl<'s> Intake<'s> {
         })
     }
 
+    /// Describes the first list.
+    pub(crate) fn first_list(&self) -> Option<String> {
+        let mut sources = self.sources.iter();
+        let list = sources.find(|source| !matches!(source, Source::Path(_)))?;
+        Some(label(list))
+    }
+
     /// Returns a hint if the first files of a list are missing, and something tells where they are.
     pub(crate) fn explain_missing(&self, base: &Path) -> Option<String> {
         let first = self.first.as_ref().filter(|_| self.reads_file)?;

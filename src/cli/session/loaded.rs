@@ -7,7 +7,7 @@ use stride::job::{FileName, shortened};
 use stride::store::{Loaded, Location, Store};
 
 use crate::cli::args::typed_with;
-use crate::cli::output::error::{CliError, command, quoted};
+use crate::cli::output::error::{CliError, command, is_default, quoted};
 use crate::cli::output::format::{counted, grouped, names};
 use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
@@ -87,7 +87,16 @@ fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: 
         forgotten_examples,
         ..
     } = loaded;
-    if *left > 0 {
+    if is_another_list(db, loaded) {
+        terminal.say(&format!(
+            "{} {} already has {}; {} of this list were added to them",
+            bold("note:"),
+            FileName::from(db.file()),
+            counted(loaded.known + left, "file"),
+            grouped(loaded.added)
+        ));
+        hint(&typed_with("--db other.db"), "makes a run of its own");
+    } else if *left > 0 {
         terminal.say(&format!(
             "{} {} of this run missing from the list and kept: {}",
             bold("note:"),
@@ -127,6 +136,14 @@ fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: 
         let undo = undo(db, forgotten_examples, *forgotten);
         hint(&undo, "brings them back");
     }
+}
+
+/// Returns true if a list is probably that of another run, whose database was not named: for each file that the list and
+/// the run have in common, ten and more are in only one of them. A list that has grown or shrunk has much in common.
+fn is_another_list(db: &Location, loaded: &Loaded) -> bool {
+    let common = loaded.known + loaded.forgotten;
+    let only_in_one = loaded.added.min(loaded.left);
+    is_default(db) && only_in_one >= 10 * (common + 1)
 }
 
 /// Reports done files that have changed since their calls.

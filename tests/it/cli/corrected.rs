@@ -106,3 +106,67 @@ fn a_forgotten_file_gets_its_new_row() {
         .says("2 of 2 files done");
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn a_list_of_another_run_is_told_apart_from_one_that_has_grown() {
+    let api = echo();
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    let url = api.url();
+    let run = |names: std::ops::Range<u32>, db: &[&str]| {
+        let mut list = String::new();
+        for name in names {
+            place.write(format!("{name}"), "text");
+            list.push_str(&format!("{name}\n"));
+        }
+        place.write("list.txt", list);
+        let words = ["run", "--url", &url, "--files-from", "list.txt"];
+        place.stride(&[&words[..], db].concat()).expect(0).stderr
+    };
+    let told = "list.txt --db other.db   makes a run of its own";
+    let is_told = |stderr: String| stderr.contains(told);
+    // One file of the run is missing from the list.
+    assert!(!is_told(run(0..20, &[])));
+    assert!(!is_told(run(0..60, &[])), "it has grown");
+    assert!(!is_told(run(57..100, &[])), "some are known");
+    assert!(!is_told(run(57..90, &[])), "none is new");
+    let ran = run(100..120, &[]);
+    assert!(ran.contains("note: stride.db already has 101 files; 20 of this list were added to them"));
+    assert!(is_told(ran));
+    // A name chooses the run.
+    run(0..20, &["--db", "named.db"]);
+    assert!(!is_told(run(100..120, &["--db", "named.db"])));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn wrong_names_are_to_be_corrected_where_they_come_from() {
+    let api = echo();
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("right", "text");
+    place.write("list.txt", "bystander.txt\nrong\n");
+    let words = ["run", "--url", &api.url(), "--files-from", "list.txt"];
+    place
+        .stride(&words)
+        .expect(3)
+        .says("hint: if names are wrong, correct them in the list list.txt, and repeat the command\n");
+    place
+        .stride(&["resume"])
+        .expect(3)
+        .says("hint: if you have corrected the list, repeat the run command; stride resume does not read it again\n");
+    place.write("list.txt", "bystander.txt\nright\n");
+    place
+        .stride(&words)
+        .expect(3)
+        .says("hint: stride forget rong   takes wrong names off the run\n");
+    // A failure of another kind is no fault of the list.
+    place.stride(&["forget", "rong"]).expect(0);
+    place.write("bad", "text");
+    place.write("list.txt", "bystander.txt\nright\nbad\n");
+    let url = format!("{}/{{name}}", api.url());
+    let words = ["run", "--db", "new.db", "--url", &url, "--files-from", "list.txt"];
+    let ran = place.stride(&words).expect(3);
+    assert!(!ran.stderr.contains("correct them"), "{}", ran.stderr);
+    assert_eq!(place.bystander(), bystander);
+}
