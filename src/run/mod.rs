@@ -27,7 +27,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Adds files at the end of the list, all or none. Files that are in the list already stay as they are.
+    /// Adds files at the end of the list, all or none. Files that are in the list already stay as they are. Names are
+    /// compared by their bytes: `a` and `./a` are two files, because a program need not read them.
     ///
     /// # Errors
     ///

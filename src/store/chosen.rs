@@ -160,11 +160,14 @@ impl Conditions {
                     .flatten()
                     .map(|name| self.mark(value(name)));
                 let names = names.collect::<Vec<_>>().join(", ");
+                // Absolute names have a shorter spelling. No index helps to find them.
+                let by_path = match name.as_path().is_absolute() {
+                    true => format!(" OR job.path IN ({names})"),
+                    false => String::new(),
+                };
                 // The index on names has this expression.
-                format!(
-                    "coalesce(job.plain, job.path) {}IN ({names})",
-                    not(relation)
-                )
+                let names = format!("coalesce(job.plain, job.path) IN ({names})");
+                format!("{}({names}{by_path})", not(relation))
             }
         };
         self.sql.push_str(&condition);

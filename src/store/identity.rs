@@ -1,11 +1,15 @@
 //! Finds jobs by their names, and reads their rows.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _};
 
+use super::base::base;
 use super::error::{Result, doing, failed};
 use super::reader::Reader;
 use super::values::{optional_path, path_from_sql, path_to_sql};
 use crate::job::{Columns, FileName, JobId};
+use crate::paths::below;
 
 /// Returns the job of a name. Another spelling of a job's path is also its name if the job's calls read the file, or if
 /// `reads_file`, because the next ones do.
@@ -35,8 +39,17 @@ pub(super) fn find(
 
 /// Returns the job of a name that a person typed, in any spelling.
 pub(super) fn named(connection: &Connection, name: &FileName) -> Result<Option<i64>> {
+    let find = |cleaned: Option<&FileName>| {
+        find(connection, name, cleaned, true).map_err(doing("finding a name"))
+    };
     let cleaned = name.cleaned();
-    find(connection, name, cleaned.as_ref(), true).map_err(doing("finding a name"))
+    let found = find(cleaned.as_ref())?;
+    let path = cleaned.as_ref().unwrap_or(name).as_path();
+    if found.is_some() || path.is_relative() {
+        return Ok(found);
+    }
+    let base = base(connection, Path::new(connection.path().unwrap_or_default()))?;
+    find(Some(&below(&base, path).into()))
 }
 
 /// Reads the columns that a table gave a job, and the name of its file, if that is not the job's name.

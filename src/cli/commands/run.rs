@@ -1,7 +1,5 @@
 //! `stride run`, `resume`, `retry` and `set`.
 
-use std::path::Path;
-
 use stride::export::check_list_columns;
 use stride::input::{Options, Survey};
 use stride::job::{Class, FileName, JobState};
@@ -104,7 +102,7 @@ pub(crate) fn run(
         follow: args.follow,
         ..Options::default()
     };
-    let mut intake = Intake::new(&sources, options, row_use, reads_file);
+    let mut intake = Intake::new(&sources, options, row_use, reads_file, base.clone());
     if args.list_format.is_none() {
         intake.refuse_tables();
     }
@@ -164,7 +162,7 @@ pub(crate) fn run(
         let mut store = storage::open_locked(lock, terminal)?;
         let change = Change::check(db, &store, call, args.accept_change, ACCEPT)?;
         if store.base() != here {
-            intake.made_in(store.base().to_owned());
+            intake.refuse_relative();
         }
         let mut survey = Survey::default();
         let loaded = store.load(|loader| {
@@ -212,9 +210,8 @@ pub(crate) fn run(
         drawn,
         moved: None,
     };
-    let base = store.base().to_owned();
     let worked = work(db, store, calls, &args.outputs, terminal);
-    explained(db, worked, &intake, &base, terminal)
+    explained(db, worked, &intake, terminal)
 }
 
 /// Adds the reason why files of a list were not found, or where to correct their names.
@@ -222,15 +219,14 @@ fn explained(
     db: &Location,
     worked: Result<u8, CliError>,
     intake: &Intake<'_>,
-    base: &Path,
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     match worked {
         Ok(exit::DONE) => Ok(exit::DONE),
         Ok(code) => {
-            if let Some(hint) = intake.explain_missing(base) {
+            if let Some(hint) = intake.explain_missing() {
                 terminal.say(&format!("{} {hint}", cyan("hint:")));
-            } else if let Some(note) = intake.searched(base) {
+            } else if let Some(note) = intake.searched() {
                 terminal.say(&format!("{} {note}", bold("note:")));
             } else if let Some(list) = intake.first_list()
                 && has_unreadable(db)?
@@ -242,13 +238,13 @@ fn explained(
             }
             Ok(code)
         }
-        Err(cli_error) if cli_error.code == exit::HALTED => Err(
-            match (intake.explain_missing(base), intake.searched(base)) {
+        Err(cli_error) if cli_error.code == exit::HALTED => {
+            Err(match (intake.explain_missing(), intake.searched()) {
                 (Some(hint), _) => cli_error.only_hint(hint),
                 (None, Some(note)) => cli_error.note(note),
                 (None, None) => cli_error,
-            },
-        ),
+            })
+        }
         Err(cli_error) => Err(cli_error),
     }
 }

@@ -32,7 +32,7 @@ use crate::cli::request::plan::plan;
 use crate::cli::request::{CredentialArgs, GivenAgain, RowUse, parse, parse_credentials};
 use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
-use crate::cli::session::intake::{Intake, LoadError, without_row};
+use crate::cli::session::intake::{Intake, LoadError, key, without_row};
 use crate::cli::session::list::{listed_names, refuse_urls};
 
 /// The part of a request's body that is shown, in bytes.
@@ -58,11 +58,11 @@ pub(crate) fn dry_run(
     let (mut bytes, mut missing, mut jobs) = (0, 0, 0);
     let reads_file = planned.plan.reads_file();
     let read = intake.read(&mut |item: &Item| {
-        let key = item.key.as_ref().filter(|_| reads_file);
+        let key = key(item, planned.base).filter(|_| reads_file);
         let columns = item.columns.as_ref().map(hash);
         let row = jobs;
         jobs += 1;
-        match names.entry(hash(key.unwrap_or(&item.name))) {
+        match names.entry(hash(key.as_deref().unwrap_or(&item.name))) {
             Entry::Vacant(entry) => entry.insert((row, columns)),
             Entry::Occupied(entry) => {
                 let (first, known) = *entry.get();

@@ -1,9 +1,11 @@
 //! Reads the sources of a run, and checks each job before anything is made.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use stride::input::{self, InputError, Item, Key, Layout, Options, Source, Survey};
 use stride::job::{FileName, json_string, shortened};
+use stride::paths::below;
 use stride::store::{Loader, NewJob, StoreError};
 
 use crate::cli::output::error::{CliError, quoted};
@@ -22,8 +24,10 @@ pub(crate) struct Intake<'s> {
     row_use: RowUse,
     /// Calls read the file.
     reads_file: bool,
-    /// The folder of a run that was made in another one.
-    elsewhere: Option<PathBuf>,
+    /// The folder against which names resolve.
+    base: PathBuf,
+    /// The run was made in another folder than the current one.
+    is_elsewhere: bool,
     lines: LineIndex,
     /// The number of jobs of each source.
     found: Vec<u64>,
@@ -68,6 +72,7 @@ impl<'s> Intake<'s> {
         options: Options,
         row_use: RowUse,
         reads_file: bool,
+        base: PathBuf,
     ) -> Self {
         Self {
             options: Options {
@@ -76,7 +81,8 @@ impl<'s> Intake<'s> {
             },
             row_use,
             reads_file,
-            elsewhere: None,
+            base,
+            is_elsewhere: false,
             lines: LineIndex::default(),
             found: vec![0; sources.len()],
             first: None,
@@ -85,9 +91,9 @@ impl<'s> Intake<'s> {
         }
     }
 
-    /// Refuses relative names, because the run was made in `base`.
-    pub(crate) fn made_in(&mut self, base: PathBuf) {
-        self.elsewhere = Some(base);
+    /// Refuses relative names, because the run was made in another folder.
+    pub(crate) fn refuse_relative(&mut self) {
+        self.is_elsewhere = true;
     }
 
     /// Refuses lists of lines that are tables.
@@ -107,10 +113,11 @@ impl<'s> Intake<'s> {
         }
         loader.row_use(self.row_use.decisive());
         let row_use = self.row_use.describe();
+        let base = self.base.clone();
         self.read(&mut |item| {
             let is_new = loader.add_job(&NewJob {
                 name: &item.name,
-                key: item.key.as_ref(),
+                key: key(item, &base).as_deref(),
                 columns: item.columns.as_deref(),
                 file: item.file.as_ref(),
             })?;
@@ -147,10 +154,8 @@ impl<'s> Intake<'s> {
             if !self.names_file(item) {
                 return Err(self.no_file(item));
             }
-            if let Some(base) = &self.elsewhere
-                && file.as_path().is_relative()
-            {
-                return Err(wrong_folder(file, base));
+            if self.is_elsewhere && file.as_path().is_relative() {
+                return Err(wrong_folder(file, &self.base));
             }
         }
         self.found[item.source] += 1;
@@ -279,15 +284,25 @@ impl<'s> Intake<'s> {
     }
 
     /// Returns a hint if the first files of a list are missing, and something tells where they are.
-    pub(crate) fn explain_missing(&self, base: &Path) -> Option<String> {
+    pub(crate) fn explain_missing(&self) -> Option<String> {
         let first = self.first.as_ref().filter(|_| self.reads_file)?;
-        first.explain(base, self.sources, &self.row_use.of_file)
+        first.explain(&self.base, self.sources, &self.row_use.of_file)
     }
 
     /// Returns the folder in which the first files of a list were searched, if none is there.
-    pub(crate) fn searched(&self, base: &Path) -> Option<String> {
+    pub(crate) fn searched(&self) -> Option<String> {
         let first = self.first.as_ref().filter(|_| self.reads_file)?;
-        first.searched(base)
+        first.searched(&self.base)
+    }
+}
+
+/// Returns the shortest spelling of a job's name as a path, if it is another: relative to the folder against which names
+/// resolve.
+pub(crate) fn key<'i>(item: &'i Item, base: &Path) -> Option<Cow<'i, FileName>> {
+    let path = item.key.as_ref().unwrap_or(&item.name).as_path();
+    match below(base, path) {
+        short if short == path => item.key.as_ref().map(Cow::Borrowed),
+        short => Some(Cow::Owned(short.into())),
     }
 }
 

@@ -216,6 +216,68 @@ fn spellings_of_one_path_are_one_file_named_by_the_first() {
 }
 
 #[test]
+fn an_absolute_name_and_a_relative_one_are_one_file() {
+    let api = echo();
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    ["a", "b", "c"]
+        .iter()
+        .for_each(|name| place.write(format!("in/{name}"), name));
+    let whole = |name: &str| {
+        fs::canonicalize(place.at(name))
+            .unwrap()
+            .display()
+            .to_string()
+    };
+    let [a, b, c, folder] = ["in/a", "in/b", "in/c", "in"].map(whole);
+    let url = api.url();
+    let run = |words: &[&str]| place.stride(&[&["run", "--url", &url], words].concat());
+    // In a new run and in one that exists, whichever came first.
+    run(&[
+        "--db",
+        "new.db",
+        "in/a",
+        &a,
+        &b,
+        "in/b",
+        &format!("{folder}//c"),
+    ])
+    .expect(0)
+    .says("list: 3 files; 2 duplicates collapsed");
+    let planned = run(&["--dry-run", "--db", "other.db", &a, "in/a"]).expect(0);
+    assert!(planned.stdout.starts_with(b"files: 1\n"));
+    run(&["in/a", &b]).expect(0).says("list: 2 files\n");
+    run(&[&a, "in/b", &c])
+        .expect(0)
+        .says("list: 3 files, 1 of them new");
+    run(&[&folder])
+        .expect(0)
+        .says("list: 3 files, none of them new");
+    assert_eq!(api.requests(), 1 + 3 + 3);
+    // The first spelling is the name, and each one names the file, also when it is gone.
+    let exported = place.stride(&["export"]).expect(0).json();
+    let names: Vec<&String> = exported.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["bystander.txt", "in/a", &b, &c]);
+    for name in ["in/b", &b] {
+        let wanted = format!("name={name}");
+        let words = ["export", "--format", "jsonl", "--where", &wanted];
+        let lines = place.stride(&words).expect(0).stdout;
+        assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 1);
+        place
+            .stride(&["forget", name])
+            .expect(0)
+            .says("forgot 1 file");
+        place.stride(&["forget", "--undo", name]).expect(0);
+    }
+    fs::remove_dir_all(place.at("in")).unwrap();
+    run(&["in/b", &b, "in/c", &a])
+        .expect(0)
+        .says("list: 3 files, none of them new; 1 duplicate collapsed");
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn an_empty_folder_or_list_is_called_so() {
     let api = echo();
     let place = Place::new();
