@@ -24,7 +24,7 @@ pub struct Loader<'c> {
 #[derive(Debug)]
 enum Target<'c> {
     New(Bulk<'c>),
-    Existing(Extension<'c>),
+    Existing(Box<Extension<'c>>),
 }
 
 impl<'c> Loader<'c> {
@@ -53,7 +53,7 @@ impl<'c> Loader<'c> {
         fill: impl FnOnce(&mut Loader<'_>) -> std::result::Result<(), E>,
     ) -> std::result::Result<Loaded, E> {
         let extension = Extension::new(connection, job_count(connection)?, *counts)?;
-        let mut loader = Self::new(Target::Existing(extension));
+        let mut loader = Self::new(Target::Existing(Box::new(extension)));
         fill(&mut loader)?;
         let mut loaded = Loaded::default();
         if let Target::Existing(extension) = loader.target {
