@@ -98,7 +98,7 @@ pub(crate) enum Command {
     /// A forgotten file is neither called nor exported nor counted, and the same list does not add it again. Its answers
     /// are kept, and --undo brings it back in the state that it had. This works while a process works on the run.
     ///
-    /// A whole run of no use needs no command: delete its files, as in rm -f stride.db stride.db-wal stride.db-shm.
+    /// To delete a whole run, delete its files, as in rm -f stride.db stride.db-wal stride.db-shm.
     #[command(aliases = ["remove", "delete", "drop", "rm", "skip"])]
     Forget(Forget),
     /// Write the results
@@ -342,13 +342,13 @@ pub(crate) struct Outputs {
     /// on-finish = "COMMAND" into stride.toml
     #[arg(long, value_name = "COMMAND", help_heading = "At the end")]
     pub(crate) on_finish: Option<String>,
-    /// The flags of these that were typed, for the command that continues the work.
+    /// Those of these flags that were typed, for the next command.
     #[arg(skip)]
     pub(crate) typed: String,
 }
 
 impl Outputs {
-    /// Returns the flags that the command's successor needs too, as they are typed.
+    /// Returns the flags that the next command needs too, as they are typed.
     pub(crate) fn flags(&self) -> String {
         let command = self.on_finish.as_deref().map(Path::new);
         let flags = [
@@ -371,7 +371,7 @@ pub(crate) struct Status {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Refresh until no process works on the run; one line now and then if stdout is not a terminal
+    /// Refresh until no process works on the run; a line every ten seconds if stdout is not a terminal
     #[arg(long, conflicts_with = "json")]
     pub(crate) watch: bool,
 }

@@ -16,14 +16,14 @@ use crate::cli::output::time::until;
 /// The heading of settings that a run remembers.
 pub(crate) const KEPT: &str = "Settings, which the run remembers";
 
-/// The maximum number of chunk threads of a runner.
+/// The maximum number of concurrent calls.
 const MOST_THREADS: usize = 10_000;
 
 /// The pace and limits of a run, which `stride set` changes in a running run.
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = KEPT)]
 pub(crate) struct LimitArgs {
-    /// Chunk threads: concurrent calls, or `auto` to find the best number [default: 8]
+    /// Concurrent calls, or `auto` to find the best number [default: 8]
     ///
     /// Other names are --concurrency, --jobs and --parallel.
     #[arg(short = 'j', long, value_name = "N", value_parser = parse_threads, aliases = ["concurrency", "jobs", "parallel", "parallelism", "max-procs"])]

@@ -191,7 +191,7 @@ struct Names {
     base: PathBuf,
     /// The base, if it is not the current folder.
     elsewhere: Option<PathBuf>,
-    /// The names of a table may be no files.
+    /// The list is a table, whose names may be no files.
     is_table: bool,
 }
 

@@ -154,7 +154,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "refused",
             noted.refused.as_ref().map(|(file, times)| {
                 let times = counted(u64::from(*times), "time");
-                format!("{file}: {times} while other files were accepted; stride retries it last")
+                format!("{file}: {times} while other files were accepted; stride calls it last")
             }),
         ),
         ("crashed", not_empty(&crashed).map(may_kill)),

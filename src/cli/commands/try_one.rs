@@ -35,7 +35,7 @@ use crate::cli::session::files::current_folder;
 use crate::cli::session::intake::{Intake, LoadError, key, without_row};
 use crate::cli::session::list::{listed_names, refuse_urls};
 
-/// The part of a request's body that is shown, in bytes.
+/// The maximum number of bytes of a request's body.
 const SHOWN: usize = 4096;
 /// Stands for the idempotency key of a call that is not made.
 const KEY: &str = "(derived for each file; a repeat after an unknown outcome keeps it)";

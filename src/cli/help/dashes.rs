@@ -35,10 +35,10 @@ pub(crate) fn check(words: &[OsString]) -> Result<(), CliError> {
     ))
     .note("nothing was changed")
     .hint(format!(
-        "to call the file, write {file}, ./* for all files, or -- before the files"
+        "to call the file, use {file}, ./* for all files, or -- before the files"
     ));
     Err(match long(word) {
-        Some(long) => cli_error.hint(format!("for the option, write --{long}")),
+        Some(long) => cli_error.hint(format!("for the option, use --{long}")),
         None => cli_error,
     })
 }

@@ -69,7 +69,7 @@ for a file per result
 --fail --ignore-errors --keep-going --continue-on-error: leave it out; failures are recorded, and the run continues
 --fail-fast --max-errors --abort-on-error: use --max-failures, as in --max-failures 0
 --csv --jsonl: use --files-from FILE --list-format for a list, or `stride export --format` for the results
---env: write {env:NAME} in the request
+--env: use {env:NAME} in the request
 --json-output --json-lines: use `stride export --format jsonl`";
 
 /// Flags that one command does not have, with the command and a hint.

@@ -253,9 +253,9 @@ fn misplaced(
     let names: Vec<&str> = commands.map(Command::get_name).collect();
     match (command.map(Command::get_name), &*names) {
         (Some(name), names) if names.contains(&name) => {
-            Some(format!("write it after the command: stride {name} {flag}"))
+            Some(format!("use it after the command: stride {name} {flag}"))
         }
-        (None, [name, ..]) => Some(format!("write the command first: stride {name} {flag}")),
+        (None, [name, ..]) => Some(format!("use the command first: stride {name} {flag}")),
         (Some(name @ ("resume" | "retry")), names)
             if names.contains(&"run") && is_request(top, flag) =>
         {

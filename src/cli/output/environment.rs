@@ -1,4 +1,4 @@
-//! Reads the environment. No other module does.
+//! Reads environment variables. No other module of the command line does.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;

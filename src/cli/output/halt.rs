@@ -179,7 +179,7 @@ fn key(call: &Call, words: &str, resume: &str, with: &dyn Fn(&str) -> String) ->
         false => "-H 'Authorization: Bearer {env:API_KEY}'",
     };
     format!(
-        "the request has no key; if the service wants one, put it into a variable and give it: {}",
+        "the request has no key; if the service wants one, put it into a variable and use it: {}",
         with(header)
     )
 }

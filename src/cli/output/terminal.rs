@@ -1,4 +1,4 @@
-//! Writes to stderr for people, with colors where they are wanted.
+//! Writes to stderr for people, with colours where they are wanted.
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal};
@@ -110,7 +110,7 @@ pub(crate) fn find_color(words: &[OsString]) -> Option<Color> {
     })
 }
 
-/// Returns the colors of the parser's help, which goes to stdout.
+/// Returns the colours of the parser's help, which goes to stdout.
 pub(crate) fn help_colors(color: Color) -> ColorChoice {
     match resolve(color) {
         Color::Always => ColorChoice::Always,
@@ -132,7 +132,7 @@ pub(crate) fn ignore_closed_pipe(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The choice of colors.
+/// The choice of colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
     Auto,

@@ -379,9 +379,10 @@ impl Options {
         let mut query = data::pieces(&in_query.collect::<Vec<_>>(), Some(FORM))?;
         let bodies = [!data.is_empty(), !fields.is_empty(), upload.is_some()];
         if bodies.into_iter().filter(|is_given| *is_given).count() > 1 {
-            return Err(CliError::usage(
-                "more than one body: -d, -F and -T exclude each other",
-            ));
+            return Err(
+                CliError::usage("more than one body: -d, -F and -T exclude each other")
+                    .hint("leave out all but one"),
+            );
         }
         if let Some(path) = upload {
             url::check_upload(path, self.has("globoff"))?;

@@ -16,7 +16,10 @@ pub(super) fn parse(
 ) -> Result<(Option<String>, Option<Credential>), CliError> {
     let Some(given) = given else {
         return match pair {
-            Some(_) => Err(CliError::usage("-U needs the proxy of -x")),
+            Some(_) => {
+                Err(CliError::usage("-U needs the proxy of -x")
+                    .hint("add -x PROXY, or leave out -U"))
+            }
             None => Ok((None, None)),
         };
     };
@@ -51,9 +54,10 @@ pub(super) fn parse(
             .hint("use -U NAME:PASSWORD, or -U NAME: for an empty password"));
     }
     if scheme.starts_with("socks") {
-        return Err(CliError::usage(
-            "a SOCKS proxy cannot have a name and a password",
-        ));
+        return Err(
+            CliError::usage("a SOCKS proxy cannot have a name and a password")
+                .hint("use an HTTP proxy, or a SOCKS proxy without them"),
+        );
     }
     let credential = Credential {
         name: PROXY_AUTHORIZATION.to_owned(),

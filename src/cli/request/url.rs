@@ -116,7 +116,8 @@ pub(super) fn host(url: &str) -> Result<&str, CliError> {
     if authority.contains('{') {
         return Err(CliError::usage(
             "--netrc needs a host in the URL that is the same for every file",
-        ));
+        )
+        .hint("use a URL whose host has no placeholder, or -u in place of --netrc"));
     }
     let port = authority
         .rfind(':')

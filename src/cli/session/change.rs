@@ -145,7 +145,7 @@ impl Change {
             words.push_str(&format!(" --expect-status {}", new.statuses));
         }
         if old.expect != new.expect {
-            // No word asks for the default.
+            // No value of --expect stands for the default.
             let expect = Some(new.expect).filter(|expect| *expect != Expect::AsStated)?;
             words.push_str(&format!(" --expect {expect}"));
         }

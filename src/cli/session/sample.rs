@@ -12,7 +12,7 @@ use crate::cli::output::format::counted;
 use crate::cli::output::shown::data;
 use crate::cli::output::terminal::Terminal;
 
-/// The part of a result or a message that is shown, in characters.
+/// The maximum number of characters of a result or a message.
 const SHOWN: usize = 500;
 
 /// Prints the outcomes of the drawn files, and returns the exit code.

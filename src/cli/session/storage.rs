@@ -223,7 +223,7 @@ fn report_imported(imported: &ImportedRescue, terminal: &Terminal) {
     }
     if !unknown.is_empty() {
         terminal.warn(&format!(
-            "{} in {kept} not recorded, because these files are missing from the list: {}; give `stride run` with the whole list again",
+            "{} in {kept} not recorded, because these files are missing from the list: {}; repeat `stride run` with the whole list",
             counted(unknown.len() as u64, "saved answer"),
             names(unknown),
         ));
@@ -252,9 +252,12 @@ pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
         ),
         StoreError::Locked { .. } => (exit::UNUSABLE, "end the program that locks the database"),
         StoreError::Damaged { .. } => return CliError::from_damage(source, rescue_notes(rescued)),
-        StoreError::Full { .. } => (exit::STORAGE, "make room on the disk"),
-        StoreError::NoRoom { .. } => (exit::STORAGE, "make room on the disk, or lower --min-free"),
-        _ => (exit::STORAGE, "repair the storage"),
+        StoreError::Full { .. } => (exit::STORAGE, "free disk space"),
+        StoreError::NoRoom { .. } => (exit::STORAGE, "free disk space, or lower --min-free"),
+        _ => (
+            exit::STORAGE,
+            "check that the database's disk is mounted and writable",
+        ),
     };
     let mut cli_error = CliError::of(code, source);
     cli_error = match source {

@@ -395,9 +395,9 @@ fn an_option_that_is_also_a_file_is_refused() {
     }
     let url = api.url();
     for (word, hint) in [
-        ("-k", "for the option, write --insecure"),
-        ("--help", "to call the file, write ./--help"),
-        ("-j9", "to call the file, write ./-j9"),
+        ("-k", "for the option, use --insecure"),
+        ("--help", "to call the file, use ./--help"),
+        ("-j9", "to call the file, use ./-j9"),
     ] {
         place
             .stride(&["run", "--url", &url, word, "a"])

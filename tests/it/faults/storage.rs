@@ -439,7 +439,7 @@ fn row_15_a_disk_that_is_full_ends_the_run_and_no_answer_is_lost() {
     let ran = ran
         .says("the disk is full")
         .says("saved in")
-        .says("hint: make room on the disk");
+        .says("hint: free disk space");
     let calls = api.requests();
     assert!(calls < 60, "{calls}: {}", ran.stderr);
     // Another command can read it meanwhile.
@@ -486,7 +486,7 @@ fn row_16_too_little_room_for_too_long_ends_the_run() {
     let words = run(&url, &["--min-free", "1000000GiB", "--max-outage", "500ms"]);
     let ran = place.stride(&words).expect(7);
     ran.says("there is no room for results")
-        .says("hint: make room on the disk");
+        .says("hint: free disk space");
     assert_eq!(api.requests(), 1);
     counts(&place, &[("pending", 5), ("in_doubt", 0)]);
     assert_eq!(place.bystander(), bystander);
