@@ -23,7 +23,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Returns the conditions, which need the function of [`causes::define`](super::causes::define).
+    /// Returns the conditions, which need the function of [`causes::define`].
     pub(super) fn conditions(&self) -> Conditions {
         let mut operands = vec![Operand::State(vec![self.from()])];
         if !self.classes.is_empty() {

@@ -43,7 +43,7 @@ const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
 
 /// The runtime inputs of a request, which are never stored.
 pub struct PlanContext<'m> {
-    /// The literal credentials, which are never stored: values of headers and of [`Reference::Given`].
+    /// The literal credentials: values of headers and of `{given:NAME}`.
     pub credentials: &'m [Credential],
     /// Options of the network.
     pub network: Network,
