@@ -158,7 +158,7 @@ pub enum StoreError {
         /// Number of hard links.
         names: u64,
     },
-    /// The database, its WAL or its lock file is a mount of its own, so its neighbours are not those of the mounted file.
+    /// The database or a file beside it is a mount of its own, so its neighbours are not those of the mounted file.
     #[error("{} is a mount of a single file", FileName::from(.0.as_path()))]
     Mounted(PathBuf),
     /// The user stopped a check of this database.

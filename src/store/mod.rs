@@ -2,8 +2,8 @@
 //! other module knows SQL.
 //!
 //! A [`Store`] is the only writer of a database. It holds the operating system's lock on `<db>.lock`, and each of its
-//! transactions checks its owner token in the database. A [`Reader`] reads one snapshot, while others may write. Only this
-//! module reads the wall clock; the modules below get time as an argument.
+//! transactions checks its owner token in the database. A [`Reader`] reads one snapshot, while others may write. The
+//! store reads the wall clock itself; the modules below get time as an argument.
 
 mod admin;
 mod base;
