@@ -40,7 +40,7 @@ const SET_SETTINGS: &str = "UPDATE run SET settings = ?1";
 pub struct NewRun {
     /// The call, with its rules for results.
     pub call: Call,
-    /// The free settings.
+    /// The settings.
     pub settings: Settings,
     /// The folder against which names resolve: absolute.
     pub base: PathBuf,
@@ -218,7 +218,7 @@ impl Store {
         read::json(&self.connection, "SELECT call FROM run")
     }
 
-    /// Reads the free settings, as last given.
+    /// Reads the settings, as last given.
     ///
     /// # Errors
     ///
@@ -265,7 +265,7 @@ impl Store {
         })
     }
 
-    /// Changes the free settings.
+    /// Changes the settings.
     ///
     /// # Errors
     ///
@@ -370,7 +370,7 @@ pub fn note_artifact(location: impl Into<Location>, file: &Path) {
     });
 }
 
-/// Changes the free settings of a run and returns the new ones. A working runner picks them up within a second.
+/// Changes the settings of a run and returns the new ones. A working runner picks them up within a second.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ pub struct RunInfo {
     pub base: PathBuf,
     /// The call, with its rules for results.
     pub call: Call,
-    /// The free settings, as last given.
+    /// The settings, as last given.
     pub settings: Settings,
     /// Number of runners so far.
     pub runners: u64,
