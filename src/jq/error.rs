@@ -10,11 +10,11 @@ pub(super) const ERROR_KEPT: usize = 300;
 
 /// Invalid expression.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message} at {place}")]
+#[error("{message}{}{place}", if .place.is_empty() { "" } else { " at " })]
 pub struct SyntaxError {
     /// The mistake.
     pub message: String,
-    /// The column, or the line and the column.
+    /// The column, or the line and the column. Empty for the whole expression.
     pub place: String,
 }
 

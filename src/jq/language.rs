@@ -1,21 +1,20 @@
 //! The names that expressions may use, and errors of syntax.
 
+use std::iter;
+
 use jaq_core::compile::Undefined;
-use jaq_core::data::JustLut;
 use jaq_core::load::{Arena, File, Loader, import, lex, parse};
 use jaq_core::native::{Fun, bome, run, v};
 use jaq_core::{Compiler, load};
 use jaq_json::Val;
 use jaq_std::ValT as _;
 
+use super::bounds::{self, Data};
 use super::error::{EvalError, SyntaxError};
 use super::read;
 use super::room::with_room;
 use crate::job::nesting;
 use crate::text::cut;
-
-/// The data of filters: values alone.
-pub(super) type Data = JustLut<Val>;
 
 /// The variables, in the order of their values.
 const VARIABLES: [&str; 3] = ["$status", "$headers", "$col"];
@@ -50,21 +49,26 @@ const LONGEST_EXPRESSION: usize = 6_000;
 /// The maximum length of a quoted part of an expression, in characters.
 const SHOWN: usize = 20;
 
+/// The definition of the whole expression. Only definitions have bounds.
+const WHOLE: &str = "@expression";
+
 fn definitions() -> impl Iterator<Item = parse::Def<&'static str>> {
-    jaq_core::defs()
+    iter::once(bounds::range())
+        .chain(jaq_core::defs())
         .chain(jaq_std::defs())
         .chain(jaq_json::defs())
         .filter(|definition| !EXCLUDED.contains(&definition.name))
 }
 
 fn filters() -> impl Iterator<Item = Fun<Data>> {
-    jaq_core::funs::<Data>()
+    let natives = jaq_core::funs::<Data>()
         .chain(jaq_std::funs())
         .chain(jaq_json::funs())
         .filter(|(name, ..)| !EXCLUDED.contains(name))
         .chain([run(("fromjson", v(0), |(_, value): (_, Val)| {
             bome(from_json(&value))
-        }))])
+        }))]);
+    bounds::filters(natives)
 }
 
 /// Parses one JSON text under the same limits as an answer.
@@ -100,21 +104,29 @@ pub(super) fn compile(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError>
 
 fn compile_here(text: &str) -> Result<jaq_core::Filter<Data>, SyntaxError> {
     let arena = Arena::default();
-    let program = File {
-        code: text,
-        path: (),
-    };
-    let loaded = Loader::new(definitions())
-        .load(&arena, program)
-        .and_then(|modules| {
+    let load = |definitions: Vec<parse::Def<_>>, code| {
+        let loaded = Loader::new(definitions).load(&arena, File { code, path: () });
+        let loaded = loaded.and_then(|modules| {
             import(&modules, |_| Err("modules cannot be imported".to_owned()))?;
             Ok(modules)
         });
-    let loaded = loaded.map_err(|errors| {
-        let mut errors = errors.into_iter();
-        let error = errors.find_map(|(_, error)| invalid_syntax(text, error));
-        error.unwrap_or_else(|| unknown_error(text))
-    })?;
+        loaded.map_err(|errors| {
+            let mut errors = errors.into_iter();
+            let error = errors.find_map(|(_, error)| invalid_syntax(text, error));
+            error.unwrap_or_else(|| unknown_error(text))
+        })
+    };
+    load(Vec::new(), text)?;
+    let whole = load::parse(text, |parser| parser.term()).ok_or_else(|| unknown_error(text))?;
+    let whole = parse::Def {
+        name: WHOLE,
+        args: Vec::new(),
+        body: bounds::stepwise(whole),
+    };
+    let mut definitions: Vec<parse::Def<&str>> = definitions().collect();
+    definitions.push(whole);
+    let definitions = definitions.into_iter().map(bounds::definition);
+    let loaded = load(definitions.collect(), WHOLE)?;
     let compiler = Compiler::default().with_funs(filters());
     let compiled = compiler.with_global_vars(VARIABLES).compile(loaded);
     compiled.map_err(|errors| {

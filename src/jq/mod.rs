@@ -1,6 +1,7 @@
 //! jq expressions on answers, compiled once and shared by all threads. An expression sees only the answer: no files, no
-//! environment, no clock. A runaway expression is not interrupted.
+//! environment, no clock. One that runs away fails.
 
+mod bounds;
 mod error;
 mod language;
 mod memory;
@@ -19,7 +20,7 @@ pub use read::DEEPEST;
 pub use room::with_room;
 
 use crate::job::nesting;
-use language::Data;
+use bounds::{Bound, Data};
 use memory::Share;
 
 /// The maximum nesting of an answer that is evaluated on the current thread's stack.
@@ -67,14 +68,33 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// The syntax is invalid, or a name is unknown.
+    /// The syntax is invalid, a name is unknown, or the expression runs without end.
     pub fn new(text: &str) -> Result<Self, SyntaxError> {
         let filter = language::compile(text)?;
-        Ok(Self {
+        let expression = Self {
             text: text.to_owned(),
             recurses: text.len() > SHORT || RECURSIVE.iter().any(|word| text.contains(word)),
             filter,
-        })
+        };
+        match expression.has_no_end() {
+            true => Err(SyntaxError {
+                message: "it runs without end, whatever the answer is".to_owned(),
+                place: String::new(),
+            }),
+            false => Ok(expression),
+        }
+    }
+
+    /// Returns whether the expression runs away from an answer of which nothing can be taken. Then it would from any.
+    fn has_no_end(&self) -> bool {
+        let input = Input {
+            body: Body::Json("true"),
+            status: None,
+            headers: Some("{}"),
+            columns: None,
+        };
+        let count = |outputs: Outputs<'_>| Ok(outputs.take_while(Result::is_ok).count());
+        self.evaluate(&input, count).is_err()
     }
 
     /// Returns the expression as written.
@@ -109,7 +129,7 @@ impl Expression {
                 .next()
                 .transpose()
                 .map(|first| first.is_some_and(|value| jaq_core::ValT::as_bool(&value)))
-        })
+        })?
     }
 
     /// Returns the outputs as compact JSON: null for none, the value for one, an array for several.
@@ -126,26 +146,36 @@ impl Expression {
                 _ => values.into_iter().collect(),
             };
             write::compact(&value)
-        })
+        })?
     }
 
     fn evaluate<T: Send>(
         &self,
         input: &Input<'_>,
-        take: impl FnOnce(Outputs<'_>) -> Result<T, EvalError> + Send,
-    ) -> Result<T, EvalError> {
+        take: impl Fn(Outputs<'_>) -> Result<T, EvalError> + Sync,
+    ) -> Result<Result<T, EvalError>, Bound> {
+        let bytes = match input.body {
+            Body::Json(text) | Body::Text(text) => text.len(),
+            Body::Nothing => 0,
+        };
+        let here = || bounds::bounded(bytes, || self.evaluate_here(input, &take));
         if !self.recurses && !input.is_deep() {
-            return self.evaluate_here(input, take);
+            let evaluated = here();
+            if !matches!(evaluated, Err(Bound::Stack)) {
+                return evaluated;
+            }
         }
         // The interpreter and the user's definitions recurse into values, with frames of tens of kilobytes.
-        with_room(|| self.evaluate_here(input, take))
-            .map_err(|_| EvalError::new("no thread could be started for the evaluation"))?
+        with_room(here).unwrap_or_else(|_| {
+            let message = "no thread could be started for the evaluation";
+            Ok(Err(EvalError::new(message)))
+        })
     }
 
     fn evaluate_here<T>(
         &self,
         input: &Input<'_>,
-        take: impl FnOnce(Outputs<'_>) -> Result<T, EvalError>,
+        take: impl Fn(Outputs<'_>) -> Result<T, EvalError>,
     ) -> Result<T, EvalError> {
         let _share = match input.body {
             Body::Json(text) => Some(Share::reserve(text.as_bytes())),

@@ -410,3 +410,87 @@ fn a_thread_with_room_returns_its_result_and_its_panics() {
     let panicked = std::panic::catch_unwind(|| with_room(|| panic!("at the discotheque")));
     assert!(panicked.is_err());
 }
+
+#[test]
+fn an_expression_that_runs_away_from_every_answer_is_refused() {
+    for text in [
+        "def f: f; f",
+        "def f: 1 + f; f",
+        "def f: [f]; f",
+        "def f: def g: f; g; f",
+        "[range(1e12)]",
+        "last(range(1e12))",
+        "repeat(.)",
+        "isempty(repeat(.) | select(. == 2))",
+        "[recurse([.])]",
+        "until(false; [.])",
+        "reduce range(1e5) as $i (.; [$i, .])",
+        "reduce range(60) as $i (\"x\"; . + .)",
+        "reduce range(60) as $i ([1]; . + .)",
+        "\"x\" * 1000000000000",
+        "[range(1000)] | [.[] + .[] + .[]] | length",
+        "@expression",
+    ] {
+        let refused = Expression::new(text).map_err(|error| error.to_string());
+        let refused = refused.expect_err(text);
+        assert!(refused.contains("without end"), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn an_expression_that_runs_away_from_an_answer_fails_for_it() {
+    on_a_small_stack(|| {
+        for (text, json, expected) in [
+            (
+                "until(.done; .next)",
+                r#"{"next":{"done":true}}"#,
+                Ok(r#"{"done":true}"#),
+            ),
+            ("until(.done; .next)", "{}", Err("no end")),
+            ("[limit(2; repeat(.))]", "1", Ok("[1,1]")),
+            (
+                "def f: if . > 9000 then . else . + 1 | f end; f",
+                "0",
+                Ok("9001"),
+            ),
+            (
+                "def f: if . > 200 then . else 1 + (. + 1 | f) end; f",
+                "0",
+                Ok("402"),
+            ),
+            (
+                "def f: if . > 1e6 then . else 1 + (. + 1 | f) end; f",
+                "0",
+                Err("recurses too deeply"),
+            ),
+            (
+                "[recurse(if . < 100 then . + 1 else empty end)] | length",
+                "0",
+                Ok("101"),
+            ),
+            ("reduce range(.) as $i (.; [.])", "5000", Err("nested")),
+            ("reduce range(40) as $i (.; . + .)", "\"x\"", Err("MiB")),
+            ("reduce range(40) as $i (.; [., .])", "0", Err("MiB")),
+            (". * 1000000000", "\"x\"", Err("MiB")),
+            (". * 3", "\"x\"", Ok("\"xxx\"")),
+            ("[(1, 2) * (3, 4)]", "0", Ok("[3,4,6,8]")),
+            ("path(first(repeat(.a)))", "{}", Ok("[\"a\"]")),
+            ("(.. | select(. == 1)) |= 2", "[1,[1]]", Ok("[2,[2]]")),
+            (
+                "[range(0; 10; 3)] + [range(2; 0; -1)]",
+                "0",
+                Ok("[0,3,6,9,2,1]"),
+            ),
+            ("def range($a; $b; $c): 7; range(1; 2; 3)", "0", Ok("7")),
+        ] {
+            let found = value(text, json);
+            match expected {
+                Ok(expected) => assert_eq!(found.as_deref(), Ok(expected), "{text}"),
+                Err(named) => assert!(
+                    found.clone().unwrap_err().contains(named),
+                    "{text}: {found:?}"
+                ),
+            }
+        }
+    });
+}

@@ -3,12 +3,9 @@
 
 use jaq_json::{Num, Val};
 
+use super::bounds::{Bound, DEEPEST, LONGEST};
 use super::error::EvalError;
-use super::read;
 use crate::job::json_text;
-
-/// The maximum nesting of a value. An expression may add levels to an answer.
-const DEEPEST: usize = 2 * read::DEEPEST;
 
 pub(super) fn compact(value: &Val) -> Result<String, EvalError> {
     let mut out = String::new();
@@ -18,8 +15,11 @@ pub(super) fn compact(value: &Val) -> Result<String, EvalError> {
 
 fn write(value: &Val, depth: usize, out: &mut String) -> Result<(), EvalError> {
     if depth > DEEPEST {
-        let message = format!("the value is nested more than {DEEPEST} levels deep");
-        return Err(EvalError::new(&message));
+        return Err(Bound::Nesting.into());
+    }
+    // Parts that a value shares are written each time.
+    if out.len() > LONGEST {
+        return Err(Bound::Length.into());
     }
     match value {
         Val::Null => out.push_str("null"),

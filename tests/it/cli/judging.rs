@@ -508,3 +508,55 @@ fn answers_that_stopped_a_run_are_judged_again_without_a_call() {
     assert_eq!(api.requests(), 61);
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn an_expression_that_runs_away_costs_no_call_and_harms_no_other_file() {
+    let (api, place, bystander) = run(&["busy", "typed"], &[], 0);
+    let calls = api.requests();
+    place.write("new", "new");
+    let url = format!("{}/{{name}}", api.url());
+    for endless in [
+        "def f: f; f",
+        "def f: 1 + f; f",
+        "[range(1e12)]",
+        "repeat(.)",
+    ] {
+        for words in [
+            &[
+                "run",
+                "--db",
+                "other.db",
+                "--url",
+                &url,
+                "--success",
+                endless,
+                "new",
+            ][..],
+            &[
+                "run",
+                "--db",
+                "other.db",
+                "--url",
+                &url,
+                "--extract",
+                endless,
+                "new",
+            ],
+            &["export", "--extract", endless],
+            &["recheck", "--success", endless],
+        ] {
+            let refused = place.stride(words).expect(2).stderr;
+            assert!(refused.contains("runs without end"), "{refused}");
+        }
+    }
+    assert_eq!(api.requests(), calls);
+    // It runs away only from one of the answers.
+    place
+        .stride(&["recheck", "--success", "until(.ok; .next)", "--apply"])
+        .expect(0);
+    let failure = &place.stride(&["failures", "--json"]).json()[0];
+    assert_eq!(failure["path"], "busy");
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.contains("too many steps"), "{message}");
+    assert_eq!(place.bystander(), bystander);
+}
