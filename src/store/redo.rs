@@ -79,8 +79,8 @@ impl Store {
         Ok(redone)
     }
 
-    /// Finds results whose files are missing by their names in a folder, and records their new paths. Returns their number.
-    /// Checks only their sizes, because every reader checks the checksum.
+    /// Finds results whose files are missing or changed in a folder, by their names and checksums, and records their new
+    /// paths. Returns their number.
     ///
     /// # Errors
     ///
@@ -104,13 +104,12 @@ impl Store {
 
 /// Returns the path in this folder of a result whose own file is missing.
 fn moved(result: &Filed, folder: &Path) -> Option<PathBuf> {
-    let path = result.path.as_path();
-    if path.exists() {
-        return None;
-    }
-    let path = folder.join(path.file_name()?);
-    let meta = path.metadata().ok()?;
-    (meta.is_file() && meta.len() == result.size).then_some(path)
+    let path = folder.join(result.path.as_path().file_name()?);
+    let there = Filed {
+        path: FileName::from(&*path),
+        ..result.clone()
+    };
+    (there.open().is_ok() && result.open().is_err()).then_some(path)
 }
 
 /// Finds done jobs by their names.

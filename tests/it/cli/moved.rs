@@ -162,3 +162,45 @@ fn results_that_are_found_in_another_folder_are_not_lost() {
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.bystander(), bystander);
 }
+
+/// Only the bytes that were recorded are a result, in the old folder and in the new one.
+#[test]
+fn a_file_of_the_right_size_is_not_taken_for_a_result() {
+    let api = FakeApi::start(answer);
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&api.url());
+    place.write("speech", "speech");
+    let run = [
+        "run",
+        "--url",
+        &url,
+        "--output-dir",
+        "out",
+        "--accept-change",
+        "speech",
+    ];
+    place.stride(&run).expect(0);
+    let out = place.at("out");
+    let result = listed(&out).remove(0);
+    let bytes = fs::read(out.join(&result)).unwrap();
+    fs::create_dir(place.at("other")).unwrap();
+    fs::rename(out.join(&result), place.at("other").join(&result)).unwrap();
+    let wrong: Vec<u8> = bytes.iter().map(|byte| byte ^ 1).collect();
+    // A wrong file is in the new folder, and then in the old one.
+    place.write(format!("wrong/{result}"), &wrong);
+    let ran = place.stride(&["resume", "--output-dir", "wrong"]).expect(0);
+    assert!(!ran.stderr.contains("found in"), "{}", ran.stderr);
+    place.write(format!("out/{result}"), &wrong);
+    place.stride(&["verify"]).expect(6);
+    place
+        .stride(&["resume", "--output-dir", "other"])
+        .expect(0)
+        .says("1 earlier result found in ");
+    place.stride(&["verify"]).expect(0);
+    // A result that is right where it is stays there.
+    place.write(format!("out/{result}"), &bytes);
+    let ran = place.stride(&["resume", "--output-dir", "out"]).expect(0);
+    assert!(!ran.stderr.contains("found in"), "{}", ran.stderr);
+    assert_eq!(place.bystander(), bystander);
+}
