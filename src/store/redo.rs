@@ -27,6 +27,8 @@ pub enum Redo<'r> {
     Lost,
     /// Those whose own file has changed since the call.
     Changed,
+    /// Those whose result is from a request that the run had before.
+    Outdated,
 }
 
 /// The outcome of [`Store::redo`]. Nothing was changed if there are unknown names.
@@ -60,6 +62,7 @@ impl Store {
             Redo::Names(names) => named(&transaction, names, &mut redone)?,
             Redo::Lost => lost(&transaction, &self.base)?,
             Redo::Changed => changed(&transaction, &self.base)?,
+            Redo::Outdated => outdated(&transaction)?,
         };
         if !redone.unknown.is_empty() {
             return Ok(redone);
@@ -102,7 +105,7 @@ impl Store {
     }
 }
 
-/// Returns the path in this folder of a result whose own file is missing.
+/// Returns the path in this folder of a result whose own file is missing or changed.
 fn moved(result: &Filed, folder: &Path) -> Option<PathBuf> {
     let path = folder.join(result.path.as_path().file_name()?);
     let there = Filed {
@@ -134,6 +137,14 @@ fn lost(connection: &Connection, base: &Path) -> Result<Vec<i64>> {
     let results = in_files(connection, base)?.into_iter();
     let lost = results.filter(|each| each.result.open().is_err());
     Ok(lost.map(|each| each.job).collect())
+}
+
+/// Finds done jobs whose result is from a request that the run had before.
+fn outdated(connection: &Connection) -> Result<Vec<i64>> {
+    let sql = "SELECT result.job FROM result JOIN work ON work.job = result.job
+                      JOIN attempt ON attempt.job = result.job AND attempt.number = result.attempt
+               WHERE state = 2 AND attempt.runner < (SELECT call_since FROM run)";
+    all(connection, sql, [], REDOING, |row| row.get(0))
 }
 
 /// Reads the results in files, those of forgotten jobs too.

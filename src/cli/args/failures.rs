@@ -71,6 +71,9 @@ pub(crate) struct DoneArgs {
     /// Instead: done files that have changed since their calls, by their size or modification time
     #[arg(long, conflicts_with_all = ["lost", "done"])]
     pub(crate) changed: bool,
+    /// Instead: done files whose result is from a request that the run had before
+    #[arg(long, conflicts_with_all = ["lost", "done", "changed"])]
+    pub(crate) outdated: bool,
 }
 
 /// A value of `retry --class`: a class to choose failures by, or a rule for later answers.

@@ -248,7 +248,7 @@ pub(crate) struct ResumeArgs {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Retry {
     /// Only these failed or held files, by their names in the list
-    #[arg(value_name = "NAMES", conflicts_with_all = ["status", "text", "cause", "held", "done", "lost", "changed"])]
+    #[arg(value_name = "NAMES", conflicts_with_all = ["status", "text", "cause", "held", "done", "lost", "changed", "outdated"])]
     pub(crate) names: Vec<PathBuf>,
     /// Only failures of this class; a rule such as status=409:transient puts answers into another class
     #[arg(long, value_name = "CLASS", value_parser = parse_class_or_rule)]

@@ -192,7 +192,7 @@ pub(crate) fn run(
             consent::check_list(db, &store, &parsed.request, references)?;
         }
         if let Some(change) = change {
-            change.take(&mut store, terminal)?;
+            change.take(db, &mut store, terminal)?;
             change.requeue(db, &mut store, terminal)?;
             if stored(&parsed.request) != change.replaced().and_then(stored) {
                 report_stored(&parsed.request, db, terminal);
@@ -390,6 +390,8 @@ pub(crate) fn retry(
         ("done", redo(db, &mut store, Redo::Lost, terminal)?)
     } else if args.done.changed {
         ("done", redo(db, &mut store, Redo::Changed, terminal)?)
+    } else if args.done.outdated {
+        ("done", redo(db, &mut store, Redo::Outdated, terminal)?)
     } else if !done.is_empty() {
         ("done", redo(db, &mut store, Redo::Names(&done), terminal)?)
     } else if filter.held {

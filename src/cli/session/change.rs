@@ -6,6 +6,7 @@ use stride::settings::{Call, Difference, Expect, Judging, Request};
 use stride::store::{Filter, Location, Store};
 use stride::validate::Validator;
 
+use crate::cli::output::again::again;
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::cyan;
@@ -67,7 +68,12 @@ impl Change {
     }
 
     /// Makes this the run's request.
-    pub(crate) fn take(&self, store: &mut Store, terminal: &Terminal) -> Result<(), CliError> {
+    pub(crate) fn take(
+        &self,
+        db: &Location,
+        store: &mut Store,
+        terminal: &Terminal,
+    ) -> Result<(), CliError> {
         if self.exports_only() {
             store.amend_call(&self.new)?;
             terminal.say("exports will write another value of each result:");
@@ -79,6 +85,11 @@ impl Change {
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(
                 "the request was changed; {kept} of the old one will stay"
+            ));
+            terminal.say(&format!(
+                "{} {}   calls their files again, and sets these results aside",
+                cyan("hint:"),
+                again(db, &self.new, "retry --outdated")
             ));
             return Ok(());
         }

@@ -126,7 +126,7 @@ pub(crate) fn prepare(
     raise_descriptors(settings.threads)?;
     check_events(&args.outputs, &store.own_files())?;
     if let (Some(change), Some(request)) = (change, changed) {
-        change.take(store, terminal)?;
+        change.take(db, store, terminal)?;
         if !retries {
             change.requeue(db, store, terminal)?;
         }

@@ -536,3 +536,44 @@ fn a_host_that_no_request_can_carry_is_refused() {
         assert!(!place.at("stride.db").exists());
     }
 }
+
+/// After another request has been accepted for done files, the hint calls them again.
+#[test]
+fn files_that_are_done_under_an_earlier_request_can_be_called_again() {
+    let api = FakeApi::start(|request| Reply::json(format!("{:?}", request.target)));
+    let url = |path: &str| format!("{}{path}", api.url());
+    let place = Place::new();
+    let bystander = place.with_bystander(&url("/other"));
+    place.stride(&["forget", "bystander.txt"]).expect(0);
+    place.texts(3);
+    let run = |path: &str, more: &[&str]| {
+        let url = url(path);
+        place.stride(&[&["run", "--url", &url], more, &["texts"]].concat())
+    };
+    run("/old", &["--accept-change"]).expect(0);
+    let calls = api.requests();
+    let hint =
+        "hint: stride retry --outdated   calls their files again, and sets these results aside";
+    run("/new", &["--accept-change"]).expect(0).says(hint);
+    assert_eq!(api.requests(), calls);
+    place.write("texts/more", "one more");
+    run("/new", &[]).expect(0);
+    place
+        .stride(&["retry", "--outdated"])
+        .expect(0)
+        .says("3 done files pending again");
+    assert_eq!(api.requests(), calls + 4);
+    let exported = place.stride(&["export"]).expect(0).json();
+    let exported = exported.as_object().unwrap();
+    assert_eq!(exported.len(), 4);
+    assert!(
+        exported.values().all(|target| target == "/new"),
+        "{exported:?}"
+    );
+    place
+        .stride(&["retry", "--outdated"])
+        .expect(0)
+        .says("0 done files pending again");
+    place.stride(&["forget", "--undo"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
