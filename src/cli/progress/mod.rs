@@ -284,6 +284,11 @@ impl Progress {
     pub(crate) fn say(&self, line: &str) {
         self.terminal.say(&self.terminal.dated(line));
     }
+
+    /// Writes a line, also with --quiet.
+    pub(crate) fn insist(&self, line: &str) {
+        self.terminal.insist(&self.terminal.dated(line));
+    }
 }
 
 impl Drop for Progress {

@@ -256,7 +256,11 @@ fn make_calls(
                         ));
                     }
                     for remark in plan.remarks() {
-                        progress.say(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
+                        progress.insist(&format!(
+                            "{} {}",
+                            bold("note:"),
+                            escaped(remark.as_bytes())
+                        ));
                     }
                 },
             );

@@ -439,7 +439,7 @@ fn a_variable_between_single_quotes_is_named() {
     }
 }
 
-/// A redirect that drops the file is said, and one that keeps it is not.
+/// A redirect that drops the file is said, also with --quiet, and one that keeps it is not.
 #[test]
 fn a_redirect_that_drops_the_file_is_said() {
     for (status, is_said) in [(301, true), (302, true), (303, false), (307, false)] {
@@ -450,7 +450,7 @@ fn a_redirect_that_drops_the_file_is_said() {
         let place = Place::new();
         place.texts(2);
         let ran = place
-            .stride(&["run", "-L", "--url", &api.url(), "texts"])
+            .stride(&["run", "-q", "-L", "--url", &api.url(), "texts"])
             .expect(0);
         let said = ran
             .stderr
