@@ -88,7 +88,13 @@ pub(super) fn describe(
     let cause = super::error::root_cause(error);
     // The number of a system's error says nothing more.
     let cause = cause.split(" (os error").next().unwrap_or_default();
-    let message = format!("cannot connect to {place}: {cause}");
+    let message = match cause {
+        // As a service that speaks plain HTTP may do.
+        "tls handshake eof" => {
+            format!("{place} closed the connection in the TLS handshake; is it a port of http://?")
+        }
+        cause => format!("cannot connect to {place}: {cause}"),
+    };
     (FailureKind::Unreachable, message)
 }
 

@@ -114,9 +114,16 @@ fn hints(
             "check the proxy and its credentials (-x, -U), or use --no-proxy; then: {}",
             resume("")
         ),
-        "redirect" => format!(
-            "repeat the run command with the URL that it leads to{accept}; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
-        ),
+        "redirect" => {
+            let follows = matches!(call, Call::Http(request) if request.transport.redirects > 0);
+            let follow = match follows {
+                true => "",
+                false => {
+                    "; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
+                }
+            };
+            format!("repeat the run command with the URL that it leads to{accept}{follow}")
+        }
         "missing_files" => format!(
             "check that the files' disk is mounted, then: {}; if the list has wrong names, correct them and repeat the run command",
             resume("")
@@ -144,10 +151,17 @@ fn hints(
             command(db, "failures"),
             resume("--max-failures none")
         ),
-        "outage" => format!(
-            "when it is back: {}; a longer --max-outage waits longer",
-            resume("")
-        ),
+        "outage" => {
+            let back = format!(
+                "when it is back: {}; a longer --max-outage waits longer",
+                resume("")
+            );
+            let wrong = "check the URL: its host, its port, and http:// or https://; if it is wrong, repeat the run command with the right one";
+            return match has_results {
+                true => vec![back],
+                false => vec![back, wrong.to_owned()],
+            };
+        }
         "wait" => format!(
             "after that: {}; with a longer --max-wait it waits, with --ignore-wait it does not",
             resume("")

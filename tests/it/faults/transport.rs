@@ -1,10 +1,11 @@
 //! Faults before an answer.
 
+use std::io::Read as _;
 use std::net::TcpListener;
 
 use super::{counts, named, place, run};
 use crate::cli::listed;
-use crate::support::{FakeApi, Reply};
+use crate::support::{FakeApi, RawServer, Reply};
 
 /// The URL of a closed port.
 fn closed_url() -> String {
@@ -24,12 +25,30 @@ fn row_61_an_absent_service_is_waited_for_and_charged_to_no_file() {
         .expect(75)
         .says("the service was unavailable for")
         .says("cannot connect")
-        .says("stride resume");
+        .says("stride resume")
+        .says("check the URL: its host, its port, and http:// or https://");
     counts(&place, &[("pending", 5), ("failed", 0), ("in_doubt", 0)]);
     let charged = place.sql("SELECT sum(charged) FROM work").concat();
     assert_eq!(charged, ["0"]);
     let outcomes = place.sql("SELECT DISTINCT outcome FROM attempt").concat();
     assert_eq!(outcomes, ["not_sent"]);
+}
+
+#[test]
+fn row_61_a_port_without_tls_that_closes_the_connection_is_named() {
+    let service = RawServer::start(|mut connection| {
+        let _ = connection.read(&mut [0; 512]);
+    });
+    let place = place(5);
+    place
+        .stride(&run(
+            &service.url().replace("http://", "https://"),
+            &["--max-outage", "500ms", "-k"],
+        ))
+        .expect(75)
+        .says("closed the connection in the TLS handshake; is it a port of http://?")
+        .says("check the URL");
+    counts(&place, &[("pending", 5), ("failed", 0), ("in_doubt", 0)]);
 }
 
 #[test]
@@ -110,7 +129,8 @@ fn row_70_redirects_are_not_followed_and_stop_the_run() {
             .stride(&run(&api.url(), &["-j", "4"]))
             .expect(4)
             .says("redirects")
-            .says("/else");
+            .says("/else")
+            .says("-L follows it");
         assert_eq!(
             api.requests(),
             5,
