@@ -297,3 +297,26 @@ fn row_97_no_file_and_no_message_contains_a_secret() {
     let masked = String::from_utf8_lossy(&said).matches("[redacted]").count();
     assert!(masked > 20, "{masked}");
 }
+
+/// A key in place of a host is a slip, and the resolver's error names the host.
+#[test]
+fn a_key_in_place_of_the_host_is_masked() {
+    const KEY: &str = "sk-0123456789abcdef";
+    let place = Place::new();
+    place.texts(2);
+    for url in [
+        "https://{env:KEY}/v1",
+        "http://{env:KEY}:9/{name}",
+        "{env:KEY}/v1",
+    ] {
+        let words = ["--db", "other.db", "run", "--accept-change", "--url", url];
+        let run = [&words[..], &["--allow-plain-http", "texts"]].concat();
+        let ran = place.stride_with(&[("KEY", KEY)], &run);
+        assert!(!ran.stderr.contains(KEY), "{}", ran.stderr);
+    }
+    for file in files(&place.at("")) {
+        let bytes = fs::read(&file).unwrap();
+        let found = bytes.windows(KEY.len()).any(|part| part == KEY.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
+}

@@ -1,8 +1,9 @@
 //! Templates of URLs. Variables may name the service, as in `{env:BASE}/v1/things` or `http://{env:HOST}/things`. Their
-//! values are parts of the URL as they are, and not secret except for a password and a query.
+//! values are parts of the URL as they are, and not secret except for a password, a query, and a key in place of a host.
 
 use super::{Inserted, JsonContext, Part, SecretText, Template, TemplateError};
 use crate::caller::http::reference::Reference;
+use crate::settings::is_credential_in_text;
 
 /// The characters that end the host of a URL.
 const ENDS: [char; 3] = ['/', '?', '#'];
@@ -109,7 +110,16 @@ pub(in crate::caller::http) fn secrets(value: &[u8]) -> Vec<String> {
     let password = user.and_then(|user| user.split_once(':'));
     let password = password.map(|(_, password)| password.to_owned());
     let found = password.into_iter().chain([query]);
-    found.filter(|secret| !secret.is_empty()).collect()
+    let found = found.filter(|secret| !secret.is_empty());
+    found.chain(mistaken(address)).collect()
+}
+
+/// Returns the word that stands in place of a host, if it looks like a key.
+fn mistaken(address: &str) -> Option<String> {
+    let from = address.find("://").map_or(0, |at| at + 3);
+    let end = address[from..].find(['/', ':']);
+    let host = &address[from..end.map_or(address.len(), |end| from + end)];
+    (!host.contains('.') && is_credential_in_text("key", host)).then(|| host.to_owned())
 }
 
 /// Returns the position of a URL's query or fragment.
@@ -207,5 +217,7 @@ mod tests {
         let found = secrets(b"https://me:sesame@h/x?sig=abc");
         assert_eq!(found, ["sesame", "sig=abc"]);
         assert_eq!(secrets(b"https://h:80/x@y"), Vec::<String>::new());
+        assert_eq!(secrets(b"sk-0123456789abcdef"), ["sk-0123456789abcdef"]);
+        assert_eq!(secrets(b"v1-0123456789.example.com"), Vec::<String>::new());
     }
 }
