@@ -8,6 +8,10 @@ use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
 /// Parses a future moment: a time of day, today or tomorrow, or a date and time, either local or with a UTC offset.
 pub(crate) fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
+    // The parsers ignore the name of a zone, as in `06:00[Asia/Tokyo]`.
+    if text.contains('[') {
+        return None;
+    }
     if let Ok(time) = text.parse::<Time>()
         && text.contains(':')
         && !text.contains(['T', 't', '-', ' '])
@@ -110,6 +114,9 @@ mod tests {
             "tomorrow",
             "2026-03-01T22:14",
             "2020-01-01T00:00:00Z",
+            "23:00[Asia/Tokyo]",
+            "2026-03-05T06:00[Asia/Tokyo]",
+            "2026-03-05T06:00+09:00[Asia/Tokyo]",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
