@@ -54,7 +54,9 @@ impl CurlError {
     /// Returns a suggestion for the user.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Open(_) => "paste the command in single quotes, each ' within it as '\\''",
+            Self::Open(_) => {
+                "--curl - reads the command from standard input, and --curl @FILE from a file: no shell sees its quotes"
+            }
             Self::Shell { hint, .. } | Self::Option { hint, .. } => hint,
             Self::OtherShell { .. } => {
                 "copy it for bash: in a browser by `Copy as cURL (bash)`, in Postman by the code for `cURL`"

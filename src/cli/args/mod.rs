@@ -208,7 +208,8 @@ pub(crate) struct RequestArgs {
     /// {row}, and for secrets {env:NAME} {file:PATH} {cmd:COMMAND}.
     #[arg(long, help_heading = "Request", conflicts_with = "curl")]
     pub(crate) url: Option<String>,
-    /// Request as a pasted curl command, with {} or @{} for the file
+    /// Request as a pasted curl command, with {} or @{} for the file; @FILE reads the command from a file, - from standard
+    /// input
     #[arg(long, value_name = "COMMAND", help_heading = "Request")]
     pub(crate) curl: Option<String>,
     #[command(flatten)]

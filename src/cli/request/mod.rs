@@ -19,6 +19,7 @@ mod transport;
 mod url;
 mod withheld;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ impl CurlLimits {
     }
 }
 
-/// The largest configuration file, in bytes: it may have data in it.
+/// The largest configuration file or pasted command, in bytes: it may have data in it.
 const LARGEST_CONFIG: u64 = 64 << 20;
 /// The depth to which configuration files may refer to each other.
 const DEEPEST_CONFIG: usize = 8;
@@ -80,7 +81,7 @@ const DEEPEST_CONFIG: usize = 8;
 /// Parses the request of `stride run` and `stride try`.
 pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, CliError> {
     let mut given = match &args.curl {
-        Some(command) => curl::command(command)?,
+        Some(command) => curl::command(&pasted(command)?)?,
         None => Vec::new(),
     };
     if let Some(url) = &args.url {
@@ -107,6 +108,24 @@ pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, CliError> {
     let folder = folder.map(|folder| results_folder::stored(folder, Path::new("")));
     parsed.request.output_dir = folder.transpose()?;
     Ok(parsed)
+}
+
+/// Returns the pasted command, which `@FILE` and `-` have elsewhere: its quotes may end those of a shell.
+fn pasted(given: &str) -> Result<Cow<'_, str>, CliError> {
+    let path = match given {
+        "-" => "/dev/stdin",
+        given => match given.strip_prefix('@') {
+            Some(path) => path,
+            None => return Ok(given.into()),
+        },
+    };
+    let text = named::read_text(path, LARGEST_CONFIG).map_err(|error| {
+        let path = quoted(path.as_ref());
+        CliError::usage(format!("cannot read the command in {path}"))
+            .cause(error.to_string())
+            .hint("use --curl @FILE with a file that has the command, or --curl - to paste it")
+    })?;
+    Ok(text.into())
 }
 
 impl From<CurlError> for CliError {

@@ -36,6 +36,13 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Cl
             false => Source::List(list.clone(), layout),
         });
     }
+    let curl = args.request.curl.as_deref();
+    if curl == Some("-") && sources.iter().any(|each| matches!(each, Source::Stdin(_))) {
+        return Err(
+            CliError::usage("--curl - and --files-from - both read standard input")
+                .hint("put the command into a file, and use --curl @FILE"),
+        );
+    }
     if sources.is_empty() {
         let hint = match has_input() {
             true => "to read the names from standard input, add --files-from -",

@@ -366,3 +366,88 @@ fn options_of_the_connection_are_honoured() {
             .expect(code);
     }
 }
+
+/// The quotes of a pasted command can end those of a shell, which sees none of them in a file or in standard input.
+#[test]
+fn a_command_is_read_from_a_file_or_from_standard_input() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place();
+    let bystander = place.with_bystander(&api.url());
+    let data = "{\"it's\": \"{text}\"}";
+    let pasted = format!(
+        "curl '{}/x' \\\n  -H 'Content-Type: application/json' \\\n  -d '{}'\n",
+        api.url(),
+        data.replace('\'', "'\\''")
+    );
+    place.write("command.sh", &pasted);
+    let run = |source: &str, more: &[&str]| {
+        let words = [
+            "run",
+            "--db",
+            &format!("{}.db", source.len()),
+            "--curl",
+            source,
+        ];
+        let mut command = place.command(&[&words[..], more].concat());
+        command.stdin(fs::File::open(place.at("command.sh")).unwrap());
+        let output = command.output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for source in ["@command.sh", "-"] {
+        let (code, said) = run(source, &["a b.txt"]);
+        assert_eq!(code, Some(0), "{said}");
+        let sent = &api.log().pop().unwrap().request;
+        assert_eq!(sent.target, "/x");
+        assert_eq!(&*sent.body, b"{\"it's\": \"some text\"}");
+    }
+    for (source, more, words) in [
+        ("-", &["--files-from", "-"][..], "both read standard input"),
+        (
+            "@none.sh",
+            &["a b.txt"],
+            "cannot read the command in none.sh",
+        ),
+        ("@a b.txt", &["a b.txt"], "`some` is not curl"),
+        (
+            "curl 'x",
+            &["a b.txt"],
+            "hint: --curl - reads the command from standard input",
+        ),
+    ] {
+        let (code, said) = run(source, more);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// A variable that is a whole value is named where the value alone says too little.
+#[test]
+fn a_variable_without_its_name_is_named() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = place();
+    let bystander = place.with_bystander(&api.url());
+    for (options, words) in [
+        ("-H \"$HDR\"", "-H has nothing but $HDR"),
+        ("-X $METHOD", "-X has the variable $METHOD"),
+        ("-X '$METHOD'", "-X has the variable $METHOD"),
+        ("-H 'Authorization: Bearer $K'", "has the text $K"),
+        ("-u 'me:$K'", "has the text $K"),
+    ] {
+        let command = format!("curl {} -d @{{}} {options}", api.url());
+        place
+            .stride(&["run", "--db", "other.db", "--curl", &command, "a b.txt"])
+            .expect(2)
+            .says(words);
+    }
+    let request = seen(
+        &place,
+        &[("COOKIE", "a=b; c=d")],
+        "curl API -d @{} -b \"$COOKIE\"",
+    );
+    assert_eq!(request.header("cookie"), Some("a=b; c=d"));
+    drop(bystander);
+}
