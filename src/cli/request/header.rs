@@ -144,6 +144,14 @@ fn mixes_literals(template: &Template) -> bool {
 const LONGEST_SCHEME: usize = 20;
 
 pub(super) fn split(text: &str) -> Result<(&str, &str), CliError> {
+    if let Some(variable) = slips::whole(text) {
+        return Err(CliError::usage(format!(
+            "-H has nothing but {variable}, so the header's name is unknown"
+        ))
+        .hint(format!(
+            "use -H \"Name: {variable}\" with only the value in it"
+        )));
+    }
     let (name, value) = text.split_once(':').ok_or_else(|| {
         // The text may be a secret value, so the message does not repeat it.
         CliError::usage("a header has no colon").hint("use -H 'Name: value'")

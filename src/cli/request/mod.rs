@@ -206,7 +206,7 @@ impl Options {
         }
         let (headers, credentials): (Vec<_>, Vec<_>) = headers.into_iter().unzip();
         let mut request = Request {
-            method: self.method(&body, &query),
+            method: self.method(&body, &query)?,
             url,
             headers,
             body,
@@ -343,7 +343,8 @@ impl Options {
         // An empty value turns on curl's cookies for later requests, and sends none.
         let given = self.all(&["cookie"]);
         for given in given.filter(|given| !given.value().is_empty()) {
-            if !given.value().contains('=') {
+            // A variable holds cookies rather than the name of a file.
+            if !given.value().contains('=') && slips::whole(given.value()).is_none() {
                 return Err(CliError::usage("cookies cannot be read from a file")
                     .hint("use -b 'NAME=VALUE'"));
             }
@@ -444,14 +445,22 @@ impl Options {
         Ok((Body::Pieces { pieces }, query))
     }
 
-    fn method(&self, body: &Body, query: &[Piece]) -> String {
+    fn method(&self, body: &Body, query: &[Piece]) -> Result<String, CliError> {
         let implied = match body {
             _ if self.has("upload-file") => "PUT",
             _ if self.has("head") => "HEAD",
             Body::Nothing if self.is_pasted() || self.has("get") || !query.is_empty() => "GET",
             _ => "POST",
         };
-        self.value("request").unwrap_or(implied).to_owned()
+        let method = self.value("request").unwrap_or(implied);
+        let typed = slips::variable(method, Part::Other).map(|name| format!("${name}"));
+        match slips::whole(method).or(typed) {
+            None => Ok(method.to_owned()),
+            Some(variable) => Err(CliError::usage(format!(
+                "-X has the variable {variable}, and the method cannot be a variable"
+            ))
+            .hint("use the method itself, such as -X PUT")),
+        }
     }
 }
 

@@ -70,10 +70,20 @@ fn name_end(text: &str) -> usize {
 
 fn is_name(name: &str, part: Part) -> bool {
     let is_case = |char: char| part == Part::Credential || !char.is_ascii_lowercase();
-    name.len() > 1
+    name.contains(|char: char| char.is_ascii_alphabetic())
         && name_end(name) == name.len()
         && !name.starts_with(|char: char| char.is_ascii_digit())
         && name.chars().all(is_case)
+}
+
+/// Returns the variable or the command that is the whole of an option's value, as a shell writes it.
+pub(super) fn whole(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    match inner.split_once(':')? {
+        ("env", name) => Some(format!("${name}")),
+        ("cmd", command) => Some(format!("$({command})")),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +102,8 @@ mod tests {
             ("https://$HOST/v1/x", None, Some("HOST")),
             ("https://a/x?$filter=b&$top=1", None, None),
             ("https://a/x?k=${KEY}&a=1", Some("KEY"), Some("KEY")),
+            ("Bearer $K", Some("K"), Some("K")),
+            ("$_", None, None),
             ("$", None, None),
             ("${open", None, None),
         ] {
