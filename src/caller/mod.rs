@@ -1,8 +1,16 @@
 //! Makes one call. The outcome says whether anything was sent.
 
 #[cfg(feature = "http")]
+mod aside;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod outputs;
 mod program;
+#[cfg(feature = "http")]
+mod spill;
+#[cfg(feature = "http")]
+mod timer;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -13,6 +21,8 @@ pub use http::{
     PROXY_AUTHORIZATION, PlanContext, PlanError, Preview, Reference, ResponseHead, Template,
     TemplateError, UNSUPPORTED, UNTRUSTED, meant_placeholder,
 };
+#[cfg(feature = "http")]
+pub use outputs::WrongFolder;
 pub use program::{AsyncFnCaller, FnCaller};
 
 use std::pin::Pin;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::path::{Component, Path, PathBuf};
 
 use super::template::TemplateError;
+use crate::caller::outputs::WrongFolder;
 use crate::job::{Class, Failure, FailureKind, FileName, Job, Outcome};
 use crate::validate::WrongExpression;
 
@@ -85,13 +86,8 @@ pub enum PlanError {
     #[error("--expect-status {0} conflicts with -L: a followed redirect is never a result")]
     Followed(u16),
     /// The folder for results cannot be used.
-    #[error("answers cannot go into {}: {reason}", FileName::from(.path.as_path()))]
-    Outputs {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Outputs(#[from] WrongFolder),
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),

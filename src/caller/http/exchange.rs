@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, Url};
 
-use super::aside::aside;
 use super::error::root_cause;
 use super::headers::{ResponseHead, lossy};
 use super::judge::{Judge, Received};
@@ -17,10 +16,11 @@ use super::receive::receive;
 use super::redirect::{Hop, Redirects};
 use super::remarks::Kind;
 use super::reuse::Reuse;
-use super::timer::{Timer, patience};
 use super::tunnel::{self, TunnelRefused};
 use super::unreachable::{self, ClientCertificate, SentBack};
 use crate::caller::Cancel;
+use crate::caller::aside::aside;
+use crate::caller::timer::{Timer, patience};
 use crate::job::{Answer, Attempt, Class, Failure, FailureKind, Job, Outcome};
 
 /// The interval of checks on an upload that has not begun, or has ended.

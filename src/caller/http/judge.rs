@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::accepted;
-use super::aside::aside;
 use super::keys::Filled;
 use super::plan::Plan;
 use super::remarks::Kind;
 use super::signs;
-use super::spill::{Growing, MemoryBudget};
+use crate::caller::aside::aside;
+use crate::caller::spill::{Growing, MemoryBudget};
 use crate::job::{Answer, Body, Class, Columns, Failure, FailureKind, Outcome, Refused};
 use crate::validate::Reply;
 

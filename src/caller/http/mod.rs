@@ -2,7 +2,6 @@
 
 mod accepted;
 mod addresses;
-mod aside;
 mod body;
 mod challenge;
 mod classify;
@@ -21,7 +20,6 @@ mod judge;
 mod keys;
 mod message;
 mod network;
-mod outputs;
 mod plan;
 mod preview;
 mod progress;
@@ -34,9 +32,7 @@ mod reuse;
 mod secrets;
 mod signs;
 mod source;
-mod spill;
 mod template;
-mod timer;
 mod tls;
 mod tunnel;
 mod unreachable;

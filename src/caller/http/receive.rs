@@ -6,15 +6,15 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOC
 use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 
-use super::aside::aside;
 use super::challenge;
 use super::classify::{self, ErrorAnswer};
 use super::coding::{Broken, Reader};
 use super::headers::{as_json, lossy, text};
 use super::judge::{Judge, Received};
 use super::signs::{Signs, stated_wait};
-use super::spill::Growing;
-use super::timer::patience;
+use crate::caller::aside::aside;
+use crate::caller::spill::Growing;
+use crate::caller::timer::patience;
 use crate::job::{Answer, Class, Failure, FailureKind, Outcome};
 use crate::validate::{Reply, RetryAfter};
 

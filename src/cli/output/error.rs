@@ -165,7 +165,7 @@ impl From<PlanError> for CliError {
             PlanError::Certificate { .. } => {
                 cli_error.hint("use a PEM file: text with -----BEGIN …----- lines")
             }
-            PlanError::Outputs { .. } => {
+            PlanError::Outputs(_) => {
                 cli_error.hint("use --output-dir with a folder in which you can write; stride makes a missing one")
             }
             PlanError::Proxy(_) => {

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat, unlinkat};
 use sha2::{Digest, Sha256};
 
-use super::error::PlanError;
 use crate::job::{Answer, AttemptId, Body, Checksum, FileName, ending};
 
 /// The number of random names to try when the first name exists.
@@ -20,6 +19,16 @@ const TRIES: usize = 8;
 const LETTERS: usize = 8;
 /// The size of a copy's buffer, in bytes.
 const PIECE: usize = 1 << 16;
+
+/// The folder for results cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("answers cannot go into {}: {reason}", FileName::from(.path.as_path()))]
+pub struct WrongFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
 
 /// A folder for results.
 #[derive(Debug)]
@@ -33,7 +42,7 @@ pub(super) struct Outputs {
 }
 
 /// Checks that a path is a folder or does not exist.
-pub(super) fn check(path: &Path) -> Result<(), PlanError> {
+pub(super) fn check(path: &Path) -> Result<(), WrongFolder> {
     match fs::metadata(path) {
         Ok(meta) if !meta.is_dir() => Err(unusable(path, "it is not a folder")),
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -45,8 +54,8 @@ pub(super) fn check(path: &Path) -> Result<(), PlanError> {
     }
 }
 
-fn unusable(path: &Path, reason: &str) -> PlanError {
-    PlanError::Outputs {
+fn unusable(path: &Path, reason: &str) -> WrongFolder {
+    WrongFolder {
         path: path.to_owned(),
         reason: reason.to_owned(),
     }
@@ -54,7 +63,7 @@ fn unusable(path: &Path, reason: &str) -> PlanError {
 
 impl Outputs {
     /// Opens the folder. Creates it for its owner alone if it is missing.
-    pub(super) fn open(path: &Path) -> Result<Self, PlanError> {
+    pub(super) fn open(path: &Path) -> Result<Self, WrongFolder> {
         check(path)?;
         let open = || {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
