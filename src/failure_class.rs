@@ -11,7 +11,7 @@ use crate::job::Class;
 use status::StatusPattern;
 pub use status::Statuses;
 
-/// A rule such as `status=409:transient` or `body~overloaded:throttled`.
+/// A rule such as `status=409:transient`, `exit=3:transient` or `body~overloaded:throttled`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ClassRule {
@@ -23,6 +23,8 @@ pub struct ClassRule {
 enum Condition {
     /// `status=409` or `status=5xx`.
     Status(StatusPattern),
+    /// `exit=3`: a command's exit code.
+    Exit(u8),
     /// `body~text`: the beginning of an error's body contains the text, ignoring case.
     Body(String),
 }
@@ -41,7 +43,18 @@ impl ClassRule {
     pub fn class_of_failure(&self, status: u16, body: &[u8]) -> Option<Class> {
         let holds = match &self.condition {
             Condition::Status(pattern) => pattern.contains(status),
+            Condition::Exit(_) => false,
             Condition::Body(text) => contains(body, text),
+        };
+        holds.then_some(self.class)
+    }
+
+    /// Returns the class of a command's exit with this code, other than 0, and this end of its standard error.
+    pub fn class_of_exit(&self, code: i32, said: &[u8]) -> Option<Class> {
+        let holds = match &self.condition {
+            Condition::Exit(expected) => i32::from(*expected) == code,
+            Condition::Body(text) => contains(said, text),
+            Condition::Status(_) => false,
         };
         holds.then_some(self.class)
     }
@@ -61,7 +74,7 @@ impl FromStr for ClassRule {
         let wrong = || {
             let words: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
             format!(
-                "`{text}` is not a rule: use a condition and a class, such as status=409:transient or body~overloaded:throttled; the classes are {}",
+                "`{text}` is not a rule: use a condition and a class, such as status=409:transient, exit=3:transient or body~overloaded:throttled; the classes are {}",
                 words.join(", ")
             )
         };
@@ -69,6 +82,9 @@ impl FromStr for ClassRule {
         let class = Class::from_word(class).ok_or_else(wrong)?;
         let condition = if let Some(status) = condition.strip_prefix("status=") {
             Condition::Status(StatusPattern::read(status).ok_or_else(wrong)?)
+        } else if let Some(code) = condition.strip_prefix("exit=") {
+            let code = code.parse().ok().filter(|code| *code != 0);
+            Condition::Exit(code.ok_or_else(wrong)?)
         } else {
             match condition.strip_prefix("body~") {
                 Some(text) if !text.is_empty() => Condition::Body(text.to_owned()),
@@ -83,6 +99,7 @@ impl fmt::Display for ClassRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.condition {
             Condition::Status(pattern) => write!(f, "status={pattern}")?,
+            Condition::Exit(code) => write!(f, "exit={code}")?,
             Condition::Body(text) => write!(f, "body~{text}")?,
         }
         write!(f, ":{}", self.class.as_str())
@@ -132,13 +149,14 @@ mod tests {
 
     #[test]
     fn invalid_rules_are_rejected_and_valid_ones_survive_storage() {
-        let wrong = "|409:transient|status=409|status=409:nonsense|status=99:auth|status=6xx:auth|status=:auth|body~:auth|body=x:auth|header~x:auth";
+        let wrong = "|409:transient|status=409|status=409:nonsense|status=99:auth|status=6xx:auth|status=:auth|body~:auth|exit=:auth|exit=0:auth|exit=256:auth|body=x:auth|header~x:auth";
         for wrong in wrong.split('|') {
             assert!(wrong.parse::<ClassRule>().is_err(), "{wrong}");
         }
         for right in [
             "status=409:transient",
             "status=5xx:quota",
+            "exit=3:quota",
             "body~a:b:throttled",
         ] {
             assert_eq!(right.parse::<ClassRule>().unwrap().to_string(), right);

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::failure_class::ClassRule;
 use crate::job::{Failure, FileName};
-use crate::settings::{Call, Request};
+use crate::settings::{Call, Judging};
 use crate::store::{Reader, Store, StoreError, StoredResponse};
 use crate::validate::{Reply, Validator, WrongExpression};
 
@@ -67,22 +67,22 @@ pub enum RecheckError {
     Store(#[from] StoreError),
 }
 
-/// Judges the stored answers by the rules of `request`, and changes nothing.
+/// Judges the stored answers by the rules of `call`, and changes nothing.
 ///
 /// # Errors
 ///
 /// The database cannot be read, or the answers cannot be judged by these rules.
 pub fn preview(
     reader: &Reader,
-    request: &Request,
+    call: &Call,
     rules: &[ClassRule],
 ) -> Result<Rechecked, RecheckError> {
-    let mut recheck = Rechecker::new(request, rules)?;
+    let mut recheck = Rechecker::new(call, rules)?;
     reader.responses(&mut |answer| recheck.judge(answer).map(drop))?;
     Ok(recheck.outcome)
 }
 
-/// Judges the stored answers by the rules of `request` and stores it as the run's request, in one transaction. Jobs
+/// Judges the stored answers by the rules of `call` and stores it as the run's call, in one transaction. Jobs
 /// become done, or fail.
 ///
 /// # Errors
@@ -90,12 +90,11 @@ pub fn preview(
 /// The database cannot be written, or the answers cannot be judged by these rules. Nothing has changed.
 pub fn apply(
     store: &mut Store,
-    request: &Request,
+    call: &Call,
     rules: &[ClassRule],
 ) -> Result<Rechecked, RecheckError> {
-    let mut recheck = Rechecker::new(request, rules)?;
-    let call = Call::Http(Box::new(request.clone()));
-    store.revalidate(&call, &mut |answer| recheck.judge(answer))?;
+    let mut recheck = Rechecker::new(call, rules)?;
+    store.revalidate(call, &mut |answer| recheck.judge(answer))?;
     Ok(recheck.outcome)
 }
 
@@ -108,11 +107,12 @@ struct Rechecker<'r> {
 }
 
 impl<'r> Rechecker<'r> {
-    fn new(request: &Request, rules: &'r [ClassRule]) -> Result<Self, WrongExpression> {
+    fn new(call: &Call, rules: &'r [ClassRule]) -> Result<Self, WrongExpression> {
+        let usual = Judging::default();
         Ok(Self {
-            validator: Validator::new(&request.judging)?,
+            validator: Validator::new(call.judging().unwrap_or(&usual))?,
             rules,
-            has_body: request.has_answer_body(),
+            has_body: call.has_answer_body(),
             outcome: Rechecked::default(),
         })
     }

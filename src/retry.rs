@@ -34,7 +34,8 @@ pub struct RetryPolicy {
 pub struct Record {
     /// Charged attempts.
     pub charged: u32,
-    /// Panics of its call, and deaths of the process while no other call was in flight.
+    /// Panics of its call, and deaths of the process while no other call was in flight; 1 if a command or a worker ended
+    /// during its call.
     pub crashes: u32,
     /// Definite answers ever, without 409 and throttles. Each changes the `Idempotency-Key`.
     pub generation: u32,
@@ -88,6 +89,9 @@ impl RetryPolicy {
             Outcome::Throttled { .. } | Outcome::Unreachable(_) | Outcome::Interrupted => {
                 (Next::Again(Duration::ZERO), record)
             }
+            Outcome::InDoubt(failure) if failure.kind.is_crash() => {
+                self.after_crash(record, chance)
+            }
             Outcome::InDoubt(_) => match self.in_doubt {
                 DoubtPolicy::Hold => (Next::Hold, record),
                 DoubtPolicy::Retry => self.charge(record, chance),
@@ -116,6 +120,20 @@ impl RetryPolicy {
     pub fn after_panic(&self, record: Record, chance: f64) -> (Next, Record) {
         let crashed = Record {
             crashes: record.crashes.saturating_add(1),
+            ..record
+        };
+        match self.in_doubt {
+            DoubtPolicy::Hold => (Next::Hold, crashed),
+            DoubtPolicy::Retry if record.crashes == 0 => (Next::Again(Duration::ZERO), crashed),
+            DoubtPolicy::Retry => self.charge(crashed, chance),
+        }
+    }
+
+    /// Decides for a job during whose call a command or a worker ended. The first end is not charged, because other
+    /// calls of the worker may have caused it. The next call is alone in its worker, so that further ends are the job's.
+    fn after_crash(&self, record: Record, chance: f64) -> (Next, Record) {
+        let crashed = Record {
+            crashes: record.crashes.max(1),
             ..record
         };
         match self.in_doubt {
@@ -270,6 +288,22 @@ mod tests {
             record = found.1;
         }
         assert_eq!(HOLD.after_panic(Record::default(), 0.0).0, Next::Hold);
+    }
+
+    #[test]
+    fn ends_of_a_worker_are_charged_from_the_second_on_and_never_held_for() {
+        let crashed =
+            Outcome::InDoubt(Failure::new(Class::Transient, FailureKind::Crashed, "test"));
+        let mut record = Record::default();
+        for (next, charged) in [(AT_ONCE, 0), (AT_ONCE, 1), (AT_ONCE, 2), (Next::Fail, 3)] {
+            let found = POLICY.after(record, &crashed, 0.0);
+            assert_eq!(
+                (found.0, found.1.charged, found.1.crashes),
+                (next, charged, 1)
+            );
+            record = found.1;
+        }
+        assert_eq!(HOLD.after(Record::default(), &crashed, 0.0).0, Next::Hold);
     }
 
     #[test]

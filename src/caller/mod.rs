@@ -3,15 +3,21 @@
 #[cfg(feature = "http")]
 mod aside;
 #[cfg(feature = "http")]
+mod command;
+#[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
 mod outputs;
+#[cfg(feature = "http")]
+mod plan;
 mod program;
 #[cfg(feature = "http")]
 mod spill;
 #[cfg(feature = "http")]
 mod timer;
 
+#[cfg(feature = "http")]
+pub use command::{AsyncExecCaller, CommandContext, CommandError, ExecPlan};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use http::fuzzing;
@@ -23,6 +29,8 @@ pub use http::{
 };
 #[cfg(feature = "http")]
 pub use outputs::WrongFolder;
+#[cfg(feature = "http")]
+pub use plan::Plan;
 pub use program::{AsyncFnCaller, FnCaller};
 
 use std::pin::Pin;

@@ -9,6 +9,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::job::Body;
 
+/// The largest answer that can be stored, in bytes: SQLite's limit for a row, less some room for the other columns.
+pub(super) const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
+
 /// The budget in bytes; an answer counts from its first byte to its commit. Eight answers of the largest size allowed by
 /// default fit into it, and so do a thousand usual ones.
 pub(super) const MOST_IN_MEMORY: usize = 128 << 20;

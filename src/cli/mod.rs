@@ -25,11 +25,14 @@ use config::Config;
 use help::{dashes, suggestions};
 use output::error::CliError;
 use output::terminal::{self, Terminal};
-use output::{exit, lacking, screen, signals};
+use output::{child, exit, lacking, screen, signals};
 
 /// Parses the command line, runs the command, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = child::become_command(&words) {
+        return code;
+    }
     let early = config::color(terminal::find_color(&words));
     if let Err(cli_error) = dashes::check(&words) {
         cli_error.print(&Terminal::new(early, false));

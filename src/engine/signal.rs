@@ -11,6 +11,8 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
         // This machine failed, not the service.
         Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
         Outcome::InDoubt(failure) if failure.kind == FailureKind::Stopped => Signal::Stale,
+        // The file may be the cause, as with a rejection.
+        Outcome::InDoubt(failure) if failure.kind.is_crash() => Signal::Rejected(cause(failure)),
         Outcome::InDoubt(_) => Signal::Failed,
         Outcome::Throttled { wait, failure } => Signal::Throttled {
             wait: *wait,
@@ -20,6 +22,7 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
             FailureKind::Tls => Signal::Fault(Fault::Tls),
             FailureKind::Dns => Signal::Fault(Fault::Dns),
             FailureKind::Proxy => Signal::Fault(Fault::Proxy),
+            FailureKind::NotStarted => Signal::Fault(Fault::NotStarted),
             _ => Signal::Unreachable,
         },
         Outcome::Unsendable(failure) if failure.kind == FailureKind::InputMissing => {

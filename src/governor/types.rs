@@ -235,6 +235,8 @@ pub enum Fault {
     Dns,
     /// The proxy refuses the connection.
     Proxy,
+    /// The command or the worker cannot be started.
+    NotStarted,
     /// The service redirects elsewhere.
     Redirect,
     /// The file is missing, and perhaps its disk.
@@ -250,6 +252,7 @@ impl Fault {
             Self::Tls => "certificate",
             Self::Dns => "name",
             Self::Proxy => "proxy",
+            Self::NotStarted => "not_started",
             Self::Redirect => "redirect",
             Self::MissingFile => "missing_files",
         }
@@ -257,7 +260,7 @@ impl Fault {
 
     /// Returns true for a cause before the connection, which no file can have.
     pub(super) fn is_before_connection(self) -> bool {
-        matches!(self, Self::Tls | Self::Dns | Self::Proxy)
+        matches!(self, Self::Tls | Self::Dns | Self::Proxy | Self::NotStarted)
     }
 }
 

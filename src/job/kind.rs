@@ -31,6 +31,12 @@ pub enum FailureKind {
     HttpStatus,
     /// No byte moved within the idle timeout.
     IdleTimeout,
+    /// A worker ended during the call.
+    Crashed,
+    /// A function of the user's raised an exception.
+    Exception,
+    /// A command exited with another code than 0.
+    Exited,
     /// The file changed, or could not be read, during the call.
     InputChanged,
     /// The file is missing.
@@ -47,12 +53,16 @@ pub enum FailureKind {
     NotARegularFile,
     /// The answer is not JSON.
     NotJson,
+    /// The command or the worker cannot be started.
+    NotStarted,
     /// The expression of `--success` is false for the answer.
     NotSuccessful,
     /// The answer or the file is not UTF-8 text.
     NotText,
     /// The caller panicked.
     Panicked,
+    /// A worker broke the protocol.
+    Protocol,
     /// The proxy refused to connect.
     Proxy,
     /// The allowance is used up.
@@ -65,6 +75,8 @@ pub enum FailureKind {
     ResponseTooLarge,
     /// The service refused the request over HTTP/2 before processing it.
     SentBack,
+    /// A signal ended the command.
+    Signalled,
     /// A stop aborted the call.
     Stopped,
     /// The call took longer than its timeout.
@@ -87,6 +99,11 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Returns whether a process of the user's ended during the call, perhaps because of the job's file.
+    pub fn is_crash(self) -> bool {
+        matches!(self, Self::Crashed | Self::Protocol | Self::Signalled)
+    }
+
     /// Returns the stored word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -218,6 +218,8 @@ pub struct Attempt {
     pub key: IdempotencyKey,
     /// The service may know the key from an earlier attempt: one in doubt, or one that it answered with 409.
     pub repeat: bool,
+    /// A process ended during an earlier attempt, perhaps because of this file.
+    pub suspect: bool,
 }
 
 /// A complete, successful answer.

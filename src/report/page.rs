@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::job::{Checksum, FileName, JobState};
-use crate::settings::Call;
 
 use super::html::{bar, legend, list, name, text};
 use super::snapshot::{SessionState, Snapshot};
@@ -76,10 +75,7 @@ pub(super) fn page(shown: &Snapshot) -> String {
 }
 
 fn call(shown: &Snapshot) -> String {
-    match &shown.info.call {
-        Call::Http(request) => text(format!("{} {}", request.method, request.url), CALL),
-        Call::Program { name } => text(format!("the program's own: {name}"), CALL),
-    }
+    text(shown.info.call.summary(), CALL)
 }
 
 /// The states of files, with the classes of their colors.

@@ -2,6 +2,7 @@
 
 mod as_stored;
 mod body;
+mod command;
 mod credential;
 mod judging;
 mod request;
@@ -21,6 +22,7 @@ use crate::governor::{Concurrency, Rules};
 use crate::limits::{Budgets, MaxFailures, Money, Rates};
 use crate::retry::{DoubtPolicy, RetryPolicy};
 pub use body::{Body, Content, Escape, Field, Piece, Treatment};
+pub use command::{Command, Way};
 pub use credential::{has_key, is_credential, is_credential_in_text, is_sensitive};
 pub use judging::{Expect, Judging};
 pub use request::{Call, Difference, Header, HeaderValue, Request};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Judging, Piece, Transport};
+use super::{Body, Command, Judging, Piece, Transport};
 
 /// The definition of a run's calls. Changing it changes the meaning of its results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,7 +10,9 @@ use super::{Body, Judging, Piece, Transport};
 pub enum Call {
     /// An HTTP request.
     Http(Box<Request>),
-    /// A program's own caller.
+    /// A program of the user's.
+    Command(Box<Command>),
+    /// A Rust program's own caller.
     Program {
         /// A name that the program changes together with the meaning of its calls.
         name: String,
@@ -45,13 +47,6 @@ pub struct Request {
     /// the database stores them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_dir: Option<String>,
-}
-
-impl Request {
-    /// Returns whether answers have a body. An answer to HEAD describes one and has none (RFC 9110, section 9.3.2).
-    pub fn has_answer_body(&self) -> bool {
-        self.method != "HEAD"
-    }
 }
 
 /// A requested header.
@@ -113,10 +108,63 @@ impl Call {
             .collect()
     }
 
+    /// Returns the rules for results, unless a Rust program has its own.
+    pub fn judging(&self) -> Option<&Judging> {
+        match self {
+            Self::Http(request) => Some(&request.judging),
+            Self::Command(command) => Some(&command.judging),
+            Self::Program { .. } => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn judging_mut(&mut self) -> Option<&mut Judging> {
+        match self {
+            Self::Http(request) => Some(&mut request.judging),
+            Self::Command(command) => Some(&mut command.judging),
+            Self::Program { .. } => None,
+        }
+    }
+
+    /// Returns the folder for the bodies of results, as the run remembers it.
+    pub fn output_dir(&self) -> Option<&str> {
+        match self {
+            Self::Http(request) => request.output_dir.as_deref(),
+            Self::Command(command) => command.output_dir.as_deref(),
+            Self::Program { .. } => None,
+        }
+    }
+
+    /// Returns the call with another folder for the bodies of results. A Rust program has none.
+    #[must_use]
+    pub fn with_output_dir(mut self, folder: Option<String>) -> Self {
+        match &mut self {
+            Self::Http(request) => request.output_dir = folder,
+            Self::Command(command) => command.output_dir = folder,
+            Self::Program { .. } => {}
+        }
+        self
+    }
+
+    /// Returns whether answers have a body. An answer to HEAD describes one and has none (RFC 9110, section 9.3.2).
+    pub fn has_answer_body(&self) -> bool {
+        !matches!(self, Self::Http(request) if request.method == "HEAD")
+    }
+
+    /// Describes the call for people, in one line that is not escaped.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Http(request) => format!("{} {}", request.method, request.url),
+            Self::Command(command) => command.shown(),
+            Self::Program { name } => format!("caller {name} of a program"),
+        }
+    }
+
     /// Describes the call for people, as names and values in the order of the request.
     pub fn lines(&self) -> Vec<(String, String)> {
         match self {
             Self::Program { name } => vec![("caller".to_owned(), name.clone())],
+            Self::Command(command) => command.lines(),
             Self::Http(request) => {
                 let mut lines = vec![
                     ("method".to_owned(), request.method.clone()),

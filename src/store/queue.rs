@@ -232,6 +232,7 @@ impl Group<'_> {
                         },
                         key: IdempotencyKey::derive(run, job, record.generation),
                         repeat: false,
+                        suspect: record.crashes > 0,
                     },
                     record,
                     job: Job {

@@ -27,8 +27,8 @@ use super::reuse::{Reuse, Suspension};
 use super::secrets::Secrets;
 use super::tls;
 use crate::caller::aside::aside;
-use crate::caller::outputs::{self, Outputs};
-use crate::caller::spill::{MOST_BESIDE_VALUES, MOST_IN_MEMORY, MemoryBudget};
+use crate::caller::outputs::{self, Outputs, WrongFolder};
+use crate::caller::spill::{LARGEST_STORED, MOST_BESIDE_VALUES, MOST_IN_MEMORY, MemoryBudget};
 use crate::caller::timer::Timer;
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
 use crate::job::{Attempt, Job, Outcome};
@@ -37,9 +37,6 @@ use crate::validate::{RetryAfter, Validator};
 
 /// After an idle time longer than this, a caller yields until the client has noticed closed connections.
 const IDLE: Duration = Duration::from_millis(50);
-
-/// The largest answer that can be stored, in bytes: SQLite's limit for a row, less some room for the other columns.
-const LARGEST_STORED: u64 = 1_000_000_000 - (1 << 20);
 
 /// The runtime inputs of a request, which are never stored.
 pub struct PlanContext<'m> {
@@ -148,7 +145,7 @@ impl HttpPlan {
     /// # Errors
     ///
     /// The folder cannot be opened.
-    pub fn keeping_outputs(self) -> Result<Self, PlanError> {
+    pub fn keeping_outputs(self) -> Result<Self, WrongFolder> {
         let folder = self.plan.output_dir.as_deref();
         let outputs = folder.map(Outputs::open).transpose()?;
         Ok(Self {

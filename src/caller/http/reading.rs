@@ -16,7 +16,7 @@ const AHEAD: Option<NonZeroU64> = NonZeroU64::new(1 << 20);
 
 /// A way to read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(in crate::caller) enum Reading {
     /// Block, forever if the disk is dead.
     Patient,
     /// Fail with an error for which [`is_away`] is true rather than block. Old kernels and some file systems always fail.

@@ -19,7 +19,7 @@ const PIECE: usize = 64 << 10;
 
 /// A file of one attempt.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(in crate::caller) struct Source {
     path: PathBuf,
     reading: Reading,
     opened: OnceCell<OpenFile>,
@@ -27,14 +27,14 @@ pub(super) struct Source {
 
 /// An open regular file and its size when it was opened.
 #[derive(Debug, Clone)]
-pub(super) struct OpenFile {
+pub(in crate::caller) struct OpenFile {
     pub(super) file: Arc<File>,
     pub(super) size: u64,
     pub(super) stamp: FileStamp,
 }
 
 impl Source {
-    pub(super) fn new(path: &Path, reading: Reading) -> Self {
+    pub(in crate::caller) fn new(path: &Path, reading: Reading) -> Self {
         Self {
             path: path.to_owned(),
             reading,
@@ -48,7 +48,7 @@ impl Source {
     }
 
     /// Opens the file once. An error is the attempt's outcome: nothing was sent.
-    pub(super) fn open(&self) -> Result<&OpenFile, Outcome> {
+    pub(in crate::caller) fn open(&self) -> Result<&OpenFile, Outcome> {
         match self.opened.get() {
             Some(input) => Ok(input),
             None => {
@@ -59,7 +59,7 @@ impl Source {
     }
 
     /// Returns the file's stamp, if it was opened.
-    pub(super) fn stamp(&self) -> Option<FileStamp> {
+    pub(in crate::caller) fn stamp(&self) -> Option<FileStamp> {
         Some(self.opened.get()?.stamp)
     }
 

@@ -14,7 +14,7 @@ pub(crate) struct AnswerArgs {
     /// Statuses of results, such as 2xx,404; their answers must also meet --expect and --success [default: 2xx]
     #[arg(long, value_name = "STATUSES")]
     pub(crate) expect_status: Option<Statuses>,
-    /// Required form of a result: json, text or any [default: json]
+    /// Required form of a result: json, text or any [default: json, and any for programs]
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,
     /// jq expression that must be true of a result, such as '.status == "ok"'; may use $status, $headers and $col
@@ -29,12 +29,13 @@ pub(crate) struct AnswerArgs {
 }
 
 impl AnswerArgs {
-    /// Returns the rules as a run remembers them.
-    pub(crate) fn judging(&self) -> Judging {
+    /// Returns the rules as a run remembers them. Answers of a program need not be JSON.
+    pub(crate) fn judging(&self, of_program: bool) -> Judging {
         Judging {
             statuses: self.expect_status.clone().unwrap_or_default(),
             expect: self.expect.unwrap_or(match self.output_dir {
                 Some(_) => Expect::Any,
+                None if of_program => Expect::AsStated,
                 None => Expect::Json,
             }),
             success: self.success.clone(),

@@ -6,6 +6,7 @@ pub(crate) mod examples;
 pub(crate) mod export;
 pub(crate) mod failures;
 pub(crate) mod forget;
+pub(crate) mod program;
 pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use examples::EXAMPLES;
 use export::{Export, Recheck, ReportArgs};
 use failures::{ClassOrRule, DoneArgs, FailureFilter, Failures, parse_class_or_rule};
 use forget::Forget;
+use program::ProgramArgs;
 use settings::{KEPT, LimitArgs, SettingsArgs};
 
 /// Calls an HTTP API once for each file of a long list, and never loses an answer.
@@ -178,7 +180,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", help_heading = "First tries", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) sample: Option<u32>,
 
-    /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
+    /// Put answers into another class, such as status=409:transient, exit=3:transient or body~overloaded:throttled
     #[arg(long, value_name = "RULE", help_heading = KEPT)]
     pub(crate) class: Vec<ClassRule>,
     #[command(flatten)]
@@ -199,7 +201,7 @@ pub(crate) enum ListFormat {
     Jsonl,
 }
 
-/// The request: the call that is made for each file.
+/// The call that is made for each file.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RequestArgs {
     /// URL to call, which may have placeholders such as {name}
@@ -213,9 +215,18 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "COMMAND", help_heading = "Request")]
     pub(crate) curl: Option<String>,
     #[command(flatten)]
+    pub(crate) program: ProgramArgs,
+    #[command(flatten)]
     pub(crate) words: CurlArgs,
     #[command(flatten)]
     pub(crate) answers: AnswerArgs,
+}
+
+impl RequestArgs {
+    /// Returns whether the command line has a call of its own.
+    pub(crate) fn is_given(&self) -> bool {
+        self.url.is_some() || self.curl.is_some() || self.program.flag().is_some()
+    }
 }
 
 /// `stride try`.
@@ -238,7 +249,7 @@ pub(crate) struct Try {
 /// `stride resume`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ResumeArgs {
-    /// Put answers into another class, such as status=409:transient or body~overloaded:throttled
+    /// Put answers into another class, such as status=409:transient, exit=3:transient or body~overloaded:throttled
     #[arg(long, value_name = "RULE", help_heading = KEPT)]
     pub(crate) class: Vec<ClassRule>,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use stride::extract::Extraction;
 use stride::filter::Term;
 use stride::job::{FileName, escaped};
 use stride::jq::Expression;
-use stride::settings::{Call, Judging};
+use stride::settings::Judging;
 use stride::store::{Location, Reader, StoreError};
 use stride::validate::WrongExpression;
 
@@ -39,10 +39,9 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         (_, true) => Selection::All,
         _ => Selection::Whole,
     };
-    let (judging, has_body) = match reader.info()?.call {
-        Call::Http(request) => (request.judging.clone(), request.has_answer_body()),
-        Call::Program { .. } => (Judging::default(), true),
-    };
+    let call = reader.info()?.call;
+    let has_body = call.has_answer_body();
+    let judging = call.judging().cloned().unwrap_or_default();
     let extract = extract(args, &judging)?.map(|expression| Extraction {
         expression,
         has_body,

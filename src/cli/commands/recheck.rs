@@ -3,7 +3,7 @@
 use stride::export::check_list_columns;
 use stride::jq::Expression;
 use stride::recheck::{Changes, RecheckError, Rechecked, apply, preview};
-use stride::settings::{Call, Request};
+use stride::settings::Call;
 use stride::store::{Location, Reader};
 
 use crate::cli::args::export::Recheck;
@@ -20,14 +20,14 @@ use crate::cli::session::summary::standing;
 pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Result<u8, CliError> {
     let reader = Reader::open(db)?;
     let info = reader.info()?;
-    let request = self::request(args, info.call)?;
+    let call = judged(args, info.call)?;
     if let Some(success) = &args.success {
         // An invalid expression is reported later.
         let columns = Expression::new(success).map(|success| success.columns());
         check_list_columns(&reader, &columns.unwrap_or_default())?;
     }
     if !args.apply {
-        let report = preview(&reader, &request, &info.settings.classes)?;
+        let report = preview(&reader, &call, &info.settings.classes)?;
         print(&report, terminal);
         if report.failed.count + report.done.count > 0 {
             terminal.say("nothing was changed");
@@ -47,15 +47,13 @@ pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Res
     };
     let mut store = storage::open(db, invocation, None, terminal)?;
     // Another process may have changed the request before the lock was taken.
-    let call = store.call()?;
-    let request = self::request(args, call.clone())?;
+    let before = store.call()?;
+    let call = judged(args, before.clone())?;
     let classes = store.settings()?.classes;
-    let report = apply(&mut store, &request, &classes)?;
+    let report = apply(&mut store, &call, &classes)?;
     // Other rules for answers do not change what a known request sends, so it stays known on this machine.
-    if let Call::Http(before) = &call
-        && consent::is_known(before, store.base(), Scope::Run)
-    {
-        consent::remember(&request, store.base());
+    if consent::is_known(&before, store.base(), Scope::Run) {
+        consent::remember(&call, store.base());
     }
     let counts = store.counts();
     store.close()?;
@@ -64,24 +62,24 @@ pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Res
     Ok(exit::DONE)
 }
 
-/// Returns the run's request with the rules of the command line.
-fn request(args: &Recheck, call: Call) -> Result<Request, CliError> {
-    let mut request = match call {
-        Call::Http(request) => request,
-        Call::Program { name } => {
-            return Err(made_by(&name).hint("validate the answers in that program"));
-        }
+/// Returns the run's call with the rules of the command line.
+fn judged(args: &Recheck, mut call: Call) -> Result<Call, CliError> {
+    if let Call::Program { name } = &call {
+        return Err(made_by(name).hint("validate the answers in that program"));
+    }
+    let Some(judging) = call.judging_mut() else {
+        return Ok(call);
     };
     if let Some(statuses) = &args.expect_status {
-        request.judging.statuses = statuses.clone();
+        judging.statuses = statuses.clone();
     }
     if let Some(expect) = args.expect {
-        request.judging.expect = expect;
+        judging.expect = expect;
     }
     if let Some(success) = &args.success {
-        request.judging.success = Some(success.clone()).filter(|text| !text.trim().is_empty());
+        judging.success = Some(success.clone()).filter(|text| !text.trim().is_empty());
     }
-    Ok(*request)
+    Ok(call)
 }
 
 fn print(report: &Rechecked, terminal: &Terminal) {

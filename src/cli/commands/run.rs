@@ -3,7 +3,7 @@
 use stride::export::check_list_columns;
 use stride::input::{Options, Survey};
 use stride::job::{Class, FileName, JobState};
-use stride::settings::{Call, Request, Settings, show_duration};
+use stride::settings::{Call, Settings, show_duration};
 use stride::store::{Location, Lock, NewRun, Reader, Redo, Store, change_settings};
 
 use crate::cli::args::failures::ClassOrRule;
@@ -49,7 +49,7 @@ pub(crate) fn run(
     let mut parsed = parse(&args.request)?;
     parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;
-    let row_use = RowUse::new(&parsed.request);
+    let row_use = RowUse::new(&parsed.call);
     let is_missing = db.file().symlink_metadata().is_err();
     if is_missing
         && !sources.iter().any(is_table)
@@ -73,21 +73,22 @@ pub(crate) fn run(
         Some((info, _)) => (info.base.clone(), info.settings.clone()),
         None => (here.clone(), Settings::default()),
     };
-    if let Some(folder) = &mut parsed.request.output_dir {
-        *folder = results_folder::stored(folder.as_ref(), &base)?;
+    if let Some(folder) = parsed.call.output_dir() {
+        let folder = results_folder::stored(folder.as_ref(), &base)?;
+        parsed.call = parsed.call.with_output_dir(Some(folder));
     }
     // Check the whole request before the list is loaded.
     let settings = config.resolve(&args.settings, &args.class, &kept)?;
     let settings = settings.announce(terminal);
     raise_descriptors(settings.threads)?;
     let plan = plan(
-        &parsed.request,
+        &parsed.call,
         &settings,
         &parsed.credentials,
         args.invocation,
         &base,
     )?;
-    let results = output_dir(&parsed.request, &base, &sources)?;
+    let results = output_dir(&parsed.call, &base, &sources)?;
     let reads_file = plan.reads_file();
     if reads_file && base == here && (run.is_some() || is_missing) {
         refuse_missing(&sources, run.as_ref().map(|(_, reader)| reader))?;
@@ -147,7 +148,7 @@ pub(crate) fn run(
     }
     let events = args.outputs.events.as_deref().and_then(resolved);
     intake.skip(own.into_iter().chain(events).chain(results));
-    let call = Call::Http(Box::new(parsed.request.clone()));
+    let call = parsed.call.clone();
     let (mut store, settings) = if is_new {
         let new = NewRun {
             call,
@@ -155,7 +156,7 @@ pub(crate) fn run(
             base: here,
         };
         let store = create(db, lock, &new, &mut intake, terminal)?;
-        report_stored(&parsed.request, db, terminal);
+        report_stored(&parsed.call, db, terminal);
         (store, new.settings)
     } else {
         intake.skip(Reader::open(lock.database())?.artifacts()?);
@@ -189,19 +190,19 @@ pub(crate) fn run(
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
         if loaded.left > 0 {
             let references = args.invocation.allow_references;
-            consent::check_list(db, &store, &parsed.request, references)?;
+            consent::check_list(db, &store, &parsed.call, references)?;
         }
         if let Some(change) = change {
             change.take(db, &mut store, terminal)?;
             change.requeue(db, &mut store, terminal)?;
-            if stored(&parsed.request) != change.replaced().and_then(stored) {
-                report_stored(&parsed.request, db, terminal);
+            if stored(&parsed.call) != stored(change.replaced()) {
+                report_stored(&parsed.call, db, terminal);
             }
         }
         let settings = keep_settings(&mut store, config, &args.settings, &args.class)?;
         (store, settings)
     };
-    consent::remember(&parsed.request, store.base());
+    consent::remember(&parsed.call, store.base());
     let drawn = args.sample.map(|most| store.draw(most)).transpose()?;
     let calls = Calls {
         plan: Some(plan),
@@ -475,8 +476,8 @@ fn redo(
 }
 
 /// Names the parts of a request that look like keys, and that every reader of the database can see.
-fn report_stored(request: &Request, db: &Location, terminal: &Terminal) {
-    if let Some(parts) = stored(request) {
+fn report_stored(call: &Call, db: &Location, terminal: &Terminal) {
+    if let Some(parts) = stored(call) {
         terminal.say(&format!(
             "{} {parts} may hold a key, which {} keeps readable",
             bold("note:"),

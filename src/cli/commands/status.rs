@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stride::event::Counts;
 use stride::export::timestamp;
 use stride::job::{FileName, escaped};
-use stride::settings::{Call, Threads, show_duration};
+use stride::settings::{Threads, show_duration};
 use stride::store::{Holder, Location, Lock, Reader, RunInfo, RunnerStatus, wall_clock};
 
 use crate::cli::args::Status;
@@ -114,7 +114,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "run",
             Some(format!("{path}, created {}", timestamp(info.created))),
         ),
-        ("call", Some(call(&info.call))),
+        ("call", Some(escaped(info.call.summary().as_bytes()))),
         ("files", Some(standing(&counts))),
         ("calls", Some(calls(noted.used.calls, &counts))),
         ("used", used(&noted, &info)),
@@ -182,13 +182,6 @@ fn may_kill(files: &[(FileName, u32)]) -> String {
         "these files may crash stride; pending ones are called last and alone: {}",
         named.join(", ")
     )
-}
-
-fn call(call: &Call) -> String {
-    match call {
-        Call::Http(request) => escaped(format!("{} {}", request.method, request.url).as_bytes()),
-        Call::Program { name } => escaped(format!("caller {name} of a program").as_bytes()),
-    }
 }
 
 /// Formats the number of calls that may have been sent, and of those in doubt.

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use stride::caller::{Caller, Cancel, Credential, HttpPlan, Preview, ResponseHead};
+use stride::caller::{Credential, Plan, Preview, ResponseHead};
 use stride::export::check_list_columns;
 use stride::governor::{Governor, History};
 use stride::input::Item;
@@ -17,12 +17,12 @@ use stride::job::{
     escaped,
 };
 use stride::limits::Measure;
-use stride::settings::{Call, Request, Settings, show_duration};
+use stride::settings::{Call, Settings, show_duration};
 use stride::store::{Location, Reader};
 
 use crate::cli::args::Try;
 use crate::cli::config::Config;
-use crate::cli::output::error::{CliError, made_by, printed};
+use crate::cli::output::error::{CliError, made_by, printed, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped};
 use crate::cli::output::shown::{bold, data, lines};
@@ -42,7 +42,7 @@ const KEY: &str = "(derived for each file; a repeat after an unknown outcome kee
 
 /// A run before its start.
 pub(crate) struct PlannedRun<'p> {
-    pub(crate) plan: &'p HttpPlan,
+    pub(crate) plan: &'p Plan,
     pub(crate) settings: &'p Settings,
     /// The folder against which names resolve.
     pub(crate) base: &'p Path,
@@ -107,9 +107,9 @@ pub(crate) fn dry_run(
     }
     if let Some(item) = first {
         let job = job(item, planned.base)?;
-        out.push(format!("first request, for {}:", job.path));
-        match planned.plan.preview(&job, &attempt(), SHOWN) {
-            Ok(preview) => out.extend(request_lines(&preview, KEY)),
+        out.push(format!("first call, for {}:", job.path));
+        match call_lines(planned.plan, &job, &attempt(), KEY) {
+            Ok(lines) => out.extend(lines),
             Err(outcome) => out.push(format!("  cannot be built: {}", message(&outcome))),
         }
     }
@@ -149,15 +149,15 @@ pub(crate) fn try_one(
     config: &Config,
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
-    let is_given = args.request.url.is_some() || args.request.curl.is_some();
+    let is_given = args.request.is_given();
     refuse_urls(std::slice::from_ref(&args.file), &args.request)?;
-    let (request, credentials, settings) = subject(db, &mut args, terminal)?;
+    let (call, credentials, settings) = subject(db, &mut args, terminal)?;
     let base = current_folder()?;
     let settings = config.resolve(&args.settings, &[], &settings)?;
     let settings = settings.announce(terminal);
-    let plan = plan(&request, &settings, &credentials, args.invocation, &base)?;
+    let plan = plan(&call, &settings, &credentials, args.invocation, &base)?;
     let job = job_of_run(db, &args.file, &base)?;
-    let row_use = RowUse::new(&request);
+    let row_use = RowUse::new(&call);
     if is_given {
         check_judged(db, &row_use, &job)?;
     }
@@ -165,27 +165,31 @@ pub(crate) fn try_one(
     if let Some(proxy) = plan.proxy() {
         terminal.say(&format!("proxy: {}", escaped(proxy.as_bytes())));
     }
-    let preview = plan.preview(&job, &attempt, SHOWN).map_err(|outcome| {
+    let key = attempt.key.to_string();
+    let lines = call_lines(&plan, &job, &attempt, &key).map_err(|outcome| {
         let reason = escaped(message(&outcome).as_bytes());
         CliError::new(exit::INCOMPLETE, format!("{}: {reason}", job.path))
             .note("no call was made")
             .hint("correct the request or the file, or use another file")
     })?;
-    for line in request_lines(&preview, &attempt.key.to_string()) {
+    for line in lines {
         terminal.say(&line);
     }
     for slip in row_use.slips(&job.columns.names()) {
         terminal.say(&format!("{} {slip}", bold("note:")));
     }
-    let mut caller = plan.caller()?.watched();
     let began = Instant::now();
-    let outcome = caller.call(&job, &attempt, &Cancel::new());
+    let called = plan.call_once(&job, &attempt);
+    let (outcome, head) = called.map_err(|error| CliError::of(exit::ERROR, &*error))?;
     let took = began.elapsed();
+    for line in plan.said() {
+        terminal.say(&line);
+    }
     if let Some(ResponseHead {
         version,
         status,
         headers,
-    }) = caller.seen()
+    }) = head
     {
         terminal.say(&format!("< {version} {status}"));
         for (name, value) in headers {
@@ -217,8 +221,8 @@ fn subject(
     db: &Location,
     args: &mut Try,
     terminal: &Terminal,
-) -> Result<(Request, Vec<Credential>, Settings), CliError> {
-    if args.request.url.is_some() || args.request.curl.is_some() {
+) -> Result<(Call, Vec<Credential>, Settings), CliError> {
+    if args.request.is_given() {
         if !args.credential.is_empty() {
             return Err(
                 CliError::usage("--credential cannot be combined with --url or --curl")
@@ -230,7 +234,7 @@ fn subject(
         for note in &parsed.notes {
             terminal.say(&format!("{} {note}", bold("note:")));
         }
-        return Ok((parsed.request, parsed.credentials, Settings::default()));
+        return Ok((parsed.call, parsed.credentials, Settings::default()));
     }
     if db.file().symlink_metadata().is_err() {
         let message = format!("there is no run at {}", FileName::from(db.file()));
@@ -260,24 +264,22 @@ fn subject(
         credentials,
         changed,
     } = parse_credentials(&again, &info.call, &references(&info.base))?;
-    let request = match info.call {
-        Call::Http(request) => request,
-        Call::Program { name } => {
-            return Err(made_by(&name).hint("use --url or --curl with a request"));
-        }
-    };
+    let call = info.call;
+    if let Call::Program { name } = &call {
+        return Err(made_by(name).hint("use --url or --curl with a request"));
+    }
     let confirmed = Confirmed {
         commands: args.invocation.allow_commands,
         references: args.invocation.allow_references,
         folder: None,
     };
     // `try` writes no results, so the output folder needs no consent.
-    let mut uses = consent::uses(&request, &info.base);
+    let mut uses = consent::uses(&call, &info.base);
     uses.retain(|used| !matches!(used, Use::Folder(_)));
     let scope = Scope::OneCall;
-    consent::check(db, &request, &info.base, scope, || Ok(uses), confirmed)?;
+    consent::check(db, &call, &info.base, scope, || Ok(uses), confirmed)?;
     // Nothing is recorded, so other headers need no consent.
-    Ok((*changed.unwrap_or(request), credentials, info.settings))
+    Ok((changed.unwrap_or(call), credentials, info.settings))
 }
 
 /// Returns the job of a file, with its row if the run has one for it.
@@ -325,6 +327,31 @@ fn attempt() -> Attempt {
         id: AttemptId { job, number: 1 },
         key: IdempotencyKey::derive(&run, job, 0),
         repeat: false,
+        suspect: false,
+    }
+}
+
+/// Formats a call, with `key` as its idempotency key.
+///
+/// # Errors
+///
+/// The outcome of a call that cannot be made.
+fn call_lines(
+    plan: &Plan,
+    job: &Job,
+    attempt: &Attempt,
+    key: &str,
+) -> Result<Vec<String>, Outcome> {
+    match plan {
+        Plan::Http(plan) => {
+            let preview = plan.preview(job, attempt, SHOWN)?;
+            Ok(request_lines(&preview, key))
+        }
+        Plan::Exec(plan) => {
+            let words = plan.words(job, attempt)?;
+            let words: Vec<String> = words.iter().map(|word| quoted(Path::new(word))).collect();
+            Ok(vec![format!("> {}", words.join(" "))])
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use stride::caller::{PROXY_AUTHORIZATION, PlanError, Reference, TemplateError};
+use stride::caller::{
+    CommandError, PROXY_AUTHORIZATION, PlanError, Reference, TemplateError, WrongFolder,
+};
 use stride::export::{ExportError, FileError};
 use stride::input::{InputError, RowFault};
 use stride::job::{FileName, escaped};
@@ -17,6 +19,9 @@ use stride::validate::WrongExpression;
 use crate::cli::output::shown::{bold, cyan, red};
 use crate::cli::output::terminal::{Terminal, ignore_closed_pipe};
 use crate::cli::output::{environment, exit};
+
+/// The hint for a folder for results that cannot be used.
+const FOLDER: &str = "use --output-dir with a folder in which you can write; stride makes a missing one";
 
 /// An error with its exit code, causes, notes and hints.
 #[derive(Debug)]
@@ -165,9 +170,7 @@ impl From<PlanError> for CliError {
             PlanError::Certificate { .. } => {
                 cli_error.hint("use a PEM file: text with -----BEGIN …----- lines")
             }
-            PlanError::Outputs(_) => {
-                cli_error.hint("use --output-dir with a folder in which you can write; stride makes a missing one")
-            }
+            PlanError::Outputs(_) => cli_error.hint(FOLDER),
             PlanError::Proxy(_) => {
                 cli_error.hint("use http://HOST:PORT, or socks5h://HOST:PORT")
             }
@@ -182,6 +185,36 @@ impl From<PlanError> for CliError {
                 cli_error.hint("use --resolve HOST:PORT:ADDRESS, such as api.example.com:443:192.0.2.1")
             }
         }
+    }
+}
+
+impl From<CommandError> for CliError {
+    fn from(error: CommandError) -> Self {
+        let cli_error = Self::of(exit::USAGE, &error);
+        match error {
+            CommandError::Empty => cli_error.hint("use --exec 'PROGRAM ARGUMENTS'"),
+            CommandError::Program { .. } => cli_error
+                .note("nothing was changed")
+                .hint("correct its name, or use its whole path; names resolve in the run's folder"),
+            CommandError::Template { .. } => cli_error.hint("correct the placeholder"),
+            CommandError::Secret(_) => {
+                cli_error.hint("let the command read it from its environment, which is yours")
+            }
+            CommandError::Contents(_) => {
+                cli_error.hint("use {}: the command reads the file itself")
+            }
+            CommandError::Script { .. } => {
+                cli_error.hint("use --exec-shell, where \"$1\" is the file")
+            }
+            CommandError::Expression(wrong) => wrong_expression(&wrong),
+            CommandError::Outputs(_) => cli_error.hint(FOLDER),
+        }
+    }
+}
+
+impl From<WrongFolder> for CliError {
+    fn from(error: WrongFolder) -> Self {
+        Self::of(exit::USAGE, &error).hint(FOLDER)
     }
 }
 

@@ -124,6 +124,10 @@ fn hints(
             };
             format!("repeat the run command with the URL that it leads to{accept}{follow}")
         }
+        "not_started" => format!(
+            "correct the program, then: {}; or repeat the run command with another one{accept}",
+            resume("")
+        ),
         "missing_files" => format!(
             "check that the files' disk is mounted, then: {}; if the list has wrong names, correct them and repeat the run command",
             resume("")

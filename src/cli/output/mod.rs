@@ -3,6 +3,7 @@
 
 pub(crate) mod again;
 pub(crate) mod background;
+pub(crate) mod child;
 pub(crate) mod environment;
 pub(crate) mod error;
 pub(crate) mod exit;

@@ -14,7 +14,7 @@ use serde::Serialize;
 use stride::caller::{Reference, Template};
 use stride::job::{Checksum, escaped};
 use stride::paths::folder_of;
-use stride::settings::{Body, Content, Field, Piece, Request};
+use stride::settings::{Body, Call, Content, Field, Piece, Request, Way};
 use stride::store::{Location, Reader, Store};
 
 use crate::cli::output::environment::state_folder;
@@ -90,8 +90,22 @@ impl Confirmed<'_> {
     }
 }
 
-/// Returns all uses of a request, except files of the list.
-pub(crate) fn uses(request: &Request, base: &Path) -> Vec<Use> {
+/// Returns all uses of a call, except files of the list.
+pub(crate) fn uses(call: &Call, base: &Path) -> Vec<Use> {
+    let mut found = match call {
+        Call::Http(request) => uses_of_request(request),
+        Call::Command(command) if command.way != Way::Starter => {
+            vec![Use::Command(command.shown())]
+        }
+        Call::Command(_) | Call::Program { .. } => Vec::new(),
+    };
+    if let Some(folder) = results_folder::of(call, base) {
+        found.push(Use::Folder(folder.to_string_lossy().into_owned()));
+    }
+    found
+}
+
+fn uses_of_request(request: &Request) -> Vec<Use> {
     let mut found = Vec::new();
     let mut note = |used: Use| {
         if !found.contains(&used) {
@@ -117,9 +131,6 @@ pub(crate) fn uses(request: &Request, base: &Path) -> Vec<Use> {
     for path in transport.certificate.iter().chain(&transport.key) {
         note(Use::Certificate(path.to_string_lossy().into_owned()));
     }
-    if let Some(folder) = results_folder::of(request, base) {
-        note(Use::Folder(folder.to_string_lossy().into_owned()));
-    }
     found
 }
 
@@ -143,8 +154,8 @@ fn files(request: &Request) -> impl Iterator<Item = &String> {
 }
 
 /// Returns all uses of a run, including files of its list outside of the database's folder.
-pub(crate) fn uses_of_run(reader: &Reader, request: &Request) -> Result<Vec<Use>, CliError> {
-    let mut found = uses(request, &reader.info()?.base);
+pub(crate) fn uses_of_run(reader: &Reader, call: &Call) -> Result<Vec<Use>, CliError> {
+    let mut found = uses(call, &reader.info()?.base);
     found.extend(listed(reader)?);
     Ok(found)
 }
@@ -163,7 +174,7 @@ fn listed(reader: &Reader) -> Result<Option<Use>, CliError> {
 pub(crate) fn check_list(
     db: &Location,
     store: &Store,
-    request: &Request,
+    call: &Call,
     references: bool,
 ) -> Result<(), CliError> {
     let uses = || Ok(listed(&Reader::open(store.path())?)?.into_iter().collect());
@@ -171,7 +182,7 @@ pub(crate) fn check_list(
         references,
         ..Confirmed::default()
     };
-    check(db, request, store.base(), Scope::Run, uses, confirmed)
+    check(db, call, store.base(), Scope::Run, uses, confirmed)
 }
 
 /// The scope of a consent: all calls of a run, or one call for a named file.
@@ -182,15 +193,15 @@ pub(crate) enum Scope {
 }
 
 /// Remembers that the user has given a request on this machine, so that `resume` may use what it refers to.
-pub(crate) fn remember(request: &Request, base: &Path) {
+pub(crate) fn remember(call: &Call, base: &Path) {
     // Ignore failure: `resume` asks again.
-    let _ = store(&fingerprint(request, base, Scope::Run));
+    let _ = store(&fingerprint(call, base, Scope::Run));
 }
 
 /// Returns whether the user has given this request on this machine.
-pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
+pub(crate) fn is_known(call: &Call, base: &Path, scope: Scope) -> bool {
     let known = known_requests().and_then(|path| fs::read_to_string(path).ok());
-    let ours = [Scope::Run, scope].map(|scope| fingerprint(request, base, scope));
+    let ours = [Scope::Run, scope].map(|scope| fingerprint(call, base, scope));
     known.is_some_and(|known| {
         known
             .lines()
@@ -205,13 +216,13 @@ pub(crate) fn is_known(request: &Request, base: &Path, scope: Scope) -> bool {
 /// One of `uses` is not confirmed.
 pub(crate) fn check(
     db: &Location,
-    request: &Request,
+    call: &Call,
     base: &Path,
     scope: Scope,
     uses: impl FnOnce() -> Result<Vec<Use>, CliError>,
     confirmed: Confirmed<'_>,
 ) -> Result<(), CliError> {
-    if is_known(request, base, scope) {
+    if is_known(call, base, scope) {
         return Ok(());
     }
     let uses = uses()?;
@@ -223,7 +234,7 @@ pub(crate) fn check(
         .filter_map(|used| confirmed.missing_option(&used).map(|option| (used, option)))
         .collect();
     if lacking.is_empty() {
-        let _ = store(&fingerprint(request, base, scope));
+        let _ = store(&fingerprint(call, base, scope));
         return Ok(());
     }
     let mut cli_error = CliError::usage("you have not given this run's request on this machine");
@@ -248,8 +259,16 @@ pub(crate) fn check(
 
 /// Returns the line that identifies a request: a checksum, because the request itself may be private. It covers all that
 /// decides about the content and the destination of the calls.
-fn fingerprint(request: &Request, base: &Path, scope: Scope) -> String {
-    let mut text = serde_json::to_vec(request).unwrap_or_default();
+fn fingerprint(call: &Call, base: &Path, scope: Scope) -> String {
+    let text = match call {
+        Call::Http(request) => serde_json::to_vec(request),
+        // A worker says its name after this.
+        Call::Command(command) => {
+            serde_json::to_vec(&(command.way, &command.words, &command.output_dir))
+        }
+        Call::Program { name } => serde_json::to_vec(name),
+    };
+    let mut text = text.unwrap_or_default();
     text.extend_from_slice(match scope {
         Scope::Run => b"\0",
         Scope::OneCall => b"\0one\0",

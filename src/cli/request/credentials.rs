@@ -41,7 +41,7 @@ pub(crate) struct GivenAgain {
     /// Values that the request needs and a run does not store.
     pub(crate) credentials: Vec<Credential>,
     /// The request with headers that the run's own lacks, if some were given.
-    pub(crate) changed: Option<Box<Request>>,
+    pub(crate) changed: Option<Call>,
 }
 
 /// Parses headers and credentials for a run's request. A header with a value that is not stored takes the value; any other
@@ -136,7 +136,7 @@ fn with_headers(
     request: &Request,
     added: Vec<ParsedHeader>,
     credentials: &mut Vec<Credential>,
-) -> Option<Box<Request>> {
+) -> Option<Call> {
     let mut changed = request.clone();
     let names = added.iter().map(|(header, _)| header.name.clone());
     let names: Vec<String> = names.collect();
@@ -146,7 +146,7 @@ fn with_headers(
         changed.headers.push(header);
         credentials.extend(credential);
     }
-    (changed != *request).then(|| Box::new(changed))
+    (changed != *request).then(|| Call::Http(Box::new(changed)))
 }
 
 /// Returns the error about a request that differs from the run's, with the old and the new line of each difference. It has no

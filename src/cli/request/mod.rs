@@ -10,6 +10,7 @@ mod header;
 mod json;
 mod numbers;
 pub(crate) mod plan;
+mod program;
 mod proxy;
 pub(crate) mod results_folder;
 mod slips;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use stride::caller::{Braces, Credential, Template};
 use stride::curl::{self, CurlError, ParsedOption, Role, Spec};
 use stride::settings::{
-    Body, Content, Escape, Field, Header, HeaderValue, Piece, Request, Treatment,
+    Body, Call, Content, Escape, Field, Header, HeaderValue, Piece, Request, Treatment,
 };
 
 use crate::cli::args::RequestArgs;
@@ -44,10 +45,10 @@ pub(crate) use stored::stored;
 pub(crate) use templates::{RowUse, sent, templates};
 use withheld::withhold;
 
-/// A request as the command line describes it.
+/// A call as the command line describes it.
 #[derive(Debug)]
-pub(crate) struct ParsedRequest {
-    pub(crate) request: Request,
+pub(crate) struct ParsedCall {
+    pub(crate) call: Call,
     /// Values that are used now and not stored.
     pub(crate) credentials: Vec<Credential>,
     pub(crate) limits: CurlLimits,
@@ -79,7 +80,45 @@ const LARGEST_CONFIG: u64 = 64 << 20;
 const DEEPEST_CONFIG: usize = 8;
 
 /// Parses the request of `stride run` and `stride try`.
-pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, CliError> {
+pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedCall, CliError> {
+    let mut parsed = match program::call(&args.program, &args.answers)? {
+        Some(call) => {
+            refuse_options(args)?;
+            ParsedCall::of_program(call)
+        }
+        None => parse_request(args)?,
+    };
+    let folder = args.answers.output_dir.as_deref();
+    // The run's base is not known here.
+    let folder = folder.map(|folder| results_folder::stored(folder, Path::new("")));
+    parsed.call = parsed.call.with_output_dir(folder.transpose()?);
+    Ok(parsed)
+}
+
+/// Refuses options of a request beside a program.
+fn refuse_options(args: &RequestArgs) -> Result<(), CliError> {
+    let (Some(flag), Some(word)) = (args.program.flag(), args.words.0.first()) else {
+        return Ok(());
+    };
+    let written = &word.written;
+    Err(CliError::usage(format!(
+        "{written} belongs to an HTTP request, and {flag} makes none"
+    ))
+    .hint(format!("leave out {written}, or use --url without {flag}")))
+}
+
+impl ParsedCall {
+    fn of_program(call: Call) -> Self {
+        Self {
+            call,
+            credentials: Vec::new(),
+            limits: CurlLimits::default(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+fn parse_request(args: &RequestArgs) -> Result<ParsedCall, CliError> {
     let mut given = match &args.curl {
         Some(command) => curl::command(&pasted(command)?)?,
         None => Vec::new(),
@@ -102,11 +141,9 @@ pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedRequest, CliError> {
     };
     options.read(given, 0)?;
     let mut parsed = options.parse()?;
-    parsed.request.judging = args.answers.judging();
-    let folder = args.answers.output_dir.as_deref();
-    // The run's base is not known here.
-    let folder = folder.map(|folder| results_folder::stored(folder, Path::new("")));
-    parsed.request.output_dir = folder.transpose()?;
+    if let Some(judging) = parsed.call.judging_mut() {
+        *judging = args.answers.judging(false);
+    }
     Ok(parsed)
 }
 
@@ -189,7 +226,7 @@ impl Options {
         self.braces == Braces::Pasted
     }
 
-    fn parse(self) -> Result<ParsedRequest, CliError> {
+    fn parse(self) -> Result<ParsedCall, CliError> {
         let (mut url, user) = header::without_user(&self.url()?, self.braces)?;
         if user.is_some() && self.has("disallow-username-in-url") {
             return Err(
@@ -232,8 +269,8 @@ impl Options {
         }
         credentials.extend(withheld);
         let seconds = |name| self.last(&[name]).map_or(Ok(None), seconds);
-        Ok(ParsedRequest {
-            request,
+        Ok(ParsedCall {
+            call: Call::Http(Box::new(request)),
             credentials,
             limits: CurlLimits {
                 timeout: seconds("max-time")?,

@@ -1,22 +1,40 @@
-//! Turns a request into a plan, which can be called.
+//! Turns a call into a plan, which can be called.
 
 use std::path::Path;
 
-use stride::caller::{Credential, HttpPlan, Network, PlanContext};
-use stride::settings::{Request, Settings};
+use stride::caller::{CommandContext, Credential, ExecPlan, HttpPlan, Network, Plan, PlanContext};
+use stride::settings::{Call, Settings};
 
 use crate::cli::args::InvocationArgs;
-use crate::cli::output::error::CliError;
+use crate::cli::output::child;
+use crate::cli::output::error::{CliError, made_by};
 use crate::cli::secrets::references::references;
 
-/// Combines a request with its credentials, references and network permissions.
+/// The variables that a program does not get: the password of a database, and the run for a stride within it.
+const HIDDEN: [&str; 2] = ["PGPASSWORD", "STRIDE_DB"];
+
+/// Combines a call with its credentials, references and network permissions.
 pub(crate) fn plan(
-    request: &Request,
+    call: &Call,
     settings: &Settings,
     credentials: &[Credential],
     invocation: InvocationArgs,
     base: &Path,
-) -> Result<HttpPlan, CliError> {
+) -> Result<Plan, CliError> {
+    let request = match call {
+        Call::Http(request) => request,
+        Call::Command(command) => {
+            let context = CommandContext {
+                base,
+                launcher: child::launcher(),
+                hidden: HIDDEN.map(str::to_owned).into(),
+            };
+            return Ok(Plan::Exec(ExecPlan::new(command, settings, context)?));
+        }
+        Call::Program { name } => {
+            return Err(made_by(name).hint("resume the run with that program"));
+        }
+    };
     let network = Network {
         no_proxy: invocation.no_proxy,
         allow_plain_http: invocation.allow_plain_http,
@@ -27,5 +45,5 @@ pub(crate) fn plan(
         lookup: references(base),
         base,
     };
-    Ok(HttpPlan::new(request, settings, context)?)
+    Ok(Plan::Http(HttpPlan::new(request, settings, context)?))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use stride::job::FileName;
 use stride::paths::below;
-use stride::settings::Request;
+use stride::settings::Call;
 
 use crate::cli::output::error::CliError;
 
@@ -24,9 +24,9 @@ pub(crate) fn stored(folder: &Path, base: &Path) -> Result<String, CliError> {
     Ok(text.to_owned())
 }
 
-/// Returns the folder of a request's results, as a whole path.
-pub(crate) fn of(request: &Request, base: &Path) -> Option<PathBuf> {
-    Some(base.join(request.output_dir.as_ref()?))
+/// Returns the folder of a call's results, as a whole path.
+pub(crate) fn of(call: &Call, base: &Path) -> Option<PathBuf> {
+    Some(base.join(call.output_dir()?))
 }
 
 /// Returns whether two paths name the same folder.
@@ -34,25 +34,24 @@ pub(crate) fn is_same(given: &Path, folder: &Path) -> bool {
     std::path::absolute(given).is_ok_and(|given| given.components().eq(folder.components()))
 }
 
-/// Returns the request with another folder for results, or `None` if none is given or it is the request's own.
+/// Returns the call with another folder for results, or `None` if none is given or it is the call's own.
 ///
 /// # Errors
 ///
-/// The request has no folder for results.
+/// The call has no folder for results.
 pub(crate) fn replaced(
-    request: &Request,
+    call: &Call,
     base: &Path,
     given: Option<&Path>,
-) -> Result<Option<Request>, CliError> {
+) -> Result<Option<Call>, CliError> {
     let Some(given) = given else {
         return Ok(None);
     };
-    match of(request, base) {
+    match of(call, base) {
         Some(folder) if is_same(given, &folder) => Ok(None),
-        Some(_) => Ok(Some(Request {
-            output_dir: Some(stored(given, base)?),
-            ..request.clone()
-        })),
+        Some(_) => Ok(Some(
+            call.clone().with_output_dir(Some(stored(given, base)?)),
+        )),
         None => Err(CliError::usage(format!(
             "the run's results go into its database, not into {}",
             FileName::from(given)

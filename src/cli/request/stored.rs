@@ -1,11 +1,19 @@
 //! Names the parts of a request that a database shows to its readers and that look like keys.
 
 use stride::caller::{Braces, Template};
-use stride::settings::{Body, Content, HeaderValue, Piece, Request, has_key};
+use stride::settings::{Body, Call, Content, HeaderValue, Piece, has_key};
 
-/// Names the stored parts of a request that look like keys, or returns `None`. Values with the name of a credential are
+/// Names the stored parts of a call that look like keys, or returns `None`. Values with the name of a credential are
 /// not stored.
-pub(crate) fn stored(request: &Request) -> Option<String> {
+pub(crate) fn stored(call: &Call) -> Option<String> {
+    let request = match call {
+        Call::Http(request) => request,
+        Call::Command(command) => {
+            let is_key = command.words.iter().any(|word| has_key(word));
+            return is_key.then(|| "the command".to_owned());
+        }
+        Call::Program { .. } => return None,
+    };
     let typed = |text: &str| {
         let template = Template::read(text, Braces::Pasted);
         template.is_ok_and(|template| template.literals().any(has_key))

@@ -5,17 +5,20 @@ use serde_json::Value;
 use stride::caller::{Braces, Template, meant_placeholder};
 use stride::job::escaped;
 use stride::jq::Expression;
-use stride::settings::{Judging, Request};
+use stride::settings::{Call, Judging, Request, Way};
 use stride::store;
 
 /// Returns all templates of a request, in both readings of braces, so that no placeholder is missed.
 pub(crate) fn templates(request: &Request) -> Vec<Template> {
-    let both = |text: String| {
+    read(&texts(request))
+}
+
+fn read(texts: &[String]) -> Vec<Template> {
+    let both = |text: &String| {
         let braces = [Braces::Ours, Braces::Pasted];
-        braces.map(|braces| Template::read(&text, braces))
+        braces.map(|braces| Template::read(text, braces))
     };
-    let texts = texts(request).into_iter();
-    texts.flat_map(both).flatten().collect()
+    texts.iter().flat_map(both).flatten().collect()
 }
 
 /// Returns each string of the stored form, which may be a template.
@@ -24,6 +27,16 @@ fn texts(request: &Request) -> Vec<String> {
     let mut found = Vec::new();
     collect(stored, &mut found);
     found
+}
+
+/// Returns the texts of a call that may be templates. Expressions and the folder are none, although they may contain
+/// braces.
+fn texts_of(call: &Call) -> Vec<String> {
+    match call {
+        Call::Http(request) => texts(&sent(request)),
+        Call::Command(command) if command.way == Way::Exec => command.words.clone(),
+        Call::Command(_) | Call::Program { .. } => Vec::new(),
+    }
 }
 
 fn collect(value: Value, found: &mut Vec<String>) {
@@ -59,15 +72,17 @@ pub(crate) struct RowUse {
 const OF_FILE: [&str; 4] = ["text", "base64", "size", "sha256"];
 
 impl RowUse {
-    pub(crate) fn new(request: &Request) -> Self {
-        let stored = serde_json::to_string(&sent(request)).unwrap_or_default();
-        let is_used = |field: &&str| stored.contains(&format!("{{{field}}}"));
+    pub(crate) fn new(call: &Call) -> Self {
+        let texts = texts_of(call);
+        let is_used = |field: &&str| {
+            let placeholder = format!("{{{field}}}");
+            texts.iter().any(|text| text.contains(&placeholder))
+        };
         let mut found = Self {
             of_file: OF_FILE.into_iter().filter(is_used).collect(),
             ..Self::default()
         };
-        // Expressions and the folder are not templates, although they may contain braces.
-        for template in templates(&sent(request)) {
+        for template in read(&texts) {
             for column in template.columns() {
                 if !found.columns.iter().any(|known| known == column) {
                     found.columns.push(column.to_owned());
@@ -75,9 +90,10 @@ impl RowUse {
             }
             found.whole |= template.needs_whole_row();
         }
+        let usual = Judging::default();
         let Judging {
             success, extract, ..
-        } = &request.judging;
+        } = call.judging().unwrap_or(&usual);
         for (flag, text) in [("--success", success), ("--extract", extract)] {
             // An invalid expression is reported later.
             let expression = text.as_ref().and_then(|text| Expression::new(text).ok());
@@ -86,8 +102,8 @@ impl RowUse {
             found.judged.extend(columns.map(|column| (flag, column)));
         }
         found.judges_row = success.as_ref().is_some_and(|text| text.contains("$col"));
-        for text in texts(&sent(request)) {
-            found.add_words(&text);
+        for text in &texts {
+            found.add_words(text);
         }
         found
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stride::settings::{Call, Difference, Expect, Judging, Request};
+use stride::settings::{Call, Difference, Expect, Judging};
 use stride::store::{Filter, Location, Store};
 use stride::validate::Validator;
 
@@ -59,12 +59,9 @@ impl Change {
         Ok(Some(change))
     }
 
-    /// Returns the request that is replaced.
-    pub(crate) fn replaced(&self) -> Option<&Request> {
-        match &self.old {
-            Call::Http(old) => Some(old),
-            Call::Program { .. } => None,
-        }
+    /// Returns the call that is replaced.
+    pub(crate) fn replaced(&self) -> &Call {
+        &self.old
     }
 
     /// Makes this the run's request.
@@ -170,21 +167,19 @@ impl Change {
 
     /// Returns whether the requests differ in nothing but the rules of `taken`, which takes some of the new ones over.
     fn differs_only_in(&self, taken: impl Fn(&Judging, &Judging) -> Judging) -> bool {
-        let (Call::Http(old), Call::Http(new)) = (&self.old, &self.new) else {
+        let Some((old, new)) = self.judging() else {
             return false;
         };
-        let same = Request {
-            judging: taken(&old.judging, &new.judging),
-            ..(**old).clone()
-        };
-        same == **new
+        let mut same = self.old.clone();
+        let taken = taken(old, new);
+        if let Some(judging) = same.judging_mut() {
+            *judging = taken;
+        }
+        same == self.new
     }
 
     /// Returns the old and the new rules.
     fn judging(&self) -> Option<(&Judging, &Judging)> {
-        match (&self.old, &self.new) {
-            (Call::Http(old), Call::Http(new)) => Some((&old.judging, &new.judging)),
-            _ => None,
-        }
+        self.old.judging().zip(self.new.judging())
     }
 }

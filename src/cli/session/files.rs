@@ -8,7 +8,7 @@ use rustix::fs::Access;
 
 use stride::input::Source;
 use stride::job::FileName;
-use stride::settings::Request;
+use stride::settings::Call;
 use stride::store::{Location, Reader, note_artifact};
 
 use crate::cli::args::Outputs;
@@ -39,11 +39,11 @@ pub(crate) fn current_folder() -> Result<PathBuf, CliError> {
 /// Returns the folder for results, with links resolved. Refuses a folder that is input: the next walk would list the
 /// results.
 pub(crate) fn output_dir(
-    request: &Request,
+    call: &Call,
     base: &Path,
     sources: &[Source],
 ) -> Result<Option<PathBuf>, CliError> {
-    let Some(folder) = results_folder::of(request, base) else {
+    let Some(folder) = results_folder::of(call, base) else {
         return Ok(None);
     };
     let folder = resolved(&folder).unwrap_or(folder);

@@ -25,23 +25,24 @@ pub(crate) struct RequestView {
 }
 
 impl RequestView {
-    /// Reads the run's request, unless a program makes the calls. Scans the list for references only if the request is
+    /// Reads the run's request, unless a Rust program makes the calls. Scans the list for references only if the request is
     /// unknown here, or if `whole` asks for all of it.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
     pub(crate) fn read(reader: &Reader, info: &RunInfo, whole: bool) -> Result<Self, CliError> {
-        let Call::Http(request) = &info.call else {
+        let call = &info.call;
+        if let Call::Program { .. } = call {
             return Ok(Self {
                 given: true,
                 ..Self::default()
             });
-        };
-        let is_known = consent::is_known(request, &info.base, Scope::Run);
+        }
+        let is_known = consent::is_known(call, &info.base, Scope::Run);
         let uses = match is_known && !whole {
-            true => consent::uses(request, &info.base),
-            false => consent::uses_of_run(reader, request)?,
+            true => consent::uses(call, &info.base),
+            false => consent::uses_of_run(reader, call)?,
         };
         let lines = info.call.lines().into_iter();
         let lines = lines.map(|(name, value)| escaped(format!("{name}: {value}").as_bytes()));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use stride::caller::{HttpPlan, SlotCaller};
+use stride::caller::Plan;
 use stride::engine::{self, RunOutcome, Stop};
 use stride::event::Ending;
 use stride::failure_class::ClassRule;
@@ -39,7 +39,7 @@ const REPEAT: &str = "leave them out, repeat the whole `stride run …` with the
 /// The calls that a command makes.
 pub(crate) struct Calls {
     /// `None` if the command makes no calls.
-    pub(crate) plan: Option<HttpPlan>,
+    pub(crate) plan: Option<Plan>,
     pub(crate) settings: Settings,
     /// Ignores a wait that the service asked for.
     pub(crate) ignore_wait: bool,
@@ -56,11 +56,11 @@ impl Calls {
         store: &mut Store,
         terminal: &Terminal,
     ) -> Result<(), CliError> {
-        let Some(call @ Call::Http(request)) = &self.moved else {
+        let Some(call) = &self.moved else {
             return Ok(());
         };
         store.amend_call(call)?;
-        if let Some(folder) = results_folder::of(request, store.base()) {
+        if let Some(folder) = results_folder::of(call, store.base()) {
             let found = store.find_results(&folder)?;
             if found > 0 {
                 let found = counted(found, "earlier result");
@@ -84,25 +84,24 @@ pub(crate) fn prepare(
     terminal: &Terminal,
 ) -> Result<Calls, CliError> {
     let mut call = store.call()?;
-    let moved = move_results(&mut call, store.base(), args.output_dir.as_deref())?;
-    let moved = moved.then(|| call.clone());
+    if let Call::Program { name } = &call {
+        return Err(made_by(name).hint("resume the run with that program"));
+    }
+    let moved = move_results(&call, store.base(), args.output_dir.as_deref())?;
+    if let Some(moved) = &moved {
+        call = moved.clone();
+    }
     let lookup = references(store.base());
     let GivenAgain {
         credentials,
         changed,
     } = parse_credentials(&args.into(), &call, &lookup)?;
     // Another folder for results is stored with the other headers.
-    let moved = moved.map(|moved| changed.clone().map_or(moved, Call::Http));
+    let moved = moved.map(|moved| changed.clone().unwrap_or(moved));
     let settings = config.resolve(&args.settings, classes, &store.settings()?)?;
     let settings = settings.announce(terminal);
-    let request = match call {
-        Call::Http(request) => request,
-        Call::Program { name } => {
-            return Err(made_by(&name).hint("resume the run with that program"));
-        }
-    };
     let change = changed.as_ref().map_or(Ok(None), |changed| {
-        Change::check(db, store, Call::Http(changed.clone()), false, REPEAT)
+        Change::check(db, store, changed.clone(), false, REPEAT)
     })?;
     let mut plan = None;
     if retries || change.is_some() || has_work(store) {
@@ -112,11 +111,10 @@ pub(crate) fn prepare(
             references: args.invocation.allow_references,
             folder: args.output_dir.as_deref(),
         };
-        let uses = || consent::uses_of_run(&Reader::open(store.path())?, &request);
-        consent::check(db, &request, base, Scope::Run, uses, confirmed)?;
-        let request = changed.as_ref().unwrap_or(&request);
+        let uses = || consent::uses_of_run(&Reader::open(store.path())?, &call);
+        consent::check(db, &call, base, Scope::Run, uses, confirmed)?;
         plan = Some(self::plan(
-            request,
+            changed.as_ref().unwrap_or(&call),
             &settings,
             &credentials,
             args.invocation,
@@ -125,12 +123,12 @@ pub(crate) fn prepare(
     }
     raise_descriptors(settings.threads)?;
     check_events(&args.outputs, &store.own_files())?;
-    if let (Some(change), Some(request)) = (change, changed) {
+    if let (Some(change), Some(call)) = (change, changed) {
         change.take(db, store, terminal)?;
         if !retries {
             change.requeue(db, store, terminal)?;
         }
-        consent::remember(&request, store.base());
+        consent::remember(&call, store.base());
     }
     Ok(Calls {
         plan,
@@ -141,20 +139,16 @@ pub(crate) fn prepare(
     })
 }
 
-/// Replaces the folder for results, and returns true if another one is given.
-fn move_results(call: &mut Call, base: &Path, given: Option<&Path>) -> Result<bool, CliError> {
-    let Call::Http(request) = call else {
-        return Ok(false);
-    };
-    let Some(replaced) = results_folder::replaced(request, base, given)? else {
-        return Ok(false);
-    };
+/// Returns the call with another folder for results, if one is given.
+fn move_results(call: &Call, base: &Path, given: Option<&Path>) -> Result<Option<Call>, CliError> {
+    let replaced = results_folder::replaced(call, base, given)?;
     // The user names the folder on this machine.
-    if consent::is_known(request, base, Scope::Run) {
-        consent::remember(&replaced, base);
+    if let Some(replaced) = &replaced
+        && consent::is_known(call, base, Scope::Run)
+    {
+        consent::remember(replaced, base);
     }
-    **request = replaced;
-    Ok(true)
+    Ok(replaced)
 }
 
 /// Returns true if a file is left to call.
@@ -239,7 +233,7 @@ fn make_calls(
             if calls.ignore_wait {
                 store.ignore_wait()?;
             }
-            let mut make = || Ok(SlotCaller::Async(Box::new(plan.async_caller()?)));
+            let mut make = || plan.slot_caller();
             let worked = engine::run(
                 &mut store,
                 &mut make,
@@ -255,6 +249,9 @@ fn make_calls(
                             "{trouble}; such results are stored in the database instead"
                         ));
                     }
+                    for line in plan.said() {
+                        progress.say(&line);
+                    }
                     for remark in plan.remarks() {
                         progress.insist(&format!(
                             "{} {}",
@@ -264,6 +261,7 @@ fn make_calls(
                     }
                 },
             );
+            plan.end();
             if worked.is_err()
                 && let Some(events) = events.take()
             {

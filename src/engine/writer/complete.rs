@@ -75,7 +75,7 @@ impl Writer<'_> {
             Signal::Throttled { .. }
             | Signal::Failed
             | Signal::Unreachable
-            | Signal::Fault(Fault::Tls | Fault::Dns | Fault::Proxy) => {
+            | Signal::Fault(Fault::Tls | Fault::Dns | Fault::Proxy | Fault::NotStarted) => {
                 self.sink.note_refusal(&message);
             }
             _ => {}

@@ -75,6 +75,7 @@ fuzz_target!(|input: Input| {
         },
         key: IdempotencyKey([7; 16]),
         repeat: false,
+        suspect: false,
     };
     // A value that is invalid in a header prevents the request; in the URL alone it does not.
     let alone = Request {

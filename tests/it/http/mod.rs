@@ -149,6 +149,7 @@ fn attempt(number: u32) -> Attempt {
         id: AttemptId { job, number },
         key: IdempotencyKey::derive(&[7; 16], job, number),
         repeat: false,
+        suspect: false,
     }
 }
 

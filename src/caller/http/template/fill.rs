@@ -22,7 +22,7 @@ const IN_FORM: &AsciiSet = &RESERVED.remove(b'/');
 
 /// The escaping of inserted values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::caller::http) enum Encoding {
+pub(in crate::caller) enum Encoding {
     /// No escaping.
     Plain,
     /// Percent-encoding for a URL, so that a value stays within its component.
@@ -60,7 +60,7 @@ pub(in crate::caller::http) fn lower_case_triplets(mut query: Vec<u8>) -> Vec<u8
 
 impl Template {
     /// Fills the template into memory.
-    pub(in crate::caller::http) fn fill(
+    pub(in crate::caller) fn fill(
         &self,
         encoding: Encoding,
         job: &Job,

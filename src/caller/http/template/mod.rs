@@ -12,7 +12,8 @@ use std::fmt;
 pub use error::TemplateError;
 pub use field::meant_placeholder;
 pub(super) use field::media_type;
-pub(super) use fill::{Encoding, lower_case_triplets, plus_encoded};
+pub(in crate::caller) use fill::Encoding;
+pub(super) use fill::{lower_case_triplets, plus_encoded};
 pub use read::Braces;
 pub(super) use url::{leads_away, secrets as secrets_of_service};
 
@@ -121,8 +122,36 @@ impl Template {
     }
 
     /// Returns whether the template needs the file, and not only its name.
-    pub(super) fn needs_file(&self) -> bool {
+    pub(in crate::caller) fn needs_file(&self) -> bool {
         self.fields().any(Field::needs_file)
+    }
+
+    /// Returns whether the template inserts the contents of the file.
+    pub(in crate::caller) fn has_contents(&self) -> bool {
+        self.fields()
+            .any(|field| matches!(field, Field::Text | Field::Base64))
+    }
+
+    /// Returns whether the template inserts the job's path.
+    pub(in crate::caller) fn has_path(&self) -> bool {
+        self.fields().any(|field| *field == Field::Path)
+    }
+
+    /// Returns whether the template begins with the job's path or a part of it that is a path too.
+    pub(in crate::caller) fn begins_with_path(&self) -> bool {
+        let first = self.0.first();
+        matches!(
+            first,
+            Some(Part::Inserted(
+                Inserted::Field(Field::Path | Field::Name | Field::Dir),
+                _
+            ))
+        )
+    }
+
+    /// Creates a template without placeholders.
+    pub(in crate::caller) fn literal(text: &str) -> Self {
+        Self(vec![Part::Text(text.to_owned())])
     }
 
     /// Returns whether the template uses `{dir}`.

@@ -1,0 +1,362 @@
+//! Calls that are a process each.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::{ChildStderr, ChildStdout};
+use tokio::time::timeout;
+
+use super::CommandContext;
+use super::error::CommandError;
+use super::exit;
+use super::judge::Judge;
+use super::process::{Groups, Launch, Pipes, Process, TERM_PATIENCE, not_started};
+use super::said::{Listener, Said};
+use super::words::{Filled, Words};
+use crate::caller::aside::aside;
+use crate::caller::outputs::WrongFolder;
+use crate::caller::spill::Growing;
+use crate::caller::timer::Timer;
+use crate::caller::{AsyncCaller, Calling, Cancel};
+use crate::job::{Answer, Attempt, Body, Class, Failure, FailureKind, Job, Outcome};
+use crate::settings::{Command, Settings, Way};
+
+/// The longest time for which descendants of a process that has exited may still write.
+const AFTER_EXIT: Duration = Duration::from_secs(1);
+/// The size of a read, in bytes.
+const PIECE: usize = 64 << 10;
+
+/// A checked command and the settings of its calls, for any file.
+#[derive(Debug, Clone)]
+pub struct ExecPlan {
+    words: Arc<Words>,
+    launch: Launch,
+    judge: Judge,
+    said: Arc<Said>,
+    timeout: Duration,
+}
+
+impl ExecPlan {
+    /// Checks a command.
+    ///
+    /// # Errors
+    ///
+    /// The command cannot be run for any file.
+    pub fn new(
+        command: &Command,
+        settings: &Settings,
+        context: CommandContext<'_>,
+    ) -> Result<Self, CommandError> {
+        let CommandContext {
+            base,
+            launcher,
+            hidden,
+        } = context;
+        let words = match command.way {
+            Way::Shell => Words::of_script(&command.words.concat())?,
+            _ => Words::new(&command.words)?,
+        };
+        if let Some(program) = words.program() {
+            check_program(&program, base)?;
+        }
+        Ok(Self {
+            words: Arc::new(words),
+            launch: Launch {
+                base: base.to_owned(),
+                launcher,
+                hidden,
+                groups: Arc::new(Groups::default()),
+            },
+            judge: Judge::new(command, settings, base)?,
+            said: Arc::default(),
+            timeout: settings.timeout,
+        })
+    }
+
+    /// Writes results into the command's folder for them, as [`super::super::HttpPlan::keeping_outputs`] does.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be opened.
+    pub fn keeping_outputs(self) -> Result<Self, WrongFolder> {
+        let judge = self.judge.keeping_outputs()?;
+        Ok(Self { judge, ..self })
+    }
+
+    /// Sets the folder for temporary files of answers that exceed the memory budget.
+    #[must_use]
+    pub fn spilling_into(self, folder: PathBuf) -> Self {
+        let judge = self.judge.spilling_into(folder);
+        Self { judge, ..self }
+    }
+
+    /// Returns the folder for results.
+    pub fn output_dir(&self) -> Option<&Path> {
+        self.judge.output_dir.as_deref()
+    }
+
+    /// Returns once why results could not be written into their folder.
+    pub fn output_trouble(&self) -> Option<String> {
+        self.judge.output_trouble()
+    }
+
+    /// Takes the new lines of the commands' standard error.
+    pub fn said(&self) -> Vec<String> {
+        self.said.take()
+    }
+
+    /// Returns whether a call reads the job's file.
+    pub fn reads_file(&self) -> bool {
+        self.words.reads_file()
+    }
+
+    /// Returns the words of a call.
+    ///
+    /// # Errors
+    ///
+    /// The outcome of an attempt that cannot be made.
+    pub fn words(&self, job: &Job, attempt: &Attempt) -> Result<Vec<OsString>, Outcome> {
+        let filled = self.words.fill(job, attempt, &self.launch.base)?;
+        Ok(filled.words)
+    }
+
+    /// Returns the caller of one slot.
+    pub fn async_caller(&self) -> AsyncExecCaller {
+        AsyncExecCaller {
+            plan: self.clone(),
+            timer: Timer::default(),
+        }
+    }
+
+    /// Kills the processes of calls that were abandoned.
+    pub fn end(&self) {
+        self.launch.groups.kill();
+    }
+}
+
+/// Checks that a program is an executable file: by its path, or in one of the folders of `PATH`, as `execvp` looks for it.
+fn check_program(program: &str, base: &Path) -> Result<(), CommandError> {
+    let is_executable = |path: &Path| {
+        path.metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    let refused = |reason| CommandError::Program {
+        program: program.to_owned(),
+        reason,
+    };
+    if program.contains('/') {
+        let path = base.join(program);
+        return match path.exists() {
+            true if is_executable(&path) => Ok(()),
+            true => Err(refused("it is not executable")),
+            false => Err(refused("there is no such file")),
+        };
+    }
+    let folders = std::env::var_os("PATH");
+    let Some(folders) = folders else {
+        return Ok(());
+    };
+    let mut folders = std::env::split_paths(&folders);
+    match folders.any(|folder| is_executable(&base.join(folder).join(program))) {
+        true => Ok(()),
+        false => Err(refused("no folder of PATH has it")),
+    }
+}
+
+/// Runs a command for each call, one at a time.
+#[derive(Debug)]
+pub struct AsyncExecCaller {
+    plan: ExecPlan,
+    timer: Timer,
+}
+
+impl AsyncCaller for AsyncExecCaller {
+    fn call<'c>(
+        &'c mut self,
+        job: &'c Job,
+        attempt: &'c Attempt,
+        cancel: &'c Cancel,
+    ) -> Calling<'c> {
+        Box::pin(self.call_once(job, attempt, cancel))
+    }
+}
+
+impl AsyncExecCaller {
+    async fn call_once(&mut self, job: &Job, attempt: &Attempt, cancel: &Cancel) -> Outcome {
+        if cancel.is_cancelled() {
+            return Outcome::Interrupted;
+        }
+        let plan = &self.plan;
+        let filled = {
+            let (words, base) = (Arc::clone(&plan.words), plan.launch.base.clone());
+            let (job, attempt) = (job.clone(), *attempt);
+            aside(move || words.fill(&job, &attempt, &base)).await
+        };
+        let Filled { words, source } = match filled {
+            Ok(filled) => filled,
+            Err(outcome) => return outcome,
+        };
+        let variables = variables(job, attempt);
+        let started = plan.launch.start(&words, &variables, Stdio::null());
+        let (mut process, pipes) = match started {
+            Ok(started) => started,
+            Err(error) => return not_started(&words[0], &error),
+        };
+        let mut listener = Listener::new(&plan.said, job.path.to_string());
+        let mut output = Output::new(&plan.judge);
+        let in_doubt =
+            |kind, message: String| Outcome::InDoubt(Failure::new(Class::Transient, kind, message));
+        let ended = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(in_doubt(
+                FailureKind::Stopped,
+                "stopped before the command ended".to_owned(),
+            )),
+            () = self.timer.patience(plan.timeout) => Err(in_doubt(
+                FailureKind::Timeout,
+                format!("the command did not end within {:?}", plan.timeout),
+            )),
+            ended = finish(&mut process, pipes, &mut output, &mut listener) => Ok(ended),
+        };
+        let status = match ended {
+            Err(outcome) => {
+                let patience = match cancel.is_cancelled() {
+                    true => Duration::ZERO,
+                    false => TERM_PATIENCE,
+                };
+                process.end(patience).await;
+                return with_body(outcome, listener.finish());
+            }
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => {
+                return Outcome::InDoubt(Failure::unkept(&error));
+            }
+        };
+        // Nothing of a call outlives it.
+        drop(process);
+        let said = listener.finish();
+        if !status.success() {
+            return exit::outcome(status, said, &plan.judge.rules);
+        }
+        let body = match output.finish() {
+            Some(body) => body,
+            None => return plan.judge.too_large(),
+        };
+        let answer = Answer {
+            status: None,
+            media_type: None,
+            headers: None,
+            body,
+            hint: None,
+            source,
+        };
+        plan.judge.judge(&job.columns, attempt.id, answer).await
+    }
+}
+
+/// Returns the variables that tell a command about its call.
+fn variables(job: &Job, attempt: &Attempt) -> [(&'static str, OsString); 4] {
+    [
+        ("STRIDE_NAME", job.path.as_path().into()),
+        ("STRIDE_FILE", job.file.clone().into()),
+        ("STRIDE_KEY", attempt.key.to_string().into()),
+        ("STRIDE_ATTEMPT", attempt.id.number.to_string().into()),
+    ]
+}
+
+/// Adds the end of a command's standard error to a failure.
+fn with_body(outcome: Outcome, body: Vec<u8>) -> Outcome {
+    match outcome {
+        Outcome::InDoubt(failure) => Outcome::InDoubt(Failure { body, ..failure }),
+        outcome => outcome,
+    }
+}
+
+/// Reads both pipes until the process has exited and the pipes are closed, or for a moment more if descendants hold them.
+async fn finish(
+    process: &mut Process,
+    pipes: Pipes,
+    output: &mut Output,
+    listener: &mut Listener,
+) -> io::Result<ExitStatus> {
+    let Pipes { stdout, stderr, .. } = pipes;
+    let reading = async { tokio::join!(output.read(stdout), listen(stderr, listener)) };
+    tokio::pin!(reading);
+    let mut read = None;
+    let status = tokio::select! {
+        biased;
+        (done, ()) = &mut reading => {
+            read = Some(done);
+            None
+        }
+        status = process.exit() => Some(status?),
+    };
+    let status = match status {
+        Some(status) => status,
+        None => process.exit().await?,
+    };
+    if read.is_none()
+        && let Ok((done, ())) = timeout(AFTER_EXIT, &mut reading).await
+    {
+        read = Some(done);
+    }
+    read.unwrap_or(Ok(()))?;
+    Ok(status)
+}
+
+async fn listen(mut stderr: ChildStderr, listener: &mut Listener) {
+    let mut piece = vec![0; 4 << 10];
+    while let Ok(read @ 1..) = stderr.read(&mut piece).await {
+        listener.add(&piece[..read]);
+    }
+}
+
+/// The standard output of a process.
+struct Output {
+    /// `None` if it has become larger than allowed.
+    body: Option<Growing>,
+    most: u64,
+}
+
+impl Output {
+    fn new(judge: &Judge) -> Self {
+        Self {
+            body: Some(Growing::new(&judge.memory, 0)),
+            most: judge.max_response,
+        }
+    }
+
+    /// Reads to the end. What exceeds the limit is dropped.
+    async fn read(&mut self, mut stdout: ChildStdout) -> io::Result<()> {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = stdout.read(&mut piece).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            let Some(mut body) = self.body.take() else {
+                continue;
+            };
+            let piece = &piece[..read];
+            if body.len() + read as u64 > self.most {
+                continue;
+            }
+            if !body.add_in_memory(piece) {
+                let piece = piece.to_vec();
+                // Only this call waits for the disk.
+                body = aside(move || body.add(&piece).map(|()| body)).await?;
+            }
+            self.body = Some(body);
+        }
+    }
+
+    fn finish(self) -> Option<Body> {
+        self.body.map(Growing::finish)
+    }
+}

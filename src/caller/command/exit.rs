@@ -1,0 +1,110 @@
+//! The meaning of a process's exit. Pure.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use super::said::last_line;
+use crate::failure_class::ClassRule;
+use crate::job::{Class, Failure, FailureKind, Outcome};
+
+/// Returns the outcome of a process that did not exit with 0. `said` is the end of its standard error. The user's rules come
+/// first, then the codes of BSD's `sysexits.h` and those of a shell that cannot start a command (POSIX, Shell Command
+/// Language, 2.8.2).
+pub(super) fn outcome(status: ExitStatus, said: Vec<u8>, rules: &[ClassRule]) -> Outcome {
+    let reason = last_line(&said).map_or_else(String::new, |line| format!(": {line}"));
+    let failure = |class, kind, what: &str| Failure {
+        body: said.clone(),
+        ..Failure::new(class, kind, format!("{what}{reason}"))
+    };
+    let Some(code) = status.code() else {
+        let signal = status.signal().unwrap_or_default();
+        let what = format!("ended by signal {signal}");
+        let kind = FailureKind::Signalled;
+        return Outcome::InDoubt(failure(Class::Transient, kind, &what));
+    };
+    let exited = |class| failure(class, FailureKind::Exited, &format!("exit {code}"));
+    if let Some(class) = rules
+        .iter()
+        .find_map(|rule| rule.class_of_exit(code, &said))
+    {
+        let failure = exited(class);
+        return match class {
+            Class::Throttled => Outcome::Throttled {
+                failure,
+                wait: None,
+            },
+            _ => Outcome::Failed(failure),
+        };
+    }
+    Outcome::Failed(exited(match code {
+        // EX_UNAVAILABLE, EX_TEMPFAIL
+        69 | 75 => Class::Transient,
+        // EX_NOPERM
+        77 => Class::Auth,
+        // EX_NOINPUT
+        66 => return Outcome::Unsendable(exited(Class::Input)),
+        // EX_DATAERR
+        65 => Class::Rejected,
+        // EX_USAGE, and the codes of errors of the system
+        64 | 70..=74 | 78 => Class::Local,
+        // The command cannot be executed, or was not found.
+        126 | 127 => {
+            let what = format!("exit {code}");
+            let kind = FailureKind::NotStarted;
+            return Outcome::Unreachable(failure(Class::Local, kind, &what));
+        }
+        _ => Class::Rejected,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(raw: i32, rules: &[&str]) -> (&'static str, Option<Class>, FailureKind) {
+        let rules: Vec<ClassRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        let outcome = outcome(ExitStatus::from_raw(raw), b"too busy\n".to_vec(), &rules);
+        let failure = outcome.failure().unwrap();
+        assert_eq!(failure.body, b"too busy\n");
+        assert!(
+            failure.message.ends_with(": too busy"),
+            "{}",
+            failure.message
+        );
+        (outcome.as_str(), Some(failure.class), failure.kind)
+    }
+
+    #[test]
+    fn every_code_has_its_outcome() {
+        let exited = |code: i32| of(code << 8, &[]);
+        let failed = |class| ("failed", Some(class), FailureKind::Exited);
+        for (codes, expected) in [
+            (&[69, 75][..], failed(Class::Transient)),
+            (&[77], failed(Class::Auth)),
+            (
+                &[1, 2, 3, 65, 67, 68, 76, 79, 125, 128, 255],
+                failed(Class::Rejected),
+            ),
+            (&[64, 70, 71, 72, 73, 74, 78], failed(Class::Local)),
+            (&[66], ("not_sent", Some(Class::Input), FailureKind::Exited)),
+            (
+                &[126, 127],
+                ("not_sent", Some(Class::Local), FailureKind::NotStarted),
+            ),
+        ] {
+            for code in codes {
+                assert_eq!(exited(*code), expected, "{code}");
+            }
+        }
+        let signalled = ("in_doubt", Some(Class::Transient), FailureKind::Signalled);
+        assert_eq!(of(9, &[]), signalled);
+        assert_eq!(of(9, &["body~busy:quota"]), signalled);
+    }
+
+    #[test]
+    fn rules_come_first() {
+        let rules = ["exit=3:transient", "body~busy:throttled"];
+        assert_eq!(of(3 << 8, &rules).1, Some(Class::Transient));
+        assert_eq!(of(127 << 8, &rules).0, "throttled");
+    }
+}

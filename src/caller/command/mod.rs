@@ -1,0 +1,27 @@
+//! Calls that programs of the user's make: a process for each, or workers that stay.
+
+mod error;
+mod exec;
+mod exit;
+mod judge;
+mod process;
+mod said;
+mod words;
+
+pub use error::CommandError;
+pub use exec::{AsyncExecCaller, ExecPlan};
+
+use std::ffi::OsString;
+use std::path::Path;
+
+/// What a command needs from the program that runs it.
+#[derive(Debug, Clone)]
+pub struct CommandContext<'c> {
+    /// The working folder of the programs, against which names resolve.
+    pub base: &'c Path,
+    /// Words before each command: a program that ends with its parent and otherwise becomes the command. Nothing is
+    /// added without them.
+    pub launcher: Vec<OsString>,
+    /// The environment variables that the programs do not get.
+    pub hidden: Vec<String>,
+}

@@ -1,0 +1,150 @@
+//! A process of a command, with all of its descendants as one process group.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::job::{Class, Failure, FailureKind, Outcome, escaped};
+
+/// The time between SIGTERM and SIGKILL.
+pub(super) const TERM_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How processes of a run are started.
+#[derive(Debug, Clone)]
+pub(super) struct Launch {
+    pub(super) base: PathBuf,
+    /// Words before each command.
+    pub(super) launcher: Vec<OsString>,
+    /// Environment variables that the processes do not get.
+    pub(super) hidden: Vec<String>,
+    pub(super) groups: Arc<Groups>,
+}
+
+/// The process groups that are alive.
+#[derive(Debug, Default)]
+pub(super) struct Groups(Mutex<HashSet<Pid>>);
+
+impl Groups {
+    /// Kills all of them.
+    pub(super) fn kill(&self) {
+        for group in self.alive().iter() {
+            // Ignore failure: the group has ended.
+            let _ = kill_process_group(*group, Signal::KILL);
+        }
+    }
+
+    fn alive(&self) -> std::sync::MutexGuard<'_, HashSet<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A process. Its group is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    group: Pid,
+    groups: Arc<Groups>,
+}
+
+/// The ends of a process's pipes.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    /// `None` if its standard input is empty.
+    pub(super) stdin: Option<ChildStdin>,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+}
+
+impl Launch {
+    /// Starts a process in a group of its own, so that a terminal's Ctrl-C does not reach it.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot be created.
+    pub(super) fn start(
+        &self,
+        words: &[OsString],
+        variables: &[(&str, OsString)],
+        stdin: Stdio,
+    ) -> io::Result<(Process, Pipes)> {
+        let mut all = self.launcher.iter().chain(words);
+        let program = all.next().ok_or(io::ErrorKind::NotFound)?;
+        let mut command = Command::new(program);
+        command
+            .args(all)
+            .current_dir(&self.base)
+            .process_group(0)
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for name in &self.hidden {
+            command.env_remove(name);
+        }
+        command.envs(variables.iter().map(|(name, value)| (*name, value)));
+        let mut child = command.spawn()?;
+        let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        let group = pid.ok_or(io::ErrorKind::NotFound)?;
+        self.groups.alive().insert(group);
+        let stdin = child.stdin.take();
+        let pipes = child.stdout.take().zip(child.stderr.take());
+        let process = Process {
+            child,
+            group,
+            groups: Arc::clone(&self.groups),
+        };
+        let (stdout, stderr) = pipes.ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok((
+            process,
+            Pipes {
+                stdin,
+                stdout,
+                stderr,
+            },
+        ))
+    }
+}
+
+impl Process {
+    /// Waits for the exit of the process itself.
+    pub(super) async fn exit(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Sends SIGTERM to the group, and SIGKILL if the process is still there after `patience`.
+    pub(super) async fn end(mut self, patience: Duration) {
+        let _ = kill_process_group(self.group, Signal::TERM);
+        let _ = timeout(patience, self.child.wait()).await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ignore failure: no process of the group is left.
+        let _ = kill_process_group(self.group, Signal::KILL);
+        self.groups.alive().remove(&self.group);
+    }
+}
+
+/// Returns the outcome of a call whose process cannot be created.
+pub(super) fn not_started(program: &OsString, error: &io::Error) -> Outcome {
+    let program = escaped(program.as_encoded_bytes());
+    let message = format!("cannot run `{program}`: {error}");
+    let failure = |class, kind| Failure::new(class, kind, message);
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => {
+            Outcome::Unreachable(failure(Class::Local, FailureKind::NoDescriptors))
+        }
+        // The words of this call are too long.
+        Some(Errno::TOOBIG) => Outcome::Unsendable(failure(Class::Input, FailureKind::TooLarge)),
+        _ => Outcome::Unreachable(failure(Class::Local, FailureKind::NotStarted)),
+    }
+}
