@@ -1,6 +1,6 @@
 //! Calls that are a process each.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,7 @@ impl ExecPlan {
         let CommandContext {
             base,
             launcher,
+            path,
             hidden,
         } = context;
         let words = match command.way {
@@ -63,7 +64,7 @@ impl ExecPlan {
             _ => Words::new(&command.words)?,
         };
         if let Some(program) = words.program() {
-            check_program(&program, base)?;
+            check_program(&program, base, path.as_deref())?;
         }
         Ok(Self {
             words: Arc::new(words),
@@ -140,8 +141,8 @@ impl ExecPlan {
     }
 }
 
-/// Checks that a program is an executable file: by its path, or in one of the folders of `PATH`, as `execvp` looks for it.
-fn check_program(program: &str, base: &Path) -> Result<(), CommandError> {
+/// Checks that a program is an executable file: by its path, or in one of `folders`, as `execvp` looks for it.
+fn check_program(program: &str, base: &Path, folders: Option<&OsStr>) -> Result<(), CommandError> {
     let is_executable = |path: &Path| {
         path.metadata()
             .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
@@ -158,11 +159,10 @@ fn check_program(program: &str, base: &Path) -> Result<(), CommandError> {
             false => Err(refused("there is no such file")),
         };
     }
-    let folders = std::env::var_os("PATH");
     let Some(folders) = folders else {
         return Ok(());
     };
-    let mut folders = std::env::split_paths(&folders);
+    let mut folders = std::env::split_paths(folders);
     match folders.any(|folder| is_executable(&base.join(folder).join(program))) {
         true => Ok(()),
         false => Err(refused("no folder of PATH has it")),
@@ -244,9 +244,8 @@ impl AsyncExecCaller {
         if !status.success() {
             return exit::outcome(status, said, &plan.judge.rules);
         }
-        let body = match output.finish() {
-            Some(body) => body,
-            None => return plan.judge.too_large(),
+        let Some(body) = output.finish() else {
+            return plan.judge.too_large();
         };
         let answer = Answer {
             status: None,

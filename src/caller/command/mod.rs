@@ -22,6 +22,8 @@ pub struct CommandContext<'c> {
     /// Words before each command: a program that ends with its parent and otherwise becomes the command. Nothing is
     /// added without them.
     pub launcher: Vec<OsString>,
+    /// The value of `PATH`, in whose folders a program without a slash is looked for.
+    pub path: Option<OsString>,
     /// The environment variables that the programs do not get.
     pub hidden: Vec<String>,
 }

@@ -5,10 +5,16 @@
 //! itself can ask, and no safe function does that between `fork` and `exec`.
 
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use stride::job::FileName;
+
+use crate::cli::output::shown::{Line, stderr};
 
 /// The name of the command.
 const NAME: &str = "child";
@@ -21,7 +27,7 @@ const CANNOT: [u8; 2] = [126, 127];
 pub(crate) fn launcher() -> Vec<OsString> {
     // The link works even after the file was replaced.
     let own = "/proc/self/exe";
-    if !std::path::Path::new(own).exists() {
+    if !Path::new(own).exists() {
         return Vec::new();
     }
     let pid = std::process::id().to_string();
@@ -44,7 +50,9 @@ pub(crate) fn become_command(words: &[OsString]) -> Option<ExitCode> {
         return Some(ExitCode::FAILURE);
     }
     let error = Command::new(program).args(rest).exec();
-    eprintln!("cannot run `{}`: {error}", program.to_string_lossy());
-    let was_found = error.kind() != std::io::ErrorKind::NotFound;
-    Some(ExitCode::from(CANNOT[usize::from(!was_found)]))
+    let program = FileName::from(Path::new(program));
+    let line = format!("cannot run `{program}`: {error}");
+    let _ = writeln!(stderr(), "{}", Line::new(&line, false).as_str());
+    let is_missing = error.kind() == ErrorKind::NotFound;
+    Some(ExitCode::from(CANNOT[usize::from(is_missing)]))
 }

@@ -1,5 +1,7 @@
 //! Turns a call into a plan, which can be called.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use stride::caller::{CommandContext, Credential, ExecPlan, HttpPlan, Network, Plan, PlanContext};
@@ -7,6 +9,7 @@ use stride::settings::{Call, Settings};
 
 use crate::cli::args::InvocationArgs;
 use crate::cli::output::child;
+use crate::cli::output::environment::variable;
 use crate::cli::output::error::{CliError, made_by};
 use crate::cli::secrets::references::references;
 
@@ -27,6 +30,7 @@ pub(crate) fn plan(
             let context = CommandContext {
                 base,
                 launcher: child::launcher(),
+                path: variable("PATH").map(OsString::from_vec),
                 hidden: HIDDEN.map(str::to_owned).into(),
             };
             return Ok(Plan::Exec(ExecPlan::new(command, settings, context)?));
