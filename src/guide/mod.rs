@@ -1,6 +1,7 @@
 // mod.md defines its links as files, for code hosts. Markdown uses the first definition, so these make them modules in
 // the documentation.
 #![doc = "[request]: request"]
+#![doc = "[exec]: exec"]
 #![doc = "[keys]: keys"]
 #![doc = "[limits]: limits"]
 #![doc = "[answers]: answers"]
@@ -33,6 +34,8 @@ pub mod database {}
 #[doc = ""]
 #[doc = include_str!("going_home.md")]
 pub mod going_home {}
+#[doc = include_str!("exec.md")]
+pub mod exec {}
 #[doc = "[results]: results"]
 #[doc = ""]
 #[doc = include_str!("half_failed.md")]

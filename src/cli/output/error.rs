@@ -21,7 +21,8 @@ use crate::cli::output::terminal::{Terminal, ignore_closed_pipe};
 use crate::cli::output::{environment, exit};
 
 /// The hint for a folder for results that cannot be used.
-const FOLDER: &str = "use --output-dir with a folder in which you can write; stride makes a missing one";
+const FOLDER: &str =
+    "use --output-dir with a folder in which you can write; stride makes a missing one";
 
 /// An error with its exit code, causes, notes and hints.
 #[derive(Debug)]

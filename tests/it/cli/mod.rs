@@ -10,6 +10,7 @@ mod curl;
 mod deleted;
 mod demo;
 mod examples;
+mod exec;
 mod export;
 mod failures;
 mod finish;
@@ -193,8 +194,14 @@ impl Place {
 
     /// Creates the run with one done file. Returns its rows, which tests compare with [`Place::bystander`] at the end.
     pub(crate) fn with_bystander(&self, url: &str) -> Vec<Vec<String>> {
+        self.with_bystander_of(&["--url", url])
+    }
+
+    /// The same for calls of another kind.
+    pub(crate) fn with_bystander_of(&self, call: &[&str]) -> Vec<Vec<String>> {
         self.write(BYSTANDER, "bystander");
-        self.stride(&["run", "--url", url, BYSTANDER]).expect(0);
+        let run = [&["run"], call, &[BYSTANDER]].concat();
+        self.stride(&run).expect(0);
         self.bystander()
     }
 

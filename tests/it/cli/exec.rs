@@ -1,0 +1,505 @@
+//! `--exec` and `--exec-shell`: a process for each file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::Place;
+
+/// Does what the file says: a script of its own.
+const OBEY: &[&str] = &["--exec-shell", "[ -s \"$1\" ] && . \"./$1\""];
+
+fn run<'w>(call: &[&'w str], more: &[&'w str]) -> Vec<&'w str> {
+    [&["run"], call, more].concat()
+}
+
+fn exported(place: &Place) -> Value {
+    place.stride(&["export", "--partial"]).expect(0).json()
+}
+
+/// The state, class, kind, outcome and number of attempts of each job.
+fn endings(place: &Place) -> BTreeMap<String, [String; 5]> {
+    let rows = place.sql(
+        "SELECT path, (SELECT max(number) FROM attempt WHERE job = job.id), class, kind, outcome
+         FROM job JOIN attempt ON attempt.job = job.id
+         WHERE number = (SELECT max(number) FROM attempt WHERE job = job.id)",
+    );
+    let states = place.stride(&["export", "--all", "--format", "jsonl"]);
+    let text = String::from_utf8(states.stdout).unwrap();
+    let states: BTreeMap<String, String> = text
+        .lines()
+        .map(|line| {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let name = row["file"].as_str().unwrap().to_owned();
+            (name, row["state"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    rows.into_iter()
+        .map(|row| {
+            let [path, number, class, kind, outcome] = row.try_into().unwrap();
+            let state = states[&path].clone();
+            (path, [state, outcome, class, kind, number])
+        })
+        .collect()
+}
+
+/// Processes whose command line has this text.
+fn processes_with(text: &str) -> Vec<String> {
+    let folders = fs::read_dir("/proc").unwrap();
+    let lines = folders.filter_map(|folder| {
+        let words = fs::read(folder.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&words).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(text)).collect()
+}
+
+/// Makes a command that no shell of this machine has, with the place's name in its path.
+fn program(place: &Place, name: &str, script: &str) -> String {
+    let path = place.at(name);
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn names_are_words_and_never_a_script() {
+    let place = Place::new();
+    let call = ["--exec", "cat"];
+    let bystander = place.with_bystander_of(&call);
+    let names = [
+        "a b",
+        "it's",
+        "a\"b",
+        "$(touch made)",
+        "`touch made`",
+        "a;touch made",
+        "a|b",
+        "-rf",
+        "--help",
+        "a\nb",
+        "*",
+        "{name}",
+        "{key}",
+        "ä 日本",
+        "\\",
+        "~",
+        "$HOME",
+        "!",
+        "#x",
+        "&",
+    ];
+    names.iter().for_each(|name| place.write(name, name));
+    place.write("list", names.join("\0"));
+    let more = ["--files-from", "list", "-0"];
+    place.stride(&run(&call, &more)).expect(0);
+    let shell = run(&["--exec-shell", "cat -- \"$1\""], &more);
+    place
+        .stride(&[&shell[..], &["--db", "shell.db"]].concat())
+        .expect(0);
+    let mut exported = exported(&place);
+    assert_eq!(
+        exported.as_object_mut().unwrap().remove("bystander.txt"),
+        Some(json!("bystander"))
+    );
+    for name in names {
+        assert_eq!(exported[name], json!(name), "{name:?}");
+    }
+    let of_shell = place
+        .stride(&["export", "--db", "shell.db"])
+        .expect(0)
+        .json();
+    assert_eq!(of_shell, exported);
+    assert!(!place.at("made").exists());
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn every_exit_has_its_outcome() {
+    let place = Place::new();
+    let bystander = {
+        place.write("bystander.txt", "echo fine");
+        place.stride(&run(OBEY, &["bystander.txt"])).expect(0);
+        place.bystander()
+    };
+    let mut expected = BTreeMap::new();
+    let mut note = |name: &str, script: &str, ending: [&str; 5]| {
+        place.write(name, script);
+        expected.insert(name.to_owned(), ending.map(str::to_owned));
+    };
+    note(
+        "json",
+        "echo '{\"a\": 1}'",
+        ["done", "succeeded", "", "", "1"],
+    );
+    note("text", "printf 'so so'", ["done", "succeeded", "", "", "1"]);
+    note(
+        "bytes",
+        "printf '\\377'",
+        ["done", "succeeded", "", "", "1"],
+    );
+    note("nothing", ":", ["done", "succeeded", "", "", "1"]);
+    note(
+        "1",
+        "exit 1",
+        ["failed", "failed", "rejected", "exited", "1"],
+    );
+    note(
+        "3",
+        "echo no >&2; exit 3",
+        ["failed", "failed", "transient", "exited", "2"],
+    );
+    note(
+        "64",
+        "exit 64",
+        ["failed", "failed", "local", "exited", "1"],
+    );
+    note(
+        "65",
+        "exit 65",
+        ["failed", "failed", "rejected", "exited", "1"],
+    );
+    note(
+        "66",
+        "exit 66",
+        ["failed", "not_sent", "input", "exited", "1"],
+    );
+    note(
+        "69",
+        "exit 69",
+        ["failed", "failed", "transient", "exited", "2"],
+    );
+    note(
+        "74",
+        "exit 74",
+        ["failed", "failed", "local", "exited", "1"],
+    );
+    note(
+        "75",
+        "exit 75",
+        ["failed", "failed", "transient", "exited", "2"],
+    );
+    note("77", "exit 77", ["failed", "failed", "auth", "exited", "1"]);
+    note(
+        "said",
+        "echo all busy >&2; exit 9",
+        ["failed", "failed", "bad_response", "exited", "1"],
+    );
+    // The first end by a signal is not charged.
+    note(
+        "kill",
+        "kill -9 $$",
+        ["failed", "in_doubt", "transient", "signalled", "3"],
+    );
+    let names: Vec<&str> = expected.keys().map(String::as_str).collect();
+    let rules = [
+        "--class",
+        "exit=3:transient",
+        "--class",
+        "body~busy:bad_response",
+    ];
+    let more = [
+        &["--retries", "1", "--retry-delay", "1ms", "--rate", "none"],
+        &rules[..],
+        &names[..],
+    ]
+    .concat();
+    let ran = place.stride(&run(OBEY, &more)).expect(3);
+    ran.says("3: no").says("said: all busy").says("exit 77");
+    let mut found = endings(&place);
+    found.remove("bystander.txt");
+    assert_eq!(found, expected);
+    let exported = exported(&place);
+    assert_eq!(
+        (&exported["json"], &exported["text"], &exported["nothing"]),
+        (&json!({"a": 1}), &json!("so so"), &json!(""))
+    );
+    let failures = place.stride(&["failures"]).expect(0);
+    let failures = String::from_utf8(failures.stdout).unwrap();
+    assert!(failures.contains("exit 9: all busy"), "{failures}");
+    assert!(failures.contains("ended by signal 9"), "{failures}");
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_command_that_cannot_start_costs_no_file() {
+    let place = Place::new();
+    for (call, says) in [
+        (
+            &["--exec", "no-such-program {}"][..],
+            "no folder of PATH has it",
+        ),
+        (&["--exec", "./missing"], "there is no such file"),
+        (&["--exec", "./bystander.txt"], "it is not executable"),
+        (&["--exec", "cat {} | wc"], "`|` needs one"),
+        (&["--exec", "sh -c 'cat {}'"], "use --exec-shell"),
+        (&["--exec", "x {env:KEY}"], "would show a secret"),
+        (&["--exec", ""], "is empty"),
+        (&["--exec-shell", " "], "is empty"),
+        (
+            &["--exec", "cat", "--url", "http://127.0.0.1:1"],
+            "cannot be used with",
+        ),
+        (
+            &["--exec", "cat", "-H", "X: y"],
+            "belongs to an HTTP request",
+        ),
+    ] {
+        place.write("bystander.txt", "x");
+        place
+            .stride(&run(call, &["bystander.txt"]))
+            .expect(2)
+            .says(says);
+        assert!(!place.at("stride.db").exists(), "{call:?}");
+    }
+    let call = ["--exec-shell", "[ -e ready ] || exit 127; cat \"$1\""];
+    let names = place.texts(20);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    place
+        .stride(&run(&call, &names))
+        .expect(4)
+        .says("cannot be started")
+        .says("stride resume");
+    let status = place.status();
+    assert_eq!(
+        (&status["pending"], &status["failed"]),
+        (&json!(20), &json!(0))
+    );
+    place.write("ready", "");
+    place.stride(&["resume"]).expect(0);
+    assert_eq!(exported(&place).as_object().unwrap().len(), 20);
+}
+
+#[test]
+fn nothing_of_a_call_outlives_it() {
+    let place = Place::new();
+    let mark = place.at("mark").to_str().unwrap().to_owned();
+    // Each has a descendant that ignores SIGTERM and carries the mark.
+    let lasting = program(
+        &place,
+        "lasting",
+        "#!/bin/sh\ntrap '' TERM\nwhile :; do read -r x < fifo; done\n",
+    );
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        place.at("fifo"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    place.write("waits", format!("{lasting} {mark} &\nread -r x < fifo"));
+    place.write(
+        "ends",
+        format!("{lasting} {mark} >/dev/null 2>&1 &\necho ended"),
+    );
+    place.write("holds", format!("{lasting} {mark} &\necho ended"));
+    let more = [
+        "--timeout",
+        "300ms",
+        "--retries",
+        "0",
+        "waits",
+        "ends",
+        "holds",
+    ];
+    place
+        .stride(&run(OBEY, &more))
+        .expect(3)
+        .says("did not end within 300ms");
+    assert_eq!(processes_with(&mark), [""; 0]);
+    let exported = exported(&place);
+    assert_eq!(
+        (&exported["ends"], &exported["holds"]),
+        (&json!("ended\n"), &json!("ended\n"))
+    );
+    // The second Ctrl-C ends the calls in flight, and `kill -9` leaves none behind.
+    for end in ["interrupt", "kill"] {
+        let db = format!("{end}.db");
+        place.write("started", "");
+        place.write("signals", format!("echo >> started\nexec {lasting} {mark}"));
+        let words = [&run(OBEY, &["signals"])[..], &["--db", &db]].concat();
+        let running = place.begin(&words);
+        place.until(|| !processes_with(&mark).is_empty());
+        if end == "kill" {
+            running.kill();
+        } else {
+            running.signal(Signal::INT);
+            running.until_says("again");
+            running.signal(Signal::INT);
+            assert_eq!(running.end().code, Some(130));
+        }
+        place.until(|| processes_with(&mark).is_empty());
+        let status = place.stride(&["status", "--json", "--db", &db]).json();
+        assert_eq!(status["done"], json!(0));
+    }
+}
+
+#[test]
+fn a_command_knows_its_call_and_not_the_run() {
+    let place = Place::new();
+    let script = "printf '%s|' \"$STRIDE_NAME\" \"$STRIDE_FILE\" \"$STRIDE_ATTEMPT\" \"$PGPASSWORD\" \"$STRIDE_DB\" \"$OWN\" \"$PWD\"; cat; \
+        [ \"$STRIDE_KEY\" = \"$1\" ] && echo same";
+    let path = program(&place, "tell", &format!("#!/bin/sh\n{script}\n"));
+    let call = ["--exec", &format!("{path} {{key}} {{}}")];
+    let bystander = place.with_bystander_of(&call);
+    let variables = [
+        ("PGPASSWORD", "sesame"),
+        ("STRIDE_DB", "stride.db"),
+        ("OWN", "mine"),
+    ];
+    place.write("texts/a", "");
+    place
+        .stride_with(&variables, &run(&call, &["texts/a"]))
+        .expect(0);
+    let base = fs::canonicalize(place.at("")).unwrap();
+    let base = base.to_str().unwrap().trim_end_matches('/');
+    assert_eq!(
+        exported(&place)["texts/a"],
+        json!(format!(
+            "texts/a|{}|1|||mine|{base}|same\n",
+            place.at("texts/a").display()
+        ))
+    );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_changed_command_is_a_changed_request() {
+    let place = Place::new();
+    let bystander = place.with_bystander_of(&["--exec", "cat {}"]);
+    place.write("a", "a");
+    let other = ["run", "--exec", "wc -c {}", "a"];
+    let refused = place.stride(&other).expect(2);
+    refused
+        .says("the request differs from the run's")
+        .says("- exec: cat {}")
+        .says("+ exec: wc -c {}");
+    place
+        .stride(&[&other[..], &["--accept-change"]].concat())
+        .expect(0);
+    assert_eq!(exported(&place)["a"], json!("1 a\n"));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_command_of_another_person_is_not_run() {
+    let place = Place::new();
+    let call = ["--exec-shell", "touch ran; cat \"$1\""];
+    place.with_bystander_of(&call);
+    place.write("a", "a");
+    place
+        .stride(&run(&call, &["--max-calls", "1", "a"]))
+        .expect(4);
+    fs::remove_dir_all(place.at(".home")).unwrap();
+    fs::remove_file(place.at("ran")).unwrap();
+    for words in [
+        &["resume"][..],
+        &["retry", "--done", "bystander.txt"],
+        &["try", "a"],
+    ] {
+        let more = if words[0] == "try" {
+            &[][..]
+        } else {
+            &["--max-calls", "none"]
+        };
+        place
+            .stride(&[words, more].concat())
+            .expect(2)
+            .says("it runs the command touch ran; cat \"$1\"")
+            .says("--allow-commands");
+        assert!(!place.at("ran").exists(), "{words:?}");
+    }
+    place.write("stride.toml", "exec = 'touch ran'\n");
+    place
+        .stride(&run(&call, &["a"]))
+        .expect(2)
+        .says("unknown setting `exec`");
+    fs::remove_file(place.at("stride.toml")).unwrap();
+    assert!(!place.at("ran").exists());
+    place
+        .stride(&["resume", "--allow-commands", "--max-calls", "none"])
+        .expect(0);
+    assert!(place.at("ran").exists());
+}
+
+#[test]
+fn the_other_commands_know_of_programs() {
+    let place = Place::new();
+    let call = ["--exec", "cat {}"];
+    let bystander = place.with_bystander_of(&call);
+    place.write("list.csv", "path,lang\na,de\nb,en\n");
+    place.write("a", "{\"n\": 1}");
+    place.write("b", "{\"n\": 2}");
+    let list = ["--files-from", "list.csv"];
+    let dry = place.stride(&run(
+        &["--exec", "cat {} {col.lang}"],
+        &[&list[..], &["--dry-run", "--db", "x.db"]].concat(),
+    ));
+    let dry = String::from_utf8(dry.expect(0).stdout).unwrap();
+    assert!(dry.contains("first call, for a:\n> cat a de\n"), "{dry}");
+    let tried = place
+        .stride(&["try", "a", "--exec", "cat {}"])
+        .expect(0)
+        .says("> cat a");
+    assert_eq!(tried.json(), json!({"n": 1}));
+    let judged = [
+        &list[..],
+        &[
+            "--success",
+            ".n == 1",
+            "--output-dir",
+            "out",
+            "--accept-change",
+        ],
+    ]
+    .concat();
+    place.stride(&run(&call, &judged)).expect(3).says("out");
+    let rows = place.stride(&[
+        "export",
+        "--partial",
+        "--extract",
+        ".n",
+        "--columns",
+        "file,col.lang,result",
+        "--format",
+        "csv",
+    ]);
+    let rows = String::from_utf8(rows.expect(0).stdout).unwrap();
+    assert!(rows.contains("a,de,1"), "{rows}");
+    place
+        .stride(&["recheck", "--success", ".n > 0", "--apply"])
+        .expect(0)
+        .says("not done -> done: 1 file");
+    for words in [
+        &["status", "--request"][..],
+        &["report", "-o", "r.html"],
+        &["verify"],
+    ] {
+        place.stride(words).expect(0);
+    }
+    let page = fs::read_to_string(place.at("r.html")).unwrap();
+    assert!(page.contains("cat {}"));
+    assert_eq!(fs::read_dir(place.at("out")).unwrap().count(), 1);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn an_answer_may_be_as_large_as_allowed() {
+    let place = Place::new();
+    let call = ["--exec", "cat"];
+    let bystander = place.with_bystander_of(&call);
+    place.write("small", [b'x'; 1000]);
+    place.write("large", [b'x'; 300_000]);
+    let ran = place
+        .stride(&run(&call, &["--max-response", "1000", "small", "large"]))
+        .expect(3);
+    ran.says("larger than 1000 bytes");
+    assert_eq!(exported(&place)["small"], json!("x".repeat(1000)));
+    place.stride(&["retry", "--max-response", "1MB"]).expect(0);
+    assert_eq!(exported(&place)["large"], json!("x".repeat(300_000)));
+    assert_eq!(place.bystander(), bystander);
+}
