@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::CommandContext;
 use super::error::CommandError;
-use super::exit;
+use super::exit::outcome;
 use super::judge::Judge;
 use super::process::{Groups, Launch, Pipes, Process, TERM_PATIENCE, not_started};
 use super::said::{Listener, Said};
@@ -210,39 +210,47 @@ impl AsyncExecCaller {
         };
         let mut listener = Listener::new(&plan.said, job.path.to_string());
         let mut output = Output::new(&plan.judge);
-        let in_doubt =
-            |kind, message: String| Outcome::InDoubt(Failure::new(Class::Transient, kind, message));
-        let ended = tokio::select! {
+        let Pipes { stdout, stderr, .. } = pipes;
+        let mut reading =
+            Box::pin(async { tokio::join!(output.read(stdout), listen(stderr, &mut listener)).0 });
+        let mut read = None;
+        let exit = tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(in_doubt(
+            () = cancel.cancelled() => Err((
                 FailureKind::Stopped,
                 "stopped before the command ended".to_owned(),
+                Duration::ZERO,
             )),
-            () = self.timer.patience(plan.timeout) => Err(in_doubt(
+            () = self.timer.patience(plan.timeout) => Err((
                 FailureKind::Timeout,
                 format!("the command did not end within {:?}", plan.timeout),
+                TERM_PATIENCE,
             )),
-            ended = finish(&mut process, pipes, &mut output, &mut listener) => Ok(ended),
+            exit = exit(&mut process, &mut reading, &mut read) => Ok(exit),
         };
-        let status = match ended {
-            Err(outcome) => {
-                let patience = match cancel.is_cancelled() {
-                    true => Duration::ZERO,
-                    false => TERM_PATIENCE,
-                };
+        // No limit and no stop interrupts the reading of a complete answer.
+        if exit.is_ok() && read.is_none() {
+            read = timeout(AFTER_EXIT, &mut reading).await.ok();
+        }
+        drop(reading);
+        let status = match exit {
+            Ok(exit) => read.unwrap_or(Ok(())).and(exit),
+            Err((kind, message, patience)) => {
                 process.end(patience).await;
-                return with_body(outcome, listener.finish());
-            }
-            Ok(Ok(status)) => status,
-            Ok(Err(error)) => {
-                return Outcome::InDoubt(Failure::unkept(&error));
+                let body = listener.finish();
+                let failure = Failure::new(Class::Transient, kind, message);
+                return Outcome::InDoubt(Failure { body, ..failure });
             }
         };
         // Nothing of a call outlives it.
         drop(process);
         let said = listener.finish();
+        let status = match status {
+            Ok(status) => status,
+            Err(error) => return Outcome::InDoubt(Failure::unkept(&error)),
+        };
         if !status.success() {
-            return exit::outcome(status, said, &plan.judge.rules);
+            return outcome(status, said, &plan.judge.rules);
         }
         let Some(body) = output.finish() else {
             return plan.judge.too_large();
@@ -269,44 +277,18 @@ fn variables(job: &Job, attempt: &Attempt) -> [(&'static str, OsString); 4] {
     ]
 }
 
-/// Adds the end of a command's standard error to a failure.
-fn with_body(outcome: Outcome, body: Vec<u8>) -> Outcome {
-    match outcome {
-        Outcome::InDoubt(failure) => Outcome::InDoubt(Failure { body, ..failure }),
-        outcome => outcome,
-    }
-}
-
-/// Reads both pipes until the process has exited and the pipes are closed, or for a moment more if descendants hold them.
-async fn finish(
+/// Reads the pipes until the process has exited. `read` is set if they were closed before.
+async fn exit(
     process: &mut Process,
-    pipes: Pipes,
-    output: &mut Output,
-    listener: &mut Listener,
+    reading: &mut (impl Future<Output = io::Result<()>> + Unpin),
+    read: &mut Option<io::Result<()>>,
 ) -> io::Result<ExitStatus> {
-    let Pipes { stdout, stderr, .. } = pipes;
-    let reading = async { tokio::join!(output.read(stdout), listen(stderr, listener)) };
-    tokio::pin!(reading);
-    let mut read = None;
-    let status = tokio::select! {
+    tokio::select! {
         biased;
-        (done, ()) = &mut reading => {
-            read = Some(done);
-            None
-        }
-        status = process.exit() => Some(status?),
-    };
-    let status = match status {
-        Some(status) => status,
-        None => process.exit().await?,
-    };
-    if read.is_none()
-        && let Ok((done, ())) = timeout(AFTER_EXIT, &mut reading).await
-    {
-        read = Some(done);
+        done = reading => *read = Some(done),
+        status = process.exit() => return status,
     }
-    read.unwrap_or(Ok(()))?;
-    Ok(status)
+    process.exit().await
 }
 
 async fn listen(mut stderr: ChildStderr, listener: &mut Listener) {
