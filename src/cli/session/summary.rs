@@ -192,9 +192,9 @@ pub(crate) fn look(db: &Location, cause: &Cause) -> Option<String> {
         return None;
     }
     let info = Reader::open(db).and_then(|reader| reader.info()).ok()?;
-    let Call::Http(_) = &info.call else {
+    if let Call::Program { .. } = &info.call {
         return None;
-    };
+    }
     let mut examples = cause.examples.iter();
     let name = examples.find_map(|example| typed(&info.base, &example.path))?;
     Some(again(db, &info.call, &format!("try {name}")))
