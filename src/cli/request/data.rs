@@ -208,9 +208,13 @@ fn file(path: &str) -> Result<Option<String>, CliError> {
     }
     let path = name(path)?;
     let bytes = named::read(&path, LARGEST).map_err(|error| {
-        CliError::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
-            .cause(error.to_string())
-            .hint("use @{path} for the files of the run")
+        let wrong = CliError::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
+            .cause(error.to_string());
+        let wrong = match named::near(path.as_ref()) {
+            Some(near) => wrong.hint(format!("did you mean @{}?", quoted(&near))),
+            None => wrong,
+        };
+        wrong.hint("use @{path} for the files of the run")
     })?;
     Ok(String::from_utf8(bytes).ok())
 }
