@@ -515,12 +515,7 @@ fn an_expression_that_runs_away_costs_no_call_and_harms_no_other_file() {
     let calls = api.requests();
     place.write("new", "new");
     let url = format!("{}/{{name}}", api.url());
-    for endless in [
-        "def f: f; f",
-        "def f: 1 + f; f",
-        "[range(1e12)]",
-        "repeat(.)",
-    ] {
+    for endless in ["def f: 1 + f; f", "[range(1e12)]"] {
         for words in [
             &[
                 "run",
