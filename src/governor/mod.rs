@@ -443,6 +443,10 @@ impl Governor {
         if ruling != Ruling::Own {
             assessment.disposition = self.apply(ruling, cause);
         }
+        if fault == Fault::NotStarted {
+            // No file is ever at fault, not even the last one.
+            assessment.disposition = Disposition::ByPolicy;
+        }
         assessment
     }
 

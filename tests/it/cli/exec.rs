@@ -268,6 +268,9 @@ fn a_command_that_cannot_start_costs_no_file() {
         (&status["pending"], &status["failed"]),
         (&json!(20), &json!(0))
     );
+    // The last file stays pending too.
+    let last = [&run(&call, &[names[0]])[..], &["--db", "last.db"]].concat();
+    place.stride(&last).expect(4).says("1 file pending");
     place.write("ready", "");
     place.stride(&["resume"]).expect(0);
     assert_eq!(exported(&place).as_object().unwrap().len(), 20);
@@ -502,50 +505,4 @@ fn an_answer_may_be_as_large_as_allowed() {
     place.stride(&["retry", "--max-response", "1MB"]).expect(0);
     assert_eq!(exported(&place)["large"], json!("x".repeat(300_000)));
     assert_eq!(place.bystander(), bystander);
-}
-
-#[test]
-fn a_stop_speaks_of_the_program() {
-    let place = Place::new();
-    let names = place.texts(60);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for (code, hints) in [
-        (
-            "1",
-            &[
-                "correct the program, then: stride resume",
-                "--max-failures none",
-            ][..],
-        ),
-        (
-            "77",
-            &[
-                "credentials that its service accepts",
-                "--class exit=77:rejected",
-            ],
-        ),
-    ] {
-        let db = format!("{code}.db");
-        let script = format!("echo no >&2; exit {code}");
-        let more = [&["--db", &db], &names[..]].concat();
-        let ran = place
-            .stride(&run(&["--exec-shell", &script], &more))
-            .expect(4);
-        let ran = ran
-            .says(&format!("exit {code}: no"))
-            .says("60 files pending");
-        for hint in hints {
-            assert!(ran.stderr.contains(hint), "{hint:?}: {}", ran.stderr);
-        }
-        assert!(
-            !ran.stderr.contains("URL") && !ran.stderr.contains("--expect"),
-            "{}",
-            ran.stderr
-        );
-        let header = ["resume", "-H", "X: y", "--db", &db];
-        place
-            .stride(&header)
-            .expect(2)
-            .says("makes no HTTP requests");
-    }
 }
