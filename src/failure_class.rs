@@ -35,14 +35,14 @@ impl ClassRule {
     pub fn class_of(&self, status: u16, body: &[u8]) -> Option<Class> {
         match &self.condition {
             Condition::Body(_) if (200..300).contains(&status) => None,
-            _ => self.class_of_failure(status, body),
+            _ => self.class_of_failure(Some(status), body),
         }
     }
 
-    /// Returns the class of a rejected answer with any status.
-    pub fn class_of_failure(&self, status: u16, body: &[u8]) -> Option<Class> {
+    /// Returns the class of a rejected answer with any status, or of a failure without one.
+    pub fn class_of_failure(&self, status: Option<u16>, body: &[u8]) -> Option<Class> {
         let holds = match &self.condition {
-            Condition::Status(pattern) => pattern.contains(status),
+            Condition::Status(pattern) => status.is_some_and(|status| pattern.contains(status)),
             Condition::Exit(_) => false,
             Condition::Body(text) => contains(body, text),
         };

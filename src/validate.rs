@@ -83,7 +83,7 @@ impl Invalid {
         let ruled = || {
             rules
                 .iter()
-                .find_map(|rule| rule.class_of_failure(status?, beginning))
+                .find_map(|rule| rule.class_of_failure(status, beginning))
         };
         match self.kind {
             FailureKind::NotSuccessful | FailureKind::UnexpectedStatus => {

@@ -17,7 +17,10 @@ mod spill;
 mod timer;
 
 #[cfg(feature = "http")]
-pub use command::{AsyncExecCaller, CommandContext, CommandError, ExecPlan};
+pub use command::{
+    AsyncExecCaller, AsyncWorkerCaller, CommandContext, CommandError, ExecPlan, Hello,
+    StarterPipes, WorkerPlan, WorkerStart,
+};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use http::fuzzing;

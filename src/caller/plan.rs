@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use super::{Caller, Cancel, ExecPlan, HttpPlan, ResponseHead, SlotCaller, WrongFolder};
+use super::{
+    Caller, Cancel, ExecPlan, HttpPlan, ResponseHead, SlotCaller, WorkerPlan, WorkerStart,
+    WrongFolder,
+};
 use crate::job::{Attempt, Job, Outcome};
 
 /// A checked call and the settings for it, for any file.
@@ -13,6 +16,8 @@ pub enum Plan {
     Http(HttpPlan),
     /// A process for each call.
     Exec(ExecPlan),
+    /// Processes that stay.
+    Worker(WorkerPlan),
 }
 
 impl Plan {
@@ -26,6 +31,7 @@ impl Plan {
         Ok(match self {
             Self::Http(plan) => Self::Http(plan.keeping_outputs()?),
             Self::Exec(plan) => Self::Exec(plan.keeping_outputs()?),
+            Self::Worker(plan) => Self::Worker(plan.keeping_outputs()?),
         })
     }
 
@@ -36,6 +42,7 @@ impl Plan {
         match self {
             Self::Http(plan) => Self::Http(plan.spilling_into(folder)),
             Self::Exec(plan) => Self::Exec(plan.spilling_into(folder)),
+            Self::Worker(plan) => Self::Worker(plan.spilling_into(folder)),
         }
     }
 
@@ -44,6 +51,7 @@ impl Plan {
         match self {
             Self::Http(plan) => plan.output_dir(),
             Self::Exec(plan) => plan.output_dir(),
+            Self::Worker(plan) => plan.output_dir(),
         }
     }
 
@@ -52,6 +60,7 @@ impl Plan {
         match self {
             Self::Http(plan) => plan.output_trouble(),
             Self::Exec(plan) => plan.output_trouble(),
+            Self::Worker(plan) => plan.output_trouble(),
         }
     }
 
@@ -59,7 +68,7 @@ impl Plan {
     pub fn remarks(&self) -> Vec<String> {
         match self {
             Self::Http(plan) => plan.remarks(),
-            Self::Exec(_) => Vec::new(),
+            Self::Exec(_) | Self::Worker(_) => Vec::new(),
         }
     }
 
@@ -69,6 +78,7 @@ impl Plan {
         match self {
             Self::Http(_) => Vec::new(),
             Self::Exec(plan) => plan.said(),
+            Self::Worker(plan) => plan.said(),
         }
     }
 
@@ -77,6 +87,7 @@ impl Plan {
         match self {
             Self::Http(plan) => plan.reads_file(),
             Self::Exec(plan) => plan.reads_file(),
+            Self::Worker(_) => false,
         }
     }
 
@@ -84,7 +95,7 @@ impl Plan {
     pub fn proxy(&self) -> Option<String> {
         match self {
             Self::Http(plan) => plan.proxy(),
-            Self::Exec(_) => None,
+            Self::Exec(_) | Self::Worker(_) => None,
         }
     }
 
@@ -97,6 +108,7 @@ impl Plan {
         Ok(SlotCaller::Async(match self {
             Self::Http(plan) => Box::new(plan.async_caller()?),
             Self::Exec(plan) => Box::new(plan.async_caller()),
+            Self::Worker(plan) => Box::new(plan.async_caller()),
         }))
     }
 
@@ -116,6 +128,9 @@ impl Plan {
             let outcome = caller.call(job, attempt, &cancel);
             return Ok((outcome, caller.seen()));
         }
+        if let Self::Worker(plan) = self {
+            plan.begin(WorkerStart::default(), &|| false)?;
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -123,6 +138,7 @@ impl Plan {
             SlotCaller::Async(mut caller) => runtime.block_on(caller.call(job, attempt, &cancel)),
             SlotCaller::Blocking(mut caller) => caller.call(job, attempt, &cancel),
         };
+        self.end();
         Ok((outcome, None))
     }
 
@@ -131,6 +147,7 @@ impl Plan {
         match self {
             Self::Http(_) => {}
             Self::Exec(plan) => plan.end(),
+            Self::Worker(plan) => plan.end(),
         }
     }
 }

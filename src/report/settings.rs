@@ -57,6 +57,8 @@ fn lines(settings: &Settings) -> Vec<(&'static str, String)> {
         ("--max-response", size(settings.max_response)),
         ("--min-free", size(settings.min_free)),
         ("--grace", time(settings.grace)),
+        ("--workers", settings.workers.map(|most| most.to_string())),
+        ("--worker-start", time(settings.worker_start)),
         ("--max-wait", time(settings.max_wait)),
         ("--max-outage", time(settings.max_outage)),
         ("--weight", settings.weight.map(|weight| weight.to_string())),

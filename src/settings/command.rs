@@ -53,6 +53,11 @@ impl Way {
 }
 
 impl Command {
+    /// Returns the name and the version that a worker gives to what it does.
+    pub fn identity(&self) -> (Option<&str>, Option<&str>) {
+        (self.name.as_deref(), self.version.as_deref())
+    }
+
     /// Describes the call for people, as names and values.
     pub(super) fn lines(&self) -> Vec<(String, String)> {
         let way: &str = self.way.into();

@@ -143,6 +143,10 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// The largest answer, in bytes after content decoding.
     pub max_response: u64,
+    /// The number of worker processes; by default as many as the threads need.
+    pub workers: Option<usize>,
+    /// The time that a worker has to say hello.
+    pub worker_start: Duration,
     /// The time that calls in flight have to finish after a stop is requested.
     pub grace: Duration,
     /// Rules that override the classes of answers. The first that applies decides.
@@ -190,6 +194,8 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             min_free: 64 << 20,
             max_response: 16 << 20,
+            workers: None,
+            worker_start: Duration::from_secs(60),
             grace: Duration::from_secs(30),
             classes: Vec::new(),
             retry_after: None,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Command, Judging, Piece, Transport};
+use super::{Body, Command, Judging, Piece, Transport, Way};
 
 /// The definition of a run's calls. Changing it changes the meaning of its results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +144,22 @@ impl Call {
             Self::Program { .. } => {}
         }
         self
+    }
+
+    /// Returns the call with a worker's name and version. Other calls have none.
+    #[must_use]
+    pub fn with_worker(mut self, name: Option<String>, version: Option<String>) -> Self {
+        if let Self::Command(command) = &mut self
+            && command.way.is_worker()
+        {
+            (command.name, command.version) = (name, version);
+        }
+        self
+    }
+
+    /// Returns whether the program that starts stride makes the calls.
+    pub fn is_starters(&self) -> bool {
+        matches!(self, Self::Command(command) if command.way == Way::Starter)
     }
 
     /// Returns whether answers have a body. An answer to HEAD describes one and has none (RFC 9110, section 9.3.2).

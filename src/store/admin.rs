@@ -28,6 +28,7 @@ use crate::event::{Counts, Ending};
 use crate::governor::StopReason;
 use crate::paths::folder_of;
 use crate::settings::{Call, Settings};
+use crate::text::hex;
 
 /// Bytes of a page. Results arrive in random order, which leaves pages three quarters full. With answers of a kilobyte,
 /// pages of the usual 4 KiB would waste another quarter.
@@ -216,6 +217,11 @@ impl Store {
     /// The database cannot be read.
     pub fn call(&self) -> Result<Call> {
         read::json(&self.connection, "SELECT call FROM run")
+    }
+
+    /// Returns the run's identity, in hexadecimal form.
+    pub fn id(&self) -> String {
+        hex(&self.uuid)
     }
 
     /// Reads the settings, as last given.

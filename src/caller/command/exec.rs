@@ -1,8 +1,7 @@
 //! Calls that are a process each.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use super::error::CommandError;
 use super::exit::outcome;
 use super::judge::Judge;
 use super::process::{Groups, Launch, Pipes, Process, TERM_PATIENCE, not_started};
+use super::program::check_program;
 use super::said::{Listener, Said};
 use super::words::{Filled, Words};
 use crate::caller::aside::aside;
@@ -138,34 +138,6 @@ impl ExecPlan {
     /// Kills the processes of calls that were abandoned.
     pub fn end(&self) {
         self.launch.groups.kill();
-    }
-}
-
-/// Checks that a program is an executable file: by its path, or in one of `folders`, as `execvp` looks for it.
-fn check_program(program: &str, base: &Path, folders: Option<&OsStr>) -> Result<(), CommandError> {
-    let is_executable = |path: &Path| {
-        path.metadata()
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    let refused = |reason| CommandError::Program {
-        program: program.to_owned(),
-        reason,
-    };
-    if program.contains('/') {
-        let path = base.join(program);
-        return match path.exists() {
-            true if is_executable(&path) => Ok(()),
-            true => Err(refused("it is not executable")),
-            false => Err(refused("there is no such file")),
-        };
-    }
-    let Some(folders) = folders else {
-        return Ok(());
-    };
-    let mut folders = std::env::split_paths(folders);
-    match folders.any(|folder| is_executable(&base.join(folder).join(program))) {
-        true => Ok(()),
-        false => Err(refused("no folder of PATH has it")),
     }
 }
 

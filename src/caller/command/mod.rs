@@ -5,11 +5,14 @@ mod exec;
 mod exit;
 mod judge;
 mod process;
+mod program;
 mod said;
 mod words;
+mod worker;
 
 pub use error::CommandError;
 pub use exec::{AsyncExecCaller, ExecPlan};
+pub use worker::{AsyncWorkerCaller, Hello, StarterPipes, WorkerPlan, WorkerStart};
 
 use std::ffi::OsString;
 use std::path::Path;

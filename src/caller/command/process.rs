@@ -59,7 +59,6 @@ pub(super) struct Process {
 #[derive(Debug)]
 pub(super) struct Pipes {
     /// `None` if its standard input is empty.
-    #[expect(dead_code, reason = "for workers")]
     pub(super) stdin: Option<ChildStdin>,
     pub(super) stdout: ChildStdout,
     pub(super) stderr: ChildStderr,

@@ -88,9 +88,9 @@ impl Listener {
     }
 
     /// Returns the last bytes, and shows an unfinished line.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(&mut self) -> Vec<u8> {
         self.flush();
-        self.tail.into()
+        std::mem::take(&mut self.tail).into()
     }
 }
 

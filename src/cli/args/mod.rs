@@ -305,6 +305,9 @@ pub(crate) struct Resume {
     /// given on this machine
     #[arg(long, value_name = "DIR", help_heading = "Request")]
     pub(crate) output_dir: Option<PathBuf>,
+    /// The program that starts stride makes the calls, as in the run's own `--worker -`
+    #[arg(long, value_name = "-", value_parser = ["-"], hide_possible_values = true, help_heading = "Program")]
+    pub(crate) worker: Option<String>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]

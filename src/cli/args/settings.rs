@@ -106,6 +106,12 @@ pub(crate) struct SettingsArgs {
     /// Keep this much of the database's disk free: with less, no call starts; `none` removes the limit [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size_or_none)]
     pub(crate) min_free: Option<u64>,
+    /// Processes of --worker [default: as many as -j needs]
+    #[arg(long, value_name = "N", value_parser = or_none(parse_workers))]
+    pub(crate) workers: Option<OrNone<usize>>,
+    /// Longest wait until a worker is ready [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive)]
+    pub(crate) worker_start: Option<Duration>,
     /// Longest wait for calls in flight after Ctrl-C [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) grace: Option<Duration>,
@@ -173,6 +179,12 @@ fn parse_threads(text: &str) -> Result<Threads, String> {
         .filter(|threads| (1..=MOST_THREADS).contains(threads))
         .map(Threads::Fixed)
         .ok_or_else(|| format!("`{text}` is neither `auto` nor a number from 1 to {MOST_THREADS}"))
+}
+
+fn parse_workers(text: &str) -> Result<usize, String> {
+    let workers = text.parse().ok();
+    let workers = workers.filter(|workers| (1..=MOST_THREADS).contains(workers));
+    workers.ok_or_else(|| format!("`{text}` is not a number from 1 to {MOST_THREADS}"))
 }
 
 fn parse_positive(text: &str) -> Result<Duration, String> {

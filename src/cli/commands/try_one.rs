@@ -34,7 +34,7 @@ use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
 use crate::cli::session::intake::{Intake, LoadError, key, without_row};
 use crate::cli::session::list::{listed_names, refuse_urls};
-use crate::cli::session::loaded::some;
+use crate::cli::session::worker;
 
 /// The maximum number of bytes of a request's body.
 const SHOWN: usize = 4096;
@@ -47,8 +47,6 @@ pub(crate) struct PlannedRun<'p> {
     pub(crate) settings: &'p Settings,
     /// The folder against which names resolve.
     pub(crate) base: &'p Path,
-    /// The run, if it is to forget files that the list lacks.
-    pub(crate) forgets: Option<&'p Reader>,
 }
 
 /// Prints the number of files, the pace and the first request of a run. Calls and writes nothing.
@@ -98,14 +96,6 @@ pub(crate) fn dry_run(
             "missing or inaccessible: {}",
             counted(missing, "file")
         ));
-    }
-    if let Some(run) = planned.forgets {
-        let (unlisted, examples) = run.unlisted(|name| names.contains_key(&hash(name)))?;
-        let files = counted(unlisted, "file");
-        out.push(match unlisted {
-            0 => "to forget: no file".to_owned(),
-            _ => format!("to forget: {files}: {}", some(&examples, unlisted)),
-        });
     }
     out.push(format!("threads: {}", planned.settings.threads));
     out.push(format!("rate: {}", planned.settings.rates));
@@ -163,6 +153,7 @@ pub(crate) fn try_one(
     let is_given = args.request.is_given();
     refuse_urls(std::slice::from_ref(&args.file), &args.request)?;
     let (call, credentials, settings) = subject(db, &mut args, terminal)?;
+    worker::check(&args.settings, &call, false)?;
     let base = current_folder()?;
     let settings = config.resolve(&args.settings, &[], &settings)?;
     let settings = settings.announce(terminal);
@@ -362,6 +353,20 @@ fn call_lines(
             let words = plan.words(job, attempt)?;
             let words: Vec<String> = words.iter().map(|word| quoted(Path::new(word))).collect();
             Ok(vec![format!("> {}", words.join(" "))])
+        }
+        Plan::Worker(plan) => {
+            let words = plan.words().iter().map(|word| quoted(Path::new(word)));
+            let words: Vec<String> = words.collect();
+            let command = match plan.is_starter() {
+                true => "(the program that starts stride)".to_owned(),
+                false => words.join(" "),
+            };
+            let line = plan.call_line(job, attempt);
+            let line = line.replace(&attempt.key.to_string(), key);
+            Ok(vec![
+                format!("> {command}"),
+                format!("> {}", line.trim_end()),
+            ])
         }
     }
 }

@@ -30,7 +30,7 @@ dry-run plan preview: use `stride run --dry-run --url URL FILES`
 sample: use `stride run --sample 2 --url URL FILES`
 pending: use `stride status`
 done: use `stride export --partial`
---workers --max-workers --num-threads --processes --procs --num-workers --concurrent-requests -t: use --threads
+--max-workers --num-threads --processes --procs --num-workers --concurrent-requests -t: use --threads
 --limit --max -N: use --max-calls, or --sample for a few random files
 --first --head-n --top: use --sample for a few random files
 --log --log-file --logfile: use --events
@@ -98,21 +98,6 @@ pub(super) const MEANT_OF: &[(&str, &str, &str)] = &[
         "retry",
         "--name --file --files",
         "leave it out, and name the files, as in `stride retry texts/0.txt`",
-    ),
-    (
-        "retry",
-        "--dry-run --simulate --preview",
-        "use `stride failures` to see the files that `stride retry` calls; `stride try FILE` shows the call of one",
-    ),
-    (
-        "resume",
-        "--dry-run --simulate --preview",
-        "use `stride status`, which counts the pending files; `stride try FILE` shows the call of one",
-    ),
-    (
-        "forget",
-        "--dry-run --simulate --preview",
-        "use `stride export --all --format csv --columns file,state` with the same --where, or `stride forget --undo` afterwards",
     ),
     (
         "forget",

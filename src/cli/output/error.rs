@@ -13,6 +13,7 @@ use stride::export::{ExportError, FileError};
 use stride::input::{InputError, RowFault};
 use stride::job::{FileName, escaped};
 use stride::paths::folder_of;
+use stride::settings::Call;
 use stride::store::Location;
 use stride::validate::WrongExpression;
 
@@ -411,6 +412,14 @@ pub(crate) fn made_by(program: &str) -> CliError {
     let name = escaped(program.as_bytes());
     CliError::usage(format!(
         "this run's calls are made by another program, with its caller {name}"
+    ))
+}
+
+/// Creates the error of a command that needs the program which makes a run's calls.
+pub(crate) fn made_by_starter(call: &Call) -> CliError {
+    let name = escaped(call.summary().as_bytes());
+    CliError::usage(format!(
+        "this run's calls are made by the program that starts stride: {name}"
     ))
 }
 

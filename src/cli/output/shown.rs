@@ -2,7 +2,7 @@
 //! [`Line`], and stdout only through [`lines`] or [`data`].
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
 use stride::job::escaped;
@@ -96,6 +96,11 @@ pub(crate) fn data() -> Box<dyn Write> {
 #[expect(clippy::disallowed_methods, reason = "this module escapes the output")]
 fn stdout() -> io::Stdout {
     io::stdout()
+}
+
+/// Returns a descriptor of stdout, for the protocol of a program.
+pub(crate) fn own_stdout() -> io::Result<OwnedFd> {
+    stdout().as_fd().try_clone_to_owned()
 }
 
 /// Returns stderr, for escaped lines.

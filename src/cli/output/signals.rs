@@ -48,6 +48,16 @@ impl Caught {
         Ok(caught)
     }
 
+    /// Handles a request of another program to stop as Ctrl-C is handled.
+    pub(crate) fn ask(&self, urgency: Urgency, stop: &Stop) {
+        let first = &self.0.first;
+        let _ = first.compare_exchange(0, SIGINT, Ordering::SeqCst, Ordering::SeqCst);
+        stop.ask(urgency);
+        if urgency == Urgency::Now {
+            self.end_soon();
+        }
+    }
+
     /// Returns the signal that asked for the stop.
     pub(crate) fn first(&self) -> Option<i32> {
         Some(self.0.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)

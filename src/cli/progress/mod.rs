@@ -3,6 +3,7 @@
 
 pub(crate) mod events;
 mod in_flight;
+mod status;
 mod throughput;
 mod view;
 
@@ -32,6 +33,8 @@ pub(crate) const LINE_EVERY: i64 = 10_000;
 const SETTLED: (i64, i64) = (600_000, 60_000);
 /// The shortest time between two updates of the view, in milliseconds.
 const SHOWN_EVERY: i64 = 100;
+/// The shortest time between two lines for workers, in milliseconds.
+const STATUS_EVERY: i64 = 200;
 /// The shortest time between two messages about the same reason to wait, in milliseconds.
 const REPEAT_AFTER: i64 = 30_000;
 /// The shortest wait that gets a message.
@@ -47,6 +50,8 @@ pub(crate) struct Progress {
     began: i64,
     /// The moment of the last update of the view, or of the last plain line.
     shown: i64,
+    /// The moment of the last line for workers.
+    reported: i64,
     /// The last message about the gate, and its moment.
     last_gate: Option<(LimitedBy, i64)>,
     /// The longest outage to wait out.
@@ -66,6 +71,7 @@ impl Progress {
             shows: false,
             began: now,
             shown: now,
+            reported: 0,
             last_gate: None,
             max_outage: settings.max_outage,
         }
@@ -278,6 +284,19 @@ impl Progress {
             false => Vec::new(),
         };
         self.terminal.show(|columns| self.view.lines(columns, now));
+    }
+
+    /// Returns a line about the run for its workers, unless they had one a moment ago.
+    pub(crate) fn status(&mut self) -> Option<String> {
+        // The system clock may be set back.
+        let is_recent = (0..STATUS_EVERY).contains(&(wall_clock() - self.reported));
+        (!is_recent).then(|| self.last_status())
+    }
+
+    /// Returns a line about the run for its workers.
+    pub(crate) fn last_status(&mut self) -> String {
+        self.reported = wall_clock();
+        status::line(&self.view, self.reported)
     }
 
     /// Writes a line, above the view where there is one.

@@ -204,7 +204,7 @@ impl View {
 
     /// Estimates the time left from the recent rate, and no less than rates, waits and repeats need. Returns `None` if
     /// it is unknown.
-    fn left(&self, now: i64) -> Option<Duration> {
+    pub(super) fn left(&self, now: i64) -> Option<Duration> {
         let (pending, running) = (self.counts.pending, self.counts.running);
         let until =
             |moment: i64| Duration::from_millis(moment.saturating_sub(now).max(0).unsigned_abs());

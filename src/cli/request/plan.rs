@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use stride::caller::{CommandContext, Credential, ExecPlan, HttpPlan, Network, Plan, PlanContext};
-use stride::settings::{Call, Settings};
+use stride::caller::{
+    CommandContext, Credential, ExecPlan, HttpPlan, Network, Plan, PlanContext, WorkerPlan,
+};
+use stride::settings::{Call, Settings, Way};
 
 use crate::cli::args::InvocationArgs;
 use crate::cli::output::child;
@@ -33,7 +35,12 @@ pub(crate) fn plan(
                 path: variable("PATH").map(OsString::from_vec),
                 hidden: HIDDEN.map(str::to_owned).into(),
             };
-            return Ok(Plan::Exec(ExecPlan::new(command, settings, context)?));
+            return Ok(match command.way {
+                Way::Worker | Way::Starter => {
+                    Plan::Worker(WorkerPlan::new(command, settings, context)?)
+                }
+                Way::Exec | Way::Shell => Plan::Exec(ExecPlan::new(command, settings, context)?),
+            });
         }
         Call::Program { name } => {
             return Err(made_by(name).hint("resume the run with that program"));

@@ -15,3 +15,4 @@ pub(crate) mod sample;
 pub(crate) mod storage;
 pub(crate) mod summary;
 pub(crate) mod work;
+pub(crate) mod worker;

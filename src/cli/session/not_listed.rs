@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use stride::filter::Term;
 use stride::job::FileName;
-use stride::store::{Location, Reader, wall_clock};
+use stride::store::{Location, Reader};
 
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::format::{counted, names};
@@ -52,9 +51,8 @@ fn term(reader: &Reader, name: &FileName) -> Option<String> {
                 .then(|| format!("{folder}*"))?
         }
     };
-    let term = format!("name~{pattern}");
-    Term::read(term.as_bytes(), wall_clock()).ok()?;
-    Some(format!("use --where {}", quoted(Path::new(&term))))
+    let term = quoted(Path::new(&format!("name~{pattern}")));
+    Some(format!("use --where {term}"))
 }
 
 /// Returns the hint with the names that wrong ones probably mean, if each means one.
@@ -96,8 +94,6 @@ fn similar(reader: &Reader, wrong: &FileName) -> Option<FileName> {
 fn like(db: &Location, unknown: &[FileName]) -> String {
     let last = unknown.first().and_then(|name| name.as_path().file_name());
     let last = FileName::from(last.map_or(Path::new(""), Path::new));
-    // A set of characters is less likely than a name with brackets.
-    let last = last.to_string().replace('[', "[[]");
     let like = quoted(Path::new(&format!("name~*{last}*")));
     let export = format!("export --all --format csv --columns file,state --where {like}");
     format!(

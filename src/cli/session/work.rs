@@ -31,7 +31,7 @@ use crate::cli::session::change::Change;
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, resolved};
 use crate::cli::session::finish::{self, Outcome};
-use crate::cli::session::{sample, storage, summary};
+use crate::cli::session::{sample, storage, summary, worker};
 
 /// The ways out for headers that change the request of a run.
 const REPEAT: &str = "leave them out, repeat the whole `stride run …` with them and --accept-change, or start another run with --db FILE";
@@ -47,6 +47,8 @@ pub(crate) struct Calls {
     pub(crate) drawn: Option<Vec<FileName>>,
     /// The call with another folder for results.
     pub(crate) moved: Option<Call>,
+    /// A changed name or version of a worker is accepted.
+    pub(crate) accept_change: bool,
 }
 
 impl Calls {
@@ -87,6 +89,10 @@ pub(crate) fn prepare(
     if let Call::Program { name } = &call {
         return Err(made_by(name).hint("resume the run with that program"));
     }
+    worker::check(&args.settings, &call, args.worker.is_some())?;
+    if args.worker.is_some() {
+        worker::check_resumed(&call)?;
+    }
     let moved = move_results(&call, store.base(), args.output_dir.as_deref())?;
     if let Some(moved) = &moved {
         call = moved.clone();
@@ -104,7 +110,8 @@ pub(crate) fn prepare(
         Change::check(db, store, changed.clone(), false, REPEAT)
     })?;
     let mut plan = None;
-    if retries || change.is_some() || has_work(store) {
+    // Another program's name is refused even if nothing is left to call.
+    if retries || change.is_some() || has_work(store) || call.is_starters() {
         let base = store.base();
         let confirmed = Confirmed {
             commands: args.invocation.allow_commands,
@@ -136,6 +143,7 @@ pub(crate) fn prepare(
         ignore_wait: args.invocation.ignore_wait,
         drawn: None,
         moved,
+        accept_change: false,
     })
 }
 
@@ -154,6 +162,11 @@ fn move_results(call: &Call, base: &Path, given: Option<&Path>) -> Result<Option
 /// Returns true if a file is left to call.
 pub(crate) fn has_work(store: &Store) -> bool {
     store.counts().pending + store.counts().running > 0
+}
+
+/// Returns whether the program that started stride makes the calls. It expects to be greeted even if there are none.
+fn has_starter(plan: &Plan) -> bool {
+    matches!(plan, Plan::Worker(workers) if workers.is_starter())
 }
 
 /// Resolves the settings, and stores them.
@@ -213,9 +226,10 @@ fn make_calls(
     }
     let stop = Stop::new();
     let caught = Caught::install(&stop).map_err(|error| lacking::thread(&error))?;
-    let mut progress = Progress::new(terminal, &calls.settings);
+    let mut settings = calls.settings;
+    let mut progress = Progress::new(terminal, &settings);
     let run_outcome = match calls.plan {
-        Some(plan) if has_work(&store) => {
+        Some(plan) if has_work(&store) || has_starter(&plan) => {
             let folder = folder_of(store.path());
             let plan = plan.spilling_into(folder.to_owned()).keeping_outputs()?;
             if let Some(folder) = plan.output_dir().and_then(resolved) {
@@ -233,34 +247,46 @@ fn make_calls(
             if calls.ignore_wait {
                 store.ignore_wait()?;
             }
+            let mut reports_to = None;
+            if let Plan::Worker(workers) = &plan {
+                let context = worker::Context {
+                    caught: &caught,
+                    stop: &stop,
+                    accepts_change: calls.accept_change,
+                };
+                let begun = worker::begin(db, &mut store, workers, &context, terminal);
+                let hello = begun.inspect_err(|_| plan.end())?;
+                if workers.threads() < settings.threads.most() {
+                    settings.threads = workers.threads().into();
+                }
+                reports_to = hello.filter(|hello| hello.status).map(|_| workers);
+            }
             let mut make = || plan.slot_caller();
-            let worked = engine::run(
-                &mut store,
-                &mut make,
-                &calls.settings,
-                &stop,
-                &mut |event| {
-                    if let Some(events) = &mut events {
-                        events.on(event);
-                    }
-                    progress.on(event);
-                    if let Some(trouble) = plan.output_trouble() {
-                        progress.say(&format!(
-                            "{trouble}; such results are stored in the database instead"
-                        ));
-                    }
-                    for line in plan.said() {
-                        progress.say(&line);
-                    }
-                    for remark in plan.remarks() {
-                        progress.insist(&format!(
-                            "{} {}",
-                            bold("note:"),
-                            escaped(remark.as_bytes())
-                        ));
-                    }
-                },
-            );
+            let worked = engine::run(&mut store, &mut make, &settings, &stop, &mut |event| {
+                if let Some(events) = &mut events {
+                    events.on(event);
+                }
+                progress.on(event);
+                if let Some(workers) = reports_to
+                    && let Some(line) = progress.status()
+                {
+                    workers.report(line);
+                }
+                if let Some(trouble) = plan.output_trouble() {
+                    progress.say(&format!(
+                        "{trouble}; such results are stored in the database instead"
+                    ));
+                }
+                for line in plan.said() {
+                    progress.say(&line);
+                }
+                for remark in plan.remarks() {
+                    progress.insist(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
+                }
+            });
+            if let Some(workers) = reports_to {
+                workers.report(progress.last_status());
+            }
             plan.end();
             if worked.is_err()
                 && let Some(events) = events.take()

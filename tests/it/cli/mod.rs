@@ -34,6 +34,7 @@ mod request;
 mod rows;
 mod secrets;
 mod shells;
+mod starter;
 mod statuses;
 mod stop;
 mod stored;
@@ -45,6 +46,7 @@ mod unattended;
 mod variables;
 mod whole;
 mod wire;
+mod worker;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

@@ -1,0 +1,165 @@
+//! A worker as the pool sees it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::wire;
+use crate::job::{Answer, FailureKind, Outcome};
+
+/// The time that a worker has to answer a call that was cancelled.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The outcome of a call, except that an answer is not judged yet.
+pub(super) type Reply = Result<Answer, Outcome>;
+
+/// A call that a slot waits for.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Identifies it among all calls of this process.
+    pub(super) number: u64,
+    /// The end of its line.
+    pub(super) line: String,
+    /// It is made alone in its worker.
+    pub(super) alone: bool,
+    pub(super) reply: oneshot::Sender<Reply>,
+}
+
+/// A worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) phase: Phase,
+    pub(super) width: usize,
+    pub(super) wants_status: bool,
+    pub(super) calls: BTreeMap<u64, InFlight>,
+    last_id: u64,
+    /// Its only call is one that is made alone.
+    pub(super) is_alone: bool,
+    /// It gets no further call until it is empty.
+    pub(super) is_reserved: bool,
+    /// Lines that are not written yet.
+    pub(super) lines: Vec<u8>,
+    pub(super) signals: Rc<Signals>,
+}
+
+/// Wakes the task of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// There are lines to write.
+    pub(super) lines: Notify,
+    /// It is told to exit.
+    pub(super) leave: Notify,
+    /// It is to be killed.
+    pub(super) kill: Notify,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Ready,
+    /// It gets no further call.
+    Leaving,
+}
+
+/// A call that a worker has.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) number: u64,
+    /// `None` if the call was given up. The worker may still answer.
+    pub(super) reply: Option<oneshot::Sender<Reply>>,
+    /// The moment of the next step.
+    pub(super) due: Instant,
+    /// The moment at which the call has taken too long.
+    pub(super) deadline: Instant,
+    pub(super) beats: bool,
+    /// The reason why the call was cancelled.
+    pub(super) cancelled: Option<FailureKind>,
+}
+
+impl Worker {
+    /// Creates a worker that says hello later, and probably takes `width` calls at once.
+    pub(super) fn new(width: usize) -> Self {
+        Self {
+            phase: Phase::Starting,
+            width,
+            wants_status: false,
+            calls: BTreeMap::new(),
+            last_id: 0,
+            is_alone: false,
+            is_reserved: false,
+            lines: Vec::new(),
+            signals: Rc::default(),
+        }
+    }
+
+    pub(super) fn live(&self) -> usize {
+        let calls = self.calls.values();
+        calls.filter(|call| call.reply.is_some()).count()
+    }
+
+    pub(super) fn stuck(&self) -> usize {
+        self.calls.len() - self.live()
+    }
+
+    /// Returns the number of further calls that it takes.
+    pub(super) fn free(&self, is_starter: bool) -> usize {
+        if self.phase != Phase::Ready || self.is_alone || self.is_reserved {
+            return 0;
+        }
+        let most = match is_starter {
+            // It replaces threads that are stuck, but has at most twice as many in all.
+            true => self
+                .width
+                .min((2 * self.width).saturating_sub(self.stuck())),
+            false => self.width.saturating_sub(self.stuck()),
+        };
+        most.saturating_sub(self.live())
+    }
+
+    pub(super) fn write(&mut self, line: &str) {
+        self.lines.extend_from_slice(line.as_bytes());
+        self.signals.lines.notify_one();
+    }
+
+    pub(super) fn begin(&mut self, call: Call, now: Instant, timeout: Duration) -> Instant {
+        self.last_id += 1;
+        let id = self.last_id;
+        self.write(&wire::call_start(id));
+        self.write(&call.line);
+        self.is_alone = call.alone;
+        self.is_reserved = false;
+        let deadline = later(now, timeout);
+        let flight = InFlight {
+            number: call.number,
+            reply: Some(call.reply),
+            due: deadline,
+            deadline,
+            beats: false,
+            cancelled: None,
+        };
+        self.calls.insert(id, flight);
+        deadline
+    }
+
+    pub(super) fn cancel(&mut self, id: u64, why: FailureKind, now: Instant) {
+        self.write(&wire::cancel_line(id));
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.cancelled = Some(why);
+            call.due = now + CANCEL_PATIENCE;
+        }
+    }
+}
+
+/// Returns a moment that always exists.
+pub(super) fn later(now: Instant, wait: Duration) -> Instant {
+    let century = Duration::from_secs(100 * 365 * 86_400);
+    now + wait.min(century)
+}
+
+/// Answers a slot. It may have been dropped meanwhile.
+pub(super) fn reply(sender: oneshot::Sender<Reply>, reply: Reply) {
+    drop(sender.send(reply));
+}

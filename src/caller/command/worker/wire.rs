@@ -1,0 +1,578 @@
+//! The worker protocol: bytes to messages, and messages to lines. Pure. `guide/worker.md` describes it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::job::{
+    Attempt, Class, Hint, Job, Policy, escaped, json_string, without_lone_surrogates,
+};
+
+/// The longest line, in bytes.
+pub(super) const LONGEST_LINE: usize = 1 << 20;
+/// The version of the protocol.
+const PROTOCOL: usize = 1;
+/// The largest width of a worker.
+const WIDEST: usize = 10_000;
+/// The part of a line that errors quote, in bytes.
+const QUOTED: usize = 200;
+/// The media types of answers that state none.
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+
+/// A message of a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Message {
+    Hello(Hello),
+    Done(Done),
+    Fail(Fail),
+    /// A call is alive.
+    Beat(u64),
+    /// The program that started stride asks for the end: of calls in flight too, if `now`.
+    Stop {
+        now: bool,
+    },
+}
+
+/// The first message of a worker.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Hello {
+    #[serde(default = "one")]
+    protocol: usize,
+    /// The name of what it does.
+    pub name: Option<String>,
+    /// The version of that.
+    pub version: Option<String>,
+    /// The number of calls that it takes at once.
+    #[serde(default = "one")]
+    pub width: usize,
+    /// It wants to know the run's progress.
+    #[serde(default)]
+    pub status: bool,
+}
+
+/// The answer of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Done {
+    pub(super) id: u64,
+    pub(super) content: Content,
+    pub(super) media_type: String,
+    pub(super) status: Option<u16>,
+    pub(super) hint: Option<Box<Hint>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    /// The content was in the line.
+    Here(Vec<u8>),
+    /// This many bytes and a newline follow the line.
+    Follows(u64),
+    /// Text that is not Unicode.
+    NotText,
+}
+
+/// The failure of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Fail {
+    pub(super) id: u64,
+    pub(super) class: Class,
+    /// `None` if the worker does not know.
+    pub(super) sent: Option<bool>,
+    /// In one line.
+    pub(super) message: String,
+    pub(super) status: Option<u16>,
+    pub(super) wait: Option<Duration>,
+    pub(super) body: String,
+    pub(super) hint: Option<Box<Hint>>,
+}
+
+/// A violation of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Violation {
+    reason: String,
+    line: Vec<u8>,
+}
+
+impl Violation {
+    pub(super) fn new(reason: impl Into<String>, line: &[u8]) -> Self {
+        Self {
+            reason: reason.into(),
+            line: line[..line.len().min(QUOTED)].to_vec(),
+        }
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { reason, line } = self;
+        write!(f, "{reason}: `{}`", escaped(line.trim_ascii_end()))
+    }
+}
+
+/// Divides the output of a worker into messages.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    bytes: Vec<u8>,
+    /// The bytes before this are used up.
+    at: usize,
+    /// No line ends before this.
+    searched: usize,
+}
+
+impl Decoder {
+    /// Returns a buffer, at whose end a read appends.
+    pub(super) fn room(&mut self) -> &mut Vec<u8> {
+        if self.at > 0 {
+            self.bytes.drain(..self.at);
+            self.searched -= self.at;
+            self.at = 0;
+        }
+        &mut self.bytes
+    }
+
+    /// Returns the next message, or `None` if its line is incomplete.
+    ///
+    /// # Errors
+    ///
+    /// The line is none of the protocol.
+    pub(super) fn next(&mut self) -> Result<Option<(Message, Quote)>, Violation> {
+        let end = self.bytes[self.searched..]
+            .iter()
+            .position(|byte| *byte == b'\n');
+        let Some(end) = end.map(|end| self.searched + end) else {
+            self.searched = self.bytes.len();
+            if self.searched - self.at > LONGEST_LINE {
+                return Err(too_long(&self.bytes[self.at..]));
+            }
+            return Ok(None);
+        };
+        let line = &self.bytes[self.at..end];
+        if line.len() > LONGEST_LINE {
+            return Err(too_long(line));
+        }
+        let message = read(line).map_err(|reason| Violation::new(reason, line))?;
+        let quote = Quote(line[..line.len().min(QUOTED)].into());
+        self.at = end + 1;
+        self.searched = self.at;
+        Ok(Some((message, quote)))
+    }
+
+    /// Takes bytes that follow a line, at most `most`. The slice is empty if none have arrived.
+    pub(super) fn take(&mut self, most: u64) -> &[u8] {
+        let from = self.at;
+        let arrived = self.bytes.len() - from;
+        self.at += usize::try_from(most).map_or(arrived, |most| most.min(arrived));
+        self.searched = self.at;
+        &self.bytes[from..self.at]
+    }
+}
+
+/// The beginning of a line, for errors about what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Quote(Box<[u8]>);
+
+impl Quote {
+    pub(super) fn violation(&self, reason: impl Into<String>) -> Violation {
+        Violation::new(reason, &self.0)
+    }
+}
+
+fn too_long(line: &[u8]) -> Violation {
+    Violation::new(
+        format!("a line has more than {LONGEST_LINE} bytes (use `bytes`)"),
+        line,
+    )
+}
+
+fn one() -> usize {
+    1
+}
+
+#[derive(serde::Deserialize)]
+struct Kind<'l> {
+    #[serde(borrow)]
+    t: Cow<'l, str>,
+}
+
+#[derive(serde::Deserialize)]
+struct DoneLine<'l> {
+    id: u64,
+    #[serde(borrow, default, deserialize_with = "present")]
+    json: Option<&'l RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    text: Option<&'l RawValue>,
+    bytes: Option<u64>,
+    #[serde(rename = "type")]
+    media_type: Option<String>,
+    status: Option<u16>,
+    limit: Option<Limit>,
+}
+
+#[derive(serde::Deserialize)]
+struct FailLine {
+    id: u64,
+    class: Option<String>,
+    #[serde(default = "sent")]
+    sent: Option<bool>,
+    kind: Option<String>,
+    message: Option<String>,
+    status: Option<u16>,
+    retry_after: Option<f64>,
+    body: Option<String>,
+    limit: Option<Limit>,
+}
+
+#[derive(serde::Deserialize)]
+struct Limit {
+    remaining: Option<u64>,
+    reset: Option<f64>,
+    calls: Option<u64>,
+    window: Option<f64>,
+}
+
+#[derive(serde::Deserialize)]
+struct IdLine {
+    id: u64,
+}
+
+#[derive(serde::Deserialize)]
+struct StopLine {
+    #[serde(default)]
+    now: bool,
+}
+
+/// Keeps `null` apart from a missing field.
+fn present<'de: 'l, 'l, D: Deserializer<'de>>(from: D) -> Result<Option<&'l RawValue>, D::Error> {
+    Deserialize::deserialize(from).map(Some)
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the default of a field that may be null"
+)]
+fn sent() -> Option<bool> {
+    Some(true)
+}
+
+fn seconds(number: Option<f64>) -> Option<Duration> {
+    Duration::try_from_secs_f64(number?).ok()
+}
+
+impl Limit {
+    fn hint(self) -> Option<Box<Hint>> {
+        let window = seconds(self.window).filter(|window| !window.is_zero());
+        let policy = self.calls.zip(window);
+        let hint = Hint {
+            policy: policy.map(|(calls, window)| Policy { calls, window }),
+            remaining: self.remaining,
+            reset: seconds(self.reset),
+        };
+        (!hint.is_empty()).then(|| Box::new(hint))
+    }
+}
+
+/// Reads a line.
+///
+/// # Errors
+///
+/// The reason why it is none of the protocol.
+fn read(line: &[u8]) -> Result<Message, String> {
+    let text = std::str::from_utf8(line).map_err(|_| "a line is not UTF-8".to_owned())?;
+    // An array would be taken for the fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err("a line is no JSON object".to_owned());
+    }
+    let wrong =
+        |error: serde_json::Error| format!("a line is no message of the protocol ({error})");
+    let kind: Kind<'_> = serde_json::from_str(text).map_err(wrong)?;
+    Ok(match &*kind.t {
+        "done" => done(serde_json::from_str(text).map_err(wrong)?)?,
+        "fail" => {
+            // Exceptions may quote names that are not UTF-8.
+            let read = serde_json::from_str(text)
+                .or_else(|_| serde_json::from_str(&without_lone_surrogates(text)));
+            fail(read.map_err(wrong)?)?
+        }
+        "beat" => Message::Beat(serde_json::from_str::<IdLine>(text).map_err(wrong)?.id),
+        "hello" => hello(serde_json::from_str(text).map_err(wrong)?)?,
+        "stop" => {
+            let StopLine { now } = serde_json::from_str(text).map_err(wrong)?;
+            Message::Stop { now }
+        }
+        other => {
+            return Err(format!(
+                "a line has the unknown kind `{}`",
+                escaped(other.as_bytes())
+            ));
+        }
+    })
+}
+
+fn hello(hello: Hello) -> Result<Message, String> {
+    if hello.protocol != PROTOCOL {
+        return Err(format!("the protocol is not {PROTOCOL}"));
+    }
+    if !(1..=WIDEST).contains(&hello.width) {
+        return Err(format!("the width is not from 1 to {WIDEST}"));
+    }
+    Ok(Message::Hello(hello))
+}
+
+fn done(line: DoneLine<'_>) -> Result<Message, String> {
+    let (content, media_type) = match (line.json, line.text, line.bytes) {
+        (Some(json), None, None) => (Content::Here(json.get().as_bytes().to_vec()), JSON),
+        (None, Some(text), None) => match serde_json::from_str::<String>(text.get()) {
+            Ok(text) => (Content::Here(text.into_bytes()), TEXT),
+            Err(_) if text.get().starts_with('"') => (Content::NotText, TEXT),
+            Err(_) => return Err("`text` is no string".to_owned()),
+        },
+        (None, None, Some(bytes)) => (Content::Follows(bytes), BYTES),
+        (None, None, None) => (Content::Here(b"null".to_vec()), JSON),
+        _ => return Err("an answer has more than one of json, text and bytes".to_owned()),
+    };
+    Ok(Message::Done(Done {
+        id: line.id,
+        content,
+        media_type: line.media_type.unwrap_or_else(|| media_type.to_owned()),
+        status: line.status,
+        hint: line.limit.and_then(Limit::hint),
+    }))
+}
+
+fn fail(line: FailLine) -> Result<Message, String> {
+    let class = match &line.class {
+        None => Class::Rejected,
+        Some(word) => Class::from_word(word)
+            .ok_or_else(|| format!("there is no class `{}`", escaped(word.as_bytes())))?,
+    };
+    let words = [line.kind, line.message];
+    let words = words
+        .iter()
+        .flatten()
+        .map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
+    let words: Vec<String> = words.filter(|words| !words.is_empty()).collect();
+    Ok(Message::Fail(Fail {
+        id: line.id,
+        class,
+        sent: line.sent,
+        message: match words.is_empty() {
+            true => "the worker gave no reason".to_owned(),
+            false => words.join(": "),
+        },
+        status: line.status,
+        wait: seconds(line.retry_after),
+        body: line.body.unwrap_or_default(),
+        hint: line.limit.and_then(Limit::hint),
+    }))
+}
+
+/// The line `hello`: the protocol's versions, the run in hexadecimal form, the worker's number, and the calls that should
+/// be out at once.
+pub(super) fn hello_line(run: &str, worker: usize, width: usize) -> String {
+    let stride = env!("CARGO_PKG_VERSION");
+    let hello = json!({
+        "t": "hello", "protocol": [PROTOCOL], "stride": stride, "run": run, "worker": worker, "width": width,
+    });
+    format!("{hello}\n")
+}
+
+/// The end of the line `call`, after its id. `chunk` is the job's chunk, and `timeout` the longest duration of the call.
+pub(super) fn call_end(job: &Job, attempt: &Attempt, chunk: usize, timeout: Duration) -> String {
+    // A row may have line ends between its values.
+    let fields = job.columns.row().unwrap_or("{}").replace(['\n', '\r'], " ");
+    format!(
+        ",\"name\":{},\"file\":{},\"position\":{},\"chunk\":{chunk},\"attempt\":{},\"key\":\"{}\",\"repeat\":{},\"timeout\":{},\"fields\":{fields}}}\n",
+        json_string(job.path.as_bytes()),
+        json_string(job.file.as_os_str().as_encoded_bytes()),
+        job.position.0,
+        attempt.id.number,
+        attempt.key,
+        attempt.repeat,
+        json!(timeout.as_secs_f64()),
+    )
+}
+
+/// The beginning of the line `call`.
+pub(super) fn call_start(id: u64) -> String {
+    format!("{{\"t\":\"call\",\"id\":{id}")
+}
+
+/// The line `cancel`.
+pub(super) fn cancel_line(id: u64) -> String {
+    format!("{{\"t\":\"cancel\",\"id\":{id}}}\n")
+}
+
+/// The line `bye`.
+pub(super) const BYE: &str = "{\"t\":\"bye\"}\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(bytes: &[u8], step: usize) -> Result<Vec<Message>, String> {
+        let mut decoder = Decoder::default();
+        let mut found = Vec::new();
+        for piece in bytes.chunks(step) {
+            decoder.room().extend_from_slice(piece);
+            while let Some((message, _)) = decoder.next().map_err(|wrong| wrong.to_string())? {
+                if let Message::Done(Done {
+                    content: Content::Follows(_),
+                    ..
+                }) = message
+                {
+                    return Err("bytes follow".to_owned());
+                }
+                found.push(message);
+            }
+        }
+        Ok(found)
+    }
+
+    fn one_line(line: &str) -> Result<Message, String> {
+        let mut found = all(format!("{line}\n").as_bytes(), 1 << 20)?;
+        assert_eq!(found.len(), 1, "{line}");
+        Ok(found.remove(0))
+    }
+
+    #[test]
+    fn messages_are_read_however_they_arrive() {
+        let lines = b"{\"t\":\"hello\"}\n{\"t\":\"beat\",\"id\":3}\n {\"t\":\"stop\",\"now\":true} \n{\"t\":\"bea";
+        let hello = Hello {
+            protocol: 1,
+            name: None,
+            version: None,
+            width: 1,
+            status: false,
+        };
+        let expected = [
+            Message::Hello(hello),
+            Message::Beat(3),
+            Message::Stop { now: true },
+        ];
+        for step in [1, 2, 7, 100] {
+            assert_eq!(all(lines, step).unwrap(), expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn json_is_kept_byte_for_byte() {
+        for json in [
+            r#"{ "b" : 1.00, "a":1e400,"a":[ ] }"#,
+            "null",
+            r#""\udce9""#,
+            "12345678901234567890123",
+        ] {
+            let Message::Done(done) =
+                one_line(&format!("{{\"t\":\"done\",\"id\":1,\"json\": {json} }}")).unwrap()
+            else {
+                panic!("{json}");
+            };
+            assert_eq!(done.content, Content::Here(json.as_bytes().to_vec()));
+            assert_eq!(done.media_type, JSON);
+        }
+    }
+
+    #[test]
+    fn limits_and_waits_are_read_where_they_make_sense() {
+        let line = r#"{"t":"fail","id":2,"class":"throttled","retry_after":2.5,"status":429,"sent":null,"limit":{"remaining":3,"reset":20.5,"calls":100,"window":60},"more":[{}]}"#;
+        let Message::Fail(fail) = one_line(line).unwrap() else {
+            panic!();
+        };
+        let hint = Hint {
+            policy: Some(Policy {
+                calls: 100,
+                window: Duration::from_secs(60),
+            }),
+            remaining: Some(3),
+            reset: Some(Duration::from_millis(20_500)),
+        };
+        assert_eq!((fail.class, fail.sent), (Class::Throttled, None));
+        assert_eq!(
+            (fail.wait, fail.hint),
+            (Some(Duration::from_millis(2500)), Some(Box::new(hint)))
+        );
+        for odd in [
+            r#""retry_after":-1"#,
+            r#""retry_after":1e300"#,
+            r#""limit":{"calls":9,"window":0}"#,
+        ] {
+            let Message::Fail(fail) =
+                one_line(&format!("{{\"t\":\"fail\",\"id\":2,{odd}}}")).unwrap()
+            else {
+                panic!("{odd}");
+            };
+            assert_eq!((fail.wait, fail.hint), (None, None), "{odd}");
+            assert_eq!((fail.class, fail.sent), (Class::Rejected, Some(true)));
+            assert_eq!(fail.message, "the worker gave no reason");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_quoted() {
+        for (line, reason) in [
+            ("", "no JSON object"),
+            ("\"done\"", "no JSON object"),
+            ("[\"done\",1]", "no JSON object"),
+            ("{\"t\":\"done\"}", "missing field `id`"),
+            ("{\"t\":\"done\",\"id\":-1}", "no message of the protocol"),
+            ("{\"t\":\"done\",\"id\":1} x", "trailing characters"),
+            (
+                "{\"t\":\"done\",\"id\":1,\"text\":1}",
+                "`text` is no string",
+            ),
+            (
+                "{\"t\":\"done\",\"id\":1,\"json\":1,\"bytes\":1}",
+                "more than one",
+            ),
+            ("{\"t\":\"hello\",\"width\":10001}", "the width is not"),
+            ("{\"id\":1}", "missing field `t`"),
+        ] {
+            let error = one_line(line).unwrap_err();
+            assert!(error.contains(reason), "{line}: {error}");
+            assert!(
+                error.ends_with(&format!(": `{}`", line.trim_end())),
+                "{error}"
+            );
+        }
+        let long = format!("{{\"t\":\"\x1b{}\"", "é".repeat(150));
+        let error = one_line(&long).unwrap_err();
+        assert!(error.len() < 400 && error.contains("\\u{1b}"), "{error}");
+        assert!(
+            all(&vec![b'x'; LONGEST_LINE + 2], 1000)
+                .unwrap_err()
+                .contains("more than 1048576 bytes")
+        );
+    }
+
+    #[test]
+    fn bytes_after_a_line_are_taken_as_they_are() {
+        let mut decoder = Decoder::default();
+        decoder
+            .room()
+            .extend_from_slice(b"{\"t\":\"done\",\"id\":1,\"bytes\":5}\n\n{\n");
+        let (message, quote) = decoder.next().unwrap().unwrap();
+        assert!(matches!(
+            message,
+            Message::Done(Done {
+                content: Content::Follows(5),
+                ..
+            })
+        ));
+        assert_eq!(
+            quote.violation("x").to_string(),
+            "x: `{\"t\":\"done\",\"id\":1,\"bytes\":5}`"
+        );
+        assert_eq!(decoder.take(5), b"\n{\n");
+        assert_eq!(decoder.take(2), b"");
+        decoder
+            .room()
+            .extend_from_slice(b"ab\n{\"t\":\"beat\",\"id\":1}\n");
+        assert_eq!(decoder.take(2), b"ab");
+        assert_eq!(decoder.take(1), b"\n");
+        assert_eq!(decoder.next().unwrap().unwrap().0, Message::Beat(1));
+    }
+}
