@@ -160,7 +160,13 @@ impl Term {
         let (relation, value) = written
             .filter(|(relation, value)| relations.contains(relation) && !value.is_empty())
             .ok_or_else(wrong)?;
+        let before = String::from_utf8_lossy(&words[..words.len() - value.len()]);
+        let check = |pattern: &str| match relation {
+            Like | Unlike => check_pattern(&before, pattern),
+            _ => Ok(()),
+        };
         if *field == "name" {
+            check(&String::from_utf8_lossy(value))?;
             let operand = Operand::Name(FileName::new(value));
             return Ok(Self { relation, operand });
         }
@@ -175,7 +181,10 @@ impl Term {
                 let values = split_words(value.trim()).ok_or_else(wrong)?;
                 let is_single = values.len() == 1 || matches!(relation, Equal | NotEqual);
                 match is_single {
-                    true => Operand::Column(column, values),
+                    true => {
+                        check(&values[0])?;
+                        Operand::Column(column, values)
+                    }
                     false => return Err(format!("several values need = or !=: use {example}")),
                 }
             }
@@ -190,6 +199,27 @@ impl Term {
             Operand::Column(name, _) => Some(name),
             _ => None,
         }
+    }
+}
+
+/// Refuses a pattern that surely is not meant: one that matches nothing, and one that is a plain word.
+fn check_pattern(before: &str, pattern: &str) -> Result<(), String> {
+    let mut rest = pattern;
+    while let Some((_, set)) = rest.split_once('[') {
+        // A `]` that is first in a set is one of its characters.
+        let first = set.strip_prefix('^').unwrap_or(set).chars().next();
+        let length = first.map_or(0, char::len_utf8) + usize::from(set.starts_with('^'));
+        let end = set[length..].find(']').ok_or_else(|| {
+            let quoted = pattern.replace('[', "[[]");
+            format!("invalid term `{before}{pattern}`, a [ without its ]: use '{before}{quoted}' for the [ itself")
+        })?;
+        rest = &set[length + end + 1..];
+    }
+    match pattern.contains(['*', '?', '[']) {
+        true => Ok(()),
+        false => Err(format!(
+            "invalid term `{before}{pattern}`, a pattern without * or ?: use '{before}*{pattern}*' for what contains it"
+        )),
     }
 }
 
@@ -208,6 +238,13 @@ fn unknown_field(text: &str) -> String {
     let examples = examples.join(", or ");
     match lower.as_str() {
         "file" | "path" => format!("invalid term `{text}`: use 'name{rest}' for the file's name"),
+        // As jq names them.
+        field if field.starts_with("result.") || field.starts_with('.') => {
+            let field = name.strip_prefix("result").unwrap_or(name);
+            format!(
+                "invalid term `{text}`: use a filter of the exported results, as in stride export --format jsonl | jq -c 'select(.result{field} == \"VALUE\")'; a term has no field of results"
+            )
+        }
         "" => format!("invalid term `{text}`: use {examples}"),
         _ if rest.is_empty() => format!("invalid term `{text}`: use {examples}"),
         _ => format!(

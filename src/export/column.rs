@@ -144,16 +144,20 @@ impl ColumnList {
     pub fn as_slice(&self) -> &[ColumnName] {
         &self.0
     }
-}
 
-impl FromStr for ColumnList {
-    type Err = ColumnError;
-
-    /// Parses names separated by commas. A name with a comma is between double quotes, as in CSV.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    /// Parses names separated by commas. A name with a comma is between double quotes, as in CSV. A name that is none of
+    /// stride's own and that `is_listed` accepts is a column of the list, also without its prefix.
+    ///
+    /// # Errors
+    ///
+    /// No column has a name, or one is repeated.
+    pub fn read(text: &str, is_listed: impl Fn(&str) -> bool) -> Result<Self, ColumnError> {
         let mut columns = Vec::new();
         for word in split_words(text).unwrap_or_else(|| vec![text.to_owned()]) {
-            let column = word.parse()?;
+            let column = match word.parse() {
+                Err(ColumnError::Unknown { name }) if is_listed(&name) => ColumnName::List(name),
+                column => column?,
+            };
             if columns.contains(&column) {
                 return Err(ColumnError::Repeated(word));
             }
@@ -169,13 +173,16 @@ mod tests {
 
     #[test]
     fn columns_are_parsed_in_their_order() {
-        let columns: ColumnList = r#"result, file,col.lang,"col.a, b",result.x.y"#.parse().unwrap();
+        let is_listed = |name: &str| ["file", "id"].contains(&name);
+        let text = r#"result, file,col.lang,"col.a, b",result.x.y,id"#;
+        let columns = ColumnList::read(text, is_listed).unwrap();
         let expected = [
             Column::Result.into(),
             Column::File.into(),
             ColumnName::List("lang".to_owned()),
             ColumnName::List("a, b".to_owned()),
             ColumnName::Field("x.y".to_owned()),
+            ColumnName::List("id".to_owned()),
         ];
         assert_eq!(columns.as_slice(), expected);
         for (wrong, says) in [
@@ -190,8 +197,9 @@ mod tests {
             ("file,", "there is no column ``"),
             ("file,file", "the column `file` is repeated"),
             ("col.a,col.a", "the column `col.a` is repeated"),
+            ("col.id,id", "the column `id` is repeated"),
         ] {
-            let error = wrong.parse::<ColumnList>().unwrap_err();
+            let error = ColumnList::read(wrong, is_listed).unwrap_err();
             assert_eq!(error.to_string(), says);
         }
     }

@@ -26,8 +26,9 @@ const TIMES: &str = "!times";
 const STEPS: usize = 1_000_000;
 const STEPS_PER_BYTE: usize = 16;
 
-/// The maximum length of a string or of JSON text, in bytes.
-pub(super) const LONGEST: usize = 256 << 20;
+/// The maximum length of a string or of JSON text, in bytes: of any one, and for each byte of the input.
+const LONGEST: usize = 64 << 20;
+const LONGER_PER_BYTE: usize = 16;
 
 /// The maximum nesting of a value, which is dropped recursively. An expression may add levels to an answer.
 pub(super) const DEEPEST: usize = 2 * read::DEEPEST;
@@ -54,7 +55,7 @@ impl From<Bound> for EvalError {
             Bound::Nesting => {
                 format!("it makes a value that is nested more than {DEEPEST} levels deep")
             }
-            Bound::Length => format!("it makes a text of more than {} MiB", LONGEST >> 20),
+            Bound::Length => format!("it makes a text of more than {} MiB", longest() >> 20),
         })
     }
 }
@@ -62,6 +63,8 @@ impl From<Bound> for EvalError {
 thread_local! {
     /// The steps that are left.
     static LEFT: Cell<usize> = const { Cell::new(0) };
+    /// The maximum length of a text.
+    static LENGTH: Cell<usize> = const { Cell::new(0) };
     /// The bound that the current evaluation has reached. An expression may catch the error, so it is kept here.
     static REACHED: Cell<Option<Bound>> = const { Cell::new(None) };
 }
@@ -72,18 +75,24 @@ pub(super) fn bounded<T>(
     evaluate: impl FnOnce() -> Result<T, EvalError>,
 ) -> Result<Result<T, EvalError>, Bound> {
     LEFT.set(STEPS.saturating_add(bytes.saturating_mul(STEPS_PER_BYTE)));
+    LENGTH.set(LONGEST.saturating_add(bytes.saturating_mul(LONGER_PER_BYTE)));
     REACHED.set(None);
     room::begin();
     let evaluated = evaluate();
     REACHED.take().map_or(Ok(evaluated), Err)
 }
 
+/// Returns the maximum length of a text of the current evaluation.
+pub(super) fn longest() -> usize {
+    LENGTH.get()
+}
+
 fn step(value: &Val) -> Option<Bound> {
     let left = LEFT.get();
     LEFT.set(left.saturating_sub(1));
     let is_long = |value: &Val| match value {
-        Val::TStr(text) => text.len() > LONGEST,
-        Val::Arr(values) => values.len() > LONGEST / size_of::<Val>(),
+        Val::TStr(text) => text.len() > longest(),
+        Val::Arr(values) => values.len() > longest() / size_of::<Val>(),
         _ => false,
     };
     match left {
@@ -123,7 +132,7 @@ fn times(left: Val, right: Val) -> Result<Val, jaq_json::Error> {
     if let (Val::TStr(text), Val::Num(count)) | (Val::Num(count), Val::TStr(text)) = (&left, &right)
         && let Some(count) = count.as_isize()
         && count > 0
-        && text.len().saturating_mul(count as usize) > LONGEST
+        && text.len().saturating_mul(count as usize) > longest()
     {
         return Err(reached(Bound::Length));
     }

@@ -3,7 +3,7 @@
 
 use jaq_json::{Num, Val};
 
-use super::bounds::{Bound, DEEPEST, LONGEST};
+use super::bounds::{Bound, DEEPEST, longest};
 use super::error::EvalError;
 use crate::job::json_text;
 
@@ -18,7 +18,7 @@ fn write(value: &Val, depth: usize, out: &mut String) -> Result<(), EvalError> {
         return Err(Bound::Nesting.into());
     }
     // Parts that a value shares are written each time.
-    if out.len() > LONGEST {
+    if out.len() > longest() {
         return Err(Bound::Length.into());
     }
     match value {

@@ -122,8 +122,8 @@ impl Lock {
         })
     }
 
-    /// Returns the process that holds the lock on a database, if it is alive. For people only: another process may have
-    /// its number by now.
+    /// Returns the other process that holds the lock on a database, if it is alive. For people only: another process may
+    /// have its number by now.
     pub fn holder(location: impl Into<Location>) -> Option<Holder> {
         let file = OpenOptions::new()
             .read(true)
@@ -133,7 +133,9 @@ impl Lock {
         let holder = holder_in(&file)?;
         let pid = rustix::process::Pid::from_raw(i32::try_from(holder.pid).ok()?)?;
         let lives = rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH);
-        (lives && holder.host == host()).then_some(holder)
+        // The file still names this process after a release.
+        let is_other = holder.pid != std::process::id();
+        (lives && is_other && holder.host == host()).then_some(holder)
     }
 
     /// Releases the lock and removes the lock file, for a run that was not created.

@@ -11,11 +11,13 @@ use super::causes;
 use super::counts::read_counts;
 use super::error::{Result, StoreError, doing, failed};
 use super::filter::Filter;
+use super::forget::Forgotten;
 use super::pace::{self, RunnerStatus};
 use super::page::{self, RECORD, TABLES};
 use super::reader::Reader;
 use super::record::{Record, RunInfo, Stopped};
 use super::statement::{all, value};
+use super::values::path_from_sql;
 use crate::event::Counts;
 use crate::job::FileName;
 
@@ -116,6 +118,29 @@ impl Reader {
             Ok::<_, StoreError>(())
         })?;
         Ok(found)
+    }
+
+    /// Counts the files that [`Loader::forget_unlisted`](super::Loader::forget_unlisted) would forget if the list had the
+    /// names that `is_listed` accepts, and returns the first few. A name is passed in its shortest spelling.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn unlisted(&self, is_listed: impl Fn(&FileName) -> bool) -> Result<(u64, Vec<FileName>)> {
+        let sql = "SELECT coalesce(plain, path), path FROM job JOIN work ON work.job = job.id
+                   WHERE state <> 1 AND state <> 5 ORDER BY job.id";
+        let (mut unlisted, mut examples) = (0, Vec::new());
+        self.rows(sql, [], &mut |row| {
+            let read = |column| path_from_sql(row, column).map_err(doing("comparing the list"));
+            if !is_listed(&read(0)?) {
+                unlisted += 1;
+                if examples.len() < Forgotten::EXAMPLES {
+                    examples.push(read(1)?);
+                }
+            }
+            Ok::<_, StoreError>(())
+        })?;
+        Ok((unlisted, examples))
     }
 
     /// Returns true if the list has this name, forgotten or not.

@@ -234,7 +234,7 @@ fn check(args: &Export, format: FormatArg, output: Option<&Path>) -> Result<(), 
     })
 }
 
-/// Parses the columns of the table. A column of the list is not one without its prefix.
+/// Parses the columns of the table. A column of the list needs its prefix if the results have a field of the same name.
 fn columns(
     reader: &Reader,
     args: &Export,
@@ -247,20 +247,22 @@ fn columns(
         extract: None,
         ..*form
     };
-    let columns: ColumnList = text.parse().map_err(|error: ColumnError| {
+    let is_in_list =
+        |name: &str| check_list_columns(reader, std::slice::from_ref(&name.to_owned())).is_ok();
+    let is_field = |name: &str| has_result_field(reader, form, name).unwrap_or(false);
+    let is_listed = |name: &str| is_in_list(name) && !is_field(name);
+    let columns = ColumnList::read(text, is_listed).map_err(|error| {
         let cli_error = CliError::of(exit::USAGE, &error);
         match &error {
             ColumnError::Repeated(_) => cli_error.hint("use it once"),
-            ColumnError::Unknown { name, .. }
-                if check_list_columns(reader, std::slice::from_ref(name)).is_ok() =>
-            {
+            ColumnError::Unknown { name, .. } if is_in_list(name) => {
                 let name = escaped(name.as_bytes());
-                CliError::usage(format!("`{name}` is a column of the list"))
-                    .hint(format!("use col.{name} for it"))
+                CliError::usage(format!(
+                    "`{name}` is a column of the list and a field of the results"
+                ))
+                .hint(format!("use col.{name} or result.{name}"))
             }
-            ColumnError::Unknown { name, .. }
-                if has_result_field(reader, form, name).unwrap_or(false) =>
-            {
+            ColumnError::Unknown { name, .. } if is_field(name) => {
                 let name = escaped(name.as_bytes());
                 CliError::usage(format!("`{name}` is a field of the results"))
                     .hint(format!("use result.{name} for it"))
@@ -329,11 +331,11 @@ fn cli_error(db: &Location, args: &Export, format: FormatArg, error: ExportError
         ExportError::Incomplete { counts } if counts.done == 0 && !args.terms.is_empty() => {
             let all = typed_with("--all");
             CliError::of(exit::INCOMPLETE, &error)
-                .note(format!("--where selects no file with a result: {}", standing(&counts)))
+                .note(format!("--where selects no file with a result: {}", standing(db, &counts)))
                 .hint(format!("{all} writes their failures and states"))
         }
         ExportError::Incomplete { counts } => {
-            let standing = standing(&counts);
+            let standing = standing(db, &counts);
             let note = match args.terms.is_empty() {
                 true => standing,
                 false => format!("of the files that --where selects: {standing}"),

@@ -49,9 +49,11 @@ pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
     }
     lines.extend(more_names(db, causes));
     match filter {
-        None if lines.is_empty() => lines.push(format!("nothing failed: {}", standing(&counts))),
+        None if lines.is_empty() => {
+            lines.push(format!("nothing failed: {}", standing(db, &counts)));
+        }
         Some(_) if lines.is_empty() => {
-            lines.push(format!("no failure matches: {}", standing(&counts)));
+            lines.push(format!("no failure matches: {}", standing(db, &counts)));
         }
         _ => {}
     }

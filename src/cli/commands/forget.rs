@@ -40,7 +40,12 @@ pub(crate) fn forget(db: &Location, args: &Forget, terminal: &Terminal) -> Resul
     let mut made = change(chosen)?;
     if !made.running.is_empty() && Lock::holder(db).is_none() {
         settle_crashed(db, terminal)?;
+        // Terms such as state=running select them no more.
+        let crashed = change(Chosen::Names(&made.running))?;
         made = change(chosen)?;
+        made.changed += crashed.changed;
+        made.examples = [crashed.examples, made.examples].concat();
+        made.examples.truncate(Forgotten::EXAMPLES);
     }
     if made.is_refused() {
         return Err(refused(db, &made));
@@ -118,7 +123,7 @@ fn report(
         line.push_str(&some(&made.examples, made.changed));
     }
     terminal.say(&line);
-    terminal.say(&standing(&made.counts));
+    terminal.say(&standing(db, &made.counts));
     let hint = |command: &str, what: &str| {
         terminal.say(&format!("{} {command}   {what}", cyan("hint:")));
     };

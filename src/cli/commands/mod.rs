@@ -1,4 +1,4 @@
-//! One file for each command; `run` has `resume`, `retry` and `set` too.
+//! One file for each command; `run` has `resume` and `retry` too.
 
 pub(crate) mod demo;
 pub(crate) mod export;
@@ -7,6 +7,7 @@ pub(crate) mod forget;
 pub(crate) mod recheck;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod set;
 pub(crate) mod status;
 pub(crate) mod try_one;
 pub(crate) mod verify;

@@ -58,7 +58,7 @@ pub(crate) fn recheck(db: &Location, args: &Recheck, terminal: &Terminal) -> Res
     let counts = store.counts();
     store.close()?;
     print(&report, terminal);
-    terminal.say(&standing(&counts));
+    terminal.say(&standing(db, &counts));
     Ok(exit::DONE)
 }
 

@@ -1,24 +1,22 @@
-//! `stride run`, `resume`, `retry` and `set`.
+//! `stride run`, `resume` and `retry`.
 
 use stride::export::check_list_columns;
 use stride::input::{Options, Survey};
 use stride::job::{Class, FileName, JobState};
-use stride::settings::{Call, Settings, show_duration};
-use stride::store::{Location, Lock, NewRun, Reader, Redo, Store, change_settings};
+use stride::settings::{Call, Settings};
+use stride::store::{Location, Lock, NewRun, Reader, Redo, Store};
 
 use crate::cli::args::failures::ClassOrRule;
-use crate::cli::args::settings::LimitArgs;
 use crate::cli::args::{ResumeArgs, Retry, Run};
 use crate::cli::commands::failures::check_causes;
 use crate::cli::commands::try_one::{PlannedRun, dry_run};
-use crate::cli::config::{self, Config};
+use crate::cli::config::Config;
 use crate::cli::output::again::again;
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
-use crate::cli::output::time::clock;
 use crate::cli::request::consent;
 use crate::cli::request::plan::plan;
 use crate::cli::request::results_folder;
@@ -70,9 +68,12 @@ pub(crate) fn run(
         true => None,
         false => storage::wait_in_line(db, network, patience, terminal)?,
     };
-    // An existing run has its own folder and settings. If it cannot be read, opening it below reports why; a dry run
-    // does not open it.
-    let run = Reader::open(db).and_then(|run| Ok((run.info()?, run))).ok();
+    // An existing run has its own folder and settings. Refuse the file of another program before creating a lock file
+    // beside it.
+    let run = match db.file().symlink_metadata() {
+        Ok(_) => Some(Reader::open(db).and_then(|run| Ok((run.info()?, run)))?),
+        Err(_) => None,
+    };
     let (base, kept) = match &run {
         Some((info, _)) => (info.base.clone(), info.settings.clone()),
         None => (here.clone(), Settings::default()),
@@ -102,7 +103,6 @@ pub(crate) fn run(
     {
         check_list_columns(reader, &row_use.judged())?;
     }
-    drop(run);
     let options = Options {
         follow: args.follow,
         ..Options::default()
@@ -121,9 +121,14 @@ pub(crate) fn run(
             plan: &plan,
             settings: &settings,
             base: &base,
+            forgets: run
+                .as_ref()
+                .map(|(_, run)| run)
+                .filter(|_| args.forget_unlisted),
         };
         return dry_run(&planned, &mut intake, terminal);
     }
+    drop(run);
     for credential in &parsed.credentials {
         let value = credential.reference().map_or_else(
             || format!("the value of the header `{}`", credential.name),
@@ -133,10 +138,6 @@ pub(crate) fn run(
             "{} {value} is not stored; a reference such as {{env:NAME}} makes it available to `resume`",
             bold("note:")
         ));
-    }
-    if db.file().symlink_metadata().is_ok() {
-        // Refuse the file of another program before creating a lock file beside it.
-        Reader::open(db)?;
     }
     let lock = match early {
         Some(lock) => lock,
@@ -290,75 +291,6 @@ fn has_unreadable(db: &Location) -> Result<bool, CliError> {
     Ok(classes.any(|class| class == Some(Class::Input)))
 }
 
-/// `stride set`: changes pace and limits, also of a running run.
-pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, CliError> {
-    let before = Reader::open(db)?.info()?.settings;
-    raise_descriptors(config::change_limits(limits, &before)?.threads)?;
-    let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
-    let words = if settings == before {
-        terminal.say("nothing was changed; the run has:");
-        limit_lines(&settings)
-            .iter()
-            .for_each(|line| terminal.say(line));
-        return Ok(exit::DONE);
-    } else if Lock::holder(db).is_some() {
-        "saved; the running process picks it up within a second"
-    } else {
-        "saved for the next resume"
-    };
-    terminal.say(words);
-    Ok(exit::DONE)
-}
-
-/// Formats the pace and limits that `stride set` changes, a line each.
-fn limit_lines(settings: &Settings) -> Vec<String> {
-    let none = || "none".to_owned();
-    let values = [
-        ("threads", settings.threads.to_string()),
-        ("rate", settings.rates.to_string()),
-        ("burst", settings.burst.to_string()),
-        (
-            "weight",
-            settings
-                .weight
-                .map_or_else(none, |weight| weight.to_string()),
-        ),
-        ("max-wait", show_duration(settings.max_wait).to_string()),
-        ("max-outage", show_duration(settings.max_outage).to_string()),
-        (
-            "max-failures",
-            settings
-                .max_failures
-                .map_or_else(none, |most| most.to_string()),
-        ),
-        (
-            "max-calls",
-            settings
-                .max_calls
-                .map_or_else(none, |most| most.to_string()),
-        ),
-        (
-            "max-duration",
-            settings
-                .max_duration
-                .map_or_else(none, |most| show_duration(most).to_string()),
-        ),
-        (
-            "max-cost",
-            settings.max_cost.map_or_else(none, |most| most.to_string()),
-        ),
-        (
-            "cost",
-            settings.cost.map_or_else(none, |cost| cost.to_string()),
-        ),
-        ("until", settings.until.map_or_else(none, clock)),
-    ];
-    values
-        .iter()
-        .map(|(name, value)| format!("  {name:12} {value}"))
-        .collect()
-}
-
 /// `stride retry`: makes failed, held or done jobs pending, and resumes the run without `--queue-only`.
 pub(crate) fn retry(
     db: &Location,
@@ -459,12 +391,18 @@ fn requeue_named(
     }
     for (name, state) in &requeued.others {
         let note = bold("note:");
-        terminal.say(&format!(
-            "{note} {name} has not failed: it is {}",
-            state.as_str()
-        ));
+        let state = standing_alone(*state);
+        terminal.say(&format!("{note} {name} has not failed: it is {state}"));
     }
     Ok(requeued.changed)
+}
+
+/// Returns the word for a file's state while no other process works on the run: a running one was cut off by a crash.
+fn standing_alone(state: JobState) -> &'static str {
+    match state {
+        JobState::Running => "cut off, and called again anyway",
+        state => state.as_str(),
+    }
 }
 
 /// Makes done files pending and returns their number.
@@ -480,7 +418,8 @@ fn redo(
     }
     for (name, state) in &redone.others {
         let note = bold("note:");
-        terminal.say(&format!("{note} {name} is {}, not done", state.as_str()));
+        let state = standing_alone(*state);
+        terminal.say(&format!("{note} {name} is {state}, not done"));
     }
     Ok(redone.changed)
 }

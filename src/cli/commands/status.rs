@@ -115,7 +115,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             Some(format!("{path}, created {}", timestamp(info.created))),
         ),
         ("call", Some(escaped(info.call.summary().as_bytes()))),
-        ("files", Some(standing(&counts))),
+        ("files", Some(standing(db, &counts))),
         ("calls", Some(calls(noted.used.calls, &counts))),
         ("used", used(&noted, &info)),
         ("runner", Some(runner(&info, holder.as_ref(), &counts))),

@@ -34,6 +34,7 @@ use crate::cli::secrets::references::references;
 use crate::cli::session::files::current_folder;
 use crate::cli::session::intake::{Intake, LoadError, key, without_row};
 use crate::cli::session::list::{listed_names, refuse_urls};
+use crate::cli::session::loaded::some;
 use crate::cli::session::worker;
 
 /// The maximum number of bytes of a request's body.
@@ -47,6 +48,8 @@ pub(crate) struct PlannedRun<'p> {
     pub(crate) settings: &'p Settings,
     /// The folder against which names resolve.
     pub(crate) base: &'p Path,
+    /// The run, if it is to forget files that the list lacks.
+    pub(crate) forgets: Option<&'p Reader>,
 }
 
 /// Prints the number of files, the pace and the first request of a run. Calls and writes nothing.
@@ -96,6 +99,14 @@ pub(crate) fn dry_run(
             "missing or inaccessible: {}",
             counted(missing, "file")
         ));
+    }
+    if let Some(run) = planned.forgets {
+        let (unlisted, examples) = run.unlisted(|name| names.contains_key(&hash(name)))?;
+        let files = counted(unlisted, "file");
+        out.push(match unlisted {
+            0 => "to forget: no file".to_owned(),
+            _ => format!("to forget: {files}: {}", some(&examples, unlisted)),
+        });
     }
     out.push(format!("threads: {}", planned.settings.threads));
     out.push(format!("rate: {}", planned.settings.rates));

@@ -17,7 +17,7 @@ pub(crate) fn verify(db: &Location, terminal: &Terminal) -> Result<u8, CliError>
     let verdict = reader.verify()?;
     if verdict.problems.is_empty() {
         let results = counted(verdict.results, "result");
-        let line = format!("sound: {}; {results} checked", standing(&counts));
+        let line = format!("sound: {}; {results} checked", standing(db, &counts));
         return printed(shown::lines([line]));
     }
     let label = red("damage:");

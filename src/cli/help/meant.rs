@@ -100,6 +100,21 @@ pub(super) const MEANT_OF: &[(&str, &str, &str)] = &[
         "leave it out, and name the files, as in `stride retry texts/0.txt`",
     ),
     (
+        "retry",
+        "--dry-run --simulate --preview",
+        "use `stride failures` to see the files that `stride retry` calls; `stride try FILE` shows the call of one",
+    ),
+    (
+        "resume",
+        "--dry-run --simulate --preview",
+        "use `stride status`, which counts the pending files; `stride try FILE` shows the call of one",
+    ),
+    (
+        "forget",
+        "--dry-run --simulate --preview",
+        "use `stride export --all --format csv --columns file,state` with the same --where, or `stride forget --undo` afterwards",
+    ),
+    (
         "forget",
         "--list --show",
         "use `stride export --all --format csv --columns file --where state=forgotten`",

@@ -75,6 +75,11 @@ fn hints(
         let words = format!("resume {flags}");
         again(db, call, &format!("{}{typed}", words.trim()))
     };
+    if let Call::Command(_) = call
+        && let Some(hints) = hints_of_program(reason, with_accept, &resume)
+    {
+        return hints;
+    }
     let status = words.strip_prefix("HTTP ").and_then(|rest| rest.get(..3));
     let without = |flag: &str| {
         let flags = format!("{flag} none");
@@ -124,10 +129,6 @@ fn hints(
             };
             format!("repeat the run command with the URL that it leads to{accept}{follow}")
         }
-        "not_started" => format!(
-            "correct the program, then: {}; or repeat the run command with another one{accept}",
-            resume("")
-        ),
         "missing_files" => format!(
             "check that the files' disk is mounted, then: {}; if the list has wrong names, correct them and repeat the run command",
             resume("")
@@ -176,6 +177,40 @@ fn hints(
         _ => format!("to continue: {}", resume("")),
     };
     vec![hint]
+}
+
+/// Returns hints about a stop of calls that a program makes, where they are not those of HTTP.
+fn hints_of_program(
+    reason: &str,
+    with_accept: &str,
+    resume: &dyn Fn(&str) -> String,
+) -> Option<Vec<String>> {
+    let correct = format!(
+        "correct the program, then: {}; or repeat the run command with another one{with_accept}",
+        resume("")
+    );
+    Some(match reason {
+        "not_started" => vec![correct],
+        "rejected" => vec![
+            correct,
+            format!("to continue anyway: {}", resume("--max-failures none")),
+        ],
+        "credentials" => vec![
+            format!(
+                "give the program credentials that its service accepts, then: {}",
+                resume("")
+            ),
+            format!(
+                "if the files themselves are refused, let them fail: {}",
+                resume("--class exit=77:rejected")
+            ),
+        ],
+        "outage" => vec![format!(
+            "when it is back: {}; a longer --max-outage waits longer",
+            resume("")
+        )],
+        _ => return None,
+    })
 }
 
 /// Returns the hint about a key that the service refuses. `resume` is the command that continues, and `with` the one that adds

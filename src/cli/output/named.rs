@@ -1,13 +1,18 @@
 //! Reads files named on the command line.
 
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stride::bounded::{self, Patience, Wait};
 use stride::job::FileName;
+use stride::paths::folder_of;
 
 use super::screen;
 use super::shown::Line;
+
+/// The maximum number of names to compare with a missing one.
+const MOST_NEAR: usize = 10_000;
 
 /// Reads a file of at most `most` bytes. Announces a wait for a pipe.
 pub(crate) fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
@@ -18,6 +23,21 @@ pub(crate) fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
         screen::say(&Line::new(&words, false));
     };
     bounded::read(path, most, &mut Wait::begin(Patience::USUAL, &say))
+}
+
+/// Returns the file with the name that is nearest to a missing one, in the same folder.
+pub(crate) fn near(missing: &Path) -> Option<PathBuf> {
+    if missing.exists() {
+        return None;
+    }
+    let wrong = missing.file_name()?.to_str()?;
+    let names = fs::read_dir(folder_of(missing)).ok()?.take(MOST_NEAR);
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let distance = |name: &String| strsim::damerau_levenshtein(wrong, name);
+    let near = names
+        .min_by_key(distance)
+        .filter(|name| distance(name) <= 2)?;
+    Some(missing.with_file_name(near))
 }
 
 /// Reads a text file.

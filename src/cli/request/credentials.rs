@@ -24,6 +24,15 @@ pub(crate) struct CredentialArgs<'g> {
     pub(crate) proxy_user: Option<&'g String>,
 }
 
+impl CredentialArgs<'_> {
+    fn is_empty(&self) -> bool {
+        self.headers.is_empty()
+            && self.credentials.is_empty()
+            && self.user.is_none()
+            && self.proxy_user.is_none()
+    }
+}
+
 impl<'g> From<&'g Resume> for CredentialArgs<'g> {
     fn from(resume: &'g Resume) -> Self {
         Self {
@@ -52,7 +61,13 @@ pub(crate) fn parse_credentials(
     lookup: &Lookup,
 ) -> Result<GivenAgain, CliError> {
     let Call::Http(request) = call else {
-        return Ok(GivenAgain::default());
+        return match given.is_empty() {
+            true => Ok(GivenAgain::default()),
+            false => Err(CliError::usage(
+                "the run makes no HTTP requests that could carry a header or a credential",
+            )
+            .hint("leave it out; a program of the run gets your environment")),
+        };
     };
     let mut found = GivenAgain::default();
     let mut added = Vec::new();

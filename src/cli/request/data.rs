@@ -68,19 +68,29 @@ impl<'g> Data<'g> {
     }
 }
 
-/// Returns whether the data is one text that has no fields, such as `-d '{text}'`. Despite its media type, it is no form.
-pub(super) fn is_bare(data: &[Data<'_>]) -> bool {
-    match data {
-        [data] => {
-            let is_text = matches!(data.kind, Kind::Plain | Kind::Raw | Kind::Binary);
-            is_text && !data.text.contains(['=', '&'])
-        }
-        _ => false,
-    }
+/// Joins data into the pieces of a query.
+pub(super) fn query(data: &[Data<'_>]) -> Result<Vec<Piece>, CliError> {
+    pieces(data, &|_| Some(FORM))
 }
 
-/// Joins data into the pieces of a body or a query.
-pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<Piece>, CliError> {
+/// Joins data into the pieces of a body. One text that has no fields, such as `-d '{text}'`, is no form despite its media
+/// type.
+pub(super) fn body(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<Piece>, CliError> {
+    let is_alone = match data {
+        [data] => matches!(data.kind, Kind::Plain | Kind::Raw | Kind::Binary),
+        _ => false,
+    };
+    pieces(data, &|text| {
+        let is_form = media_type == Some(FORM);
+        media_type.filter(|_| !(is_form && is_alone) || text.contains(['=', '&']))
+    })
+}
+
+/// Joins data. `media_type` returns that of a text.
+fn pieces<'m>(
+    data: &[Data<'_>],
+    media_type: &dyn Fn(&str) -> Option<&'m str>,
+) -> Result<Vec<Piece>, CliError> {
     let mut pieces = Vec::new();
     for (number, each) in data.iter().enumerate() {
         if number > 0 && each.kind != Kind::Json {
@@ -97,7 +107,8 @@ pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<
         };
         let path = each.text.strip_prefix('@');
         let Some(path) = path.filter(|_| each.kind != Kind::Raw) else {
-            push(&mut pieces, each.text, escape(each.text, media_type));
+            let escape = escape(each.text, media_type(each.text));
+            push(&mut pieces, each.text, escape);
             continue;
         };
         match file(path)? {
@@ -106,7 +117,7 @@ pub(super) fn pieces(data: &[Data<'_>], media_type: Option<&str>) -> Result<Vec<
                 if treatment == Treatment::Joined {
                     text.retain(|char| !matches!(char, '\r' | '\n' | '\0'));
                 }
-                push(&mut pieces, &text, escape(&text, media_type));
+                push(&mut pieces, &text, escape(&text, media_type(&text)));
             }
         }
     }
@@ -197,9 +208,13 @@ fn file(path: &str) -> Result<Option<String>, CliError> {
     }
     let path = name(path)?;
     let bytes = named::read(&path, LARGEST).map_err(|error| {
-        CliError::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
-            .cause(error.to_string())
-            .hint("use @{path} for the files of the run")
+        let wrong = CliError::usage(format!("cannot read the data in {}", quoted(path.as_ref())))
+            .cause(error.to_string());
+        let wrong = match named::near(path.as_ref()) {
+            Some(near) => wrong.hint(format!("did you mean @{}?", quoted(&near))),
+            None => wrong,
+        };
+        wrong.hint("use @{path} for the files of the run")
     })?;
     Ok(String::from_utf8(bytes).ok())
 }

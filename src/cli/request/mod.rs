@@ -433,7 +433,7 @@ impl Options {
         let fields: Vec<Field> = fields.map(form::field).collect::<Result<_, _>>()?;
         let upload = self.value("upload-file");
         let in_query = self.all(&["url-query"]).map(Data::in_query);
-        let mut query = data::pieces(&in_query.collect::<Vec<_>>(), Some(FORM))?;
+        let mut query = data::query(&in_query.collect::<Vec<_>>())?;
         let bodies = [!data.is_empty(), !fields.is_empty(), upload.is_some()];
         if bodies.into_iter().filter(|is_given| *is_given).count() > 1 {
             return Err(
@@ -467,7 +467,7 @@ impl Options {
                     escape: Escape::Nothing,
                 });
             }
-            query.extend(data::pieces(&data, Some(FORM))?);
+            query.extend(data::query(&data)?);
             return Ok((Body::Nothing, query));
         }
         if data.iter().any(|data| data.kind == Kind::Json) {
@@ -477,8 +477,7 @@ impl Options {
         }
         add(headers, plain("Content-Type", FORM.to_owned()));
         let media_type = media_type(headers.iter().map(|(header, _)| header));
-        let is_bare = data::is_bare(&data) && media_type.is_some_and(|text| text == FORM);
-        let pieces = data::pieces(&data, media_type.filter(|_| !is_bare))?;
+        let pieces = data::body(&data, media_type)?;
         Ok((Body::Pieces { pieces }, query))
     }
 

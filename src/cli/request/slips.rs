@@ -70,7 +70,10 @@ fn name_end(text: &str) -> usize {
 
 fn is_name(name: &str, part: Part) -> bool {
     let is_case = |char: char| part == Part::Credential || !char.is_ascii_lowercase();
-    name.contains(|char: char| char.is_ascii_alphabetic())
+    // One letter is rarely a variable, except as the whole of a key.
+    let shortest = if part == Part::Credential { 1 } else { 2 };
+    name.len() >= shortest
+        && name.contains(|char: char| char.is_ascii_alphabetic())
         && name_end(name) == name.len()
         && !name.starts_with(|char: char| char.is_ascii_digit())
         && name.chars().all(is_case)
@@ -102,7 +105,7 @@ mod tests {
             ("https://$HOST/v1/x", None, Some("HOST")),
             ("https://a/x?$filter=b&$top=1", None, None),
             ("https://a/x?k=${KEY}&a=1", Some("KEY"), Some("KEY")),
-            ("Bearer $K", Some("K"), Some("K")),
+            ("Bearer $K", Some("K"), None),
             ("$_", None, None),
             ("$", None, None),
             ("${open", None, None),

@@ -33,11 +33,15 @@ pub(super) fn withhold(request: &mut Request) -> Vec<Credential> {
         Body::Pieces { pieces } => taken.pieces(pieces, false),
         Body::Multipart { fields } => {
             for field in fields {
-                if let Content::Text(text) = &mut field.content
-                    && let Some(value) = literal(text, taken.body)
+                let Content::Text(text) = &mut field.content else {
+                    continue;
+                };
+                if let Some(value) = literal(text, taken.body)
                     && is_credential_in_text(&field.name, &value)
                 {
                     *text = taken.take(&field.name, value);
+                } else if text.trim_start().starts_with(['{', '[']) {
+                    *text = taken.json(text);
                 }
             }
         }

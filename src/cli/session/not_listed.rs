@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use stride::filter::Term;
 use stride::job::FileName;
-use stride::store::{Location, Reader};
+use stride::store::{Location, Reader, wall_clock};
 
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::format::{counted, names};
@@ -51,8 +52,9 @@ fn term(reader: &Reader, name: &FileName) -> Option<String> {
                 .then(|| format!("{folder}*"))?
         }
     };
-    let term = quoted(Path::new(&format!("name~{pattern}")));
-    Some(format!("use --where {term}"))
+    let term = format!("name~{pattern}");
+    Term::read(term.as_bytes(), wall_clock()).ok()?;
+    Some(format!("use --where {}", quoted(Path::new(&term))))
 }
 
 /// Returns the hint with the names that wrong ones probably mean, if each means one.
@@ -94,6 +96,8 @@ fn similar(reader: &Reader, wrong: &FileName) -> Option<FileName> {
 fn like(db: &Location, unknown: &[FileName]) -> String {
     let last = unknown.first().and_then(|name| name.as_path().file_name());
     let last = FileName::from(last.map_or(Path::new(""), Path::new));
+    // A set of characters is less likely than a name with brackets.
+    let last = last.to_string().replace('[', "[[]");
     let like = quoted(Path::new(&format!("name~*{last}*")));
     let export = format!("export --all --format csv --columns file,state --where {like}");
     format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stride::event::Counts;
 use stride::job::{Class, FileName, JobState, said};
 use stride::settings::{Call, show_duration};
-use stride::store::{Cause, Location, Reader};
+use stride::store::{Cause, Location, Lock, Reader};
 
 use crate::cli::output::again::{again, again_for};
 use crate::cli::output::error::{CliError, command};
@@ -22,8 +22,12 @@ const ACCEPTED: u16 = 202;
 /// The status of a conflict with what the service has.
 const CONFLICT: u16 = 409;
 
-/// Formats the number of files in each state.
-pub(crate) fn standing(counts: &Counts) -> String {
+/// Formats the number of files in each state. Files whose process has died are not running.
+pub(crate) fn standing(db: &Location, counts: &Counts) -> String {
+    let running = match counts.running > 0 && Lock::holder(db).is_none() {
+        true => "cut off",
+        false => "running",
+    };
     let mut line = format!(
         "{} of {} done",
         grouped(counts.done),
@@ -32,7 +36,7 @@ pub(crate) fn standing(counts: &Counts) -> String {
     for (number, word) in [
         (counts.failed, "failed"),
         (counts.held, "held"),
-        (counts.running, "running"),
+        (counts.running, running),
         (counts.pending, "pending"),
         (counts.forgotten, "forgotten"),
     ] {
@@ -85,7 +89,7 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
     };
     say(&terminal.dated(&format!(
         "{}; {} in {}",
-        standing(&counts),
+        standing(db, &counts),
         counted(calls, "call"),
         show_duration(took)
     )));
@@ -188,9 +192,9 @@ pub(crate) fn look(db: &Location, cause: &Cause) -> Option<String> {
         return None;
     }
     let info = Reader::open(db).and_then(|reader| reader.info()).ok()?;
-    let Call::Http(_) = &info.call else {
+    if let Call::Program { .. } = &info.call {
         return None;
-    };
+    }
     let mut examples = cause.examples.iter();
     let name = examples.find_map(|example| typed(&info.base, &example.path))?;
     Some(again(db, &info.call, &format!("try {name}")))

@@ -174,6 +174,16 @@ fn columns_are_named_with_their_prefix() {
     assert_eq!(found[0], ["lang", "file", "score"]);
     assert_eq!(found[2], ["de", "a", "0.50"]);
     assert_eq!(found[4], ["de", "d", ""]);
+    // Without the prefix, a name must have one meaning.
+    let found = csv(&place, &["--partial", "--columns", "id,file,status"]);
+    assert_eq!(found[0], ["id", "file", "status"]);
+    assert_eq!(found[2], ["1", "a", "200"]);
+    let words = ["export", "--partial", "--format", "csv", "--columns", "id"];
+    place
+        .stride(&[&words[..], &["--extract", "{id: 7}"]].concat())
+        .expect(2)
+        .says("error: `id` is a column of the list and a field of the results\n")
+        .says("hint: use col.id or result.id\n");
     let words = [
         "export",
         "--all",
@@ -190,8 +200,6 @@ fn columns_are_named_with_their_prefix() {
             .says(says);
         assert!(!place.at("out.csv").exists());
     };
-    refused("file,lang", "error: `lang` is a column of the list\n");
-    refused("id", "hint: use col.id for it\n");
     refused("file,label", "error: `label` is a field of the results\n");
     refused("file,label", "hint: use result.label for it\n");
     refused(
@@ -232,6 +240,17 @@ fn columns_are_named_with_their_prefix() {
         ("score > 3", "use 'col.score> 3' for a column of the list"),
         ("file~a*", "use 'name~a*' for the file's name"),
         ("Stat=done", "hint: use state=failed,held\n"),
+        (
+            "result.label=x",
+            "stride export --format jsonl | jq -c 'select(.result.label == ",
+        ),
+        ("name~[a", "hint: use 'name~[[]a' for the [ itself\n"),
+        ("name~a[]x", "hint: use 'name~a[[]]x' for the [ itself\n"),
+        ("name!~a", "hint: use 'name!~*a*' for what contains it\n"),
+        (
+            "col.\"a~*\"~de",
+            "hint: use 'col.\"a~*\"~*de*' for what contains it\n",
+        ),
     ] {
         place
             .stride(&["export", "--where", term])

@@ -179,3 +179,49 @@ fn wrong_names_are_to_be_corrected_where_they_come_from() {
     assert!(!ran.stderr.contains("correct them"), "{}", ran.stderr);
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn an_output_does_not_replace_the_list() {
+    let api = echo();
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    ["a", "b"].iter().for_each(|name| place.write(name, name));
+    let lists = [
+        ("list.csv", "lang,path\r\nde,a\r\nen,b\r\n"),
+        ("list.jsonl", "{\"path\": \"a\", \"lang\": \"de\"}\n"),
+        ("lines.csv", "a\nb\n"),
+        ("names.csv", "a\0b\0"),
+    ];
+    for (list, text) in lists {
+        place.write(list, text);
+        let format: &[&str] = match list {
+            "lines.csv" => &["--list-format", "lines"],
+            "names.csv" => &["-0"],
+            _ => &[],
+        };
+        let words = ["run", "--url", &api.url(), "--files-from", list];
+        place.stride(&[&words[..], format].concat()).expect(0);
+        for command in ["export", "report"] {
+            place
+                .stride(&[command, "-o", list])
+                .expect(2)
+                .says(&format!("{list} may be the list of the run: it names a,"))
+                .says(&format!("delete it first: rm {list}\n"));
+        }
+        assert_eq!(std::fs::read_to_string(place.at(list)).unwrap(), text);
+    }
+    // Exports replace exports, also those of a deleted run, and other files.
+    for format in ["csv", "jsonl", "json"] {
+        let file = format!("rows.{format}");
+        place.stride(&["export", "-o", &file]).expect(0);
+        place.stride(&["export", "-o", &file]).expect(0);
+        place.sql("DELETE FROM artifact");
+        place.stride(&["export", "-o", &file]).expect(0);
+    }
+    let columns = ["export", "--columns", "file,lang", "-o", "some.csv"];
+    place.stride(&columns).expect(0);
+    place.stride(&columns).expect(0);
+    place.write("other.csv", "x,y\n1,2\n");
+    place.stride(&["export", "-o", "other.csv"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}

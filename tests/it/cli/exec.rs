@@ -506,3 +506,49 @@ fn an_answer_may_be_as_large_as_allowed() {
     assert_eq!(exported(&place)["large"], json!("x".repeat(300_000)));
     assert_eq!(place.bystander(), bystander);
 }
+
+#[test]
+fn a_stop_speaks_of_the_program() {
+    let place = Place::new();
+    let names = place.texts(60);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (code, hints) in [
+        (
+            "1",
+            &[
+                "correct the program, then: stride resume",
+                "--max-failures none",
+            ][..],
+        ),
+        (
+            "77",
+            &[
+                "credentials that its service accepts",
+                "--class exit=77:rejected",
+            ],
+        ),
+    ] {
+        let db = format!("{code}.db");
+        let script = format!("echo no >&2; exit {code}");
+        let more = [&["--db", &db], &names[..]].concat();
+        let ran = place
+            .stride(&run(&["--exec-shell", &script], &more))
+            .expect(4);
+        let ran = ran
+            .says(&format!("exit {code}: no"))
+            .says("60 files pending");
+        for hint in hints {
+            assert!(ran.stderr.contains(hint), "{hint:?}: {}", ran.stderr);
+        }
+        assert!(
+            !ran.stderr.contains("URL") && !ran.stderr.contains("--expect"),
+            "{}",
+            ran.stderr
+        );
+        let header = ["resume", "-H", "X: y", "--db", &db];
+        place
+            .stride(&header)
+            .expect(2)
+            .says("makes no HTTP requests");
+    }
+}

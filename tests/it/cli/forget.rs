@@ -346,6 +346,50 @@ fn a_file_in_flight_at_a_crash_can_be_forgotten() {
 }
 
 #[test]
+fn a_crashed_run_says_that_its_calls_were_cut_off() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let api = FakeApi::start(move |request| match &*request.target {
+        "/bystander.txt" => Reply::json(1),
+        _ => Reply::json(1).when(&held),
+    });
+    let place = Place::new();
+    let url = format!("{}/{{name}}", api.url());
+    let bystander = place.with_bystander(&url);
+    place.texts(3);
+    let run = place.begin(&["run", "-j", "1", "--url", &url, "texts"]);
+    api.wait_for(2);
+    let counts = "1 of 4 files done, 1 running, 2 pending";
+    place.stride(&["export"]).expect(3).says(counts);
+    run.kill();
+    gate.open();
+    let counts = "1 of 4 files done, 1 cut off, 2 pending";
+    place
+        .stride(&["export"])
+        .expect(3)
+        .says(counts)
+        .says("stride resume resumes the run");
+    let status = place.stride(&["status"]).expect(0).stdout;
+    assert!(String::from_utf8(status).unwrap().contains(counts));
+    place
+        .stride(&["retry", "texts/0000", "--queue-only"])
+        .expect(0)
+        .says("texts/0000 has not failed: it is cut off, and called again anyway\n");
+    // A condition means the state that the user has seen.
+    place
+        .stride(&["forget", "--where", "state=running"])
+        .expect(0)
+        .says("forgot 1 file: texts/0000\n")
+        .says("hint: stride resume   continues where this stopped\n");
+    place
+        .stride(&["resume"])
+        .expect(0)
+        .says("3 of 3 files done, 1 forgotten");
+    place.stride(&["verify"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn names_are_those_of_the_list_or_paths_to_them() {
     let api = service();
     let place = Place::new();

@@ -363,3 +363,40 @@ fn a_file_with_the_locks_name_is_kept_if_it_is_not_a_lock() {
         .says("not a lock file of stride");
     assert_eq!(fs::read(place.at("Cargo.lock")).unwrap(), b"[[package]]\n");
 }
+
+/// JSON cannot carry such a name, and another one in its place would be wrong.
+#[test]
+fn a_name_that_is_not_utf_8_fails_in_json() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write(b"caf\xe9", "x");
+    place.write("plain", "x");
+    place.write("list", b"caf\xe9\nplain\n");
+    let run = [
+        "run",
+        "--accept-change",
+        "--url",
+        &api.url(),
+        "--files-from",
+        "list",
+    ];
+    let data = ["--json", r#"{"name": "{name}", "path": {path}}"#];
+    let calls = api.requests();
+    place.stride(&[&run[..], &data].concat()).expect(3);
+    assert_eq!(api.requests(), calls + 1);
+    let failures = place.stride(&["failures", "--json"]).json();
+    assert_eq!(
+        (&failures[0]["class"], &failures[0]["kind"]),
+        (&"input".into(), &"not_text".into())
+    );
+    assert_eq!(failures.as_array().unwrap().len(), 1);
+    // Elsewhere it is sent as it is.
+    place.stride(&["retry", "-q"]).expect(3);
+    place
+        .stride(&[&run[..], &["-d", "n={name}"]].concat())
+        .expect(3);
+    place.stride(&["retry"]).expect(0);
+    assert_eq!(&*api.log().pop().unwrap().request.body, b"n=caf%E9");
+    assert_eq!(place.bystander(), bystander);
+}

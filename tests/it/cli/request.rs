@@ -374,3 +374,57 @@ fn a_refused_change_changes_nothing() {
     assert!(!said.contains("hunter2pass"), "{said}");
     place.stride(&["verify"]).expect(0);
 }
+
+#[test]
+fn a_credential_in_a_file_of_data_or_in_json_of_a_form_is_not_stored() {
+    const SECRET: &str = "sesame-0123456789";
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("a.txt", "a");
+    place.write("form.txt", format!("client_secret={SECRET}&q={{name}}"));
+    let part =
+        format!("m={{\"api_key\": \"{SECRET}\", \"q\": \"{{name}}\"}};type=application/json");
+    for (number, words) in [["-d", "@form.txt"], ["-F", &part]].into_iter().enumerate() {
+        let db = format!("{number}.db");
+        place
+            .stride(
+                &[
+                    &["run", "--db", &db, "--url", &api.url(), "a.txt"][..],
+                    &words,
+                ]
+                .concat(),
+            )
+            .expect(0)
+            .says("in the request is not stored");
+        let sent = api.log().pop().unwrap().request.body.clone();
+        let sent = String::from_utf8_lossy(&sent);
+        assert!(sent.contains(SECRET) && sent.contains("a.txt"), "{sent}");
+        let stored = fs::read(place.at(&db)).unwrap();
+        assert!(!String::from_utf8_lossy(&stored).contains(SECRET));
+    }
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_misspelled_file_of_data_is_named_with_the_one_that_was_meant() {
+    let place = Place::new();
+    place.write("a.txt", "a");
+    place.write("bodies/request.json", "{\"a\": \"{text}\"}");
+    for (data, hint) in [
+        (
+            "@bodies/requst.json",
+            Some("did you mean @bodies/request.json?"),
+        ),
+        ("@bodies/other.json", None),
+        ("@none/request.json", None),
+    ] {
+        let ran = place.stride(&["run", "--url", "http://127.0.0.1:9/", "-d", data, "a.txt"]);
+        let ran = ran
+            .expect(2)
+            .says(&format!("cannot read the data in {}", &data[1..]));
+        let said = &ran.stderr;
+        assert_eq!(said.contains("did you mean"), hint.is_some(), "{said}");
+        assert!(said.contains(hint.unwrap_or_default()), "{said}");
+    }
+}

@@ -225,3 +225,47 @@ fn a_sample_with_failures_reports_them() {
     );
     assert_eq!(place.status()["pending"], 27);
 }
+
+#[test]
+fn a_dry_run_names_the_files_that_would_be_forgotten() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.texts(6);
+    let url = api.url();
+    let run = |words: &[&str]| place.stride(&[&["run", "--url", &url], words].concat());
+    run(&["texts"]).expect(0);
+    place.stride(&["forget", "texts/0005"]).expect(0);
+    let listed = ["./texts/0000", "bystander.txt", "--forget-unlisted"];
+    let planned = |words: &[&str]| {
+        let planned = run(&[&["--dry-run"], words].concat()).expect(0).stdout;
+        String::from_utf8(planned).unwrap()
+    };
+    let shown = planned(&listed);
+    let unlisted = "to forget: 4 files: texts/0001, texts/0002, texts/0003 and 1 more\n";
+    assert!(shown.contains(unlisted), "{shown}");
+    assert!(!planned(&listed[..2]).contains("to forget"));
+    assert_eq!(place.status()["forgotten"], 1);
+    run(&listed).expect(0).says("forgot 4 files");
+    assert!(planned(&listed).contains("to forget: no file\n"));
+    assert_eq!(api.requests(), 7);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_dry_run_refuses_a_file_that_is_no_database() {
+    let api = FakeApi::start(|_| Reply::json(1));
+    let place = Place::new();
+    place.write("notes.txt", "mine");
+    place.texts(1);
+    let before = super::listed(&place.at(""));
+    for more in [&["--dry-run"][..], &[]] {
+        let words = ["run", "--db", "notes.txt", "--url", &api.url(), "texts"];
+        place
+            .stride(&[&words[..], more].concat())
+            .expect(6)
+            .says("notes.txt is not a run's database\n");
+    }
+    assert_eq!(super::listed(&place.at("")), before);
+    assert_eq!(api.requests(), 0);
+}

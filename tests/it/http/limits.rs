@@ -187,7 +187,12 @@ fn a_stalled_request_times_out_in_doubt() {
 fn a_complete_answer_is_a_result_however_long_its_validation_takes() {
     let api = FakeApi::start(|_| Reply::json("{\"ok\": true}"));
     let outcome = Client::post(&api.url())
-        .judged(|judging| judging.success = Some("last(range(20000000)) > 0 and .ok".to_owned()))
+        .judged(|judging| {
+            // A single filter takes long.
+            let long =
+                r#".ok and (("x" * 5000000) as $s | last(range(60) | $s | explode | length)) > 0"#;
+            judging.success = Some(long.to_owned());
+        })
         .with(|settings| settings.timeout = Duration::from_secs(1))
         .call();
     assert_eq!(succeeded(outcome).body, *b"{\"ok\": true}");

@@ -7,8 +7,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use super::field::{Field, no_column, no_row};
 use super::{Inserted, JsonContext, Part, SecretText, Template};
 use crate::caller::http::body::Segments;
+use crate::caller::http::error::unsendable;
 use crate::caller::http::source::Source;
-use crate::job::{Job, Outcome, json_text};
+use crate::job::{FailureKind, Job, Outcome, json_text};
 
 /// All characters except the unreserved ones of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -154,7 +155,7 @@ fn write(
         Encoding::Form => out.extend(for_form(&value).bytes()),
         Encoding::Json | Encoding::JsonInQuery => {
             let from = out.len();
-            json_string(&value, context == JsonContext::Value, out);
+            json_string(&value, context == JsonContext::Value, out)?;
             if context == JsonContext::SingleQuoted {
                 let escaped = String::from_utf8_lossy(&out[from..]).replace('\'', "\\u0027");
                 out.truncate(from);
@@ -185,21 +186,25 @@ fn json_value(field: &Field, job: &Job, source: &Source, out: &mut Vec<u8>) -> R
     if field.is_number() {
         out.extend_from_slice(&value);
     } else {
-        json_string(&value, true, out);
+        json_string(&value, true, out)?;
     }
     Ok(())
 }
 
-/// Writes a string as JSON. Bytes that are not UTF-8 are replaced, since JSON cannot carry them.
-fn json_string(value: &[u8], quoted: bool, out: &mut Vec<u8>) {
-    let text = String::from_utf8_lossy(value);
-    let json = serde_json::Value::from(text.as_ref()).to_string();
+/// Writes a string as JSON, which cannot carry bytes that are not UTF-8.
+fn json_string(value: &[u8], quoted: bool, out: &mut Vec<u8>) -> Result<(), Outcome> {
+    let text = std::str::from_utf8(value).map_err(|_| {
+        let message = "a value for the JSON of the request, such as the file's name, is not UTF-8";
+        unsendable(FailureKind::NotText, message.to_owned())
+    })?;
+    let json = serde_json::Value::from(text).to_string();
     let json = if quoted {
         &json
     } else {
         &json[1..json.len() - 1]
     };
     out.extend_from_slice(json.as_bytes());
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,81 @@
+//! `stride set`.
+
+use stride::settings::{Settings, show_duration};
+use stride::store::{Location, Lock, Reader, change_settings};
+
+use crate::cli::args::settings::LimitArgs;
+use crate::cli::config;
+use crate::cli::output::error::CliError;
+use crate::cli::output::exit;
+use crate::cli::output::terminal::Terminal;
+use crate::cli::output::time::clock;
+use crate::cli::session::descriptors::raise_descriptors;
+
+/// `stride set`: changes pace and limits, also of a running run.
+pub(crate) fn set(db: &Location, limits: &LimitArgs, terminal: &Terminal) -> Result<u8, CliError> {
+    let before = Reader::open(db)?.info()?.settings;
+    raise_descriptors(config::change_limits(limits, &before)?.threads)?;
+    let settings = change_settings(db, |settings| config::change_limits(limits, &settings))?;
+    let words = if settings == before {
+        terminal.say("nothing was changed; the run has:");
+        limit_lines(&settings)
+            .iter()
+            .for_each(|line| terminal.say(line));
+        return Ok(exit::DONE);
+    } else if Lock::holder(db).is_some() {
+        "saved; the running process picks it up within a second"
+    } else {
+        "saved for the next resume"
+    };
+    terminal.say(words);
+    Ok(exit::DONE)
+}
+
+/// Formats the pace and limits that `stride set` changes, a line each.
+fn limit_lines(settings: &Settings) -> Vec<String> {
+    let none = || "none".to_owned();
+    let values = [
+        ("threads", settings.threads.to_string()),
+        ("rate", settings.rates.to_string()),
+        ("burst", settings.burst.to_string()),
+        (
+            "weight",
+            settings
+                .weight
+                .map_or_else(none, |weight| weight.to_string()),
+        ),
+        ("max-wait", show_duration(settings.max_wait).to_string()),
+        ("max-outage", show_duration(settings.max_outage).to_string()),
+        (
+            "max-failures",
+            settings
+                .max_failures
+                .map_or_else(none, |most| most.to_string()),
+        ),
+        (
+            "max-calls",
+            settings
+                .max_calls
+                .map_or_else(none, |most| most.to_string()),
+        ),
+        (
+            "max-duration",
+            settings
+                .max_duration
+                .map_or_else(none, |most| show_duration(most).to_string()),
+        ),
+        (
+            "max-cost",
+            settings.max_cost.map_or_else(none, |most| most.to_string()),
+        ),
+        (
+            "cost",
+            settings.cost.map_or_else(none, |cost| cost.to_string()),
+        ),
+        ("until", settings.until.map_or_else(none, clock)),
+    ];
+    values
+        .iter()
+        .map(|(name, value)| format!("  {name:12} {value}"))
+        .collect()
+}
