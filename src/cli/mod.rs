@@ -25,12 +25,12 @@ use config::Config;
 use help::{dashes, suggestions};
 use output::error::CliError;
 use output::terminal::{self, Terminal};
-use output::{child, exit, lacking, screen, signals};
+use output::{exit, guard, lacking, screen, signals};
 
 /// Parses the command line, runs the command, and returns the exit code.
 pub(crate) fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    if let Some(code) = child::become_command(&words) {
+    if let Some(code) = guard::work(&words) {
         return code;
     }
     let early = config::color(terminal::find_color(&words));

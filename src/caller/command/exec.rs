@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use super::CommandContext;
 use super::error::CommandError;
 use super::exit::outcome;
+use super::groups::Groups;
 use super::judge::Judge;
-use super::process::{Groups, Launch, Pipes, Process, TERM_PATIENCE, not_started};
+use super::process::{Launch, Pipes, Process, TERM_PATIENCE, not_started};
 use super::program::check_program;
 use super::said::{Listener, Said};
 use super::words::{Filled, Words};
@@ -55,7 +56,7 @@ impl ExecPlan {
     ) -> Result<Self, CommandError> {
         let CommandContext {
             base,
-            launcher,
+            guard,
             path,
             hidden,
         } = context;
@@ -70,9 +71,8 @@ impl ExecPlan {
             words: Arc::new(words),
             launch: Launch {
                 base: base.to_owned(),
-                launcher,
                 hidden,
-                groups: Arc::new(Groups::default()),
+                groups: Arc::new(Groups::new(guard)),
             },
             judge: Judge::new(command, settings, base)?,
             said: Arc::default(),

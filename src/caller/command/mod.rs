@@ -3,6 +3,7 @@
 mod error;
 mod exec;
 mod exit;
+mod groups;
 mod judge;
 mod process;
 mod program;
@@ -22,9 +23,10 @@ use std::path::Path;
 pub struct CommandContext<'c> {
     /// The working folder of the programs, against which names resolve.
     pub base: &'c Path,
-    /// Words before each command: a program that ends with its parent and otherwise becomes the command. Nothing is
-    /// added without them.
-    pub launcher: Vec<OsString>,
+    /// The words of a program that kills process groups when its standard input ends. It reads their numbers there as
+    /// `i32` in the machine's order, and negative ones of groups that have ended. Without words, programs live on if
+    /// this process is killed.
+    pub guard: Vec<OsString>,
     /// The value of `PATH`, in whose folders a program without a slash is looked for.
     pub path: Option<OsString>,
     /// The environment variables that the programs do not get.

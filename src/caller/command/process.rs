@@ -1,11 +1,10 @@
 //! A process of a command, with all of its descendants as one process group.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -13,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+use super::groups::Groups;
 use crate::job::{Class, Failure, FailureKind, Outcome, escaped};
 
 /// The time between SIGTERM and SIGKILL.
@@ -22,29 +22,9 @@ pub(super) const TERM_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(super) struct Launch {
     pub(super) base: PathBuf,
-    /// Words before each command.
-    pub(super) launcher: Vec<OsString>,
     /// Environment variables that the processes do not get.
     pub(super) hidden: Vec<String>,
     pub(super) groups: Arc<Groups>,
-}
-
-/// The process groups that are alive.
-#[derive(Debug, Default)]
-pub(super) struct Groups(Mutex<HashSet<Pid>>);
-
-impl Groups {
-    /// Kills all of them.
-    pub(super) fn kill(&self) {
-        for group in self.alive().iter() {
-            // Ignore failure: the group has ended.
-            let _ = kill_process_group(*group, Signal::KILL);
-        }
-    }
-
-    fn alive(&self) -> std::sync::MutexGuard<'_, HashSet<Pid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A process. Its group is killed when this is dropped.
@@ -76,11 +56,10 @@ impl Launch {
         variables: &[(&str, OsString)],
         stdin: Stdio,
     ) -> io::Result<(Process, Pipes)> {
-        let mut all = self.launcher.iter().chain(words);
-        let program = all.next().ok_or(io::ErrorKind::NotFound)?;
+        let (program, arguments) = words.split_first().ok_or(io::ErrorKind::NotFound)?;
         let mut command = Command::new(program);
         command
-            .args(all)
+            .args(arguments)
             .current_dir(&self.base)
             .process_group(0)
             .stdin(stdin)
@@ -93,7 +72,7 @@ impl Launch {
         let mut child = command.spawn()?;
         let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         let group = pid.ok_or(io::ErrorKind::NotFound)?;
-        self.groups.alive().insert(group);
+        self.groups.add(group);
         let stdin = child.stdin.take();
         let pipes = child.stdout.take().zip(child.stderr.take());
         let process = Process {
@@ -128,9 +107,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Ignore failure: no process of the group is left.
-        let _ = kill_process_group(self.group, Signal::KILL);
-        self.groups.alive().remove(&self.group);
+        self.groups.end(self.group);
     }
 }
 

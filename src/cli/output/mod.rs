@@ -3,11 +3,11 @@
 
 pub(crate) mod again;
 pub(crate) mod background;
-pub(crate) mod child;
 pub(crate) mod environment;
 pub(crate) mod error;
 pub(crate) mod exit;
 pub(crate) mod format;
+pub(crate) mod guard;
 pub(crate) mod halt;
 pub(crate) mod lacking;
 pub(crate) mod named;

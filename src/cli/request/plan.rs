@@ -10,9 +10,9 @@ use stride::caller::{
 use stride::settings::{Call, Settings, Way};
 
 use crate::cli::args::InvocationArgs;
-use crate::cli::output::child;
 use crate::cli::output::environment::variable;
 use crate::cli::output::error::{CliError, made_by};
+use crate::cli::output::guard;
 use crate::cli::secrets::references::references;
 
 /// The variables that a program does not get: the password of a database, and the run for a stride within it.
@@ -31,7 +31,7 @@ pub(crate) fn plan(
         Call::Command(command) => {
             let context = CommandContext {
                 base,
-                launcher: child::launcher(),
+                guard: guard::words(),
                 path: variable("PATH").map(OsString::from_vec),
                 hidden: HIDDEN.map(str::to_owned).into(),
             };

@@ -33,8 +33,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::CommandContext;
 use super::error::CommandError;
+use super::groups::Groups;
 use super::judge::Judge;
-use super::process::{Groups, Launch};
+use super::process::Launch;
 use super::program::check_program;
 use super::said::Said;
 use crate::caller::outputs::WrongFolder;
@@ -134,7 +135,7 @@ impl WorkerPlan {
     ) -> Result<Self, CommandError> {
         let CommandContext {
             base,
-            launcher,
+            guard,
             path,
             hidden,
         } = context;
@@ -147,9 +148,8 @@ impl WorkerPlan {
             words: command.words.iter().map(OsString::from).collect(),
             launch: Launch {
                 base: base.to_owned(),
-                launcher,
                 hidden,
-                groups: Arc::new(Groups::default()),
+                groups: Arc::new(Groups::new(guard)),
             },
             judge: Judge::new(command, settings, base)?,
             said: Arc::default(),
