@@ -2,6 +2,7 @@
 // the documentation.
 #![doc = "[request]: request"]
 #![doc = "[exec]: exec"]
+#![doc = "[worker]: worker"]
 #![doc = "[keys]: keys"]
 #![doc = "[limits]: limits"]
 #![doc = "[answers]: answers"]
@@ -56,3 +57,5 @@ pub mod ten_million {}
 #[doc = ""]
 #[doc = include_str!("unattended.md")]
 pub mod unattended {}
+#[doc = include_str!("worker.md")]
+pub mod worker {}
