@@ -8,8 +8,18 @@ use crate::cli::output::error::command;
 /// The beginning of the placeholder of a credential that is not stored.
 const GIVEN: &str = "{given:";
 
+/// The way on with a run whose calls are made by the program that starts stride.
+const STARTER: &str = "start the program again";
+
 /// Returns a command to paste, for the run of this call.
 pub(crate) fn again(db: &Location, call: &Call, words: &str) -> String {
+    if call.is_starters() {
+        return match words {
+            words if words.starts_with("resume") => STARTER.to_owned(),
+            words if words.starts_with("retry") => command(db, &format!("{words} --queue-only")),
+            words => command(db, words),
+        };
+    }
     let makes_calls = ["resume", "retry", "try"]
         .iter()
         .any(|verb| words.starts_with(verb));
@@ -55,7 +65,7 @@ fn flags(request: &Request) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use stride::settings::{Header, Transport};
+    use stride::settings::{Command, Header, Judging, Transport, Way};
 
     use super::*;
 
@@ -82,5 +92,24 @@ mod tests {
         let resume = "stride resume -H 'X-Api-Key: …' -U NAME:… --credential 'sig=…' --db a.db";
         assert_eq!(again("resume"), resume);
         assert_eq!(again("failures"), "stride failures --db a.db");
+    }
+
+    #[test]
+    fn the_program_that_starts_stride_goes_on_with_its_run() {
+        let call = Call::Command(Box::new(Command {
+            way: Way::Starter,
+            words: Vec::new(),
+            name: None,
+            version: None,
+            judging: Judging::default(),
+            output_dir: None,
+        }));
+        for (words, expected) in [
+            ("resume --max-calls none", "start the program again"),
+            ("retry --held", "stride retry --held --queue-only --db a.db"),
+            ("failures", "stride failures --db a.db"),
+        ] {
+            assert_eq!(again(&"a.db".into(), &call, words), expected);
+        }
     }
 }

@@ -192,7 +192,7 @@ pub(crate) fn look(db: &Location, cause: &Cause) -> Option<String> {
         return None;
     }
     let info = Reader::open(db).and_then(|reader| reader.info()).ok()?;
-    if let Call::Program { .. } = &info.call {
+    if matches!(info.call, Call::Program { .. }) || info.call.is_starters() {
         return None;
     }
     let mut examples = cause.examples.iter();

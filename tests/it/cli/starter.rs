@@ -319,6 +319,7 @@ fn only_the_program_itself_goes_on_with_its_run() {
     let (code, said) = started.end();
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("ValueError: no good"), "{said}");
+    assert!(said.contains("stride retry --queue-only"), "{said}");
     for command in [&["resume"][..], &["retry"], &["try", "a"]] {
         place
             .stride(command)
