@@ -16,6 +16,9 @@ mod spill;
 #[cfg(feature = "http")]
 mod timer;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use command::heard;
 #[cfg(feature = "http")]
 pub use command::{
     AsyncExecCaller, AsyncWorkerCaller, CommandContext, CommandError, ExecPlan, Hello,

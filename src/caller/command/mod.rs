@@ -13,6 +13,8 @@ mod worker;
 
 pub use error::CommandError;
 pub use exec::{AsyncExecCaller, ExecPlan};
+#[cfg(any(test, fuzzing))]
+pub use worker::heard;
 pub use worker::{AsyncWorkerCaller, Hello, StarterPipes, WorkerPlan, WorkerStart};
 
 use std::ffi::OsString;

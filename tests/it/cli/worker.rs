@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::Place;
@@ -63,17 +63,29 @@ fn log(place: &Place) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// The processes of workers in a place.
-fn workers(place: &Place) -> Vec<String> {
+/// The processes of workers in a place, with their command lines.
+fn processes(place: &Place) -> Vec<(Pid, String)> {
     let here = place.at("").canonicalize().unwrap();
     let folders = fs::read_dir("/proc").unwrap().flatten();
     let of_place = folders.filter(|folder| {
         let link = fs::read_link(folder.path().join("cwd"));
         link.is_ok_and(|link| link == here)
     });
-    let words = of_place.filter_map(|folder| fs::read(folder.path().join("cmdline")).ok());
-    let words = words.map(|words| String::from_utf8_lossy(&words).replace('\0', " "));
-    words.filter(|words| words.contains("obey.py")).collect()
+    let processes = of_place.filter_map(|folder| {
+        let words = fs::read(folder.path().join("cmdline")).ok()?;
+        let pid = Pid::from_raw(folder.file_name().to_str()?.parse().ok()?)?;
+        Some((pid, String::from_utf8_lossy(&words).replace('\0', " ")))
+    });
+    // stride has the worker's command among its own words.
+    let is_worker = |words: &str| words.starts_with("python3 ") && words.contains("obey.py");
+    processes.filter(|(_, words)| is_worker(words)).collect()
+}
+
+fn workers(place: &Place) -> Vec<String> {
+    processes(place)
+        .into_iter()
+        .map(|(_, words)| words)
+        .collect()
 }
 
 #[test]
@@ -599,5 +611,98 @@ fn a_worker_is_tried_and_shown() {
     }
     assert_eq!(log(&place).len(), calls);
     assert_eq!(workers(&place), [""; 0]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+/// The number of kills; `STRIDE_KILLS` is for more, by hand.
+fn kills() -> usize {
+    let kills = std::env::var("STRIDE_KILLS").ok();
+    kills.map_or(9, |kills| kills.parse().unwrap())
+}
+
+#[test]
+fn rows_151_and_155_kills_at_any_moment_leave_every_call_traced_and_one_result_a_file() {
+    let Some((place, bystander)) = place(2) else {
+        return;
+    };
+    let kills = kills();
+    let names: Vec<String> = (0..12 * kills).map(|i| format!("k{i}")).collect();
+    // A call notes its attempt before it does anything else.
+    let script =
+        "note(f\"{call['name']} {call['attempt']}\"); time.sleep(0.003); done(json=call['name'])";
+    names.iter().for_each(|name| place.write(name, script));
+    place.write("list", names.join("\n"));
+    let worker = obey(2);
+    let words = [
+        "run",
+        "--worker",
+        &worker,
+        "--rate",
+        "none",
+        "--retry-delay",
+        "1ms",
+        "--retries",
+        "99",
+    ];
+    let words = [&words[..], &["--files-from", "list", "-j", "4"]].concat();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut most_in_doubt = 0;
+    let mut running = place.begin(&words);
+    for _ in 0..kills {
+        let most = log(&place).len() + random.usize(3..20);
+        let said = || fs::read_to_string(place.at(".stderr")).unwrap();
+        place.until(|| log(&place).len() >= most || said().contains(" done; "));
+        if random.bool() {
+            let workers = processes(&place).into_iter().take(random.usize(1..3));
+            // It may have ended.
+            for (pid, _) in workers {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        } else {
+            running.kill();
+            place.until(|| workers(&place).is_empty());
+            running = place.begin(&words);
+        }
+        most_in_doubt += 4;
+    }
+    running.end().expect(0);
+    place.stride(&["verify"]).expect(0);
+    let results = place.stride(&["export"]).expect(0).json();
+    assert!(
+        names.iter().all(|name| results[name] == json!(name)),
+        "{results}"
+    );
+    let attempts = place.sql(
+        "SELECT path || ' ' || number, outcome FROM attempt JOIN job ON job.id = attempt.job WHERE path LIKE 'k%'",
+    );
+    let known: BTreeMap<&str, &str> = attempts
+        .iter()
+        .map(|row| (row[0].as_str(), row[1].as_str()))
+        .collect();
+    let calls = log(&place);
+    let calls: Vec<&String> = calls
+        .iter()
+        .filter(|line| line.starts_with('k') && line.contains(' '))
+        .collect();
+    for call in &calls {
+        assert!(known.contains_key(call.as_str()), "{call} is not traced");
+    }
+    let mut once = calls.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), calls.len(), "an attempt is one call");
+    let in_doubt = known
+        .values()
+        .filter(|outcome| **outcome == "in_doubt")
+        .count();
+    assert!(
+        in_doubt <= most_in_doubt,
+        "{in_doubt} in doubt after {kills} kills"
+    );
+    let succeeded = known
+        .values()
+        .filter(|outcome| **outcome == "succeeded")
+        .count();
+    assert_eq!(succeeded, names.len());
     assert_eq!(place.bystander(), bystander);
 }

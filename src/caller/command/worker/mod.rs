@@ -46,6 +46,8 @@ use member::Call;
 use pool::{Pool, PoolRules};
 use team::Team;
 pub use wire::Hello;
+#[cfg(any(test, fuzzing))]
+pub use wire::heard;
 
 /// The time that a worker has to answer a call after a stop.
 const STOP_PATIENCE: Duration = Duration::from_millis(200);

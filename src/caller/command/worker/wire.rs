@@ -409,9 +409,60 @@ pub(super) fn cancel_line(id: u64) -> String {
 /// The line `bye`.
 pub(super) const BYE: &str = "{\"t\":\"bye\"}\n";
 
+/// Returns what a worker says, read in pieces of this size, up to a violation. Only tests compile it.
+#[cfg(any(test, fuzzing))]
+pub fn heard(bytes: &[u8], step: usize) -> Vec<String> {
+    let mut decoder = Decoder::default();
+    let (mut found, mut follows) = (Vec::new(), 0);
+    for piece in bytes.chunks(step) {
+        decoder.room().extend_from_slice(piece);
+        loop {
+            follows -= decoder.take(follows).len() as u64;
+            if follows > 0 {
+                break;
+            }
+            match decoder.next() {
+                Ok(None) => break,
+                Ok(Some((message, _))) => {
+                    if let Message::Done(Done {
+                        content: Content::Follows(bytes),
+                        ..
+                    }) = message
+                    {
+                        follows = bytes;
+                    }
+                    found.push(format!("{message:?}"));
+                }
+                Err(violation) => {
+                    found.push(violation.to_string());
+                    return found;
+                }
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_heard_the_same_in_pieces(words in prop::collection::vec(0usize..12, 0..40), step in 1usize..30) {
+            let words = words.into_iter().map(|word| {
+                [
+                    "{\"t\":\"done\",\"id\":1", ",\"bytes\":3", ",\"json\":[1]", ",\"text\":\"x\"", "}\n", "abc",
+                    "{\"t\":\"fail\",\"id\":2", ",\"message\":\"\\udce9\"", "{\"t\":\"beat\",\"id\":3}\n", "\n", "\u{e9}",
+                    "{\"t\":\"hello\",\"width\":2}\n",
+                ][word]
+            });
+            let text: String = words.collect();
+            prop_assert_eq!(heard(text.as_bytes(), step), heard(text.as_bytes(), text.len().max(1)));
+        }
+    }
 
     fn all(bytes: &[u8], step: usize) -> Result<Vec<Message>, String> {
         let mut decoder = Decoder::default();
