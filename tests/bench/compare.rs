@@ -41,6 +41,8 @@ mod sizes;
 mod table;
 #[path = "compare/tail.rs"]
 mod tail;
+#[path = "compare/worker.rs"]
+mod worker;
 
 use std::ffi::OsString;
 use std::io;
@@ -106,6 +108,8 @@ enum Scenario {
     Latency5000,
     /// Calls of which some take much longer than most, beside the least possible time
     Tail,
+    /// A worker in Python that answers at once, 64 calls out, beside its pipes alone
+    Worker,
     /// Ten million names, sorted and in an order of chance
     Load,
     /// Ten million jobs of which half are done: how soon the first call comes
@@ -133,6 +137,7 @@ impl Scenario {
                 calls::latency(bench, "latency-5000", 5000, 60_000, ms(1000), true)
             }
             Self::Tail => calls::tail(bench),
+            Self::Worker => worker::worker(bench),
             Self::Load => big::load(bench),
             Self::Resume => big::resume(bench),
             Self::Flat => big::flat(bench, write.then(|| folder_of_this().join("flat.svg"))),

@@ -288,6 +288,9 @@ fn make_calls(
                 workers.report(progress.last_status());
             }
             plan.end();
+            for line in plan.said() {
+                progress.say(&line);
+            }
             if worked.is_err()
                 && let Some(events) = events.take()
             {

@@ -1,8 +1,10 @@
 //! Starts the workers of a run, and takes over the name and version that they state.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, IsTerminal, stdin};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use rustix::stdio::{dup2_stdin, dup2_stdout};
 
@@ -23,6 +25,9 @@ use crate::cli::session::change::Change;
 
 /// The ways out for a worker with another name or version.
 const ACCEPT: &str = "use the worker of the run, add --accept-change to the `stride run …` command to continue with this one, or start another run with --db FILE";
+
+/// A worker that is not ready after this time is mentioned.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Checks that flags about workers fit a call. `has_starter` says that the program which starts stride makes the calls, if
 /// those of the run are such.
@@ -105,7 +110,15 @@ pub(crate) fn begin(
             caught.ask(urgency, &stop);
         }),
     };
-    let begun = workers.begin(start, &|| context.stop.is_asked());
+    let (began, is_told) = (Instant::now(), Cell::new(false));
+    let is_stopped = || {
+        if began.elapsed() > SILENCE && !is_told.replace(true) {
+            terminal.say("waiting until the worker is ready (--worker-start)");
+        }
+        workers.said().iter().for_each(|line| terminal.say(line));
+        context.stop.is_asked()
+    };
+    let begun = workers.begin(start, &is_stopped);
     let Some(hello) = begun.map_err(|error| lacking::thread(&error))? else {
         return Ok(None);
     };

@@ -119,6 +119,11 @@ impl Peers {
         }
     }
 
+    /// Returns the path of a script.
+    pub(crate) fn script(&self, name: &str) -> PathBuf {
+        self.scripts.join(name)
+    }
+
     /// Returns a program of the system that is not a peer.
     pub(crate) fn other(&self, name: &str) -> Option<PathBuf> {
         of_system(name)

@@ -54,4 +54,5 @@ for line in sys.stdin:
         note(f"cancel {message['id']}")
     elif message["t"] == "bye":
         note("bye")
+        print("so long", file=sys.stderr)
         sys.exit(0)

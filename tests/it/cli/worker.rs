@@ -178,7 +178,8 @@ fn every_answer_has_its_outcome() {
     place
         .stride(&run(&obey(1), &more))
         .expect(3)
-        .says("Error: caf\u{fffd} 2");
+        .says("Error: caf\u{fffd} 2")
+        .says("worker 0: so long");
     assert_eq!(attempts(&place), expected);
     let results = exported(&place);
     for (name, result) in [
@@ -361,6 +362,35 @@ fn row_153_a_worker_that_cannot_start_costs_no_file() {
         (&status["pending"], &status["failed"]),
         (&json!(20), &json!(0))
     );
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_worker_that_is_not_ready_is_mentioned_and_the_wait_can_be_stopped() {
+    let Some((place, bystander)) = place(1) else {
+        return;
+    };
+    place.write("a", "done(json=1)");
+    let slow = format!(
+        "sh -c 'until [ -e ready ]; do sleep 0.02; done; exec {}'",
+        obey(1)
+    );
+    let words = run(&slow, &["a", "--db", "slow.db"]);
+    let waiting = place.begin(&words);
+    waiting.until_says("waiting until the worker is ready");
+    waiting.signal(Signal::INT);
+    waiting.end().expect(130);
+    let status = place
+        .stride(&["status", "--json", "--db", "slow.db"])
+        .json();
+    assert_eq!(
+        (&status["pending"], &status["attempts"]),
+        (&json!(1), &json!(0))
+    );
+    let waiting = place.begin(&words);
+    waiting.until_says("waiting until the worker is ready");
+    place.write("ready", "");
+    waiting.end().expect(0);
     assert_eq!(place.bystander(), bystander);
 }
 

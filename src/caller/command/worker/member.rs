@@ -144,12 +144,15 @@ impl Worker {
         deadline
     }
 
-    pub(super) fn cancel(&mut self, id: u64, why: FailureKind, now: Instant) {
+    /// Cancels a call, and returns the moment until which the worker may answer.
+    pub(super) fn cancel(&mut self, id: u64, why: FailureKind, now: Instant) -> Instant {
         self.write(&wire::cancel_line(id));
+        let due = now + CANCEL_PATIENCE;
         if let Some(call) = self.calls.get_mut(&id) {
             call.cancelled = Some(why);
-            call.due = now + CANCEL_PATIENCE;
+            call.due = due;
         }
+        due
     }
 }
 

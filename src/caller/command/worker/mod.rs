@@ -223,7 +223,7 @@ impl WorkerPlan {
         wire::call_end(job, attempt, chunk, self.rules.timeout)
     }
 
-    /// Starts the first worker and waits for its hello. Returns `None` if it says none: all calls then fail with the
+    /// Starts the first worker and waits for its hello, while it asks `is_stopped` at short intervals. Returns `None` if it says none: all calls then fail with the
     /// reason, without being sent. The same if `is_stopped` first. Does nothing if the workers have begun.
     ///
     /// # Errors

@@ -316,7 +316,8 @@ impl Pool {
         for worker in self.workers.iter_mut().flatten() {
             let found = worker.calls.iter().find(|(_, call)| call.number == number);
             if let Some(id) = found.map(|(id, _)| *id) {
-                worker.cancel(id, FailureKind::Stopped, now);
+                let due = worker.cancel(id, FailureKind::Stopped, now);
+                return self.check_at(due);
             }
         }
     }
@@ -388,7 +389,8 @@ impl Pool {
                 true => FailureKind::IdleTimeout,
                 false => FailureKind::Timeout,
             };
-            return worker.cancel(id, why, now);
+            worker.cancel(id, why, now);
+            return;
         };
         let message = match why {
             FailureKind::Timeout => format!("the worker did not answer within {timeout:?}"),
@@ -490,3 +492,6 @@ impl Pool {
 pub(super) fn not_started(message: impl Into<String>) -> Failure {
     Failure::new(Class::Local, FailureKind::NotStarted, message)
 }
+
+#[cfg(test)]
+mod tests;

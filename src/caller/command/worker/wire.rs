@@ -280,7 +280,7 @@ impl Limit {
 /// # Errors
 ///
 /// The reason why it is none of the protocol.
-fn read(line: &[u8]) -> Result<Message, String> {
+pub(super) fn read(line: &[u8]) -> Result<Message, String> {
     let text = std::str::from_utf8(line).map_err(|_| "a line is not UTF-8".to_owned())?;
     // An array would be taken for the fields in their order.
     if !text.trim_start().starts_with('{') {
