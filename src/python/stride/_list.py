@@ -1,0 +1,64 @@
+"""The list of files, as stride reads it from a pipe."""
+
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Optional, Union
+
+from . import _wire
+from ._results import Name
+
+File = Union[Name, Mapping[str, Any]]
+
+
+class FileList:
+    """Encodes the files of a call, and keeps their names for its results."""
+
+    def __init__(self, files: Iterable[File], key: Optional[str]) -> None:
+        self.names: dict[str, int] = {}
+        rest = iter(files)
+        # The first one decides whether the list is one of rows.
+        first = list(itertools.islice(rest, 1))
+        self._files = itertools.chain(first, rest)
+        row = first[0] if first and isinstance(first[0], Mapping) else None
+        self._rows = row is not None
+        self._key = key or ("path" if row is None or "path" in row else "file")
+        self._wanted = key or "path or file"
+
+    def options(self) -> list[str]:
+        """Returns the options that describe the list."""
+        return ["--list-format", "jsonl", "--key-column", self._key] if self._rows else ["-0"]
+
+    def parts(self) -> Iterator[bytes]:
+        """Yields the list in parts."""
+        encode = self._row if self._rows else self._name
+        part: list[bytes] = []
+        size = 0
+        for file in self._files:
+            line = encode(file)
+            part.append(line)
+            size += len(line)
+            if size > _wire.READ_SIZE:
+                yield b"".join(part)
+                part, size = [], 0
+        yield b"".join(part)
+
+    def _name(self, file: Any) -> bytes:
+        if isinstance(file, Mapping):
+            raise TypeError("files has names and rows: use one of both")
+        name = os.fsdecode(file)
+        if not name or "\0" in name:
+            raise ValueError(f"{name!r} is no name")
+        self.names[name] = -1
+        return os.fsencode(name) + b"\0"
+
+    def _row(self, file: Any) -> bytes:
+        if not isinstance(file, Mapping):
+            raise TypeError("files has names and rows: use one of both")
+        try:
+            name = file[self._key]
+        except KeyError:
+            raise KeyError(f"a row has no column {self._wanted}: use key=COLUMN") from None
+        self.names[name if isinstance(name, str) else json.dumps(name)] = -1
+        return _wire.to_json(dict(file)) + b"\n"

@@ -1,0 +1,409 @@
+"""Starts ``stride`` with this program as its worker, gives it the list, and waits for its end."""
+
+import atexit
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
+
+from . import _wire
+from ._errors import Error, Halted, Incomplete
+from ._find import binary
+from ._list import File, FileList
+from ._progress import Status, progress
+from ._results import Results
+from ._wire import Channel, Message
+from ._worker import Function, Worker, identity, make
+
+if TYPE_CHECKING:
+    from ._run import RunSettings
+
+log = logging.getLogger("stride")
+
+Number = Union[int, float, str]
+
+# Seconds between a second Ctrl-C and the end of a program that does not end by itself.
+KILL_AFTER = 5.0
+
+_FLAGS = {
+    "threads": "--threads",
+    "rate": "--rate",
+    "timeout": "--timeout",
+    "retries": "--retries",
+    "in_doubt": "--in-doubt",
+    "max_failures": "--max-failures",
+    "max_calls": "--max-calls",
+    "max_cost": "--max-cost",
+    "until": "--until",
+    "output_dir": "--output-dir",
+    "success": "--success",
+    "extract": "--extract",
+}
+
+# A worker process is importing the program in which its function is.
+importing = False
+# Runs of this process that have not ended.
+_active: "set[Process]" = set()
+
+
+def _forked() -> None:
+    # The parent closes the pipes, also by its death, only if no child has them.
+    for one in list(_active):
+        if one.channel is not None:
+            one.channel.close_forked()
+        one.close_feeds()
+    _active.clear()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for one in list(_active):
+        one.stop(now=False)
+        one.ended.wait()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+class Process:
+    """One process of stride, and what serves it."""
+
+    def __init__(self, files: Optional[Iterable[File]], call: Function, settings: "RunSettings") -> None:
+        if importing:
+            raise RuntimeError(
+                "a worker process imports this program, and would start its run again: "
+                'put stride.run under `if __name__ == "__main__":`'
+            )
+        if isinstance(files, (str, bytes)):
+            raise TypeError("files is one name: use a list, [name]")
+        if not callable(call):
+            raise TypeError(f"call is a {type(call).__name__}, not a function")
+        if settings.get("incomplete", "return") not in ("return", "raise"):
+            raise ValueError('incomplete is "return" or "raise"')
+        self.call = call
+        self.settings = settings
+        self.db = os.fsdecode(settings.get("db", "stride.db"))
+        self.processes = settings.get("processes")
+        self.threads = settings.get("threads") or self.processes or 8
+        self.files = None if files is None else FileList(files, settings.get("key"))
+        self.channel: Optional[Channel] = None
+        self.worker: Optional[Worker] = None
+        self.ended = threading.Event()
+        self.broken: Optional[BaseException] = None
+        self._feeds: Optional[int] = None
+        self._said: deque[str] = deque(maxlen=200)
+        self._at_end: Callable[[], object] = self.ended.set
+        self._show = progress(settings.get("progress"))
+
+    def result(self) -> Results:
+        """Runs to the end on this thread."""
+        self._start(None)
+        try:
+            self._feed()
+            self.ended.wait()
+        except KeyboardInterrupt:
+            self._interrupted()
+        except BaseException:
+            self._kill()
+            raise
+        return self._finish()
+
+    async def aresult(self) -> Results:
+        """Runs to the end beside the tasks of the running loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        end = loop.create_future()
+
+        def ended() -> None:
+            self.ended.set()
+            # A loop that has been closed meanwhile waits for nothing.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(end.set_result, None)
+
+        self._at_end = ended
+        self._start(loop)
+        try:
+            await loop.run_in_executor(None, self._feed)
+            await asyncio.shield(end)
+        except asyncio.CancelledError:
+            self.stop(now=False)
+            try:
+                await asyncio.shield(end)
+            except asyncio.CancelledError:
+                self.stop(now=True)
+                await loop.run_in_executor(None, self._give_up)
+            raise
+        except BaseException:
+            self._kill()
+            raise
+        return self._finish()
+
+    def stop(self, now: bool) -> None:
+        """Asks stride to stop: to let the calls in flight end, or at once."""
+        if self.channel is not None:
+            self.channel.send(_wire.line({"t": "stop", "now": now}))
+        else:
+            import signal
+
+            self._child.send_signal(signal.SIGINT)
+
+    def _start(self, loop: Any) -> None:
+        command, environment = self._command()
+        kept: list[int] = []
+        if self.files is not None:
+            names, self._feeds = os.pipe()
+            kept.append(names)
+            command += ["--files-from", f"/dev/fd/{names}", *self.files.options()]
+        calls = answers = None
+        if self.processes is None:
+            reads, calls = os.pipe()
+            answers, writes = os.pipe()
+            self.channel = Channel(reads, writes)
+            self.worker = self._make_worker(self.channel, loop)
+        complaints, said = os.pipe()
+        try:
+            # Its own session keeps the terminal's Ctrl-C away: Python decides what that means.
+            self._child = subprocess.Popen(
+                command,
+                executable=binary(),
+                stdin=subprocess.DEVNULL if answers is None else answers,
+                stdout=subprocess.DEVNULL if calls is None else calls,
+                stderr=said,
+                pass_fds=kept,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            for end in (*kept, calls, answers, said):
+                if end is not None:
+                    os.close(end)
+        _active.add(self)
+        self._listener = threading.Thread(target=self._listen, args=(complaints,), daemon=True)
+        self._listener.start()
+        threading.Thread(target=self._serve, name="stride-serve", daemon=True).start()
+
+    def _command(self) -> "tuple[list[str], dict[str, str]]":
+        settings = self.settings
+        verb = "resume" if self.files is None else "run"
+        command = ["stride", verb, "--db", self.db, "--quiet"]
+        for setting, flag in _FLAGS.items():
+            value = self.threads if setting == "threads" else settings.get(setting)
+            if value is not None:
+                command += [flag, _word(setting, value)]
+        if settings.get("accept_change"):
+            command.append("--accept-change")
+        environment = dict(os.environ)
+        if self.processes is None:
+            command += ["--worker", "-"]
+        else:
+            command += ["--worker", self._worker_command(), "--workers", str(self.processes)]
+            paths = (os.path.abspath(path) for path in sys.path)
+            environment["PYTHONPATH"] = os.pathsep.join(paths)
+        return command + list(settings.get("options", ())), environment
+
+    def _hello(self) -> Message:
+        name = self.settings.get("name") or identity(self.call)
+        return {"name": name, "version": self.settings.get("version")}
+
+    def _worker_command(self) -> str:
+        hello = self._hello()
+        import shlex
+
+        width = -(-self.threads // (self.processes or 1))
+        words = [sys.executable, "-m", "stride.worker", _importable(self.call, "call")]
+        words += ["--name", hello["name"], "--threads", str(width)]
+        if hello["version"] is not None:
+            words += ["--version", hello["version"]]
+        classify = self.settings.get("classify")
+        if classify is not None:
+            words += ["--classify", _importable(classify, "classify")]
+        return shlex.join(words)
+
+    def _make_worker(self, channel: Channel, loop: Any) -> Worker:
+        return make(
+            channel,
+            self.call,
+            loop=loop,
+            width=self.threads,
+            hello={**self._hello(), "status": True},
+            classify=self.settings.get("classify"),
+            told=self._told,
+        )
+
+    def _told(self, message: Message) -> None:
+        counts = message.get("counts", {})
+        numbers = {name: counts.get(name, 0) for name in Status._fields[:6]}
+        status = Status(**numbers)
+        self._tell(status._replace(limited_by=message.get("limited_by"), finish=message.get("finish")))
+
+    def _tell(self, status: Optional[Status]) -> None:
+        try:
+            self._show(status)
+        except Exception:
+            log.exception("the progress function failed; it is not called again")
+            self._show = progress(False)
+
+    def _feed(self) -> None:
+        """Writes the list. An incomplete one would be a different list, so an error ends the run before it begins."""
+        feeds = self._feeds
+        if self.files is None or feeds is None:
+            return
+        try:
+            for part in self.files.parts():
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[os.write(feeds, rest) :]
+        except BrokenPipeError:
+            # stride has ended, and says why.
+            pass
+        except BaseException:
+            self._kill()
+            raise
+        finally:
+            self.close_feeds()
+
+    def close_feeds(self) -> None:
+        """Ends the list."""
+        feeds, self._feeds = self._feeds, None
+        if feeds is not None:
+            os.close(feeds)
+
+    def _serve(self) -> None:
+        """Serves stride until it ends."""
+        try:
+            if self.worker is not None:
+                self.worker.serve()
+            else:
+                self._watch()
+        except BaseException as error:
+            self.broken = error
+            self._child.kill()
+        self._child.wait()
+        self._listener.join()
+        if self.channel is not None:
+            self.channel.close()
+        self._tell(None)
+        _active.discard(self)
+        self._at_end()
+
+    def _watch(self) -> None:
+        """Shows the progress of workers in other processes, until the end."""
+        while True:
+            try:
+                self._child.wait(timeout=1)
+                return
+            except subprocess.TimeoutExpired:
+                pass
+            counts = _status(self.db)
+            if counts:
+                self._told({"counts": counts})
+
+    def _listen(self, complaints: int) -> None:
+        """Passes on what stride says to people. Its errors become exceptions."""
+        with os.fdopen(complaints, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                text = line.rstrip("\n")
+                self._said.append(text)
+                if text.startswith(("warning", "failed")):
+                    log.warning("%s", text)
+                else:
+                    log.info("%s", text)
+
+    def _interrupted(self) -> NoReturn:
+        self.stop(now=False)
+        try:
+            self.ended.wait()
+        except KeyboardInterrupt:
+            self.stop(now=True)
+            self._give_up()
+        counts = _status(self.db)
+        done = f"{counts['done']:,} of {counts['total']:,} files done; " if counts else ""
+        # A subclass would say more, but Python ends only by this very type as a shell expects it after Ctrl-C.
+        stopped = KeyboardInterrupt(f"{done}the same call continues")
+        stopped.results = self._results()  # type: ignore[attr-defined]
+        raise stopped from None
+
+    def _give_up(self) -> None:
+        if not self.ended.wait(KILL_AFTER):
+            self._kill()
+
+    def _kill(self) -> None:
+        self._child.kill()
+        self.ended.wait()
+
+    def _results(self) -> Results:
+        return Results(self.db, None if self.files is None else self.files.names)
+
+    def _finish(self) -> Results:
+        code = self._child.returncode
+        fatal = self.worker.fatal if self.worker is not None else None
+        error = self.broken or fatal
+        if error is not None:
+            raise error
+        results = self._results()
+        if code in (0, 3):
+            if code == 3 and self.settings.get("incomplete") == "raise":
+                counts = results.counts
+                text = f"{counts['total'] - counts['done']:,} of {counts['total']:,} files have no result"
+                raise Incomplete(text, results)
+            return results
+        lines = list(self._said)
+        starts = [place for place, line in enumerate(lines) if line.startswith("error")]
+        text = "\n".join(lines[starts[0] :] if starts else lines)
+        text = _in_python(text)
+        if code in (4, 75):
+            raise Halted(text, results, code)
+        if code < 0:
+            text = f"stride was killed by signal {-code}; the same call continues"
+        raise Error(text or f"stride ended with exit code {code}", code)
+
+
+def _in_python(text: str) -> str:
+    """Says what the flags that a text of the program names are called in this package."""
+    flags = {**_FLAGS, "accept_change": "--accept-change"}
+    named = [f"{flag} is {setting}=" for setting, flag in flags.items() if flag in text.split()]
+    return f"{text}\nnote: in Python, {', '.join(named)}" if named else text
+
+
+def _word(setting: str, value: Any) -> str:
+    """Returns the text of a setting's value."""
+    if isinstance(value, (int, float)) and setting == "rate":
+        return f"{value}/s"
+    if isinstance(value, (int, float)) and setting == "timeout":
+        return f"{round(value * 1000)}ms"
+    return os.fsdecode(value) if setting == "output_dir" else str(value)
+
+
+def _importable(call: Function, what: str) -> str:
+    """Returns the name by which another process finds a function.
+
+    Raises:
+        ValueError: It finds none.
+    """
+    path = getattr(call, "__qualname__", "<none>")
+    module: Any = getattr(call, "__module__", None)
+    main = sys.modules["__main__"]
+    if module == "__main__":
+        spec = getattr(main, "__spec__", None)
+        module = spec.name if spec else getattr(main, "__file__", None)
+    if "<" in path or not module:
+        raise ValueError(
+            f"{what} is {path}, which other processes cannot import: "
+            "define it at the top of a module, or leave out processes="
+        )
+    if module.endswith(".py"):
+        module = os.path.abspath(module)
+    return f"{module}:{path}"
+
+
+def _status(db: str) -> "Optional[dict[str, int]]":
+    """Returns the run's counts, or None if there is no run."""
+    command = [binary(), "status", "--json", "--db", db]
+    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    return json.loads(said.stdout) if said.returncode == 0 else None

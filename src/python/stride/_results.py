@@ -1,0 +1,331 @@
+"""Reads a run's results, by ``stride export`` in a process of its own.
+
+No second SQLite touches the database, and stride checks the checksum of everything that it writes.
+"""
+
+import json
+import os
+import subprocess
+from array import array
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional, Union
+
+from ._errors import Error
+from ._find import binary
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+_COLUMNS = (
+    "file,path_bytes,state,attempts,status,class,kind,error,started,duration,result_type,result,result_bytes,media_type"
+)
+_STATES = ("pending", "running", "done", "failed", "held")
+_DONE = _STATES.index("done")
+
+Name = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
+
+
+class Failure(NamedTuple):
+    """A file without a result.
+
+    Attributes:
+        file: Its name.
+        state: ``failed``, or ``held`` if it waits for your decision.
+        cls: The class of the failure, such as ``rejected``.
+        status: The status of the service's answer.
+        error: What happened, in the service's words where it gave some.
+        attempts: The number of calls.
+    """
+
+    file: str
+    state: str
+    cls: Optional[str]
+    status: Optional[int]
+    error: Optional[str]
+    attempts: int
+
+
+class Results(Mapping[str, Any]):
+    """The results of a run: a mapping from each file that is done to its result, in the order of the list.
+
+    It has the files of the call that returned it, and all files of the run after :func:`open`. The results stay in the
+    database. The first use reads all of one moment into a temporary file; after that, a result is decoded when it is
+    asked for. A result is what ``json`` decodes, ``bytes``, or the :class:`~pathlib.Path` of its file with
+    ``output_dir``.
+
+    Attributes:
+        db: The path of the run's database.
+    """
+
+    def __init__(self, db: str, names: Optional[dict[str, int]] = None) -> None:
+        self.db = db
+        # The row of each file in the snapshot, and before it -1.
+        self._names = names
+        self._whole = names is None
+        self._lines: Optional[IO[bytes]] = None
+        self._starts: array[int] = array("Q", [0])
+        self._states = bytearray()
+
+    def __getitem__(self, file: Name) -> Any:
+        """Returns the result of a file.
+
+        Raises:
+            KeyError: It has none; the text says why.
+        """
+        name = os.fsdecode(file)
+        row = self._snapshot().get(name)
+        if row is None:
+            raise KeyError(f"{name} is no file of this call")
+        record = self._read(row)
+        if record["state"] != "done":
+            raise KeyError(f"{name} is {record['state']}: {record['error'] or 'not called yet'}")
+        return _value(record)
+
+    def __contains__(self, file: object) -> bool:
+        try:
+            row = self._snapshot().get(os.fsdecode(file))  # type: ignore[arg-type]
+        except TypeError:
+            return False
+        return row is not None and self._states[row] == _DONE
+
+    def __iter__(self) -> Iterator[str]:
+        states = self._states
+        return (name for name, row in self._snapshot().items() if states[row] == _DONE)
+
+    def __len__(self) -> int:
+        return self.counts["done"]
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        return f"<stride.Results of {self.db}: {counts['done']:,} of {counts['total']:,} files done>"
+
+    def items(self) -> "_Items":
+        """Returns the pairs of a file and its result, which are decoded one at a time."""
+        return _Items(self)
+
+    def values(self) -> "_Values":
+        """Returns the results, which are decoded one at a time."""
+        return _Values(self)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yields a record of each file in any state, as ``stride export --all --format jsonl`` writes it."""
+        for row in self._snapshot().values():
+            yield self._read(row)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of files in each state, and ``total``."""
+        rows = self._snapshot()
+        found = bytes(self._states[row] for row in rows.values())
+        counts = {state: found.count(number) for number, state in enumerate(_STATES)}
+        return {"total": len(rows), **counts}
+
+    @property
+    def complete(self) -> bool:
+        """True if every file has a result."""
+        counts = self.counts
+        return counts["done"] == counts["total"]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The files that failed or are held, in the order of the list."""
+        return [
+            Failure(
+                record["file"],
+                record["state"],
+                record["class"],
+                record["status"],
+                record["error"],
+                record["attempts"],
+            )
+            for record in self.rows()
+            if record["state"] in ("failed", "held")
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all results in memory. It equals what ``stride export -o`` writes, if there are no bytes."""
+        return dict(self.items())
+
+    def to_arrow(self, *, flatten: bool = True) -> "pyarrow.Table":
+        """Returns a table with a row for each file, in any state. Needs ``stride-batch[tables]``.
+
+        Args:
+            flatten: The fields of results that are objects are columns of their own, with types.
+        """
+        import tempfile
+
+        import pyarrow.parquet
+
+        rows = self._snapshot()
+        with tempfile.TemporaryDirectory(prefix="stride-") as folder:
+            path = os.path.join(folder, "results.parquet")
+            more = ["--flatten"] if flatten else []
+            self._program("export", "--all", "--replace-surrogates", *more, "-o", path)
+            table = pyarrow.parquet.read_table(path)
+        wanted = list(rows.values())
+        if wanted == list(range(table.num_rows)):
+            return table
+        return table.take(wanted)
+
+    def to_pandas(self, *, flatten: bool = True) -> "pandas.DataFrame":
+        """Returns :meth:`to_arrow` as a DataFrame whose index is the file."""
+        return self.to_arrow(flatten=flatten).to_pandas().set_index("file")
+
+    def export(self, path: Name, format: Optional[str] = None, **where: Any) -> None:
+        """Writes the results of the whole run to a file, which is replaced only by a complete one.
+
+        Args:
+            path: The file. Its ending chooses the format: ``.json``, ``.jsonl``, ``.csv`` or ``.parquet``.
+            format: The format, for any other ending.
+            where: Only files that match: ``state="failed"``, ``cls="rejected"``, ``status=[429, 503]``.
+
+        Raises:
+            Error: It could not be written.
+        """
+        words = ["--format", format] if format else []
+        for field, value in where.items():
+            field = "class" if field == "cls" else field
+            values = value if isinstance(value, (list, tuple)) else [value]
+            words += ["--where", f"{field}={','.join(map(str, values))}"]
+        self._program("export", "--all", *words, "-o", os.fsdecode(path))
+
+    def retry(
+        self,
+        call: Any,
+        *,
+        cls: Optional[str] = None,
+        status: Optional[int] = None,
+        match: Optional[str] = None,
+        held: bool = False,
+        **settings: Any,
+    ) -> "Results":
+        """Calls failed files of the run again, and returns the results of the same files as this.
+
+        Args:
+            call: The function.
+            cls: Only failures of this class.
+            status: Only failures with this status.
+            match: Only failures with this text in the name, the message or the answer.
+            held: Held files instead of failed ones.
+            settings: As of :func:`stride.run`.
+        """
+        from ._run import resume
+
+        words = ["--held"] if held else []
+        for flag, value in (("--class", cls), ("--status", status), ("--match", match)):
+            words += [flag, str(value)] if value is not None else []
+        self._program("retry", "--queue-only", *words)
+        resume(self.db, call, **settings)
+        return Results(self.db, None if self._whole else dict.fromkeys(self._names or {}, -1))
+
+    def _program(self, *words: str, stdout: Optional[IO[bytes]] = None) -> None:
+        command, *options = words
+        run = subprocess.run(
+            ["stride", command, "--db", self.db, "--quiet", *options],
+            executable=binary(),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout or subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if run.returncode:
+            raise Error(run.stderr.decode(errors="replace").strip(), run.returncode)
+
+    def _read(self, row: int) -> dict[str, Any]:
+        assert self._lines is not None
+        start, end = self._starts[row], self._starts[row + 1]
+        record: dict[str, Any] = json.loads(os.pread(self._lines.fileno(), end - start, start))
+        record["file"] = _name(record)
+        return record
+
+    def _snapshot(self) -> dict[str, int]:
+        """Returns the row of each file, in the order of the list. Reads the run as it is now, the first time."""
+        if self._lines is None:
+            lines = _temporary(self.db)
+            self._program("export", "--all", "--format", "jsonl", "--columns", _COLUMNS, stdout=lines)
+            self._index(lines)
+            self._lines = lines
+        assert self._names is not None
+        return self._names
+
+    def _index(self, lines: IO[bytes]) -> None:
+        names = {} if self._names is None else self._names
+        end = 0
+        lines.seek(0)
+        for row, line in enumerate(lines):
+            end += len(line)
+            self._starts.append(end)
+            # The beginning has the name and the state. No string can contain this, because its quotes have backslashes.
+            head = json.loads(line[: line.index(b',"attempts":')] + b"}")
+            self._states.append(_STATES.index(head["state"]))
+            name = _name(head)
+            if self._whole or name in names:
+                names[name] = row
+        # Files of the call that were taken off the run.
+        for name in [name for name, row in names.items() if row < 0]:
+            del names[name]
+        self._names = names
+
+
+class _Items(ItemsView[str, Any]):
+    _mapping: Results
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        results = self._mapping
+        for name in results:
+            yield name, _value(results._read(results._snapshot()[name]))
+
+
+class _Values(ValuesView[Any]):
+    _mapping: Results
+
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._mapping.items())
+
+
+def _temporary(db: str) -> IO[bytes]:
+    """Returns a temporary file beside the database, where the results have room once more."""
+    import tempfile
+
+    try:
+        return tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(db)))
+    except OSError:
+        return tempfile.TemporaryFile()
+
+
+def _name(record: dict[str, Any]) -> str:
+    """Takes the name out of a record, as `os.fsdecode` returns it."""
+    odd = record.pop("path_bytes")
+    if odd is not None:
+        import base64
+
+        return os.fsdecode(base64.b64decode(odd))
+    name: str = record["file"]
+    return name
+
+
+def _value(record: dict[str, Any]) -> Any:
+    kind = record["result_type"]
+    if kind == "bytes":
+        import base64
+
+        return base64.b64decode(record["result_bytes"])
+    if kind == "file":
+        from pathlib import Path
+
+        return Path(record["result"]["file"])
+    return record["result"]
+
+
+def open(db: Name) -> Results:
+    """Returns all results of a run, also while it goes on: those of this moment. Writes nothing.
+
+    Args:
+        db: The path of its database.
+
+    Raises:
+        Error: There is no run, or it cannot be read.
+    """
+    results = Results(os.fsdecode(db))
+    results._snapshot()
+    return results

@@ -1,0 +1,215 @@
+"""Worker protocol 1: one JSON object a line, and raw bytes after a line that announces them."""
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional, Union
+
+# stride refuses longer lines. What a line says beside its result fits into the difference.
+MAX_LINE = (1 << 20) - 4096
+READ_SIZE = 1 << 16
+
+Message = dict[str, Any]
+
+
+class Answer:
+    """A result that is more than its value: return one from the function.
+
+    Attributes:
+        body: The result. ``bytes`` are stored unchanged, anything else as JSON.
+        media_type: The type of a ``body`` of bytes, by default ``application/octet-stream``.
+        status: The status that the service answered with, for reports.
+        limit: What the service said about its limit: any of the numbers ``remaining`` (calls), ``reset`` (seconds),
+            ``calls`` and ``window`` (seconds). stride paces the next calls by it.
+    """
+
+    __slots__ = ("body", "limit", "media_type", "status")
+
+    def __init__(
+        self,
+        body: Any,
+        media_type: str = "application/octet-stream",
+        *,
+        status: Optional[int] = None,
+        limit: Optional[Mapping[str, float]] = None,
+    ) -> None:
+        self.body = body
+        self.media_type = media_type
+        self.status = status
+        self.limit = limit
+
+
+class Job(str):
+    """A file of the list, as the function receives it: its name, exactly as given, so that ``open(job)`` works.
+
+    Attributes:
+        file: The file's absolute path. Names are relative to the folder in which the run was made.
+        position: The place in the list, from 0.
+        attempt: 1 for the first call of this file, 2 for the second.
+        key: A key for the service's idempotency header. It stays the same while stride does not know what became of
+            the last call.
+        repeat: True if the last call had the same key, so the service may know this one.
+        fields: The row of a table, and ``{}`` for a name.
+        timeout: Seconds after which stride gives the call up.
+    """
+
+    file: str
+    position: int
+    attempt: int
+    key: str
+    repeat: bool
+    fields: Message
+    timeout: Optional[float]
+    _id: int
+    _channel: "Channel"
+
+    @property
+    def name(self) -> str:
+        """The name, as a plain ``str``."""
+        return str(self)
+
+    def cancelled(self) -> bool:
+        """Returns True once stride no longer waits for this call: it timed out, or a second Ctrl-C came."""
+        return self._id in self._channel.cancelled
+
+    def beat(self) -> None:
+        """Says that this call is alive. After the first time, a call that is silent for ``--idle-timeout`` is ended."""
+        self._channel.send(b'{"t":"beat","id":%d}\n' % self._id)
+
+
+class Row(dict[str, Any]):
+    """A row of the list, as the function receives it. ``job`` has the rest: attempt, key and so on."""
+
+    job: Job
+
+
+def job(message: Message, channel: "Channel") -> Union[Job, Row]:
+    """Returns the function's argument for a ``call``."""
+    made = Job(message["name"])
+    made.file = message.get("file") or made
+    made.position = message.get("position", 0)
+    made.attempt = message.get("attempt", 1)
+    made.key = message.get("key", "")
+    made.repeat = message.get("repeat", False)
+    made.fields = message.get("fields") or {}
+    made.timeout = message.get("timeout")
+    made._id = message["id"]
+    made._channel = channel
+    if not made.fields:
+        return made
+    row = Row(made.fields)
+    row.job = made
+    return row
+
+
+def _other(value: Any) -> Any:
+    """Turns an object that JSON lacks into one that it has."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    raise TypeError(f"a {type(value).__name__} is no JSON")
+
+
+_READABLE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_other).encode
+_ASCII = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_other).encode
+
+
+def to_json(value: Any) -> bytes:
+    """Returns a value as JSON.
+
+    Raises:
+        TypeError, ValueError, RecursionError: JSON has no such value.
+    """
+    try:
+        return _READABLE(value).encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair exists in JSON only as an escape.
+        return _ASCII(value).encode()
+
+
+def line(message: Message) -> bytes:
+    """Returns a message as a line."""
+    return _ASCII(message).encode() + b"\n"
+
+
+def done(call: int, value: Any) -> bytes:
+    """Returns the message that `value` is the result of a call.
+
+    Raises:
+        TypeError, ValueError, RecursionError: It can be no result.
+    """
+    more: Message = {}
+    media_type = "application/octet-stream"
+    if isinstance(value, Answer):
+        said: Message = {"status": value.status, "limit": value.limit}
+        more = {name: what for name, what in said.items() if what is not None}
+        media_type, value = value.media_type, value.body
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+    else:
+        data = to_json(value)
+        if len(data) <= MAX_LINE:
+            extra = b"," + _ASCII(more)[1:-1].encode() if more else b""
+            return b'{"t":"done","id":%d,"json":%b%b}\n' % (call, data, extra)
+        media_type = "application/json"
+    head = {"t": "done", "id": call, "bytes": len(data), "type": media_type, **more}
+    return line(head) + data + b"\n"
+
+
+class Channel:
+    """The two pipes to stride. Any thread may send; one thread reads."""
+
+    def __init__(self, reads: int, writes: int) -> None:
+        self.reads = reads
+        self.writes = writes
+        self.process = os.getpid()
+        self.cancelled: set[int] = set()
+        self._waiting: deque[bytes] = deque()
+        self._writing = threading.Lock()
+
+    def send(self, data: bytes) -> None:
+        """Sends whole messages. Returns before that if another thread is sending: that thread sends these too."""
+        self._waiting.append(data)
+        # The second look is for what came after the holder's last look and before it let go.
+        while self._waiting and self._writing.acquire(blocking=False):
+            try:
+                self._send_waiting()
+            finally:
+                self._writing.release()
+
+    def _send_waiting(self) -> None:
+        while self._waiting:
+            parts = []
+            while self._waiting:
+                parts.append(self._waiting.popleft())
+            rest = memoryview(b"".join(parts))
+            try:
+                while rest:
+                    rest = rest[os.write(self.writes, rest) :]
+            except OSError:
+                # stride has ended. The reader sees that too, and it knows the reason.
+                return
+
+    def batches(self) -> Iterator[list[Message]]:
+        """Yields the messages that each read brought, until stride closes its end."""
+        rest = b""
+        while data := os.read(self.reads, READ_SIZE):
+            lines = (rest + data).split(b"\n")
+            rest = lines.pop()
+            yield [json.loads(text.decode()) for text in lines]
+
+    def close(self) -> None:
+        """Closes both ends, once."""
+        # Not while a thread writes: it would write to whatever file gets the number next.
+        with self._writing:
+            self.close_forked()
+
+    def close_forked(self) -> None:
+        """Closes both ends in a forked child, where the lock may belong to a thread that is not there."""
+        reads, writes, self.reads, self.writes = self.reads, self.writes, -1, -1
+        for end in (reads, writes):
+            if end >= 0:
+                os.close(end)

@@ -1,0 +1,200 @@
+"""The worker's side of the protocol: reads calls, calls the function, answers."""
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, Optional
+
+from . import _wire
+from ._errors import MAX_BODY, Classify, Verdict, judge
+from ._wire import Channel, Message
+
+Function = Callable[[Any], Any]
+
+
+def identity(call: Function) -> str:
+    """Returns the name by which a run knows a function: ``module:qualname``.
+
+    A script is named by its file, and a notebook is ``notebook``, because ``__main__`` is the name of every program.
+    """
+    import sys
+
+    inner = call
+    while hasattr(inner, "func"):  # functools.partial
+        inner = inner.func
+    if not hasattr(inner, "__qualname__"):
+        inner = type(inner)
+    module = inner.__module__
+    if module in ("__main__", "__mp_main__"):
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        module = os.path.basename(script) if script else "notebook"
+    return f"{module}:{inner.__qualname__}"
+
+
+def failure(call: int, verdict: Verdict) -> bytes:
+    """Returns the message that a call failed."""
+    fields: Message = {
+        "t": "fail",
+        "id": call,
+        "class": verdict.cls,
+        "sent": verdict.sent,
+        "kind": verdict.kind,
+        "message": verdict.message,
+        "retry_after": verdict.retry_after,
+        "status": verdict.status,
+        "body": verdict.body and verdict.body[:MAX_BODY],
+    }
+    always = ("sent",)
+    return _wire.line({name: value for name, value in fields.items() if value is not None or name in always})
+
+
+class Worker:
+    """Answers calls by a function on threads, until stride says that no more come.
+
+    Args:
+        channel: The pipes to stride.
+        call: The function. What it returns is the result; what it raises is classified.
+        width: The number of calls at the same time.
+        hello: What to say of this worker at the start: ``name``, ``version``, ``status``.
+        classify: The user's own reading of exceptions.
+        told: Receives each ``status`` message, on the thread that reads.
+    """
+
+    # A worker process of its own ends when the function ends it; a program that called `run` goes on.
+    ends_process = False
+
+    def __init__(
+        self,
+        channel: Channel,
+        call: Function,
+        *,
+        width: int,
+        hello: Message,
+        classify: Optional[Classify] = None,
+        told: Optional[Callable[[Message], None]] = None,
+    ) -> None:
+        self.channel = channel
+        self.call = call
+        self.width = width
+        self.hello = hello
+        self.classify = classify
+        self.told = told
+        # An exception that ends the program instead of a call: SystemExit, KeyboardInterrupt.
+        self.fatal: Optional[BaseException] = None
+
+    def serve(self) -> None:
+        """Reads messages until stride closes its end.
+
+        Raises:
+            ValueError: stride offers no protocol that this package speaks.
+        """
+        try:
+            for batch in self.channel.batches():
+                calls = [message for message in batch if not self._handle(message)]
+                if calls:
+                    self.start(calls)
+        finally:
+            self.end()
+
+    def _handle(self, message: Message) -> bool:
+        """Handles a message that is no call, and returns True."""
+        kind = message["t"]
+        if kind == "call":
+            return False
+        if kind == "hello":
+            if 1 not in message["protocol"]:
+                raise ValueError(f"stride {message.get('stride')} speaks none of the protocols: 1")
+            hello = {"t": "hello", "protocol": 1, "width": self.width, **self.hello}
+            self.channel.send(_wire.line(hello))
+        elif kind == "cancel":
+            self.cancel(message["id"])
+        elif kind == "status" and self.told:
+            self.told(message)
+        return True
+
+    def start(self, calls: list[Message]) -> None:
+        """Starts calls."""
+        raise NotImplementedError
+
+    def cancel(self, call: int) -> None:
+        """Notes that stride waits for a call no longer."""
+        self.channel.cancelled.add(call)
+
+    def end(self) -> None:
+        """Ends the threads that wait for calls. Those in the function end when it returns."""
+        raise NotImplementedError
+
+    def done(self, call: int, value: Any) -> bytes:
+        """Returns the message for what the function returned."""
+        try:
+            return _wire.done(call, value)
+        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+            message = (
+                f"the function returned a {type(value).__name__} that is no result ({error}): "
+                "return JSON's types, bytes, a dataclass or a stride.Answer"
+            )
+            return failure(call, Verdict("bad_response", kind="BadResult", message=message))
+
+    def failed(self, call: int, error: BaseException) -> bytes:
+        """Returns the message for what the function raised."""
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            if self.ends_process:
+                os._exit(1)
+            # `run` raises it when the other calls have ended.
+            self.fatal = self.fatal or error
+            kind = type(error).__name__
+            verdict = Verdict("transient", None, kind=kind, message=f"the function raised {kind}")
+            return _wire.line({"t": "stop"}) + failure(call, verdict)
+        return failure(call, judge(error, self.classify))
+
+
+class ThreadWorker(Worker):
+    """Calls the function on daemon threads, of which as many start as there are calls, and at most `width`."""
+
+    def __init__(self, channel: Channel, call: Function, **more: Any) -> None:
+        super().__init__(channel, call, **more)
+        self._calls: queue.SimpleQueue[Optional[Message]] = queue.SimpleQueue()
+        self._threads = 0
+
+    def start(self, calls: list[Message]) -> None:
+        for message in calls:
+            self._calls.put(message)
+            if self._threads < self.width:
+                self._threads += 1
+                name = f"stride-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def end(self) -> None:
+        for _ in range(self._threads):
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        process = os.getpid()
+        while (message := self._calls.get()) is not None:
+            call = message["id"]
+            try:
+                value = self.call(_wire.job(message, self.channel))
+            except BaseException as error:
+                answer = self.failed(call, error)
+            else:
+                answer = self.done(call, value)
+            if os.getpid() != process:
+                # The function forked and returned in the child, which has no part in the run.
+                return
+            self.channel.send(answer)
+            # Kept until the next call, they would keep the file's data alive.
+            del message, answer
+            value = None
+
+
+def make(channel: Channel, call: Function, *, loop: Any = None, **more: Any) -> Worker:
+    """Returns the worker for a function: tasks for a coroutine function, and threads for others."""
+    import inspect
+
+    # An object may be callable by a coroutine method.
+    if any(map(inspect.iscoroutinefunction, (call, type(call).__call__))):
+        from ._async import AsyncWorker
+
+        return AsyncWorker(channel, call, loop=loop, **more)
+    return ThreadWorker(channel, call, **more)
