@@ -3,6 +3,7 @@
 #![doc = "[request]: request"]
 #![doc = "[exec]: exec"]
 #![doc = "[worker]: worker"]
+#![doc = "[python]: python"]
 #![doc = "[keys]: keys"]
 #![doc = "[limits]: limits"]
 #![doc = "[answers]: answers"]
@@ -47,6 +48,8 @@ pub mod keys {}
 pub mod limits {}
 #[doc = include_str!("one_field.md")]
 pub mod one_field {}
+#[doc = include_str!("python.md")]
+pub mod python {}
 #[doc = include_str!("request.md")]
 pub mod request {}
 #[doc = include_str!("results.md")]

@@ -184,7 +184,8 @@ fn every_command_of_the_guide_works_in_its_order() {
                 "{name} is not in the list"
             );
             let page = std::fs::read_to_string(&path).unwrap();
-            if !page.contains("'python3 ") || has_tool("python3") {
+            // tests/python runs the page about Python.
+            if name != "python" && (!page.contains("'python3 ") || has_tool("python3")) {
                 give(&page);
             }
             pages += 1;
