@@ -14,10 +14,11 @@ const STARTER: &str = "start the program again";
 /// Returns a command to paste, for the run of this call.
 pub(crate) fn again(db: &Location, call: &Call, words: &str) -> String {
     if call.is_starters() {
-        return match words {
-            words if words.starts_with("resume") => STARTER.to_owned(),
-            words if words.starts_with("retry") => command(db, &format!("{words} --queue-only")),
-            words => command(db, words),
+        return match words.split_once("resume") {
+            Some(("", "")) => STARTER.to_owned(),
+            Some(("", flags)) => format!("{STARTER} with{flags}"),
+            _ if words.starts_with("retry") => command(db, &format!("{words} --queue-only")),
+            _ => command(db, words),
         };
     }
     let makes_calls = ["resume", "retry", "try"]
@@ -105,7 +106,11 @@ mod tests {
             output_dir: None,
         }));
         for (words, expected) in [
-            ("resume --max-calls none", "start the program again"),
+            ("resume", "start the program again"),
+            (
+                "resume --max-calls none",
+                "start the program again with --max-calls none",
+            ),
             ("retry --held", "stride retry --held --queue-only --db a.db"),
             ("failures", "stride failures --db a.db"),
         ] {
