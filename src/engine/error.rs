@@ -8,16 +8,16 @@ use crate::store::{Rescued, StoreError};
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The database failed. Nothing was committed after that.
-    #[error("the run's database cannot be written")]
+    #[error("the run's database failed")]
     Store {
         /// The cause.
         source: StoreError,
-        /// Outcomes that were saved outside the database.
+        /// The outcomes saved outside the database, and the jobs whose outcomes were lost.
         rescued: Box<Rescued>,
         /// Calls without an outcome when the grace ended.
         in_flight: usize,
     },
-    /// A run needs a thread.
+    /// The number of threads is 0.
     #[error("a run needs at least one thread")]
     NoThreads,
     /// Cannot create a caller. No call was made.
@@ -28,11 +28,9 @@ pub enum RunError {
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Cannot spawn a thread. No call was made.
-    #[error("cannot start thread {index}")]
+    /// Cannot start a thread. No call was made.
+    #[error("cannot start a thread")]
     Thread {
-        /// The thread's index.
-        index: usize,
         /// The cause.
         source: std::io::Error,
     },

@@ -104,7 +104,7 @@ pub fn run<'c>(
         let writer = thread::Builder::new()
             .name("writer".to_owned())
             .spawn_scoped(scope, || writer.run());
-        let writer = writer.map_err(|source| RunError::Thread { index: 0, source })?;
+        let writer = writer.map_err(|source| RunError::Thread { source })?;
         let _guard = EndsRun(stop);
         listen(&events, on_event);
         match writer.join() {

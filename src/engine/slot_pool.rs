@@ -79,7 +79,7 @@ impl<'c> SlotPool<'c> {
         let index = self.slots.iter().position(free).unwrap_or(self.slots.len());
         let caller = (self.make)().map_err(|source| RunError::Caller { index, source })?;
         let channel = self.start(index, caller);
-        let channel = channel.map_err(|source| RunError::Thread { index, source })?;
+        let channel = channel.map_err(|source| RunError::Thread { source })?;
         if index == self.slots.len() {
             self.slots.push(SlotState::default());
         }

@@ -175,7 +175,7 @@ impl From<RunError> for CliError {
             RunError::NoThreads => Self::of(exit::INTERNAL, &error),
             RunError::Caller { .. } => Self::of(exit::ERROR, &error)
                 .hint("use fewer threads (-j), or raise the limits of the system"),
-            RunError::Thread { source, .. } => lacking::thread(&source),
+            RunError::Thread { source } => lacking::thread(&source),
         }
     }
 }
