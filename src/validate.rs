@@ -95,8 +95,8 @@ impl Invalid {
 }
 
 impl Validator {
-    /// Returns the class of a failure as [`Invalid::class`] does, except that no rule applies to a status that the user has
-    /// named as one of results.
+    /// Returns the class of a failure as [`Invalid::class`] does. But no rule applies to a status that the user has named as
+    /// one of results.
     pub fn class(
         &self,
         invalid: &Invalid,

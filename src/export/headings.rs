@@ -12,8 +12,8 @@ use crate::store::Reader;
 
 /// Returns the columns of a table; a JSON object has none.
 ///
-/// The names of the list's columns and of the results' fields get their prefix if one of them is empty or another
-/// column's, whatever the case: some readers ignore it.
+/// All names of the list's columns get their prefix if one of them is empty or another column's; so do those of the
+/// results' fields. Case does not count, because some readers ignore it.
 pub(super) fn headings(
     reader: &Reader,
     form: &Form<'_>,

@@ -1,7 +1,7 @@
 //! Lists that are CSV tables (RFC 4180), with a header.
 //!
-//! The `csv` crate does not bound a row, counts no blank lines, and takes the rest of the list for a cell after an
-//! unclosed quote. A test with random input checks that this parser finds the same cells as the crate.
+//! The `csv` crate does not bound a row and counts no blank lines. After an unclosed quote, it takes the rest of the list
+//! for a cell. A test with random input checks that this parser finds the same cells as the crate.
 
 use std::borrow::Cow;
 use std::io::Read;

@@ -2,8 +2,8 @@
 //!
 //! List order comes from the key of `work`, so that SQLite sorts nothing and memory does not grow. Two kinds of conditions
 //! would make SQLite begin elsewhere. It would use its index on states, so a `+` hides the column, except for a single
-//! state, which that index has in list order. And it would begin with the attempts if a condition is true only with an
-//! attempt, so each comparison of an attempt has a value for jobs without one.
+//! state, which that index has in list order. And it would begin with the attempts for a condition that only a job with an
+//! attempt meets. So each comparison of an attempt has a value for jobs without one.
 
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};

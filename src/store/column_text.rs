@@ -7,9 +7,9 @@ use rusqlite::functions::{Context, FunctionFlags};
 
 use crate::job::Columns;
 
-/// Defines `column_text(row, name)`, the text of a column in a row, and `column_order(row, name, value)`, which is
-/// negative, 0 or positive as the column is less than the value, equal or more. Both are NULL without a value in the
-/// column, and so is the order of a text and a number.
+/// Defines `column_text(row, name)`, the text of a column in a row, and `column_order(row, name, value)`. The order is
+/// negative if the column is less than the value, 0 if they are equal, and positive if it is more. Both are NULL without a
+/// value in the column, and so is the order of a text and a number.
 pub(super) fn define(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC

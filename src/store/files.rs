@@ -32,8 +32,8 @@ pub(super) fn own_files(database: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the files of a database that exist: itself, and those that SQLite and stride keep beside it. To delete the run,
-/// delete all of them.
+/// Returns the existing files of a database: itself, its WAL, its shared memory, its rollback journal and its lock. Rescue
+/// files and the folder for results are not among them.
 pub fn database_files(location: impl Into<Location>) -> Vec<PathBuf> {
     let Ok(database) = resolve(&location.into()) else {
         return Vec::new();

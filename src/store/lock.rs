@@ -30,8 +30,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// Another process holds it ([`StoreError::Busy`]), the lock file cannot be written, or the database is on a network
-    /// file system ([`StoreError::Network`]) or has several hard links.
+    /// Another process holds it ([`StoreError::Busy`]), or the lock file cannot be written. Or the database is on a
+    /// network file system ([`StoreError::Network`]) or has several hard links.
     pub fn acquire(location: impl Into<Location>) -> Result<Self> {
         let lock = Self::acquire_anywhere(location)?;
         match lock.network.clone() {
