@@ -29,8 +29,8 @@ pub(super) fn is_local(host: &str) -> bool {
 pub(super) struct Addresses(HashMap<(String, u16), Vec<IpAddr>>);
 
 impl Addresses {
-    /// Parses lists of `HOST:PORT:ADDRESS[,ADDRESS]…`. As with curl, the last one for a host and a port counts, a `+` before
-    /// it changes nothing here, and `-HOST:PORT` takes an earlier one back.
+    /// Parses lists of `HOST:PORT:ADDRESS[,ADDRESS]…`. As with curl, the last one for a host and a port counts, and
+    /// `-HOST:PORT` takes an earlier one back. A `+` before a host changes nothing here.
     pub(super) fn parse(words: &[String]) -> Result<Self, PlanError> {
         let mut addresses = HashMap::new();
         for word in words {

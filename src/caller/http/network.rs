@@ -1,4 +1,4 @@
-//! The network between stride and the service: unencrypted credentials, fixed addresses, the proxy.
+//! The network between stride and the service: unencrypted credentials, allowed schemes and addresses, the proxy.
 
 use std::fmt;
 use std::net::{IpAddr, UdpSocket};
@@ -182,7 +182,7 @@ fn environment(names: &[&str]) -> Option<String> {
 /// Returns the value of the first variable that is set.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the HTTP client itself reads these variables, and cannot leave out hosts of a list"
+    reason = "the HTTP client reads these variables itself, but not together with the request's list of hosts"
 )]
 fn variable(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| std::env::var(name).ok())
@@ -192,7 +192,7 @@ fn variable(names: &[&str]) -> Option<String> {
 pub(super) struct Proxy {
     /// Its address, with `***` instead of a name and password.
     pub(super) shown: String,
-    /// Its name and password, and the value of its header.
+    /// The value of its header, or the name and password of a SOCKS proxy.
     pub(super) credentials: Vec<Vec<u8>>,
     pub(super) plain: Option<PlainProxy>,
 }

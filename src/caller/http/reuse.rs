@@ -2,8 +2,8 @@
 //!
 //! HTTP/1.1 matches answers to requests by their order alone. If a service sends one answer too many, the next request
 //! gets it, and every later answer on that connection goes to the wrong file. The HTTP client closes a connection with
-//! unsolicited bytes, but does not report it. The sign of it is that a call needs a new connection although the last
-//! answer was complete and recent, and did not announce the end of its connection (RFC 9112, section 9.3).
+//! unsolicited bytes, but does not report it. A call then needs a new connection although the last answer was complete and
+//! recent. That is the sign, unless that answer announced the end of its connection (RFC 9112, section 9.3).
 //!
 //! A restarting service looks the same, so the reaction is mild: for a while, each connection is used once.
 //!

@@ -1,8 +1,7 @@
 //! Masking of secret values in all that is stored or printed of a failure.
 //!
-//! A service may quote a key in JSON, in JSON within JSON, in a URL, in HTML, in base64, or in several of them at once. So
-//! a text is searched in all its readings: as it is, with its escapes undone, and with its base64 and hexadecimal decoded,
-//! several levels deep. A match in a reading is replaced at its origin in the text.
+//! A service may quote a key in JSON, in a URL, in HTML or in base64, also one within another. So a text is searched in all
+//! its readings: as it is, with its escapes undone, and with its base64 and hexadecimal decoded, several levels deep. A match in a reading is replaced at its origin in the text.
 //!
 //! A service may also quote a part of a credential, so the parts are secret too ([`parts`]).
 

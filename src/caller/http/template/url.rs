@@ -1,5 +1,5 @@
 //! Templates of URLs. Variables may name the service, as in `{env:BASE}/v1/things` or `http://{env:HOST}/things`. Their
-//! values are parts of the URL as they are, and not secret except for a password, a query, and a key in place of a host.
+//! values are parts of the URL as they are. Only a password, a query, and a key in place of a host are secret.
 
 use super::{Inserted, JsonContext, Part, SecretText, Template, TemplateError};
 use crate::caller::http::reference::Reference;
