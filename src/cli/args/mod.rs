@@ -35,7 +35,7 @@ use settings::{KEPT, LimitArgs, SettingsArgs};
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 100)]
 pub(crate) struct Args {
-    /// The run's database; to delete the run, delete FILE, FILE-wal and FILE-shm
+    /// The run's database; to delete the run, delete FILE, FILE.lock, FILE-wal and FILE-shm
     #[arg(
         long,
         alias = "database",

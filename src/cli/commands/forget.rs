@@ -67,7 +67,7 @@ fn refuse_database(db: &Location, names: &[PathBuf]) -> Result<(), CliError> {
         ))
         .note("nothing was changed")
         .hint(format!(
-            "to delete the run and its answers: {}",
+            "to delete the database and the answers in it: {}",
             removal(&database_files(path.as_path()))
         )));
     }
@@ -134,7 +134,7 @@ fn report(
     if made.counts.total == 0 {
         hint(
             &removal(&database_files(db)),
-            "deletes the run and its answers, if it is of no use",
+            "deletes the database and the answers in it, if the run is of no use",
         );
         return Ok(());
     }

@@ -428,7 +428,7 @@ fn redo(
 fn report_stored(call: &Call, db: &Location, terminal: &Terminal) {
     if let Some(parts) = stored(call) {
         terminal.say(&format!(
-            "{} {parts} may hold a key, which {} keeps readable",
+            "{} {parts} may hold a key, which {} stores in plain text",
             bold("note:"),
             FileName::from(db.file())
         ));

@@ -126,7 +126,7 @@ impl From<PlanError> for CliError {
         match &error {
             PlanError::Template { error: TemplateError::Value { reference, .. }, .. } => match reference {
                 Reference::Env(name) => {
-                    cli_error.hint(format!("set it, then repeat the command: export {name}=…"))
+                    cli_error.hint(format!("set {name} to a valid value, then repeat the command: export {name}=…"))
                 }
                 Reference::File(_) => cli_error.hint(
                     "put only the value into the file; its path is relative to the folder of the run",

@@ -1,6 +1,6 @@
 //! Shows a run's progress in the lines at the bottom of a terminal. Messages go above them.
 //!
-//! The cursor rests in a row of its own below the lines, so the terminal is in order whenever the process ends, and an
+//! The cursor rests in a row of its own below the lines. So the terminal is in order whenever the process ends, and an
 //! echoed `^C` does not damage a line. Each change is one write with wrapping off (DECAWM), because terminals disagree
 //! about the width of some characters and may have been resized.
 //!

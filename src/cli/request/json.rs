@@ -10,8 +10,8 @@ use crate::cli::request::data::{FORM, is_json_text};
 
 /// Refuses invalid JSON in data that claims to be JSON.
 ///
-/// Data counts as JSON by its media type, or because it begins as only JSON does and has the media type of a form, which is
-/// the default.
+/// Data counts as JSON by its media type. With that of a form, which is the default, it counts if it begins as only JSON
+/// does.
 pub(super) fn check(request: &Request, media_type: Option<&str>) -> Result<(), CliError> {
     let stated = media_type.filter(|media_type| !media_type.starts_with(FORM));
     match &request.body {

@@ -112,10 +112,10 @@ impl Options {
             && file::absolute(name)?.exists()
         {
             return Err(CliError::usage(format!(
-                "the key of the certificate {} is encrypted",
+                "--cert {}:… has a password, but encrypted keys are not supported",
                 quoted(name.as_ref())
             ))
-            .hint("decrypt it, such as with openssl pkey -in KEY -out PLAIN, and use --cert FILE --key PLAIN"));
+            .hint("decrypt the key, such as with openssl pkey -in KEY -out PLAIN, and use --cert FILE --key PLAIN"));
         }
         Ok(Some(path))
     }

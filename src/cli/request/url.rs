@@ -72,7 +72,8 @@ fn leading_variable(url: &str) -> Option<&str> {
 
 /// Refuses a value of `-T` that does not name a single file.
 pub(super) fn check_upload(path: &str, is_literal: bool) -> Result<(), CliError> {
-    let refused = |what: &str| Err(CliError::usage(what).hint("name the files of the run: -T {}"));
+    let refused =
+        |what: &str| Err(CliError::usage(what).hint("use -T {} for the files of the run"));
     match path {
         "" => return refused("-T names no file"),
         "-" | "." => return refused("-T cannot read standard input"),
@@ -86,7 +87,7 @@ pub(super) fn check_upload(path: &str, is_literal: bool) -> Result<(), CliError>
         true => Err(CliError::usage(
             "braces and brackets make the file of -T a pattern of several files",
         )
-        .hint("name the files of the run: -T {}; or add -g if they belong to the name")),
+        .hint("use -T {} for the files of the run, or add -g if the braces and brackets belong to the name")),
         false => Ok(()),
     }
 }
@@ -105,7 +106,7 @@ pub(super) fn refuse_globs(url: &str) -> Result<(), CliError> {
     }
     Err(
         CliError::usage("braces and brackets make this URL a pattern of several URLs for curl")
-            .hint("add -g to the command if they belong to the URL"),
+            .hint("add -g to the command if the braces and brackets belong to the URL"),
     )
 }
 

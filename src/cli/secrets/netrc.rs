@@ -1,7 +1,7 @@
 //! Reads `.netrc` as curl does: `machine HOST login NAME password WORD`, and `default` for all other hosts.
 //!
-//! No crate does. `rust-netrc` takes the last of a host's entries where curl takes the first, compares hosts by case, and
-//! refuses the whole file for one unknown word. `netrc` is unmaintained.
+//! No crate does. `rust-netrc` takes the last of a host's entries, where curl takes the first. It compares hosts by case,
+//! and refuses the whole file for one unknown word. `netrc` is unmaintained.
 
 /// Finds the name and the password for a host. Skips `macdef` definitions, which end with an empty line.
 pub(crate) fn find(text: &str, host: &str) -> Option<(String, String)> {

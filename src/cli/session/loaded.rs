@@ -60,7 +60,7 @@ pub(crate) fn report_loaded(
     if loaded.outdated > 0 {
         let files = counted(loaded.outdated, "done file");
         note(format!(
-            "{files} kept the columns of their call, which differ from the list's: {}",
+            "{files} kept the columns of the call, which differ from the list's: {}",
             some(&loaded.outdated_examples, loaded.outdated)
         ));
         let again = typed_with("--retry-changed");
@@ -138,8 +138,8 @@ fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: 
     }
 }
 
-/// Returns true if a list is probably that of another run, whose database was not named: for each file that the list and
-/// the run have in common, ten and more are in only one of them. A list that has grown or shrunk has much in common.
+/// Returns true if a list is probably that of another run, whose database was not named. For each common file, both the
+/// list and the run have ten or more files of their own. A list that has grown or shrunk has much in common.
 fn is_another_list(db: &Location, loaded: &Loaded) -> bool {
     let common = loaded.known + loaded.forgotten;
     let only_in_one = loaded.added.min(loaded.left);

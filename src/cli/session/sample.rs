@@ -52,9 +52,9 @@ pub(crate) fn report(
     drop(out);
     times.sort_unstable();
     if let (Some(first), Some(last)) = (times.first(), times.last()) {
+        let median = times[(times.len() - 1) / 2].midpoint(times[times.len() / 2]);
         terminal.say(&format!(
-            "latency: {first} to {last} ms, half of them at most {} ms",
-            times[times.len() / 2]
+            "latency: {first} to {last} ms, median {median} ms"
         ));
     }
     terminal.say(&format!(

@@ -175,7 +175,7 @@ fn not_imported(refused: &[RefusedRescue]) -> CliError {
         });
     cli_error
         .note("nothing was called; without them, their files would be called again")
-        .hint("for a wrong owner or mode, use chown and chmod on it, then repeat the command")
+        .hint("if the owner or the mode of such a file is wrong, use chown or chmod on it, then repeat the command")
         .hint("to call those files again instead, add --ignore-rescue")
 }
 

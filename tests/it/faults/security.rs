@@ -366,7 +366,8 @@ fn row_119_stored_parts_of_a_request_that_look_like_keys_are_shown_once() {
         "X-Customer: cust-0f9c1d2e3b4a59687786",
     ];
     let run = run(&url, &words);
-    let told = "note: the header `X-Customer` may hold a key, which stride.db keeps readable\n";
+    let told =
+        "note: the header `X-Customer` may hold a key, which stride.db stores in plain text\n";
     let tenant = [("TENANT", "acme")];
     place.stride_with(&tenant, &run).expect(0).says(told);
     let sent = api.log().pop().unwrap();
