@@ -133,7 +133,7 @@ CREATE TABLE result (
     FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
 ) STRICT;
 
--- Results that `stride retry --done`, `--lost` and `--changed` have set aside before they called a file again.
+-- Results that `stride retry --done` and the like have set aside before they called a file again.
 CREATE TABLE earlier_result (
     job        INTEGER NOT NULL,
     attempt    INTEGER NOT NULL,
@@ -220,14 +220,14 @@ SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch')
 FROM attempt JOIN job ON job.id = attempt.job;
 
--- A stable view for people and other programs: a row for each job, with its latest attempt and its result. In list order:
+-- A stable view for people and other programs: a row for each job, with its result and an attempt. In list order:
 -- SELECT * FROM results ORDER BY position.
 --
 --   path        the name: text if it is UTF-8, else a blob
 --   position    the place in the list, from 0
 --   state       pending, running, done, failed, held or forgotten
 --   attempts    number of attempts
---   status      of the latest attempt: the HTTP status,
+--   status      of the attempt of the result, or else of the latest one: the HTTP status,
 --   class         the failure's class
 --   kind          and the finer word below it,
 --   error         the failure in one line,
@@ -238,12 +238,13 @@ FROM attempt JOIN job ON job.id = attempt.job;
 --   result      the result's body as received: text or a blob; NULL if it is in a file
 --   file        that file's path; if it is relative, it resolves as `path` does
 --   sha256      the checksum of the result's body, in hexadecimal digits
+--   columns     the further columns of a list that is a table, as a JSON object
 --
 -- A body is text if its media type is JSON or text and its charset, if any, is UTF-8, or if the run accepts only text. SQL
 -- cannot check UTF-8. stride checked it on receipt under `--expect json` and `--expect text`. Under `--expect any` a body
 -- declared as text can be binary; CAST(result AS BLOB) returns its bytes.
 CREATE VIEW results (path, position, state, attempts, status, class, kind, error, started, ended, duration, media_type,
-                     result, file, sha256) AS
+                     result, file, sha256, columns) AS
 SELECT job.path, work.job,
        CASE work.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'failed'
                        WHEN 4 THEN 'held' ELSE 'forgotten' END,
@@ -266,8 +267,9 @@ SELECT job.path, work.job,
                THEN CAST(result.body AS TEXT)
            ELSE result.body
        END,
-       result.file, nullif(lower(hex(result.sha256)), '')
+       result.file, nullif(lower(hex(result.sha256)), ''),
+       (SELECT fields FROM columns WHERE columns.job = work.job)
 FROM work
      JOIN job ON job.id = work.job
-     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-     LEFT JOIN result ON result.job = work.job;
+     LEFT JOIN result ON result.job = work.job
+     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = coalesce(result.attempt, work.attempts);

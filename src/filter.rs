@@ -13,8 +13,8 @@
 //! | `col.NAME` | all | a column of a list that is a table; numbers are ordered as numbers, any other text by its characters |
 //!
 //! `=` and `!=` accept several values separated by commas, except for names: `state=failed,held` is either state,
-//! `status!=404,410` neither status. Class, status, started and duration are those of the latest attempt. A job without
-//! an attempt, or without a value in the column, matches only `!=` and `!~`. The name and the values of a column may be
+//! `status!=404,410` neither status. Class, status, started and duration are those of the attempt of the result,
+//! or else of the latest one. A job without an attempt, or without a value in the column, matches only `!=` and `!~`. The name and the values of a column may be
 //! quoted: `col."a b"="x,y",z`. As in expressions, `$col.NAME == "x"` is the same as `col.NAME=x`.
 
 use jiff::Timestamp;

@@ -9,17 +9,13 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
 use super::error::{Result, StoreError, doing};
-use super::page::{self, Batch, Page, Wanted};
+use super::page::{self, ATTEMPT, Batch, Page, Wanted};
 use super::reader::Reader;
 use super::statement::all;
 use super::values::{state_from_sql, state_to_sql};
 use crate::event::Counts;
 use crate::filter::{Number, Operand, Relation, Term};
 use crate::job::{FileName, JobState};
-
-/// Counts jobs by state.
-const STATES: &str = "SELECT work.state, count(*) FROM work JOIN job ON job.id = work.job
-     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts";
 
 impl Reader {
     /// Counts the selected jobs in each state, but not their attempts. The total has the forgotten ones only if a term selects
@@ -33,7 +29,11 @@ impl Reader {
             return self.counts();
         }
         let chosen = Conditions::listed(chosen);
-        let sql = format!("{STATES} WHERE {} GROUP BY +work.state", chosen.sql);
+        let sql = format!(
+            "SELECT work.state, count(*) FROM work JOIN job ON job.id = work.job {ATTEMPT}
+             WHERE {} GROUP BY +work.state",
+            chosen.sql
+        );
         let values = params_from_iter(chosen.values);
         let read = |row: &Row<'_>| Ok((state_from_sql(row.get(0)?)?, row.get(1)?));
         let mut counts = Counts::default();

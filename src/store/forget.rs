@@ -13,6 +13,7 @@ use super::files;
 use super::identity;
 use super::location::Location;
 use super::owner;
+use super::page::ATTEMPT;
 use super::statement::{all, execute};
 use super::values::{path_from_sql, shift, state_from_sql};
 use super::writer::Store;
@@ -265,8 +266,7 @@ fn choose(connection: &Connection, chosen: Chosen<'_>, change: Change) -> Result
             };
             let conditions = Conditions::with_state(&terms, state);
             let sql = format!(
-                "INSERT INTO chosen SELECT work.job FROM {table} JOIN job ON job.id = work.job
-                 LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts WHERE {}",
+                "INSERT INTO chosen SELECT work.job FROM {table} JOIN job ON job.id = work.job {ATTEMPT} WHERE {}",
                 conditions.sql
             );
             execute(

@@ -19,8 +19,13 @@ pub(super) const RECORD: &str = "SELECT job.path, work.state, work.attempts, att
      attempt.message, attempt.body, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
      result.headers, result.file, result.size";
 pub(super) const TABLES: &str = "FROM work JOIN job ON job.id = work.job
-     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-     LEFT JOIN result ON result.job = work.job";
+     LEFT JOIN result ON result.job = work.job
+     LEFT JOIN attempt ON attempt.job = work.job AND attempt.number = coalesce(result.attempt, work.attempts)";
+
+/// Joins the attempt of a job's result, or else its latest one, where the result is not joined. They differ if
+/// [`Store::restore`](super::Store::restore) brought an earlier result back.
+pub(super) const ATTEMPT: &str = "LEFT JOIN attempt ON attempt.job = work.job AND attempt.number =
+     coalesce((SELECT result.attempt FROM result WHERE result.job = work.job), work.attempts)";
 
 /// The same columns without the details of failures.
 const DONE: &str = "SELECT job.path, work.state, work.attempts, NULL, attempt.class, NULL, attempt.status,

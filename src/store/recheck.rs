@@ -9,17 +9,20 @@ use super::counts::{add_counts, read_counts};
 use super::error::{Result, StoreError, doing, failed};
 use super::owner;
 use super::reader::Reader;
+use super::redo::set_aside;
 use super::values::{columns_of, path_from_sql, shift, state_from_sql, to_json};
 use super::writer::Store;
 use crate::job::{Body, Columns, Failure, FileName, JobState};
 use crate::settings::Call;
 
-/// The stored response of a job's latest attempt: a result or a rejected response.
+/// A stored response: a job's result, or the rejected response of its latest attempt.
 #[derive(Debug, Clone)]
 pub struct StoredResponse {
     job: i64,
     attempt: i64,
     state: JobState,
+    /// It is a result that was brought back after a later attempt.
+    is_restored: bool,
     /// The job's name.
     pub path: FileName,
     /// The response is the job's result.
@@ -42,9 +45,10 @@ pub struct StoredResponse {
 const NEXT: &str = "SELECT work.job, attempt.number, job.path, work.state, attempt.message, attempt.status,
             coalesce(result.media_type, rejected.media_type), coalesce(result.headers, rejected.headers),
             coalesce(result.body, rejected.body), result.file, result.size, result.sha256,
-            (SELECT fields FROM columns WHERE columns.job = work.job)
-     FROM work JOIN job ON job.id = work.job JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-               LEFT JOIN result ON work.state = 2 AND result.job = work.job AND result.attempt = attempt.number
+            (SELECT fields FROM columns WHERE columns.job = work.job), attempt.number < work.attempts
+     FROM work JOIN job ON job.id = work.job
+               LEFT JOIN result ON work.state = 2 AND result.job = work.job
+               JOIN attempt ON attempt.job = work.job AND attempt.number = coalesce(result.attempt, work.attempts)
                LEFT JOIN rejected_response AS rejected
                    ON work.state IN (0, 3, 4) AND rejected.job = work.job AND rejected.attempt = attempt.number
      WHERE work.job > ?1 AND (result.job IS NOT NULL OR rejected.job IS NOT NULL)
@@ -136,6 +140,7 @@ fn read(row: &Row<'_>, base: &Path) -> rusqlite::Result<(StoredResponse, Option<
         attempt: row.get(1)?,
         path: path_from_sql(row, 2)?,
         state,
+        is_restored: row.get(13)?,
         is_result: state == JobState::Done,
         message: row.get(4)?,
         status: row.get(5)?,
@@ -150,8 +155,14 @@ fn read(row: &Row<'_>, base: &Path) -> rusqlite::Result<(StoredResponse, Option<
     ))
 }
 
-/// Demotes a result to a rejected response, copying its body into the database. The result's own file stays.
+/// Demotes a result to a rejected response, copying its body into the database. The result's own file stays. A result that
+/// was brought back is set aside again, because its job's failure is that of the later attempt.
 fn reject(connection: &Connection, response: &StoredResponse, failure: &Failure) -> Result<()> {
+    let failed = "UPDATE work SET state = 3 WHERE job = ?1 AND state = 2";
+    one(connection, failed, [response.job])?;
+    if response.is_restored {
+        return set_aside(connection, response.job);
+    }
     let body = Some(failure.body.as_slice()).filter(|body| !body.is_empty());
     one(
         connection,
@@ -176,11 +187,6 @@ fn reject(connection: &Connection, response: &StoredResponse, failure: &Failure)
     one(
         connection,
         "DELETE FROM result WHERE job = ?1",
-        [response.job],
-    )?;
-    one(
-        connection,
-        "UPDATE work SET state = 3 WHERE job = ?1 AND state = 2",
         [response.job],
     )
 }

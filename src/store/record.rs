@@ -42,7 +42,7 @@ pub struct Stopped {
     pub words: Option<String>,
 }
 
-/// A job with its latest attempt and its result.
+/// A job with its result, and the attempt of that, or else its latest one.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// The job's name.
@@ -51,7 +51,7 @@ pub struct Record {
     pub state: JobState,
     /// Number of attempts.
     pub attempts: u32,
-    /// The latest attempt's outcome.
+    /// That attempt's outcome.
     pub outcome: Option<String>,
     /// The failure's class.
     pub class: Option<Class>,
@@ -63,7 +63,7 @@ pub struct Record {
     pub message: Option<String>,
     /// The beginning of an error's body.
     pub error_body: Option<Vec<u8>>,
-    /// Start of the latest attempt, in milliseconds since 1970.
+    /// Its start, in milliseconds since 1970.
     pub started: Option<i64>,
     /// Its duration, in milliseconds.
     pub took: Option<i64>,

@@ -49,7 +49,7 @@ struct InFile {
 }
 
 impl Store {
-    /// Makes done jobs pending, with all their retries. Sets their results aside: nothing is deleted.
+    /// Makes done jobs pending, with all their retries. Sets their results aside: [`Store::restore`] brings them back.
     ///
     /// # Errors
     ///
@@ -166,15 +166,20 @@ fn in_files(connection: &Connection, base: &Path) -> Result<Vec<InFile>> {
 
 /// Makes a job pending. Returns false if it is not done.
 pub(super) fn redo(connection: &Connection, job: i64) -> Result<bool> {
-    let aside = "INSERT INTO earlier_result (job, attempt, media_type, body, sha256, headers, file, size)
-                 SELECT job, attempt, media_type, body, sha256, headers, file, size FROM result WHERE job = ?1";
-    let delete = "DELETE FROM result WHERE job = ?1";
     let pending =
         "UPDATE work SET state = 0, charged = 0, crashes = 0 WHERE job = ?1 AND state = 2";
     let moved = execute(connection, pending, [job], REDOING)?;
     if moved == 1 {
-        execute(connection, aside, [job], REDOING)?;
-        execute(connection, delete, [job], REDOING)?;
+        set_aside(connection, job)?;
     }
     Ok(moved == 1)
+}
+
+/// Sets a job's result aside. The caller changes the job's state.
+pub(super) fn set_aside(connection: &Connection, job: i64) -> Result<()> {
+    let aside = "INSERT INTO earlier_result (job, attempt, media_type, body, sha256, headers, file, size)
+                 SELECT job, attempt, media_type, body, sha256, headers, file, size FROM result WHERE job = ?1";
+    let delete = "DELETE FROM result WHERE job = ?1";
+    execute(connection, aside, [job], "setting a result aside")?;
+    execute(connection, delete, [job], "setting a result aside").map(drop)
 }

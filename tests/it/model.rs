@@ -7,7 +7,7 @@ use stride::event::Counts;
 use stride::job::{Class, JobState, Outcome, Position};
 use stride::limits::Cost;
 use stride::retry::{Next, Record};
-use stride::store::{Chosen, Claim, Filter, Store, StoreError, bring_back, forget};
+use stride::store::{Chosen, Claim, Filter, Redo, Store, StoreError, bring_back, forget};
 
 use crate::support::{
     BYSTANDER, Fixture, POLICY, failed, in_doubt, settlement, settlement_under, succeeded,
@@ -30,6 +30,10 @@ enum Operation {
     /// Saves the outcomes of claims in flight, and crashes. The next runner imports them, or another one recovers first.
     Rescue(usize, bool),
     Requeue(bool),
+    /// Sets the result of a done job aside.
+    Redo(usize),
+    /// Brings back the results that were set aside: of one job, or all.
+    Restore(Option<usize>),
     /// Forgets a job, or brings it back: in the run's process, or in another one.
     Forget {
         job: usize,
@@ -48,6 +52,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0usize..8, 0usize..OUTCOMES).prop_map(|(i, outcome)| Operation::Late(i, outcome)),
         1 => (0usize..OUTCOMES, any::<bool>()).prop_map(|(outcome, late)| Operation::Rescue(outcome, late)),
         1 => any::<bool>().prop_map(Operation::Requeue),
+        2 => (0usize..8).prop_map(Operation::Redo),
+        2 => prop::option::of(0usize..8).prop_map(Operation::Restore),
         2 => (0usize..8, any::<bool>(), any::<bool>()).prop_map(|(job, back, beside)| Operation::Forget { job, back, beside }),
     ]
 }
@@ -85,6 +91,8 @@ struct Job {
     attempts: u32,
     record: Record,
     has_result: bool,
+    /// Number of its results that were set aside.
+    set_aside: u32,
     /// Its last attempt failed for a transient cause.
     passes: bool,
 }
@@ -100,6 +108,7 @@ impl Model {
                 attempts: 0,
                 record,
                 has_result: false,
+                set_aside: 0,
                 passes: false,
             });
         }
@@ -330,8 +339,51 @@ impl Run {
                     .unwrap();
                 assert_eq!(moved, self.model.requeue(from));
             }
+            Operation::Redo(job) => {
+                let (store, job) = self.job(job);
+                if job.name == BYSTANDER {
+                    return;
+                }
+                let redone = store
+                    .redo(Redo::Names(&[job.name.as_str().into()]))
+                    .unwrap();
+                assert_eq!(redone.changed == 1, job.state == JobState::Done);
+                if redone.changed == 1 {
+                    (job.state, job.has_result) = (JobState::Pending, false);
+                    (job.record.charged, job.record.crashes) = (0, 0);
+                    job.set_aside += 1;
+                }
+            }
+            Operation::Restore(job) => {
+                let names = job.map(|job| self.job(job).1.name.clone());
+                let is_chosen =
+                    |job: &&mut Job| names.as_ref().is_none_or(|name| *name == job.name);
+                let mut expected = 0;
+                for job in self.model.jobs.iter_mut().filter(is_chosen) {
+                    let is_open =
+                        [JobState::Pending, JobState::Failed, JobState::Held].contains(&job.state);
+                    if is_open && job.set_aside > 0 {
+                        (job.state, job.has_result) = (JobState::Done, true);
+                        job.set_aside -= 1;
+                        expected += 1;
+                    }
+                }
+                let names: Vec<_> = names.iter().map(|name| name.as_str().into()).collect();
+                let before = self.fixture.reader().restorable().unwrap();
+                let restored = self.store().restore(&names).unwrap();
+                assert_eq!(restored.changed, expected);
+                let after = self.fixture.reader().restorable().unwrap();
+                assert_eq!(after, before - expected);
+            }
             Operation::Forget { job, back, beside } => self.forget(job, back, beside),
         }
+    }
+
+    /// The store, and a job of the model.
+    fn job(&mut self, job: usize) -> (&mut Store, &mut Job) {
+        let jobs = &mut self.model.jobs;
+        let job = job % jobs.len();
+        (self.store.as_mut().unwrap(), &mut jobs[job])
     }
 
     fn forget(&mut self, job: usize, back: bool, beside: bool) {

@@ -51,8 +51,6 @@ stride resume --max-calls 5000",
         "\
 # Call every failed file again
 stride retry
-# Only transient failures
-stride retry --class transient
 # Only files that the service refused for one reason
 stride retry --status 422 --match 'too short'
 # One failed file
@@ -62,7 +60,9 @@ stride retry --held
 # A done file, whose answer is set aside
 stride retry --done texts/0.txt
 # Done files that have changed since their calls
-stride retry --changed",
+stride retry --changed
+# Bring back the results that were set aside
+stride retry --restore",
     ),
     (
         "set",

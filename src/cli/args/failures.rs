@@ -74,6 +74,9 @@ pub(crate) struct DoneArgs {
     /// Instead: done files whose result is from a request that the run had before
     #[arg(long, conflicts_with_all = ["lost", "done", "changed"])]
     pub(crate) outdated: bool,
+    /// Instead: call nothing, and bring the results back that were set aside, for files (or these NAMES) without a new one
+    #[arg(long, conflicts_with_all = ["lost", "done", "changed", "outdated"])]
+    pub(crate) restore: bool,
 }
 
 /// A value of `retry --class`: a class to choose failures by, or a rule for later answers.

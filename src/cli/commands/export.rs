@@ -26,7 +26,7 @@ use crate::cli::output::format::{counted, grouped, names};
 use crate::cli::output::shown::{bold, cyan, data, is_terminal};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::{named_output, not_listed, remember_output};
-use crate::cli::session::summary::standing;
+use crate::cli::session::summary::{earlier_results, standing};
 
 pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Result<u8, CliError> {
     let output = named_output(args.output.as_deref());
@@ -79,13 +79,17 @@ pub(crate) fn export(db: &Location, args: &Export, terminal: &Terminal) -> Resul
         Err(ExportError::File(FileError::Write { source, .. })) if output.is_none() => {
             return printed(Err(source));
         }
-        Err(error) => return Err(cli_error(db, args, format, error)),
+        Err(error) => return Err(cli_error(db, &reader, args, format, error)),
     };
+    let earlier = earlier_results(db, &reader)?;
     drop(reader);
     remember_output(&database, output);
     if let Some(path) = output {
         let what = describe(&written);
         terminal.say(&format!("wrote {what} to {}", FileName::from(path)));
+    }
+    if let Some(note) = earlier {
+        terminal.say(&format!("{} {note}", bold("note:")));
     }
     if let Some(extract) = &extract {
         report_nulls(&written.nulls, extract.expression.as_str(), terminal);
@@ -326,7 +330,13 @@ fn extract(args: &Export, judging: &Judging) -> Result<Option<Expression>, Wrong
         })
 }
 
-fn cli_error(db: &Location, args: &Export, format: FormatArg, error: ExportError) -> CliError {
+fn cli_error(
+    db: &Location,
+    reader: &Reader,
+    args: &Export,
+    format: FormatArg,
+    error: ExportError,
+) -> CliError {
     match error {
         ExportError::Incomplete { counts } if counts.done == 0 && !args.terms.is_empty() => {
             let all = typed_with("--all");
@@ -341,8 +351,10 @@ fn cli_error(db: &Location, args: &Export, format: FormatArg, error: ExportError
                 false => format!("of the files that --where selects: {standing}"),
             };
             let (partial, all) = (typed_with("--partial"), typed_with("--all"));
-            let cli_error = CliError::from(error)
-                .note(note)
+            let earlier = earlier_results(db, reader).unwrap_or_default();
+            let cli_error = earlier
+                .into_iter()
+                .fold(CliError::from(error).note(note), CliError::note)
                 .hint(completion(db, &counts))
                 .hint(format!("{partial} writes the results so far"))
                 .hint(format!("{all} writes the failures too"));

@@ -74,7 +74,7 @@ fn refuse_database(db: &Location, names: &[PathBuf]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Settles the calls that were in flight when the last process died, as the next run would.
+/// Settles the calls that were in flight when the last process died.
 fn settle_crashed(db: &Location, terminal: &Terminal) -> Result<(), CliError> {
     // An unusable rescue file does not matter here, because this makes no calls.
     let invocation = InvocationArgs {
@@ -82,17 +82,8 @@ fn settle_crashed(db: &Location, terminal: &Terminal) -> Result<(), CliError> {
         ..InvocationArgs::default()
     };
     let mut store = storage::open(db, invocation, None, terminal)?;
-    let policy = store.settings()?.retry_policy();
-    let recovered = store.recover(&policy)?;
-    store.close()?;
-    if !recovered.in_doubt.is_empty() {
-        let calls = counted(recovered.in_doubt.len() as u64, "call");
-        let names = names(&recovered.in_doubt);
-        terminal.say(&format!(
-            "recovered: {calls} in flight when the last run died: {names}"
-        ));
-    }
-    Ok(())
+    storage::recover(&mut store, terminal)?;
+    Ok(store.close()?)
 }
 
 fn refused(db: &Location, made: &Forgotten) -> CliError {

@@ -6,6 +6,7 @@ pub(crate) mod failures;
 pub(crate) mod forget;
 pub(crate) mod recheck;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod set;
 pub(crate) mod status;

@@ -9,6 +9,7 @@ use stride::store::{Location, Lock, NewRun, Reader, Redo, Store};
 use crate::cli::args::failures::ClassOrRule;
 use crate::cli::args::{ResumeArgs, Retry, Run};
 use crate::cli::commands::failures::check_causes;
+use crate::cli::commands::restore::restore;
 use crate::cli::commands::try_one::{PlannedRun, dry_run};
 use crate::cli::config::Config;
 use crate::cli::output::again::again;
@@ -193,8 +194,7 @@ pub(crate) fn run(
         report_loaded(db, &loaded, &survey, &intake, terminal);
         if args.retry_changed {
             let changed = loaded.again + store.redo(Redo::Changed)?.changed;
-            let changed = counted(changed, "changed file");
-            terminal.say(&format!("{changed} pending again"));
+            report_set_aside(db, changed, "changed file", terminal);
         }
         report_changed(db, &store, terminal)?;
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
@@ -300,6 +300,9 @@ pub(crate) fn retry(
 ) -> Result<u8, CliError> {
     let resume = &args.resume;
     let mut store = storage::open(db, resume.invocation, resume.outputs.wait_lock, terminal)?;
+    if args.done.restore {
+        return restore(db, args, store, terminal);
+    }
     let (mut classes, mut rules) = (Vec::new(), Vec::new());
     for each in &args.class {
         match each {
@@ -327,23 +330,25 @@ pub(crate) fn retry(
     if let Some(calls) = &calls {
         calls.keep_folder(&mut store, terminal)?;
     }
-    let (word, moved) = if !named.is_empty() {
-        ("named", requeue_named(db, &mut store, &named, terminal)?)
-    } else if args.done.lost {
-        ("done", redo(db, &mut store, Redo::Lost, terminal)?)
-    } else if args.done.changed {
-        ("done", redo(db, &mut store, Redo::Changed, terminal)?)
-    } else if args.done.outdated {
-        ("done", redo(db, &mut store, Redo::Outdated, terminal)?)
-    } else if !done.is_empty() {
-        ("done", redo(db, &mut store, Redo::Names(&done), terminal)?)
-    } else if filter.held {
-        ("held", store.requeue(&filter)?)
-    } else {
-        ("failed", store.requeue(&filter)?)
+    let chosen = match &args.done {
+        done if done.lost => Some(Redo::Lost),
+        done if done.changed => Some(Redo::Changed),
+        done if done.outdated => Some(Redo::Outdated),
+        _ => Some(Redo::Names(&done)).filter(|_| !done.is_empty()),
     };
-    let moved = counted(moved, &format!("{word} file"));
-    terminal.say(&format!("{moved} pending again"));
+    if let Some(chosen) = chosen {
+        redo(db, &mut store, chosen, terminal)?;
+    } else {
+        let (word, moved) = if !named.is_empty() {
+            ("named", requeue_named(db, &mut store, &named, terminal)?)
+        } else if filter.held {
+            ("held", store.requeue(&filter)?)
+        } else {
+            ("failed", store.requeue(&filter)?)
+        };
+        let moved = counted(moved, &format!("{word} file"));
+        terminal.say(&format!("{moved} pending again"));
+    }
     let settings = keep_settings(&mut store, config, &resume.settings, &rules)?;
     let Some(calls) = calls else {
         store.close()?;
@@ -405,13 +410,13 @@ fn standing_alone(state: JobState) -> &'static str {
     }
 }
 
-/// Makes done files pending and returns their number.
+/// Makes done files pending.
 fn redo(
     db: &Location,
     store: &mut Store,
     chosen: Redo<'_>,
     terminal: &Terminal,
-) -> Result<u64, CliError> {
+) -> Result<(), CliError> {
     let redone = store.redo(chosen)?;
     if !redone.unknown.is_empty() {
         return Err(not_listed(db, &redone.unknown, false));
@@ -421,7 +426,31 @@ fn redo(
         let state = standing_alone(*state);
         terminal.say(&format!("{note} {name} is {state}, not done"));
     }
-    Ok(redone.changed)
+    match chosen {
+        // There is nothing to bring back.
+        Redo::Lost => {
+            let files = counted(redone.changed, "done file");
+            terminal.say(&format!("{files} pending again"));
+        }
+        _ => report_set_aside(db, redone.changed, "done file", terminal),
+    }
+    Ok(())
+}
+
+/// Reports that files of this kind are called again, and how to get their results back.
+fn report_set_aside(db: &Location, files: u64, kind: &str, terminal: &Terminal) {
+    let files_again = counted(files, kind);
+    if files == 0 {
+        return terminal.say(&format!("{files_again} pending again"));
+    }
+    terminal.say(&format!(
+        "{files_again} pending again; results are set aside until there are new ones"
+    ));
+    let restore = command(db, "retry --restore");
+    terminal.say(&format!(
+        "{} {restore}   brings back those that got no new one",
+        cyan("hint:")
+    ));
 }
 
 /// Names the parts of a request that look like keys, and that every reader of the database can see.

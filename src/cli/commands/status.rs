@@ -21,7 +21,7 @@ use crate::cli::output::time::clock;
 use crate::cli::output::why;
 use crate::cli::session::inspect::RequestView;
 use crate::cli::session::storage::describe_refused;
-use crate::cli::session::summary::standing;
+use crate::cli::session::summary::{earlier_results, standing};
 
 /// The maximum number of files to name that may crash the process.
 const CRASHED_NAMED: usize = 5;
@@ -46,6 +46,11 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
         .filter(|words| !words.is_empty());
     let crashed = reader.may_kill(CRASHED_NAMED)?;
     let closed = noted.closed_until.filter(|until| *until > wall_clock());
+    let earlier = match holder {
+        // A working run will replace them.
+        Some(_) => None,
+        None => earlier_results(db, &reader)?,
+    };
     let request = RequestView::read(&reader, &info, args.request)?;
     let folders = rescue_folders(reader.path());
     let (rescued, refused) = reader.rescues(&folders)?;
@@ -86,6 +91,8 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "rescue_files": rescued,
             // The files that the next run cannot import, with the reasons.
             "untaken": refused,
+            // The files for which `retry --restore` would bring a result back.
+            "restorable": reader.restorable()?,
             "runners": info.runners,
             "working": holder.is_some(),
             "pid": holder.as_ref().map(|holder| holder.pid),
@@ -158,6 +165,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             }),
         ),
         ("crashed", not_empty(&crashed).map(may_kill)),
+        ("earlier", earlier),
     ];
     let rows = rows
         .into_iter()

@@ -138,6 +138,20 @@ pub(crate) fn open_locked(lock: Lock, terminal: &Terminal) -> Result<Store, CliE
     Ok(store)
 }
 
+/// Settles the calls that were in flight when the last process died, as the next run would.
+pub(crate) fn recover(store: &mut Store, terminal: &Terminal) -> Result<(), CliError> {
+    let policy = store.settings()?.retry_policy();
+    let recovered = store.recover(&policy)?;
+    if !recovered.in_doubt.is_empty() {
+        let calls = counted(recovered.in_doubt.len() as u64, "call");
+        let names = names(&recovered.in_doubt);
+        terminal.say(&format!(
+            "recovered: {calls} in flight when the last run died: {names}"
+        ));
+    }
+    Ok(())
+}
+
 /// Imports the rescue files of earlier runs. Call it after the list is loaded and before any call starts.
 pub(crate) fn import_rescues(
     store: &mut Store,

@@ -10,7 +10,7 @@ use stride::store::{Cause, Location, Lock, Reader};
 use crate::cli::output::again::{again, again_for};
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::format::{counted, grouped, names, short};
-use crate::cli::output::shown::cyan;
+use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::list::typed;
 
@@ -119,10 +119,24 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
     if let Some(line) = more_names(db, causes.iter().take(CAUSES)) {
         say(&line);
     }
+    if let Some(note) = earlier_results(db, &reader)? {
+        say(&format!("{} {note}", bold("note:")));
+    }
     if with_hints {
         next_steps(db, terminal, &counts, &causes, flags);
     }
     Ok(())
+}
+
+/// Counts the files whose result was set aside and not replaced, and says how to get it back.
+pub(crate) fn earlier_results(db: &Location, reader: &Reader) -> Result<Option<String>, CliError> {
+    let files = reader.restorable()?;
+    let words = format!(
+        "no new result yet for {}; {} brings back what was set aside",
+        counted(files, "file"),
+        command(db, "retry --restore")
+    );
+    Ok(Some(words).filter(|_| files > 0))
 }
 
 /// Prints the commands that come next for a run with these counts and causes of failures. `flags` are those that the run does

@@ -77,6 +77,11 @@ fn a_corrected_column_reaches_done_files_if_the_calls_use_it() {
         .says("2 changed files pending again");
     assert_eq!(api.requests(), called + 2);
     place.stride(&["verify", "--db", "new.db"]).expect(0);
+    // The view has the columns, too.
+    let run = rusqlite::Connection::open(place.at("new.db")).unwrap();
+    let language = "SELECT columns ->> 'lang' FROM results WHERE path = 'a'";
+    let language: String = run.query_row(language, [], |row| row.get(0)).unwrap();
+    assert_eq!(language, "de");
     assert_eq!(place.bystander(), bystander);
 }
 

@@ -45,7 +45,8 @@ fn its_columns_are_these() {
             "media_type",
             "result",
             "file",
-            "sha256"
+            "sha256",
+            "columns"
         ]
     );
 }
