@@ -215,10 +215,18 @@ fn row_151_the_death_of_a_worker_is_in_doubt_and_costs_its_bystanders_nothing() 
         "closes",
         "os.close(1); time.sleep(0.01); os.kill(os.getpid(), 15)",
     );
+    // The first half of an answer is none.
+    place.write(
+        "half",
+        "raw(b'{\"t\":\"done\",\"id\":%d,\"bytes\":9}\\nabc' % number); os._exit(0)",
+    );
+    // A child holds the pipe.
+    place.write("leaves", "os.fork() and os._exit(3); time.sleep(1000)");
     let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
     all.insert(30, "poison");
     all.insert(20, "exits");
     all.insert(10, "closes");
+    all.extend(["half", "leaves"]);
     let worker = obey(4);
     place
         .stride(&run(&worker, &all))
@@ -227,7 +235,7 @@ fn row_151_the_death_of_a_worker_is_in_doubt_and_costs_its_bystanders_nothing() 
         .says("the worker exited with 7 during the call: so it ends")
         .says("signal 15 ended the worker during the call");
     let attempts = attempts(&place);
-    for name in ["poison", "exits", "closes"] {
+    for name in ["poison", "exits", "closes", "half", "leaves"] {
         // The first is free, and the second to be charged is the last.
         assert_eq!(attempts[name], ["in_doubt transient crashed"; 3], "{name}");
     }

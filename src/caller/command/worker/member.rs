@@ -35,6 +35,8 @@ pub(super) struct Worker {
     pub(super) width: usize,
     pub(super) wants_status: bool,
     pub(super) calls: BTreeMap<u64, InFlight>,
+    /// The number of calls that were given up.
+    pub(super) stuck: usize,
     last_id: u64,
     /// Its only call is one that is made alone.
     pub(super) is_alone: bool,
@@ -87,6 +89,7 @@ impl Worker {
             width,
             wants_status: false,
             calls: BTreeMap::new(),
+            stuck: 0,
             last_id: 0,
             is_alone: false,
             is_reserved: false,
@@ -95,13 +98,9 @@ impl Worker {
         }
     }
 
+    /// Returns the number of calls that slots wait for.
     pub(super) fn live(&self) -> usize {
-        let calls = self.calls.values();
-        calls.filter(|call| call.reply.is_some()).count()
-    }
-
-    pub(super) fn stuck(&self) -> usize {
-        self.calls.len() - self.live()
+        self.calls.len() - self.stuck
     }
 
     /// Returns the number of further calls that it takes.
@@ -111,10 +110,8 @@ impl Worker {
         }
         let most = match is_starter {
             // It replaces threads that are stuck, but has at most twice as many in all.
-            true => self
-                .width
-                .min((2 * self.width).saturating_sub(self.stuck())),
-            false => self.width.saturating_sub(self.stuck()),
+            true => self.width.min((2 * self.width).saturating_sub(self.stuck)),
+            false => self.width.saturating_sub(self.stuck),
         };
         most.saturating_sub(self.live())
     }

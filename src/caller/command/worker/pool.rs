@@ -278,12 +278,13 @@ impl Pool {
         let Some(worker) = self.worker(index) else {
             return;
         };
-        let call = worker.calls.remove(&id);
+        match worker.calls.remove(&id).map(|call| call.reply) {
+            Some(Some(sender)) => reply(sender, answer),
+            Some(None) => worker.stuck -= 1,
+            None => {}
+        }
         if worker.live() == 0 {
             worker.is_alone = false;
-        }
-        if let Some(sender) = call.and_then(|call| call.reply) {
-            reply(sender, answer);
         }
         self.retire(index);
     }
@@ -401,6 +402,7 @@ impl Pool {
         };
         let failure = Failure::new(Class::Transient, why, message);
         if let Some(sender) = call.reply.take() {
+            worker.stuck += 1;
             reply(sender, Err(Outcome::InDoubt(failure)));
         }
     }
@@ -411,7 +413,7 @@ impl Pool {
         let Some(worker) = self.worker(index) else {
             return;
         };
-        let (live, stuck) = (worker.live(), worker.stuck());
+        let (live, stuck) = (worker.live(), worker.stuck);
         if stuck == 0 || worker.phase == Phase::Starting {
             return;
         }
@@ -448,6 +450,7 @@ impl Pool {
         };
         worker.phase = Phase::Leaving;
         if let Some(outcome) = outcome {
+            worker.stuck = 0;
             for call in std::mem::take(&mut worker.calls).into_values() {
                 if let Some(sender) = call.reply {
                     reply(sender, Err(outcome.clone()));
