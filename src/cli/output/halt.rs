@@ -9,7 +9,7 @@ use stride::governor::{Action, Fault, StopReason};
 use stride::job::{FileName, escaped};
 use stride::limits::Budget;
 use stride::report::stop_reason;
-use stride::settings::{Call, HeaderValue, Request, is_sensitive, show_duration};
+use stride::settings::{Call, HeaderValue, Request, Way, is_sensitive, show_duration};
 use stride::store::{Location, Stopped};
 
 use crate::cli::output::again::again;
@@ -75,8 +75,8 @@ fn hints(
         let words = format!("resume {flags}");
         again(db, call, &format!("{}{typed}", words.trim()))
     };
-    if let Call::Command(_) = call
-        && let Some(hints) = hints_of_program(reason, with_accept, &resume)
+    if let Call::Command(command) = call
+        && let Some(hints) = hints_of_program(command.way, reason, with_accept, &resume)
     {
         return hints;
     }
@@ -181,6 +181,7 @@ fn hints(
 
 /// Returns hints about a stop of calls that a program makes, where they are not those of HTTP.
 fn hints_of_program(
+    way: Way,
     reason: &str,
     with_accept: &str,
     resume: &dyn Fn(&str) -> String,
@@ -200,10 +201,13 @@ fn hints_of_program(
                 "give the program credentials that its service accepts, then: {}",
                 resume("")
             ),
-            format!(
-                "if the files themselves are refused, let them fail: {}",
-                resume("--class exit=77:rejected")
-            ),
+            match way.is_worker() {
+                true => "if the files themselves are refused, let the worker answer with the class `rejected`".to_owned(),
+                false => format!(
+                    "if the files themselves are refused, let them fail: {}",
+                    resume("--class exit=77:rejected")
+                ),
+            },
         ],
         "outage" => vec![format!(
             "when it is back: {}; a longer --max-outage waits longer",
