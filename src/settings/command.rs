@@ -20,6 +20,9 @@ pub struct Command {
     /// The version that a worker gives to what it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// A checksum of the source of what a worker does. Another one is told, and is no change of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// The rules for results.
     #[serde(default)]
     pub judging: Judging,

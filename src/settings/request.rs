@@ -146,13 +146,18 @@ impl Call {
         self
     }
 
-    /// Returns the call with a worker's name and version. Other calls have none.
+    /// Returns the call with a worker's name, version and checksum of its source. Other calls have none.
     #[must_use]
-    pub fn with_worker(mut self, name: Option<String>, version: Option<String>) -> Self {
+    pub fn with_worker(
+        mut self,
+        name: Option<String>,
+        version: Option<String>,
+        source: Option<String>,
+    ) -> Self {
         if let Self::Command(command) = &mut self
             && command.way.is_worker()
         {
-            (command.name, command.version) = (name, version);
+            (command.name, command.version, command.source) = (name, version, source);
         }
         self
     }

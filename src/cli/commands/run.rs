@@ -169,7 +169,7 @@ pub(crate) fn run(
         let mut store = storage::open_locked(lock, terminal)?;
         // The worker says its own later.
         let call = match store.call()? {
-            Call::Command(old) => call.with_worker(old.name, old.version),
+            Call::Command(old) => call.with_worker(old.name, old.version, old.source),
             _ => call,
         };
         let change = Change::check(db, &store, call, args.accept_change, ACCEPT)?;

@@ -102,6 +102,7 @@ mod tests {
             words: Vec::new(),
             name: None,
             version: None,
+            source: None,
             judging: Judging::default(),
             output_dir: None,
         }));

@@ -28,6 +28,7 @@ pub(super) fn call(args: &ProgramArgs, answers: &AnswerArgs) -> Result<Option<Ca
         words,
         name: None,
         version: None,
+        source: None,
         judging: answers.judging(true),
         output_dir: None,
     }))))

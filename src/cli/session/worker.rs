@@ -17,8 +17,9 @@ use stride::store::{Location, Store};
 
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::output::error::{CliError, made_by_starter};
+use crate::cli::output::format::counted;
 use crate::cli::output::lacking;
-use crate::cli::output::shown::{self, stderr};
+use crate::cli::output::shown::{self, cyan, stderr};
 use crate::cli::output::signals::Caught;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::change::Change;
@@ -123,13 +124,37 @@ pub(crate) fn begin(
         return Ok(None);
     };
     let old = store.call()?;
-    let is_known = matches!(&old, Call::Command(command) if command.identity() != (None, None));
-    let new = old.with_worker(hello.name.clone(), hello.version.clone());
+    let (is_known, old_source) = match &old {
+        Call::Command(command) => (command.identity() != (None, None), command.source.clone()),
+        _ => (false, None),
+    };
+    let new = old.with_worker(
+        hello.name.clone(),
+        hello.version.clone(),
+        hello.source.clone(),
+    );
     if !is_known && !store.has_results_of_call()? {
         store.amend_call(&new)?;
-    } else if let Some(change) = Change::check(db, store, new, context.accepts_change, ACCEPT)? {
+    } else if let Some(change) =
+        Change::check(db, store, new.clone(), context.accepts_change, ACCEPT)?
+    {
         change.take(db, store, terminal)?;
         change.requeue(db, store, terminal)?;
+    } else if old_source != hello.source {
+        store.amend_call(&new)?;
+        let done = store.counts().done;
+        if old_source.is_some() && done > 0 {
+            let name = hello.name.as_deref().unwrap_or("the worker");
+            terminal.warn(&format!(
+                "the source of {} has changed; {} of the old one will stay",
+                escaped(name.as_bytes()),
+                counted(done, "result")
+            ));
+            terminal.insist(&format!(
+                "{} if results now mean something else, give the worker another version",
+                cyan("hint:")
+            ));
+        }
     }
     Ok(Some(hello))
 }

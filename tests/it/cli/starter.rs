@@ -308,6 +308,31 @@ fn another_program_is_refused_by_name() {
 }
 
 #[test]
+fn another_source_is_told_once_and_accepted() {
+    let (place, bystander) = place();
+    let run = |source: Option<&str>, names: &str| {
+        place.write("list", names);
+        let hello = json!({"t": "hello", "name": "f", "version": "1", "source": source});
+        let mut started = Started::greeted(&place, &run(&["--files-from", "list"]), hello);
+        started.serve();
+        let (code, said) = started.end();
+        assert_eq!(code, Some(0), "{said}");
+        said.contains("warning: the source of f has changed; 2 results of the old one will stay")
+    };
+    // A run that knows no source yet takes it.
+    let told = [
+        (None, "a\n"),
+        (Some("1"), "a\n"),
+        (Some("1"), "a\n"),
+        (Some("2"), "a\nb\n"),
+        (Some("2"), "a\nb\n"),
+    ]
+    .map(|(source, names)| run(source, names));
+    assert_eq!(told, [false, false, false, true, false]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn only_the_program_itself_goes_on_with_its_run() {
     let (place, bystander) = place();
     place.write("list", "a\n");

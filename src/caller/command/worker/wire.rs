@@ -47,6 +47,8 @@ pub struct Hello {
     pub name: Option<String>,
     /// The version of that.
     pub version: Option<String>,
+    /// A checksum of the source of that.
+    pub source: Option<String>,
     /// The number of calls that it takes at once.
     #[serde(default = "one")]
     pub width: usize,
@@ -496,6 +498,7 @@ mod tests {
             protocol: 1,
             name: None,
             version: None,
+            source: None,
             width: 1,
             status: false,
         };
