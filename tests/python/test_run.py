@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import linecache
 import os
 import sqlite3
 import subprocess
@@ -225,6 +226,24 @@ def test_another_function_is_refused_by_name(quiet):
     assert stride.open("run.db") == {file: label(file) for file in FILES[:2]}
     results = stride.run(FILES[:3], len, version="2", accept_change=True, **quiet)
     assert results[FILES[0]] == label(FILES[0]) and results[FILES[2]] == len(FILES[2])
+
+
+def test_a_changed_source_is_only_told(quiet, caplog):
+    def define(text):
+        Path("mine.py").write_text(text)
+        names = {"__name__": "mine"}
+        linecache.checkcache()
+        exec(compile(text, "mine.py", "exec"), names)
+        return names["call"]
+
+    texts = ["def call(file):\n    return 1\n", "def call(file):\n    return 2\n"]
+    told = []
+    for number, text in enumerate((texts[0], texts[0], texts[1], texts[1])):
+        caplog.clear()
+        results = stride.run(FILES[: number + 1], define(text), **quiet)
+        told.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
+    assert told == [[], [], ["warning: the source of mine:call has changed; 2 results of the old one will stay"], []]
+    assert list(results.values()) == [1, 1, 2, 2]
 
 
 def test_wrong_use_changes_nothing(quiet):

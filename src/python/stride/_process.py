@@ -18,7 +18,7 @@ from ._list import File, FileList
 from ._progress import Status, progress
 from ._results import Results
 from ._wire import Channel, Message
-from ._worker import Function, Worker, identity, make
+from ._worker import Function, Worker, identity, make, source
 
 if TYPE_CHECKING:
     from ._run import RunSettings
@@ -209,7 +209,7 @@ class Process:
 
     def _hello(self) -> Message:
         name = self.settings.get("name") or identity(self.call)
-        return {"name": name, "version": self.settings.get("version")}
+        return {"name": name, "version": self.settings.get("version"), "source": source(self.call)}
 
     def _worker_command(self) -> str:
         hello = self._hello()

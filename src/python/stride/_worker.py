@@ -32,6 +32,18 @@ def identity(call: Function) -> str:
     return f"{module}:{inner.__qualname__}"
 
 
+def source(call: Function) -> Optional[str]:
+    """Returns a checksum of a function's source, if it can be read. stride warns when it changes."""
+    import hashlib
+    import inspect
+
+    try:
+        text = inspect.getsource(inspect.unwrap(call))
+    except (OSError, TypeError, ValueError):
+        return None
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def failure(call: int, verdict: Verdict) -> bytes:
     """Returns the message that a call failed."""
     fields: Message = {

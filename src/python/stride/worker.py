@@ -12,7 +12,7 @@ from typing import Any
 
 from . import _process
 from ._wire import Channel
-from ._worker import Function, identity, make
+from ._worker import Function, identity, make, source
 
 
 def load(target: str) -> Function:
@@ -63,7 +63,7 @@ def main() -> None:
     _process.importing = False
     more: dict[str, Any] = {
         "width": options.threads,
-        "hello": {"name": options.name or identity(call), "version": options.version},
+        "hello": {"name": options.name or identity(call), "version": options.version, "source": source(call)},
         "classify": classify,
     }
     worker = make(channel, call, **more)
