@@ -21,10 +21,9 @@ use super::pool::{Known, Pool, not_started};
 use super::team::Team;
 use super::wire::{self, Content, Decoder, Done, Message, Violation};
 use crate::caller::aside::aside;
-use crate::caller::command::process::not_started as cannot_start;
 use crate::caller::command::said::{Listener, last_line};
 use crate::caller::spill::Growing;
-use crate::job::{Answer, Body, Class, Failure, FailureKind, Outcome};
+use crate::job::{Answer, Body, Class, Failure, FailureKind, Outcome, escaped};
 use crate::settings::show_duration;
 
 /// The number of times in a row that a worker may end before its hello.
@@ -81,15 +80,10 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
     let (mut process, mut pipes) = match started {
         Ok(started) => started,
         Err(error) => {
-            let name = team.words.first().cloned().unwrap_or_else(OsString::new);
-            let outcome = cannot_start(&name, &error);
-            return Some((
-                outcome
-                    .failure()
-                    .cloned()
-                    .unwrap_or_else(|| not_started("")),
-                true,
-            ));
+            let program = team.words.first().map(OsString::as_os_str);
+            let program = escaped(program.unwrap_or_default().as_encoded_bytes());
+            let failure = not_started(format!("cannot run `{program}`: {error}"));
+            return Some((failure, true));
         }
     };
     let stdin = pipes.stdin.take()?;
@@ -141,13 +135,12 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
     if let Some(process) = process {
         // An abort does not wait.
         let is_abort = team.pool.borrow().is_ending() && matches!(end, End::Killed);
-        process
-            .end(if is_abort {
-                Duration::ZERO
-            } else {
-                TERM_PATIENCE
-            })
-            .await;
+        let patience = if is_abort {
+            Duration::ZERO
+        } else {
+            TERM_PATIENCE
+        };
+        process.end(patience).await;
     }
     (!has_hello).then(|| {
         let is_passing = matches!(end, End::Exited(_) | End::Eof);
