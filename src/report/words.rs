@@ -57,7 +57,7 @@ pub fn stop_reason(reason: &str) -> &str {
         "name" => "the service's name cannot be resolved",
         "proxy" => "the proxy rejects the calls",
         "not_started" => "the program that makes the calls cannot be started",
-        "redirect" => "the service redirects the calls, and stride does not follow without -L",
+        "redirect" => "the service redirects the calls, and stride does not follow",
         "missing_files" => "many files in a row are missing",
         "rejected" => "the first files were all rejected for one cause",
         "failures" => "more files failed than --max-failures allows",

@@ -133,10 +133,10 @@ impl From<PlanError> for CliError {
                 ),
                 Reference::Cmd(command) => {
                     let text = quoted(Path::new(command));
-                    cli_error.hint(format!("check its output: sh -c {text}"))
+                    cli_error.hint(format!("check the command's output: sh -c {text}"))
                 }
                 Reference::Netrc(host) => cli_error.hint(format!(
-                    "add `machine {host} login NAME password WORD` to the file"
+                    "add `machine {host} login NAME password WORD` to ~/.netrc, or to the file that NETRC names"
                 )),
                 Reference::Given(name) => cli_error.hint(format!(
                     "use --credential '{name}=…' again, or a reference: run … {{env:VARIABLE}} … --accept-change"
@@ -199,9 +199,9 @@ impl From<CommandError> for CliError {
                 .note("nothing was changed")
                 .hint("correct its name, or use its whole path; names resolve in the run's folder"),
             CommandError::Template { .. } => cli_error.hint("correct the placeholder"),
-            CommandError::Secret(_) => {
-                cli_error.hint("let the command read it from its environment, which is yours")
-            }
+            CommandError::Secret(_) => cli_error.hint(
+                "let the command read the secret from its environment, which is that of stride",
+            ),
             CommandError::Contents(_) => {
                 cli_error.hint("use {}: the command reads the file itself")
             }
@@ -298,7 +298,9 @@ impl From<ExportError> for CliError {
             }
             ExportError::ManyColumns { .. } => Self::of(exit::USAGE, &error)
                 .note("nothing was written")
-                .hint("name the columns that you want: --columns file,col.NAME,result.NAME"),
+                .hint(
+                    "use --columns with those that you want: --columns file,col.NAME,result.NAME",
+                ),
             ExportError::Extract { .. } | ExportError::Read { .. } => Self::of(exit::ERROR, &error),
         }
     }

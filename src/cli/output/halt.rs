@@ -34,7 +34,7 @@ pub(crate) fn cli_error(
     };
     let mut note = format!("{} pending", counted(counts.pending, "file"));
     if halt.reason.is_guards() {
-        note.push_str("; no file failed because of it");
+        note.push_str("; no file failed for this cause");
     }
     let cli_error = cli_error.note(note);
     hints(
@@ -101,7 +101,7 @@ fn hints(
         }
         "quota" => format!("when the service allows more calls again: {}", resume("")),
         "certificate" if words.contains(UNTRUSTED) => format!(
-            "if you trust it, name a file with its certificate, or with that of its issuer: SSL_CERT_FILE=FILE.pem {}; or repeat the run command with --cacert FILE.pem",
+            "if you trust the service, use a file with its certificate, or with that of the issuer: SSL_CERT_FILE=FILE.pem {}; or repeat the run command with --cacert FILE.pem",
             resume("")
         ),
         "certificate" if words.contains(NO_TLS) => {
@@ -124,10 +124,12 @@ fn hints(
             let follow = match follows {
                 true => "",
                 false => {
-                    "; -L follows it, but 301, 302 and 303 turn a POST into a GET without the file"
+                    "; -L follows the redirect, but 301, 302 and 303 turn a POST into a GET without the file"
                 }
             };
-            format!("repeat the run command with the URL that it leads to{accept}{follow}")
+            format!(
+                "repeat the run command with the URL to which the redirect leads{accept}{follow}"
+            )
         }
         "missing_files" => format!(
             "check that the files' disk is mounted, then: {}; if the list has wrong names, correct them and repeat the run command",
@@ -158,7 +160,7 @@ fn hints(
         ),
         "outage" => {
             let back = format!(
-                "when it is back: {}; a longer --max-outage waits longer",
+                "when the service is back: {}; with a longer --max-outage stride waits longer",
                 resume("")
             );
             let wrong = "check the URL: its host, its port, and http:// or https://; if it is wrong, repeat the run command with the right one";
@@ -168,7 +170,7 @@ fn hints(
             };
         }
         "wait" => format!(
-            "after that: {}; with a longer --max-wait it waits, with --ignore-wait it does not",
+            "after that time: {}; with a longer --max-wait stride waits, with --ignore-wait it does not",
             resume("")
         ),
         "max_calls" => without("--max-calls"),
@@ -210,7 +212,7 @@ fn hints_of_program(
             },
         ],
         "outage" => vec![format!(
-            "when it is back: {}; a longer --max-outage waits longer",
+            "when the service is back: {}; with a longer --max-outage stride waits longer",
             resume("")
         )],
         _ => return None,
@@ -375,7 +377,7 @@ mod tests {
         for words in [
             "stopped: the service forbids the calls",
             r"HTTP 403: not \\u{1b} yours",
-            "0 files pending; no file failed because of it",
+            "0 files pending; no file failed for this cause",
             "stride resume --class status=403:rejected",
         ] {
             assert!(told.contains(words), "{told}");

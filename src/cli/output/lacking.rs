@@ -31,7 +31,7 @@ pub(crate) fn permission(error: CliError, path: &Path) -> CliError {
                 FileName::from(closed)
             ))
             .hint(format!(
-                "ask its owner, or allow it: sudo chmod a+x {}",
+                "ask the owner of the folder, or let all users enter: sudo chmod a+x {}",
                 quoted(closed)
             ));
     };

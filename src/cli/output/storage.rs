@@ -41,7 +41,7 @@ impl From<StoreError> for CliError {
                 let folder = std::env::current_dir().unwrap_or_default();
                 let status = command(&path.strip_prefix(folder).unwrap_or(path).into(), "status");
                 Self::of(exit::BUSY, &error).note("nothing was changed").hint(format!(
-                    "look at it with `{status}`; run, resume and retry wait for its end with --wait-lock 1h; for another run use another --db FILE"
+                    "`{status}` shows the progress; with --wait-lock 1h, run, resume and retry wait for the end of the other process; for another run use another --db FILE"
                 ))
             }
             StoreError::Usurped => Self::of(exit::BUSY, &error)
@@ -50,7 +50,7 @@ impl From<StoreError> for CliError {
             StoreError::Gone { .. } => Self::of(exit::UNUSABLE, &error)
                 .hint("move the database and the files beside it back, then repeat the command"),
             StoreError::Cut { .. } => Self::of(exit::UNUSABLE, &error)
-                .hint("stop the program that writes to the files beside the database, then repeat the command: it repeats the lost calls"),
+                .hint("stop the program that writes to the files beside the database, then repeat the command, which repeats the lost calls"),
             StoreError::Full { .. } | StoreError::NoRoom { .. } => Self::of(exit::STORAGE, &error)
                 .note("the recorded results are safe")
                 .hint("free disk space, then repeat the command"),
@@ -135,7 +135,7 @@ fn saved_of(database: &Path) -> Option<String> {
     let file = files.find(|file| file.extension() == Some("db".as_ref()))?;
     let file = FileName::from(file.as_path());
     Some(format!(
-        "a run with a database of this name has saved results in {file}; it records them when its database is back"
+        "a run with a database of this name has saved results in {file}; `run` and `resume` record them when the database is back"
     ))
 }
 

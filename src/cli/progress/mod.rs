@@ -218,7 +218,7 @@ impl Progress {
             _ => "",
         };
         format!(
-            "service unavailable: {cause}; trying again at intervals for at most {most} (--max-outage), and no file fails because of it{doubt}"
+            "service unavailable: {cause}; trying again at intervals for at most {most} (--max-outage), and no file fails for this cause{doubt}"
         )
     }
 

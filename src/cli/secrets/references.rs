@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use stride::bounded::{Patience, Wait, read_from};
 use stride::caller::{Credential, Lookup, Reference};
-use stride::job::escaped;
+use stride::job::{FileName, escaped};
 
 use crate::cli::output::environment::variable;
 use crate::cli::output::named;
@@ -45,10 +45,11 @@ fn netrc_credential(host: &str) -> Result<Vec<u8>, String> {
         (None, Some(home)) => Path::new(&OsString::from_vec(home)).join(".netrc"),
         (None, None) => return Err("neither NETRC nor HOME is set".to_owned()),
     };
+    let file = FileName::from(path.as_path());
     let text =
-        named::read(path, LARGEST).map_err(|error| format!(".netrc cannot be read: {error}"))?;
+        named::read(&path, LARGEST).map_err(|error| format!("{file} cannot be read: {error}"))?;
     let (name, password) = netrc::find(&String::from_utf8_lossy(&text), host)
-        .ok_or_else(|| format!(".netrc has no password for {host}"))?;
+        .ok_or_else(|| format!("{file} has no password for {host}"))?;
     Ok(Credential::basic(format!("{name}:{password}").as_bytes()).into_bytes())
 }
 

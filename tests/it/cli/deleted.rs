@@ -55,7 +55,7 @@ fn a_run_is_deleted_with_all_its_files() {
             .stride(&words)
             .expect(2)
             .says("stride.db is the database of a run, not one of its files")
-            .says("to delete the run and its answers: rm stride.db stride.db.lock\n");
+            .says("to delete the database and the answers in it: rm stride.db stride.db.lock\n");
     }
     place
         .stride(&["rm", "--db", "other.db", "stride.db"])
@@ -71,13 +71,13 @@ fn a_run_is_deleted_with_all_its_files() {
         place
             .stride(words)
             .expect(2)
-            .says("rm -f stride.db stride.db-wal stride.db-shm");
+            .says("rm -f stride.db stride.db-wal stride.db-shm stride.db.lock");
     }
     assert_eq!(place.bystander(), bystander);
     place
         .stride(&["forget", "bystander.txt"])
         .expect(0)
-        .says("rm stride.db stride.db.lock   deletes the run");
+        .says("rm stride.db stride.db.lock   deletes the database and the answers in it");
 }
 
 #[test]

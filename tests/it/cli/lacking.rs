@@ -73,7 +73,7 @@ fn a_folder_without_permission_is_named() {
         as_user(&place, &[words, &["--db", "closed/stride.db"]].concat())
             .expect(6)
             .says("note: this user may not enter the folder ")
-            .says("hint: ask its owner, or allow it: sudo chmod a+x ");
+            .says("hint: ask the owner of the folder, or let all users enter: sudo chmod a+x ");
     }
     // It may be read, and nothing may be written into it.
     set_mode(&place.at("closed"), 0o500);

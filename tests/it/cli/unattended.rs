@@ -156,7 +156,7 @@ fn a_second_process_waits_for_the_end_of_the_first() {
         place
             .stride(&[&words, wait].concat())
             .expect(5)
-            .says("wait for its end with --wait-lock 1h");
+            .says("with --wait-lock 1h, run, resume and retry wait");
     }
     let mut second = place.command(&["run", "--url", &url, "--wait-lock", "10m", "later"]);
     let second = place.begin_command_into(&mut second, ".second");

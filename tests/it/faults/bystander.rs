@@ -181,7 +181,7 @@ fn row_72_refusals_at_eight_threads_blame_no_file() {
             scene
                 .run(&["-j", "8"])
                 .expect(4)
-                .says("no file failed because of it");
+                .says("no file failed for this cause");
             let refused = answered(&scene.api.log(), status);
             assert!(
                 (5..=8 + 5 + 4).contains(&refused),

@@ -76,7 +76,7 @@ fn row_72_a_request_that_is_wrong_for_every_file_stops_the_run() {
     let ran = place.stride(&run(&api.url(), &["-j", "8"])).expect(4);
     ran.says("error: stopped: the first files were all rejected for one cause")
         .says("caused by: HTTP 404")
-        .says("200 files pending; no file failed because of it")
+        .says("200 files pending; no file failed for this cause")
         .says("hint: correct the URL or the request and repeat the run command\n")
         .says("add --expect-status 2xx,404 to that command")
         .says("stride resume --max-failures none");
