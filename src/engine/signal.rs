@@ -12,7 +12,7 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
         Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,
         Outcome::InDoubt(failure) if failure.kind == FailureKind::Stopped => Signal::Stale,
         // The file may be the cause, as with a rejection.
-        Outcome::InDoubt(failure) if failure.kind.is_crash() => Signal::Rejected(cause(failure)),
+        Outcome::InDoubt(failure) if failure.kind.is_crash() => Signal::Crashed(cause(failure)),
         Outcome::InDoubt(_) => Signal::Failed,
         Outcome::Throttled { wait, failure } => Signal::Throttled {
             wait: *wait,
@@ -36,6 +36,7 @@ fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     match (failure.class, failure.status) {
         // Calls under credentials that were replaced meanwhile do not count against the new ones.
         _ if failure.kind == FailureKind::CredentialsRenewed => Signal::Stale,
+        _ if failure.kind == FailureKind::NotStarted => Signal::Fault(Fault::NotRun),
         _ if failure.kind == FailureKind::Redirect => Signal::Fault(Fault::Redirect),
         (Class::Auth, Some(403)) => Signal::Fault(Fault::Forbidden),
         (Class::Auth, _) => Signal::Fault(Fault::Auth),

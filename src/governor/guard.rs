@@ -300,7 +300,10 @@ impl Guard {
         if streak.ignored || streak.spot_checks < needed {
             return Ruling::Quarantine;
         }
-        let may_be_own = matches!(streak.fault, Some(Fault::Forbidden | Fault::MissingFile));
+        let may_be_own = matches!(
+            streak.fault,
+            Some(Fault::Forbidden | Fault::MissingFile | Fault::NotRun)
+        );
         if self.succeeded && few_left && may_be_own {
             streak.ignored = true;
             return Ruling::Quarantine;

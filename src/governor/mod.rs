@@ -354,7 +354,7 @@ impl Governor {
             self.read_hint(hint, &permit, at);
         }
         let mut assessment = match call.signal {
-            Signal::Accepted | Signal::Answered | Signal::Rejected(_) => {
+            Signal::Accepted | Signal::Answered | Signal::Rejected(_) | Signal::Crashed(_) => {
                 self.accepted(&permit, call, at)
             }
             Signal::Throttled { wait, unavailable } => {
@@ -403,11 +403,17 @@ impl Governor {
         } else {
             self.guard.reached(permit.number)
         };
-        if let Signal::Rejected(cause) = call.signal {
+        if let Signal::Rejected(cause) | Signal::Crashed(cause) = call.signal {
             let evidence = self.evidence(permit, call, SharedCause::Request);
             let (ruling, mixed) = self.guard.rejected(cause, evidence);
             assessment.cleared[SharedCause::Request as usize] |= mixed;
-            assessment.disposition = self.apply(ruling, SharedCause::Request);
+            assessment.disposition = match (call.signal, self.apply(ruling, SharedCause::Request)) {
+                // The call may succeed when it is repeated.
+                (Signal::Crashed(_), Disposition::Quarantine(cause)) => {
+                    Disposition::QuarantineIfFailed(cause)
+                }
+                (_, disposition) => disposition,
+            };
         }
         assessment
     }

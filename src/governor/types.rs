@@ -237,6 +237,8 @@ pub enum Fault {
     Proxy,
     /// The command or the worker cannot be started.
     NotStarted,
+    /// The command has started, and says that it cannot be run: exit 126 or 127.
+    NotRun,
     /// The service redirects elsewhere.
     Redirect,
     /// The file is missing, and perhaps its disk.
@@ -252,7 +254,7 @@ impl Fault {
             Self::Tls => "certificate",
             Self::Dns => "name",
             Self::Proxy => "proxy",
-            Self::NotStarted => "not_started",
+            Self::NotStarted | Self::NotRun => "not_started",
             Self::Redirect => "redirect",
             Self::MissingFile => "missing_files",
         }
@@ -322,6 +324,8 @@ pub enum Signal {
     Answered,
     /// The service rejected the file. Equal numbers are one cause.
     Rejected(u64),
+    /// A program of the user's ended during the call, perhaps because of the file. Equal numbers are one cause.
+    Crashed(u64),
     /// The service refused the call because of a limit or its load.
     Throttled {
         /// Wait that the service asked for.
@@ -344,7 +348,10 @@ pub enum Signal {
 impl Signal {
     /// Returns true if the service processed the call, even if it rejected the file.
     pub(super) fn is_accepted(self) -> bool {
-        matches!(self, Self::Accepted | Self::Answered | Self::Rejected(_))
+        matches!(
+            self,
+            Self::Accepted | Self::Answered | Self::Rejected(_) | Self::Crashed(_)
+        )
     }
 
     /// Returns true unless nothing can have been sent.

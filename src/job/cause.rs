@@ -10,6 +10,9 @@ use crate::text::hex;
 
 /// The number of characters of an error's body that are compared and shown.
 const LOOKED_AT: usize = 200;
+
+/// The first line of a Python traceback, whose last line has the message.
+const TRACEBACK: &str = "Traceback (most recent call last)";
 /// The length in bytes from which a word with letters and digits is an id.
 const ID: usize = 8;
 /// Replaces a number or an id.
@@ -62,12 +65,16 @@ impl CauseKey {
     }
 }
 
-/// Returns the message in an error's body if it is JSON of a usual form, and the beginning of the body otherwise.
+/// Returns the message in an error's body: of JSON of a usual form, or the last line of a Python traceback. For any other
+/// body, returns its beginning.
 pub fn said(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let message = serde_json::from_str(&text).ok();
     let message = message.as_ref().and_then(message_in);
-    let text = message.unwrap_or_else(|| text.trim());
+    let text = message.unwrap_or_else(|| match text.trim() {
+        trace if trace.starts_with(TRACEBACK) => trace.lines().next_back().unwrap_or_default(),
+        text => text,
+    });
     text.chars().take(LOOKED_AT).collect()
 }
 
@@ -219,6 +226,10 @@ mod tests {
             (r#"{"error":"too short","id":"x1"}"#, "too short"),
             (r#"{"errors":[{"detail":"no audio"}]}"#, "no audio"),
             (r#"{"code":7}"#, r#"{"code":7}"#),
+            (
+                "Traceback (most recent call last):\n  File\nKeyError: 'a'\n",
+                "KeyError: 'a'",
+            ),
             (" not JSON ", "not JSON"),
             ("", ""),
         ] {

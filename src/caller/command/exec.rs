@@ -1,22 +1,24 @@
 //! Calls that are a process each.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::process::{ChildStderr, ChildStdout};
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::CommandContext;
 use super::error::CommandError;
 use super::exit::outcome;
 use super::groups::Groups;
 use super::judge::Judge;
-use super::process::{Launch, Pipes, Process, TERM_PATIENCE, not_started};
+use super::process::{Launch, Pipes, TERM_PATIENCE, not_started, terminate};
 use super::program::check_program;
 use super::said::{Listener, Said};
 use super::words::{Filled, Words};
@@ -28,8 +30,6 @@ use crate::caller::{AsyncCaller, Calling, Cancel};
 use crate::job::{Answer, Attempt, Body, Class, Failure, FailureKind, Job, Outcome};
 use crate::settings::{Command, Settings, Way};
 
-/// The longest time for which descendants of a process that has exited may still write.
-const AFTER_EXIT: Duration = Duration::from_secs(1);
 /// The size of a read, in bytes.
 const PIECE: usize = 64 << 10;
 
@@ -183,48 +183,68 @@ impl AsyncExecCaller {
         let mut listener = Listener::new(&plan.said, job.path.to_string());
         let mut output = Output::new(&plan.judge);
         let Pipes { stdout, stderr, .. } = pipes;
-        let mut reading =
-            Box::pin(async { tokio::join!(output.read(stdout), listen(stderr, &mut listener)).0 });
-        let mut read = None;
-        let exit = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err((
-                FailureKind::Stopped,
-                "stopped before the command ended".to_owned(),
-                Duration::ZERO,
-            )),
-            () = self.timer.patience(plan.timeout) => Err((
-                FailureKind::Timeout,
-                format!("the command did not end within {:?}", plan.timeout),
-                TERM_PATIENCE,
-            )),
-            exit = exit(&mut process, &mut reading, &mut read) => Ok(exit),
-        };
-        // No limit and no stop interrupts the reading of a complete answer.
-        if exit.is_ok() && read.is_none() {
-            read = timeout(AFTER_EXIT, &mut reading).await.ok();
-        }
-        drop(reading);
-        let status = match exit {
-            Ok(exit) => read.unwrap_or(Ok(())).and(exit),
-            Err((kind, message, patience)) => {
-                process.end(patience).await;
-                let body = listener.finish();
-                let failure = Failure::new(Class::Transient, kind, message);
-                return Outcome::InDoubt(Failure { body, ..failure });
+        let (group, has_exited, exited) = (process.group(), Cell::new(false), Notify::new());
+        let ended = {
+            let reading =
+                async { tokio::join!(output.read(stdout), listen(stderr, &mut listener)).0 };
+            let exit = async {
+                let exit = process.exit().await;
+                has_exited.set(true);
+                exited.notify_one();
+                exit
+            };
+            let mut ending = Box::pin(async { tokio::join!(reading, exit) });
+            let stopped = tokio::select! {
+                biased;
+                // An answer that is complete at the same time counts.
+                (read, exit) = &mut ending => Ok(read.and(exit)),
+                () = cancel.cancelled() => {
+                    let message = "stopped before the command ended".to_owned();
+                    Err((FailureKind::Stopped, message, Duration::ZERO))
+                }
+                () = self.timer.patience(plan.timeout) => {
+                    let limit = plan.timeout;
+                    let message = match has_exited.get() {
+                        true => format!("the command ended, and what it had started kept its output open for {limit:?}"),
+                        false => format!("the command did not end within {limit:?}"),
+                    };
+                    Err((FailureKind::Timeout, message, TERM_PATIENCE))
+                }
+            };
+            if let Err((.., patience)) = &stopped {
+                terminate(group);
+                // The pipes stay open, or a last line would end the command before it has tidied up.
+                tokio::select! {
+                    _ = &mut ending => {}
+                    () = exited.notified() => {}
+                    () = sleep(*patience) => {}
+                }
             }
+            stopped
         };
         // Nothing of a call outlives it.
         drop(process);
         let said = listener.finish();
-        let status = match status {
-            Ok(status) => status,
-            Err(error) => return Outcome::InDoubt(Failure::unkept(&error)),
+        let status = match ended {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => return Outcome::InDoubt(Failure::unkept(&error)),
+            Err((kind, message, _)) => {
+                let failure = Failure::new(Class::Transient, kind, message);
+                return Outcome::InDoubt(Failure {
+                    body: said,
+                    ..failure
+                });
+            }
         };
+        let body = output.finish();
         if !status.success() {
-            return outcome(status, said, &plan.judge.rules);
+            let said = body.map_or(Ok(said.clone()), |body| both(&body, said));
+            return match said {
+                Ok(said) => outcome(status, said, &plan.judge.rules),
+                Err(error) => Outcome::InDoubt(Failure::unkept(&error)),
+            };
         }
-        let Some(body) = output.finish() else {
+        let Some(body) = body else {
             return plan.judge.too_large();
         };
         let answer = Answer {
@@ -249,18 +269,16 @@ fn variables(job: &Job, attempt: &Attempt) -> [(&'static str, OsString); 4] {
     ]
 }
 
-/// Reads the pipes until the process has exited. `read` is set if they were closed before.
-async fn exit(
-    process: &mut Process,
-    reading: &mut (impl Future<Output = io::Result<()>> + Unpin),
-    read: &mut Option<io::Result<()>>,
-) -> io::Result<ExitStatus> {
-    tokio::select! {
-        biased;
-        done = reading => *read = Some(done),
-        status = process.exit() => return status,
+/// Returns what a failed command has printed, and the end of its standard error.
+fn both(printed: &Body, said: Vec<u8>) -> io::Result<Vec<u8>> {
+    let room = Failure::BODY_KEPT.saturating_sub(said.len());
+    let mut both = printed.beginning(room.max(Failure::BODY_KEPT / 2))?;
+    if !both.is_empty() && !said.is_empty() && !both.ends_with(b"\n") {
+        both.push(b'\n');
     }
-    process.exit().await
+    let over = (both.len() + said.len()).saturating_sub(Failure::BODY_KEPT);
+    both.extend(&said[over.min(said.len())..]);
+    Ok(both)
 }
 
 async fn listen(mut stderr: ChildStderr, listener: &mut Listener) {

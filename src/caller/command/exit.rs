@@ -5,13 +5,16 @@ use std::process::ExitStatus;
 
 use super::said::last_line;
 use crate::failure_class::ClassRule;
-use crate::job::{Class, Failure, FailureKind, Outcome};
+use crate::job::{Class, Failure, FailureKind, Outcome, said as beginning};
 
-/// Returns the outcome of a process that did not exit with 0. `said` is the end of its standard error. The user's rules come
+/// Returns the outcome of a process that did not exit with 0. `said` is the end of what it
+/// said. The user's rules come
 /// first, then the codes of BSD's `sysexits.h` and those of a shell that cannot start a command (POSIX, Shell Command
 /// Language, 2.8.2).
 pub(super) fn outcome(status: ExitStatus, said: Vec<u8>, rules: &[ClassRule]) -> Outcome {
-    let reason = last_line(&said).map_or_else(String::new, |line| format!(": {line}"));
+    // People see the beginning of the body after the message.
+    let reason = last_line(&said).filter(|line| !beginning(&said).ends_with(line));
+    let reason = reason.map_or_else(String::new, |line| format!(": {line}"));
     let failure = |class, kind, what: &str| Failure {
         body: said.clone(),
         ..Failure::new(class, kind, format!("{what}{reason}"))
@@ -36,25 +39,23 @@ pub(super) fn outcome(status: ExitStatus, said: Vec<u8>, rules: &[ClassRule]) ->
             _ => Outcome::Failed(failure),
         };
     }
-    Outcome::Failed(exited(match code {
+    let class = match code {
         // EX_UNAVAILABLE, EX_TEMPFAIL
         69 | 75 => Class::Transient,
         // EX_NOPERM
         77 => Class::Auth,
         // EX_NOINPUT
         66 => return Outcome::Unsendable(exited(Class::Input)),
-        // EX_DATAERR
-        65 => Class::Rejected,
         // EX_USAGE, and the codes of errors of the system
         64 | 70..=74 | 78 => Class::Local,
-        // The command cannot be executed, or was not found.
+        // A command cannot be executed, or was not found. A script may have done other work before.
         126 | 127 => {
             let what = format!("exit {code}");
-            let kind = FailureKind::NotStarted;
-            return Outcome::Unreachable(failure(Class::Local, kind, &what));
+            return Outcome::Failed(failure(Class::Local, FailureKind::NotStarted, &what));
         }
         _ => Class::Rejected,
-    }))
+    };
+    Outcome::Failed(exited(class))
 }
 
 #[cfg(test)]
@@ -63,14 +64,12 @@ mod tests {
 
     fn of(raw: i32, rules: &[&str]) -> (&'static str, Option<Class>, FailureKind) {
         let rules: Vec<ClassRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
-        let outcome = outcome(ExitStatus::from_raw(raw), b"too busy\n".to_vec(), &rules);
+        let said = b"it began\ntoo busy\n".to_vec();
+        let outcome = outcome(ExitStatus::from_raw(raw), said, &rules);
         let failure = outcome.failure().unwrap();
-        assert_eq!(failure.body, b"too busy\n");
-        assert!(
-            failure.message.ends_with(": too busy"),
-            "{}",
-            failure.message
-        );
+        assert_eq!(failure.body, b"it began\ntoo busy\n");
+        // The beginning of the body has the reason already.
+        assert!(!failure.message.contains("busy"), "{}", failure.message);
         (outcome.as_str(), Some(failure.class), failure.kind)
     }
 
@@ -89,7 +88,7 @@ mod tests {
             (&[66], ("not_sent", Some(Class::Input), FailureKind::Exited)),
             (
                 &[126, 127],
-                ("not_sent", Some(Class::Local), FailureKind::NotStarted),
+                ("failed", Some(Class::Local), FailureKind::NotStarted),
             ),
         ] {
             for code in codes {
@@ -99,6 +98,26 @@ mod tests {
         let signalled = ("in_doubt", Some(Class::Transient), FailureKind::Signalled);
         assert_eq!(of(9, &[]), signalled);
         assert_eq!(of(9, &["body~busy:quota"]), signalled);
+    }
+
+    #[test]
+    fn a_reason_that_the_beginning_lacks_is_in_the_message() {
+        let message = |said: &str| {
+            let outcome = outcome(ExitStatus::from_raw(1 << 8), said.into(), &[]);
+            outcome.failure().unwrap().message.clone()
+        };
+        let long = format!("{}\nno key\n", "x\n".repeat(200));
+        for (said, expected) in [
+            ("", "exit 1"),
+            ("no key\n", "exit 1"),
+            (
+                "Traceback (most recent call last):\n  x\nKeyError: 'a'\n",
+                "exit 1",
+            ),
+            (&long, "exit 1: no key"),
+        ] {
+            assert_eq!(message(said), expected);
+        }
     }
 
     #[test]

@@ -92,7 +92,18 @@ impl Launch {
     }
 }
 
+/// Asks the processes of a group to end.
+pub(super) fn terminate(group: Pid) {
+    // Ignore failure: no process of the group is left.
+    let _ = kill_process_group(group, Signal::TERM);
+}
+
 impl Process {
+    /// Returns its group.
+    pub(super) fn group(&self) -> Pid {
+        self.group
+    }
+
     /// Waits for the exit of the process itself.
     pub(super) async fn exit(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
@@ -100,7 +111,7 @@ impl Process {
 
     /// Sends SIGTERM to the group, and SIGKILL if the process is still there after `patience`.
     pub(super) async fn end(mut self, patience: Duration) {
-        let _ = kill_process_group(self.group, Signal::TERM);
+        terminate(self.group);
         let _ = timeout(patience, self.child.wait()).await;
     }
 }

@@ -214,7 +214,7 @@ impl Progress {
     fn outage(&self, cause: &str) -> String {
         let most = show_duration(self.max_outage);
         let doubt = match self.view.counts.done {
-            0 => "; no file is done yet, so check the URL too",
+            0 => "; no file is done yet, so check the URL or the program too",
             _ => "",
         };
         format!(

@@ -6,6 +6,9 @@ use crate::cli::args::answers::AnswerArgs;
 use crate::cli::args::program::ProgramArgs;
 use crate::cli::output::error::CliError;
 
+/// Parts of a script that stand for the file.
+const USES: [&str; 5] = ["$1", "${1", "$@", "$*", "STRIDE_"];
+
 /// Returns the call that the flags describe, if they name a program.
 pub(super) fn call(args: &ProgramArgs, answers: &AnswerArgs) -> Result<Option<Call>, CliError> {
     let (way, words) = if let Some(command) = &args.exec {
@@ -14,6 +17,13 @@ pub(super) fn call(args: &ProgramArgs, answers: &AnswerArgs) -> Result<Option<Ca
         if script.trim().is_empty() {
             return Err(CliError::usage("the script of --exec-shell is empty")
                 .hint("the file is \"$1\" in it, as in --exec-shell 'wc -w < \"$1\"'"));
+        }
+        if !USES.iter().any(|used| script.contains(used)) {
+            return Err(
+                CliError::usage("the script of --exec-shell is the same for every file").hint(
+                    "the file is \"$1\" in it, as in --exec-shell 'wc -w < \"$1\"'; its name is also in STRIDE_NAME",
+                ),
+            );
         }
         (Way::Shell, vec![script.clone()])
     } else {

@@ -139,7 +139,7 @@ impl FirstFiles {
             return None;
         };
         Some(format!(
-            "the column `{}` names no files; to send the row itself, repeat the command with --json '{{row}}', or --data 'x={{col.NAME}}'",
+            "the column `{}` names no files; to use the row itself, repeat the command with {{row}} or {{col.NAME}} in place of the file",
             FileName::new(column.as_bytes())
         ))
     }

@@ -239,6 +239,7 @@ fn a_command_that_cannot_start_costs_no_file() {
         (&["--exec", "x {env:KEY}"], "would show a secret"),
         (&["--exec", ""], "is empty"),
         (&["--exec-shell", " "], "is empty"),
+        (&["--exec-shell", "wc -c {}"], "is the same for every file"),
         (
             &["--exec", "cat", "--url", "http://127.0.0.1:1"],
             "cannot be used with",
@@ -255,7 +256,10 @@ fn a_command_that_cannot_start_costs_no_file() {
             .says(says);
         assert!(!place.at("stride.db").exists(), "{call:?}");
     }
-    let call = ["--exec-shell", "[ -e ready ] || exit 127; cat \"$1\""];
+    let call = [
+        "--exec-shell",
+        "echo >> called; [ -e ready ] || exec no-such-program; cat \"$1\"",
+    ];
     let names = place.texts(20);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     place
@@ -268,12 +272,36 @@ fn a_command_that_cannot_start_costs_no_file() {
         (&status["pending"], &status["failed"]),
         (&json!(20), &json!(0))
     );
-    // The last file stays pending too.
-    let last = [&run(&call, &[names[0]])[..], &["--db", "last.db"]].concat();
-    place.stride(&last).expect(4).says("1 file pending");
+    // The script has run, so its calls count.
+    let called = fs::read_to_string(place.at("called")).unwrap().len();
+    assert_eq!(
+        place.sql("SELECT count(*) FROM attempt")[0],
+        [called.to_string()]
+    );
+    assert!(called < 12, "{called}");
     place.write("ready", "");
     place.stride(&["resume"]).expect(0);
     assert_eq!(exported(&place).as_object().unwrap().len(), 20);
+    // A file whose call alone exits so fails.
+    let one = "case $1 in */0003) exit 127;; esac; cat \"$1\"";
+    let one = [
+        &run(&["--exec-shell", one], &names)[..],
+        &["--db", "one.db"],
+    ]
+    .concat();
+    place.stride(&one).expect(3).says("19 of 20 files done");
+    // Nothing was called here, not even for the last file.
+    let broken = program(&place, "broken", "#!/no/such/interpreter\n");
+    let last = [
+        &run(&["--exec", &broken], &[names[0]])[..],
+        &["--db", "last.db"],
+    ]
+    .concat();
+    place
+        .stride(&last)
+        .expect(4)
+        .says("1 file pending")
+        .says("0 calls");
 }
 
 #[test]
@@ -300,6 +328,10 @@ fn nothing_of_a_call_outlives_it() {
         format!("{lasting} {mark} >/dev/null 2>&1 &\necho ended"),
     );
     place.write("holds", format!("{lasting} {mark} &\necho ended"));
+    place.write(
+        "tidies",
+        "trap 'echo tidy >&2; touch tidied; exit 0' TERM\nwhile :; do sleep 0.05; done",
+    );
     let more = [
         "--timeout",
         "300ms",
@@ -308,17 +340,19 @@ fn nothing_of_a_call_outlives_it() {
         "waits",
         "ends",
         "holds",
+        "tidies",
     ];
     place
         .stride(&run(OBEY, &more))
         .expect(3)
-        .says("did not end within 300ms");
+        .says("did not end within 300ms")
+        .says("what it had started kept its output open for 300ms")
+        .says("tidies: tidy");
     assert_eq!(processes_with(&mark), [""; 0]);
+    assert!(place.at("tidied").exists());
     let exported = exported(&place);
-    assert_eq!(
-        (&exported["ends"], &exported["holds"]),
-        (&json!("ended\n"), &json!("ended\n"))
-    );
+    assert_eq!(exported["ends"], json!("ended\n"));
+    assert_eq!(exported.as_object().unwrap().len(), 1);
     // The second Ctrl-C ends the calls in flight, and `kill -9` leaves none behind.
     for end in ["interrupt", "kill"] {
         let db = format!("{end}.db");
@@ -529,13 +563,13 @@ fn a_stop_speaks_of_the_program() {
         ),
     ] {
         let db = format!("{code}.db");
-        let script = format!("echo no >&2; exit {code}");
+        let script = format!("echo no $1 >&2; exit {code}");
         let more = [&["--db", &db], &names[..]].concat();
         let ran = place
             .stride(&run(&["--exec-shell", &script], &more))
             .expect(4);
         let ran = ran
-            .says(&format!("exit {code}: no"))
+            .says(&format!("exit {code}: no texts/"))
             .says("60 files pending");
         for hint in hints {
             assert!(ran.stderr.contains(hint), "{hint:?}: {}", ran.stderr);
@@ -551,4 +585,66 @@ fn a_stop_speaks_of_the_program() {
             .expect(2)
             .says("makes no HTTP requests");
     }
+}
+
+#[test]
+fn an_answer_has_what_a_command_has_started_in_the_background() {
+    let place = Place::new();
+    let call = ["--exec-shell", "echo one $1; (sleep 0.05; echo two) &"];
+    let bystander = place.with_bystander_of(&call);
+    place.write("a", "");
+    place.stride(&run(&call, &["a"])).expect(0);
+    assert_eq!(exported(&place)["a"], json!("one a\ntwo\n"));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_command_that_was_killed_is_called_again_even_if_it_was_the_first() {
+    let place = Place::new();
+    let script = "[ -e once ] || { echo > once; kill -9 $$; }; cat \"$1\"";
+    let call = ["--exec-shell", script];
+    place.write("a", "a");
+    place.stride(&run(&call, &["a"])).expect(0);
+    let names = place.texts(100);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    fs::remove_file(place.at("once")).unwrap();
+    let many = [&run(&call, &names)[..], &["--db", "many.db"]].concat();
+    place.stride(&many).expect(0).says("100 of 100 files done");
+    // A command that is always killed does not cost every file its retries.
+    let always = [
+        &run(&["--exec-shell", "kill -9 $$ # $1"], &names)[..],
+        &["--db", "always.db"],
+    ]
+    .concat();
+    let ran = place
+        .stride(&always)
+        .expect(4)
+        .says("ended by signal 9")
+        .says("100 files pending");
+    let calls = ran
+        .stderr
+        .split("; ")
+        .find_map(|part| part.split(" calls in").next()?.parse().ok());
+    assert!(
+        calls.is_some_and(|calls: u32| calls < 100),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn what_a_failed_command_has_printed_is_kept() {
+    let place = Place::new();
+    let script = "[ $1 = bystander.txt ] || { echo rate limit; echo at once >&2; exit 1; }";
+    let call = ["--exec-shell", script];
+    let bystander = place.with_bystander_of(&call);
+    place.write("a", "a");
+    place.stride(&run(&call, &["a"])).expect(3);
+    let failures = String::from_utf8(place.stride(&["failures"]).stdout).unwrap();
+    assert!(failures.contains("exit 1: rate limit"), "{failures}");
+    let rule = ["retry", "--class", "body~rate limit:auth"];
+    place.stride(&rule).expect(3).says("exit 1");
+    let class = "SELECT class FROM attempt ORDER BY started DESC LIMIT 1";
+    assert_eq!(place.sql(class)[0], ["auth"]);
+    assert_eq!(place.bystander(), bystander);
 }

@@ -83,7 +83,7 @@ fn a_row_whose_file_is_missing_has_the_true_cause() {
     run(&[&rows[..], &text].concat()).expect(0);
     run(&[&rows[..], &["d.db"]].concat())
         .expect(3)
-        .says("the column `id` names no files; to send the row itself");
+        .says("the column `id` names no files; to use the row itself");
     assert_eq!(place.bystander(), bystander);
 }
 
