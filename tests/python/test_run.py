@@ -316,6 +316,26 @@ def test_a_coroutine_function_has_as_many_calls(quiet):
     assert results == {file: file for file in files} and most == 1000
 
 
+def test_a_call_that_takes_too_long_is_given_up_and_repeated(quiet):
+    def call(file):
+        while file.attempt == 1 and not file.cancelled():
+            time.sleep(0.005)
+        if file.attempt == 1:
+            raise TimeoutError("given up")
+        return file.repeat
+
+    async def task(file):
+        if file.attempt == 1:
+            await asyncio.Event().wait()
+        return file.repeat
+
+    for function in (call, task):
+        db = f"{function.__name__}.db"
+        results = stride.run(["a"], function, timeout=0.1, options=["--retry-delay", "1ms"], db=db, progress=False)
+        assert results == {"a": True}
+        assert [outcome for _, _, outcome in attempts(db)] == ["in_doubt", "succeeded"]
+
+
 def test_a_loop_may_run_already(quiet):
     async def call(file):
         await asyncio.sleep(0)
