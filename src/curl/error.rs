@@ -61,7 +61,9 @@ impl CurlError {
             Self::OtherShell { .. } => {
                 "copy it for bash: in a browser by `Copy as cURL (bash)`, in Postman by the code for `cURL`"
             }
-            Self::Program(_) => "paste a command that begins with curl",
+            Self::Program(_) => {
+                "paste a command that begins with curl, or use --curl @FILE with a file that has it"
+            }
             Self::Before(_) => {
                 "leave out the commands before curl, and use @{} for the file in place of @-"
             }

@@ -78,6 +78,19 @@ pub(super) fn header(text: &str, braces: Braces) -> Result<ParsedHeader, CliErro
         false => Part::Other,
     };
     slips::check(&place(&name), value, part)?;
+    if is_sensitive(&name)
+        && SCHEMES
+            .iter()
+            .any(|scheme| value.eq_ignore_ascii_case(scheme))
+    {
+        return Err(
+            CliError::usage(format!("{} ends after `{value}`", place(&name)))
+                .note("a variable that is not set, or empty, leaves nothing behind it")
+                .hint(format!(
+                    "use -H '{name}: {value} {{env:NAME}}' with the variable's name, and set it"
+                )),
+        );
+    }
     let template = Template::read(value, braces).map_err(|error| wrong_template(&name, error))?;
     if is_sensitive(&name) && !template.has_placeholder() {
         return Ok(withheld(&name, value.to_owned()));
@@ -94,6 +107,9 @@ pub(super) fn header(text: &str, braces: Braces) -> Result<ParsedHeader, CliErro
     let value = HeaderValue::Template(value.to_owned());
     Ok((Header { name, value }, None))
 }
+
+/// Authentication schemes, which are no credentials by themselves.
+const SCHEMES: [&str; 5] = ["Bearer", "Basic", "Token", "Key", "ApiKey"];
 
 fn withheld(name: &str, value: String) -> ParsedHeader {
     let name = name.to_owned();

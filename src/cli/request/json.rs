@@ -16,6 +16,13 @@ pub(super) fn check(request: &Request, media_type: Option<&str>) -> Result<(), C
     let stated = media_type.filter(|media_type| !media_type.starts_with(FORM));
     match &request.body {
         Body::Pieces { pieces } => {
+            if stated.is_none() && has_lost_quotes(pieces) {
+                return Err(
+                    CliError::usage("the data looks like JSON that has lost its double quotes")
+                        .note("quotes within a shell's quotes end these")
+                        .hint("use --json @FILE or --curl @FILE, which no shell reads; if it is something else, name its type, such as -H 'Content-Type: text/plain'"),
+                );
+            }
             let Some(text) = sample(pieces) else {
                 return Ok(());
             };
@@ -38,6 +45,20 @@ pub(super) fn check(request: &Request, media_type: Option<&str>) -> Result<(), C
         Body::File | Body::Nothing => {}
     }
     Ok(())
+}
+
+/// Returns whether data begins as JSON does whose quotes a shell has removed: `{name:`.
+fn has_lost_quotes(pieces: &[Piece]) -> bool {
+    let Some(Piece::Text { template, .. }) = pieces.first() else {
+        return false;
+    };
+    let Ok(template) = Template::read(template, Braces::Pasted) else {
+        return false;
+    };
+    let first = template.literals().next().unwrap_or_default();
+    let inner = first.trim_start().strip_prefix('{').unwrap_or_default();
+    let name = inner.find(|char| !is_in_name(char)).unwrap_or(0);
+    template.begins_with_text() && name > 0 && inner[name..].starts_with(':')
 }
 
 /// Returns the data for some file, or `None` if stride does not treat it as JSON. A file in it counts as a value.

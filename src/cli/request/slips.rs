@@ -1,4 +1,5 @@
-//! Finds slips in a typed request: variables that no shell has replaced, and the ellipsis of a hint.
+//! Finds slips in a typed request: variables that no shell has replaced, examples in place of keys, and the ellipsis of a
+//! hint.
 
 use stride::caller::{Braces, Template};
 
@@ -26,6 +27,12 @@ pub(super) fn check(place: &str, text: &str, part: Part) -> Result<(), CliError>
         ))
         .hint(format!("put the value in place of `{ELLIPSIS}`")));
     }
+    if part == Part::Credential && is_example(text) {
+        return Err(CliError::usage(format!(
+            "{place} ends in an example of a key, as documentation has it"
+        ))
+        .hint("put your own key in its place: {env:NAME} reads it from a variable"));
+    }
     // A command in a placeholder may have variables.
     let template = Template::read(text, Braces::Pasted).unwrap_or_default();
     let mut literals = template.literals();
@@ -36,6 +43,19 @@ pub(super) fn check(place: &str, text: &str, part: Part) -> Result<(), CliError>
         ))
         .hint(format!("use {{env:{name}}} in its place"))),
     }
+}
+
+/// Returns whether a credential ends in the likes of `<your api key>` or `YOUR_API_KEY`.
+fn is_example(text: &str) -> bool {
+    let is_word = |char: char| char.is_ascii_alphanumeric() || "_- .".contains(char);
+    let text = text.trim_end_matches(['"', '\'', ' ']);
+    let inner = text
+        .strip_suffix('>')
+        .and_then(|text| text.rsplit_once('<'));
+    let last = text.rsplit([' ', ':', '=', '"']).next().unwrap_or_default();
+    let is_upper = |char: char| char.is_ascii_uppercase() || "_-".contains(char);
+    inner.is_some_and(|(_, inner)| !inner.is_empty() && inner.chars().all(is_word))
+        || (last.contains("YOUR_") || last.contains("YOUR-")) && last.chars().all(is_upper)
 }
 
 /// Returns the name of the first `$NAME` or `${NAME}`.
@@ -112,6 +132,23 @@ mod tests {
         ] {
             assert_eq!(variable(text, Part::Credential), credential, "{text}");
             assert_eq!(variable(text, Part::Other), other, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_example_is_no_credential() {
+        for (text, is_one) in [
+            ("Bearer <YOUR_API_KEY>", true),
+            ("Token <your api key>", true),
+            ("Bearer YOUR-TOKEN", true),
+            ("me:YOUR_PASSWORD", true),
+            ("INSERT_YOUR_API_KEY_HERE", true),
+            ("token=\"YOUR_KEY\"", true),
+            ("Bearer sk-<a>b", false),
+            ("Bearer YOURs3cr3t", false),
+            ("Bearer <>", false),
+        ] {
+            assert_eq!(is_example(text), is_one, "{text}");
         }
     }
 

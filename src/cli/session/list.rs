@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use stride::input::{Key, Layout, Source};
-use stride::job::FileName;
+use stride::job::{FileName, escaped};
 use stride::paths::folder_of;
 use stride::store::{Location, Reader};
 
@@ -16,6 +16,9 @@ use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::format::names;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::session::files::current_folder;
+
+/// Characters to show of the end of a command that was cut off. They are a header's name rather than its value.
+const SHOWN_END: usize = 20;
 
 /// The word for the line of a row as its name.
 const LINE: &str = "@line";
@@ -82,8 +85,20 @@ pub(crate) fn note_table(args: &Run) -> Option<String> {
     })
 }
 
-/// Refuses a URL in the place of a file.
+/// Refuses a URL, or the rest of a pasted command, in the place of a file.
 pub(crate) fn refuse_urls(files: &[PathBuf], request: &RequestArgs) -> Result<(), CliError> {
+    if let Some(command) = &request.curl
+        && is_cut_off(command, files)
+    {
+        let end: String = command.chars().rev().take(SHOWN_END).collect();
+        let end: String = end.chars().rev().collect();
+        return Err(CliError::usage(format!(
+            "the shell has cut the command of --curl off at `{}`",
+            escaped(end.as_bytes())
+        ))
+        .note("quotes within the command end the quotes around it")
+        .hint("use --curl @FILE with the command in a file, or --curl - and paste it: no shell sees its quotes"));
+    }
     let is_url = |file: &&PathBuf| {
         let text = file.to_string_lossy();
         (text.starts_with("http://") || text.starts_with("https://")) && !file.exists()
@@ -97,6 +112,17 @@ pub(crate) fn refuse_urls(files: &[PathBuf], request: &RequestArgs) -> Result<()
     };
     let url = FileName::from(url.as_path());
     Err(CliError::usage(format!("{url} is a URL, not a file")).hint(hint))
+}
+
+/// Returns whether a pasted command goes on in words that were taken for files, because a shell has read its quotes.
+fn is_cut_off(command: &str, files: &[PathBuf]) -> bool {
+    let ends_early = command.ends_with([':', '=', ' ']) || command.trim() == "curl";
+    let goes_on = |file: &PathBuf| {
+        let text = file.to_string_lossy();
+        !file.exists()
+            && (ends_early || [" -", " http", "{}"].iter().any(|part| text.contains(part)))
+    };
+    !command.starts_with('@') && files.iter().any(goes_on)
 }
 
 /// Returns the layout of a list.

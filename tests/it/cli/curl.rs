@@ -68,8 +68,12 @@ impl Case {
             let found = comments.iter().filter_map(|line| line.strip_prefix(key));
             found.collect::<Vec<_>>()
         };
+        let command = lines.join("\n").trim().to_owned();
+        let command = EXAMPLES
+            .iter()
+            .fold(command, |command, example| command.replace(example, KEY));
         Self {
-            command: lines.join("\n").trim().to_owned(),
+            command,
             refused: named("# refused: ").first().copied(),
             notes: named("# note: "),
         }
@@ -222,6 +226,22 @@ fn by_hand(command: &str, sample: &Sample) -> String {
     }
     command.replace('\0', "")
 }
+
+/// Examples of keys in documentation, which stride refuses to send.
+const EXAMPLES: [&str; 12] = [
+    "YOUR_API_TOKEN",
+    "<YOUR_API_KEY>",
+    "<YOUR-TOKEN>",
+    "<your_access_token>",
+    "<personal_access_token>",
+    "YOUR_TOKEN",
+    "INSERT_YOUR_API_KEY_HERE",
+    "YOUR_API_KEY",
+    "<ACCESS_TOKEN>",
+    "<your API key>",
+    "<subscriptionKey>",
+    "<your-key>",
+];
 
 /// What a server has seen, with the boundary of a form replaced.
 type Seen = (String, String, Vec<(String, String)>, String);

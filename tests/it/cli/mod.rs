@@ -7,6 +7,7 @@ mod config;
 mod corrected;
 mod crash;
 mod curl;
+mod cut_off;
 mod deleted;
 mod demo;
 mod examples;
