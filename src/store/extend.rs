@@ -228,9 +228,10 @@ impl<'c> Extension<'c> {
             let is_left = |job| !self.seen.contains(job) && !self.forgotten.contains(job);
             let all = "SELECT id, path FROM job ORDER BY id";
             self.loaded.left_examples = names(self.connection, all, EXAMPLES, is_left)?;
-            let failed = "SELECT work.job, path FROM work JOIN job ON job.id = work.job
-                          WHERE state = 3 AND state <> 2 ORDER BY work.job";
-            self.loaded.left_failed = names(self.connection, failed, Loaded::MOST_FAILED, is_left)?;
+            let unread = "SELECT work.job, path FROM work JOIN job ON job.id = work.job
+                                 JOIN attempt ON attempt.job = work.job AND attempt.number = attempts
+                          WHERE state = 3 AND state <> 2 AND class = 'input' ORDER BY work.job";
+            self.loaded.left_unread = names(self.connection, unread, Loaded::MOST_UNREAD, is_left)?;
         }
         Ok((self.loaded, self.counts))
     }

@@ -48,8 +48,8 @@ pub struct Loaded {
     pub left: u64,
     /// The first few of them.
     pub left_examples: Vec<FileName>,
-    /// The first of them that failed, at most [`Loaded::MOST_FAILED`].
-    pub left_failed: Vec<FileName>,
+    /// The first of them that failed because they cannot be read, at most [`Loaded::MOST_UNREAD`].
+    pub left_unread: Vec<FileName>,
     /// Number of names that the list lacks and that [`Loader::forget_unlisted`](super::Loader::forget_unlisted) has forgotten.
     pub unlisted: u64,
     /// The first few of them.
@@ -67,6 +67,6 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Most names in `left_failed`.
-    pub const MOST_FAILED: usize = 20;
+    /// Most names in `left_unread`.
+    pub const MOST_UNREAD: usize = 20;
 }

@@ -130,6 +130,7 @@ pub(crate) fn run(
         return dry_run(&planned, &mut intake, terminal);
     }
     drop(run);
+    let mut left_unread = 0;
     for credential in &parsed.credentials {
         let value = credential.reference().map_or_else(
             || format!("the value of the header `{}`", credential.name),
@@ -192,6 +193,7 @@ pub(crate) fn run(
         });
         let loaded = loaded.map_err(|error| intake.cli_error(error))?;
         report_loaded(db, &loaded, &survey, &intake, terminal);
+        left_unread = loaded.left_unread.len() as u64;
         if args.retry_changed {
             let changed = loaded.again + store.redo(Redo::Changed)?.changed;
             report_set_aside(db, changed, "changed file", terminal);
@@ -223,14 +225,16 @@ pub(crate) fn run(
         accept_change: args.accept_change,
     };
     let worked = work(db, store, calls, &args.outputs, terminal);
-    explained(db, worked, &intake, terminal)
+    explained(db, worked, &intake, left_unread, terminal)
 }
 
-/// Adds the reason why files of a list were not found, or where to correct their names.
+/// Adds the reason why files of a list were not found, or where to correct their names. `left_unread` names of the run are
+/// wrong and not in the list any more.
 fn explained(
     db: &Location,
     worked: Result<u8, CliError>,
     intake: &Intake<'_>,
+    left_unread: u64,
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     match worked {
@@ -241,7 +245,7 @@ fn explained(
             } else if let Some(note) = intake.searched() {
                 terminal.say(&format!("{} {note}", bold("note:")));
             } else if let Some(list) = intake.first_list()
-                && has_unreadable(db)?
+                && unreadable(db)? > left_unread
             {
                 terminal.say(&format!(
                     "{} if names are wrong, correct them in {list}, and repeat the command",
@@ -274,7 +278,7 @@ pub(crate) fn resume(
     calls.keep_folder(&mut store, terminal)?;
     calls.settings = keep_settings(&mut store, config, &resume.settings, class)?;
     let code = work(db, store, calls, &resume.outputs, terminal)?;
-    if code == exit::INCOMPLETE && has_unreadable(db)? {
+    if code == exit::INCOMPLETE && unreadable(db)? > 0 {
         terminal.say(&format!(
             "{} if you have corrected the list, repeat the run command; {} does not read it again",
             cyan("hint:"),
@@ -284,11 +288,13 @@ pub(crate) fn resume(
     Ok(code)
 }
 
-/// Returns whether files of a run failed because they cannot be read.
-fn has_unreadable(db: &Location) -> Result<bool, CliError> {
+/// Counts the files of a run that failed because they cannot be read.
+fn unreadable(db: &Location) -> Result<u64, CliError> {
     let causes = Reader::open(db)?.causes()?;
-    let mut classes = causes.iter().map(|cause| cause.key.class);
-    Ok(classes.any(|class| class == Some(Class::Input)))
+    let unreadable = causes
+        .iter()
+        .filter(|cause| cause.key.class == Some(Class::Input));
+    Ok(unreadable.map(|cause| cause.count).sum())
 }
 
 /// `stride retry`: makes failed, held or done jobs pending, and resumes the run without `--queue-only`.

@@ -39,6 +39,8 @@ use crate::cli::session::worker;
 
 /// The maximum number of bytes of a request's body.
 const SHOWN: usize = 4096;
+/// The maximum number of missing files to name.
+const MISSING_NAMED: u64 = 5;
 /// Stands for the idempotency key of a call that is not made.
 const KEY: &str = "(derived for each file; a repeat after an unknown outcome keeps it)";
 
@@ -60,6 +62,7 @@ pub(crate) fn dry_run(
 ) -> Result<u8, CliError> {
     let (mut names, mut first) = (HashMap::new(), None);
     let (mut bytes, mut missing, mut jobs) = (0, 0, 0);
+    let mut missing_names = Vec::new();
     let reads_file = planned.plan.reads_file();
     let read = intake.read(&mut |item: &Item| {
         let key = key(item, planned.base).filter(|_| reads_file);
@@ -80,7 +83,13 @@ pub(crate) fn dry_run(
         let file = item.file.as_ref().unwrap_or(&item.name);
         match std::fs::metadata(planned.base.join(file.as_path())) {
             Ok(meta) => bytes += meta.len(),
-            Err(_) => missing += u64::from(reads_file),
+            Err(_) if reads_file => {
+                missing += 1;
+                if missing <= MISSING_NAMED {
+                    missing_names.push(item.name.clone());
+                }
+            }
+            Err(_) => {}
         }
         first.get_or_insert_with(|| item.clone());
         Ok(())
@@ -96,8 +105,9 @@ pub(crate) fn dry_run(
     ];
     if missing > 0 {
         out.push(format!(
-            "missing or inaccessible: {}",
-            counted(missing, "file")
+            "missing or inaccessible: {}: {}",
+            counted(missing, "file"),
+            some(&missing_names, missing)
         ));
     }
     if let Some(run) = planned.forgets {

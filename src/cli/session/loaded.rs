@@ -80,7 +80,7 @@ fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: 
     let Loaded {
         left,
         left_examples,
-        left_failed,
+        left_unread,
         unlisted,
         unlisted_examples,
         forgotten,
@@ -103,9 +103,9 @@ fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: 
             counted(*left, "file"),
             some(left_examples, *left)
         ));
-        if !left_failed.is_empty() {
-            let forget = match left_failed.len() < Loaded::MOST_FAILED {
-                true => forget(db, "forget", left_failed),
+        if !left_unread.is_empty() {
+            let forget = match left_unread.len() < Loaded::MOST_UNREAD {
+                true => forget(db, "forget", left_unread),
                 false => typed_with("--forget-unlisted"),
             };
             hint(&forget, "takes wrong names off the run");
@@ -124,7 +124,7 @@ fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: 
             some(unlisted_examples, *unlisted)
         ));
         let undo = undo(db, unlisted_examples, *unlisted);
-        hint(&undo, "brings them back");
+        hint(&undo, "brings back what was forgotten");
     }
     if *forgotten > 0 {
         terminal.say(&format!(
@@ -134,7 +134,7 @@ fn report_others(db: &Location, loaded: &Loaded, intake: &Intake<'_>, terminal: 
             some(forgotten_examples, *forgotten)
         ));
         let undo = undo(db, forgotten_examples, *forgotten);
-        hint(&undo, "brings them back");
+        hint(&undo, "brings back what was forgotten");
     }
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn report_changed(
     if changed.files > 0 {
         let least = if changed.is_whole { "" } else { "at least " };
         terminal.say(&format!(
-            "{} {least}{} changed since the call: {}",
+            "{} {least}{} changed on disk since the call, by time or size: {}",
             bold("note:"),
             counted(changed.files, "done file"),
             some(&changed.examples, changed.files)

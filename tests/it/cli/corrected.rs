@@ -154,6 +154,14 @@ fn wrong_names_are_to_be_corrected_where_they_come_from() {
     place.write("right", "text");
     place.write("list.txt", "bystander.txt\nrong\n");
     let words = ["run", "--url", &api.url(), "--files-from", "list.txt"];
+    let planned = place
+        .stride(&[&words[..], &["--dry-run"]].concat())
+        .expect(0);
+    let planned = String::from_utf8(planned.stdout).unwrap();
+    assert!(
+        planned.contains("\nmissing or inaccessible: 1 file: rong\n"),
+        "{planned}"
+    );
     place.stride(&words).expect(3).says(
         "hint: if names are wrong, correct them in the list list.txt, and repeat the command\n",
     );
@@ -162,10 +170,13 @@ fn wrong_names_are_to_be_corrected_where_they_come_from() {
         .expect(3)
         .says("hint: if you have corrected the list, repeat the run command; stride resume does not read it again\n");
     place.write("list.txt", "bystander.txt\nright\n");
-    place
-        .stride(&words)
-        .expect(3)
-        .says("hint: stride forget rong   takes wrong names off the run\n");
+    let ran = place.stride(&words).expect(3);
+    let ran = ran.says("hint: stride forget rong   takes wrong names off the run\n");
+    assert!(
+        !ran.stderr.contains("correct them"),
+        "it was: {}",
+        ran.stderr
+    );
     // A failure of another kind is no fault of the list.
     place.stride(&["forget", "rong"]).expect(0);
     place.write("bad", "text");
@@ -182,6 +193,20 @@ fn wrong_names_are_to_be_corrected_where_they_come_from() {
     ];
     let ran = place.stride(&words).expect(3);
     assert!(!ran.stderr.contains("correct them"), "{}", ran.stderr);
+    // No change of a request makes the service take the same files, so this comes last.
+    let refused = "whole call\nhint: stride retry --db new.db   calls the refused files again
+hint: stride forget --where class=rejected --db new.db   takes the refused files off the run\n";
+    let ran = ran.says(refused);
+    assert!(
+        !ran.stderr.contains("calls the failed files"),
+        "{}",
+        ran.stderr
+    );
+    // A name that was refused is not a wrong one.
+    place.write("list.txt", "right\n");
+    let ran = place.stride(&words).expect(3);
+    let ran = ran.says("2 files of this run missing from the list");
+    assert!(!ran.stderr.contains("wrong names"), "{}", ran.stderr);
     assert_eq!(place.bystander(), bystander);
 }
 
