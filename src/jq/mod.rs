@@ -70,7 +70,14 @@ impl Expression {
     ///
     /// The syntax is invalid, a name is unknown, or the expression runs without end.
     pub fn new(text: &str) -> Result<Self, SyntaxError> {
-        let filter = language::compile(text)?;
+        let is_part = |char: char| char.is_ascii_alphanumeric() || "_.".contains(char);
+        let filter = language::compile(text).map_err(|error| match text.chars().all(is_part) {
+            true if !text.starts_with('.') && !text.is_empty() => SyntaxError {
+                message: format!("{error}; a field begins with a dot, as in .{text}"),
+                place: String::new(),
+            },
+            _ => error,
+        })?;
         let expression = Self {
             text: text.to_owned(),
             recurses: text.len() > SHORT || RECURSIVE.iter().any(|word| text.contains(word)),

@@ -90,6 +90,21 @@ pub(super) const MEANT_OF: &[(&str, &str, &str)] = &[
         "use --json, or `stride export --all -o results.csv`",
     ),
     (
+        "failures",
+        "--where --filter --text --grep",
+        "use --class, --status, --cause or --match, as in `stride failures --class rejected --match 'too short'`",
+    ),
+    (
+        "retry",
+        "--where --filter --text --grep",
+        "use --class, --status, --cause or --match, as in `stride retry --class transient`",
+    ),
+    (
+        "retry",
+        "--undo",
+        "use --restore, which brings back the results that were set aside",
+    ),
+    (
         "retry",
         "--failed --all --failures",
         "leave it out: `stride retry` calls all failed files again",

@@ -231,7 +231,12 @@ fn key(call: &Call, words: &str, resume: &str, with: &dyn Fn(&str) -> String) ->
         );
     }
     if has_credential(request) {
-        return format!("use a key that the service accepts, then: {resume}");
+        return match variable(request) {
+            Some(name) => {
+                format!("export {name}=… with a key that the service accepts, then: {resume}")
+            }
+            None => format!("use a key that the service accepts, then: {resume}"),
+        };
     }
     let header = match words.contains("Basic authentication") {
         true => "-u '{env:NAME}:{env:PASSWORD}'",
@@ -241,6 +246,20 @@ fn key(call: &Call, words: &str, resume: &str, with: &dyn Fn(&str) -> String) ->
         "the request has no key; if the service wants one, put it into a variable and use it: {}",
         with(header)
     )
+}
+
+/// Returns the name of the variable that a request refers to, if there is one.
+fn variable(request: &Request) -> Option<String> {
+    let stored = serde_json::to_string(request).unwrap_or_default();
+    let names = stored.split("{env:").skip(1);
+    let mut names: Vec<&str> = names
+        .filter_map(|rest| rest.split(['}', ':']).next())
+        .collect();
+    names.dedup();
+    match names[..] {
+        [name] => Some(name.to_owned()),
+        _ => None,
+    }
 }
 
 /// Returns whether a request carries something that may be a credential.

@@ -138,10 +138,13 @@ impl Progress {
         self.show(now);
     }
 
-    /// Says how many files another process has forgotten or brought back.
+    /// Says how many files another process has forgotten or brought back, if it has not undone that already.
     fn recounted(&mut self, counts: &Counts) {
         let before = self.view.counts.forgotten;
         self.view.counts = *counts;
+        if counts.forgotten == before {
+            return;
+        }
         let (files, what) = match counts.forgotten.checked_sub(before) {
             Some(files) => (files, "forgotten"),
             None => (before - counts.forgotten, "brought back"),

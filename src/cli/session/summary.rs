@@ -170,11 +170,19 @@ pub(crate) fn next_steps(
             cyan("hint:")
         ));
     }
-    if counts.failed > 0 {
-        with_flags("retry", "calls the failed files again");
-    }
-    if let Some(look) = causes.iter().find_map(|cause| look(db, cause)) {
+    let look = causes.iter().find_map(|cause| look(db, cause));
+    if let Some(look) = &look {
         terminal.say(&format!("{} {look}   shows its whole call", cyan("hint:")));
+    }
+    let is_refused = |cause: &Cause| cause.key.class == Some(Class::Rejected);
+    if look.is_some() && causes.iter().all(is_refused) {
+        with_flags("retry", "calls the refused files again");
+        hint(
+            "forget --where class=rejected",
+            "takes the refused files off the run",
+        );
+    } else if counts.failed > 0 {
+        with_flags("retry", "calls the failed files again");
     }
     // Names that lead nowhere stay so.
     if causes

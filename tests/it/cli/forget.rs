@@ -10,7 +10,9 @@ fn hinted(ran: &Ran, word: &str) -> Vec<Vec<String>> {
     let commands = ran.stderr.lines().filter_map(|line| {
         let command = line.strip_prefix("hint: stride ")?.split("   ").next()?;
         let words: Vec<String> = command.split(' ').map(str::to_owned).collect();
-        (words[0] == word).then_some(words)
+        format!("{command} ")
+            .starts_with(&format!("{word} "))
+            .then_some(words)
     });
     commands.collect()
 }
@@ -88,7 +90,7 @@ fn a_list_with_wrong_names_ends_whole_after_the_hints() {
         .says("stride export -o results.json");
     assert_eq!(exported(&place).as_object().unwrap().len(), 301);
     place.stride(&run).expect(0).says("301 of 301 files done");
-    obey(&place, &forgot, "forget")
+    obey(&place, &forgot, "forget --undo")
         .expect(0)
         .says("brought back 3 files");
     assert_eq!(counts(&place), [304, 0, 0, 301, 3, 0, 0]);
@@ -157,7 +159,7 @@ fn every_state_comes_back_as_it_was() {
             "1 file of this list forgotten and not called: {name}"
         ));
         assert_eq!(counts(&place), left, "{name}");
-        obey(&place, &forgot, "forget")
+        obey(&place, &forgot, "forget --undo")
             .expect(0)
             .says(&format!("brought back 1 file: {name}"));
         assert_eq!(counts(&place), all, "{name}");
@@ -419,7 +421,7 @@ fn names_are_those_of_the_list_or_paths_to_them() {
         .expect(0);
     let forgot = place.stride(&["forget", "--", "-k"]).expect(0);
     assert_eq!(counts(&place), [2, 0, 0, 2, 0, 0, 4]);
-    obey(&place, &forgot, "forget").expect(0);
+    obey(&place, &forgot, "forget --undo").expect(0);
     assert_eq!(counts(&place), [3, 0, 0, 3, 0, 0, 3]);
     place
         .stride(&["forget", "texts/0000", "texts/9999", "texts"])
@@ -478,7 +480,7 @@ fn a_mended_list_can_replace_that_of_the_run() {
     let forgot = forgot.says("forgot 60 files missing from the list: texts/0000.txt, texts/0001.txt, texts/0002.txt and 57 more");
     assert_eq!(counts(&place), [61, 0, 0, 61, 0, 0, 60]);
     assert_eq!(exported(&place).as_object().unwrap().len(), 61);
-    obey(&place, &forgot, "forget").expect(0);
+    obey(&place, &forgot, "forget --undo").expect(0);
     assert_eq!(counts(&place), [121, 0, 0, 61, 60, 0, 0]);
     place.stride(&["verify"]).expect(0);
     assert_eq!(place.bystander(), bystander);
