@@ -110,6 +110,8 @@ enum Scenario {
     Tail,
     /// A worker in Python that answers at once, 64 calls out, beside its pipes alone
     Worker,
+    /// A process for each of 4,000 names, 8 at a time, beside xargs
+    Exec,
     /// Ten million names, sorted and in an order of chance
     Load,
     /// Ten million jobs of which half are done: how soon the first call comes
@@ -138,6 +140,7 @@ impl Scenario {
             }
             Self::Tail => calls::tail(bench),
             Self::Worker => worker::worker(bench),
+            Self::Exec => worker::exec(bench),
             Self::Load => big::load(bench),
             Self::Resume => big::resume(bench),
             Self::Flat => big::flat(bench, write.then(|| folder_of_this().join("flat.svg"))),

@@ -1,4 +1,4 @@
-//! Calls that a worker makes.
+//! Calls that programs make.
 
 use std::io;
 
@@ -47,5 +47,40 @@ pub(crate) fn worker(bench: &Bench) -> io::Result<()> {
         Contestant::new("the worker's pipes alone", calls as u64, pipes),
     ];
     bench.rounds("worker", "calls/s", bench.rounds, contestants)?;
+    std::fs::remove_file(&list)
+}
+
+/// A process for each name, which ends at once.
+pub(crate) fn exec(bench: &Bench) -> io::Result<()> {
+    let calls = bench.scaled(4000, 200);
+    let list = list(bench.place(), "files", calls, true)?;
+    let Some(xargs) = bench.peers.other("xargs") else {
+        return Err(io::Error::other("xargs is not installed"));
+    };
+    let stride = || {
+        let database = bench.fresh("exec.db");
+        let words = ["--exec", "true {name}", "-j", "8", "--rate", "none"];
+        let usage = bench
+            .stride("run", &database)
+            .with(words)
+            .with(["--files-from"])
+            .with([&list])
+            .run()?;
+        let sample = Sample::of(usage, calls as u64);
+        Ok(Some(sample.with_note("every call and answer synced")))
+    };
+    let alone = || {
+        let program = Program::new(&xargs, bench.place())
+            .with(["-P", "8", "-n", "1", "-a"])
+            .with([&list])
+            .with(["true"]);
+        let sample = Sample::of(program.run()?, calls as u64);
+        Ok(Some(sample.with_note("keeps nothing")))
+    };
+    let contestants = vec![
+        Contestant::new("stride --exec true -j 8", calls as u64, stride),
+        Contestant::new("xargs -P 8 -n 1 true", calls as u64, alone),
+    ];
+    bench.rounds("exec", "calls/s", bench.rounds, contestants)?;
     std::fs::remove_file(&list)
 }
