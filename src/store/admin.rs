@@ -82,6 +82,7 @@ impl Store {
             has_columns: read::has_columns(&connection)?,
             has_drawn: false,
             rescue_folders: path.parent().map(Path::to_owned).into_iter().collect(),
+            imported: Vec::new(),
             base: base(&connection, &path)?,
             uuid: value(&connection, "SELECT uuid FROM run", "reading the run")?,
             connection,
@@ -343,7 +344,8 @@ impl Store {
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn close(self) -> Result<()> {
+    pub fn close(mut self) -> Result<()> {
+        self.remove_imported();
         let Self {
             connection, lock, ..
         } = self;

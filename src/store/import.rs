@@ -36,7 +36,7 @@ pub struct ImportedRescue {
 
 impl Store {
     /// Imports the rescue files of this run from the folders of [`Store::rescue_into`], and removes those of which
-    /// everything is recorded. Call it before a runner begins, and begin none if files are refused: their jobs would be
+    /// everything is recorded when a runner begins or the store is closed. Call it before a runner begins, and begin none if files are refused: their jobs would be
     /// called again.
     ///
     /// # Errors
@@ -79,14 +79,14 @@ impl Store {
         owner::commit(transaction, "importing a rescue file")?;
         self.counts = counts;
         drop(rescue);
-        // Ignore failure: after another import, all its settlements are known.
         let done = unknown.is_empty();
         let kept = (done && !left.is_empty()).then(|| file.with_extension("left"));
-        let _ = match &kept {
-            Some(kept) => fs::rename(&file, kept),
-            None if done => fs::remove_file(&file),
-            None => Ok(()),
-        };
+        match &kept {
+            // Ignore failure: after another import, all its settlements are known.
+            Some(kept) => drop(fs::rename(&file, kept)),
+            None if done => self.imported.push(file.clone()),
+            None => {}
+        }
         Ok(ImportedRescue {
             file,
             recorded,

@@ -93,6 +93,9 @@ impl Store {
         owner::commit(transaction, "beginning a runner")?;
         self.counts = counts;
         self.runner = runner;
+        if runner.is_some() {
+            self.remove_imported();
+        }
         Ok(recovered)
     }
 

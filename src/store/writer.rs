@@ -1,5 +1,6 @@
 //! The one writer of a run's database.
 
+use std::fs;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -30,6 +31,9 @@ pub struct Store {
     pub(super) data_version: i64,
     /// Folders for rescue files, the best first.
     pub(super) rescue_folders: Vec<PathBuf>,
+    /// Rescue files of which everything is recorded. They are removed when a runner begins or the store is closed: a command
+    /// that is refused leaves them, because the database may be a copy without its WAL.
+    pub(super) imported: Vec<PathBuf>,
     /// The stored settings at the last check.
     pub(super) seen_settings: Settings,
     // Dropped last: the lock outlives the connection.
@@ -37,6 +41,13 @@ pub struct Store {
 }
 
 impl Store {
+    /// Removes the imported rescue files. Ignores failure: after another import, all their settlements are known.
+    pub(super) fn remove_imported(&mut self) {
+        for file in self.imported.drain(..) {
+            let _ = fs::remove_file(file);
+        }
+    }
+
     /// Runs `change` in a transaction of its own.
     pub(super) fn change(
         &self,

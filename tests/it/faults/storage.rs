@@ -134,6 +134,33 @@ fn row_21_a_database_that_is_moved_and_put_back_has_every_answer() {
 }
 
 #[test]
+fn row_21_a_refused_resume_of_a_copy_without_its_wal_leaves_the_rescue_file() {
+    let scene = Scene::new();
+    let place = &scene.place;
+    // The list is in the database, and the claims are in the WAL.
+    place
+        .stride(&run(&scene.url, &["--max-calls", "1"]))
+        .expect(4);
+    let words = run(&scene.url, &["-j", "3", "--max-calls", "none"]);
+    let running = place.begin(&words);
+    scene.api.wait_for(5);
+    let folders = ["elsewhere", "copy"].map(|name| place.at(name));
+    folders
+        .iter()
+        .for_each(|folder| fs::create_dir(folder).unwrap());
+    let moved = folders[0].join("stride.db");
+    fs::rename(place.at("stride.db"), &moved).unwrap();
+    scene.gate.open();
+    running.end().expect(6).says("3 results saved in");
+    fs::copy(&moved, folders[1].join("stride.db")).unwrap();
+    let refused = ["resume", "-H", "X-A: b", "--db", "copy/stride.db"];
+    place.stride(&refused).expect(2).says("recorded 3 results");
+    scene.expect_saved(3);
+    fs::rename(&moved, place.at("stride.db")).unwrap();
+    scene.expect_complete(place.stride(&["resume"]).says("recorded 3 results"));
+}
+
+#[test]
 fn row_21_a_database_in_place_of_another_gets_none_of_its_answers() {
     let scene = Scene::new();
     let (other, service) = (Place::new(), FakeApi::start(|_| Reply::json(1)));

@@ -78,8 +78,9 @@ fn saved_outcomes_are_recorded_like_any_other() {
     let imported = import(&mut store);
     assert_eq!(imported.len(), 1);
     assert_eq!((imported[0].recorded, &imported[0].left[..]), (5, &[][..]));
-    assert!(!file.exists());
+    assert!(file.exists(), "the run may not begin");
     let recovered = store.start(1, &POLICY).unwrap();
+    assert!(!file.exists());
     assert_eq!(recovered.in_doubt, [], "nothing is left in flight");
     let expected = [
         ("a", JobState::Done),
@@ -323,8 +324,9 @@ fn a_kill_during_a_rescue_keeps_the_results_saved_before() {
         fs::write(name, bytes).unwrap();
         fs::set_permissions(name, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let imported = import(&mut fixture.open());
-    assert_eq!(imported[0].recorded, 1);
+    let mut store = fixture.open();
+    assert_eq!(import(&mut store)[0].recorded, 1);
+    store.close().unwrap();
     assert!(names.iter().all(|name| !name.exists()));
     assert_eq!(fixture.record("a").result.unwrap().body, "1");
 }
