@@ -240,7 +240,7 @@ pub(crate) fn check(
     let mut cli_error = CliError::usage("you have not given this run's request on this machine");
     let mut options: Vec<&str> = Vec::new();
     for (used, option) in &lacking {
-        cli_error = cli_error.cause(format!("it {}", used.describe()));
+        cli_error = cli_error.cause(format!("the request {}", used.describe()));
         if !options.contains(&option.as_str()) {
             options.push(option);
         }

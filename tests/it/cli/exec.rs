@@ -446,7 +446,7 @@ fn a_command_of_another_person_is_not_run() {
         place
             .stride(&[words, more].concat())
             .expect(2)
-            .says("it runs the command touch ran; cat \"$1\"")
+            .says("the request runs the command touch ran; cat \"$1\"")
             .says("--allow-commands");
         assert!(!place.at("ran").exists(), "{words:?}");
     }

@@ -498,7 +498,7 @@ fn row_156_a_worker_of_a_database_from_elsewhere_does_not_run_unasked() {
         place
             .stride(words)
             .expect(2)
-            .says("it runs the command python3 marks")
+            .says("the request runs the command python3 marks")
             .says("--allow-commands");
     }
     assert!(!place.at("marker").exists());
