@@ -130,7 +130,7 @@ fn row_70_redirects_are_not_followed_and_stop_the_run() {
             .expect(4)
             .says("redirects")
             .says("/else")
-            .says("-L follows it");
+            .says("-L follows the redirect");
         assert_eq!(
             api.requests(),
             5,
