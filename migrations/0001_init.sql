@@ -62,7 +62,7 @@ CREATE TABLE work (
     -- Attempts counted against the job, and crashes during its calls, since `stride retry` last made it pending.
     charged    INTEGER NOT NULL DEFAULT 0,
     crashes    INTEGER NOT NULL DEFAULT 0,
-    -- Number of definite answers so far. The idempotency key depends on it and on the job's id.
+    -- Number of definite answers and of changes of a call in doubt so far. The idempotency key depends on it and on the job's id.
     generation INTEGER NOT NULL DEFAULT 0,
     -- The job failed for good before `stride retry` made it pending, so its failures say nothing about the service.
     failed_before INTEGER NOT NULL DEFAULT 0,

@@ -37,7 +37,7 @@ pub struct Record {
     /// Panics of its call, and deaths of the process while no other call was in flight; 1 if a command or a worker ended
     /// during its call.
     pub crashes: u32,
-    /// Definite answers ever, without 409 and throttles. Each changes the `Idempotency-Key`.
+    /// Definite answers ever, without 409 and throttles, and changes of a call in doubt. Each changes the `Idempotency-Key`.
     pub generation: u32,
     /// It had failed, transiently or throttled, when a person made it pending.
     pub failed_before: bool,

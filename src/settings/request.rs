@@ -146,6 +146,16 @@ impl Call {
         self
     }
 
+    /// Returns the part of the call that is sent: without the rules for results and their folder.
+    #[must_use]
+    pub fn sent(&self) -> Self {
+        let mut sent = self.clone().with_output_dir(None);
+        if let Some(judging) = sent.judging_mut() {
+            *judging = Judging::default();
+        }
+        sent
+    }
+
     /// Returns the call with a worker's name, version and checksum of its source. Other calls have none.
     #[must_use]
     pub fn with_worker(

@@ -20,6 +20,7 @@ use super::lock::Lock;
 use super::owner::{self, Owner};
 use super::place;
 use super::read;
+use super::renew::renew;
 use super::statement::{execute, value};
 use super::system::{now, random};
 use super::values::to_json;
@@ -258,18 +259,29 @@ impl Store {
         })
     }
 
-    /// Changes the run's call. Keeps every result.
+    /// Changes the run's call. Keeps every result. Returns the number of calls in doubt that get a new idempotency key,
+    /// because they will send something else.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
-    pub fn set_call(&mut self, call: &Call) -> Result<()> {
-        self.change("changing the request", |connection| {
-            let sql = "UPDATE run SET call = ?1, call_since = (SELECT coalesce(max(id), 0) + 1 FROM runner)";
-            connection.execute(sql, [to_json(call)])?;
-            // Successes under the old request say nothing about the new one.
-            connection.execute_batch("UPDATE limiter_state SET proven = 0")
-        })
+    pub fn set_call(&mut self, call: &Call) -> Result<u64> {
+        const CHANGING: &str = "changing the request";
+        let sends_same = self.call()?.sent() == call.sent();
+        let transaction = self.owner.begin(&self.connection)?;
+        let sql =
+            "UPDATE run SET call = ?1, call_since = (SELECT coalesce(max(id), 0) + 1 FROM runner)";
+        execute(&transaction, sql, [to_json(call)], CHANGING)?;
+        // Successes under the old request say nothing about the new one.
+        let sql = "UPDATE limiter_state SET proven = 0";
+        execute(&transaction, sql, [], CHANGING)?;
+        let renewed = if sends_same {
+            0
+        } else {
+            renew(&transaction, None)?
+        };
+        owner::commit(transaction, CHANGING)?;
+        Ok(renewed)
     }
 
     /// Changes the settings.

@@ -11,6 +11,7 @@ use super::forget;
 use super::identity;
 use super::loaded::{Loaded, NewJob, RowUse};
 use super::redo::redo;
+use super::renew::renew;
 use super::statement::{all, execute};
 use super::values::{optional_path, path_from_sql, path_to_sql, shift};
 use crate::event::Counts;
@@ -144,7 +145,11 @@ impl<'c> Extension<'c> {
         if stored.as_ref() == Some(&row) {
             return Ok(());
         }
-        if is_done && self.decides(stored.as_ref(), &row)? {
+        let decides = self.decides(stored.as_ref(), &row)?;
+        if decides && !is_done {
+            self.loaded.renewed += renew(self.connection, Some(id))?;
+        }
+        if decides && is_done {
             let is_forgotten = self.forgotten.contains(id);
             if is_forgotten || !self.calls_again {
                 if !is_forgotten {

@@ -64,6 +64,8 @@ pub struct Loaded {
     pub outdated_examples: Vec<FileName>,
     /// Number of such jobs that [`Loader::call_again`](super::Loader::call_again) has made pending with the list's row.
     pub again: u64,
+    /// Number of jobs with a call in doubt whose next call has a new idempotency key, because it uses the list's row.
+    pub renewed: u64,
 }
 
 impl Loaded {

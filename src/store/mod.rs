@@ -46,6 +46,7 @@ mod recheck;
 mod record;
 mod recover;
 mod redo;
+mod renew;
 mod requeue;
 mod rescue;
 mod restore;

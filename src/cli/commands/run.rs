@@ -168,6 +168,8 @@ pub(crate) fn run(
     } else {
         intake.skip(Reader::open(lock.database())?.artifacts()?);
         let mut store = storage::open_locked(lock, terminal)?;
+        // Saved results belong to the rows and the request of their calls.
+        storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
         // The worker says its own later.
         let call = match store.call()? {
             Call::Command(old) => call.with_worker(old.name, old.version, old.source),
@@ -199,7 +201,10 @@ pub(crate) fn run(
             report_set_aside(db, changed, "changed file", terminal);
         }
         report_changed(db, &store, terminal)?;
-        storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
+        if loaded.added > 0 {
+            // The run may have lost names of which results are saved.
+            storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
+        }
         if loaded.left > 0 {
             let references = args.invocation.allow_references;
             consent::check_list(db, &store, &parsed.call, references)?;

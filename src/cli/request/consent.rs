@@ -19,7 +19,7 @@ use stride::store::{Location, Reader, Store};
 
 use crate::cli::output::environment::state_folder;
 use crate::cli::output::error::{CliError, command, quoted};
-use crate::cli::request::{results_folder, sent, templates};
+use crate::cli::request::{results_folder, templates};
 
 /// A secret, file, command or folder that a request uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,7 +92,7 @@ impl Confirmed<'_> {
 
 /// Returns all uses of a call, except files of the list.
 pub(crate) fn uses(call: &Call, base: &Path) -> Vec<Use> {
-    let mut found = match call {
+    let mut found = match &call.sent() {
         Call::Http(request) => uses_of_request(request),
         Call::Command(command) if command.way != Way::Starter => {
             vec![Use::Command(command.shown())]
@@ -112,7 +112,7 @@ fn uses_of_request(request: &Request) -> Vec<Use> {
             found.push(used);
         }
     };
-    for template in templates(&sent(request)) {
+    for template in templates(request) {
         template.references().for_each(|reference| {
             note(match reference {
                 Reference::Cmd(command) => Use::Command(command.clone()),

@@ -42,7 +42,7 @@ use header::ParsedHeader;
 use numbers::{bytes, seconds};
 use slips::Part;
 pub(crate) use stored::stored;
-pub(crate) use templates::{RowUse, sent, templates};
+pub(crate) use templates::{RowUse, templates};
 use withheld::withhold;
 
 /// A call as the command line describes it.

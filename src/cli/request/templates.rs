@@ -32,9 +32,9 @@ fn texts(request: &Request) -> Vec<String> {
 /// Returns the texts of a call that may be templates. Expressions and the folder are none, although they may contain
 /// braces.
 fn texts_of(call: &Call) -> Vec<String> {
-    match call {
-        Call::Http(request) => texts(&sent(request)),
-        Call::Command(command) if command.way == Way::Exec => command.words.clone(),
+    match call.sent() {
+        Call::Http(request) => texts(&request),
+        Call::Command(command) if command.way == Way::Exec => command.words,
         Call::Command(_) | Call::Program { .. } => Vec::new(),
     }
 }
@@ -220,13 +220,4 @@ fn meant_column<'c>(word: &str, columns: &'c [String]) -> Option<&'c String> {
             columns.find(|column| column.eq_ignore_ascii_case(name))
         })
     })
-}
-
-/// Returns the part of a request whose texts are templates.
-pub(crate) fn sent(request: &Request) -> Request {
-    Request {
-        judging: Judging::default(),
-        output_dir: None,
-        ..request.clone()
-    }
 }

@@ -12,6 +12,7 @@ use crate::cli::output::format::counted;
 use crate::cli::output::shown::cyan;
 use crate::cli::output::terminal::Terminal;
 use crate::cli::request::{changed_request, lines};
+use crate::cli::session::loaded::report_renewed;
 
 /// A changed request of a run.
 pub(crate) struct Change {
@@ -77,7 +78,8 @@ impl Change {
             lines(&self.differences).for_each(|line| terminal.say(&line));
             return Ok(());
         }
-        store.set_call(&self.new)?;
+        let renewed = store.set_call(&self.new)?;
+        report_renewed(renewed, "the request was changed", terminal);
         if self.has_results {
             let kept = counted(store.counts().done, "result");
             terminal.say(&format!(

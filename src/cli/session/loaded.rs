@@ -57,6 +57,7 @@ pub(crate) fn report_loaded(
         ));
     }
     intake.slips(survey).into_iter().for_each(note);
+    report_renewed(loaded.renewed, "the list has other columns", terminal);
     if loaded.outdated > 0 {
         let files = counted(loaded.outdated, "done file");
         note(format!(
@@ -70,6 +71,18 @@ pub(crate) fn report_loaded(
         ));
     }
     report_others(db, loaded, intake, terminal);
+}
+
+/// Reports calls in doubt that are repeated as other calls.
+pub(crate) fn report_renewed(renewed: u64, reason: &str, terminal: &Terminal) {
+    if renewed > 0 {
+        let files = counted(renewed, "file");
+        let get = if renewed == 1 { "gets" } else { "get" };
+        terminal.say(&format!(
+            "{} {files} in doubt {get} a new idempotency key, because {reason}",
+            bold("note:")
+        ));
+    }
 }
 
 /// Reports the names that only the run or only the list has, and those that were forgotten.

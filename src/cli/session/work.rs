@@ -31,6 +31,7 @@ use crate::cli::session::change::Change;
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, resolved};
 use crate::cli::session::finish::{self, Outcome};
+use crate::cli::session::loaded::report_renewed;
 use crate::cli::session::{sample, storage, summary, worker};
 
 /// The ways out for headers that change the request of a run.
@@ -260,6 +261,10 @@ fn make_calls(
                     settings.threads = workers.threads().into();
                 }
                 reports_to = hello.filter(|hello| hello.status).map(|_| workers);
+            }
+            if plan.reads_file() || matches!(plan, Plan::Worker(_)) {
+                let renewed = store.renew_changed()?;
+                report_renewed(renewed, "the content was changed since", terminal);
             }
             let mut make = || plan.slot_caller();
             let worked = engine::run(&mut store, &mut make, &settings, &stop, &mut |event| {

@@ -10,6 +10,7 @@ mod curl;
 mod cut_off;
 mod deleted;
 mod demo;
+mod doubt;
 mod examples;
 mod exec;
 mod export;
