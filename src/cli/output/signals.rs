@@ -1,12 +1,13 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first lets the calls in flight finish, the second aborts them, the third ends the
-//! process at once. SIGUSR1 asks for a line about the run's progress.
+//! process at once. The same signal again within a moment is one: `timeout` and programs that pass Ctrl-C on send it to the
+//! process and to its group. SIGUSR1 asks for a line about the run's progress.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -23,6 +24,21 @@ pub(crate) struct Caught(Arc<State>);
 struct State {
     first: AtomicI32,
     count: AtomicU32,
+    /// The latest signal that counted, and its arrival.
+    latest: Mutex<Option<(i32, Instant)>>,
+}
+
+impl State {
+    /// Returns the number of signals before this one, or `None` if it is the one before once more.
+    fn count(&self, signal: i32, now: Instant) -> Option<u32> {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |(before, then)| before == signal && now - then < MOMENT;
+        if latest.is_some_and(is_same) {
+            return None;
+        }
+        *latest = Some((signal, now));
+        Some(self.count.fetch_add(1, Ordering::SeqCst))
+    }
 }
 
 impl Caught {
@@ -83,13 +99,14 @@ impl Caught {
             .0
             .first
             .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
-        match self.0.count.fetch_add(1, Ordering::SeqCst) {
-            0 => stop.ask(Urgency::Drain),
-            1 => {
+        match self.0.count(signal, Instant::now()) {
+            None => {}
+            Some(0) => stop.ask(Urgency::Drain),
+            Some(1) => {
                 stop.ask(Urgency::Now);
                 self.end_soon();
             }
-            _ => end(signal),
+            Some(_) => end(signal),
         }
     }
 }
@@ -140,6 +157,9 @@ pub(crate) fn channel() -> io::Result<Receiver<i32>> {
     Ok(receiver)
 }
 
+/// Nobody presses Ctrl-C twice within this time.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// The longest time that the process may take to end after the second signal.
 const PATIENCE: Duration = Duration::from_millis(900);
 
@@ -169,4 +189,25 @@ fn hangup_is_ignored() -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .is_some_and(|mask| mask & 1 << (SIGHUP - 1) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_signal_within_a_moment_counts_once() {
+        let (state, start) = (State::default(), Instant::now());
+        let counts = [
+            (SIGTERM, 0, Some(0)),
+            (SIGTERM, 1, None),
+            (SIGTERM, 199, None),
+            (SIGINT, 199, Some(1)),
+            (SIGINT, 399, Some(2)),
+        ];
+        for (signal, after, count) in counts {
+            let now = start + Duration::from_millis(after);
+            assert_eq!(state.count(signal, now), count, "after {after} ms");
+        }
+    }
 }

@@ -229,12 +229,12 @@ fn calls_in_doubt_are_held_on_request_and_released_by_retry() {
     ]);
     api.wait_for(4);
     run.kill();
-    // The last file hangs, too; a second Ctrl-C cuts off its call.
+    // The last file hangs, too; a second signal cuts off its call.
     let run = place.begin(&["resume"]);
     api.wait_for(5);
     run.signal(rustix::process::Signal::INT);
     run.until_says("stopping");
-    run.signal(rustix::process::Signal::INT);
+    run.signal(rustix::process::Signal::TERM);
     run.end().expect(130).says("1 file in doubt, because");
     assert_eq!(place.status()["held"], json!(3));
     place.stride(&["resume"]).expect(3).says("retry --held");

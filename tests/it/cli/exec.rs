@@ -366,7 +366,7 @@ fn nothing_of_a_call_outlives_it() {
         } else {
             running.signal(Signal::INT);
             running.until_says("again");
-            running.signal(Signal::INT);
+            running.signal(Signal::TERM);
             assert_eq!(running.end().code, Some(130));
         }
         place.until(|| processes_with(&mark).is_empty());

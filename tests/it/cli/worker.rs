@@ -470,7 +470,7 @@ fn row_155_no_worker_outlives_a_stop_or_the_death_of_stride() {
                 running.signal(Signal::INT);
                 running.until_says("stopping");
                 if ends == 2 {
-                    running.signal(Signal::INT);
+                    running.signal(Signal::TERM);
                 }
                 let ran = running.end().expect(130);
                 assert!(ran.stderr.contains("1 file in doubt"), "{}", ran.stderr);
