@@ -8,7 +8,8 @@ use stride::curl::ParsedOption;
 use stride::settings::{Http, Ip, Tls, Transport};
 
 use super::numbers::redirects;
-use super::{Options, file, proxy};
+use super::options::Options;
+use super::{file, proxy};
 use crate::cli::output::error::{CliError, quoted};
 
 /// The number of redirects that curl follows by default.
