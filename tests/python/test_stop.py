@@ -166,6 +166,22 @@ def json_name() -> str:
     return json.loads(program("status", "--json", "--db", "run.db"))["call"]["name"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_in_processes_ends_with_its_program(number):
+    """Its processes make no calls without an owner, and the same call continues."""
+    text = SCRIPT.replace('"threads": 4', '"threads": 4, "processes": 2').replace("COUNT", "40")
+    run = Script(text.replace("PAUSE", "time.sleep(3600)"))
+    wait_for(lambda: len(calls("begin")) == 4)
+    pid = runner()
+    os.kill(run.process.pid, number)
+    assert run.end()[0] == -number
+    wait_for(lambda: not is_alive(pid))
+    assert (len(calls("begin")), status()["in_doubt"]) == (4, 4)
+    code, out, err = Script(text.replace("PAUSE", "")).end()
+    assert (code, out) == (0, "40 True\n"), err
+    assert len(calls("begin")) == 44
+
+
 @pytest.mark.parametrize("victims", ["python", "stride", "both"])
 def test_kills_at_random_moments(victims):
     """Ten kills: each call is recorded before it begins, and each file has one result."""

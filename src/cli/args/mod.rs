@@ -357,6 +357,9 @@ pub(crate) struct Outputs {
     /// on-finish = "COMMAND" into stride.toml
     #[arg(long, value_name = "COMMAND", help_heading = "At the end")]
     pub(crate) on_finish: Option<String>,
+    /// Stop at once when this process ends: for a program that starts stride, and whose end is the run's
+    #[arg(long, value_name = "PID", hide = true, value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) end_with: Option<i32>,
     /// Those of these flags that were typed, for the next command.
     #[arg(skip)]
     pub(crate) typed: String,

@@ -9,6 +9,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -72,6 +75,29 @@ impl Caught {
         if urgency == Urgency::Now {
             self.end_soon();
         }
+    }
+
+    /// Stops the run at once when this process ends, as a second Ctrl-C does.
+    pub(crate) fn end_with(&self, process: Pid, stop: &Stop) -> io::Result<()> {
+        let running = match pidfd_open(process, PidfdFlags::empty()) {
+            Ok(running) => Some(running),
+            Err(Errno::SRCH) => None,
+            // Linux before 5.3 has no such descriptor.
+            Err(_) => return Ok(()),
+        };
+        let (caught, stop) = (self.clone(), stop.clone());
+        let watch = move || {
+            // A descriptor of a process becomes readable at its end.
+            if let Some(running) = running {
+                let mut ends = [PollFd::new(&running, PollFlags::IN)];
+                while poll(&mut ends, None) == Err(Errno::INTR) {}
+            }
+            caught.ask(Urgency::Now, &stop);
+        };
+        thread::Builder::new()
+            .name("end-with".to_owned())
+            .spawn(watch)?;
+        Ok(())
     }
 
     /// Returns the signal that asked for the stop.

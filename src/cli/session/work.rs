@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use rustix::process::Pid;
 use stride::caller::Plan;
 use stride::engine::{self, RunOutcome, Stop};
 use stride::event::Ending;
@@ -227,6 +228,10 @@ fn make_calls(
     }
     let stop = Stop::new();
     let caught = Caught::install(&stop).map_err(|error| lacking::thread(&error))?;
+    if let Some(process) = outputs.end_with.and_then(Pid::from_raw) {
+        let watched = caught.end_with(process, &stop);
+        watched.map_err(|error| lacking::thread(&error))?;
+    }
     let mut settings = calls.settings;
     let mut progress = Progress::new(terminal, &settings);
     let run_outcome = match calls.plan {

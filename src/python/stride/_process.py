@@ -203,6 +203,8 @@ class Process:
             command += ["--worker", "-"]
         else:
             command += ["--worker", self._worker_command(), "--workers", str(self.processes)]
+            # Its own session and workers would let it outlive this process.
+            command += ["--end-with", str(os.getpid())]
             paths = (os.path.abspath(path) for path in sys.path)
             environment["PYTHONPATH"] = os.pathsep.join(paths)
         return command + list(settings.get("options", ())), environment
