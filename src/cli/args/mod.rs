@@ -100,7 +100,7 @@ pub(crate) enum Command {
     /// A forgotten file is neither called nor exported nor counted, and the same list does not add it again. Its answers
     /// are kept, and --undo brings it back in the state that it had. This works while a process works on the run.
     ///
-    /// To delete a whole run, delete its files, as in rm -f stride.db stride.db-wal stride.db-shm stride.db.lock.
+    /// To delete a whole run, delete its files: rm -f FILE FILE-wal FILE-shm FILE.lock, where FILE is its database.
     #[command(aliases = ["remove", "delete", "drop", "rm", "skip"])]
     Forget(Forget),
     /// Write the results

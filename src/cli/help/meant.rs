@@ -22,7 +22,7 @@ undo unforget restore: use `stride forget --undo` for forgotten files, or `strid
 query sql db database: use `sqlite3 stride.db 'SELECT * FROM results'`, or `stride export`
 add queue import: use `stride run --url URL FILES` with the new files; it keeps the others
 again redo rerun replay reprocess requeue reset: use `stride retry` for failed files; done files have their results
-clean clear destroy purge wipe erase: to delete the run, delete its files, as in rm -f stride.db stride.db-wal stride.db-shm stride.db.lock
+clean clear destroy purge wipe erase: to delete the run, delete its files: rm -f FILE FILE-wal FILE-shm FILE.lock, where FILE is its database
 exclude ignore unlist: use `stride forget NAME`, which takes a file off the run
 worker daemon service: use `stride run` or `stride resume`; it works until all files are called
 login auth key: use -H 'Authorization: Bearer {env:API_KEY}' with `stride run`
@@ -40,7 +40,7 @@ name the files as arguments, or a list of them with --files-from
 --exclude --include --filter: use --files-from with a list, as in find texts -name '*.txt' | stride run --files-from -
 --resume --continue --skip-existing --incremental --restart: use `stride resume`, or repeat the same `stride run`
 --fresh --from-scratch --start-over --clean --clear --purge --new --reset: use another database with --db FILE, or delete the run first, \
-as in rm -f stride.db stride.db-wal stride.db-shm stride.db.lock
+with rm -f FILE FILE-wal FILE-shm FILE.lock, where FILE is its database
 --force --yes --overwrite: leave it out; an error names the flag that allows what was refused
 --no-color --no-colour: use --color never
 --output --out --outfile --results --save --dest -o -O: use `stride export -o results.json` after the run, or --output-dir \

@@ -223,7 +223,7 @@ fn missing(arg: &str) -> Option<String> {
         "<SHELL>" => Some("name your shell, as in `stride completions bash`".to_owned()),
         "<FILE>" => Some("name a file, as in `stride try texts/0.txt`".to_owned()),
         "<NAMES>..." => {
-            Some("name files of the run, or choose some, as with --where class=input; to delete the whole run, delete its files, as in rm -f stride.db stride.db-wal stride.db-shm stride.db.lock".to_owned())
+            Some("name files of the run, or choose some, as with --where class=input; to delete the whole run, delete its files: rm -f FILE FILE-wal FILE-shm FILE.lock, where FILE is its database".to_owned())
         }
         arg => example(arg, None).map(|hint| hint.replacen("use", "add", 1)),
     }

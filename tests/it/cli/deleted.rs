@@ -71,7 +71,7 @@ fn a_run_is_deleted_with_all_its_files() {
         place
             .stride(words)
             .expect(2)
-            .says("rm -f stride.db stride.db-wal stride.db-shm stride.db.lock");
+            .says("rm -f FILE FILE-wal FILE-shm FILE.lock");
     }
     assert_eq!(place.bystander(), bystander);
     place
