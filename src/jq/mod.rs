@@ -68,7 +68,7 @@ impl Expression {
     ///
     /// # Errors
     ///
-    /// The syntax is invalid, a name is unknown, or the expression runs without end.
+    /// The syntax is invalid, a name is unknown, or the expression reaches a limit whatever the answer is.
     pub fn new(text: &str) -> Result<Self, SyntaxError> {
         let is_part = |char: char| char.is_ascii_alphanumeric() || "_.".contains(char);
         let filter = language::compile(text).map_err(|error| match text.chars().all(is_part) {
@@ -85,7 +85,7 @@ impl Expression {
         };
         match expression.has_no_end() {
             true => Err(SyntaxError {
-                message: "it runs without end, whatever the answer is".to_owned(),
+                message: "it takes too many steps or too much memory, or runs without end, whatever the answer is".to_owned(),
                 place: String::new(),
             }),
             false => Ok(expression),
