@@ -125,7 +125,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
         ("files", Some(standing(db, &counts))),
         ("calls", Some(calls(noted.used.calls, &counts))),
         ("used", used(&noted, &info)),
-        ("runner", Some(runner(&info, holder.as_ref(), &counts))),
+        ("runner", Some(runner(&info, holder.as_ref(), &counts, !rescued.is_empty()))),
         (
             "stopped",
             info.stopped
@@ -232,7 +232,7 @@ fn used(noted: &RunnerStatus, info: &RunInfo) -> Option<String> {
     not_empty(&parts).map(|parts| parts.join(", "))
 }
 
-fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
+fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts, has_saved: bool) -> String {
     let Some(started) = info.started.map(timestamp) else {
         return "none has started".to_owned();
     };
@@ -242,6 +242,10 @@ fn runner(info: &RunInfo, holder: Option<&Holder>, counts: &Counts) -> String {
         (None, None) if counts.running == 0 => {
             format!("the runner started at {started} crashed with no call in flight")
         }
+        (None, None) if has_saved => format!(
+            "the runner started at {started} ended with {} that it could not record; the next session records what it saved",
+            counted(counts.running, "call")
+        ),
         (None, None) => format!(
             "the runner started at {started} crashed with {} in flight; the next session marks these as in doubt",
             counted(counts.running, "call")

@@ -128,6 +128,11 @@ fn row_21_a_database_that_is_moved_and_put_back_has_every_answer() {
     }
     let status = scene.place.status();
     assert_eq!(status["rescue_files"].as_array().unwrap().len(), 1);
+    let shown = scene.place.stride(&["status"]).expect(0).stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    let saved =
+        "ended with 3 calls that it could not record; the next session records what it saved";
+    assert!(shown.contains(saved), "{shown}");
     let ran = scene.place.stride(&["resume"]);
     scene.expect_complete(ran.says("recorded 3 results"));
     assert_eq!(scene.place.status()["rescue_files"], serde_json::json!([]));
