@@ -105,6 +105,14 @@ impl Caught {
         Some(self.0.first.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 
+    /// Says how to ask once more.
+    pub(crate) fn again(&self) -> &'static str {
+        match self.first() {
+            None | Some(SIGINT) => "press Ctrl-C again",
+            Some(_) => "send the signal again",
+        }
+    }
+
     /// Ends the process within a second, even if its terminal is stuck or its disk is slow. Calls that are not recorded
     /// by then are in doubt, as after a crash.
     fn end_soon(&self) {

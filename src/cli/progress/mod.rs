@@ -22,7 +22,7 @@ pub(crate) use view::{NAMED, View};
 use crate::cli::output::format::{counted, grouped, names, size};
 use crate::cli::output::halt;
 use crate::cli::output::shown::{bold, red};
-use crate::cli::output::signals;
+use crate::cli::output::signals::{self, Caught};
 use crate::cli::output::terminal::Terminal;
 use crate::cli::output::why;
 use in_flight::InFlight;
@@ -56,10 +56,11 @@ pub(crate) struct Progress {
     last_gate: Option<(LimitedBy, i64)>,
     /// The longest outage to wait out.
     max_outage: Duration,
+    caught: Caught,
 }
 
 impl Progress {
-    pub(crate) fn new(terminal: &Terminal, settings: &Settings) -> Self {
+    pub(crate) fn new(terminal: &Terminal, settings: &Settings, caught: Caught) -> Self {
         let now = wall_clock();
         Self {
             terminal: *terminal,
@@ -74,6 +75,7 @@ impl Progress {
             reported: 0,
             last_gate: None,
             max_outage: settings.max_outage,
+            caught,
         }
     }
 
@@ -117,7 +119,7 @@ impl Progress {
                 self.say(&match halt {
                     Some(halt) => format!("{}; {waiting}", halt::reason(&halt.reason)),
                     None if *in_flight == 0 => "stopping".to_owned(),
-                    None => format!("stopping: {waiting}; press Ctrl-C again to stop now"),
+                    None => format!("stopping: {waiting}; {} to stop now", self.caught.again()),
                 });
             }
             Event::Stopped { counts, .. } => {

@@ -233,7 +233,7 @@ fn make_calls(
         watched.map_err(|error| lacking::thread(&error))?;
     }
     let mut settings = calls.settings;
-    let mut progress = Progress::new(terminal, &settings);
+    let mut progress = Progress::new(terminal, &settings, caught.clone());
     let run_outcome = match calls.plan {
         Some(plan) if has_work(&store) || has_starter(&plan) => {
             let folder = folder_of(store.path());

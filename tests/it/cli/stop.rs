@@ -70,7 +70,11 @@ fn row_5_the_first_signal_waits_for_the_calls_in_flight_and_claims_nothing_more(
         run.signal(signal);
         run.until_says("stopping: waiting for 3 calls");
         gate.open();
-        run.end().expect(code);
+        let again = match signal {
+            Signal::INT => "press Ctrl-C again to stop now",
+            _ => "send the signal again to stop now",
+        };
+        run.end().expect(code).says(again);
         let status = place.status();
         assert_eq!(
             (&status["done"], &status["in_doubt"]),
