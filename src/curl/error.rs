@@ -25,6 +25,9 @@ pub enum CurlError {
         /// The shell.
         shell: &'static str,
     },
+    /// No command.
+    #[error("the command is empty")]
+    Empty,
     /// Another command.
     #[error("`{0}` is not curl")]
     Program(String),
@@ -61,7 +64,7 @@ impl CurlError {
             Self::OtherShell { .. } => {
                 "copy it for bash: in a browser by `Copy as cURL (bash)`, in Postman by the code for `cURL`"
             }
-            Self::Program(_) => {
+            Self::Program(_) | Self::Empty => {
                 "paste a command that begins with curl, or use --curl @FILE with a file that has it"
             }
             Self::Before(_) => {

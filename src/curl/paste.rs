@@ -13,7 +13,14 @@ const POWERSHELL: [&str; 5] = ["invoke-", "iwr", "irm", "$session", "$headers"];
 ///
 /// The text begins with another program, or it is in the syntax of cmd or PowerShell.
 pub(super) fn command(text: &str) -> Result<&str, CurlError> {
-    let text = text.trim_start();
+    // An editor may have begun the file with a byte order mark.
+    let mut text = text.trim_start_matches('\u{feff}').trim_start();
+    while text.starts_with('#') {
+        text = text.split_once('\n').unwrap_or_default().1.trim_start();
+    }
+    if text.is_empty() {
+        return Err(CurlError::Empty);
+    }
     // Documentation often shows the prompt.
     let prompt = ["$ ", "% ", "> "];
     let command = prompt.iter().find_map(|prompt| text.strip_prefix(prompt));
@@ -89,6 +96,8 @@ mod tests {
     fn other_programs_and_shells_are_named() {
         for (text, named) in [
             ("wget http://a/", "`wget` is not curl"),
+            ("", "the command is empty"),
+            ("# curl http://a/", "the command is empty"),
             ("KEY=sesame curl http://a/", "`KEY=…` is not curl"),
             ("fetch(\"http://a/\", {})", "`fetch` is not curl"),
             ("cat f | curl -d @- http://a/", "`|` after `cat`"),

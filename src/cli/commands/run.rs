@@ -27,7 +27,8 @@ use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
 use crate::cli::session::intake::Intake;
 use crate::cli::session::list::{
-    is_table, listed_names, note_table, refuse_missing, refuse_urls, sources,
+    is_table, listed_names, note_table, refuse_missing, refuse_two_readers,
+    refuse_urls, sources,
 };
 use crate::cli::session::loaded::{report_changed, report_loaded};
 use crate::cli::session::not_listed::not_listed;
@@ -45,6 +46,7 @@ pub(crate) fn run(
     terminal: &Terminal,
 ) -> Result<u8, CliError> {
     refuse_urls(&args.files, &args.request)?;
+    refuse_two_readers(&args)?;
     let mut parsed = parse(&args.request)?;
     parsed.limits.fill(&mut args.settings);
     let sources = sources(&args, terminal)?;

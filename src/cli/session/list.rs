@@ -39,13 +39,6 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Cl
             false => Source::List(list.clone(), layout),
         });
     }
-    let curl = args.request.curl.as_deref();
-    if curl == Some("-") && sources.iter().any(|each| matches!(each, Source::Stdin(_))) {
-        return Err(
-            CliError::usage("--curl - and --files-from - both read standard input")
-                .hint("put the command into a file, and use --curl @FILE"),
-        );
-    }
     if sources.is_empty() {
         let hint = match has_input() {
             true => "to read the names from standard input, add --files-from -",
@@ -62,6 +55,20 @@ pub(crate) fn sources(args: &Run, terminal: &Terminal) -> Result<Vec<Source>, Cl
             .hint("to read the names from standard input, use --files-from - in its place"));
     }
     Ok(sources)
+}
+
+/// Refuses two flags that read standard input, before one of them takes what is meant for the other.
+pub(crate) fn refuse_two_readers(args: &Run) -> Result<(), CliError> {
+    let dash = Path::new("-");
+    match args.request.curl.as_deref() == Some("-")
+        && args.files_from.iter().any(|list| list == dash)
+    {
+        true => Err(
+            CliError::usage("--curl - and --files-from - both read standard input")
+                .hint("put the command into a file, and use --curl @FILE"),
+        ),
+        false => Ok(()),
+    }
 }
 
 /// Returns whether standard input is a pipe or a file.

@@ -389,14 +389,24 @@ fn a_command_is_read_from_a_file_or_from_standard_input() {
             source,
         ];
         let mut command = place.command(&[&words[..], more].concat());
-        command.stdin(fs::File::open(place.at("command.sh")).unwrap());
+        // A list on standard input is not taken for a command.
+        let input = match more {
+            ["--files-from", "-"] => "a b.txt",
+            _ => "command.sh",
+        };
+        command.stdin(fs::File::open(place.at(input)).unwrap());
         let output = command.output().unwrap();
         (
             output.status.code(),
             String::from_utf8(output.stderr).unwrap(),
         )
     };
-    for source in ["@command.sh", "-"] {
+    place.write(
+        "noted.sh",
+        format!("\u{feff}# a comment\n\n#another\n{pasted}"),
+    );
+    place.write("empty.sh", "\u{feff}");
+    for source in ["@command.sh", "-", "@noted.sh"] {
         let (code, said) = run(source, &["a b.txt"]);
         assert_eq!(code, Some(0), "{said}");
         let sent = &api.log().pop().unwrap().request;
@@ -405,6 +415,7 @@ fn a_command_is_read_from_a_file_or_from_standard_input() {
     }
     for (source, more, words) in [
         ("-", &["--files-from", "-"][..], "both read standard input"),
+        ("@empty.sh", &["a b.txt"], "the command is empty"),
         (
             "@none.sh",
             &["a b.txt"],
