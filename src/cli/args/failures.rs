@@ -79,6 +79,22 @@ pub(crate) struct DoneArgs {
     pub(crate) restore: bool,
 }
 
+impl DoneArgs {
+    /// Returns the flag that selects done files, if there is one.
+    pub(crate) fn flag(&self) -> Option<&'static str> {
+        let flags = [
+            ("--done", !self.done.is_empty()),
+            ("--lost", self.lost),
+            ("--changed", self.changed),
+            ("--outdated", self.outdated),
+        ];
+        flags
+            .iter()
+            .find(|(_, given)| *given)
+            .map(|(flag, _)| *flag)
+    }
+}
+
 /// A value of `retry --class`: a class to choose failures by, or a rule for later answers.
 #[derive(Debug, Clone)]
 pub(crate) enum ClassOrRule {

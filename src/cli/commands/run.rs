@@ -327,16 +327,18 @@ pub(crate) fn retry(
     let calls = match args.queue_only {
         true => None,
         false => Some(prepare(
+    let names = Some("names").filter(|_| !args.names.is_empty());
+    if let Some(other) = args.done.flag().or(names)
+        && !classes.is_empty()
+    {
+        let message = format!("--class cannot be combined with {other}");
+        return Err(CliError::usage(message).hint("leave out one of them"));
+    }
             db, &mut store, resume, config, &rules, true, terminal,
         )?),
     };
     let filter = args.filter.with_classes(classes);
     check_causes(db, &Reader::open(db)?, &filter)?;
-    if !args.names.is_empty() && !filter.classes.is_empty() {
-        return Err(
-            CliError::usage("--class cannot be combined with names").hint("leave out one of them")
-        );
-    }
     let named = listed_names(db, &args.names)?;
     let done = listed_names(db, &args.done.done)?;
     // Results that are found in another folder are not lost.
