@@ -10,10 +10,16 @@ CREATE TABLE run (
     -- The call and the free settings, as JSON. Neither contains a secret.
     call     TEXT NOT NULL CHECK (json_valid(call)),
     settings TEXT NOT NULL CHECK (json_valid(settings)),
-    -- The first runner that called with the present call.
-    call_since INTEGER NOT NULL DEFAULT 0,
+    -- The number of the present call's request.
+    request  INTEGER NOT NULL DEFAULT 1,
     -- The token of the runner that may write. Each of its transactions checks it.
     owner    BLOB
+) STRICT;
+
+-- Requests that the run had before, as calls, so that one that comes back is known with its results.
+CREATE TABLE earlier_request (
+    id   INTEGER PRIMARY KEY,
+    call TEXT NOT NULL CHECK (json_valid(call))
 ) STRICT;
 
 -- Every invocation that worked on the run.
@@ -35,6 +41,8 @@ CREATE TABLE runner (
     stopped_until  INTEGER,
     -- The last failure in the service's own words, without secrets.
     stopped_words  TEXT,
+    -- The number of the request of its calls.
+    request        INTEGER NOT NULL DEFAULT 1,
     CHECK ((ended IS NULL) = (ending IS NULL))
 ) STRICT;
 

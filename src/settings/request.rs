@@ -153,6 +153,10 @@ impl Call {
         if let Some(judging) = sent.judging_mut() {
             *judging = Judging::default();
         }
+        // Only a worker's name and version say what it sends.
+        if let Self::Command(command) = &mut sent {
+            command.source = None;
+        }
         sent
     }
 

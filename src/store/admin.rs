@@ -20,7 +20,6 @@ use super::lock::Lock;
 use super::owner::{self, Owner};
 use super::place;
 use super::read;
-use super::renew::renew;
 use super::statement::{execute, value};
 use super::system::{now, random};
 use super::values::to_json;
@@ -212,15 +211,6 @@ impl Store {
         self.is_recounted
     }
 
-    /// Reads the run's call.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be read.
-    pub fn call(&self) -> Result<Call> {
-        read::json(&self.connection, "SELECT call FROM run")
-    }
-
     /// Returns the run's identity, in hexadecimal form.
     pub fn id(&self) -> String {
         hex(&self.uuid)
@@ -233,55 +223,6 @@ impl Store {
     /// The database cannot be read.
     pub fn settings(&self) -> Result<Settings> {
         read::json(&self.connection, "SELECT settings FROM run")
-    }
-
-    /// Returns true if a result was received under the run's present call.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be read.
-    pub fn has_results_of_call(&self) -> Result<bool> {
-        let sql = "SELECT proven OR EXISTS (SELECT 1 FROM result JOIN attempt USING (job)
-                          WHERE attempt.number = result.attempt AND attempt.runner >= (SELECT call_since FROM run))
-                   FROM limiter_state";
-        value(&self.connection, sql, "looking for results of the request")
-    }
-
-    /// Stores another folder for results or expression for exports, which changes nothing of what is sent.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be written.
-    pub fn amend_call(&mut self, call: &Call) -> Result<()> {
-        self.change("changing what is done with results", |connection| {
-            let changed = connection.execute("UPDATE run SET call = ?1", [to_json(call)]);
-            changed.map(drop)
-        })
-    }
-
-    /// Changes the run's call. Keeps every result. Returns the number of calls in doubt that get a new idempotency key,
-    /// because they will send something else.
-    ///
-    /// # Errors
-    ///
-    /// The database cannot be written.
-    pub fn set_call(&mut self, call: &Call) -> Result<u64> {
-        const CHANGING: &str = "changing the request";
-        let sends_same = self.call()?.sent() == call.sent();
-        let transaction = self.owner.begin(&self.connection)?;
-        let sql =
-            "UPDATE run SET call = ?1, call_since = (SELECT coalesce(max(id), 0) + 1 FROM runner)";
-        execute(&transaction, sql, [to_json(call)], CHANGING)?;
-        // Successes under the old request say nothing about the new one.
-        let sql = "UPDATE limiter_state SET proven = 0";
-        execute(&transaction, sql, [], CHANGING)?;
-        let renewed = if sends_same {
-            0
-        } else {
-            renew(&transaction, None)?
-        };
-        owner::commit(transaction, CHANGING)?;
-        Ok(renewed)
     }
 
     /// Changes the settings.

@@ -233,8 +233,8 @@ fn reopen(
     let started = saved.record.started.map(|time| time.clamp(0, saved.ended));
     let restore = || {
         transaction.execute(
-            "INSERT INTO runner (pid, host, threads, started, ended, ending)
-             SELECT 0, '', 0, ?1, ?1, 'died' WHERE NOT EXISTS (SELECT 1 FROM runner)",
+            "INSERT INTO runner (pid, host, threads, started, ended, ending, request)
+             SELECT 0, '', 0, ?1, ?1, 'died', request FROM run WHERE NOT EXISTS (SELECT 1 FROM runner)",
             [now()],
         )?;
         transaction.execute(

@@ -83,7 +83,8 @@ impl Store {
         drop(settler);
         let mut runner = None;
         if let Some(threads) = threads {
-            let sql = "INSERT INTO runner (pid, host, threads, started) VALUES (?1, ?2, ?3, ?4)";
+            let sql = "INSERT INTO runner (pid, host, threads, started, request)
+                       VALUES (?1, ?2, ?3, ?4, (SELECT request FROM run))";
             let values = params![std::process::id(), host(), threads, now];
             execute(&transaction, sql, values, "beginning a runner")?;
             runner = Some(transaction.last_insert_rowid());

@@ -143,7 +143,8 @@ fn lost(connection: &Connection, base: &Path) -> Result<Vec<i64>> {
 fn outdated(connection: &Connection) -> Result<Vec<i64>> {
     let sql = "SELECT result.job FROM result JOIN work ON work.job = result.job
                       JOIN attempt ON attempt.job = result.job AND attempt.number = result.attempt
-               WHERE state = 2 AND attempt.runner < (SELECT call_since FROM run)";
+                      JOIN runner ON runner.id = attempt.runner
+               WHERE state = 2 AND runner.request <> (SELECT request FROM run)";
     all(connection, sql, [], REDOING, |row| row.get(0))
 }
 

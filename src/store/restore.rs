@@ -131,9 +131,10 @@ fn latest(
     };
     let mut read = || -> rusqlite::Result<()> {
         let mut statement = connection.prepare(&format!(
-            "SELECT work.job, earlier.attempt, state, attempt.runner < (SELECT call_since FROM run), file, size, sha256
+            "SELECT work.job, earlier.attempt, state, runner.request <> (SELECT request FROM run), file, size, sha256
              FROM work JOIN earlier_result AS earlier ON earlier.job = work.job
                        JOIN attempt ON attempt.job = work.job AND attempt.number = earlier.attempt
+                       JOIN runner ON runner.id = attempt.runner
              WHERE state IN (0, 3, 4) AND state <> 2 AND {chosen}
              ORDER BY work.job, earlier.attempt"
         ))?;

@@ -22,7 +22,7 @@ use crate::cli::request::consent;
 use crate::cli::request::plan::plan;
 use crate::cli::request::results_folder;
 use crate::cli::request::{RowUse, parse, stored};
-use crate::cli::session::change::Change;
+use crate::cli::session::change::{Change, report_stored};
 use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
 use crate::cli::session::intake::Intake;
@@ -466,21 +466,6 @@ fn report_set_aside(db: &Location, files: u64, kind: &str, terminal: &Terminal) 
         "{} {restore}   brings back those that got no new one",
         cyan("hint:")
     ));
-}
-
-/// Names the parts of a request that look like keys, and that every reader of the database can see.
-fn report_stored(call: &Call, db: &Location, terminal: &Terminal) {
-    if let Some(parts) = stored(call) {
-        terminal.say(&format!(
-            "{} {parts} may hold a key, which {} stores in plain text",
-            bold("note:"),
-            FileName::from(db.file())
-        ));
-        terminal.say(&format!(
-            "{} put the key into a variable, and use {{env:NAME}} in its place, with --accept-change",
-            cyan("hint:")
-        ));
-    }
 }
 
 fn create(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use stride::job::FileName;
 use stride::settings::{Call, Difference, Expect, Judging};
 use stride::store::{Filter, Location, Store};
 use stride::validate::Validator;
@@ -9,9 +10,9 @@ use stride::validate::Validator;
 use crate::cli::output::again::again;
 use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::format::counted;
-use crate::cli::output::shown::cyan;
+use crate::cli::output::shown::{bold, cyan};
 use crate::cli::output::terminal::Terminal;
-use crate::cli::request::{changed_request, lines};
+use crate::cli::request::{changed_request, lines, stored};
 use crate::cli::session::loaded::report_renewed;
 
 /// A changed request of a run.
@@ -78,18 +79,21 @@ impl Change {
             lines(&self.differences).for_each(|line| terminal.say(&line));
             return Ok(());
         }
-        let renewed = store.set_call(&self.new)?;
-        report_renewed(renewed, "the request was changed", terminal);
+        let replaced = store.set_call(&self.new, &|earlier| serves(earlier, &self.new))?;
+        report_renewed(replaced.renewed, "the request was changed", terminal);
         if self.has_results {
             let kept = counted(store.counts().done, "result");
+            let hint = match self.recheck(db).filter(|_| !replaced.is_other) {
+                Some(recheck) => format!("{recheck}   judges them by the new rules, without calls"),
+                None => format!(
+                    "{}   calls their files again, and sets these results aside",
+                    again(db, &self.new, "retry --outdated")
+                ),
+            };
             terminal.say(&format!(
                 "the request was changed; {kept} of the old one will stay"
             ));
-            terminal.say(&format!(
-                "{} {}   calls their files again, and sets these results aside",
-                cyan("hint:"),
-                again(db, &self.new, "retry --outdated")
-            ));
+            terminal.say(&format!("{} {hint}", cyan("hint:")));
             return Ok(());
         }
         terminal.say("the request was changed; no file is done with the old one:");
@@ -132,16 +136,10 @@ impl Change {
 
     /// Returns whether only the exported value differs, and every stored answer has what the new expression needs.
     fn exports_only(&self) -> bool {
-        let keeps_headers = |judging: &Judging| {
-            let validator = Validator::new(judging);
-            validator.is_ok_and(|validator| validator.keeps_headers())
-        };
         self.differs_only_in(|old, new| Judging {
             extract: new.extract.clone(),
             ..old.clone()
-        }) && self
-            .judging()
-            .is_some_and(|(old, new)| keeps_headers(old) || !keeps_headers(new))
+        }) && serves(&self.old, &self.new)
     }
 
     /// Returns the command that judges the stored answers by the new rules, if only these differ and it can express them.
@@ -183,5 +181,29 @@ impl Change {
     /// Returns the old and the new rules.
     fn judging(&self) -> Option<(&Judging, &Judging)> {
         self.old.judging().zip(self.new.judging())
+    }
+}
+
+/// Returns true if the answers to an earlier call have all that the rules of a new one need.
+fn serves(earlier: &Call, new: &Call) -> bool {
+    let keeps_headers = |call: &Call| {
+        let validator = call.judging().map(Validator::new).and_then(Result::ok);
+        validator.is_some_and(|validator| validator.keeps_headers())
+    };
+    earlier.sent() == new.sent() && (keeps_headers(earlier) || !keeps_headers(new))
+}
+
+/// Names the parts of a request that look like keys, and that every reader of the database can see.
+pub(crate) fn report_stored(call: &Call, db: &Location, terminal: &Terminal) {
+    if let Some(parts) = stored(call) {
+        terminal.say(&format!(
+            "{} {parts} may hold a key, which {} stores in plain text",
+            bold("note:"),
+            FileName::from(db.file())
+        ));
+        terminal.say(&format!(
+            "{} put the key into a variable, and use {{env:NAME}} in its place, with --accept-change",
+            cyan("hint:")
+        ));
     }
 }

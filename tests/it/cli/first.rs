@@ -537,6 +537,51 @@ fn a_host_that_no_request_can_carry_is_refused() {
     }
 }
 
+/// Results belong to what was sent: not to the rules for results, and also if that request comes back.
+#[test]
+fn results_of_the_present_request_are_not_outdated() {
+    let api = FakeApi::start(|request| Reply::json(format!("{:?}", request.target)));
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.stride(&["forget", "bystander.txt"]).expect(0);
+    place.texts(3);
+    let run = |path: &str, more: &[&str]| {
+        let url = format!("{}{path}", api.url());
+        let run = ["run", "--url", &url, "--accept-change"];
+        place
+            .stride(&[&run[..], more, &["texts"]].concat())
+            .expect(0)
+    };
+    let outdated = |files: &str| {
+        let retry = ["retry", "--outdated", "--queue-only"];
+        let said = format!("{files} pending again");
+        place.stride(&retry).expect(0).says(&said);
+    };
+    run("/v1", &[]);
+    run("/v2", &[]);
+    let class = ["retry", "--outdated", "--class", "transient"];
+    let refused = place.stride(&class).expect(2);
+    refused.says("--class cannot be combined with --outdated");
+    run("/v1", &[]);
+    outdated("0 done files");
+    let judged = run("/v1", &["--success", ". != null"]);
+    let hint = "hint: stride recheck --success '. != null' --apply   judges them by the new rules, without calls";
+    assert!(
+        judged
+            .says(hint)
+            .stderr
+            .contains("3 results of the old one")
+    );
+    outdated("0 done files");
+    // Results that have no headers are of no use to such rules.
+    run("/v1", &["--success", "$headers != null"])
+        .says("hint: stride retry --outdated   calls their files again");
+    run("/v2", &[]);
+    outdated("3 done files");
+    place.stride(&["forget", "--undo"]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
 /// After another request has been accepted for done files, the hint calls them again.
 #[test]
 fn files_that_are_done_under_an_earlier_request_can_be_called_again() {

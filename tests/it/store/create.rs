@@ -334,7 +334,7 @@ fn the_settings_of_a_run_are_stored() {
     };
     let mut store = fixture.open();
     store.set_settings(&settings).unwrap();
-    store.set_call(&call).unwrap();
+    store.set_call(&call, &|_| false).unwrap();
     drop(store);
     let store = fixture.open();
     assert_eq!(

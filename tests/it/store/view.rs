@@ -213,7 +213,9 @@ fn a_result_is_text_if_its_media_type_is_and_otherwise_a_blob() {
             judging,
             ..Request::default()
         };
-        store.set_call(&Call::Http(Box::new(request))).unwrap();
+        store
+            .set_call(&Call::Http(Box::new(request)), &|_| false)
+            .unwrap();
         for (name, (media_type, _)) in names.iter().zip(kinds) {
             assert_eq!(type_of(name), text("text"), "{media_type:?}");
         }
@@ -238,7 +240,9 @@ fn a_body_that_is_not_json_stays_a_blob_in_a_run_of_json() {
         judging,
         ..Request::default()
     };
-    store.set_call(&Call::Http(Box::new(request))).unwrap();
+    store
+        .set_call(&Call::Http(Box::new(request)), &|_| false)
+        .unwrap();
     let values = row(&fixture, "a", "result");
     assert_eq!(values, [Value::Blob(b"ID3\xff".to_vec())]);
 }

@@ -34,7 +34,7 @@ fn long_run(place: &Place, jobs: u32) {
         let ending = ["finished", "stopped", "halted", "died"][runner as usize % 4];
         transaction
             .execute(
-                "INSERT INTO runner VALUES (?1, 1, ?2, 8, ?3, ?3 + 100000, ?4, NULL, NULL, NULL, NULL)",
+                "INSERT INTO runner VALUES (?1, 1, ?2, 8, ?3, ?3 + 100000, ?4, NULL, NULL, NULL, NULL, 1)",
                 params![runner, host, began, ending],
             )
             .unwrap();
