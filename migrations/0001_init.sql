@@ -218,6 +218,11 @@ CREATE TABLE artifact (
     path BLOB PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 
+-- Files from which the list was read, so that no output replaces them. A relative path resolves as names do.
+CREATE TABLE list (
+    path BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
 -- A stable view for people and other programs.
 CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended) AS
 SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.outcome, attempt.class, attempt.status,

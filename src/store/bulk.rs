@@ -18,7 +18,7 @@ const SORTING: i64 = 40 << 10;
 /// Inserts the rows of a run that is not installed yet.
 #[derive(Debug)]
 pub(super) struct Bulk<'c> {
-    connection: &'c Connection,
+    pub(super) connection: &'c Connection,
     folder: &'c Path,
     insert: Statement<'c>,
     describe: Statement<'c>,

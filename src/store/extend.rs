@@ -23,7 +23,7 @@ const EXAMPLES: usize = 3;
 /// Adds names to a run that exists.
 #[derive(Debug)]
 pub(super) struct Extension<'c> {
-    connection: &'c Connection,
+    pub(super) connection: &'c Connection,
     next: i64,
     /// The run had jobs before, so most names are looked up before an insert.
     extends: bool,

@@ -1,5 +1,6 @@
 //! Loads names in one transaction. Takes a few bits of memory for each job, and some bytes for each row of a table.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -63,6 +64,26 @@ impl<'c> Loader<'c> {
         counts.pending += loaded.added;
         count(connection, loaded.added)?;
         Ok(loaded)
+    }
+
+    /// Records a file from which the list is read. A relative path resolves as names do.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be written.
+    pub fn read_from(&mut self, file: &Path) -> Result<()> {
+        let connection = match &self.target {
+            Target::New(bulk) => bulk.connection,
+            Target::Existing(extension) => extension.connection,
+        };
+        let sql = "INSERT OR IGNORE INTO list (path) VALUES (?1)";
+        execute(
+            connection,
+            sql,
+            [file.as_os_str().as_bytes()],
+            "noting a list",
+        )
+        .map(drop)
     }
 
     fn new(target: Target<'c>) -> Self {

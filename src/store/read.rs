@@ -196,6 +196,20 @@ impl Reader {
             Ok(OsStr::from_bytes(&path).into())
         })
     }
+
+    /// Returns the files from which the run's list was read.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn list_files(&self) -> Result<Vec<PathBuf>> {
+        let (sql, what) = ("SELECT path FROM list", "reading the files of the list");
+        let base = self.base();
+        all(self.connection(), sql, [], what, |row| {
+            let path: Vec<u8> = row.get(0)?;
+            Ok(base.join(OsStr::from_bytes(&path)))
+        })
+    }
 }
 
 impl Reader {

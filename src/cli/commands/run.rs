@@ -27,7 +27,7 @@ use crate::cli::session::descriptors::raise_descriptors;
 use crate::cli::session::files::{check_events, current_folder, output_dir, own_files, resolved};
 use crate::cli::session::intake::Intake;
 use crate::cli::session::list::{
-    is_table, listed_names, note_table, refuse_missing, refuse_two_readers,
+    is_table, list_files, listed_names, note_table, refuse_missing, refuse_two_readers,
     refuse_urls, sources,
 };
 use crate::cli::session::loaded::{report_changed, report_loaded};
@@ -149,7 +149,11 @@ pub(crate) fn run(
     };
     let own = lock.own_files();
     let is_new = lock.database().symlink_metadata().is_err();
-    if let Err(cli_error) = check_events(&args.outputs, &own) {
+    let mut lists = list_files(&sources);
+    if !is_new {
+        lists.extend(Reader::open(lock.database())?.list_files()?);
+    }
+    if let Err(cli_error) = check_events(&args.outputs, &own, &lists) {
         if is_new {
             lock.discard();
         }
@@ -323,10 +327,6 @@ pub(crate) fn retry(
             ClassOrRule::Rule(rule) => rules.push(rule.clone()),
         }
     }
-    // Report an obstacle to the calls before anything is changed.
-    let calls = match args.queue_only {
-        true => None,
-        false => Some(prepare(
     let names = Some("names").filter(|_| !args.names.is_empty());
     if let Some(other) = args.done.flag().or(names)
         && !classes.is_empty()
@@ -334,6 +334,10 @@ pub(crate) fn retry(
         let message = format!("--class cannot be combined with {other}");
         return Err(CliError::usage(message).hint("leave out one of them"));
     }
+    // Report an obstacle to the calls before anything is changed.
+    let calls = match args.queue_only {
+        true => None,
+        false => Some(prepare(
             db, &mut store, resume, config, &rules, true, terminal,
         )?),
     };

@@ -1,25 +1,21 @@
 //! Keeps a run's own files out of its input and output.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use stride::export::Column;
 use stride::input::Source;
-use stride::job::{Columns, FileName};
+use stride::job::FileName;
 use stride::settings::Call;
 use stride::store::{Location, Reader, note_artifact};
 
 use crate::cli::args::Outputs;
-use crate::cli::output::error::{CliError, quoted};
+use crate::cli::output::error::CliError;
 use crate::cli::output::{exit, lacking};
 use crate::cli::progress::events;
 use crate::cli::request::results_folder;
-
-/// The part of a file in which names of a list are searched, in bytes.
-const HEAD: u64 = 64 << 10;
 
 /// Returns the files of a run whose database is closed.
 pub(crate) fn own_files(db: &Location) -> Vec<PathBuf> {
@@ -63,14 +59,20 @@ pub(crate) fn output_dir(
     Ok(Some(folder))
 }
 
-/// Checks that the events file is not one of the run's own files, and that it can be written.
-pub(crate) fn check_events(outputs: &Outputs, own: &[PathBuf]) -> Result<(), CliError> {
+/// Checks that the events file is neither one of the database's files nor one of the lists, and that it can be written.
+pub(crate) fn check_events(
+    outputs: &Outputs,
+    own: &[PathBuf],
+    lists: &[PathBuf],
+) -> Result<(), CliError> {
     let Some(path) = outputs.events.as_deref() else {
         return Ok(());
     };
     let name = FileName::from(path);
-    let cli_error = if resolved(path).is_some_and(|path| own.contains(&path)) {
+    let cli_error = if is_one_of(path, own) {
         CliError::usage(format!("{name} belongs to the run's database"))
+    } else if is_one_of(path, lists) {
+        CliError::usage(format!("{name} is the list of the run"))
     } else if let Err(error) = check_events_file(path) {
         CliError::usage(format!("cannot write the events to {name}"))
             .cause(error.to_string())
@@ -81,88 +83,23 @@ pub(crate) fn check_events(outputs: &Outputs, own: &[PathBuf]) -> Result<(), Cli
     Err(cli_error.hint("use another file with --events"))
 }
 
-/// Refuses an output path that is a file of the run's list or probably that list, because writing would destroy it.
+/// Refuses an output path that is a file of the run or its list, because writing would destroy it.
 pub(crate) fn not_listed(reader: &Reader, path: &Path) -> Result<(), CliError> {
-    let name = FileName::from(path);
-    if reader.lists(path)? {
-        return Err(CliError::usage(format!("{name} is a file of the list"))
-            .note("nothing was written")
-            .hint("use another file with -o FILE"));
-    }
-    let Some(listed) = named_in(reader, path)? else {
+    let what = if reader.lists(path)? {
+        "a file of the list"
+    } else if is_one_of(path, &reader.list_files()?) {
+        "the list of the run"
+    } else {
         return Ok(());
     };
-    Err(CliError::usage(format!(
-        "{name} may be the list of the run: it names {listed}, and no export of this run has written it"
-    ))
-    .note("nothing was written")
-    .hint(format!(
-        "use another file with -o FILE; if it may be replaced, delete it first: rm {}",
-        quoted(path)
-    )))
+    let name = FileName::from(path);
+    Err(CliError::usage(format!("{name} is {what}"))
+        .note("nothing was written")
+        .hint("use another file with -o FILE"))
 }
 
-/// Returns a file of the run that the beginning of a file names, if that file is no export. The run does not know the path
-/// of its list.
-fn named_in(reader: &Reader, path: &Path) -> Result<Option<FileName>, CliError> {
-    let is_written =
-        resolved(path).map(|path| Ok::<_, CliError>(reader.artifacts()?.contains(&path)));
-    if !path.is_file() || is_written.transpose()? == Some(true) {
-        return Ok(None);
-    }
-    let mut head = Vec::new();
-    // An unreadable file cannot be replaced either, or nothing is known of it.
-    let opened = File::open(path).map(|file| file.take(HEAD));
-    if opened
-        .and_then(|mut file| file.read_to_end(&mut head))
-        .is_err()
-    {
-        return Ok(None);
-    }
-    let lines = head.split(|byte| [b'\n', b'\0'].contains(byte));
-    for line in lines.take(2) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let (columns, cells) = cells(line);
-        let is_own = |column: &String| column.parse::<Column>().is_ok();
-        if columns.contains(&"file".to_owned())
-            && columns.iter().filter(|name| is_own(name)).count() > 1
-        {
-            return Ok(None);
-        }
-        for cell in cells.into_iter().filter(|cell| !cell.is_empty()) {
-            let name = FileName::new(cell);
-            if reader.has(&name)? {
-                return Ok(Some(name));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Returns the names of columns that a line of a list may have, and what may be names of files: the line itself, and its
-/// values as those of JSON or CSV.
-fn cells(line: &[u8]) -> (Vec<String>, Vec<Vec<u8>>) {
-    let object = std::str::from_utf8(line)
-        .ok()
-        .and_then(|line| Columns::read(line).ok());
-    if let Some(object) = object {
-        let columns = object.names();
-        let values = columns.iter().filter_map(|name| object.text(name));
-        let values = values.map(|value| value.as_bytes().to_vec()).collect();
-        return (columns, values);
-    }
-    let mut reader = csv::ReaderBuilder::new();
-    let mut reader = reader.has_headers(false).from_reader(line);
-    let row = reader
-        .byte_records()
-        .next()
-        .and_then(Result::ok)
-        .unwrap_or_default();
-    let columns = row
-        .iter()
-        .map(|cell| String::from_utf8_lossy(cell).into_owned());
-    let cells = row.iter().chain([line]).map(<[u8]>::to_vec);
-    (columns.collect(), cells.collect())
+fn is_one_of(path: &Path, files: &[PathBuf]) -> bool {
+    resolved(path).is_some_and(|path| files.contains(&path))
 }
 
 /// Returns the file that `-o` names, or `None` for stdout, which is also `-`.

@@ -11,7 +11,7 @@ use stride::store::{Loader, NewJob, StoreError};
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::request::RowUse;
 use crate::cli::session::line_index::LineIndex;
-use crate::cli::session::list::label;
+use crate::cli::session::list::{label, list_files};
 use crate::cli::session::missing::{FirstFiles, refuse_table};
 
 /// The maximum number of columns that a hint lists.
@@ -112,6 +112,9 @@ impl<'s> Intake<'s> {
             loader.merge_spellings();
         }
         loader.row_use(self.row_use.decisive());
+        for file in list_files(self.sources) {
+            loader.read_from(below(&self.base, &file))?;
+        }
         let row_use = self.row_use.describe();
         let base = self.base.clone();
         self.read(&mut |item| {

@@ -176,6 +176,17 @@ pub(crate) fn is_table(source: &Source) -> bool {
     }
 }
 
+/// Returns the files from which lists are read, also where a shell has made one the standard input.
+pub(crate) fn list_files(sources: &[Source]) -> Vec<PathBuf> {
+    let files = sources.iter().filter_map(|source| match source {
+        Source::Path(_) => None,
+        Source::List(path, _) => Some(path.as_path()),
+        Source::Stdin(_) => Some(Path::new("/dev/stdin")),
+    });
+    let files = files.filter_map(|file| file.canonicalize().ok());
+    files.filter(|file| file.is_file()).collect()
+}
+
 /// Describes a list in messages.
 pub(crate) fn label(source: &Source) -> String {
     match source {

@@ -131,7 +131,8 @@ pub(crate) fn prepare(
         )?);
     }
     raise_descriptors(settings.threads)?;
-    check_events(&args.outputs, &store.own_files())?;
+    let lists = Reader::open(store.path())?.list_files()?;
+    check_events(&args.outputs, &store.own_files(), &lists)?;
     if let (Some(change), Some(call)) = (change, changed) {
         change.take(db, store, terminal)?;
         if !retries {

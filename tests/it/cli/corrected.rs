@@ -211,47 +211,75 @@ hint: stride forget --where class=rejected --db new.db   takes the refused files
 }
 
 #[test]
-fn an_output_does_not_replace_the_list() {
+fn no_output_replaces_the_list_of_the_run() {
     let api = echo();
     let place = Place::new();
     let bystander = place.with_bystander(&api.url());
-    ["a", "b"].iter().for_each(|name| place.write(name, name));
+    let long = format!("id,text\na,{}\n", "x".repeat(100_000));
     let lists = [
-        ("list.csv", "lang,path\r\nde,a\r\nen,b\r\n"),
-        ("list.jsonl", "{\"path\": \"a\", \"lang\": \"de\"}\n"),
-        ("lines.csv", "a\nb\n"),
-        ("names.csv", "a\0b\0"),
+        ("plain.csv", "a\nb\n", None),
+        ("names.csv", "a\0b\0", None),
+        ("by-line.csv", "path,text\na,1\nb,2\n", Some("@line")),
+        ("by-line.jsonl", "{\"text\": \"event\"}\n", Some("@line")),
+        ("long.csv", &long, Some("id")),
+        ("lines.csv", "id,text\na,\"1\n2\"\n", Some("id")),
+        ("export.csv", "id,state,file\na,NY,f1\n", Some("id")),
     ];
-    for (list, text) in lists {
+    for name in ["a", "b"] {
+        place.write(name, name);
+    }
+    let url = format!("{}/{{name}}", api.url());
+    for (list, text, key) in lists {
         place.write(list, text);
-        let format: &[&str] = match list {
-            "lines.csv" => &["--list-format", "lines"],
-            "names.csv" => &["-0"],
-            _ => &[],
-        };
-        let words = ["run", "--url", &api.url(), "--files-from", list];
-        place.stride(&[&words[..], format].concat()).expect(0);
-        for command in ["export", "report"] {
-            place
-                .stride(&[command, "-o", list])
-                .expect(2)
-                .says(&format!("{list} may be the list of the run: it names a,"))
-                .says(&format!("delete it first: rm {list}\n"));
+        let db = format!("{list}.db");
+        let mut run = vec!["run", "--db", &db, "--url", &url, "--files-from", list];
+        match key {
+            Some(key) => run.extend(["--json", "{row}", "--key-column", key]),
+            None if text.contains('\0') => run.push("-0"),
+            None => run.extend(["--list-format", "lines"]),
         }
+        let is_refused = |words: &[&str], flag: &str| {
+            place
+                .stride(words)
+                .expect(2)
+                .says(&format!("{list} is the list of the run"))
+                .says(&format!("use another file with {flag}"));
+        };
+        is_refused(&[&run[..], &["--events", list]].concat(), "--events");
+        place.stride(&run).expect(0);
+        for command in ["export", "report"] {
+            is_refused(&[command, "--db", &db, "-o", list], "-o FILE");
+        }
+        is_refused(&["resume", "--db", &db, "--events", list], "--events");
         assert_eq!(std::fs::read_to_string(place.at(list)).unwrap(), text);
     }
-    // Exports replace exports, also those of a deleted run, and other files.
-    for format in ["csv", "jsonl", "json"] {
-        let file = format!("rows.{format}");
-        place.stride(&["export", "-o", &file]).expect(0);
-        place.stride(&["export", "-o", &file]).expect(0);
-        place.sql("DELETE FROM artifact");
-        place.stride(&["export", "-o", &file]).expect(0);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_list_is_known_by_any_path_and_after_a_move_with_its_run() {
+    let api = echo();
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("work/a", "a");
+    place.write("work/list", "a\n");
+    let run = ["run", "--url", &api.url(), "--files-from", "-"];
+    let mut run = place.command(&run);
+    run.current_dir(place.at("work"));
+    run.stdin(std::fs::File::open(place.at("work/list")).unwrap());
+    assert_eq!(run.status().unwrap().code(), Some(0));
+    std::fs::rename(place.at("work"), place.at("moved")).unwrap();
+    std::os::unix::fs::symlink("moved/list", place.at("link")).unwrap();
+    for path in ["moved/list", "moved/../moved/list", "link"] {
+        place
+            .stride(&["export", "--db", "moved/stride.db", "-o", path])
+            .expect(2)
+            .says(&format!("{path} is the list of the run"));
     }
-    let columns = ["export", "--columns", "file,lang", "-o", "some.csv"];
-    place.stride(&columns).expect(0);
-    place.stride(&columns).expect(0);
-    place.write("other.csv", "x,y\n1,2\n");
-    place.stride(&["export", "-o", "other.csv"]).expect(0);
+    // Other files are replaced, also exports.
+    for _ in 0..2 {
+        let export = ["export", "--db", "moved/stride.db", "-o", "moved/out"];
+        place.stride(&export).expect(0);
+    }
     assert_eq!(place.bystander(), bystander);
 }

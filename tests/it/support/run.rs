@@ -226,6 +226,8 @@ impl Fixture {
             "* FROM forgotten",
             "* FROM counts",
             "* FROM artifact",
+            "* FROM list",
+            "* FROM earlier_request",
         ];
         let table = |columns: &str| {
             let mut statement = connection.prepare(&format!("SELECT {columns}")).unwrap();
