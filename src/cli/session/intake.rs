@@ -11,7 +11,7 @@ use stride::store::{Loader, NewJob, StoreError};
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::request::RowUse;
 use crate::cli::session::line_index::LineIndex;
-use crate::cli::session::list::{label, list_files};
+use crate::cli::session::list::{label, list_files, plain};
 use crate::cli::session::missing::{FirstFiles, refuse_table};
 
 /// The maximum number of columns that a hint lists.
@@ -256,9 +256,16 @@ impl<'s> Intake<'s> {
             ),
             _ => "two lines of the list".to_owned(),
         };
-        CliError::usage(format!(
+        let mut cli_error = CliError::usage(format!(
             "{place} have the name {name}, with different columns"
-        ))
+        ));
+        let short = FileName::from(&*plain(below(&self.base, name.as_path())));
+        if self.reads_file && short != name {
+            cli_error = cli_error.note(format!(
+                "{name} and {short} are one file, but its rows differ if they spell it differently"
+            ));
+        }
+        cli_error
         .note("nothing was changed")
         .hint("use --key-column with several columns, such as path,lang, or with @line to name each row by its line")
     }

@@ -291,7 +291,7 @@ pub(crate) fn typed(base: &Path, name: &FileName) -> Option<String> {
 }
 
 /// Returns a path without `.` and doubled slashes.
-fn plain(path: &Path) -> PathBuf {
+pub(crate) fn plain(path: &Path) -> PathBuf {
     let parts = path.components();
     parts.filter(|part| *part != Component::CurDir).collect()
 }

@@ -30,6 +30,7 @@ fn a_name_with_other_columns_is_refused_with_both_lines() {
         "{\"path\":\"in/a\"}\n\n{\"path\":\"in/a\",\"n\":1}\n",
     );
     place.write("rows", "in/a\nin/a\n");
+    place.write("spelled.csv", "path,n\nin/a,1\n./in/a,1\n");
     let before = listed(&place.at(""));
     let cases = [
         (
@@ -69,6 +70,14 @@ fn a_name_with_other_columns_is_refused_with_both_lines() {
             .says("note: nothing was changed")
             .says("hint: use --key-column");
     };
+    let spelled =
+        "note: ./in/a and in/a are one file, but its rows differ if they spell it differently";
+    for words in [
+        &["--files-from", "spelled.csv"][..],
+        &["--dry-run", "--files-from", "spelled.csv"],
+    ] {
+        check(words, spelled);
+    }
     for (words, said) in cases {
         check(words, said);
         assert_eq!(listed(&place.at("")), before, "{words:?}");
