@@ -1,14 +1,14 @@
 //! Calls in doubt at a service that knows their keys, and answers a known key with the answer to the old call.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 
 use super::{Place, Ran};
-use crate::support::{FakeApi, Reply};
+use crate::support::{FakeApi, Gate, Reply};
 
 /// Answers with what was sent under the key first. Only the first call of a file of the list gets no answer.
 fn idempotent() -> FakeApi {
@@ -137,4 +137,46 @@ fn a_call_in_doubt_whose_file_was_written_since_has_a_new_key() {
     file.unwrap().set_modified(later).unwrap();
     let ran = resume(&doubt);
     doubt.is_repeated(ran, Some("the content was changed since"), "/v1 GOODBYE");
+}
+
+#[test]
+fn a_saved_answer_belongs_to_the_row_of_its_call() {
+    let gate = Gate::default();
+    let api = FakeApi::start({
+        let gate = gate.clone();
+        move |request| match &*request.target {
+            "/rows" => Reply::json(String::from_utf8_lossy(&request.body)).when(&gate),
+            _ => Reply::json(1),
+        }
+    });
+    let place = Place::new();
+    let bystander = place.with_bystander(&api.url());
+    place.write("list.csv", "path,text\na,hello\n");
+    let url = format!("{}/rows", api.url());
+    let run = ["run", "--db", "new.db", "--files-from", "list.csv"];
+    let run = [&run[..], &["--url", &url], &ROW].concat();
+    let running = place.begin(&run);
+    api.wait_for(2);
+    // The answer cannot be recorded, and is saved elsewhere.
+    fs::create_dir(place.at("elsewhere")).unwrap();
+    let files = ["new.db", "new.db-wal", "new.db-shm"];
+    let elsewhere = |name: &str| place.at("elsewhere").join(name);
+    for name in files {
+        fs::rename(place.at(name), elsewhere(name)).unwrap();
+    }
+    gate.open();
+    running.end().expect(6);
+    for name in files {
+        fs::rename(elsewhere(name), place.at(name)).unwrap();
+    }
+    place.write("list.csv", "path,text\na,GOODBYE\n");
+    place
+        .stride(&run)
+        .expect(0)
+        .says("recorded 1 result")
+        .says("1 done file kept the columns of the call, which differ from the list's: a");
+    assert_eq!(api.requests(), 2);
+    let exported = place.stride(&["export", "--db", "new.db"]).expect(0);
+    assert_eq!(exported.json()["a"], json!({"t": "hello"}));
+    assert_eq!(place.bystander(), bystander);
 }
