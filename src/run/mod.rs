@@ -121,6 +121,7 @@ impl Run {
         if self.store.settings()? != self.settings {
             self.store.set_settings(&self.settings)?;
         }
+        self.store.renew_changed()?;
         let run_outcome = engine::run(&mut self.store, make, &self.settings, stop, on_event);
         Ok(run_outcome?)
     }

@@ -154,7 +154,8 @@ fn a_call_may_be_a_future_that_a_stop_drops() {
     assert_eq!(run.process_async(call).unwrap().counts.done, 2);
     assert_eq!(results(&run)[1], done("a", "\"a\""));
 
-    run.add(["b"]).unwrap();
+    let written = folder.path().join("b");
+    run.add([written.as_path()]).unwrap();
     let stop = Stop::new();
     let asked = stop.clone();
     let endless = move |_| {
@@ -167,6 +168,15 @@ fn a_call_may_be_a_future_that_a_stop_drops() {
     };
     let run_outcome = run.process_callers(&mut make, &stop, &mut |_| {}).unwrap();
     assert_eq!(run_outcome.in_doubt.len(), 1);
+    // The call in doubt is another one after its file was written.
+    let file = std::fs::File::create(&written).unwrap();
+    let later = std::time::SystemTime::now() + Duration::from_secs(1);
+    file.set_modified(later).unwrap();
+    assert_eq!(run.process_async(call).unwrap().counts.done, 3);
+    let keys = "SELECT count(DISTINCT idempotency_key) FROM attempts WHERE path LIKE '%/b'";
+    let database = rusqlite::Connection::open(run.store().path()).unwrap();
+    let keys: u32 = database.query_row(keys, [], |row| row.get(0)).unwrap();
+    assert_eq!(keys, 2);
     assert_eq!(results(&run)[0], done(BYSTANDER, "\"bystander\""));
 }
 
