@@ -109,6 +109,61 @@ def test_results_of_all_types(quiet):
     assert (record["media_type"], record["status"]) == ("image/png", 201)
 
 
+def test_objects_are_written_as_pydantic_does(quiet):
+    import datetime
+    import decimal
+    import enum
+    import uuid
+
+    color = enum.Enum("Color", {"RED": "red"})
+    values = {
+        "date": (datetime.date(2026, 11, 30), "2026-11-30"),
+        "moment": (datetime.datetime(2026, 11, 30, 8, 15), "2026-11-30T08:15:00"),
+        "number": (decimal.Decimal("1.10"), "1.10"),
+        "id": (uuid.UUID(int=7), str(uuid.UUID(int=7))),
+        "path": (Path("a/b"), "a/b"),
+        "word": (color.RED, "red"),
+    }
+    results = stride.run(values, lambda file: {"in": [values[file][0]]}, **quiet)
+    assert results == {name: {"in": [shown]} for name, (_, shown) in values.items()}
+    numpy = pytest.importorskip("numpy")
+    arrays = {"a": numpy.array([[1, 2], [3, 4]]), "n": numpy.int64(7), "f": numpy.float32(0.5), "b": numpy.bool_(True)}
+    found = stride.run(arrays, lambda file: arrays[file], db="arrays.db", progress=False)
+    assert found == {"a": [[1, 2], [3, 4]], "n": 7, "f": 0.5, "b": True}
+
+
+def test_a_value_that_is_no_result_is_kept_as_text(quiet):
+    class Odd:
+        def __repr__(self):
+            raise RuntimeError
+
+    loop: list = []
+    loop.append(loop)
+    values = {
+        "nan": (
+            {"rows": [{"score": 1.5}, {"score": float("nan")}], "words": "é" * 9000},
+            "the float nan at ['rows'][1]['score']",
+        ),
+        "answer": (stride.Answer([float("inf")]), "the float inf at [0]"),
+        "set": ({"tags": {1}}, "a set at ['tags']"),
+        "bytes": ({"image": b"PNG"}, "a bytes at ['image']"),
+        "key": ({"a": {(1, 2): 3}}, "a key of type tuple at ['a']"),
+        "loop": (loop, "too many levels at [0]"),
+        "odd": (Odd(), "a Odd"),
+    }
+    results = stride.run(values, lambda file: values[file][0], **quiet)
+    assert len(results.failures) == len(values)
+    for failure in results.failures:
+        assert failure.error.startswith(f"BadResult: the function returned {values[failure.file][1]}"), failure
+    with sqlite3.connect("run.db") as run:
+        sql = "SELECT path, CAST(rejected_response.body AS TEXT) FROM rejected_response JOIN job ON job.id = job"
+        kept = dict(run.execute(sql))
+    assert kept["nan"] == repr(values["nan"][0]) and kept["answer"] == "[inf]" and kept["loop"] == "[[...]]"
+    assert kept["odd"] == "<Odd without a text: RuntimeError>"
+    program("recheck", "--db", "run.db")
+    assert len(stride.open("run.db").failures) == len(values)
+
+
 def test_results_in_files(quiet):
     results = stride.run(["a", "b"], lambda file: file.encode(), output_dir="out", **quiet)
     assert [path.read_bytes() for path in results.values()] == [b"a", b"b"]

@@ -1,6 +1,7 @@
 """Worker protocol 1: one JSON object a line, and raw bytes after a line that announces them."""
 
 import json
+import math
 import os
 import threading
 from collections import deque
@@ -10,6 +11,8 @@ from typing import Any, Optional, Union
 # stride refuses longer lines. What a line says beside its result fits into the difference.
 MAX_LINE = (1 << 20) - 4096
 READ_SIZE = 1 << 16
+# Deeper levels are not searched for what JSON lacks.
+MAX_DEPTH = 200
 
 Message = dict[str, Any]
 
@@ -105,7 +108,22 @@ def job(message: Message, channel: "Channel") -> Union[Job, Row]:
 
 
 def _other(value: Any) -> Any:
-    """Turns an object that JSON lacks into one that it has."""
+    """Turns an object that JSON lacks into one that it has, as pydantic does."""
+    # Most programs need none of these.
+    from datetime import date, time
+    from decimal import Decimal
+    from enum import Enum
+    from pathlib import PurePath
+    from uuid import UUID
+
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (Decimal, UUID, PurePath)):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if type(value).__module__ == "numpy":
+        return value.tolist()
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
@@ -128,6 +146,31 @@ def to_json(value: Any) -> bytes:
     except UnicodeEncodeError:
         # Half of a surrogate pair exists in JSON only as an escape.
         return _ASCII(value).encode()
+
+
+def trouble(value: Any, place: str = "", depth: int = 0) -> Optional[str]:
+    """Returns what of a value JSON lacks, and where that is."""
+    where = f" at {place}" if place else ""
+    if depth > MAX_DEPTH:
+        return f"too many levels{where[:80]}"
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if not isinstance(name, (str, int, float, bool, type(None))):
+                return f"a key of type {type(name).__name__}{where}"
+            if found := trouble(part, f"{place}[{name!r}]", depth + 1):
+                return found
+        return None
+    if isinstance(value, (list, tuple)):
+        parts = (trouble(part, f"{place}[{position}]", depth + 1) for position, part in enumerate(value))
+        return next(filter(None, parts), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"the float {value}{where}"
+    if value is None or isinstance(value, (str, int, float)):
+        return None
+    try:
+        return trouble(_other(value), place, depth + 1)
+    except Exception:
+        return f"a {type(value).__name__}{where}"
 
 
 def line(message: Message) -> bytes:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 from . import _wire
-from ._errors import MAX_BODY, Classify, Verdict, judge
+from ._errors import MAX_BODY, MAX_MESSAGE, Classify, Verdict, judge
 from ._wire import Channel, Message
 
 Function = Callable[[Any], Any]
+
+# Each character takes at most 12 bytes of a line.
+MAX_ANSWER = _wire.MAX_LINE // 12 - MAX_BODY
 
 
 def identity(call: Function) -> str:
@@ -44,8 +47,16 @@ def source(call: Function) -> Optional[str]:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def failure(call: int, verdict: Verdict) -> bytes:
-    """Returns the message that a call failed."""
+def _shown(value: Any) -> str:
+    """Returns the text of a value, whose own code may fail."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__} without a text: {type(error).__name__}>"
+
+
+def failure(call: int, verdict: Verdict, answer: Optional[str] = None) -> bytes:
+    """Returns the message that a call failed, perhaps with an answer that is no result."""
     fields: Message = {
         "t": "fail",
         "id": call,
@@ -56,6 +67,7 @@ def failure(call: int, verdict: Verdict) -> bytes:
         "retry_after": verdict.retry_after,
         "status": verdict.status,
         "body": verdict.body and verdict.body[:MAX_BODY],
+        "answer": answer,
     }
     always = ("sent",)
     return _wire.line({name: value for name, value in fields.items() if value is not None or name in always})
@@ -142,11 +154,10 @@ class Worker:
         try:
             return _wire.done(call, value)
         except (TypeError, ValueError, RecursionError, OverflowError) as error:
-            message = (
-                f"the function returned a {type(value).__name__} that is no result ({error}): "
-                "return JSON's types, bytes, a dataclass or a stride.Answer"
-            )
-            return failure(call, Verdict("bad_response", kind="BadResult", message=message))
+            value = value.body if isinstance(value, _wire.Answer) else value
+            message = f"the function returned {_wire.trouble(value) or error}: return what JSON has, or bytes"
+            verdict = Verdict("bad_response", kind="BadResult", message=message[:MAX_MESSAGE])
+            return failure(call, verdict, _shown(value)[:MAX_ANSWER])
 
     def failed(self, call: int, error: BaseException) -> bytes:
         """Returns the message for what the function raised."""

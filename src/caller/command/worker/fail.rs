@@ -2,7 +2,7 @@
 
 use super::wire::Fail;
 use crate::failure_class::ClassRule;
-use crate::job::{Class, Failure, FailureKind, Outcome};
+use crate::job::{Class, Failure, FailureKind, Outcome, Refused};
 
 /// Returns the outcome of a failure. The first of the user's rules that applies takes precedence over the worker's class.
 pub(super) fn outcome(fail: Fail, rules: &[ClassRule]) -> Outcome {
@@ -13,6 +13,7 @@ pub(super) fn outcome(fail: Fail, rules: &[ClassRule]) -> Outcome {
         status,
         wait,
         body,
+        answer,
         hint,
         ..
     } = fail;
@@ -25,9 +26,15 @@ pub(super) fn outcome(fail: Fail, rules: &[ClassRule]) -> Outcome {
         (Some(false), Class::Transient | Class::Local) => FailureKind::Unreachable,
         _ => FailureKind::Exception,
     };
+    let refused = |answer: String| Refused {
+        media_type: Some("application/json".to_owned()),
+        headers: None,
+        body: answer.into_bytes().into(),
+    };
     let failure = Failure {
         status,
         body,
+        answer: answer.map(refused).map(Box::new),
         hint,
         ..Failure::new(class, kind, message)
     };
@@ -56,6 +63,7 @@ mod tests {
             status: Some(400),
             wait: Some(Duration::from_secs(2)),
             body: "x".repeat(5000),
+            answer: None,
             hint: None,
         }
     }

@@ -89,6 +89,8 @@ pub(super) struct Fail {
     pub(super) status: Option<u16>,
     pub(super) wait: Option<Duration>,
     pub(super) body: String,
+    /// The whole answer, which is no result.
+    pub(super) answer: Option<String>,
     pub(super) hint: Option<Box<Hint>>,
 }
 
@@ -225,6 +227,7 @@ struct FailLine {
     status: Option<u16>,
     retry_after: Option<f64>,
     body: Option<String>,
+    answer: Option<String>,
     limit: Option<Limit>,
 }
 
@@ -368,6 +371,7 @@ fn fail(line: FailLine) -> Result<Message, String> {
         status: line.status,
         wait: seconds(line.retry_after),
         body: line.body.unwrap_or_default(),
+        answer: line.answer,
         hint: line.limit.and_then(Limit::hint),
     }))
 }
