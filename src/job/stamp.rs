@@ -25,6 +25,11 @@ impl FileStamp {
         }
     }
 
+    /// Returns true if the file was written after a time, in milliseconds since 1970.
+    pub fn is_after(&self, time: i64) -> bool {
+        self.modified / 1_000_000 > time
+    }
+
     /// Returns true if the file is unchanged. Programs that copy files may keep only the seconds of their times.
     pub fn is_same(&self, other: &Self) -> bool {
         let (a, b) = (self.modified, other.modified);

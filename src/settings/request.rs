@@ -176,6 +176,11 @@ impl Call {
         self
     }
 
+    /// Returns whether calls go by the worker protocol.
+    pub fn has_workers(&self) -> bool {
+        matches!(self, Self::Command(command) if command.way.is_worker())
+    }
+
     /// Returns whether the program that starts stride makes the calls.
     pub fn is_starters(&self) -> bool {
         matches!(self, Self::Command(command) if command.way == Way::Starter)

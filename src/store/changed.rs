@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::error::{Result, doing};
+use super::read;
 use super::values::path_from_sql;
 use super::writer::Store;
 use crate::job::{FileName, FileStamp};
+use crate::settings::Call;
 
 /// Done jobs whose files have changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,25 +69,34 @@ fn each(
     found: &mut dyn FnMut(i64, FileName),
     goes_on: &dyn Fn() -> bool,
 ) -> Result<bool> {
+    // A worker reads the files itself, so stride has no stamps of them.
+    let call: Call = read::json(connection, "SELECT call FROM run")?;
+    let has_workers = call.has_workers();
     let mut read = || -> rusqlite::Result<bool> {
         let mut statement = connection.prepare(
-            "SELECT result.job, path, source_size, source_modified, coalesce(input, path)
+            "SELECT result.job, path, source_size, source_modified, coalesce(input, path), ended
              FROM result JOIN work ON work.job = result.job JOIN job ON job.id = result.job
                          JOIN attempt ON attempt.job = result.job AND attempt.number = result.attempt
                          LEFT JOIN columns ON columns.job = result.job
-             WHERE state = 2 AND source_size IS NOT NULL ORDER BY result.job",
+             WHERE state = 2 AND (source_size IS NOT NULL OR ?1) ORDER BY result.job",
         )?;
-        let mut rows = statement.query([])?;
+        let mut rows = statement.query([has_workers])?;
         while let Some(row) = rows.next()? {
             if !goes_on() {
                 return Ok(false);
             }
             let name = path_from_sql(row, 1)?;
-            let (size, modified) = (row.get(2)?, row.get(3)?);
-            let sent = FileStamp { size, modified };
             let file = path_from_sql(row, 4)?;
-            let now = fs::metadata(base.join(file.as_path()));
-            if now.is_ok_and(|meta| !FileStamp::of(&meta).is_same(&sent)) {
+            let Ok(now) = fs::metadata(base.join(file.as_path())) else {
+                continue;
+            };
+            let is_changed = match (row.get(2)?, row.get(3)?) {
+                (Some(size), Some(modified)) => {
+                    !FileStamp::of(&now).is_same(&FileStamp { size, modified })
+                }
+                _ => now.is_file() && FileStamp::of(&now).is_after(row.get(5)?),
+            };
+            if is_changed {
                 found(row.get(0)?, name);
             }
         }

@@ -297,8 +297,49 @@ def test_a_changed_source_is_only_told(quiet, caplog):
         caplog.clear()
         results = stride.run(FILES[: number + 1], define(text), **quiet)
         told.append([record.getMessage() for record in caplog.records if record.levelname == "WARNING"])
-    assert told == [[], [], ["warning: the source of mine:call has changed; 2 results of the old one will stay"], []]
+    warning = "warning: the source of mine:call has changed; 2 results of the old one will stay"
+    hint = "hint: if results now mean something else, give the worker another version"
+    assert told == [[], [], [warning, hint], []]
     assert list(results.values()) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("processes", [None, 1])
+def test_a_changed_row_or_file_is_told_and_called_again_on_demand(quiet, caplog, processes, place, monkeypatch):
+    Path("readers.py").write_text(
+        "def row(row):\n    return row['text']\ndef read(file):\n    return open(file).read()\n"
+    )
+    monkeypatch.syspath_prepend(place)
+    import readers
+
+    def run(call, files, db, **more):
+        caplog.clear()
+        settings = {**quiet, "db": db, "processes": processes, **more}
+        found = list(stride.run(files, call, **settings).values())
+        return found, [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    def rows(text):
+        return [{"path": "a", "text": text}, {"path": "b", "text": "same"}]
+
+    assert run(readers.row, rows("old"), "rows.db") == (["old", "same"], [])
+    found, told = run(readers.row, rows("new"), "rows.db")
+    assert found == ["old", "same"]
+    assert told == [
+        "warning: 1 done file kept the columns of the call, which differ from the list's: a",
+        "hint: retry_changed=True calls them again with the list's columns",
+    ]
+    assert run(readers.row, rows("new"), "rows.db", retry_changed=True) == (["new", "same"], [])
+    Path("one").write_text("old")
+    Path("two").write_text("same")
+    assert run(readers.read, ["one", "two"], "files.db") == (["old", "same"], [])
+    Path("one").write_text("new")
+    found, told = run(readers.read, ["one", "two"], "files.db")
+    assert found == ["old", "same"]
+    assert told == [
+        "warning: 1 done file changed on disk since the call, by time or size: one",
+        "hint: retry_changed=True calls them again",
+    ]
+    assert run(readers.read, ["one", "two"], "files.db", retry_changed=True) == (["new", "same"], [])
+    sys.modules.pop("readers")
 
 
 def test_wrong_use_changes_nothing(quiet):

@@ -157,7 +157,7 @@ impl Progress {
     fn start(&mut self, recovered: &[FileName], counts: &Counts) {
         self.view.counts = *counts;
         if !recovered.is_empty() {
-            self.say(&format!(
+            self.insist(&format!(
                 "recovered: {} in flight when the last run died: {}",
                 counted(recovered.len() as u64, "call"),
                 names(recovered)

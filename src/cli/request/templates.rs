@@ -62,8 +62,8 @@ pub(crate) struct RowUse {
     words: Vec<String>,
     /// It has the placeholder `{row}`.
     whole: bool,
-    /// Its `--success` uses the row.
-    judges_row: bool,
+    /// Its `--success` uses the row, or its workers may.
+    passes_row: bool,
     /// Its placeholders that read the job's file.
     pub(crate) of_file: Vec<&'static str>,
 }
@@ -101,7 +101,8 @@ impl RowUse {
             let columns = columns.into_iter().flatten();
             found.judged.extend(columns.map(|column| (flag, column)));
         }
-        found.judges_row = success.as_ref().is_some_and(|text| text.contains("$col"));
+        found.passes_row =
+            call.has_workers() || success.as_ref().is_some_and(|text| text.contains("$col"));
         for text in &texts {
             found.add_words(text);
         }
@@ -133,7 +134,7 @@ impl RowUse {
 
     /// Returns the parts of a row on which a call's result depends. `--extract` is evaluated at each export.
     pub(crate) fn decisive(&self) -> store::RowUse {
-        match self.whole || self.judges_row {
+        match self.whole || self.passes_row {
             true => store::RowUse::Whole,
             false => store::RowUse::Columns(self.columns.clone()),
         }

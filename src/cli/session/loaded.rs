@@ -60,12 +60,12 @@ pub(crate) fn report_loaded(
     report_renewed(loaded.renewed, "the list has other columns", terminal);
     if loaded.outdated > 0 {
         let files = counted(loaded.outdated, "done file");
-        note(format!(
+        terminal.warn(&format!(
             "{files} kept the columns of the call, which differ from the list's: {}",
             some(&loaded.outdated_examples, loaded.outdated)
         ));
         let again = typed_with("--retry-changed");
-        terminal.say(&format!(
+        terminal.insist(&format!(
             "{} {again}   calls them again with the list's columns",
             cyan("hint:")
         ));
@@ -168,14 +168,17 @@ pub(crate) fn report_changed(
     let changed = store.changed_files(LOOKING)?;
     if changed.files > 0 {
         let least = if changed.is_whole { "" } else { "at least " };
-        terminal.say(&format!(
-            "{} {least}{} changed on disk since the call, by time or size: {}",
-            bold("note:"),
+        terminal.warn(&format!(
+            "{least}{} changed on disk since the call, by time or size: {}",
             counted(changed.files, "done file"),
             some(&changed.examples, changed.files)
         ));
-        let retry = command(db, "retry --changed");
-        terminal.say(&format!("{} {retry}   calls them again", cyan("hint:")));
+        // The program of the workers is perhaps one that starts stride: it knows no other command.
+        let retry = match store.call()?.has_workers() {
+            true => typed_with("--retry-changed"),
+            false => command(db, "retry --changed"),
+        };
+        terminal.insist(&format!("{} {retry}   calls them again", cyan("hint:")));
     }
     Ok(())
 }

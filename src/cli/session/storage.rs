@@ -145,7 +145,7 @@ pub(crate) fn recover(store: &mut Store, terminal: &Terminal) -> Result<(), CliE
     if !recovered.in_doubt.is_empty() {
         let calls = counted(recovered.in_doubt.len() as u64, "call");
         let names = names(&recovered.in_doubt);
-        terminal.say(&format!(
+        terminal.insist(&format!(
             "recovered: {calls} in flight when the last run died: {names}"
         ));
     }

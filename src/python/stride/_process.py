@@ -4,6 +4,7 @@ import atexit
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -44,6 +45,12 @@ _FLAGS = {
     "success": "--success",
     "extract": "--extract",
 }
+# Flags without a value.
+_SWITCHES = {"accept_change": "--accept-change", "retry_changed": "--retry-changed"}
+# The beginnings of lines that a program's log has to show.
+_WARNINGS = ("warning", "failed", "held", "recovered")
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")
+_HINT = re.compile(r"hint: stride .* (--[a-z-]+)   (.+)")
 
 # A worker process is importing the program in which its function is.
 importing = False
@@ -196,8 +203,7 @@ class Process:
             value = self.threads if setting == "threads" else settings.get(setting)
             if value is not None:
                 command += [flag, _word(setting, value)]
-        if settings.get("accept_change"):
-            command.append("--accept-change")
+        command += [flag for setting, flag in _SWITCHES.items() if settings.get(setting)]
         environment = dict(os.environ)
         if self.processes is None:
             command += ["--worker", "-"]
@@ -308,18 +314,22 @@ class Process:
 
     def _listen(self, complaints: int) -> None:
         """Passes on what stride says to people. Its errors become exceptions."""
+        level = logging.INFO
         with os.fdopen(complaints, encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                text = line.rstrip("\n")
+                # A log has its own dates.
+                text = _hint(_DATE.sub("", line.rstrip("\n"), count=1))
                 self._said.append(text)
-                if text.startswith(("warning", "failed")):
-                    log.warning("%s", text)
-                else:
-                    log.info("%s", text)
+                # A hint belongs to the line before it.
+                if not text.startswith("hint:"):
+                    is_warning = text.startswith(_WARNINGS) or " in doubt, because " in text
+                    level = logging.WARNING if is_warning else logging.INFO
+                log.log(level, "%s", text)
 
     def _interrupted(self) -> NoReturn:
         self.stop(now=False)
         try:
+            log.warning("stopping: waiting for the calls in flight; Ctrl-C again ends at once and leaves them in doubt")
             self.ended.wait()
         except KeyboardInterrupt:
             self.stop(now=True)
@@ -332,7 +342,11 @@ class Process:
         raise stopped from None
 
     def _give_up(self) -> None:
-        if not self.ended.wait(KILL_AFTER):
+        try:
+            has_ended = self.ended.wait(KILL_AFTER)
+        except KeyboardInterrupt:
+            has_ended = False
+        if not has_ended:
             self._kill()
 
     def _kill(self) -> None:
@@ -368,9 +382,16 @@ class Process:
 
 def _in_python(text: str) -> str:
     """Says what the flags that a text of the program names are called in this package."""
-    flags = {**_FLAGS, "accept_change": "--accept-change"}
+    flags = {**_FLAGS, **_SWITCHES}
     named = [f"{flag} is {setting}=" for setting, flag in flags.items() if flag in text.split()]
     return f"{text}\nnote: in Python, {', '.join(named)}" if named else text
+
+
+def _hint(line: str) -> str:
+    """Says a hint to repeat the command with a switch in words of this package. Other lines stay."""
+    found = _HINT.fullmatch(line)
+    settings = [setting for setting, flag in _SWITCHES.items() if found and found[1] == flag]
+    return f"hint: {settings[0]}=True {found[2]}" if found and settings else line
 
 
 def _word(setting: str, value: Any) -> str:

@@ -44,6 +44,7 @@ class RunSettings(Settings, total=False):
     """The settings of :func:`run`."""
 
     db: Name
+    retry_changed: bool
 
 
 def run(
@@ -67,6 +68,7 @@ def run(
     name: Optional[str] = None,
     version: Optional[str] = None,
     accept_change: bool = False,
+    retry_changed: bool = False,
     key: Optional[str] = None,
     classify: Optional[Classify] = None,
     progress: Progress = None,
@@ -103,6 +105,8 @@ def run(
         name: The function's name for the run; by default its module and its name. Another name is refused.
         version: The function's version. Another version is refused.
         accept_change: Continue although name or version differ. Results are kept.
+        retry_changed: Call done files again whose row has changed since, or that were written since. By default their
+            results stay, and a warning names them.
         key: The column that names a row: ``path`` or ``file`` by default.
         classify: A function from an exception to a class such as ``"transient"``, a :class:`Verdict`, a
             :class:`CallError`, or None for :func:`stride.classify`.
@@ -139,6 +143,7 @@ def run(
         "name": name,
         "version": version,
         "accept_change": accept_change,
+        "retry_changed": retry_changed,
         "key": key,
         "classify": classify,
         "progress": progress,
@@ -161,7 +166,7 @@ async def arun(files: Iterable[File], call: Function, **settings: "Unpack[RunSet
 def resume(db: Name, call: Function, **settings: "Unpack[Settings]") -> Results:
     """Continues a run without its list, and returns the results of all its files. Settings are as of :func:`run`."""
     _check(settings)
-    given: RunSettings = {**settings, "db": db}
+    given: RunSettings = {**settings, "db": db, "retry_changed": False}
     return Process(None, call, given).result()
 
 

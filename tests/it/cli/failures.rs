@@ -298,7 +298,7 @@ fn a_done_file_that_has_changed_is_told_of_and_called_again() {
     place
         .stride(&run)
         .expect(0)
-        .says("note: 3 done files changed on disk since the call, by time or size: texts/0001, texts/0003, texts/0005")
+        .says("warning: 3 done files changed on disk since the call, by time or size: texts/0001, texts/0003, texts/0005")
         .says("hint: stride retry --changed   calls them again");
     let requests = api.requests();
     place
