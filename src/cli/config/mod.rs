@@ -45,7 +45,8 @@ struct ConfigArgs {
 }
 
 /// The names of flags that hold for one invocation and are not settings of a run.
-const NOT_REMEMBERED: [&str; 6] = [
+const NOT_REMEMBERED: [&str; 7] = [
+    "end-with",
     "events",
     "wait-lock",
     "on-finish",
