@@ -34,8 +34,8 @@ pub struct RetryPolicy {
 pub struct Record {
     /// Charged attempts.
     pub charged: u32,
-    /// Panics of its call, and deaths of the process while no other call was in flight; 1 if a command or a worker ended
-    /// during its call.
+    /// Panics of its call, and deaths of the process while no other call was in flight. At least 1 if a signal ended its
+    /// command, or if its worker crashed or broke the protocol.
     pub crashes: u32,
     /// Definite answers ever, without 409 and throttles, and changes of a call in doubt. Each changes the `Idempotency-Key`.
     pub generation: u32,
@@ -45,7 +45,7 @@ pub struct Record {
 
 /// After this many crashes, a job is called last and alone.
 pub const MAY_KILL: u32 = 2;
-/// After this many crashes, a job is held for a person.
+/// With this many crashes, a job is held for a person after the death of its process.
 const HELD_AFTER: u32 = 10;
 
 /// A job's next state.
@@ -115,8 +115,8 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job whose call panicked. Panics are charged from the second on, so that a file on which the caller
-    /// always panics fails in the end.
+    /// Decides for a job whose call panicked. A panic is charged unless it is the job's first crash, so that a file
+    /// on which the caller always panics fails in the end.
     pub fn after_panic(&self, record: Record, chance: f64) -> (Next, Record) {
         let crashed = Record {
             crashes: record.crashes.saturating_add(1),
@@ -129,8 +129,9 @@ impl RetryPolicy {
         }
     }
 
-    /// Decides for a job during whose call a command or a worker ended. The first end is not charged, because other
-    /// calls of the worker may have caused it. The next call is alone in its worker, so that further ends are the job's.
+    /// Decides for a job whose command was ended by a signal, or whose worker crashed or broke the protocol. The job's
+    /// first crash is not charged, because other calls of the worker may have caused it. The next call is alone in its
+    /// worker, so that further crashes are the job's.
     fn after_crash(&self, record: Record, chance: f64) -> (Next, Record) {
         let crashed = Record {
             crashes: record.crashes.max(1),

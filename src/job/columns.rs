@@ -15,7 +15,7 @@ use super::media::without_lone_surrogates;
 pub struct Columns(Option<Arc<str>>);
 
 impl Columns {
-    /// The row of a job whose list is not a table.
+    /// The row of a job that has none.
     pub const NONE: &'static Self = &Self(None);
 
     /// Parses a JSON object from column to value.
@@ -28,7 +28,7 @@ impl Columns {
         Ok(Self(Some(object.into())))
     }
 
-    /// Returns whether the list is not a table.
+    /// Returns true if the job has no row, or if it was not loaded.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -58,13 +58,14 @@ impl Columns {
         found.find_map(|(column, value)| (column == name).then_some(value.get()))
     }
 
-    /// Returns the value of a column as text: the characters of a string, and JSON for any other value.
+    /// Returns the value of a column as text: the characters of a string, or JSON for any other value and for a string with
+    /// half a surrogate pair.
     pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.json(name).map(text_of)
     }
 }
 
-/// Returns the characters of a JSON string, and any other value as JSON.
+/// Returns the characters of a JSON string. Any other value, and a string with half a surrogate pair, stays JSON.
 pub(crate) fn text_of(json: &str) -> Cow<'_, str> {
     match serde_json::from_str::<String>(json) {
         Ok(text) => Cow::Owned(text),

@@ -99,7 +99,8 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Returns whether a process of the user's ended during the call, perhaps because of the job's file.
+    /// Returns true if a signal ended the user's command, or if a worker crashed or broke the protocol, perhaps because of
+    /// the job's file.
     pub fn is_crash(self) -> bool {
         matches!(self, Self::Crashed | Self::Protocol | Self::Signalled)
     }

@@ -30,7 +30,7 @@ pub(super) fn took(milliseconds: u64) -> String {
     }
 }
 
-/// Formats a longer time: `0.4 s`, `3 m 20 s`, `2 d 04 h`.
+/// Formats a time: `0.4 s`, `3 m 20 s`, `2 d 04 h`.
 pub(super) fn span(milliseconds: u64) -> String {
     show_duration(Duration::from_millis(milliseconds)).to_string()
 }

@@ -11,8 +11,8 @@ use super::values::{optional_path, path_from_sql, path_to_sql};
 use crate::job::{Columns, FileName, JobId};
 use crate::paths::below;
 
-/// Returns the job of a name. Another spelling of a job's path is also its name if the job's calls read the file, or if
-/// `reads_file`, because the next ones do.
+/// Returns the job of a name: its identity, or its path as the list spelled it. With `reads_file`, any name with the same
+/// cleaned spelling finds it, because the next calls read the file.
 pub(super) fn find(
     connection: &Connection,
     name: &FileName,
@@ -37,7 +37,7 @@ pub(super) fn find(
     Ok(found.and_then(|(job, path)| (reads_file || path == *name).then_some(job)))
 }
 
-/// Returns the job of a name that a person typed, in any spelling.
+/// Returns the job of a name that a person typed, also with `./` or `//` in it, or absolute.
 pub(super) fn named(connection: &Connection, name: &FileName) -> Result<Option<i64>> {
     let find = |cleaned: Option<&FileName>| {
         find(connection, name, cleaned, true).map_err(doing("finding a name"))

@@ -1,4 +1,4 @@
-//! Decodes the settlements of a rescue file.
+//! Decodes and records the settlements of a rescue file.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) fn sql() -> String {
     )
 }
 
-/// A settlement, or the name of a job whose settlement cannot be decoded, if that can be.
+/// A settlement. If it cannot be decoded: its job's name, or `None` if the name cannot be decoded either.
 pub(super) type Decoded = std::result::Result<Saved, Option<FileName>>;
 
 /// Hands over the settlements of a rescue file. Returns false if it cannot be read to its end.
@@ -90,7 +90,7 @@ impl Saved {
                 source: size
                     .zip(modified)
                     .map(|(size, modified)| FileStamp { size, modified }),
-                // Other times than the past would spoil the run's sums.
+                // A time in the future or before 1970 would distort the run's statistics.
                 ended: ended.clamp(0, now()),
                 next: match record.state {
                     JobState::Done => Next::Done,
@@ -112,7 +112,7 @@ impl Saved {
         read().map_err(doing("reading a rescue file"))
     }
 
-    /// Returns true if state, outcome and result fit each other.
+    /// Returns true if state, outcome and result fit each other, and the state is one that an attempt can lead to.
     pub(super) fn is_whole(&self) -> bool {
         let is_done = self.record.state == JobState::Done;
         is_done == self.record.result.is_some()

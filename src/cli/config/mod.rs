@@ -82,7 +82,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// A name in the file is unknown, or a value is invalid. A misspelt variable only causes a warning, in `load`.
+    /// The file cannot be read or parsed, a name in it is unknown, or a value is invalid. A misspelt variable only causes a
+    /// warning, in `load`.
     fn read() -> Result<Self, CliError> {
         let flags = flags();
         let mut entries: Vec<Entry> = Vec::new();
@@ -99,7 +100,7 @@ impl Config {
     }
 
     /// Reads the configuration of a command that makes calls. Warns about misspelt variables, and sets `--no-proxy`,
-    /// `--events` and `--on-finish` where they were not typed.
+    /// `--events`, `--wait-lock` and `--on-finish` where they were not typed.
     ///
     /// # Errors
     ///
@@ -227,8 +228,8 @@ fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs,
     })
 }
 
-/// Replaces each setting that has a flag, and records that. Destructures the flags, so that the compiler reports a
-/// forgotten one.
+/// Replaces each setting whose flag has a value, and records its name. Destructures the flags, so that the compiler
+/// reports a forgotten one.
 macro_rules! replace {
     ($args:ident: $type:ident, but $other:ident => $settings:ident: $($name:ident)+) => {
         let $type { $other: _, $($name),+ } = $args;

@@ -89,7 +89,7 @@ fn page(top: &Command, name: &str) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     man.render_title(&mut out)?;
     man.render_name_section(&mut out)?;
-    // clap_mangen's own synopsis lists all sixty flags.
+    // clap_mangen's own synopsis lists every flag.
     let usage = command.clone().render_usage().to_string();
     let mut roff = Roff::new();
     roff.control("SH", ["SYNOPSIS"]);
