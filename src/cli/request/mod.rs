@@ -44,7 +44,11 @@ pub(crate) fn parse(args: &RequestArgs) -> Result<ParsedCall, CliError> {
     let mut parsed = match program::call(&args.program, &args.answers)? {
         Some(call) => {
             refuse_options(args)?;
-            ParsedCall::of_program(call)
+            let mut parsed = ParsedCall::of_program(call);
+            parsed
+                .notes
+                .extend(program::note(&args.program, &args.answers));
+            parsed
         }
         None => parse_request(args)?,
     };

@@ -12,7 +12,7 @@ const USES: [&str; 5] = ["$1", "${1", "$@", "$*", "STRIDE_"];
 /// Returns the call that the flags describe, if they name a program.
 pub(super) fn call(args: &ProgramArgs, answers: &AnswerArgs) -> Result<Option<Call>, CliError> {
     let (way, words) = if let Some(command) = &args.exec {
-        (Way::Exec, words("--exec", command)?)
+        (Way::Exec, refuse_interpreter(words("--exec", command)?)?)
     } else if let Some(script) = &args.exec_shell {
         if script.trim().is_empty() {
             return Err(CliError::usage("the script of --exec-shell is empty")
@@ -42,6 +42,43 @@ pub(super) fn call(args: &ProgramArgs, answers: &AnswerArgs) -> Result<Option<Ca
         judging: answers.judging(true),
         output_dir: None,
     }))))
+}
+
+/// Programs that run the file that they are given.
+const INTERPRETERS: [&str; 8] = [
+    "sh", "bash", "zsh", "python", "python3", "node", "perl", "ruby",
+];
+
+/// Refuses an interpreter without a script, which would run each file of the list: the quotes around the command lack.
+fn refuse_interpreter(words: Vec<String>) -> Result<Vec<String>, CliError> {
+    let [program] = &words[..] else {
+        return Ok(words);
+    };
+    let name = program.rsplit('/').next().unwrap_or_default();
+    if !INTERPRETERS.contains(&name) {
+        return Ok(words);
+    }
+    Err(
+        CliError::usage(format!("--exec {program} would run each file as a script")).hint(format!(
+            "put the whole command into quotes, as in --exec '{program} SCRIPT {{}}'; if you mean that, use --exec '{program} {{}}'"
+        )),
+    )
+}
+
+/// Returns a note about a command of curl that takes refusals for answers.
+pub(super) fn note(args: &ProgramArgs, answers: &AnswerArgs) -> Option<String> {
+    let command = args.exec.as_ref().or(args.exec_shell.as_ref())?;
+    let mut words = command.split_whitespace();
+    let is_curl = |word: &str| word == "curl" || word.ends_with("/curl");
+    words.find(|word| is_curl(word))?;
+    let fails = |word: &str| {
+        word.starts_with("--fail")
+            || word.starts_with('-') && !word.starts_with("--") && word.contains('f')
+    };
+    (!words.any(fails) && answers.success.is_none()).then(|| {
+        "curl exits with 0 for refusals such as 401 and 500, so these become results; add --fail-with-body to it, or use --url or --curl in place of the program"
+            .to_owned()
+    })
 }
 
 /// Splits a command into words as a shell does.

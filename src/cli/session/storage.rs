@@ -277,7 +277,7 @@ pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
     cli_error = match source {
         StoreError::Cut { .. } => cli_error,
         StoreError::Gone(path) if resolved(db.file()).as_ref() == Some(path) => cli_error.note(
-            "the recorded results are where the database was moved; if it was deleted, they are lost",
+            "the recorded results are in the database where it was moved, and the latest ones in the file ending in -wal at its old place: keep both together; if the database was deleted, they are lost",
         ),
         _ => cli_error.note("the recorded results are safe"),
     };

@@ -239,6 +239,7 @@ fn a_command_that_cannot_start_costs_no_file() {
         (&["--exec", "x {env:KEY}"], "would show a secret"),
         (&["--exec", ""], "is empty"),
         (&["--exec-shell", " "], "is empty"),
+        (&["--exec", "python3"], "would run each file as a script"),
         (&["--exec-shell", "wc -c {}"], "is the same for every file"),
         (
             &["--exec", "cat", "--url", "http://127.0.0.1:1"],
@@ -646,5 +647,30 @@ fn what_a_failed_command_has_printed_is_kept() {
     place.stride(&rule).expect(3).says("exit 1");
     let class = "SELECT class FROM attempt ORDER BY started DESC LIMIT 1";
     assert_eq!(place.sql(class)[0], ["auth"]);
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_curl_that_takes_refusals_for_answers_is_told() {
+    let place = Place::new();
+    let bystander = place.with_bystander_of(&["--exec", "cat"]);
+    place.write("a", "a");
+    for (command, is_told) in [
+        ("curl -s http://127.0.0.1:9/ -T \"$1\"", true),
+        ("curl -sf http://127.0.0.1:9/ -T \"$1\"", false),
+        ("curl --fail-with-body http://127.0.0.1:9/ -T \"$1\"", false),
+        ("cat \"$1\"", false),
+    ] {
+        let ran = place.stride(&run(
+            &["--exec-shell", command],
+            &["--dry-run", "--db", "x.db", "a"],
+        ));
+        let ran = ran.expect(0);
+        assert_eq!(
+            ran.stderr.contains("--fail-with-body to it"),
+            is_told,
+            "{command}"
+        );
+    }
     assert_eq!(place.bystander(), bystander);
 }
