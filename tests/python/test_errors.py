@@ -383,6 +383,14 @@ def test_a_failure_names_where_it_was_raised_first():
     assert len(classify(ValueError("x" * 10_000)).message) == 1000
 
 
+def test_a_failure_in_a_deleted_folder_names_its_place(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert "test_errors.py" in classify(chained(RuntimeError("x"), KeyError("y"))).body
+
+
 def test_an_exception_in_a_circle_is_read_once():
     one, two = ValueError(1), ValueError(2)
     one.__cause__, two.__cause__ = two, one

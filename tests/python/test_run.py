@@ -371,6 +371,21 @@ def test_wrong_use_changes_nothing(quiet):
     assert not children()
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError("ours"), OSError("ours"), ValueError("ours")], ids=repr)
+def test_an_error_of_the_list_ends_the_run(quiet, error):
+    """A list that is cut would look like a whole one."""
+    stride.run(["bystander"], label, **quiet)
+
+    def files(count):
+        yield from map(str, range(count))
+        raise error
+
+    for count in (10, 50_000):
+        with pytest.raises(type(error), match="ours"):
+            stride.run(files(count), label, **quiet)
+    assert status()["total"] == 1
+
+
 def test_an_empty_list_has_no_results(quiet):
     assert stride.run([], label, **quiet) == {}
 

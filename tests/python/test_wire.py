@@ -172,6 +172,80 @@ def test_a_result_that_is_none_fails_and_names_its_type(connect, value, named):
     assert answer["message"] == f"the function returned {named}: return what JSON has, or bytes"
 
 
+class BadModel:
+    def model_dump(self, mode):
+        raise RuntimeError("no dump")
+
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+
+class BadKey(float):
+    def __repr__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("value", [BadModel(), {BadKey(1): object()}, {"a": [BadModel()]}])
+def test_a_result_that_cannot_be_made_fails_at_once(connect, value):
+    peer = connect(lambda job: value if job == "bad" else 1, width=1)
+    for number in (1, 3, 5):
+        peer.call(number, "bad")
+        answer = peer.answer()
+        assert (answer["id"], answer["t"], answer["class"]) == (number, "fail", "bad_response")
+    # The threads live.
+    peer.call(7, "good")
+    assert peer.answer() == {"t": "done", "id": 7, "json": 1}
+
+
+def unreadable(**attributes):
+    """Returns an exception with odd attributes."""
+    return type("Odd", (Exception,), attributes)("odd")
+
+
+@pytest.mark.parametrize(
+    ("error", "cls"),
+    [
+        (unreadable(args=None), "rejected"),
+        (unreadable(exceptions=7), "rejected"),
+        (unreadable(response={"ResponseMetadata": None, "Error": None}), "rejected"),
+        (unreadable(response={"ResponseMetadata": {"HTTPStatusCode": 500}, "Error": "x"}), "transient"),
+        (unreadable(__mro__=None, __cause__=property(lambda self: 1 / 0)), "rejected"),
+        (stride.Verdict("rejected", body=b"bytes"), "rejected"),
+        (stride.Throttled("wait", retry_after=float("inf")), "throttled"),
+        (stride.Throttled("wait", retry_after=float("nan")), "throttled"),
+        (unreadable(status=503, headers={"Retry-After": "inf"}), "transient"),
+        (unreadable(status=429, headers={"Retry-After": "nan"}), "throttled"),
+    ],
+    ids=repr,
+)
+def test_an_exception_that_cannot_be_read_fails_at_once(connect, error, cls):
+    def call(job):
+        if job == "good":
+            return 1
+        raise error if isinstance(error, Exception) else KeyError("x")
+
+    classifier = None if isinstance(error, Exception) else lambda raised: error
+    peer = connect(call, width=1, classify=classifier)
+    peer.call(1)
+    answer = peer.answer()
+    assert (answer["t"], answer["class"], "retry_after" in answer) == ("fail", cls, False)
+    peer.call(3, "good")
+    assert peer.answer() == {"t": "done", "id": 3, "json": 1}
+
+
+def test_a_classifier_that_exits_ends_the_program(connect):
+    def call(job):
+        raise KeyError("x")
+
+    def leave(error):
+        raise SystemExit(3)
+
+    peer = connect(call, classify=leave)
+    peer.call(1)
+    assert peer.answer() == {"t": "stop"}
+    assert peer.answer()["t"] == "fail" and isinstance(peer.worker.fatal, SystemExit)
+
+
 def test_a_failure_says_what_the_exception_says(connect):
     def call(job):
         raise stride.Throttled("slow down", retry_after=2.5, status=429)

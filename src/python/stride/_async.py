@@ -52,11 +52,9 @@ class AsyncWorker(Worker):
     async def _one(self, message: Message) -> None:
         call = message["id"]
         try:
-            value = await self.call(_wire.job(message, self.channel))
+            answer = self.done(call, await self.call(_wire.job(message, self.channel)))
         except BaseException as error:
             answer = self.failed(call, error)
-        else:
-            answer = self.done(call, value)
         del self._tasks[call]
         self.channel.send(answer)
 

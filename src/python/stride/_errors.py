@@ -4,6 +4,7 @@ Clients are recognized by the names and attributes of their exceptions, so none 
 """
 
 import errno
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -339,13 +340,18 @@ def _trace(error: BaseException) -> str:
     """Returns where an exception was raised, the innermost place first, because stride shows how a text begins."""
     import traceback
 
+    try:
+        here = os.getcwd()
+    except OSError:
+        # The folder was deleted.
+        here = "\0"
     lines = []
     for node in _chain(error):
         if node is not error:
             lines.append(f"because of {type(node).__name__}: {_say(node)}")
         for frame in reversed(traceback.extract_tb(node.__traceback__)):
             if os.path.dirname(frame.filename) != _HERE:
-                path = os.path.relpath(frame.filename) if frame.filename.startswith(os.getcwd()) else frame.filename
+                path = os.path.relpath(frame.filename) if frame.filename.startswith(here) else frame.filename
                 lines.append(f"{path}:{frame.lineno} in {frame.name}: {frame.line}")
     return "\n".join(lines)[:MAX_BODY]
 
@@ -362,8 +368,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield node
         for name in ("reason", "os_error", "cause"):
             rest.append(_attribute(node, name))
-        rest.extend(getattr(node, "exceptions", ()))
-        rest.extend(node.args)
+        for name in ("exceptions", "args"):
+            inner = _attribute(node, name)
+            rest.extend(inner if isinstance(inner, (list, tuple)) else ())
         rest.append(node.__cause__)
         if not node.__suppress_context__:
             rest.append(node.__context__)
@@ -377,6 +384,13 @@ def _attribute(thing: Any, name: str) -> Any:
         return None
 
 
+def _item(thing: Any, *names: str) -> Any:
+    """Returns an item of nested dicts, and None if there is none."""
+    for name in names:
+        thing = thing.get(name) if isinstance(thing, dict) else None
+    return thing
+
+
 def _number(value: Any) -> Optional[int]:
     """Returns a status of an HTTP error; enums of statuses are ints or have one."""
     value = _attribute(value, "value") if hasattr(value, "value") else value
@@ -387,7 +401,7 @@ def _number(value: Any) -> Optional[int]:
 def _status(error: BaseException) -> Optional[int]:
     response = _attribute(error, "response")
     if isinstance(response, dict):
-        return _number(response.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+        return _number(_item(response, "ResponseMetadata", "HTTPStatusCode"))
     places = [(response, "status_code"), (response, "status")] if response is not None else []
     places += [(error, "status_code"), (error, "status"), (error, "code"), (error, "http_status")]
     for thing, name in places:
@@ -400,7 +414,7 @@ def _status(error: BaseException) -> Optional[int]:
 def _headers(error: BaseException) -> dict[str, str]:
     response = _attribute(error, "response")
     if isinstance(response, dict):
-        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
+        headers = _item(response, "ResponseMetadata", "HTTPHeaders")
     else:
         headers = _attribute(response, "headers") or _attribute(error, "headers")
     try:
@@ -426,25 +440,32 @@ def _wait(headers: dict[str, str]) -> Optional[float]:
     after = headers.get("retry-after")
     try:
         if milliseconds is not None:
-            return max(0.0, float(milliseconds) / 1000)
+            return seconds(float(milliseconds) / 1000)
         if after is None:
             return None
-        return max(0.0, float(after))
+        return seconds(float(after))
     except ValueError:
         pass
     import email.utils
 
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(str(after)).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return seconds(email.utils.parsedate_to_datetime(str(after)).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def seconds(wait: Optional[float]) -> Optional[float]:
+    """Returns a wait that is not in the past, and None for one that never ends. What is no float stays."""
+    if not isinstance(wait, float):
+        return wait
+    return max(0.0, wait) if math.isfinite(wait) else None
 
 
 def _answered(error: BaseException, status: int) -> Verdict:
     """Returns the verdict of an answer with this status. The rules are those of stride for HTTP."""
     wait = _wait(_headers(error))
     response = _attribute(error, "response")
-    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    code = _item(response, "Error", "Code")
     # aiohttp's exceptions have a status, and warn whoever asks for a code.
     word = None if hasattr(error, "status") else _attribute(error, "code")
     text = f"{_say(error)} {_body(error)} {word}".lower()

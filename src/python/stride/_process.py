@@ -265,11 +265,12 @@ class Process:
         try:
             for part in self.files.parts():
                 rest = memoryview(part)
-                while rest:
-                    rest = rest[os.write(feeds, rest) :]
-        except BrokenPipeError:
-            # stride has ended, and says why.
-            pass
+                try:
+                    while rest:
+                        rest = rest[os.write(feeds, rest) :]
+                except BrokenPipeError:
+                    # stride has ended, and says why.
+                    return
         except BaseException:
             self._kill()
             raise

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 from . import _wire
-from ._errors import MAX_BODY, MAX_MESSAGE, Classify, Verdict, judge
+from ._errors import MAX_BODY, MAX_MESSAGE, Classify, Verdict, judge, seconds
 from ._wire import Channel, Message
 
 Function = Callable[[Any], Any]
 
 # Each character takes at most 12 bytes of a line.
 MAX_ANSWER = _wire.MAX_LINE // 12 - MAX_BODY
+# Exceptions that end the program instead of a call.
+_ENDS = (SystemExit, KeyboardInterrupt)
 
 
 def identity(call: Function) -> str:
@@ -55,6 +57,14 @@ def _shown(value: Any) -> str:
         return f"<{type(value).__name__} without a text: {type(error).__name__}>"
 
 
+def _trouble(value: Any, error: Exception) -> str:
+    """Returns why a value is no result, whose own code may fail."""
+    try:
+        return _wire.trouble(value) or str(error)
+    except Exception:
+        return f"a {type(value).__name__} with a {type(error).__name__}"
+
+
 def failure(call: int, verdict: Verdict, answer: Optional[str] = None) -> bytes:
     """Returns the message that a call failed, perhaps with an answer that is no result."""
     fields: Message = {
@@ -64,7 +74,7 @@ def failure(call: int, verdict: Verdict, answer: Optional[str] = None) -> bytes:
         "sent": verdict.sent,
         "kind": verdict.kind,
         "message": verdict.message,
-        "retry_after": verdict.retry_after,
+        "retry_after": seconds(verdict.retry_after),
         "status": verdict.status,
         "body": verdict.body and verdict.body[:MAX_BODY],
         "answer": answer,
@@ -104,7 +114,7 @@ class Worker:
         self.hello = hello
         self.classify = classify
         self.told = told
-        # An exception that ends the program instead of a call: SystemExit, KeyboardInterrupt.
+        # One of `_ENDS`.
         self.fatal: Optional[BaseException] = None
 
     def serve(self) -> None:
@@ -153,23 +163,30 @@ class Worker:
         """Returns the message for what the function returned."""
         try:
             return _wire.done(call, value)
-        except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        except Exception as error:
             value = value.body if isinstance(value, _wire.Answer) else value
-            message = f"the function returned {_wire.trouble(value) or error}: return what JSON has, or bytes"
+            message = f"the function returned {_trouble(value, error)}: return what JSON has, or bytes"
             verdict = Verdict("bad_response", kind="BadResult", message=message[:MAX_MESSAGE])
             return failure(call, verdict, _shown(value)[:MAX_ANSWER])
 
     def failed(self, call: int, error: BaseException) -> bytes:
         """Returns the message for what the function raised."""
-        if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            if self.ends_process:
-                os._exit(1)
-            # `run` raises it when the other calls have ended.
-            self.fatal = self.fatal or error
-            kind = type(error).__name__
-            verdict = Verdict("transient", None, kind=kind, message=f"the function raised {kind}")
-            return _wire.line({"t": "stop"}) + failure(call, verdict)
-        return failure(call, judge(error, self.classify))
+        kind = type(error).__name__
+        try:
+            if not isinstance(error, _ENDS):
+                return failure(call, judge(error, self.classify))
+        except _ENDS as end:
+            error, kind = end, type(end).__name__
+        except BaseException as broken:
+            # Unanswered, the call would wait for its timeout, and its thread would be gone.
+            message = f"the function raised {kind}, which cannot be read: {type(broken).__name__}"
+            return failure(call, Verdict("rejected", kind=kind, message=message))
+        if self.ends_process:
+            os._exit(1)
+        # `run` raises it when the other calls have ended.
+        self.fatal = self.fatal or error
+        verdict = Verdict("transient", None, kind=kind, message=f"the function raised {kind}")
+        return _wire.line({"t": "stop"}) + failure(call, verdict)
 
 
 class ThreadWorker(Worker):
@@ -198,10 +215,9 @@ class ThreadWorker(Worker):
             call = message["id"]
             try:
                 value = self.call(_wire.job(message, self.channel))
+                answer = self.done(call, value)
             except BaseException as error:
                 answer = self.failed(call, error)
-            else:
-                answer = self.done(call, value)
             if os.getpid() != process:
                 # The function forked and returned in the child, which has no part in the run.
                 return
