@@ -200,7 +200,7 @@ fn row_20_a_database_that_is_deleted_ends_the_run_and_the_answers_are_kept() {
         .end()
         .expect(6)
         .says("was removed or replaced")
-        .says("if it was deleted, they are lost")
+        .says("if the database was deleted, they are lost")
         .says("hint: move the database and the files beside it back");
     scene.expect_saved(3);
     let status = scene.place.stride(&["status"]).expect(6);
