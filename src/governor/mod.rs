@@ -11,8 +11,8 @@
 //! - **An outage.** Calls of different files fail in a row (5xx, no connection, no answer), and so does a file from elsewhere
 //!   in the list. Then no attempt is charged. Probes go at intervals of up to thirty seconds, and the run stops after
 //!   `--max-outage`. One bad file among good ones is not an outage.
-//! - **A bad request.** The first thirty files are all rejected for one cause, and so are files elsewhere in the list: the
-//!   run stops. It also stops if credentials, quota or address are refused for five files in a row and elsewhere.
+//! - **A bad request.** The first thirty files are all rejected, or crash their program, for one cause, and so do files
+//!   elsewhere in the list: the run stops. It also stops if credentials, quota or address are refused for five files in a row and elsewhere.
 //!
 //! Everything here is pure: time and randomness are arguments. Time is a [`Duration`] since a moment before the run, on a
 //! clock that includes sleep. If that clock goes back, the governor's own stands still.

@@ -155,7 +155,7 @@ pub enum Admission {
 pub enum StopReason {
     /// Consecutive failures with a cause outside the files.
     Fault(Fault),
-    /// Every file so far was rejected for one cause.
+    /// The call of every file so far was rejected, or crashed its program, for one cause.
     Rejected,
     /// More files failed than allowed; their number.
     Failures(u64),

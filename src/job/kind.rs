@@ -65,7 +65,7 @@ pub enum FailureKind {
     Protocol,
     /// The proxy refused to connect.
     Proxy,
-    /// The allowance is used up.
+    /// The account's quota is exhausted.
     Quota,
     /// The answer is a redirect that is not followed.
     Redirect,

@@ -165,7 +165,7 @@ pub enum Class {
     Transient,
     /// The service asks the caller to wait: 429, 503 with a wait, or 403 that states a limit.
     Throttled,
-    /// The account's allowance is used up: 402, or 400, 403 or 429 whose body says so.
+    /// The account's quota is exhausted: 402, or 400, 403 or 429 whose body says so.
     Quota,
     /// The service does not accept the credentials: 401, 403, 407.
     Auth,

@@ -52,14 +52,14 @@ pub(super) fn share(part: u64, whole: u64) -> String {
 pub fn stop_reason(reason: &str) -> &str {
     match reason {
         "credentials" => "the service does not accept the credentials",
-        "quota" => "the allowance at the service is used up",
+        "quota" => "the quota at the service is exhausted",
         "certificate" => "the connection to the service cannot be trusted",
         "name" => "the service's name cannot be resolved",
         "proxy" => "the proxy rejects the calls",
         "not_started" => "the program that makes the calls cannot be started",
-        "redirect" => "the service redirects the calls, and stride does not follow",
+        "redirect" => "the service answers the calls with redirects that stride does not follow",
         "missing_files" => "many files in a row are missing",
-        "rejected" => "the first files were all rejected for one cause",
+        "rejected" => "the calls of the first files all failed for one cause",
         "failures" => "more files failed than --max-failures allows",
         "outage" => "the service was unavailable for as long as --max-outage allows",
         "wait" => "the service asks for a longer wait than --max-wait allows",

@@ -620,6 +620,7 @@ fn a_command_that_was_killed_is_called_again_even_if_it_was_the_first() {
     let ran = place
         .stride(&always)
         .expect(4)
+        .says("stopped: the calls of the first files all failed for one cause")
         .says("ended by signal 9")
         .says("100 files pending");
     let calls = ran

@@ -74,7 +74,7 @@ fn row_72_a_request_that_is_wrong_for_every_file_stops_the_run() {
     let api = FakeApi::start(|_| Reply::text("no such model: gtp-4").with_status(404));
     let place = place(200);
     let ran = place.stride(&run(&api.url(), &["-j", "8"])).expect(4);
-    ran.says("error: stopped: the first files were all rejected for one cause")
+    ran.says("error: stopped: the calls of the first files all failed for one cause")
         .says("caused by: HTTP 404")
         .says("200 files pending; no file failed for this cause")
         .says("hint: correct the URL or the request and repeat the run command\n")

@@ -27,7 +27,7 @@ fn a_wrong_request_stops_after_few_calls_with_the_words_of_the_service() {
             place
                 .stride(&["run", "-j", threads, "--url", &url, "texts"])
                 .expect(4)
-                .says("the first files were all rejected for one cause")
+                .says("the calls of the first files all failed for one cause")
                 .says(words);
             let calls = api.requests();
             assert!(calls <= 60, "{words}: {calls} calls, {threads} threads");
