@@ -214,10 +214,10 @@ fn check(args: &Export, format: FormatArg, output: Option<&Path>) -> Result<(), 
     let is_table = !matches!(format, FormatArg::Json | FormatArg::Dir);
     let needs_table = |flag: &str| {
         CliError::usage(format!("{flag} needs a table format"))
-            .hint("add --format csv, jsonl or parquet")
+            .hint("use --format csv, jsonl or parquet")
     };
     let needs_csv =
-        |flag: &str| CliError::usage(format!("{flag} needs --format csv")).hint("add --format csv");
+        |flag: &str| CliError::usage(format!("{flag} needs --format csv")).hint("use --format csv");
     Err(if format == FormatArg::Dir && output.is_none() {
         CliError::usage("--format dir needs an output folder").hint("use -o FOLDER")
     } else if format == FormatArg::Parquet && output.is_none() && is_terminal() {

@@ -218,8 +218,8 @@ fn parse<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Result<ConfigArgs,
             (None, Some(ContextValue::Strings(values))) if values.is_empty() => {
                 "the value is empty".to_owned()
             }
-            (None, Some(values)) => format!("the values are {values}"),
-            (None, None) => "has several values; use one".to_owned(),
+            (None, Some(values)) => format!("the value is unknown; use one of {values}"),
+            (None, None) => "the setting takes one value".to_owned(),
         };
         match last {
             Some(entry) => wrong(format!("{entry}: {reason}")),
@@ -278,15 +278,15 @@ fn check(settings: Settings) -> Result<Settings, CliError> {
     let weighs = settings.rates.counts(Measure::Weight);
     if weighs && settings.weight.is_none() {
         return Err(CliError::usage("a rate in weights needs --weight")
-            .hint("add --weight size/4, for example"));
+            .hint("use --weight size/4, for example"));
     }
     if settings.weight.is_some() && !weighs {
         return Err(CliError::usage("--weight needs a rate in weights")
-            .hint("add one, such as --rate 90000w/m, or remove the weight with --weight none"));
+            .hint("use one, such as --rate 90000w/m, or remove the weight with --weight none"));
     }
     if settings.max_cost.is_some() && settings.cost.is_none() {
         return Err(
-            CliError::usage("--max-cost needs --cost").hint("add --cost 0.0015, for example")
+            CliError::usage("--max-cost needs --cost").hint("use --cost 0.0015, for example")
         );
     }
     Ok(settings)

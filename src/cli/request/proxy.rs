@@ -18,7 +18,7 @@ pub(super) fn parse(
         return match pair {
             Some(_) => {
                 Err(CliError::usage("-U needs the proxy of -x")
-                    .hint("add -x PROXY, or leave out -U"))
+                    .hint("use -x PROXY, or leave out -U"))
             }
             None => Ok((None, None)),
         };

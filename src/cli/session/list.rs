@@ -143,7 +143,7 @@ fn layout(args: &Run, list: &Path) -> Result<Layout, CliError> {
     match format {
         ListFormat::Lines if key != Key::Usual => {
             Err(CliError::usage("--key-column needs a table format")
-                .hint("add --list-format csv or jsonl, or leave out --key-column"))
+                .hint("use --list-format csv or jsonl, or leave out --key-column"))
         }
         ListFormat::Lines if args.null => Ok(Layout::Nul),
         ListFormat::Lines => Ok(Layout::Lines),

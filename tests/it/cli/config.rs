@@ -187,10 +187,16 @@ const WRONG: &[(&str, &[&str])] = &[
         &["stride.toml, line 1): `ten` is neither"],
     ),
     ("timeout = 30", &["timeout = 30 (", "is not a duration"]),
-    ("threads = [4, 5]", &["threads = 4, 5 (", "several values"]),
+    (
+        "threads = [4, 5]",
+        &["threads = 4, 5 (", "the setting takes one value"],
+    ),
     ("rate = [['1/s']]", &["neither a value nor a list"]),
     ("rate = ['none', '1/s']", &["`none` cannot be combined"]),
-    ("in-doubt = 'keep'", &["the values are retry, hold"]),
+    (
+        "in-doubt = 'keep'",
+        &["the value is unknown; use one of retry, hold"],
+    ),
     ("events = ''", &["events =  (", "the value is empty"]),
     ("no-proxy = 3", &["no-proxy = 3 (", "not a boolean"]),
     ("threads 4", &["stride.toml, line 1: "]),
@@ -235,7 +241,11 @@ fn an_invalid_configuration_is_named_and_nothing_is_changed() {
             "(STRIDE_THREADS): `ten` is neither",
         ),
         ("STRIDE_RATE", "10", "(STRIDE_RATE): `10` is not a rate"),
-        ("STRIDE_COLOR", "blue", "the values are auto, always, never"),
+        (
+            "STRIDE_COLOR",
+            "blue",
+            "the value is unknown; use one of auto, always, never",
+        ),
     ] {
         let ran = place.stride_with(&[(name, value)], &words).expect(2);
         ran.says(said).says("note: nothing was changed");
