@@ -77,8 +77,17 @@ pub(crate) fn print(db: &Location, terminal: &Terminal, work: &Work<'_>) -> Resu
     // This leaves out calls that were not sent.
     let calls = reader.noted()?.used.calls.saturating_sub(calls_before);
     if counts.total == 0 {
-        terminal.say("nothing to do: the run has no files");
-        let hint = "repeat the run command with files, or with folders that have some";
+        let (why, hint) = match counts.forgotten {
+            0 => (
+                "the run has no files",
+                "repeat the run command with files, or with folders that have some".to_owned(),
+            ),
+            _ => (
+                "all files of the run are forgotten",
+                format!("{}   brings them back", command(db, "forget --undo")),
+            ),
+        };
+        terminal.say(&format!("nothing to do: {why}"));
         terminal.say(&format!("{} {hint}", cyan("hint:")));
         return Ok(());
     }

@@ -185,6 +185,29 @@ fn every_state_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_run_whose_files_are_all_forgotten_says_so() {
+    let (api, place) = (service(), Place::new());
+    place.write("a", "a");
+    let url = format!("{}/{{name}}", api.url());
+    place.with_bystander(&url);
+    place.stride(&["run", "--url", &url, "a"]).expect(0);
+    place.stride(&["forget", "a", "bystander.txt"]).expect(0);
+    let hint = "hint: stride forget --undo   brings them back";
+    for words in [&["resume"][..], &["run", "--url", &url, "a"]] {
+        place
+            .stride(words)
+            .expect(0)
+            .says("nothing to do: all files of the run are forgotten")
+            .says(hint);
+    }
+    place.stride(&["forget", "--undo"]).expect(0);
+    place
+        .stride(&["resume"])
+        .expect(0)
+        .says("2 of 2 files done");
+}
+
+#[test]
 fn no_command_takes_a_forgotten_file_for_one_of_the_run() {
     let api = service();
     let place = Place::new();
