@@ -301,8 +301,8 @@ pub(crate) struct Resume {
         help_heading = "Request"
     )]
     pub(crate) proxy_user: Option<String>,
-    /// Folder for results from now on, also for those that were moved there; confirms the folder of a request that was not
-    /// given on this machine
+    /// Folder for results from now on, also for those that were moved there; confirms the folder of a request that is not
+    /// known on this machine
     #[arg(long, value_name = "DIR", help_heading = "Request")]
     pub(crate) output_dir: Option<PathBuf>,
     /// The program that starts stride makes the calls, as in the run's own `--worker -`
@@ -326,10 +326,10 @@ pub(crate) struct InvocationArgs {
     /// Allow credentials over plain HTTP to another machine
     #[arg(long)]
     pub(crate) allow_plain_http: bool,
-    /// Run the commands that the request refers to, although it was not given on this machine
+    /// Run the commands that the request refers to, although it is not known on this machine
     #[arg(long)]
     pub(crate) allow_commands: bool,
-    /// Send the variables and files that the request refers to, although it was not given on this machine
+    /// Send the variables and files that the request refers to, although it is not known on this machine
     #[arg(long)]
     pub(crate) allow_references: bool,
     /// Call files again whose answers are in a rescue file that cannot be used

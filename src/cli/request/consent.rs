@@ -237,7 +237,7 @@ pub(crate) fn check(
         let _ = store(&fingerprint(call, base, scope));
         return Ok(());
     }
-    let mut cli_error = CliError::usage("you have not given this run's request on this machine");
+    let mut cli_error = CliError::usage("this run's request is not known on this machine");
     let mut options: Vec<&str> = Vec::new();
     for (used, option) in &lacking {
         cli_error = cli_error.cause(format!("the request {}", used.describe()));

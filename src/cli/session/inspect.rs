@@ -55,10 +55,10 @@ impl RequestView {
         })
     }
 
-    /// Returns the rows of `status`: all of them if `whole`, or if the request was not given on this machine.
+    /// Returns the rows of `status`: all of them if `whole`, or if the request is not known on this machine.
     pub(crate) fn rows(self, whole: bool) -> Vec<(&'static str, String)> {
         let warning =
-            "not given on this machine: `resume` asks before it uses anything of this machine";
+            "not known on this machine: `resume` asks before it uses anything of this machine";
         let warning = (!self.given).then(|| warning.to_owned());
         if self.given && !whole {
             return Vec::new();

@@ -105,7 +105,7 @@ fn row_125_secrets_and_files_are_not_sent_for_a_request_that_was_not_given_here(
             for more in [&[][..], &["--allow-commands"]] {
                 mine.stride(&place, &[verb, more].concat())
                     .expect(2)
-                    .says("you have not given this run's request on this machine")
+                    .says("this run's request is not known on this machine")
                     .says("--allow-references");
             }
         }
