@@ -126,8 +126,16 @@ impl Options {
         for given in self.all(&["cert-type", "key-type"]) {
             if !given.value().eq_ignore_ascii_case("pem") {
                 let (option, form) = (&given.written, given.value());
-                return Err(CliError::usage(format!("{option} {form} is not supported"))
-                    .hint("convert the file to PEM, such as with openssl pkcs12 -in FILE -nodes -out FILE.pem"));
+                let converter = match (&*form.to_ascii_lowercase(), given.option.long) {
+                    ("der", "cert-type") => "openssl x509 -inform DER",
+                    ("der", _) => "openssl pkey -inform DER",
+                    _ => "openssl pkcs12 -nodes",
+                };
+                return Err(
+                    CliError::usage(format!("{option} {form} is not supported")).hint(format!(
+                        "convert the file to PEM, such as with {converter} -in FILE -out FILE.pem"
+                    )),
+                );
             }
         }
         Ok(())

@@ -273,7 +273,15 @@ fn text_that_is_not_a_command_for_bash_is_named() {
         ),
         (
             "curl https://a/ -d @{} --cert-type P12 -E c",
-            "convert the file to PEM",
+            "with openssl pkcs12 -nodes -in FILE -out FILE.pem",
+        ),
+        (
+            "curl https://a/ -d @{} --cert-type DER -E c",
+            "with openssl x509 -inform DER -in FILE -out FILE.pem",
+        ),
+        (
+            "curl https://a/ -d @{} --key-type der --key k",
+            "with openssl pkey -inform DER -in FILE -out FILE.pem",
         ),
         ("curl https://a/ -d @{} --interface eth0", "use an address"),
         (
