@@ -272,6 +272,14 @@ def test_botocore(path, expected, service, refusing):
         assert verdict.retry_after == 3
 
 
+def test_botocore_wraps_other_errors():
+    from botocore.exceptions import HTTPClientError
+
+    for inner, sent in ((socket.gaierror(-2, "x"), False), (ConnectionResetError(), None)):
+        verdict = classify(HTTPClientError(error=inner))
+        assert (verdict.cls, verdict.sent) == ("transient", sent)
+
+
 def test_clients_retry_by_themselves_unless_they_are_told_not_to(service):
     """So stride does not learn of the 429 that the others should wait for."""
     import openai
@@ -349,7 +357,10 @@ def chained(outer, inner, explicit=True):
         (http.client.IncompleteRead(b""), ("transient", None)),
         (http.client.RemoteDisconnected(), ("transient", None)),
         (chained(RuntimeError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "x")), ("transient", False)),
-        (chained(RuntimeError("x"), ConnectionResetError(), explicit=False), ("transient", None)),
+        # An error that was handled before the call says nothing about it.
+        (chained(ValueError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "x"), explicit=False), ("rejected", True)),
+        (chained(ValueError("x"), FileNotFoundError(errno.ENOENT, "x"), explicit=False), ("rejected", True)),
+        (chained(TimeoutError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "x"), False), ("transient", None)),
         # The outer one is what happened at last.
         (chained(ConnectionResetError(), ConnectionRefusedError(errno.ECONNREFUSED, "x")), ("transient", None)),
         (stride.Transient("x"), ("transient", True)),

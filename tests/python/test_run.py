@@ -206,6 +206,23 @@ def test_failures_say_why_and_are_called_again(quiet):
     assert len(results) == 5
 
 
+def test_an_error_that_the_function_handled_is_no_outage(quiet):
+    """Each file is called once: its failure came after a call, so repeating it would pay again."""
+    called = []
+
+    def call(file):
+        try:
+            os.stat("cache/none")
+        except OSError:
+            called.append(file)
+            if file != "bystander":
+                raise ValueError("no label")  # noqa: B904
+
+    results = stride.run(["a", "b", "bystander"], call, retries=0, **quiet)
+    assert sorted(called) == ["a", "b", "bystander"] and "bystander" in results
+    assert [failure.cls for failure in results.failures] == ["rejected", "rejected"]
+
+
 def test_a_transient_failure_is_retried(quiet):
     tries = []
 

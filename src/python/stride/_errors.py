@@ -346,7 +346,7 @@ def _trace(error: BaseException) -> str:
         # The folder was deleted.
         here = "\0"
     lines = []
-    for node in _chain(error):
+    for node in _chain(error, handled=True):
         if node is not error:
             lines.append(f"because of {type(node).__name__}: {_say(node)}")
         for frame in reversed(traceback.extract_tb(node.__traceback__)):
@@ -356,8 +356,11 @@ def _trace(error: BaseException) -> str:
     return "\n".join(lines)[:MAX_BODY]
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yields an exception and those that it wraps, each once, the outermost first."""
+def _chain(error: BaseException, handled: bool = False) -> Iterator[BaseException]:
+    """Yields an exception and those that it wraps, each once, the outermost first.
+
+    One that was being handled says nothing about the call: that may have come after it. Only with `handled` it counts.
+    """
     seen: set[int] = set()
     rest: list[Any] = [error]
     while rest:
@@ -371,8 +374,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         for name in ("exceptions", "args"):
             inner = _attribute(node, name)
             rest.extend(inner if isinstance(inner, (list, tuple)) else ())
+        # botocore's wrappers have it there.
+        rest.append(_item(_attribute(node, "kwargs"), "error"))
         rest.append(node.__cause__)
-        if not node.__suppress_context__:
+        if handled and not node.__suppress_context__:
             rest.append(node.__context__)
 
 
