@@ -292,7 +292,8 @@ def test_another_function_is_refused_by_name(quiet):
     stride.run(FILES[:2], label, version="1", **quiet)
     with pytest.raises(stride.Error, match="test_run:label") as refused:
         stride.run(FILES[:2], len, version="1", **quiet)
-    assert refused.value.code == 2 and "in Python, --accept-change is accept_change=" in str(refused.value)
+    assert refused.value.code == 2
+    assert str(refused.value).splitlines()[-1].startswith('hint: use name="test_run:label" if it is the same function')
     with pytest.raises(stride.Error):
         stride.run(FILES[:2], label, version="2", **quiet)
     assert stride.open("run.db") == {file: label(file) for file in FILES[:2]}
@@ -401,6 +402,60 @@ def test_an_error_of_the_list_ends_the_run(quiet, error):
         with pytest.raises(type(error), match="ours"):
             stride.run(files(count), label, **quiet)
     assert status()["total"] == 1
+
+
+def test_a_wrong_list_is_refused_with_the_place(quiet):
+    for files, more, kind, words in [
+        (["a", 7], {}, TypeError, r"files\[1\]: 7 is no name but a int: use str\(\), or a dict for a row"),
+        (["a", ""], {}, ValueError, r"files\[1\]: '' is no name"),
+        (["a"], {"key": "id"}, TypeError, "key names a column of rows, but files has names"),
+        ([{"path": "a"}, {"id": 1}], {}, KeyError, r"files\[1\]: a row has no column path or file"),
+        (
+            [{"path": "a"}, {"path": "b", "x": [float("nan")]}],
+            {},
+            TypeError,
+            r"files\[1\]: a row has what JSON has, and not the float nan at \['x'\]\[0\]",
+        ),
+    ]:
+        with pytest.raises(kind, match=words):
+            stride.run(files, label, **more, **quiet)
+    assert not Path("run.db").exists()
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": [1], "day": [pandas.Timestamp(2026, 11, 30)]})
+    with pytest.raises(TypeError, match=r"files is a DataFrame: use files.to_dict\('records'\)"):
+        stride.run(frame, label, key="id", **quiet)
+    results = stride.run(frame.to_dict("records"), lambda row: row["day"], key="id", **quiet)
+    assert results["1"] == "2026-11-30T00:00:00" and results.get(1) is None
+    with pytest.raises(KeyError, match="1 is no name but a int: use str"):
+        results[1]
+
+
+def test_a_script_and_its_module_are_the_same_function(place):
+    text = 'import stride\ndef call(file):\n    return 1\nif __name__ == "__main__":\n    '
+    run = 'print(len(stride.run(["a"], {}call, db="run.db", progress=False)))\n'
+    assert Script(text + run.format(""), "mine.py").end()[:2] == (0, "1\n")
+    code, out, err = Script("import stride, mine\n" + run.format("mine."), "other.py").end()
+    assert (code, out) == (0, "1\n"), err
+
+
+def test_all_runs_have_one_event_loop(quiet):
+    loops = set()
+
+    async def call(file):
+        loops.add(asyncio.get_running_loop())
+        return 1
+
+    assert stride.run(["a"], call, **quiet).complete and stride.run(["a", "b"], call, **quiet).complete
+    assert len(loops) == 1
+
+
+def test_a_time_out_of_a_coroutine_says_so(quiet):
+    async def call(file):
+        await asyncio.Event().wait()
+
+    results = stride.run(["a"], call, timeout=0.05, retries=0, **quiet)
+    words = "TimeoutError: stride cancelled the call, because timeout=0.05 seconds have passed or the run was stopped"
+    assert results.failures[0].error.startswith(words), results.failures
 
 
 def test_an_empty_list_has_no_results(quiet):
@@ -632,7 +687,7 @@ if __name__ == "__main__":
     assert (code, out) == (0, "{'fork': [2, 4], 'spawn': [2, 4]}\n"), err
 
 
-def test_a_function_that_exits_ends_the_program(quiet):
+def test_a_function_that_exits_ends_the_program(quiet, caplog):
     def call(file):
         if file == "e":
             sys.exit(7)
@@ -641,6 +696,9 @@ def test_a_function_that_exits_ends_the_program(quiet):
     with pytest.raises(SystemExit) as left:
         stride.run(list("abcdefghij"), call, threads=1, **quiet)
     assert left.value.code == 7
+    assert (
+        "the function raised SystemExit(7) for e, which ends the program; the next run repeats this call" in caplog.text
+    )
     assert status()["failed"] == 0
 
 

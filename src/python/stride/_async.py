@@ -1,6 +1,7 @@
 """A worker whose function is a coroutine function: each call is a task of one event loop."""
 
 import asyncio
+import os
 import threading
 from typing import Any, Optional
 
@@ -8,9 +9,31 @@ from . import _wire
 from ._wire import Channel, Message
 from ._worker import Function, Worker
 
+_starting = threading.Lock()
+_loop: Optional[asyncio.AbstractEventLoop] = None
+
+
+def _own_loop() -> asyncio.AbstractEventLoop:
+    """Returns the loop of all runs of this process, on a thread of its own. A client of an API belongs to one loop."""
+    global _loop
+    with _starting:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="stride-loop", daemon=True).start()
+        return _loop
+
+
+def _forked() -> None:
+    # The thread is not in the child.
+    global _loop, _starting
+    _loop, _starting = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
+
 
 class AsyncWorker(Worker):
-    """Calls a coroutine function as tasks of an event loop: of `loop`, or by default of one on a thread of its own.
+    """Calls a coroutine function as tasks of an event loop: of `loop`, or by default of the process's own.
 
     `serve` runs on another thread than the loop.
     """
@@ -26,21 +49,7 @@ class AsyncWorker(Worker):
         super().__init__(channel, call, **more)
         # The loop itself holds only weak references to tasks.
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._over: Optional[asyncio.Event] = None
-        if loop is not None:
-            self._loop = loop
-            return
-        ready = threading.Event()
-        thread = threading.Thread(target=lambda: asyncio.run(self._live(ready)), name="stride-loop", daemon=True)
-        thread.start()
-        ready.wait()
-
-    async def _live(self, ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
-        ready.set()
-        # Afterwards `asyncio.run` cancels the tasks that are left.
-        await self._over.wait()
+        self._loop = loop or _own_loop()
 
     def start(self, calls: list[Message]) -> None:
         self._loop.call_soon_threadsafe(self._start, calls)
@@ -54,7 +63,13 @@ class AsyncWorker(Worker):
         try:
             answer = self.done(call, await self.call(_wire.job(message, self.channel)))
         except BaseException as error:
-            answer = self.failed(call, error)
+            if isinstance(error, asyncio.CancelledError) and call in self.channel.cancelled:
+                limit = message.get("timeout")
+                why = (
+                    f"timeout={limit:g} seconds have passed or the run was stopped" if limit else "the run was stopped"
+                )
+                error = TimeoutError(f"stride cancelled the call, because {why}")
+            answer = self.failed(message, error)
         del self._tasks[call]
         self.channel.send(answer)
 
@@ -71,7 +86,5 @@ class AsyncWorker(Worker):
             self._loop.call_soon_threadsafe(self._end)
 
     def _end(self) -> None:
-        if self._over is not None:
-            self._over.set()
         for task in self._tasks.values():
             task.cancel()

@@ -16,6 +16,8 @@ class FileList:
     """Encodes the files of a call, and keeps their names for its results."""
 
     def __init__(self, files: Iterable[File], key: Optional[str]) -> None:
+        if hasattr(files, "columns") and hasattr(files, "to_dict"):
+            raise TypeError(f"files is a {type(files).__name__}: use files.to_dict('records')")
         self.names: dict[str, int] = {}
         rest = iter(files)
         # The first one decides whether the list is one of rows.
@@ -23,6 +25,8 @@ class FileList:
         self._files = itertools.chain(first, rest)
         row = first[0] if first and isinstance(first[0], Mapping) else None
         self._rows = row is not None
+        if key and first and row is None:
+            raise TypeError("key names a column of rows, but files has names: leave it out, or use dicts")
         self._key = key or ("path" if row is None or "path" in row else "file")
         self._wanted = key or "path or file"
 
@@ -35,8 +39,13 @@ class FileList:
         encode = self._row if self._rows else self._name
         part: list[bytes] = []
         size = 0
-        for file in self._files:
-            line = encode(file)
+        for position, file in enumerate(self._files):
+            try:
+                line = encode(file)
+            except (TypeError, KeyError, ValueError) as error:
+                kind = next(kind for kind in (TypeError, KeyError, ValueError) if isinstance(error, kind))
+                words = error.args[0] if len(error.args) == 1 else error
+                raise kind(f"files[{position}]: {words}") from error
             part.append(line)
             size += len(line)
             if size > _wire.READ_SIZE:
@@ -47,6 +56,8 @@ class FileList:
     def _name(self, file: Any) -> bytes:
         if isinstance(file, Mapping):
             raise TypeError("files has names and rows: use one of both")
+        if not isinstance(file, (str, bytes, os.PathLike)):
+            raise TypeError(f"{file!r} is no name but a {type(file).__name__}: use str(), or a dict for a row")
         name = os.fsdecode(file)
         if not name or "\0" in name:
             raise ValueError(f"{name!r} is no name")
@@ -61,4 +72,7 @@ class FileList:
         except KeyError:
             raise KeyError(f"a row has no column {self._wanted}: use key=COLUMN") from None
         self.names[name if isinstance(name, str) else json.dumps(name)] = -1
-        return _wire.to_json(dict(file)) + b"\n"
+        try:
+            return _wire.to_json(dict(file)) + b"\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(f"a row has what JSON has, and not {_wire.trouble(dict(file)) or error}") from None

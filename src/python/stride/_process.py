@@ -383,6 +383,11 @@ class Process:
 
 def _in_python(text: str) -> str:
     """Says what the flags that a text of the program names are called in this package."""
+    if old := re.search(r"^ *- worker name: (.+)$", text, re.MULTILINE):
+        hint = (
+            f'hint: use name="{old[1]}" if it is the same function, accept_change=True for another one, or another db='
+        )
+        return re.sub("hint: use the worker of the run, .*", lambda _: hint, text)
     flags = {**_FLAGS, **_SWITCHES}
     named = [f"{flag} is {setting}=" for setting, flag in flags.items() if flag in text.split()]
     return f"{text}\nnote: in Python, {', '.join(named)}" if named else text

@@ -73,6 +73,8 @@ class Results(Mapping[str, Any]):
         Raises:
             KeyError: It has none; the text says why.
         """
+        if not isinstance(file, (str, bytes, os.PathLike)):
+            raise KeyError(f"{file!r} is no name but a {type(file).__name__}: use str()")
         name = os.fsdecode(file)
         row = self._snapshot().get(name)
         if row is None:

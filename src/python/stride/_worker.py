@@ -1,5 +1,6 @@
 """The worker's side of the protocol: reads calls, calls the function, answers."""
 
+import logging
 import os
 import queue
 import threading
@@ -9,6 +10,8 @@ from typing import Any, Optional
 from . import _wire
 from ._errors import MAX_BODY, MAX_MESSAGE, Classify, Verdict, judge, seconds
 from ._wire import Channel, Message
+
+log = logging.getLogger("stride")
 
 Function = Callable[[Any], Any]
 
@@ -21,7 +24,8 @@ _ENDS = (SystemExit, KeyboardInterrupt)
 def identity(call: Function) -> str:
     """Returns the name by which a run knows a function: ``module:qualname``.
 
-    A script is named by its file, and a notebook is ``notebook``, because ``__main__`` is the name of every program.
+    A script is named as if it were imported, and a notebook is ``notebook``, because ``__main__`` is the name of every
+    program.
     """
     import sys
 
@@ -32,8 +36,8 @@ def identity(call: Function) -> str:
         inner = type(inner)
     module = inner.__module__
     if module in ("__main__", "__mp_main__"):
-        script = getattr(sys.modules["__main__"], "__file__", None)
-        module = os.path.basename(script) if script else "notebook"
+        script = getattr(sys.modules[module], "__file__", None)
+        module = os.path.basename(script).removesuffix(".py") if script else "notebook"
     return f"{module}:{inner.__qualname__}"
 
 
@@ -169,8 +173,9 @@ class Worker:
             verdict = Verdict("bad_response", kind="BadResult", message=message[:MAX_MESSAGE])
             return failure(call, verdict, _shown(value)[:MAX_ANSWER])
 
-    def failed(self, call: int, error: BaseException) -> bytes:
-        """Returns the message for what the function raised."""
+    def failed(self, message: Message, error: BaseException) -> bytes:
+        """Returns the message for what the function raised at a call."""
+        call = message["id"]
         kind = type(error).__name__
         try:
             if not isinstance(error, _ENDS):
@@ -179,8 +184,13 @@ class Worker:
             error, kind = end, type(end).__name__
         except BaseException as broken:
             # Unanswered, the call would wait for its timeout, and its thread would be gone.
-            message = f"the function raised {kind}, which cannot be read: {type(broken).__name__}"
-            return failure(call, Verdict("rejected", kind=kind, message=message))
+            text = f"the function raised {kind}, which cannot be read: {type(broken).__name__}"
+            return failure(call, Verdict("rejected", kind=kind, message=text))
+        log.warning(
+            "the function raised %r for %s, which ends the program; the next run repeats this call",
+            error,
+            message["name"],
+        )
         if self.ends_process:
             os._exit(1)
         # `run` raises it when the other calls have ended.
@@ -217,7 +227,7 @@ class ThreadWorker(Worker):
                 value = self.call(_wire.job(message, self.channel))
                 answer = self.done(call, value)
             except BaseException as error:
-                answer = self.failed(call, error)
+                answer = self.failed(message, error)
             if os.getpid() != process:
                 # The function forked and returned in the child, which has no part in the run.
                 return
