@@ -43,7 +43,7 @@ pub struct Record {
     pub failed_before: bool,
 }
 
-/// After this many crashes, a job is called last and alone.
+/// With this many crashes, a job is called last and alone.
 pub const MAY_KILL: u32 = 2;
 /// With this many crashes, a job is held for a person after the death of its process.
 const HELD_AFTER: u32 = 10;

@@ -32,7 +32,7 @@ pub struct Rules {
     pub max_outage: Duration,
     /// Most failed files.
     pub max_failures: Option<MaxFailures>,
-    /// Stop if all of the first files are rejected for one cause.
+    /// Stop if all of the first files are rejected, or crash their program, for one cause.
     pub stops_bad_requests: bool,
     /// Budgets.
     pub budgets: Budgets,
