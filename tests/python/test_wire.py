@@ -1,10 +1,13 @@
 """The worker's side of the protocol; the test is stride."""
 
 import asyncio
+import copy
 import dataclasses
 import json
 import os
+import pickle
 import threading
+import unittest.mock
 
 import pytest
 
@@ -279,6 +282,23 @@ def test_a_classifier_takes_precedence(connect):
     assert "use one of transient, throttled" in answers[5]["message"]
 
 
+def test_a_job_may_be_copied_and_go_to_another_process(connect):
+    taken = []
+    peer = connect(taken.append)
+    peer.call(1, "a", key="k")
+    peer.call(3, "b", fields={"x": [1]})
+    for _ in range(2):
+        peer.answer()
+    job, row = sorted(taken, key=lambda one: isinstance(one, dict))
+    for copied in (copy.copy(job), copy.deepcopy(job), copy.deepcopy(row).job):
+        copied.beat()
+        assert peer.answer() == {"t": "beat", "id": copied._id}
+    there = pickle.loads(pickle.dumps([job, row]))
+    assert there == [job, row] and there[0].key == "k" and there[1].job.fields == {"x": [1]}
+    there[0].beat()
+    assert not there[1].job.cancelled()
+
+
 def test_cancel_reaches_the_call():
     entered, noticed = threading.Event(), []
 
@@ -363,5 +383,6 @@ def test_functions_have_names():
         pass
 
     here = "test_wire:test_functions_have_names.<locals>"
-    names = [identity(call) for call in (inner, functools.partial(inner), Callable(), len)]
-    assert names == [f"{here}.inner", f"{here}.inner", f"{here}.Callable", "builtins:len"]
+    calls = (inner, functools.partial(functools.partial(inner)), Callable(), len, unittest.mock.MagicMock())
+    own = [f"{here}.inner", f"{here}.inner", f"{here}.Callable"]
+    assert [identity(call) for call in calls] == [*own, "builtins:len", "unittest.mock:MagicMock"]

@@ -213,6 +213,13 @@ class Channel:
         self._waiting: deque[bytes] = deque()
         self._writing = threading.Lock()
 
+    def __deepcopy__(self, memo: object) -> "Channel":
+        return self
+
+    def __reduce__(self) -> "tuple[type[Channel], tuple[int, int]]":
+        # A job may go to another process, which has no part in the run: what it sends there goes nowhere.
+        return Channel, (-1, -1)
+
     def send(self, data: bytes) -> None:
         """Sends whole messages. Returns before that if another thread is sending: that thread sends these too."""
         self._waiting.append(data)

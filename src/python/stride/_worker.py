@@ -27,10 +27,11 @@ def identity(call: Function) -> str:
     A script is named as if it were imported, and a notebook is ``notebook``, because ``__main__`` is the name of every
     program.
     """
+    import functools
     import sys
 
-    inner = call
-    while hasattr(inner, "func"):  # functools.partial
+    inner: Any = call
+    while isinstance(inner, functools.partial):
         inner = inner.func
     if not hasattr(inner, "__qualname__"):
         inner = type(inner)
