@@ -610,6 +610,37 @@ def test_progress_is_told(quiet):
     assert stride.run(["more"], lambda file: None, name="test_run:x", accept_change=True, progress=fails, **quiet)
 
 
+def test_a_slow_progress_function_holds_up_no_call(quiet):
+    del quiet["progress"]
+    told, waited, everything = [], [], threading.Event()
+
+    def call(file):
+        time.sleep(0.01)
+        if file == "199":
+            everything.set()
+
+    def slow(status):
+        told.append(status)
+        waited.append(everything.wait(20))
+
+    results = stride.run(map(str, range(200)), call, threads=2, progress=slow, **quiet)
+    assert results.complete and all(waited)
+    # The newest one is shown, and not each.
+    assert 1 <= len(told) <= 5
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_standard_streams_may_be_closed(closed):
+    text = """
+import stride
+results = stride.run(map(str, range(300)), len, db="run.db", threads=2)
+open("ended", "w").write(f"{len(results)} {results.complete}")
+"""
+    Path("script.py").write_text(text)
+    subprocess.run(["sh", "-c", f'"$1" script.py {closed}', "sh", sys.executable], check=True, timeout=60)
+    assert Path("ended").read_text() == "300 True"
+
+
 def test_a_bar_or_a_line_shows_the_progress(quiet, capsys, monkeypatch):
     from stride import _progress
 

@@ -115,6 +115,36 @@ except KeyboardInterrupt as stop:
     assert (code, out) == (0, "KeyboardInterrupt True False\n"), err
 
 
+@pytest.mark.parametrize("moment", ["subprocess.Popen.__init__", "threading.Thread.start"])
+def test_ctrl_c_within_the_start_leaves_no_process(moment):
+    text = f"""
+import os, signal, subprocess, threading
+import stride
+
+def call(file):
+    return 1
+
+stride.run(["bystander"], call, db="run.db", progress=False)
+real = {moment}
+
+def interrupted(self, *words, **more):
+    real(self, *words, **more)
+    if threading.current_thread() is threading.main_thread():
+        {moment} = real
+        os.kill(os.getpid(), signal.SIGINT)
+
+{moment} = interrupted
+try:
+    stride.run(map(str, range(50_000)), call, db="run.db", progress=False)
+except KeyboardInterrupt as stop:
+    print(type(stop).__name__, stop)
+assert stride.run(["bystander"], call, db="run.db", progress=False).complete
+"""
+    code, out, err = Script(text).end()
+    assert (code, out, err) == (0, "KeyboardInterrupt 1 of 1 files done; the same call continues\n", "")
+    assert runner() == 0
+
+
 def test_ctrl_c_under_pytest():
     text = """
 import os, signal

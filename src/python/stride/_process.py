@@ -1,22 +1,25 @@
 """Starts ``stride`` with this program as its worker, gives it the list, and waits for its end."""
 
 import atexit
+import contextlib
+import fcntl
 import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from . import _wire
 from ._errors import Error, Halted, Incomplete
 from ._find import binary
 from ._list import File, FileList
-from ._progress import Status, progress
+from ._progress import Display, Status, progress
 from ._results import Results
 from ._wire import Channel, Message
 from ._worker import Function, Worker, identity, make, source
@@ -109,8 +112,9 @@ class Process:
 
     def result(self) -> Results:
         """Runs to the end on this thread."""
-        self._start(None)
         try:
+            with _ctrl_c_later():
+                self._start(None)
             self._feed()
             self.ended.wait()
         except KeyboardInterrupt:
@@ -156,24 +160,22 @@ class Process:
         if self.channel is not None:
             self.channel.send(_wire.line({"t": "stop", "now": now}))
         else:
-            import signal
-
             self._child.send_signal(signal.SIGINT)
 
     def _start(self, loop: Any) -> None:
         command, environment = self._command()
         kept: list[int] = []
         if self.files is not None:
-            names, self._feeds = os.pipe()
+            names, self._feeds = _pipe()
             kept.append(names)
             command += ["--files-from", f"/dev/fd/{names}", *self.files.options()]
         calls = answers = None
         if self.processes is None:
-            reads, calls = os.pipe()
-            answers, writes = os.pipe()
+            reads, calls = _pipe()
+            answers, writes = _pipe()
             self.channel = Channel(reads, writes)
             self.worker = self._make_worker(self.channel, loop)
-        complaints, said = os.pipe()
+        complaints, said = _pipe()
         try:
             # Its own session keeps the terminal's Ctrl-C away: Python decides what that means.
             self._child = subprocess.Popen(
@@ -193,6 +195,7 @@ class Process:
         _active.add(self)
         self._listener = threading.Thread(target=self._listen, args=(complaints,), daemon=True)
         self._listener.start()
+        self._display = Display(self._show)
         threading.Thread(target=self._serve, name="stride-serve", daemon=True).start()
 
     def _command(self) -> "tuple[list[str], dict[str, str]]":
@@ -248,14 +251,7 @@ class Process:
         counts = message.get("counts", {})
         numbers = {name: counts.get(name, 0) for name in Status._fields[:6]}
         status = Status(**numbers)
-        self._tell(status._replace(limited_by=message.get("limited_by"), finish=message.get("finish")))
-
-    def _tell(self, status: Optional[Status]) -> None:
-        try:
-            self._show(status)
-        except Exception:
-            log.exception("the progress function failed; it is not called again")
-            self._show = progress(False)
+        self._display.tell(status._replace(limited_by=message.get("limited_by"), finish=message.get("finish")))
 
     def _feed(self) -> None:
         """Writes the list. An incomplete one would be a different list, so an error ends the run before it begins."""
@@ -297,7 +293,7 @@ class Process:
         self._listener.join()
         if self.channel is not None:
             self.channel.close()
-        self._tell(None)
+        self._display.end()
         _active.discard(self)
         self._at_end()
 
@@ -328,10 +324,17 @@ class Process:
                 log.log(level, "%s", text)
 
     def _interrupted(self) -> NoReturn:
-        self.stop(now=False)
         try:
-            log.warning("stopping: waiting for the calls in flight; Ctrl-C again ends at once and leaves them in doubt")
-            self.ended.wait()
+            if self._feeds is None:
+                self.stop(now=False)
+                log.warning(
+                    "stopping: waiting for the calls in flight; Ctrl-C again ends at once and leaves them in doubt"
+                )
+                self.ended.wait()
+            else:
+                # stride waits for the rest of the list, and no call has begun.
+                self._kill()
+                self.close_feeds()
         except KeyboardInterrupt:
             self.stop(now=True)
             self._give_up()
@@ -381,6 +384,23 @@ class Process:
         raise Error(text or f"stride ended with exit code {code}", code)
 
 
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Keeps Ctrl-C until the end of the block: within a start, it would leave a process that nobody serves."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    came: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *how: came.append(how))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])
+
+
 def _in_python(text: str) -> str:
     """Says what the flags that a text of the program names are called in this package."""
     if old := re.search(r"^ *- worker name: (.+)$", text, re.MULTILINE):
@@ -398,6 +418,17 @@ def _hint(line: str) -> str:
     found = _HINT.fullmatch(line)
     settings = [setting for setting, flag in _SWITCHES.items() if found and found[1] == flag]
     return f"hint: {settings[0]}=True {found[2]}" if found and settings else line
+
+
+def _pipe() -> "tuple[int, int]":
+    """Returns a pipe whose ends are no standard streams: where those are closed, new files get their numbers."""
+    ends = os.pipe()
+    try:
+        reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends)
+    finally:
+        for end in ends:
+            os.close(end)
+    return reads, writes
 
 
 def _word(setting: str, value: Any) -> str:

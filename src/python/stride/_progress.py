@@ -1,9 +1,14 @@
 """Shows how far a run is."""
 
+import logging
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional, Union
+
+log = logging.getLogger("stride")
 
 # Between two lines where there is no bar.
 EVERY = 10.0
@@ -42,7 +47,8 @@ def progress(choice: Progress) -> Callable[[Optional[Status]], None]:
     ``False`` shows nothing, a function gets each status, and otherwise there is a bar if tqdm is installed, or else a
     line every ten seconds.
     """
-    if choice is False:
+    # A daemon may have no stderr.
+    if choice is False or (sys.stderr is None and not callable(choice)):
         return lambda status: None
     if callable(choice):
         own = choice
@@ -57,6 +63,38 @@ def progress(choice: Progress) -> Callable[[Optional[Status]], None]:
     except ImportError:
         return _Lines()
     return _Bar(tqdm)
+
+
+class Display:
+    """Shows the newest status on a thread of its own, because a slow function would hold up the calls."""
+
+    def __init__(self, show: Callable[[Optional[Status]], None]) -> None:
+        self._show = show
+        self._told: queue.SimpleQueue[Optional[Status]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._live, name="stride-progress", daemon=True)
+        self._thread.start()
+
+    def tell(self, status: Status) -> None:
+        """Shows a status, unless a newer one comes before it can."""
+        self._told.put(status)
+
+    def end(self) -> None:
+        """Shows the last status, and waits for that."""
+        self._told.put(None)
+        self._thread.join()
+
+    def _live(self) -> None:
+        is_over = False
+        try:
+            while not is_over:
+                told = [self._told.get()]
+                while not self._told.empty():
+                    told.append(self._told.get())
+                is_over = told[-1] is None
+                for status in told[-2:] if is_over else told[-1:]:
+                    self._show(status)
+        except BaseException:
+            log.exception("the progress function failed; it is not called again")
 
 
 class _Bar:
