@@ -844,6 +844,8 @@ def test_resume_needs_no_list(quiet):
         stride.run(FILES, label, max_calls=5, **quiet)
     results = stride.resume("run.db", label, max_calls="none", progress=False)
     assert list(results) == FILES and results.complete
+    with pytest.raises(TypeError, match="no such setting: retry_changed"):
+        stride.resume("run.db", label, retry_changed=True)
 
 
 def test_the_program_is_found(monkeypatch, place):

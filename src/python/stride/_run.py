@@ -159,18 +159,18 @@ async def arun(files: Iterable[File], call: Function, **settings: "Unpack[RunSet
     `files` is read on another thread. When the task is cancelled, calls in flight end first; a second cancellation ends
     the run at once.
     """
-    _check(settings)
+    _check(settings, RunSettings)
     return await Process(files, call, settings).aresult()
 
 
 def resume(db: Name, call: Function, **settings: "Unpack[Settings]") -> Results:
     """Continues a run without its list, and returns the results of all its files. Settings are as of :func:`run`."""
-    _check(settings)
+    _check(settings, Settings)
     given: RunSettings = {**settings, "db": db, "retry_changed": False}
     return Process(None, call, given).result()
 
 
-def _check(settings: Mapping[str, object]) -> None:
-    unknown = settings.keys() - RunSettings.__annotations__.keys()
+def _check(settings: Mapping[str, object], known: type) -> None:
+    unknown = settings.keys() - known.__annotations__.keys()
     if unknown:
         raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
