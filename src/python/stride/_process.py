@@ -120,7 +120,9 @@ class Process:
         except KeyboardInterrupt:
             self._interrupted()
         except BaseException:
-            self._kill()
+            # Not if it could not start.
+            if self in _active:
+                self._kill()
             raise
         return self._finish()
 
@@ -192,11 +194,11 @@ class Process:
             for end in (*kept, calls, answers, said):
                 if end is not None:
                     os.close(end)
-        _active.add(self)
         self._listener = threading.Thread(target=self._listen, args=(complaints,), daemon=True)
         self._listener.start()
         self._display = Display(self._show)
         threading.Thread(target=self._serve, name="stride-serve", daemon=True).start()
+        _active.add(self)
 
     def _command(self) -> "tuple[list[str], dict[str, str]]":
         settings = self.settings
