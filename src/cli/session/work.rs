@@ -67,7 +67,7 @@ impl Calls {
         if let Some(folder) = results_folder::of(call, store.base()) {
             let found = store.find_results(&folder)?;
             if found > 0 {
-                let found = counted(found, "missing result");
+                let found = counted(found, "lost result");
                 let name = FileName::from(folder.as_path());
                 terminal.say(&format!("results: {found} found in {name}"));
             }

@@ -84,7 +84,7 @@ fn a_run_is_moved_with_the_files_of_its_results() {
     assert!(said.contains("stride resume --output-dir DIR"), "{said}");
     let (code, _, said) = run("new", &["resume", "--output-dir", "../elsewhere"]);
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("3 missing results found in "), "{said}");
+    assert!(said.contains("3 lost results found in "), "{said}");
     assert_eq!(run("new", &["verify"]).0, Some(0));
     assert!(!place.at("new/out").exists());
 }
@@ -154,7 +154,7 @@ fn results_that_are_found_in_another_folder_are_not_lost() {
     place
         .stride(&["retry", "--lost", "--output-dir", "moved"])
         .expect(0)
-        .says("2 missing results found")
+        .says("2 lost results found")
         .says("0 done files pending again");
     assert_eq!(api.requests(), calls);
     // The result of a forgotten file has moved with the others.
@@ -196,7 +196,7 @@ fn a_file_of_the_right_size_is_not_taken_for_a_result() {
     place
         .stride(&["resume", "--output-dir", "other"])
         .expect(0)
-        .says("1 missing result found in ");
+        .says("1 lost result found in ");
     place.stride(&["verify"]).expect(0);
     // A result that is right where it is stays there.
     place.write(format!("out/{result}"), &bytes);
