@@ -267,18 +267,12 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
             "send(t='dnoe', id=number)",
             "the unknown kind `dnoe`",
         ),
-        (
-            "class",
-            "fail(**{'class': 'sad'})",
-            "there is no class `sad`",
-        ),
         ("twice", "done(json=1); done(json=2)", ""),
         (
             "other",
             "send(t='done', id=number + 7)",
             "there is no such call",
         ),
-        ("beat", "send(t='beat', id=0)", "there is no such call"),
         ("hello", "send(t='hello')", "a second hello"),
         (
             "stop",
@@ -286,9 +280,9 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
             "`stop` is for the program that started stride",
         ),
         (
-            "both",
-            "done(json=1, text='x')",
-            "more than one of json, text and bytes",
+            "unframed",
+            "done(bytes='1', status='x')",
+            "invalid type: string",
         ),
         (
             "unended",
@@ -323,6 +317,86 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
     }
     assert_eq!(rows.len(), 3 * (expected.len() - 1) + 1);
     assert_eq!(exported(&place)["twice"], json!(1));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn a_wrong_value_in_an_answer_fails_its_call_alone() {
+    let Some((place, bystander)) = place(1) else {
+        return;
+    };
+    let mut expected = BTreeMap::new();
+    for (name, script, ends, says) in [
+        (
+            "class",
+            "fail(**{'class': 'sad'})",
+            "failed bad_response exception",
+            "there is no class `sad`: `{",
+        ),
+        (
+            "wait",
+            "fail(retry_after='20', **{'class': 'throttled'})",
+            "failed bad_response exception",
+            r#"invalid type: string "20""#,
+        ),
+        (
+            "doubt",
+            "fail(status=-1, sent=call['attempt'] > 1 or None)",
+            "in_doubt bad_response exception",
+            "-1 is no such number",
+        ),
+        (
+            "status",
+            "done(json=1, status='200')",
+            "failed bad_response protocol",
+            r#"invalid type: string "200""#,
+        ),
+        (
+            "text",
+            "done(text=1)",
+            "failed bad_response protocol",
+            "`text` is no string",
+        ),
+        (
+            "both",
+            "done(json=1, text='x')",
+            "failed bad_response protocol",
+            "more than one of json, text and bytes",
+        ),
+        (
+            "bytes",
+            "raw('{\"t\":\"done\",\"id\":%d,\"bytes\":2,\"status\":70000}\\n{\\n\\n' % number)",
+            "failed bad_response protocol",
+            "70000 is no such number",
+        ),
+    ] {
+        place.write(name, script);
+        expected.insert(name, (ends, says));
+    }
+    // A language without whole numbers writes these.
+    place.write(
+        "floats",
+        "done(json=os.getpid(), status=200.0, limit={'remaining': 3.0})",
+    );
+    place.write("last", "send(t='beat', id=1); done(json=os.getpid())");
+    let mut names: Vec<&str> = expected.keys().copied().collect();
+    names.insert(0, "floats");
+    names.push("last");
+    // One process makes all calls, as none of this ends it.
+    let more = [&["-j", "1", "--workers", "1"], &names[..]].concat();
+    place.stride(&run(&obey(1), &more)).expect(3);
+    let results = exported(&place);
+    assert_eq!(results["floats"], results["last"], "{results}");
+    let rows = place.sql(
+        "SELECT path, outcome || ' ' || class || ' ' || kind, message FROM attempt JOIN job ON job.id = job
+         WHERE outcome != 'succeeded' AND number = 1",
+    );
+    assert_eq!(rows.len(), expected.len(), "{rows:?}");
+    for row in &rows {
+        let (ends, says) = expected[row[0].as_str()];
+        assert_eq!(row[1], ends, "{row:?}");
+        assert!(row[2].contains(says), "{row:?}");
+    }
     assert_eq!(place.bystander(), bystander);
 }
 

@@ -321,10 +321,8 @@ async fn messages(
             Message::Stop { .. } => {
                 return Err(quote.violation("`stop` is for the program that started stride"));
             }
-            Message::Beat(id) => match known(pool, index, id) {
-                Known::Unknown => return Err(quote.violation("there is no such call")),
-                _ => pool.borrow_mut().beat(index, id, Instant::now()),
-            },
+            // The thread that beats may not know yet that the call has ended.
+            Message::Beat(id) => pool.borrow_mut().beat(index, id, Instant::now()),
             Message::Fail(fail) => {
                 if known(pool, index, fail.id) == Known::Unknown {
                     return Err(quote.violation("there is no such call"));
@@ -333,15 +331,19 @@ async fn messages(
                 let outcome = fail::outcome(fail, &team.judge.rules);
                 pool.borrow_mut().answer(index, id, Err(outcome));
             }
-            Message::Done(done) => {
+            Message::Done(mut done) => {
                 let known = known(pool, index, done.id);
                 if known == Known::Unknown {
                     return Err(quote.violation("there is no such call"));
                 }
                 let id = done.id;
-                let keep = known == Known::Awaited;
+                let wrong = done.wrong.take();
+                let keep = known == Known::Awaited && wrong.is_none();
                 match answer(team, done, keep, decoder, from).await {
-                    Received::Whole(reply) => pool.borrow_mut().answer(index, id, reply),
+                    Received::Whole(reply) => {
+                        let reply = wrong.map_or(reply, |wrong| Err(Outcome::Failed(*wrong)));
+                        pool.borrow_mut().answer(index, id, reply);
+                    }
                     Received::Cut => return Ok(false),
                     Received::Unended => {
                         return Err(quote.violation("no newline follows the bytes of an answer"));
@@ -391,11 +393,6 @@ async fn answer(
         source: None,
     };
     let body = match content {
-        Content::NotText => {
-            let message = "the text has half of a surrogate pair, which is no character";
-            let failure = Failure::new(Class::BadResponse, FailureKind::NotText, message);
-            return Received::Whole(Err(Outcome::Failed(failure)));
-        }
         Content::Here(bytes) => {
             if bytes.len() as u64 > judge.max_response {
                 return Received::Whole(Err(judge.too_large()));

@@ -1,14 +1,16 @@
 //! The worker protocol: bytes to messages, and messages to lines. Pure. `guide/worker.md` describes it.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer};
-use serde_json::json;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
+use serde_json::{Number, Value, json};
 
 use crate::job::{
-    Attempt, Class, Hint, Job, Policy, escaped, json_string, without_lone_surrogates,
+    Attempt, Class, Failure, FailureKind, Hint, Job, Policy, escaped, json_string,
+    without_lone_surrogates,
 };
 
 /// The longest line, in bytes.
@@ -65,6 +67,8 @@ pub(super) struct Done {
     pub(super) media_type: String,
     pub(super) status: Option<u16>,
     pub(super) hint: Option<Box<Hint>>,
+    /// The reason why this is no result.
+    pub(super) wrong: Option<Box<Failure>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,8 +77,6 @@ pub(super) enum Content {
     Here(Vec<u8>),
     /// This many bytes and a newline follow the line.
     Follows(u64),
-    /// Text that is not Unicode.
-    NotText,
 }
 
 /// The failure of a call.
@@ -204,27 +206,27 @@ struct Kind<'l> {
 
 #[derive(serde::Deserialize)]
 struct DoneLine<'l> {
-    id: u64,
+    id: Whole<u64>,
     #[serde(borrow, default, deserialize_with = "present")]
     json: Option<&'l RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     text: Option<&'l RawValue>,
-    bytes: Option<u64>,
+    bytes: Option<Whole<u64>>,
     #[serde(rename = "type")]
     media_type: Option<String>,
-    status: Option<u16>,
+    status: Option<Whole<u16>>,
     limit: Option<Limit>,
 }
 
 #[derive(serde::Deserialize)]
 struct FailLine {
-    id: u64,
+    id: Whole<u64>,
     class: Option<String>,
     #[serde(default = "sent")]
     sent: Option<bool>,
     kind: Option<String>,
     message: Option<String>,
-    status: Option<u16>,
+    status: Option<Whole<u16>>,
     retry_after: Option<f64>,
     body: Option<String>,
     answer: Option<String>,
@@ -233,15 +235,37 @@ struct FailLine {
 
 #[derive(serde::Deserialize)]
 struct Limit {
-    remaining: Option<u64>,
+    remaining: Option<Whole<u64>>,
     reset: Option<f64>,
-    calls: Option<u64>,
+    calls: Option<Whole<u64>>,
     window: Option<f64>,
 }
 
 #[derive(serde::Deserialize)]
 struct IdLine {
-    id: u64,
+    id: Whole<u64>,
+}
+
+/// What has to be right in the line of an answer or a failure. Anything else concerns its call only.
+#[derive(serde::Deserialize)]
+struct CoreLine {
+    id: Whole<u64>,
+    bytes: Option<Whole<u64>>,
+    #[serde(default = "yes")]
+    sent: Value,
+}
+
+/// A whole number. Many languages write `3.0` for 3.
+struct Whole<T>(T);
+
+impl<'de, T: FromStr> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let number = Number::deserialize(from)?.to_string();
+        let whole = number.strip_suffix(".0").unwrap_or(&number).parse();
+        whole
+            .map(Self)
+            .map_err(|_| D::Error::custom(format!("{number} is no such number")))
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -263,6 +287,10 @@ fn sent() -> Option<bool> {
     Some(true)
 }
 
+fn yes() -> Value {
+    Value::Bool(true)
+}
+
 fn seconds(number: Option<f64>) -> Option<Duration> {
     Duration::try_from_secs_f64(number?).ok()
 }
@@ -272,8 +300,11 @@ impl Limit {
         let window = seconds(self.window).filter(|window| !window.is_zero());
         let policy = self.calls.zip(window);
         let hint = Hint {
-            policy: policy.map(|(calls, window)| Policy { calls, window }),
-            remaining: self.remaining,
+            policy: policy.map(|(calls, window)| Policy {
+                calls: calls.0,
+                window,
+            }),
+            remaining: self.remaining.map(|calls| calls.0),
             reset: seconds(self.reset),
         };
         (!hint.is_empty()).then(|| Box::new(hint))
@@ -295,14 +326,46 @@ pub(super) fn read(line: &[u8]) -> Result<Message, String> {
         |error: serde_json::Error| format!("a line is no message of the protocol ({error})");
     let kind: Kind<'_> = serde_json::from_str(text).map_err(wrong)?;
     Ok(match &*kind.t {
-        "done" => done(serde_json::from_str(text).map_err(wrong)?)?,
+        "done" => match serde_json::from_str(text).map_err(wrong).and_then(done) {
+            Ok(done) => Message::Done(done),
+            Err(reason) => {
+                let CoreLine { id, bytes, .. } = serde_json::from_str(text).map_err(wrong)?;
+                let wrong = Violation::new(reason, line).to_string();
+                let wrong = Failure::new(Class::BadResponse, FailureKind::Protocol, wrong);
+                Message::Done(Done {
+                    id: id.0,
+                    content: bytes
+                        .map_or(Content::Here(Vec::new()), |bytes| Content::Follows(bytes.0)),
+                    media_type: BYTES.to_owned(),
+                    status: None,
+                    hint: None,
+                    wrong: Some(Box::new(wrong)),
+                })
+            }
+        },
         "fail" => {
             // Exceptions may quote names that are not UTF-8.
             let read = serde_json::from_str(text)
                 .or_else(|_| serde_json::from_str(&without_lone_surrogates(text)));
-            fail(read.map_err(wrong)?)?
+            Message::Fail(match read.map_err(wrong).and_then(fail) {
+                Ok(fail) => fail,
+                Err(reason) => {
+                    let CoreLine { id, sent, .. } = serde_json::from_str(text).map_err(wrong)?;
+                    Fail {
+                        id: id.0,
+                        class: Class::BadResponse,
+                        sent: sent.as_bool(),
+                        message: Violation::new(reason, line).to_string(),
+                        status: None,
+                        wait: None,
+                        body: String::new(),
+                        answer: None,
+                        hint: None,
+                    }
+                }
+            })
         }
-        "beat" => Message::Beat(serde_json::from_str::<IdLine>(text).map_err(wrong)?.id),
+        "beat" => Message::Beat(serde_json::from_str::<IdLine>(text).map_err(wrong)?.id.0),
         "hello" => hello(serde_json::from_str(text).map_err(wrong)?)?,
         "stop" => {
             let StopLine { now } = serde_json::from_str(text).map_err(wrong)?;
@@ -327,28 +390,35 @@ fn hello(hello: Hello) -> Result<Message, String> {
     Ok(Message::Hello(hello))
 }
 
-fn done(line: DoneLine<'_>) -> Result<Message, String> {
+fn done(line: DoneLine<'_>) -> Result<Done, String> {
+    let mut wrong = None;
     let (content, media_type) = match (line.json, line.text, line.bytes) {
         (Some(json), None, None) => (Content::Here(json.get().as_bytes().to_vec()), JSON),
         (None, Some(text), None) => match serde_json::from_str::<String>(text.get()) {
             Ok(text) => (Content::Here(text.into_bytes()), TEXT),
-            Err(_) if text.get().starts_with('"') => (Content::NotText, TEXT),
+            Err(_) if text.get().starts_with('"') => {
+                let message = "the text has half of a surrogate pair, which is no character";
+                let failure = Failure::new(Class::BadResponse, FailureKind::NotText, message);
+                wrong = Some(Box::new(failure));
+                (Content::Here(Vec::new()), TEXT)
+            }
             Err(_) => return Err("`text` is no string".to_owned()),
         },
-        (None, None, Some(bytes)) => (Content::Follows(bytes), BYTES),
+        (None, None, Some(bytes)) => (Content::Follows(bytes.0), BYTES),
         (None, None, None) => (Content::Here(b"null".to_vec()), JSON),
         _ => return Err("an answer has more than one of json, text and bytes".to_owned()),
     };
-    Ok(Message::Done(Done {
-        id: line.id,
+    Ok(Done {
+        id: line.id.0,
         content,
         media_type: line.media_type.unwrap_or_else(|| media_type.to_owned()),
-        status: line.status,
+        status: line.status.map(|status| status.0),
         hint: line.limit.and_then(Limit::hint),
-    }))
+        wrong,
+    })
 }
 
-fn fail(line: FailLine) -> Result<Message, String> {
+fn fail(line: FailLine) -> Result<Fail, String> {
     let class = match &line.class {
         None => Class::Rejected,
         Some(word) => Class::from_word(word)
@@ -360,20 +430,20 @@ fn fail(line: FailLine) -> Result<Message, String> {
         .flatten()
         .map(|words| words.split_whitespace().collect::<Vec<_>>().join(" "));
     let words: Vec<String> = words.filter(|words| !words.is_empty()).collect();
-    Ok(Message::Fail(Fail {
-        id: line.id,
+    Ok(Fail {
+        id: line.id.0,
         class,
         sent: line.sent,
         message: match words.is_empty() {
             true => "the worker gave no reason".to_owned(),
             false => words.join(": "),
         },
-        status: line.status,
+        status: line.status.map(|status| status.0),
         wait: seconds(line.retry_after),
         body: line.body.unwrap_or_default(),
         answer: line.answer,
         hint: line.limit.and_then(Limit::hint),
-    }))
+    })
 }
 
 /// The line `hello`: the protocol's versions, the run in hexadecimal form, the worker's number, and the calls that should
@@ -415,39 +485,10 @@ pub(super) fn cancel_line(id: u64) -> String {
 /// The line `bye`.
 pub(super) const BYE: &str = "{\"t\":\"bye\"}\n";
 
-/// Returns what a worker says, read in pieces of this size, up to a violation. Only tests compile it.
 #[cfg(any(test, fuzzing))]
-pub fn heard(bytes: &[u8], step: usize) -> Vec<String> {
-    let mut decoder = Decoder::default();
-    let (mut found, mut follows) = (Vec::new(), 0);
-    for piece in bytes.chunks(step) {
-        decoder.room().extend_from_slice(piece);
-        loop {
-            follows -= decoder.take(follows).len() as u64;
-            if follows > 0 {
-                break;
-            }
-            match decoder.next() {
-                Ok(None) => break,
-                Ok(Some((message, _))) => {
-                    if let Message::Done(Done {
-                        content: Content::Follows(bytes),
-                        ..
-                    }) = message
-                    {
-                        follows = bytes;
-                    }
-                    found.push(format!("{message:?}"));
-                }
-                Err(violation) => {
-                    found.push(violation.to_string());
-                    return found;
-                }
-            }
-        }
-    }
-    found
-}
+mod heard;
+#[cfg(any(test, fuzzing))]
+pub use heard::heard;
 
 #[cfg(test)]
 mod tests;
