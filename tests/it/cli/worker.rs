@@ -267,7 +267,11 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
             "send(t='dnoe', id=number)",
             "the unknown kind `dnoe`",
         ),
-        ("twice", "done(json=1); done(json=2)", ""),
+        (
+            "twice",
+            "raw(''.join('{\"t\":\"done\",\"id\":%d,\"json\":%d}\\n' % (number, n) for n in (1, 2)))",
+            "",
+        ),
         (
             "other",
             "send(t='done', id=number + 7)",
@@ -299,7 +303,10 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
         expected.insert(name, says);
     }
     let names: Vec<&str> = expected.keys().copied().collect();
-    place.stride(&run(&obey(1), &names)).expect(3);
+    // No call is left that could tell of the second answer.
+    place.stride(&run(&obey(1), &names)).expect(3).says(
+        ": the worker broke the protocol: there is no such call, or it has its answer: `{\"t\":\"done\",\"id\":1,\"json\":2}`",
+    );
     let rows = place.sql(
         "SELECT path, kind, message FROM attempt JOIN job ON job.id = job WHERE path != 'bystander.txt'",
     );
@@ -317,6 +324,62 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
     }
     assert_eq!(rows.len(), 3 * (expected.len() - 1) + 1);
     assert_eq!(exported(&place)["twice"], json!(1));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_152_a_worker_that_stops_in_the_middle_of_an_answer_costs_its_bystanders_nothing() {
+    let Some((place, bystander)) = place(4) else {
+        return;
+    };
+    for (name, begun) in [
+        ("bytes", r#"{"t":"done","id":%d,"bytes":100}\nabc"#),
+        ("line", r#"{"t":"done","id":%d,"js"#),
+    ] {
+        // The others have begun when it stops, and cannot be answered.
+        place.write(name, format!("raw('{begun}' % number); time.sleep(1000)"));
+        let others = [0, 1, 2].map(|i| format!("{name}{i}"));
+        others.iter().for_each(|other| place.write(other, "done()"));
+        let more = [
+            "--timeout",
+            "100ms",
+            "--retries",
+            "0",
+            "--workers",
+            "1",
+            "-j",
+            "4",
+            name,
+        ];
+        let more: Vec<&str> = more
+            .into_iter()
+            .chain(others.iter().map(String::as_str))
+            .collect();
+        let worker = obey(4);
+        let words = [
+            &[
+                "run",
+                "--worker",
+                &worker,
+                "--rate",
+                "none",
+                "--retry-delay",
+                "1ms",
+            ],
+            &more[..],
+        ]
+        .concat();
+        place
+            .stride(&words)
+            .expect(3)
+            .says("the worker stopped in the middle of a line or of an answer");
+        assert_eq!(attempts(&place)[name], ["in_doubt transient protocol"; 2]);
+    }
+    let charged = place.sql(
+        "SELECT count(*), max(charged) FROM work JOIN job ON job.id = job WHERE path GLOB '*[0-2]'",
+    );
+    assert_eq!(charged, [["6", "0"]], "{:?}", attempts(&place));
+    assert_eq!(place.status()["done"], json!(7));
     assert_eq!(place.bystander(), bystander);
 }
 

@@ -48,6 +48,8 @@ enum End {
     Eof,
     Exited(ExitStatus),
     Violation(Violation),
+    /// It stopped in the middle of a line or of an answer.
+    Stalled,
     /// It said no hello in time.
     Silent,
     /// The pool wants it to be killed.
@@ -102,7 +104,13 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
                 (_, Ok(status)) => End::Exited(status),
                 (_, Err(_)) => End::Eof,
             },
-            () = signals.kill.notified() => End::Killed,
+            () = signals.kill.notified() => {
+                let is_ending = team.pool.borrow().is_ending();
+                match !is_ending && signals.is_stalled(Instant::now()) {
+                    true => End::Stalled,
+                    false => End::Killed,
+                }
+            }
             () = leave(&signals, BYE_PATIENCE) => End::Stayed,
             () = silence(team, index) => End::Silent,
             () = write(team, index, stdin, &signals) => End::Killed,
@@ -128,6 +136,11 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
     let said = listener.borrow_mut().finish();
     let has_hello = team.pool.borrow().is_introduced(index);
     let failure = describe(team, &end, said, has_hello);
+    let is_heard = (team.pool.borrow().seen(index)).is_some_and(|worker| worker.live() > 0);
+    if has_hello && matches!(end, End::Violation(_)) && !is_heard {
+        // No call tells it.
+        (listener.borrow_mut()).add(format!("{}\n", failure.message).as_bytes());
+    }
     team.pool
         .borrow_mut()
         .ended(index, Some(Outcome::InDoubt(failure.clone())));
@@ -206,6 +219,7 @@ fn describe(team: &Team, end: &End, said: Vec<u8>, has_hello: bool) -> Failure {
             (None, signal) => format!("signal {} ended {program}", signal.unwrap_or_default()),
         },
         End::Violation(violation) => format!("{program} broke the protocol: {violation}"),
+        End::Stalled => format!("{program} stopped in the middle of a line or of an answer"),
         End::Silent => {
             let patience = show_duration(team.worker_start);
             format!("{program} said no hello within {patience} (--worker-start)")
@@ -225,7 +239,9 @@ fn describe(team: &Team, end: &End, said: Vec<u8>, has_hello: bool) -> Failure {
     }
     let failure = match (has_hello, end) {
         (false, _) => not_started(message),
-        (true, End::Violation(_)) => Failure::new(Class::Transient, FailureKind::Protocol, message),
+        (true, End::Violation(_) | End::Stalled) => {
+            Failure::new(Class::Transient, FailureKind::Protocol, message)
+        }
         (true, End::Killed | End::Stayed) => {
             Failure::new(Class::Transient, FailureKind::Stopped, message)
         }
@@ -280,30 +296,41 @@ async fn write_all(team: &Team, index: usize, mut to: impl AsyncWrite + Unpin, s
 /// Reads the messages of a worker.
 async fn read(team: &Team, index: usize, mut from: impl AsyncRead + Unpin) -> End {
     let mut decoder = Decoder::default();
+    let signals = team.pool.borrow().signals(index);
     loop {
-        match messages(team, index, &mut decoder, &mut from).await {
+        match messages(team, index, &signals, &mut decoder, &mut from).await {
             Ok(true) => {}
             Ok(false) => return End::Eof,
             Err(violation) => return End::Violation(violation),
         }
         team.turn();
-        if !more(&mut decoder, &mut from).await {
+        let has_part = decoder.has_part();
+        if !more(&mut decoder, &mut from, &signals, has_part).await {
             return End::Eof;
         }
     }
 }
 
-/// Reads once, and returns false at the end.
-async fn more(decoder: &mut Decoder, from: &mut (impl AsyncRead + Unpin)) -> bool {
+/// Reads once, and returns false at the end. `is_rest` says that the bytes belong to what has already begun.
+async fn more(
+    decoder: &mut Decoder,
+    from: &mut (impl AsyncRead + Unpin),
+    signals: &Signals,
+    is_rest: bool,
+) -> bool {
     let room = decoder.room();
     room.reserve(PIECE);
-    matches!(from.read_buf(room).await, Ok(1..))
+    signals.rest.set(is_rest.then(Instant::now));
+    let read = from.read_buf(room).await;
+    signals.rest.set(None);
+    matches!(read, Ok(1..))
 }
 
 /// Handles all messages that have arrived. Returns false at the end of the output.
 async fn messages(
     team: &Team,
     index: usize,
+    signals: &Signals,
     decoder: &mut Decoder,
     from: &mut (impl AsyncRead + Unpin),
 ) -> Result<bool, Violation> {
@@ -325,7 +352,7 @@ async fn messages(
             Message::Beat(id) => pool.borrow_mut().beat(index, id, Instant::now()),
             Message::Fail(fail) => {
                 if known(pool, index, fail.id) == Known::Unknown {
-                    return Err(quote.violation("there is no such call"));
+                    return Err(quote.violation("there is no such call, or it has its answer"));
                 }
                 let id = fail.id;
                 let outcome = fail::outcome(fail, &team.judge.rules);
@@ -334,12 +361,12 @@ async fn messages(
             Message::Done(mut done) => {
                 let known = known(pool, index, done.id);
                 if known == Known::Unknown {
-                    return Err(quote.violation("there is no such call"));
+                    return Err(quote.violation("there is no such call, or it has its answer"));
                 }
                 let id = done.id;
                 let wrong = done.wrong.take();
                 let keep = known == Known::Awaited && wrong.is_none();
-                match answer(team, done, keep, decoder, from).await {
+                match answer(team, done, keep, signals, decoder, from).await {
                     Received::Whole(reply) => {
                         let reply = wrong.map_or(reply, |wrong| Err(Outcome::Failed(*wrong)));
                         pool.borrow_mut().answer(index, id, reply);
@@ -373,6 +400,7 @@ async fn answer(
     team: &Team,
     done: Done,
     keep: bool,
+    signals: &Signals,
     decoder: &mut Decoder,
     from: &mut (impl AsyncRead + Unpin),
 ) -> Received {
@@ -407,7 +435,7 @@ async fn answer(
                 let piece = decoder.take(left);
                 left -= piece.len() as u64;
                 if piece.is_empty() {
-                    if !more(decoder, from).await {
+                    if !more(decoder, from, signals, true).await {
                         return Received::Cut;
                     }
                 } else if let Some(Ok(growing)) = body {
@@ -420,7 +448,7 @@ async fn answer(
                     Some(_) => return Received::Unended,
                     None => {}
                 }
-                if !more(decoder, from).await {
+                if !more(decoder, from, signals, true).await {
                     return Received::Cut;
                 }
             }

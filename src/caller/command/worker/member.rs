@@ -1,5 +1,6 @@
 //! A worker as the pool sees it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::wire;
-use crate::job::{Answer, FailureKind, Outcome};
+use crate::job::{Answer, Class, Failure, FailureKind, Outcome};
 
 /// The time that a worker has to answer a call that was cancelled.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
@@ -56,6 +57,16 @@ pub(super) struct Signals {
     pub(super) leave: Notify,
     /// It is to be killed.
     pub(super) kill: Notify,
+    /// Since when the rest of a line or of an answer is awaited.
+    pub(super) rest: Cell<Option<Instant>>,
+}
+
+impl Signals {
+    /// Returns whether it has stopped in the middle of a line or of an answer, so that no other call can be answered.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        let rest = self.rest.get();
+        rest.is_some_and(|since| since + CANCEL_PATIENCE <= now)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +162,18 @@ impl Worker {
         }
         due
     }
+}
+
+/// Returns the outcome of a call that the worker did not answer after `cancel`.
+pub(super) fn given_up(why: FailureKind, timeout: Duration, idle_timeout: Duration) -> Outcome {
+    let message = match why {
+        FailureKind::Timeout => format!("the worker did not answer within {timeout:?}"),
+        FailureKind::IdleTimeout => {
+            format!("the worker was silent about the call for {idle_timeout:?}")
+        }
+        _ => "stopped before the worker answered".to_owned(),
+    };
+    Outcome::InDoubt(Failure::new(Class::Transient, why, message))
 }
 
 /// Returns a moment that always exists.

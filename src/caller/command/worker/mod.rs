@@ -250,7 +250,7 @@ impl WorkerPlan {
             .name("workers".to_owned())
             .spawn(move || {
                 let team = Rc::new(Team {
-                    pool: RefCell::new(Pool::new(plan.rules.clone(), first)),
+                    pool: RefCell::new(Pool::new(plan.rules, first)),
                     words: plan.words.clone(),
                     launch: plan.launch.clone(),
                     judge: plan.judge.clone(),

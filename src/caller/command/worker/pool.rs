@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::member::{Call, Phase, Reply, Signals, Worker, later, reply};
+use super::member::{Call, Phase, Reply, Signals, Worker, given_up, later, reply};
 use super::wire::{self, Hello};
 use crate::job::{Class, Failure, FailureKind, Outcome};
 
@@ -18,7 +18,7 @@ const MOST_UNREAD: usize = 16 << 10;
 const SUSPENDED: Duration = Duration::from_secs(1);
 
 /// The rules of a pool.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct PoolRules {
     /// The number of workers, or `None` for as many as the threads need.
     pub(super) workers: Option<usize>,
@@ -221,8 +221,13 @@ impl Pool {
 
     /// Returns whether a worker has said hello.
     pub(super) fn is_introduced(&self, index: usize) -> bool {
-        let worker = self.workers.get(index).and_then(Option::as_ref);
-        worker.is_some_and(|worker| worker.phase != Phase::Starting)
+        self.seen(index)
+            .is_some_and(|worker| worker.phase != Phase::Starting)
+    }
+
+    /// Returns a worker, unless it has ended.
+    pub(super) fn seen(&self, index: usize) -> Option<&Worker> {
+        self.workers.get(index)?.as_ref()
     }
 
     fn worker(&mut self, index: usize) -> Option<&mut Worker> {
@@ -231,8 +236,7 @@ impl Pool {
 
     /// Returns what wakes a worker's task.
     pub(super) fn signals(&self, index: usize) -> Rc<Signals> {
-        let worker = self.workers.get(index).and_then(Option::as_ref);
-        worker
+        self.seen(index)
             .map(|worker| Rc::clone(&worker.signals))
             .unwrap_or_default()
     }
@@ -265,8 +269,7 @@ impl Pool {
 
     /// Returns a worker's relation to a call.
     pub(super) fn knows(&self, index: usize, id: u64) -> Known {
-        let worker = self.workers.get(index).and_then(Option::as_ref);
-        match worker.and_then(|worker| worker.calls.get(&id)) {
+        match self.seen(index).and_then(|worker| worker.calls.get(&id)) {
             Some(call) if call.reply.is_some() => Known::Awaited,
             Some(_) => Known::GivenUp,
             None => Known::Unknown,
@@ -374,14 +377,11 @@ impl Pool {
     }
 
     fn overdue(&mut self, index: usize, id: u64, now: Instant) {
-        let PoolRules {
-            timeout,
-            idle_timeout,
-            ..
-        } = self.rules;
+        let rules = self.rules;
         let Some(worker) = self.worker(index) else {
             return;
         };
+        let is_stalled = !rules.is_starter && worker.signals.is_stalled(now);
         let Some(call) = worker.calls.get_mut(&id) else {
             return;
         };
@@ -393,17 +393,16 @@ impl Pool {
             worker.cancel(id, why, now);
             return;
         };
-        let message = match why {
-            FailureKind::Timeout => format!("the worker did not answer within {timeout:?}"),
-            FailureKind::IdleTimeout => {
-                format!("the worker was silent about the call for {idle_timeout:?}")
-            }
-            _ => "stopped before the worker answered".to_owned(),
-        };
-        let failure = Failure::new(Class::Transient, why, message);
-        if let Some(sender) = call.reply.take() {
+        if is_stalled {
+            call.due = now + SUSPENDED;
+            worker.phase = Phase::Leaving;
+            worker.signals.kill.notify_one();
+        } else if let Some(sender) = call.reply.take() {
             worker.stuck += 1;
-            reply(sender, Err(Outcome::InDoubt(failure)));
+            reply(
+                sender,
+                Err(given_up(why, rules.timeout, rules.idle_timeout)),
+            );
         }
     }
 

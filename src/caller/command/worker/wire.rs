@@ -167,6 +167,11 @@ impl Decoder {
         Ok(Some((message, quote)))
     }
 
+    /// Returns whether a part of a line has arrived.
+    pub(super) fn has_part(&self) -> bool {
+        self.at < self.bytes.len()
+    }
+
     /// Takes bytes that follow a line, at most `most`. The slice is empty if none have arrived.
     pub(super) fn take(&mut self, most: u64) -> &[u8] {
         let from = self.at;
