@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ import stride
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(stride.__file__).parent
+
+# A shell lets its background jobs ignore Ctrl-C, which programs inherit. A handler is not inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def program(*words: str, code: int = 0) -> str:
