@@ -767,6 +767,10 @@ def test_processes(place, quiet):
         "    if file == 'poison':\n"
         "        os._exit(9)\n"
         "    return 1\n"
+        "def mended(file):\n"
+        "    if not os.path.exists('mended'):\n"
+        "        raise ValueError(file.name)\n"
+        "    return file.name\n"
         "def say(error):\n"
         "    return 'input'\n"
         "def fails(file):\n"
@@ -783,6 +787,11 @@ def test_processes(place, quiet):
         assert list(tasks.values()) == FILES
         fails = stride.run(FILES[:2], crunch.fails, processes=1, classify=crunch.say, db="f.db", progress=False)
         assert [failure.cls for failure in fails.failures] == ["input", "input"]
+        again = stride.run(FILES[:2], crunch.mended, processes=1, db="m.db", progress=False)
+        assert len(again.failures) == 2
+        Path("mended").touch()
+        assert list(again.retry(crunch.mended, processes=1, progress=False).values()) == FILES[:2]
+        assert list(stride.resume("m.db", crunch.mended, processes=1, progress=False).values()) == FILES[:2]
         poison = [*FILES[:10], "poison", *FILES[10:]]
         crashed = stride.run(poison, crunch.crash, processes=2, retries=1, db="c.db", progress=False)
         assert [failure.file for failure in crashed.failures] == ["poison"] and len(crashed) == 20

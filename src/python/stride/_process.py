@@ -213,7 +213,10 @@ class Process:
         if self.processes is None:
             command += ["--worker", "-"]
         else:
-            command += ["--worker", self._worker_command(), "--workers", str(self.processes)]
+            if self.files is not None:
+                # `resume` goes on with the command of the run.
+                command += ["--worker", self._worker_command()]
+            command += ["--workers", str(self.processes)]
             # Its own session and workers would let it outlive this process.
             command += ["--end-with", str(os.getpid())]
             paths = (os.path.abspath(path) for path in sys.path)
