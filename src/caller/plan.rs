@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use super::command::Programs;
 use super::{
     Caller, Cancel, ExecPlan, HttpPlan, ResponseHead, SlotCaller, WorkerPlan, WorkerStart,
     WrongFolder,
@@ -30,8 +31,10 @@ impl Plan {
     pub fn keeping_outputs(self) -> Result<Self, WrongFolder> {
         Ok(match self {
             Self::Http(plan) => Self::Http(plan.keeping_outputs()?),
-            Self::Exec(plan) => Self::Exec(plan.keeping_outputs()?),
-            Self::Worker(plan) => Self::Worker(plan.keeping_outputs()?),
+            mut plan => {
+                plan.programs_mut().map_or(Ok(()), Programs::keep_outputs)?;
+                plan
+            }
         })
     }
 
@@ -41,8 +44,28 @@ impl Plan {
     pub fn spilling_into(self, folder: PathBuf) -> Self {
         match self {
             Self::Http(plan) => Self::Http(plan.spilling_into(folder)),
-            Self::Exec(plan) => Self::Exec(plan.spilling_into(folder)),
-            Self::Worker(plan) => Self::Worker(plan.spilling_into(folder)),
+            mut plan => {
+                if let Some(programs) = plan.programs_mut() {
+                    programs.spill_into(folder);
+                }
+                plan
+            }
+        }
+    }
+
+    fn programs_mut(&mut self) -> Option<&mut Programs> {
+        match self {
+            Self::Http(_) => None,
+            Self::Exec(plan) => Some(&mut plan.programs),
+            Self::Worker(plan) => Some(&mut plan.programs),
+        }
+    }
+
+    fn programs(&self) -> Option<&Programs> {
+        match self {
+            Self::Http(_) => None,
+            Self::Exec(plan) => Some(&plan.programs),
+            Self::Worker(plan) => Some(&plan.programs),
         }
     }
 
@@ -50,8 +73,7 @@ impl Plan {
     pub fn output_dir(&self) -> Option<&Path> {
         match self {
             Self::Http(plan) => plan.output_dir(),
-            Self::Exec(plan) => plan.output_dir(),
-            Self::Worker(plan) => plan.output_dir(),
+            plan => plan.programs()?.output_dir(),
         }
     }
 
@@ -59,8 +81,7 @@ impl Plan {
     pub fn output_trouble(&self) -> Option<String> {
         match self {
             Self::Http(plan) => plan.output_trouble(),
-            Self::Exec(plan) => plan.output_trouble(),
-            Self::Worker(plan) => plan.output_trouble(),
+            plan => plan.programs()?.output_trouble(),
         }
     }
 
@@ -75,11 +96,7 @@ impl Plan {
     /// Takes the lines that programs have written to their standard error since the last time, each after the name of its
     /// file.
     pub fn said(&self) -> Vec<String> {
-        match self {
-            Self::Http(_) => Vec::new(),
-            Self::Exec(plan) => plan.said(),
-            Self::Worker(plan) => plan.said(),
-        }
+        self.programs().map(Programs::said).unwrap_or_default()
     }
 
     /// Returns whether a call reads the job's own file. A name need not be that of a file otherwise.

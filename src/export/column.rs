@@ -145,8 +145,8 @@ impl ColumnList {
         &self.0
     }
 
-    /// Parses names separated by commas. A name with a comma is between double quotes, as in CSV. A name that is none of
-    /// stride's own and that `is_listed` accepts is a column of the list, also without its prefix.
+    /// Parses names separated by commas. A name with a comma is between double quotes, as in CSV. A name that
+    /// `is_listed` accepts is a column of the list, also without its prefix, unless it is one of stride's own.
     ///
     /// # Errors
     ///

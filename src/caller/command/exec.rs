@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +15,13 @@ use tokio::time::sleep;
 use super::CommandContext;
 use super::error::CommandError;
 use super::exit::outcome;
-use super::groups::Groups;
 use super::judge::Judge;
-use super::process::{Launch, Pipes, TERM_PATIENCE, not_started, terminate};
+use super::process::{Pipes, TERM_PATIENCE, not_started, terminate};
 use super::program::check_program;
-use super::said::{Listener, Said};
+use super::programs::Programs;
+use super::said::Listener;
 use super::words::{Filled, Words};
 use crate::caller::aside::aside;
-use crate::caller::outputs::WrongFolder;
 use crate::caller::spill::Growing;
 use crate::caller::timer::Timer;
 use crate::caller::{AsyncCaller, Calling, Cancel};
@@ -37,9 +35,7 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct ExecPlan {
     words: Arc<Words>,
-    launch: Launch,
-    judge: Judge,
-    said: Arc<Said>,
+    pub(in crate::caller) programs: Programs,
     timeout: Duration,
 }
 
@@ -54,62 +50,18 @@ impl ExecPlan {
         settings: &Settings,
         context: CommandContext<'_>,
     ) -> Result<Self, CommandError> {
-        let CommandContext {
-            base,
-            guard,
-            path,
-            hidden,
-        } = context;
         let words = match command.way {
             Way::Shell => Words::of_script(&command.words.concat())?,
             _ => Words::new(&command.words)?,
         };
         if let Some(program) = words.program() {
-            check_program(&program, base, path.as_deref())?;
+            check_program(&program, context.base, context.path.as_deref())?;
         }
         Ok(Self {
             words: Arc::new(words),
-            launch: Launch {
-                base: base.to_owned(),
-                hidden,
-                groups: Arc::new(Groups::new(guard)),
-            },
-            judge: Judge::new(command, settings, base)?,
-            said: Arc::default(),
+            programs: Programs::new(command, settings, context)?,
             timeout: settings.timeout,
         })
-    }
-
-    /// Writes results into the command's folder for them, as [`super::super::HttpPlan::keeping_outputs`] does.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be opened.
-    pub fn keeping_outputs(self) -> Result<Self, WrongFolder> {
-        let judge = self.judge.keeping_outputs()?;
-        Ok(Self { judge, ..self })
-    }
-
-    /// Sets the folder for temporary files of answers that exceed the memory budget.
-    #[must_use]
-    pub fn spilling_into(self, folder: PathBuf) -> Self {
-        let judge = self.judge.spilling_into(folder);
-        Self { judge, ..self }
-    }
-
-    /// Returns the folder for results.
-    pub fn output_dir(&self) -> Option<&Path> {
-        self.judge.output_dir.as_deref()
-    }
-
-    /// Returns once why results could not be written into their folder.
-    pub fn output_trouble(&self) -> Option<String> {
-        self.judge.output_trouble()
-    }
-
-    /// Takes the new lines of the commands' standard error.
-    pub fn said(&self) -> Vec<String> {
-        self.said.take()
     }
 
     /// Returns whether a call reads the job's file.
@@ -123,7 +75,8 @@ impl ExecPlan {
     ///
     /// The outcome of an attempt that cannot be made.
     pub fn words(&self, job: &Job, attempt: &Attempt) -> Result<Vec<OsString>, Outcome> {
-        let filled = self.words.fill(job, attempt, &self.launch.base)?;
+        let base = &self.programs.launch.base;
+        let filled = self.words.fill(job, attempt, base)?;
         Ok(filled.words)
     }
 
@@ -137,7 +90,7 @@ impl ExecPlan {
 
     /// Kills the processes of calls that were abandoned.
     pub fn end(&self) {
-        self.launch.groups.kill();
+        self.programs.kill();
     }
 }
 
@@ -165,8 +118,13 @@ impl AsyncExecCaller {
             return Outcome::Interrupted;
         }
         let plan = &self.plan;
+        let Programs {
+            launch,
+            judge,
+            said,
+        } = &plan.programs;
         let filled = {
-            let (words, base) = (Arc::clone(&plan.words), plan.launch.base.clone());
+            let (words, base) = (Arc::clone(&plan.words), launch.base.clone());
             let (job, attempt) = (job.clone(), *attempt);
             aside(move || words.fill(&job, &attempt, &base)).await
         };
@@ -175,13 +133,13 @@ impl AsyncExecCaller {
             Err(outcome) => return outcome,
         };
         let variables = variables(job, attempt);
-        let started = plan.launch.start(&words, &variables, Stdio::null());
+        let started = launch.start(&words, &variables, Stdio::null());
         let (mut process, pipes) = match started {
             Ok(started) => started,
             Err(error) => return not_started(&words[0], &error),
         };
-        let mut listener = Listener::new(&plan.said, job.path.to_string());
-        let mut output = Output::new(&plan.judge);
+        let mut listener = Listener::new(said, job.path.to_string());
+        let mut output = Output::new(judge);
         let Pipes { stdout, stderr, .. } = pipes;
         let (group, has_exited, exited) = (process.group(), Cell::new(false), Notify::new());
         let ended = {
@@ -240,12 +198,12 @@ impl AsyncExecCaller {
         if !status.success() {
             let said = body.map_or(Ok(said.clone()), |body| both(&body, said));
             return match said {
-                Ok(said) => outcome(status, said, &plan.judge.rules),
+                Ok(said) => outcome(status, said, &judge.rules),
                 Err(error) => Outcome::InDoubt(Failure::unkept(&error)),
             };
         }
         let Some(body) = body else {
-            return plan.judge.too_large();
+            return judge.too_large();
         };
         let answer = Answer {
             status: None,
@@ -255,7 +213,7 @@ impl AsyncExecCaller {
             hint: None,
             source,
         };
-        plan.judge.judge(&job.columns, attempt.id, answer).await
+        judge.judge(&job.columns, attempt.id, answer).await
     }
 }
 

@@ -31,7 +31,7 @@ struct State {
 struct Guard(Option<ChildStdin>);
 
 impl Groups {
-    /// Returns an empty set, whose guard these words start. Without words there is none.
+    /// Returns an empty set, whose guard these words start. Without words, no guard is started.
     pub(super) fn new(guard: Vec<OsString>) -> Self {
         Self {
             guard,

@@ -36,7 +36,7 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// An expression is invalid, or the folder for results is none.
+    /// An expression is invalid, or the path of the folder for results is no folder.
     pub(super) fn new(
         command: &Command,
         settings: &Settings,
@@ -55,19 +55,14 @@ impl Judge {
     }
 
     /// Writes results into their folder, if there is one.
-    pub(super) fn keeping_outputs(self) -> Result<Self, WrongFolder> {
+    pub(super) fn keep_outputs(&mut self) -> Result<(), WrongFolder> {
         let outputs = self.output_dir.as_deref().map(Outputs::open).transpose()?;
-        Ok(Self {
-            outputs: outputs.map(Arc::new),
-            ..self
-        })
+        self.outputs = outputs.map(Arc::new);
+        Ok(())
     }
 
-    pub(super) fn spilling_into(self, folder: PathBuf) -> Self {
-        Self {
-            memory: Arc::new(MemoryBudget::new(MOST_IN_MEMORY, folder)),
-            ..self
-        }
+    pub(super) fn spill_into(&mut self, folder: PathBuf) {
+        self.memory = Arc::new(MemoryBudget::new(MOST_IN_MEMORY, folder));
     }
 
     pub(super) fn output_trouble(&self) -> Option<String> {

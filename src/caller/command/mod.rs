@@ -7,12 +7,14 @@ mod groups;
 mod judge;
 mod process;
 mod program;
+mod programs;
 mod said;
 mod words;
 mod worker;
 
 pub use error::CommandError;
 pub use exec::{AsyncExecCaller, ExecPlan};
+pub(super) use programs::Programs;
 #[cfg(any(test, fuzzing))]
 pub use worker::heard;
 pub use worker::{AsyncWorkerCaller, Hello, StarterPipes, WorkerPlan, WorkerStart};

@@ -79,7 +79,7 @@ impl Words {
     ///
     /// # Errors
     ///
-    /// There is none, or a word cannot be filled in safely.
+    /// The command is empty, or a word cannot be filled in safely.
     pub(super) fn new(words: &[String]) -> Result<Self, CommandError> {
         let mut read: Vec<Word> = words
             .iter()

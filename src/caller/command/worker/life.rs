@@ -78,7 +78,7 @@ pub(super) async fn work(team: Rc<Team>, index: usize) {
 
 /// Starts a process and serves it to its end. Returns the reason if it said no hello, and whether that may pass.
 async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
-    let started = (team.launch).start(&team.words, &[], Stdio::piped());
+    let started = (team.programs.launch).start(&team.words, &[], Stdio::piped());
     let (mut process, mut pipes) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -90,7 +90,7 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
     };
     let stdin = pipes.stdin.take()?;
     let name = format!("worker {index}");
-    let listener = Rc::new(RefCell::new(Listener::new(&team.said, name)));
+    let listener = Rc::new(RefCell::new(Listener::new(&team.programs.said, name)));
     let listening = spawn_local(listen(pipes.stderr, Rc::clone(&listener)));
     let signals = greet(team, index);
     let end = {
@@ -355,7 +355,7 @@ async fn messages(
                     return Err(quote.violation("there is no such call, or it has its answer"));
                 }
                 let id = fail.id;
-                let outcome = fail::outcome(fail, &team.judge.rules);
+                let outcome = fail::outcome(fail, &team.programs.judge.rules);
                 pool.borrow_mut().answer(index, id, Err(outcome));
             }
             Message::Done(mut done) => {
@@ -404,7 +404,7 @@ async fn answer(
     decoder: &mut Decoder,
     from: &mut (impl AsyncRead + Unpin),
 ) -> Received {
-    let judge = &team.judge;
+    let judge = &team.programs.judge;
     let Done {
         content,
         media_type,

@@ -14,7 +14,6 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -33,12 +32,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::CommandContext;
 use super::error::CommandError;
-use super::groups::Groups;
-use super::judge::Judge;
-use super::process::Launch;
 use super::program::check_program;
-use super::said::Said;
-use crate::caller::outputs::WrongFolder;
+use super::programs::Programs;
 use crate::caller::{AsyncCaller, Calling, Cancel};
 use crate::job::{Attempt, Class, Failure, FailureKind, Job, Outcome};
 use crate::settings::{Command, Settings, Way};
@@ -60,9 +55,7 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct WorkerPlan {
     words: Vec<OsString>,
-    launch: Launch,
-    judge: Judge,
-    said: Arc<Said>,
+    pub(in crate::caller) programs: Programs,
     rules: PoolRules,
     worker_start: Duration,
     handle: Arc<OnceLock<Handle>>,
@@ -135,26 +128,15 @@ impl WorkerPlan {
         settings: &Settings,
         context: CommandContext<'_>,
     ) -> Result<Self, CommandError> {
-        let CommandContext {
-            base,
-            guard,
-            path,
-            hidden,
-        } = context;
         let is_starter = command.way == Way::Starter;
         if !is_starter {
             let program = command.words.first().filter(|word| !word.is_empty());
-            check_program(program.ok_or(CommandError::Empty)?, base, path.as_deref())?;
+            let program = program.ok_or(CommandError::Empty)?;
+            check_program(program, context.base, context.path.as_deref())?;
         }
         Ok(Self {
             words: command.words.iter().map(OsString::from).collect(),
-            launch: Launch {
-                base: base.to_owned(),
-                hidden,
-                groups: Arc::new(Groups::new(guard)),
-            },
-            judge: Judge::new(command, settings, base)?,
-            said: Arc::default(),
+            programs: Programs::new(command, settings, context)?,
             rules: PoolRules {
                 workers: if is_starter {
                     Some(1)
@@ -171,36 +153,9 @@ impl WorkerPlan {
         })
     }
 
-    /// Writes results into the command's folder for them, as [`super::super::HttpPlan::keeping_outputs`] does.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be opened.
-    pub fn keeping_outputs(self) -> Result<Self, WrongFolder> {
-        let judge = self.judge.keeping_outputs()?;
-        Ok(Self { judge, ..self })
-    }
-
-    /// Sets the folder for temporary files of answers that exceed the memory budget.
-    #[must_use]
-    pub fn spilling_into(self, folder: PathBuf) -> Self {
-        let judge = self.judge.spilling_into(folder);
-        Self { judge, ..self }
-    }
-
-    /// Returns the folder for results.
-    pub fn output_dir(&self) -> Option<&Path> {
-        self.judge.output_dir.as_deref()
-    }
-
-    /// Returns once why results could not be written into their folder.
-    pub fn output_trouble(&self) -> Option<String> {
-        self.judge.output_trouble()
-    }
-
     /// Takes the new lines of the workers' standard error.
     pub fn said(&self) -> Vec<String> {
-        self.said.take()
+        self.programs.said()
     }
 
     /// Returns the words of the command.
@@ -252,9 +207,7 @@ impl WorkerPlan {
                 let team = Rc::new(Team {
                     pool: RefCell::new(Pool::new(plan.rules, first)),
                     words: plan.words.clone(),
-                    launch: plan.launch.clone(),
-                    judge: plan.judge.clone(),
-                    said: Arc::clone(&plan.said),
+                    programs: plan.programs.clone(),
                     worker_start: plan.worker_start,
                     run: start.run,
                     is_starter: plan.rules.is_starter,
@@ -308,7 +261,7 @@ impl WorkerPlan {
             let _ = handle.orders.send(Order::End(ended));
             let _ = end.recv_timeout(END_PATIENCE);
         }
-        self.launch.groups.kill();
+        self.programs.kill();
     }
 }
 
@@ -475,7 +428,12 @@ impl AsyncWorkerCaller {
             }
         };
         match answer {
-            Ok(Ok(answer)) => plan.judge.judge(&job.columns, attempt.id, answer).await,
+            Ok(Ok(answer)) => {
+                plan.programs
+                    .judge
+                    .judge(&job.columns, attempt.id, answer)
+                    .await
+            }
             Ok(Err(outcome)) => outcome,
             // The program that started stride has ended, which stops the run.
             Err(_) => {

@@ -2,24 +2,19 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pool::Pool;
-use crate::caller::command::judge::Judge;
-use crate::caller::command::process::Launch;
-use crate::caller::command::said::Said;
+use crate::caller::command::programs::Programs;
 
 /// Everything that the tasks of the workers share.
 pub(super) struct Team {
     pub(super) pool: RefCell<Pool>,
     pub(super) words: Vec<OsString>,
-    pub(super) launch: Launch,
-    pub(super) judge: Judge,
-    pub(super) said: Arc<Said>,
+    pub(super) programs: Programs,
     pub(super) worker_start: Duration,
     pub(super) run: String,
     pub(super) is_starter: bool,

@@ -144,7 +144,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// The line is none of the protocol.
+    /// The line breaks the protocol.
     pub(super) fn next(&mut self) -> Result<Option<(Message, Quote)>, Violation> {
         let end = self.bytes[self.searched..]
             .iter()
@@ -320,7 +320,7 @@ impl Limit {
 ///
 /// # Errors
 ///
-/// The reason why it is none of the protocol.
+/// The reason why the line breaks the protocol.
 pub(super) fn read(line: &[u8]) -> Result<Message, String> {
     let text = std::str::from_utf8(line).map_err(|_| "a line is not UTF-8".to_owned())?;
     // An array would be taken for the fields in their order.

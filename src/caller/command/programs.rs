@@ -1,0 +1,77 @@
+//! What all programs of a run share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::CommandContext;
+use super::error::CommandError;
+use super::groups::Groups;
+use super::judge::Judge;
+use super::process::Launch;
+use super::said::Said;
+use crate::caller::outputs::WrongFolder;
+use crate::settings::{Command, Settings};
+
+/// How the programs of a run start, the rules for their answers, and what they say.
+#[derive(Debug, Clone)]
+pub(in crate::caller) struct Programs {
+    pub(super) launch: Launch,
+    pub(super) judge: Judge,
+    pub(super) said: Arc<Said>,
+}
+
+impl Programs {
+    /// Checks the rules for answers.
+    ///
+    /// # Errors
+    ///
+    /// An expression is invalid, or the path of the folder for results is no folder.
+    pub(super) fn new(
+        command: &Command,
+        settings: &Settings,
+        context: CommandContext<'_>,
+    ) -> Result<Self, CommandError> {
+        Ok(Self {
+            launch: Launch {
+                base: context.base.to_owned(),
+                hidden: context.hidden,
+                groups: Arc::new(Groups::new(context.guard)),
+            },
+            judge: Judge::new(command, settings, context.base)?,
+            said: Arc::default(),
+        })
+    }
+
+    /// Writes results into the folder for them, as [`super::super::HttpPlan::keeping_outputs`] does.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be opened.
+    pub(in crate::caller) fn keep_outputs(&mut self) -> Result<(), WrongFolder> {
+        self.judge.keep_outputs()
+    }
+
+    /// Sets the folder for temporary files of answers that exceed the memory budget.
+    pub(in crate::caller) fn spill_into(&mut self, folder: PathBuf) {
+        self.judge.spill_into(folder);
+    }
+
+    pub(in crate::caller) fn output_dir(&self) -> Option<&Path> {
+        self.judge.output_dir.as_deref()
+    }
+
+    /// Returns once why results could not be written into their folder.
+    pub(in crate::caller) fn output_trouble(&self) -> Option<String> {
+        self.judge.output_trouble()
+    }
+
+    /// Takes the new lines of the programs' standard error.
+    pub(in crate::caller) fn said(&self) -> Vec<String> {
+        self.said.take()
+    }
+
+    /// Kills the processes of calls that were abandoned.
+    pub(super) fn kill(&self) {
+        self.launch.groups.kill();
+    }
+}
