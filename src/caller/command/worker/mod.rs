@@ -178,8 +178,9 @@ impl WorkerPlan {
         wire::call_end(job, attempt, chunk, self.rules.timeout)
     }
 
-    /// Starts the first worker and waits for its hello, while it asks `is_stopped` at short intervals. Returns `None` if it says none: all calls then fail with the
-    /// reason, without being sent. The same if `is_stopped` first. Does nothing if the workers have begun.
+    /// Starts the first worker and waits for its hello. Returns `None` if the worker ends without a hello: all calls then
+    /// fail with the reason, and none is sent. Also returns `None` when `is_stopped`, which it asks at short intervals,
+    /// returns true, and if the workers have begun before.
     ///
     /// # Errors
     ///
