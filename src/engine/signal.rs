@@ -23,6 +23,7 @@ pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> 
             FailureKind::Dns => Signal::Fault(Fault::Dns),
             FailureKind::Proxy => Signal::Fault(Fault::Proxy),
             FailureKind::NotStarted => Signal::Fault(Fault::NotStarted),
+            FailureKind::Hung => Signal::Fault(Fault::Hung),
             _ => Signal::Unreachable,
         },
         Outcome::Unsendable(failure) if failure.kind == FailureKind::InputMissing => {

@@ -266,7 +266,7 @@ impl Guard {
         // No file can cause these, so a spot check is pointless. One bad certificate suffices before the first success.
         streak.certain += 1;
         let most = match fault {
-            Fault::NotStarted => 1,
+            Fault::NotStarted | Fault::Hung => 1,
             Fault::Tls if !self.succeeded => 1,
             _ => 5,
         };

@@ -449,7 +449,7 @@ impl Governor {
         if ruling != Ruling::Own {
             assessment.disposition = self.apply(ruling, cause);
         }
-        if fault == Fault::NotStarted {
+        if fault.is_of_program() {
             // No file is ever at fault, not even the last one.
             assessment.disposition = Disposition::ByPolicy;
         }

@@ -237,6 +237,8 @@ pub enum Fault {
     Proxy,
     /// The command or the worker cannot be started.
     NotStarted,
+    /// All threads of the function hang in calls that were given up.
+    Hung,
     /// The command has started, and says that it cannot be run: exit 126 or 127.
     NotRun,
     /// The service redirects elsewhere.
@@ -255,6 +257,7 @@ impl Fault {
             Self::Dns => "name",
             Self::Proxy => "proxy",
             Self::NotStarted | Self::NotRun => "not_started",
+            Self::Hung => "hung",
             Self::Redirect => "redirect",
             Self::MissingFile => "missing_files",
         }
@@ -262,7 +265,12 @@ impl Fault {
 
     /// Returns true for a cause before the connection, which no file can have.
     pub(super) fn is_before_connection(self) -> bool {
-        matches!(self, Self::Tls | Self::Dns | Self::Proxy | Self::NotStarted)
+        matches!(self, Self::Tls | Self::Dns | Self::Proxy) || self.is_of_program()
+    }
+
+    /// Returns true if there is no program that makes the calls. One such failure is certain, and no file is at fault.
+    pub(super) fn is_of_program(self) -> bool {
+        matches!(self, Self::NotStarted | Self::Hung)
     }
 }
 

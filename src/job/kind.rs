@@ -29,6 +29,8 @@ pub enum FailureKind {
     Http2,
     /// The answer's status is an error.
     HttpStatus,
+    /// All threads of the function hang in calls that were given up.
+    Hung,
     /// No byte moved within the idle timeout.
     IdleTimeout,
     /// A worker ended during the call.

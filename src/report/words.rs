@@ -57,6 +57,7 @@ pub fn stop_reason(reason: &str) -> &str {
         "name" => "the service's name cannot be resolved",
         "proxy" => "the proxy rejects the calls",
         "not_started" => "the program that makes the calls cannot be started",
+        "hung" => "all threads of the function hang",
         "redirect" => "the service answers the calls with redirects that stride does not follow",
         "missing_files" => "many files in a row are missing",
         "rejected" => "the calls of the first files all failed for one cause",

@@ -519,6 +519,54 @@ def test_a_call_that_takes_too_long_is_given_up_and_repeated(quiet):
         assert [outcome for _, _, outcome in attempts(db)] == ["in_doubt", "succeeded"]
 
 
+def test_a_thread_that_hangs_is_replaced(quiet, caplog):
+    returns, called = threading.Event(), threading.Event()
+    seen = []
+
+    def call(file):
+        if file == "hangs":
+            assert returns.wait(60)
+            called.set()
+            return 1
+        returns.set()
+        # The late thread is back before the next calls are dealt.
+        assert called.wait(60)
+        seen.append((str(file), file.cancelled()))
+        return 2
+
+    good = [str(number) for number in range(5)]
+    results = stride.run(["hangs", *good], call, threads=1, timeout=0.1, retries=0, **quiet)
+    assert seen == [(name, False) for name in good] and results == dict.fromkeys(good, 2)
+    assert [failure.error for failure in results.failures] == ["the worker did not answer within 100ms"]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "another thread starts, number 2 of at most 2, because calls hang after their timeout: 'hangs'" in said
+
+
+def test_a_run_whose_threads_all_hang_names_the_files(quiet):
+    returns = threading.Event()
+
+    def call(file):
+        if file != "bystander":
+            returns.wait(60)
+        return 1
+
+    stride.run(["bystander"], call, **quiet)
+    try:
+        with pytest.raises(stride.Halted) as halted:
+            stride.run(["a", "b", "c", "d"], call, threads=1, timeout=0.1, retries=0, **quiet)
+    finally:
+        returns.set()
+    assert halted.value.code == 4
+    assert halted.value.reason.splitlines()[:3] == [
+        "error: stopped: all threads of the function hang",
+        "caused by: 2 threads have not returned 0.1 s after their calls began",
+        "note: 2 files pending; no file failed for this cause",
+    ]
+    assert halted.value.reason.splitlines()[-1] == "note: they hang in 'a', 'b'"
+    # No call was made of the others.
+    assert sorted(name for name, _, _ in attempts()) == ["a", "b", "bystander"]
+
+
 def test_a_loop_may_run_already(quiet):
     async def call(file):
         await asyncio.sleep(0)

@@ -194,6 +194,10 @@ fn hints_of_program(
     );
     Some(match reason {
         "not_started" => vec![correct],
+        "hung" => vec![format!(
+            "let the function end by itself, by a timeout of its client, then: {}",
+            resume("")
+        )],
         "rejected" => vec![
             correct,
             format!("to continue anyway: {}", resume("--max-failures none")),

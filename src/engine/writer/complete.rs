@@ -75,7 +75,9 @@ impl Writer<'_> {
             Signal::Throttled { .. }
             | Signal::Failed
             | Signal::Unreachable
-            | Signal::Fault(Fault::Tls | Fault::Dns | Fault::Proxy | Fault::NotStarted) => {
+            | Signal::Fault(
+                Fault::Tls | Fault::Dns | Fault::Proxy | Fault::NotStarted | Fault::Hung,
+            ) => {
                 self.sink.note_refusal(&message);
             }
             _ => {}

@@ -56,6 +56,7 @@ class AsyncWorker(Worker):
 
     def _start(self, calls: list[Message]) -> None:
         for message in calls:
+            self.running[message["id"]] = message["name"]
             self._tasks[message["id"]] = self._loop.create_task(self._one(message))
 
     async def _one(self, message: Message) -> None:
@@ -70,7 +71,7 @@ class AsyncWorker(Worker):
                 )
                 error = TimeoutError(f"stride cancelled the call, because {why}")
             answer = self.failed(message, error)
-        del self._tasks[call]
+        del self._tasks[call], self.running[call]
         self.channel.send(answer)
 
     def cancel(self, call: int) -> None:

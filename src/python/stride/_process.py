@@ -383,6 +383,8 @@ class Process:
         text = "\n".join(lines[starts[0] :] if starts else lines)
         text = _in_python(text)
         if code in (4, 75):
+            if "threads have not returned" in text and self.worker is not None:
+                text += f"\nnote: they hang in {', '.join(map(repr, self.worker.hanging().values()))}"
             raise Halted(text, results, code)
         if code < 0:
             text = f"stride was killed by signal {-code}; the same call continues"

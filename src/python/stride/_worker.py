@@ -119,6 +119,8 @@ class Worker:
         self.hello = hello
         self.classify = classify
         self.told = told
+        # The names of the files whose calls have not returned, by the numbers of the calls.
+        self.running: dict[int, str] = {}
         # One of `_ENDS`.
         self.fatal: Optional[BaseException] = None
 
@@ -164,6 +166,11 @@ class Worker:
         """Ends the threads that wait for calls. Those in the function end when it returns."""
         raise NotImplementedError
 
+    def hanging(self) -> dict[int, str]:
+        """Returns the calls that have not returned although stride cancelled them, as `running` has them."""
+        running = dict(self.running)
+        return {call: name for call, name in running.items() if call in self.channel.cancelled}
+
     def done(self, call: int, value: Any) -> bytes:
         """Returns the message for what the function returned."""
         try:
@@ -201,20 +208,38 @@ class Worker:
 
 
 class ThreadWorker(Worker):
-    """Calls the function on daemon threads, of which as many start as there are calls, and at most `width`."""
+    """Calls the function on daemon threads, of which as many start as there are calls at once.
+
+    Those are at most `width`, and as many again in place of threads that hang.
+    """
 
     def __init__(self, channel: Channel, call: Function, **more: Any) -> None:
         super().__init__(channel, call, **more)
         self._calls: queue.SimpleQueue[Optional[Message]] = queue.SimpleQueue()
         self._threads = 0
+        self._named: set[int] = set()
 
     def start(self, calls: list[Message]) -> None:
         for message in calls:
+            self.running[message["id"]] = message["name"]
             self._calls.put(message)
-            if self._threads < self.width:
+            if self._threads < len(self.running):
                 self._threads += 1
                 name = f"stride-{self._threads}"
                 threading.Thread(target=self._work, name=name, daemon=True).start()
+                if self._threads > self.width:
+                    self._warn()
+
+    def _warn(self) -> None:
+        hanging = self.hanging()
+        names = [repr(name) for call, name in hanging.items() if call not in self._named]
+        self._named.update(hanging)
+        log.warning(
+            "another thread starts, number %d of at most %d, because calls hang after their timeout: %s",
+            self._threads,
+            2 * self.width,
+            ", ".join(names),
+        )
 
     def end(self) -> None:
         for _ in range(self._threads):
@@ -232,6 +257,8 @@ class ThreadWorker(Worker):
             if os.getpid() != process:
                 # The function forked and returned in the child, which has no part in the run.
                 return
+            # Before stride deals the next one, which would else start a thread.
+            del self.running[call]
             self.channel.send(answer)
             # Kept until the next call, they would keep the file's data alive.
             del message, answer

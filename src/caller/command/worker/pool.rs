@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::member::{Call, Phase, Reply, Signals, Worker, given_up, later, reply};
 use super::wire::{self, Hello};
 use crate::job::{Class, Failure, FailureKind, Outcome};
+use crate::settings::show_duration;
 
 /// With more unread lines than this, a worker gets none about the progress, in bytes.
 const MOST_UNREAD: usize = 16 << 10;
@@ -418,10 +419,10 @@ impl Pool {
         }
         if is_starter {
             if stuck >= 2 * worker.width {
-                let failure = not_started(
-                    "all threads of the program are stuck in calls that have taken too long",
-                );
-                self.fail(failure);
+                let timeout = show_duration(self.rules.timeout);
+                let message =
+                    format!("{stuck} threads have not returned {timeout} after their calls began");
+                self.fail(Failure::new(Class::Local, FailureKind::Hung, message));
             }
             return;
         }

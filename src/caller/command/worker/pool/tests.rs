@@ -213,9 +213,9 @@ fn a_program_that_cannot_be_killed_has_as_many_seats_again() {
     bench.pass(66);
     assert_eq!(bench.kind(3), Some(FailureKind::Timeout));
     // All threads are stuck, so the run stops.
-    assert_eq!(bench.kind(4), Some(FailureKind::NotStarted));
+    assert_eq!(bench.kind(4), Some(FailureKind::Hung));
     let next = bench.call(false);
-    assert_eq!(bench.kind(next), Some(FailureKind::NotStarted));
+    assert_eq!(bench.kind(next), Some(FailureKind::Hung));
 }
 
 #[test]
