@@ -852,6 +852,25 @@ def test_processes(place, quiet):
         stride.run(FILES, lambda file: 1, processes=2, db="no.db")
 
 
+def test_another_number_of_processes_is_the_same_function(place, quiet, monkeypatch):
+    Path("several.py").write_text(
+        "import os, time\n"
+        "def call(file):\n"
+        "    if file != 'first':\n"
+        "        open(f'began-{file}', 'w').close()\n"
+        "        while sum(name.startswith('began-') for name in os.listdir()) < 4:\n"
+        "            time.sleep(0.005)\n"
+        "    return os.getpid()\n"
+    )
+    monkeypatch.syspath_prepend(place)
+    import several
+
+    assert stride.run(["first"], several.call, processes=1, **quiet).complete
+    # All four calls are made at the same time, two in each process.
+    results = stride.run(list("abcd"), several.call, processes=2, threads=4, timeout=60, **quiet)
+    assert sorted(map(list(results.values()).count, set(results.values()))) == [2, 2]
+
+
 def test_processes_of_a_script(place):
     script = """
 import stride

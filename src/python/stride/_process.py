@@ -231,9 +231,9 @@ class Process:
         hello = self._hello()
         import shlex
 
-        width = -(-self.threads // (self.processes or 1))
         words = [sys.executable, "-m", "stride.worker", _importable(self.call, "call")]
-        words += ["--name", hello["name"], "--threads", str(width)]
+        # The run knows the function by these words, and other numbers are no other function.
+        words += ["--name", hello["name"], "--threads", "0"]
         if hello["version"] is not None:
             words += ["--version", hello["version"]]
         classify = self.settings.get("classify")

@@ -94,7 +94,7 @@ class Worker:
     Args:
         channel: The pipes to stride.
         call: The function. What it returns is the result; what it raises is classified.
-        width: The number of calls at the same time.
+        width: The number of calls at the same time, or 0 for as many as stride asks for.
         hello: What to say of this worker at the start: ``name``, ``version``, ``status``.
         classify: The user's own reading of exceptions.
         told: Receives each ``status`` message, on the thread that reads.
@@ -146,6 +146,7 @@ class Worker:
         if kind == "hello":
             if 1 not in message["protocol"]:
                 raise ValueError(f"stride {message.get('stride')} speaks none of the protocols: 1")
+            self.width = self.width or message["width"]
             hello = {"t": "hello", "protocol": 1, "width": self.width, **self.hello}
             self.channel.send(_wire.line(hello))
         elif kind == "cancel":

@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--name", help="name of the function for the run")
     parser.add_argument("--version", help="version of the function; another one makes other results")
     parser.add_argument("--classify", help="module:function that classifies exceptions")
-    parser.add_argument("--threads", type=int, default=1, help="calls at the same time")
+    parser.add_argument("--threads", type=int, default=1, help="calls at the same time; 0: as many as stride asks for")
     options = parser.parse_args()
     # Text that the function prints must not meet the protocol: it goes to stderr.
     channel = Channel(os.dup(0), os.dup(1))
