@@ -206,6 +206,43 @@ def test_failures_say_why_and_are_called_again(quiet):
     assert len(results) == 5
 
 
+def test_a_retry_keeps_what_the_run_knows(quiet, monkeypatch):
+    def call(file):
+        if broken and file != "fine":
+            raise ValueError(f"no {file}")
+        return 1
+
+    broken = True
+    files = ["fine", "a", "b"]
+    results = stride.run(files, call, name="mine", version="3", classify=lambda error: "input", **quiet)
+    # Nothing is changed before all that can refuse it has passed.
+    for wrong, error in (
+        ({"version": "4"}, "version='4' is not that of the run, which is '3'"),
+        ({"name": "other"}, "name='other' is not that of the run, which is 'mine'"),
+        ({"max_calls": -1}, "--max-calls"),
+        ({"threads": "many"}, "--threads"),
+        ({"cls": "odd"}, "unknown class `odd`"),
+        ({"processes": 2}, "--workers"),
+    ):
+        with pytest.raises(stride.Error, match=error):
+            results.retry(call, **wrong)
+        assert (status()["failed"], status()["pending"]) == (2, 0)
+    with pytest.raises(stride.Incomplete) as incomplete:
+        stride.open("run.db").retry(call, match="no a", incomplete="raise", progress=False)
+    assert len(incomplete.value.results.failures) == 2
+    assert [failure.cls for failure in results.retry(call).failures] == ["input", "input"]
+    broken = False
+    # A relative path is that of the start.
+    os.mkdir("elsewhere")
+    monkeypatch.chdir("elsewhere")
+    part = stride.run(["a"], call, name="mine", version="3", db="../run.db", progress=False)
+    monkeypatch.chdir("..")
+    part = part.retry(call)
+    assert part == {"a": 1} and stride.open("run.db").complete
+    assert stride.resume("run.db", call, progress=False).complete
+    assert (status()["call"]["name"], status()["call"]["version"]) == ("mine", "3")
+
+
 def test_an_error_that_the_function_handled_is_no_outage(quiet):
     """Each file is called once: its failure came after a call, so repeating it would pay again."""
     called = []

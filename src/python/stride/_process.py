@@ -83,7 +83,14 @@ os.register_at_fork(after_in_child=_forked)
 class Process:
     """One process of stride, and what serves it."""
 
-    def __init__(self, files: Optional[Iterable[File]], call: Function, settings: "RunSettings") -> None:
+    def __init__(
+        self,
+        files: Optional[Iterable[File]],
+        call: Function,
+        settings: "RunSettings",
+        retry: Optional[list[str]] = None,
+        names: Optional[dict[str, int]] = None,
+    ) -> None:
         if importing:
             raise RuntimeError(
                 "a worker process imports this program, and would start its run again: "
@@ -97,10 +104,15 @@ class Process:
             raise ValueError('incomplete is "return" or "raise"')
         self.call = call
         self.settings = settings
-        self.db = os.fsdecode(settings.get("db", "stride.db"))
+        # Which files are called again, as flags of `stride retry`.
+        self.retry = retry
+        # The program may change its folder before it reads the results.
+        self.db = os.path.abspath(os.fsdecode(settings.get("db", "stride.db")))
         self.processes = settings.get("processes")
         self.threads = settings.get("threads") or self.processes or 8
         self.files = None if files is None else FileList(files, settings.get("key"))
+        # Those of the results.
+        self.names = names if self.files is None else self.files.names
         self.channel: Optional[Channel] = None
         self.worker: Optional[Worker] = None
         self.ended = threading.Event()
@@ -202,12 +214,12 @@ class Process:
 
     def _command(self) -> "tuple[list[str], dict[str, str]]":
         settings = self.settings
-        verb = "resume" if self.files is None else "run"
-        command = ["stride", verb, "--db", self.db, "--quiet"]
+        verb = ["run"] if self.files is not None else ["resume"] if self.retry is None else ["retry", *self.retry]
+        command = ["stride", *verb, "--db", self.db, "--quiet"]
         for setting, flag in _FLAGS.items():
             value = self.threads if setting == "threads" else settings.get(setting)
             if value is not None:
-                command += [flag, _word(setting, value)]
+                command.append(f"{flag}={_word(setting, value)}")
         command += [flag for setting, flag in _SWITCHES.items() if settings.get(setting)]
         environment = dict(os.environ)
         if self.processes is None:
@@ -224,8 +236,28 @@ class Process:
         return command + list(settings.get("options", ())), environment
 
     def _hello(self) -> Message:
-        name = self.settings.get("name") or identity(self.call)
-        return {"name": name, "version": self.settings.get("version"), "source": source(self.call)}
+        name, version = self.settings.get("name"), self.settings.get("version")
+        if self.files is None:
+            name, version = self._known(name, version)
+        return {"name": name or identity(self.call), "version": version, "source": source(self.call)}
+
+    def _known(self, name: Optional[str], version: Optional[str]) -> "tuple[Optional[str], Optional[str]]":
+        """Returns the name and the version of the function that the run has.
+
+        Raises:
+            Error: Others are given. stride would refuse them too late: when it has made failed files pending.
+        """
+        status = _status(self.db)
+        call: Message = status["call"] if status else {}
+        for setting, given in (("name", name), ("version", version)):
+            known = call.get(setting)
+            if given is not None and given != known:
+                raise Error(
+                    f"{setting}={given!r} is not that of the run, which is {known!r}\n"
+                    f"hint: leave {setting}= out, or use stride.run with accept_change=True",
+                    2,
+                )
+        return call.get("name"), call.get("version")
 
     def _worker_command(self) -> str:
         hello = self._hello()
@@ -363,7 +395,7 @@ class Process:
         self.ended.wait()
 
     def _results(self) -> Results:
-        return Results(self.db, None if self.files is None else self.files.names)
+        return Results(self.db, self.names, self.settings)
 
     def _finish(self) -> Results:
         code = self._child.returncode
@@ -469,8 +501,8 @@ def _importable(call: Function, what: str) -> str:
     return f"{module}:{path}"
 
 
-def _status(db: str) -> "Optional[dict[str, int]]":
-    """Returns the run's counts, or None if there is no run."""
+def _status(db: str) -> "Optional[dict[str, Any]]":
+    """Returns the run's counts and its call, or None if there is no run."""
     command = [binary(), "status", "--json", "--db", db]
     said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     return json.loads(said.stdout) if said.returncode == 0 else None

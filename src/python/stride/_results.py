@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _COLUMNS = (
     "file,path_bytes,state,attempts,status,class,kind,error,started,duration,result_type,result,result_bytes,media_type"
 )
+# The settings of a run that `retry` keeps, and that the run itself does not.
+_KEPT = ("threads", "processes", "classify", "progress")
 _STATES = ("pending", "running", "done", "failed", "held")
 _DONE = _STATES.index("done")
 
@@ -58,8 +60,14 @@ class Results(Mapping[str, Any]):
         db: The path of the run's database.
     """
 
-    def __init__(self, db: str, names: Optional[dict[str, int]] = None) -> None:
+    def __init__(
+        self,
+        db: str,
+        names: Optional[dict[str, int]] = None,
+        settings: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         self.db = db
+        self._settings = {name: value for name, value in (settings or {}).items() if name in _KEPT}
         # The row of each file in the snapshot, and before it -1.
         self._names = names
         self._whole = names is None
@@ -202,7 +210,9 @@ class Results(Mapping[str, Any]):
         held: bool = False,
         **settings: Any,
     ) -> "Results":
-        """Calls failed files of the run again, and returns the results of the same files as this.
+        """Calls failed files of the whole run again, and returns the results of the same files as this.
+
+        Nothing is changed if the calls cannot be made. The run knows the name and the version of its function.
 
         Args:
             call: The function.
@@ -210,16 +220,15 @@ class Results(Mapping[str, Any]):
             status: Only failures with this status.
             match: Only failures with this text in the name, the message or the answer.
             held: Held files instead of failed ones.
-            settings: As of :func:`stride.run`.
+            settings: As of :func:`stride.resume`.
         """
-        from ._run import resume
+        from ._run import retry
 
-        words = ["--held"] if held else []
+        flags = ["--held"] if held else []
         for flag, value in (("--class", cls), ("--status", status), ("--match", match)):
-            words += [flag, str(value)] if value is not None else []
-        self._program("retry", "--queue-only", *words)
-        resume(self.db, call, **settings)
-        return Results(self.db, None if self._whole else dict.fromkeys(self._names or {}, -1))
+            flags += [f"{flag}={value}"] if value is not None else []
+        names = None if self._whole else dict.fromkeys(self._names or {}, -1)
+        return retry(self.db, call, {**self._settings, **settings}, flags, names)
 
     def _program(self, *words: str, stdout: Optional[IO[bytes]] = None) -> None:
         command, *options = words
@@ -328,6 +337,6 @@ def open(db: Name) -> Results:
     Raises:
         Error: There is no run, or it cannot be read.
     """
-    results = Results(os.fsdecode(db))
+    results = Results(os.path.abspath(os.fsdecode(db)))
     results._snapshot()
     return results

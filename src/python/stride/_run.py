@@ -32,8 +32,6 @@ class Settings(TypedDict, total=False):
     extract: Optional[str]
     name: Optional[str]
     version: Optional[str]
-    accept_change: bool
-    key: Optional[str]
     classify: Optional[Classify]
     progress: Progress
     incomplete: str
@@ -44,6 +42,8 @@ class RunSettings(Settings, total=False):
     """The settings of :func:`run`."""
 
     db: Name
+    key: Optional[str]
+    accept_change: bool
     retry_changed: bool
 
 
@@ -164,10 +164,33 @@ async def arun(files: Iterable[File], call: Function, **settings: "Unpack[RunSet
 
 
 def resume(db: Name, call: Function, **settings: "Unpack[Settings]") -> Results:
-    """Continues a run without its list, and returns the results of all its files. Settings are as of :func:`run`."""
+    """Continues a run without its list, and returns the results of all its files.
+
+    Settings are as of :func:`run`. The run knows the name and the version of its function.
+    """
+    return _process(db, call, settings).result()
+
+
+def retry(
+    db: Name, call: Function, settings: Mapping[str, object], flags: list[str], names: Optional[dict[str, int]]
+) -> Results:
+    """Calls failed files of a run again, and returns the results of these names.
+
+    `flags` are those of ``stride retry``.
+    """
+    return _process(db, call, settings, flags, names).result()
+
+
+def _process(
+    db: Name,
+    call: Function,
+    settings: Mapping[str, object],
+    retry: Optional[list[str]] = None,
+    names: Optional[dict[str, int]] = None,
+) -> Process:
     _check(settings, Settings)
-    given: RunSettings = {**settings, "db": db, "retry_changed": False}
-    return Process(None, call, given).result()
+    given: RunSettings = {**settings, "db": db}  # type: ignore[typeddict-item]
+    return Process(None, call, given, retry, names)
 
 
 def _check(settings: Mapping[str, object], known: type) -> None:

@@ -226,10 +226,10 @@ class ThreadWorker(Worker):
             self._calls.put(message)
             if self._threads < len(self.running):
                 self._threads += 1
-                name = f"stride-{self._threads}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
                 if self._threads > self.width:
                     self._warn()
+                name = f"stride-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def _warn(self) -> None:
         hanging = self.hanging()
