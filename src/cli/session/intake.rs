@@ -262,7 +262,7 @@ impl<'s> Intake<'s> {
         let short = FileName::from(&*plain(below(&self.base, name.as_path())));
         if self.reads_file && short != name {
             cli_error = cli_error.note(format!(
-                "{name} and {short} are one file, but its rows differ if they spell it differently"
+                "{name} and {short} are one file, but rows that spell it differently have different columns"
             ));
         }
         cli_error

@@ -70,8 +70,7 @@ fn a_name_with_other_columns_is_refused_with_both_lines() {
             .says("note: nothing was changed")
             .says("hint: use --key-column");
     };
-    let spelled =
-        "note: ./in/a and in/a are one file, but its rows differ if they spell it differently";
+    let spelled = "note: ./in/a and in/a are one file, but rows that spell it differently have different columns";
     for words in [
         &["--files-from", "spelled.csv"][..],
         &["--dry-run", "--files-from", "spelled.csv"],
