@@ -223,7 +223,7 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ),
     (
         "XDG_CONFIG_HOME, XDG_STATE_HOME, HOME",
-        "The folders of the user's stride.toml, and of confirmed commands and rescued answers.",
+        "The folders of the user's stride.toml, and of known requests and rescued answers.",
     ),
     (
         "http_proxy, https_proxy, all_proxy, no_proxy",
@@ -248,6 +248,6 @@ pub(crate) const FILES: &[(&str, &str)] = &[
     ),
     (
         "~/.local/state/stride",
-        "The commands that requests may run, and answers that could not be recorded.",
+        "Checksums of the requests that are known on this machine, and answers that could not be recorded.",
     ),
 ];
