@@ -124,7 +124,7 @@ fn needs_folder(command: &Command) -> bool {
     }
 }
 
-/// Returns true for a command that calls the service of a run.
+/// Returns true for a command that may call the service of a run.
 fn makes_calls(command: &Command) -> bool {
     match command {
         Command::Run(run) => !run.dry_run,

@@ -157,7 +157,7 @@ fn describe(written: &ExportSummary) -> String {
     }
 }
 
-/// Returns the format that was asked for, or else that of the ending of the file's name.
+/// Returns the format that was asked for, or else that of the ending of the file's name. The default is JSON.
 fn format(db: &Location, args: &Export, output: Option<&Path>) -> Result<FormatArg, CliError> {
     let (None, Some(path)) = (args.format, output) else {
         return Ok(args.format.unwrap_or(FormatArg::Json));

@@ -1,4 +1,5 @@
-//! `stride failures`: lists failures by cause, the most frequent first, each with the command that calls its files again.
+//! `stride failures`: lists failures by cause, the most frequent first, each with the command that calls its files again; or
+//! prints the failed files for programs.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -80,7 +81,7 @@ pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
     printed(shown::lines(lines))
 }
 
-/// Refuses ids that no cause has, and names those that there are.
+/// Refuses ids that no cause has, and names the first of those that there are.
 pub(crate) fn check_causes(
     db: &Location,
     reader: &Reader,
@@ -138,7 +139,7 @@ fn retry(cause: &Cause, all: &[Cause]) -> String {
     } else if !cause.is_rest() {
         format!("{verb} --cause {}", key.id())
     } else {
-        // No cause separates the rest from others of its class and status.
+        // No id separates the rest from others of its class and status.
         format!("{verb}{class}{status}")
     }
 }
@@ -161,7 +162,7 @@ impl From<io::Error> for PrintError {
     }
 }
 
-/// Prints the failed files: as a JSON array, or as names that end with NUL bytes.
+/// Prints the chosen files: as a JSON array, or as names that end with NUL bytes.
 fn print_files(
     reader: &Reader,
     filter: Option<&Filter>,

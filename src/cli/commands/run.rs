@@ -176,7 +176,7 @@ pub(crate) fn run(
         let mut store = storage::open_locked(lock, terminal)?;
         // Saved results belong to the rows and the request of their calls.
         storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
-        // The worker says its own later.
+        // The worker states its name, version and source later.
         let call = match store.call()? {
             Call::Command(old) => call.with_worker(old.name, old.version, old.source),
             _ => call,
@@ -208,7 +208,7 @@ pub(crate) fn run(
         }
         report_changed(db, &store, terminal)?;
         if loaded.added > 0 {
-            // The run may have lost names of which results are saved.
+            // Results may be saved for names that the run lacked until now.
             storage::import_rescues(&mut store, args.invocation.ignore_rescue, terminal)?;
         }
         if loaded.left > 0 {
@@ -308,7 +308,8 @@ fn unreadable(db: &Location) -> Result<u64, CliError> {
     Ok(unreadable.map(|cause| cause.count).sum())
 }
 
-/// `stride retry`: makes failed, held or done jobs pending, and resumes the run without `--queue-only`.
+/// `stride retry`: makes failed, held or done jobs pending, and resumes the run unless `--queue-only` is set. With
+/// `--restore`, brings results back instead.
 pub(crate) fn retry(
     db: &Location,
     args: &Retry,

@@ -79,8 +79,7 @@ pub(crate) fn status(db: &Location, args: &Status) -> Result<u8, CliError> {
             "closed_until": closed.map(timestamp),
             // The file that the service refused most often while it accepted others.
             "refused": noted.refused.as_ref().map(times),
-            // The first files with two or more crashes: panics of their call, or deaths of the process with no other call in
-            // flight.
+            // The first pending, running or held files with two or more crashes (`stride::retry::Record::crashes`).
             "crashed": crashed.iter().map(times).collect::<Vec<_>>(),
             // The earliest time at which the last file can be called.
             "earliest_end": noted.finish.filter(|_| holder.is_some()).map(timestamp),

@@ -10,7 +10,7 @@ use clap::{ArgAction, ColorChoice};
 use crate::cli::help;
 use crate::cli::output::error::{CliError, quoted};
 
-/// The commands that take names of files, with their aliases.
+/// The commands that take files rather than names of the run's list, with their aliases.
 const COMMANDS: [&str; 4] = ["run", "start", "try", "test"];
 
 /// Refuses an option that is also the name of a file in the current folder. `--` ends the options.

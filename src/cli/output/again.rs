@@ -1,4 +1,4 @@
-//! Commands to paste that make calls, with the credentials of the run's request that are not stored.
+//! Commands to paste, with flags for the credentials that are not stored if they make calls.
 
 use stride::settings::{Call, HeaderValue, Request};
 use stride::store::{Location, Reader};
@@ -8,10 +8,10 @@ use crate::cli::output::error::command;
 /// The beginning of the placeholder of a credential that is not stored.
 const GIVEN: &str = "{given:";
 
-/// The way on with a run whose calls are made by the program that starts stride.
+/// Resumes a run whose calls are made by the program that starts stride.
 const STARTER: &str = "start the program again";
 
-/// Returns a command to paste, for the run of this call.
+/// Returns a command to paste, for the run of this call. No command resumes the run of a program that starts stride.
 pub(crate) fn again(db: &Location, call: &Call, words: &str) -> String {
     if call.is_starters() {
         return match words.split_once("resume") {
@@ -31,7 +31,7 @@ pub(crate) fn again(db: &Location, call: &Call, words: &str) -> String {
     command(db, &words)
 }
 
-/// The same for the run of a database, which is read for it.
+/// Returns the same for the run of a database; without flags for credentials if that cannot be read.
 pub(crate) fn again_for(db: &Location, words: &str) -> String {
     let info = Reader::open(db).and_then(|reader| reader.info());
     match info {
@@ -40,7 +40,7 @@ pub(crate) fn again_for(db: &Location, words: &str) -> String {
     }
 }
 
-/// Returns the flags for credentials that have to be given again. An ellipsis stands for each value.
+/// Returns the flags for credentials that are not stored. An ellipsis stands for each value.
 fn flags(request: &Request) -> Vec<String> {
     let withheld = request
         .headers

@@ -15,7 +15,7 @@ const SLOW: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct BackgroundWriter {
     shared: Arc<Shared>,
-    /// The maximum number of bytes that may wait: further batches are dropped.
+    /// While at least this many bytes wait, further batches are dropped.
     capacity: usize,
 }
 

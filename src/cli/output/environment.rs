@@ -44,8 +44,8 @@ fn folder(variable_name: &str, default: &str) -> Option<PathBuf> {
     Some(folder.join("stride"))
 }
 
-/// Returns the word that starts this program in the user's shell: `stride` if the PATH leads to this program, otherwise the
-/// word that the user typed, such as `target/debug/stride`.
+/// Returns the word that starts this program in the user's shell: `stride`, or, if the PATH does not lead to this program,
+/// the path that the user typed, such as `target/debug/stride`.
 pub(crate) fn program() -> PathBuf {
     let typed = std::env::args_os().next().map(PathBuf::from);
     let typed = typed.filter(|typed| typed.components().count() > 1);

@@ -56,7 +56,7 @@ impl CliError {
         Self::new(exit::USAGE, error)
     }
 
-    /// Creates an error from another and all its causes.
+    /// Creates an error from another and its causes. Leaves out a cause that repeats the text above it.
     pub(crate) fn of(code: u8, error: &dyn Error) -> Self {
         let mut cli_error = Self::new(code, error.to_string());
         let mut source = error.source();
@@ -365,7 +365,7 @@ fn pasteable(text: String) -> String {
     }
 }
 
-/// Quotes a path for a shell. What a terminal must not see is escaped as bash, zsh and ksh read it: `$'…'`.
+/// Quotes a path for a shell. Escapes what is not printable UTF-8 as bash, zsh and ksh read it: `$'…'`.
 pub(crate) fn quoted(path: &Path) -> String {
     let name = FileName::from(path);
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./+,:@%".contains(byte);

@@ -6,7 +6,7 @@ pub(crate) const DONE: u8 = 0;
 pub(crate) const ERROR: u8 = 1;
 /// Invalid usage or settings; nothing was changed.
 pub(crate) const USAGE: u8 = 2;
-/// Some files failed, are held or are still to be called.
+/// Some files are not done, or an export lacks results.
 pub(crate) const INCOMPLETE: u8 = 3;
 /// Stopped early by a guard or a limit: the user has to act. The other files are pending.
 pub(crate) const HALTED: u8 = 4;
@@ -14,7 +14,7 @@ pub(crate) const HALTED: u8 = 4;
 pub(crate) const BUSY: u8 = 5;
 /// The database is unusable.
 pub(crate) const UNUSABLE: u8 = 6;
-/// Storage failed during the run.
+/// The disk is full, or storage failed during the run.
 pub(crate) const STORAGE: u8 = 7;
 /// A bug. EX_SOFTWARE of sysexits.h.
 pub(crate) const INTERNAL: u8 = 70;

@@ -1,4 +1,4 @@
-//! Formats lists of names for people.
+//! Formats names and untrusted text for people.
 
 use stride::job::{FileName, shortened};
 pub(crate) use stride::text::{counted, grouped, size};

@@ -1,4 +1,4 @@
-//! Messages about a run that a guard, a limit or the service itself ended early.
+//! Messages about a run that a guard, a limit, the service or a panic ended early.
 
 use serde::Serialize;
 
@@ -57,8 +57,8 @@ fn code(reason: &StopReason) -> u8 {
     }
 }
 
-/// Returns hints about a stop, from the word for its reason and the service's own words. A run without results takes
-/// another request as it is.
+/// Returns hints about a stop, from the word for its reason and the service's own words. A run without results accepts
+/// another request without `--accept-change`.
 fn hints(
     db: &Location,
     call: &Call,
@@ -223,8 +223,8 @@ fn hints_of_program(
     })
 }
 
-/// Returns the hint about a key that the service refuses. `resume` is the command that continues, and `with` the one that adds
-/// a header.
+/// Returns the hint for calls that the service refuses for lack of a valid key. `resume` is the command that continues, and
+/// `with` makes the one that adds a flag.
 fn key(call: &Call, words: &str, resume: &str, with: &dyn Fn(&str) -> String) -> String {
     let Call::Http(request) = call else {
         return format!("use a key that the service accepts, then: {resume}");
@@ -252,7 +252,7 @@ fn key(call: &Call, words: &str, resume: &str, with: &dyn Fn(&str) -> String) ->
     )
 }
 
-/// Returns the name of the variable that a request refers to, if there is one.
+/// Returns the name of the variable that a request refers to, if it refers to exactly one.
 fn variable(request: &Request) -> Option<String> {
     let stored = serde_json::to_string(request).unwrap_or_default();
     let names = stored.split("{env:").skip(1);
@@ -342,7 +342,7 @@ impl<'s> From<&'s Stopped> for StoppedJson<'s> {
     }
 }
 
-/// Describes the stop of the last session in a line: the reason, the service's own words, and the next command.
+/// Describes the stop of the last session in a line: the reason, the service's own words, and the first hint.
 pub(crate) fn describe(db: &Location, call: &Call, stopped: &Stopped, has_results: bool) -> String {
     let mut line = escaped(stop_reason(&stopped.reason).as_bytes());
     let words = stopped.words.as_deref().unwrap_or_default();

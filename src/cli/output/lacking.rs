@@ -11,7 +11,8 @@ use stride::paths::folder_of;
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::output::exit;
 
-/// Says who may use a file that this user may not read or write.
+/// Adds a note and a hint about a file that this user may not read or write: its owner and mode, those of its folder if it
+/// is missing, or the folder that this user may not enter.
 pub(crate) fn permission(error: CliError, path: &Path) -> CliError {
     let (found, path) = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -25,7 +25,7 @@ pub(crate) fn read(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
     bounded::read(path, most, &mut Wait::begin(Patience::USUAL, &say))
 }
 
-/// Returns the file with the name that is nearest to a missing one, in the same folder.
+/// Returns the file in the same folder whose name is nearest to a missing one, at most two edits away.
 pub(crate) fn near(missing: &Path) -> Option<PathBuf> {
     if missing.exists() {
         return None;

@@ -1,8 +1,8 @@
 //! Shows a run's progress in the lines at the bottom of a terminal. Messages go above them.
 //!
 //! The cursor rests in a row of its own below the lines. So the terminal is in order whenever the process ends, and an
-//! echoed `^C` does not damage a line. Each change is one write with wrapping off (DECAWM), because terminals disagree
-//! about the width of some characters and may have been resized.
+//! echoed `^C` does not damage a line. Each change is one write. It draws the lines with wrapping off (DECAWM), because
+//! terminals disagree about the width of some characters and may have been resized.
 //!
 //! `indicatif::MultiProgress` was measured in tmux, with a `TermLike` that writes in the background and keeps the cursor
 //! below. It left two or three old rows behind each time the window became narrower, and one after a typed line: it counts
@@ -25,7 +25,7 @@ use crate::cli::output::signals;
 /// The stderr of the process.
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
-/// The maximum number of bytes that may wait for a blocked stderr.
+/// While at least this many bytes wait for a blocked stderr, messages are dropped.
 const MOST_WAITING: usize = 256 << 10;
 
 /// The progress lines on the terminal.
@@ -40,7 +40,7 @@ struct Screen {
     missed: u64,
 }
 
-/// Writes a message above the progress lines. Errors are ignored: the work continues when stderr is closed or full.
+/// Writes a message above the progress lines. If stderr is blocked, drops it, and a later message counts the dropped ones.
 pub(crate) fn say(line: &Line) {
     let mut screen = screen();
     if screen
@@ -100,7 +100,7 @@ pub(crate) fn write_in_background() {
     }
 }
 
-/// Waits until all messages are written, unless stderr is stuck.
+/// Waits until all messages are written, unless stderr is stuck or too slow.
 pub(crate) fn drain() {
     if let Some(background) = &screen().background {
         background.drain();

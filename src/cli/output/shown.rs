@@ -1,5 +1,5 @@
-//! Escapes all output for people, so that no untrusted text controls the terminal. A string reaches the screen only as a
-//! [`Line`], and stdout only through [`lines`] or [`data`].
+//! Escapes all output for people, so that no untrusted text controls the terminal. It reaches stderr only as a [`Line`], and
+//! stdout only through [`lines`] or [`data`].
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,6 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first lets the calls in flight finish, the second aborts them, the third ends the
-//! process at once. The same signal again within a moment is one: `timeout` and programs that pass Ctrl-C on send it to the
-//! process and to its group. SIGUSR1 asks for a line about the run's progress.
+//! process at once. The same signal again within a moment counts once: `timeout` and programs that pass Ctrl-C on send it to
+//! the process and to its group. SIGUSR1 asks for a line about the run's progress.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -32,7 +32,7 @@ struct State {
 }
 
 impl State {
-    /// Returns the number of signals before this one, or `None` if it is the one before once more.
+    /// Returns the number of signals before this one, or `None` if it repeats the latest one within a moment.
     fn count(&self, signal: i32, now: Instant) -> Option<u32> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let is_same = |(before, then)| before == signal && now - then < MOMENT;
@@ -77,7 +77,7 @@ impl Caught {
         }
     }
 
-    /// Stops the run at once when this process ends, as a second Ctrl-C does.
+    /// Stops the run at once when another process ends, as a second Ctrl-C does.
     pub(crate) fn end_with(&self, process: Pid, stop: &Stop) -> io::Result<()> {
         let running = match pidfd_open(process, PidfdFlags::empty()) {
             Ok(running) => Some(running),
@@ -191,7 +191,7 @@ pub(crate) fn channel() -> io::Result<Receiver<i32>> {
     Ok(receiver)
 }
 
-/// Nobody presses Ctrl-C twice within this time.
+/// The time within which a repeated signal counts once. No user presses Ctrl-C again so soon.
 const MOMENT: Duration = Duration::from_millis(200);
 
 /// The longest time that the process may take to end after the second signal.

@@ -128,7 +128,7 @@ pub(crate) fn rescue_folders(database: &Path) -> Vec<PathBuf> {
     folders.into_iter().flatten().collect()
 }
 
-/// Names the results that a run saved when its database went missing.
+/// Returns a note about results that a run has saved outside its database, which is missing.
 fn saved_of(database: &Path) -> Option<String> {
     let folders = rescue_folders(database).into_iter();
     let mut files = folders.flat_map(|folder| rescue_files(&folder, database));

@@ -6,7 +6,7 @@ use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
-/// Parses a future moment: a time of day, today or tomorrow, or a date and time, either local or with a UTC offset.
+/// Parses a future moment: a local time of day, today or tomorrow, or a date and time, local or with a UTC offset.
 pub(crate) fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     // The parsers ignore the name of a zone, as in `06:00[Asia/Tokyo]`.
     if text.contains('[') {
@@ -41,8 +41,8 @@ pub(crate) fn until(text: &str, now: &ZonedDateTime) -> Option<Timestamp> {
     (moment > now.timestamp()).then_some(moment)
 }
 
-/// Formats a moment, in milliseconds since 1970, as a local time with seconds, or on another day as a date and a
-/// time without.
+/// Formats a moment, in milliseconds since 1970, as a local time with seconds; on another day, as a date and a time
+/// without seconds.
 pub(crate) fn clock(ms: i64) -> String {
     show(ms, &ZonedDateTime::now())
 }

@@ -49,7 +49,7 @@ pub(crate) fn describe((why, moment): &Limit) -> String {
     }
 }
 
-/// Returns true if no call may start.
+/// Returns true if the service keeps calls from starting.
 pub(crate) fn is_wait(why: &LimitedBy) -> bool {
     matches!(
         why,
@@ -65,7 +65,7 @@ pub(crate) fn is_outage(why: &LimitedBy) -> bool {
     matches!(why, LimitedBy::Outage { .. })
 }
 
-/// Returns a rate in the unit in which it is at least one.
+/// Formats a rate per second, minute or hour.
 pub(crate) fn speed(rate: f64) -> String {
     match rate {
         100.0.. => format!("{} calls/s", grouped(rate as u64)),

@@ -52,7 +52,7 @@ pub(crate) fn are_in(path: &Path) -> io::Result<bool> {
 }
 
 impl Events {
-    /// Opens the file to append to it, readable by its owner alone.
+    /// Opens the file to append to it. A new one is readable by its owner alone.
     pub(crate) fn open(path: &Path, terminal: &Terminal) -> Result<Self, CliError> {
         // Without read access, opening a pipe would wait for its reader.
         let is_pipe = path.metadata().is_ok_and(|meta| meta.file_type().is_fifo());

@@ -180,7 +180,7 @@ impl Progress {
 
     fn settled(&mut self, settled: &Settled, now: i64) {
         let counts = &mut self.view.counts;
-        // Never fails, because the store checks the counts before it emits the event.
+        // Never fails, because the store has checked the counts before the event.
         let _ = counts.shift(JobState::Running, settled.state, 1);
         counts.in_doubt += u64::from(settled.outcome == "in_doubt");
         let is_last = settled.state != JobState::Pending;

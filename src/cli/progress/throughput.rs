@@ -133,7 +133,8 @@ impl Throughput {
         (sum > 0 && over >= SOONEST).then(|| sum as f64 * 1000.0 / over as f64)
     }
 
-    /// Estimates the time until the last call in flight ends. Returns `None` if it takes longer than usual.
+    /// Estimates the time until the last call in flight ends. Returns `None` before the end of a first call, or if the last
+    /// one takes longer than usual.
     pub(crate) fn until_last_call(&self, now: i64) -> Option<Duration> {
         let end = self.last_begun?.saturating_add(self.mean as i64);
         (self.calls > 0.0 && end > now).then(|| Duration::from_millis((end - now).unsigned_abs()))

@@ -25,7 +25,7 @@ use crate::cli::request::{results_folder, templates};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "use", content = "what", rename_all = "snake_case")]
 pub(crate) enum Use {
-    /// Runs a command, and sends what it prints.
+    /// Runs a command: the program that makes the calls, or one whose output is sent.
     Command(String),
     /// Sends the value of an environment variable.
     Variable(String),
@@ -198,7 +198,7 @@ pub(crate) fn remember(call: &Call, base: &Path) {
     let _ = store(&fingerprint(call, base, Scope::Run));
 }
 
-/// Returns whether the user has given this request on this machine.
+/// Returns whether the user has given this request on this machine, or confirmed it for this scope.
 pub(crate) fn is_known(call: &Call, base: &Path, scope: Scope) -> bool {
     let known = known_requests().and_then(|path| fs::read_to_string(path).ok());
     let ours = [Scope::Run, scope].map(|scope| fingerprint(call, base, scope));
@@ -209,7 +209,7 @@ pub(crate) fn is_known(call: &Call, base: &Path, scope: Scope) -> bool {
     })
 }
 
-/// Refuses the uses of a request that was not given on this machine, unless options confirm them.
+/// Refuses the uses of a request that is not known on this machine, unless options confirm them. Remembers confirmed ones.
 ///
 /// # Errors
 ///

@@ -49,7 +49,7 @@ impl<'g> From<&'g Resume> for CredentialArgs<'g> {
 pub(crate) struct GivenAgain {
     /// Values that the request needs and a run does not store.
     pub(crate) credentials: Vec<Credential>,
-    /// The request with headers that the run's own lacks, if some were given.
+    /// The request with the given headers, if they change it.
     pub(crate) changed: Option<Call>,
 }
 

@@ -160,7 +160,8 @@ fn bytes(path: &str, treatment: Treatment) -> Piece {
     }
 }
 
-/// Returns the escaping of values in a text: as its media type requires, and as JSON if a form's text is JSON.
+/// Returns the escaping of values in a text: as its media type requires. A text of a form, or without a media type, is JSON
+/// if it begins like it.
 fn escape(text: &str, media_type: Option<&str>) -> Escape {
     let Some(media_type) = media_type else {
         return if begins_json(text) {
@@ -193,8 +194,8 @@ fn begins_json(text: &str) -> bool {
         && Template::read(text, Braces::Pasted).is_ok_and(|template| template.begins_with_text())
 }
 
-/// Reads a file that is the same for every job, as a template. Returns `None` if the path has a placeholder or the file is
-/// not text.
+/// Reads a file that is the same for every job, as a template. Returns `None` if the path differs from job to job, or if the
+/// file is not UTF-8.
 fn file(path: &str) -> Result<Option<String>, CliError> {
     if path == "-" {
         return Err(

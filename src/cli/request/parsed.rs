@@ -14,7 +14,7 @@ pub(crate) struct ParsedCall {
     /// Values that are used now and not stored.
     pub(crate) credentials: Vec<Credential>,
     pub(crate) limits: CurlLimits,
-    /// The parts of a pasted command that have no effect.
+    /// Notes for the user, such as the parts of a pasted command that have no effect.
     pub(crate) notes: Vec<String>,
 }
 

@@ -49,7 +49,7 @@ const INTERPRETERS: [&str; 8] = [
     "sh", "bash", "zsh", "python", "python3", "node", "perl", "ruby",
 ];
 
-/// Refuses an interpreter without a script, which would run each file of the list: the quotes around the command lack.
+/// Refuses an interpreter without a script, which would run each file of the list: the quotes around the command are missing.
 fn refuse_interpreter(words: Vec<String>) -> Result<Vec<String>, CliError> {
     let [program] = &words[..] else {
         return Ok(words);
@@ -110,7 +110,8 @@ fn words(flag: &str, command: &str) -> Result<Vec<String>, CliError> {
     Ok(words)
 }
 
-/// Returns the first character that a shell would not take as it is (POSIX.1-2024, Shell Command Language, section 2.2).
+/// Returns the first character of an expansion, a pipe, a redirection or a list, which only a shell understands
+/// (POSIX.1-2024, Shell Command Language, section 2.2). Patterns such as `*` are passed on as they are.
 fn needs_shell(command: &str) -> Option<char> {
     let (mut quote, mut chars) = (None, command.chars());
     while let Some(char) = chars.next() {

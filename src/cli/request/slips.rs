@@ -13,13 +13,13 @@ const ELLIPSIS: char = '…';
 pub(super) enum Part {
     /// A credential, of which a variable is a whole word.
     Credential,
-    /// A URL, or a header without a credential. Services give names such as `$filter` a meaning of their own there, so only
-    /// upper-case names are variables.
+    /// A URL, a method, or a header without a credential. Services give names such as `$filter` a meaning of their own
+    /// there, so only upper-case names are variables.
     Other,
 }
 
-/// Refuses text with a variable that no shell has replaced, or with an elided key. The error names its `place` and shows
-/// nothing else of a credential.
+/// Refuses text with a variable that no shell has replaced, and a credential that ends in an ellipsis or in an example. The
+/// error names its `place`, and shows at most the variable's name.
 pub(super) fn check(place: &str, text: &str, part: Part) -> Result<(), CliError> {
     if part == Part::Credential && text.trim_end().ends_with(ELLIPSIS) {
         return Err(CliError::usage(format!(

@@ -151,8 +151,8 @@ fn interface(given: &ParsedOption) -> Result<IpAddr, CliError> {
     })
 }
 
-/// Returns the schemes that all lists of protocols allow, or none if that is both. A list starts with all protocols; `+`
-/// adds one to them, `-` takes one away, and `=` leaves only this one.
+/// Returns the schemes that all lists of protocols allow, or an empty list if they allow both. A list starts with all
+/// protocols; `+` adds one to them, `-` takes one away, and `=` leaves only this one.
 fn schemes(lists: &[Option<&str>]) -> Vec<String> {
     let mut all = SCHEMES.map(|_| true);
     for list in lists.iter().flatten() {

@@ -26,7 +26,7 @@ pub(super) fn with_scheme(url: &str, default: &str) -> String {
     }
 }
 
-/// Adds the file's name to a URL that ends with a slash, as curl does for `-T`.
+/// Adds the file's name to a URL that ends with a slash or has no path, as curl does for `-T`.
 pub(super) fn complete(url: &mut String, path: &str) {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..]
@@ -64,7 +64,7 @@ pub(super) fn complete(url: &mut String, path: &str) {
     };
 }
 
-/// Returns the name of the variable that is the whole beginning of a URL.
+/// Returns the name of the variable that a text consists of.
 fn leading_variable(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("{env:")?;
     rest.strip_suffix('}').filter(|name| !name.contains('}'))

@@ -101,7 +101,8 @@ impl Change {
         Ok(())
     }
 
-    /// Calls files again that failed under the old request, if no file of the run is done.
+    /// Makes files pending that failed under the old request, if no file of the run is done. If only the rules for answers
+    /// differ, hints at `recheck` instead.
     pub(crate) fn requeue(
         &self,
         db: &Location,
@@ -165,7 +166,7 @@ impl Change {
         Some(command(db, &words))
     }
 
-    /// Returns whether the requests differ in nothing but the rules of `taken`, which takes some of the new ones over.
+    /// Returns whether the requests differ only in the rules that `taken` takes over from the new one.
     fn differs_only_in(&self, taken: impl Fn(&Judging, &Judging) -> Judging) -> bool {
         let Some((old, new)) = self.judging() else {
             return false;

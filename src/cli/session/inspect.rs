@@ -13,7 +13,8 @@ use crate::cli::request::consent::{self, Scope, Use};
 /// The request of a run, as `status` shows it.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct RequestView {
-    /// True if the user has given or confirmed the request on this machine, or if it uses nothing of this machine.
+    /// True if the user has given or confirmed the request on this machine, if it uses nothing of this machine, or if a
+    /// Rust program makes the calls.
     given: bool,
     /// The variables, files and commands of this machine that the request uses.
     uses: Vec<Use>,
@@ -55,7 +56,7 @@ impl RequestView {
         })
     }
 
-    /// Returns the rows of `status`: all of them if `whole`, or if the request is not known on this machine.
+    /// Returns the rows of `status`: none for a `given` request, unless `whole`.
     pub(crate) fn rows(self, whole: bool) -> Vec<(&'static str, String)> {
         let warning =
             "not known on this machine: `resume` asks before it uses anything of this machine";

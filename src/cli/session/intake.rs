@@ -1,4 +1,4 @@
-//! Reads the sources of a run, and checks each job before anything is made.
+//! Reads the sources of a run, and checks each job.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ impl<'s> Intake<'s> {
         })
     }
 
-    /// Passes on each job, in order.
+    /// Checks each job and passes it on, in order.
     pub(crate) fn read<E: From<CliError> + From<InputError>>(
         &mut self,
         each: &mut dyn FnMut(&Item) -> Result<(), E>,
@@ -179,7 +179,7 @@ impl<'s> Intake<'s> {
             )
     }
 
-    /// Refuses a table without a column that the calls need.
+    /// Refuses a table without a column that the request or an expression uses.
     fn check_columns(&self, survey: &Survey) -> Result<(), CliError> {
         let seen = &survey.columns;
         let used = |name: &str| match self.row_use.needs(name) {
@@ -293,13 +293,13 @@ impl<'s> Intake<'s> {
         Some(label(list))
     }
 
-    /// Returns a hint if the first files of a list are missing, and something tells where they are.
+    /// Returns a hint if the first files of a list are missing, and something tells why.
     pub(crate) fn explain_missing(&self) -> Option<String> {
         let first = self.first.as_ref().filter(|_| self.reads_file)?;
         first.explain(&self.base, self.sources, &self.row_use.of_file)
     }
 
-    /// Returns the folder in which the first files of a list were searched, if none is there.
+    /// Names the folder in which the first files of a list were searched, if their names are relative and none is there.
     pub(crate) fn searched(&self) -> Option<String> {
         let first = self.first.as_ref().filter(|_| self.reads_file)?;
         first.searched(&self.base)

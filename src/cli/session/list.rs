@@ -20,7 +20,7 @@ use crate::cli::session::files::current_folder;
 /// Characters to show of the end of a command that was cut off. They are a header's name rather than its value.
 const SHOWN_END: usize = 20;
 
-/// The word for the line of a row as its name.
+/// The value of `--key-column` that names each row by its line.
 const LINE: &str = "@line";
 
 /// Returns the sources of names. Announces a named pipe, because it blocks until a program writes to it.
@@ -187,7 +187,7 @@ pub(crate) fn list_files(sources: &[Source]) -> Vec<PathBuf> {
     files.filter(|file| file.is_file()).collect()
 }
 
-/// Describes a list in messages.
+/// Describes a source in messages.
 pub(crate) fn label(source: &Source) -> String {
     match source {
         Source::Path(path) => FileName::from(path.as_path()).to_string(),
@@ -255,7 +255,7 @@ fn similar(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(nearest))
 }
 
-/// Returns the names as the list has them. A name that the list lacks is taken as a path, from here.
+/// Returns the names as the list has them. A name that the list lacks is taken as a path, from the current folder.
 pub(crate) fn listed_names(db: &Location, typed: &[PathBuf]) -> Result<Vec<FileName>, CliError> {
     let reader = Reader::open(db)?;
     let base = reader.info()?.base;
@@ -278,8 +278,7 @@ pub(crate) fn listed_names(db: &Location, typed: &[PathBuf]) -> Result<Vec<FileN
     typed.iter().map(name).collect()
 }
 
-/// Returns a job's name as a command in the current folder can name it, for a shell. Returns `None` if no shell can write
-/// it.
+/// Returns a job's name as a command in the current folder can name it, for a shell. Returns `None` if it is not UTF-8.
 pub(crate) fn typed(base: &Path, name: &FileName) -> Option<String> {
     let path = Path::new(name.as_str()?);
     let is_here = current_folder().is_ok_and(|here| here == base);

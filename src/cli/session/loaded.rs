@@ -73,7 +73,7 @@ pub(crate) fn report_loaded(
     report_others(db, loaded, intake, terminal);
 }
 
-/// Reports calls in doubt that are repeated as other calls.
+/// Reports files in doubt whose next call has a new idempotency key.
 pub(crate) fn report_renewed(renewed: u64, reason: &str, terminal: &Terminal) {
     if renewed > 0 {
         let files = counted(renewed, "file");

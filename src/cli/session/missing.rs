@@ -11,9 +11,9 @@ use stride::paths::folder_of;
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::session::list::label;
 
-/// The number of a list's first names that are looked up after a run whose files were missing.
+/// The maximum number of a list's first names that are looked up.
 const LOOKED_UP: usize = 5;
-/// The maximum number of folders in which names are looked up.
+/// The maximum number of entries of the run's folder among which folders are searched.
 const FOLDERS: usize = 1000;
 /// The columns that name a file by default.
 const USUAL: [&str; 2] = ["path", "file"];
@@ -43,7 +43,7 @@ impl FirstFiles {
         }
     }
 
-    /// Returns the folder in which the names were searched, if all of them are missing.
+    /// Names the folder in which the names were searched, if they are relative and none is there.
     pub(super) fn searched(&self, base: &Path) -> Option<String> {
         let is_there = |name: &FileName| base.join(name.as_path()).exists();
         let is_relative = |name: &FileName| name.as_path().is_relative();
@@ -56,7 +56,7 @@ impl FirstFiles {
         })
     }
 
-    /// Returns a hint if all files are missing and something tells where they are. `fields` are the request's placeholders
+    /// Returns a hint if all of these files are missing and something tells why. `fields` are the request's placeholders
     /// that read the file.
     pub(super) fn explain(
         &self,

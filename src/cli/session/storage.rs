@@ -29,7 +29,7 @@ const SAY_EVERY: Duration = Duration::from_secs(2);
 /// The time between two tries to take a lock that another process holds.
 const TRY_EVERY: Duration = Duration::from_millis(200);
 
-/// Takes the lock on a database, for which `patience` waits if another process holds it.
+/// Takes the lock on a database. Waits at most `patience` while another process holds it.
 pub(crate) fn lock(
     db: &Location,
     allow_network: bool,
@@ -53,7 +53,8 @@ pub(crate) fn lock(
     Ok(lock)
 }
 
-/// Waits for the end of another process before the settings of its run are read. Returns the lock if there is a run then.
+/// With `--wait-lock`, waits for the end of another process before the settings of its run are read. Returns the lock if
+/// there is a run then.
 pub(crate) fn wait_in_line(
     db: &Location,
     allow_network: bool,
@@ -116,7 +117,7 @@ pub(crate) fn warn_of_permissions(db: &Path, terminal: &Terminal) {
     }
 }
 
-/// Opens an existing run.
+/// Opens an existing run, and imports its rescue files.
 pub(crate) fn open(
     db: &Location,
     invocation: InvocationArgs,
@@ -244,7 +245,7 @@ fn report_imported(imported: &ImportedRescue, terminal: &Terminal) {
     }
 }
 
-/// Reports a storage error that has ended a run.
+/// Returns the error that has ended a run; after a storage error, with notes about its results.
 pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
     let RunError::Store {
         source,

@@ -216,8 +216,8 @@ pub(crate) fn next_steps(
     }
 }
 
-/// Returns the command that shows the call of an answer that was refused, or that was no result. Other causes have no
-/// answer, or pass by themselves.
+/// Returns the command that shows the call of a file that the service rejected, or whose answer was no result. Other causes
+/// have no answer, or pass by themselves.
 pub(crate) fn look(db: &Location, cause: &Cause) -> Option<String> {
     if !matches!(cause.key.class, Some(Class::Rejected | Class::BadResponse)) {
         return None;

@@ -1,4 +1,4 @@
-//! Starts the workers of a run, and takes over the name and version that they state.
+//! Starts the workers of a run, and takes over the name, the version and the source that they state.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -30,8 +30,7 @@ const ACCEPT: &str = "use the worker of the run, add --accept-change to the `str
 /// A worker that is not ready after this time is mentioned.
 const SILENCE: Duration = Duration::from_secs(2);
 
-/// Checks that flags about workers fit a call. `has_starter` says that the program which starts stride makes the calls, if
-/// those of the run are such.
+/// Checks that `--workers` fits a call, and refuses the calls of a program that starts stride without `has_starter`.
 pub(crate) fn check(flags: &SettingsArgs, call: &Call, has_starter: bool) -> Result<(), CliError> {
     let is_worker = matches!(call, Call::Command(command) if command.way == Way::Worker);
     if flags.workers.is_some() && !is_worker {
@@ -58,7 +57,7 @@ pub(crate) fn check_resumed(call: &Call) -> Result<(), CliError> {
     }
 }
 
-/// Checks that another program has started stride, and speaks to it.
+/// Checks that standard input and output are free for the protocol: no list comes there, and neither is a terminal.
 pub(crate) fn check_starter(sources: &[Source]) -> Result<(), CliError> {
     if sources
         .iter()
@@ -79,7 +78,7 @@ pub(crate) fn check_starter(sources: &[Source]) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The surroundings of workers.
+/// The signals and the permission for [`begin`].
 pub(crate) struct Context<'c> {
     pub(crate) caught: &'c Caught,
     pub(crate) stop: &'c Stop,
@@ -87,8 +86,8 @@ pub(crate) struct Context<'c> {
     pub(crate) accepts_change: bool,
 }
 
-/// Starts the first worker, and takes over its name and version. Returns its hello, or `None` if it has said none: the
-/// first call then stops the run.
+/// Starts the first worker, and takes over its name, version and source. Returns its hello, or `None` if it has said none:
+/// the first call then stops the run.
 ///
 /// # Errors
 ///
