@@ -99,6 +99,11 @@ impl Plan {
         self.programs().map(Programs::said).unwrap_or_default()
     }
 
+    /// Takes the warnings about programs since the last time.
+    pub fn warnings(&self) -> Vec<String> {
+        self.programs().map(Programs::warnings).unwrap_or_default()
+    }
+
     /// Returns whether a call reads the job's own file. A name need not be that of a file otherwise.
     pub fn reads_file(&self) -> bool {
         match self {

@@ -122,6 +122,7 @@ impl AsyncExecCaller {
             launch,
             judge,
             said,
+            ..
         } = &plan.programs;
         let filled = {
             let (words, base) = (Arc::clone(&plan.words), launch.base.clone());

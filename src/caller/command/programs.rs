@@ -18,6 +18,7 @@ pub(in crate::caller) struct Programs {
     pub(super) launch: Launch,
     pub(super) judge: Judge,
     pub(super) said: Arc<Said>,
+    pub(super) warnings: Arc<Said>,
 }
 
 impl Programs {
@@ -39,6 +40,7 @@ impl Programs {
             },
             judge: Judge::new(command, settings, context.base)?,
             said: Arc::default(),
+            warnings: Arc::default(),
         })
     }
 
@@ -68,6 +70,11 @@ impl Programs {
     /// Takes the new lines of the programs' standard error.
     pub(in crate::caller) fn said(&self) -> Vec<String> {
         self.said.take()
+    }
+
+    /// Takes the new warnings about the programs.
+    pub(in crate::caller) fn warnings(&self) -> Vec<String> {
+        self.warnings.take()
     }
 
     /// Kills the processes of calls that were abandoned.

@@ -22,7 +22,7 @@ struct Waiting {
 
 impl Said {
     /// Adds a line of a program that works for `name`.
-    fn add(&self, name: &str, line: &[u8]) {
+    pub(super) fn add(&self, name: &str, line: &[u8]) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.lines.len() == MOST_WAITING {
             waiting.left_out += 1;

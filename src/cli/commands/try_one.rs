@@ -223,6 +223,9 @@ pub(crate) fn try_one(
     for remark in plan.remarks() {
         terminal.say(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
     }
+    plan.warnings()
+        .iter()
+        .for_each(|warning| terminal.warn(warning));
     let took = took.as_millis();
     terminal.say(&format!("took {took} ms; nothing was recorded"));
     show(&outcome, terminal)

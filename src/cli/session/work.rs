@@ -288,20 +288,13 @@ fn make_calls(
                         "{trouble}; such results are stored in the database instead"
                     ));
                 }
-                for line in plan.said() {
-                    progress.say(&line);
-                }
-                for remark in plan.remarks() {
-                    progress.insist(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
-                }
+                tell(&plan, &progress);
             });
             if let Some(workers) = reports_to {
                 workers.report(progress.last_status());
             }
             plan.end();
-            for line in plan.said() {
-                progress.say(&line);
-            }
+            tell(&plan, &progress);
             if worked.is_err()
                 && let Some(events) = events.take()
             {
@@ -351,5 +344,18 @@ fn make_calls(
             Ok(exit::DONE)
         }
         (Ending::Finished, None) => Ok(exit::INCOMPLETE),
+    }
+}
+
+/// Shows what the callers and their programs have to say.
+fn tell(plan: &Plan, progress: &Progress) {
+    for line in plan.said() {
+        progress.say(&line);
+    }
+    for remark in plan.remarks() {
+        progress.insist(&format!("{} {}", bold("note:"), escaped(remark.as_bytes())));
+    }
+    for warning in plan.warnings() {
+        progress.insist(&format!("{} {warning}", bold("warning:")));
     }
 }

@@ -103,13 +103,19 @@ impl Started {
         }
     }
 
-    fn end(self) -> Ended {
+    fn end(mut self) -> Ended {
+        self.to = None;
+        self.end_open()
+    }
+
+    /// The end of a stride whose pipe stays open.
+    fn end_open(self) -> Ended {
         let Self { child, to, from } = self;
-        drop(to);
         let (output, rest) = within_limit(move || {
             let output = child.wait_with_output().unwrap();
             (output, from.lines().map(Result::unwrap).collect::<Vec<_>>())
         });
+        drop(to);
         assert_eq!(rest, [""; 0], "nothing follows `bye`");
         (
             output.status.code(),
@@ -278,6 +284,54 @@ fn row_150_the_death_of_the_program_ends_the_run_and_leaves_doubt() {
     again.done(&call, &json!(2));
     again.serve();
     assert_eq!(again.end().0, Some(0));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_152_a_program_that_stops_in_the_middle_of_an_answer_costs_no_file() {
+    let (place, bystander) = place();
+    place.write("list", "a\nb\nc\n");
+    let words = run(&["--files-from", "list", "-j", "2", "--retries", "0"]);
+    let timed = [&words[..], &["--timeout", "100ms"]].concat();
+    let mut started = Started::greeted(&place, &timed, hello(2));
+    let first = started.call();
+    started.done(&first, &json!(1));
+    started.call();
+    started.call();
+    started.write("{\"t\":\"done\",\"id\":2,\"bytes\":9}\nabc");
+    let cancels = [started.order(), started.order()];
+    assert!(
+        cancels.iter().all(|cancel| cancel["t"] == "cancel"),
+        "{cancels:?}"
+    );
+    let (code, said) = started.end_open();
+    assert_eq!(code, Some(4), "{said}");
+    let stopped = "the program that started stride stopped in the middle of a line or of an answer";
+    assert!(said.contains(stopped), "{said}");
+    let rows = place
+        .sql("SELECT kind, charged FROM attempt JOIN work USING (job) WHERE outcome = 'in_doubt'");
+    assert_eq!(rows, [["protocol", "0"], ["protocol", "0"]]);
+    let mut again = Started::greeted(&place, &words, hello(2));
+    again.serve();
+    assert_eq!(again.end().0, Some(0));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_152_a_second_answer_of_the_program_is_told() {
+    let (place, bystander) = place();
+    place.write("list", "a\n");
+    let words = run(&["--files-from", "list"]);
+    let mut started = Started::greeted(&place, &words, hello(1));
+    let first = started.call();
+    // It is the last message of all.
+    let answer = json!({"t": "done", "id": first["id"]});
+    started.write(&format!("{answer}\n{answer}\n"));
+    let (code, said) = started.end_open();
+    assert_eq!(code, Some(0), "{said}");
+    let told =
+        "warning: the program that started stride: broke the protocol: a second answer to a: `{";
+    assert!(said.contains(told), "{said}");
     assert_eq!(place.bystander(), bystander);
 }
 

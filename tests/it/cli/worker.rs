@@ -303,9 +303,8 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
         expected.insert(name, says);
     }
     let names: Vec<&str> = expected.keys().copied().collect();
-    // No call is left that could tell of the second answer.
     place.stride(&run(&obey(1), &names)).expect(3).says(
-        ": the worker broke the protocol: there is no such call, or it has its answer: `{\"t\":\"done\",\"id\":1,\"json\":2}`",
+        ": broke the protocol: a second answer to twice: `{\"t\":\"done\",\"id\":1,\"json\":2}`",
     );
     let rows = place.sql(
         "SELECT path, kind, message FROM attempt JOIN job ON job.id = job WHERE path != 'bystander.txt'",
@@ -324,6 +323,51 @@ fn row_152_a_worker_that_breaks_the_protocol_is_named_with_its_line() {
     }
     assert_eq!(rows.len(), 3 * (expected.len() - 1) + 1);
     assert_eq!(exported(&place)["twice"], json!(1));
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
+fn row_152_a_second_answer_is_told_whatever_else_the_run_does() {
+    let Some((place, bystander)) = place(2) else {
+        return;
+    };
+    let twice =
+        "''.join('{\"t\":\"done\",\"id\":%d,\"json\":%d}\\n' % (number, n) for n in (1, 2))";
+    // It is the last message of all, in the same write and after `bye`.
+    place.write("write", format!("raw({twice})"));
+    place.write(
+        "bye",
+        "done(json=1); sys.stdin.readline(); done(json=2); sys.exit()",
+    );
+    // Another call of the worker is in flight, and is called again alone.
+    let begun = format!(
+        "if call['attempt'] == 1: sys.stdin.readline(); raw({twice}); time.sleep(1000)\ndone()"
+    );
+    let pair = ["one", "two"];
+    pair.iter().for_each(|name| place.write(name, &begun));
+    let worker = obey(2);
+    let quiet = ["--quiet", "-j", "2", "--workers", "1"];
+    for name in ["write", "bye"] {
+        place
+            .stride(&run(&worker, &[&quiet[..], &[name]].concat()))
+            .expect(0)
+            .says(&format!(
+                "warning: worker 0: broke the protocol: a second answer to {name}: `{{"
+            ));
+    }
+    place
+        .stride(&run(&worker, &[&quiet[..], &pair].concat()))
+        .expect(0)
+        .says("warning: worker 0: broke the protocol: a second answer to ");
+    let attempts = attempts(&place);
+    let mut ends = pair.map(|name| attempts[name].join(", "));
+    ends.sort();
+    assert_eq!(
+        ends,
+        ["in_doubt transient protocol, succeeded", "succeeded"]
+    );
+    let charged = place.sql("SELECT max(charged) FROM work");
+    assert_eq!(charged, [["0"]]);
     assert_eq!(place.bystander(), bystander);
 }
 

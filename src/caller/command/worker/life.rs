@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::fail;
 use super::member::{Reply, Signals};
-use super::pool::{Known, Pool, not_started};
+use super::pool::not_started;
 use super::team::Team;
 use super::wire::{self, Content, Decoder, Done, Message, Violation};
 use crate::caller::aside::aside;
@@ -136,11 +136,7 @@ async fn once(team: &Rc<Team>, index: usize) -> Option<(Failure, bool)> {
     let said = listener.borrow_mut().finish();
     let has_hello = team.pool.borrow().is_introduced(index);
     let failure = describe(team, &end, said, has_hello);
-    let is_heard = (team.pool.borrow().seen(index)).is_some_and(|worker| worker.live() > 0);
-    if has_hello && matches!(end, End::Violation(_)) && !is_heard {
-        // No call tells it.
-        (listener.borrow_mut()).add(format!("{}\n", failure.message).as_bytes());
-    }
+    warn(team, index, &end);
     team.pool
         .borrow_mut()
         .ended(index, Some(Outcome::InDoubt(failure.clone())));
@@ -176,6 +172,7 @@ pub(super) async fn serve(
         () = gone => End::Eof,
         () = leave(&signals, STARTER_PATIENCE) => End::Stayed,
         () = silence(&team, index) => End::Silent,
+        () = signals.kill.notified() => End::Stalled,
         () = write_all(&team, index, to, &signals) => match team.pool.borrow().is_ending() {
             true => End::Stayed,
             false => End::Eof,
@@ -183,6 +180,7 @@ pub(super) async fn serve(
     };
     let has_hello = team.pool.borrow().is_introduced(index);
     let failure = describe(&team, &end, Vec::new(), has_hello);
+    warn(&team, index, &end);
     let is_over = matches!(end, End::Eof | End::Stayed);
     let outcome = (!is_over).then(|| Outcome::InDoubt(failure.clone()));
     {
@@ -203,6 +201,22 @@ fn greet(team: &Team, index: usize) -> Rc<Signals> {
     let hello = wire::hello_line(&team.run, index, pool.width());
     pool.write(index, &hello);
     pool.signals(index)
+}
+
+/// Warns of a violation that the failure of no call tells, such as a second answer.
+fn warn(team: &Team, index: usize, end: &End) {
+    let is_heard = (team.pool.borrow().seen(index)).is_some_and(|worker| worker.live() > 0);
+    if let End::Violation(violation) = end
+        && team.pool.borrow().is_introduced(index)
+        && (violation.is_stray || !is_heard)
+    {
+        let program = match team.is_starter {
+            true => "the program that started stride".to_owned(),
+            false => format!("worker {index}"),
+        };
+        let words = format!("broke the protocol: {violation}");
+        team.programs.warnings.add(&program, words.as_bytes());
+    }
 }
 
 /// Returns the failure of a worker's calls, or of the worker if it said no hello.
@@ -337,6 +351,13 @@ async fn messages(
     while let Some((message, quote)) = decoder.next()? {
         let pool = &team.pool;
         let has_hello = pool.borrow().is_introduced(index);
+        let awaits = |id| {
+            let pool = pool.borrow();
+            let awaits = pool
+                .seen(index)
+                .map_or(Ok(false), |worker| worker.awaits(id));
+            awaits.map_err(|reason| quote.violation(reason).of_no_call())
+        };
         match message {
             Message::Hello(hello) if !has_hello => {
                 let introduced = pool.borrow_mut().introduce(index, hello);
@@ -351,21 +372,15 @@ async fn messages(
             // The thread that beats may not know yet that the call has ended.
             Message::Beat(id) => pool.borrow_mut().beat(index, id, Instant::now()),
             Message::Fail(fail) => {
-                if known(pool, index, fail.id) == Known::Unknown {
-                    return Err(quote.violation("there is no such call, or it has its answer"));
-                }
+                awaits(fail.id)?;
                 let id = fail.id;
                 let outcome = fail::outcome(fail, &team.programs.judge.rules);
                 pool.borrow_mut().answer(index, id, Err(outcome));
             }
             Message::Done(mut done) => {
-                let known = known(pool, index, done.id);
-                if known == Known::Unknown {
-                    return Err(quote.violation("there is no such call, or it has its answer"));
-                }
                 let id = done.id;
                 let wrong = done.wrong.take();
-                let keep = known == Known::Awaited && wrong.is_none();
+                let keep = awaits(id)? && wrong.is_none();
                 match answer(team, done, keep, signals, decoder, from).await {
                     Received::Whole(reply) => {
                         let reply = wrong.map_or(reply, |wrong| Err(Outcome::Failed(*wrong)));
@@ -380,10 +395,6 @@ async fn messages(
         }
     }
     Ok(true)
-}
-
-fn known(pool: &RefCell<Pool>, index: usize, id: u64) -> Known {
-    pool.borrow().knows(index, id)
 }
 
 /// An answer whose bytes have been read.

@@ -1,7 +1,7 @@
 //! A worker as the pool sees it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,10 +9,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::wire;
-use crate::job::{Answer, Class, Failure, FailureKind, Outcome};
+use crate::job::{Answer, Class, Failure, FailureKind, FileName, Outcome};
 
 /// The time that a worker has to answer a call that was cancelled.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
+/// The number of answered calls whose files a worker remembers, to name one that is answered twice.
+const REMEMBERED: usize = 64;
 
 /// The outcome of a call, except that an answer is not judged yet.
 pub(super) type Reply = Result<Answer, Outcome>;
@@ -22,6 +24,7 @@ pub(super) type Reply = Result<Answer, Outcome>;
 pub(super) struct Call {
     /// Identifies it among all calls of this process.
     pub(super) number: u64,
+    pub(super) name: FileName,
     /// The end of its line.
     pub(super) line: String,
     /// It is made alone in its worker.
@@ -39,6 +42,8 @@ pub(super) struct Worker {
     /// The number of calls that were given up.
     pub(super) stuck: usize,
     last_id: u64,
+    /// The last calls that were answered.
+    answered: VecDeque<(u64, FileName)>,
     /// Its only call is one that is made alone.
     pub(super) is_alone: bool,
     /// It gets no further call until it is empty.
@@ -81,6 +86,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) number: u64,
+    name: FileName,
     /// `None` if the call was given up. The worker may still answer.
     pub(super) reply: Option<oneshot::Sender<Reply>>,
     /// The moment of the next step.
@@ -102,6 +108,7 @@ impl Worker {
             calls: BTreeMap::new(),
             stuck: 0,
             last_id: 0,
+            answered: VecDeque::new(),
             is_alone: false,
             is_reserved: false,
             lines: Vec::new(),
@@ -142,6 +149,7 @@ impl Worker {
         let deadline = later(now, timeout);
         let flight = InFlight {
             number: call.number,
+            name: call.name,
             reply: Some(call.reply),
             due: deadline,
             deadline,
@@ -150,6 +158,35 @@ impl Worker {
         };
         self.calls.insert(id, flight);
         deadline
+    }
+
+    /// Removes a call that the worker has answered. Returns its slot, unless the call was given up.
+    pub(super) fn answered(&mut self, id: u64) -> Option<oneshot::Sender<Reply>> {
+        let call = self.calls.remove(&id)?;
+        self.answered.truncate(REMEMBERED - 1);
+        self.answered.push_front((id, call.name));
+        self.stuck -= usize::from(call.reply.is_none());
+        if self.live() == 0 {
+            self.is_alone = false;
+        }
+        call.reply
+    }
+
+    /// Returns whether a slot waits for a call.
+    ///
+    /// # Errors
+    ///
+    /// The worker has no such call, for this reason.
+    pub(super) fn awaits(&self, id: u64) -> Result<bool, String> {
+        if let Some(call) = self.calls.get(&id) {
+            return Ok(call.reply.is_some());
+        }
+        let answered = self.answered.iter().find(|(known, _)| *known == id);
+        Err(match answered {
+            Some((_, name)) => format!("a second answer to {name}"),
+            None if (1..=self.last_id).contains(&id) => "a second answer to a call".to_owned(),
+            None => "there is no such call".to_owned(),
+        })
     }
 
     /// Cancels a call, and returns the moment until which the worker may answer.

@@ -413,6 +413,7 @@ impl AsyncWorkerCaller {
         let (reply, mut answer) = oneshot::channel();
         let _ = handle.orders.send(Order::Call(Call {
             number,
+            name: job.path.clone(),
             line,
             alone: attempt.suspect,
             reply,

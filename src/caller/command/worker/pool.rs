@@ -54,16 +54,6 @@ pub(super) struct Pool {
     pub(super) recheck: Rc<Notify>,
 }
 
-/// A worker's relation to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
-    Awaited,
-    /// It was given up.
-    GivenUp,
-    /// The worker has no such call, or has answered it.
-    Unknown,
-}
-
 impl Pool {
     /// Creates a pool whose first worker is to be started.
     pub(super) fn new(rules: PoolRules, first: mpsc::Sender<Option<Hello>>) -> Self {
@@ -268,27 +258,13 @@ impl Pool {
         }
     }
 
-    /// Returns a worker's relation to a call.
-    pub(super) fn knows(&self, index: usize, id: u64) -> Known {
-        match self.seen(index).and_then(|worker| worker.calls.get(&id)) {
-            Some(call) if call.reply.is_some() => Known::Awaited,
-            Some(_) => Known::GivenUp,
-            None => Known::Unknown,
-        }
-    }
-
     /// Ends a call with the worker's answer.
     pub(super) fn answer(&mut self, index: usize, id: u64, answer: Reply) {
         let Some(worker) = self.worker(index) else {
             return;
         };
-        match worker.calls.remove(&id).map(|call| call.reply) {
-            Some(Some(sender)) => reply(sender, answer),
-            Some(None) => worker.stuck -= 1,
-            None => {}
-        }
-        if worker.live() == 0 {
-            worker.is_alone = false;
+        if let Some(sender) = worker.answered(id) {
+            reply(sender, answer);
         }
         self.retire(index);
     }
@@ -382,7 +358,7 @@ impl Pool {
         let Some(worker) = self.worker(index) else {
             return;
         };
-        let is_stalled = !rules.is_starter && worker.signals.is_stalled(now);
+        let is_stalled = worker.signals.is_stalled(now);
         let Some(call) = worker.calls.get_mut(&id) else {
             return;
         };

@@ -12,6 +12,7 @@ use crate::job::{
     Attempt, Class, Failure, FailureKind, Hint, Job, Policy, escaped, json_string,
     without_lone_surrogates,
 };
+pub(super) use violation::{Quote, Violation};
 
 /// The longest line, in bytes.
 pub(super) const LONGEST_LINE: usize = 1 << 20;
@@ -19,8 +20,6 @@ pub(super) const LONGEST_LINE: usize = 1 << 20;
 const PROTOCOL: usize = 1;
 /// The largest width of a worker.
 const WIDEST: usize = 10_000;
-/// The part of a line that errors quote, in bytes.
-const QUOTED: usize = 200;
 /// The media types of answers that state none.
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -96,29 +95,6 @@ pub(super) struct Fail {
     pub(super) hint: Option<Box<Hint>>,
 }
 
-/// A violation of the protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Violation {
-    reason: String,
-    line: Vec<u8>,
-}
-
-impl Violation {
-    pub(super) fn new(reason: impl Into<String>, line: &[u8]) -> Self {
-        Self {
-            reason: reason.into(),
-            line: line[..line.len().min(QUOTED)].to_vec(),
-        }
-    }
-}
-
-impl std::fmt::Display for Violation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { reason, line } = self;
-        write!(f, "{reason}: `{}`", escaped(line.trim_ascii_end()))
-    }
-}
-
 /// Divides the output of a worker into messages.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
@@ -161,7 +137,7 @@ impl Decoder {
             return Err(too_long(line));
         }
         let message = read(line).map_err(|reason| Violation::new(reason, line))?;
-        let quote = Quote(line[..line.len().min(QUOTED)].into());
+        let quote = Quote::new(line);
         self.at = end + 1;
         self.searched = self.at;
         Ok(Some((message, quote)))
@@ -179,16 +155,6 @@ impl Decoder {
         self.at += usize::try_from(most).map_or(arrived, |most| most.min(arrived));
         self.searched = self.at;
         &self.bytes[from..self.at]
-    }
-}
-
-/// The beginning of a line, for errors about what it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Quote(Box<[u8]>);
-
-impl Quote {
-    pub(super) fn violation(&self, reason: impl Into<String>) -> Violation {
-        Violation::new(reason, &self.0)
     }
 }
 
@@ -489,6 +455,8 @@ pub(super) fn cancel_line(id: u64) -> String {
 
 /// The line `bye`.
 pub(super) const BYE: &str = "{\"t\":\"bye\"}\n";
+
+mod violation;
 
 #[cfg(any(test, fuzzing))]
 mod heard;

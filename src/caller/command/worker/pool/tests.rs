@@ -50,6 +50,7 @@ impl Bench {
         self.replies.push(receiver);
         self.pool.add(Call {
             number: number as u64,
+            name: format!("file {number}").as_str().into(),
             line: "\n".to_owned(),
             alone,
             reply: sender,
@@ -163,10 +164,11 @@ fn a_stuck_call_keeps_its_seat_until_the_worker_has_no_other() {
     bench.calls(2);
     assert_eq!(bench.loads(), [1]);
     // A late answer frees the seat.
-    assert_eq!(bench.pool.knows(0, 1), Known::GivenUp);
+    assert_eq!(bench.pool.seen(0).unwrap().awaits(1), Ok(false));
     bench.answer(0, 1);
     assert_eq!(bench.loads(), [1]);
-    assert_eq!(bench.pool.knows(0, 1), Known::Unknown);
+    let answered = bench.pool.seen(0).unwrap().awaits(1);
+    assert_eq!(answered, Err("a second answer to file 0".to_owned()));
     // With half of the seats stuck, the worker gets no more calls.
     bench.pass(60);
     assert_eq!(bench.kind(1), Some(FailureKind::Timeout));
