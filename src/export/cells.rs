@@ -109,6 +109,7 @@ impl<'r> TableRow<'r> {
                 None => TableCell::Bytes(record.path.as_bytes().into()),
             },
             Column::Kind => text(record.kind.as_deref()),
+            Column::Outcome => text(record.outcome.as_deref()),
             Column::MediaType => text(
                 record
                     .result

@@ -41,6 +41,8 @@ pub enum Column {
     ResultBytes,
     /// The kind of the failure, within its class.
     Kind,
+    /// The outcome of that attempt: `succeeded`, `failed`, `not_sent`, `interrupted`, `throttled` or `in_doubt`.
+    Outcome,
 }
 
 impl Column {

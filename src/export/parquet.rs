@@ -230,7 +230,12 @@ fn is_repetitive(source: &Source) -> bool {
     match source {
         Source::Own(column) => matches!(
             column,
-            Column::State | Column::Class | Column::Kind | Column::MediaType | Column::ResultType
+            Column::State
+                | Column::Class
+                | Column::Kind
+                | Column::Outcome
+                | Column::MediaType
+                | Column::ResultType
         ),
         Source::Rest => false,
         // The writer falls back to plain values where it does not pay.

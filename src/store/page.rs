@@ -28,7 +28,7 @@ pub(super) const ATTEMPT: &str = "LEFT JOIN attempt ON attempt.job = work.job AN
      coalesce((SELECT result.attempt FROM result WHERE result.job = work.job), work.attempts)";
 
 /// The same columns without the details of failures.
-const DONE: &str = "SELECT job.path, work.state, work.attempts, NULL, attempt.class, NULL, attempt.status,
+const DONE: &str = "SELECT job.path, work.state, work.attempts, attempt.outcome, attempt.class, NULL, attempt.status,
      attempt.message, NULL, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
      result.headers, result.file, result.size";
 /// The same columns without attempts and headers.
@@ -50,7 +50,7 @@ pub struct Wanted {
 pub enum Projection {
     /// All columns of all jobs.
     Everything,
-    /// Done jobs with results and attempts, without outcome, kind and the error's body.
+    /// Done jobs with results and attempts, without kind and the error's body.
     Done,
     /// Done jobs with results, without headers and attempts.
     Results,

@@ -606,6 +606,30 @@ def test_a_run_whose_threads_all_hang_names_the_files(quiet):
     assert outcomes.get("c", "not_sent") == outcomes.get("d", "not_sent") == "not_sent"
 
 
+def test_calls_in_doubt_are_named(quiet):
+    def call(file):
+        if "doubt" in file:
+            raise stride.Transient("no answer", sent=None)
+        if file == "failed":
+            raise ValueError(file)
+        return 1
+
+    files = ["fine", "in doubt", "failed", 'more "doubt"', "d\\oubt"]
+    results = stride.run(files, call, retries=0, **quiet)
+    assert results.in_doubt == ["in doubt", 'more "doubt"'] == stride.open("run.db").in_doubt
+    # The counts are those of the run, which is read only for names and results.
+    whole = stride.open("run.db")
+    assert whole.counts == {"total": 5, "pending": 0, "running": 0, "done": 2, "failed": 3, "held": 0}
+    assert whole._lines is None and results.counts == whole.counts
+    part = stride.run(files[:2], call, **quiet)
+    assert part.counts == {"total": 2, "pending": 0, "running": 0, "done": 1, "failed": 1, "held": 0}
+    program("forget", "--db", "run.db", "--", "failed")
+    again = stride.run(files[:4], call, **quiet)
+    assert again.counts["total"] == len(list(again.rows())) == 3
+    with pytest.raises(stride.Error, match="there is no run"):
+        stride.open("other.db")
+
+
 def test_a_loop_may_run_already(quiet):
     async def call(file):
         await asyncio.sleep(0)

@@ -29,7 +29,11 @@ def call(file):
 if __name__ == "__main__":
     files = [str(number) for number in range(COUNT)]
     settings = {"threads": 4, "db": "run.db", "progress": False, "rate": "none", "name": "call"}
-    results = stride.run(files, call, **settings)
+    try:
+        results = stride.run(files, call, **settings)
+    except KeyboardInterrupt as stop:
+        print(stop.results.in_doubt)
+        raise
     print(len(results), results.complete)
 """
 
@@ -81,7 +85,7 @@ def test_a_second_ctrl_c_ends_the_run_at_once():
     os.killpg(run.process.pid, signal.SIGINT)
     run.process.wait()
     assert time.monotonic() - start < 10
-    code, _, err = run.end()
+    code, out, err = run.end()
     assert code == -signal.SIGINT, err
     counts = status()
     assert (counts["running"], counts["in_doubt"], counts["done"]) == (0, 4, 0)
@@ -89,6 +93,7 @@ def test_a_second_ctrl_c_ends_the_run_at_once():
     assert told == "4 files in doubt, because their calls were cut off", err
     assert sorted(names.split(", ")) == ["0", "1", "2", "3"]
     assert script(40, "").end()[0] == 0
+    assert out == "['0', '1', '2', '3']\n"
     # The same key says to the service that it may know the call.
     keys = {name: set() for name, *_ in calls("begin")}
     for name, _, key in calls("begin"):
@@ -212,6 +217,19 @@ def test_a_run_in_processes_ends_with_its_program(number):
     code, out, err = Script(text.replace("PAUSE", "")).end()
     assert (code, out) == (0, "40 True\n"), err
     assert len(calls("begin")) == 44
+
+
+def test_the_next_start_names_the_calls_in_doubt():
+    run = script(6, "time.sleep(3600)")
+    wait_for(lambda: len(calls("begin")) == 4)
+    pid = runner()
+    os.kill(pid, signal.SIGKILL)
+    assert run.end()[0] == 1
+    code, _, err = script(6, "").end()
+    assert code == 0
+    told, _, names = err.splitlines()[0].partition("died: ")
+    assert told == "recovered: 4 calls in flight when the last run ", err
+    assert sorted(names.split(", ")) == ["0", "1", "2", "3"]
 
 
 @pytest.mark.parametrize("victims", ["python", "stride", "both"])

@@ -244,6 +244,7 @@ fn columns_are_chosen_and_ordered_in_every_table() {
     let fixture = mixed();
     let columns = [
         Column::Kind,
+        Column::Outcome,
         Column::Result,
         Column::File,
         Column::PathBytes,
@@ -269,8 +270,8 @@ fn columns_are_chosen_and_ordered_in_every_table() {
     assert_eq!(
         lines.lines().take(2).collect::<Vec<_>>(),
         [
-            r#"{"kind":null,"result":null,"file":"done","path_bytes":null}"#,
-            "{\"kind\":\"test\",\"result\":null,\"file\":\"fail\u{fffd}d\",\"path_bytes\":\"ZmFpbOlk\"}",
+            r#"{"kind":null,"outcome":"succeeded","result":null,"file":"done","path_bytes":null}"#,
+            "{\"kind\":\"test\",\"outcome\":\"failed\",\"result\":null,\"file\":\"fail\u{fffd}d\",\"path_bytes\":\"ZmFpbOlk\"}",
         ]
     );
     let csv = text(Format::Csv);
