@@ -88,7 +88,7 @@ impl Schedule {
         &mut self,
         settings: &Settings,
         rules: Rules,
-        spent: &[PastCharge],
+        spent: &[Vec<PastCharge>],
         now: Duration,
         jobs: u64,
     ) {

@@ -48,20 +48,38 @@ impl Rules {
 }
 
 /// The state that earlier sessions of the run left.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct History {
+    /// The lanes: one, or one for each row of a pool.
+    pub lanes: Vec<LaneHistory>,
+    /// Consumption of the budgets.
+    pub used: Usage,
+    /// A guard stopped the last session, so this one starts with a spot check.
+    pub stopped_by_guard: bool,
+}
+
+impl Default for History {
+    /// One lane without a history.
+    fn default() -> Self {
+        Self {
+            lanes: vec![LaneHistory::default()],
+            used: Usage::default(),
+            stopped_by_guard: false,
+        }
+    }
+}
+
+/// The state that earlier sessions left for one lane.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LaneHistory {
     /// Charges of the last day, the oldest first.
     pub spent: Vec<PastCharge>,
     /// Rest of a wait that the service asked for.
     pub closed_for: Option<Duration>,
     /// Limits of the service.
     pub found: LearnedLimits,
-    /// Consumption of the budgets.
-    pub used: Usage,
     /// A file has succeeded under the present request.
     pub proven: bool,
-    /// A guard stopped the last session, so this one starts with a spot check.
-    pub stopped_by_guard: bool,
 }
 
 /// Limits of the service, learned from its answers.
@@ -76,18 +94,27 @@ pub struct LearnedLimits {
 }
 
 /// The state that the next session needs, apart from the charges.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
+    /// The lanes, in the order of [`History::lanes`].
+    pub lanes: Vec<LaneCheckpoint>,
+    /// Consumption of the budgets since the last checkpoint.
+    pub used: UsageDelta,
+    /// File that was throttled most often while others were accepted, and how often.
+    pub refused: Option<(JobId, u32)>,
+}
+
+/// The state of one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LaneCheckpoint {
     /// Rest of a wait that the service asked for.
     pub closed_for: Option<Duration>,
     /// Limits of the service.
     pub found: LearnedLimits,
-    /// Consumption of the budgets since the last checkpoint.
-    pub used: UsageDelta,
     /// A file has succeeded under the present request.
     pub proven: bool,
-    /// File that was throttled most often while others were accepted, and how often.
-    pub refused: Option<(JobId, u32)>,
+    /// Reason for which no further call of this session goes to the lane.
+    pub stopped: Option<StopReason>,
 }
 
 /// The limit that decides when the next call starts. Moments are on the governor's clock.
@@ -214,6 +241,17 @@ impl StopReason {
         }
     }
 
+    /// Returns true if no other account can help.
+    pub(super) fn is_of_run(&self) -> bool {
+        match self {
+            Self::Fault(fault) => {
+                fault.is_of_program() || matches!(fault, Fault::MissingFile | Fault::NotRun)
+            }
+            Self::Rejected | Self::Failures(_) | Self::Budget(_) => true,
+            Self::Outage(_) | Self::Wait(_) => false,
+        }
+    }
+
     /// Returns true if a guard stopped the run, because every file would fail the same way.
     pub fn is_guards(&self) -> bool {
         matches!(self, Self::Fault(_) | Self::Rejected)
@@ -277,9 +315,12 @@ impl Fault {
 /// The right to make one call. It returns to the governor with the call's signal.
 #[derive(Debug)]
 pub struct Permit {
+    pub(super) lane: usize,
     pub(super) stamp: Stamp,
-    /// Number of the call, from 0.
+    /// Number of the call in the run, from 0.
     pub(super) number: u64,
+    /// Number of the call in its lane, from 0.
+    pub(super) of_lane: u64,
     /// Moment of the permit.
     pub(super) at: Duration,
     pub(super) cost: Cost,
@@ -289,6 +330,11 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Returns the lane of the call.
+    pub fn lane(&self) -> usize {
+        self.lane
+    }
+
     /// Returns the charge on the rate limits.
     pub fn cost(&self) -> Cost {
         self.cost
@@ -402,6 +448,11 @@ pub enum SharedCause {
 
 impl SharedCause {
     pub(super) const ALL: [Self; 4] = [Self::Service, Self::Disk, Self::Request, Self::Outage];
+
+    /// Returns true if the cause is the run's, and not that of one lane.
+    pub fn is_of_run(self) -> bool {
+        matches!(self, Self::Disk | Self::Request)
+    }
 }
 
 /// The next state of a completed call's file.

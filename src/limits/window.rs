@@ -291,6 +291,16 @@ impl RateLimits {
         each.max_by_key(|(ready, _)| *ready)
     }
 
+    /// Returns how many calls the rates of calls would admit at `now`.
+    pub(crate) fn room(&self, now: Duration) -> u64 {
+        let calls = (self.0.iter()).filter(|limit| limit.rate.measure() == Measure::Calls);
+        let each = calls.map(|limit| match &limit.gcra {
+            Some(gcra) if now < gcra.ready_at() => 0,
+            _ => limit.window.most.saturating_sub(limit.window.sum),
+        });
+        each.min().unwrap_or(u64::MAX)
+    }
+
     /// Charges a call made at `now`.
     pub(crate) fn charge(&mut self, cost: Cost, now: Duration) {
         for limit in &mut self.0 {

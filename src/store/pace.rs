@@ -12,7 +12,7 @@ use super::system::now;
 use super::values::{milliseconds, path_from_sql};
 use super::writer::Store;
 use crate::event::Flow;
-use crate::governor::{Action, Checkpoint, Fault, History, LearnedLimits, LimitedBy};
+use crate::governor::{Action, Checkpoint, Fault, History, LaneHistory, LearnedLimits, LimitedBy};
 use crate::job::{AttemptId, FileName};
 use crate::limits::{Cost, Money, PastCharge, Usage};
 
@@ -51,26 +51,29 @@ impl Store {
     pub fn past(&self) -> Result<History> {
         let now = now();
         let noted = noted(&self.connection)?;
-        Ok(History {
+        let lane = LaneHistory {
             spent: spent(&self.connection, now)?,
             closed_for: noted
                 .closed_until
                 .map(|until| milliseconds(until.saturating_sub(now)))
                 .filter(|left| !left.is_zero()),
             found: noted.found,
-            used: noted.used,
             proven: noted.proven,
+        };
+        Ok(History {
+            lanes: vec![lane],
+            used: noted.used,
             stopped_by_guard: stopped_by_guard(&self.connection)?,
         })
     }
 
-    /// Reads the usage of the last day, oldest first.
+    /// Reads the usage of the last day in each lane, oldest first.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
-    pub fn spent(&self) -> Result<Vec<PastCharge>> {
-        spent(&self.connection, now())
+    pub fn spent(&self) -> Result<Vec<Vec<PastCharge>>> {
+        Ok(vec![spent(&self.connection, now())?])
     }
 
     /// Forgets the wait that the service asked for, and the waits of pending jobs.
@@ -152,6 +155,7 @@ pub(super) fn remember(
     let at = |duration: Duration| {
         i64::try_from(duration.as_millis()).map_or(i64::MAX, |ms| now.saturating_add(ms))
     };
+    let lane = memory.lanes.first().copied().unwrap_or_default();
     let sql = "UPDATE limiter_state SET calls = max(0, calls + ?1), cost = max(0, cost + ?2), worked = worked + ?3,
                       closed_until = ?4, found_rate = ?5, found_width = ?6, limited_by = ?7, limited_at = ?8, finish = ?9,
                       found_at_once = ?10, proven = ?11, refused_job = ?12, refused_times = ?13";
@@ -159,14 +163,14 @@ pub(super) fn remember(
         memory.used.calls,
         memory.used.cost,
         memory.used.worked.as_millis() as i64,
-        memory.closed_for.map(at),
-        memory.found.rate,
-        memory.found.width,
+        lane.closed_for.map(at),
+        lane.found.rate,
+        lane.found.width,
         limit::format(&flow.why),
         flow.moment.map(|moment| now.saturating_add(moment)),
         flow.finish.map(at),
-        memory.found.at_once,
-        memory.proven,
+        lane.found.at_once,
+        lane.proven,
         memory.refused.map(|(job, _)| job.0),
         memory.refused.map_or(0, |(_, times)| times),
     ];

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::governor::{
-    Admission, CompletedCall, Concurrency, Disposition, Fault, Governor, History, Permit, Rules,
-    SharedCause, Signal, StopReason,
+    Admission, CompletedCall, Concurrency, Disposition, Fault, Governor, History, LaneHistory,
+    Permit, Rules, SharedCause, Signal, StopReason,
 };
 use stride::job::JobId;
 use stride::limits::{Budgets, Cost, PastCharge};
@@ -165,7 +165,8 @@ proptest! {
                 ago: Duration::from_millis(now.saturating_sub(at / 1000 * 1000 + 999)),
                 cost: Cost::default(),
             });
-            let history = History { spent: spent.collect(), ..History::default() };
+            let lane = LaneHistory { spent: spent.collect(), ..LaneHistory::default() };
+            let history = History { lanes: vec![lane], ..History::default() };
             let mut governor = Governor::new(rules(&["40/m"], 8), &history, Duration::from_millis(now));
             let end = now + life;
             while now < end {
@@ -275,8 +276,12 @@ fn slow_calls_are_not_delayed_after_a_wait() {
 
 #[test]
 fn a_session_that_begins_with_a_stored_wait_is_not_slow_after_it() {
-    let history = History {
+    let lane = LaneHistory {
         closed_for: Some(Duration::from_secs(3)),
+        ..LaneHistory::default()
+    };
+    let history = History {
+        lanes: vec![lane],
         ..History::default()
     };
     let mut governor = Governor::new(rules(&[], 1), &history, Duration::ZERO);
@@ -383,7 +388,7 @@ fn a_long_wait_that_is_stated_late_is_kept() {
         let early = permit(&mut governor, at(now));
         assert!(early.is_none(), "at {now} ms");
     }
-    let stored = governor.checkpoint(at(22_900)).closed_for;
+    let stored = governor.checkpoint(at(22_900)).lanes[0].closed_for;
     assert_eq!(stored, Some(at(100)));
     assert!(permit(&mut governor, at(23_000)).is_some());
 }
@@ -400,7 +405,7 @@ fn a_wait_that_is_stated_while_the_gate_is_closed_is_stored() {
         complete(&mut governor, permit, 10 + file, Signal::Failed, at(20));
     }
     complete(&mut governor, last, 1, wait(at(40_000)), at(30));
-    let stored = governor.checkpoint(at(30)).closed_for;
+    let stored = governor.checkpoint(at(30)).lanes[0].closed_for;
     assert_eq!(stored, Some(at(40_000)));
 }
 

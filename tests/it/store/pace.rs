@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stride::event::Flow;
-use stride::governor::{Checkpoint, LearnedLimits, LimitedBy};
+use stride::governor::{Checkpoint, LaneCheckpoint, LearnedLimits, LimitedBy};
 use stride::limits::{Cost, Money, Usage, UsageDelta};
 use stride::settings::Settings;
 use stride::store::{StoreError, change_settings};
@@ -15,19 +15,23 @@ fn the_next_runner_gets_the_stored_state() {
     let fixture = Fixture::numbered(2);
     let mut store = fixture.open();
     store.start(1, &crate::support::POLICY).unwrap();
-    let memory = Checkpoint {
+    let lane = LaneCheckpoint {
         closed_for: Some(Duration::from_secs(90)),
         found: LearnedLimits {
             rate: Some(48.5),
             at_once: Some(4),
             width: Some(12),
         },
+        proven: true,
+        stopped: None,
+    };
+    let memory = Checkpoint {
+        lanes: vec![lane],
         used: UsageDelta {
             calls: 6,
             cost: 1_500_000,
             worked: Duration::from_secs(60),
         },
-        proven: true,
         refused: Some((fixture.id("1"), 4)),
     };
     let flow = Flow {
@@ -50,23 +54,24 @@ fn the_next_runner_gets_the_stored_state() {
         cost: Money(1_500_000),
         worked: Duration::from_secs(60),
     };
-    assert_eq!((past.found, past.used), (memory.found, used));
-    assert!(past.proven && !past.stopped_by_guard);
-    let left = past.closed_for.unwrap();
+    let before = &past.lanes[0];
+    assert_eq!((before.found, past.used), (lane.found, used));
+    assert!(before.proven && !past.stopped_by_guard);
+    let left = before.closed_for.unwrap();
     assert!(
         left > Duration::from_secs(30) && left <= Duration::from_secs(90),
         "{left:?}"
     );
     // The bystander's call and this one, perhaps in the same second.
-    let bytes: u64 = past.spent.iter().map(|spent| spent.cost.bytes).sum();
-    let calls: u64 = past.spent.iter().map(|spent| spent.cost.calls).sum();
+    let bytes: u64 = before.spent.iter().map(|spent| spent.cost.bytes).sum();
+    let calls: u64 = before.spent.iter().map(|spent| spent.cost.calls).sum();
     assert_eq!((calls, bytes), (2, 3000));
     let noted = fixture.reader().noted().unwrap();
     assert_eq!(noted.limited_by, Some(flow.why));
     assert_eq!(noted.refused, Some(("1".into(), 4)));
     assert!(noted.limited_at < noted.closed_until && noted.closed_until < noted.finish);
     store.ignore_wait().unwrap();
-    assert_eq!(store.past().unwrap().closed_for, None);
+    assert_eq!(store.past().unwrap().lanes[0].closed_for, None);
 }
 
 #[test]
