@@ -61,10 +61,11 @@ CREATE UNIQUE INDEX job_path ON job (coalesce(plain, path));
 -- The queue: one narrow row for each job, which claims and settlements update.
 CREATE TABLE work (
     job        INTEGER PRIMARY KEY REFERENCES job (id),
-    -- 0 pending, 1 running, 2 done, 3 failed, 4 held, 5 forgotten: taken off the run.
-    state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 5),
+    -- 0 pending, 1 running, 2 done, 3 failed, 4 held, 5 forgotten: taken off the run, 6 waiting: its first request was
+    -- answered, and a later one is to be made.
+    state      INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 6),
     -- The earliest moment of the next call.
-    not_before INTEGER CHECK (not_before IS NULL OR state = 0),
+    not_before INTEGER CHECK (CASE state WHEN 0 THEN TRUE WHEN 6 THEN not_before IS NOT NULL ELSE not_before IS NULL END),
     -- The number of the last attempt.
     attempts   INTEGER NOT NULL DEFAULT 0,
     -- Attempts counted against the job, and crashes during its calls, since `stride retry` last made it pending.
@@ -79,14 +80,30 @@ CREATE TABLE work (
 
 -- Jobs that are not done, in list order within each state, because an index ends with the row's key.
 CREATE INDEX work_open ON work (state) WHERE state <> 2;
+-- Waiting jobs, by the moment of their next step.
+CREATE INDEX work_due ON work (not_before) WHERE state = 6;
 -- Jobs that may kill their process. It has few rows.
 CREATE INDEX work_may_kill ON work (job) WHERE crashes >= 2;
 
 -- Forgotten jobs and what `stride forget --undo` restores. Their results stay in `result`.
 CREATE TABLE forgotten (
     job        INTEGER PRIMARY KEY REFERENCES job (id),
-    state      INTEGER NOT NULL CHECK (state = 0 OR state BETWEEN 2 AND 4),
-    not_before INTEGER CHECK (not_before IS NULL OR state = 0)
+    state      INTEGER NOT NULL CHECK (state = 0 OR state BETWEEN 2 AND 4 OR state = 6),
+    not_before INTEGER CHECK (CASE state WHEN 0 THEN TRUE WHEN 6 THEN not_before IS NOT NULL ELSE not_before IS NULL END)
+) STRICT;
+
+-- How far the jobs are that take several steps, from the first answer on. The row stays when the job fails, because it
+-- may go on from here.
+CREATE TABLE progress (
+    job   INTEGER PRIMARY KEY REFERENCES job (id),
+    -- The index of the next step, from 0.
+    step  INTEGER NOT NULL CHECK (step >= 0),
+    kind  TEXT NOT NULL CHECK (kind = 'write' OR kind = 'read' OR kind = 'poll'),
+    -- When it became the next one.
+    since INTEGER NOT NULL,
+    -- Number of its answers so far that said "not ready".
+    asked INTEGER NOT NULL DEFAULT 0 CHECK (asked >= 0),
+    CHECK (step > 0 OR kind = 'poll')
 ) STRICT;
 
 -- Further columns of a list that is a table, as a JSON object from column to value.
@@ -110,7 +127,8 @@ CREATE TABLE attempt (
     -- Duration of the call, in milliseconds, by a monotonic clock.
     took     INTEGER,
     outcome  TEXT CHECK (outcome = 'succeeded' OR outcome = 'failed' OR outcome = 'throttled' OR outcome = 'not_sent'
-                         OR outcome = 'in_doubt' OR outcome = 'interrupted'),
+                         OR outcome = 'in_doubt' OR outcome = 'interrupted' OR outcome = 'advanced'
+                         OR outcome = 'not_ready'),
     class    TEXT CHECK (class = 'transient' OR class = 'throttled' OR class = 'quota' OR class = 'auth'
                          OR class = 'rejected' OR class = 'bad_response' OR class = 'input' OR class = 'local'),
     kind     TEXT,
@@ -121,10 +139,33 @@ CREATE TABLE attempt (
     -- The job's file as a successful call found it: its size in bytes, and its time in nanoseconds since 1970.
     source_size     INTEGER,
     source_modified INTEGER,
+    -- The index of the step, from 0.
+    step     INTEGER NOT NULL DEFAULT 0 CHECK (step >= 0),
+    -- The number of polls that this row stands for, and the start of the latest one; NULL if it is no poll. All but the
+    -- latest one were answered "not ready".
+    polls    INTEGER CHECK (polls > 0),
+    polled   INTEGER,
     PRIMARY KEY (job, number),
     CHECK ((ended IS NULL) = (outcome IS NULL)),
-    CHECK (class IS NULL OR outcome <> 'succeeded')
+    CHECK (class IS NULL OR outcome = 'failed' OR outcome = 'throttled' OR outcome = 'not_sent' OR outcome = 'in_doubt'
+           OR outcome = 'interrupted')
 ) STRICT, WITHOUT ROWID;
+
+-- The answers of finished steps, except the last one's, which is the result. They are replaced when the job begins anew.
+CREATE TABLE step_answer (
+    id         INTEGER PRIMARY KEY,
+    job        INTEGER NOT NULL REFERENCES job (id),
+    step       INTEGER NOT NULL CHECK (step >= 0),
+    attempt    INTEGER NOT NULL,
+    status     INTEGER,
+    media_type TEXT,
+    -- The headers as a JSON object.
+    headers    TEXT CHECK (headers IS NULL OR json_valid(headers)),
+    body       BLOB NOT NULL,
+    recorded   INTEGER NOT NULL,
+    UNIQUE (job, step),
+    FOREIGN KEY (job, attempt) REFERENCES attempt (job, number)
+) STRICT;
 
 -- One result for each job that is done, as received.
 CREATE TABLE result (
@@ -169,6 +210,7 @@ CREATE TABLE rejected_response (
 CREATE TABLE counts (
     id                 INTEGER PRIMARY KEY CHECK (id = 1),
     pending            INTEGER NOT NULL DEFAULT 0 CHECK (pending >= 0),
+    waiting            INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0),
     running            INTEGER NOT NULL DEFAULT 0 CHECK (running >= 0),
     done               INTEGER NOT NULL DEFAULT 0 CHECK (done >= 0),
     failed             INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
@@ -224,13 +266,14 @@ CREATE TABLE list (
 ) STRICT, WITHOUT ROWID;
 
 -- A stable view for people and other programs.
-CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended) AS
+CREATE VIEW attempts (path, position, number, chunk, runner, outcome, class, status, idempotency_key, started, ended, step, polls) AS
 SELECT job.path, job.id, attempt.number, attempt.chunk, attempt.runner, attempt.outcome, attempt.class, attempt.status,
        lower(substr(hex(attempt.key), 1, 8) || '-' || substr(hex(attempt.key), 9, 4) || '-' ||
              substr(hex(attempt.key), 13, 4) || '-' || substr(hex(attempt.key), 17, 4) || '-' ||
              substr(hex(attempt.key), 21)),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
-       strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch')
+       strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch'),
+       attempt.step + 1, attempt.polls
 FROM attempt JOIN job ON job.id = attempt.job;
 
 -- A stable view for people and other programs: a row for each job, with its result and an attempt. In list order:
@@ -238,7 +281,7 @@ FROM attempt JOIN job ON job.id = attempt.job;
 --
 --   path        the name: text if it is UTF-8, else a blob
 --   position    the place in the list, from 0
---   state       pending, running, done, failed, held or forgotten
+--   state       pending, waiting, running, done, failed, held or forgotten
 --   attempts    number of attempts
 --   status      of the attempt of the result, or else of the latest one: the HTTP status,
 --   class         the failure's class
@@ -260,7 +303,7 @@ CREATE VIEW results (path, position, state, attempts, status, class, kind, error
                      result, file, sha256, columns) AS
 SELECT job.path, work.job,
        CASE work.state WHEN 0 THEN 'pending' WHEN 1 THEN 'running' WHEN 2 THEN 'done' WHEN 3 THEN 'failed'
-                       WHEN 4 THEN 'held' ELSE 'forgotten' END,
+                       WHEN 4 THEN 'held' WHEN 5 THEN 'forgotten' ELSE 'waiting' END,
        work.attempts, attempt.status, attempt.class, attempt.kind, attempt.message,
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.started / 1000.0, 'unixepoch'),
        strftime('%Y-%m-%dT%H:%M:%fZ', attempt.ended / 1000.0, 'unixepoch'),

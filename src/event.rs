@@ -15,6 +15,8 @@ pub struct Counts {
     pub total: u64,
     /// Jobs that are still to be called.
     pub pending: u64,
+    /// Jobs between two steps: submitted, and unfinished.
+    pub waiting: u64,
     /// Jobs whose call is in flight.
     pub running: u64,
     /// Jobs with a result.
@@ -38,6 +40,7 @@ impl Counts {
     pub fn of(&self, state: JobState) -> u64 {
         match state {
             JobState::Pending => self.pending,
+            JobState::Waiting => self.waiting,
             JobState::Running => self.running,
             JobState::Done => self.done,
             JobState::Failed => self.failed,
@@ -55,6 +58,7 @@ impl Counts {
     pub fn of_mut(&mut self, state: JobState) -> &mut u64 {
         match state {
             JobState::Pending => &mut self.pending,
+            JobState::Waiting => &mut self.waiting,
             JobState::Running => &mut self.running,
             JobState::Done => &mut self.done,
             JobState::Failed => &mut self.failed,
@@ -324,7 +328,7 @@ mod tests {
     #[test]
     fn events_serialize_to_one_object_each() {
         let counts = Counts::default();
-        let all = r#"{"total":0,"pending":0,"running":0,"done":0,"failed":0,"held":0,"attempts":0,"in_doubt":0,"in_doubt_recovered":0,"forgotten":0}"#;
+        let all = r#"{"total":0,"pending":0,"waiting":0,"running":0,"done":0,"failed":0,"held":0,"attempts":0,"in_doubt":0,"in_doubt_recovered":0,"forgotten":0}"#;
         let attempt = AttemptId {
             job: JobId(7),
             number: 2,

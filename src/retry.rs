@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Class, FailureKind, Outcome};
+use crate::job::{Class, FailureKind, Outcome, Step, StepKind};
 
 /// The policy for jobs whose last attempt is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +25,12 @@ pub struct RetryPolicy {
     pub delay: Duration,
     /// The longest wait.
     pub max_delay: Duration,
-    /// The policy for attempts in doubt.
+    /// The policy for attempts in doubt. Reads and polls are repeated under any.
     pub in_doubt: DoubtPolicy,
+    /// The first wait between polls. It grows by half each time, up to ten times itself.
+    pub poll_every: Duration,
+    /// The longest time of polling.
+    pub poll_for: Duration,
 }
 
 /// A job's history. Charges and crashes count from the time when a person last made it pending.
@@ -53,7 +57,11 @@ const HELD_AFTER: u32 = 10;
 pub enum Next {
     /// It has its result.
     Done,
-    /// It is called again after this wait or later.
+    /// Its next step is made after this wait or later.
+    Advance(Duration),
+    /// It is polled again after this wait or later.
+    Poll(Duration),
+    /// The same step is called again after this wait or later.
     Again(Duration),
     /// It is not called again unless asked.
     Fail,
@@ -62,8 +70,14 @@ pub enum Next {
 }
 
 impl RetryPolicy {
-    /// Returns the job's next state and record after `outcome`. `chance` is uniform in 0..1.
-    pub fn after(&self, record: Record, outcome: &Outcome, chance: f64) -> (Next, Record) {
+    /// Returns the job's next state and record after `outcome` of `step`. `chance` is uniform in 0..1.
+    pub fn after(
+        &self,
+        record: Record,
+        step: &Step,
+        outcome: &Outcome,
+        chance: f64,
+    ) -> (Next, Record) {
         let answered = Record {
             generation: record.generation.saturating_add(1),
             ..record
@@ -74,6 +88,15 @@ impl RetryPolicy {
                 (Next::Again(Duration::ZERO), answered)
             }
             Outcome::Succeeded(_) => (Next::Done, answered),
+            Outcome::Advanced { wait, .. } => {
+                let fresh = Record {
+                    charged: 0,
+                    crashes: 0,
+                    ..answered
+                };
+                (Next::Advance(wait.unwrap_or_default()), fresh)
+            }
+            Outcome::NotReady { wait, .. } => self.poll_again(record, step, *wait),
             // 409 says that the operation under this key is still running, so the key must stay.
             Outcome::Failed(failure) => {
                 let record = match failure.status {
@@ -90,19 +113,48 @@ impl RetryPolicy {
                 (Next::Again(Duration::ZERO), record)
             }
             Outcome::InDoubt(failure) if failure.kind.is_crash() => {
-                self.after_crash(record, chance)
+                self.after_crash(record, step, chance)
             }
-            Outcome::InDoubt(_) => match self.in_doubt {
+            Outcome::InDoubt(_) => match self.doubt_at(step) {
                 DoubtPolicy::Hold => (Next::Hold, record),
                 DoubtPolicy::Retry => self.charge(record, chance),
             },
         }
     }
 
+    /// Decides for a job that the service calls not ready. The service's wait has precedence. The key stays, because
+    /// nothing has changed at the service.
+    fn poll_again(&self, record: Record, step: &Step, wait: Option<Duration>) -> (Next, Record) {
+        let record = Record {
+            charged: 0,
+            ..record
+        };
+        let most = self.poll_every.saturating_mul(10);
+        let wait = wait.unwrap_or_else(|| {
+            let grown = self.poll_every.as_secs_f64() * 1.5f64.powi(step.asked.min(6) as i32);
+            Duration::try_from_secs_f64(grown).map_or(most, |grown| grown.min(most))
+        });
+        match step.since.saturating_add(wait) > self.poll_for {
+            true => (Next::Fail, record),
+            false => (Next::Poll(wait), record),
+        }
+    }
+
+    /// Returns the policy for doubt at a step: a step that changes nothing at the service can be repeated.
+    fn doubt_at(&self, step: &Step) -> DoubtPolicy {
+        match step.kind {
+            StepKind::Write => self.in_doubt,
+            StepKind::Read | StepKind::Poll => DoubtPolicy::Retry,
+        }
+    }
+
     /// Decides for a job whose process died during its call. `alone` says that no other call was in flight. Deaths are
     /// never charged, because kills, power loss and full memory are not the job's fault. A job that is alone in many
-    /// deaths may still cause them, so it is held in the end.
-    pub fn after_death(&self, record: Record, alone: bool) -> (Next, Record) {
+    /// deaths may still cause them, so it is held in the end; but never at a step that changes nothing.
+    pub fn after_death(&self, record: Record, step: &Step, alone: bool) -> (Next, Record) {
+        if step.kind != StepKind::Write {
+            return (Next::Again(Duration::ZERO), record);
+        }
         let after = Record {
             crashes: record.crashes.saturating_add(u32::from(alone)),
             ..record
@@ -117,36 +169,36 @@ impl RetryPolicy {
 
     /// Decides for a job whose call panicked. A panic is charged unless it is the job's first crash, so that a file
     /// on which the caller always panics fails in the end.
-    pub fn after_panic(&self, record: Record, chance: f64) -> (Next, Record) {
+    pub fn after_panic(&self, record: Record, step: &Step, chance: f64) -> (Next, Record) {
         let crashed = Record {
             crashes: record.crashes.saturating_add(1),
             ..record
         };
-        match self.in_doubt {
-            DoubtPolicy::Hold => (Next::Hold, crashed),
-            DoubtPolicy::Retry if record.crashes == 0 => (Next::Again(Duration::ZERO), crashed),
-            DoubtPolicy::Retry => self.charge(crashed, chance),
-        }
+        self.crashed(record.crashes == 0, crashed, step, chance)
     }
 
     /// Decides for a job whose command was ended by a signal, or whose worker crashed or broke the protocol. The job's
     /// first crash is not charged, because other calls of the worker may have caused it. The next call is alone in its
     /// worker, so that further crashes are the job's.
-    fn after_crash(&self, record: Record, chance: f64) -> (Next, Record) {
+    fn after_crash(&self, record: Record, step: &Step, chance: f64) -> (Next, Record) {
         let crashed = Record {
             crashes: record.crashes.max(1),
             ..record
         };
-        match self.in_doubt {
-            DoubtPolicy::Hold => (Next::Hold, crashed),
-            DoubtPolicy::Retry if record.crashes == 0 => (Next::Again(Duration::ZERO), crashed),
-            DoubtPolicy::Retry => self.charge(crashed, chance),
+        self.crashed(record.crashes == 0, crashed, step, chance)
+    }
+
+    fn crashed(&self, first: bool, record: Record, step: &Step, chance: f64) -> (Next, Record) {
+        match self.doubt_at(step) {
+            DoubtPolicy::Hold => (Next::Hold, record),
+            DoubtPolicy::Retry if first => (Next::Again(Duration::ZERO), record),
+            DoubtPolicy::Retry => self.charge(record, chance),
         }
     }
 
     /// Decides for a job whose call a stop has interrupted: in doubt, and not charged.
-    pub fn after_stop(&self, record: Record) -> (Next, Record) {
-        match self.in_doubt {
+    pub fn after_stop(&self, record: Record, step: &Step) -> (Next, Record) {
+        match self.doubt_at(step) {
             DoubtPolicy::Hold => (Next::Hold, record),
             DoubtPolicy::Retry => (Next::Again(Duration::ZERO), record),
         }
@@ -188,6 +240,8 @@ mod tests {
         delay: Duration::from_secs(1),
         max_delay: Duration::from_secs(3),
         in_doubt: DoubtPolicy::Retry,
+        poll_every: Duration::from_secs(4),
+        poll_for: Duration::from_secs(600),
     };
     const HOLD: RetryPolicy = RetryPolicy {
         in_doubt: DoubtPolicy::Hold,
@@ -234,7 +288,7 @@ mod tests {
         let in_doubt = Outcome::InDoubt(failure(Class::Transient, None));
         let succeeded = Outcome::Succeeded(Answer::json_text("1"));
         assert_eq!(
-            HOLD.after(record(0, 0), &in_doubt, 1.0),
+            HOLD.after(record(0, 0), &Step::FIRST, &in_doubt, 1.0),
             (Next::Hold, record(0, 0))
         );
         for (before, outcome, next, then) in [
@@ -259,36 +313,51 @@ mod tests {
             ((0, 0), in_doubt, after(1), (1, 0)),
             ((0, 0), succeeded, Next::Done, (0, 1)),
         ] {
-            let found = POLICY.after(record(before.0, before.1), &outcome, 1.0);
+            let found = POLICY.after(record(before.0, before.1), &Step::FIRST, &outcome, 1.0);
             assert_eq!(found, (next, record(then.0, then.1)), "{outcome:?}");
         }
-        assert_eq!(POLICY.after_stop(record(2, 5)), (AT_ONCE, record(2, 5)));
-        assert_eq!(HOLD.after_stop(record(2, 5)), (Next::Hold, record(2, 5)));
+        assert_eq!(
+            POLICY.after_stop(record(2, 5), &Step::FIRST),
+            (AT_ONCE, record(2, 5))
+        );
+        assert_eq!(
+            HOLD.after_stop(record(2, 5), &Step::FIRST),
+            (Next::Hold, record(2, 5))
+        );
     }
 
     #[test]
     fn the_tenth_death_of_a_job_that_is_alone_holds_it() {
         let mut record = Record::default();
-        assert_eq!(POLICY.after_death(record, false), (AT_ONCE, record));
+        assert_eq!(
+            POLICY.after_death(record, &Step::FIRST, false),
+            (AT_ONCE, record)
+        );
         for deaths in 1..10 {
-            let (next, after) = POLICY.after_death(record, true);
+            let (next, after) = POLICY.after_death(record, &Step::FIRST, true);
             assert_eq!((next, after.charged, after.crashes), (AT_ONCE, 0, deaths));
             record = after;
         }
-        assert_eq!(POLICY.after_death(record, false).0, AT_ONCE);
-        assert_eq!(POLICY.after_death(record, true).0, Next::Hold);
-        assert_eq!(HOLD.after_death(Record::default(), false).0, Next::Hold);
+        assert_eq!(POLICY.after_death(record, &Step::FIRST, false).0, AT_ONCE);
+        assert_eq!(POLICY.after_death(record, &Step::FIRST, true).0, Next::Hold);
+        assert_eq!(
+            HOLD.after_death(Record::default(), &Step::FIRST, false).0,
+            Next::Hold
+        );
     }
 
     #[test]
     fn panics_are_charged_from_the_second_on() {
         let mut record = Record::default();
         for (next, charged) in [(AT_ONCE, 0), (AT_ONCE, 1), (AT_ONCE, 2), (Next::Fail, 3)] {
-            let found = POLICY.after_panic(record, 0.0);
+            let found = POLICY.after_panic(record, &Step::FIRST, 0.0);
             assert_eq!((found.0, found.1.charged), (next, charged));
             record = found.1;
         }
-        assert_eq!(HOLD.after_panic(Record::default(), 0.0).0, Next::Hold);
+        assert_eq!(
+            HOLD.after_panic(Record::default(), &Step::FIRST, 0.0).0,
+            Next::Hold
+        );
     }
 
     #[test]
@@ -297,14 +366,17 @@ mod tests {
             Outcome::InDoubt(Failure::new(Class::Transient, FailureKind::Crashed, "test"));
         let mut record = Record::default();
         for (next, charged) in [(AT_ONCE, 0), (AT_ONCE, 1), (AT_ONCE, 2), (Next::Fail, 3)] {
-            let found = POLICY.after(record, &crashed, 0.0);
+            let found = POLICY.after(record, &Step::FIRST, &crashed, 0.0);
             assert_eq!(
                 (found.0, found.1.charged, found.1.crashes),
                 (next, charged, 1)
             );
             record = found.1;
         }
-        assert_eq!(HOLD.after(Record::default(), &crashed, 0.0).0, Next::Hold);
+        assert_eq!(
+            HOLD.after(Record::default(), &Step::FIRST, &crashed, 0.0).0,
+            Next::Hold
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::job::{Class, Failure, FailureKind, Outcome};
 /// Converts an outcome to a signal. `cause` returns the number of a rejection's cause.
 pub(super) fn signal(outcome: &Outcome, cause: impl FnOnce(&Failure) -> u64) -> Signal {
     match outcome {
-        Outcome::Succeeded(_) => Signal::Accepted,
+        Outcome::Succeeded(_) | Outcome::Advanced { .. } => Signal::Accepted,
+        Outcome::NotReady { .. } => Signal::Answered,
         Outcome::Failed(failure) => failed(failure, cause),
         // This machine failed, not the service.
         Outcome::InDoubt(failure) if failure.class == Class::Local => Signal::Stale,

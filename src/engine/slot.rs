@@ -82,15 +82,17 @@ impl<C> Slot<C> {
         panicked: bool,
     ) -> Report {
         let in_doubt = matches!(outcome, Outcome::InDoubt(_));
+        let step = &claim.attempt.step;
         let (next, record) = if panicked {
-            self.policy.after_panic(claim.record, fastrand::f64())
+            self.policy.after_panic(claim.record, step, fastrand::f64())
         } else if in_doubt && self.cancel.is_cancelled() {
-            self.policy.after_stop(claim.record)
+            self.policy.after_stop(claim.record, step)
         } else {
-            self.policy.after(claim.record, &outcome, fastrand::f64())
+            (self.policy).after(claim.record, step, &outcome, fastrand::f64())
         };
         let settlement = Settlement {
             attempt: claim.attempt.id,
+            step: *step,
             outcome,
             checksum,
             took,

@@ -39,12 +39,16 @@ pub enum FailureKind {
     Exception,
     /// A command exited with another code than 0.
     Exited,
+    /// The service no longer knows the handle of an earlier step.
+    Expired,
     /// The file changed, or could not be read, during the call.
     InputChanged,
     /// The file is missing.
     InputMissing,
     /// The file cannot be read.
     InputUnreadable,
+    /// The service has ended the submitted job as failed.
+    JobFailed,
     /// The service knows the idempotency key from another request.
     KeyReused,
     /// The list gives the file no such column.
@@ -63,6 +67,8 @@ pub enum FailureKind {
     NotText,
     /// The caller panicked.
     Panicked,
+    /// The service was not ready within `--poll-for`.
+    PollTimedOut,
     /// A worker broke the protocol.
     Protocol,
     /// The proxy refused to connect.

@@ -14,6 +14,8 @@
 //!   done ──► pending     by `retry --done`
 //!   all but running ──► forgotten, and back to the same state, by `forget`
 //! ```
+//!
+//! A job of several steps is `waiting` between them, in the place of `pending`: its first request has been answered.
 
 mod body;
 mod cause;
@@ -25,6 +27,7 @@ mod kind;
 mod media;
 mod name;
 mod stamp;
+mod step;
 
 use std::fmt::{self, Write as _};
 use std::io;
@@ -50,6 +53,7 @@ pub use media::{check_json, check_text, is_json, json_text, nesting};
 pub(crate) use name::json_string_of_unicode;
 pub use name::{FileName, escaped, json_string, shortened};
 pub use stamp::FileStamp;
+pub use step::{Step, StepAnswer, StepKind};
 
 use crate::text::hex;
 
@@ -131,6 +135,8 @@ pub enum JobState {
     Held,
     /// Taken off the run: neither called nor exported, and not in the total.
     Forgotten,
+    /// Its first request was answered; a later one is still to be made, now or at a later time.
+    Waiting,
 }
 
 impl JobState {
@@ -207,6 +213,8 @@ pub struct Job {
     pub file: PathBuf,
     /// Its row, if the list is a table.
     pub columns: Columns,
+    /// The answers of the steps before this one, in order.
+    pub answers: Vec<StepAnswer>,
 }
 
 /// An attempt as a caller sees it.
@@ -220,6 +228,8 @@ pub struct Attempt {
     pub repeat: bool,
     /// A process ended during an earlier attempt, perhaps because of this file.
     pub suspect: bool,
+    /// The step to make.
+    pub step: Step,
 }
 
 /// A complete, successful answer.
@@ -369,8 +379,28 @@ impl<E: std::error::Error> From<E> for Failure {
 /// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// A complete and successful answer.
+    /// A complete and successful answer; of the last step, if there are several.
     Succeeded(Answer),
+    /// A complete answer of a step that is not the last.
+    Advanced {
+        /// The answer, for the steps after it.
+        answer: Box<Answer>,
+        /// The kind of the next step.
+        next: StepKind,
+        /// The wait before the next step that the service asks for, if it states one.
+        wait: Option<Duration>,
+    },
+    /// The definite answer to a poll: not ready.
+    NotReady {
+        /// The HTTP status, if there is one.
+        status: Option<u16>,
+        /// The wait that the service asks for, if it states one.
+        wait: Option<Duration>,
+        /// The job's state in the service's words, in short.
+        words: String,
+        /// The limits that the service stated, if any.
+        hint: Option<Box<Hint>>,
+    },
     /// A definite failure: the service rejected the call, its answer is unusable, or the file became shorter while it
     /// was sent.
     Failed(Failure),
@@ -397,6 +427,8 @@ impl Outcome {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Succeeded(_) => "succeeded",
+            Self::Advanced { .. } => "advanced",
+            Self::NotReady { .. } => "not_ready",
             Self::Failed(_) => "failed",
             Self::Throttled { .. } => "throttled",
             Self::Unreachable(_) | Self::Unsendable(_) => "not_sent",
@@ -409,6 +441,8 @@ impl Outcome {
     pub fn hint(&self) -> Option<&Hint> {
         match self {
             Self::Succeeded(answer) => answer.hint.as_deref(),
+            Self::Advanced { answer, .. } => answer.hint.as_deref(),
+            Self::NotReady { hint, .. } => hint.as_deref(),
             outcome => outcome
                 .failure()
                 .and_then(|failure| failure.hint.as_deref()),
@@ -423,7 +457,19 @@ impl Outcome {
             | Self::Unreachable(failure)
             | Self::Unsendable(failure)
             | Self::InDoubt(failure) => Some(failure),
-            Self::Succeeded(_) | Self::Interrupted => None,
+            Self::Succeeded(_)
+            | Self::Advanced { .. }
+            | Self::NotReady { .. }
+            | Self::Interrupted => None,
+        }
+    }
+
+    /// Returns the complete answer, if the outcome is one that is kept whole.
+    pub fn answer(&self) -> Option<&Answer> {
+        match self {
+            Self::Succeeded(answer) => Some(answer),
+            Self::Advanced { answer, .. } => Some(answer),
+            _ => None,
         }
     }
 }

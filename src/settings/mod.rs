@@ -135,6 +135,12 @@ pub struct Settings {
     pub retry_max_delay: Duration,
     /// The policy for attempts in doubt.
     pub in_doubt: DoubtPolicy,
+    /// The first wait between polls.
+    pub poll_every: Duration,
+    /// The longest time of polling.
+    pub poll_for: Duration,
+    /// The maximum number of jobs that are submitted and unfinished.
+    pub max_submitted: Option<u64>,
     /// The timeout of a whole call.
     pub timeout: Duration,
     /// The longest time without a byte while the file is being sent or the answer is arriving.
@@ -189,6 +195,9 @@ impl Default for Settings {
             retry_delay: Duration::from_secs(1),
             retry_max_delay: Duration::from_secs(60),
             in_doubt: DoubtPolicy::Retry,
+            poll_every: Duration::from_secs(5),
+            poll_for: Duration::from_secs(24 * 3600),
+            max_submitted: None,
             timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
@@ -234,6 +243,8 @@ impl Settings {
             delay: self.retry_delay,
             max_delay: self.retry_max_delay,
             in_doubt: self.in_doubt,
+            poll_every: self.poll_every,
+            poll_for: self.poll_for,
         }
     }
 

@@ -29,19 +29,21 @@ impl ToSql for Inserted<'_> {
 pub(super) enum Table {
     Result,
     Refused,
+    StepAnswer,
 }
 
 /// Replaces the zeros of a row that was [`Inserted`] in the same transaction.
-pub(super) fn fill(connection: &Connection, table: Table, job: i64, body: &Body) -> Result<()> {
+pub(super) fn fill(connection: &Connection, table: Table, row: i64, body: &Body) -> Result<()> {
     if body.in_memory().is_some() {
         return Ok(());
     }
     let table = match table {
         Table::Result => "result",
         Table::Refused => "rejected_response",
+        Table::StepAnswer => "step_answer",
     };
     let mut blob = connection
-        .blob_open("main", table, "body", job, false)
+        .blob_open("main", table, "body", row, false)
         .map_err(doing("storing a large answer"))?;
     io::copy(&mut body.reader(), &mut blob).map_err(failed("storing a large answer"))?;
     // Closing writes the last page.

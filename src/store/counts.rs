@@ -11,7 +11,7 @@ use crate::job::JobState;
 
 /// Reads the counts.
 pub(super) fn read_counts(connection: &Connection) -> Result<Counts> {
-    let columns = "SELECT pending, running, done, failed, held, forgotten, attempts, in_doubt, in_doubt_recovered FROM counts";
+    let columns = "SELECT pending, running, done, failed, held, forgotten, attempts, in_doubt, in_doubt_recovered, waiting FROM counts";
     let counts = connection
         .prepare_cached(columns)
         .and_then(|mut statement| {
@@ -27,6 +27,7 @@ pub(super) fn read_counts(connection: &Connection) -> Result<Counts> {
                     attempts: row.get(6)?,
                     in_doubt: row.get(7)?,
                     in_doubt_recovered: row.get(8)?,
+                    waiting: row.get(9)?,
                 })
             })
         });
@@ -68,7 +69,7 @@ pub(super) fn add_counts(connection: &Connection, before: &Counts, after: &Count
     let change = |count: fn(&Counts) -> u64| count(after).wrapping_sub(count(before)) as i64;
     let sql = "UPDATE counts SET pending = pending + ?1, running = running + ?2, done = done + ?3, failed = failed + ?4,
                       held = held + ?5, attempts = attempts + ?6, in_doubt = in_doubt + ?7,
-                      in_doubt_recovered = in_doubt_recovered + ?8, forgotten = forgotten + ?9";
+                      in_doubt_recovered = in_doubt_recovered + ?8, forgotten = forgotten + ?9, waiting = waiting + ?10";
     let values = params![
         change(|counts| counts.pending),
         change(|counts| counts.running),
@@ -79,6 +80,7 @@ pub(super) fn add_counts(connection: &Connection, before: &Counts, after: &Count
         change(|counts| counts.in_doubt),
         change(|counts| counts.in_doubt_recovered),
         change(|counts| counts.forgotten),
+        change(|counts| counts.waiting),
     ];
     execute(connection, sql, values, "updating the counts").map(drop)
 }

@@ -39,6 +39,7 @@ mod owner;
 mod pace;
 mod page;
 mod place;
+mod progress;
 mod queue;
 mod read;
 mod reader;

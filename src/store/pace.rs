@@ -195,7 +195,7 @@ pub(super) fn give_back(
 ) -> Result<()> {
     let sql = "UPDATE usage SET calls = max(0, calls - ?3), bytes = max(0, bytes - ?4), weight = max(0, weight - ?5)
                WHERE second = (SELECT max(second) FROM usage, attempt
-                               WHERE job = ?1 AND number = ?2 AND second <= started / 1000)";
+                               WHERE job = ?1 AND number = ?2 AND second <= coalesce(polled, started) / 1000)";
     let AttemptId { job, number } = attempt;
     let values = params![job.0, number, cost.calls, cost.bytes, cost.weight];
     execute(transaction, sql, values, "taking usage back").map(drop)

@@ -9,16 +9,19 @@ use super::error::{Result, StoreError, doing};
 use super::identity;
 use super::owner;
 use super::pace;
+use super::progress;
 use super::settle::Settler;
 use super::statement::{LazyStatement, all, execute};
 use super::system::now;
 use super::types::{Claim, Offer, Settlement};
-use super::values::{milliseconds, path_from_sql, position_of, shift};
+use super::values::{
+    milliseconds, path_from_sql, position_of, shift, state_from_sql, state_to_sql,
+};
 use super::writer::Store;
 use crate::event::{Counts, Flow};
 use crate::governor::Checkpoint;
 use crate::job::{
-    Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position,
+    Attempt, AttemptId, Columns, IdempotencyKey, Job, JobId, JobState, Outcome, Position, Step,
 };
 use crate::limits::Cost;
 use crate::retry::{MAY_KILL, Record};
@@ -50,16 +53,23 @@ impl Store {
             settler: Settler::new(connection, &self.base),
             peek: LazyStatement::new(
                 connection,
-                "SELECT attempts + 1, path, charged, crashes, generation, failed_before
-                 FROM work JOIN job ON job.id = work.job WHERE work.job = ?1 AND state = 0",
+                "SELECT attempts + 1, path, charged, crashes, generation, failed_before, state
+                 FROM work JOIN job ON job.id = work.job WHERE work.job = ?1 AND (state = 0 OR state = 6)",
             ),
             claim: LazyStatement::new(
                 connection,
-                "UPDATE work SET state = 1, not_before = NULL, attempts = attempts + 1 WHERE job = ?1 AND state = 0",
+                "UPDATE work SET state = 1, not_before = NULL, attempts = ?2 WHERE job = ?1",
             ),
             attempt: LazyStatement::new(
                 connection,
-                "INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO attempt (job, number, runner, chunk, key, started, step, polls, polled)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            ),
+            poll: LazyStatement::new(
+                connection,
+                "UPDATE attempt SET runner = ?3, chunk = ?4, key = ?5, polls = ?6, polled = ?7, ended = NULL, took = NULL,
+                                    outcome = NULL, status = NULL, message = NULL
+                 WHERE job = ?1 AND number = ?2",
             ),
             transaction,
             after: counts,
@@ -85,6 +95,7 @@ pub struct Group<'s> {
     peek: LazyStatement<'s>,
     claim: LazyStatement<'s>,
     attempt: LazyStatement<'s>,
+    poll: LazyStatement<'s>,
     transaction: Transaction<'s>,
     counts: &'s mut Counts,
     after: Counts,
@@ -168,15 +179,17 @@ impl Group<'_> {
         Ok(found.into_iter().map(|(job, _)| job).collect())
     }
 
-    /// Takes back one charge of a job, and returns true, if the job is pending and has one.
+    /// Takes back one charge of a job, and returns true, if the job is pending or waiting and has one.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
     pub fn give_back_charge(&mut self, job: JobId) -> Result<bool> {
-        let sql = "UPDATE work SET charged = charged - 1, not_before = NULL
-                   WHERE job = ?1 AND state = 0 AND charged > 0";
-        let changed = execute(&self.transaction, sql, [job.0], "taking a charge back")?;
+        let sql =
+            "UPDATE work SET charged = charged - 1, not_before = CASE state WHEN 6 THEN ?2 END
+                   WHERE job = ?1 AND (state = 0 OR state = 6) AND charged > 0";
+        let values = [job.0, self.now];
+        let changed = execute(&self.transaction, sql, values, "taking a charge back")?;
         Ok(changed == 1)
     }
 
@@ -207,7 +220,8 @@ impl Group<'_> {
             .map_err(doing("looking up a file's path"))
     }
 
-    /// Claims a job if it is pending: records an attempt that is about to be sent, and its usage.
+    /// Claims a job if it is pending or waiting: records an attempt that is about to be sent, and its usage. Consecutive
+    /// polls of a step share one attempt.
     ///
     /// # Errors
     ///
@@ -215,7 +229,7 @@ impl Group<'_> {
     pub fn claim(&mut self, job: JobId, chunk: usize, cost: Cost) -> Result<Option<Claim>> {
         // An UPDATE with RETURNING is slower: SQLite creates and drops a table for it.
         let (base, run) = (self.base, &self.uuid);
-        let pending = self.peek.get().and_then(|statement| {
+        let open = self.peek.get().and_then(|statement| {
             let claim = statement.query_row([job.0], |row| {
                 let path = path_from_sql(row, 1)?;
                 let record = Record {
@@ -224,7 +238,7 @@ impl Group<'_> {
                     generation: row.get(4)?,
                     failed_before: row.get(5)?,
                 };
-                Ok(Claim {
+                let claim = Claim {
                     attempt: Attempt {
                         id: AttemptId {
                             job,
@@ -233,6 +247,7 @@ impl Group<'_> {
                         key: IdempotencyKey::derive(run, job, record.generation),
                         repeat: false,
                         suspect: record.crashes > 0,
+                        step: Step::FIRST,
                     },
                     record,
                     job: Job {
@@ -241,16 +256,31 @@ impl Group<'_> {
                         file: base.join(path.as_path()),
                         path,
                         columns: Columns::default(),
+                        answers: Vec::new(),
                     },
-                })
+                };
+                Ok((claim, state_from_sql(row.get(6)?)?))
             });
             claim.optional()
         });
-        let pending = pending.map_err(doing("looking up a file"))?;
-        let Some(mut claim) = pending else {
+        let open = open.map_err(doing("looking up a file"))?;
+        let Some((mut claim, state)) = open else {
             return Ok(None);
         };
-        self.claim.execute([job.0], "claiming a file")?;
+        let mut continues = false;
+        if state == JobState::Waiting {
+            let number = claim.attempt.id.number - 1;
+            let next = progress::next_step(&self.transaction, AttemptId { job, number }, self.now)?;
+            claim.attempt.step = next.step;
+            claim.job.answers = progress::answers(&self.transaction, job)?;
+            continues = next.continues;
+            if continues {
+                claim.attempt.id.number = number;
+            }
+        }
+        let (AttemptId { number, .. }, step) = (claim.attempt.id, claim.attempt.step);
+        self.claim
+            .execute([job.0, number.into()], "claiming a file")?;
         claim.attempt.repeat = self.is_repeat(&claim.attempt)?;
         if self.has_columns {
             let (columns, file) = identity::row(&self.transaction, job)?;
@@ -259,12 +289,23 @@ impl Group<'_> {
                 claim.job.file = base.join(file.as_path());
             }
         }
-        let AttemptId { number, .. } = claim.attempt.id;
-        let key = claim.attempt.key.0;
-        let values = params![job.0, number, self.runner, chunk, key, self.now];
-        self.attempt.execute(values, "recording an attempt")?;
-        shift(&mut self.after, JobState::Pending, JobState::Running, 1)?;
-        self.after.attempts += 1;
+        let (key, polls) = (
+            claim.attempt.key.0,
+            Some(step.polls).filter(|polls| *polls > 0),
+        );
+        let polled = polls.map(|_| self.now);
+        if continues {
+            let values = params![job.0, number, self.runner, chunk, key, polls, polled];
+            self.poll.execute(values, "recording a poll")?;
+        } else {
+            let (runner, now) = (self.runner, self.now);
+            let values = params![
+                job.0, number, runner, chunk, key, now, step.index, polls, polled
+            ];
+            self.attempt.execute(values, "recording an attempt")?;
+            self.after.attempts += 1;
+        }
+        shift(&mut self.after, state, JobState::Running, 1)?;
         self.spent.calls += cost.calls;
         self.spent.bytes = self.spent.bytes.saturating_add(cost.bytes);
         self.spent.weight = self.spent.weight.saturating_add(cost.weight);
@@ -301,19 +342,21 @@ impl Group<'_> {
         Ok(state)
     }
 
-    /// Fails a job that a failed attempt left pending, and returns true, if the job was not called since.
+    /// Fails a job that a failed attempt left pending or waiting, and returns true, if the job was not called since.
     ///
     /// # Errors
     ///
     /// The database cannot be written.
     pub fn give_up(&mut self, attempt: AttemptId) -> Result<bool> {
-        let sql = "UPDATE work SET state = 3, not_before = NULL WHERE job = ?1 AND attempts = ?2 AND state = 0";
-        let values = params![attempt.job.0, attempt.number];
-        let moved = execute(&self.transaction, sql, values, "giving a file up")?;
-        if moved == 1 {
-            shift(&mut self.after, JobState::Pending, JobState::Failed, 1)?;
+        let sql = "UPDATE work SET state = 3, not_before = NULL WHERE job = ?1 AND attempts = ?2 AND state = ?3";
+        for from in [JobState::Pending, JobState::Waiting] {
+            let values = params![attempt.job.0, attempt.number, state_to_sql(from)];
+            if execute(&self.transaction, sql, values, "giving a file up")? == 1 {
+                shift(&mut self.after, from, JobState::Failed, 1)?;
+                return Ok(true);
+            }
         }
-        Ok(moved == 1)
+        Ok(false)
     }
 
     /// Returns the number of jobs in each state, this group included.

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use rusqlite::params;
+use rusqlite::types::ValueRef;
 
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
 use super::owner;
 use super::pace::forget_usage;
+use super::progress::read_step;
 use super::settle::Settler;
 use super::statement::{all, execute};
 use super::system::host;
@@ -15,7 +17,7 @@ use super::system::now;
 use super::types::Settlement;
 use super::values::{path_from_sql, shift};
 use super::writer::Store;
-use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome};
+use crate::job::{AttemptId, Class, Failure, FileName, JobId, JobState, Outcome, Step};
 use crate::retry::{Record, RetryPolicy};
 
 /// The failure kind of a call during which the process died.
@@ -61,13 +63,14 @@ impl Store {
             )
             .map_err(doing("beginning a runner"))?;
         let mut settler = Settler::new(&transaction, &self.base);
-        let running = left_running(&transaction)?;
+        let running = left_running(&transaction, now)?;
         let alone = running.len() == 1;
-        for (attempt, record, path) in running {
-            let (next, record) = policy.after_death(record, alone);
+        for (attempt, step, record, path) in running {
+            let (next, record) = policy.after_death(record, &step, alone);
             let message = "the process ended during the call";
             let settlement = Settlement {
                 attempt,
+                step,
                 outcome: Outcome::InDoubt(Failure::new(Class::Transient, CRASHED, message)),
                 checksum: None,
                 took: Duration::ZERO,
@@ -107,10 +110,15 @@ impl Store {
 }
 
 /// Returns the attempts in flight whose runners have ended.
-fn left_running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Record, FileName)>> {
-    let sql = "SELECT work.job, attempts, charged, crashes, generation, path, failed_before
+fn left_running(
+    connection: &rusqlite::Connection,
+    now: i64,
+) -> Result<Vec<(AttemptId, Step, Record, FileName)>> {
+    let sql = "SELECT work.job, attempts, charged, crashes, generation, path, failed_before,
+                      progress.step, progress.kind, since, asked, polls
                FROM work JOIN job ON job.id = work.job
                          JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+                         LEFT JOIN progress ON progress.job = work.job
                          JOIN runner ON runner.id = attempt.runner
                WHERE state = 1 AND state <> 2 AND runner.ended IS NOT NULL ORDER BY work.job";
     all(connection, sql, [], "reading the calls in flight", |row| {
@@ -124,6 +132,13 @@ fn left_running(connection: &rusqlite::Connection) -> Result<Vec<(AttemptId, Rec
             generation: row.get(4)?,
             failed_before: row.get(6)?,
         };
-        Ok((attempt, record, path_from_sql(row, 5)?))
+        let step = match row.get_ref(7)? {
+            ValueRef::Null => Step::FIRST,
+            _ => Step {
+                polls: row.get::<_, Option<u32>>(11)?.unwrap_or_default(),
+                ..read_step(row, 7, now)?
+            },
+        };
+        Ok((attempt, step, record, path_from_sql(row, 5)?))
     })
 }

@@ -11,7 +11,7 @@ use super::record::Record;
 use super::settle::{Ended, Settler};
 use super::system::now;
 use super::values::path_from_sql;
-use crate::job::{Answer, AttemptId, Class, FileName, FileStamp, JobId, JobState, Refused};
+use crate::job::{Answer, AttemptId, Class, FileName, FileStamp, JobId, JobState, Refused, Step};
 use crate::retry::{self, Next};
 
 /// Returns the statement for the settlements of a rescue file.
@@ -96,7 +96,10 @@ impl Saved {
                     JobState::Done => Next::Done,
                     JobState::Failed => Next::Fail,
                     JobState::Held => Next::Hold,
-                    JobState::Pending | JobState::Running | JobState::Forgotten => {
+                    JobState::Pending
+                    | JobState::Waiting
+                    | JobState::Running
+                    | JobState::Forgotten => {
                         Next::Again(Duration::from_millis(wait.max(0).unsigned_abs()))
                     }
                 },
@@ -135,6 +138,7 @@ impl Saved {
         let took = self.record.took.unwrap_or(0).clamp(0, LONGEST);
         let ended = Ended {
             attempt: self.attempt,
+            step: Step::FIRST,
             outcome: self.record.outcome.as_deref().unwrap_or_default(),
             class: self.record.class.map(Class::as_str),
             kind: self.record.kind.as_deref(),
@@ -143,6 +147,7 @@ impl Saved {
             body: self.record.error_body.as_deref(),
             took: Duration::from_millis(took.unsigned_abs()),
             result: result.as_ref(),
+            advanced: None,
             checksum: None,
             refused: self.refused.as_ref(),
             next: self.next,

@@ -7,10 +7,13 @@ use rusqlite::{Connection, params};
 
 use super::body::{Inserted, Table, fill};
 use super::error::{Result, StoreError, failed};
+use super::progress;
 use super::statement::{LazyStatement, execute};
 use super::types::Settlement;
 use super::values::{path_to_sql, state_to_sql};
-use crate::job::{Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused};
+use crate::job::{
+    Answer, AttemptId, Body, Checksum, FileName, JobState, Outcome, Refused, Step, StepKind,
+};
 use crate::paths;
 use crate::retry::{Next, Record};
 
@@ -18,6 +21,7 @@ use crate::retry::{Next, Record};
 #[derive(Debug)]
 pub(super) struct Ended<'s> {
     pub(super) attempt: AttemptId,
+    pub(super) step: Step,
     pub(super) outcome: &'s str,
     pub(super) class: Option<&'s str>,
     pub(super) kind: Option<&'s str>,
@@ -27,6 +31,8 @@ pub(super) struct Ended<'s> {
     pub(super) body: Option<&'s [u8]>,
     pub(super) took: Duration,
     pub(super) result: Option<&'s Answer>,
+    /// The answer of a step that is not the last, and the kind of the next step.
+    pub(super) advanced: Option<(&'s Answer, StepKind)>,
     pub(super) checksum: Option<Checksum>,
     pub(super) refused: Option<&'s Refused>,
     pub(super) next: Next,
@@ -36,24 +42,34 @@ pub(super) struct Ended<'s> {
 impl<'s> From<&'s Settlement> for Ended<'s> {
     fn from(settlement: &'s Settlement) -> Self {
         let failure = settlement.outcome.failure();
-        let result = match &settlement.outcome {
-            Outcome::Succeeded(answer) => Some(answer),
-            _ => None,
-        };
+        let (mut result, mut advanced, mut message) = (None, None, None);
+        let mut status = failure.and_then(|failure| failure.status);
+        match &settlement.outcome {
+            Outcome::Succeeded(answer) => (result, status) = (Some(answer), answer.status),
+            Outcome::Advanced { answer, next, .. } => {
+                (advanced, status) = (Some((&**answer, *next)), answer.status);
+            }
+            Outcome::NotReady {
+                status: of, words, ..
+            } => {
+                (message, status) = (Some(words.as_str()), *of);
+            }
+            _ => {}
+        }
         Self {
             attempt: settlement.attempt,
+            step: settlement.step,
             outcome: settlement.outcome.as_str(),
             class: failure.map(|failure| failure.class.as_str()),
             kind: failure.map(|failure| failure.kind.as_str()),
-            status: failure.map_or(result.and_then(|answer| answer.status), |failure| {
-                failure.status
-            }),
-            message: failure.map(|failure| failure.message.as_str()),
+            status,
+            message: failure.map(|failure| failure.message.as_str()).or(message),
             body: failure
                 .map(|failure| failure.body.as_slice())
                 .filter(|body| !body.is_empty()),
             took: settlement.took,
             result,
+            advanced,
             checksum: settlement.checksum,
             refused: failure.and_then(|failure| failure.answer.as_deref()),
             next: settlement.next,
@@ -87,7 +103,7 @@ impl<'c> Settler<'c> {
                 connection,
                 "UPDATE attempt SET ended = ?3, took = ?4, outcome = ?5, class = ?6, kind = ?7, status = ?8, message = ?9, body = ?10,
                                     source_size = ?11, source_modified = ?12
-                 WHERE job = ?1 AND number = ?2 AND outcome IS NULL",
+                 WHERE job = ?1 AND number = ?2 AND outcome IS NULL AND polls IS ?13",
             ),
             result: LazyStatement::new(
                 connection,
@@ -104,11 +120,15 @@ impl<'c> Settler<'c> {
             Next::Done => (JobState::Done, None),
             Next::Fail => (JobState::Failed, None),
             Next::Hold => (JobState::Held, None),
-            Next::Again(Duration::ZERO) => (JobState::Pending, None),
-            Next::Again(wait) => (
-                JobState::Pending,
-                Some(now.saturating_add(wait.as_millis() as i64)),
-            ),
+            Next::Again(Duration::ZERO) if !ended.step.is_later() => (JobState::Pending, None),
+            Next::Again(wait) | Next::Advance(wait) | Next::Poll(wait) => {
+                let waits = ended.step.is_later() || !matches!(ended.next, Next::Again(_));
+                let state = match waits {
+                    true => JobState::Waiting,
+                    false => JobState::Pending,
+                };
+                (state, Some(now.saturating_add(wait.as_millis() as i64)))
+            }
         };
         let values = params![
             job.0,
@@ -134,6 +154,7 @@ impl<'c> Settler<'c> {
             ended.body,
             source.map(|source| source.size),
             source.map(|source| source.modified),
+            Some(ended.step.polls).filter(|polls| *polls > 0),
         ];
         let attempts = self.attempt.execute(values, "settling an attempt")?;
         if (jobs, attempts) != (1, 1) {
@@ -141,6 +162,16 @@ impl<'c> Settler<'c> {
         }
         if let Some(answer) = ended.result {
             self.record_result(ended.attempt, answer, ended.checksum)?;
+            if ended.step.is_later() {
+                progress::end(self.connection, ended.attempt.job)?;
+            }
+        }
+        let (attempt, step) = (ended.attempt, ended.step.index);
+        if let Some((answer, next)) = ended.advanced {
+            progress::advance(self.connection, attempt, step, answer, next, now)?;
+        }
+        if matches!(ended.next, Next::Poll(_)) {
+            progress::not_ready(self.connection, attempt.job, step, now)?;
         }
         if let Some(refused) = ended.refused {
             keep_refused(self.connection, ended.attempt, refused)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::job::{Attempt, AttemptId, Checksum, Job, JobId, Outcome, Position};
+use crate::job::{Attempt, AttemptId, Checksum, Job, JobId, Outcome, Position, Step};
 use crate::retry::{Next, Record};
 
 /// A pending job.
@@ -34,6 +34,8 @@ pub struct Claim {
 pub struct Settlement {
     /// The attempt.
     pub attempt: AttemptId,
+    /// Its step. [`Step::polls`] fences off late answers to earlier polls of the same attempt.
+    pub step: Step,
     /// The outcome.
     pub outcome: Outcome,
     /// The checksum of the answer's body, if it was computed.

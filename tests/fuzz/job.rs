@@ -41,5 +41,6 @@ pub fn job(given: &Given) -> Job {
         path: FileName::new(name),
         file: file.clone(),
         columns: Columns::read(&columns).expect("an object"),
+        answers: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use stride::event::Counts;
-use stride::job::{Class, JobState, Outcome, Position};
+use stride::job::{Class, JobState, Outcome, Position, Step};
 use stride::limits::Cost;
 use stride::retry::{Next, Record};
 use stride::store::{Chosen, Claim, Filter, Redo, Store, StoreError, bring_back, forget};
@@ -125,6 +125,7 @@ impl Model {
         job.state = match next {
             Next::Done => JobState::Done,
             Next::Again(_) => JobState::Pending,
+            Next::Advance(_) | Next::Poll(_) => JobState::Waiting,
             Next::Fail => JobState::Failed,
             Next::Hold => JobState::Held,
         };
@@ -142,7 +143,7 @@ impl Model {
             if self.jobs[index].state == JobState::Running {
                 self.go(
                     index,
-                    POLICY.after_death(self.jobs[index].record, alone),
+                    POLICY.after_death(self.jobs[index].record, &Step::FIRST, alone),
                     &in_doubt(),
                 );
                 self.recovered += 1;

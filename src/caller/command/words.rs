@@ -184,7 +184,7 @@ fn script(words: &[String]) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::{AttemptId, Columns, IdempotencyKey, JobId, Position};
+    use crate::job::{AttemptId, Columns, IdempotencyKey, JobId, Position, Step};
 
     fn job(name: &str, base: &Path) -> Job {
         Job {
@@ -193,6 +193,7 @@ mod tests {
             path: name.into(),
             file: base.join(name),
             columns: Columns::read(r#"{"id":"a b","n":-3}"#).unwrap(),
+            answers: Vec::new(),
         }
     }
 
@@ -210,6 +211,7 @@ mod tests {
             key: IdempotencyKey([0; 16]),
             repeat: false,
             suspect: false,
+            step: Step::FIRST,
         };
         let filled = words.fill(&job(name, base.path()), &attempt, base.path());
         let filled = filled.map_err(|outcome| format!("{outcome:?}"))?;
@@ -289,6 +291,7 @@ mod tests {
             key: IdempotencyKey([0; 16]),
             repeat: false,
             suspect: false,
+            step: Step::FIRST,
         };
         for (word, is_sent) in [("{}", false), ("{size}", false), ("{name}", true)] {
             let words = Words::new(&["x".to_owned(), word.to_owned()]).unwrap();

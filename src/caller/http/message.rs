@@ -214,6 +214,7 @@ impl Message {
             file: PathBuf::new(),
             path,
             columns: Columns::default(),
+            answers: Vec::new(),
         };
         let source = Source::new(&job.file, Reading::Patient);
         let refused = |reason: &str| PlanError::Url {

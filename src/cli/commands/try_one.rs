@@ -14,7 +14,7 @@ use stride::governor::{Governor, History};
 use stride::input::Item;
 use stride::job::{
     Answer, Attempt, AttemptId, Columns, FileName, IdempotencyKey, Job, JobId, Outcome, Position,
-    escaped,
+    Step, escaped,
 };
 use stride::limits::Measure;
 use stride::settings::{Call, Settings, show_duration};
@@ -340,6 +340,7 @@ fn job(item: Item, base: &Path) -> Result<Job, CliError> {
         columns: columns
             .map_err(|error| CliError::of(exit::INTERNAL, &error))?
             .unwrap_or_default(),
+        answers: Vec::new(),
     })
 }
 
@@ -354,6 +355,7 @@ fn attempt() -> Attempt {
         key: IdempotencyKey::derive(&run, job, 0),
         repeat: false,
         suspect: false,
+        step: Step::FIRST,
     }
 }
 

@@ -61,7 +61,7 @@ impl Writer<'_> {
             self.complete(report, now, &mut Consequences::default());
         }
         let lost = self.slots.abandon().into_iter().map(|claim| {
-            let (next, record) = self.policy.after_stop(claim.record);
+            let (next, record) = self.policy.after_stop(claim.record, &claim.attempt.step);
             let failure = Failure::new(
                 Class::Transient,
                 FailureKind::Stopped,
@@ -69,6 +69,7 @@ impl Writer<'_> {
             );
             let settlement = Settlement {
                 attempt: claim.attempt.id,
+                step: claim.attempt.step,
                 outcome: Outcome::InDoubt(failure),
                 checksum: None,
                 took: Duration::ZERO,

@@ -8,7 +8,7 @@ mod job;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use stride::caller::fuzzing::request;
-use stride::job::{Attempt, AttemptId, IdempotencyKey, JobId};
+use stride::job::{Attempt, AttemptId, IdempotencyKey, JobId, Step};
 use stride::settings::{Body, Content, Escape, Field, Header, HeaderValue, Piece, Request};
 
 use job::{Given, job};
@@ -76,6 +76,7 @@ fuzz_target!(|input: Input| {
         key: IdempotencyKey([7; 16]),
         repeat: false,
         suspect: false,
+        step: Step::FIRST,
     };
     // A value that is invalid in a header prevents the request; in the URL alone it does not.
     let alone = Request {

@@ -28,7 +28,7 @@ use stride::caller::{
 };
 use stride::job::{
     Answer, Attempt, AttemptId, Class, Columns, Failure, FileName, IdempotencyKey, Job, JobId,
-    Outcome, Position,
+    Outcome, Position, Step,
 };
 use stride::settings::{Header, HeaderValue, Judging, Request, Settings};
 use tempfile::TempDir;
@@ -104,6 +104,7 @@ impl Client {
             id: JobId(1),
             position: Position(0),
             columns: Columns::default(),
+            answers: Vec::new(),
             path,
             file,
         }
@@ -150,6 +151,7 @@ fn attempt(number: u32) -> Attempt {
         key: IdempotencyKey::derive(&[7; 16], job, number),
         repeat: false,
         suspect: false,
+        step: Step::FIRST,
     }
 }
 

@@ -15,6 +15,7 @@ mod refuse;
 mod requeue;
 mod rescue;
 mod schema;
+mod steps;
 mod survey;
 mod verify;
 mod view;

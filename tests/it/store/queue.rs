@@ -33,10 +33,12 @@ fn attempts(fixture: &Fixture, path: &str) -> Vec<Vec<Value>> {
             "status",
             "idempotency_key",
             "started",
-            "ended"
+            "ended",
+            "step",
+            "polls"
         ]
     );
-    let rows = statement.query_map([path], |row| (0..11).map(|i| row.get(i)).collect());
+    let rows = statement.query_map([path], |row| (0..13).map(|i| row.get(i)).collect());
     rows.unwrap().map(Result::unwrap).collect()
 }
 
@@ -89,7 +91,8 @@ fn an_attempt_goes_from_claim_to_result() {
         row[5..9],
         [text("succeeded"), Value::Null, Value::Integer(200), key]
     );
-    for time in &row[9..] {
+    assert_eq!(row[11..], [Value::Integer(1), Value::Null]);
+    for time in &row[9..11] {
         let Value::Text(time) = time else {
             panic!("{time:?}")
         };

@@ -24,6 +24,8 @@ pub(crate) const POLICY: RetryPolicy = RetryPolicy {
     delay: Duration::ZERO,
     max_delay: Duration::ZERO,
     in_doubt: DoubtPolicy::Retry,
+    poll_every: Duration::ZERO,
+    poll_for: Duration::from_secs(3600),
 };
 
 /// The rows that a job has in every table.
@@ -198,6 +200,8 @@ impl Fixture {
             "SELECT * FROM columns WHERE job = ?1",
             "SELECT * FROM rejected_response WHERE job = ?1",
             "SELECT * FROM forgotten WHERE job = ?1",
+            "SELECT * FROM progress WHERE job = ?1",
+            "SELECT * FROM step_answer WHERE job = ?1 ORDER BY step",
         ] {
             let mut statement = connection.prepare(sql).unwrap();
             let columns = statement.column_count();
@@ -224,6 +228,8 @@ impl Fixture {
             "* FROM columns",
             "* FROM rejected_response",
             "* FROM forgotten",
+            "* FROM progress",
+            "* FROM step_answer",
             "* FROM counts",
             "* FROM artifact",
             "* FROM list",
@@ -297,9 +303,10 @@ pub(crate) fn settlement_under(
     claim: &Claim,
     outcome: Outcome,
 ) -> Settlement {
-    let (next, record) = policy.after(claim.record, &outcome, 0.0);
+    let (next, record) = policy.after(claim.record, &claim.attempt.step, &outcome, 0.0);
     Settlement {
         attempt: claim.attempt.id,
+        step: claim.attempt.step,
         outcome,
         checksum: None,
         took: Duration::from_millis(7),

@@ -223,6 +223,7 @@ mod tests {
             path,
             columns: Columns::read(r#"{"n": "12", "s": "a \"b\"", "z": "012", "o": {"p": 1}}"#)
                 .unwrap(),
+            answers: Vec::new(),
         }
     }
 
