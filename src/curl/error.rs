@@ -17,10 +17,10 @@ pub enum CurlError {
         /// A suggestion for the user.
         hint: &'static str,
     },
-    /// A command in the syntax of another shell.
-    #[error("{what} is a command for {shell}")]
+    /// A command for another shell.
+    #[error("{what} is syntax of {shell}")]
     OtherShell {
-        /// The first word, or `this`.
+        /// The word that shows it, or `this`.
         what: String,
         /// The shell.
         shell: &'static str,
@@ -37,7 +37,7 @@ pub enum CurlError {
     /// A quote, dash or space of typography, which no shell knows.
     #[error("`{0}` is typographic, and no shell understands it")]
     Typographic(String),
-    /// An option that stride does not support.
+    /// An option that stride does not support, or that has a value in a configuration file and takes none.
     #[error("the option {written} is not supported")]
     Option {
         /// The option as written.

@@ -8,7 +8,7 @@ use super::error::CurlError;
 ///
 /// # Errors
 ///
-/// A quote is not closed, or the command needs a shell: for a pipe, a redirection or an expansion.
+/// A quote is not closed, a character is typographic, or the command needs a shell, such as for a pipe or an expansion.
 pub fn words(text: &str) -> Result<Vec<String>, CurlError> {
     Splitter {
         rest: text,
@@ -180,7 +180,7 @@ impl Splitter<'_> {
         Ok(())
     }
 
-    /// Reads `$NAME`, `${NAME}` or `$(COMMAND)`. A `$` before anything else stands for itself.
+    /// Reads `$NAME`, `${NAME}` or `$(COMMAND)`. Another `${…}` is an error; any other `$` stands for itself.
     fn variable(&mut self) -> Result<(), CurlError> {
         let braced = self.rest.starts_with('{');
         if let Some(command) = self.rest.strip_prefix('(') {
@@ -250,7 +250,7 @@ pub(super) fn typographic(char: char) -> Option<CurlError> {
 
 fn substitution() -> CurlError {
     CurlError::Shell {
-        what: "a command substitution that uses the file or contains quotes".to_owned(),
+        what: "this command substitution".to_owned(),
         hint: "use {base64} for the file in base64 or {text} for its text, or put the command into a script: {cmd:./SCRIPT}",
     }
 }

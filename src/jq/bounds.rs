@@ -26,7 +26,7 @@ const TIMES: &str = "!times";
 const STEPS: usize = 1_000_000;
 const STEPS_PER_BYTE: usize = 16;
 
-/// The maximum length of a string or of JSON text, in bytes: of any one, and for each byte of the input.
+/// The maximum size of a string, an array or JSON text, in bytes: of any one, and for each byte of the input.
 const LONGEST: usize = 64 << 20;
 const LONGER_PER_BYTE: usize = 16;
 
@@ -55,7 +55,10 @@ impl From<Bound> for EvalError {
             Bound::Nesting => {
                 format!("it makes a value that is nested more than {DEEPEST} levels deep")
             }
-            Bound::Length => format!("it makes a text of more than {} MiB", longest() >> 20),
+            Bound::Length => format!(
+                "it makes a text or an array of more than {} MiB",
+                longest() >> 20
+            ),
         })
     }
 }
@@ -63,7 +66,7 @@ impl From<Bound> for EvalError {
 thread_local! {
     /// The steps that are left.
     static LEFT: Cell<usize> = const { Cell::new(0) };
-    /// The maximum length of a text.
+    /// The maximum size of a text or an array.
     static LENGTH: Cell<usize> = const { Cell::new(0) };
     /// The bound that the current evaluation has reached. An expression may catch the error, so it is kept here.
     static REACHED: Cell<Option<Bound>> = const { Cell::new(None) };
@@ -82,7 +85,7 @@ pub(super) fn bounded<T>(
     REACHED.take().map_or(Ok(evaluated), Err)
 }
 
-/// Returns the maximum length of a text of the current evaluation.
+/// Returns the maximum size of a text or an array in the current evaluation.
 pub(super) fn longest() -> usize {
     LENGTH.get()
 }
@@ -139,7 +142,7 @@ fn times(left: Val, right: Val) -> Result<Val, jaq_json::Error> {
     left * right
 }
 
-/// Returns the filters that [`definition`] adds calls of, in place of those that have no bounds.
+/// Returns the native filters, with `range` under another name, and the filters that [`definition`] adds calls of.
 pub(super) fn filters(natives: impl Iterator<Item = Fun<Data>>) -> impl Iterator<Item = Fun<Data>> {
     let natives = natives.map(|(name, arguments, filter)| match name {
         "range" => (RANGE, arguments, filter),
@@ -160,7 +163,7 @@ pub(super) fn filters(natives: impl Iterator<Item = Fun<Data>>) -> impl Iterator
     ])
 }
 
-/// Returns the definition of `range`, which is native.
+/// Returns a definition of `range` that counts the steps of the native one.
 pub(super) fn range() -> Def<&'static str> {
     let args = ["$from", "$to", "$by"];
     Def {
@@ -170,7 +173,7 @@ pub(super) fn range() -> Def<&'static str> {
     }
 }
 
-/// Adds steps to a definition that calls itself.
+/// Adds steps to the folds and arrays of a definition, and to the definition if it calls itself.
 pub(super) fn definition(definition: Def<&str>) -> Def<&str> {
     inner(definition, &mut Vec::new())
 }

@@ -118,7 +118,7 @@ fn last_session(shown: &Snapshot) -> String {
             moment(session.begin)
         ),
         SessionState::Finished => {
-            format!("The last session finished at {end} UTC. No file is left to call.")
+            format!("The last session finished at {end} UTC. No file was left to call.")
         }
         SessionState::Stopped => format!("The last session was stopped at {end} UTC."),
         SessionState::Halted => format!(

@@ -37,7 +37,7 @@ pub(super) const OUTCOMES: [(AttemptOutcome, &str, &str); AttemptOutcome::ALL.le
     (
         AttemptOutcome::NotSent,
         "off",
-        "no connection, or the file could not be read",
+        "the call was not processed, such as without a connection or a readable file",
     ),
     (
         AttemptOutcome::Interrupted,

@@ -46,7 +46,7 @@ pub(super) fn sessions(shown: &Snapshot) -> Markup {
 pub(super) fn chunks(shown: &Snapshot) -> Markup {
     let chunks = &shown.sums.chunks;
     if chunks.is_empty() {
-        return empty("No calls yet.");
+        return empty("No call has been answered yet.");
     }
     let mut listed: Vec<_> = chunks.iter().collect();
     if listed.len() > MOST_LISTED {
