@@ -20,12 +20,12 @@ pub enum FileError {
     /// The file cannot be written.
     #[error("cannot write {target}")]
     Write {
-        /// The escaped name of the file.
+        /// The file, as messages name it.
         target: String,
         /// The cause.
         source: io::Error,
     },
-    /// The target is a file of the run, or not a file.
+    /// The target must not be replaced, such as a database.
     #[error("cannot write to {}: {reason}", FileName::from(.path.as_path()))]
     Target {
         /// The path as the user named it.
@@ -37,7 +37,7 @@ pub enum FileError {
 
 /// Writes a file: `fill` fills a temporary file in the same folder, which replaces the target once it is synced. The new
 /// file has the permissions of the old one, or those that the process gives to new files. `fill` writes directly to a
-/// device or a pipe. The files of the run in `database` are never replaced.
+/// device or a pipe. No database is replaced, and no file of the run in `database`.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub(crate) struct Target<'p> {
 }
 
 impl<'p> Target<'p> {
-    /// Resolves a path, and checks that it is not a file of the run in `database`.
+    /// Resolves a path, and checks that it is neither a file of the run in `database` nor another database.
     pub(crate) fn new(database: &Path, named: &'p Path) -> Result<Self, FileError> {
         let mut target = Self {
             named,

@@ -60,7 +60,7 @@ impl<'w> Wait<'w> {
     ///
     /// # Errors
     ///
-    /// The wait has lasted too long.
+    /// The wait has lasted too long, or polling fails.
     pub fn until_ready(&mut self, from: &impl AsFd) -> io::Result<()> {
         let mut most = Duration::ZERO;
         while !is_ready(from, most)? {

@@ -1,4 +1,4 @@
-//! The user's rules for the classes of answers. Pure.
+//! The user's rules for the classes of failures. Pure.
 
 mod status;
 
@@ -25,7 +25,8 @@ enum Condition {
     Status(StatusPattern),
     /// `exit=3`: a command's exit code.
     Exit(u8),
-    /// `body~text`: the beginning of an error's body contains the text, ignoring case.
+    /// `body~text`: the beginning of an error's body, or the end of a command's standard error, contains the text, ignoring
+    /// ASCII case.
     Body(String),
 }
 

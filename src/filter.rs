@@ -13,9 +13,9 @@
 //! | `col.NAME` | all | a column of a list that is a table; numbers are ordered as numbers, any other text by its characters |
 //!
 //! `=` and `!=` accept several values separated by commas, except for names: `state=failed,held` is either state,
-//! `status!=404,410` neither status. Class, status, started and duration are those of the attempt of the result,
-//! or else of the latest one. A job without an attempt, or without a value in the column, matches only `!=` and `!~`. The name and the values of a column may be
-//! quoted: `col."a b"="x,y",z`. As in expressions, `$col.NAME == "x"` is the same as `col.NAME=x`.
+//! `status!=404,410` neither status. Class, status, started and duration are those of the result's attempt, or else of the
+//! latest one. A job without the value matches only `!=` and `!~`. The name and the values of a column may be quoted:
+//! `col."a b"="x,y",z`. As in expressions, `$col.NAME == "x"` is the same as `col.NAME=x`.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -40,7 +40,7 @@ pub struct Term {
 pub enum Operand {
     /// The job's state.
     State(Vec<JobState>),
-    /// The class of its failure.
+    /// The class of that attempt's failure.
     Class(Vec<Class>),
     /// One of its numbers.
     Number(Number, Vec<i64>),
@@ -53,13 +53,13 @@ pub enum Operand {
 /// A number that a job has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Number {
-    /// The HTTP status.
+    /// The HTTP status of the result's attempt, or else of the latest one.
     Status,
     /// The number of attempts.
     Attempts,
-    /// The time at which the latest attempt began, in milliseconds since 1970.
+    /// The time at which that attempt began, in milliseconds since 1970.
     Started,
-    /// The duration of the latest attempt in milliseconds.
+    /// The duration of that attempt in milliseconds.
     Duration,
 }
 
@@ -253,7 +253,7 @@ fn unknown_field(text: &str) -> String {
     }
 }
 
-/// Parses the value of a field that every job has. Returns `None` if the whole term is invalid.
+/// Parses the value of any field except `name` and `col`. Returns `None` if the whole term is invalid.
 fn operand(
     field: &str,
     relation: Relation,

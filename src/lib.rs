@@ -58,8 +58,8 @@
 //! # }
 //! ```
 //!
-//! To resume after a crash, a kill or a stop, start the same program again: [`Builder::open`] finds the run,
-//! [`Run::add`] skips files that it has, and [`Run::process`] calls only files without a result.
+//! To resume after a crash, a kill or a stop, start the same program again. [`Builder::open`] finds the run,
+//! [`Run::add`] skips files that it has, and [`Run::process`] calls only those that are pending.
 //! [`RunOutcome::ending`](engine::RunOutcome::ending) says why `process` returned: it may be a guard, with files pending.
 //! [`Failure::throttled`](job::Failure::throttled) makes all threads wait. [`Run::process_callers`] takes a
 //! [`Stop`](engine::Stop), for Ctrl-C, and passes on events. `stride status`, `failures`, `export` and `verify` read
@@ -68,10 +68,10 @@
 //! The package is `stride-batch`. With `default-features = false` it has all that is shown here. The features are
 //! `http` (HTTP calls), `jq` (expressions), `parquet` and `report`; `cli`, the default, is the command line and needs all.
 //!
-//! [`Run`] is the short way. It combines three parts that you can use alone: [`store::Store`] is the queue,
-//! a [`caller::Caller`] makes the calls of one thread ([`caller::HttpPlan`] creates HTTP callers), and
-//! [`engine::run`] drives both and passes on each [`event::Event`]. The library prints nothing and installs no signal
-//! handlers. It reads no environment variables, except that the HTTP client reads the usual ones for proxies.
+//! [`Run`] is the short way. It combines three parts that you can use alone. [`store::Store`] is the queue. A
+//! [`caller::Caller`] makes the calls of one thread; [`caller::HttpPlan`] creates HTTP callers. [`engine::run`] drives
+//! both and passes on each [`event::Event`]. The library prints nothing and installs no signal handlers. It reads no
+//! environment variables, except that the HTTP client reads the usual ones for proxies.
 
 mod atomic_file;
 #[cfg(feature = "http")]

@@ -1,4 +1,4 @@
-//! Decides which answers are results, for new and stored answers alike. Pure.
+//! Decides which answers are results, for new and stored answers alike.
 
 mod wait;
 
@@ -76,8 +76,8 @@ impl Invalid {
         }
     }
 
-    /// Returns the class of the failure. The user's rules apply to unsuccessful answers as they do to HTTP errors, by
-    /// the beginning of the body.
+    /// Returns the class of the failure. The user's rules apply to unexpected statuses and unsuccessful answers as they do
+    /// to HTTP errors. They see the beginning of the body.
     pub fn class(&self, rules: &[ClassRule], status: Option<u16>, beginning: &[u8]) -> Class {
         let beginning = &beginning[..beginning.len().min(Failure::BODY_KEPT)];
         let ruled = || {

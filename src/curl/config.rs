@@ -8,7 +8,7 @@ use super::options::{ParsedOption, letters, long};
 ///
 /// # Errors
 ///
-/// An option is unknown or not supported, or its value is missing.
+/// An option is unknown or not supported, its value is missing, or it has one and takes none.
 pub fn read(text: &str) -> Result<Vec<ParsedOption>, CurlError> {
     let mut options = Vec::new();
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {

@@ -16,7 +16,8 @@ pub use table::{OPTIONS, Role, Spec};
 ///
 /// # Errors
 ///
-/// The text is not a command of curl, or has an option that stride does not support.
+/// As [`words`] and [`read`], and if the text is empty, begins with another program, or is in the syntax of cmd or
+/// PowerShell.
 pub fn command(text: &str) -> Result<Vec<ParsedOption>, CurlError> {
     read(words(paste::command(text)?)?)
 }

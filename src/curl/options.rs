@@ -112,7 +112,8 @@ fn named(name: &str) -> Result<(&'static Spec, bool), CurlError> {
 ///
 /// # Errors
 ///
-/// The command is not curl, an option is unknown or not supported, or its value is missing.
+/// The command is not curl. Or an option is unknown, not supported or of PowerShell, or its value is missing. Or a word
+/// begins with a dash of typography.
 pub fn read(words: Vec<String>) -> Result<Vec<ParsedOption>, CurlError> {
     let mut words = words.into_iter();
     let program = words.next().unwrap_or_default();

@@ -7,11 +7,11 @@ use super::shell::typographic;
 /// Words at the beginning of PowerShell commands.
 const POWERSHELL: [&str; 5] = ["invoke-", "iwr", "irm", "$session", "$headers"];
 
-/// Returns the command in a pasted text, without a prompt before it.
+/// Returns the command in a pasted text, without comments and a prompt before it.
 ///
 /// # Errors
 ///
-/// The text begins with another program, or it is in the syntax of cmd or PowerShell.
+/// The text is empty, begins with another program or a typographic word, or is in the syntax of cmd or PowerShell.
 pub(super) fn command(text: &str) -> Result<&str, CurlError> {
     // An editor may have begun the file with a byte order mark.
     let mut text = text.trim_start_matches('\u{feff}').trim_start();

@@ -20,7 +20,7 @@ pub struct Spec {
 pub enum Role {
     /// Part of the request, and an option of stride with this help.
     Native(&'static str),
-    /// Part of the request, which stride spells differently.
+    /// Part of the request, as an option of curl only in pasted commands and configuration files.
     Request,
     /// Controls curl's output, and not the request.
     Output,
@@ -76,7 +76,7 @@ const CALLS: &str = "paste a command that calls the service";
 /// Options with this prefix take variables of curl's own.
 pub(super) const EXPAND: (&str, &str) = ("expand-", VARIABLES);
 
-/// The options. stride refuses every other word by its name.
+/// The options. Any other one is an error that names it.
 #[rustfmt::skip]
 pub const OPTIONS: &[Spec] = &[
     spec("url", None, Some("URL"), Request),

@@ -75,8 +75,8 @@ impl<'r> TableRow<'r> {
 
     /// Returns the value in a column.
     ///
-    /// A result is text or bytes. [`Column::ResultType`] tells how the JSON export writes it: `json` and `file` as
-    /// JSON, `text` as a string, and `bytes` in `base64`.
+    /// [`Column::Result`] is text, or null for bytes, which [`Column::ResultBytes`] has. [`Column::ResultType`] tells how
+    /// the JSON export writes the result: `json` and `file` as JSON, `text` as a string, and `bytes` in `base64`.
     pub(super) fn cell(&self, source: &Source) -> TableCell<'r> {
         match source {
             Source::Own(column) => self.own(*column),

@@ -19,9 +19,9 @@ pub enum Column {
     State,
     /// The number of attempts.
     Attempts,
-    /// The HTTP status of the latest attempt.
+    /// The HTTP status of the result's attempt, or else of the latest one.
     Status,
-    /// The class of its failure.
+    /// The class of that attempt's failure.
     Class,
     /// The message of its failure, with what the service says.
     Error,
@@ -50,7 +50,7 @@ impl Column {
     pub const ALL: &[Self] = Self::VARIANTS;
     /// The default columns of text formats.
     pub const PLAIN: &[Self] = Self::ALL.split_at(10).0;
-    /// The default columns of typed formats: those of text formats, and the form of each result.
+    /// The default columns of typed formats: those of text formats, and each result's media type, form and bytes.
     pub const TYPED: &[Self] = Self::ALL.split_at(13).0;
 
     /// Returns the column's name.
@@ -152,7 +152,7 @@ impl ColumnList {
     ///
     /// # Errors
     ///
-    /// No column has a name, or one is repeated.
+    /// A name is unknown, or a column is repeated.
     pub fn read(text: &str, is_listed: impl Fn(&str) -> bool) -> Result<Self, ColumnError> {
         let mut columns = Vec::new();
         for word in split_words(text).unwrap_or_else(|| vec![text.to_owned()]) {

@@ -15,7 +15,7 @@ use crate::store::{Record, Stored};
 
 /// A result in the form in which an export writes it.
 pub(super) enum ResultContent<'r> {
-    /// JSON text, written unchanged.
+    /// JSON text.
     Json(Cow<'r, str>),
     Text(&'r str),
     /// Bytes that are neither JSON nor text.
@@ -157,7 +157,7 @@ pub(super) struct FileReference<'r> {
     sha256: String,
 }
 
-/// A failure as JSON.
+/// A job without a result as JSON: its state and failure.
 #[derive(Serialize)]
 pub(super) struct FailureEntry<'r> {
     state: JobState,

@@ -18,7 +18,7 @@ pub enum ExportError {
         /// The number of jobs in each state.
         counts: Counts,
     },
-    /// The database cannot be read.
+    /// The database cannot be read, or a result of the whole run is damaged.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// No value can be extracted from a result.

@@ -14,7 +14,7 @@ pub(super) enum Kind {
     Integer,
     Real,
     Boolean,
-    /// The characters of strings, and JSON for all other values.
+    /// Any value, as `text_of` makes it text.
     Text,
 }
 

@@ -70,7 +70,7 @@ struct ManifestFields {
 /// content. `manifest.jsonl` maps jobs to files.
 ///
 /// The folder may be missing, empty, or an unchanged earlier export, which is replaced. The new folder is built beside
-/// it, synced and renamed. The format and columns of `form` are ignored.
+/// it, synced and renamed. Of `form`, the format and all that belongs to tables are ignored.
 ///
 /// # Errors
 ///

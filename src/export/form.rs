@@ -100,7 +100,7 @@ impl Form<'_> {
 
     /// Returns what to load of each job.
     pub(super) fn wanted(&self, selection: Selection, headings: &[Heading]) -> Wanted {
-        // An expression may use the status and the headers, and a condition the latest attempt.
+        // An expression may use the status and the headers, and a condition the attempt.
         let plain = self.extract.is_none() && self.chosen.is_empty();
         let is_list = |heading: &Heading| matches!(heading.source, Source::List(..));
         Wanted {
@@ -137,7 +137,7 @@ pub struct ExportSummary {
     pub failures: u64,
     /// The nulls among the extracted values.
     pub nulls: Nulls,
-    /// The jobs that were left out because their stored results are damaged (checksum mismatch).
+    /// The jobs that were left out because their results are damaged (checksum mismatch), or in files that are missing.
     pub damaged: Vec<FileName>,
 }
 

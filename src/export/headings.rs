@@ -12,8 +12,9 @@ use crate::store::Reader;
 
 /// Returns the columns of a table; a JSON object has none.
 ///
-/// All names of the list's columns get their prefix if one of them is empty or another column's; so do those of the
-/// results' fields. Case does not count, because some readers ignore it.
+/// All names of the list's columns get their prefix if one is empty, begins with `result.`, or is that of a column of
+/// stride's own. So do those of the results' fields, also if one is that of a column of the list. Case does not count,
+/// because some readers ignore it.
 pub(super) fn headings(
     reader: &Reader,
     form: &Form<'_>,

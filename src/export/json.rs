@@ -1,4 +1,5 @@
-//! JSON: one object, or one line per job. Results that are JSON are written byte for byte.
+//! JSON: one object, or one line per job. Results that are JSON are written byte for byte, except for line breaks in
+//! lines, and half surrogate pairs that are replaced on request.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -16,7 +17,7 @@ use super::timestamp::timestamp;
 use crate::job::{json_string, json_string_of_unicode};
 use crate::store::Record;
 
-/// Writes a job as a member of an object: its name, and its result or failure.
+/// Writes a job as a member of an object: its name, and its result or else its state and failure.
 pub(super) fn member(
     record: &Record,
     content: Option<&ResultContent<'_>>,

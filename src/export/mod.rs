@@ -40,8 +40,9 @@ use error::write_failed;
 ///
 /// # Errors
 ///
-/// A column does not exist; `selection` is [`Selection::Whole`] and a job is not done or a result is damaged; no value
-/// can be extracted from a result; reading or writing fails. The stream then keeps what was already written.
+/// A column does not exist, or there are too many. `selection` is [`Selection::Whole`], and a job is not done or a result
+/// is damaged. No value can be extracted from a result. Reading or writing fails. The stream then keeps what was already
+/// written.
 pub fn to_stream<'e>(
     reader: &Reader,
     form: impl Into<Form<'e>>,

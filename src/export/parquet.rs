@@ -225,7 +225,7 @@ fn write_batch<T: DataType>(
     to.typed::<T>().write_batch(values, levels, None).map(drop)
 }
 
-/// Returns whether a column has few distinct values.
+/// Returns whether a column gets a dictionary, which pays if it has few distinct values.
 fn is_repetitive(source: &Source) -> bool {
     match source {
         Source::Own(column) => matches!(

@@ -1,4 +1,5 @@
-//! Text exports as a two-stage pipeline: the calling thread reads and writes, another one checks and formats.
+//! Text exports as a two-stage pipeline: the calling thread reads and writes, another one checks and formats all but
+//! large results.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SendError, channel, sync_channel};

@@ -7,8 +7,8 @@ use super::heading::Heading;
 use crate::job::FileName;
 use crate::store::{Batch, Reader, Record, StoreError};
 
-/// Checks a job's result, and opens it if it is in a file. A damaged result is an error if the whole run is exported.
-/// Otherwise the job is left out, and added to `damaged`.
+/// Checks a job's result, and opens it if it is in a file. Returns whether it is intact. A damaged or missing one is an
+/// error if the whole run is exported. Otherwise the job is left out, and added to `damaged`.
 pub(super) fn check_result(
     record: &mut Record,
     form: &Form<'_>,

@@ -41,7 +41,7 @@ pub enum InputError {
         /// The list.
         list: String,
     },
-    /// A row of a table cannot be a job.
+    /// A row of a table cannot be a job, or a line of any list is too long.
     #[error("line {line} of the list {list} {fault}")]
     Row {
         /// The list.
@@ -105,7 +105,7 @@ pub enum RowFault {
         /// The position of the error in the line, counted from 1.
         at: usize,
     },
-    /// A name in a JSONL list is neither a string nor a number.
+    /// A name in a JSONL list is null, an array, an object, or a string with half a surrogate pair.
     #[error("has a value that is neither text nor a number in the column {}", shown(.column))]
     NotScalar {
         /// The column.
@@ -114,7 +114,7 @@ pub enum RowFault {
     /// A cell of a CSV list has no closing quote.
     #[error("begins a row with an unclosed quote")]
     Unclosed,
-    /// A row is too long.
+    /// A row or a name is too long.
     #[error("begins a row of more than {} MiB", LONGEST >> 20)]
     TooLong,
     /// An object is nested too deep.

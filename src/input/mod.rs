@@ -22,12 +22,13 @@ use crate::job::FileName;
 use reader::JobReader;
 
 /// Passes every job of the sources to `add`, in their order. Folders are walked in the byte order of their names. Links
-/// to files are followed, links to folders only if `options` say so. Hidden entries of folders, and stride's own files
-/// and folders, are skipped, the latter also under other names. A named file need not exist: its job then fails.
+/// to files are followed, links to folders only if `options` say so. Entries of folders that are hidden or neither files
+/// nor folders are skipped. So are stride's own files and folders, also under other names. A named file need not exist:
+/// its job then fails.
 ///
 /// # Errors
 ///
-/// A source cannot be read, or `add` fails.
+/// A source cannot be read, a list is invalid, or `add` fails.
 pub fn names<E: From<InputError>>(
     sources: &[Source],
     options: &Options,

@@ -1,4 +1,4 @@
-//! Lists that are tables: each row is a job, and only one row is in memory at a time.
+//! Names the jobs of lists that are tables, and reads the lines of all lists, one at a time.
 
 use std::borrow::Cow;
 use std::io::{BufRead, BufReader, Read};
@@ -191,7 +191,8 @@ impl<'l, R: Read> Lines<'l, R> {
         Ok(read)
     }
 
-    /// Returns whether the first line is one of UTF-16: it begins with a mark, or half of its bytes are NUL bytes.
+    /// Returns whether the first line is one of UTF-16: it has NUL bytes, and begins with a mark or has them at every other
+    /// place.
     fn is_utf_16(&mut self, line: &[u8]) -> Result<bool, InputError> {
         let rest = self.from.fill_buf();
         let rest = rest.map_err(|source| unreadable(self.list, source))?;

@@ -51,7 +51,7 @@ pub enum Key {
 pub struct Item {
     /// Its name.
     pub name: FileName,
-    /// The shortest spelling of its name as a path, if that is another.
+    /// Its name with the shortest spelling of its path, if that is another.
     pub key: Option<FileName>,
     /// The name of its file, if that is not the job's name.
     pub file: Option<FileName>,

@@ -14,7 +14,7 @@ pub(super) const ERROR_KEPT: usize = 300;
 pub struct SyntaxError {
     /// The mistake.
     pub message: String,
-    /// The column, or the line and the column. Empty for the whole expression.
+    /// The column, the line and the column, or `the end`. Empty for the whole expression.
     pub place: String,
 }
 

@@ -19,8 +19,8 @@ use crate::text::cut;
 /// The variables, in the order of their values.
 const VARIABLES: [&str; 3] = ["$status", "$headers", "$col"];
 
-/// Excluded filters of the standard library. They use more than their input: the environment, the clock, the time zone
-/// and its files, the log, the process. `fromjson` is replaced, because it reads JSON of any depth.
+/// Excluded filters of the standard library. They use more than their input, such as the environment, the clock, files or
+/// the log. `fromjson` is replaced, because it reads JSON of any depth.
 const EXCLUDED: [&str; 16] = [
     "env",
     "now",

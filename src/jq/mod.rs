@@ -1,4 +1,4 @@
-//! jq expressions on answers, compiled once and shared by all threads. An expression sees only the answer: no files, no
+//! jq expressions on answers, compiled once and shared by all threads. An expression sees only its input: no files, no
 //! environment, no clock. One that runs away fails.
 
 mod bounds;
@@ -92,7 +92,7 @@ impl Expression {
         }
     }
 
-    /// Returns whether the expression runs away from an answer of which nothing can be taken. Then it would from any.
+    /// Returns whether the expression reaches a limit for `true`, an answer without parts. Then it would for any answer.
     fn has_no_end(&self) -> bool {
         let input = Input {
             body: Body::Json("true"),

@@ -70,7 +70,7 @@ fn digits(number: &Num) -> Result<String, EvalError> {
     }
 }
 
-/// Writes a string. [`read`] keeps lone surrogates as three bytes of generalized UTF-8.
+/// Writes a string. [`super::read`] keeps lone surrogates as three bytes of generalized UTF-8.
 fn string(bytes: &[u8], out: &mut String) {
     out.push('"');
     let mut rest = bytes;

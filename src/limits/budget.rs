@@ -1,7 +1,7 @@
 //! Budgets of calls, time and money, over all sessions of a run.
 //!
-//! A call reserves its cost when it is claimed, so that no budget of calls or money is exceeded. If nothing was sent, the reservation is
-//! released. A throttled call counts but is free.
+//! A call reserves its cost when it is claimed, so that no budget of calls or money is exceeded. If nothing was sent, the
+//! reservation is released. A throttled call counts but is free.
 
 use std::fmt;
 use std::str::FromStr;

@@ -139,7 +139,7 @@ impl Rates {
     ///
     /// # Errors
     ///
-    /// Returns a message for the user if a word is invalid.
+    /// Returns a message for the user if a word is invalid, or `none` is not alone.
     pub fn parse<'w>(words: impl IntoIterator<Item = &'w str>) -> Result<Self, String> {
         let (mut rates, mut auto) = (Self::default(), false);
         for word in words {

@@ -323,7 +323,7 @@ impl RateLimits {
         }
     }
 
-    /// Returns the earliest moment at which the last of `left` calls can start.
+    /// Returns the earliest moment at which the last of `left` calls can start by the rates that count calls.
     pub(crate) fn finish(&self, left: u64, now: Duration) -> Duration {
         let calls = (self.0.iter()).filter(|limit| limit.rate.measure() == Measure::Calls);
         let each = calls.map(|limit| {

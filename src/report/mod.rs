@@ -1,7 +1,7 @@
 //! Makes a page about a run: one HTML file that needs no script and no other resource.
 //!
 //! [`Report::new`] adds up all attempts in one pass; its memory does not grow with jobs or attempts. [`Report::html`] makes
-//! the page from these sums alone.
+//! the page without reading the database.
 
 mod charts;
 mod failures;
@@ -43,11 +43,12 @@ impl Report {
         page::page(&self.0)
     }
 
-    /// Writes the page to a file, whole or not at all. Only the file's owner can read it.
+    /// Writes the page to a file, whole or not at all. The new file has the permissions of the old one, or those that the
+    /// process gives to new files.
     ///
     /// # Errors
     ///
-    /// The file cannot be written. An old file is then unchanged, unless only the final sync failed.
+    /// The file cannot be written or is a database. An old file is then unchanged, unless only the final sync failed.
     pub fn to_file(&self, path: &Path) -> Result<(), FileError> {
         atomic_file::write(&self.0.database, path, |file| {
             file.write_all(self.html().as_bytes())

@@ -59,7 +59,7 @@ impl Builder {
     /// # Errors
     ///
     /// The database cannot be used, another process works on it, or its workload has another name. Or a rescue file of an
-    /// earlier process cannot be imported.
+    /// earlier process cannot be imported, or the current folder cannot be found.
     pub fn open(self) -> Result<Run, Error> {
         let Self {
             location,

@@ -19,7 +19,8 @@ pub use builder::Builder;
 pub use error::Error;
 pub use results::{Done, Entries, Failed};
 
-/// A run whose calls a program makes itself. It is the only writer of its database until it is dropped.
+/// A run whose calls a program makes itself. Until it is dropped, it holds the lock of its database, so that no other process
+/// makes calls for it.
 #[derive(Debug)]
 pub struct Run {
     store: Store,
@@ -48,9 +49,9 @@ impl Run {
         Ok(loaded)
     }
 
-    /// Calls `call` for each file that has no result yet and records what it returns. An error that becomes a
-    /// [`Failure`] by `?` is transient: the file is called again as often as the settings say. Returns when no file is
-    /// left to call, or a guard or a limit has stopped the run.
+    /// Calls `call` for each pending file and records what it returns. An error that becomes a [`Failure`] by `?` is
+    /// transient: the file is called again as often as the settings say. Returns when no file is left to call, or a guard
+    /// or a limit has stopped the run.
     ///
     /// A `call` that does not return after a stop outlives this method, so it must own all that it uses.
     ///
@@ -182,11 +183,11 @@ impl Run {
         Ok(self.store.bring_back(Chosen::Names(&files))?)
     }
 
-    /// Writes the results to a file, whole or not at all. Returns the number of files whose results were written.
+    /// Writes the results to a file, whole or not at all. Returns the number of the run's files in it.
     ///
     /// # Errors
     ///
-    /// `selection` is [`Selection::Whole`] and a file is not done, or reading or writing fails.
+    /// `selection` is [`Selection::Whole`] and a file is not done or its result is damaged, or reading or writing fails.
     pub fn export(
         &self,
         format: Format,

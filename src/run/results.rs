@@ -37,7 +37,7 @@ pub struct Failed {
     pub message: String,
 }
 
-/// Iterates over recorded files in list order, in one snapshot. A thread reads ahead until this is dropped.
+/// Iterates over recorded files in one snapshot. A thread reads ahead until this is dropped.
 #[derive(Debug)]
 pub struct Entries<T> {
     entries: Receiver<Result<T, StoreError>>,
