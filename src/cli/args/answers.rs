@@ -14,7 +14,8 @@ pub(crate) struct AnswerArgs {
     /// Statuses of results, such as 2xx,404; their answers must also meet --expect and --success [default: 2xx]
     #[arg(long, value_name = "STATUSES")]
     pub(crate) expect_status: Option<Statuses>,
-    /// Required form of a result: json, text or any [default: json, and any for programs]
+    /// Required form of a result: json, text or any [default: json; for programs any, unless --success or the media type
+    /// requires JSON]
     #[arg(long, value_name = "WHAT")]
     pub(crate) expect: Option<Expect>,
     /// jq expression that must be true of a result, such as '.status == "ok"'; may use $status, $headers and $col

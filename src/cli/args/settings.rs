@@ -47,7 +47,8 @@ pub(crate) struct LimitArgs {
     /// Longest outage to wait out [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) max_outage: Option<Duration>,
-    /// Stop when more files than this have failed, or more than a share such as 5%; `none` removes the limit
+    /// Stop when more files than this have failed since the start or the last resume, or more than a share such as 5%;
+    /// `none` removes the limit
     #[arg(long, value_name = "N|P%", value_parser = or_none(MaxFailures::from_str))]
     pub(crate) max_failures: Option<OrNone<MaxFailures>>,
     /// Stop after this many calls of the run in total; `none` removes the limit
