@@ -86,8 +86,8 @@ pub(crate) struct Context<'c> {
     pub(crate) accepts_change: bool,
 }
 
-/// Starts the first worker, and takes over its name, version and source. Returns its hello, or `None` if it has said none:
-/// the first call then stops the run.
+/// Starts the first worker, and takes over its name, version and source. Returns its hello. Returns `None` if it ends
+/// without one, because the first call then stops the run, and if a stop is asked for.
 ///
 /// # Errors
 ///
