@@ -278,9 +278,9 @@ fn columns_are_chosen_and_ordered_in_every_table() {
     assert_eq!(
         csv.lines().take(3).collect::<Vec<_>>(),
         [
-            "kind,result,file,path_bytes",
-            ",null,done,",
-            "test,,fail\u{fffd}d,ZmFpbOlk"
+            "kind,outcome,result,file,path_bytes",
+            ",succeeded,null,done,",
+            "test,failed,,fail\u{fffd}d,ZmFpbOlk"
         ]
     );
     // All of them, in both kinds of lines.
