@@ -56,7 +56,7 @@ pub fn stop_reason(reason: &str) -> &str {
         "certificate" => "the connection to the service cannot be trusted",
         "name" => "the service's name cannot be resolved",
         "proxy" => "the proxy rejects the calls",
-        "not_started" => "the program that makes the calls cannot be started",
+        "not_started" => "the program that makes the calls cannot be used",
         "hung" => "all threads of the function hang",
         "redirect" => "the service answers the calls with redirects that stride does not follow",
         "missing_files" => "many files in a row are missing",

@@ -19,7 +19,7 @@ use stride::validate::WrongExpression;
 
 use crate::cli::args::export::{Export, FormatArg};
 use crate::cli::args::typed_with;
-use crate::cli::output::again::again_for;
+use crate::cli::output::again::{again_for, effect_for};
 use crate::cli::output::error::{CliError, command, printed, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, grouped, names};
@@ -387,13 +387,12 @@ fn cli_error(
 /// Returns the command that completes the run.
 fn completion(db: &Location, counts: &Counts) -> String {
     if counts.pending + counts.running > 0 {
-        format!("{} resumes the run", again_for(db, "resume"))
+        format!("to resume the run: {}", again_for(db, "resume"))
     } else if counts.failed > 0 {
-        format!("{} calls the failed files again", again_for(db, "retry"))
+        let effect = effect_for(db, "the failed files");
+        format!("{} {effect}", again_for(db, "retry"))
     } else {
-        format!(
-            "{} calls the held files again",
-            again_for(db, "retry --held")
-        )
+        let effect = effect_for(db, "the held files");
+        format!("{} {effect}", again_for(db, "retry --held"))
     }
 }

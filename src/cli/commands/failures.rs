@@ -13,7 +13,7 @@ use stride::job::{CauseKey, Class, FileName, JobState, escaped};
 use stride::store::{Cause, Filter, Location, Reader, Record, StoreError};
 
 use crate::cli::args::failures::Failures;
-use crate::cli::output::again::again;
+use crate::cli::output::again::{again, effect_for};
 use crate::cli::output::error::{CliError, command, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::{grouped, short};
@@ -64,7 +64,8 @@ pub(crate) fn failures(db: &Location, args: &Failures) -> Result<u8, CliError> {
     ] {
         if causes.len() > 1 && number > 0 && filter.is_none() {
             let retry = again(db, &call, words);
-            lines.push(format!("{retry} calls all {word} files again"));
+            let effect = effect_for(db, &format!("all {word} files"));
+            lines.push(format!("{retry} {effect}"));
         }
     }
     if !causes.is_empty() && filter.is_none() {

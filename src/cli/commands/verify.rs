@@ -3,7 +3,8 @@
 use stride::job::{FileName, escaped};
 use stride::store::{Location, Reader};
 
-use crate::cli::output::error::{CliError, command, printed};
+use crate::cli::output::again::again_for;
+use crate::cli::output::error::{CliError, printed};
 use crate::cli::output::exit;
 use crate::cli::output::format::counted;
 use crate::cli::output::shown;
@@ -41,11 +42,11 @@ pub(crate) fn verify(db: &Location, terminal: &Terminal) -> Result<u8, CliError>
         .note("nothing was changed; the database itself is sound")
         .hint(format!(
             "restore the files; if their folder was moved, use {}",
-            command(db, "resume --output-dir DIR")
+            again_for(db, "resume --output-dir DIR")
         ))
         .hint(format!(
             "to call their files again, use {}",
-            command(db, "retry --lost")
+            again_for(db, "retry --lost")
         )),
     };
     Err(cli_error)

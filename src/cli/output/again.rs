@@ -40,6 +40,15 @@ pub(crate) fn again_for(db: &Location, words: &str) -> String {
     }
 }
 
+/// Describes what a command of [`again_for`] that begins with `retry` does with these files.
+pub(crate) fn effect_for(db: &Location, files: &str) -> String {
+    let info = Reader::open(db).and_then(|reader| reader.info());
+    match info.is_ok_and(|info| info.call.is_starters()) {
+        true => format!("has the program call {files} again when you start it"),
+        false => format!("calls {files} again"),
+    }
+}
+
 /// Returns the flags for credentials that are not stored. An ellipsis stands for each value.
 fn flags(request: &Request) -> Vec<String> {
     let withheld = request

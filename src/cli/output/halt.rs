@@ -12,7 +12,7 @@ use stride::report::stop_reason;
 use stride::settings::{Call, HeaderValue, Request, Way, is_sensitive, show_duration};
 use stride::store::{Location, Stopped};
 
-use crate::cli::output::again::again;
+use crate::cli::output::again::{again, again_for};
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, short};
@@ -188,10 +188,11 @@ fn hints_of_program(
     with_accept: &str,
     resume: &dyn Fn(&str) -> String,
 ) -> Option<Vec<String>> {
-    let correct = format!(
-        "correct the program, then: {}; or repeat the run command with another one{with_accept}",
-        resume("")
-    );
+    let another = match way {
+        Way::Starter => String::new(),
+        _ => format!("; or repeat the run command with another one{with_accept}"),
+    };
+    let correct = format!("correct the program, then: {}{another}", resume(""));
     Some(match reason {
         "not_started" => vec![correct],
         "hung" => vec![format!(
@@ -285,7 +286,7 @@ fn has_credential(request: &Request) -> bool {
 pub(crate) fn panicked(db: &Location, path: &FileName) -> CliError {
     CliError::new(exit::INTERNAL, format!("a call panicked: {path}"))
         .note("all other calls are recorded; this one is in doubt")
-        .hint(format!("to continue: {}", command(db, "resume")))
+        .hint(format!("to continue: {}", again_for(db, "resume")))
 }
 
 /// Describes why a run stops.

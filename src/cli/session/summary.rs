@@ -7,7 +7,7 @@ use stride::job::{Class, FileName, JobState, said};
 use stride::settings::{Call, show_duration};
 use stride::store::{Cause, Location, Lock, Reader};
 
-use crate::cli::output::again::{again, again_for};
+use crate::cli::output::again::{again, again_for, effect_for};
 use crate::cli::output::error::{CliError, command};
 use crate::cli::output::format::{counted, grouped, names, short};
 use crate::cli::output::shown::{bold, cyan};
@@ -185,13 +185,13 @@ pub(crate) fn next_steps(
     }
     let is_refused = |cause: &Cause| cause.key.class == Some(Class::Rejected);
     if look.is_some() && causes.iter().all(is_refused) {
-        with_flags("retry", "calls the refused files again");
+        with_flags("retry", &effect_for(db, "the refused files"));
         hint(
             "forget --where class=rejected",
             "takes the refused files off the run",
         );
     } else if counts.failed > 0 {
-        with_flags("retry", "calls the failed files again");
+        with_flags("retry", &effect_for(db, "the failed files"));
     }
     // Names that lead nowhere stay so.
     if causes
@@ -204,7 +204,7 @@ pub(crate) fn next_steps(
         );
     }
     if counts.held > 0 {
-        with_flags("retry --held", "calls the held files again");
+        with_flags("retry --held", &effect_for(db, "the held files"));
     }
     if counts.done == counts.total {
         hint("export -o results.json", "writes the results");

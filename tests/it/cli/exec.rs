@@ -266,7 +266,7 @@ fn a_command_that_cannot_start_costs_no_file() {
     place
         .stride(&run(&call, &names))
         .expect(4)
-        .says("cannot be started")
+        .says("cannot be used")
         .says("stride resume");
     let status = place.status();
     assert_eq!(

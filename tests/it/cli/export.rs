@@ -71,7 +71,7 @@ fn row_93_an_export_is_complete_or_an_error_with_the_alternatives() {
     place
         .stride(&["export"])
         .expect(3)
-        .says("stride resume resumes the run");
+        .says("to resume the run: stride resume");
 }
 
 #[test]

@@ -393,7 +393,7 @@ fn a_crashed_run_says_that_its_calls_were_cut_off() {
         .stride(&["export"])
         .expect(3)
         .says(counts)
-        .says("stride resume resumes the run");
+        .says("to resume the run: stride resume");
     let status = place.stride(&["status"]).expect(0).stdout;
     assert!(String::from_utf8(status).unwrap().contains(counts));
     place

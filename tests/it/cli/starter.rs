@@ -308,6 +308,8 @@ fn row_152_a_program_that_stops_in_the_middle_of_an_answer_costs_no_file() {
     assert_eq!(code, Some(4), "{said}");
     let stopped = "the program that started stride stopped in the middle of a line or of an answer";
     assert!(said.contains(stopped), "{said}");
+    let hint = "hint: correct the program, then: start the program again\n";
+    assert!(said.contains(hint), "{said}");
     let rows = place
         .sql("SELECT kind, charged FROM attempt JOIN work USING (job) WHERE outcome = 'in_doubt'");
     assert_eq!(rows, [["protocol", "0"], ["protocol", "0"]]);
@@ -398,7 +400,9 @@ fn only_the_program_itself_goes_on_with_its_run() {
     let (code, said) = started.end();
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("ValueError: no good"), "{said}");
-    assert!(said.contains("stride retry --queue-only"), "{said}");
+    let retry =
+        "stride retry --queue-only   has the program call the failed files again when you start it";
+    assert!(said.contains(retry), "{said}");
     for command in [&["resume"][..], &["retry"], &["try", "a"]] {
         place
             .stride(command)

@@ -542,7 +542,7 @@ fn row_153_a_worker_that_cannot_start_costs_no_file() {
         place
             .stride(&run(worker, &more))
             .expect(4)
-            .says("the program that makes the calls cannot be started")
+            .says("the program that makes the calls cannot be used")
             .says(says)
             .says("20 files pending");
     }
