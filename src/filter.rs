@@ -4,7 +4,7 @@
 //!
 //! | field | relations | values |
 //! | --- | --- | --- |
-//! | `state` | `=` `!=` | `pending`, `running`, `done`, `failed`, `held`, `forgotten` |
+//! | `state` | `=` `!=` | `pending`, `waiting`, `running`, `done`, `failed`, `held`, `forgotten` |
 //! | `class` | `=` `!=` | the classes of failures |
 //! | `status`, `attempts` | all but `~` `!~` | whole numbers |
 //! | `started` | `<` `<=` `>` `>=` | `2026-01-31`, `2026-01-31T10:00` (UTC, or with an offset), `2h ago` |

@@ -106,7 +106,7 @@ pub enum ColumnError {
     Repeated(String),
 }
 
-/// Suggests the most similar of stride's own columns.
+/// Suggests the most similar of stride's own columns, unless it differs too much.
 fn similar(word: &str) -> String {
     let names = Column::ALL.iter().map(|column| column.as_str());
     let distances = names.map(|name| (levenshtein(name, word), name));

@@ -118,7 +118,7 @@ impl Stored {
     }
 }
 
-/// Returns whether a media type is text or empty.
+/// Returns whether a media type is text, names a character set or is empty.
 fn is_text(media_type: &str) -> bool {
     let media_type = media_type.to_ascii_lowercase();
     let essence = media_type.split(';').next().unwrap_or_default().trim();

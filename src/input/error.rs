@@ -53,7 +53,7 @@ pub enum InputError {
     },
 }
 
-/// A fault of a row in a table. Its message continues "line 7 of the list jobs.csv …".
+/// A fault of a row or a line. Its message continues "line 7 of the list jobs.csv …".
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RowFault {
     /// The column with the names is missing.

@@ -6,7 +6,7 @@ use crate::job::FileName;
 
 /// The default names of the column with the file names, in order of precedence.
 pub(super) const KEYS: [&str; 2] = ["path", "file"];
-/// The maximum length of a row in bytes. A longer row probably has an unclosed quote, or the file is not a table.
+/// The maximum length of a row or a line in bytes. A longer row probably has an unclosed quote, or the file is not a list.
 pub(super) const LONGEST: usize = 16 << 20;
 /// The depth that SQLite accepts in a JSON text.
 pub(super) const DEEPEST: usize = 1000;

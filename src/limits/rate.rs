@@ -48,7 +48,7 @@ const WINDOWS: [Window; 4] = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
 const LEAST: f64 = 1.0 / 366.0;
 /// Most calls per window. The clocks resolve a microsecond.
 const MOST_CALLS: f64 = 1e6;
-/// Most bytes or weight per window. Larger whole numbers are inexact in `f64`.
+/// Most bytes or weight per window. From 2^53 on, whole numbers are inexact in `f64`.
 const MOST: f64 = 1e15;
 
 impl Rate {

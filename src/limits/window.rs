@@ -291,7 +291,7 @@ impl RateLimits {
         each.max_by_key(|(ready, _)| *ready)
     }
 
-    /// Returns how many calls the rates of calls would admit at `now`.
+    /// Returns the number of calls that fit the windows at `now`, or 0 if even spacing delays the next one.
     pub(crate) fn room(&self, now: Duration) -> u64 {
         let calls = (self.0.iter()).filter(|limit| limit.rate.measure() == Measure::Calls);
         let each = calls.map(|limit| match &limit.gcra {

@@ -27,7 +27,7 @@ pub(super) struct Snapshot {
     pub(super) failed: Vec<Record>,
 }
 
-/// The work of one process on the run: a `run`, a `resume` or a `retry`.
+/// The work of one process on the run, such as a `run`, a `resume` or a `retry`.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) runner: Runner,
@@ -43,7 +43,7 @@ pub(super) enum SessionState {
     AtWork,
     /// No file was left to call.
     Finished,
-    /// A signal stopped it.
+    /// A signal or a program stopped it.
     Stopped,
     /// A guard or a limit stopped it.
     Halted,
@@ -91,7 +91,7 @@ impl SessionState {
 
 /// The maximum number of listed failed or held files.
 const FAILED: usize = 100;
-/// The end of the year 9999. Later moments, as in a damaged database, are shown as this one.
+/// The end of the year 9999. Later moments, as in a damaged database, count as this one.
 const LATEST: i64 = 253_402_300_799_999;
 
 /// Ends the reading of failures.

@@ -25,7 +25,7 @@ pub enum Error {
     RefusedRescue {
         /// The rescue file, or a folder that may hold some.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         reason: io::Error,
     },
@@ -38,7 +38,7 @@ pub enum Error {
     /// The run failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The results cannot be written.
+    /// The export failed.
     #[error(transparent)]
     Export(#[from] ExportError),
 }
