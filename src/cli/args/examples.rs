@@ -97,7 +97,7 @@ stride failures -0 | xargs -0 ls -l",
         "\
 # Take two files off the run
 stride forget texts/1.txt texts/2.txt
-# Files that cannot be read
+# Missing and unusable files
 stride forget --where class=input
 # Bring all of them back
 stride forget --undo",
@@ -190,11 +190,11 @@ pub(crate) const EXITS: &[(&str, &str)] = &[
     ("5", "Another process works on this run."),
     (
         "6",
-        "The database cannot be used: missing, foreign, of another version, damaged or locked.",
+        "The database or a stored result cannot be used, because it is missing, foreign, damaged or locked, for example.",
     ),
     (
         "7",
-        "Storage failed during the run; a message names the files with saved answers.",
+        "The disk is full, or storage failed during the run; a message names the files with saved answers, if there are any.",
     ),
     ("70", "A bug."),
     (

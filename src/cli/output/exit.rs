@@ -12,7 +12,7 @@ pub(crate) const INCOMPLETE: u8 = 3;
 pub(crate) const HALTED: u8 = 4;
 /// Another process works on this database.
 pub(crate) const BUSY: u8 = 5;
-/// The database is unusable.
+/// The database or a stored result is unusable.
 pub(crate) const UNUSABLE: u8 = 6;
 /// The disk is full, or storage failed during the run.
 pub(crate) const STORAGE: u8 = 7;
