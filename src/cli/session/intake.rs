@@ -230,12 +230,12 @@ impl<'s> Intake<'s> {
 
     fn no_file(&self, item: &Item) -> CliError {
         CliError::usage(format!(
-            "line {} of {} names no file, and the request sends one",
+            "line {} of {} names no file, and the calls read one",
             item.line,
             label(&self.sources[item.source])
         ))
         .note("nothing was changed")
-        .hint("send the row itself with --json '{row}' or --data 'x={col.NAME}', or name the file in a column `path`")
+        .hint("use {row} or {col.NAME} in place of the file, as in --json '{row}' or --exec 'PROGRAM {row}', or name the file in a column `path`")
     }
 
     /// Converts the error of a load.

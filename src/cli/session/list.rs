@@ -85,7 +85,7 @@ pub(crate) fn note_table(args: &Run) -> Option<String> {
     let is_table = !matches!(format_of(args, file), ListFormat::Lines) && file.is_file();
     is_table.then(|| {
         format!(
-            "{} is sent as one file; for a call for each of its rows, use --files-from {}",
+            "{} is called as one file; for a call for each of its rows, use --files-from {}",
             FileName::from(file.as_path()),
             quoted(file)
         )

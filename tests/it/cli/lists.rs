@@ -178,8 +178,7 @@ fn a_table_that_is_named_as_a_file_is_noted() {
     let api = api();
     let place = place(&api);
     let url = api.url();
-    let note =
-        "list.csv is sent as one file; for a call for each of its rows, use --files-from list.csv";
+    let note = "list.csv is called as one file; for a call for each of its rows, use --files-from list.csv";
     let run =
         |words: &[&str]| place.stride(&[&["run", "--db", "new.db", "--url", &url], words].concat());
     run(&["--dry-run", "list.csv"]).expect(0).says(note);

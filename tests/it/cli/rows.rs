@@ -228,7 +228,7 @@ fn rows_need_no_path_and_ids_may_be_numbers() {
     // A row without a file cannot be sent as one.
     run(&["--db", "no.db", "--key-column", "@line"])
         .expect(2)
-        .says("line 1 of the list rows.jsonl names no file, and the request sends one")
+        .says("line 1 of the list rows.jsonl names no file, and the calls read one")
         .says("--json '{row}'");
     run(&["--db", "id.db", "--key-column", "id"])
         .expect(3)
