@@ -299,7 +299,7 @@ pub(crate) fn resume(
     Ok(code)
 }
 
-/// Counts the files of a run that failed because they cannot be read.
+/// Counts the files of a run that failed because they are missing or unusable.
 fn unreadable(db: &Location) -> Result<u64, CliError> {
     let causes = Reader::open(db)?.causes()?;
     let unreadable = causes

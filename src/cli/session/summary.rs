@@ -193,14 +193,14 @@ pub(crate) fn next_steps(
     } else if counts.failed > 0 {
         with_flags("retry", &effect_for(db, "the failed files"));
     }
-    // Names that lead nowhere stay so.
+    // Another call does not find a missing file either.
     if causes
         .iter()
         .any(|cause| cause.key.class == Some(Class::Input))
     {
         hint(
             "forget --where class=input",
-            "takes the files that cannot be read off the run",
+            "takes the missing and unusable files off the run",
         );
     }
     if counts.held > 0 {
