@@ -112,7 +112,7 @@ pub(crate) fn prepare(
         Change::check(db, store, changed.clone(), false, REPEAT)
     })?;
     let mut plan = None;
-    // Another program's name is refused even if nothing is left to call.
+    // A starting program with another name is refused even if nothing is left to call.
     if retries || change.is_some() || has_work(store) || call.is_starters() {
         let base = store.base();
         let confirmed = Confirmed {
@@ -347,7 +347,7 @@ fn make_calls(
     }
 }
 
-/// Shows what the callers and their programs have to say.
+/// Prints the new lines of programs, remarks about answers, and warnings.
 fn tell(plan: &Plan, progress: &Progress) {
     for line in plan.said() {
         progress.say(&line);
