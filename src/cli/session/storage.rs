@@ -16,8 +16,7 @@ use stride::store::{
 };
 
 use crate::cli::args::InvocationArgs;
-use crate::cli::output::again::again_for;
-use crate::cli::output::error::{CliError, quoted};
+use crate::cli::output::error::{CliError, command, quoted};
 use crate::cli::output::exit;
 use crate::cli::output::format::{counted, names};
 use crate::cli::output::storage::rescue_folders;
@@ -292,7 +291,7 @@ pub(crate) fn cli_error(db: &Location, error: RunError) -> CliError {
             "the next session marks {calls} in flight as in doubt"
         ));
     }
-    cli_error.hint(format!("{remedy}; then {}", again_for(db, "resume")))
+    cli_error.hint(format!("{remedy}; then {}", command(db, "resume")))
 }
 
 fn rescue_notes(rescued: &Rescued) -> Vec<String> {
