@@ -82,8 +82,8 @@ pub(crate) struct SettingsArgs {
     /// Longest wait before the first retry; it doubles each time [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) retry_delay: Option<Duration>,
-    /// jq expression for the seconds that a refused answer (429, 503) asks to wait, such as .error.wait; may use
-    /// $status and $headers; takes precedence over the headers that stride reads; `none` removes it
+    /// jq expression for the seconds that a throttled answer (429, 503 and others) asks to wait, such as .error.wait; may
+    /// use $status and $headers; takes precedence over the headers that stride reads; `none` removes it
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true, value_parser = or_none(parse_retry_after))]
     pub(crate) retry_after: Option<OrNone<String>>,
     /// Longest wait before a retry [default: 60s]
