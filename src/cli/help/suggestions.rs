@@ -158,7 +158,7 @@ fn meant(word: &str) -> Option<String> {
     Some(hint.to_owned())
 }
 
-/// Returns the hint for a flag whose meaning depends on the command that lacks it.
+/// Returns the command's own hint for a flag that it lacks.
 fn meant_of(flag: &str, command: &Command, words: &[String]) -> Option<String> {
     let name = command.get_name();
     let mut entries = MEANT_OF.iter().filter(|(command, ..)| *command == name);

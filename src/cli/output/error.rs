@@ -342,7 +342,7 @@ pub(crate) fn command(db: &Location, words: &str) -> String {
     }
 }
 
-/// Returns whether a database is the one that commands use without `--db`.
+/// Returns whether a database is the default of `--db`.
 pub(crate) fn is_default(db: &Location) -> bool {
     db.file() == Path::new("stride.db")
 }
