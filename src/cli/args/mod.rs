@@ -326,10 +326,10 @@ pub(crate) struct InvocationArgs {
     /// Allow credentials over plain HTTP to another machine
     #[arg(long)]
     pub(crate) allow_plain_http: bool,
-    /// Run the commands that the request refers to, although it is not known on this machine
+    /// Run the commands of a request that is not known on this machine
     #[arg(long)]
     pub(crate) allow_commands: bool,
-    /// Send the variables and files that the request refers to, although it is not known on this machine
+    /// Send the variables and files of a request that is not known on this machine
     #[arg(long)]
     pub(crate) allow_references: bool,
     /// Call files again whose answers are in a rescue file that cannot be used
