@@ -447,7 +447,7 @@ fn redo(
         terminal.say(&format!("{note} {name} is {state}, not done"));
     }
     match chosen {
-        // There is nothing to bring back.
+        // A missing or changed result cannot be brought back.
         Redo::Lost => {
             let files = counted(redone.changed, "done file");
             terminal.say(&format!("{files} pending again"));

@@ -162,7 +162,7 @@ fn text(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// Returns an error in the configuration.
+/// Returns the error of an invalid configuration.
 pub(super) fn wrong(reason: impl Into<String>) -> CliError {
     CliError::usage(reason)
         .note("nothing was changed")
