@@ -49,6 +49,11 @@ impl Counts {
         }
     }
 
+    /// Returns the number of jobs that are still to be called, for their first step or a later one.
+    pub fn open(&self) -> u64 {
+        self.pending.saturating_add(self.waiting)
+    }
+
     /// Returns the length of the list, forgotten jobs included.
     pub fn listed(&self) -> u64 {
         self.total.saturating_add(self.forgotten)

@@ -13,6 +13,7 @@
 
 mod clock;
 mod driver;
+mod due_jobs;
 mod error;
 mod event_sink;
 mod message;

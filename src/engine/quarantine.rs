@@ -13,6 +13,8 @@ pub(super) struct Quarantined {
     pub(super) attempt: AttemptId,
     pub(super) path: FileName,
     pub(super) position: Position,
+    /// The job is between two steps.
+    pub(super) is_waiting: bool,
     pub(super) failed_before: bool,
     pub(super) cause: SharedCause,
     pub(super) message: String,

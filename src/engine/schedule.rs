@@ -1,16 +1,19 @@
 //! Scheduling: combines free slots, the governor's permits and the queue into claims.
 
+mod choose;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::due_jobs::DueJobs;
 use super::quarantine::{Quarantine, Quarantined};
-use super::strided_queue::{NextJob, StridedQueue};
+use super::strided_queue::StridedQueue;
 use crate::event::Halt;
 use crate::governor::{
     Admission, Governor, LimitedBy, Permit, Rules, SharedCause, Spot, StopReason,
 };
-use crate::job::{JobId, JobState, Position};
+use crate::job::{JobId, JobState};
 use crate::limits::{Cost, PastCharge};
 use crate::settings::{Settings, Threads, Weight};
 use crate::store::{Claim, Group, StoreError, wall_clock};
@@ -21,6 +24,11 @@ pub(super) struct Schedule {
     pub(super) governor: Governor,
     pub(super) queue: StridedQueue,
     pub(super) quarantine: Quarantine,
+    pub(super) due_jobs: DueJobs,
+    /// The waiting jobs that may kill their process are in the queue.
+    has_waiting_alone: bool,
+    /// New jobs were left at the last choice.
+    pub(super) has_new: bool,
     /// Slots without a call, in the order of their next use.
     free_slots: VecDeque<usize>,
     /// Number of slots.
@@ -38,8 +46,11 @@ pub(super) struct Schedule {
     /// Number of jobs in the list.
     jobs: u64,
     weight: Option<Weight>,
-    /// Bound for waits that are stored with jobs.
+    /// Bound for waits that are stored with pending jobs, and with waiting ones.
     longest_wait: Duration,
+    longest_poll: Duration,
+    /// Most jobs that are submitted and unfinished.
+    max_submitted: Option<u64>,
 }
 
 /// The next step of the writer.
@@ -68,6 +79,9 @@ impl Schedule {
             governor,
             queue: StridedQueue::new(1, jobs),
             quarantine: Quarantine::default(),
+            due_jobs: DueJobs::default(),
+            has_waiting_alone: false,
+            has_new: true,
             free_slots: VecDeque::new(),
             slots: 0,
             grows: false,
@@ -78,6 +92,8 @@ impl Schedule {
             jobs,
             weight: None,
             longest_wait: Duration::ZERO,
+            longest_poll: Duration::ZERO,
+            max_submitted: None,
         };
         schedule.apply(settings, jobs);
         schedule
@@ -104,19 +120,27 @@ impl Schedule {
         self.grows = settings.threads == Threads::Auto;
         self.weight = settings.weight;
         self.longest_wait = settings.retry_max_delay;
+        self.longest_poll = settings.retry_max_delay.max(settings.poll_for);
+        self.max_submitted = settings.max_submitted;
         self.jobs = jobs;
         if self.queue.slots() != most {
             // Another number of slots needs another queue.
-            self.queue = StridedQueue::new(most, jobs);
-            self.next_up = None;
+            self.renew_queue(most);
         }
     }
 
     /// Fills the queue anew from the start of a list of `jobs` jobs.
     pub(super) fn reload(&mut self, jobs: u64) {
         self.jobs = jobs;
-        self.queue = StridedQueue::new(self.queue.slots(), jobs);
+        self.renew_queue(self.queue.slots());
+    }
+
+    fn renew_queue(&mut self, slots: usize) {
+        self.queue = StridedQueue::new(slots, self.jobs);
         self.next_up = None;
+        self.due_jobs = DueJobs::default();
+        self.has_waiting_alone = false;
+        self.has_new = true;
     }
 
     /// Adds a free slot.
@@ -148,7 +172,12 @@ impl Schedule {
     /// Returns when the first and the last waiting jobs are due; the first only if no other jobs are left.
     pub(super) fn due(&self) -> (Option<Duration>, Duration) {
         let only = self.governor.limited_by() == LimitedBy::NoWork;
-        let next = only.then(|| self.queue.next_due()).flatten();
+        let waits = self
+            .queue
+            .next_due()
+            .into_iter()
+            .chain(self.due_jobs.next());
+        let next = waits.min().filter(|_| only);
         (next, self.queue.last_due())
     }
 
@@ -179,7 +208,10 @@ impl Schedule {
     pub(super) fn excuse(&mut self, now: Duration) -> Vec<JobId> {
         let (excused, charged) = self.quarantine.excuse();
         for held in excused {
-            (self.queue).put_back(held.attempt.job, held.position, now);
+            match held.is_waiting {
+                true => self.due_jobs.note(now),
+                false => (self.queue).put_back(held.attempt.job, held.position, now),
+            }
         }
         charged
     }
@@ -344,17 +376,7 @@ impl Schedule {
         let (job, cost) = if let Some(next) = self.next_up.take() {
             next
         } else {
-            let job = match self.next_job(group, slot, now)? {
-                NextJob::Job(job) => Ok(job),
-                NextJob::Alone(job) if in_flight == 0 => {
-                    self.queue.take_alone();
-                    Ok(job)
-                }
-                NextJob::Alone(_) => Err(Decision::Wait(None)),
-                NextJob::Wait(due) => Err(Decision::Wait(Some(due))),
-                NextJob::Empty | NextJob::NeedPage(_) => Err(Decision::Nothing),
-            };
-            match job {
+            match self.choose(group, slot, in_flight, now)? {
                 Ok(job) => (job, self.cost(group, job)?),
                 Err(decision) => {
                     self.governor.cancel(permit);
@@ -382,63 +404,5 @@ impl Schedule {
     fn call(&mut self, slot: usize, claim: Claim, permit: Permit) -> Decision {
         self.free_slots.pop_front();
         Decision::Call(slot, Box::new(claim), permit)
-    }
-
-    /// Returns a slot's next job, skipping quarantined ones and reading pages as needed.
-    fn next_job(
-        &mut self,
-        group: &Group<'_>,
-        slot: usize,
-        now: Duration,
-    ) -> Result<NextJob, StoreError> {
-        loop {
-            match self.queue.next(slot, now) {
-                NextJob::Job(job) if self.quarantine.contains(job) => {}
-                NextJob::Alone(job) if self.quarantine.contains(job) => {
-                    self.queue.take_alone();
-                }
-                NextJob::NeedPage(from) => {
-                    let limit = self.queue.page_size();
-                    let page = group.offer(from, limit, self.longest_wait)?;
-                    (self.queue).add_page(from, &page, page.len() == limit, now);
-                }
-                next => return Ok(next),
-            }
-        }
-    }
-
-    /// Finds a job elsewhere in the list that has not failed.
-    fn elsewhere(&self, group: &Group<'_>, spot: Spot) -> Result<Option<JobId>, StoreError> {
-        let first = |from| -> Result<Option<JobId>, StoreError> {
-            let jobs = group.elsewhere(from)?;
-            Ok((jobs.into_iter()).find(|job| !self.quarantine.has_failed(*job)))
-        };
-        match spot {
-            Spot::Last => first(None),
-            Spot::Random => {
-                let from = Position(fastrand::u64(..self.jobs.max(1)));
-                match first(Some(from))? {
-                    None => first(Some(Position(0))),
-                    found => Ok(found),
-                }
-            }
-        }
-    }
-
-    /// Returns what a call charges to the rates. If stat fails, charges one call and zero bytes; the call itself will
-    /// report the error.
-    ///
-    /// Only runs with a rate in bytes or weights look at files here, in the writer's transaction. A file system that hangs
-    /// delays the recording of such a run. Its calls that read the file hang as well.
-    fn cost(&self, group: &Group<'_>, job: JobId) -> Result<Cost, StoreError> {
-        if !self.governor.needs_size() {
-            return Ok(Cost::default());
-        }
-        let size = std::fs::metadata(group.file(job)?).map_or(0, |meta| meta.len());
-        Ok(Cost {
-            calls: 1,
-            bytes: size,
-            weight: self.weight.map_or(0, |weight| weight.of(size)),
-        })
     }
 }

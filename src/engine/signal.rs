@@ -39,6 +39,8 @@ fn failed(failure: &Failure, cause: impl FnOnce(&Failure) -> u64) -> Signal {
         // Calls under credentials that were replaced meanwhile do not count against the new ones.
         _ if failure.kind == FailureKind::CredentialsRenewed => Signal::Stale,
         _ if failure.kind == FailureKind::NotStarted => Signal::Fault(Fault::NotRun),
+        // The service works: it answers each poll.
+        _ if failure.kind == FailureKind::PollTimedOut => Signal::Answered,
         _ if failure.kind == FailureKind::Redirect => Signal::Fault(Fault::Redirect),
         (Class::Auth, Some(403)) => Signal::Fault(Fault::Forbidden),
         (Class::Auth, _) => Signal::Fault(Fault::Auth),

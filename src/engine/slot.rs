@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::message::{Message, Report};
 use crate::caller::{AsyncCaller, Caller, Calling, Cancel};
-use crate::job::{Checksum, Class, Failure, FailureKind, Outcome};
-use crate::retry::RetryPolicy;
+use crate::job::{Checksum, Class, Failure, FailureKind, Outcome, Step};
+use crate::retry::{Next, RetryPolicy};
+use crate::settings::show_duration;
 use crate::store::{Claim, Settlement};
 
 /// Stack of a thread, in bytes: small, because calls are shallow and there may be thousands of threads.
@@ -90,6 +91,12 @@ impl<C> Slot<C> {
         } else {
             (self.policy).after(claim.record, step, &outcome, fastrand::f64())
         };
+        let outcome = match (outcome, next) {
+            (Outcome::NotReady { status, words, .. }, Next::Fail) => {
+                Outcome::Failed(timed_out(&self.policy, step, status, &words))
+            }
+            (outcome, _) => outcome,
+        };
         let settlement = Settlement {
             attempt: claim.attempt.id,
             step: *step,
@@ -127,6 +134,20 @@ fn panicked_outcome() -> Outcome {
         FailureKind::Panicked,
         "the caller panicked during the call",
     ))
+}
+
+/// Returns the failure of a job that was not ready for as long as polling may last.
+fn timed_out(policy: &RetryPolicy, step: &Step, status: Option<u16>, words: &str) -> Failure {
+    let polls = match step.asked.saturating_add(1) {
+        1 => "1 poll".to_owned(),
+        polls => format!("{polls} polls"),
+    };
+    let limit = show_duration(policy.poll_for);
+    let message = format!("not ready within {limit} (--poll-for) and {polls}: {words}");
+    Failure {
+        status,
+        ..Failure::new(Class::Transient, FailureKind::PollTimedOut, message)
+    }
 }
 
 fn is_hashed_inline(outcome: &Outcome) -> bool {

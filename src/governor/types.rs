@@ -192,6 +192,8 @@ pub enum StopReason {
     Wait(Duration),
     /// A budget is exhausted.
     Budget(Budget),
+    /// Only jobs are left that wait for their next step, the first for this long, and the session only submits.
+    Submitted(Duration),
 }
 
 /// The user's way to continue a stopped run.
@@ -225,6 +227,7 @@ impl StopReason {
             Self::Failures(_) => "failures",
             Self::Outage(_) => "outage",
             Self::Wait(_) => "wait",
+            Self::Submitted(_) => "submitted",
             Self::Budget(Budget::Calls(_)) => "max_calls",
             Self::Budget(Budget::Duration(_)) => "max_duration",
             Self::Budget(Budget::Cost(_)) => "max_cost",
@@ -235,7 +238,9 @@ impl StopReason {
     /// Returns the way to continue.
     pub fn action(&self) -> Action {
         match self {
-            Self::Outage(_) | Self::Wait(_) | Self::Budget(Budget::Until) => Action::Wait,
+            Self::Outage(_) | Self::Wait(_) | Self::Submitted(_) | Self::Budget(Budget::Until) => {
+                Action::Wait
+            }
             Self::Failures(_) | Self::Budget(_) | Self::Fault(Fault::Quota) => Action::Raise,
             Self::Fault(_) | Self::Rejected => Action::Fix,
         }
@@ -247,7 +252,7 @@ impl StopReason {
             Self::Fault(fault) => {
                 fault.is_of_program() || matches!(fault, Fault::MissingFile | Fault::NotRun)
             }
-            Self::Rejected | Self::Failures(_) | Self::Budget(_) => true,
+            Self::Rejected | Self::Failures(_) | Self::Budget(_) | Self::Submitted(_) => true,
             Self::Outage(_) | Self::Wait(_) => false,
         }
     }

@@ -68,6 +68,7 @@ pub fn stop_reason(reason: &str) -> &str {
         "max_duration" => "the run has worked as long as --max-duration allows",
         "max_cost" => "the run has cost as much as --max-cost allows",
         "until" => "the time of --until has come",
+        "submitted" => "everything is submitted, and nothing is due to be polled (--submit-only)",
         other => other,
     }
 }

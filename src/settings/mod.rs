@@ -141,6 +141,9 @@ pub struct Settings {
     pub poll_for: Duration,
     /// The maximum number of jobs that are submitted and unfinished.
     pub max_submitted: Option<u64>,
+    /// End the session when only waiting jobs are left that are not due. Not stored.
+    #[serde(skip)]
+    pub submit_only: bool,
     /// The timeout of a whole call.
     pub timeout: Duration,
     /// The longest time without a byte while the file is being sent or the answer is arriving.
@@ -198,6 +201,7 @@ impl Default for Settings {
             poll_every: Duration::from_secs(5),
             poll_for: Duration::from_secs(24 * 3600),
             max_submitted: None,
+            submit_only: false,
             timeout: Duration::from_secs(600),
             idle_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
@@ -233,7 +237,11 @@ impl Settings {
         let (before, mut merged) = (fields(before), fields(self));
         let changed = fields(after).into_iter();
         merged.extend(changed.filter(|(name, value)| before.get(name) != Some(value)));
-        serde_json::from_value(Value::Object(merged)).unwrap_or_else(|_| after.clone())
+        let merged = serde_json::from_value(Value::Object(merged));
+        Self {
+            submit_only: self.submit_only,
+            ..merged.unwrap_or_else(|_| after.clone())
+        }
     }
 
     /// Returns the rules for retries.

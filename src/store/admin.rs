@@ -271,7 +271,9 @@ impl Store {
         };
         let (now, halt) = (now(), ending.halt());
         let until = halt.and_then(|halt| match halt.reason {
-            StopReason::Wait(wait) => Some(now.saturating_add(wait.as_millis() as i64)),
+            StopReason::Wait(wait) | StopReason::Submitted(wait) => {
+                Some(now.saturating_add(wait.as_millis() as i64))
+            }
             _ => None,
         });
         self.change("noting the end", |connection| {

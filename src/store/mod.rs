@@ -92,6 +92,6 @@ pub use rescue::{Rescue, Rescued};
 pub use restore::Restored;
 pub use survey::{AttemptOutcome, AttemptSummary, Runner};
 pub use system::wall_clock;
-pub use types::{Claim, Offer, Settlement};
+pub use types::{Claim, Due, Offer, Settlement};
 pub use verify::Verification;
 pub use writer::Store;

@@ -13,7 +13,7 @@ use super::progress;
 use super::settle::Settler;
 use super::statement::{LazyStatement, all, execute};
 use super::system::now;
-use super::types::{Claim, Offer, Settlement};
+use super::types::{Claim, Due, Offer, Settlement};
 use super::values::{
     milliseconds, path_from_sql, position_of, shift, state_from_sql, state_to_sql,
 };
@@ -124,25 +124,77 @@ impl Group<'_> {
             "SELECT job, not_before, crashes FROM work
              WHERE state = 0 AND state <> 2 AND job >= ?1 ORDER BY job LIMIT ?2"
         };
-        let read = |row: &Row<'_>| {
-            let job = JobId(row.get(0)?);
-            let not_before: Option<i64> = row.get(1)?;
-            let wait = not_before.map_or(0, |then| then.saturating_sub(self.now));
-            Ok(Offer {
-                job,
-                position: position_of(job),
-                wait: milliseconds(wait).min(longest),
-                crashes: row.get(2)?,
-            })
+        let read = |row: &Row<'_>| self.read_offer(row, longest);
+        let (values, what) = (params![from.0, limit], "reading pending files");
+        all(&self.transaction, sql, values, what, read)
+    }
+
+    /// Returns up to `limit` waiting jobs that are due and do not crash their process, the earliest first. If the first one
+    /// waits longer than `longest`, the clock was set back: all are due then.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn due(&self, limit: usize, longest: Duration) -> Result<Due> {
+        let due = self.due_by(self.now, limit)?;
+        match due.next {
+            Some(next) if due.jobs.is_empty() && next > longest => self.due_by(i64::MAX, limit),
+            _ => Ok(due),
+        }
+    }
+
+    fn due_by(&self, moment: i64, limit: usize) -> Result<Due> {
+        let of = match self.has_drawn {
+            true => "drawn CROSS JOIN work ON work.job = drawn.job",
+            false => "work",
         };
-        let values = params![from.0, limit];
-        all(
-            &self.transaction,
-            sql,
-            values,
-            "reading pending files",
-            read,
-        )
+        let read = |condition: &str, limit: usize| {
+            let sql = format!(
+                "SELECT work.job, not_before FROM {of}
+                 WHERE state = 6 AND crashes < {MAY_KILL} AND not_before {condition} ?1 ORDER BY not_before LIMIT ?2"
+            );
+            let read = |row: &Row<'_>| Ok((JobId(row.get(0)?), row.get(1)?));
+            let values = params![moment, limit];
+            all(
+                &self.transaction,
+                &sql,
+                values,
+                "reading waiting files",
+                read,
+            )
+        };
+        let due: Vec<(JobId, i64)> = read("<=", limit)?;
+        let next = match due.len() == limit {
+            true => due.last().copied(),
+            false => read(">", 1)?.pop(),
+        };
+        Ok(Due {
+            jobs: due.into_iter().map(|(job, _)| job).collect(),
+            next: next.map(|(_, moment)| milliseconds(moment.saturating_sub(self.now))),
+        })
+    }
+
+    /// Returns the waiting jobs that may kill their process.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn waiting_alone(&self, longest: Duration) -> Result<Vec<Offer>> {
+        let sql = "SELECT job, not_before, crashes FROM work WHERE crashes >= 2 AND state = 6";
+        let read = |row: &Row<'_>| self.read_offer(row, longest);
+        all(&self.transaction, sql, [], "reading waiting files", read)
+    }
+
+    fn read_offer(&self, row: &Row<'_>, longest: Duration) -> rusqlite::Result<Offer> {
+        let job = JobId(row.get(0)?);
+        let not_before: Option<i64> = row.get(1)?;
+        let wait = not_before.map_or(0, |then| then.saturating_sub(self.now));
+        Ok(Offer {
+            job,
+            position: position_of(job),
+            wait: milliseconds(wait).min(longest),
+            crashes: row.get(2)?,
+        })
     }
 
     /// Returns up to a thousand pending jobs from a place in the list on, or from its end: first those that were never

@@ -18,6 +18,15 @@ pub struct Offer {
     pub crashes: u32,
 }
 
+/// Waiting jobs whose next step is due.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Due {
+    /// The jobs, the earliest first.
+    pub jobs: Vec<JobId>,
+    /// Time until the next one is due, if one waits beyond these.
+    pub next: Option<Duration>,
+}
+
 /// A claimed job: its attempt is recorded and about to be sent.
 #[derive(Debug, Clone)]
 pub struct Claim {

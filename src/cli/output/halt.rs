@@ -32,7 +32,11 @@ pub(crate) fn cli_error(
         "" => cli_error,
         words => cli_error.cause(escaped(words.as_bytes())),
     };
-    let mut note = format!("{} pending", counted(counts.pending, "file"));
+    let mut note = match (counts.pending, counts.waiting) {
+        (0, waiting @ 1..) => format!("{} waiting", counted(waiting, "file")),
+        (pending, 0) => format!("{} pending", counted(pending, "file")),
+        (pending, waiting) => format!("{} pending, {waiting} waiting", counted(pending, "file")),
+    };
     if halt.reason.is_guards() {
         note.push_str("; no file failed for this cause");
     }
@@ -169,6 +173,7 @@ fn hints(
                 false => vec![back, wrong.to_owned()],
             };
         }
+        "submitted" => format!("after that time: {}", resume("--submit-only")),
         "wait" => format!(
             "after that time: {}; with a longer --max-wait stride waits, with --ignore-wait it does not",
             resume("")
@@ -308,6 +313,10 @@ pub(crate) fn reason(reason: &StopReason) -> String {
             "the service asks to wait until {}, longer than --max-wait allows",
             utc_in(*wait)
         ),
+        StopReason::Submitted(wait) => format!(
+            "everything is submitted, and nothing is due to be polled before {} (--submit-only)",
+            utc_in(*wait)
+        ),
         StopReason::Budget(Budget::Calls(calls)) => format!(
             "the run has made its {} (--max-calls)",
             counted(*calls, "call")
@@ -378,6 +387,7 @@ mod tests {
         for (reason, expected) in [
             (StopReason::Outage(hour), 75),
             (StopReason::Wait(hour), 75),
+            (StopReason::Submitted(hour), 75),
             (StopReason::Budget(Budget::Until), 75),
             (StopReason::Budget(Budget::Calls(3)), 4),
             (StopReason::Failures(3), 4),

@@ -91,7 +91,7 @@ impl Writer<'_> {
         let charged = settlement.record.charged > claim.record.charged;
         match assessment.disposition {
             // The user's settings or the answer decide, regardless of the service's state.
-            _ if matches!(settlement.next, Next::Done | Next::Hold) => {}
+            _ if matches!(settlement.next, Next::Done | Next::Hold | Next::Advance(_)) => {}
             Disposition::ByPolicy => {}
             Disposition::Quarantine(cause) => held = Some(cause),
             Disposition::QuarantineIfFailed(cause) => {
@@ -128,12 +128,14 @@ impl Writer<'_> {
             }
         }
         let (job, position) = (claim.job.id, claim.job.position);
+        let is_waiting = settlement.step.is_later();
         if let Some(cause) = held {
             settlement.next = Next::Again(Duration::ZERO);
             schedule.quarantine.add(Quarantined {
                 attempt: settlement.attempt,
                 path: claim.job.path.clone(),
                 position,
+                is_waiting,
                 failed_before: claim.record.failed_before,
                 cause,
                 message,
@@ -142,11 +144,16 @@ impl Writer<'_> {
             let crashes = settlement.record.crashes;
             if crashes >= MAY_KILL {
                 schedule.queue.put_alone(job, crashes, now + wait);
+            } else if is_waiting {
+                schedule.due_jobs.note(now + wait);
             } else if last {
                 schedule.queue.put_last(job, now + wait);
             } else {
                 schedule.queue.put_back(job, position, now + wait);
             }
+        }
+        if let Next::Advance(wait) | Next::Poll(wait) = settlement.next {
+            schedule.due_jobs.note(now + wait);
         }
         if assessment.outage {
             consequences.excused.extend(schedule.excuse(now));

@@ -18,7 +18,7 @@ use super::schedule::{Decision, Schedule};
 use super::slot_pool::SlotPool;
 use crate::caller::Cancel;
 use crate::event::{Ending, Event, Halt, Storage};
-use crate::governor::LimitedBy;
+use crate::governor::{LimitedBy, StopReason};
 use crate::job::{AttemptId, FileName, JobId, JobState};
 use crate::limits::Cost;
 use crate::retry::RetryPolicy;
@@ -140,7 +140,7 @@ impl<'s> Writer<'s> {
                 Err(source) => return Err(self.rescue(source, reports)),
             }
         }
-        if matches!(self.ending, Ending::Halted(_)) && self.store.counts().pending == 0 {
+        if matches!(self.ending, Ending::Halted(_)) && self.store.counts().open() == 0 {
             self.ending = Ending::Finished;
         }
         // The usage includes the time of the last wait.
@@ -213,9 +213,27 @@ impl<'s> Writer<'s> {
 
     /// Stops if the governor demands it. Calls in flight may finish.
     fn halt(&mut self) {
-        let Some(halt) = self.schedule.halt() else {
-            return;
-        };
+        if let Some(halt) = self.schedule.halt() {
+            self.halt_for(halt);
+        }
+    }
+
+    /// Stops a session that only submits, if nothing is left but jobs that wait for a later moment.
+    fn halt_if_submitted(&mut self, now: Duration) {
+        let is_over = self.store.counts().pending == 0 || !self.schedule.has_new;
+        if self.settings.submit_only
+            && is_over
+            && self.slots.in_flight() == 0
+            && let Some(due) = self.schedule.due_jobs.next().filter(|due| *due > now)
+        {
+            self.halt_for(Halt {
+                reason: StopReason::Submitted(due - now),
+                words: String::new(),
+            });
+        }
+    }
+
+    fn halt_for(&mut self, halt: Halt) {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining(None);
             if self.slots.in_flight() > 0 {
@@ -250,7 +268,7 @@ impl<'s> Writer<'s> {
         let counts = self.store.counts();
         self.schedule
             .governor
-            .set_remaining(counts.pending + counts.running);
+            .set_remaining(counts.open() + counts.running);
         let mut consequences = Consequences::default();
         for report in &mut reports[..settled] {
             self.complete(report, now, &mut consequences);
@@ -303,7 +321,7 @@ impl<'s> Writer<'s> {
         schedule.give_permit_back();
         let alone = calls.is_empty() && self.slots.in_flight() == 0;
         // In a sample, files that were not drawn are pending too.
-        let only_quarantined = group.counts().pending == schedule.quarantine.len()
+        let only_quarantined = group.counts().open() == schedule.quarantine.len()
             || matches!(decision, Decision::Nothing);
         if alone && self.phase == Phase::Running && only_quarantined {
             let at_fault = schedule.resolve_quarantine();
@@ -313,7 +331,7 @@ impl<'s> Writer<'s> {
             drop(group);
             self.note_reason(now)?;
         } else {
-            let left = group.counts().pending;
+            let left = group.counts().open();
             let flow = flow(schedule, left, now);
             group.remember(&schedule.governor.checkpoint(now), &flow)?;
             group.commit()?;
@@ -347,16 +365,17 @@ impl<'s> Writer<'s> {
 
     /// Returns what to wait for until the next turn.
     fn rest(&mut self, decision: Decision, now: Duration) -> Idle {
-        let pending = self.store.counts().pending;
+        let open = self.store.counts().open();
         // A budget that the last file used up stops nothing.
-        if pending > 0 {
+        if open > 0 {
             self.halt();
+            self.halt_if_submitted(now);
         }
-        self.sink.emit_flow(&self.schedule, pending, now);
+        self.sink.emit_flow(&self.schedule, open, now);
         // After the last job, a closed gate delays no call.
-        let nothing_left = matches!(decision, Decision::Nothing) || pending == 0;
+        let nothing_left = matches!(decision, Decision::Nothing) || open == 0;
         if self.slots.in_flight() == 0 && (self.phase != Phase::Running || nothing_left) {
-            if self.phase != Phase::Running || pending == 0 || !self.store.is_recounted() {
+            if self.phase != Phase::Running || open == 0 || !self.store.is_recounted() {
                 return Idle::End;
             }
             // Another process has brought files back: load them now.

@@ -33,7 +33,7 @@ impl Writer<'_> {
     /// Stores what limits the run, if that has changed, for other processes to read. If the run's duration is bounded,
     /// also stores the usage at intervals.
     pub(super) fn note_reason(&mut self, now: Duration) -> Result<(), StoreError> {
-        let pending = self.store.counts().pending;
+        let pending = self.store.counts().open();
         if self.phase != Phase::Running || pending == 0 {
             return Ok(());
         }
@@ -47,7 +47,7 @@ impl Writer<'_> {
 
     /// Stores the governor's state and the usage in a transaction of their own.
     pub(super) fn remember(&mut self, now: Duration) -> Result<(), StoreError> {
-        let flow = flow(&self.schedule, self.store.counts().pending, now);
+        let flow = flow(&self.schedule, self.store.counts().open(), now);
         let group = begin(self.store, &self.sink)?;
         group.remember(&self.schedule.governor.checkpoint(now), &flow)?;
         group.commit()?;

@@ -5,6 +5,7 @@ mod drivers;
 mod gate;
 mod guards;
 mod retries;
+mod steps;
 mod stop;
 mod strides;
 

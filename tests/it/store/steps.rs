@@ -1,29 +1,11 @@
 //! Jobs of several steps in the store: submit, poll, fetch.
 
-use stride::job::{JobState, Outcome, StepKind};
+use stride::job::{JobState, StepKind};
 use stride::store::{Settlement, StoreError};
 
-use crate::support::{Fixture, attempt, claim, in_doubt, settle, settlement, succeeded};
-
-fn advanced(json: &str, next: StepKind) -> Outcome {
-    let Outcome::Succeeded(answer) = succeeded(json) else {
-        unreachable!()
-    };
-    Outcome::Advanced {
-        answer: Box::new(answer),
-        next,
-        wait: None,
-    }
-}
-
-fn not_ready() -> Outcome {
-    Outcome::NotReady {
-        status: Some(202),
-        wait: None,
-        words: "queued".to_owned(),
-        hint: None,
-    }
-}
+use crate::support::{
+    Fixture, advanced, attempt, claim, in_doubt, not_ready, settle, settlement, succeeded,
+};
 
 /// The attempts of a job: step, number of polls, outcome.
 fn attempts(fixture: &Fixture, name: &str) -> Vec<(u16, Option<u32>, Option<String>)> {

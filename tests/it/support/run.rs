@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
 use stride::event::Ending;
-use stride::job::{Answer, Class, Failure, FileName, JobId, JobState, Outcome, Position};
+use stride::job::{Answer, Class, Failure, FileName, JobId, JobState, Outcome, Position, StepKind};
 use stride::limits::Cost;
 use stride::retry::{DoubtPolicy, RetryPolicy};
 use stride::settings::{Call, Settings};
@@ -361,6 +361,25 @@ pub(crate) fn unreachable() -> Outcome {
 
 pub(crate) fn unsendable() -> Outcome {
     Outcome::Unsendable(failure(Class::Input, None, "no such file"))
+}
+
+/// The answer of a step that is not the last.
+pub(crate) fn advanced(json: &str, next: StepKind) -> Outcome {
+    Outcome::Advanced {
+        answer: Box::new(Answer::json_text(json)),
+        next,
+        wait: None,
+    }
+}
+
+/// The answer to a poll: not ready.
+pub(crate) fn not_ready() -> Outcome {
+    Outcome::NotReady {
+        status: Some(202),
+        wait: None,
+        words: "queued".to_owned(),
+        hint: None,
+    }
 }
 
 /// A successful answer of an HTTP service.

@@ -1,0 +1,130 @@
+//! Chooses jobs: those whose next step is due, and then new ones.
+
+use std::time::Duration;
+
+use super::{Decision, Schedule};
+use crate::engine::strided_queue::NextJob;
+use crate::governor::Spot;
+use crate::job::{JobId, Position};
+use crate::limits::Cost;
+use crate::store::{Group, StoreError};
+
+/// Due jobs among which a spot check looks for one that has not failed.
+const SPOTS: usize = 1000;
+
+impl Schedule {
+    /// Chooses the job to call next: one whose next step is due, or else a new one. `Err` is the decision if there is none.
+    pub(super) fn choose(
+        &mut self,
+        group: &Group<'_>,
+        slot: usize,
+        in_flight: usize,
+        now: Duration,
+    ) -> Result<Result<JobId, Decision>, StoreError> {
+        let (quarantine, longest) = (&self.quarantine, self.longest_poll);
+        if let Some(job) = self.due_jobs.take(group, quarantine, longest, now)? {
+            return Ok(Ok(job));
+        }
+        let due = self.due_jobs.next();
+        // If nothing else can happen, the limit must not stop the run.
+        if self.is_full(group) && (due.is_some() || in_flight > 0) {
+            self.has_new = false;
+            return Ok(Err(Decision::Wait(due)));
+        }
+        if !std::mem::replace(&mut self.has_waiting_alone, true) {
+            for offer in group.waiting_alone(longest)? {
+                (self.queue).put_alone(offer.job, offer.crashes, now + offer.wait);
+            }
+        }
+        let next = self.next_job(group, slot, now)?;
+        self.has_new = !matches!(next, NextJob::Empty);
+        Ok(match next {
+            NextJob::Job(job) => Ok(job),
+            NextJob::Alone(job) if in_flight == 0 => {
+                self.queue.take_alone();
+                Ok(job)
+            }
+            NextJob::Alone(_) => Err(Decision::Wait(None)),
+            NextJob::Wait(pending) => Err(Decision::Wait(Some(
+                due.map_or(pending, |due| due.min(pending)),
+            ))),
+            NextJob::Empty | NextJob::NeedPage(_) => Err(match due {
+                Some(due) => Decision::Wait(Some(due)),
+                None => Decision::Nothing,
+            }),
+        })
+    }
+
+    /// Returns true if no new job may be submitted before others have finished.
+    fn is_full(&self, group: &Group<'_>) -> bool {
+        let counts = group.counts();
+        (self.max_submitted).is_some_and(|most| counts.waiting + counts.running >= most)
+    }
+
+    /// Returns a slot's next job, skipping quarantined ones and reading pages as needed.
+    fn next_job(
+        &mut self,
+        group: &Group<'_>,
+        slot: usize,
+        now: Duration,
+    ) -> Result<NextJob, StoreError> {
+        loop {
+            match self.queue.next(slot, now) {
+                NextJob::Job(job) if self.quarantine.contains(job) => {}
+                NextJob::Alone(job) if self.quarantine.contains(job) => {
+                    self.queue.take_alone();
+                }
+                NextJob::NeedPage(from) => {
+                    let limit = self.queue.page_size();
+                    let page = group.offer(from, limit, self.longest_wait)?;
+                    (self.queue).add_page(from, &page, page.len() == limit, now);
+                }
+                next => return Ok(next),
+            }
+        }
+    }
+
+    /// Finds a job elsewhere in the list that has not failed: a pending one, or else one whose next step is due.
+    pub(super) fn elsewhere(
+        &self,
+        group: &Group<'_>,
+        spot: Spot,
+    ) -> Result<Option<JobId>, StoreError> {
+        let fresh = |jobs: Vec<JobId>| {
+            let mut jobs = jobs.into_iter();
+            jobs.find(|job| !self.quarantine.has_failed(*job))
+        };
+        let first = |from| Ok::<_, StoreError>(fresh(group.elsewhere(from)?));
+        let found = match spot {
+            Spot::Last => first(None)?,
+            Spot::Random => {
+                let from = Position(fastrand::u64(..self.jobs.max(1)));
+                match first(Some(from))? {
+                    None => first(Some(Position(0)))?,
+                    found => found,
+                }
+            }
+        };
+        match found {
+            None => Ok(fresh(group.due(SPOTS, self.longest_poll)?.jobs)),
+            found => Ok(found),
+        }
+    }
+
+    /// Returns what a call charges to the rates. If stat fails, charges one call and zero bytes; the call itself will
+    /// report the error.
+    ///
+    /// Only runs with a rate in bytes or weights look at files here, in the writer's transaction. A file system that hangs
+    /// delays the recording of such a run. Its calls that read the file hang as well.
+    pub(super) fn cost(&self, group: &Group<'_>, job: JobId) -> Result<Cost, StoreError> {
+        if !self.governor.needs_size() {
+            return Ok(Cost::default());
+        }
+        let size = std::fs::metadata(group.file(job)?).map_or(0, |meta| meta.len());
+        Ok(Cost {
+            calls: 1,
+            bytes: size,
+            weight: self.weight.map_or(0, |weight| weight.of(size)),
+        })
+    }
+}

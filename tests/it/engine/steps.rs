@@ -1,0 +1,229 @@
+//! Jobs of several steps: submit, poll, fetch.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stride::caller::{Caller, Cancel};
+use stride::engine::Urgency;
+use stride::event::Ending;
+use stride::governor::StopReason;
+use stride::job::{Attempt, Job, JobState, Outcome, StepKind};
+use stride::retry::DoubtPolicy;
+use stride::settings::Settings;
+
+use super::{Running, callers, name, run, settings};
+use crate::support::{Fixture, advanced, in_doubt, lock, not_ready, succeeded};
+
+/// A service: each job is submitted, and ready at its poll of this number.
+#[derive(Clone)]
+struct Service {
+    ready: u32,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Submissions and polls of each job.
+    submitted: HashMap<String, u32>,
+    polls: HashMap<String, u32>,
+    /// Submitted jobs that are not finished, at most.
+    open: i64,
+    most_open: i64,
+}
+
+impl Service {
+    fn ready_at(ready: u32) -> Self {
+        Self {
+            ready,
+            seen: Arc::default(),
+        }
+    }
+
+    fn call(&self, job: &Job, attempt: &Attempt) -> Outcome {
+        let mut seen = lock(&self.seen);
+        let name = name(job);
+        if attempt.step.index == 0 {
+            assert_eq!(job.answers.len(), 0);
+            *seen.submitted.entry(name.clone()).or_default() += 1;
+            seen.open += 1;
+            seen.most_open = seen.most_open.max(seen.open);
+            return advanced(&format!("{{\"id\": \"{name}\"}}"), StepKind::Poll);
+        }
+        let handle = String::from_utf8(job.answers[0].body.clone()).unwrap();
+        assert!(handle.contains(&format!("\"{name}\"")), "{handle}");
+        let polls = seen.polls.entry(name).or_default();
+        *polls += 1;
+        if *polls < self.ready {
+            return not_ready();
+        }
+        seen.open -= 1;
+        succeeded(&handle)
+    }
+
+    fn callers(&self, threads: usize) -> Vec<Box<dyn Caller>> {
+        let service = self.clone();
+        let script = move |job: &Job, attempt: &Attempt, _: &Cancel| service.call(job, attempt);
+        callers(threads, script)
+    }
+}
+
+fn polled() -> Settings {
+    Settings {
+        poll_every: Duration::from_millis(1),
+        ..settings()
+    }
+}
+
+#[test]
+fn every_job_is_submitted_once_and_polled_until_it_is_ready() {
+    let fixture = Fixture::numbered(300);
+    let service = Service::ready_at(4);
+    let (run_outcome, _) = run(fixture.open(), service.callers(8), &polled());
+    assert_eq!(run_outcome.ending, Ending::Finished);
+    assert_eq!(run_outcome.counts.done, 301);
+    let seen = lock(&service.seen);
+    assert_eq!(seen.submitted.len(), 300);
+    assert!(seen.submitted.values().all(|times| *times == 1));
+    assert!(seen.polls.values().all(|times| *times == 4));
+    // Two rows each: the submission, and all polls.
+    assert_eq!(run_outcome.counts.attempts, 601);
+    let sql = "SELECT count(*) FROM attempt WHERE step = 1 AND polls = 4";
+    let rows: i64 = fixture.sql().query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 300);
+    let left: i64 = (fixture.sql())
+        .query_row("SELECT count(*) FROM progress", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn no_more_jobs_are_submitted_than_allowed() {
+    let fixture = Fixture::numbered(40);
+    let service = Service::ready_at(3);
+    let settings = Settings {
+        max_submitted: Some(5),
+        ..polled()
+    };
+    let (run_outcome, _) = run(fixture.open(), service.callers(8), &settings);
+    assert_eq!(run_outcome.counts.done, 41);
+    assert_eq!(lock(&service.seen).most_open, 5);
+}
+
+#[test]
+fn a_session_that_only_submits_ends_when_nothing_is_due() {
+    let fixture = Fixture::numbered(10);
+    let service = Service::ready_at(2);
+    let submits = Settings {
+        poll_every: Duration::from_secs(600),
+        submit_only: true,
+        ..settings()
+    };
+    let (run_outcome, _) = run(fixture.open(), service.callers(3), &submits);
+    let Ending::Halted(halt) = &run_outcome.ending else {
+        panic!("{:?}", run_outcome.ending)
+    };
+    let StopReason::Submitted(wait) = halt.reason else {
+        panic!("{halt:?}")
+    };
+    assert!(wait > Duration::from_secs(590) && wait <= Duration::from_secs(600));
+    let counts = run_outcome.counts;
+    assert_eq!((counts.waiting, counts.pending), (10, 0));
+    let until: Option<i64> = fixture
+        .sql()
+        .query_row("SELECT max(stopped_until) FROM runner", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert!(until.is_some());
+    // What is due is polled.
+    fixture
+        .sql()
+        .execute(
+            "UPDATE work SET not_before = 1 WHERE state = 6 AND job < 4",
+            [],
+        )
+        .unwrap();
+    let (run_outcome, _) = run(fixture.open(), service.callers(3), &submits);
+    let counts = run_outcome.counts;
+    assert_eq!((counts.waiting, counts.done), (6, 5));
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn a_stop_while_all_wait_ends_at_once() {
+    let fixture = Fixture::numbered(3);
+    let service = Service::ready_at(2);
+    let settings = Settings {
+        poll_every: Duration::from_secs(3600),
+        ..settings()
+    };
+    let running = Running::start(fixture.open(), service.callers(2), &settings);
+    running.wait_for_settled(6);
+    running.stop.ask(Urgency::Drain);
+    let (run_outcome, _, store) = running.finish();
+    assert_eq!(run_outcome.ending, Ending::Stopped);
+    assert_eq!(run_outcome.counts.waiting, 3);
+    drop(store);
+}
+
+#[test]
+fn a_poll_in_doubt_is_repeated_although_doubts_are_held() {
+    let fixture = Fixture::new(&["a"]);
+    let script = |_: &Job, attempt: &Attempt, _: &Cancel| match attempt.step.index {
+        0 => advanced("{}", StepKind::Poll),
+        _ if attempt.id.number < 4 => in_doubt(),
+        _ => succeeded("1"),
+    };
+    let settings = Settings {
+        in_doubt: DoubtPolicy::Hold,
+        ..polled()
+    };
+    let (run_outcome, _) = run(fixture.open(), callers(1, script), &settings);
+    assert_eq!(run_outcome.counts.done, 2);
+    assert_eq!(fixture.record("a").attempts, 4);
+}
+
+#[test]
+fn a_write_in_doubt_is_held_and_goes_on_at_its_step() {
+    let fixture = Fixture::new(&["a"]);
+    let script = |_: &Job, attempt: &Attempt, _: &Cancel| match attempt.step.index {
+        0 => advanced("{}", StepKind::Write),
+        _ => in_doubt(),
+    };
+    let settings = Settings {
+        in_doubt: DoubtPolicy::Hold,
+        ..polled()
+    };
+    let (run_outcome, _) = run(fixture.open(), callers(1, script), &settings);
+    assert_eq!(
+        (run_outcome.counts.held, fixture.state("a")),
+        (1, JobState::Held)
+    );
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn polling_has_an_end() {
+    let fixture = Fixture::new(&["a", "b"]);
+    let service = Service::ready_at(1000);
+    let settings = Settings {
+        poll_for: Duration::from_secs(1),
+        ..polled()
+    };
+    let (run_outcome, _) = run(fixture.open(), service.callers(2), &settings);
+    assert_eq!(run_outcome.ending, Ending::Finished);
+    let record = fixture.record("a");
+    let message = record.message.unwrap();
+    assert_eq!(
+        (record.state, record.kind.as_deref()),
+        (JobState::Failed, Some("poll_timed_out"))
+    );
+    assert!(
+        message.starts_with("not ready within 1.0 s (--poll-for) and "),
+        "{message}"
+    );
+    assert!(message.ends_with(": queued"), "{message}");
+    assert_eq!(fixture.problems(), [""; 0]);
+}
