@@ -18,6 +18,9 @@ use crate::service::{Account, Manner, Service};
 /// Longer than any command here can take. A command that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The file with a line for each crash and each hang of a worker.
+const DEATHS: &str = "deaths";
+
 /// Shared by all experiments.
 pub(crate) struct Lab {
     /// The program under test.
@@ -43,6 +46,8 @@ pub(crate) struct List {
     /// Repeats that count against a file.
     pub(crate) retries: usize,
     pub(crate) url: String,
+    /// The script of the workers that make the calls. Without one stride makes them.
+    pub(crate) worker: Option<&'static str>,
     stride: PathBuf,
     names: BTreeSet<String>,
 }
@@ -74,6 +79,7 @@ impl Lab {
             void: Vec::new(),
             retries: 1000,
             url,
+            worker: None,
             stride: self.stride.clone(),
             names,
         })
@@ -94,11 +100,20 @@ impl List {
                 // The experiments fill the disk on purpose.
                 "--min-free",
                 "none",
-                "--url",
-                &self.url,
             ]
             .map(str::to_owned),
         );
+        words.extend(match self.worker {
+            None => vec!["--url".to_owned(), self.url.clone()],
+            Some(script) => {
+                let url = self.url.trim_end_matches("{name}");
+                let worker = format!("python3 '{script}' {url} {DEATHS}");
+                // Enough for every call that does not hang.
+                ["--timeout", "2s", "--worker", &worker]
+                    .map(str::to_owned)
+                    .into()
+            }
+        });
         words.push("texts".to_owned());
         words
     }
@@ -196,6 +211,8 @@ impl List {
             threads: self.threads,
             crashes: self.crashes,
             last_crash: self.last_crash,
+            deaths: fs::read_to_string(self.folder.join(DEATHS))
+                .map_or(0, |deaths| deaths.lines().count()),
             events: evidence::events(&self.folder.join("events.jsonl"))?,
             void: self.void.clone(),
             calls: self.account.calls(),

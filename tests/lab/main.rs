@@ -22,6 +22,7 @@ mod service;
 mod strace;
 mod thin;
 mod two;
+mod workers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -129,6 +130,8 @@ enum Experiment {
     Exports,
     /// A second runner
     Two,
+    /// Workers that crash, hang and answer late
+    Workers,
 }
 
 /// An experiment with its sizes.
@@ -158,6 +161,7 @@ impl Options {
                     order(Oracle, 1, 1, None),
                     order(Kills, 60, 1, None),
                     order(Two, 2, 1, None),
+                    order(Workers, 1, 1, None),
                     order(Calls, 1, 3, None),
                     order(Errors, 1, 8, None),
                     order(Cuts, 6, 1, ext4),
@@ -170,6 +174,7 @@ impl Options {
                     order(Oracle, 1, 1, None),
                     order(Kills, 1000, 1, None),
                     order(Two, 10, 1, None),
+                    order(Workers, 20, 1, None),
                     order(Calls, 1, 1, None),
                     order(Errors, 1, 1, None),
                     order(Cuts, 200, 1, ext4),
@@ -291,6 +296,7 @@ fn perform(lab: &Lab, order: Order, prefix: &str, seed: u64, options: &Options) 
             exports::perform(lab, &mut report, rounds, fs.unwrap_or(Kind::Ext4), random)
         }
         Experiment::Two => two::perform(lab, &mut report, rounds, random),
+        Experiment::Workers => workers::perform(lab, &mut report, rounds, random),
         Experiment::Short | Experiment::Long => Ok(()),
     };
     if let Err(error) = done {

@@ -131,6 +131,7 @@ fn truth() -> Evidence {
         names: BTreeSet::from(["a", "b", "c"].map(str::to_owned)),
         threads: 2,
         crashes: 1,
+        deaths: 0,
         last_crash: 4,
         events: vec![
             claimed(1, "a", 1),

@@ -15,6 +15,7 @@ pub(crate) fn lacking(experiment: Experiment, fs: Option<Kind>) -> Option<String
         {
             lack.push("strace, or no right to use it");
         }
+        Experiment::Workers if !runs("python3", &["--version"]) => lack.push("python3"),
         Experiment::Cuts | Experiment::Exports | Experiment::Thin => {
             if !rustix::process::geteuid().is_root() {
                 lack.push("root");

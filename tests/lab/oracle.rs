@@ -16,6 +16,8 @@ pub(crate) struct Evidence {
     pub(crate) threads: usize,
     /// The number of crashes that may leave calls in doubt.
     pub(crate) crashes: usize,
+    /// The deaths of workers. Each leaves at most as many calls in doubt as a crash.
+    pub(crate) deaths: usize,
     /// The time of the last crash, on the monotonic clock.
     pub(crate) last_crash: i64,
     /// The runners' events.
@@ -47,7 +49,7 @@ impl Evidence {
         let told = self.events.iter().filter(before);
         report.figure("results reported before a crash", told.count());
         report.figure("in doubt", doubt.count());
-        report.figure("bound", self.crashes * self.threads);
+        report.figure("bound", (self.crashes + self.deaths) * self.threads);
     }
 }
 
@@ -334,16 +336,19 @@ impl<'e> Court<'e> {
             *by_runner.entry(attempt.runner).or_default() += 1;
         }
         let Evidence {
-            threads, crashes, ..
+            threads,
+            crashes,
+            deaths,
+            ..
         } = *self.evidence;
         let all: usize = by_runner.values().sum();
         for (runner, doubt) in by_runner {
-            if doubt > threads {
+            if doubt > threads * (1 + deaths) {
                 let why = format!("runner {runner} left {doubt} in doubt with {threads} threads");
                 self.find(7, why);
             }
         }
-        if all > crashes * threads {
+        if all > (crashes + deaths) * threads {
             let why = format!("{all} in doubt after {crashes} crashes with {threads} threads");
             self.find(7, why);
         }
