@@ -202,8 +202,12 @@ pub(crate) fn report_stored(call: &Call, db: &Location, terminal: &Terminal) {
             bold("note:"),
             FileName::from(db.file())
         ));
+        let place = match call {
+            Call::Command(_) => "let the program read it there",
+            _ => "use {env:NAME} in its place",
+        };
         terminal.say(&format!(
-            "{} put the key into a variable, and use {{env:NAME}} in its place, with --accept-change",
+            "{} put the key into a variable, and {place}, with --accept-change",
             cyan("hint:")
         ));
     }

@@ -424,6 +424,20 @@ fn a_changed_command_is_a_changed_request() {
 }
 
 #[test]
+fn a_key_in_a_command_belongs_into_the_environment() {
+    let place = Place::new();
+    let bystander = place.with_bystander_of(&["--exec", "cat {}"]);
+    place.write("a", "a");
+    let call = ["--exec", "echo 0f9c1d2e3b4a59687786 {}"];
+    place
+        .stride(&run(&call, &["--db", "x.db", "a"]))
+        .expect(0)
+        .says("the command may hold a key")
+        .says("put the key into a variable, and let the program read it there");
+    assert_eq!(place.bystander(), bystander);
+}
+
+#[test]
 fn a_command_of_another_person_is_not_run() {
     let place = Place::new();
     let call = ["--exec-shell", "touch ran; cat \"$1\""];
