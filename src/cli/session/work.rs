@@ -16,7 +16,7 @@ use stride::store::{Location, Reader, Store, note_artifact};
 use crate::cli::args::settings::SettingsArgs;
 use crate::cli::args::{Outputs, Resume};
 use crate::cli::config::Config;
-use crate::cli::output::error::{CliError, made_by};
+use crate::cli::output::error::{CliError, made_by, made_by_starter};
 use crate::cli::output::format::counted;
 use crate::cli::output::shown::bold;
 use crate::cli::output::signals::Caught;
@@ -90,6 +90,12 @@ pub(crate) fn prepare(
     let mut call = store.call()?;
     if let Call::Program { name } = &call {
         return Err(made_by(name).hint("resume the run with that program"));
+    }
+    if retries && call.is_starters() && args.worker.is_none() {
+        // A start calls pending files only.
+        return Err(made_by_starter(&call).hint(
+            "add --queue-only, and then start that program again; in Python, results.retry(call) does both",
+        ));
     }
     worker::check(&args.settings, &call, args.worker.is_some())?;
     if args.worker.is_some() {

@@ -410,6 +410,8 @@ fn only_the_program_itself_goes_on_with_its_run() {
             .says("the program that starts stride: f")
             .says("start that program again");
     }
+    // A start alone would not call the failed file.
+    place.stride(&["retry"]).says("add --queue-only");
     let mut again = Started::greeted(&place, &["retry", "--worker", "-"], hello(1));
     let call = again.call();
     assert_eq!((&call["name"], &call["attempt"]), (&json!("a"), &json!(2)));
