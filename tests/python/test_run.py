@@ -98,6 +98,29 @@ def test_rows_are_dicts(quiet):
         stride.run([{"id": 1}], call, **quiet)
 
 
+def test_several_columns_or_the_place_name_a_row(quiet):
+    rows = [{"path": 'a,"b', "lang": "de"}, {"path": "c", "lang": 1.5}, {"path": "c", "lang": "en"}]
+    results = stride.run(rows, lambda row: row["lang"], key="path,lang", **quiet)
+    assert list(results.items()) == [('"a,""b",de', "de"), ("c,1.5", 1.5), ("c,en", "en")]
+    places = stride.run([*rows, rows[0]], lambda row: row["path"], key="@line", db="places.db", progress=False)
+    assert list(places.items()) == [("1", 'a,"b'), ("2", "c"), ("3", "c"), ("4", 'a,"b')]
+    with pytest.raises(stride.Error) as refused:
+        stride.run(rows, len, db="refused.db", progress=False)
+    text = str(refused.value)
+    assert "files[1] and files[2] have the name c" in text and "--key-column is key=" in text
+    with pytest.raises(KeyError, match="a row has no column odd: use key=COLUMN"):
+        stride.run(rows, len, key="path,odd", db="refused.db", progress=False)
+    assert not Path("refused.db").exists()
+
+
+def test_a_result_with_too_many_levels_stays_text(quiet):
+    deep = "[" * 5000 + "]" * 5000
+    Path("deep").write_text(deep)
+    Path("flat").write_text("[1]")
+    program("run", "--db", "run.db", "--exec", "cat", "deep", "flat")
+    assert stride.open("run.db").to_dict() == {"deep": deep, "flat": [1]}
+
+
 def test_results_of_all_types(quiet):
     values = {"d": {"a": [1, 2.5, True, None]}, "s": "text", "n": None, "i": 10**25, "b": b"\0\n\xff", "e": b""}
     values["l"] = "x" * (2 << 20)
@@ -222,7 +245,7 @@ def test_a_retry_keeps_what_the_run_knows(quiet, monkeypatch):
         ({"max_calls": -1}, "--max-calls"),
         ({"threads": "many"}, "--threads"),
         ({"cls": "odd"}, "unknown class `odd`"),
-        ({"processes": 2}, "--workers"),
+        ({"processes": 2}, "the run has threads"),
     ):
         with pytest.raises(stride.Error, match=error):
             results.retry(call, **wrong)
@@ -415,6 +438,10 @@ def test_wrong_use_changes_nothing(quiet):
         (RuntimeError, fails(), label, {}),
         (stride.Error, ["a"], label, {"options": ["--no-such-option"]}),
         (stride.Error, ["a"], label, {"rate": "quickly"}),
+        (TypeError, ["a"], label, {"options": "--quiet"}),
+        (stride.Error, ["a"], label, {"threads": 0}),
+        (stride.Error, ["a"], label, {"retries": -1}),
+        (stride.Error, ["a"], label, {"timeout": float("inf")}),
     ]:
         with pytest.raises(error):
             stride.run(files, call, **more, **quiet)
@@ -927,6 +954,8 @@ def test_another_number_of_processes_is_the_same_function(place, quiet, monkeypa
     import several
 
     assert stride.run(["first"], several.call, processes=1, **quiet).complete
+    with pytest.raises(stride.Error, match="the run has processes\nhint: use processes="):
+        stride.resume("run.db", several.call)
     # All four calls are made at the same time, two in each process.
     results = stride.run(list("abcd"), several.call, processes=2, threads=4, timeout=60, **quiet)
     assert sorted(map(list(results.values()).count, set(results.values()))) == [2, 2]

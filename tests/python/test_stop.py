@@ -150,6 +150,75 @@ assert stride.run(["bystander"], call, db="run.db", progress=False).complete
     assert runner() == 0
 
 
+def test_ctrl_c_within_the_start_of_a_task_leaves_no_process():
+    text = """
+import asyncio, os, signal, subprocess
+import stride
+
+def call(file):
+    return 1
+
+stride.run(["bystander"], call, db="run.db", progress=False)
+real = subprocess.Popen.__init__
+
+def interrupted(self, *words, **more):
+    real(self, *words, **more)
+    subprocess.Popen.__init__ = real
+    os.kill(os.getpid(), signal.SIGINT)
+
+subprocess.Popen.__init__ = interrupted
+loop = asyncio.new_event_loop()
+try:
+    loop.run_until_complete(stride.arun(map(str, range(50_000)), call, db="run.db", progress=False))
+except KeyboardInterrupt:
+    print("stopped")
+assert stride.run(["bystander"], call, db="run.db", progress=False).complete
+"""
+    code, out, err = Script(text).end()
+    assert (code, out, err) == (0, "stopped\n", "")
+    assert runner() == 0
+
+
+def test_a_second_ctrl_c_at_any_moment_is_one():
+    """A wait in Python would meet it between its own steps, and raise another exception."""
+    text = """
+import os, signal, sys
+import stride
+
+def call(file):
+    global is_stopping
+    if file == "5":
+        is_stopping = True
+        os.kill(os.getpid(), signal.SIGINT)
+    return 1
+
+def trace(frame, event, arg):
+    if is_stopping and frame.f_code.co_name == "_acquire_restore":
+        sys.settrace(None)
+        raise KeyboardInterrupt
+
+is_stopping = False
+sys.settrace(trace)
+try:
+    stride.run(map(str, range(50_000)), call, threads=1, db="run.db", progress=False)
+except BaseException as stop:
+    print(type(stop).__name__, stop.results.complete)
+"""
+    code, out, err = Script(text).end()
+    assert (code, out) == (0, "KeyboardInterrupt False\n"), err
+
+
+def test_a_warning_with_a_date_is_shown():
+    text = """
+import stride
+stride.run(["a"], len, db="run.db", progress=False, options=["--min-free", "100000GiB"])
+"""
+    run = Script(text)
+    assert run.process.stderr.readline().startswith("warning: little disk space")
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert run.end()[0] == -signal.SIGINT
+
+
 def test_ctrl_c_under_pytest():
     text = """
 import os, signal

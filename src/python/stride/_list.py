@@ -28,7 +28,8 @@ class FileList:
         if key and first and row is None:
             raise TypeError("key names a column of rows, but files has names: leave it out, or use dicts")
         self._key = key or ("path" if row is None or "path" in row else "file")
-        self._wanted = key or "path or file"
+        self._is_usual = key is None
+        self._columns = [self._key] if row is None or self._key in row else self._key.split(",")
 
     def options(self) -> list[str]:
         """Returns the options that describe the list."""
@@ -41,7 +42,7 @@ class FileList:
         size = 0
         for position, file in enumerate(self._files):
             try:
-                line = encode(file)
+                line = encode(file, position)
             except (TypeError, KeyError, ValueError) as error:
                 kind = next(kind for kind in (TypeError, KeyError, ValueError) if isinstance(error, kind))
                 words = error.args[0] if len(error.args) == 1 else error
@@ -53,7 +54,7 @@ class FileList:
                 part, size = [], 0
         yield b"".join(part)
 
-    def _name(self, file: Any) -> bytes:
+    def _name(self, file: Any, position: int) -> bytes:
         if isinstance(file, Mapping):
             raise TypeError("files has names and rows: use one of both")
         if not isinstance(file, (str, bytes, os.PathLike)):
@@ -64,15 +65,35 @@ class FileList:
         self.names[name] = -1
         return os.fsencode(name) + b"\0"
 
-    def _row(self, file: Any) -> bytes:
+    def _row(self, file: Any, position: int) -> bytes:
         if not isinstance(file, Mapping):
             raise TypeError("files has names and rows: use one of both")
         try:
-            name = file[self._key]
-        except KeyError:
-            raise KeyError(f"a row has no column {self._wanted}: use key=COLUMN") from None
-        self.names[name if isinstance(name, str) else json.dumps(name)] = -1
+            if self._key == "@line":
+                name = str(position + 1)
+            else:
+                cells = [_text(file[column]) for column in self._columns]
+                name = cells[0] if len(cells) == 1 else ",".join(map(_cell, cells))
+        except KeyError as error:
+            wanted = "path or file" if self._is_usual else error.args[0]
+            raise KeyError(f"a row has no column {wanted}: use key=COLUMN") from None
+        self.names[name] = -1
         try:
             return _wire.to_json(dict(file)) + b"\n"
         except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"a row has what JSON has, and not {_wire.trouble(dict(file)) or error}") from None
+
+
+def _text(value: Any) -> str:
+    """Returns a part of a row's name, as stride reads it."""
+    if isinstance(value, str):
+        return value
+    text = _wire.to_json(value).decode()
+    return json.loads(text) if text.startswith('"') else text
+
+
+def _cell(text: str) -> str:
+    """Writes a part of a name as CSV does, so that the parts cannot be confused."""
+    if not any(mark in text for mark in ',"\r\n'):
+        return text
+    return '"' + text.replace('"', '""') + '"'

@@ -1,10 +1,10 @@
 """Starts ``stride`` with this program as its worker, gives it the list, and waits for its end."""
 
 import atexit
-import contextlib
 import fcntl
 import json
 import logging
+import math
 import os
 import re
 import signal
@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, Optional, Union
 
 from . import _wire
@@ -21,6 +22,8 @@ from ._find import binary
 from ._list import File, FileList
 from ._progress import Display, Status, progress
 from ._results import Results
+from ._stop import End, ctrl_c_later
+from ._terms import FLAGS, SWITCHES, in_python, with_settings
 from ._wire import Channel, Message
 from ._worker import Function, Worker, identity, make, source
 
@@ -34,26 +37,9 @@ Number = Union[int, float, str]
 # Seconds between a second Ctrl-C and the end of a program that does not end by itself.
 KILL_AFTER = 5.0
 
-_FLAGS = {
-    "threads": "--threads",
-    "rate": "--rate",
-    "timeout": "--timeout",
-    "retries": "--retries",
-    "in_doubt": "--in-doubt",
-    "max_failures": "--max-failures",
-    "max_calls": "--max-calls",
-    "max_cost": "--max-cost",
-    "until": "--until",
-    "output_dir": "--output-dir",
-    "success": "--success",
-    "extract": "--extract",
-}
-# Flags without a value.
-_SWITCHES = {"accept_change": "--accept-change", "retry_changed": "--retry-changed"}
 # The beginnings of lines that a program's log has to show.
 _WARNINGS = ("warning", "failed", "held", "recovered")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")
-_HINT = re.compile(r"hint: stride .* (--[a-z-]+)   (.+)")
 
 # A worker process is importing the program in which its function is.
 importing = False
@@ -98,6 +84,8 @@ class Process:
             )
         if isinstance(files, (str, bytes)):
             raise TypeError("files is one name: use a list, [name]")
+        if isinstance(settings.get("options"), str):
+            raise TypeError('options is a text: use a list, ["--flag", "value"]')
         if not callable(call):
             raise TypeError(f"call is a {type(call).__name__}, not a function")
         if settings.get("incomplete", "return") not in ("return", "raise"):
@@ -109,13 +97,14 @@ class Process:
         # The program may change its folder before it reads the results.
         self.db = os.path.abspath(os.fsdecode(settings.get("db", "stride.db")))
         self.processes = settings.get("processes")
-        self.threads = settings.get("threads") or self.processes or 8
+        threads = settings.get("threads")
+        self.threads = threads if threads is not None else self.processes or 8
         self.files = None if files is None else FileList(files, settings.get("key"))
         # Those of the results.
         self.names = names if self.files is None else self.files.names
         self.channel: Optional[Channel] = None
         self.worker: Optional[Worker] = None
-        self.ended = threading.Event()
+        self.ended = End()
         self.broken: Optional[BaseException] = None
         self._feeds: Optional[int] = None
         self._said: deque[str] = deque(maxlen=200)
@@ -125,7 +114,7 @@ class Process:
     def result(self) -> Results:
         """Runs to the end on this thread."""
         try:
-            with _ctrl_c_later():
+            with ctrl_c_later():
                 self._start(None)
             self._feed()
             self.ended.wait()
@@ -152,8 +141,9 @@ class Process:
                 loop.call_soon_threadsafe(end.set_result, None)
 
         self._at_end = ended
-        self._start(loop)
         try:
+            with ctrl_c_later():
+                self._start(loop)
             await loop.run_in_executor(None, self._feed)
             await asyncio.shield(end)
         except asyncio.CancelledError:
@@ -165,7 +155,8 @@ class Process:
                 await loop.run_in_executor(None, self._give_up)
             raise
         except BaseException:
-            self._kill()
+            if self in _active:
+                self._kill()
             raise
         return self._finish()
 
@@ -216,17 +207,19 @@ class Process:
         settings = self.settings
         verb = ["run"] if self.files is not None else ["resume"] if self.retry is None else ["retry", *self.retry]
         command = ["stride", *verb, "--db", self.db, "--quiet"]
-        for setting, flag in _FLAGS.items():
+        for setting, flag in FLAGS.items():
             value = self.threads if setting == "threads" else settings.get(setting)
             if value is not None:
                 command.append(f"{flag}={_word(setting, value)}")
-        command += [flag for setting, flag in _SWITCHES.items() if settings.get(setting)]
+        command += [flag for setting, flag in SWITCHES.items() if settings.get(setting)]
         environment = dict(os.environ)
         if self.processes is None:
             command += ["--worker", "-"]
         else:
-            if self.files is not None:
+            if self.files is None:
                 # `resume` goes on with the command of the run.
+                self._known()
+            else:
                 command += ["--worker", self._worker_command()]
             command += ["--workers", str(self.processes)]
             # Its own session and workers would let it outlive this process.
@@ -236,28 +229,33 @@ class Process:
         return command + list(settings.get("options", ())), environment
 
     def _hello(self) -> Message:
-        name, version = self.settings.get("name"), self.settings.get("version")
-        if self.files is None:
-            name, version = self._known(name, version)
-        return {"name": name or identity(self.call), "version": version, "source": source(self.call)}
+        known = self.settings if self.files is not None else self._known()
+        return {
+            "name": known.get("name") or identity(self.call),
+            "version": known.get("version"),
+            "source": source(self.call),
+        }
 
-    def _known(self, name: Optional[str], version: Optional[str]) -> "tuple[Optional[str], Optional[str]]":
-        """Returns the name and the version of the function that the run has.
+    def _known(self) -> Message:
+        """Returns what the run knows of its function.
 
         Raises:
-            Error: Others are given. stride would refuse them too late: when it has made failed files pending.
+            Error: Something else is given. stride would refuse it too late: when it has made failed files pending.
         """
         status = _status(self.db)
         call: Message = status["call"] if status else {}
-        for setting, given in (("name", name), ("version", version)):
-            known = call.get(setting)
+        if call.get("way") == ("starter" if self.processes else "worker"):
+            have, hint = ("threads", "leave processes= out") if self.processes else ("processes", "use processes=")
+            raise Error(f"the run has {have}\nhint: {hint}, or use stride.run with accept_change=True", 2)
+        for setting in ("name", "version"):
+            given, known = self.settings.get(setting), call.get(setting)
             if given is not None and given != known:
                 raise Error(
                     f"{setting}={given!r} is not that of the run, which is {known!r}\n"
                     f"hint: leave {setting}= out, or use stride.run with accept_change=True",
                     2,
                 )
-        return call.get("name"), call.get("version")
+        return call
 
     def _worker_command(self) -> str:
         hello = self._hello()
@@ -352,7 +350,7 @@ class Process:
         with os.fdopen(complaints, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 # A log has its own dates.
-                text = _hint(_DATE.sub("", line.rstrip("\n"), count=1))
+                text = in_python(_DATE.sub("", line.rstrip("\n"), count=1))
                 self._said.append(text)
                 # A hint belongs to the line before it.
                 if not text.startswith("hint:"):
@@ -413,7 +411,7 @@ class Process:
         lines = list(self._said)
         starts = [place for place, line in enumerate(lines) if line.startswith("error")]
         text = "\n".join(lines[starts[0] :] if starts else lines)
-        text = _in_python(text)
+        text = with_settings(text)
         if code in (4, 75):
             if "threads have not returned" in text and self.worker is not None:
                 text += f"\nnote: they hang in {', '.join(map(repr, self.worker.hanging().values()))}"
@@ -421,42 +419,6 @@ class Process:
         if code < 0:
             text = f"stride was killed by signal {-code}; the same call continues"
         raise Error(text or f"stride ended with exit code {code}", code)
-
-
-@contextlib.contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Keeps Ctrl-C until the end of the block: within a start, it would leave a process that nobody serves."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    came: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *how: came.append(how))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        before(*came[0])
-
-
-def _in_python(text: str) -> str:
-    """Says what the flags that a text of the program names are called in this package."""
-    if old := re.search(r"^ *- worker name: (.+)$", text, re.MULTILINE):
-        hint = (
-            f'hint: use name="{old[1]}" if it is the same function, accept_change=True for another one, or another db='
-        )
-        return re.sub("hint: use the worker of the run, .*", lambda _: hint, text)
-    flags = {**_FLAGS, **_SWITCHES}
-    named = [f"{flag} is {setting}=" for setting, flag in flags.items() if flag in text.split()]
-    return f"{text}\nnote: in Python, {', '.join(named)}" if named else text
-
-
-def _hint(line: str) -> str:
-    """Says a hint to repeat the command with a switch in words of this package. Other lines stay."""
-    found = _HINT.fullmatch(line)
-    settings = [setting for setting, flag in _SWITCHES.items() if found and found[1] == flag]
-    return f"hint: {settings[0]}=True {found[2]}" if found and settings else line
 
 
 def _pipe() -> "tuple[int, int]":
@@ -473,8 +435,8 @@ def _pipe() -> "tuple[int, int]":
 def _word(setting: str, value: Any) -> str:
     """Returns the text of a setting's value."""
     if isinstance(value, (int, float)) and setting == "rate":
-        return f"{value}/s"
-    if isinstance(value, (int, float)) and setting == "timeout":
+        return f"{Decimal(str(value)):f}/s"
+    if isinstance(value, (int, float)) and setting == "timeout" and math.isfinite(value):
         return f"{round(value * 1000)}ms"
     return os.fsdecode(value) if setting == "output_dir" else str(value)
 

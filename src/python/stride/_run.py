@@ -107,13 +107,14 @@ def run(
         accept_change: Continue although name or version differ. Results are kept.
         retry_changed: Call done files again whose row has changed since, or that were written since. By default their
             results stay, and a warning names them.
-        key: The column that names a row: ``path`` or ``file`` by default.
+        key: The column that names a row: ``path`` or ``file`` by default; several as ``"path,lang"``, or ``"@line"``
+            for its place, from 1.
         classify: A function from an exception to a class such as ``"transient"``, a :class:`Verdict`, a
             :class:`CallError`, or None for :func:`stride.classify`.
         progress: False for none, or a function that gets each :class:`Status`. By default a bar of tqdm, or a line
             every ten seconds.
         incomplete: ``"raise"`` to raise :class:`Incomplete` if files failed.
-        options: More options of ``stride run``.
+        options: More options of ``stride run``, as a list.
 
     Returns:
         The results of these files. ``results.failures`` has the files that failed.
