@@ -73,10 +73,10 @@ fn run_command(command: &str, folder: &Path) -> Result<Vec<u8>, String> {
         Some(stdout) => read_from(stdout, LARGEST, &mut wait),
         None => Ok(Vec::new()),
     };
-    // Its stdout is closed by now, so a command that prints endlessly ends too.
     let ended = printed.and_then(|printed| Ok((printed, end(&mut child, &mut wait)?)));
     let (printed, status) = ended.map_err(|error| {
-        // Ignore failure: the command may have ended by itself.
+        // Ignore failure: the command may have ended by itself. Its stdout is closed by now, so children that still print
+        // end too.
         let _ = child.kill();
         let _ = child.wait();
         format!("the output of the command cannot be used: {error}")
