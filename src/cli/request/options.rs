@@ -49,7 +49,9 @@ impl Options {
                 .hint("use -K FILE with a file of curl's options")
         };
         if depth == DEEPEST_CONFIG {
-            return Err(wrong("the files include each other endlessly".to_owned()));
+            return Err(wrong(format!(
+                "the files refer to each other more than {DEEPEST_CONFIG} times"
+            )));
         }
         let text =
             named::read_text(path, LARGEST_CONFIG).map_err(|error| wrong(error.to_string()))?;
