@@ -300,7 +300,7 @@ fn columns(
     Ok(Some(columns))
 }
 
-/// Refuses terms and expressions with a column that the list does not have.
+/// Refuses `--where` and `--extract` with a column that the list does not have.
 fn check_columns(
     reader: &Reader,
     args: &Export,

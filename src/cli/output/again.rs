@@ -8,7 +8,7 @@ use crate::cli::output::error::command;
 /// The beginning of the placeholder of a credential that is not stored.
 const GIVEN: &str = "{given:";
 
-/// Resumes a run whose calls are made by the program that starts stride.
+/// Stands for the command that resumes a run whose calls are made by the program that starts stride.
 const STARTER: &str = "start the program again";
 
 /// Returns a command to paste, for the run of this call. No command resumes the run of a program that starts stride.

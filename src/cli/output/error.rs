@@ -409,7 +409,7 @@ impl From<WrongExpression> for CliError {
     }
 }
 
-/// Creates the error of a command that can only handle HTTP calls.
+/// Creates the error of a command on a run whose calls a Rust program makes.
 pub(crate) fn made_by(program: &str) -> CliError {
     let name = escaped(program.as_bytes());
     CliError::usage(format!(

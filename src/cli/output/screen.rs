@@ -28,7 +28,7 @@ static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 /// While at least this many bytes wait for a blocked stderr, messages are dropped.
 const MOST_WAITING: usize = 256 << 10;
 
-/// The progress lines on the terminal.
+/// Stderr, with the progress lines that are on it.
 #[derive(Debug)]
 struct Screen {
     lines: Vec<String>,

@@ -20,7 +20,7 @@ use crate::cli::output::{exit, lacking};
 /// The interval after which the next event flushes the lines. Without one, the next `Tick` flushes.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
-/// The maximum number of bytes that may wait for a slow reader: about 200,000 lines.
+/// While at least this many bytes wait for a slow reader, lines are dropped. They are about 200,000 lines.
 const MOST_WAITING: usize = 64 << 20;
 
 /// An open events file. A background thread writes it, so that the run never waits for a reader.

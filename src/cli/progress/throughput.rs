@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The shortest window over which the rate is taken, in milliseconds of work.
+/// The shortest window over which the rate is taken, in milliseconds of work; before that, all of it.
 const WINDOW: i64 = 15_000;
 /// The number of completions up to which the window grows.
 const ENOUGH: u64 = 30;

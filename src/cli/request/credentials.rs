@@ -120,7 +120,7 @@ pub(crate) fn parse_credentials(
     Ok(found)
 }
 
-/// Returns whether a run's request has a header of this name whose value is not stored.
+/// Returns whether a run's request has a header of this name whose value is not stored, for the service or the proxy.
 fn is_withheld(request: &Request, name: &str) -> bool {
     let in_headers = request.headers.iter().any(|header| {
         header.value == HeaderValue::Withheld && header.name.eq_ignore_ascii_case(name)

@@ -8,7 +8,7 @@ use stride::job::FileName;
 use crate::cli::output::error::{CliError, quoted};
 use crate::cli::secrets::references::references;
 
-/// Returns the name that an option gives, with the values of its variables.
+/// Returns the name that an option gives, with the values of its references.
 pub(super) fn name(text: &str) -> Result<String, CliError> {
     let resolved = Template::read(text, Braces::Pasted).and_then(|template| {
         match template.has_placeholder() {

@@ -16,7 +16,7 @@ pub(crate) struct RequestView {
     /// True if the user has given or confirmed the request on this machine, if it uses nothing of this machine, or if a
     /// Rust program makes the calls.
     given: bool,
-    /// The variables, files and commands of this machine that the request uses.
+    /// The secrets, files, commands and folders of this machine that the request uses.
     uses: Vec<Use>,
     /// The events file and the command that the user's own settings add.
     at_end: Vec<String>,
@@ -26,8 +26,8 @@ pub(crate) struct RequestView {
 }
 
 impl RequestView {
-    /// Reads the run's request, unless a Rust program makes the calls. Scans the list for references only if the request is
-    /// unknown here, or if `whole` asks for all of it.
+    /// Reads the run's request, unless a Rust program makes the calls. Scans the list for files outside of the database's
+    /// folder only if the request is unknown here, or if `whole` asks for all of it.
     ///
     /// # Errors
     ///
