@@ -19,9 +19,10 @@ impl Reader {
     /// The database cannot be read.
     pub fn in_flight(&self, most: usize) -> Result<Vec<(FileName, i64)>> {
         // The second condition is that of the partial index `work_open`, which SQLite uses only if it is repeated.
-        let sql = "SELECT job.path, attempt.started FROM work JOIN job ON job.id = work.job
+        let sql =
+            "SELECT job.path, coalesce(polled, started) FROM work JOIN job ON job.id = work.job
                    JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-                   WHERE work.state = 1 AND work.state <> 2 ORDER BY attempt.started, work.job LIMIT ?1";
+                   WHERE work.state = 1 AND work.state <> 2 ORDER BY 2, work.job LIMIT ?1";
         let what = "reading the calls in flight";
         all(self.connection(), sql, [most], what, |row| {
             Ok((path_from_sql(row, 0)?, row.get(1)?))
@@ -29,14 +30,14 @@ impl Reader {
     }
 
     /// Returns at most `most` jobs whose calls may crash stride, in list order, each with its number of crashes.
-    /// Returns only pending, running and held jobs.
+    /// Returns only pending, waiting, running and held jobs.
     ///
     /// # Errors
     ///
     /// The database cannot be read.
     pub fn may_kill(&self, most: usize) -> Result<Vec<(FileName, u32)>> {
         let sql = "SELECT path, crashes FROM work JOIN job ON job.id = work.job
-                   WHERE crashes >= 2 AND state IN (0, 1, 4) ORDER BY work.job LIMIT ?1";
+                   WHERE crashes >= 2 AND state IN (0, 1, 4, 6) ORDER BY work.job LIMIT ?1";
         let what = "reading the files that may kill their process";
         all(self.connection(), sql, [most], what, |row| {
             Ok((path_from_sql(row, 0)?, row.get(1)?))

@@ -223,7 +223,7 @@ const BRING_BACK: [&str; 3] = [
 ];
 
 /// Creates the temporary table of chosen jobs, empty.
-fn choose_none(connection: &Connection) -> Result<()> {
+pub(super) fn choose_none(connection: &Connection) -> Result<()> {
     let sql =
         "CREATE TEMP TABLE IF NOT EXISTS chosen (job INTEGER PRIMARY KEY); DELETE FROM chosen";
     connection.execute_batch(sql).map_err(doing(FORGETTING))

@@ -117,6 +117,9 @@ struct RunJob {
     key: Option<[u8; 16]>,
     outcome: Option<String>,
     kind: Option<String>,
+    /// Number of polls of the attempt, and the job's next step.
+    polls: u32,
+    step: u16,
 }
 
 /// Imports a settlement. A job that was forgotten stays so, with its new state and result.
@@ -144,9 +147,11 @@ fn import(
     let AttemptId { job, number } = saved.attempt;
     let found = transaction
         .prepare_cached(
-            "SELECT job.path, work.state, work.attempts, work.generation, attempt.key, attempt.outcome, attempt.kind
+            "SELECT job.path, work.state, work.attempts, work.generation, attempt.key, attempt.outcome, attempt.kind,
+                    coalesce(attempt.polls, 0), coalesce(progress.step, 0)
              FROM job JOIN work ON work.job = job.id
                       LEFT JOIN attempt ON attempt.job = job.id AND attempt.number = ?2
+                      LEFT JOIN progress ON progress.job = job.id
              WHERE job.id = ?1",
         )
         .and_then(|mut statement| {
@@ -159,6 +164,8 @@ fn import(
                     key: row.get(4)?,
                     outcome: row.get(5)?,
                     kind: row.get(6)?,
+                    polls: row.get(7)?,
+                    step: row.get(8)?,
                 })
             });
             row.optional()
@@ -175,11 +182,18 @@ fn import(
     {
         return Ok(Import::Known);
     }
-    // A later runner may have found the call cut off, without repeating it.
-    let is_open = is_same && found.attempts == number && (found.outcome.is_none() || is_in_doubt);
+    // A later runner may have found the call cut off, without repeating it. Or the claim of a further poll was lost.
+    let is_later_poll =
+        found.outcome.as_deref() == Some("not_ready") && saved.step.polls > found.polls;
+    let is_open = is_same
+        && found.attempts == number
+        && (found.outcome.is_none() && found.polls == saved.step.polls
+            || is_in_doubt
+            || is_later_poll);
     // The claim may be lost with a part of the WAL. Name, number and key prove that it was the job's next one.
     let is_next = found.key.is_none()
-        && found.state == JobState::Pending
+        && matches!(found.state, JobState::Pending | JobState::Waiting)
+        && found.step == saved.step.index
         && found.attempts.checked_add(1) == Some(number)
         && found.path == saved.record.path
         && IdempotencyKey::derive(run, job, found.generation).0 == saved.key;
@@ -243,10 +257,11 @@ fn reopen(
         )?;
         // The thread of a lost claim is unknown.
         transaction.execute(
-            "INSERT INTO attempt (job, number, runner, chunk, key, started)
-             VALUES (?1, ?2, (SELECT max(id) FROM runner), 0, ?3, ?4)
-             ON CONFLICT DO UPDATE SET ended = NULL, outcome = NULL, class = NULL, kind = NULL, message = NULL",
-            params![job.0, number, saved.key, started],
+            "INSERT INTO attempt (job, number, runner, chunk, key, started, step, polls)
+             VALUES (?1, ?2, (SELECT max(id) FROM runner), 0, ?3, ?4, ?5, nullif(?6, 0))
+             ON CONFLICT DO UPDATE SET ended = NULL, outcome = NULL, class = NULL, kind = NULL, message = NULL,
+                                       polls = excluded.polls",
+            params![job.0, number, saved.key, started, saved.step.index, saved.step.polls],
         )
     };
     restore().map_err(doing("importing a rescue file"))?;
@@ -257,7 +272,8 @@ fn reopen(
             .checked_sub(u64::from(is_less))
             .ok_or_else(miscounted)
     };
-    counts.in_doubt = less(counts.in_doubt, found.outcome.is_some())?;
+    let in_doubt = found.outcome.as_deref() == Some("in_doubt");
+    counts.in_doubt = less(counts.in_doubt, in_doubt)?;
     let crashed = found.kind.as_deref() == Some(CRASHED);
     counts.in_doubt_recovered = less(counts.in_doubt_recovered, crashed)?;
     Ok(())

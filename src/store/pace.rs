@@ -76,7 +76,7 @@ impl Store {
         Ok(vec![spent(&self.connection, now())?])
     }
 
-    /// Forgets the wait that the service asked for, and the waits of pending jobs.
+    /// Forgets the wait that the service asked for, and the waits of jobs for a repeat. Waits between polls stay.
     ///
     /// # Errors
     ///
@@ -85,7 +85,10 @@ impl Store {
         self.change("forgetting a wait", |connection| {
             connection.execute_batch(
                 "UPDATE limiter_state SET closed_until = NULL;
-                 UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;",
+                 UPDATE work SET not_before = NULL WHERE state = 0 AND not_before > 0;
+                 UPDATE work SET not_before = 0 WHERE state = 6 AND EXISTS (
+                     SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts
+                                             AND outcome <> 'advanced' AND outcome <> 'not_ready');",
             )
         })
     }
@@ -112,7 +115,7 @@ fn spent(connection: &Connection, now: i64) -> Result<Vec<PastCharge>> {
 /// Reads the latest stored state.
 pub(super) fn noted(connection: &Connection) -> Result<RunnerStatus> {
     let query = "SELECT calls, cost, worked, closed_until, found_rate, found_width, limited_by, limited_at, finish,
-                        found_at_once, proven, (SELECT path FROM work JOIN job ON job.id = work.job WHERE work.job = refused_job AND state < 2), refused_times
+                        found_at_once, proven, (SELECT path FROM work JOIN job ON job.id = work.job WHERE work.job = refused_job AND (state < 2 OR state = 6)), refused_times
                  FROM limiter_state";
     let row = connection.query_row(query, [], |row| {
         let refused = match row.get_ref(11)? {

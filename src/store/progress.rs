@@ -11,6 +11,10 @@ use crate::job::{Answer, AttemptId, JobId, Step, StepAnswer, StepKind};
 const READING: &str = "reading how far a file is";
 const RECORDING: &str = "recording a step";
 
+/// Selects the waiting jobs that may kill their process, which are few, by the index `work_may_kill`.
+pub(super) const WAITING_ALONE: &str =
+    "SELECT job, not_before, crashes FROM work WHERE crashes >= 2 AND state = 6";
+
 /// The next step of a waiting job.
 pub(super) struct NextStep {
     pub(super) step: Step,
@@ -109,6 +113,13 @@ pub(super) fn not_ready(connection: &Connection, job: JobId, step: u16, now: i64
     let sql = "INSERT INTO progress (job, step, kind, since, asked) VALUES (?1, ?2, 'poll', ?3, 1)
                ON CONFLICT (job) DO UPDATE SET kind = 'poll', asked = asked + 1";
     execute(connection, sql, params![job.0, step, now], RECORDING).map(drop)
+}
+
+/// Forgets how far a job is and the answers of its steps, because it begins anew.
+pub(super) fn begin_anew(connection: &Connection, job: JobId) -> Result<()> {
+    let sql = "DELETE FROM step_answer WHERE job = ?1";
+    execute(connection, sql, [job.0], RECORDING)?;
+    end(connection, job)
 }
 
 /// Forgets how far a job is, because it is done.

@@ -144,29 +144,28 @@ impl Group<'_> {
     }
 
     fn due_by(&self, moment: i64, limit: usize) -> Result<Due> {
-        let of = match self.has_drawn {
-            true => "drawn CROSS JOIN work ON work.job = drawn.job",
-            false => "work",
+        let sql = if self.has_drawn {
+            "SELECT drawn.job, not_before FROM drawn CROSS JOIN work ON work.job = drawn.job
+             WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 ORDER BY not_before LIMIT ?3"
+        } else {
+            "SELECT job, not_before FROM work
+             WHERE state = 6 AND crashes < 2 AND not_before BETWEEN ?1 AND ?2 ORDER BY not_before LIMIT ?3"
         };
-        let read = |condition: &str, limit: usize| {
-            let sql = format!(
-                "SELECT work.job, not_before FROM {of}
-                 WHERE state = 6 AND crashes < {MAY_KILL} AND not_before {condition} ?1 ORDER BY not_before LIMIT ?2"
-            );
-            let read = |row: &Row<'_>| Ok((JobId(row.get(0)?), row.get(1)?));
-            let values = params![moment, limit];
+        let read = |row: &Row<'_>| Ok((JobId(row.get(0)?), row.get(1)?));
+        let between = |first: i64, last: i64, limit: usize| {
+            let values = params![first, last, limit];
             all(
                 &self.transaction,
-                &sql,
+                sql,
                 values,
                 "reading waiting files",
                 read,
             )
         };
-        let due: Vec<(JobId, i64)> = read("<=", limit)?;
+        let due: Vec<(JobId, i64)> = between(i64::MIN, moment, limit)?;
         let next = match due.len() == limit {
             true => due.last().copied(),
-            false => read(">", 1)?.pop(),
+            false => between(moment.saturating_add(1), i64::MAX, 1)?.pop(),
         };
         Ok(Due {
             jobs: due.into_iter().map(|(job, _)| job).collect(),
@@ -180,7 +179,7 @@ impl Group<'_> {
     ///
     /// The database cannot be read.
     pub fn waiting_alone(&self, longest: Duration) -> Result<Vec<Offer>> {
-        let sql = "SELECT job, not_before, crashes FROM work WHERE crashes >= 2 AND state = 6";
+        let sql = progress::WAITING_ALONE;
         let read = |row: &Row<'_>| self.read_offer(row, longest);
         all(&self.transaction, sql, [], "reading waiting files", read)
     }

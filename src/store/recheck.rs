@@ -8,11 +8,12 @@ use super::body::{Filed, Inserted, Table, fill};
 use super::counts::{add_counts, read_counts};
 use super::error::{Result, StoreError, doing, failed};
 use super::owner;
+use super::progress;
 use super::reader::Reader;
 use super::redo::set_aside;
 use super::values::{columns_of, path_from_sql, shift, state_from_sql, to_json};
 use super::writer::Store;
-use crate::job::{Body, Columns, Failure, FileName, JobState};
+use crate::job::{Body, Columns, Failure, FileName, JobId, JobState};
 use crate::settings::Call;
 
 /// A stored response: a job's result, or the rejected response of its latest attempt.
@@ -50,7 +51,7 @@ const NEXT: &str = "SELECT work.job, attempt.number, job.path, work.state, attem
                LEFT JOIN result ON work.state = 2 AND result.job = work.job
                JOIN attempt ON attempt.job = work.job AND attempt.number = coalesce(result.attempt, work.attempts)
                LEFT JOIN rejected_response AS rejected
-                   ON work.state IN (0, 3, 4) AND rejected.job = work.job AND rejected.attempt = attempt.number
+                   ON work.state IN (0, 3, 4, 6) AND rejected.job = work.job AND rejected.attempt = attempt.number
      WHERE work.job > ?1 AND (result.job IS NOT NULL OR rejected.job IS NOT NULL)
      ORDER BY work.job LIMIT 1";
 
@@ -214,9 +215,10 @@ fn accept(connection: &Connection, response: &StoredResponse) -> Result<()> {
     )?;
     one(
         connection,
-        "UPDATE work SET state = 2, not_before = NULL WHERE job = ?1 AND state IN (0, 3, 4)",
+        "UPDATE work SET state = 2, not_before = NULL WHERE job = ?1 AND state IN (0, 3, 4, 6)",
         [response.job],
-    )
+    )?;
+    progress::end(connection, JobId(response.job))
 }
 
 /// Changes exactly one row.

@@ -10,10 +10,11 @@ use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
 use super::identity;
 use super::owner;
+use super::progress;
 use super::statement::{all, execute};
 use super::values::{path_to_sql, shift, state_from_sql};
 use super::writer::Store;
-use crate::job::{FileName, JobState};
+use crate::job::{FileName, JobId, JobState};
 use crate::paths;
 
 const REDOING: &str = "making done files pending";
@@ -49,7 +50,7 @@ struct InFile {
 }
 
 impl Store {
-    /// Makes done jobs pending, with all their retries. Sets their results aside: [`Store::restore`] brings them back.
+    /// Makes done jobs pending, with all their retries, from the first step on. Sets their results aside: [`Store::restore`] brings them back.
     ///
     /// # Errors
     ///
@@ -172,6 +173,7 @@ pub(super) fn redo(connection: &Connection, job: i64) -> Result<bool> {
     let moved = execute(connection, pending, [job], REDOING)?;
     if moved == 1 {
         set_aside(connection, job)?;
+        progress::begin_anew(connection, JobId(job))?;
     }
     Ok(moved == 1)
 }

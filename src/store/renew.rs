@@ -22,7 +22,8 @@ const IN_DOUBT: &str = "FROM work JOIN attempt AS last ON last.job = work.job AN
        AND (doubt.outcome IS NULL OR doubt.outcome = 'in_doubt' OR doubt.status = 409)";
 
 impl Store {
-    /// Gives calls in doubt a new key if their job's file was written after they began. Returns their number.
+    /// Gives calls in doubt a new key if their job's file was written after they began. Later steps do not send the file, and
+    /// keep theirs. Returns their number.
     ///
     /// # Errors
     ///
@@ -36,7 +37,7 @@ impl Store {
             "SELECT work.job, min(doubt.started),
                     (SELECT coalesce((SELECT input FROM columns WHERE columns.job = job.id), path)
                      FROM job WHERE job.id = work.job)
-             {IN_DOUBT} GROUP BY work.job"
+             {IN_DOUBT} AND last.step = 0 GROUP BY work.job"
         );
         let transaction = self.owner.begin(&self.connection)?;
         let found = all(&transaction, &sql, [], RENEWING, |row| {

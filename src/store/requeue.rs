@@ -1,50 +1,66 @@
 //! Makes failed and held jobs pending again.
 
-use rusqlite::{Row, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::causes;
 use super::counts::{add_counts, read_counts};
 use super::error::Result;
 use super::filter::Filter;
+use super::forget::choose_none;
 use super::identity;
 use super::owner;
 use super::redo::Redone;
 use super::statement::{all, execute};
-use super::values::{shift, state_from_sql};
+use super::system::now;
+use super::values::{shift, state_from_sql, state_to_sql};
 use super::writer::Store;
+use crate::event::Counts;
 use crate::job::{FileName, JobState};
 
 const REQUEUING: &str = "making files pending";
 
-/// Makes jobs pending. A condition follows.
+/// Forgets the steps of the chosen jobs whose handle is worth nothing: the service has refused the work or its answer was
+/// bad, so they begin at the first step again. All others go on at their step.
+const ANEW: &str = "WHERE job IN (
+     SELECT chosen.job FROM chosen JOIN work ON work.job = chosen.job
+                       JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+     WHERE class = 'rejected' OR class = 'bad_response')";
+
+/// Makes the chosen jobs pending.
 const PENDING: &str = "UPDATE work SET state = 0, charged = 0, crashes = 0, failed_before = failed_before OR state = 3 AND EXISTS (
-     SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts AND class IN ('transient', 'throttled'))";
+     SELECT 1 FROM attempt WHERE attempt.job = work.job AND number = attempts AND class IN ('transient', 'throttled'))
+     WHERE job IN (SELECT job FROM chosen)";
+
+/// Lets those go on that have a next step, with all of the time for polls.
+const WAITING: &str = "UPDATE work SET state = 6, not_before = ?1
+     WHERE job IN (SELECT chosen.job FROM chosen JOIN progress ON progress.job = chosen.job)";
+const FROM_NOW: &str =
+    "UPDATE progress SET since = ?1, asked = 0 WHERE job IN (SELECT job FROM chosen)";
 
 impl Store {
-    /// Makes the jobs that `filter` selects pending and resets their retry and crash counts. Returns the number of jobs.
+    /// Makes the jobs that `filter` selects pending, or waiting if their work at the service goes on, and resets their retry
+    /// and crash counts. Returns the number of jobs.
     /// Recorded attempts are kept.
     ///
     /// # Errors
     ///
     /// The database cannot be written; then nothing was changed.
     pub fn requeue(&mut self, filter: &Filter) -> Result<u64> {
-        let from = filter.from();
         causes::define(&self.connection)?;
         let transaction = self.owner.begin(&self.connection)?;
         let before = read_counts(&transaction)?;
         let mut counts = before;
         let selected = filter.conditions();
+        choose_none(&transaction)?;
         let sql = format!(
-            "{PENDING}
-             WHERE job IN (
-                 SELECT work.job FROM work JOIN job ON job.id = work.job
-                                      JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
-                 WHERE {})",
+            "INSERT INTO chosen SELECT work.job FROM work JOIN job ON job.id = work.job
+                    JOIN attempt ON attempt.job = work.job AND attempt.number = work.attempts
+             WHERE {}",
             selected.sql
         );
         let values = params_from_iter(selected.values);
-        let moved = execute(&transaction, &sql, values, REQUEUING)? as u64;
-        shift(&mut counts, from, JobState::Pending, moved)?;
+        execute(&transaction, &sql, values, REQUEUING)?;
+        let moved = make_pending(&transaction, &mut counts)?;
         add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, REQUEUING)?;
         self.counts = counts;
@@ -61,7 +77,7 @@ impl Store {
         let transaction = self.owner.begin(&self.connection)?;
         let before = read_counts(&transaction)?;
         let (mut counts, mut requeued) = (before, Redone::default());
-        let mut jobs = Vec::new();
+        choose_none(&transaction)?;
         for name in names {
             let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, state_from_sql(row.get(1)?)?));
             let job = identity::named(&transaction, name)?;
@@ -69,8 +85,9 @@ impl Store {
             let found = all(&transaction, sql, [job], REQUEUING, read)?;
             match found.first() {
                 None => requeued.unknown.push(name.clone()),
-                Some((job, state @ (JobState::Failed | JobState::Held))) => {
-                    jobs.push((*job, *state));
+                Some((job, JobState::Failed | JobState::Held)) => {
+                    let sql = "INSERT OR IGNORE INTO chosen VALUES (?1)";
+                    execute(&transaction, sql, [*job], REQUEUING)?;
                 }
                 Some((_, state)) => requeued.others.push((name.clone(), *state)),
             }
@@ -78,15 +95,30 @@ impl Store {
         if !requeued.unknown.is_empty() {
             return Ok(requeued);
         }
-        let pending = format!("{PENDING} WHERE job = ?1 AND state IN (3, 4)");
-        for (job, state) in jobs {
-            let moved = execute(&transaction, &pending, [job], REQUEUING)? as u64;
-            shift(&mut counts, state, JobState::Pending, moved)?;
-            requeued.changed += moved;
-        }
+        requeued.changed = make_pending(&transaction, &mut counts)?;
         add_counts(&transaction, &before, &counts)?;
         owner::commit(transaction, REQUEUING)?;
         self.counts = counts;
         Ok(requeued)
     }
+}
+
+/// Makes the chosen jobs, which have failed or are held, pending or waiting. Returns their number.
+fn make_pending(connection: &Connection, counts: &mut Counts) -> Result<u64> {
+    for state in [JobState::Failed, JobState::Held] {
+        let sql = "SELECT count(*) FROM chosen JOIN work ON work.job = chosen.job WHERE state = ?1";
+        let read = |row: &Row<'_>| row.get::<_, u64>(0);
+        let jobs = all(connection, sql, [state_to_sql(state)], REQUEUING, read)?;
+        shift(counts, state, JobState::Pending, jobs.into_iter().sum())?;
+    }
+    for table in ["step_answer", "progress"] {
+        let sql = format!("DELETE FROM {table} {ANEW}");
+        execute(connection, &sql, [], REQUEUING)?;
+    }
+    let moved = execute(connection, PENDING, [], REQUEUING)? as u64;
+    let now = [now()];
+    let waiting = execute(connection, WAITING, now, REQUEUING)? as u64;
+    execute(connection, FROM_NOW, now, REQUEUING)?;
+    shift(counts, JobState::Pending, JobState::Waiting, waiting)?;
+    Ok(moved)
 }

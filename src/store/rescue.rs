@@ -164,8 +164,9 @@ impl Rescue {
 fn is_readable(settlement: &Settlement) -> bool {
     let ended = Ended::from(settlement);
     let result = ended.result.map(|answer| &answer.body);
+    let advanced = ended.advanced.map(|(answer, _)| &answer.body);
     let refused = ended.refused.map(|refused| &refused.body);
-    let mut bodies = result.into_iter().chain(refused);
+    let mut bodies = result.into_iter().chain(advanced).chain(refused);
     bodies.all(|body| body.checksum().is_ok())
 }
 
@@ -181,15 +182,17 @@ fn insert(file: &Connection, settlements: &[(&Claim, &Settlement)]) -> Result<()
     let mut settler = Settler::new(file, Path::new(""));
     for (claim, settlement) in settlements {
         let (job, number) = (claim.job.id.0, claim.attempt.id.number);
+        let step = claim.attempt.step;
+        let polls = Some(step.polls).filter(|polls| *polls > 0);
         file.prepare_cached("INSERT INTO job (id, path) VALUES (?1, ?2)")?
             .execute(params![job, path_to_sql(&claim.job.path)])?;
         file.prepare_cached("INSERT INTO work (job, state, attempts) VALUES (?1, 1, ?2)")?
             .execute(params![job, number])?;
         let began = now.saturating_sub(settlement.took.as_millis() as i64);
         file.prepare_cached(
-            "INSERT INTO attempt (job, number, runner, chunk, key, started) VALUES (?1, ?2, 1, 0, ?3, ?4)",
+            "INSERT INTO attempt (job, number, runner, chunk, key, started, step, polls) VALUES (?1, ?2, 1, 0, ?3, ?4, ?5, ?6)",
         )?
-        .execute(params![job, number, claim.attempt.key.0, began])?;
+        .execute(params![job, number, claim.attempt.key.0, began, step.index, polls])?;
         settler.settle(&(*settlement).into(), now)?;
     }
     Ok(())

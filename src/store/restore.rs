@@ -10,11 +10,12 @@ use super::counts::{add_counts, read_counts};
 use super::error::{Result, doing};
 use super::identity;
 use super::owner;
+use super::progress;
 use super::reader::Reader;
 use super::statement::{all, execute, value};
 use super::values::{shift, state_from_sql};
 use super::writer::Store;
-use crate::job::{FileName, JobState};
+use crate::job::{FileName, JobId, JobState};
 
 const RESTORING: &str = "bringing results back";
 
@@ -59,8 +60,8 @@ impl Reader {
 }
 
 impl Store {
-    /// Makes jobs done again with the latest usable result that was set aside: the pending, failed and held ones with these
-    /// names, or all if there are no names. Keeps their attempts.
+    /// Makes jobs done again with the latest usable result that was set aside: the pending, waiting, failed and held ones with
+    /// these names, or all if there are no names. Keeps their attempts.
     ///
     /// # Errors
     ///
@@ -135,7 +136,7 @@ fn latest(
              FROM work JOIN earlier_result AS earlier ON earlier.job = work.job
                        JOIN attempt ON attempt.job = work.job AND attempt.number = earlier.attempt
                        JOIN runner ON runner.id = attempt.runner
-             WHERE state IN (0, 3, 4) AND state <> 2 AND {chosen}
+             WHERE state IN (0, 3, 4, 6) AND state <> 2 AND {chosen}
              ORDER BY work.job, earlier.attempt"
         ))?;
         let mut rows = statement.query([job])?;
@@ -166,7 +167,8 @@ fn latest(
 
 /// Makes a job done with an earlier result. Returns false if it is done already, because its name was given twice.
 fn restore(connection: &Connection, earlier: &Earlier) -> Result<bool> {
-    let done = "UPDATE work SET state = 2, not_before = NULL WHERE job = ?1 AND state IN (0, 3, 4)";
+    let done =
+        "UPDATE work SET state = 2, not_before = NULL WHERE job = ?1 AND state IN (0, 3, 4, 6)";
     if execute(connection, done, [earlier.job], RESTORING)? == 0 {
         return Ok(false);
     }
@@ -180,5 +182,6 @@ fn restore(connection: &Connection, earlier: &Earlier) -> Result<bool> {
     // A job that is done has no other answer.
     let sql = "DELETE FROM rejected_response WHERE job = ?1";
     execute(connection, sql, [earlier.job], RESTORING)?;
+    progress::begin_anew(connection, JobId(earlier.job))?;
     Ok(true)
 }

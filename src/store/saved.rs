@@ -11,16 +11,21 @@ use super::record::Record;
 use super::settle::{Ended, Settler};
 use super::system::now;
 use super::values::path_from_sql;
-use crate::job::{Answer, AttemptId, Class, FileName, FileStamp, JobId, JobState, Refused, Step};
+use crate::job::{
+    Answer, AttemptId, Class, FileName, FileStamp, JobId, JobState, Refused, Step, StepKind,
+};
 use crate::retry::{self, Next};
 
 /// Returns the statement for the settlements of a rescue file.
 pub(super) fn sql() -> String {
     format!(
         "{RECORD}, work.job, attempt.key, attempt.ended, not_before, charged, crashes, generation,
-                rejected.media_type, rejected.headers, rejected.body, attempt.source_size, attempt.source_modified
+                rejected.media_type, rejected.headers, rejected.body, attempt.source_size, attempt.source_modified,
+                attempt.step, attempt.polls, progress.kind, answer.media_type, answer.headers, answer.body
          {TABLES} LEFT JOIN rejected_response AS rejected
                       ON rejected.job = work.job AND rejected.attempt = work.attempts
+                  LEFT JOIN progress ON progress.job = work.job
+                  LEFT JOIN step_answer AS answer ON answer.job = work.job AND answer.attempt = work.attempts
          ORDER BY work.job"
     )
 }
@@ -56,6 +61,9 @@ pub(super) struct Saved {
     pub(super) attempt: AttemptId,
     pub(super) key: [u8; 16],
     pub(super) record: Record,
+    pub(super) step: Step,
+    /// The answer of a step that is not the last, and the kind of the next one.
+    advanced: Option<(Answer, StepKind)>,
     refused: Option<Refused>,
     source: Option<FileStamp>,
     pub(super) ended: i64,
@@ -78,10 +86,38 @@ impl Saved {
                 .saturating_sub(ended);
             let (media_type, headers) = (row.get(24)?, row.get(25)?);
             let body: Option<Vec<u8>> = row.get(26)?;
+            let polls: Option<u32> = row.get(30)?;
+            let step = Step {
+                index: row.get(29)?,
+                kind: match polls {
+                    Some(_) => StepKind::Poll,
+                    None => StepKind::Write,
+                },
+                polls: polls.unwrap_or_default(),
+                ..Step::FIRST
+            };
+            let answer: Option<Vec<u8>> = row.get(34)?;
+            let next: Option<String> = row.get(31)?;
+            let next = next.and_then(|word| word.parse().ok());
+            let advanced = match answer.zip(next) {
+                Some((body, next)) => Some((
+                    Answer {
+                        status: record.status,
+                        media_type: row.get(32)?,
+                        headers: row.get(33)?,
+                        body: body.into(),
+                        ..Answer::text("")
+                    },
+                    next,
+                )),
+                None => None,
+            };
+            let wait = Duration::from_millis(wait.max(0).unsigned_abs());
             let (size, modified): (Option<u64>, Option<i64>) = (row.get(27)?, row.get(28)?);
             Ok(Self {
                 attempt,
                 key: row.get(18)?,
+                step,
                 refused: body.map(|body| Refused {
                     media_type,
                     headers,
@@ -96,12 +132,14 @@ impl Saved {
                     JobState::Done => Next::Done,
                     JobState::Failed => Next::Fail,
                     JobState::Held => Next::Hold,
+                    JobState::Waiting if advanced.is_some() => Next::Advance(wait),
+                    JobState::Waiting if record.outcome.as_deref() == Some("not_ready") => {
+                        Next::Poll(wait)
+                    }
                     JobState::Pending
                     | JobState::Waiting
                     | JobState::Running
-                    | JobState::Forgotten => {
-                        Next::Again(Duration::from_millis(wait.max(0).unsigned_abs()))
-                    }
+                    | JobState::Forgotten => Next::Again(wait),
                 },
                 counted: retry::Record {
                     charged: row.get(21)?,
@@ -109,6 +147,7 @@ impl Saved {
                     generation: row.get(23)?,
                     ..retry::Record::default()
                 },
+                advanced,
                 record,
             })
         };
@@ -120,6 +159,7 @@ impl Saved {
         let is_done = self.record.state == JobState::Done;
         is_done == self.record.result.is_some()
             && is_done == (self.record.outcome.as_deref() == Some("succeeded"))
+            && self.advanced.is_some() == (self.record.outcome.as_deref() == Some("advanced"))
             && !matches!(self.record.state, JobState::Running | JobState::Forgotten)
     }
 
@@ -138,7 +178,7 @@ impl Saved {
         let took = self.record.took.unwrap_or(0).clamp(0, LONGEST);
         let ended = Ended {
             attempt: self.attempt,
-            step: Step::FIRST,
+            step: self.step,
             outcome: self.record.outcome.as_deref().unwrap_or_default(),
             class: self.record.class.map(Class::as_str),
             kind: self.record.kind.as_deref(),
@@ -147,7 +187,7 @@ impl Saved {
             body: self.record.error_body.as_deref(),
             took: Duration::from_millis(took.unsigned_abs()),
             result: result.as_ref(),
-            advanced: None,
+            advanced: (self.advanced.as_ref()).map(|(answer, next)| (answer, *next)),
             checksum: None,
             refused: self.refused.as_ref(),
             next: self.next,

@@ -40,7 +40,7 @@ impl Verification {
 const CHECKING: &str = "checking the database";
 
 /// Statements that return the names of jobs that break an invariant, and what they break.
-const INVARIANTS: [(&str, &str); 10] = [
+const INVARIANTS: [(&str, &str); 14] = [
     ("SELECT path FROM job WHERE NOT EXISTS (SELECT 1 FROM work WHERE work.job = job.id)", "is not in the queue"),
     (
         "SELECT path FROM work JOIN job ON job.id = work.job
@@ -90,6 +90,30 @@ const INVARIANTS: [(&str, &str); 10] = [
          WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = rejected.job AND attempt.number = rejected.attempt
                                                    AND attempt.outcome IN ('failed', 'throttled'))",
         "has an answer that was no result, of an attempt that did not fail",
+    ),
+    (
+        "SELECT path FROM work JOIN job ON job.id = work.job LEFT JOIN forgotten ON forgotten.job = work.job
+         WHERE CASE work.state WHEN 5 THEN forgotten.state ELSE work.state END = 6
+               AND NOT EXISTS (SELECT 1 FROM progress WHERE progress.job = work.job)",
+        "waits without a next step",
+    ),
+    (
+        "SELECT path FROM progress JOIN job ON job.id = progress.job JOIN work ON work.job = progress.job
+                               LEFT JOIN forgotten ON forgotten.job = work.job
+         WHERE CASE work.state WHEN 5 THEN forgotten.state ELSE work.state END IN (0, 2)",
+        "has a next step without waiting for it",
+    ),
+    (
+        "SELECT path FROM progress JOIN job ON job.id = progress.job
+         WHERE progress.step <> (SELECT count(*) FROM step_answer WHERE step_answer.job = progress.job
+                                                                   AND step_answer.step < progress.step)",
+        "lacks the answer of an earlier step",
+    ),
+    (
+        "SELECT path FROM step_answer JOIN job ON job.id = step_answer.job
+         WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.job = step_answer.job AND attempt.number = step_answer.attempt
+                                                   AND attempt.outcome = 'advanced' AND attempt.step = step_answer.step)",
+        "has the answer of a step that did not end",
     ),
 ];
 

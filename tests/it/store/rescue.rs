@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use stride::job::{Answer, Body, Class, JobState, Outcome};
+use stride::job::{Answer, Body, Class, JobState, Outcome, StepKind};
 use stride::store::{Chosen, ImportedRescue, Rescued, Store};
 
 use crate::support::{
-    Fixture, POLICY, answered, claim, failed, in_doubt, settle, settlement, succeeded,
+    Fixture, POLICY, advanced, answered, attempt, claim, failed, in_doubt, not_ready, settle,
+    settlement, succeeded,
 };
 
 /// Saves the outcomes of calls of these jobs without recording them.
@@ -377,5 +378,67 @@ fn an_answer_of_a_forgotten_job_is_recorded_and_the_job_stays_forgotten() {
     let states = ["a", "b"].map(|name| fixture.state(name));
     assert_eq!(states, [JobState::Done, JobState::Failed]);
     assert!(fixture.record("a").result.is_some());
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn saved_steps_are_recorded_and_their_jobs_go_on_from_there() {
+    let fixture = Fixture::new(&["submitted", "polled", "ready", "doubted"]);
+    let mut store = fixture.start();
+    for name in ["polled", "ready", "doubted"] {
+        attempt(&mut store, fixture.id(name), advanced("{}", StepKind::Poll));
+        attempt(&mut store, fixture.id(name), not_ready());
+    }
+    let rescued = save(
+        &fixture,
+        &mut store,
+        vec![
+            ("submitted", advanced(r#"{"id": 1}"#, StepKind::Poll)),
+            ("polled", not_ready()),
+            ("ready", succeeded("7")),
+            ("doubted", in_doubt()),
+        ],
+    );
+    assert_eq!((rescued.saved, rescued.lost.len()), (4, 0));
+    drop(store);
+    let mut store = fixture.open();
+    // A later run may have found the calls cut off already.
+    store.recover(&POLICY).unwrap();
+    let imported = import(&mut store);
+    assert_eq!((imported[0].recorded, &imported[0].left[..]), (3, &[][..]));
+    store.start(1, &POLICY).unwrap();
+    for (name, state) in [
+        ("submitted", JobState::Waiting),
+        ("polled", JobState::Waiting),
+        ("ready", JobState::Done),
+        ("doubted", JobState::Waiting),
+    ] {
+        assert_eq!(fixture.state(name), state, "{name}");
+    }
+    assert_eq!(fixture.problems(), [""; 0]);
+    let poll = claim(&mut store, fixture.id("submitted"));
+    assert_eq!((poll.attempt.step.index, poll.attempt.id.number), (1, 2));
+    assert_eq!(poll.job.answers[0].body, br#"{"id": 1}"#);
+    let poll = claim(&mut store, fixture.id("polled"));
+    assert_eq!((poll.attempt.step.asked, poll.attempt.step.polls), (2, 3));
+}
+
+#[test]
+fn a_saved_poll_whose_claim_was_lost_is_recorded() {
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    attempt(&mut store, fixture.id("a"), advanced("{}", StepKind::Poll));
+    attempt(&mut store, fixture.id("a"), not_ready());
+    let before = fs::read(&fixture.database).unwrap();
+    let wal = fixture.database.with_file_name("stride.db-wal");
+    let log = fs::read(&wal).unwrap();
+    save(&fixture, &mut store, vec![("a", succeeded("7"))]);
+    drop(store);
+    fs::write(&fixture.database, before).unwrap();
+    fs::write(&wal, log).unwrap();
+    let mut store = fixture.open();
+    let imported = import(&mut store);
+    assert_eq!((imported[0].recorded, &imported[0].left[..]), (1, &[][..]));
+    assert_eq!(fixture.state("a"), JobState::Done);
     assert_eq!(fixture.problems(), [""; 0]);
 }

@@ -1,10 +1,12 @@
 //! Jobs of several steps in the store: submit, poll, fetch.
 
-use stride::job::{JobState, StepKind};
-use stride::store::{Settlement, StoreError};
+use stride::job::{Class, Failure, FailureKind, FileName, JobState, Outcome, StepKind};
+use stride::retry::{DoubtPolicy, RetryPolicy};
+use stride::store::{Chosen, Filter, Redo, Settlement, StoreError};
 
 use crate::support::{
-    Fixture, advanced, attempt, claim, in_doubt, not_ready, settle, settlement, succeeded,
+    Fixture, POLICY, advanced, attempt, claim, failed, in_doubt, not_ready, settle, settlement,
+    settlement_under, succeeded,
 };
 
 /// The attempts of a job: step, number of polls, outcome.
@@ -87,4 +89,186 @@ fn a_poll_in_doubt_closes_its_row_and_a_late_answer_changes_nothing() {
         [row(1, Some(2), "in_doubt"), row(1, Some(1), "not_ready")]
     );
     assert_eq!(fixture.problems(), [""; 0]);
+}
+
+fn as_kind(class: Class, kind: FailureKind) -> Outcome {
+    Outcome::Failed(Failure::new(class, kind, "words"))
+}
+
+#[test]
+fn a_retry_goes_on_at_the_step_unless_the_work_was_refused() {
+    let kinds = [
+        (
+            "job_failed",
+            as_kind(Class::Rejected, FailureKind::JobFailed),
+            0,
+        ),
+        ("expired", as_kind(Class::Rejected, FailureKind::Expired), 0),
+        ("bad", as_kind(Class::BadResponse, FailureKind::NotJson), 0),
+        ("auth", failed(Class::Auth, Some(401), "who are you"), 1),
+        ("quota", failed(Class::Quota, Some(402), "pay"), 1),
+        (
+            "timed_out",
+            as_kind(Class::Transient, FailureKind::PollTimedOut),
+            1,
+        ),
+    ];
+    let names = kinds.each_ref().map(|kind| kind.0);
+    let fixture = Fixture::new(&names);
+    let mut store = fixture.start();
+    let policy = RetryPolicy {
+        retries: 0,
+        ..POLICY
+    };
+    for (name, outcome, _) in &kinds {
+        attempt(
+            &mut store,
+            fixture.id(*name),
+            advanced("{}", StepKind::Poll),
+        );
+        attempt(&mut store, fixture.id(*name), not_ready());
+        let poll = claim(&mut store, fixture.id(*name));
+        let settled = settlement_under(&policy, &poll, outcome.clone());
+        assert_eq!(settle(&mut store, &settled).unwrap(), JobState::Failed);
+    }
+    assert_eq!(fixture.problems(), [""; 0]);
+    assert_eq!(store.requeue(&Filter::default()).unwrap(), 6);
+    let counts = store.counts();
+    assert_eq!((counts.pending, counts.waiting, counts.failed), (3, 3, 0));
+    for (name, _, step) in kinds {
+        let claim = claim(&mut store, fixture.id(name));
+        let found = claim.attempt.step;
+        assert_eq!(
+            (found.index, found.asked, claim.job.answers.len()),
+            (step, 0, step.into()),
+            "{name}"
+        );
+        let (state, outcome) = match step {
+            0 => (JobState::Waiting, advanced("{}", StepKind::Poll)),
+            _ => (JobState::Done, succeeded("1")),
+        };
+        assert_eq!(
+            settle(&mut store, &settlement(&claim, outcome)).unwrap(),
+            state
+        );
+    }
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn a_submission_in_doubt_is_held_and_repeated_with_its_key() {
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    let id = fixture.id("a");
+    let hold = RetryPolicy {
+        in_doubt: DoubtPolicy::Hold,
+        ..POLICY
+    };
+    attempt(&mut store, id, advanced("{}", StepKind::Write));
+    let submitted = claim(&mut store, id);
+    let doubt = settlement_under(&hold, &submitted, in_doubt());
+    assert_eq!(settle(&mut store, &doubt).unwrap(), JobState::Held);
+    let requeued = store.requeue_named(&[FileName::from("a")]).unwrap();
+    assert_eq!(
+        (requeued.changed, fixture.state("a")),
+        (1, JobState::Waiting)
+    );
+    let again = claim(&mut store, id);
+    assert_eq!(again.attempt.key, submitted.attempt.key);
+    assert!(again.attempt.repeat && again.attempt.step.index == 1);
+}
+
+#[test]
+fn the_death_of_the_process_is_no_doubt_for_a_poll() {
+    let fixture = Fixture::new(&["polls", "writes"]);
+    let hold = RetryPolicy {
+        in_doubt: DoubtPolicy::Hold,
+        ..POLICY
+    };
+    let mut store = fixture.start();
+    attempt(
+        &mut store,
+        fixture.id("polls"),
+        advanced("{}", StepKind::Poll),
+    );
+    attempt(
+        &mut store,
+        fixture.id("writes"),
+        advanced("{}", StepKind::Write),
+    );
+    claim(&mut store, fixture.id("writes"));
+    for _ in 0..20 {
+        claim(&mut store, fixture.id("polls"));
+        drop(store);
+        store = fixture.open();
+        store.start(1, &hold).unwrap();
+        assert_eq!(fixture.state("polls"), JobState::Waiting);
+        assert_eq!(fixture.state("writes"), JobState::Held);
+    }
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn a_waiting_job_can_be_forgotten_and_comes_back_to_its_step() {
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    attempt(&mut store, fixture.id("a"), advanced("{}", StepKind::Read));
+    let names = [FileName::from("a")];
+    store.forget(Chosen::Names(&names)).unwrap();
+    assert_eq!(store.counts().waiting, 0);
+    assert_eq!(fixture.problems(), [""; 0]);
+    store.bring_back(Chosen::Names(&names)).unwrap();
+    assert_eq!(store.counts().waiting, 1);
+    let read = claim(&mut store, fixture.id("a"));
+    assert_eq!(read.attempt.step.index, 1);
+}
+
+#[test]
+fn a_done_job_begins_at_its_first_step_again_and_a_restored_one_has_no_step() {
+    let fixture = Fixture::new(&["a"]);
+    let mut store = fixture.start();
+    let id = fixture.id("a");
+    attempt(&mut store, id, advanced("{}", StepKind::Read));
+    attempt(&mut store, id, succeeded("1"));
+    let names = [FileName::from("a")];
+    assert_eq!(store.redo(Redo::Names(&names)).unwrap().changed, 1);
+    let again = claim(&mut store, id);
+    assert_eq!((again.attempt.step.index, again.job.answers.len()), (0, 0));
+    settle(
+        &mut store,
+        &settlement(&again, advanced("{}", StepKind::Read)),
+    )
+    .unwrap();
+    assert_eq!(store.restore(&names).unwrap().changed, 1);
+    assert_eq!(fixture.problems(), [""; 0]);
+}
+
+#[test]
+fn verify_finds_steps_that_do_not_fit() {
+    for (sql, problem) in [
+        ("DELETE FROM progress", "a waits without a next step"),
+        (
+            "DELETE FROM step_answer",
+            "a lacks the answer of an earlier step",
+        ),
+        (
+            "UPDATE attempt SET outcome = 'in_doubt' WHERE outcome = 'advanced'",
+            "a has the answer of a step that did not end",
+        ),
+        (
+            "UPDATE work SET state = 0 WHERE state = 6",
+            "a has a next step without waiting for it",
+        ),
+    ] {
+        let fixture = Fixture::new(&["a"]);
+        let mut store = fixture.start();
+        attempt(&mut store, fixture.id("a"), advanced("{}", StepKind::Poll));
+        store.close().unwrap();
+        fixture.sql().execute_batch(sql).unwrap();
+        let problems = fixture.problems();
+        assert!(
+            problems.iter().any(|found| found == problem),
+            "{sql}: {problems:?}"
+        );
+    }
 }
