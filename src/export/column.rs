@@ -41,7 +41,8 @@ pub enum Column {
     ResultBytes,
     /// The kind of the failure, within its class.
     Kind,
-    /// The outcome of that attempt: `succeeded`, `failed`, `not_sent`, `interrupted`, `throttled` or `in_doubt`.
+    /// The outcome of that attempt: `succeeded`, `failed`, `not_sent`, `interrupted`, `throttled`, `in_doubt`, `advanced` or
+    /// `not_ready`.
     Outcome,
 }
 
