@@ -44,11 +44,11 @@ fn variable_name(flag: &str) -> String {
     flag.to_uppercase().replace('-', "_")
 }
 
-/// Reads the variables that have a value.
+/// Reads the variables that have a value. An empty `STRIDE_ON_FINISH` counts, too: it turns the file's command off.
 pub(super) fn variables(flags: &Command) -> Result<Vec<Entry>, CliError> {
     let set = names_of(flags).filter_map(|name| {
         let origin = format!("STRIDE_{}", variable_name(name));
-        let value = variable(&origin).filter(|value| !value.is_empty())?;
+        let value = variable(&origin).filter(|value| !value.is_empty() || name == "on-finish")?;
         Some((name, origin, value))
     });
     let entries = set.map(|(name, origin, value)| {

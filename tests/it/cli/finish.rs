@@ -154,11 +154,18 @@ fn a_command_that_resumes_the_run_does_not_loop() {
     place.texts(5);
     let url = format!("{}/v1/{{name}}", api.url());
     let bin = env!("CARGO_BIN_EXE_stride");
-    let again = format!("echo x >> ends; '{bin}' retry");
+    let again = format!("echo x >> ends; [ $(wc -l < ends) -gt 2 ] || '{bin}' retry");
     let variables = [("STRIDE_ON_FINISH", again.as_str())];
     let words = ["run", "--retries", "0", "--url", &url, "texts"];
     place.stride_with(&variables, &words).expect(3);
     assert_eq!(std::fs::read(place.at("ends")).unwrap(), b"x\n");
     let attempts = place.sql("SELECT attempts FROM work WHERE state = 3");
     assert_eq!(attempts.concat(), ["2"]);
+    // The same command, out of the user's file.
+    place.write(
+        ".home/.config/stride/stride.toml",
+        format!("on-finish = {again:?}\n"),
+    );
+    place.stride(&["retry"]).expect(3);
+    assert_eq!(std::fs::read(place.at("ends")).unwrap(), b"x\nx\n");
 }
