@@ -6,7 +6,7 @@ use super::fields::Kind;
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heading {
-    /// Its name in the table, which no other column has.
+    /// Its name in the table.
     pub(super) name: String,
     /// The source of its values.
     pub(super) source: Source,
