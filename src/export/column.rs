@@ -41,8 +41,8 @@ pub enum Column {
     ResultBytes,
     /// The kind of the failure, within its class.
     Kind,
-    /// The outcome of that attempt: `succeeded`, `failed`, `not_sent`, `interrupted`, `throttled`, `in_doubt`, `advanced` or
-    /// `not_ready`.
+    /// The outcome of that attempt: `succeeded`, `failed`, `not_sent`, `interrupted`, `throttled`, `advanced`, `not_ready` or
+    /// `in_doubt`, which also stands for a call that was not made after one in doubt.
     Outcome,
 }
 

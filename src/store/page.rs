@@ -27,6 +27,11 @@ pub(super) const TABLES: &str = "FROM work JOIN job ON job.id = work.job
 pub(super) const ATTEMPT: &str = "LEFT JOIN attempt ON attempt.job = work.job AND attempt.number =
      coalesce((SELECT result.attempt FROM result WHERE result.job = work.job), work.attempts)";
 
+/// The outcome for exports: a call that was not made leaves the doubt about the one before it, which had the same key.
+const OUTCOME: &str = "CASE WHEN attempt.outcome IN ('not_sent', 'interrupted', 'throttled') AND EXISTS
+         (SELECT 1 FROM attempt AS doubt WHERE doubt.job = work.job AND doubt.key = attempt.key AND doubt.outcome = 'in_doubt')
+     THEN 'in_doubt' ELSE attempt.outcome END";
+
 /// The same columns without the details of failures.
 const DONE: &str = "SELECT job.path, work.state, work.attempts, attempt.outcome, attempt.class, NULL, attempt.status,
      attempt.message, NULL, attempt.started, attempt.took, result.media_type, result.body, result.sha256,
@@ -60,7 +65,7 @@ impl Wanted {
     /// Returns the statement for the jobs that meet these conditions, in list order.
     pub(super) fn sql(self, conditions: &str) -> String {
         let (columns, only) = match self.projection {
-            Projection::Everything => (RECORD, ""),
+            Projection::Everything => (&*RECORD.replacen("attempt.outcome", OUTCOME, 1), ""),
             Projection::Done => (DONE, "work.state = 2 AND "),
             Projection::Results => (RESULTS, "work.state = 2 AND "),
         };
