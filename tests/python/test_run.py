@@ -627,6 +627,7 @@ def test_a_run_whose_threads_all_hang_names_the_files(quiet):
         "note: 2 files pending; no file failed for this cause",
     ]
     assert halted.value.reason.splitlines()[-1] == "note: they hang in 'a', 'b'"
+    assert halted.value.results.in_doubt == ["a", "b"]
     # The others were not called, so none of them is in doubt.
     outcomes = {name: outcome for name, _, outcome in attempts()}
     assert outcomes["a"] == outcomes["b"] == "in_doubt"
@@ -650,6 +651,14 @@ def test_calls_in_doubt_are_named(quiet):
     assert whole._lines is None and results.counts == whole.counts
     part = stride.run(files[:2], call, **quiet)
     assert part.counts == {"total": 2, "pending": 0, "running": 0, "done": 1, "failed": 1, "held": 0}
+    # A call that is not made leaves the doubt about the one before it.
+
+    def refused(file):
+        raise stride.Transient("refused", sent=False)
+
+    with pytest.raises(stride.Halted):
+        whole.retry(refused, max_failures="none", options=["--max-outage", "1ms", "--retry-delay", "1ms"])
+    assert stride.open("run.db").in_doubt == results.in_doubt
     program("forget", "--db", "run.db", "--", "failed")
     again = stride.run(files[:4], call, **quiet)
     assert again.counts["total"] == len(list(again.rows())) == 3
@@ -987,6 +996,8 @@ def test_exports_and_tables(quiet):
     )
     results.export("some.csv", state="done")
     assert len(Path("some.csv").read_text().splitlines()) == 6
+    results.export("flat.csv", flatten=True, state="done")
+    assert "label" in Path("flat.csv").read_text().splitlines()[0].split(",")
     results.export("other", "jsonl", cls="rejected", state=["failed", "held"])
     assert json.loads(Path("other").read_text())["file"] == "3"
     with pytest.raises(stride.Error, match="colour"):

@@ -373,7 +373,10 @@ class Process:
         except KeyboardInterrupt:
             self.stop(now=True)
             self._give_up()
-        counts = _status(self.db)
+        try:
+            counts = _status(self.db)
+        except KeyboardInterrupt:
+            counts = None
         done = f"{counts['done']:,} of {counts['total']:,} files done; " if counts else ""
         # A subclass would say more, but Python ends only by this very type as a shell expects it after Ctrl-C.
         stopped = KeyboardInterrupt(f"{done}the same call continues")
@@ -414,7 +417,8 @@ class Process:
         text = with_settings(text)
         if code in (4, 75):
             if "threads have not returned" in text and self.worker is not None:
-                text += f"\nnote: they hang in {', '.join(map(repr, self.worker.hanging().values()))}"
+                names = dict.fromkeys(self.worker.hanging().values())
+                text += f"\nnote: they hang in {', '.join(map(repr, names))}"
             raise Halted(text, results, code)
         if code < 0:
             text = f"stride was killed by signal {-code}; the same call continues"

@@ -202,18 +202,22 @@ class Results(Mapping[str, Any]):
         """Returns :meth:`to_arrow` as a DataFrame whose index is the file."""
         return self.to_arrow(flatten=flatten).to_pandas().set_index("file")
 
-    def export(self, path: Name, format: Optional[str] = None, **where: Any) -> None:
-        """Writes the results of the whole run to a file, which is replaced only by a complete one.
+    def export(self, path: Name, format: Optional[str] = None, *, flatten: bool = False, **where: Any) -> None:
+        """Writes all files of the whole run to a file, which is replaced only by a complete one.
+
+        A table has a row for each. In ``.json``, a file without a result has ``{"error": …}``.
 
         Args:
             path: The file. Its ending chooses the format: ``.json``, ``.jsonl``, ``.csv`` or ``.parquet``.
             format: The format, for any other ending.
+            flatten: The fields of results that are objects are columns of the table, as in :meth:`to_arrow`.
             where: Only files that match: ``state="failed"``, ``cls="rejected"``, ``status=[429, 503]``.
 
         Raises:
             Error: It could not be written.
         """
         words = ["--format", format] if format else []
+        words += ["--flatten"] if flatten else []
         for field, value in where.items():
             field = "class" if field == "cls" else field
             values = value if isinstance(value, (list, tuple)) else [value]
