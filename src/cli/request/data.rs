@@ -101,7 +101,7 @@ fn pieces<'m>(
                 encoded(each.text, &mut pieces)?;
                 continue;
             }
-            // As with curl, -d removes line ends from a file.
+            // As with curl, -d removes line ends and NUL bytes from a file.
             Kind::Plain => Treatment::Joined,
             Kind::Raw | Kind::Binary | Kind::Json => Treatment::AsIs,
         };
